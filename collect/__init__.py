@@ -1,0 +1,1 @@
+"""Candidates in: sources, browser, download, image store, catalog."""

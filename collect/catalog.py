@@ -1,0 +1,323 @@
+"""The catalog: what was found where, what became of it, and every label decision. Nothing in it is deleted.
+
+An image has one status, derived from what people and `curate dedup` decided: `accepted`, `duplicate` (set aside, a
+better copy is kept) or `rejected` (with a reason). Its label is what the last decision left.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from collect.schema import connect
+from workspace import Workspace
+
+State = Literal["found", "fetched", "accepted", "rejected", "failed"]
+Status = Literal["accepted", "duplicate", "rejected"]
+
+PERSON = "person:"
+"""Begins the `who` of a decision that a person made."""
+
+REJECT = "reject:"
+"""Begins the `new` of a decision that rejects an image; the reason follows."""
+
+RESTORE = "restore"
+"""The `new` of a decision that brings a rejected or set-aside image back under the label it had."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place where a picture was found: what a source yields."""
+
+    url: str
+    source: str
+    category: str = ""
+    query: str = ""
+    rank: int = 0
+    page_url: str = ""
+    author: str = ""
+    license: str = "unknown"
+    license_found: str = ""
+    width: int | None = None
+    height: int | None = None
+    thumbnail: bool = False
+    original: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A normalised URL (or file) with its state."""
+
+    candidate_id: int
+    url_key: str
+    url: str
+    state: State
+    reason: str
+    image_id: str | None
+    attempts: int
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One accepted file: its facts, and where people's decisions have left it."""
+
+    image_id: str
+    path: str
+    format: str
+    width: int
+    height: int
+    mode: str
+    bytes: int
+    phash: str
+    added: str = ""
+    label: str = ""
+    rejected: str = ""
+    reviewed: bool = False
+    keep: bool = False
+    group: str = ""
+    kept: bool = True
+
+    @property
+    def status(self) -> Status:
+        """Rejected by a decision, set aside as a duplicate, or accepted."""
+        if self.rejected:
+            return "rejected"
+        return "accepted" if self.kept or self.keep else "duplicate"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who decided what about one image, when and why. `new`: a label, `reject:REASON`, or `restore`."""
+
+    image_id: str
+    time: str
+    who: str
+    old: str
+    new: str
+    why: str
+    decision_id: int = 0
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """An image's place in a near-duplicate group."""
+
+    image_id: str
+    group_id: str
+    kept: bool
+    reason: str
+    distance: float
+
+
+_IMAGE = (
+    "SELECT i.image_id, path, format, width, height, mode, bytes, phash, added, label, rejected, reviewed, keep,"
+    " coalesce(g.group_id, '') AS group_id, coalesce(g.kept, 1) AS kept FROM images i LEFT JOIN groups g USING (image_id)"
+)
+
+
+def now() -> str:
+    """The time as the catalog writes it: UTC, ISO 8601, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+class Catalog:
+    """The ledger of one workspace. Safe to open from several processes; use one object per thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = connect(path)
+
+    @classmethod
+    def open(cls, workspace: Workspace) -> Self:
+        """The workspace's catalog, made if missing."""
+        return cls(workspace.catalog)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; blocks inside one another belong to the outermost."""
+        if self.connection.in_transaction:
+            yield self.connection
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    # ---- candidates
+
+    def add_finding(self, finding: Finding, url_key: str) -> Candidate:
+        """Remember a place; the same place twice is one row. Returns the candidate with the state it has."""
+        with self.transaction() as sql:
+            sql.execute(
+                "INSERT INTO candidates (url_key, url, updated) VALUES (?, ?, ?) ON CONFLICT (url_key) DO NOTHING",
+                (url_key, finding.url, now()),
+            )
+            candidate = self.candidate(url_key)
+            assert candidate is not None
+            f = finding
+            sql.execute(
+                "INSERT INTO findings (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
+                " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, f.author, f.license, f.license_found)
+                + (f.width, f.height, int(f.thumbnail), f.original, now()),
+            )
+        return candidate
+
+    def candidate(self, url_key: str) -> Candidate | None:
+        """The candidate with this key, if it was ever found."""
+        row = self.connection.execute(
+            "SELECT candidate_id, url_key, url, state, reason, image_id, attempts FROM candidates WHERE url_key = ?", (url_key,)
+        ).fetchone()
+        return Candidate(**row) if row else None
+
+    def candidates(self, state: State, reasons: Sequence[str] = (), category: str | None = None) -> list[Candidate]:
+        """Candidates in a state, oldest first; `reasons` and `category` narrow it."""
+        where, values = ["state = ?"], [str(state)]
+        if reasons:
+            where.append(f"reason IN ({','.join('?' * len(reasons))})")
+            values += reasons
+        if category is not None:
+            where.append("candidate_id IN (SELECT candidate_id FROM findings WHERE category = ?)")
+            values.append(category)
+        rows = self.connection.execute(
+            "SELECT candidate_id, url_key, url, state, reason, image_id, attempts FROM candidates"
+            f" WHERE {' AND '.join(where)} ORDER BY candidate_id",
+            values,
+        )
+        return [Candidate(**row) for row in rows]
+
+    def findings(self, image_id: str) -> list[Finding]:
+        """Every place an image was found, first found first."""
+        rows = self.connection.execute(
+            "SELECT c.url, source, category, query, rank, page_url, author, license, license_found, width, height, thumbnail, original"
+            " FROM findings f JOIN candidates c USING (candidate_id) WHERE c.image_id = ? ORDER BY finding_id",
+            (image_id,),
+        )
+        return [Finding(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
+
+    def record(
+        self, candidate_id: int, state: State, reason: str = "", *, image: ImageRow | None = None, status: int | None = None, size: int = 0, seconds: float = 0.0
+    ) -> State:
+        """Write down one attempt, and all that follows from it, in one transaction. Returns the candidate's new state.
+
+        With `image`, an accepted file: a file the store already had makes the candidate `rejected` for `duplicate`,
+        and its places count as places of the image it equals.
+        """
+        with self.transaction() as sql:
+            image_id = image.image_id if image else None
+            if image and state == "accepted" and not self._add_image(image):
+                state, reason = "rejected", "duplicate"
+            time = now()
+            sql.execute(
+                "INSERT INTO attempts (candidate_id, time, state, reason, status, bytes, seconds) VALUES (?,?,?,?,?,?,?)",
+                (candidate_id, time, state, reason, status, size, seconds),
+            )
+            sql.execute(
+                "UPDATE candidates SET state = ?, reason = ?, image_id = ?, attempts = attempts + 1, updated = ? WHERE candidate_id = ?",
+                (state, reason, image_id, time, candidate_id),
+            )
+        return state
+
+    def reopen(self, candidates: Iterable[Candidate]) -> int:
+        """Put candidates back to `found`, so that the next collection tries them again."""
+        with self.transaction() as sql:
+            rows = [(now(), candidate.candidate_id) for candidate in candidates]
+            sql.executemany("UPDATE candidates SET state = 'found', reason = '', updated = ? WHERE candidate_id = ?", rows)
+        return len(rows)
+
+    # ---- images
+
+    def _add_image(self, image: ImageRow) -> bool:
+        """Insert the image; False when it is there already."""
+        cursor = self.connection.execute(
+            "INSERT INTO images (image_id, path, format, width, height, mode, bytes, phash, added) VALUES (?,?,?,?,?,?,?,?,?)"
+            " ON CONFLICT (image_id) DO NOTHING",
+            (image.image_id, image.path, image.format, image.width, image.height, image.mode, image.bytes, image.phash, image.added or now()),
+        )
+        return cursor.rowcount == 1
+
+    def image(self, image_id: str) -> ImageRow | None:
+        """One image, or None."""
+        row = self.connection.execute(f"{_IMAGE} WHERE i.image_id = ?", (image_id,)).fetchone()
+        return _image(row) if row else None
+
+    def images(self, status: Status | None = None) -> list[ImageRow]:
+        """All images in the order of their ids, or those of one status."""
+        rows = [_image(row) for row in self.connection.execute(f"{_IMAGE} ORDER BY i.image_id")]
+        return [row for row in rows if status in (None, row.status)]
+
+    # ---- decisions
+
+    def decide(self, image_id: str, new: str, *, who: str, why: str, time: str = "") -> Decision | None:
+        """Append a decision and let the image follow it. None when a machine's decision would change nothing.
+
+        A person's decision is always written, since agreeing with a label is a review of it.
+        """
+        with self.transaction() as sql:
+            image = self.image(image_id)
+            assert image is not None, f"no image {image_id}"
+            old = f"{REJECT}{image.rejected}" if image.rejected else image.label
+            person = who.startswith(PERSON)
+            if not person and new == old:
+                return None
+            decision = Decision(image_id, time or now(), who, old, new, why)
+            cursor = sql.execute(
+                "INSERT INTO decisions (image_id, time, who, old, new, why) VALUES (?,?,?,?,?,?)",
+                (image_id, decision.time, who, old, new, why),
+            )
+            rejected = new[len(REJECT) :] if new.startswith(REJECT) else ""
+            label = image.label if rejected or new == RESTORE else new
+            keep = new == RESTORE or (image.keep and not rejected)
+            sql.execute(
+                "UPDATE images SET label = ?, rejected = ?, keep = ?, reviewed = reviewed OR ? WHERE image_id = ?",
+                (label, rejected, int(keep), int(person), image_id),
+            )
+        return Decision(**{**decision.__dict__, "decision_id": cursor.lastrowid or 0})
+
+    def decisions(self, image_id: str | None = None, since: str = "") -> list[Decision]:
+        """Decisions in the order they were made, of one image or of all, made after `since`."""
+        rows = self.connection.execute(
+            "SELECT image_id, time, who, old, new, why, decision_id FROM decisions"
+            " WHERE time > ? AND (? IS NULL OR image_id = ?) ORDER BY decision_id",
+            (since, image_id, image_id),
+        )
+        return [Decision(**row) for row in rows]
+
+    # ---- groups
+
+    def replace_groups(self, rows: Iterable[GroupRow]) -> None:
+        """Set all near-duplicate groups at once."""
+        with self.transaction() as sql:
+            sql.execute("DELETE FROM groups")
+            values = [(row.image_id, row.group_id, int(row.kept), row.reason, row.distance) for row in rows]
+            sql.executemany("INSERT INTO groups (image_id, group_id, kept, reason, distance) VALUES (?,?,?,?,?)", values)
+
+    def groups(self) -> list[GroupRow]:
+        """Every grouped image, by group."""
+        rows = self.connection.execute("SELECT image_id, group_id, kept, reason, distance FROM groups ORDER BY group_id, image_id")
+        return [GroupRow(**{**row, "kept": bool(row["kept"])}) for row in rows]
+
+
+def _image(row: sqlite3.Row) -> ImageRow:
+    values = dict(row)
+    values["group"] = values.pop("group_id")
+    return ImageRow(**{**values, "reviewed": bool(row["reviewed"]), "keep": bool(row["keep"]), "kept": bool(row["kept"])})
