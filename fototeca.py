@@ -10,11 +10,11 @@ from typing import Annotated
 
 import click
 import typer
-
 from analysis.cli import app as analysis_app
 from collect.cli import app as collect_app
 from curate.cli import app as curate_app
 from train.cli import app as train_app
+
 from workspace import EXIT_DONE, EXIT_OUTSIDE, MIN_TARGET, FototecaError, Task, Workspace, create_workspace, say
 
 app = typer.Typer(
@@ -33,7 +33,9 @@ app.add_typer(analysis_app, name="analysis")
 
 @app.callback()
 def choose(
-    workspace: Annotated[Path | None, typer.Option(help="Folder of the workspace; else FOTOTECA_WORKSPACE, else the nearest parent.")] = None,
+    workspace: Annotated[
+        Path | None, typer.Option(help="Folder of the workspace; else FOTOTECA_WORKSPACE, else the nearest parent.")
+    ] = None,
 ) -> None:
     """Choose the workspace for every command below."""
     if workspace is not None:
@@ -56,7 +58,9 @@ def init(
     if target < MIN_TARGET:
         say(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more train far better")
     typer.echo(f"workspace ready: {workspace.root}")
-    typer.echo(f"edit {workspace.config.name} (queries) and {workspace.report_text.name} (your words), then: fototeca collect --help")
+    typer.echo(
+        f"edit {workspace.config.name} (queries) and {workspace.report_text.name} (your words), then: fototeca collect --help"
+    )
 
 
 @app.command()
@@ -86,7 +90,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         typer.echo(json.dumps([check.__dict__ for check in found], ensure_ascii=False, indent=2))
     else:
         for check in found:
-            typer.echo(f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.detail}" + ("" if check.ok else f"\n         fix: {check.fix}"))
+            typer.echo(
+                f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.detail}"
+                + ("" if check.ok else f"\n         fix: {check.fix}")
+            )
     if not all(check.ok for check in found if check.needed):
         raise typer.Exit(EXIT_OUTSIDE)
 

@@ -120,12 +120,16 @@ class Workspace:
         if chosen:
             if (Path(chosen) / CONFIG_NAME).is_file():
                 return cls(chosen)
-            raise FototecaError(f"{chosen} is no workspace (it has no {CONFIG_NAME})", f"run: fototeca init {chosen} --category NAME")
+            raise FototecaError(
+                f"{chosen} is no workspace (it has no {CONFIG_NAME})", f"run: fototeca init {chosen} --category NAME"
+            )
         here = Path.cwd()
         for folder in (here, *here.parents):
             if (folder / CONFIG_NAME).is_file():
                 return cls(folder)
-        raise FototecaError(f"no {CONFIG_NAME} here or in any folder above", "run: fototeca init DIR --category NAME, or pass --workspace DIR")
+        raise FototecaError(
+            f"no {CONFIG_NAME} here or in any folder above", "run: fototeca init DIR --category NAME, or pass --workspace DIR"
+        )
 
     @property
     def config(self) -> Path:
@@ -215,12 +219,16 @@ def _read_category(path: Path, name: str, table: object) -> Category:
 
 def check_name(name: str, kind: str) -> str:
     """Return `name` if it can stand in a CSV cell, a file name and a joined label; else raise FototecaError."""
-    if not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f"]', name) or name.startswith("."):
-        raise FototecaError(f"{kind} name {name!r} will not do", 'use letters, digits, spaces, "-" and "_", without | / \\ or quotes')
+    if not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f\x7f"]', name) or name.startswith("."):
+        raise FototecaError(
+            f"{kind} name {name!r} will not do", 'use letters, digits, spaces, "-" and "_", without | / \\ or quotes'
+        )
     return name
 
 
-def create_workspace(root: Path, names: Sequence[str], *, task: Task = "single", target: int = 150, contact: str = "") -> Workspace:
+def create_workspace(
+    root: Path, names: Sequence[str], *, task: Task = "single", target: int = 150, contact: str = ""
+) -> Workspace:
     """Make `root` a workspace with these categories. FototecaError if it already is one or a name will not do."""
     if not names:
         raise FototecaError("a workspace needs categories", "pass --category NAME for each")
@@ -235,7 +243,7 @@ def create_workspace(root: Path, names: Sequence[str], *, task: Task = "single",
         raise FototecaError(f"{workspace.root} is a workspace already", f"edit {workspace.config}")
     workspace.manifests.mkdir(parents=True, exist_ok=True)
     workspace.data.mkdir(exist_ok=True)
-    name = re.sub(r'[|/\\\x00-\x1f"]', "-", workspace.root.name.strip(". ")) or "dataset"
+    name = re.sub(r'[|/\\\x00-\x1f\x7f"]', "-", workspace.root.name.strip(". ")) or "dataset"
     lines = ["[dataset]", f"name = {_toml(name)}", f"task = {_toml(task)}", f"target = {target}", f"contact = {_toml(contact)}"]
     for category in names:
         lines += ["", f"[categories.{_toml(category)}]", f"queries = [{_toml(category)}]"]
@@ -263,8 +271,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -177,8 +177,8 @@ class Catalog:
             sql.execute(
                 "INSERT INTO findings (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
                 " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-                (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, f.author, f.license, f.license_found)
-                + (f.width, f.height, int(f.thumbnail), f.original, now()),
+                (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, f.author, f.license)
+                + (f.license_found, f.width, f.height, int(f.thumbnail), f.original, now()),  # noqa: RUF005 - two short lines
             )
         return candidate
 
@@ -208,14 +208,22 @@ class Catalog:
     def findings(self, image_id: str) -> list[Finding]:
         """Every place an image was found, first found first."""
         rows = self.connection.execute(
-            "SELECT c.url, source, category, query, rank, page_url, author, license, license_found, width, height, thumbnail, original"
-            " FROM findings f JOIN candidates c USING (candidate_id) WHERE c.image_id = ? ORDER BY finding_id",
+            "SELECT c.url, source, category, query, rank, page_url, author, license, license_found,"
+            " width, height, thumbnail, original FROM findings f JOIN candidates c USING (candidate_id) WHERE c.image_id = ? ORDER BY finding_id",
             (image_id,),
         )
         return [Finding(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
 
     def record(
-        self, candidate_id: int, state: State, reason: str = "", *, image: ImageRow | None = None, status: int | None = None, size: int = 0, seconds: float = 0.0
+        self,
+        candidate_id: int,
+        state: State,
+        reason: str = "",
+        *,
+        image: ImageRow | None = None,
+        status: int | None = None,
+        size: int = 0,
+        seconds: float = 0.0,
     ) -> State:
         """Write down one attempt, and all that follows from it, in one transaction. Returns the candidate's new state.
 
@@ -232,7 +240,8 @@ class Catalog:
                 (candidate_id, time, state, reason, status, size, seconds),
             )
             sql.execute(
-                "UPDATE candidates SET state = ?, reason = ?, image_id = ?, attempts = attempts + 1, updated = ? WHERE candidate_id = ?",
+                "UPDATE candidates SET state = ?, reason = ?, image_id = ?, attempts = attempts + 1, updated = ?"
+                " WHERE candidate_id = ?",
                 (state, reason, image_id, time, candidate_id),
             )
         return state
@@ -251,7 +260,17 @@ class Catalog:
         cursor = self.connection.execute(
             "INSERT INTO images (image_id, path, format, width, height, mode, bytes, phash, added) VALUES (?,?,?,?,?,?,?,?,?)"
             " ON CONFLICT (image_id) DO NOTHING",
-            (image.image_id, image.path, image.format, image.width, image.height, image.mode, image.bytes, image.phash, image.added or now()),
+            (
+                image.image_id,
+                image.path,
+                image.format,
+                image.width,
+                image.height,
+                image.mode,
+                image.bytes,
+                image.phash,
+                image.added or now(),
+            ),
         )
         return cursor.rowcount == 1
 
@@ -313,7 +332,9 @@ class Catalog:
 
     def groups(self) -> list[GroupRow]:
         """Every grouped image, by group."""
-        rows = self.connection.execute("SELECT image_id, group_id, kept, reason, distance FROM groups ORDER BY group_id, image_id")
+        rows = self.connection.execute(
+            "SELECT image_id, group_id, kept, reason, distance FROM groups ORDER BY group_id, image_id"
+        )
         return [GroupRow(**{**row, "kept": bool(row["kept"])}) for row in rows]
 
 

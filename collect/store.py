@@ -7,7 +7,16 @@ from pathlib import Path
 
 from workspace import Workspace, write_bytes
 
-EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "AVIF": "avif", "MPO": "jpg"}
+EXTENSIONS = {
+    "JPEG": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+    "AVIF": "avif",
+    "MPO": "jpg",
+}
 """File endings by Pillow's format name; a format that is not here is not accepted."""
 
 

@@ -1,0 +1,1 @@
+"""Runs to understanding: metrics, errors, attribution, embeddings, the test, predictions, the report."""

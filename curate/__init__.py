@@ -1,0 +1,1 @@
+"""Candidates to a frozen dataset: groups, quality, suggestions, decisions, review, splits, versions."""

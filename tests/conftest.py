@@ -1,0 +1,51 @@
+"""What every test may use: the photographs beside the checkout, a scrubbed environment, the command line as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
+os.environ.setdefault("FOTOTECA_USER", "tester")
+for name in ("FOTOTECA_WORKSPACE", "TORCH_HOME"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture
+def grocery() -> Path:
+    """2,936 real photographs in 43 coarse and 81 fine classes."""
+    if not (SHARED / "grocery" / "labels.csv").is_file():
+        pytest.skip("the grocery photographs are not beside the checkout")
+    return SHARED / "grocery"
+
+
+@pytest.fixture
+def squeezenet_weights() -> Path:
+    """ImageNet weights for torchvision's squeezenet1_0."""
+    path = SHARED / "weights" / "squeezenet1_0-imagenet.pth"
+    if not path.is_file():
+        pytest.skip("the SqueezeNet weights are not beside the checkout")
+    return path
+
+
+Fototeca = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def fototeca(tmp_path: Path) -> Fototeca:
+    """Run `fototeca ARG…` in a process of its own, in `tmp_path` unless `cwd` says otherwise."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "import fototeca; fototeca.main()", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+    return run

@@ -1,0 +1,95 @@
+"""The ground floor: settings, names, atomic writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workspace import FototecaError, Workspace, atomic_write, check_name, create_workspace, write_text
+
+
+def test_init_makes_a_workspace_that_reads_back(tmp_path: Path) -> None:
+    """What `init` was told is what the settings say, names with quotes of other languages included."""
+    create_workspace(tmp_path / "perros", ["husky siberiano", "mastín"], task="multi", target=120, contact="me@example.org")
+    settings = Workspace(tmp_path / "perros").settings
+    assert settings.names == ("husky siberiano", "mastín")
+    assert (settings.name, settings.task, settings.target, settings.contact) == ("perros", "multi", 120, "me@example.org")
+    assert settings.categories[1].queries == ("mastín",)
+
+
+def test_init_never_overwrites_a_workspace(tmp_path: Path) -> None:
+    """A second init of the same folder is refused and changes nothing."""
+    create_workspace(tmp_path, ["a"])
+    before = (tmp_path / "fototeca.toml").read_text()
+    with pytest.raises(FototecaError, match="already"):
+        create_workspace(tmp_path, ["b"])
+    assert (tmp_path / "fototeca.toml").read_text() == before
+
+
+@pytest.mark.parametrize("names", [[], ["a", "a"], ["a|b"], ["../x"], [" a"], [""], [".a"], ['a"b']])
+def test_names_that_would_break_a_file_are_refused(tmp_path: Path, names: list[str]) -> None:
+    """A category name ends up in CSV cells, joined labels and folder names."""
+    with pytest.raises(FototecaError):
+        create_workspace(tmp_path / "w", names)
+    assert not (tmp_path / "w" / "fototeca.toml").exists()
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_a_name_that_passes_survives_toml(name: str) -> None:
+    """Whatever check_name lets through is read back from fototeca.toml unchanged."""
+    import tempfile
+
+    try:
+        check_name(name, "category")
+        name.encode("utf-8")
+    except (FototecaError, UnicodeEncodeError):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        assert create_workspace(Path(folder) / "w", [name]).settings.names == (name,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[dataset", "toml"),
+        ('[dataset]\nname = "x"\n', "no categories"),
+        ('[dataset]\ntask = "both"\n[categories.a]\n', "task"),
+        ("[dataset]\ntarget = 0\n[categories.a]\n", "target"),
+        ("[categories.a]\nqueries = 3\n", "queries"),
+    ],
+)
+def test_a_broken_config_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
+    """Each mistake in fototeca.toml names the file and what to write instead."""
+    (tmp_path / "fototeca.toml").write_text(text)
+    with pytest.raises(FototecaError, match=words) as caught:
+        _ = Workspace(tmp_path).settings
+    assert "\n" not in str(caught.value)
+
+
+def test_the_nearest_workspace_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder inside, by FOTOTECA_WORKSPACE, and not at all."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FototecaError, match="init"):
+        Workspace.find()
+    create_workspace(tmp_path / "w", ["a"])
+    monkeypatch.setenv("FOTOTECA_WORKSPACE", str(tmp_path / "w"))
+    assert Workspace.find().root == tmp_path / "w"
+    monkeypatch.delenv("FOTOTECA_WORKSPACE")
+    inside = tmp_path / "w" / "data" / "images"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert Workspace.find().root == tmp_path / "w"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    """The file is there whole or as it was; no temporary file stays."""
+    path = tmp_path / "a" / "b.txt"
+    write_text(path, "old")
+    with pytest.raises(OSError, match="disk"), atomic_write(path) as file:
+        file.write(b"half")
+        raise OSError("disk full")
+    assert path.read_text() == "old"
+    assert [child.name for child in path.parent.iterdir()] == ["b.txt"]

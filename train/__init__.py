@@ -1,0 +1,1 @@
+"""A manifest to runs: datasets, models, the loop, sweeps, ensembles."""
