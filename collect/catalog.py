@@ -177,8 +177,7 @@ class Catalog:
             sql.execute(
                 "INSERT INTO findings (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
                 " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-                (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, f.author, f.license)
-                + (f.license_found, f.width, f.height, int(f.thumbnail), f.original, now()),  # noqa: RUF005 - two short lines
+                (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, *_rights(f), now()),
             )
         return candidate
 
@@ -209,7 +208,8 @@ class Catalog:
         """Every place an image was found, first found first."""
         rows = self.connection.execute(
             "SELECT c.url, source, category, query, rank, page_url, author, license, license_found,"
-            " width, height, thumbnail, original FROM findings f JOIN candidates c USING (candidate_id) WHERE c.image_id = ? ORDER BY finding_id",
+            " width, height, thumbnail, original FROM findings f JOIN candidates c USING (candidate_id)"
+            " WHERE c.image_id = ? ORDER BY finding_id",
             (image_id,),
         )
         return [Finding(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
@@ -336,6 +336,11 @@ class Catalog:
             "SELECT image_id, group_id, kept, reason, distance FROM groups ORDER BY group_id, image_id"
         )
         return [GroupRow(**{**row, "kept": bool(row["kept"])}) for row in rows]
+
+
+def _rights(finding: Finding) -> tuple[object, ...]:
+    f = finding
+    return f.author, f.license, f.license_found, f.width, f.height, int(f.thumbnail), f.original
 
 
 def _image(row: sqlite3.Row) -> ImageRow:

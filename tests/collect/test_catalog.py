@@ -1,0 +1,104 @@
+"""The ledger: one row a candidate, one a picture, one a place; decisions are only ever added."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from workspace import FototecaError
+
+PICTURE = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    """An empty catalog."""
+    with Catalog(tmp_path / "data" / "catalog.sqlite") as opened:
+        yield opened
+
+
+def accept(catalog: Catalog, url: str, image: ImageRow = PICTURE, category: str = "cat") -> str:
+    """Find a picture at a URL, fetch it, record it; return the candidate's state."""
+    candidate = catalog.add_finding(Finding(url, "test", category), url)
+    return catalog.record(candidate.candidate_id, "accepted", image=image, size=1234)
+
+
+def test_one_picture_in_many_places_is_one_image(catalog: Catalog) -> None:
+    """The same bytes at ten addresses: one image, ten provenance rows, nine candidates rejected as duplicates."""
+    states = [accept(catalog, f"http://x/{number}") for number in range(10)]
+    assert states == ["accepted"] + ["rejected"] * 9
+    assert len(catalog.images()) == 1
+    assert len(catalog.findings(PICTURE.image_id)) == 10
+    assert len(catalog.candidates("rejected", ["duplicate"])) == 9
+
+
+def test_the_same_place_twice_is_one_row(catalog: Catalog) -> None:
+    """Collecting again neither adds rows nor forgets the state."""
+    accept(catalog, "http://x/1")
+    again = catalog.add_finding(Finding("http://x/1", "test", "cat"), "http://x/1")
+    assert again.state == "accepted"
+    assert len(catalog.findings(PICTURE.image_id)) == 1
+
+
+def test_status_follows_groups_and_people(catalog: Catalog) -> None:
+    """Set aside by dedup, restored by a person, rejected, relabelled: the image says where it stands."""
+    accept(catalog, "http://x/1")
+    image_id = PICTURE.image_id
+    catalog.decide(image_id, "cat", who="collect:test", why="found as cat")
+    catalog.replace_groups([GroupRow(image_id, "g", False, "phash", 3.0)])
+    states = []
+    for new in ("", "restore", "reject:blurry", "restore", "dog"):
+        if new:
+            catalog.decide(image_id, new, who="person:ana", why="looked at it")
+        image = catalog.image(image_id)
+        assert image is not None
+        states.append((image.status, image.label, image.reviewed))
+    assert states == [
+        ("duplicate", "cat", False),
+        ("accepted", "cat", True),
+        ("rejected", "cat", True),
+        ("accepted", "cat", True),
+        ("accepted", "dog", True),
+    ]
+    assert [decision.new for decision in catalog.decisions(image_id)] == ["cat", "restore", "reject:blurry", "restore", "dog"]
+
+
+def test_a_machine_that_agrees_writes_nothing_and_a_person_does(catalog: Catalog) -> None:
+    """Agreeing is a review when a person does it and noise when a program does."""
+    accept(catalog, "http://x/1")
+    assert catalog.decide(PICTURE.image_id, "cat", who="collect:test", why="found") is not None
+    assert catalog.decide(PICTURE.image_id, "cat", who="collect:test", why="found") is None
+    assert catalog.decide(PICTURE.image_id, "cat", who="person:ana", why="agreed") is not None
+
+
+def test_a_transaction_that_fails_leaves_nothing(catalog: Catalog) -> None:
+    """All of a recorded attempt is there, or none of it."""
+    with pytest.raises(RuntimeError), catalog.transaction():
+        accept(catalog, "http://x/1")
+        raise RuntimeError("killed")
+    assert catalog.images() == []
+    assert catalog.candidate("http://x/1") is None
+
+
+def test_a_catalog_of_a_newer_fototeca_is_left_alone(tmp_path: Path) -> None:
+    """An older program refuses it with one line and changes nothing."""
+    path = tmp_path / "catalog.sqlite"
+    Catalog(path).close()
+    with sqlite3.connect(path) as sql:
+        sql.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(FototecaError, match="newer fototeca"):
+        Catalog(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
+    """Not a database: one line, and the file stays."""
+    path = tmp_path / "catalog.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(FototecaError, match="cannot be read"):
+        Catalog(path)
