@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -49,3 +51,24 @@ def fototeca(tmp_path: Path) -> Fototeca:
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
 
     return run
+
+
+MakePictures = Callable[[Path, dict[str, int]], Path]
+
+
+@pytest.fixture
+def make_pictures() -> MakePictures:
+    """The function that draws small classes of pictures."""
+    return draw_pictures
+
+
+def draw_pictures(folder: Path, counts: dict[str, int], side: int = 96) -> Path:
+    """Fill `folder/CLASS/NNN.jpg` with distinct coloured noise; each class has a colour of its own, so it can be learned."""
+    for index, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        tint = np.random.default_rng(1000 + index).uniform(40, 215, 3)
+        for number in range(count):
+            noise = np.random.default_rng([index, number]).normal(0, 45, (9, 9, 3)) + tint
+            picture = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+            picture.save(folder / name / f"{number:03}.jpg", quality=92)
+    return folder

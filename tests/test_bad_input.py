@@ -1,0 +1,177 @@
+"""Wrong input at every stage: one clear line, the design's exit code, nothing lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import fototeca
+from workspace import EXIT_SHORT, EXIT_USAGE, create_workspace
+
+
+MakePictures = Callable[[Path, dict[str, int]], Path]
+
+OUTSIDE = (
+    ["status"],
+    ["collect", "folder", "."],
+    ["curate", "freeze"],
+    ["train", "list"],
+    ["analysis", "report", "--manifest", "v001"],
+)
+
+
+@dataclass
+class Outcome:
+    """What a person sees of one command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last(self) -> str:
+        """The line that says what is wrong."""
+        return self.err.strip().splitlines()[-1] if self.err.strip() else ""
+
+
+class Shell:
+    """Runs commands in this process, as `fototeca ARG…` in a folder."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> Outcome:
+        """Run one command and return what it printed and its exit code."""
+        self.monkeypatch.chdir(self.folder)
+        self.monkeypatch.setattr(sys, "argv", ["fototeca", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            fototeca.main()
+        captured = self.capsys.readouterr()
+        return Outcome(int(stop.value.code or 0), captured.out, captured.err)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """A shell in an empty workspace with the categories red and blue."""
+    create_workspace(tmp_path / "w", ["red", "blue"], target=1)
+    return Shell(tmp_path / "w", monkeypatch, capsys)
+
+
+@pytest.fixture
+def filled(shell: Shell, make_pictures: MakePictures) -> Shell:
+    """The same with thirty pictures of each category, frozen as v001."""
+    make_pictures(shell.folder / "in", {"red": 30, "blue": 30})
+    assert shell("collect", "folder", "in", "--label-from-folder").code == 0
+    assert shell("curate", "freeze").code == 0
+    return shell
+
+
+def refuses(outcome: Outcome, *words: str, code: int = EXIT_USAGE) -> None:
+    """One line on stderr with these words, no traceback, the right exit code."""
+    assert outcome.code == code, outcome
+    assert "Traceback" not in outcome.err
+    for word in words:
+        assert word in outcome.err, outcome.err
+
+
+def test_no_workspace(shell: Shell) -> None:
+    """Outside any workspace every command says how to make one."""
+    (shell.folder / "fototeca.toml").unlink()
+    for command in OUTSIDE:
+        refuses(shell(*command), "fototeca init")
+
+
+def test_an_unknown_category(shell: Shell, make_pictures: MakePictures) -> None:
+    """A category that the workspace lacks is named together with those it has."""
+    make_pictures(shell.folder / "in", {"red": 1})
+    refuses(shell("collect", "folder", "in", "--category", "green"), "green", "red, blue")
+    refuses(shell("curate", "label", "abc", "--label", "green"), "green")
+
+
+def test_an_empty_folder(shell: Shell) -> None:
+    """Nothing to collect is said, not passed over."""
+    (shell.folder / "empty").mkdir()
+    refuses(shell("collect", "folder", "empty", "--category", "red"), "empty")
+    refuses(shell("collect", "folder", "missing", "--category", "red"), "missing")
+
+
+def test_a_folder_without_images(shell: Shell) -> None:
+    """Texts only: refused by name, each file a row or the folder an error; nothing accepted."""
+    (shell.folder / "texts").mkdir()
+    (shell.folder / "texts" / "a.txt").write_text("hello")
+    refuses(shell("collect", "folder", "texts", "--category", "red"), "texts")
+
+
+def test_a_broken_file_is_a_row_with_its_reason(shell: Shell, make_pictures: MakePictures) -> None:
+    """A truncated JPEG and a text named .jpg are recorded and do not end the run."""
+    folder = make_pictures(shell.folder / "in", {"red": 3})
+    whole = (folder / "red" / "000.jpg").read_bytes()
+    (folder / "red" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "red" / "page.jpg").write_text("<html>not found</html>")
+    shell("collect", "folder", "in", "--label-from-folder")
+    outcome = shell("status", "--json")
+    assert '"truncated": 1' in outcome.out
+    assert '"not-an-image": 1' in outcome.out
+
+
+def test_a_csv_without_the_column(shell: Shell, make_pictures: MakePictures) -> None:
+    """The missing column is named, for labels and for addresses."""
+    make_pictures(shell.folder / "in", {"red": 1})
+    (shell.folder / "labels.csv").write_text("file,name\nred/000.jpg,red\n")
+    refuses(shell("collect", "folder", "in", "--labels", "labels.csv"), "path")
+    (shell.folder / "urls.csv").write_text("address,category\nhttp://127.0.0.1/x.jpg,red\n")
+    refuses(shell("collect", "urls", "urls.csv"), "url")
+
+
+def test_a_target_that_is_not_reached(shell: Shell, make_pictures: MakePictures) -> None:
+    """Done but short is exit code 3, and the category that is short is named."""
+    make_pictures(shell.folder / "in", {"red": 2})
+    refuses(shell("collect", "folder", "in", "--label-from-folder"), "blue", code=EXIT_SHORT)
+
+
+def test_too_few_images_to_split(shell: Shell, make_pictures: MakePictures) -> None:
+    """Freezing needs enough images of each category; the one that lacks them is named and nothing is written."""
+    make_pictures(shell.folder / "in", {"red": 30, "blue": 1})
+    shell("collect", "folder", "in", "--label-from-folder")
+    refuses(shell("curate", "freeze"), "blue")
+    assert not list((shell.folder / "manifests").glob("v*"))
+
+
+def test_a_manifest_edited_by_hand(filled: Shell) -> None:
+    """Its digest no longer fits: every reader refuses it."""
+    path = filled.folder / "manifests" / "v001.csv"
+    path.write_text(path.read_text().replace(",red,", ",blue,", 1))
+    refuses(filled("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch"), "v001")
+    outcome = filled("curate", "verify", "v001", "--json")
+    assert outcome.code != 0
+    assert '"ok": false' in outcome.out
+
+
+def test_a_manifest_whose_image_is_gone(filled: Shell) -> None:
+    """The missing file is named before anything is trained."""
+    victim = next((filled.folder / "data" / "images").rglob("*.jpg"))
+    victim.unlink()
+    refuses(filled("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch"), victim.stem[:12])
+    outcome = filled("curate", "verify", "v001")
+    assert outcome.code != 0
+    assert victim.stem[:12] in outcome.out + outcome.err
+
+
+def test_an_unknown_version_model_and_run(filled: Shell) -> None:
+    """What does not exist is named, with what does."""
+    refuses(filled("train", "run", "--manifest", "v009", "--model", "cnn", "--regime", "scratch"), "v009", "v001")
+    refuses(filled("train", "run", "--manifest", "v001", "--model", "resnet19", "--regime", "scratch"), "resnet18")
+    refuses(filled("analysis", "evaluate", "nothing", "--split", "val"), "nothing")
+    refuses(filled("analysis", "predict", "nothing", "in/red/000.jpg"), "nothing")
+
+
+def test_weights_that_are_not_there(filled: Shell) -> None:
+    """A weight file that is missing, and one that is no weight file."""
+    arguments = ("train", "run", "--manifest", "v001", "--model", "squeezenet1_0", "--regime", "features", "--weights")
+    refuses(filled(*arguments, "missing.pth"), "missing.pth")
+    (filled.folder / "bad.pth").write_bytes(b"nothing like it")
+    refuses(filled(*arguments, "bad.pth"), "bad.pth")
