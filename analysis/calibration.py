@@ -1,0 +1,48 @@
+"""Whether a probability means what it says, and the one number that mends it: the temperature (Guo et al. 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.metrics import EPSILON, Booleans, Floats
+
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def scale(probabilities: Floats, temperature: float, multi: bool = False) -> Floats:
+    """Probabilities (N, C) after dividing their logits by `temperature`; log-probabilities serve as logits."""
+    kept = np.clip(probabilities, EPSILON, 1 - EPSILON)
+    if multi:
+        logits = (np.log(kept) - np.log1p(-kept)) / temperature
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))))
+    logits = np.log(kept) / temperature
+    logits -= logits.max(axis=1, keepdims=True)
+    powers = np.exp(logits)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(true: Booleans, probabilities: Floats, multi: bool = False) -> float:
+    """The temperature, between 0.05 and 20, with the smallest log loss: golden-section search on its logarithm.
+
+    The loss is convex in 1/T, so it has one valley in log T too. Fit on validation, never on test.
+    """
+
+    def loss(exponent: float) -> float:
+        scaled = np.clip(scale(probabilities, float(np.exp(exponent)), multi), EPSILON, 1 - EPSILON)
+        if multi:
+            return float(-(np.log(scaled) * true + np.log1p(-scaled) * ~true).mean())
+        return float(-np.log(scaled[true]).mean())
+
+    low, high = float(np.log(0.05)), float(np.log(20))
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    for _ in range(40):
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = loss(right)
+    return float(np.exp((low + high) / 2))

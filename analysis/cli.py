@@ -1,0 +1,195 @@
+"""The commands of the analysis stage: what the models see, and numbers that can be defended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from workspace import Workspace
+
+app = typer.Typer(no_args_is_help=True, help="Figures, comparisons, explanations, predictions, the report.")
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `fototeca train list` shows it.")]
+SplitOption = Annotated[Literal["val", "test"], typer.Option(help="val, or test: every look at test is written down.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OutputOption = Annotated[Path | None, typer.Option(help="Folder to write to; else one below data/reports.")]
+
+
+def _print(facts: Any, as_json: bool, table: str) -> None:  # noqa: ANN401  (whatever JSON can say)
+    from analysis.tables import to_json
+
+    typer.echo(to_json(facts) if as_json else table)
+
+
+def _print_paths(paths: list[Path], as_json: bool) -> None:
+    _print([str(path) for path in paths], as_json, "\n".join(map(str, paths)))
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    split: SplitOption = "val",
+    tta: Annotated[bool, typer.Option("--tta", help="Also average over mirrored and zoomed views; says gain and cost.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a run: accuracy and its interval, F1, top-k, log loss, calibration, per class.
+
+    Example: fototeca analysis evaluate squeezenet1_0-features-linear-v001-3f2a --split val
+    """
+    from analysis.evaluate import evaluate_run
+    from analysis.tables import evaluation_table
+
+    facts = evaluate_run(Workspace.find(), run, split, tta=tta)
+    _print(facts, as_json, evaluation_table(facts))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs of one manifest.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell which runs differ on validation: exact McNemar with Holm's correction, paired bootstrap, the set like the best.
+
+    Example: fototeca analysis compare resnet18-finetune-linear-v001-91c0 cnn-scratch-linear-v001-7d1e
+    """
+    from analysis.compare import compare_runs
+    from analysis.tables import comparison_table
+
+    facts = compare_runs(Workspace.find(), runs)
+    _print(facts, as_json, comparison_table(facts))
+
+
+@app.command()
+def explain(
+    run: RunArgument,
+    method: Annotated[list[str] | None, typer.Option(help="An attribution method; repeat it for each. Else grad-cam.")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="An image id (or its beginning); else right and wrong ones.")] = None,
+    layer: Annotated[str, typer.Option(help="Name of the module to look at; else the family's last features.")] = "",
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw which pixels made the run say what it said.
+
+    Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a --method grad-cam --method saliency
+    """
+    from analysis.explain import explain_run
+
+    paths = explain_run(Workspace.find(), run, methods=method or ["grad-cam"], images=image, layer=layer, output=output)
+    _print_paths(paths, as_json)
+
+
+@app.command()
+def confusion(run: RunArgument, split: SplitOption = "val", output: OutputOption = None, as_json: JsonOption = False) -> None:
+    """Draw the confusion matrix, as counts and as fractions of the true class.
+
+    Example: fototeca analysis confusion squeezenet1_0-features-linear-v001-3f2a --split val
+    """
+    from analysis.figures import confusion_figures
+
+    _print_paths(confusion_figures(Workspace.find(), run, split, output), as_json)
+
+
+@app.command()
+def examples(
+    run: RunArgument,
+    split: SplitOption = "val",
+    number: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """List right and wrong pictures, picked and at random, with nearest training images, and errors by pair and source.
+
+    Example: fototeca analysis examples squeezenet1_0-features-linear-v001-3f2a --number 12
+    """
+    from analysis.examples import examples_of_run
+    from analysis.tables import examples_table
+
+    facts = examples_of_run(Workspace.find(), run, split, number=number, seed=seed)
+    _print(facts, as_json, examples_table(facts))
+
+
+@app.command()
+def embed(
+    run: RunArgument,
+    limit: Annotated[int, typer.Option(min=10, help="Images at most, drawn evenly over classes and splits.")] = 5000,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Place the images by the run's features with PCA and t-SNE, and say what their neighbours are.
+
+    Example: fototeca analysis embed squeezenet1_0-features-linear-v001-3f2a --limit 2000
+    """
+    from analysis.embed import embed_run
+    from analysis.tables import embedding_table
+
+    facts = embed_run(Workspace.find(), run, limit=limit, output=output)
+    _print(facts, as_json, embedding_table(facts))
+
+
+@app.command()
+def curves(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="One or more runs.")],
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw loss per iteration and accuracy per epoch.
+
+    Example: fototeca analysis curves cnn-scratch-linear-v001-7d1e
+    """
+    from analysis.figures import curve_figures
+
+    _print_paths(curve_figures(Workspace.find(), runs, output), as_json)
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, folders or URLs.")],
+    top: Annotated[int, typer.Option(min=1, help="Categories to print per picture.")] = 3,
+    csv: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify new pictures; warns of near-duplicates of the dataset and of pictures like none it was trained on.
+
+    Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a photo.jpg holiday/
+    """
+    from analysis.predict import predict_paths
+    from analysis.tables import prediction_table
+
+    facts = predict_paths(Workspace.find(), run, paths, csv_path=csv)
+    _print(facts, as_json, prediction_table(facts, top))
+
+
+@app.command()
+def report(
+    manifest: Annotated[str, typer.Option(help="The version: v001, or latest.")],
+    lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "en",
+    output: OutputOption = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also print it to PDF with Chromium.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the whole story as one HTML file that works offline and prints well.
+
+    Example: fototeca analysis report --manifest v001 --lang es --output informe
+    """
+    from analysis.report import write_report
+
+    _print_paths(write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf), as_json)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    form: Annotated[Literal["onnx", "torch"], typer.Option("--format", help="onnx (any runtime) or torch (torch.export).")],
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the model for other programs, with its labels, preprocessing and model card.
+
+    Example: fototeca analysis export squeezenet1_0-features-linear-v001-3f2a --format onnx
+    """
+    from analysis.export import export_run
+
+    _print_paths(export_run(Workspace.find(), run, form, output), as_json)
