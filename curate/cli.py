@@ -1,0 +1,182 @@
+"""`fototeca curate …`: from candidates to a frozen dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate import cli_duplicates, cli_review
+from workspace import EXIT_USAGE, Workspace, say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Group duplicates, check quality, review labels, freeze versions.\n\nExample: fototeca curate freeze",
+)
+cli_duplicates.register(app)
+cli_review.register(app)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def label(
+    image_id: Annotated[list[str], typer.Argument(help="Image ids, or beginnings of ids that fit one image only.")],
+    label: Annotated[str | None, typer.Option(help="The right category; multi-label: several joined by |.")] = None,
+    reject: Annotated[str | None, typer.Option(help="Take the images out, for this reason (a short word).")] = None,
+    restore: Annotated[bool, typer.Option("--restore", help="Bring rejected or set-aside images back.")] = False,
+    why: Annotated[str, typer.Option(help="A remark kept with the decision.")] = "",
+) -> None:
+    """Decide the label of images, reject them or restore them; who and when are kept.
+
+    Example: fototeca curate label 3fa2b7 --label beagle
+    """
+    from curate.labels import label_images
+
+    for decision in label_images(Workspace.find(), image_id, label=label, reject=reject, restore=restore, why=why):
+        typer.echo(f"{decision.image_id[:12]}  {decision.old or '(none)'} -> {decision.new or '(none)'}")
+
+
+@app.command()
+def log(
+    image_id: Annotated[str | None, typer.Argument(help="One image's id, or its beginning; else all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show label decisions: when, who, which image, old, new, why.
+
+    Example: fototeca curate log 3fa2b7
+    """
+    from curate.labels import decisions_table, list_decisions
+
+    decisions = list_decisions(Workspace.find(), image_id)
+    if as_json:
+        typer.echo(json.dumps([decision.__dict__ for decision in decisions], ensure_ascii=False, indent=2))
+    else:
+        typer.echo(decisions_table(decisions))
+
+
+@app.command()
+def freeze(
+    seed: Annotated[int | None, typer.Option(help="Seed of the split; else the last version's, or 0.")] = None,
+    ratios: Annotated[
+        str | None, typer.Option(help="Percentages of train, val and test; else the last version's, or 70/10/20.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="A remark kept with the version.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Freeze the accepted images as the next version, split into train, val and test.
+
+    Images keep the split they had in earlier versions; near-duplicates never cross splits.
+
+    Example: fototeca curate freeze --note "after the first review"
+    """
+    from curate.freeze import freeze_version, freeze_table, freeze_facts
+
+    frozen = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note)
+    typer.echo(json.dumps(freeze_facts(frozen), ensure_ascii=False) if as_json else freeze_table(frozen))
+
+
+@app.command()
+def versions(as_json: AsJson = False) -> None:
+    """List the frozen versions.
+
+    Example: fototeca curate versions
+    """
+    from curate.versions import describe_versions, versions_table
+
+    facts = describe_versions(Workspace.find())
+    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else versions_table(facts))
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="A version, such as v001.")],
+    new: Annotated[str, typer.Argument(help="Another, or latest.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two versions: added, removed, relabelled, moved, regrouped.
+
+    Example: fototeca curate diff v001 latest
+    """
+    from curate.versions import diff_table, diff_versions
+
+    facts = diff_versions(Workspace.find(), old, new)
+    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else diff_table(facts))
+
+
+@app.command()
+def verify(version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")], as_json: AsJson = False) -> None:
+    """Read every image of a version again and compare its digest; check the manifest itself.
+
+    Example: fototeca curate verify v001
+    """
+    from curate.verify import verify_version
+
+    facts = verify_version(Workspace.find(), version)
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+    else:
+        typer.echo("\n".join([*facts["problems"], f"{facts['version']}: {'ok' if facts['ok'] else 'NOT ok'}"]))
+    if not facts["ok"]:
+        raise typer.Exit(EXIT_USAGE)
+
+
+@app.command()
+def rebuild(
+    version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
+    output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
+) -> None:
+    """Make a version's CSV again from the catalog, from the decisions up to its time, and compare it with the frozen digest.
+
+    Example: fototeca curate rebuild v001 --output v001-again.csv
+    """
+    from curate.rebuild import rebuild_version
+
+    same = rebuild_version(Workspace.find(), version, output)
+    typer.echo(f"{version}: {'byte for byte the same' if same else 'NOT the same'}")
+    if not same:
+        raise typer.Exit(EXIT_USAGE)
+
+
+@app.command()
+def export(
+    version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+    format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant or coco.")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
+) -> None:
+    """Write a version in a format that other tools read, with a datasheet.
+
+    Example: fototeca curate export v001 out --format huggingface
+    """
+    from curate.export import export_version
+
+    path = export_version(Workspace.find(), version, folder, format, copy=copy)
+    typer.echo(f"written: {path}")
+
+
+@app.command()
+def suggest(
+    csv: Annotated[Path | None, typer.Option(help="Write the suggestions to this CSV file.")] = None,
+    model: Annotated[str | None, typer.Option(help="torchvision model whose features are used.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json have all.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Rank likely label errors, outliers and near-boundary images, worst first, each with its evidence. Changes no label.
+
+    Example: fototeca curate suggest --csv suggestions.csv
+    """
+    from curate.suggest import SUGGESTION_COLUMNS, suggest_labels, suggestions_csv, suggestions_table
+
+    suggestions = suggest_labels(Workspace.find(), model=model, weights=weights)
+    if csv is not None:
+        suggestions_csv(suggestions, csv)
+        say(f"written: {csv}")
+    if as_json:
+        rows = [{name: getattr(row, name) for name in SUGGESTION_COLUMNS} for row in suggestions]
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(suggestions_table(suggestions, limit))

@@ -1,0 +1,269 @@
+"""Frozen versions of a dataset: `manifests/vNNN.csv`, its decisions, and `vNNN.json`, written last. See docs/manifests.md.
+
+A version is complete when its JSON is there. It is never written again, and one whose CSV no longer has the digest that
+the JSON names is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any, Literal
+
+from collect.catalog import Decision
+from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_bytes, write_text
+
+Split = Literal["train", "val", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+"""The parts of a dataset, in the order in which ratios name them."""
+
+COLUMNS = (
+    "image_id",
+    "path",
+    "label",
+    "split",
+    "group",
+    "width",
+    "height",
+    "phash",
+    "source",
+    "image_url",
+    "page_url",
+    "author",
+    "license",
+    "reviewed",
+)
+"""The columns of a manifest, in order."""
+
+DECISION_COLUMNS = ("image_id", "time", "who", "old", "new", "why")
+"""The columns of `vNNN.decisions.csv`."""
+
+SCHEMA = 1
+"""Version of the JSON beside a manifest."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of a version. `path` is relative to the workspace; `label` joins the labels of a multi-label image."""
+
+    image_id: str
+    path: str
+    label: str
+    split: Split
+    group: str
+    width: int
+    height: int
+    phash: str
+    source: str
+    image_url: str
+    page_url: str
+    author: str
+    license: str
+    reviewed: bool
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The image's categories: one, or for multi-label tasks any number."""
+        return tuple(self.label.split(LABEL_SEPARATOR)) if self.label else ()
+
+    def cells(self) -> list[str]:
+        """The row as it is written."""
+        return [
+            ("yes" if value else "no") if isinstance(value, bool) else str(value)
+            for value in (getattr(self, name) for name in COLUMNS)
+        ]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One frozen version. `ratios` are percentages of train, val and test; `path` is the CSV."""
+
+    version: str
+    dataset: str
+    task: Task
+    categories: tuple[str, ...]
+    rows: tuple[Row, ...]
+    sha256: str
+    seed: int
+    ratios: tuple[float, float, float]
+    threshold: int | None
+    """The duplicate threshold that the groups were made with; None when duplicates were never looked for."""
+    parent: str | None
+    created: str
+    note: str
+    path: Path
+    last_decision: int = 0
+    """The newest decision of the catalog that this version follows."""
+    moved: tuple[dict[str, str], ...] = ()
+    """Images whose split had to change because groups merged: image_id, from, to, group."""
+    uneven: tuple[dict[str, Any], ...] = ()
+    """Categories whose share of a split is off by more than two points: label, split, share, wanted, reason."""
+
+    def split(self, name: str) -> tuple[Row, ...]:
+        """The rows of one split."""
+        return tuple(row for row in self.rows if row.split == name)
+
+    def split_counts(self) -> dict[str, int]:
+        """Images per split."""
+        counts = Counter(row.split for row in self.rows)
+        return {name: counts[name] for name in SPLITS}
+
+    def label_counts(self) -> dict[str, dict[str, int]]:
+        """Images per category and split, categories in order."""
+        counts = Counter((label, row.split) for row in self.rows for label in row.labels)
+        return {label: {name: counts[label, name] for name in SPLITS} for label in self.categories}
+
+
+def list_versions(workspace: Workspace) -> list[str]:
+    """The complete versions, oldest first."""
+    found = [path.stem for path in workspace.manifests.glob("v*.json") if re.fullmatch(r"v\d{3,}", path.stem)]
+    return sorted(found, key=lambda name: int(name[1:]))
+
+
+def next_version(workspace: Workspace) -> str:
+    """The name of the version that `freeze` would make."""
+    versions = list_versions(workspace)
+    return f"v{int(versions[-1][1:]) + 1 if versions else 1:03}"
+
+
+def read_manifest(workspace: Workspace, version: str) -> Manifest:
+    """Read a version (`v001`, or `latest`).
+
+    FototecaError when it does not exist, is incomplete, or its CSV is not the one that was frozen.
+    """
+    facts = read_facts(workspace, version)
+    path = workspace.manifests / f"{facts['version']}.csv"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FototecaError(f"manifests/{path.name} is missing", f"restore it: git checkout manifests/{path.name}") from None
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != facts["sha256"]:
+        raise FototecaError(
+            f"manifests/{path.name} was changed after {facts['version']} was frozen: its digest differs",
+            f"restore it: git checkout manifests/{path.name}; to change a label: fototeca curate label, then freeze",
+        )
+    known = {field.name for field in fields(Manifest)}
+    values = {name: value for name, value in facts.items() if name in known}
+    for name in ("categories", "ratios", "moved", "uneven"):
+        values[name] = tuple(values[name])
+    return Manifest(**{**values, "rows": tuple(_parse(content, path)), "path": path})
+
+
+def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
+    """The JSON of a version (`v001`, or `latest`), with `version` resolved. FototecaError when there is none."""
+    versions = list_versions(workspace)
+    name = versions[-1] if version == "latest" and versions else version
+    if name not in versions:
+        if re.fullmatch(r"v\d{3,}", name) and (workspace.manifests / f"{name}.csv").exists():
+            raise FototecaError(f"version {name} is incomplete: its JSON is missing", "run: fototeca curate freeze")
+        known = f"this workspace has: {', '.join(versions)}" if versions else "run: fototeca curate freeze"
+        raise FototecaError(f"no version {name!r}", known)
+    path = workspace.manifests / f"{name}.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema = facts["schema"]
+    except (ValueError, KeyError, TypeError):
+        raise FototecaError(f"manifests/{path.name} cannot be read", f"restore it: git checkout manifests/{path.name}") from None
+    if schema > SCHEMA:
+        raise FototecaError(
+            f"manifests/{path.name} has schema {schema}, this fototeca knows {SCHEMA}", "install a newer fototeca"
+        )
+    return facts
+
+
+def image_path(workspace: Workspace, row: Row) -> Path:
+    """Where the row's file lies. FototecaError when it is gone."""
+    path = workspace.root / row.path
+    if not path.is_file():
+        raise FototecaError(
+            f"image {row.image_id[:12]} is gone: {row.path}", "restore the file, or collect it again from where it was found"
+        )
+    return path
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """A CSV as this project writes it: UTF-8, LF, quoted as RFC 4180 says."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8")
+
+
+def manifest_bytes(rows: Iterable[Row]) -> bytes:
+    """The CSV of a version: its rows in the order of their ids."""
+    return csv_bytes(COLUMNS, (row.cells() for row in sorted(rows, key=lambda row: row.image_id)))
+
+
+def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
+    """Write a version's CSV, its decisions, and last its JSON. Returns the path of the CSV.
+
+    FototecaError when the version is there already. What a write that failed has left is taken away again.
+    """
+    target = manifest.path.with_suffix(".json")
+    decisions_path = manifest.path.with_suffix(".decisions.csv")
+    if target.exists():
+        raise FototecaError(f"version {manifest.version} is frozen already", "run the command again to make the next one")
+    content = manifest_bytes(manifest.rows)
+    assert hashlib.sha256(content).hexdigest() == manifest.sha256
+    log = csv_bytes(DECISION_COLUMNS, ([getattr(decision, name) for name in DECISION_COLUMNS] for decision in decisions))
+    facts = _facts(manifest, hashlib.sha256(log).hexdigest(), len(decisions))
+    try:
+        write_bytes(manifest.path, content)
+        write_bytes(decisions_path, log)
+        write_text(target, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+    except BaseException:
+        for path in (manifest.path, decisions_path):
+            path.unlink(missing_ok=True)
+        raise
+    return manifest.path
+
+
+def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[str, Any]:
+    """The JSON of a version."""
+    return {
+        "schema": SCHEMA,
+        "version": manifest.version,
+        "dataset": manifest.dataset,
+        "task": manifest.task,
+        "categories": manifest.categories,
+        "sha256": manifest.sha256,
+        "rows": len(manifest.rows),
+        "splits": manifest.split_counts(),
+        "labels": manifest.label_counts(),
+        "parent": manifest.parent,
+        "seed": manifest.seed,
+        "ratios": manifest.ratios,
+        "threshold": manifest.threshold,
+        "tool": f"fototeca {installed_version('fototeca')}",
+        "created": manifest.created,
+        "note": manifest.note,
+        "decisions": decisions,
+        "decisions_sha256": decisions_sha256,
+        "last_decision": manifest.last_decision,
+        "moved": manifest.moved,
+        "uneven": manifest.uneven,
+    }
+
+
+def _parse(content: bytes, path: Path) -> Iterable[Row]:
+    """The rows of a CSV."""
+    reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    if tuple(next(reader, ())) != COLUMNS:
+        raise FototecaError(f"{path.name} has not the columns of a manifest", f"they are: {', '.join(COLUMNS)}")
+    for cells in reader:
+        values: dict[str, Any] = dict(zip(COLUMNS, cells, strict=True))
+        for name in ("width", "height"):
+            values[name] = int(values[name])
+        values["reviewed"] = values["reviewed"] == "yes"
+        yield Row(**values)
