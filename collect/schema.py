@@ -115,6 +115,19 @@ MIGRATIONS = (
         neighbours TEXT NOT NULL       -- image ids, joined by spaces
     ) STRICT;
     """,
+    """
+    CREATE TABLE frozen_groups (       -- the groups as they were when a version was frozen
+        version TEXT NOT NULL,
+        image_id TEXT NOT NULL REFERENCES images,
+        group_id TEXT NOT NULL,
+        kept INTEGER NOT NULL,
+        PRIMARY KEY (version, image_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE facts (               -- single values, such as the threshold of the last search for duplicates
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

@@ -72,10 +72,11 @@ def freeze(
 
     Example: fototeca curate freeze --note "after the first review"
     """
-    from curate.freeze import freeze_version, freeze_table, freeze_facts
+    from curate.freeze import freeze_facts, freeze_table, freeze_version
 
-    frozen = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note)
-    typer.echo(json.dumps(freeze_facts(frozen), ensure_ascii=False) if as_json else freeze_table(frozen))
+    workspace = Workspace.find()
+    frozen = freeze_version(workspace, seed=seed, ratios=ratios, note=note)
+    typer.echo(json.dumps(freeze_facts(frozen, workspace), ensure_ascii=False, indent=2) if as_json else freeze_table(frozen))
 
 
 @app.command()

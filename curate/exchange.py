@@ -1,0 +1,114 @@
+"""Exchanges between splits that bring categories closer to their ratios, found by trying moves and swaps of groups.
+
+Groups with the same counts in the same split are interchangeable, so that only kinds of groups are compared: a hundred
+thousand images have few kinds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from curate.manifest import SPLITS, Split
+
+MAX_STEPS = 2000
+"""Exchanges after which the search stops; each lowers the cost, so that it would end anyway."""
+
+MAX_KINDS = 60
+"""Kinds of groups per split that are tried for one category; more exist only with very many labels an image."""
+
+Labels = tuple[tuple[str, int], ...]
+Change = list[tuple[Labels, Split, Split]]
+
+
+class Group(Protocol):
+    """Images that stay together."""
+
+    @property
+    def unit_id(self) -> str:
+        """Its id."""
+
+    @property
+    def labels(self) -> Labels:
+        """Images per category."""
+
+
+class _Board:
+    """Images per category and split, and what a deviation costs."""
+
+    def __init__(self, units: Sequence[Group], splits: Mapping[str, Split], ratios: Sequence[float], tolerance: float) -> None:
+        self.counts: dict[str, dict[Split, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
+        for unit in units:
+            for label, count in unit.labels:
+                self.counts[label][splits[unit.unit_id]] += count
+        self.totals = {label: sum(counts.values()) for label, counts in self.counts.items()}
+        self.ratios = dict(zip(SPLITS, ratios, strict=True))
+        self.tolerance = tolerance
+
+    def cost(self, label: str, counts: Mapping[Split, int]) -> float:
+        """Images outside the tolerance; an empty split weighs more than any other fault."""
+        total = self.totals[label]
+        cost = 0.0
+        for split, ratio in self.ratios.items():
+            cost += max(0.0, abs(counts[split] - ratio * total) - self.tolerance * total)
+            if counts[split] == 0:
+                cost += 2 * total
+        return cost
+
+    def gain(self, change: Change) -> float:
+        """How much cheaper a change makes the board, in images."""
+        changed: dict[str, dict[Split, int]] = {}
+        for labels, source, target in change:
+            for label, count in labels:
+                counts = changed.setdefault(label, dict(self.counts[label]))
+                counts[source] -= count
+                counts[target] += count
+        return sum(self.cost(label, self.counts[label]) - self.cost(label, counts) for label, counts in changed.items())
+
+    def apply(self, change: Change) -> None:
+        """Make the change."""
+        for labels, source, target in change:
+            for label, count in labels:
+                self.counts[label][source] -= count
+                self.counts[label][target] += count
+
+
+def exchange(
+    free: Sequence[Group], units: Sequence[Group], splits: dict[str, Split], ratios: Sequence[float], tolerance: float
+) -> None:
+    """Change `splits` of the `free` units so that fewer categories of all `units` are off by more than `tolerance`."""
+    board = _Board(units, splits, ratios, tolerance)
+    kinds: dict[tuple[Labels, Split], list[str]] = defaultdict(list)
+    for unit in free:
+        kinds[unit.labels, splits[unit.unit_id]].append(unit.unit_id)
+    stuck: set[str] = set()
+    for _ in range(MAX_STEPS):
+        costs = {label: board.cost(label, board.counts[label]) for label in board.totals if label not in stuck}
+        worst = max(sorted(costs), key=lambda label: costs[label] / board.totals[label], default="")
+        if not worst or costs[worst] < 1e-9:
+            return
+        change = max(_changes(worst, kinds), key=board.gain, default=[])
+        if not change or board.gain(change) < 1e-9:
+            stuck.add(worst)
+            continue
+        board.apply(change)
+        for labels, source, target in change:
+            unit_id = kinds[labels, source].pop()
+            splits[unit_id] = target
+            kinds[labels, target].append(unit_id)
+        stuck.clear()
+
+
+def _changes(label: str, kinds: Mapping[tuple[Labels, Split], list[str]]) -> Iterator[Change]:
+    """Every move of one group that has the label, and every swap of two of which one has it."""
+    by_split: dict[Split, list[Labels]] = defaultdict(list)
+    for (labels, split), unit_ids in sorted(kinds.items()):
+        if unit_ids and any(name == label for name, _ in labels) and len(by_split[split]) < MAX_KINDS:
+            by_split[split].append(labels)
+    for source in SPLITS:
+        for labels in by_split[source]:
+            for target in SPLITS:
+                if target != source:
+                    yield [(labels, source, target)]
+                    yield from ([(labels, source, target), (other, target, source)] for other in by_split[target])

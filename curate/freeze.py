@@ -1,0 +1,252 @@
+"""Freezing: the accepted images of the catalog become the next version, split for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collect.catalog import Catalog, ImageRow, now
+from curate.manifest import (
+    SPLITS,
+    Manifest,
+    Row,
+    Split,
+    list_versions,
+    manifest_bytes,
+    next_version,
+    read_manifest,
+    write_manifest,
+)
+from curate.splits import Unit, assign, make_unit, uneven_shares, winner
+from curate.state import Origin, State, current_state, keep_groups
+from curate.units import find_units
+from workspace import EXIT_OUTSIDE, LABEL_SEPARATOR, FototecaError, Task, Workspace, say
+
+DEFAULT_RATIOS = (70.0, 10.0, 20.0)
+"""Percentages of train, val and test."""
+
+MIN_UNITS = 3
+"""Groups that a category needs, so that every split can have one."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A version, whether this call made it or found nothing to change, and accepted images left out for want of a label."""
+
+    manifest: Manifest
+    new: bool
+    unlabelled: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows with their splits, and what has to be told about them."""
+
+    rows: tuple[Row, ...]
+    moved: tuple[dict[str, str], ...]
+    uneven: tuple[dict[str, Any], ...]
+
+
+def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> Frozen:
+    """Write the next version. When it would equal the last one, nothing is written and the last is returned.
+
+    FototecaError when images carry categories that the configuration lacks, when there are too few to split, when an
+    earlier version was edited, or when the disk is full; earlier versions stay as they were in every case.
+    """
+    asked = read_ratios(ratios) if ratios is not None else None
+    versions = [read_manifest(workspace, name) for name in list_versions(workspace)]
+    parent = versions[-1] if versions else None
+    with Catalog.open(workspace) as catalog:
+        try:
+            with catalog.transaction():
+                frozen = _freeze(workspace, catalog, versions, seed, asked, note)
+        except (OSError, sqlite3.OperationalError) as error:
+            kept = f"; {parent.version} is as it was" if parent else ""
+            raise FototecaError(
+                f"the version could not be written: {error}{kept}", "free some disk space and freeze again", EXIT_OUTSIDE
+            ) from None
+    _tell(frozen)
+    return frozen
+
+
+def _freeze(
+    workspace: Workspace,
+    catalog: Catalog,
+    versions: Sequence[Manifest],
+    seed: int | None,
+    asked: tuple[float, float, float] | None,
+    note: str,
+) -> Frozen:
+    """The work of `freeze_version`, inside a transaction."""
+    settings, parent = workspace.settings, versions[-1] if versions else None
+    state = current_state(catalog)
+    check_categories(state, settings.names)
+    chosen_seed = seed if seed is not None else parent.seed if parent else 0
+    chosen_ratios = asked or (parent.ratios if parent else DEFAULT_RATIOS)
+    plan = plan_rows(state, settings.task, settings.names, versions, chosen_ratios, chosen_seed)
+    unlabelled = sum(image.status == "accepted" for image in state.images) - len(plan.rows)
+    sha256 = hashlib.sha256(manifest_bytes(plan.rows)).hexdigest()
+    if parent and (sha256, settings.names, settings.task) == (parent.sha256, parent.categories, parent.task):
+        return Frozen(parent, False, unlabelled)
+    version = next_version(workspace)
+    manifest = Manifest(
+        version=version,
+        dataset=settings.name,
+        task=settings.task,
+        categories=settings.names,
+        rows=plan.rows,
+        sha256=sha256,
+        seed=chosen_seed,
+        ratios=chosen_ratios,
+        threshold=state.threshold,
+        parent=parent.version if parent else None,
+        created=now(),
+        note=note,
+        path=workspace.manifests / f"{version}.csv",
+        last_decision=state.last_decision,
+        moved=plan.moved,
+        uneven=plan.uneven,
+    )
+    after = parent.last_decision if parent else 0
+    decisions = [decision for decision in catalog.decisions() if decision.decision_id > after]
+    keep_groups(catalog, version)
+    write_manifest(manifest, decisions)
+    return Frozen(manifest, True, unlabelled)
+
+
+def read_ratios(text: str) -> tuple[float, float, float]:
+    """Percentages from `70/10/20`; FototecaError unless they are three numbers above 0 that sum to 100."""
+    try:
+        train, val, test = (float(part) for part in text.split("/"))
+    except ValueError:
+        train = val = test = 0.0
+    if min(train, val, test) <= 0 or abs(train + val + test - 100) > 1e-6:
+        raise FototecaError(f"ratios {text!r} will not do", "give three percentages above 0 that sum to 100, such as 70/10/20")
+    return train, val, test
+
+
+def check_categories(state: State, names: Sequence[str]) -> None:
+    """FototecaError when accepted images carry a category that the configuration lacks."""
+    unknown: dict[str, int] = defaultdict(int)
+    for image in state.images:
+        if image.status == "accepted":
+            for label in image.label.split(LABEL_SEPARATOR):
+                if label and label not in names:
+                    unknown[label] += 1
+    if unknown:
+        carried = ", ".join(f"{count} carry {label!r}" for label, count in sorted(unknown.items()))
+        raise FototecaError(
+            f"accepted images have categories that fototeca.toml lacks: {carried}",
+            "add the category to fototeca.toml again, or relabel or reject the images: fototeca curate label",
+        )
+
+
+def plan_rows(
+    state: State,
+    task: Task,
+    names: Sequence[str],
+    versions: Sequence[Manifest],
+    ratios: Sequence[float],
+    seed: int,
+) -> Plan:
+    """The rows of a version. `versions`: the earlier ones, oldest first; images keep the split they had there.
+
+    FototecaError when a category has too few images to split.
+    """
+    chosen = [image for image in state.images if image.status == "accepted" and (image.label or task == "multi")]
+    earlier: dict[str, Split] = {row.image_id: row.split for version in versions for row in version.rows}
+    unit_of = find_units(state)
+    pins: dict[str, list[Split]] = defaultdict(list)
+    for image_id, unit_id in unit_of.items():
+        if image_id in earlier:
+            pins[unit_id].append(earlier[image_id])
+    labels: dict[str, list[Sequence[str]]] = defaultdict(list)
+    for image in chosen:
+        labels[unit_of[image.image_id]].append(image.label.split(LABEL_SEPARATOR) if image.label else ())
+    units = [make_unit(unit_id, found, winner(pins.get(unit_id, ()))) for unit_id, found in labels.items()]
+    check_enough(units, names)
+    shares = [ratio / 100 for ratio in ratios]
+    splits = assign(units, shares, seed)
+    rows = [make_row(image, splits[unit_of[image.image_id]], unit_of[image.image_id], state.origins) for image in chosen]
+    rows.sort(key=lambda row: row.image_id)
+    moved = tuple(
+        {"image_id": row.image_id, "from": earlier[row.image_id], "to": row.split, "group": row.group}
+        for row in rows
+        if earlier.get(row.image_id, row.split) != row.split
+    )
+    return Plan(tuple(rows), moved, tuple(uneven_shares(units, splits, shares)))
+
+
+def check_enough(units: Sequence[Unit], names: Sequence[str]) -> None:
+    """FototecaError when a category has too few groups for every split to have one."""
+    groups, images = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for unit in units:
+        for label, count in unit.labels:
+            groups[label] += 1
+            images[label] += count
+    few = [name for name in names if groups[name] < MIN_UNITS]
+    if few:
+        named = ", ".join(f"{name} has {images[name]}" + f" in {groups[name]} groups" * (images[name] > 0) for name in few)
+        raise FototecaError(
+            f"too few accepted images to split: {named}",
+            f"each category needs {MIN_UNITS} or more that are no near-duplicates: collect more, or remove the category",
+        )
+
+
+def make_row(image: ImageRow, split: Split, group: str, origins: Mapping[str, Origin]) -> Row:
+    """The image as a manifest writes it."""
+    origin = origins.get(image.image_id, Origin())
+    return Row(
+        image_id=image.image_id,
+        path=image.path,
+        label=image.label,
+        split=split,
+        group=group,
+        width=image.width,
+        height=image.height,
+        phash=image.phash,
+        reviewed=image.reviewed,
+        **origin.__dict__,
+    )
+
+
+def freeze_facts(frozen: Frozen, workspace: Workspace) -> dict[str, Any]:
+    """What `freeze --json` prints."""
+    manifest = frozen.manifest
+    return {
+        "version": manifest.version,
+        "rows": len(manifest.rows),
+        "splits": manifest.split_counts(),
+        "path": workspace.relative(manifest.path),
+        "new": frozen.new,
+        "moved": list(manifest.moved),
+        "uneven": list(manifest.uneven),
+    }
+
+
+def freeze_table(frozen: Frozen) -> str:
+    """What `freeze` prints: images per category and split, then whatever is not as asked."""
+    manifest = frozen.manifest
+    counts = manifest.label_counts() | {"all": manifest.split_counts()}
+    width = max(len(name) for name in counts)
+    lines = [f"{manifest.version}: {len(manifest.rows)} images  {manifest.path}"]
+    lines.append(f"{'':{width}}" + "".join(f"{name:>8}" for name in SPLITS))
+    lines += [f"{label:{width}}" + "".join(f"{found[name]:8}" for name in SPLITS) for label, found in counts.items()]
+    lines += [f"moved: {row['image_id'][:12]} from {row['from']} to {row['to']}, its group merged" for row in manifest.moved]
+    reasons = {row["label"]: row["reason"] for row in manifest.uneven}
+    lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
+    return "\n".join(lines)
+
+
+def _tell(frozen: Frozen) -> None:
+    """Say on stderr what a person should know before training."""
+    if frozen.unlabelled:
+        say(f"{frozen.unlabelled} accepted images have no label and are left out; run: fototeca curate review")
+    if not frozen.new:
+        say(f"nothing has changed since {frozen.manifest.version}: no new version was made")
+    if frozen.manifest.threshold is None:
+        say("warning: near-duplicates were never looked for, so they may cross splits; run: fototeca curate dedup")

@@ -1,0 +1,29 @@
+"""Making a frozen version again, from what the catalog knew at its time."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from collect.catalog import Catalog
+from curate.freeze import plan_rows
+from curate.manifest import list_versions, manifest_bytes, read_facts, read_manifest
+from curate.state import past_state
+from workspace import Workspace, write_bytes
+
+
+def rebuild_version(workspace: Workspace, version: str, output: Path | None = None) -> bool:
+    """Whether the version's CSV, made again from the decisions up to its time, has the frozen digest.
+
+    `output`: where to write the CSV. The version's own CSV is not read, so that a lost or edited one can be replaced.
+    """
+    facts = read_facts(workspace, version)
+    names = list_versions(workspace)
+    earlier = [read_manifest(workspace, name) for name in names[: names.index(facts["version"])]]
+    with Catalog.open(workspace) as catalog:
+        state = past_state(catalog, facts)
+    plan = plan_rows(state, facts["task"], facts["categories"], earlier, facts["ratios"], facts["seed"])
+    content = manifest_bytes(plan.rows)
+    if output is not None:
+        write_bytes(output, content)
+    return hashlib.sha256(content).hexdigest() == str(facts["sha256"])

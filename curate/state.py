@@ -1,0 +1,135 @@
+"""What the catalog knows, now or as it was when a version was frozen."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an image comes from, as a manifest says it. Places on somebody's own disk are left out."""
+
+    source: str = ""
+    image_url: str = ""
+    page_url: str = ""
+    author: str = ""
+    license: str = "unknown"
+
+
+@dataclass(frozen=True)
+class State:
+    """All images with their decisions and groups, where each comes from, and which are copies of one original."""
+
+    images: tuple[ImageRow, ...]
+    origins: Mapping[str, Origin]
+    originals: Mapping[str, frozenset[str]]
+    """For images that a source calls augmented copies: the originals, as `source:id`."""
+    last_decision: int
+    threshold: int | None
+    """What the last search for near-duplicates used; None before the first."""
+
+
+THRESHOLD = "dedup-threshold"
+"""Where the catalog's facts keep that threshold."""
+
+
+def current_state(catalog: Catalog) -> State:
+    """The catalog as it is; read it inside a transaction to have all of one moment."""
+    last = catalog.connection.execute("SELECT coalesce(max(decision_id), 0) FROM decisions").fetchone()[0]
+    origins, originals = _read_findings(catalog, "9999")
+    row = catalog.connection.execute("SELECT value FROM facts WHERE name = ?", (THRESHOLD,)).fetchone()
+    return State(tuple(catalog.images()), origins, originals, last, int(row["value"]) if row else None)
+
+
+def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
+    """The catalog as it was when the version with these facts was frozen, the decisions up to it played again."""
+    groups = {
+        row["image_id"]: row
+        for row in catalog.connection.execute(
+            "SELECT image_id, group_id, kept FROM frozen_groups WHERE version = ?", (facts["version"],)
+        )
+    }
+    images = {}
+    for image in catalog.images():
+        if image.added <= facts["created"]:
+            row = groups.get(image.image_id)
+            place = {"group": row["group_id"], "kept": bool(row["kept"])} if row else {"group": "", "kept": True}
+            images[image.image_id] = replace(image, label="", rejected="", reviewed=False, keep=False, **place)
+    for decision in catalog.decisions():
+        if decision.decision_id <= facts["last_decision"] and decision.image_id in images:
+            images[decision.image_id] = follow(images[decision.image_id], decision)
+    origins, originals = _read_findings(catalog, facts["created"])
+    return State(tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"])
+
+
+def follow(image: ImageRow, decision: Decision) -> ImageRow:
+    """The image after the decision, as the catalog lets it follow."""
+    new = decision.new
+    rejected = new[len(REJECT) :] if new.startswith(REJECT) else ""
+    return replace(
+        image,
+        label=image.label if rejected or new == RESTORE else new,
+        rejected=rejected,
+        keep=new == RESTORE or (image.keep and not rejected),
+        reviewed=image.reviewed or decision.who.startswith(PERSON),
+    )
+
+
+def keep_groups(catalog: Catalog, version: str) -> None:
+    """Remember the groups of this moment under a version's name, since a later search replaces them."""
+    with catalog.transaction() as sql:
+        sql.execute("DELETE FROM frozen_groups WHERE version = ?", (version,))
+        sql.execute(
+            "INSERT INTO frozen_groups (version, image_id, group_id, kept) SELECT ?, image_id, group_id, kept FROM groups",
+            (version,),
+        )
+
+
+def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, Origin], dict[str, frozenset[str]]]:
+    """The best place of every image that had been found by `until`, and the originals of augmented copies."""
+    best: dict[str, tuple[tuple[object, ...], Origin]] = {}
+    originals: dict[str, set[str]] = defaultdict(set)
+    for row in _finding_rows(catalog, until):
+        origin = Origin(row["source"], _public(row["url"]), _public(row["page_url"]), _line(row["author"]), row["license"])
+        rank = (
+            row["license"] == "unknown",
+            not origin.author,
+            not origin.page_url,
+            not origin.image_url,
+            row["thumbnail"],
+            row["finding_id"],
+        )
+        if row["image_id"] not in best or rank < best[row["image_id"]][0]:
+            best[row["image_id"]] = (rank, origin)
+        if row["original"]:
+            originals[row["image_id"]].add(f"{row['source']}:{row['original']}")
+    return {key: origin for key, (_, origin) in best.items()}, {key: frozenset(names) for key, names in originals.items()}
+
+
+def _finding_rows(catalog: Catalog, until: str) -> Iterator[Mapping[str, Any]]:
+    """Findings whose image was there by `until`; a candidate is last touched when its image is accepted."""
+    return catalog.connection.execute(
+        "SELECT c.image_id, c.url, f.finding_id, f.source, f.page_url, f.author, f.license, f.thumbnail, f.original"
+        " FROM findings f JOIN candidates c USING (candidate_id)"
+        " WHERE c.image_id IS NOT NULL AND f.found <= ? AND c.updated <= ?",
+        (until, until),
+    )
+
+
+def _public(url: str) -> str:
+    """The address if it means something elsewhere too; nothing for a file of this machine."""
+    text = _line(url)
+    scheme = urlsplit(text).scheme
+    return text if len(scheme) > 1 and scheme != "file" else ""
+
+
+def _line(text: str) -> str:
+    """The text on one line, without control characters."""
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()

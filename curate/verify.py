@@ -1,0 +1,70 @@
+"""Verifying a version: the manifest, its decisions, and every image's bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tqdm import tqdm
+
+from curate.manifest import Manifest, Row, read_facts, read_manifest
+from workspace import FototecaError, Workspace
+
+THREADS = 2
+"""Readers at once: digesting is bound by the disk."""
+
+
+def verify_version(workspace: Workspace, version: str) -> dict[str, Any]:
+    """Check a version; returns version, ok and problems (texts). FototecaError only when there is no such version."""
+    facts = read_facts(workspace, version)
+    problems = list(_decision_problems(workspace, facts))
+    try:
+        manifest = read_manifest(workspace, facts["version"])
+    except FototecaError as error:
+        problems.append(str(error))
+    else:
+        problems += _row_problems(manifest)
+        problems += _image_problems(workspace, manifest)
+    return {"version": facts["version"], "ok": not problems, "problems": problems}
+
+
+def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[str]:
+    """Whether the decisions beside the manifest are those that were frozen."""
+    path = workspace.manifests / f"{facts['version']}.decisions.csv"
+    if not path.is_file():
+        yield f"{path.name} is missing"
+    elif hashlib.sha256(path.read_bytes()).hexdigest() != facts["decisions_sha256"]:
+        yield f"{path.name} was changed after it was frozen: its digest differs"
+
+
+def _row_problems(manifest: Manifest) -> Iterator[str]:
+    """What would make a manifest unfit although its digest is right."""
+    splits: dict[str, str] = {}
+    for row in manifest.rows:
+        if splits.setdefault(row.group, row.split) != row.split:
+            yield f"group {row.group[:12]} is in {splits[row.group]} and in {row.split}"
+        unknown = set(row.labels) - set(manifest.categories)
+        if unknown:
+            yield f"image {row.image_id[:12]} has an unknown label: {', '.join(sorted(unknown))}"
+
+
+def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
+    """Images that are gone or whose bytes are others."""
+
+    def check(row: Row) -> str:
+        path = workspace.root / row.path
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return f"image {row.image_id[:12]} is gone: {row.path}"
+        except OSError as error:
+            return f"image {row.image_id[:12]} cannot be read: {error}"
+        return "" if found == row.image_id else f"image {row.image_id[:12]} has other bytes than its id says: {row.path}"
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = pool.map(check, manifest.rows)
+        bar = tqdm(results, total=len(manifest.rows), desc="verify", unit="image", disable=None)
+        return [problem for problem in bar if problem]

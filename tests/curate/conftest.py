@@ -1,0 +1,60 @@
+"""Catalogs filled without pictures: what versions, labels and splits need to know of an image is its row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from collect.store import put
+from workspace import Workspace, create_workspace
+
+AddImages = Callable[..., list[str]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A single-label workspace with the categories cat and dog."""
+    return create_workspace(tmp_path / "w", ["cat", "dog"], target=1)
+
+
+def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str = "site") -> list[str]:
+    """Store one small file per label (its text is its number) and decide its label as a source would."""
+    found = []
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        for number, label in enumerate(labels, start):
+            image_id, path = put(workspace, f"picture {number}".encode(), "PNG")
+            finding = Finding(f"https://example.org/{number}.png", source, label, author="Ana", license="CC-BY-4.0")
+            candidate = catalog.add_finding(finding, finding.url)
+            phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]
+            row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, phash)
+            catalog.record(candidate.candidate_id, "accepted", image=row)
+            catalog.decide(image_id, label, who=f"collect:{source}", why=f"found as {label}")
+            found.append(image_id)
+    return found
+
+
+def group(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool = False) -> None:
+    """Make these the near-duplicate groups, named after and keeping their first image."""
+    rows = [
+        GroupRow(image_id, members[0], keep_near or image_id == members[0], "test", 0)
+        for members in groups
+        for image_id in members
+    ]
+    with Catalog.open(workspace) as catalog:
+        catalog.replace_groups(rows)
+
+
+@pytest.fixture
+def add_images() -> AddImages:
+    """The function that fills a catalog."""
+    return add
+
+
+@pytest.fixture
+def group_images() -> Callable[..., None]:
+    """The function that sets the groups."""
+    return group
