@@ -1,5 +1,6 @@
 """Exchanges between splits that bring categories closer to their ratios, found by trying moves and swaps of groups.
 
+A small category that exchanges cannot mend is packed anew by dynamic programming, which finds a way if there is one.
 Groups with the same counts in the same split are interchangeable, so that only kinds of groups are compared: a hundred
 thousand images have few kinds.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, floor
 from typing import Protocol
 
 from curate.manifest import SPLITS, Split
@@ -17,6 +19,9 @@ MAX_STEPS = 2000
 
 MAX_KINDS = 60
 """Kinds of groups per split that are tried for one category; more exist only with very many labels an image."""
+
+MAX_STATES = 3_000_000
+"""Steps of the exact packing that are worth their time; larger categories have enough groups for exchanges to work."""
 
 Labels = tuple[tuple[str, int], ...]
 Change = list[tuple[Labels, Split, Split]]
@@ -56,6 +61,14 @@ class _Board:
                 cost += 2 * total
         return cost
 
+    def bounds(self, label: str, fixed: Mapping[Split, int]) -> list[tuple[int, int]]:
+        """For each split, the fewest and the most images that may join those that are fixed there."""
+        total, found = self.totals[label], []
+        for split, ratio in self.ratios.items():
+            low = max(1, ceil((ratio - self.tolerance) * total - 1e-9))
+            found.append((low - fixed[split], floor((ratio + self.tolerance) * total + 1e-9) - fixed[split]))
+        return found
+
     def gain(self, change: Change) -> float:
         """How much cheaper a change makes the board, in images."""
         changed: dict[str, dict[Split, int]] = {}
@@ -90,14 +103,54 @@ def exchange(
             return
         change = max(_changes(worst, kinds), key=board.gain, default=[])
         if not change or board.gain(change) < 1e-9:
+            change = _repack(board, worst, kinds)
             stuck.add(worst)
-            continue
+        else:
+            stuck.clear()
         board.apply(change)
         for labels, source, target in change:
             unit_id = kinds[labels, source].pop()
             splits[unit_id] = target
             kinds[labels, target].append(unit_id)
-        stuck.clear()
+
+
+def _repack(board: _Board, label: str, kinds: Mapping[tuple[Labels, Split], list[str]]) -> Change:
+    """The moves of groups of this category alone that bring it within the tolerance; none if there is no way."""
+    groups = [(labels, split) for (labels, split), unit_ids in sorted(kinds.items()) for _ in unit_ids]
+    groups = sorted((group for group in groups if [name for name, _ in group[0]] == [label]), key=lambda group: -group[0][0][1])
+    if len(groups) * board.totals[label] ** 2 > MAX_STATES:
+        return []
+    fixed = dict(board.counts[label])
+    for labels, split in groups:
+        fixed[split] -= labels[0][1]
+    targets = _pack([labels[0][1] for labels, _ in groups], board.bounds(label, fixed))
+    moves = ((labels, source, SPLITS[index]) for (labels, source), index in zip(groups, targets, strict=False))
+    return [move for move in moves if move[1] != move[2]]
+
+
+def _pack(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> list[int]:
+    """A bin for every size such that each bin's sum is within its bounds (fewest, most); empty if there is no way."""
+    layers: list[dict[tuple[int, ...], int]] = [{(0,) * len(bounds): -1}]
+    for size in sizes:
+        layer: dict[tuple[int, ...], int] = {}
+        for sums in layers[-1]:
+            for index, (_, most) in enumerate(bounds):
+                if sums[index] + size <= most:
+                    layer.setdefault(_add(sums, index, size), index)
+        layers.append(layer)
+    fitting = [sums for sums in layers[-1] if all(n >= low for n, (low, _) in zip(sums, bounds, strict=True))]
+    if not fitting:
+        return []
+    sums, chosen = min(fitting), []
+    for size, layer in zip(reversed(sizes), reversed(layers), strict=False):
+        chosen.append(layer[sums])
+        sums = _add(sums, layer[sums], -size)
+    return chosen[::-1]
+
+
+def _add(sums: tuple[int, ...], index: int, size: int) -> tuple[int, ...]:
+    """The sums with `size` more in one bin."""
+    return (*sums[:index], sums[index] + size, *sums[index + 1 :])
 
 
 def _changes(label: str, kinds: Mapping[tuple[Labels, Split], list[str]]) -> Iterator[Change]:

@@ -1,12 +1,14 @@
-"""Catalogs filled without pictures: what versions, labels and splits need to know of an image is its row."""
+"""Catalogs filled without collecting: small pictures of one colour, their labels decided as a source would."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from collect.catalog import Catalog, Finding, GroupRow, ImageRow
 from collect.store import put
@@ -21,12 +23,19 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "w", ["cat", "dog"], target=1)
 
 
+def picture(number: int) -> bytes:
+    """A PNG of one colour, different for every number."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), (number % 256, number // 256 % 256, number // 65536)).save(file, "PNG")
+    return file.getvalue()
+
+
 def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str = "site") -> list[str]:
-    """Store one small file per label (its text is its number) and decide its label as a source would."""
+    """Store a picture per label, numbered from `start`, and decide its label."""
     found = []
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate(labels, start):
-            image_id, path = put(workspace, f"picture {number}".encode(), "PNG")
+            image_id, path = put(workspace, picture(number), "PNG")
             finding = Finding(f"https://example.org/{number}.png", source, label, author="Ana", license="CC-BY-4.0")
             candidate = catalog.add_finding(finding, finding.url)
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]

@@ -1,0 +1,133 @@
+"""A frozen version in the formats of other tools: ImageFolder, Hugging Face, Croissant 1.1 and COCO-style JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from curate.croissant import croissant_document
+from curate.datasheet import dataset_card, datasheet
+from curate.manifest import SPLITS, Manifest, Row, csv_bytes, image_path, manifest_bytes, read_manifest
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, write_bytes, write_text
+
+
+class Export:
+    """One export on its way: where it is written, and how images get there."""
+
+    def __init__(self, workspace: Workspace, manifest: Manifest, folder: Path, copy: bool) -> None:
+        self.workspace, self.manifest, self.folder, self.copy = workspace, manifest, folder, copy
+
+    def place(self, row: Row, folder: str) -> str:
+        """Put the row's image into a folder of the export; returns its path there."""
+        source = image_path(self.workspace, row)
+        target = self.folder / folder / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self.copy:
+            shutil.copyfile(source, target)
+        else:
+            target.symlink_to(source)
+        return f"{folder}/{source.name}"
+
+    def rows(self) -> tqdm[Row]:
+        """The rows, with a progress bar."""
+        return tqdm(self.manifest.rows, desc="export", unit="image", disable=None)
+
+
+def export_version(workspace: Workspace, version: str, folder: Path, kind: str, *, copy: bool = False) -> Path:
+    """Write a version to `folder`, which must be new or empty, with a datasheet; images are linked unless `copy`.
+
+    All or nothing. FototecaError for an unknown format, a folder in use, an image that is gone, a full disk.
+    """
+    if kind not in FORMATS:
+        raise FototecaError(f"unknown format {kind!r}", f"choose one of: {', '.join(FORMATS)}")
+    manifest = read_manifest(workspace, version)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FototecaError(f"{folder} is not empty", "name a new folder")
+    part = folder.resolve().with_name(f".{folder.resolve().name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        FORMATS[kind](Export(workspace, manifest, part, copy))
+        write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
+        part.replace(folder.resolve())
+    except OSError as error:
+        raise FototecaError(
+            f"{folder} could not be written: {error}", "free some disk space and try again", EXIT_OUTSIDE
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def export_imagefolder(export: Export) -> None:
+    """`SPLIT/CATEGORY/ID.jpg`, as torchvision.datasets.ImageFolder reads it; multi-label: `SPLIT/ID.jpg` and labels.csv."""
+    multi = export.manifest.task == "multi"
+    for split in SPLITS:
+        for category in () if multi else export.manifest.categories:
+            (export.folder / split / category).mkdir(parents=True, exist_ok=True)
+    cells = [(export.place(row, row.split if multi else f"{row.split}/{row.label}"), row.label) for row in export.rows()]
+    write_bytes(export.folder / "labels.csv", csv_bytes(("path", "label"), cells))
+
+
+def export_huggingface(export: Export) -> None:
+    """`data/SPLIT/ID.jpg` with a metadata.csv in each split and a dataset card, as `datasets` loads a folder of images."""
+    columns = ("file_name", "label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
+    cells: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
+    for row in export.rows():
+        name = Path(export.place(row, f"data/{row.split}")).name
+        cells[row.split].append([name, *(str(getattr(row, column)) for column in columns[1:])])
+    for split, rows in cells.items():
+        write_bytes(export.folder / "data" / split / "metadata.csv", csv_bytes(columns, rows))
+    write_text(export.folder / "README.md", dataset_card(export.workspace, export.manifest))
+
+
+def export_croissant(export: Export) -> None:
+    """`images/ID.jpg`, the manifest with paths of the export, and `croissant.json` that describes both."""
+    places = [export.place(row, "images") for row in export.rows()]
+    rows = [Row(**{**row.__dict__, "path": place}) for row, place in zip(export.manifest.rows, places, strict=True)]
+    content = manifest_bytes(rows)
+    write_bytes(export.folder / "manifest.csv", content)
+    document = croissant_document(export.manifest, content)
+    write_text(export.folder / "croissant.json", json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def export_coco(export: Export) -> None:
+    """`images/ID.jpg` and `annotations/SPLIT.json`: one annotation per label, its box the whole image."""
+    numbers = {name: number for number, name in enumerate(export.manifest.categories, 1)}
+    images: dict[str, list[dict[str, object]]] = {split: [] for split in SPLITS}
+    annotations: dict[str, list[dict[str, object]]] = {split: [] for split in SPLITS}
+    count = 0
+    for number, row in enumerate(export.rows(), 1):
+        name = Path(export.place(row, "images")).name
+        image = {"id": number, "file_name": name, "width": row.width, "height": row.height}
+        images[row.split].append({**image, "coco_url": row.image_url, "sha256": row.image_id, "license_spdx": row.license})
+        for label in row.labels:
+            count += 1
+            annotations[row.split].append(
+                {
+                    "id": count,
+                    "image_id": number,
+                    "category_id": numbers[label],
+                    "bbox": [0, 0, row.width, row.height],
+                    "area": row.width * row.height,
+                    "iscrowd": 0,
+                }
+            )
+    info = {"description": export.manifest.dataset, "version": export.manifest.version, "date_created": export.manifest.created}
+    categories = [{"id": number, "name": name, "supercategory": ""} for name, number in numbers.items()]
+    for split in SPLITS:
+        document = {"info": info, "images": images[split], "annotations": annotations[split], "categories": categories}
+        write_text(export.folder / "annotations" / f"{split}.json", json.dumps(document, ensure_ascii=False) + "\n")
+
+
+FORMATS: dict[str, Callable[[Export], None]] = {
+    "imagefolder": export_imagefolder,
+    "huggingface": export_huggingface,
+    "croissant": export_croissant,
+    "coco": export_coco,
+}
+"""What `--format` may name."""

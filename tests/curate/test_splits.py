@@ -1,0 +1,126 @@
+"""Splits: no group torn, nothing moved, shares as asked wherever groups allow."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.manifest import SPLITS, Split
+from curate.splits import TOLERANCE, Unit, assign, make_unit, uneven_shares, winner
+
+RATIOS = (0.7, 0.1, 0.2)
+
+
+@st.composite
+def datasets(draw: st.DrawFn, multi: bool = False, groups: bool = True) -> list[list[tuple[str, ...]]]:
+    """Groups of images with their labels."""
+    names = [f"c{number}" for number in range(draw(st.integers(1, 5)))]
+    label = st.lists(st.sampled_from(names), max_size=3, unique=True).map(lambda found: tuple(sorted(found)))
+    image = label if multi else st.sampled_from(names).map(lambda name: (name,))
+    return draw(st.lists(st.lists(image, min_size=1, max_size=6 if groups else 1), min_size=3, max_size=120))
+
+
+def build(dataset: list[list[tuple[str, ...]]], pins: dict[str, Split]) -> list[Unit]:
+    """The units of a dataset, numbered."""
+    return [make_unit(str(number), labels, pins.get(str(number))) for number, labels in enumerate(dataset)]
+
+
+def table(units: list[Unit], splits: dict[str, Split]) -> dict[str, Counter[str]]:
+    """Images per category and split."""
+    counts: dict[str, Counter[str]] = {}
+    for unit in units:
+        for label, count in unit.labels:
+            counts.setdefault(label, Counter())[splits[unit.unit_id]] += count
+    return counts
+
+
+@given(datasets(), st.lists(st.integers(1, 40), max_size=4), st.booleans(), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_nothing_moves_however_the_dataset_grows(
+    dataset: list[list[tuple[str, ...]]], steps: list[int], multi: bool, seed: int
+) -> None:
+    """Every unit keeps the split of its first version, and every deviation above two points has a reason."""
+    size, pins = 3, dict[str, Split]()
+    for step in [0, *steps]:
+        size = min(size + step, len(dataset))
+        units = build(dataset[:size], pins)
+        splits = assign(units, RATIOS, seed)
+        assert set(splits) == {unit.unit_id for unit in units}
+        assert all(splits[unit_id] == split for unit_id, split in pins.items())
+        stated = {(row["label"], row["split"]): row["reason"] for row in uneven_shares(units, splits, RATIOS)}
+        for label, counts in table(units, splits).items():
+            total = sum(counts.values())
+            for split, ratio in zip(SPLITS, RATIOS, strict=True):
+                assert (abs(counts[split] / total - ratio) <= TOLERANCE + 1e-9) != bool(stated.get((label, split)))
+        pins = splits
+
+
+@given(st.lists(st.integers(3, 300), min_size=1, max_size=6), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_without_groups_every_share_is_within_one_image(sizes: list[int], seed: int) -> None:
+    """Only the rounding of whole images is left, and no split is without a category that has three images."""
+    labels = [(f"c{number}",) for number, size in enumerate(sizes) for _ in range(size)]
+    units = build([[label] for label in labels], {})
+    for counts in table(units, assign(units, RATIOS, seed)).values():
+        total = sum(counts.values())
+        for split, ratio in zip(SPLITS, RATIOS, strict=True):
+            assert counts[split] >= 1
+            assert abs(counts[split] - ratio * total) < (1 if total >= 10 else 2)
+
+
+@given(st.lists(st.integers(1, 9), min_size=3, max_size=9), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_where_groups_allow_two_points_they_are_reached(sizes: list[int], seed: int) -> None:
+    """Against every possible split of one category: when any is within two points, so is ours."""
+    units = build([[("c",)] * size for size in sizes], {})
+    splits = assign(units, RATIOS, seed)
+    if reachable(sizes):
+        assert not uneven_shares(units, splits, RATIOS)
+
+
+def reachable(sizes: list[int]) -> bool:
+    """Whether some assignment of groups to splits is within the tolerance and leaves no split empty."""
+    total = sum(sizes)
+    states = {(0, 0, 0)}
+    for size in sizes:
+        states = {tuple(n + size * (i == j) for j, n in enumerate(state)) for state in states for i in range(3)}  # type: ignore[misc]
+    return any(
+        all(n and abs(n / total - ratio) <= TOLERANCE + 1e-9 for n, ratio in zip(state, RATIOS, strict=True)) for state in states
+    )
+
+
+@given(datasets(multi=True, groups=False), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_multi_label_shares_stay_near(dataset: list[list[tuple[str, ...]]], seed: int) -> None:
+    """With several labels an image, no category of thirty images or more strays by more than six points."""
+    units = build(dataset, {})
+    for counts in table(units, assign(units, RATIOS, seed)).values():
+        total = sum(counts.values())
+        for split, ratio in zip(SPLITS, RATIOS, strict=True):
+            assert total < 30 or abs(counts[split] / total - ratio) <= 0.06
+
+
+def test_the_order_of_units_does_not_matter_and_the_seed_does() -> None:
+    """The same units give the same splits; another seed gives others."""
+    units = build([[("c",)]] * 100, {})
+    assert assign(units, RATIOS, 1) == assign(units[::-1], RATIOS, 1)
+    assert assign(units, RATIOS, 1) != assign(units, RATIOS, 2)
+
+
+def test_test_wins() -> None:
+    """A merged group goes where nothing has been learned from it."""
+    assert winner(["train", "test", "val"]) == "test"
+    assert winner(["train", "val"]) == "val"
+    assert winner([]) is None
+
+
+def test_reasons_say_what_stands_in_the_way() -> None:
+    """Few images, large groups, earlier versions."""
+    few = build([[("c",)]] * 7, {})
+    assert "only 7 images" in uneven_shares(few, assign(few, RATIOS, 0), RATIOS)[0]["reason"]
+    large = build([[("c",)] * 50, [("c",)] * 45, [("c",)] * 5], {})
+    assert "the largest has 50 of 100" in uneven_shares(large, assign(large, RATIOS, 0), RATIOS)[0]["reason"]
+    kept = build([[("c",)]] * 100, dict.fromkeys(map(str, range(40)), "test"))
+    assert "earlier versions" in uneven_shares(kept, assign(kept, RATIOS, 0), RATIOS)[0]["reason"]
