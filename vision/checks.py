@@ -1,0 +1,36 @@
+"""What `fototeca doctor` says about torch and pretrained weights."""
+
+from __future__ import annotations
+
+from workspace import Check
+
+
+def checks() -> list[Check]:
+    """The device that training takes, and the pretrained weights that are on disk."""
+    try:
+        import torch
+        import torchvision  # noqa: F401  (a torch that does not fit it fails here)
+    except (ImportError, RuntimeError) as error:
+        fix = "install torch and torchvision of one release: make setup"
+        return [Check("torch", False, str(error).splitlines()[0], fix, needed=True)]
+    return [Check("torch", True, f"{torch.__version__}, training on {_device()}", needed=True), _weights()]
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name(0))
+    if torch.backends.mps.is_available():
+        return "the Apple GPU"
+    return f"the CPU with {torch.get_num_threads()} threads"
+
+
+def _weights() -> Check:
+    from vision.weights import checkpoints_folder
+
+    folder = checkpoints_folder()
+    files = sorted(path.name for path in folder.glob("*.pth")) if folder.is_dir() else []
+    detail = f"{len(files)} in {folder}: {', '.join(files)}" if files else f"none in {folder}"
+    fix = f"fetched when needed; without a network put torchvision's .pth files into {folder} or pass --weights FILE"
+    return Check("pretrained weights", bool(files), detail, fix)

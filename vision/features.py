@@ -1,0 +1,68 @@
+"""Features of a frozen backbone, computed once per picture, weights and preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from vision.backbones import NO_WEIGHTS, Backbone
+from vision.pixels import PixelCache
+from vision.store import RowStore
+from workspace import Workspace
+
+BATCH = 32
+"""Pictures in one forward pass; larger gains nothing on a CPU."""
+
+
+def extract_features(
+    workspace: Workspace,
+    items: Sequence[tuple[str, Path]],
+    backbone: Backbone,
+    *,
+    device: str = "cpu",
+    batch_size: int = BATCH,
+    progress: bool = True,
+) -> npt.NDArray[np.float32]:
+    """(N, D) float32 of (image id, path), in order. Cached below the workspace's cache; a kill loses at most one batch.
+
+    Convolutions run channels_last, which is faster on every CPU and GPU that was measured (docs/benchmarks.md).
+    """
+    assert backbone.weights_id != NO_WEIGHTS, "features of random weights cannot be told apart in the cache"
+    store = RowStore(features_folder(workspace, backbone), (backbone.dimension,), np.float32)
+    if any(image_id not in store for image_id, _ in items):
+        steps = backbone.preprocessing
+        pixels = PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation)
+        pixels.ensure(items, progress=progress)
+        with store.writing():
+            missing = [image_id for image_id, _ in dict.fromkeys(items) if image_id not in store]
+            _compute(store, missing, pixels, backbone, device, batch_size, progress)
+    return np.asarray(store.take([image_id for image_id, _ in items]), dtype=np.float32)
+
+
+def features_folder(workspace: Workspace, backbone: Backbone) -> Path:
+    """Where the features of this backbone lie: a folder for each model, weights and preprocessing."""
+    key = json.dumps([backbone.name, backbone.weights_id, backbone.preprocessing.to_dict()], sort_keys=True)
+    return workspace.cache / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _compute(
+    store: RowStore, missing: list[str], pixels: PixelCache, backbone: Backbone, device: str, batch_size: int, progress: bool
+) -> None:
+    module = backbone.module.to(device).to(memory_format=torch.channels_last)
+    with (
+        tqdm(total=len(missing), desc=f"features of {backbone.name}", unit="img", disable=None if progress else True) as bar,
+        torch.inference_mode(),
+    ):
+        for start in range(0, len(missing), batch_size):
+            part = missing[start : start + batch_size]
+            batch = torch.from_numpy(pixels.take(part)).permute(0, 3, 1, 2).to(device)  # NHWC memory is channels_last as it is
+            values = module(backbone.preprocessing.tensor(batch)).float().cpu().numpy()
+            store.append(part, list(values))
+            bar.update(len(part))
