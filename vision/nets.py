@@ -85,7 +85,7 @@ class SmallNet(nn.Module):
 
     A stride-2 stem spends little on the largest map; batch norm lets it train fast from random weights; residual sums and
     ResNet-D shortcuts keep gradients whole; global average pooling makes it take any size and leaves one linear layer of
-    few weights, where small data sets overfit most; dropout before it. 0.7 million parameters, 0.03 GFLOP at 64 pixels.
+    few weights, where small data sets overfit most; dropout before it. half a million parameters.
     Kaiming initialisation; the last norm of each block starts at zero, so that a block starts as the identity
     (Goyal et al. 2017). With `attention`, CBAM stands before each residual sum.
     """

@@ -1,0 +1,273 @@
+"""Runs on disk, for every floor above: what was trained on what, its curves, its predictions, its model. See docs/training.md."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_bytes, write_text
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import nn
+    from vision.backbones import Preprocessing
+
+    from train.trees import Boosting
+
+BATCH = 32
+"""Pictures in one forward pass when a model is only asked."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a run says about N images of one split."""
+
+    image_ids: list[str]
+    labels: list[str]
+    """What is true; multi-label: sorted, joined by `|`."""
+    predicted: list[str]
+    probabilities: Floats
+    """(N, C), columns in the order of the run's categories."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One folder below `data/runs`. `config` is its `config.json`."""
+
+    id: str
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def model_name(self) -> str:
+        """The network; for an ensemble, how it joins its members."""
+        return str(self.config["model"])
+
+    @property
+    def regime(self) -> str:
+        """scratch, features, finetune or ensemble."""
+        return str(self.config["regime"])
+
+    @property
+    def manifest_version(self) -> str:
+        """The version it was trained on."""
+        return str(self.config["manifest"])
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The classes, in the order of the model's outputs."""
+        return tuple(self.config["categories"])
+
+    @property
+    def task(self) -> Task:
+        """single or multi."""
+        return cast(Task, self.config["task"])
+
+    @property
+    def done(self) -> bool:
+        """Whether training has come to its end."""
+        return (self.folder / "done.json").is_file()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """`done.json`: train_accuracy, val_accuracy, parameters, seconds and more."""
+        return cast(dict[str, Any], json.loads((self.folder / "done.json").read_text(encoding="utf-8")))
+
+    @cached_property
+    def thresholds(self) -> Floats:
+        """(C,) the probability from which a multi-label run says yes, chosen on validation; one half until then."""
+        path = self.folder / "thresholds.json"
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return np.array([found.get(name, 0.5) for name in self.categories], dtype=np.float32)
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The rows of `epochs.csv`, cells as numbers."""
+        return _read_numbers(self.folder / "epochs.csv")
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The rows of `steps.csv`, cells as numbers."""
+        return _read_numbers(self.folder / "steps.csv")
+
+    def predictions(self, split: str) -> Predictions:
+        """What the run says about `split`. FototecaError when it has not been asked."""
+        path = self.folder / f"predictions-{split}.csv"
+        if not path.is_file():
+            known = f"for test: fototeca analysis evaluate {self.id} --split test"
+            raise FototecaError(f"run {self.id} has no predictions for {split}", known)
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            next(reader)
+            rows = list(reader)
+        values = np.array([row[3:] for row in rows], dtype=np.float32).reshape(len(rows), len(self.categories))
+        return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)
+
+
+def list_runs(workspace: Workspace, version: str | None = None, *, unfinished: bool = False) -> list[Run]:
+    """The runs, by id; only finished ones unless asked, and only of `version` when it is given."""
+    found = [_open(path.parent) for path in sorted(workspace.runs.glob("*/config.json"))]
+    return [run for run in found if (run.done or unfinished) and version in (None, run.manifest_version)]
+
+
+def read_run(workspace: Workspace, run_id: str) -> Run:
+    """The run of this id. FototecaError when there is none."""
+    folder = workspace.runs / run_id
+    if "/" in run_id or not (folder / "config.json").is_file():
+        known = [run.id for run in list_runs(workspace, unfinished=True)]
+        raise FototecaError(
+            f"no run {run_id!r}", f"this workspace has: {', '.join(known[:12])}" if known else "run: fototeca train"
+        )
+    return _open(folder)
+
+
+def _open(folder: Path) -> Run:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        raise FototecaError(f"{folder / 'config.json'} cannot be read", "delete the run's folder and train it again") from None
+    return Run(folder.name, folder, config)
+
+
+def write_config(run: Run) -> None:
+    """Write `config.json`, which makes the folder a run."""
+    write_text(run.folder / "config.json", json.dumps(run.config, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_predictions(run: Run, split: str, image_ids: Sequence[str], labels: Sequence[str], probabilities: Floats) -> None:
+    """Write `predictions-<split>.csv` from probabilities (N, C); what is said follows from them and the run's thresholds."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", "label", "predicted", *(f"p:{name}" for name in run.categories)])
+    for image_id, label, said, row in zip(image_ids, labels, decide(run, probabilities), probabilities, strict=True):
+        writer.writerow([image_id, label, said, *(f"{value:.8g}" for value in row)])
+    write_bytes(run.folder / f"predictions-{split}.csv", text.getvalue().encode("utf-8"))
+
+
+def decide(run: Run, probabilities: Floats) -> list[str]:
+    """What each row of probabilities says: the most probable category, or all that reach their threshold."""
+    names = np.array(run.categories, dtype=object)
+    if run.task == "single":
+        return [str(name) for name in names[probabilities.argmax(axis=1)]]
+    return [LABEL_SEPARATOR.join(sorted(names[row >= run.thresholds])) for row in probabilities]
+
+
+class LoadedModel:
+    """A trained model, ready to be asked."""
+
+    def __init__(self, run: Run, network: nn.Module, preprocessing: Preprocessing, boosting: Boosting | None) -> None:
+        from vision.backbones import classifier_of
+
+        self.preprocessing = preprocessing
+        self.multi = run.task == "multi"
+        self.boosting = boosting
+        self.network = network
+        self.module: nn.Module | None = None if boosting else network
+        """(N, 3, H, W) to logits (N, C), in eval mode; None where the head is no torch module (boosting)."""
+        self._classifier = classifier_of(network)[1]
+
+    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
+        """(N, C) of pictures or paths."""
+        if self.boosting:
+            logits = self.boosting.decision(self.features(images, batch_size))
+        else:
+            logits = self._forward(images, batch_size)[0].astype(np.float64)
+        return to_probabilities(logits, self.multi)
+
+    def features(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
+        """(N, D): what the classifier is given."""
+        return self._forward(images, batch_size)[1]
+
+    def _forward(self, images: Sequence[Image.Image | Path], batch_size: int) -> tuple[Floats, Floats]:
+        """Logits and features of every picture, in one pass."""
+        import torch
+
+        seen: list[torch.Tensor] = []
+        handle = self._classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
+        logits = []
+        try:
+            with torch.inference_mode():
+                for start in range(0, len(images), batch_size):
+                    batch = torch.stack([self.preprocessing(_opened(image)) for image in images[start : start + batch_size]])
+                    logits.append(self.network(batch).float())
+        finally:
+            handle.remove()
+        return torch.cat(logits).numpy(), torch.cat(seen).numpy()
+
+
+class LoadedEnsemble:
+    """Runs that are asked together. It has no features of its own, and no single module."""
+
+    def __init__(self, members: Sequence[LoadedModel], weights: Sequence[float]) -> None:
+        self.members = members
+        self.weights = weights
+        self.module = None
+        self.preprocessing = members[0].preprocessing
+
+    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
+        """(N, C): the members' probabilities, averaged by weight."""
+        pairs = zip(self.weights, self.members, strict=True)
+        return np.asarray(sum(weight * member.probabilities(images, batch_size) for weight, member in pairs), dtype=np.float32)
+
+
+def load_model(workspace: Workspace, run: Run) -> LoadedModel:
+    """The run's model. FototecaError when it is not finished or its file is damaged. An ensemble lacks `features`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from vision.backbones import Preprocessing, build_model
+
+    from train.trees import Boosting
+
+    if not run.done:
+        raise FototecaError(f"run {run.id} is not finished", "give its train command again: it goes on where it stopped")
+    if "members" in run.config:
+        members = [load_model(workspace, read_run(workspace, name)) for name in run.config["members"]]
+        return cast(LoadedModel, LoadedEnsemble(members, run.config["member_weights"]))
+    network = build_model(run.model_name, 1 if run.config["head"] == "boosting" else len(run.categories))[0]
+    try:
+        state = load_file(run.folder / "model.safetensors")
+        network.load_state_dict({key: value for key, value in state.items() if not key.startswith("boosting.")})
+    except (SafetensorError, RuntimeError, OSError):
+        raise FototecaError(
+            f"{run.folder / 'model.safetensors'} is damaged or gone", "delete the run and train it again"
+        ) from None
+    arrays = {key: value.numpy() for key, value in state.items() if key.startswith("boosting.")}
+    if run.config["transform_input"]:
+        setattr(network, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
+    preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
+    return LoadedModel(run, network.eval(), preprocessing, Boosting.from_arrays(arrays) if arrays else None)
+
+
+def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> Floats:
+    """(N, C) of logits: softmax, or a sigmoid of each when labels do not exclude one another."""
+    if multi:
+        return (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _opened(image: Image.Image | Path) -> Image.Image:
+    from vision.image import decode
+
+    return decode(image) if isinstance(image, Path) else image
+
+
+def _read_numbers(path: Path) -> list[dict[str, Any]]:
+    """A CSV of numbers; empty when it is not there yet."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(file) if None not in row.values()]
+
+
+def _number(cell: str) -> float | int:
+    return int(cell) if cell.lstrip("-").isdigit() else float(cell)
