@@ -1,0 +1,100 @@
+"""Decoding: every kind of picture becomes upright RGB, every kind of junk a fixed reason."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision.image import DecodeError, decode, inspect
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of a picture in a format."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def gradient(width: int = 64, height: int = 48) -> Image.Image:
+    """Red grows to the right, green downwards."""
+    y, x = np.mgrid[0:height, 0:width]
+    return Image.fromarray(np.stack([x * 255 // (width - 1), y * 255 // (height - 1), x * 0 + 90], -1).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_every_format_keeps_its_colours(kind: str) -> None:
+    """Decoded pixels are near the drawn ones, and the header tells format and size."""
+    data = encoded(gradient(), kind)
+    assert np.abs(np.asarray(decode(data), float) - np.asarray(gradient(), float)).mean() < 12
+    info = inspect(data)
+    assert (info.format, info.width, info.height) == (kind, 64, 48)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16", "I", "F"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    """Grey, palette, CMYK, 16-bit and float pictures keep their brightness order."""
+    ramp = np.tile(np.linspace(0, 255, 64), (16, 1))
+    if mode == "I;16":
+        image = Image.fromarray((ramp * 257).astype(np.uint16))
+    elif mode in ("I", "F"):
+        image = Image.fromarray(ramp.astype(np.int32 if mode == "I" else np.float32))
+    else:
+        image = Image.fromarray(ramp.astype(np.uint8)).convert("RGB" if mode == "CMYK" else "L").convert(mode)
+    picture = decode(encoded(image, "TIFF"))
+    columns = np.asarray(picture.convert("L"), float).mean(axis=0)
+    assert picture.mode == "RGB"
+    assert columns[-8:].mean() - columns[:8].mean() > 150
+
+
+def test_orientation_is_honoured() -> None:
+    """A picture stored on its side comes out upright, and its size says so before the decode."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(gradient(64, 48), "JPEG", exif=exif)
+    assert (inspect(data).width, inspect(data).height) == (48, 64)
+    assert decode(data).size == (48, 64)
+
+
+def test_transparency_lies_on_white() -> None:
+    """A transparent corner is white, not the black that happens to be stored under it."""
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    assert decode(encoded(image, "PNG")).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_the_first_frame_of_an_animation() -> None:
+    """An animation counts as its first picture and is marked."""
+    red, blue = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
+    data = encoded(red, "GIF", save_all=True, append_images=[blue])
+    assert inspect(data).animated
+    assert decode(data).getpixel((4, 4)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not-an-image"),
+        (b"<html><body>no</body></html>", "not-an-image"),
+        (b"\x00" * 4096, "not-an-image"),
+        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "unsupported-format"),
+        (b"%PDF-1.7", "unsupported-format"),
+        (encoded(gradient(640, 480), "JPEG")[:4000], "truncated"),
+        (encoded(gradient(640, 480), "PNG")[:900], "truncated"),
+        (b"\x89PNG\r\n\x1a\n" + b"\xff" * 64, "not-an-image"),
+    ],
+)
+def test_junk_has_a_reason(data: bytes, reason: str) -> None:
+    """What is no picture says why, in a fixed word."""
+    with pytest.raises(DecodeError) as caught:
+        decode(data)
+    assert caught.value.reason == reason
+
+
+def test_a_pixel_bomb_is_refused_before_it_is_decoded() -> None:
+    """Thirty thousand pixels square in a few kilobytes never reaches the decoder."""
+    data = encoded(Image.new("1", (30_000, 30_000)), "PNG")
+    with pytest.raises(DecodeError) as caught:
+        decode(data)
+    assert caught.value.reason == "too-many-pixels"

@@ -1,0 +1,1 @@
+"""Looking at one picture, for every floor above: decoding, hashes, backbones, features."""

@@ -1,0 +1,144 @@
+"""Decoding one picture from bytes that may be hostile.
+
+The order is the defence: magic bytes, then the header with its pixel count, then the full decode.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 100_000_000
+"""A picture with more pixels is refused before it is decoded (300 MB as RGB)."""
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+Image.MAX_IMAGE_PIXELS = None  # the cap below is checked on the header, and may be set per call
+
+_MAGIC = (
+    (b"\xff\xd8\xff", ("JPEG", "MPO")),
+    (b"\x89PNG\r\n\x1a\n", ("PNG",)),
+    (b"GIF87a", ("GIF",)),
+    (b"GIF89a", ("GIF",)),
+    (b"BM", ("BMP",)),
+    (b"II*\x00", ("TIFF",)),
+    (b"MM\x00*", ("TIFF",)),
+)
+_REFUSED = ((b"<svg", "SVG"), (b"%PDF", "PDF"), (b"8BPS", "PSD"), (b"\x00\x00\x01\x00", "ICO"), (b"PK\x03\x04", "ZIP"))
+
+
+class DecodeError(Exception):
+    """Why a picture cannot be used: `reason` is one of the fixed words, the message adds what was seen."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail or reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What the header says. Width and height in pixels, after EXIF orientation."""
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    animated: bool
+
+
+def sniff(data: bytes) -> tuple[str, ...]:
+    """Pillow's formats that the magic bytes allow. DecodeError: `unsupported-format` for what is known but refused
+    (SVG, PDF, PSD, ICO, ZIP), `not-an-image` for everything else."""
+    for magic, formats in _MAGIC:
+        if data.startswith(magic):
+            return formats
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ("WEBP",)
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
+        return ("AVIF",)
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for magic, name in _REFUSED:
+        if head.startswith(magic.lower()) or (name == "SVG" and b"<svg" in head and b"<html" not in head):
+            raise DecodeError("unsupported-format", name)
+    raise DecodeError("not-an-image")
+
+
+@contextmanager
+def _open(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The picture with its header read and its size checked; whatever Pillow raises becomes a DecodeError."""
+    formats = sniff(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of broken metadata: the pixels are what counts
+            with Image.open(io.BytesIO(data), formats=formats) as image:
+                if image.width * image.height > max_pixels:
+                    raise DecodeError("too-many-pixels", f"{image.width}×{image.height}")
+                yield image
+    except UnidentifiedImageError:
+        raise DecodeError("not-an-image") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
+        # Pillow's plugins raise any of these on broken files
+        raise DecodeError("truncated", str(error)) from None
+
+
+def _turned(image: Image.Image) -> bool:
+    """Whether EXIF orientation swaps width and height."""
+    try:
+        return image.getexif().get(0x0112) in (5, 6, 7, 8)
+    except Exception:  # metadata too broken to read: take the picture as it lies
+        return False
+
+
+def _info(image: Image.Image) -> ImageInfo:
+    size = (image.height, image.width) if _turned(image) else (image.width, image.height)
+    return ImageInfo(str(image.format), *size, image.mode, bool(getattr(image, "is_animated", False)))
+
+
+def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
+    """Read magic bytes and header only. DecodeError with one of the reasons of `decode`."""
+    with _open(data, max_pixels) as image:
+        return _info(image)
+
+
+def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode the first frame fully, as RGB, EXIF orientation applied, transparency on white.
+
+    DecodeError reasons: `not-an-image`, `unsupported-format`, `truncated`, `too-many-pixels`.
+    OSError when `source` is a file that cannot be read.
+    """
+    return decode_with_info(source, max_pixels=max_pixels)[0]
+
+
+def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, ImageInfo]:
+    """`decode` and `inspect` for the price of one decode."""
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    with _open(data, max_pixels) as image:
+        info = _info(image)
+        image.load()
+        try:
+            upright = ImageOps.exif_transpose(image)
+        except Exception:  # metadata too broken to read: take the picture as it lies
+            upright = image
+        return _rgb(upright), info
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Eight-bit RGB of any mode; 16-bit and float pictures are scaled by their range, not clipped."""
+    if image.mode == "RGB":
+        return image.copy() if image.readonly else image
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if image.mode.startswith("I") and values.max(initial=0) > 255 else max(float(values.max(initial=0)), 1.0)
+        scaled = np.clip(values / (top if top > 1 else 1) * 255 if top != 255 else values, 0, 255)
+        return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
