@@ -19,9 +19,9 @@ from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_byt
 if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
-    from vision.backbones import Preprocessing
 
     from train.trees import Boosting
+    from vision.backbones import Preprocessing
 
 BATCH = 32
 """Pictures in one forward pass when a model is only asked."""
@@ -223,9 +223,9 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     """The run's model. FototecaError when it is not finished or its file is damaged. An ensemble lacks `features`."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-    from vision.backbones import Preprocessing, build_model
 
     from train.trees import Boosting
+    from vision.backbones import Preprocessing, build_model
 
     if not run.done:
         raise FototecaError(f"run {run.id} is not finished", "give its train command again: it goes on where it stopped")
@@ -252,7 +252,7 @@ def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> Floats:
     if multi:
         return (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _opened(image: Image.Image | Path) -> Image.Image:

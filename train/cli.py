@@ -1,0 +1,126 @@
+"""The commands of the training stage: runs, sweeps, ensembles, and the list of what is trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from workspace import EXIT_SHORT, Workspace
+
+app = typer.Typer(no_args_is_help=True, help="Train classifiers on a frozen version, and compare them.")
+
+ManifestOption = Annotated[str, typer.Option(metavar="V", help="Version of the dataset: v001, or latest.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _print(facts: Any, as_json: bool) -> None:  # noqa: ANN401  (whatever JSON can say)
+    from train.table import runs_table
+
+    shown = facts if isinstance(facts, list) else [facts]
+    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else runs_table(shown))
+
+
+@app.command()
+def run(
+    manifest: ManifestOption,
+    model: Annotated[str, typer.Option(help="cnn, cnn-cbam, resnet18-cbam, resnet50-cbam or a torchvision model.")],
+    regime: Annotated[Literal["scratch", "features", "finetune"], typer.Option(help="How much is learned anew.")],
+    head: Annotated[Literal["linear", "logistic", "svm", "boosting"], typer.Option(help="Classifier over features.")] = "linear",
+    unfreeze: Annotated[str, typer.Option(metavar="all|N|STAGE", help="What learns beside the head.")] = "all",
+    weights: Annotated[str | None, typer.Option(metavar="NAME|PATH|run:ID", help="Pretrained weights: DEFAULT")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes: 30 scratch, 60 features, 8 finetune.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
+    image_size: Annotated[int | None, typer.Option(help="Pixels: 96 scratch, 160 finetune, else the weights'.")] = None,
+    optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with momentum, or AdamW.")] = "adamw",
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate; by regime and optimizer if not given.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="L2, not of norms and biases; 0.05 AdamW, 1e-4 SGD.")] = None,
+    schedule: Annotated[Literal["onecycle", "cosine", "constant"], typer.Option(help="How the rate moves.")] = "onecycle",
+    layer_decay: Annotated[float, typer.Option(help="Each stage further from the head learns this much slower.")] = 1.0,
+    freeze_bn: Annotated[bool, typer.Option("--freeze-bn", help="Keep the pretrained batch-norm statistics.")] = False,
+    augment: Annotated[Literal["none", "basic", "trivial", "rand"] | None, typer.Option(help="basic if not given.")] = None,
+    mixup: Annotated[float, typer.Option(help="Alpha of mixup; 0 is off.")] = 0.0,
+    cutmix: Annotated[float, typer.Option(help="Alpha of CutMix; 0 is off.")] = 0.0,
+    erasing: Annotated[float, typer.Option(help="Probability of random erasing.")] = 0.0,
+    label_smoothing: Annotated[float, typer.Option(help="Share of a target spread over all classes.")] = 0.0,
+    balance: Annotated[Literal["none", "weights", "sampling"], typer.Option(help="What rare classes get.")] = "none",
+    ema: Annotated[float, typer.Option(help="Decay of the averaged weights that are kept; 0 is off.")] = 0.0,
+    clip: Annotated[float, typer.Option(help="Largest norm of a gradient; 0 is off.")] = 0.0,
+    accumulate: Annotated[int, typer.Option(help="Batches per step.")] = 1,
+    patience: Annotated[int, typer.Option(help="Epochs without progress after which to stop; 0 is off.")] = 0,
+    snapshots: Annotated[int, typer.Option(help="Cycles of the rate, each with its weights kept; 0 is off.")] = 0,
+    precision: Annotated[Literal["32", "bf16", "16"], typer.Option(help="bf16 and 16 are for GPUs.")] = "32",
+    seed: Annotated[int, typer.Option(help="Of weights, order, augmentation, dropout.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that augment; changes only the speed.")] = 0,
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the network.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on where this run stopped, or start it over.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one classifier. The same command goes on where it was stopped; a finished run is not trained again.
+
+    Example: fototeca train run --manifest v001 --model resnet18 --regime finetune --unfreeze layer4
+    """
+    settings = {name: value for name, value in locals().items() if name not in ("resume", "as_json", "compile_")}
+    from train.config import TrainConfig
+    from train.run import train_run
+    from train.table import run_facts
+
+    finished = train_run(Workspace.find(), TrainConfig(**settings, compile=compile_), resume=resume)
+    _print(run_facts(finished), as_json)
+
+
+@app.command()
+def sweep(
+    manifest: ManifestOption,
+    plan: Annotated[Path | None, typer.Argument(metavar="PLAN.toml", help="Lists make a grid, [[run]] tables points.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of --weights, for the default plan.")] = None,
+    weights: Annotated[str | None, typer.Option(help="File for the default plan where its own weights cannot be had.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train many classifiers and print them, the best on validation first. Without a plan: at least six, over all regimes.
+
+    Example: fototeca train sweep --manifest v001
+    """
+    from train.sweep import read_plan
+    from train.sweep import sweep as train_all
+    from train.table import run_facts
+    from workspace import FototecaError
+
+    if (model is None) != (weights is None):
+        raise FototecaError("--model and --weights go together", "pass both, or neither")
+    points = read_plan(plan) if plan else None
+    outcome = train_all(Workspace.find(), points, manifest, weights=(model, weights) if model and weights else None)
+    _print([run_facts(run) for run in outcome.runs], as_json)
+    if any(not reason.startswith("left out") for _, reason in outcome.failed):
+        raise typer.Exit(EXIT_SHORT)
+
+
+@app.command(name="list")
+def list_command(as_json: JsonOption = False) -> None:
+    """Show the finished runs.
+
+    Example: fototeca train list --json
+    """
+    from train.table import list_facts
+
+    _print(list_facts(Workspace.find()), as_json)
+
+
+@app.command()
+def ensemble(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs of one version.")],
+    method: Annotated[Literal["mean", "weighted", "soup"], typer.Option(help="How they are joined.")] = "mean",
+    as_json: JsonOption = False,
+) -> None:
+    """Join runs into one: their mean, a mean weighted on validation, or one network of averaged weights (greedy soup).
+
+    Example: fototeca train ensemble resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
+    """
+    from train.ensemble import join_runs
+    from train.table import run_facts
+
+    _print(run_facts(join_runs(Workspace.find(), runs, method)), as_json)

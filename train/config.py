@@ -1,0 +1,149 @@
+"""Every setting of a run, with defaults that a laptop can afford."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from workspace import FototecaError
+
+Regime = Literal["scratch", "features", "finetune"]
+Head = Literal["linear", "logistic", "svm", "boosting"]
+Augment = Literal["none", "basic", "trivial", "rand"]
+Balance = Literal["none", "weights", "sampling"]
+Schedule = Literal["onecycle", "cosine", "constant"]
+Precision = Literal["32", "bf16", "16"]
+
+EPOCHS = {"scratch": 30, "features": 60, "finetune": 8}
+"""Passes over the training split, by regime; over cached features one costs next to nothing."""
+
+RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adamw"): 3e-4, ("finetune", "sgd"): 0.01}
+"""Highest learning rate, by regime and optimizer; the heads over cached features have their own."""
+
+FINETUNE_SIDE = 160
+"""Pixels of input in fine-tuning: half the work of 224 (docs/benchmarks.md)."""
+
+NOT_IDENTITY = ("device", "workers", "tensorboard", "compile")
+"""Settings that change how fast a run is, not which run it is."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What `fototeca train run` can be told. FototecaError when settings do not go together."""
+
+    manifest: str
+    """Version of the dataset: v001, or latest."""
+    model: str
+    """`cnn`, `cnn-cbam`, `resnet18-cbam`, `resnet50-cbam` or any torchvision classification model."""
+    regime: Regime
+    """scratch: random weights; features: a frozen backbone; finetune: pretrained weights that go on learning."""
+    head: Head = "linear"
+    """The classifier over frozen features; scratch and finetune end in a linear one."""
+    unfreeze: str = "all"
+    """What fine-tuning lets learn beside the head: all, the last N stages, or the last stages from a named one on."""
+    weights: str | None = None
+    """A torchvision name, a path or run:ID; without one, features and finetune take DEFAULT."""
+    epochs: int | None = None
+    """Passes over the training split; EPOCHS by regime."""
+    batch_size: int = 32
+    """Pictures per step, over all processes."""
+    image_size: int | None = None
+    """Pixels of input; the weights' own in features, FINETUNE_SIDE in finetune, 96 in scratch."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """SGD has momentum 0.9 (Nesterov)."""
+    lr: float | None = None
+    """Highest learning rate; RATES by regime."""
+    weight_decay: float | None = None
+    """L2 on weights that are neither norms nor biases: 0.05 with AdamW, 1e-4 with SGD."""
+    schedule: Schedule = "onecycle"
+    """onecycle: up for a quarter, then down; cosine: up for a twentieth, then down; constant."""
+    layer_decay: float = 1.0
+    """Each stage further from the head learns this much slower."""
+    freeze_bn: bool = False
+    """Keep the pretrained batch-norm statistics also where weights learn."""
+    augment: Augment | None = None
+    """basic: crop and mirror; trivial, rand: those and TrivialAugment or RandAugment. None of it over cached features."""
+    mixup: float = 0.0
+    """Alpha of mixup; 0 is off."""
+    cutmix: float = 0.0
+    """Alpha of CutMix; with mixup on too, each step takes one of them by chance."""
+    erasing: float = 0.0
+    """Probability of random erasing."""
+    label_smoothing: float = 0.0
+    """Share of each target spread over all classes."""
+    balance: Balance = "none"
+    """weights: rare classes weigh more in the loss; sampling: they are drawn more often."""
+    ema: float = 0.0
+    """Decay of the moving average of the weights that is judged and kept; 0 is off."""
+    clip: float = 0.0
+    """Largest norm of a gradient; 0 is off."""
+    accumulate: int = 1
+    """Batches whose gradients make one step."""
+    patience: int = 0
+    """Epochs without a better validation accuracy after which training stops; 0 is off."""
+    snapshots: int = 0
+    """Cycles of the schedule, with the weights kept at the end of each, for `train ensemble`; 0 is off."""
+    precision: Precision = "32"
+    """bf16 and 16 are for GPUs: on CPUs without bf16 units bf16 was 24 times slower (docs/benchmarks.md)."""
+    seed: int = 0
+    """Of initial weights, order, augmentation and dropout."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    workers: int = 0
+    """Processes that augment; changes nothing but the speed."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files."""
+
+    def __post_init__(self) -> None:
+        positive = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1, "workers": 0, "patience": 0, "snapshots": 0}
+        for name, least in positive.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise FototecaError(f"{_option(name)} is {value}", f"choose {least} or more")
+        for name in ("lr", "weight_decay", "mixup", "cutmix", "erasing", "label_smoothing", "ema", "clip", "layer_decay"):
+            value = getattr(self, name)
+            if value is not None and not (0 <= value < float("inf")):
+                raise FototecaError(f"{_option(name)} is {value}", "choose a number of 0 or more")
+        for name in ("erasing", "label_smoothing", "ema", "layer_decay"):
+            if getattr(self, name) > 1:
+                raise FototecaError(f"{_option(name)} is {getattr(self, name)}", "choose a number from 0 to 1")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.head != "linear" and self.regime != "features":
+            raise FototecaError(f"--head {self.head} needs frozen features", "use --regime features, or leave --head out")
+        if self.unfreeze != "all" and self.regime != "finetune":
+            raise FototecaError("--unfreeze is for fine-tuning", "use --regime finetune, or leave --unfreeze out")
+        if self.weights is not None and self.regime == "scratch":
+            raise FototecaError("scratch starts from random weights", "use --regime finetune or features with --weights")
+        if self.snapshots and self.epochs is not None and self.epochs % self.snapshots:
+            raise FototecaError(f"{self.epochs} epochs are not {self.snapshots} equal cycles", "choose a multiple")
+
+    def resolved(self) -> TrainConfig:
+        """The same with every default of the regime filled in; `image_size` stays None where the weights decide."""
+        sgd = self.optimizer == "sgd"
+        return replace(
+            self,
+            weights=self.weights or (None if self.regime == "scratch" else "DEFAULT"),
+            epochs=self.epochs or EPOCHS[self.regime],
+            image_size=self.image_size or self._side(),
+            lr=RATES.get((self.regime, self.optimizer), 1e-2) if self.lr is None else self.lr,
+            weight_decay=(1e-4 if sgd else 0.05) if self.weight_decay is None else self.weight_decay,
+            augment=self.augment or ("none" if self.regime == "features" else "basic"),
+        )
+
+    def _side(self) -> int | None:
+        fixed = self.model.startswith(("vit_", "maxvit"))  # their position embeddings fit one size only
+        if fixed or self.regime == "features" or self.model in ("cnn", "cnn-cbam"):
+            return None
+        return FINETUNE_SIDE if self.regime == "finetune" else 96
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that make it another run."""
+        return {name: value for name, value in asdict(self).items() if name not in NOT_IDENTITY}
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

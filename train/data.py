@@ -1,0 +1,133 @@
+"""The rows of a manifest as batches: cached squares, augmented by (run seed, epoch, image id), so that workers change nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from curate.manifest import Manifest, Row, image_path
+from train.config import Augment, Balance, TrainConfig
+from vision.backbones import Preprocessing
+from vision.pixels import PixelCache
+from workspace import FototecaError, Workspace
+
+
+def draw_seed(*parts: object) -> int:
+    """A seed from anything that has a text: 63 bits of its SHA-256."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """FototecaError when nothing can be learned from the manifest."""
+    for split in ("train", "val"):
+        if not manifest.split(split):
+            raise FototecaError(f"{manifest.version} has no {split} images", "collect more, then: fototeca curate freeze")
+    seen = {label for row in manifest.split("train") for label in row.labels}
+    if (len(manifest.categories) < 2 and manifest.task == "single") or not seen or (len(seen) < 2 and manifest.task == "single"):
+        raise FototecaError(
+            f"the training split of {manifest.version} has one category only", "label images of a second one, then freeze again"
+        )
+
+
+def image_items(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, object]]:
+    """(image id, path) of rows; FototecaError when a file is gone."""
+    return [(row.image_id, image_path(workspace, row)) for row in rows]
+
+
+def targets(rows: Sequence[Row], categories: Sequence[str], multi: bool) -> torch.Tensor:
+    """(N,) class numbers, or multi-label (N, C) zeros and ones as float32."""
+    number = {name: index for index, name in enumerate(categories)}
+    if not multi:
+        return torch.tensor([number[row.label] for row in rows], dtype=torch.long)
+    matrix = torch.zeros(len(rows), len(categories))
+    for line, row in enumerate(rows):
+        matrix[line, [number[label] for label in row.labels]] = 1
+    return matrix
+
+
+class Pictures(Dataset[tuple[torch.Tensor, int]]):
+    """Rows as (uint8 picture (3, crop, crop), index). With `transform` augmented for `epoch`, else the middle crop."""
+
+    def __init__(
+        self, ids: Sequence[str], pixels: PixelCache, preprocessing: Preprocessing, transform: v2.Transform | None, seed: int
+    ) -> None:
+        self.ids = ids
+        self.pixels = pixels
+        self.preprocessing = preprocessing
+        self.transform = transform
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        picture = torch.from_numpy(np.array(self.pixels[self.ids[index]])).permute(2, 0, 1)
+        if self.transform is None:
+            side = self.preprocessing.crop
+            return v2.functional.center_crop(picture, [side, side]), index
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(draw_seed(self.seed, self.epoch, self.ids[index]))
+            return self.transform(picture), index
+
+
+def augmentation(kind: Augment, side: int, erasing: float) -> v2.Transform | None:
+    """The transform of a uint8 picture to `side` × `side`; None when pictures are only cropped in the middle."""
+    if kind == "none" and not erasing:
+        return None
+    steps: list[v2.Transform] = [v2.CenterCrop(side)]
+    if kind != "none":
+        steps = [v2.RandomResizedCrop(side, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()]
+    if kind == "trivial":
+        steps.append(v2.TrivialAugmentWide())
+    if kind == "rand":
+        steps.append(v2.RandAugment())
+    if erasing:
+        steps.append(v2.RandomErasing(erasing, value=124))
+    return v2.Compose(steps)
+
+
+def epoch_order(labels: torch.Tensor, config: TrainConfig, epoch: int) -> list[int]:
+    """The order of the training pictures in an epoch; balanced sampling draws each class equally often, with repeats."""
+    generator = torch.Generator().manual_seed(draw_seed(config.seed, epoch, "order"))
+    if config.balance == "sampling":
+        drawn = torch.multinomial(sampling_weights(labels), len(labels), replacement=True, generator=generator)
+        return list(drawn.tolist())
+    return list(torch.randperm(len(labels), generator=generator).tolist())
+
+
+def sampling_weights(labels: torch.Tensor) -> torch.Tensor:
+    """(N,) one over the size of the picture's class; multi-label: of its rarest class."""
+    if labels.dim() == 1:
+        return 1.0 / torch.bincount(labels).clamp(min=1).double()[labels]
+    sizes = labels.sum(dim=0).clamp(min=1).double()
+    rarest = torch.where(labels > 0, 1 / sizes, 0.0).amax(dim=1)
+    return torch.where(rarest > 0, rarest, 1.0 / len(labels))
+
+
+def batches(order: Sequence[int], size: int) -> list[list[int]]:
+    """The order cut into batches; a last one of a single picture joins the one before (batch norm needs two)."""
+    cut = [list(order[start : start + size]) for start in range(0, len(order), size)]
+    if len(cut) > 1 and len(cut[-1]) == 1:
+        cut[-2].extend(cut.pop())
+    return cut
+
+
+def load(pictures: Pictures, cut: list[list[int]], workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(uint8 (B, 3, crop, crop), indices (B,)) for each batch."""
+    yield from DataLoader(pictures, batch_sampler=cut, num_workers=workers)
+
+
+def class_weights(labels: torch.Tensor, classes: int, balance: Balance) -> torch.Tensor | None:
+    """(C,) n over C times the class's size (single-label), negatives over positives (multi-label); None unless asked."""
+    if balance != "weights":
+        return None
+    if labels.dim() == 1:
+        return len(labels) / (classes * torch.bincount(labels, minlength=classes).clamp(min=1).float())
+    positive = labels.sum(dim=0)
+    return (len(labels) - positive) / positive.clamp(min=1)

@@ -1,0 +1,170 @@
+"""`train ensemble`: runs of one version joined into one, by what they say or by their weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+
+from curate.manifest import Manifest, image_path, read_manifest
+from train.config import TrainConfig
+from train.data import Pictures, targets
+from train.loop import as_float64, make_fabric, predict
+from train.objective import choose_thresholds, loss_of, right
+from train.run import save_model
+from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
+from vision.backbones import Preprocessing, build_model
+from vision.pixels import PixelCache
+from workspace import FototecaError, Workspace, write_text
+
+Method = Literal["mean", "weighted", "soup"]
+
+ROUNDS = 40
+"""Members that the weighted mean draws, with repeats (Caruana et al. 2004)."""
+
+
+def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean") -> Run:
+    """A finished run of its own, made of others. FototecaError when they are of different versions or do not fit."""
+    members = [read_run(workspace, name) for name in dict.fromkeys(names)]
+    _check(members)
+    manifest = read_manifest(workspace, members[0].manifest_version)
+    start = time.perf_counter()
+    digest = hashlib.sha256("/".join([method, *sorted(run.id for run in members)]).encode()).hexdigest()[:6]
+    name = f"{method}-ensemble-{manifest.version}-{digest}"
+    run = Run(name, workspace.runs / name, {})
+    if not run.done:
+        if method == "soup":
+            _soup(workspace, run, members, manifest, start)
+        else:
+            _average(run, members, manifest, method, start)
+    return read_run(workspace, name)
+
+
+def _check(members: Sequence[Run]) -> None:
+    if len(members) < 2:
+        raise FototecaError("an ensemble needs two runs or more", "name them: fototeca train list")
+    for run in members:
+        if not run.done or "members" in run.config:
+            raise FototecaError(f"run {run.id} is an ensemble or not finished", "name finished runs that are no ensembles")
+    if len({(run.manifest_version, run.config["manifest_sha256"]) for run in members}) > 1:
+        raise FototecaError("the runs are of different versions", "train them on one: fototeca train run --manifest V")
+
+
+def _average(run: Run, members: Sequence[Run], manifest: Manifest, method: Method, start: float) -> None:
+    """The mean of what members say, even or weighted by a greedy choice on validation."""
+    said = {split: [member.predictions(split) for member in members] for split in ("train", "val")}
+    labels = targets(manifest.split("val"), manifest.categories, manifest.task == "multi")
+    weights = np.full(len(members), 1 / len(members))
+    if method == "weighted":
+        weights = _greedy([part.probabilities for part in said["val"]], labels)
+    run.config.update(_config(method, members, manifest), members=[m.id for m in members], member_weights=weights.tolist())
+    joined = {
+        split: np.tensordot(weights, np.stack([part.probabilities for part in parts]), axes=1).astype(np.float32)
+        for split, parts in said.items()
+    }
+    _finish(run, manifest, joined, sum(member.facts["parameters"] for member in members), time.perf_counter() - start)
+
+
+def _greedy(said: Sequence[Floats], labels: torch.Tensor) -> npt.NDArray[np.float64]:
+    """Shares of the members: the one that helps validation most is added again and again; the best prefix is taken."""
+    counts = np.zeros(len(said))
+    total = np.zeros_like(said[0])
+    best, best_counts = (-1.0, 0.0), counts
+    for size in range(1, ROUNDS + 1):
+        keys = [_score(np.asarray((total + part) / size, dtype=np.float32), labels) for part in said]
+        chosen = max(range(len(said)), key=lambda index: keys[index])
+        counts = counts + np.eye(len(said))[chosen]
+        total = total + said[chosen]
+        if keys[chosen] > best:
+            best, best_counts = keys[chosen], counts
+    return np.asarray(best_counts / best_counts.sum())
+
+
+def _score(probabilities: Floats, labels: torch.Tensor) -> tuple[float, float]:
+    """Accuracy, then the negative loss, of probabilities (N, C)."""
+    given = torch.from_numpy(np.clip(probabilities, 1e-7, 1 - 1e-7))
+    multi = labels.dim() == 2
+    logits = torch.logit(given) if multi else given.log()
+    return right(logits, labels) / len(labels), -float(loss_of(logits, labels, multi=multi))
+
+
+def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Manifest, start: float) -> None:
+    """Greedy soup (Wortsman et al. 2022): the best network, and each next one whose weights do not harm it on validation."""
+    first = max(members, key=lambda member: float(member.facts["val_accuracy"]))
+    shape = (first.model_name, first.config["preprocessing"])
+    if any(
+        (member.model_name, member.config["preprocessing"]) != shape or member.config["head"] == "boosting" for member in members
+    ):
+        raise FototecaError("a soup needs runs of one model and one image size", "use --method mean or weighted")
+    ranked = sorted(members, key=lambda member: -float(member.facts["val_accuracy"]))
+    states = [load_file(member.folder / "model.safetensors") for member in ranked]
+    module = build_model(first.model_name, len(manifest.categories))[0]
+    preprocessing = Preprocessing.from_dict(first.config["preprocessing"])
+    pixels = PixelCache(workspace.cache / "pixels", preprocessing.resize, preprocessing.interpolation)
+    pixels.ensure([(row.image_id, image_path(workspace, row)) for split in ("train", "val") for row in manifest.split(split)])
+    config = TrainConfig(manifest=manifest.version, model=first.model_name, regime="scratch")
+    fabric = make_fabric(config)
+    module = module.to(fabric.device)
+
+    def ask(chosen: Sequence[int], split: str) -> Floats:
+        module.load_state_dict(_mean([states[index] for index in chosen]))
+        pictures = Pictures([row.image_id for row in manifest.split(split)], pixels, preprocessing, None, 0)
+        return to_probabilities(as_float64(predict(fabric, module, pictures, config)), manifest.task == "multi")
+
+    labels = targets(manifest.split("val"), manifest.categories, manifest.task == "multi")
+    kept = [0]
+    best = _score(ask(kept, "val"), labels)
+    for index in range(1, len(ranked)):
+        score = _score(ask([*kept, index], "val"), labels)
+        if score >= best:
+            kept, best = [*kept, index], score
+    joined = {split: ask(kept, split) for split in ("train", "val")}
+    run.config.update({**first.config, "regime": "ensemble", "method": "soup", "soup": [ranked[index].id for index in kept]})
+    write_config(run)
+    save_model(run.folder / "model.safetensors", module, preprocessing, {})
+    _finish(run, manifest, joined, int(first.facts["parameters"]), time.perf_counter() - start)
+
+
+def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.stack([state[name].float() for state in states]).mean(dim=0).to(states[0][name].dtype) for name in states[0]
+    }
+
+
+def _config(method: Method, members: Sequence[Run], manifest: Manifest) -> dict[str, object]:
+    return {
+        "model": f"{method} of {len(members)}",
+        "regime": "ensemble",
+        "method": method,
+        "manifest": manifest.version,
+        "manifest_sha256": manifest.sha256,
+        "task": manifest.task,
+        "categories": list(manifest.categories),
+        "preprocessing": members[0].config["preprocessing"],
+        "head": "linear",
+    }
+
+
+def _finish(run: Run, manifest: Manifest, said: dict[str, Floats], parameters: int, seconds: float) -> None:
+    """Config, predictions of both splits, and last `done.json`."""
+    write_config(run)
+    facts: dict[str, object] = {}
+    if manifest.task == "multi":
+        wanted = targets(manifest.split("val"), manifest.categories, True).numpy() > 0.5
+        found = dict(zip(manifest.categories, map(float, choose_thresholds(said["val"], wanted)), strict=True))
+        write_text(run.folder / "thresholds.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+    for split, probabilities in said.items():
+        rows = manifest.split(split)
+        write_predictions(run, split, [row.image_id for row in rows], [row.label for row in rows], probabilities)
+        predicted = run.predictions(split).predicted
+        facts[f"{split}_accuracy"] = float(np.mean([row.label == name for row, name in zip(rows, predicted, strict=True)]))
+        facts[f"{split}_images"] = len(rows)
+    facts |= {"parameters": parameters, "learning_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}
+    write_text(run.folder / "done.json", json.dumps(facts, indent=2) + "\n")

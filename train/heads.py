@@ -1,0 +1,269 @@
+"""Classifiers over frozen features, each with its regularisation chosen on validation.
+
+The linear ones (linear, logistic, svm) come back as one weight matrix over the raw features, so that they become the
+network's own classifier; boosting comes back as arrays of trees.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from train.objective import loss_of, right
+from train.trees import Boosting, from_sklearn
+
+Floats = npt.NDArray[np.float64]
+
+DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
+"""Strengths of L2 that `linear` tries, all at once."""
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Values of scikit-learn's C that `logistic` and `svm` try, on standardised features."""
+
+BATCH = 256
+COMPONENTS = 64
+ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Split:
+    """Features (N, D) with their targets: classes (N,), or multi-label (N, C)."""
+
+    features: npt.NDArray[np.float32]
+    labels: torch.Tensor
+
+
+@dataclass
+class Fitted:
+    """A head, how it was chosen, and its curves."""
+
+    weight: Floats | None = None
+    """(C, D) over raw features; None for boosting."""
+    bias: Floats | None = None
+    """(C,)."""
+    boosting: Boosting | None = None
+    tried: list[dict[str, float]] = field(default_factory=list)
+    """A row per strength: strength, val_loss, val_accuracy, chosen (1 or 0)."""
+    steps: list[tuple[int, int, float, float]] = field(default_factory=list)
+    """step, epoch, loss, learning_rate."""
+    epochs: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+    """epoch, train_loss, train_accuracy, val_loss, val_accuracy."""
+
+    def logits(self, features: npt.NDArray[np.float32]) -> Floats:
+        """(N, C) of (N, D)."""
+        if self.boosting:
+            return self.boosting.decision(features)
+        assert self.weight is not None and self.bias is not None
+        return np.asarray(features @ self.weight.T + self.bias, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Features minus their mean over their deviation, both of the training split."""
+
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def of(cls, features: npt.NDArray[np.float32]) -> Scaler:
+        """Measured on (N, D); a feature that never changes keeps its scale."""
+        deviation = features.std(axis=0, dtype=np.float64)
+        return cls(features.mean(axis=0, dtype=np.float64), np.where(deviation > 1e-6, deviation, 1.0))
+
+    def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(N, D) standardised."""
+        return ((features - self.mean) / self.deviation).astype(np.float32)
+
+    def fold(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
+        """Weights over standardised features as weights over raw ones."""
+        raw = weight / self.deviation
+        return raw, bias - raw @ self.mean
+
+
+def fit_head(kind: str, train: Split, val: Split, classes: int, *, epochs: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
+    """Fit a head of `kind` on `train`, its strength chosen by validation accuracy, then loss. Bit for bit the same each time."""
+    if kind == "linear":
+        return fit_linear(train, val, classes, epochs=epochs, seed=seed, **options)
+    weights = options.get("weights")
+    fit = {"logistic": _logistic, "svm": _svm, "boosting": _boosting}[kind]
+    fitted = fit(train, val, classes, seed, None if weights is None else weights.numpy())
+    if not fitted.epochs:
+        scores = [_scores(fitted.logits(split.features), split.labels) for split in (train, val)]
+        fitted.epochs = [(1, *scores[0], *scores[1])]
+        fitted.steps = [(1, 1, scores[0][0], 0.0)]
+    return fitted
+
+
+def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int, lr: float = 1e-2, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
+    """Softmax (or sigmoid) regression by Adam on mini-batches; all strengths of DECAYS learn side by side in one product.
+
+    `options`: weights and smoothing of `loss_of`.
+    """
+    scaler = Scaler.of(train.features)
+    x, y = torch.from_numpy(scaler(train.features)), train.labels
+    multi = y.dim() == 2
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.zeros(len(DECAYS), x.shape[1], classes, requires_grad=True)
+    bias = torch.zeros(len(DECAYS), 1, classes, requires_grad=True)
+    decays = torch.tensor(DECAYS)
+    optimizer = torch.optim.Adam([weight, bias], lr=lr)
+    total = epochs * -(-len(x) // BATCH)
+    history: list[tuple[int, int, torch.Tensor, float]] = []
+    curves = []
+    for epoch in range(1, epochs + 1):
+        order = torch.randperm(len(x), generator=generator)
+        for start in range(0, len(x), BATCH):
+            rows = order[start : start + BATCH]
+            rate = lr * 0.5 * (1 + np.cos(np.pi * len(history) / total))
+            optimizer.param_groups[0]["lr"] = rate
+            logits = x[rows] @ weight + bias
+            losses = torch.stack([loss_of(part, y[rows], multi=multi, **options) for part in logits])
+            optimizer.zero_grad()
+            torch.autograd.backward((losses + 0.5 * decays * weight.pow(2).sum(dim=(1, 2))).sum())
+            optimizer.step()
+            history.append((len(history) + 1, epoch, losses.detach(), rate))
+        curves.append(
+            [[_Candidate(scaler, weight[g], bias[g]).score(split) for split in (train, val)] for g in range(len(DECAYS))]
+        )
+    chosen = _best([(row[1][1], -row[1][0]) for row in curves[-1]])
+    fitted = _Candidate(scaler, weight[chosen], bias[chosen]).fitted
+    fitted.tried = _tried(DECAYS, [row[1] for row in curves[-1]], chosen)
+    fitted.steps = [(step, epoch, float(losses[chosen]), rate) for step, epoch, losses, rate in history]
+    fitted.epochs = [(number, *rows[chosen][0], *rows[chosen][1]) for number, rows in enumerate(curves, start=1)]
+    return fitted
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    scaler: Scaler
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    @property
+    def fitted(self) -> Fitted:
+        weight, bias = self.scaler.fold(self.weight.detach().double().T.numpy(), self.bias.detach().double()[0].numpy())
+        return Fitted(weight, bias)
+
+    def score(self, split: Split) -> tuple[float, float]:
+        return _scores(self.fitted.logits(split.features), split.labels)
+
+
+def _logistic(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
+    from sklearn.linear_model import LogisticRegression
+
+    def solve(strength: float, x: npt.NDArray[np.float32], y: npt.NDArray[Any], weight: Any) -> Any:  # noqa: ANN401  (scikit-learn)
+        return LogisticRegression(C=strength, max_iter=400, class_weight=weight).fit(x, y)
+
+    return _linear_path(train, val, classes, solve, weights)
+
+
+def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
+    """One-against-rest linear SVMs (DeCAF; Razavian et al. 2014). Margins become logits by one scale fitted on validation."""
+    from sklearn.svm import LinearSVC
+
+    def solve(strength: float, x: npt.NDArray[np.float32], y: npt.NDArray[Any], weight: Any) -> Any:  # noqa: ANN401  (scikit-learn)
+        return LinearSVC(C=strength, random_state=seed, class_weight=weight).fit(x, y)
+
+    fitted = _linear_path(train, val, classes, solve, weights)
+    margins = fitted.logits(val.features)
+    scales = np.geomspace(0.1, 30, 60)
+    scale = scales[int(np.argmin([_scores(margins * scale, val.labels)[0] for scale in scales]))]
+    assert fitted.weight is not None and fitted.bias is not None
+    fitted.weight, fitted.bias = fitted.weight * scale, fitted.bias * scale
+    return fitted
+
+
+def _linear_path(train: Split, val: Split, classes: int, solve: Callable[..., Any], weights: Floats | None) -> Fitted:
+    """Solve for every strength and keep the best."""
+    scaler = Scaler.of(train.features)
+    x, y = scaler(train.features), train.labels.numpy()
+    candidates = []
+    for strength in STRENGTHS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a solver that stops early at a weak strength is judged on validation like any other
+            weight, bias = _solve_all(solve, strength, x, y, classes, weights)
+        candidates.append(Fitted(*scaler.fold(weight, bias)))
+    scores = [_scores(candidate.logits(val.features), val.labels) for candidate in candidates]
+    chosen = _best([(accuracy, -loss) for loss, accuracy in scores])
+    candidates[chosen].tried = _tried(STRENGTHS, scores, chosen)
+    return candidates[chosen]
+
+
+def _solve_all(
+    solve: Callable[..., Any],
+    strength: float,
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[Any],
+    classes: int,
+    weights: Floats | None,
+) -> tuple[Floats, Floats]:
+    """(C, D) and (C,): one problem of many classes, or multi-label one of two per class. Classes never seen get a low bias."""
+    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -20.0)
+    if y.ndim == 2:
+        for c in range(classes):
+            if 0 < y[:, c].sum() < len(y):
+                model = solve(strength, x, y[:, c].astype(int), None if weights is None else {0: 1.0, 1: float(weights[c])})
+                weight[c], bias[c] = model.coef_[0], model.intercept_[0]
+            else:
+                bias[c] = 20.0 if y[:, c].any() else -20.0
+        return weight, bias
+    model = solve(strength, x, y, None if weights is None else {c: float(weights[c]) for c in np.unique(y)})
+    if len(model.classes_) == 2:  # scikit-learn gives one row for two classes; half of it to each side is the same softmax
+        weight[model.classes_], bias[model.classes_] = (
+            np.array([[-0.5], [0.5]]) * model.coef_,
+            np.array([-0.5, 0.5]) * model.intercept_,
+        )
+    else:
+        weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+    return weight, bias
+
+
+def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
+    """Histogram gradient boosting on the leading principal components; the number of rounds is chosen on validation."""
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    projection = PCA(min(COMPONENTS, *train.features.shape), svd_solver="full").fit(train.features.astype(np.float64))
+    mean, components = projection.mean_, projection.components_
+    x = (train.features - mean) @ components.T
+    y = train.labels.numpy()
+
+    def grow(target: npt.NDArray[Any]) -> Any:  # noqa: ANN401  (scikit-learn)
+        weight = None if weights is None or y.ndim == 2 else weights[target.astype(int)]
+        model = HistGradientBoostingClassifier(max_iter=ROUNDS, max_leaf_nodes=8, early_stopping=False, random_state=seed)
+        return model.fit(x, target, sample_weight=weight)
+
+    models = [grow(y[:, c]) for c in range(classes)] if y.ndim == 2 else [grow(y)]
+    curves = []
+    for rounds in range(5, ROUNDS + 1, 5):
+        trees = from_sklearn(models, rounds, mean, components)
+        curves.append((trees, [_scores(trees.decision(split.features), split.labels) for split in (train, val)]))
+    chosen = _best([(scores[1][1], -scores[1][0]) for _, scores in curves])
+    fitted = Fitted(boosting=curves[chosen][0])
+    fitted.tried = _tried([5 * (n + 1) for n in range(len(curves))], [scores[1] for _, scores in curves], chosen)
+    fitted.epochs = [(5 * number, *scores[0], *scores[1]) for number, (_, scores) in enumerate(curves, start=1)]
+    fitted.steps = [(row[0], row[0], row[1], 0.1) for row in fitted.epochs]
+    return fitted
+
+
+def _scores(logits: Floats, labels: torch.Tensor) -> tuple[float, float]:
+    """Loss and accuracy of (N, C)."""
+    given = torch.from_numpy(logits).float()
+    return float(loss_of(given, labels, multi=labels.dim() == 2)), right(given, labels) / len(labels)
+
+
+def _best(keys: Sequence[tuple[float, float]]) -> int:
+    return max(range(len(keys)), key=lambda index: keys[index])
+
+
+def _tried(strengths: Sequence[float], scores: Sequence[tuple[float, float]], chosen: int) -> list[dict[str, float]]:
+    return [
+        {"strength": strength, "val_loss": loss, "val_accuracy": accuracy, "chosen": int(number == chosen)}
+        for number, (strength, (loss, accuracy)) in enumerate(zip(strengths, scores, strict=True))
+    ]

@@ -1,0 +1,300 @@
+"""The loop: epochs over cached pictures, judged on validation, written down as they happen, resumed where they stopped."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+from train.config import TrainConfig
+from train.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
+from train.objective import loss_of, right
+from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
+from vision.backbones import Preprocessing
+from workspace import FototecaError, atomic_write
+
+STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
+EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_second")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the loop reads: training and validation pictures with their targets."""
+
+    train: Pictures
+    train_labels: torch.Tensor
+    val: Pictures
+    val_labels: torch.Tensor
+    preprocessing: Preprocessing
+    classes: int
+
+
+@dataclass
+class Progress:
+    """Where training stands after an epoch; what a checkpoint holds beside weights and optimizer."""
+
+    epoch: int = 0
+    step: int = 0
+    stale: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    seconds: float = 0.0
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class Loop:
+    """Trains `module` in `folder`. After `run` the module holds the weights that were best on validation."""
+
+    def __init__(self, fabric: Fabric, module: nn.Module, config: TrainConfig, material: Material, folder: Path) -> None:
+        assert config.epochs is not None
+        self.fabric, self.config, self.material, self.folder = fabric, config, material, folder
+        self.plain = module.to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(self.plain, config)
+        compiled = cast(nn.Module, torch.compile(self.plain)) if config.compile else self.plain
+        self.module, self.optimizer = fabric.setup(compiled, optimizer)
+        self.average = (
+            AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True) if config.ema else None
+        )
+        self.multi = material.train_labels.dim() == 2
+        weights = class_weights(material.train_labels, material.classes, config.balance)
+        self.weights = None if weights is None else weights.to(fabric.device)
+        self.steps_per_epoch = math.ceil(len(self._batches(1)) / config.accumulate)
+        self.rate = learning_rate(config, config.epochs * self.steps_per_epoch)
+        self.progress = Progress()
+
+    def run(self) -> Progress:
+        """Train from where the folder's checkpoint stands to the end. FototecaError when the loss is no number any more."""
+        assert self.config.epochs is not None
+        self._resume()
+        total = self.config.epochs * self.steps_per_epoch
+        quiet = None if self.fabric.is_global_zero else True
+        with (
+            Journal(self.folder / "steps.csv", STEP_COLUMNS, self.progress.step) as steps,
+            Journal(self.folder / "epochs.csv", EPOCH_COLUMNS, self.progress.epoch) as epochs,
+            tqdm(total=total, initial=self.progress.step, desc=self.folder.name, unit="step", disable=quiet) as bar,
+        ):
+            while self.progress.epoch < self.config.epochs and not self._stale():
+                row = self._epoch(self.progress.epoch + 1, steps, bar)
+                epochs.write(row)
+                self._save()
+        if self.progress.best:
+            self.plain.load_state_dict(self.progress.best)
+        return self.progress
+
+    def _epoch(self, epoch: int, steps: Journal, bar: tqdm[Any]) -> tuple[Any, ...]:
+        """One pass over training, then a look at validation; returns the row of `epochs.csv`."""
+        start = time.perf_counter()
+        train_mode(self.plain, self.config.freeze_bn)
+        self.material.train.epoch = epoch
+        cut = self._batches(epoch)
+        loaded = load(self.material.train, [self._share(batch) for batch in cut], self.config.workers)
+        loss_sum, hits, seen = 0.0, 0, 0
+        for first in range(0, len(cut), self.config.accumulate):
+            group = cut[first : first + self.config.accumulate]
+            loss, right_ones = self._step(loaded, sum(map(len, group)), len(group))
+            self.progress.step += 1
+            if not math.isfinite(loss):
+                raise self._diverged(epoch)
+            steps.write((self.progress.step, epoch, loss, self.optimizer.param_groups[0]["lr"]))
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.3f}", lr=f"{self.optimizer.param_groups[0]['lr']:.2g}", refresh=False)
+            size = sum(map(len, group))
+            loss_sum, hits, seen = loss_sum + loss * size, hits + right_ones, seen + size
+        spent = time.perf_counter() - start
+        val_loss, val_accuracy = self._judge(epoch)
+        seconds = time.perf_counter() - start
+        self.progress.epoch, self.progress.seconds = epoch, self.progress.seconds + seconds
+        return epoch, loss_sum / seen, hits / seen, val_loss, val_accuracy, seconds, seen / spent
+
+    def _step(self, loaded: Iterator[tuple[torch.Tensor, torch.Tensor]], size: int, parts: int) -> tuple[float, int]:
+        """One optimizer step over `parts` batches of `size` pictures together: mean loss, how many were right."""
+        set_rate(self.optimizer, self.rate(self.progress.step))
+        torch.manual_seed(draw_seed(self.config.seed, "step", self.progress.step))  # dropout and mixing need no saved state
+        loss_sum, hits = torch.zeros((), device=self.fabric.device), 0
+        for part in range(parts):
+            pictures, rows = next(loaded)
+            pictures = self.fabric.to_device(pictures).contiguous(memory_format=torch.channels_last)
+            labels = self.fabric.to_device(self.material.train_labels[rows])
+            mixed, wanted = self._mix(self.material.preprocessing.normalise(pictures), labels)
+            with self.fabric.no_backward_sync(self.module, enabled=part < parts - 1):
+                logits = self.module(mixed)
+                loss = loss_of(
+                    logits.float(), wanted, multi=self.multi, weights=self.weights, smoothing=self.config.label_smoothing
+                )
+                share = loss * (len(rows) * self.fabric.world_size / size)  # so that uneven batches and processes weigh by size
+                self.fabric.backward(share)
+            loss_sum += share.detach()
+            hits += right(logits.detach(), labels)
+        if self.config.clip:
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.plain)
+        totals = self.fabric.all_reduce(
+            torch.stack([loss_sum, torch.tensor(float(hits), device=loss_sum.device)]), reduce_op="sum"
+        )
+        assert isinstance(totals, torch.Tensor)
+        return float(totals[0]) / self.fabric.world_size, int(totals[1])
+
+    def _mix(self, pictures: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixup or CutMix, if asked: pictures and shares (N, C)."""
+        ways: list[v2.Transform] = []
+        if self.config.mixup:
+            ways.append(v2.MixUp(alpha=self.config.mixup, num_classes=self.material.classes))
+        if self.config.cutmix:
+            ways.append(v2.CutMix(alpha=self.config.cutmix, num_classes=self.material.classes))
+        if not ways:
+            return pictures, labels
+        mixed, wanted = v2.RandomChoice(ways)(pictures, labels)
+        return mixed, wanted
+
+    def _judge(self, epoch: int) -> tuple[float, float]:
+        """Loss and accuracy on validation, of the averaged weights if there are any; the best are kept in mind."""
+        judged = self.average.module if self.average is not None else self.plain
+        logits = predict(self.fabric, judged, self.material.val, self.config)
+        labels = self.material.val_labels
+        loss = float(loss_of(logits, labels, multi=self.multi))
+        accuracy = right(logits, labels) / len(labels)
+        if (accuracy, -loss) > (self.progress.best_accuracy, -self.progress.best_loss):
+            self.progress.best_accuracy, self.progress.best_loss = accuracy, loss
+            self.progress.best_epoch, self.progress.stale = epoch, 0
+            self.progress.best = {name: value.detach().cpu().clone() for name, value in judged.state_dict().items()}
+        else:
+            self.progress.stale += 1
+        cycle = self.config.epochs // self.config.snapshots if self.config.snapshots and self.config.epochs else 0
+        if cycle and epoch % cycle == 0 and self.fabric.is_global_zero:
+            with atomic_write(self.folder / f"snapshot-{epoch // cycle}.pt") as file:
+                torch.save(judged.state_dict(), file)
+        return loss, accuracy
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        order = epoch_order(self.material.train_labels, self.config, epoch)
+        return batches(order, self.config.batch_size)
+
+    def _share(self, batch: list[int]) -> list[int]:
+        """This process's part of a batch."""
+        return batch[self.fabric.global_rank :: self.fabric.world_size]
+
+    def _stale(self) -> bool:
+        return bool(self.config.patience) and self.progress.stale >= self.config.patience
+
+    def _save(self) -> None:
+        """Write the checkpoint; the one before stays whole until the new one is."""
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            "module": self.plain.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "progress": self.progress.__dict__,
+        }
+        with atomic_write(self.folder / "checkpoint.pt") as file:
+            torch.save(state, file)
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        try:
+            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            self.plain.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.progress = Progress(**state["progress"])
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError):
+            raise FototecaError(f"{path} is damaged", "delete it to train this run from the start, or pass --no-resume") from None
+
+    def _diverged(self, epoch: int) -> FototecaError:
+        kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished"
+        assert self.config.lr is not None
+        return FototecaError(
+            f"the loss is no number any more at step {self.progress.step} (epoch {epoch}); {kept}",
+            f"try --lr {self.config.lr / 10:g}" + ("" if self.config.clip else " or --clip 1"),
+        )
+
+
+class Journal:
+    """A CSV that grows by a row at a time. On opening, rows after `keep` are dropped: they will be made again."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], keep: int) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if keep and path.is_file() else []
+        head = [",".join(columns) + "\n"]
+        with atomic_write(path) as file:
+            file.write("".join(head + lines[1 : keep + 1]).encode("utf-8"))
+        self.file = path.open("a", encoding="utf-8", newline="")
+        self.writer = csv.writer(self.file, lineterminator="\n")
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, row: tuple[Any, ...]) -> None:
+        """Append a row; it is there for readers at once."""
+        self.writer.writerow([f"{cell:.8g}" if isinstance(cell, float) else cell for cell in row])
+        self.file.flush()
+
+
+def averaged(module: nn.Module, decay: float) -> AveragedModel:
+    """A moving average of the module's weights and statistics."""
+    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it so
+    return AveragedModel(module, multi_avg_fn=mean, use_buffers=True)
+
+
+def predict(fabric: Fabric, module: nn.Module, pictures: Pictures, config: TrainConfig) -> torch.Tensor:
+    """Logits (N, C) on the CPU, in eval mode, in the order of `pictures`."""
+    module.eval()
+    parts = []
+    cut = [
+        list(range(start, min(start + config.batch_size, len(pictures)))) for start in range(0, len(pictures), config.batch_size)
+    ]
+    with torch.inference_mode(), fabric.autocast():
+        for batch, _ in load(pictures, cut, config.workers):
+            batch = fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
+            parts.append(module(pictures.preprocessing.normalise(batch)).float().cpu())
+    return torch.cat(parts)
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Device, precision and processes. Under torchrun each process joins the group; else there is one."""
+    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    several = "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
+    try:
+        fabric = Fabric(
+            accelerator=config.device,
+            devices=processes if several else 1,
+            num_nodes=int(os.environ["WORLD_SIZE"]) // processes if several else 1,
+            strategy="ddp" if several else "auto",
+            precision=precision,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise FototecaError(
+            f"--device {config.device} will not do: {str(error).splitlines()[0]}", "use --device auto or cpu"
+        ) from None
+    fabric.launch()
+    return fabric
+
+
+def as_float64(logits: torch.Tensor) -> npt.NDArray[np.float64]:
+    """(N, C) for `to_probabilities`."""
+    return np.asarray(logits.double().numpy())

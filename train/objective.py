@@ -1,0 +1,47 @@
+"""What is minimised and what is counted: losses, accuracy, and the thresholds of multi-label classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+Floats = npt.NDArray[np.float32]
+
+
+def loss_of(
+    logits: torch.Tensor, wanted: torch.Tensor, *, multi: bool, weights: torch.Tensor | None = None, smoothing: float = 0.0
+) -> torch.Tensor:
+    """Mean cross-entropy of logits (N, C) against classes (N,) or shares (N, C); multi-label: of every yes and no.
+
+    `weights` (C,) are torch's own `weight` (single-label) and `pos_weight` (multi-label).
+    """
+    if multi:
+        wanted = wanted * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weights)
+    return F.cross_entropy(logits, wanted, weight=weights, label_smoothing=smoothing)
+
+
+def right(logits: torch.Tensor, labels: torch.Tensor) -> int:
+    """How many rows are wholly right; multi-label: every class on the right side of one half."""
+    if labels.dim() == 2:
+        return int(((logits > 0) == (labels > 0.5)).all(dim=1).sum())
+    return int((logits.argmax(dim=1) == labels).sum())
+
+
+def choose_thresholds(probabilities: Floats, labels: npt.NDArray[np.bool_]) -> Floats:
+    """(C,) per class the probability that gives the best F1 on (N, C) validation; one half where a class is never there.
+
+    Lipton et al. 2014: the best threshold is among the scores; the middle between two neighbours is taken.
+    """
+    chosen = np.full(labels.shape[1], 0.5, dtype=np.float32)
+    for c in np.flatnonzero(labels.any(axis=0)):
+        scores = np.sort(np.unique(probabilities[:, c]))
+        cuts = np.concatenate([[scores[0] / 2], (scores[1:] + scores[:-1]) / 2]).astype(np.float32)
+        said = probabilities[:, c, None] >= cuts
+        hits = (said & labels[:, c, None]).sum(axis=0)
+        f1 = 2 * hits / (said.sum(axis=0) + labels[:, c].sum())
+        best = np.flatnonzero(f1 == f1.max())
+        chosen[c] = cuts[best[np.abs(cuts[best] - 0.5).argmin()]]  # of equally good ones the least extreme
+    return chosen

@@ -1,0 +1,234 @@
+"""`train run`: a configuration and a manifest become a finished run, or an unfinished one goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import save
+from torch import nn
+
+from curate.manifest import Manifest, image_path, read_manifest
+from train.config import TrainConfig
+from train.data import Pictures, augmentation, check_manifest, class_weights, targets
+from train.heads import Fitted, Split, fit_head
+from train.loop import EPOCH_COLUMNS, STEP_COLUMNS, Journal, Loop, Material, as_float64, make_fabric, predict
+from train.objective import choose_thresholds
+from train.optimiser import unfreeze
+from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
+from vision.backbones import (
+    NO_WEIGHTS,
+    Preprocessing,
+    build_model,
+    check_model,
+    classifier_of,
+    load_backbone,
+)
+from vision.features import extract_features
+from vision.pixels import PixelCache
+from workspace import FototecaError, Workspace, say, write_bytes, write_text
+
+PROBE_EPOCHS = 40
+"""Epochs of the head alone, over cached features, before fine-tuning."""
+
+
+def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True) -> Run:
+    """Train, or go on with, the run that this configuration names; a finished one is returned as it is.
+
+    FototecaError for a manifest, model, weights or setting that will not do, and when the loss is no number any more.
+    """
+    manifest = read_manifest(workspace, config.manifest)
+    check_model(config.model)
+    check_manifest(manifest)
+    config = replace(config, manifest=manifest.version).resolved()
+    job = Job(workspace, config, manifest)
+    if job.run.done:
+        say(f"run {job.run.id} is finished already")
+        return job.run
+    if not resume and job.run.folder.exists():
+        shutil.rmtree(job.run.folder)
+    write_config(job.run)
+    if config.regime == "features":
+        job.train_features()
+    else:
+        job.train_network()
+    return job.run
+
+
+class Job:
+    """One run being trained."""
+
+    def __init__(self, workspace: Workspace, config: TrainConfig, manifest: Manifest) -> None:
+        self.workspace, self.config, self.manifest = workspace, config, manifest
+        self.start = time.perf_counter()
+        self.multi = manifest.task == "multi"
+        self.classes = len(manifest.categories)
+        torch.manual_seed(config.seed)
+        self.weights = weights_path(workspace, config.weights)
+        self.module, preprocessing, self.weights_id = build_model(config.model, self.classes, self.weights)
+        self.preprocessing = preprocessing.at(config.image_size)
+        self.learning = unfreeze(self.module, config.unfreeze) if config.regime == "finetune" else []
+        self.splits = {name: manifest.split(name) for name in ("train", "val")}
+        self.items = {name: [(row.image_id, image_path(workspace, row)) for row in rows] for name, rows in self.splits.items()}
+        self.labels = {name: targets(rows, manifest.categories, self.multi) for name, rows in self.splits.items()}
+        self.run = self._name()
+
+    def _name(self) -> Run:
+        identity = {**self.config.identity(), "weights_id": self.weights_id, "manifest_sha256": self.manifest.sha256}
+        identity.pop("weights")
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
+        kind = f"-{self.config.head}" if self.config.regime == "features" else ""
+        name = f"{self.config.model}-{self.config.regime}{kind}-{self.manifest.version}-{digest}"
+        facts = {
+            **self.config.identity(),
+            "manifest_sha256": self.manifest.sha256,
+            "task": self.manifest.task,
+            "categories": list(self.manifest.categories),
+            "weights_id": self.weights_id,
+            "transform_input": bool(getattr(self.module, "transform_input", False)),
+            "preprocessing": self.preprocessing.to_dict(),
+            "learning_stages": self.learning,
+        }
+        return Run(name, self.workspace.runs / name, facts)
+
+    def train_features(self) -> None:
+        """Fit a head on cached features and write it as the network's classifier."""
+        fitted, splits = self._fit_head(self.config.head, self.config.epochs or 1, self.config.lr or 1e-2)
+        self._write_curves(fitted)
+        if fitted.boosting is None:
+            self._take_head(fitted)
+        extra = fitted.boosting.arrays() if fitted.boosting else {}
+        if extra:  # the trees are the classifier: what the network ends in is not asked
+            self.module = build_model(self.config.model, 1, self.weights)[0]
+        write_text(self.run.folder / "regularisation.json", json.dumps(fitted.tried, indent=2) + "\n")
+        probabilities = {name: to_probabilities(fitted.logits(split.features), self.multi) for name, split in splits.items()}
+        seconds = time.perf_counter() - self.start
+        strength = next(row["strength"] for row in fitted.tried if row["chosen"])
+        self._finish(probabilities, extra, seconds, {"strength": strength, "best_epoch": len(fitted.epochs)})
+
+    def _fit_head(self, kind: str, epochs: int, lr: float) -> tuple[Fitted, dict[str, Split]]:
+        backbone = load_backbone(self.config.model, self.weights)
+        if backbone.weights_id == NO_WEIGHTS:
+            raise FototecaError("frozen features need pretrained weights", "pass --weights NAME, PATH or run:ID")
+        backbone = replace(backbone, preprocessing=self.preprocessing)
+        device = str(make_fabric(self.config).device)
+        both = extract_features(self.workspace, [*self.items["train"], *self.items["val"]], backbone, device=device)
+        edge = len(self.items["train"])
+        splits = {"train": Split(both[:edge], self.labels["train"]), "val": Split(both[edge:], self.labels["val"])}
+        options: dict[str, Any] = {"weights": class_weights(self.labels["train"], self.classes, self.config.balance)}
+        if kind == "linear":
+            options |= {"smoothing": self.config.label_smoothing, "lr": lr}
+        return fit_head(
+            kind, splits["train"], splits["val"], self.classes, epochs=epochs, seed=self.config.seed, **options
+        ), splits
+
+    def _take_head(self, fitted: Fitted) -> None:
+        assert fitted.weight is not None and fitted.bias is not None
+        layer = classifier_of(self.module)[1]
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(fitted.weight))
+            layer.bias.copy_(torch.from_numpy(fitted.bias))
+
+    def _write_curves(self, fitted: Fitted) -> None:
+        """The head's own steps; its epochs share the time evenly, since they run without a pause."""
+        seconds = (time.perf_counter() - self.start) / len(fitted.epochs)
+        with Journal(self.run.folder / "steps.csv", STEP_COLUMNS, 0) as steps:
+            for step in fitted.steps:
+                steps.write(step)
+        with Journal(self.run.folder / "epochs.csv", EPOCH_COLUMNS, 0) as epochs:
+            for row in fitted.epochs:
+                epochs.write((*row, seconds, len(self.items["train"]) / seconds))
+
+    def train_network(self) -> None:
+        """Train the network itself; in fine-tuning its head first, alone, over cached features (Kumar et al. 2022)."""
+        fabric = make_fabric(self.config)
+        pixels = PixelCache(self.workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
+        pixels.ensure([*self.items["train"], *self.items["val"]])
+        if self.config.regime == "finetune" and not (self.run.folder / "checkpoint.pt").exists():
+            self._take_head(self._fit_head("linear", PROBE_EPOCHS, 1e-2)[0])
+        material = self._material(pixels)
+        progress = Loop(fabric, self.module, self.config, material, self.run.folder).run()
+        if not fabric.is_global_zero:
+            return
+        probabilities = {name: self._ask(fabric, pixels, name) for name in ("train", "val")}
+        self._finish(probabilities, {}, progress.seconds, {"best_epoch": progress.best_epoch, "epochs_run": progress.epoch})
+
+    def _material(self, pixels: PixelCache) -> Material:
+        assert self.config.augment is not None
+        transform = augmentation(self.config.augment, self.preprocessing.crop, self.config.erasing)
+        train, val = ([image_id for image_id, _ in self.items[name]] for name in ("train", "val"))
+        return Material(
+            Pictures(train, pixels, self.preprocessing, transform, self.config.seed),
+            self.labels["train"],
+            Pictures(val, pixels, self.preprocessing, None, self.config.seed),
+            self.labels["val"],
+            self.preprocessing,
+            self.classes,
+        )
+
+    def _ask(self, fabric: Fabric, pixels: PixelCache, split: str) -> Floats:
+        pictures = Pictures([image_id for image_id, _ in self.items[split]], pixels, self.preprocessing, None, self.config.seed)
+        return to_probabilities(as_float64(predict(fabric, self.module, pictures, self.config)), self.multi)
+
+    def _finish(
+        self, probabilities: Mapping[str, Floats], extra: Mapping[str, Any], seconds: float, facts: Mapping[str, Any]
+    ) -> None:
+        """Thresholds, predictions, the model, and last `done.json`."""
+        if self.multi:
+            chosen = choose_thresholds(probabilities["val"], self.labels["val"].numpy() > 0.5)
+            found = dict(zip(self.manifest.categories, map(float, chosen), strict=True))
+            write_text(self.run.folder / "thresholds.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+        accuracy: dict[str, float] = {}
+        for name, rows in self.splits.items():
+            labels = [row.label for row in rows]
+            write_predictions(self.run, name, [row.image_id for row in rows], labels, probabilities[name])
+            said = self.run.predictions(name).predicted
+            accuracy[f"{name}_images"] = len(rows)
+            accuracy[f"{name}_accuracy"] = float(np.mean([a == b for a, b in zip(labels, said, strict=True)]))
+        save_model(self.run.folder / "model.safetensors", self.module, self.preprocessing, extra)
+        learning = sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
+        document = {
+            **accuracy,
+            "parameters": sum(parameter.numel() for parameter in self.module.parameters()),
+            "learning_parameters": classifier_size(self.module) if self.config.regime == "features" else learning,
+            "seconds": round(seconds, 2),
+            "images_per_second": _speed(self.run),
+            **facts,
+        }
+        write_text(self.run.folder / "done.json", json.dumps(document, indent=2) + "\n")
+
+
+def classifier_size(module: nn.Module) -> int:
+    """Parameters of the classifier alone."""
+    return sum(parameter.numel() for parameter in classifier_of(module)[1].parameters())
+
+
+def _speed(run: Run) -> float:
+    rows = run.epochs()
+    return round(float(np.mean([row["images_per_second"] for row in rows])), 1)
+
+
+def weights_path(workspace: Workspace, weights: str | None) -> str | None:
+    """`run:ID` as the path of that run's model; everything else as it is."""
+    if weights is None or not weights.startswith("run:"):
+        return weights
+    run = read_run(workspace, weights.removeprefix("run:"))
+    if not run.done or "members" in run.config:
+        raise FototecaError(f"run {run.id} has no model of its own to start from", "name a finished run that is no ensemble")
+    return str(run.folder / "model.safetensors")
+
+
+def save_model(path: Path, module: nn.Module, preprocessing: Preprocessing, extra: Mapping[str, Any]) -> None:
+    """Weights, and arrays beside them, with the preprocessing in the file's metadata."""
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in extra.items()}
+    write_bytes(path, save(state, metadata={"preprocessing": json.dumps(preprocessing.to_dict())}))

@@ -1,0 +1,157 @@
+"""`train sweep`: many runs from one plan, one table at the end; a run that fails is told and does not end the others."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from train.config import TrainConfig
+from train.run import train_run
+from train.runs import Run
+from vision.weights import best_weights, cached_path, weight_members
+from workspace import FototecaError, Workspace, say
+
+Point = dict[str, Any]
+
+DEFAULT_PLAN: tuple[Point, ...] = (
+    {"model": "cnn", "regime": "scratch"},
+    {"model": "cnn-cbam", "regime": "scratch"},
+    {"model": "resnet18", "regime": "features", "head": "linear"},
+    {"model": "resnet50", "regime": "features", "head": "logistic"},
+    {"model": "regnet_y_400mf", "regime": "features", "head": "boosting"},
+    {"model": "resnet18", "regime": "finetune", "unfreeze": "layer4"},
+    {"model": "resnet50", "regime": "finetune"},
+    {"model": "regnet_y_400mf", "regime": "finetune"},
+)
+"""What is trained when no plan is given and the weights can be had."""
+
+SMALL = ("resnet18", "mobilenet_v3_small", "regnet_y_400mf", "efficientnet_b0", "squeezenet1_1", "squeezenet1_0", "resnet50")
+"""What to look for on disk when the default plan's weights cannot be had."""
+
+LEAST = 6
+"""Runs that the default plan has at least, whatever weights there are."""
+
+
+@dataclass
+class Outcome:
+    """What a sweep has trained, and what it has not, with the reason."""
+
+    runs: list[Run] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def sweep(workspace: Workspace, plan: Sequence[Point] | None, version: str, *, weights: tuple[str, str] | None = None) -> Outcome:
+    """Train every point of the plan on a version; None is the default plan for the weights at hand.
+
+    `weights`: (model, file) to use where the default plan's cannot be had. FototecaError when no run succeeds.
+    """
+    outcome = Outcome()
+    points = list(plan) if plan is not None else default_plan(workspace, version, weights, outcome)
+    for number, point in enumerate(points, start=1):
+        name = describe(point)
+        say(f"[{number}/{len(points)}] {name}")
+        try:
+            outcome.runs.append(train_run(workspace, TrainConfig(**{"manifest": version, **point})))
+        except FototecaError as error:
+            say(f"  failed: {error}")
+            outcome.failed.append((name, str(error)))
+    if not outcome.runs:
+        raise FototecaError("no run of the plan succeeded", outcome.failed[0][1] if outcome.failed else "the plan is empty")
+    outcome.runs.sort(key=lambda run: -run.facts["val_accuracy"])
+    return outcome
+
+
+def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | None, outcome: Outcome) -> list[Point]:
+    """The default plan, fitted to the weights that can be had; what is left out goes to `outcome.failed`."""
+    kept: list[Point] = []
+    for point in DEFAULT_PLAN:
+        reason = "" if point["regime"] == "scratch" else _cannot_have(point["model"])
+        if reason:
+            say(f"left out: {describe(point)}: {reason}")
+            outcome.failed.append((describe(point), f"left out: {reason}"))
+        else:
+            kept.append(point)
+    if len(kept) >= LEAST:
+        return kept
+    if weights is None:
+        weights = _on_disk()
+    if weights is None:
+        say("no pretrained weights at all: the project's own network is trained first and lends its weights")
+        first = train_run(workspace, TrainConfig(manifest=version, model="cnn", regime="scratch"))
+        weights = ("cnn", f"run:{first.id}")
+    model, file = weights
+    say(f"instead of what is left out: {model} with {file}")
+    base = {"model": model, "weights": file}
+    heads = [{**base, "regime": "features", "head": head} for head in ("linear", "logistic", "svm", "boosting")]
+    return [*kept, *heads, {**base, "regime": "finetune", "unfreeze": "2"}, {**base, "regime": "finetune"}]
+
+
+def _on_disk() -> tuple[str, str] | None:
+    """A small model whose weights torchvision has fetched before."""
+    for model in (
+        "resnet18",
+        "mobilenet_v3_small",
+        "regnet_y_400mf",
+        "efficientnet_b0",
+        "squeezenet1_1",
+        "squeezenet1_0",
+        "resnet50",
+    ):
+        name = best_weights(model)
+        if name:
+            return model, name
+    return None
+
+
+_unreachable: set[str] = set()
+
+
+def _cannot_have(model: str) -> str:
+    """Why a model's DEFAULT weights cannot be had; empty when they can."""
+    from vision.weights import find_weights
+
+    if _unreachable and not cached_path(weight_members(model)[-1]).is_file():
+        return next(iter(_unreachable))  # the host was tried a moment ago
+    try:
+        find_weights(model, "DEFAULT")
+    except FototecaError as error:
+        _unreachable.add(error.message)
+        return str(error)
+    return ""
+
+
+def describe(point: Point) -> str:
+    """A point in a few words."""
+    extra = [f"{name}={value}" for name, value in point.items() if name not in ("model", "regime")]
+    return " ".join([str(point["model"]), str(point["regime"]), *extra])
+
+
+def read_plan(path: Path) -> list[Point]:
+    """The points of a TOML plan: `[[run]]` tables over the keys above them; a list in either makes a grid.
+
+    FototecaError for a file that is no plan and for settings that do not exist.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FototecaError(f"{path} cannot be read: {error}", "write TOML: see docs/training.md") from None
+    tables = document.pop("run", [{}])
+    points = [point for table in tables for point in grid({**document, **table})]
+    known = {item.name for item in fields(TrainConfig)} - {"manifest"}
+    for point in points:
+        strange = point.keys() - known
+        if strange or not {"model", "regime"} <= point.keys():
+            wrong = f"unknown setting {sorted(strange)[0]!r}" if strange else "a run without model or regime"
+            raise FototecaError(f"{path}: {wrong}", f"settings are: {', '.join(sorted(known))}")
+    return points
+
+
+def grid(table: Point) -> Iterator[Point]:
+    """Every combination of the lists among a table's values."""
+    choices = [value if isinstance(value, list) else [value] for value in table.values()]
+    for chosen in itertools.product(*choices):
+        yield dict(zip(table, chosen, strict=True))

@@ -1,0 +1,59 @@
+"""Runs as a table: what `train list` and `train sweep` print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from train.runs import Run, list_runs
+from workspace import Workspace
+
+COLUMNS = ("run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s")
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """A finished run as `train run --json` and `train list --json` print it."""
+    return {"run": run.id, "model": run.model_name, "regime": run.regime, "manifest": run.manifest_version, **run.facts}
+
+
+def list_facts(workspace: Workspace) -> list[dict[str, Any]]:
+    """The finished runs, by version and then the best on validation first."""
+    facts = [run_facts(run) for run in list_runs(workspace)]
+    return sorted(facts, key=lambda row: (row["manifest"], -row["val_accuracy"], row["run"]))
+
+
+def runs_table(facts: Sequence[dict[str, Any]]) -> str:
+    """Aligned columns with a line of headings; a note when there are none."""
+    if not facts:
+        return "no finished runs; try: fototeca train sweep --manifest latest"
+    rows = [COLUMNS, *(_cells(row) for row in facts)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = []
+    for row in rows:
+        names = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
+        lines.append("  ".join([*names, *numbers]))
+    return "\n".join(lines)
+
+
+def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share of n images (95% by default)."""
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return middle - half, middle + half
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    low, high = wilson(row["val_accuracy"], row["val_images"])
+    return (
+        row["run"],
+        row["model"],
+        row["regime"],
+        f"{row['train_accuracy']:.1%}",
+        f"{row['val_accuracy']:.1%}",
+        f"{low:.1%}–{high:.1%}",
+        f"{row['parameters']:,}",
+        f"{row['seconds']:.1f}",
+        f"{row['images_per_second']:.0f}",
+    )
