@@ -1,0 +1,123 @@
+"""Pictures that are on this machine already: folders and label files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote
+
+from collect.catalog import Finding
+from collect.download import FetchError
+from workspace import LABEL_SEPARATOR, FototecaError, Settings
+
+LOCAL = "file://"
+"""Begins the address of a local file."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
+"""Files that are tried; everything else in a folder is not a picture and is passed over."""
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How the category of a local picture is known: one for all, the folder's name, a CSV file, or not at all."""
+
+    category: str = ""
+    from_folder: bool = False
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """At most one way."""
+        if sum((bool(self.category), self.from_folder, self.file is not None)) > 1:
+            raise FototecaError("labels come from one place", "give one of --category, --label-from-folder, --labels")
+
+
+def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name: str = "") -> list[Finding]:
+    """Every picture below a folder (or the file itself), in a fixed order, with its category.
+
+    `name` is what provenance calls the place. FototecaError: nothing there, no pictures, an unknown category, a label
+    file without its columns.
+    """
+    if labelling.category:
+        settings.check(labelling.category)
+    if not path.exists():
+        raise FototecaError(f"{path} does not exist", "name a folder, an archive or a picture")
+    names = sorted(_names(path))
+    if not names:
+        raise FototecaError(f"{path} has no pictures", f"put files of these kinds there: {' '.join(sorted(SUFFIXES))}")
+    labels = _labels(names, labelling, settings)
+    base = path.resolve() if path.is_dir() else path.resolve().parent
+    return [
+        Finding(LOCAL + quote(f"{base.as_posix()}/{file}"), "folder", labels.get(file, ""), query=name or path.name, rank=rank)
+        for rank, file in enumerate(names)
+        if labelling.file is None or file in labels
+    ]
+
+
+def _names(path: Path) -> Iterator[str]:
+    """Names of pictures relative to `path`, hidden ones left out."""
+    if path.is_file():
+        if path.suffix.lower() in SUFFIXES:
+            yield path.name
+        return
+    for file in path.rglob("*"):
+        inside = file.relative_to(path)
+        if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in inside.parts) and not file.is_dir():
+            yield inside.as_posix()
+
+
+def _labels(names: list[str], labelling: Labelling, settings: Settings) -> dict[str, str]:
+    if labelling.category:
+        return dict.fromkeys(names, labelling.category)
+    if labelling.from_folder:
+        labels = {name: PurePosixPath(name).parent.name for name in names}
+        _check_all(labels.values(), settings, "folders", "rename the folders or add the categories to fototeca.toml")
+        return labels
+    return _read_labels(labelling.file, settings, names) if labelling.file else {}
+
+
+def _check_all(labels: Iterable[str], settings: Settings, what: str, hint: str) -> None:
+    used = {label for joined in labels for label in joined.split(LABEL_SEPARATOR)}
+    unknown = sorted(used - set(settings.names))
+    if unknown:
+        shown = ", ".join(repr(name) for name in unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        raise FototecaError(f"{what} name unknown categories: {shown}", f"{hint}; it has: {', '.join(settings.names[:10])}")
+
+
+def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
+    """`path,label` rows; paths are relative to the folder, and each must name a picture there."""
+    rows = read_csv(file, ("path", "label"))
+    labels = {row["path"].replace("\\", "/").removeprefix("./"): row["label"].strip() for row in rows}
+    _check_all(labels.values(), settings, file.name, "mend the file or add the categories to fototeca.toml")
+    missing = sorted(labels.keys() - set(names))
+    if len(missing) == len(labels):
+        raise FototecaError(f"none of the paths in {file} is there (first: {missing[0]})", "write paths relative to the folder")
+    return labels
+
+
+def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Rows of a CSV file that has these columns. FototecaError names the one that is missing."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.DictReader(handle)
+            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            if missing:
+                raise FototecaError(f"{file} has no column {missing[0]!r}", f"its first line must have: {','.join(columns)}")
+            rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FototecaError(f"{file} cannot be read: {error}", "name a CSV file in UTF-8") from None
+    if not rows:
+        raise FototecaError(f"{file} has no rows", "add one per picture")
+    return rows
+
+
+def read_local(url: str, max_bytes: int) -> bytes:
+    """The bytes of a local picture. FetchError: `unreadable`, `too-large`."""
+    path = Path(unquote(url.removeprefix(LOCAL)))
+    try:
+        if path.stat().st_size > max_bytes:
+            raise FetchError("too-large", final=True)
+        return path.read_bytes()
+    except OSError:
+        raise FetchError("unreadable") from None

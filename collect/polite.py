@@ -1,0 +1,98 @@
+"""Manners, host by host: how many at once, how often, when to wait, when to stop asking."""
+
+from __future__ import annotations
+
+import email.utils
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+BREAK_AFTER = 8
+"""Failures in a row after which a host is left alone for the rest of the run."""
+
+OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
+"""Values of X-Robots-Tag that mean: not for this."""
+
+
+def retry_after(value: str | None, *, longest: float = 120.0) -> float | None:
+    """Seconds that a Retry-After header asks for, in either form (seconds or a date); None when there is none.
+
+    Longer waits than `longest` are cut to it: the candidate then fails and can be retried later.
+    """
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return min(float(value), longest)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), longest)
+
+
+def opted_out(tags: list[str]) -> bool:
+    """Whether X-Robots-Tag headers forbid the use; a tag for another named agent does not count."""
+    for tag in tags:
+        agent, colon, rest = tag.partition(":")
+        if colon and agent.strip().lower() not in ("fototeca", "*", "otherbots", "unavailable_after"):
+            continue
+        words = {word.strip().lower() for word in (rest if colon else tag).split(",")}
+        if words & OPT_OUT:
+            return True
+    return False
+
+
+@dataclass
+class Host:
+    """The state of one host. Guarded by its own lock."""
+
+    slots: threading.Semaphore
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    interval: float = 0.0
+    next_at: float = 0.0
+    failures: int = 0
+
+    @property
+    def broken(self) -> bool:
+        """It failed so often in a row that asking again would be rude."""
+        return self.failures >= BREAK_AFTER
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a free slot and for the host's next moment."""
+        with self.slots:
+            with self.lock:
+                start = max(time.monotonic(), self.next_at)
+                self.next_at = start + self.interval
+            time.sleep(max(0.0, start - time.monotonic()))
+            yield
+
+    def wait(self, seconds: float) -> None:
+        """Nobody asks this host again for so long."""
+        with self.lock:
+            self.next_at = max(self.next_at, time.monotonic() + seconds)
+
+    def count(self, ok: bool) -> None:
+        """Remember how a request ended."""
+        with self.lock:
+            self.failures = 0 if ok else self.failures + 1
+
+
+class Hosts:
+    """Every host met so far."""
+
+    def __init__(self, per_host: int) -> None:
+        self.per_host = per_host
+        self._hosts: dict[str, Host] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> Host:
+        """The state of a host, made at first sight."""
+        with self._lock:
+            if name not in self._hosts:
+                self._hosts[name] = Host(threading.Semaphore(self.per_host))
+            return self._hosts[name]

@@ -1,0 +1,63 @@
+"""robots.txt as RFC 9309 has it: the most specific agent group, the longest matching rule, `*` and `$`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from urllib.parse import unquote, urlsplit
+
+AGENT = "fototeca"
+"""The product token that robots.txt files can name."""
+
+
+@dataclass
+class Robots:
+    """The rules for our agent. Without rules everything is allowed."""
+
+    rules: list[tuple[str, bool]] = field(default_factory=list)
+    """Path patterns with whether they allow."""
+
+    delay: float = 0.0
+    """Seconds between requests that the site asks for."""
+
+    def allows(self, url: str) -> bool:
+        """Whether this URL may be fetched: the longest matching pattern decides, and a tie allows."""
+        parts = urlsplit(url)
+        path = unquote(parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        matching = [(len(pattern), allow) for pattern, allow in self.rules if _pattern(pattern).match(path)]
+        return max(matching, default=(0, True))[1]
+
+
+@cache
+def _pattern(rule: str) -> re.Pattern[str]:
+    end = rule.endswith("$")
+    return re.compile(".*".join(map(re.escape, unquote(rule.rstrip("$")).split("*"))) + ("$" if end else ""))
+
+
+def parse_robots(text: str, agent: str = AGENT) -> Robots:
+    """The group that names `agent`, else the group for `*`, else nothing forbidden."""
+    groups: dict[str, Robots] = {}
+    current: list[str] = []
+    in_agents = False
+    for line in text.lstrip("\ufeff").splitlines():
+        key, colon, value = line.partition("#")[0].partition(":")
+        key, value = key.strip().lower(), value.strip()
+        if not colon:
+            continue
+        if key == "user-agent":
+            current = [*current, value.lower()] if in_agents else [value.lower()]
+            in_agents = True
+            groups.setdefault(value.lower(), Robots())
+        elif key in ("allow", "disallow", "crawl-delay"):
+            in_agents = False
+            for name in current:
+                _add(groups[name], key, value)
+    return groups.get(agent.lower()) or groups.get("*") or Robots()
+
+
+def _add(group: Robots, key: str, value: str) -> None:
+    if key == "crawl-delay":
+        group.delay = float(value) if re.fullmatch(r"\d{1,3}(\.\d+)?", value) else group.delay
+    elif value:
+        group.rules.append((value, key == "allow"))

@@ -1,0 +1,82 @@
+"""Where each category stands: the numbers of `fototeca status`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from collect.catalog import Catalog, ImageRow
+from workspace import LABEL_SEPARATOR, Workspace
+
+Counts = dict[str, Any]
+
+
+def workspace_status(workspace: Workspace) -> dict[str, Any]:
+    """`{"dataset", "task", "categories": {name: counts}, "total": counts}`.
+
+    An image counts for every category of its label; a candidate for every category it was found under. `found` are
+    candidates, `fetched` those whose bytes came, `duplicate` both exact copies and near-duplicates set aside.
+    """
+    settings = workspace.settings
+    with Catalog.open(workspace) as catalog:
+        images = catalog.images()
+        rows = catalog.connection.execute(
+            "SELECT DISTINCT c.candidate_id, f.category, c.state, c.reason FROM candidates c JOIN findings f USING (candidate_id)"
+        ).fetchall()
+    per_label: defaultdict[str, list[ImageRow]] = defaultdict(list)
+    for image in images:
+        for label in image.label.split(LABEL_SEPARATOR):
+            per_label[label].append(image)
+    tries: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for _, category, state, reason in rows:
+        for name in category.split(LABEL_SEPARATOR):
+            tries[name].append((state, reason))
+    everything = list({row[0]: (row[2], row[3]) for row in rows}.values())
+    return {
+        "dataset": settings.name,
+        "task": settings.task,
+        "categories": {name: _counts(per_label[name], tries[name], settings.target) for name in settings.names},
+        "total": _counts(images, everything, settings.target * len(settings.names)),
+    }
+
+
+def _counts(images: list[ImageRow], tries: list[tuple[str, str]], target: int) -> Counts:
+    states = Counter(state for state, _ in tries)
+    copies = sum(1 for attempt in tries if attempt == ("rejected", "duplicate"))
+    rejected = Counter(reason for state, reason in tries if state == "rejected" and reason != "duplicate")
+    rejected.update(image.rejected for image in images if image.rejected)
+    return {
+        "found": len(tries),
+        "fetched": states["accepted"] + states["fetched"] + states["rejected"],
+        "accepted": sum(image.status == "accepted" for image in images),
+        "duplicate": copies + sum(image.status == "duplicate" for image in images),
+        "rejected": dict(sorted(rejected.items())),
+        "failed": dict(sorted(Counter(reason for state, reason in tries if state == "failed").items())),
+        "reviewed": sum(image.reviewed for image in images),
+        "target": target,
+    }
+
+
+def short_categories(workspace: Workspace) -> dict[str, int]:
+    """How many accepted images each category lacks to reach the target; those that reach it are left out."""
+    status = workspace_status(workspace)
+    missing = {name: counts["target"] - counts["accepted"] for name, counts in status["categories"].items()}
+    return {name: count for name, count in missing.items() if count > 0}
+
+
+def status_table(status: dict[str, Any]) -> str:
+    """The status as a table for people, reasons below it."""
+    columns = ("found", "fetched", "accepted", "duplicate", "rejected", "failed", "reviewed", "target")
+    entries = [*status["categories"].items(), ("total", status["total"])]
+    lines = [["category", *columns]]
+    for name, counts in entries:
+        values = [sum(counts[column].values()) if isinstance(counts[column], dict) else counts[column] for column in columns]
+        lines.append([name, *map(str, values)])
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    table = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]
+    reasons = [f"{kind}: {_listed(status['total'][kind])}" for kind in ("rejected", "failed") if status["total"][kind]]
+    return "\n".join([f"{status['dataset']} ({status['task']}-label)", *table, *reasons])
+
+
+def _listed(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
