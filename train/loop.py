@@ -68,9 +68,7 @@ class Loop:
         optimizer = make_optimizer(self.plain, config)
         compiled = cast(nn.Module, torch.compile(self.plain)) if config.compile else self.plain
         self.module, self.optimizer = fabric.setup(compiled, optimizer)
-        self.average = (
-            AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True) if config.ema else None
-        )
+        self.average = averaged(self.plain, config.ema) if config.ema else None
         self.multi = material.train_labels.dim() == 2
         weights = class_weights(material.train_labels, material.classes, config.balance)
         self.weights = None if weights is None else weights.to(fabric.device)
@@ -125,10 +123,10 @@ class Loop:
     def _step(self, loaded: Iterator[tuple[torch.Tensor, torch.Tensor]], size: int, parts: int) -> tuple[float, int]:
         """One optimizer step over `parts` batches of `size` pictures together: mean loss, how many were right."""
         set_rate(self.optimizer, self.rate(self.progress.step))
-        torch.manual_seed(draw_seed(self.config.seed, "step", self.progress.step))  # dropout and mixing need no saved state
         loss_sum, hits = torch.zeros((), device=self.fabric.device), 0
         for part in range(parts):
             pictures, rows = next(loaded)
+            torch.manual_seed(draw_seed(self.config.seed, "step", self.progress.step, part))  # dropout, mixing: no state to save
             pictures = self.fabric.to_device(pictures).contiguous(memory_format=torch.channels_last)
             labels = self.fabric.to_device(self.material.train_labels[rows])
             mixed, wanted = self._mix(self.material.preprocessing.normalise(pictures), labels)
@@ -219,7 +217,7 @@ class Loop:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.progress = Progress(**state["progress"])
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError):
+        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
             raise FototecaError(f"{path} is damaged", "delete it to train this run from the start, or pass --no-resume") from None
 
     def _diverged(self, epoch: int) -> FototecaError:

@@ -13,6 +13,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 from torchvision.models import get_model_builder, list_models
+from torchvision.transforms.v2 import functional
 
 from vision.nets import OWN, PLAIN
 from vision.pixels import square
@@ -52,11 +53,11 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """(3, crop, crop) float32 of one picture."""
-        return self.tensor(torchvision.transforms.v2.functional.pil_to_tensor(square(image, self.resize, self.interpolation)))
+        return self.tensor(functional.pil_to_tensor(square(image, self.resize, self.interpolation)))
 
     def tensor(self, pixels: torch.Tensor) -> torch.Tensor:
         """(…, 3, crop, crop) float32 of uint8 squares (…, 3, resize, resize)."""
-        return self.normalise(torchvision.transforms.v2.functional.center_crop(pixels, [self.crop, self.crop]))
+        return self.normalise(functional.center_crop(pixels, [self.crop, self.crop]))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """float32 of uint8 (…, 3, H, W): to 0…1, minus mean, over std."""

@@ -41,7 +41,7 @@ class WeightFile:
             if self.path.suffix == ".safetensors":
                 return dict(load_file(self.path))
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):
+        except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError):
             raise FototecaError(
                 f"{self.path} is no file of weights that can be read", "pass a state dict as .pth or .safetensors"
             ) from None

@@ -1,0 +1,110 @@
+"""Networks, weights and cached values: equal to torchvision and to the papers' equations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from vision.backbones import build_model, classifier_of, load_backbone, model_names
+from vision.features import extract_features
+from vision.nets import CBAM
+from vision.pixels import PixelCache, square
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (97, 301), (64, 64)])
+def test_the_square_is_torchvisions(size: tuple[int, int]) -> None:
+    """Pixel for pixel Resize and CenterCrop."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    expected = v2.Compose([v2.Resize(96), v2.CenterCrop(96)])(image)
+    assert np.array_equal(np.asarray(square(image, 96)), np.asarray(expected))
+
+
+def test_cbam_is_the_papers_equations() -> None:
+    """Channel, then spatial attention, computed by hand on a small map."""
+    torch.manual_seed(0)
+    module, x = CBAM(4, reduction=2).eval(), torch.randn(2, 4, 5, 5)
+    first, _, second = module.channel.mlp
+
+    def mlp(v: torch.Tensor) -> torch.Tensor:
+        return torch.relu(v @ first.weight.T + first.bias) @ second.weight.T + second.bias
+
+    gate = torch.sigmoid(mlp(x.mean((2, 3))) + mlp(x.amax((2, 3))))
+    refined = x * gate[:, :, None, None]
+    pooled = torch.stack([refined.amax(1), refined.mean(1)], dim=1)
+    place = torch.sigmoid(torch.nn.functional.conv2d(pooled, module.spatial.conv.weight, padding=3) / (1 + 1e-5) ** 0.5)
+    assert torch.allclose(module(x), refined * place, atol=1e-6)
+
+
+def test_features_from_the_cache_equal_the_live_forward(tmp_path: Path) -> None:
+    """A second call reads what the first has computed, and both are what the network says."""
+    torch.manual_seed(0)
+    module, _, _ = build_model("cnn", 3)
+    torch.save(module.state_dict(), tmp_path / "w.pth")
+    backbone = load_backbone("cnn", str(tmp_path / "w.pth"))
+    items = []
+    for number in range(5):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (80, 120, 3), dtype=np.uint8)).save(path)
+        items.append((f"{number:064x}", path))
+    workspace = Workspace(tmp_path)
+    first = extract_features(workspace, items, backbone)
+    with torch.inference_mode():
+        live = backbone.module(torch.stack([backbone.preprocessing(Image.open(path)) for _, path in items])).numpy()
+    assert np.abs(first - live).max() < 1e-5
+    for _, path in items:
+        path.unlink()
+    assert np.array_equal(extract_features(workspace, items, backbone), first)
+
+
+def test_a_torn_cache_is_mended(tmp_path: Path) -> None:
+    """A half-written row and a half-written id are made again."""
+    items = []
+    for number in range(3):
+        Image.new("RGB", (40, 40), (number * 9, 0, 0)).save(tmp_path / f"{number}.png")
+        items.append((f"{number:064x}", tmp_path / f"{number}.png"))
+    PixelCache(tmp_path / "p", 16).ensure(items[:2])
+    folder = tmp_path / "p" / "16-bilinear"
+    with (folder / "rows.bin").open("ab") as rows, (folder / "ids.txt").open("a") as ids:
+        rows.write(b"x" * 100)
+        ids.write("0000")
+    cache = PixelCache(tmp_path / "p", 16)
+    cache.ensure(items)
+    assert [int(cache[image_id][0, 0, 0]) for image_id, _ in items] == [0, 9, 18]
+
+
+def test_squeezenet_keeps_its_published_features(squeezenet_weights: Path) -> None:
+    """512 pooled features; another architecture's file is refused."""
+    backbone = load_backbone("squeezenet1_0", str(squeezenet_weights))
+    assert backbone.module(torch.zeros(2, 3, 64, 64)).shape == (2, 512) and backbone.dimension == 512
+    with pytest.raises(FototecaError, match="another architecture"):
+        build_model("resnet18", 2, str(squeezenet_weights))
+
+
+def test_without_weights_at_hand_it_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 4, the address and the place."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("vision.weights.urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    with pytest.raises(FototecaError, match=r"resnet18-f37072fd\.pth .*put it at") as caught:
+        build_model("resnet18", 2, "DEFAULT")
+    assert caught.value.exit_code == EXIT_OUTSIDE
+
+
+def test_a_cached_file_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision itself would not look."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth").write_bytes(b"something else")
+    with pytest.raises(FototecaError, match="SHA-256 differs"):
+        build_model("resnet18", 2, "DEFAULT")
+
+
+def test_own_networks_are_listed_first() -> None:
+    """Each builds with the classes asked for."""
+    for name in model_names()[:4]:
+        assert classifier_of(build_model(name, 7)[0])[1].out_features == 7
