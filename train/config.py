@@ -23,7 +23,7 @@ RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adam
 FINETUNE_SIDE = 160
 """Pixels of input in fine-tuning: half the work of 224 (docs/benchmarks.md)."""
 
-NOT_IDENTITY = ("device", "workers", "tensorboard", "compile")
+NOT_IDENTITY = ("device", "workers", "compile")
 """Settings that change how fast a run is, not which run it is."""
 
 
@@ -93,8 +93,6 @@ class TrainConfig:
     """Processes that augment; changes nothing but the speed."""
     compile: bool = False
     """Compile the network with torch.compile."""
-    tensorboard: bool = False
-    """Also write TensorBoard event files."""
 
     def __post_init__(self) -> None:
         positive = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1, "workers": 0, "patience": 0, "snapshots": 0}

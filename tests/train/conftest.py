@@ -37,22 +37,8 @@ def freeze_files(folder: Path, files: Labelled, task: Task = "single", version: 
         split: Split = "val" if place % 10 == 1 else "test" if place % 10 in (4, 7) else "train"
         with Image.open(path) as image:
             width, height = image.size
-        rows[image_id] = Row(
-            image_id,
-            workspace.relative(target),
-            label,
-            split,
-            image_id[:16],
-            width,
-            height,
-            "0" * 16,
-            "folder",
-            "",
-            "",
-            "",
-            "MIT",
-            True,
-        )
+        facts = (image_id[:16], width, height, "0" * 16, "folder", "", "", "", "MIT", True)
+        rows[image_id] = Row(image_id, workspace.relative(target), label, split, *facts)
     content = manifest_bytes(rows.values())
     manifest = Manifest(
         version,

@@ -1,0 +1,213 @@
+"""Runs end to end: what is written, that they resume bit for bit, and that workers change nothing."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from curate.manifest import image_path, read_manifest
+from train import loop
+from train.config import TrainConfig
+from train.run import train_run
+from train.runs import Run, list_runs, load_model
+from train.sweep import grid, read_plan, sweep
+from vision.backbones import build_model
+from workspace import FototecaError, Workspace
+
+SMALL = {
+    "manifest": "v001",
+    "model": "cnn",
+    "regime": "scratch",
+    "image_size": 32,
+    "epochs": 3,
+    "batch_size": 16,
+    "device": "cpu",
+}
+
+
+def config(**settings: object) -> TrainConfig:
+    """A small run with some settings changed."""
+    return TrainConfig(**{**SMALL, **settings})  # type: ignore[arg-type]  # a test's plain dict
+
+
+def outcome(run: Run) -> dict[str, object]:
+    """Weights, predictions and curves, without what time it took."""
+    names = ("model.safetensors", "predictions-train.csv", "predictions-val.csv", "steps.csv")
+    return {
+        "epochs": [[row[name] for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")] for row in run.epochs()],
+        **{name: (run.folder / name).read_bytes() for name in names},
+    }
+
+
+def copy_of(workspace: Workspace, folder: Path) -> Workspace:
+    """The same frozen version without its runs."""
+    import shutil
+
+    shutil.copytree(workspace.root, folder, ignore=shutil.ignore_patterns("runs"))
+    return Workspace(folder)
+
+
+def test_a_scratch_run_learns_and_says_the_same_when_loaded(small: Workspace) -> None:
+    """Colours are told apart; the loaded model gives the written probabilities; test is never predicted."""
+    run = train_run(small, config(epochs=6))
+    assert run.facts["val_accuracy"] >= 0.9
+    rows = read_manifest(small, "v001").split("val")
+    asked = load_model(small, run).probabilities([image_path(small, row) for row in rows])
+    assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-5
+    assert len(run.epochs()) == 6
+    assert len(run.steps()) == 6 * -(-len(read_manifest(small, "v001").split("train")) // 16)
+    assert not (run.folder / "predictions-test.csv").exists()
+    assert [found.id for found in list_runs(small)] == [run.id]
+
+
+def test_a_stopped_run_ends_as_the_uninterrupted_one(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the middle of an epoch, with everything on that holds state: the same bytes come out."""
+    settings = config(ema=0.9, mixup=0.3, cutmix=0.5, erasing=0.3, augment="trivial", accumulate=2)
+    other = copy_of(small, tmp_path / "other")
+    calm = train_run(small, settings)
+    whole, calls = loop.Loop._step, []
+
+    def dies(self: loop.Loop, *arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return whole(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop.Loop, "_step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(other, settings)
+    monkeypatch.undo()
+    assert outcome(train_run(other, settings)) == outcome(calm)
+
+
+def test_workers_change_nothing(small: Workspace, tmp_path: Path) -> None:
+    """Augmentation is drawn from the seed, the epoch and the image, not from who makes it."""
+    other = copy_of(small, tmp_path / "other")
+    settings = {"augment": "rand", "erasing": 0.5, "epochs": 2}
+    assert outcome(train_run(small, config(**settings))) == outcome(train_run(other, config(**settings, workers=2)))
+
+
+@pytest.mark.parametrize("head", ["linear", "logistic", "svm", "boosting"])
+@pytest.mark.parametrize("kind", ["small", "several"])
+def test_features_with_every_head(head: str, kind: str, request: pytest.FixtureRequest) -> None:
+    """On features of a network trained before, each head learns, single and multi-label, and loads as it was written."""
+    workspace: Workspace = request.getfixturevalue(kind)
+    first = train_run(workspace, config(epochs=4))
+    run = train_run(workspace, config(regime="features", head=head, weights=f"run:{first.id}", epochs=20, batch_size=32))
+    assert run.facts["val_accuracy"] >= 0.6
+    rows = read_manifest(workspace, "v001").split("val")
+    asked = load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
+    assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-4
+    assert (load_model(workspace, run).module is None) == (head == "boosting")
+
+
+def test_finetuning_moves_only_what_is_unfrozen(small: Workspace) -> None:
+    """With one stage unfrozen the others keep their weights and their batch-norm statistics."""
+    first = train_run(small, config(epochs=2))
+    run = train_run(small, config(regime="finetune", weights=f"run:{first.id}", unfreeze="layers.3", epochs=1))
+    before, after = (load_model(small, each).network.state_dict() for each in (first, run))
+    changed = {
+        name.split(".")[0] + name.split(".")[1] if name.startswith("layers") else name.split(".")[0]
+        for name in before
+        if not torch.equal(before[name], after[name])
+    }
+    assert changed == {"layers3", "head"}
+
+
+def test_a_sweep_goes_on_after_a_failure(small: Workspace) -> None:
+    """One impossible point is told; the others are trained and sorted, the best first."""
+    points = [{**SMALL, "epochs": 1}, {**SMALL, "model": "no-such"}, {**SMALL, "epochs": 4}]
+    found = sweep(small, points, "v001")
+    assert len(found.runs) == 2
+    assert "no-such" in found.failed[0][1]
+    assert found.runs[0].facts["val_accuracy"] >= found.runs[1].facts["val_accuracy"]
+
+
+def test_a_plan_is_a_grid_and_points(tmp_path: Path) -> None:
+    """Lists multiply; tables add; a setting that does not exist is refused."""
+    path = tmp_path / "plan.toml"
+    runs = '[[run]]\nmodel = "cnn"\nlr = [0.1, 0.2]\n[[run]]\nmodel = "cnn-cbam"\n'
+    path.write_text(f'seed = [0, 1]\nregime = "scratch"\n{runs}')
+    assert len(read_plan(path)) == 6
+    assert list(grid({"a": [1, 2], "b": 3})) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
+    path.write_text('model = "cnn"\nregime = "scratch"\nspeed = 1\n')
+    with pytest.raises(FototecaError, match="speed"):
+        read_plan(path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(small: Workspace) -> None:
+    """It says at which step, and what to try; the curves so far are kept."""
+    with pytest.raises(FototecaError, match=r"step \d+ .*try --lr"):
+        train_run(small, config(lr=1e30, optimizer="sgd", schedule="constant"))
+    (run,) = list_runs(small, unfinished=True)
+    assert not run.done
+
+
+def test_a_damaged_checkpoint_is_a_clear_line(small: Workspace) -> None:
+    """It names the file; --no-resume starts over."""
+    run = train_run(small, config())
+    (run.folder / "done.json").unlink()
+    (run.folder / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(FototecaError, match="damaged"):
+        train_run(small, config())
+    assert train_run(small, config(), resume=False).done
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model": "resnet19"}, "resnet18"),
+        ({"head": "svm"}, "features"),
+        ({"unfreeze": "2"}, "fine-tuning"),
+        ({"epochs": 0}, "--epochs"),
+        ({"regime": "finetune", "weights": "run:nothing"}, "nothing"),
+        ({"manifest": "v009"}, "v009"),
+        ({"device": "abacus"}, "--device"),
+    ],
+)
+def test_wrong_settings_are_told(small: Workspace, settings: dict[str, object], words: str) -> None:
+    """Each is one line that names what is wrong."""
+    with pytest.raises(FototecaError, match=words):
+        train_run(small, config(**settings))
+
+
+def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
+    """Without augmentation the first step's loss is what four lines of PyTorch give."""
+    run = train_run(small, config(augment="none", epochs=1, optimizer="sgd", schedule="constant", weight_decay=0.0))
+    manifest = read_manifest(small, "v001")
+    from train.data import Pictures, draw_seed, epoch_order, targets
+    from vision.pixels import PixelCache
+
+    torch.manual_seed(0)
+    module, preprocessing, _ = build_model("cnn", 3)
+    preprocessing = preprocessing.at(32)
+    rows = manifest.split("train")
+    labels = targets(rows, manifest.categories, False)
+    order = epoch_order(labels, config(), 1)
+    pixels = PixelCache(small.cache / "pixels", preprocessing.resize)
+    pictures = Pictures([row.image_id for row in rows], pixels, preprocessing, None, 0)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    written = [row["loss"] for row in run.steps()]
+    module.train()
+    for step in range(3):
+        torch.manual_seed(draw_seed(0, "step", step, 0))
+        part = order[step * 16 : step * 16 + 16]
+        batch = preprocessing.normalise(torch.stack([pictures[i][0] for i in part]))
+        loss = torch.nn.functional.cross_entropy(module(batch), labels[part])
+        assert loss.item() == pytest.approx(written[step], rel=2e-3), step  # channels_last rounds otherwise
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_curves_are_numbers(small: Workspace) -> None:
+    """epochs.csv and steps.csv have the columns of the design."""
+    run = train_run(small, config(epochs=1))
+    with (run.folder / "epochs.csv").open() as file:
+        head = next(csv.reader(file))
+    assert head == ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_second"]
+    assert list(run.steps()[0]) == ["step", "epoch", "loss", "learning_rate"]
