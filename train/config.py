@@ -21,7 +21,7 @@ RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adam
 """Highest learning rate, by regime and optimizer; the heads over cached features have their own."""
 
 FINETUNE_SIDE = 160
-"""Pixels of input in fine-tuning: half the work of 224 (docs/benchmarks.md)."""
+"""Pixels of input in fine-tuning: half the work of 224."""
 
 NOT_IDENTITY = ("device", "workers", "compile")
 """Settings that change how fast a run is, not which run it is."""
@@ -84,7 +84,7 @@ class TrainConfig:
     snapshots: int = 0
     """Cycles of the schedule, with the weights kept at the end of each, for `train ensemble`; 0 is off."""
     precision: Precision = "32"
-    """bf16 and 16 are for GPUs: on CPUs without bf16 units bf16 was 24 times slower (docs/benchmarks.md)."""
+    """bf16 and 16 are for GPUs: a CPU without bf16 units is many times slower with bf16."""
     seed: int = 0
     """Of initial weights, order, augmentation and dropout."""
     device: str = "auto"

@@ -32,7 +32,7 @@ def extract_features(
 ) -> npt.NDArray[np.float32]:
     """(N, D) float32 of (image id, path), in order. Cached below the workspace's cache; a kill loses at most one batch.
 
-    Convolutions run channels_last, which is faster on every CPU and GPU that was measured (docs/benchmarks.md).
+    Convolutions run channels_last: the cached pictures lie in memory that way already.
     """
     assert backbone.weights_id != NO_WEIGHTS, "features of random weights cannot be told apart in the cache"
     store = RowStore(features_folder(workspace, backbone), (backbone.dimension,), np.float32)
