@@ -1,0 +1,65 @@
+"""Hashes: bit for bit what imagehash gives, for every shape and kind of picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from vision.hashes import dhash, distance, phash
+
+SIZES = [(64, 64), (348, 348), (640, 480), (480, 640), (97, 1023), (1023, 97), (1000, 480), (65, 90), (33, 40), (1, 1), (20, 700)]
+
+
+def picture(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Smooth coloured noise."""
+    noise = np.random.default_rng(seed).normal(128, 60, (9, 11, 3))
+    return Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_hashes_equal_imagehash_at_every_size(size: tuple[int, int]) -> None:
+    """Wide, tall, tiny and large pictures: the same 16 hex digits."""
+    for seed in range(6):
+        image = picture(seed, size)
+        assert phash(image) == str(imagehash.phash(image))
+        assert dhash(image) == str(imagehash.dhash(image))
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 7)])
+def test_flat_pictures_hash_as_in_imagehash(colour: tuple[int, int, int]) -> None:
+    """Where every bit hangs on rounding, the reference decides."""
+    for size in SIZES:
+        image = Image.new("RGB", size, colour)
+        assert phash(image) == str(imagehash.phash(image))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.integers(64, 500), st.integers(64, 500), st.sampled_from(["RGB", "L", "CMYK", "P"]))
+def test_hashes_equal_imagehash_on_any_picture(seed: int, width: int, height: int, mode: str) -> None:
+    """Random sizes and modes."""
+    image = picture(seed, (width, height)).convert(mode)
+    assert phash(image) == str(imagehash.phash(image))
+
+
+def test_photographs_hash_as_in_imagehash(grocery: Path) -> None:
+    """A hundred and fifty photographs, also enlarged, where two hundredths of the bits hang on rounding."""
+    for index, path in enumerate(sorted(grocery.rglob("*.jpg"))[::20]):
+        with Image.open(path) as photograph:
+            image = photograph.convert("RGB") if index % 2 else photograph.convert("RGB").resize((640, 480))
+        assert phash(image) == str(imagehash.phash(image)), path.name
+
+
+def test_a_pinned_value_and_distances() -> None:
+    """A golden hash, so that both libraries changing together is noticed; distance counts bits."""
+    y, x = np.mgrid[0:96, 0:128]
+    image = Image.fromarray(((x * 3 + y * y // 40) % 256).astype(np.uint8))
+    assert phash(image) == "89091ba35eb1cbf4"
+    assert dhash(image) == "fbf3f3f7e7cf9e3c"
+    assert distance("00000000000000ff", "0000000000000f0f") == 8
+    assert distance("ffffffffffffffff", "0000000000000000") == 64
