@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -79,7 +80,8 @@ def _own_words(workspace: Workspace, heading: str) -> str:
     text = workspace.report_text.read_text(encoding="utf-8")
     if text == REPORT_TEMPLATE:
         return ""
-    sections = {part.partition("\n")[0].strip(): part.partition("\n")[2].strip() for part in text.split("\n## ")[1:]}
+    parts = re.split(r"(?m)^## ", text)[1:]
+    sections = {part.partition("\n")[0].strip(): part.partition("\n")[2].strip() for part in parts}
     return sections.get(heading, "")
 
 

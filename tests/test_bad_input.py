@@ -12,7 +12,6 @@ import pytest
 import fototeca
 from workspace import EXIT_SHORT, EXIT_USAGE, create_workspace
 
-
 MakePictures = Callable[[Path, dict[str, int]], Path]
 
 OUTSIDE = (

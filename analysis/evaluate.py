@@ -1,0 +1,162 @@
+"""`evaluate`: every figure of a run on one split, with how sure it is. Test is looked at once; every look is written down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from train.runs import Run, load_model, write_predictions
+
+from analysis.calibration import fit_temperature, scale
+from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect, wilson
+from analysis.looks import read_looks, write_look
+from analysis.metrics import (
+    Reliability,
+    average_precisions,
+    binary_log_loss,
+    brier,
+    class_scores,
+    confusion_matrix,
+    log_loss,
+    macro,
+    reliability,
+    row_fractions,
+    top_k_accuracy,
+)
+from analysis.results import Results, find_run, read_results
+from analysis.tta import gain_of_views
+from curate.manifest import Manifest, image_path, read_manifest
+from workspace import FototecaError, Workspace
+
+TOP_K = (1, 2, 3, 5)
+"""For which k top-k accuracy is given, as far as there are more categories than k."""
+
+
+def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = False) -> dict[str, Any]:
+    """The figures of a run on `val` or `test`. With `tta` also those of test-time augmentation, under `"tta"`.
+
+    A look at test is appended to the ledger; a second look at the same run gives the stored result again.
+    """
+    run = find_run(workspace, run_id)
+    manifest = read_manifest(workspace, run.manifest_version)
+    if split == "test":
+        predict_test(workspace, run, manifest)
+    results = read_results(workspace, run, split, manifest)
+    facts = measure(results, temperature_of(workspace, run, manifest))
+    if split == "test":
+        write_look(workspace, manifest.version, run.id, len(results), float(facts["accuracy"]))
+        facts["looks"] = len(read_looks(workspace, manifest.version))
+    if tta:
+        facts["tta"] = gain_of_views(workspace, results)
+    return facts
+
+
+def predict_test(workspace: Workspace, run: Run, manifest: Manifest) -> None:
+    """Make sure that `predictions-test.csv` is there: the model runs on the test images once and never again."""
+    if (run.folder / "predictions-test.csv").exists():
+        return
+    rows = manifest.split("test")
+    if not rows:
+        raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
+    model = load_model(workspace, run)
+    probabilities = model.probabilities([image_path(workspace, row) for row in rows])
+    write_predictions(run, "test", [row.image_id for row in rows], [row.label for row in rows], np.asarray(probabilities))
+
+
+def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float:
+    """The temperature that validation asks for; 1 when the run has no validation predictions."""
+    try:
+        results = read_results(workspace, run, "val", manifest)
+    except FototecaError:
+        return 1.0
+    return fit_temperature(results.true, results.probabilities, results.multi)
+
+
+def measure(results: Results, temperature: float) -> dict[str, Any]:
+    """Every figure as plain JSON values."""
+    scores = class_scores(results.true, results.predicted)
+    present, seen = scores.n > 0, results.true.any(axis=0) | results.predicted.any(axis=0)
+    right = results.right
+    facts: dict[str, Any] = {
+        "run": results.run.id,
+        "split": results.split,
+        "n": len(results),
+        "accuracy": float(right.mean()),
+        "accuracy_interval": list(accuracy_interval(right, results.groups)),
+        "wilson_interval": list(wilson(float(right.sum()), len(right))),
+        "design_effect": design_effect(right, results.groups),
+        "balanced_accuracy": macro(scores.recall, present),
+        "macro_precision": macro(scores.precision, seen),
+        "macro_recall": macro(scores.recall, seen),
+        "macro_f1": macro(scores.f1, seen),
+        "bootstrap": {
+            name: list(ends) for name, ends in bootstrap_macro(results.true, results.predicted, results.groups).items()
+        },
+        "absent": [name for name, there in zip(results.categories, present, strict=True) if not there],
+        "per_class": {
+            name: {
+                "precision": float(scores.precision[c]),
+                "recall": float(scores.recall[c]),
+                "recall_interval": list(wilson(float(scores.recall[c] * scores.n[c]), int(scores.n[c]))),
+                "f1": float(scores.f1[c]),
+                "n": int(scores.n[c]),
+            }
+            for c, name in enumerate(results.categories)
+        },
+        "calibration": calibration(results, temperature),
+    }
+    facts.update(_multi_figures(results) if results.multi else _single_figures(results))
+    return facts
+
+
+def _single_figures(results: Results) -> dict[str, Any]:
+    matrix = confusion_matrix(results.true, results.predicted)
+    size = len(results.categories)
+    return {
+        "log_loss": log_loss(results.true, results.probabilities),
+        "brier": brier(results.true, results.probabilities),
+        "top_k": {str(k): top_k_accuracy(results.true, results.probabilities, k) for k in TOP_K if k == 1 or k < size},
+        "confusion": {
+            "categories": list(results.categories),
+            "counts": matrix.tolist(),
+            "fractions": np.round(row_fractions(matrix), 6).tolist(),
+        },
+    }
+
+
+def _multi_figures(results: Results) -> dict[str, Any]:
+    each, mean, micro = average_precisions(results.true, results.probabilities)
+    hits = int((results.true & results.predicted).sum())
+    total = int(results.true.sum() + results.predicted.sum())
+    return {
+        "log_loss": binary_log_loss(results.true, results.probabilities),
+        "micro_f1": 2 * hits / total if total else 0.0,
+        "average_precision": {
+            "macro": mean,
+            "micro": micro,
+            "per_class": {name: None if np.isnan(each[c]) else float(each[c]) for c, name in enumerate(results.categories)},
+        },
+    }
+
+
+def reliability_of(results: Results, temperature: float = 1.0) -> Reliability:
+    """The reliability of what was said, after scaling. Multi-label: of every yes and no (N·C of them)."""
+    scaled = scale(results.probabilities, temperature, results.multi)
+    if results.multi:
+        said = scaled >= 0.5
+        return reliability(np.where(said, scaled, 1 - scaled).ravel(), (said == results.true).ravel())
+    return reliability(scaled.max(axis=1), results.true[np.arange(len(scaled)), scaled.argmax(axis=1)])
+
+
+def calibration(results: Results, temperature: float) -> dict[str, Any]:
+    """Expected calibration error before and after the temperature fitted on validation, and the diagram of both."""
+    before, after = reliability_of(results), reliability_of(results, temperature)
+    return {
+        "temperature": temperature,
+        "ece": before.error,
+        "ece_scaled": after.error,
+        "bins": [
+            {"confidence": float(before.confidence[b]), "accuracy": float(before.accuracy[b]), "n": int(before.count[b])}
+            for b in np.flatnonzero(before.count)
+        ],
+    }

@@ -1,0 +1,128 @@
+"""`examples`: pictures that a run got right and wrong, picked and at random, and what its errors have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.features import nearest_training, run_features
+from analysis.metrics import class_scores
+from analysis.results import Results, find_run, read_results
+from curate.manifest import Manifest, read_manifest
+from workspace import FototecaError, Workspace
+
+
+def examples_of_run(workspace: Workspace, run_id: str, split: str = "val", *, number: int = 8, seed: int = 0) -> dict[str, Any]:
+    """Right and wrong pictures of a run: most sure, least sure, random, worst per class; errors by pair, source and group."""
+    if split == "test":
+        _seen_already(workspace, run_id)
+    run = find_run(workspace, run_id)
+    manifest = read_manifest(workspace, run.manifest_version)
+    results = read_results(workspace, run, split, manifest)
+    kinds = {
+        "wrong": pick(results, right=False, number=number),
+        "wrong_random": draw(results, right=False, number=number, seed=seed),
+        "least_sure": list(np.argsort(results.confidence, kind="stable")[:number]),
+        "right": pick(results, right=True, number=number),
+        "right_random": draw(results, right=True, number=number, seed=seed),
+    }
+    neighbours = neighbours_of(workspace, manifest, results, sorted({int(index) for found in kinds.values() for index in found}))
+    return {
+        "run": run.id,
+        "split": split,
+        "n": len(results),
+        "errors": int((~results.right).sum()),
+        "examples": {kind: [_describe(results, int(index), neighbours) for index in found] for kind, found in kinds.items()},
+        "worst_per_class": worst_per_class(results),
+        "suspects": [_describe(results, index, neighbours) for index in suspects(results, neighbours, manifest)],
+        **error_groups(results),
+    }
+
+
+def _seen_already(workspace: Workspace, run_id: str) -> None:
+    if not (find_run(workspace, run_id).folder / "predictions-test.csv").exists():
+        raise FototecaError(f"run {run_id} was not looked at on test", f"run: fototeca analysis evaluate {run_id} --split test")
+
+
+def pick(results: Results, *, right: bool, number: int) -> list[int]:
+    """The surest right or wrong pictures, at most two of a class so that many classes are seen, surest first."""
+    wanted = np.flatnonzero(results.right == right)
+    order = wanted[np.argsort(-results.confidence[wanted], kind="stable")]
+    taken: Counter[str] = Counter()
+    first, rest = [], []
+    for index in order:
+        taken[results.labels[index]] += 1
+        (first if taken[results.labels[index]] <= 2 else rest).append(int(index))
+    return (first + rest)[:number]
+
+
+def draw(results: Results, *, right: bool, number: int, seed: int) -> list[int]:
+    """Right or wrong pictures at random, the same for the same seed."""
+    wanted = np.flatnonzero(results.right == right)
+    return [int(index) for index in np.random.default_rng(seed).permutation(wanted)[:number]]
+
+
+def worst_per_class(results: Results) -> dict[str, str]:
+    """Per category the picture of it that got the lowest probability for it."""
+    worst = {}
+    for c, name in enumerate(results.categories):
+        there = np.flatnonzero(results.true[:, c])
+        if len(there):
+            worst[name] = results.rows[int(there[results.probabilities[there, c].argmin()])].image_id
+    return worst
+
+
+def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, places: Sequence[int]) -> dict[str, list[str]]:
+    """The three nearest training images of each picture, by the run's features; empty when the run has none."""
+    train = manifest.split("train")
+    if not places or not train:
+        return {}
+    chosen = [results.rows[index] for index in places]
+    features = run_features(workspace, results.run, [*train, *chosen])
+    if features is None:
+        return {}
+    nearest = nearest_training(features[: len(train)], features[len(train) :], 3)
+    return {row.image_id: [train[k].image_id for k in found] for row, found in zip(chosen, nearest, strict=True)}
+
+
+def suspects(results: Results, neighbours: dict[str, list[str]], manifest: Manifest) -> list[int]:
+    """Mistakes that may be label errors: said with 0.9 or more, and the nearest training images all carry what was said."""
+    label = {row.image_id: row.label for row in manifest.rows}
+    return [
+        index
+        for index in np.flatnonzero(~results.right & (results.confidence >= 0.9)).tolist()
+        if (near := neighbours.get(results.rows[index].image_id)) and {label[k] for k in near} == {results.said[index]}
+    ]
+
+
+def error_groups(results: Results) -> dict[str, Any]:
+    """Errors by confused pair (most frequent first), by source and by near-duplicate group of more than one image."""
+    wrong = np.flatnonzero(~results.right)
+    pairs = Counter((results.labels[index], results.said[index]) for index in wrong)
+    sources, per_source = Counter(row.source for row in results.rows), Counter(results.rows[index].source for index in wrong)
+    sizes = Counter(row.group for row in results.rows if row.group)
+    groups = Counter(results.rows[index].group for index in wrong if results.rows[index].group)
+    recall = class_scores(results.true, results.predicted).recall
+    return {
+        "confused_pairs": [{"true": a, "predicted": b, "n": n} for (a, b), n in pairs.most_common(20)],
+        "by_source": {name: {"n": n, "errors": per_source[name]} for name, n in sources.most_common()},
+        "by_group": [{"group": name, "n": sizes[name], "errors": n} for name, n in groups.most_common(20) if sizes[name] > 1],
+        "hardest": [results.categories[c] for c in np.argsort(recall, kind="stable")[:5] if results.true[:, c].any()],
+    }
+
+
+def _describe(results: Results, index: int, neighbours: dict[str, list[str]]) -> dict[str, Any]:
+    row = results.rows[index]
+    return {
+        "image_id": row.image_id,
+        "path": row.path,
+        "label": results.labels[index],
+        "predicted": results.said[index],
+        "confidence": float(results.confidence[index]),
+        "source": row.source,
+        "page_url": row.page_url,
+        "nearest_training": neighbours.get(row.image_id, []),
+    }

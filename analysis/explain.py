@@ -1,0 +1,93 @@
+"""`explain`: attributions of chosen pictures, drawn beside what the model saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+from train.runs import LoadedModel, load_model
+from vision.image import decode
+
+from analysis.attribution import attribute, check_method
+from analysis.examples import pick
+from analysis.pictures import overlay, sheet, shown_picture
+from analysis.results import Results, find_run, read_results
+from curate.manifest import image_path, read_manifest
+from workspace import FototecaError, Workspace, write_text
+
+EACH = 4
+"""Right and wrong pictures that are explained when none is named."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One picture as the model saw it, and a map over it per method."""
+
+    image_id: str
+    label: str
+    said: str
+    probability: float
+    seen: Image.Image
+    maps: dict[str, Image.Image]
+
+
+def explain_run(
+    workspace: Workspace,
+    run_id: str,
+    *,
+    methods: Sequence[str],
+    images: Sequence[str] | None = None,
+    layer: str = "",
+    output: Path | None = None,
+) -> list[Path]:
+    """Write one PNG per picture (what the model saw, then a map per method) and `explanations.csv`; returns their paths."""
+    for method in methods:
+        check_method(method)
+    run = find_run(workspace, run_id)
+    results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
+    chosen = _named(results, images) if images else _picked(results)
+    folder = output or workspace.reports / "explain" / run.id
+    folder.mkdir(parents=True, exist_ok=True)
+    model = load_model(workspace, run)
+    paths, lines = [], ["image_id,label,predicted,probability,methods"]
+    for index in tqdm(chosen, desc="explain", disable=None):
+        found = explain_one(workspace, model, results, index, methods, layer)
+        path = folder / f"{found.image_id[:12]}.png"
+        sheet([found.seen, *found.maps.values()], len(found.maps) + 1).save(path)
+        paths.append(path)
+        lines.append(f'{found.image_id},"{found.label}","{found.said}",{found.probability:.6f},{" ".join(methods)}')
+    write_text(folder / "explanations.csv", "\n".join(lines) + "\n")
+    return [*paths, folder / "explanations.csv"]
+
+
+def explain_one(
+    workspace: Workspace, model: LoadedModel, results: Results, index: int, methods: Sequence[str], layer: str = ""
+) -> Explanation:
+    """Explain what the run said (in a multi-label task: its most probable category) of one picture of the results."""
+    row = results.rows[index]
+    tensor = model.preprocessing(decode(image_path(workspace, row)))
+    target = int(results.probabilities[index].argmax())
+    seen = shown_picture(tensor, model.preprocessing)
+    maps = {method: overlay(seen, attribute(model, tensor, target, method, layer=layer)) for method in methods}
+    return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), seen, maps)
+
+
+def _picked(results: Results) -> list[int]:
+    """The surest wrong pictures, then the surest right ones."""
+    return [*pick(results, right=False, number=EACH), *pick(results, right=True, number=EACH)]
+
+
+def _named(results: Results, images: Sequence[str]) -> list[int]:
+    """The places of the pictures with these ids, or beginnings of ids."""
+    found = []
+    for name in images:
+        places = [index for index, row in enumerate(results.rows) if row.image_id.startswith(name)]
+        if len(places) != 1:
+            what = "is none of" if not places else f"fits {len(places)} of"
+            raise FototecaError(f"image {name!r} {what} the validation images", "name one by its image_id, from the manifest")
+        found += places
+    return list(np.unique(found))

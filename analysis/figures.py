@@ -1,0 +1,87 @@
+"""The drawings that stand alone (`confusion`, `curves`) and those that the report shares with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from train.runs import Run
+
+from analysis.charts import confusion_chart, lines_chart
+from analysis.metrics import confusion_matrix, row_fractions
+from analysis.pdf import find_chromium, write_pngs
+from analysis.results import Results, find_run, read_results
+from analysis.svg import Figure
+from analysis.texts import Texts
+from workspace import FototecaError, Workspace
+
+
+def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Path | None) -> list[Path]:
+    """Write `confusion-counts` and `confusion-fractions` (SVG, CSV, and PNG if there is a Chromium); returns the paths."""
+    run = find_run(workspace, run_id)
+    if split == "test" and not (run.folder / "predictions-test.csv").exists():
+        raise FototecaError(f"run {run_id} was not looked at on test", f"run: fototeca analysis evaluate {run_id} --split test")
+    results = read_results(workspace, run, split)
+    if results.multi:
+        raise FototecaError(
+            "a multi-label run has no confusion matrix", f"per category: fototeca analysis evaluate {run_id} --json"
+        )
+    words = Texts.load("en")
+    both = [
+        confusion_figure("confusion-counts", results, words, as_counts=True),
+        confusion_figure("confusion-fractions", results, words),
+    ]
+    return write_figures(both, output or workspace.reports / "confusion" / f"{run.id}-{split}")
+
+
+def curve_figures(workspace: Workspace, run_ids: Sequence[str], output: Path | None) -> list[Path]:
+    """Write each run's curves (SVG, CSV, and PNG if there is a Chromium); returns the paths."""
+    runs = [find_run(workspace, run_id) for run_id in run_ids]
+    words = Texts.load("en")
+    figures = [figure for run in runs for figure in curves_of(run, words)]
+    if not figures:
+        raise FototecaError("these runs have no curves", "runs whose classifier is fitted at once (svm, boosting) have none")
+    return write_figures(figures, output or workspace.reports / "curves")
+
+
+def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
+    """SVG and CSV of each, and PNG where a Chromium is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [path for figure in figures for path in figure.write(folder)]
+    return paths + (write_pngs(figures, folder) if figures and find_chromium() else [])
+
+
+def confusion_figure(name: str, results: Results, words: Texts, *, as_counts: bool = False) -> Figure:
+    """The confusion matrix of a single-label run."""
+    counts = confusion_matrix(results.true, results.predicted)
+    alt = words("confusion.alt", run=results.run.id, accuracy=words.percent(float(results.right.mean())))
+    axes = words("axis.true"), words("axis.predicted")
+    return confusion_chart(name, results.categories, counts, row_fractions(counts), axes, alt, as_counts=as_counts)
+
+
+def curves_of(run: Run, words: Texts) -> list[Figure]:
+    """Loss per iteration, loss per epoch and accuracy per epoch, as far as the run has them."""
+    steps, epochs = run.steps(), run.epochs()
+    figures = []
+    if steps:
+        points = column(steps, "step", "loss")
+        alt = words("curves.steps.alt", run=run.id, first=words.number(points[0][1]), last=words.number(points[-1][1]))
+        series = {words("curves.loss"): points}
+        figures.append(lines_chart(f"steps-{run.id}", series, words("axis.step"), words("axis.loss"), alt, trend=True))
+    if len(epochs) > 1:
+        series = {words(f"curves.{side}"): column(epochs, "epoch", f"{side}_accuracy") for side in ("train", "val")}
+        ends = {
+            side: words.percent(points[-1][1]) for side, points in zip(("train", "val"), series.values(), strict=True) if points
+        }
+        alt = words("curves.epochs.alt", run=run.id, train=ends.get("train", "–"), val=ends.get("val", "–"))
+        figures.append(lines_chart(f"epochs-{run.id}", series, words("axis.epoch"), words("axis.accuracy"), alt, percent=True))
+    return figures
+
+
+def column(table: Sequence[dict[str, Any]], x: str, y: str) -> list[tuple[float, float]]:
+    """Pairs of two columns, rows without a number left out."""
+    pairs = [(row.get(x), row.get(y)) for row in table]
+    numbers = [(float(a), float(b)) for a, b in pairs if a not in (None, "") and b not in (None, "")]
+    return [(a, b) for a, b in numbers if np.isfinite(b)]

@@ -1,0 +1,143 @@
+"""Why the test figure is not the validation figure: each possible reason with its number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from analysis.evaluate import reliability_of
+from analysis.intervals import LEVEL, design_effect, resamples
+from analysis.metrics import class_scores
+from analysis.results import Results
+from collect.catalog import Catalog
+from curate.manifest import Manifest
+from workspace import Workspace
+
+SEED = 1
+"""Of the permutations of the shift tests."""
+
+
+def explain_gap(
+    workspace: Workspace, manifest: Manifest, val: Results, test: Results, rivals: Sequence[Results]
+) -> dict[str, Any]:
+    """The difference of two accuracies (test minus validation) and what may account for it.
+
+    `rivals`: the validation results of every run that the choice of the best was made from, on the images of `val`.
+    """
+    difference = float(test.right.mean() - val.right.mean())
+    return {
+        "difference": difference,
+        "sampling": sampling(val, test),
+        "selection": selection(val, rivals),
+        "class_mix": class_mix(val, test),
+        "groups_across_splits": groups_across(manifest),
+        "sources": category_shift([row.source for row in val.rows], [row.source for row in test.rows]),
+        "quality": quality_shift(workspace, val, test),
+        "calibration": calibration_shift(val, test),
+    }
+
+
+def sampling(val: Results, test: Results) -> dict[str, Any]:
+    """How large a difference chance alone makes: its standard error (groups counted), an interval, and a two-sided p."""
+    variance = 0.0
+    for results in (val, test):
+        n = len(results) / design_effect(results.right, results.groups)
+        p = (float(results.right.mean()) * n + 2) / (n + 4)  # Agresti and Caffo's correction, so that 100% has an error too
+        variance += p * (1 - p) / (n + 4)
+    difference, error = float(test.right.mean() - val.right.mean()), float(np.sqrt(variance))
+    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    return {
+        "standard_error": error,
+        "interval": [difference - z * error, difference + z * error],
+        "p": 2 * (1 - NormalDist().cdf(abs(difference) / error)) if error else 1.0,
+    }
+
+
+def selection(val: Results, rivals: Sequence[Results]) -> dict[str, Any]:
+    """The optimism of having chosen the best of K on validation.
+
+    Each resample chooses its own best of the K; how far that winner's accuracy lies above what it has on all of validation,
+    on average, is what the choice alone adds (a bootstrap estimate, as in Tibshirani and Tibshirani 2009).
+    """
+    weights = resamples(val.groups).astype(np.float64)
+    right = np.stack([results.right for results in rivals], axis=1).astype(np.float64)
+    drawn = weights @ right / weights.sum(axis=1, keepdims=True)
+    winner = drawn.argmax(axis=1)
+    rows = np.arange(len(drawn))
+    return {"candidates": len(rivals), "optimism": float((drawn[rows, winner] - right.mean(axis=0)[winner]).mean())}
+
+
+def class_mix(val: Results, test: Results) -> dict[str, Any]:
+    """What the difference in class shares explains: validation's accuracy if its classes were as frequent as in test."""
+    recall = class_scores(val.true, val.predicted).recall
+    shares = [results.true.sum(axis=0) / max(int(results.true.sum()), 1) for results in (val, test)]
+    return {
+        "effect": float((recall * (shares[1] - shares[0])).sum()),
+        "distance": float(np.abs(shares[0] - shares[1]).sum() / 2),
+    }
+
+
+def groups_across(manifest: Manifest) -> int:
+    """Near-duplicate groups with images in more than one split: none, unless something went wrong."""
+    splits: dict[str, set[str]] = {}
+    for row in manifest.rows:
+        if row.group:
+            splits.setdefault(row.group, set()).add(row.split)
+    return sum(len(found) > 1 for found in splits.values())
+
+
+def category_shift(before: Sequence[str], after: Sequence[str]) -> dict[str, Any]:
+    """How far two mixes of names lie apart (total variation, 0 to 1), and how often chance parts them as far."""
+    names = sorted({*before, *after})
+    index = {name: number for number, name in enumerate(names)}
+    codes = np.array([index[name] for name in (*before, *after)])
+    cut = len(before)
+
+    def distance(order: np.ndarray) -> float:
+        left = np.bincount(order[:cut], minlength=len(names)) / cut
+        right = np.bincount(order[cut:], minlength=len(names)) / (len(order) - cut)
+        return float(np.abs(left - right).sum() / 2)
+
+    observed, generator = distance(codes), np.random.default_rng(SEED)
+    chance = [distance(generator.permutation(codes)) for _ in range(999)]
+    p = (1 + sum(value >= observed - 1e-12 for value in chance)) / 1000
+    return {"distance": observed, "p": p, "before": dict(Counter(before)), "after": dict(Counter(after))}
+
+
+def quality_shift(workspace: Workspace, val: Results, test: Results) -> dict[str, dict[str, float]]:
+    """Per quality measure of the catalog: the means, and Kolmogorov and Smirnov's distance with its p."""
+    if not workspace.catalog.exists():
+        return {}
+    from scipy.stats import ks_2samp
+
+    with Catalog.open(workspace) as catalog:
+        rows = catalog.connection.execute("SELECT image_id, measure, value FROM quality").fetchall()
+    values: dict[str, dict[str, float]] = {}
+    for row in rows:
+        values.setdefault(row["measure"], {})[row["image_id"]] = row["value"]
+    shifts = {}
+    for measure, by_id in sorted(values.items()):
+        sides = [[by_id[row.image_id] for row in results.rows if row.image_id in by_id] for results in (val, test)]
+        if min(map(len, sides)) > 1:
+            found = ks_2samp(*sides)
+            shifts[measure] = {
+                "val": float(np.mean(sides[0])),
+                "test": float(np.mean(sides[1])),
+                "distance": float(found.statistic),
+                "p": float(found.pvalue),
+            }
+    return shifts
+
+
+def calibration_shift(val: Results, test: Results) -> dict[str, float]:
+    """Calibration error and mean confidence on both splits: a model less sure on test has met harder pictures."""
+    return {
+        "val_ece": reliability_of(val).error,
+        "test_ece": reliability_of(test).error,
+        "val_confidence": float(val.confidence.mean()),
+        "test_confidence": float(test.confidence.mean()),
+    }

@@ -1,0 +1,77 @@
+"""Pictures for pages: thumbnails, heat maps over pictures, contact sheets, data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from vision.image import DecodeError, decode
+
+if TYPE_CHECKING:
+    import torch
+    from vision.backbones import Preprocessing
+
+_STOPS = np.array([[12, 7, 40], [84, 20, 105], [172, 44, 92], [233, 102, 46], [251, 178, 60], [252, 246, 190]], dtype=np.float64)
+"""A scale from dark to bright that grows evenly in lightness, so that it also reads in grey."""
+
+
+def thumbnail(source: Path | Image.Image, side: int = 112, square: bool = True) -> Image.Image | None:
+    """A small copy, cut to a square (or only fitted into one); None when the file is gone or cannot be decoded."""
+    try:
+        image = decode(source) if isinstance(source, Path) else source
+    except (DecodeError, OSError):
+        return None
+    if square:
+        edge = min(image.size)
+        left, top = (image.width - edge) // 2, (image.height - edge) // 2
+        return image.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + edge, top + edge), reducing_gap=2.0)
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return small
+
+
+def data_uri(image: Image.Image, quality: int = 72) -> str:
+    """The picture as a WebP data URI."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "WEBP", quality=quality, method=3)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def shown_picture(tensor: torch.Tensor, preprocessing: Preprocessing) -> Image.Image:
+    """What the model sees, (3, H, W) after preprocessing, as a picture again."""
+    mean, std = (np.asarray(values).reshape(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    values = np.clip(tensor.numpy() * std + mean, 0, 1)
+    return Image.fromarray((values.transpose(1, 2, 0) * 255).round().astype(np.uint8))
+
+
+def heat(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """A map (H, W) in colours (H, W, 3) from 0 to 255; its largest value is the brightest, and zero is dark."""
+    top = float(np.quantile(values, 0.995))
+    scaled = np.clip(values / top, 0, 1) if top > 0 else np.zeros(values.shape)
+    place = scaled * (len(_STOPS) - 1)
+    below = np.minimum(place.astype(int), len(_STOPS) - 2)
+    part = (place - below)[..., None]
+    return np.asarray(_STOPS[below] * (1 - part) + _STOPS[below + 1] * part)
+
+
+def overlay(picture: Image.Image, values: npt.NDArray[np.float32], strength: float = 0.62) -> Image.Image:
+    """The map laid over the picture in grey."""
+    grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None]
+    mixed = grey * (1 - strength) + heat(values) * strength
+    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+def sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
+    """Tiles of one size in rows on white."""
+    width, height = tiles[0].size
+    rows = -(-len(tiles) // columns)
+    page = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
+    for index, tile in enumerate(tiles):
+        page.paste(tile, (gap + index % columns * (width + gap), gap + index // columns * (height + gap)))
+    return page

@@ -1,0 +1,164 @@
+"""`predict`: new pictures through a run, with its own preprocessing, calibrated, and warned about where a warning is due."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from curate.duplicates import Near, find_near
+from PIL import Image
+from tqdm import tqdm
+from train.runs import LoadedModel, Run, load_model
+from vision.image import MAX_PIXELS, DecodeError, decode
+
+from analysis.calibration import scale
+from analysis.evaluate import temperature_of
+from analysis.novelty import Novelty, fit_novelty
+from analysis.pictures import data_uri, thumbnail
+from analysis.results import decide, find_run
+from curate.manifest import Manifest, Row, read_manifest
+from workspace import FototecaError, Workspace, say, write_text
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+"""What counts as a picture when a folder is named."""
+
+BATCH = 32
+"""Pictures held decoded at once."""
+
+URL_BYTES = 50 << 20
+"""A picture from a URL may be this large."""
+
+
+def predict_paths(
+    workspace: Workspace, run_id: str, paths: Sequence[str], *, csv_path: Path | None = None
+) -> list[dict[str, Any]]:
+    """Classify files, folders (searched wholly) and http(s) URLs; unreadable pictures are told about and left out.
+
+    Probabilities are scaled by the temperature fitted on validation. The result is also kept for the report. FototecaError when
+    a path is missing or no picture can be read.
+    """
+    run = find_run(workspace, run_id)
+    manifest = read_manifest(workspace, run.manifest_version)
+    with tempfile.TemporaryDirectory() as folder:
+        files = list(_files(paths, Path(folder)))
+        facts = _predict_files(workspace, run, manifest, files)
+        _remember(workspace, run, facts, dict(files))
+    if csv_path:
+        write_text(csv_path, _csv(facts, run.categories))
+    return facts
+
+
+def _files(paths: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
+    """Each picture's name as the person gave it, and where it lies."""
+    for number, name in enumerate(paths):
+        if name.startswith(("http://", "https://")):
+            yield name, _fetch(name, folder / str(number))
+            continue
+        path = Path(name)
+        if not path.exists():
+            raise FototecaError(f"{name} is not there", "name a picture, a folder or a URL")
+        if path.is_file():
+            yield name, path
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+        if not inside:
+            raise FototecaError(f"{name} has no pictures in it", f"known endings: {', '.join(sorted(ENDINGS))}")
+        yield from ((str(file), file) for file in inside)
+
+
+def _fetch(url: str, path: Path) -> Path:
+    """One picture that the person named by its URL."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "fototeca"}), timeout=30) as answer:
+            content = answer.read(URL_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise FototecaError(f"{url}: {error}", "fetch it yourself and name the file", exit_code=4) from None
+    if len(content) > URL_BYTES:
+        raise FototecaError(f"{url} is larger than {URL_BYTES >> 20} MB", "make it smaller and name the file")
+    path.write_bytes(content)
+    return path
+
+
+def _predict_files(workspace: Workspace, run: Run, manifest: Manifest, files: list[tuple[str, Path]]) -> list[dict[str, Any]]:
+    model = load_model(workspace, run)
+    temperature = temperature_of(workspace, run, manifest)
+    novelty = fit_novelty(workspace, run, manifest)
+    splits = {row.image_id: row for row in manifest.rows}
+    facts: list[dict[str, Any]] = []
+    for start in tqdm(range(0, len(files), BATCH), desc="predict", disable=None):
+        read = list(_decode(files[start : start + BATCH]))
+        if not read:
+            continue
+        images = [image for _, _, image in read]
+        said = scale(np.asarray(model.probabilities(images), dtype=np.float64), temperature, run.task == "multi")
+        strange = _strangeness(model, images, novelty)
+        near = find_near(workspace, [path for _, path, _ in read], manifest.rows)
+        for index, (name, _, _) in enumerate(read):
+            facts.append(_describe(name, said[index], run, near[index], splits, strange[index], novelty))
+    if not facts:
+        raise FototecaError("none of the pictures could be read", "are they whole JPEG, PNG or WebP files?")
+    return facts
+
+
+def _decode(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Path, Image.Image]]:
+    for name, path in files:
+        try:
+            yield name, path, decode(path, max_pixels=MAX_PIXELS)
+        except (DecodeError, OSError) as error:
+            say(f"left out: {name} ({getattr(error, 'reason', error)})")
+
+
+def _strangeness(model: LoadedModel, images: list[Image.Image], novelty: Novelty | None) -> list[float | None]:
+    if novelty is None:
+        return [None] * len(images)
+    return [float(score) for score in novelty.scores(np.asarray(model.features(images), dtype=np.float32))]
+
+
+def _describe(
+    name: str, said: np.ndarray, run: Run, near: Near | None, rows: dict[str, Row], strange: float | None, novelty: Novelty | None
+) -> dict[str, Any]:
+    label = decide(said[None], tuple(run.categories), run.task == "multi")[0]
+    return {
+        "path": name,
+        "label": label,
+        "probability": float(said.max()),
+        "probabilities": {category: float(value) for category, value in zip(run.categories, said, strict=True)},
+        "near_duplicate": near and {"image_id": near.image_id, "split": rows[near.image_id].split, "distance": near.distance},
+        "unknown": bool(novelty is not None and strange is not None and strange > novelty.threshold),
+        "strangeness": strange,
+        "unknown_threshold": novelty.threshold if novelty else None,
+        "false_alarm_rate": novelty.false_alarm_rate if novelty else None,
+    }
+
+
+def _csv(facts: Sequence[dict[str, Any]], categories: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "probability", "near_duplicate", "unknown", *(f"p:{name}" for name in categories)])
+    for fact in facts:
+        near = fact["near_duplicate"]
+        cells = [fact["path"], fact["label"], f"{fact['probability']:.6f}", near["image_id"] if near else "", fact["unknown"]]
+        writer.writerow([*cells, *(f"{fact['probabilities'][name]:.6f}" for name in categories)])
+    return text.getvalue()
+
+
+def stored_predictions(workspace: Workspace, run: Run) -> Path:
+    """Where the last predictions of a run are kept for the report."""
+    return workspace.reports / "new-images" / f"{run.id}.json"
+
+
+def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], places: dict[str, Path]) -> None:
+    """Keep the last predictions with small pictures, since new pictures need not stay where they are."""
+    kept = []
+    for fact in facts[:48]:
+        small = thumbnail(places[fact["path"]])
+        kept.append({**fact, "thumbnail": data_uri(small) if small else ""})
+    document = {"run": run.id, "n": len(facts), "unknown": sum(f["unknown"] for f in facts), "pictures": kept}
+    write_text(stored_predictions(workspace, run), json.dumps(document, ensure_ascii=False) + "\n")

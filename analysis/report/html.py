@@ -1,0 +1,117 @@
+"""The report's building blocks: paragraphs, tables, figures, tiles. Everything that is not Markup is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from analysis.svg import Figure
+
+Words = str | Markup
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A small picture with what stands under it. `mark`: right, wrong, warn or empty; `href`: where it came from."""
+
+    uri: str
+    alt: str
+    lines: tuple[Words, ...] = ()
+    mark: str = ""
+    href: str = ""
+
+
+def tag(name: str, inner: Words, **attributes: str) -> Markup:
+    """`<name attributes>inner</name>`; a trailing underscore in an attribute's name is cut, the others become hyphens."""
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items() if value)
+    return Markup("<{}{}>{}</{}>").format(Markup(name), Markup(written), inner, Markup(name))
+
+
+def join(parts: Iterable[Words]) -> Markup:
+    """Parts one after the other."""
+    return Markup("").join(escape(part) for part in parts)
+
+
+def paragraph(words: Words, kind: str = "") -> Markup:
+    """A paragraph; `kind` is a CSS class."""
+    return tag("p", words, class_=kind)
+
+
+def heading(words: Words, level: int = 3) -> Markup:
+    """A heading below the section's."""
+    return tag(f"h{level}", words)
+
+
+def note(words: Words, kind: str = "info") -> Markup:
+    """A boxed remark: info, missing, warn or good."""
+    return tag("p", words, class_=f"note {kind}")
+
+
+def link(words: Words, href: str) -> Markup:
+    """A link; only to the web or to a relative file."""
+    return tag("a", words, href=href) if href.startswith(("http://", "https://")) or "://" not in href else escape(words)
+
+
+def table(
+    head: Sequence[Words],
+    rows: Sequence[Sequence[Words | int]],
+    *,
+    caption: Words = "",
+    numeric: Sequence[int] = (),
+    strong: Sequence[int] = (),
+) -> Markup:
+    """A table in a box of its own that scrolls sideways. The first cell of a row heads it; `strong` rows stand out."""
+    number = {index: "num" for index in numeric}
+    top = join(tag("th", cell, scope="col", class_=number.get(i, "")) for i, cell in enumerate(head))
+    body = join(
+        tag(
+            "tr",
+            join(
+                tag("td" if i else "th", escape(cell), scope="" if i else "row", class_=number.get(i, ""))
+                for i, cell in enumerate(row)
+            ),
+            class_="strong" if index in strong else "",
+        )
+        for index, row in enumerate(rows)
+    )
+    title = tag("caption", caption) if caption else Markup("")
+    whole = tag("table", join([title, tag("thead", tag("tr", top)), tag("tbody", body)]))
+    return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=str(caption or head[0]))
+
+
+def facts(pairs: Sequence[tuple[Words, Words]]) -> Markup:
+    """Names with their values."""
+    return tag("dl", join(tag("div", tag("dt", name) + tag("dd", value)) for name, value in pairs), class_="facts")
+
+
+def figure(drawing: Figure, caption: Words, source: Words = "", kind: str = "") -> Markup:
+    """A drawing with its caption and where its numbers lie."""
+    under = join([caption, Markup(" ") + source if source else ""])
+    inner = tag("div", Markup(drawing.svg), class_="scroll", tabindex="0", role="region", aria_label=drawing.alt)
+    return tag("figure", inner + tag("figcaption", under), class_=f"chart {kind}".strip())
+
+
+def tiles(pictures: Sequence[Tile], kind: str = "") -> Markup:
+    """Pictures in a grid."""
+    return tag("ul", join(_tile(picture) for picture in pictures), class_=f"tiles {kind}".strip())
+
+
+def _tile(picture: Tile) -> Markup:
+    shown = Markup('<img src="{}" alt="{}" loading="lazy" decoding="async">').format(Markup(picture.uri), picture.alt)
+    if picture.href.startswith(("http://", "https://")):
+        shown = link(shown, picture.href)
+    under = join(tag("span", line) for line in picture.lines)
+    return tag("li", shown + (tag("div", under) if under else ""), class_=picture.mark)
+
+
+def details(summary: Words, inner: Markup, *, opened: bool = False) -> Markup:
+    """A part that can be folded."""
+    start = Markup("<details open>") if opened else Markup("<details>")
+    return start + tag("summary", summary) + inner + Markup("</details>")
+
+
+def columns(parts: Sequence[Markup]) -> Markup:
+    """Parts beside one another where there is room."""
+    return tag("div", join(parts), class_="columns")

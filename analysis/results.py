@@ -1,0 +1,116 @@
+"""What a run said about one split, joined with the manifest's rows: the input of every figure and table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from train.runs import Predictions, Run, read_run
+
+from analysis.intervals import group_index
+from analysis.metrics import Booleans, Floats, Integers, correct, indicator
+from curate.manifest import Manifest, Row, read_manifest
+from workspace import FototecaError, Workspace
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run on one split; every sequence is in the order of `rows`, N images and C categories."""
+
+    run: Run
+    split: str
+    categories: tuple[str, ...]
+    multi: bool
+    rows: tuple[Row, ...]
+    labels: tuple[str, ...]
+    """What is true, as the run's predictions file says it."""
+    said: tuple[str, ...]
+    """What the run said."""
+    probabilities: Floats
+    """(N, C)."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def true(self) -> Booleans:
+        """(N, C)."""
+        return indicator(self.labels, self.categories)
+
+    @cached_property
+    def predicted(self) -> Booleans:
+        """(N, C)."""
+        return indicator(self.said, self.categories)
+
+    @cached_property
+    def right(self) -> Booleans:
+        """(N,)."""
+        return correct(self.true, self.predicted)
+
+    @cached_property
+    def groups(self) -> Integers:
+        """(N,) the number of each image's near-duplicate group."""
+        return group_index([row.group for row in self.rows])
+
+    @cached_property
+    def confidence(self) -> Floats:
+        """(N,) the probability of what was said; multi-label: of the least sure of the categories' yes and no."""
+        if self.multi:
+            return np.where(self.predicted, self.probabilities, 1 - self.probabilities).min(axis=1)
+        return self.probabilities.max(axis=1)
+
+    def with_probabilities(self, probabilities: Floats) -> Results:
+        """The same images, judged by other probabilities."""
+        return replace(self, probabilities=probabilities, said=decide(probabilities, self.categories, self.multi))
+
+
+def decide(probabilities: Floats, categories: tuple[str, ...], multi: bool) -> tuple[str, ...]:
+    """The label each row of probabilities (N, C) stands for: the most probable, or all of at least one half."""
+    if multi:
+        return tuple("|".join(sorted(categories[c] for c in np.flatnonzero(row >= 0.5))) for row in probabilities)
+    return tuple(categories[c] for c in probabilities.argmax(axis=1))
+
+
+def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> Results:
+    """A run's predictions on a split. FototecaError when there are none, or they do not fit the manifest."""
+    manifest = manifest or read_manifest(workspace, run.manifest_version)
+    return join_results(run, split, manifest, run.predictions(split))
+
+
+def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) -> Results:
+    """Predictions joined with their rows; FototecaError when they are of other images or are no numbers."""
+    by_id = {row.image_id: row for row in manifest.rows}
+    unknown = [image_id for image_id in said.image_ids if image_id not in by_id]
+    if unknown:
+        raise FototecaError(
+            f"run {run.id}: {len(unknown)} predictions are of images that {manifest.version} does not have",
+            f"train again on it: fototeca train run --manifest {manifest.version}",
+        )
+    if not said.image_ids:
+        raise FototecaError(f"run {run.id} has no {split} predictions", f"does {manifest.version} have {split} images?")
+    probabilities = np.asarray(said.probabilities, dtype=np.float64)
+    if not np.isfinite(probabilities).all():
+        broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        raise FototecaError(
+            f"run {run.id}: {broken} of {len(probabilities)} {split} predictions are not numbers (the model diverged)",
+            "train it again with a lower --lr",
+        )
+    return Results(
+        run=run,
+        split=split,
+        categories=tuple(run.categories),
+        multi=run.task == "multi",
+        rows=tuple(by_id[image_id] for image_id in said.image_ids),
+        labels=tuple(said.labels),
+        said=tuple(said.predicted),
+        probabilities=probabilities,
+    )
+
+
+def find_run(workspace: Workspace, run_id: str) -> Run:
+    """A finished run. FototecaError when there is none of that id, or it is not finished."""
+    run = read_run(workspace, run_id)
+    if not run.done:
+        raise FototecaError(f"run {run.id} is not finished", "give its train command again: it goes on where it stopped")
+    return run

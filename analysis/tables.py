@@ -1,0 +1,157 @@
+"""What the commands print when no JSON is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+
+def to_json(facts: Any) -> str:  # noqa: ANN401  (whatever JSON can say)
+    """One document; what is not a number becomes null, as JSON has no NaN."""
+    return json.dumps(_plain(facts), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def columns(rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
+    """Rows as aligned columns, two spaces apart; the columns in `right` are aligned right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None or not isfinite(value) else f"{value:.1%}"
+
+
+def _range(ends: Sequence[float]) -> str:
+    return f"{ends[0]:.1%} to {ends[1]:.1%}"
+
+
+def evaluation_table(facts: dict[str, Any]) -> str:
+    """The figures of `evaluate`."""
+    rows: list[tuple[str, str]] = [
+        ("accuracy", f"{_share(facts['accuracy'])}  (95% interval {_range(facts['accuracy_interval'])}, {facts['n']} images)"),
+        (
+            "balanced accuracy",
+            f"{_share(facts['balanced_accuracy'])}  (bootstrap {_range(facts['bootstrap']['balanced_accuracy'])})",
+        ),
+        (
+            "macro F1",
+            f"{facts['macro_f1']:.3f}  (bootstrap {facts['bootstrap']['macro_f1'][0]:.3f} to {facts['bootstrap']['macro_f1'][1]:.3f})",
+        ),
+        ("log loss", f"{facts['log_loss']:.3f}"),
+    ]
+    rows += [(f"top-{k}", _share(value)) for k, value in facts.get("top_k", {}).items() if k != "1"]
+    if "average_precision" in facts:
+        rows.append(("mean average precision", f"{facts['average_precision']['macro']:.3f}"))
+    calibration = facts["calibration"]
+    rows.append(
+        (
+            "calibration error",
+            f"{calibration['ece']:.3f}  ({calibration['ece_scaled']:.3f} at temperature {calibration['temperature']:.2f})",
+        )
+    )
+    if "tta" in facts:
+        tta = facts["tta"]
+        rows.append(
+            (
+                "with views",
+                f"{_share(tta['accuracy'])}  ({tta['gain']:+.1%}, p = {tta['p']:.3f}, {tta['seconds_per_image']:.3f} s per image)",
+            )
+        )
+    per_class = [("category", "precision", "recall", "F1", "images")] + [
+        (name, _share(c["precision"]), _share(c["recall"]), f"{c['f1']:.3f}", str(c["n"]))
+        for name, c in facts["per_class"].items()
+    ]
+    parts = [f"{facts['run']} on {facts['split']}", columns(rows), "", columns(per_class, right=(1, 2, 3, 4))]
+    if facts["absent"]:
+        parts.append(f"\nno {facts['split']} images of: {', '.join(facts['absent'])}")
+    if "looks" in facts:
+        parts.append(f"\nthis version's test split has been looked at {facts['looks']} times (data/runs/test-looks.csv)")
+    return "\n".join(parts)
+
+
+def comparison_table(facts: dict[str, Any]) -> str:
+    """The figures of `compare`."""
+    like = set(facts["like_best"])
+    runs = [("run", "accuracy", "95% interval", "macro F1", "like the best")] + [
+        (
+            run["run"],
+            _share(run["accuracy"]),
+            _range(run["accuracy_interval"]),
+            f"{run['macro_f1']:.3f}",
+            "yes" if run["run"] in like else "no",
+        )
+        for run in facts["runs"]
+    ]
+    pairs = [("pair", "difference", "95% interval", "p", "p (Holm)")] + [
+        (
+            f"{pair['a']} - {pair['b']}",
+            f"{pair['difference']:+.1%}",
+            _range(pair["interval"]),
+            f"{pair['p']:.3g}",
+            f"{pair['p_holm']:.3g}",
+        )
+        for pair in facts["pairs"]
+    ]
+    return f"{facts['n']} {facts['split']} images\n\n{columns(runs, right=(1, 3))}\n\n{columns(pairs, right=(1, 3, 4))}"
+
+
+def examples_table(facts: dict[str, Any]) -> str:
+    """The lists of `examples`."""
+    parts = [f"{facts['run']}: {facts['errors']} of {facts['n']} {facts['split']} images wrong"]
+    for kind, found in facts["examples"].items():
+        rows = [(f["image_id"][:12], f["label"], f["predicted"], _share(f["confidence"]), f["path"]) for f in found]
+        parts += ["", f"{kind.replace('_', ' ')}:", columns(rows) if rows else "none"]
+    pairs = [(p["true"], "taken for", p["predicted"], p["n"]) for p in facts["confused_pairs"]]
+    parts += ["", "confused pairs:", columns(pairs) if pairs else "none"]
+    if facts["suspects"]:
+        parts += [
+            "",
+            "perhaps labelled wrongly:",
+            columns([(s["image_id"][:12], s["label"], s["predicted"]) for s in facts["suspects"]]),
+        ]
+    return "\n".join(parts)
+
+
+def embedding_table(facts: dict[str, Any]) -> str:
+    """The facts of `embed`."""
+    rows = [
+        ("images", facts["images"]),
+        ("features", facts["dimension"]),
+        ("variance of the first two components", _share(sum(facts["explained_variance"][:2]))),
+        ("validation images whose 10 nearest training images agree", _share(facts["knn_accuracy"])),
+        ("silhouette", "-" if facts["silhouette"] is None else f"{facts['silhouette']:.3f}"),
+    ]
+    return "\n".join([columns(rows), *facts["paths"]])
+
+
+def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:
+    """The lines of `predict`."""
+    rows = []
+    for fact in facts:
+        best = sorted(fact["probabilities"].items(), key=lambda item: -item[1])[:top]
+        near = fact["near_duplicate"]
+        notes = [f"near-duplicate of {near['image_id'][:12]} ({near['split']})"] if near else []
+        if fact["unknown"]:
+            notes.append("unlike anything it was trained on")
+        rows.append((fact["path"], "  ".join(f"{name} {value:.1%}" for name, value in best), "; ".join(notes)))
+    return columns(rows)

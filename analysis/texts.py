@@ -1,0 +1,68 @@
+"""The report's words in two languages: `pages/es.toml` and `pages/en.toml`, by key; numbers as each language writes them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+PAGES = Path(__file__).parent / "pages"
+
+LANGUAGES = ("en", "es")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Call it with a key to get the words: `words("gap.selection", k=6)`. A missing key is a mistake of ours: KeyError."""
+
+    language: str
+    entries: dict[str, str]
+
+    @classmethod
+    def load(cls, language: str) -> Texts:
+        """The words of `es` or `en`."""
+        document = tomllib.loads((PAGES / f"{language}.toml").read_text(encoding="utf-8"))
+        return cls(language, {f"{section}.{key}": value for section, table in document.items() for key, value in _flat(table)})
+
+    def __call__(self, key: str, **values: object) -> str:
+        return self.entries[key].format(**values)
+
+    def percent(self, value: float | None, digits: int = 1) -> str:
+        """0.8731 as 87.3 % in the language's way; a dash for what is not known."""
+        if value is None or not isfinite(value):
+            return "–"
+        return self._comma(f"{100 * value:.{digits}f}") + (" %" if self.language == "es" else "%")
+
+    def points(self, value: float) -> str:
+        """A difference of fractions in signed percentage points."""
+        return self._comma(f"{100 * value:+.1f}")
+
+    def number(self, value: float | None, digits: int = 3) -> str:
+        """A number with at most so many decimals; a dash for what is not known."""
+        if value is None or not isfinite(value):
+            return "–"
+        if isinstance(value, int) or value == int(value):
+            return f"{int(value):,}".replace(",", " " if self.language == "es" else ",")
+        return self._comma(f"{value:.{digits}f}")
+
+    def probability(self, value: float) -> str:
+        """A p-value: 0.032, or < 0.001."""
+        return f"< {self._comma('0.001')}" if value < 0.001 else self._comma(f"{value:.3f}")
+
+    def interval(self, ends: tuple[float, float] | list[float]) -> str:
+        """An interval of fractions."""
+        return f"{self.percent(ends[0])} – {self.percent(ends[1])}"
+
+    def _comma(self, text: str) -> str:
+        return text.replace(".", ",") if self.language == "es" else text
+
+
+def _flat(table: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    found = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((prefix + key, str(value)))
+    return found

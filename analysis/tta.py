@@ -1,0 +1,59 @@
+"""Test-time augmentation: the mean of the probabilities over views of one picture, with what it gains and what it costs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+from train.runs import LoadedModel, load_model
+from vision.image import decode
+
+from analysis.compare import mcnemar, paired_difference
+from analysis.metrics import Floats
+from analysis.results import Results
+from curate.manifest import image_path
+from workspace import Workspace
+
+ZOOM = 0.85
+"""The zoomed views show this share of each side."""
+
+BATCH = 32
+"""Pictures decoded at once."""
+
+
+def views(image: Image.Image) -> list[Image.Image]:
+    """The picture, its mirror image, and both zoomed in on the centre."""
+    width, height = image.size
+    dx, dy = round(width * (1 - ZOOM) / 2), round(height * (1 - ZOOM) / 2)
+    zoomed = image.crop((dx, dy, width - dx, height - dy))
+    return [image, ImageOps.mirror(image), zoomed, ImageOps.mirror(zoomed)]
+
+
+def view_probabilities(model: LoadedModel, images: list[Image.Image]) -> Floats:
+    """(N, C): the mean over the views of each picture."""
+    sides = [views(image) for image in images]
+    said = np.asarray(model.probabilities([view for side in sides for view in side]), dtype=np.float64)
+    return said.reshape(len(images), len(sides[0]), -1).mean(axis=1)
+
+
+def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
+    """Accuracy with the views beside that without: difference, its interval, the exact McNemar p, and the cost in seconds."""
+    model = load_model(workspace, results.run)
+    parts, started = [], time.perf_counter()
+    for start in tqdm(range(0, len(results), BATCH), desc="views", disable=None):
+        images = [decode(image_path(workspace, row)) for row in results.rows[start : start + BATCH]]
+        parts.append(view_probabilities(model, images))
+    seconds = time.perf_counter() - started
+    augmented = results.with_probabilities(np.concatenate(parts))
+    difference = paired_difference(augmented.right, results.right, results.groups)
+    return {
+        "views": len(views(Image.new("RGB", (8, 8)))),
+        "accuracy": float(augmented.right.mean()),
+        "gain": difference["difference"],
+        "gain_interval": difference["interval"],
+        "p": mcnemar(augmented.right, results.right)["p"],
+        "seconds_per_image": seconds / len(results),
+    }

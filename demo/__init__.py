@@ -1,0 +1,1 @@
+"""Drawn pictures with known truth, a local gallery site, and the whole pipeline on it."""

@@ -1,0 +1,131 @@
+"""Exports: the tools they are for read them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from curate.export import FORMATS, export_version
+from curate.freeze import freeze_version
+from curate.labels import label_images
+from curate.manifest import SPLITS, Manifest
+from workspace import FototecaError, Workspace, create_workspace
+
+AddImages = Callable[..., list[str]]
+
+
+@pytest.fixture
+def manifest(workspace: Workspace, add_images: AddImages) -> Manifest:
+    """Ten of each category, frozen."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    return freeze_version(workspace, note="for export").manifest
+
+
+def test_imagefolder_is_read_by_torchvision(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Classes and counts per split are the manifest's."""
+    from torchvision.datasets import ImageFolder
+
+    export_version(workspace, "v001", tmp_path / "out", "imagefolder")
+    for split in SPLITS:
+        dataset = ImageFolder(str(tmp_path / "out" / split), allow_empty=True)
+        assert dataset.classes == ["cat", "dog"]
+        assert len(dataset) == len(manifest.split(split))
+        assert dataset[0][0].size == (64, 48)
+
+
+def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Links point into the store; copies are files of their own with the same bytes."""
+    for name, copy in (("links", False), ("copies", True)):
+        export_version(workspace, "v001", tmp_path / name, "croissant", copy=copy)
+        files = list((tmp_path / name / "images").iterdir())
+        assert all(file.is_symlink() is not copy for file in files)
+        assert {hashlib.sha256(file.read_bytes()).hexdigest() for file in files} == {row.image_id for row in manifest.rows}
+
+
+def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """mlcroissant finds nothing to complain of, and reads splits, labels and pictures."""
+    mlcroissant = pytest.importorskip("mlcroissant")
+    export_version(workspace, "v001", tmp_path / "out", "croissant", copy=True)
+    dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))
+    assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
+    assert not dataset.metadata.ctx.issues.errors
+    assert [record["splits/name"].decode() if isinstance(record["splits/name"], bytes) else record["splits/name"]
+            for record in dataset.records("splits")] == list(SPLITS)  # fmt: skip
+    records = list(dataset.records("images"))
+    text = [{key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()} for record in records]
+    assert {(row["images/image_id"], row["images/label"], row["images/split"]) for row in text} == {
+        (row.image_id, row.label, row.split) for row in manifest.rows
+    }
+    assert records[0]["images/content"].size == (64, 48)
+
+
+def test_hugging_face_folder(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Every file of a split is in its metadata.csv with its label; the card names the splits."""
+    export_version(workspace, "v001", tmp_path / "out", "huggingface")
+    for split in SPLITS:
+        with (tmp_path / "out" / "data" / split / "metadata.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {(row["image_id"], row["label"]) for row in rows} == {(r.image_id, r.label) for r in manifest.split(split)}
+        assert all((tmp_path / "out" / "data" / split / row["file_name"]).is_file() for row in rows)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: cc-by-4.0\n")
+    assert "- split: validation\n    path: data/val/**" in card
+
+
+def test_coco_counts(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """One annotation per label; ids are unique over all splits; files are there."""
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    seen: list[int] = []
+    for split in SPLITS:
+        document = json.loads((tmp_path / "out" / "annotations" / f"{split}.json").read_text())
+        names = {category["id"]: category["name"] for category in document["categories"]}
+        labels = {row["image_id"]: names[row["category_id"]] for row in document["annotations"]}
+        assert {(image["sha256"], labels[image["id"]]) for image in document["images"]} == {
+            (row.image_id, row.label) for row in manifest.split(split)
+        }
+        assert all((tmp_path / "out" / "images" / image["file_name"]).is_file() for image in document["images"])
+        seen += [row["id"] for row in document["annotations"]]
+    assert sorted(seen) == list(range(1, 21))
+
+
+def test_multi_label_exports(tmp_path: Path, add_images: AddImages) -> None:
+    """Images with two labels and with none survive every format."""
+    workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
+    ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10 + [""] * 3)
+    label_images(workspace, ids[:4], label="cat|dog")
+    freeze_version(workspace)
+    for name in FORMATS:
+        export_version(workspace, "v001", tmp_path / name, name)
+        assert len(list((tmp_path / name).rglob("*.png"))) == 23
+    documents = [json.loads(path.read_text()) for path in (tmp_path / "coco" / "annotations").iterdir()]
+    assert sum(len(document["annotations"]) for document in documents) == 24
+    mlcroissant = pytest.importorskip("mlcroissant")
+    dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "croissant" / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+
+
+def test_the_datasheet_says_what_is_known(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Counts, sources, licences, known issues, and the person's own words."""
+    workspace.report_text.write_text("## motivation\n\nTo tell pets apart.\n\n## collection\n\n## challenges\n", encoding="utf-8")
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    text = (tmp_path / "out" / "DATASHEET.md").read_text(encoding="utf-8")
+    for words in ("To tell pets apart.", "| cat | 7 | 1 | 2 | 10 |", "| site | 20 |", "| CC-BY-4.0 | 20 |", "20 of 20 labels"):
+        assert words in text
+
+
+def test_an_export_is_whole_or_not_there(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """An image that is gone, an unknown format, a folder in use: one line, nothing written, nothing overwritten."""
+    (workspace.root / manifest.rows[-1].path).unlink()
+    with pytest.raises(FototecaError, match="is gone"):
+        export_version(workspace, "v001", tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+    with pytest.raises(FototecaError, match="choose one of"):
+        export_version(workspace, "v001", tmp_path / "out", "tfrecord")
+    with pytest.raises(FototecaError, match="not empty"):
+        export_version(workspace, "v001", workspace.root, "coco")

@@ -1,0 +1,80 @@
+"""Label decisions on behalf of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from collect.catalog import Catalog, ImageRow
+from curate.labels import decisions_table, label_images, list_decisions
+from workspace import FototecaError, Workspace, create_workspace
+
+AddImages = Callable[..., list[str]]
+
+
+def image(workspace: Workspace, image_id: str) -> ImageRow:
+    """The image as the catalog has it."""
+    with Catalog.open(workspace) as catalog:
+        found = catalog.image(image_id)
+    assert found
+    return found
+
+
+def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages) -> None:
+    """The image follows each decision, and the log keeps who, old, new and why."""
+    (first,) = add_images(workspace, ["cat"])
+    label_images(workspace, [first[:8]], label="dog", why="it barks")
+    label_images(workspace, [first], reject="Off-Topic")
+    assert (image(workspace, first).status, image(workspace, first).rejected) == ("rejected", "off-topic")
+    label_images(workspace, [first.upper()[:9]], restore=True)
+    assert (image(workspace, first).status, image(workspace, first).label) == ("accepted", "dog")
+    log = list_decisions(workspace, first[:6])
+    assert [(row.who, row.old, row.new) for row in log[1:]] == [
+        ("person:tester", "cat", "dog"),
+        ("person:tester", "dog", "reject:off-topic"),
+        ("person:tester", "reject:off-topic", "restore"),
+    ]
+    assert log[1].why == "it barks"
+    assert "person:tester" in decisions_table(log)
+
+
+def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
+    """A person's restore outweighs the duplicate search."""
+    ids = add_images(workspace, ["cat", "cat"])
+    group_images(workspace, [ids])
+    assert image(workspace, ids[1]).status == "duplicate"
+    label_images(workspace, [ids[1]], restore=True)
+    assert image(workspace, ids[1]).status == "accepted"
+
+
+def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddImages) -> None:
+    """The order of writing does not matter; each category is checked."""
+    workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
+    (first,) = add_images(workspace, ["cat"])
+    label_images(workspace, [first], label="dog|cat|dog")
+    assert image(workspace, first).label == "cat|dog"
+    label_images(workspace, [first], label="")
+    assert image(workspace, first).label == ""
+    with pytest.raises(FototecaError, match="fox"):
+        label_images(workspace, [first], label="cat|fox")
+
+
+def test_wrong_use_changes_nothing(workspace: Workspace, add_images: AddImages) -> None:
+    """Unknown category, unknown or ambiguous id, no or two decisions at once, an odd reason: one line each, no decision."""
+    ids = add_images(workspace, ["cat"] * 20)
+    before = len(list_decisions(workspace))
+    cases: list[tuple[list[str], dict[str, object], str]] = [
+        ([ids[0]], {"label": "fox"}, "cat, dog"),
+        ([ids[0], "0" * 64], {"label": "dog"}, "no image"),
+        ([ids[0], "not-hex"], {"label": "dog"}, "no image id"),
+        ([next(x[0] for x in ids if sum(y[0] == x[0] for y in ids) > 1)], {"label": "dog"}, "several"),
+        ([ids[0]], {}, "say what"),
+        ([ids[0]], {"label": "dog", "restore": True}, "say what"),
+        ([ids[0]], {"reject": "because it is ugly"}, "reason"),
+    ]
+    for prefixes, what, words in cases:
+        with pytest.raises(FototecaError, match=words):
+            label_images(workspace, prefixes, **what)  # type: ignore[arg-type]
+    assert len(list_decisions(workspace)) == before

@@ -1,0 +1,100 @@
+"""What people ask about versions: which there are, what changed, whether all is still there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from curate.cli import app
+from curate.freeze import freeze_version
+from curate.labels import label_images
+from curate.manifest import read_manifest
+from workspace import Workspace
+
+AddImages = Callable[..., list[str]]
+
+
+@pytest.fixture
+def curate(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run `fototeca curate ARG…` in the workspace."""
+    monkeypatch.setenv("FOTOTECA_WORKSPACE", str(workspace.root))
+    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+
+
+def test_diff_names_every_change(
+    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], curate: Callable[..., Result]
+) -> None:
+    """Added, removed, relabelled, moved, regrouped, reviewed."""
+    ids = add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
+    first = freeze_version(workspace).manifest
+    train, test = first.split("train")[0].image_id, first.split("test")[0].image_id
+    others = [image_id for image_id in ids if image_id not in (train, test)]
+    (new,) = add_images(workspace, ["dog"], start=60)
+    label_images(workspace, [others[0]], reject="blurry")
+    label_images(workspace, [others[1]], label="dog")
+    group_images(workspace, [[train, test]], keep_near=True)
+    freeze_version(workspace)
+    facts = json.loads(curate("diff", "v001", "latest", "--json").stdout)
+    assert [row["image_id"] for row in facts["added"]] == [new]
+    assert [row["image_id"] for row in facts["removed"]] == [others[0]]
+    assert facts["relabelled"] == [{"image_id": others[1], "from": "cat", "to": "dog"}]
+    assert facts["moved"] == [{"image_id": train, "from": "train", "to": "test"}]
+    assert facts["regrouped"] == [{"image_id": test, "from": test, "to": train}]
+    assert facts["reviewed"] == [{"image_id": others[1], "from": "no", "to": "yes"}]
+    assert f"{train[:12]}  train -> test" in curate("diff", "v001", "v002").stdout
+
+
+def test_verify_finds_what_is_gone_or_other(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
+    """A missing image, changed bytes and edited decisions are problems by name; the exit code says so too."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    freeze_version(workspace)
+    assert json.loads(curate("verify", "v001", "--json").stdout) == {"version": "v001", "ok": True, "problems": []}
+    gone, other = read_manifest(workspace, "v001").rows[:2]
+    (workspace.root / gone.path).unlink()
+    (workspace.root / other.path).write_bytes(b"something else")
+    with (workspace.manifests / "v001.decisions.csv").open("a") as file:
+        file.write("x")
+    result = curate("verify", "v001", "--json")
+    problems = "\n".join(json.loads(result.stdout)["problems"])
+    assert result.exit_code == 2
+    assert f"{gone.image_id[:12]} is gone" in problems
+    assert f"{other.image_id[:12]} has other bytes" in problems
+    assert "v001.decisions.csv was changed" in problems
+
+
+def test_verify_of_an_edited_manifest_is_a_finding(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
+) -> None:
+    """It says so instead of stopping."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    path = freeze_version(workspace).manifest.path
+    path.write_text(path.read_text().replace(",cat,", ",dog,", 1))
+    result = curate("verify", "latest", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["ok"]) == (2, False)
+
+
+def test_the_commands_of_a_first_session(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
+    """freeze, versions, label, log, rebuild and export through the command line, as the design shapes them."""
+    assert "no versions yet" in curate("versions").stdout
+    ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    facts = json.loads(curate("freeze", "--seed", 3, "--ratios", "60/20/20", "--note", "first", "--json").stdout)
+    assert {name: facts[name] for name in ("version", "rows", "splits", "path")} == {
+        "version": "v001",
+        "rows": 20,
+        "splits": {"train": 12, "val": 4, "test": 4},
+        "path": "manifests/v001.csv",
+    }
+    assert curate("label", ids[0], "--label", "dog").stdout == f"{ids[0][:12]}  cat -> dog\n"
+    assert "cat -> dog" in curate("log", ids[0]).stdout
+    assert json.loads(curate("log", ids[0], "--json").stdout)[-1]["who"] == "person:tester"
+    assert "v002: 20 images" in curate("freeze").stdout
+    (first, second) = json.loads(curate("versions", "--json").stdout)
+    assert (first["note"], second["parent"], second["ratios"], second["seed"]) == ("first", "v001", [60, 20, 20], 3)
+    assert "byte for byte the same" in curate("rebuild", "v002").stdout
+    folder: Path = workspace.root.parent / "out"
+    assert curate("export", "v002", folder, "--format", "imagefolder").exit_code == 0
+    assert len(list(folder.rglob("*.png"))) == 20
