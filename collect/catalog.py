@@ -206,11 +206,18 @@ class Catalog:
 
     def findings(self, image_id: str) -> list[Finding]:
         """Every place an image was found, first found first."""
+        return self._findings("c.image_id = ?", image_id)
+
+    def places(self, candidate_id: int) -> list[Finding]:
+        """Every place a candidate was found, first found first."""
+        return self._findings("c.candidate_id = ?", candidate_id)
+
+    def _findings(self, where: str, value: str | int) -> list[Finding]:
         rows = self.connection.execute(
             "SELECT c.url, source, category, query, rank, page_url, author, license, license_found,"
             " width, height, thumbnail, original FROM findings f JOIN candidates c USING (candidate_id)"
-            " WHERE c.image_id = ? ORDER BY finding_id",
-            (image_id,),
+            f" WHERE {where} ORDER BY finding_id",
+            (value,),
         )
         return [Finding(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from collect.catalog import Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchError, FetchOptions
 from collect.local import LOCAL, read_local
 from collect.verify import RefusedError, accept
-from workspace import LABEL_SEPARATOR, Workspace
+from workspace import LABEL_SEPARATOR, FototecaError, Workspace
 
 
 @dataclass
@@ -40,6 +40,12 @@ class Summary:
         """New images."""
         return sum(count for (state, _), count in self.outcomes.items() if state == "accepted")
 
+    def text(self) -> str:
+        """The summary for people: one line, then a line for each reason."""
+        first = f"{self.found} candidates, {self.known} known before, {self.accepted} accepted"
+        rest = [f"  {state} {reason}: {count}" for (state, reason), count in self.outcomes.most_common() if state != "accepted"]
+        return "\n".join([first, *rest])
+
 
 @dataclass(frozen=True)
 class _Result:
@@ -49,9 +55,6 @@ class _Result:
     status: int | None = None
     size: int = 0
     seconds: float = 0.0
-
-
-Progress = Callable[[Finding, State], None]
 
 
 def collect(
@@ -89,6 +92,25 @@ def collect(
         while waiting:
             _record(workspace, catalog, summary, in_flight, *waiting.popleft())
             bar.update()
+    return summary
+
+
+def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
+    """Try failed candidates again, those with one of `reasons` or all. FototecaError when there are none."""
+    with Catalog.open(workspace) as catalog:
+        failed = catalog.candidates("failed", reasons)
+        if not failed:
+            raise FototecaError("no failed candidate fits", "see the reasons with: fototeca status")
+        again = [finding for candidate in failed for finding in catalog.places(candidate.candidate_id)]
+        catalog.reopen(failed)
+    summary = Summary()
+    for local in (True, False):
+        part = [finding for finding in again if finding.url.startswith(LOCAL) == local]
+        if part:
+            done = collect(workspace, part, options, total=len(part), local=local)
+            summary.found += done.found
+            summary.known += done.known
+            summary.outcomes += done.outcomes
     return summary
 
 

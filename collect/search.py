@@ -12,7 +12,7 @@ from collect.download import FetchOptions
 from collect.engine import Summary, collect
 from collect.licenses import allows_commercial
 from collect.sources import Context, Query, get_source
-from workspace import Category, Workspace
+from workspace import Category, FototecaError, Workspace
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,19 @@ class SearchOptions:
     limit: int | None = None
     """Candidates per category and source; without it until the target is reached."""
 
-    commercial: bool = False
-    """Only what is known to permit commercial use."""
+    license: str = "any"
+    """`any`, or `commercial`: only what is known to permit commercial use."""
 
     headed: bool = False
     """Show the browser."""
 
     url: str = ""
     """The page of the source `gallery`."""
+
+    def __post_init__(self) -> None:
+        """Refuse a licence filter that does not exist."""
+        if self.license not in ("any", "commercial"):
+            raise FototecaError(f"--license is {self.license!r}", "choose any or commercial")
 
 
 def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> Summary:
@@ -73,14 +78,13 @@ def planned(workspace: Workspace, catalog: Catalog, options: SearchOptions, cont
     searches = {name: get_source(name) for name in options.sources}
     names = [settings.check(name) for name in options.categories] or settings.names
     for category in (category for category in settings.categories if category.name in names):
-        for source, find in searches.items():
+        for find in searches.values():
             for query in _queries(category, options):
                 for finding in find(query, context):
                     if _enough(catalog, category.name, settings.target):
                         break
-                    if not options.commercial or allows_commercial(finding.license):
+                    if options.license == "any" or allows_commercial(finding.license):
                         yield finding
-                assert source in options.sources
 
 
 def _queries(category: Category, options: SearchOptions) -> Iterator[Query]:

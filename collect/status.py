@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 from collect.catalog import Catalog, ImageRow
-from workspace import LABEL_SEPARATOR, Workspace
+from collect.local import LOCAL
+from workspace import LABEL_SEPARATOR, Workspace, write_text
 
 Counts = dict[str, Any]
 
@@ -62,6 +66,22 @@ def short_categories(workspace: Workspace) -> dict[str, int]:
     status = workspace_status(workspace)
     missing = {name: counts["target"] - counts["accepted"] for name, counts in status["categories"].items()}
     return {name: count for name, count in missing.items() if count > 0}
+
+
+def write_attribution(workspace: Workspace, file: Path) -> int:
+    """Write a CSV row for each place of each accepted image; return the number of images."""
+    with Catalog.open(workspace) as catalog:
+        images = catalog.images("accepted")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("image_id", "label", "author", "license", "license_found", "source", "page_url", "image_url"))
+        for image in images:
+            for place in catalog.findings(image.image_id):
+                url = "" if place.url.startswith(LOCAL) else place.url
+                rights = (place.author, place.license, place.license_found, place.source, place.page_url, url)
+                writer.writerow((image.image_id, image.label, *rights))
+    write_text(file, text.getvalue())
+    return len(images)
 
 
 def status_table(status: dict[str, Any]) -> str:

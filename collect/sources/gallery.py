@@ -20,26 +20,35 @@ SETTLE_SECONDS = 1.5
 
 # A dialog's button that lets one go on; the least that is asked for comes first.
 _CONSENT = """
-const words = /^(reject all|only necessary|rechazar todo|accept( all)?|agree|i agree|ok|got it|aceptar( todo)?|acepto|alle ablehnen)$/i;
-const boxes = document.querySelectorAll('[role=dialog], dialog[open], [aria-modal=true], [id*=consent i], [class*=consent i]');
-for (const box of boxes) {
+const least = /^(reject all|only necessary|rechazar todo|solo necesarias)$/i;
+const words = /^(accept( all)?|agree|i agree|ok|got it|aceptar( todo)?|acepto)$/i;
+const boxes = '[role=dialog], dialog[open], [aria-modal=true], [id*=consent i], [class*=consent i]';
+for (const box of document.querySelectorAll(boxes)) {
   const buttons = [...box.querySelectorAll('button, [role=button], input[type=submit]')];
-  const fitting = buttons.filter(b => words.test((b.innerText || b.value || '').trim()) && b.offsetParent !== null);
-  fitting.sort((a, b) => /reject|necessary|rechazar|ablehnen/i.test(b.innerText) - /reject|necessary|rechazar|ablehnen/i.test(a.innerText));
+  const says = (b, list) => list.test((b.innerText || b.value || '').trim()) && b.getClientRects().length > 0;
+  const fitting = [...buttons.filter(b => says(b, least)), ...buttons.filter(b => says(b, words))];
   if (fitting.length) { fitting[0].click(); return true; }
 }
 return false;
 """
 
+# The pictures that are results: not those of dialogs, of the lightbox, or of the page's own furniture.
+_PICTURES = """
+const furniture = '[role=dialog], figure.lightbox, header, footer, nav';
+const pictures = () => [...document.querySelectorAll('img')].filter(img => !img.closest(furniture));
+"""
+
 # Every tile from the given one on: a picture inside a link or with data of its own, and plain large pictures.
-_TILES = """
+_TILES = (
+    _PICTURES
+    + """
 const picture = /\\.(jpe?g|png|webp|gif|avif|bmp|tiff?)([?#]|$)/i;
 const largest = img => {
   const sets = (img.getAttribute('srcset') || '').split(',').map(s => s.trim().split(/\\s+/)).filter(s => s[0]);
   sets.sort((a, b) => parseFloat(b[1] || '1') - parseFloat(a[1] || '1'));
   return sets.length ? sets[0][0] : '';
 };
-const images = [...document.querySelectorAll('img')].filter(img => !img.closest('[role=dialog], figure.lightbox, header, footer, nav'));
+const images = pictures();
 return images.slice(arguments[0]).map((img, index) => {
   const link = img.closest('a[href]'), holder = img.closest('[data-full], [data-src-full], [data-original]');
   const data = holder ? holder.dataset : {};
@@ -56,18 +65,23 @@ return images.slice(arguments[0]).map((img, index) => {
   };
 });
 """
+)
 
-_CLICK = """
-const images = [...document.querySelectorAll('img')].filter(img => !img.closest('[role=dialog], figure.lightbox, header, footer, nav'));
+_CLICK = (
+    _PICTURES
+    + """
+const images = pictures();
 const target = images[arguments[0]];
 if (!target) return false;
 (target.closest('a, button, [role=button]') || target).click();
 return true;
 """
+)
 
 # The overlay that a click opened: its largest picture and what stands beside it.
 _OVERLAY = """
-const box = document.querySelector('figure.lightbox, [role=dialog][open], dialog[open], [aria-modal=true], [class*=lightbox i], [class*=modal i]');
+const kinds = 'figure.lightbox, [role=dialog][open], dialog[open], [aria-modal=true], [class*=lightbox i], [class*=modal i]';
+const box = document.querySelector(kinds);
 if (!box) return null;
 const images = [...box.querySelectorAll('img')].filter(img => img.src);
 if (!images.length) return null;
@@ -142,7 +156,7 @@ def _script(browser: Chrome, script: str, *arguments: object) -> Any:  # noqa: A
 
 def _more(browser: Chrome, taken: int) -> bool:
     """Scroll to the end and wait for new tiles; False when nothing came."""
-    count = "return [...document.querySelectorAll('img')].filter(i => !i.closest('[role=dialog], figure.lightbox, header, footer, nav')).length"
+    count = _PICTURES + "return pictures().length;"
     deadline = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < deadline:
         _script(browser, "window.scrollTo(0, document.body.scrollHeight)")
