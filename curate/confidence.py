@@ -2,7 +2,8 @@
 
 Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 2021. Matched with
 cleanlab in a test: suspects are the off-diagonals of its confident joint, ranked as it does by self-confidence, which
-found more of the wrong labels than margins and adjusted probabilities did (bench/suggest.py). N images, C classes; labels are class numbers.
+found more of the wrong labels than margins and adjusted probabilities did (bench/suggest.py). N images, C classes; labels
+are class numbers.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def quality(image: Image.Image) -> dict[str, float]:
         "brightness": mean / 255,
         "shadows": float(np.searchsorted(below, 0.05)) / 255,
         "highlights": float(np.searchsorted(below, 0.95)) / 255,
-        "contrast": float(np.sqrt(max(shares @ _LEVELS**2 - mean**2, 0.0))) / 255,
+        "contrast": float(np.sqrt(max(float(shares @ _LEVELS**2) - mean**2, 0.0))) / 255,
         "entropy": float(abs(present @ np.log2(present))) / 8,
         "border": 1 - (_SMALL - top - bottom) * (_SMALL - left - right) / _SMALL**2,
         "aspect": min(image.size) / max(image.size),

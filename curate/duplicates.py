@@ -1,0 +1,174 @@
+"""`curate dedup`: near-duplicates in groups, the best copy of each kept, the rest set aside; nothing is deleted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collect.catalog import Catalog, GroupRow, ImageRow
+from curate.copies import Copy, best_likeness, find_copies, find_flat
+from curate.grouping import Components, Group, Standing, Tie, direct_ties, name_groups, rank_copy, split_component
+from curate.manifest import list_versions, read_manifest
+from curate.search import MAX_THRESHOLD
+from curate.signatures import Pictured, Signatures, load_signatures, read_pictures, stack_signatures
+from curate.state import THRESHOLD
+from workspace import FototecaError, Workspace, say
+
+DEFAULT_THRESHOLD = 10
+"""Bits in which the hashes of two pictures may differ for the pair to be looked at pixel by pixel."""
+
+PIXELS = "pixels"
+"""The tie of pictures whose pixels are all equal."""
+
+
+def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near: bool = False) -> dict[str, int]:
+    """Group the near-duplicates among all images, and set aside all but the best of each group.
+
+    With `keep_near` only copies with equal pixels are set aside; near ones are grouped, so that no split parts them.
+    Returns {"images", "groups", "set_aside"}. FototecaError (2) for a threshold outside 0 to 31.
+    """
+    if not 0 <= threshold <= MAX_THRESHOLD:
+        raise FototecaError(f"the threshold must lie between 0 and {MAX_THRESHOLD} bits, not {threshold}", "try 10")
+    with Catalog.open(workspace) as catalog:
+        images = catalog.images()
+        pictures = load_signatures(workspace, catalog, images)
+        if len(pictures) < len(images):
+            say(f"{len(images) - len(pictures)} stored images cannot be read and are left out: run fototeca curate check")
+        known = {image.image_id: image for image in images}
+        groups = _find_groups(pictures, known, _standings(workspace, catalog, known), threshold)
+        rows = _group_rows(pictures, known, groups, keep_near)
+        with catalog.transaction() as sql:
+            catalog.replace_groups(rows)
+            sql.execute(
+                "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (THRESHOLD, str(threshold)),
+            )
+        set_aside = sum(image.status == "duplicate" for image in catalog.images())
+    return {"images": len(images), "groups": len(groups), "set_aside": set_aside}
+
+
+def _find_groups(
+    pictures: Signatures, images: Mapping[str, ImageRow], standings: Mapping[str, Standing], threshold: int
+) -> list[Group]:
+    """Groups of indices of `pictures`."""
+
+    def rank(index: int) -> tuple[object, ...]:
+        image_id = pictures.ids[index]
+        return rank_copy(images[image_id], standings[image_id])
+
+    equal = _equal_pixels(pictures, rank)
+    firsts = sorted(equal)
+    distinct = pictures.take(firsts)
+    components = Components(len(distinct))
+    copies = []
+    for copy in (*find_flat(distinct), *find_copies(distinct, distinct, threshold, components.joined)):
+        components.join(copy.a, copy.b)
+        copies.append(copy)
+    ties = direct_ties(copies)
+    groups = []
+    for members in components.sets():
+        found = split_component(members, lambda i: rank(firsts[i]), lambda c, o: _ties(distinct, ties, c, o))
+        groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
+    return _with_equals(groups, equal)
+
+
+def _equal_pixels(pictures: Signatures, rank: Callable[[int], tuple[object, ...]]) -> dict[int, list[int]]:
+    """The best of all pictures with the same pixels, with the others."""
+    same = defaultdict(list)
+    for index, digest in enumerate(pictures.digests):
+        same[digest].append(index)
+    ranked = [sorted(indices, key=rank) for indices in same.values()]
+    return {indices[0]: indices[1:] for indices in ranked}
+
+
+def _ties(pictures: Signatures, ties: Mapping[tuple[int, int], Tie], centre: int, others: Sequence[int]) -> dict[int, Tie]:
+    """How others are tied to a centre: verified already, or alike at a second look."""
+    found = {other: ties[centre, other] for other in others if (centre, other) in ties}
+    unknown = [other for other in others if other not in found]
+    for copy in best_likeness(pictures, centre, unknown):
+        found[copy.b if copy.a == centre else copy.a] = Tie(copy.reason, float(copy.distance))
+    return found
+
+
+def _with_equals(groups: list[Group], equal: Mapping[int, list[int]]) -> list[Group]:
+    """The groups, each member followed by those with its pixels; equal pictures that are in no group make their own."""
+    grouped = {index for group in groups for index in group}
+    result = []
+    for group in [*groups, *({index: Tie("best", 0.0)} for index, same in equal.items() if same and index not in grouped)]:
+        first = next(iter(group))
+        whole = dict(group)
+        for index, tie in group.items():
+            whole.update(dict.fromkeys(equal[index], Tie(PIXELS, 0.0) if index == first else tie))
+        result.append(whole)
+    return result
+
+
+def _group_rows(pictures: Signatures, images: Mapping[str, ImageRow], groups: Sequence[Group], keep_near: bool) -> list[GroupRow]:
+    before = {image.image_id: image.group for image in images.values() if image.group}
+    names = name_groups([[pictures.ids[index] for index in group] for group in groups], before)
+    rows = []
+    for name, group in zip(names, groups, strict=True):
+        seen: set[bytes] = set()
+        for place, (index, tie) in enumerate(group.items()):
+            kept = place == 0 or (keep_near and pictures.digests[index] not in seen)
+            seen.add(pictures.digests[index])
+            rows.append(GroupRow(pictures.ids[index], name, kept, tie.reason, tie.distance))
+    return rows
+
+
+def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, Standing]:
+    versions = list_versions(workspace)
+    held_out = {row.image_id for version in versions for row in read_manifest(workspace, version).split("test")}
+    sourced = {
+        row["image_id"]
+        for row in catalog.connection.execute(
+            "SELECT image_id FROM findings JOIN candidates USING (candidate_id)"
+            " WHERE license != 'unknown' OR author != '' OR page_url != ''"
+        )
+    }
+    return {image_id: Standing(image_id in held_out, image_id in sourced) for image_id in images}
+
+
+# ---- new pictures against known ones
+
+
+@dataclass(frozen=True)
+class Near:
+    """The known image that a new picture is a copy of."""
+
+    image_id: str
+    distance: int
+    reason: str
+
+
+def find_near(workspace: Workspace, paths: Sequence[Path], rows: Sequence[Pictured]) -> list[Near | None]:
+    """For each new picture the known image it copies, the nearest of several; None for none, or for an unreadable file."""
+    with Catalog.open(workspace) as catalog:
+        known = load_signatures(workspace, catalog, rows)
+    read = [blob for _, blob in read_pictures(paths)]
+    places = [place for place, blob in enumerate(read) if blob is not None]
+    new = stack_signatures([str(place) for place in places], [blob for blob in read if blob is not None])
+    found: dict[int, list[Near]] = defaultdict(list)
+    for place, near in (*_equals(new, known), *_copies(new, known)):
+        found[places[place]].append(near)
+    return [min(found[place], key=lambda near: near.distance) if place in found else None for place in range(len(paths))]
+
+
+def _equals(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:
+    by_digest = dict(zip(known.digests, known.ids, strict=True))
+    for place, digest in enumerate(new.digests):
+        if digest in by_digest:
+            yield place, Near(by_digest[digest], 0, PIXELS)
+
+
+def _copies(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:
+    """Views of the new among the known, and views of the known among the new."""
+
+    def near(copy: Copy, image: int) -> Near:
+        return Near(known.ids[image], copy.distance, copy.reason)
+
+    if len(new) and len(known):
+        yield from ((copy.a, near(copy, copy.b)) for copy in find_copies(new, known, DEFAULT_THRESHOLD))
+        yield from ((copy.b, near(copy, copy.a)) for copy in find_copies(known, new, DEFAULT_THRESHOLD))

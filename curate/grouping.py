@@ -1,0 +1,134 @@
+"""From verified pairs to groups: connected components, split again where a chain has joined strangers, with lasting ids."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from collect.catalog import ImageRow
+from curate.copies import Copy
+
+LOSSLESS = frozenset({"PNG", "BMP", "TIFF"})
+_ID = 12
+
+
+class Components:
+    """Sets of joined indices."""
+
+    def __init__(self, size: int) -> None:
+        self._parents = list(range(size))
+
+    def root(self, index: int) -> int:
+        """The index that stands for the set."""
+        while self._parents[index] != index:
+            self._parents[index] = self._parents[self._parents[index]]
+            index = self._parents[index]
+        return index
+
+    def join(self, a: int, b: int) -> None:
+        """Make one set of two."""
+        self._parents[self.root(b)] = self.root(a)
+
+    def joined(self, a: int, b: int) -> bool:
+        """Whether two indices are in one set."""
+        return self.root(a) == self.root(b)
+
+    def sets(self) -> list[list[int]]:
+        """The sets of two and more, each sorted."""
+        members = defaultdict(list)
+        for index in range(len(self._parents)):
+            members[self.root(index)].append(index)
+        return [indices for indices in members.values() if len(indices) > 1]
+
+
+@dataclass(frozen=True)
+class Tie:
+    """How a member belongs to its group's centre."""
+
+    reason: str
+    distance: float
+
+
+Group = dict[int, Tie]
+"""Members with their tie to the first, which is the centre."""
+
+CENTRE = Tie("best", 0.0)
+
+
+def split_component(
+    members: Sequence[int], rank: Callable[[int], tuple[object, ...]], ties: Callable[[int, Sequence[int]], Mapping[int, Tie]]
+) -> list[Group]:
+    """Groups of one component: the best-ranked member gathers those alike to it, the best of the rest does the same.
+
+    `ties(centre, others)` says which of the others are alike to the centre. Those alike to no centre are in no group.
+    """
+    groups: list[Group] = []
+    rest = sorted(members, key=rank)
+    while len(rest) > 1:
+        centre, others = rest[0], rest[1:]
+        alike = ties(centre, others)
+        if alike:
+            groups.append({centre: CENTRE, **{other: alike[other] for other in others if other in alike}})
+        rest = [other for other in others if other not in alike]
+    return groups
+
+
+def direct_ties(copies: Iterable[Copy]) -> dict[tuple[int, int], Tie]:
+    """The tie of every verified pair, both ways round."""
+    ties: dict[tuple[int, int], Tie] = {}
+    for copy in copies:
+        for pair in ((copy.a, copy.b), (copy.b, copy.a)):
+            ties.setdefault(pair, Tie(copy.reason, float(copy.distance)))
+    return ties
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What decides which copy is kept, besides the picture itself."""
+
+    held_out: bool
+    """An earlier version has it in test."""
+    sourced: bool
+    """Its author, licence or page is known."""
+
+
+def rank_copy(image: ImageRow, standing: Standing) -> tuple[object, ...]:
+    """The smaller, the better: the rule by which a group's best copy is chosen.
+
+    In order: held out for test by an earlier version; decided on by a person; more pixels; lossless; more bytes a
+    pixel (less compressed); source known; the smaller id.
+    """
+    pixels = image.width * image.height
+    return (
+        not standing.held_out,
+        not (image.reviewed or image.rejected),
+        -pixels,
+        image.format not in LOSSLESS,
+        -image.bytes / max(pixels, 1),
+        not standing.sourced,
+        image.image_id,
+    )
+
+
+def name_groups(groups: Sequence[Sequence[str]], before: Mapping[str, str]) -> list[str]:
+    """An id for each group of image ids: the one that most of its members had before, else one made of its smallest image id.
+
+    An old id goes to the group that has most of its members, and to no other.
+    """
+    claims = []
+    for number, members in enumerate(groups):
+        counts = Counter(before[member] for member in members if member in before)
+        claims += [(-count, old, number) for old, count in counts.items()]
+    names: dict[int, str] = {}
+    given: set[str] = set()
+    for _, old, number in sorted(claims):
+        if old not in given and number not in names:
+            names[number] = old
+            given.add(old)
+    taken = set(names.values()) | set(before.values())
+    for number, members in enumerate(groups):
+        if number not in names:
+            names[number] = next(name for name in (member[:_ID] for member in sorted(members)) if name not in taken)
+            taken.add(names[number])
+    return [names[number] for number in range(len(groups))]

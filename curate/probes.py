@@ -1,0 +1,88 @@
+"""The inner loop of the search for near hashes, compiled. Kept apart, since only large searches need the compiler."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
+Buckets = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int32]]
+"""Hashes by the value of one band, their indices, and where each value's bucket begins."""
+
+
+def join_buckets(
+    queries: Buckets, base: Buckets, values: range, band: int, masks: NDArray[np.uint16], radii: NDArray[np.int64], threshold: int
+) -> Pairs:
+    """Pairs of the queries in the buckets `values` with the base's buckets near them.
+
+    Where `queries` is `base`, each pair comes once, and no hash with itself.
+    """
+    room = 4 * int(queries[2][values.stop] - queries[2][values.start]) + 1024
+    same = queries is base
+    while True:
+        query, found, bits = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
+        needed = _join(*queries, *base, values.start, values.stop, band, masks, radii, threshold, same, query, found, bits)
+        if needed <= room:
+            return query[:needed].copy(), found[:needed].copy(), bits[:needed].copy()
+        room = needed
+
+
+@njit(nogil=True, cache=True)
+def _count(value: np.uint64) -> np.uint64:
+    """Bits set; the compiler knows this sum and makes it one instruction."""
+    value = value - ((value >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    value = (value & np.uint64(0x3333333333333333)) + ((value >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (value * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@njit(nogil=True, cache=True)
+def _earlier(difference: np.uint64, band: int, radii: NDArray[np.int64]) -> bool:
+    """Whether an earlier band finds the pair too."""
+    for other in range(band):
+        part = (difference >> np.uint64(48 - 16 * other)) & np.uint64(0xFFFF)
+        if np.int64(_count(part)) <= radii[other]:
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def _join(  # type: ignore[no-untyped-def]  # noqa: ANN202
+    asked,  # noqa: ANN001
+    asked_order,  # noqa: ANN001
+    asked_offsets,  # noqa: ANN001
+    hashes,  # noqa: ANN001
+    order,  # noqa: ANN001
+    offsets,  # noqa: ANN001
+    start,  # noqa: ANN001
+    stop,  # noqa: ANN001
+    band,  # noqa: ANN001
+    masks,  # noqa: ANN001
+    radii,  # noqa: ANN001
+    threshold,  # noqa: ANN001
+    same,  # noqa: ANN001
+    query,  # noqa: ANN001
+    found,  # noqa: ANN001
+    bits,  # noqa: ANN001
+):
+    """Fill the three outputs as far as they reach; return how many pairs there are. Types are the compiler's business."""
+    total = 0
+    for value in range(start, stop):
+        for place in range(len(masks)):
+            other = value ^ np.int64(masks[place])
+            if same and other < value:
+                continue
+            for i in range(asked_offsets[value], asked_offsets[value + 1]):
+                first = i + 1 if same and other == value else offsets[other]
+                for j in range(first, offsets[other + 1]):
+                    difference = asked[i] ^ hashes[j]
+                    distance = np.int64(_count(difference))
+                    if distance > threshold or _earlier(difference, band, radii):
+                        continue
+                    if total < len(query):
+                        query[total] = asked_order[i]
+                        found[total] = order[j]
+                        bits[total] = distance
+                    total += 1
+    return total

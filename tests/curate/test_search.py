@@ -1,0 +1,66 @@
+"""All near pairs of hashes are found, each once, however they are spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate import search
+
+
+def crowded(seed: int, size: int) -> search.Hashes:
+    """Hashes as pictures have them: clusters, repeated ones, and many that share most bits."""
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(0, 1 << 64, size, dtype=np.uint64, endpoint=False)
+    hashes[: size // 4] &= np.uint64(0xFF)
+    flips = np.uint64(1) << rng.integers(0, 64, size // 4).astype(np.uint64)
+    hashes[size // 4 : 2 * (size // 4)] = hashes[2 * (size // 4) : 3 * (size // 4)] ^ flips
+    hashes[-3:] = hashes[-4]
+    return hashes
+
+
+def expected(queries: search.Hashes, base: search.Hashes, threshold: int) -> set[tuple[int, int, int]]:
+    """The answer by comparing all with all in plain Python."""
+    return {
+        (i, j, (int(a) ^ int(b)).bit_count())
+        for i, a in enumerate(queries)
+        for j, b in enumerate(base)
+        if (int(a) ^ int(b)).bit_count() <= threshold
+    }
+
+
+def listed(pairs: search.Pairs) -> list[tuple[int, int, int]]:
+    """Pairs as tuples."""
+    return [(int(a), int(b), int(bits)) for a, b, bits in zip(*pairs, strict=True)]
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 2, 3, 4, 8, 10, 13])
+def test_index_misses_nothing(monkeypatch: pytest.MonkeyPatch, threshold: int) -> None:
+    """With the index forced, every near pair comes exactly once: between two lists, and within one."""
+    monkeypatch.setattr(search, "_BRUTE", -1)
+    queries, base = crowded(1, 90), np.concatenate([crowded(1, 90)[:40], crowded(2, 80)])
+    found = listed(search.near(queries, base, threshold))
+    assert len(found) == len(set(found))
+    assert set(found) == expected(queries, base, threshold)
+    own = listed(search.near_pairs(base, threshold))
+    assert len(own) == len(set(own))
+    assert set(own) == {(i, j, bits) for i, j, bits in expected(base, base, threshold) if i < j}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 31), st.integers(1, 40), st.integers(0, 40))
+def test_short_lists(seed: int, threshold: int, asked: int, known: int) -> None:
+    """Short lists are compared all with all, to the same answer."""
+    queries, base = crowded(seed, asked + 4), crowded(seed + 1, known + 4)[:known]
+    assert set(listed(search.near(queries, base, threshold))) == expected(queries, base, threshold)
+
+
+@pytest.mark.parametrize("threshold", [-1, 32])
+def test_threshold_is_bounded(threshold: int) -> None:
+    """A threshold that half of all pairs would pass is refused."""
+    with pytest.raises(ValueError, match="between 0 and 31"):
+        search.near(crowded(0, 8), crowded(0, 8), threshold)
+    with pytest.raises(ValueError, match="between 0 and 31"):
+        search.near_pairs(crowded(0, 8), threshold)
