@@ -19,7 +19,7 @@ COLOUR = 0.7
 """The same of colour."""
 LOOSE_GREY = 0.85
 """What two members of one group must still reach, however the group was joined."""
-_HOPEFUL = 0.75
+_HOPEFUL = 0.5
 """A cut's place is searched only where the nearest of the fixed places is already this good."""
 
 _CHUNK = 1024

@@ -1,0 +1,73 @@
+"""What people and sites do to a picture before it is found a second time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+def crop(share: float) -> Edit:
+    """Cut a share off each side's length, at a random place."""
+
+    def edit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+        width, height = round(picture.width * (1 - share)), round(picture.height * (1 - share))
+        left, top = int(rng.integers(picture.width - width + 1)), int(rng.integers(picture.height - height + 1))
+        return picture.crop((left, top, left + width, top + height))
+
+    return edit
+
+
+def enhance(kind: type[ImageEnhance._Enhance], low: float, high: float) -> Edit:
+    """Brightness, contrast or colour times one of two factors."""
+    return lambda picture, rng: kind(picture).enhance(float(rng.choice([low, high])))
+
+
+def through(suffix: str, **options: object) -> Edit:
+    """Through another format or quality."""
+
+    def edit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+        data = io.BytesIO()
+        picture.save(data, suffix, **options)
+        return Image.open(data).convert("RGB")
+
+    return edit
+
+
+def watermark(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Half-transparent letters across a third of the picture."""
+    layer = Image.new("L", (60, 14))
+    ImageDraw.Draw(layer).text((2, 1), "SAMPLE", fill=140)
+    layer = layer.resize((picture.width * 2 // 3, picture.height // 6))
+    result = picture.copy()
+    result.paste("white", (picture.width // 6, int(picture.height * rng.uniform(0.2, 0.7))), layer)
+    return result
+
+
+PHOTOMETRIC: dict[str, Edit] = {
+    "resize 50%": lambda p, rng: p.resize((p.width // 2, p.height // 2), Image.Resampling.BICUBIC),
+    "resize to 4:3": lambda p, rng: p.resize((400, 300), Image.Resampling.BICUBIC),
+    "recompress q30": through("JPEG", quality=30),
+    "format WebP": through("WEBP", quality=80),
+    "brightness ×0.6/1.4": enhance(ImageEnhance.Brightness, 0.6, 1.4),
+    "contrast ×0.6/1.4": enhance(ImageEnhance.Contrast, 0.6, 1.4),
+    "colour ×0.3/1.7": enhance(ImageEnhance.Color, 0.3, 1.7),
+    "blur σ2": lambda p, rng: p.filter(ImageFilter.GaussianBlur(2)),
+    "sharpen": lambda p, rng: p.filter(ImageFilter.UnsharpMask(2, 150, 2)),
+}
+GEOMETRIC: dict[str, Edit] = {
+    "mirror": lambda p, rng: ImageOps.mirror(p),
+    "flip": lambda p, rng: ImageOps.flip(p),
+    "rotate 90°": lambda p, rng: p.transpose(Image.Transpose.ROTATE_90),
+    "rotate 180°": lambda p, rng: p.transpose(Image.Transpose.ROTATE_180),
+    "rotate 270°": lambda p, rng: p.transpose(Image.Transpose.ROTATE_270),
+    "crop 5%": crop(0.05),
+    "crop 10%": crop(0.1),
+    "border 5%": lambda p, rng: ImageOps.expand(p, p.width // 20, ["black", "white"][rng.integers(2)]),
+    "watermark": watermark,
+}
+EDITS = PHOTOMETRIC | GEOMETRIC
