@@ -87,14 +87,6 @@ MIGRATIONS = (
         distance REAL NOT NULL
     ) STRICT;
     CREATE INDEX groups_group ON groups (group_id);
-    CREATE TABLE pairs (               -- verified near-duplicate pairs, a < b; kept so that no check is made twice
-        a TEXT NOT NULL REFERENCES images,
-        b TEXT NOT NULL REFERENCES images,
-        same INTEGER NOT NULL,
-        reason TEXT NOT NULL,
-        distance REAL NOT NULL,
-        PRIMARY KEY (a, b)
-    ) STRICT, WITHOUT ROWID;
     CREATE TABLE signatures (          -- what the duplicate search compares, per image
         image_id TEXT PRIMARY KEY REFERENCES images,
         version INTEGER NOT NULL,
