@@ -1,9 +1,82 @@
-"""The `review and pull` commands."""
+"""The commands `check`, `review` and `pull`."""
 
 from __future__ import annotations
 
+import json
+from typing import Annotated, Any
+
 import typer
+
+from workspace import EXIT_SHORT, EXIT_USAGE, Workspace, say
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `fototeca curate`."""
+    for command in (check, review, pull):
+        app.command()(command)
+
+
+def check(
+    blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = 0.29,
+    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = 0.32,
+    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = 0.68,
+    low_information: Annotated[float, typer.Option(help="Entropy below this has next to nothing in it.")] = 0.45,
+    odd_aspect: Annotated[float, typer.Option(help="Short side by long side below this is an odd shape.")] = 0.35,
+    odd_size: Annotated[float, typer.Option(help="So many times larger or smaller than the median is an odd size.")] = 4.0,
+    border: Annotated[float, typer.Option(help="Share of plain strips along the sides above this.")] = 0.2,
+    limit: Annotated[int, typer.Option(help="Images to print per kind; --json has all.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Find pictures that are corrupt, blurry, dark, light, nearly empty, framed, or of an odd size or shape. Rejects nothing.
+
+    Example: fototeca curate check --blurry 0.3
+    """
+    from curate.quality import Limits, check_images, findings_table
+
+    limits = Limits(blurry, dark, light, low_information, odd_aspect, odd_size, border)
+    findings = check_images(Workspace.find(), limits)
+    as_rows = [finding.__dict__ for finding in findings]
+    typer.echo(json.dumps(as_rows, indent=2) if as_json else findings_table(findings, limit))
+
+
+def review(
+    port: Annotated[int, typer.Option(help="Port of the page on 127.0.0.1.")] = 5151,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Open the FiftyOne App on the catalog; edits become label decisions when you leave with Ctrl-C.
+
+    Example: fototeca curate review --port 5151
+    """
+    from curate.review import run_review
+
+    _tell(run_review(Workspace.find(), port=port, browser=browser), as_json)
+
+
+def pull(as_json: AsJson = False) -> None:
+    """Bring the App's edits back as label decisions. Twice is the same as once.
+
+    Example: fototeca curate pull
+    """
+    from curate.review import pull_review
+
+    _tell(pull_review(Workspace.find()), as_json)
+
+
+def _tell(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"{facts['decisions']} decisions")
+        for row in facts["conflicts"]:
+            shown = {name: text.replace("\t", " ") for name, text in row.items()}
+            say(f"conflict: {row['image_id'][:12]} is {shown['catalog']!r} in the catalog by now, {shown['app']!r} in the App")
+        for row in facts["problems"]:
+            say(f"not followed: {row['image_id'][:12]}: {row['problem']}")
+    if facts["problems"]:
+        raise typer.Exit(EXIT_USAGE)
+    if facts["conflicts"]:
+        say("to settle a conflict: fototeca curate label IMAGE_ID --label L, then review again")
+        raise typer.Exit(EXIT_SHORT)

@@ -1,0 +1,155 @@
+"""`curate check`: pictures that are broken, blurred, dark, light, empty or of an odd shape.
+
+Findings are for people; nothing is rejected.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from os import cpu_count
+from statistics import median
+
+from tqdm import tqdm
+
+from collect.catalog import Catalog, ImageRow
+from vision.image import DecodeError, decode
+from vision.quality import quality
+from workspace import FototecaError, Workspace
+
+CORRUPT = "corrupt"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a score becomes a finding; what the scores are, `vision.quality.quality` says."""
+
+    blurry: float = 0.29
+    """Sharpness below this."""
+    dark: float = 0.32
+    """95% of the pixels are darker than this."""
+    light: float = 0.68
+    """95% of the pixels are lighter than this."""
+    low_information: float = 0.45
+    """Entropy, in bytes, below this."""
+    odd_aspect: float = 0.35
+    """The short side by the long one, below this."""
+    odd_size: float = 4.0
+    """The side of a square with as many pixels, this many times larger or smaller than the dataset's median."""
+    border: float = 0.2
+    """Share of the area in plain strips along the sides, above this."""
+
+    def __post_init__(self) -> None:
+        """Shares lie between 0 and 1; the factor of sizes above 1."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (value > 1 if field.name == "odd_size" else 0 <= value <= 1):
+                raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate check --help")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing noticed about one image: what, and the score that says so."""
+
+    image_id: str
+    finding: str
+    score: float
+    label: str
+
+
+def check_images(workspace: Workspace, limits: Limits) -> list[Finding]:
+    """Measure what was not measured yet, and tell what lies beyond the limits, by kind, worst first."""
+    with Catalog.open(workspace) as catalog:
+        images = [image for image in catalog.images() if not image.rejected]
+        _measure(workspace, catalog, images)
+        return judge(images, read_scores(catalog), limits)
+
+
+def found_by_image(catalog: Catalog, limits: Limits) -> dict[str, tuple[str, ...]]:
+    """The findings of what was measured before."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for finding in judge(catalog.images(), read_scores(catalog), limits):
+        found[finding.image_id].append(finding.finding)
+    return {image_id: tuple(names) for image_id, names in found.items()}
+
+
+def judge(images: Sequence[ImageRow], scores: Mapping[str, Mapping[str, float]], limits: Limits) -> list[Finding]:
+    """What lies beyond the limits among images with scores."""
+    measured = [image for image in images if image.image_id in scores]
+    sides = {image.image_id: (image.width * image.height) ** 0.5 for image in measured}
+    middle = median(sides.values()) if sides else 1.0
+    found = []
+    for image in measured:
+        values = scores[image.image_id]
+        for name, score, beyond in _verdicts(values, sides[image.image_id] / middle, limits):
+            if beyond:
+                found.append(Finding(image.image_id, name, round(score, 4), image.label))
+    order = [CORRUPT, *(field.name.replace("_", "-") for field in fields(Limits))]
+    return sorted(found, key=lambda finding: (order.index(finding.finding), _badness(finding), finding.image_id))
+
+
+def _badness(finding: Finding) -> float:
+    high = {"light", "border"}
+    return -finding.score if finding.finding in high else abs(finding.score)
+
+
+def _verdicts(values: Mapping[str, float], size: float, limits: Limits) -> Iterator[tuple[str, float, bool]]:
+    if values.get(CORRUPT):
+        yield CORRUPT, 1.0, True
+        return
+    below: Callable[[str, float], tuple[float, bool]] = lambda name, limit: (values[name], values[name] < limit)  # noqa: E731
+    yield "blurry", *below("sharpness", limits.blurry)
+    yield "dark", *below("highlights", limits.dark)
+    yield "light", values["shadows"], values["shadows"] > limits.light
+    yield "low-information", *below("entropy", limits.low_information)
+    yield "odd-aspect", *below("aspect", limits.odd_aspect)
+    yield "odd-size", size, size > limits.odd_size or size < 1 / limits.odd_size
+    yield "border", values["border"], values["border"] > limits.border
+
+
+def read_scores(catalog: Catalog) -> dict[str, dict[str, float]]:
+    """Every stored score by image."""
+    scores: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
+        scores[row["image_id"]][row["measure"]] = row["value"]
+    return dict(scores)
+
+
+def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow]) -> None:
+    """Score the images that have no scores yet, batch by batch."""
+    known = {row["image_id"] for row in catalog.connection.execute("SELECT DISTINCT image_id FROM quality")}
+    missing = [image for image in images if image.image_id not in known]
+    if not missing:
+        return
+
+    def score(image: ImageRow) -> dict[str, float]:
+        try:
+            return quality(decode(workspace.root / image.path))
+        except (DecodeError, OSError):
+            return {CORRUPT: 1.0}
+
+    with ThreadPoolExecutor(cpu_count()) as pool, tqdm(total=len(missing), desc="measuring", disable=None) as bar:
+        for start in range(0, len(missing), _BATCH):
+            batch = missing[start : start + _BATCH]
+            scores = pool.map(score, batch)
+            rows = [(i.image_id, name, value) for i, found in zip(batch, scores, strict=True) for name, value in found.items()]
+            with catalog.transaction() as sql:
+                sql.executemany("INSERT OR REPLACE INTO quality (image_id, measure, value) VALUES (?, ?, ?)", rows)
+            bar.update(len(batch))
+
+
+def findings_table(findings: Sequence[Finding], limit: int) -> str:
+    """Counts by kind, then the worst of each."""
+    if not findings:
+        return "nothing found"
+    by_kind: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_kind[finding.finding].append(finding)
+    lines = []
+    for kind, members in by_kind.items():
+        lines.append(f"{kind}: {len(members)}")
+        lines += [f"  {member.image_id[:12]}  {member.score:.3f}  {member.label}" for member in members[:limit]]
+    return "\n".join(lines)

@@ -1,0 +1,168 @@
+"""Review in the FiftyOne App: `push_review` shows the catalog, `pull_review` brings edits back. The only door to FiftyOne.
+
+Every sample keeps what was last pushed beside what it says now, written in one step, so that an edit is known as one
+whenever the App, the database or fototeca was killed. Importing FiftyOne starts its database: it is imported on use.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+import webbrowser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from typing import Any
+
+from collect.catalog import Catalog
+from curate.checks import FIX
+from curate.judgement import Judgement, settle
+from curate.labels import check_label, check_reason, person
+from curate.quality import Limits, found_by_image
+from curate.queues import list_items
+from curate.samples import Dataset, FiftyOne, declare, make_editable, make_sample, mark, read_samples, save_views, update_samples
+from curate.thumbnails import make_thumbnails
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
+
+
+def dataset_name(workspace: Workspace) -> str:
+    """`fototeca-<dataset name>`."""
+    return f"fototeca-{workspace.settings.name}"
+
+
+def push_review(workspace: Workspace) -> dict[str, Any]:
+    """Show the catalog in FiftyOne. Edits that were not pulled yet stay as they are.
+
+    Returns {"dataset", "samples", "added", "updated", "pending"}. FototecaError (4) without a database, (2) when a dataset of
+    that name belongs to another workspace.
+    """
+    with _fiftyone() as fo, Catalog.open(workspace) as catalog:
+        items = {item.image.image_id: item for item in list_items(catalog, found_by_image(catalog, Limits()))}
+        dataset = _own_dataset(fo, workspace, catalog, create=True)
+        declare(fo, dataset, workspace)
+        known = dict(zip(dataset.values("image_id"), dataset.values("id"), strict=True))
+        new = [item for image_id, item in items.items() if image_id not in known]
+        thumbnails = make_thumbnails(workspace, [item.image for item in new])
+        samples = (make_sample(fo, workspace, item, thumbnails) for item in new)
+        dataset.add_samples(samples, progress=False, num_samples=len(new))
+        updated, pending = update_samples(fo, dataset, workspace, items, set(known))
+        save_views(fo, dataset, workspace.settings.names)
+        make_editable(dataset, workspace.settings.names)
+        reviewed = sum(item.image.reviewed for item in items.values())
+        dataset.description = f"{reviewed} of {len(items)} images reviewed"
+        dataset.save()
+        return {"dataset": dataset.name, "samples": len(items), "added": len(new), "updated": updated, "pending": pending}
+
+
+def pull_review(workspace: Workspace) -> dict[str, Any]:
+    """Write the App's edits down as decisions of the person here. Pulling twice is the same as once.
+
+    Returns {"decisions", "conflicts", "problems"}: a conflict is an image that somebody else decided on after it was pushed; a
+    problem is an edit that cannot be followed, such as an unknown label. Neither is overwritten.
+    """
+    facts: dict[str, Any] = {"decisions": 0, "conflicts": [], "problems": []}
+    with _fiftyone() as fo, Catalog.open(workspace) as catalog:
+        dataset = _own_dataset(fo, workspace, catalog, create=False)
+        current = {image.image_id: Judgement.of_image(image) for image in catalog.images()}
+        for sample_id, image_id, said, pushed in _edited(dataset, current):
+            outcome, decisions = settle(said, pushed, current[image_id])
+            if outcome == "conflict":
+                facts["conflicts"].append(
+                    {"image_id": image_id, "app": said.encode(), "pushed": pushed.encode(), "catalog": current[image_id].encode()}
+                )
+                continue
+            try:
+                _follow(workspace, catalog, image_id, said, decisions)
+            except FototecaError as error:
+                facts["problems"].append({"image_id": image_id, "problem": error.message})
+                continue
+            facts["decisions"] += len(decisions)
+            after = catalog.image(image_id)
+            assert after is not None
+            mark(fo, dataset[sample_id], Judgement.of_image(after), workspace)
+    return facts
+
+
+def run_review(workspace: Workspace, *, port: int, browser: bool) -> dict[str, Any]:
+    """Push, serve the App on 127.0.0.1 until interrupted, then pull; returns what `pull_review` does."""
+    facts = push_review(workspace)
+    if facts["pending"]:
+        say(f"{facts['pending']} edits were not pulled yet and stay as they are")
+    with _fiftyone() as fo:
+        dataset = fo.load_dataset(facts["dataset"])
+        session = fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
+        url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
+        say(f"{facts['samples']} images at {url}; press Ctrl-C here when you are done, and the edits are pulled")
+        if browser:
+            webbrowser.open(url)
+        try:
+            while True:
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            say("closing the App")
+        session.close()
+    return pull_review(workspace)
+
+
+@contextmanager
+def _fiftyone() -> Iterator[FiftyOne]:
+    """The module, quiet, without telemetry; whatever it says about its database is one line of ours."""
+    os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
+    os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
+    with redirect_stdout(sys.stderr):
+        try:
+            fo = import_module("fiftyone")
+            fo.list_datasets()
+        except Exception as error:  # FiftyOne, pymongo and the operating system each have their own
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            hint = f"{FIX}; or review without it: fototeca curate review --simple"
+            raise FototecaError(f"FiftyOne's database does not answer: {reason}", hint, EXIT_OUTSIDE) from None
+        yield fo
+
+
+def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create: bool) -> Dataset:
+    """The workspace's dataset. FototecaError when it is another's, or is not there and may not be made."""
+    name, owner = dataset_name(workspace), {"catalog": _catalog_id(catalog), "workspace": str(workspace.root)}
+    if not fo.dataset_exists(name):
+        if not create:
+            raise FototecaError("there is nothing to pull: no dataset was pushed", "run: fototeca curate review")
+        dataset = fo.Dataset(name, persistent=True)
+        dataset.info["fototeca"] = owner
+        dataset.save()
+        return dataset
+    dataset = fo.load_dataset(name)
+    found = dataset.info.get("fototeca", {})
+    moved = found.get("catalog") == owner["catalog"] and not Workspace(found.get("workspace", "/")).config.is_file()
+    if found != owner and not moved:
+        raise FototecaError(
+            f"the FiftyOne dataset {name} belongs to {found.get('workspace', 'something else')}",
+            "choose another name in fototeca.toml, or remove it: fiftyone datasets delete " + name,
+        )
+    if moved:
+        dataset.info["fototeca"] = owner
+        dataset.save()
+    return dataset
+
+
+def _catalog_id(catalog: Catalog) -> str:
+    """What tells this catalog from every other, wherever it lies."""
+    with catalog.transaction() as sql:
+        sql.execute("INSERT INTO facts (name, value) VALUES ('catalog-id', ?) ON CONFLICT DO NOTHING", (secrets.token_hex(16),))
+        return str(sql.execute("SELECT value FROM facts WHERE name = 'catalog-id'").fetchone()["value"])
+
+
+def _edited(dataset: Dataset, current: Mapping[str, Judgement]) -> list[tuple[str, str, Judgement, Judgement]]:
+    return [row for row in read_samples(dataset) if row[1] in current and row[2] != row[3]]
+
+
+def _follow(workspace: Workspace, catalog: Catalog, image_id: str, said: Judgement, decisions: Sequence[str]) -> None:
+    """Write an edit's decisions, all or none. FototecaError for a label or a reason that cannot be."""
+    if said.label or not said.rejected:
+        check_label(workspace.settings, said.label)
+    if said.rejected:
+        check_reason(said.rejected)
+    with catalog.transaction():
+        for decision in decisions:
+            catalog.decide(image_id, decision, who=person(), why="FiftyOne App")

@@ -1,0 +1,169 @@
+"""The FiftyOne dataset's samples: what each shows, what it says, and what was pushed. FiftyOne itself is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from curate.judgement import Judgement
+from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNREVIEWED, Item
+from workspace import LABEL_SEPARATOR, Workspace
+
+FiftyOne = Any
+"""The module; it ships no types."""
+Dataset = Any
+Sample = Any
+
+LABEL = "ground_truth"
+PUSHED = "pushed"
+_SEVERAL = f"{LABEL}.classifications"
+_FACTS = ("group", "kept", "status", "source", "license", "also", "suggested", "suspicion", "findings", "queues")
+_CHUNK = 500
+_VIEWS = (
+    ("1 label conflicts", CONFLICT, "group", False),
+    ("2 reviewers disagree", DISAGREED, "image_id", False),
+    ("3 suggested", SUGGESTED, "suspicion", True),
+    ("4 near-duplicates", DUPLICATE, "group", False),
+    ("5 quality", QUALITY, "findings", False),
+    ("6 not reviewed", UNREVIEWED, "image_id", False),
+)
+
+
+def declare(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
+    """The dataset's fields."""
+    kind = fo.Classifications if workspace.settings.task == "multi" else fo.Classification
+    if not dataset.has_sample_field(LABEL):
+        dataset.add_sample_field(LABEL, fo.EmbeddedDocumentField, embedded_doc_type=kind)
+    strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "also", "suggested")
+    for name in strings:
+        dataset.add_sample_field(name, fo.StringField)
+    dataset.add_sample_field("kept", fo.BooleanField)
+    dataset.add_sample_field("suspicion", fo.FloatField)
+    for name in ("findings", "queues"):
+        dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
+    dataset.create_index("image_id", unique=True)
+    dataset.app_config.media_fields = ["filepath", "thumbnail_path"]
+    dataset.app_config.grid_media_field = "thumbnail_path"
+    dataset.save()
+
+
+def _facts(item: Item) -> dict[str, Any]:
+    image = item.image
+    return {
+        "group": image.group or None,
+        "kept": image.kept,
+        "status": image.status,
+        "source": item.source,
+        "license": item.license,
+        "also": item.also or None,
+        "suggested": item.suggested or None,
+        "suspicion": item.suspicion or None,
+        "findings": list(item.findings),
+        "queues": list(item.queues),
+    }
+
+
+def make_sample(fo: FiftyOne, workspace: Workspace, item: Item, thumbnails: Mapping[str, str]) -> Sample:
+    """A sample that shows an image and says what the catalog says."""
+    judgement = Judgement.of_image(item.image)
+    path = str(workspace.root / item.image.path)
+    sample = fo.Sample(
+        filepath=path, image_id=item.image.image_id, thumbnail_path=thumbnails.get(item.image.image_id, path), **_facts(item)
+    )
+    for name, value in item.quality.items():
+        sample[name] = value
+    _say(fo, sample, judgement, workspace)
+    return sample
+
+
+def _say(fo: FiftyOne, sample: Sample, judgement: Judgement, workspace: Workspace) -> None:
+    """Let a sample say a judgement, and remember that it was pushed."""
+    names = [name for name in judgement.label.split(LABEL_SEPARATOR) if name]
+    labels = [fo.Classification(label=name) for name in names]
+    multi = workspace.settings.task == "multi"
+    sample[LABEL] = fo.Classifications(classifications=labels) if multi else (labels[0] if labels else None)
+    sample.tags = judgement.tags
+    sample[PUSHED] = judgement.encode()
+
+
+def mark(fo: FiftyOne, sample: Sample, judgement: Judgement, workspace: Workspace) -> None:
+    """One write for label, tags and what was pushed: a kill leaves all or none of it."""
+    _say(fo, sample, judgement, workspace)
+    sample.save()
+
+
+def read_samples(dataset: Dataset) -> Iterator[tuple[str, str, Judgement, Judgement]]:
+    """Sample id, image id, what the sample says, what was pushed."""
+    path = f"{_SEVERAL}.label" if dataset.has_field(_SEVERAL) else f"{LABEL}.label"
+    columns = dataset.values(["id", "image_id", path, "tags", PUSHED])
+    for sample_id, image_id, labels, tags, pushed in zip(*columns, strict=True):
+        names = labels if isinstance(labels, list) else [labels]
+        label = LABEL_SEPARATOR.join(sorted({name for name in names if name}))
+        yield sample_id, image_id, Judgement.of_tags(label, tags or []), Judgement.decode(pushed or "")
+
+
+def update_samples(
+    fo: FiftyOne, dataset: Dataset, workspace: Workspace, items: Mapping[str, Item], known: set[str]
+) -> tuple[int, int]:
+    """Bring samples that were there before up to date; how many labels changed, and how many edits wait to be pulled."""
+    rows = [row for row in read_samples(dataset) if row[1] in known]
+    gone = [sample_id for sample_id, image_id, _, _ in rows if image_id not in items]
+    if gone:
+        dataset.delete_samples(gone)
+    changed = {}
+    pending = 0
+    for sample_id, image_id, said, pushed in rows:
+        if image_id not in items:
+            continue
+        now = Judgement.of_image(items[image_id].image)
+        if said != pushed:
+            pending += 1
+        elif now != pushed:
+            changed[sample_id] = now
+    for sample in dataset.select(list(changed)).iter_samples(autosave=True, batch_size=_CHUNK):
+        _say(fo, sample, changed[sample.id], workspace)
+    _update_facts(dataset, workspace, items, {row[1]: row[0] for row in rows if row[1] in items})
+    return len(changed), pending
+
+
+def _update_facts(dataset: Dataset, workspace: Workspace, items: Mapping[str, Item], sample_ids: Mapping[str, str]) -> None:
+    """Set only the values that changed, a field at a time."""
+    names = [*_FACTS, *sorted({name for item in items.values() for name in item.quality}), "filepath"]
+    for name in names:
+        there = dict(zip(dataset.values("image_id"), dataset.values(name), strict=True)) if dataset.has_field(name) else {}
+        wanted = {image_id: _value(workspace, items[image_id], name) for image_id in sample_ids}
+        changes = {sample_ids[key]: value for key, value in wanted.items() if (there.get(key) or None) != (value or None)}
+        if changes:
+            dataset.set_values(name, changes, key_field="id", dynamic=True)
+
+
+def _value(workspace: Workspace, item: Item, name: str) -> Any:  # noqa: ANN401 - text, number, list or nothing
+    if name == "filepath":
+        return str(workspace.root / item.image.path)
+    return _facts(item)[name] if name in _FACTS else item.quality.get(name)
+
+
+def save_views(fo: FiftyOne, dataset: Dataset, categories: Sequence[str]) -> None:
+    """One saved view per queue, and per category."""
+    there = set(dataset.list_saved_views())
+    field = fo.ViewField
+    views = {name: (field("queues").contains(queue), order, reverse) for name, queue, order, reverse in _VIEWS}
+    for category in categories:
+        if dataset.has_field(_SEVERAL):
+            match = field(_SEVERAL).filter(field("label") == category).length() > 0
+        else:
+            match = field(f"{LABEL}.label") == category
+        views[f"category {category}"] = (match, "image_id", False)
+    for name, (match, order, reverse) in views.items():
+        if name not in there:
+            dataset.save_view(name, dataset.match(match).sort_by(order, reverse=reverse))
+
+
+def make_editable(dataset: Dataset, categories: Sequence[str]) -> None:
+    """Make the label editable in the App, with every category to choose from."""
+    schemas = dataset.generate_label_schemas(fields=[LABEL])
+    schema = schemas[LABEL]
+    schema["classes"] = list(categories)
+    schema["component"] = "radio" if len(categories) <= 5 else "dropdown"
+    dataset.set_label_schemas(schemas)
+    dataset.activate_label_schemas([LABEL])

@@ -1,0 +1,40 @@
+"""Small copies of the stored images, made once, so that thousands can be shown at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from collect.catalog import ImageRow
+from vision.image import DecodeError, decode
+from workspace import Workspace, atomic_write
+
+SIDE = 320
+"""Pixels of the longer side."""
+
+
+def make_thumbnails(workspace: Workspace, images: Sequence[ImageRow]) -> dict[str, str]:
+    """The path of each image's small copy; images that cannot be read are left out."""
+    folder = workspace.cache / "thumbnails"
+
+    def make(image: ImageRow) -> Path | None:
+        path = folder / image.image_id[:2] / f"{image.image_id}.jpg"
+        if path.exists():
+            return path
+        try:
+            picture = decode(workspace.root / image.path)
+        except (DecodeError, OSError):
+            return None
+        picture.thumbnail((SIDE, SIDE))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            picture.save(file, "JPEG", quality=85)
+        return path
+
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        made = tqdm(pool.map(make, images), total=len(images), desc="thumbnails", disable=None if images else True)
+        return {image.image_id: str(path) for image, path in zip(images, made, strict=True) if path}

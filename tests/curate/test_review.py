@@ -1,0 +1,222 @@
+"""Review with a real MongoDB and FiftyOne: what is pushed, what comes back, and what is never overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collect.catalog import Catalog
+from curate.judgement import Judgement, settle
+from workspace import FototecaError, Workspace, create_workspace
+
+pytestmark = pytest.mark.xdist_group("fiftyone")
+AddImages = Callable[..., list[str]]
+FiftyOne = Any  # it ships no types
+Dataset = Any
+Pushed = tuple[Workspace, list[str], Dataset]
+
+
+@pytest.fixture(scope="module")
+def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FiftyOne]:
+    """FiftyOne on a database of its own."""
+    folder = tmp_path_factory.mktemp("mongo")
+    os.environ["FIFTYONE_DATABASE_DIR"] = str(folder)
+    os.environ["FIFTYONE_DATABASE_VALIDATION"] = "false"
+    with warnings.catch_warnings(action="ignore"):
+        import fiftyone
+    fiftyone.config.database_dir = str(folder)
+    yield fiftyone
+    for name in fiftyone.list_datasets():
+        fiftyone.delete_dataset(name)
+
+
+@pytest.fixture
+def pushed(fo: FiftyOne, workspace: Workspace, add_images: AddImages) -> Iterator[Pushed]:
+    """Five images in FiftyOne: the workspace, their ids, the dataset."""
+    from curate.review import push_review
+
+    ids = add_images(workspace, ["cat", "cat", "dog", "dog", "cat"])
+    facts = push_review(workspace)
+    assert (facts["samples"], facts["added"], facts["pending"]) == (5, 5, 0)
+    yield workspace, ids, fo.load_dataset(facts["dataset"])
+    fo.delete_dataset(facts["dataset"])
+
+
+def sample(dataset: Dataset, image_id: str) -> Dataset:
+    """The sample of an image."""
+    return dataset.one({"image_id": image_id})
+
+
+def last_decision(workspace: Workspace, image_id: str) -> tuple[str, str, str]:
+    """Who, old, new."""
+    with Catalog.open(workspace) as catalog:
+        decision = catalog.decisions(image_id)[-1]
+    return decision.who, decision.old, decision.new
+
+
+def test_what_is_pushed(pushed: Pushed) -> None:
+    """Samples show the stored file, the label, group, source and licence; labels are editable; queues are saved views."""
+    _, ids, dataset = pushed
+    shown = sample(dataset, ids[0])
+    assert Path(shown.filepath).is_file()
+    assert (shown.ground_truth.label, shown.source, shown.license) == ("cat", "site", "CC-BY-4.0")
+    assert Path(shown.thumbnail_path).is_file()
+    assert dataset.persistent
+    assert dataset.name == "fototeca-w"
+    assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
+    views = dataset.list_saved_views()
+    assert {"1 label conflicts", "3 suggested", "4 near-duplicates", "6 not reviewed", "category cat"} <= set(views)
+    assert len(dataset.load_saved_view("category cat")) == 3
+    assert len(dataset.load_saved_view("6 not reviewed")) == 5
+
+
+def test_edits_come_back_once(pushed: Pushed) -> None:
+    """Relabelled, rejected, agreed with, and brought back; the second pull changes nothing."""
+    from curate.review import pull_review, push_review
+
+    workspace, ids, dataset = pushed
+    relabelled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
+    relabelled.ground_truth.label = "dog"
+    rejected.tags = ["reject:drawing"]
+    agreed.tags = ["reviewed"]
+    for changed in (relabelled, rejected, agreed):
+        changed.save()
+    assert pull_review(workspace) == {"decisions": 3, "conflicts": [], "problems": []}
+    assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
+    assert last_decision(workspace, ids[1]) == ("person:tester", "cat", "reject:drawing")
+    assert last_decision(workspace, ids[2]) == ("person:tester", "dog", "dog")
+    assert pull_review(workspace)["decisions"] == 0
+    push_review(workspace)
+    dataset.reload()
+    again = sample(dataset, ids[1])
+    again.reload()
+    again.tags = []
+    again.save()
+    assert pull_review(workspace)["decisions"] == 1
+    with Catalog.open(workspace) as catalog:
+        image = catalog.image(ids[1])
+    assert image is not None and image.status == "accepted" and image.label == "cat"
+
+
+def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
+    """An edit that was not pulled survives a push; a label decided elsewhere, and a new image, arrive."""
+    from curate.review import pull_review, push_review
+
+    workspace, ids, dataset = pushed
+    edited = sample(dataset, ids[0])
+    edited.ground_truth.label = "dog"
+    edited.save()
+    with Catalog.open(workspace) as catalog:
+        catalog.decide(ids[3], "cat", who="person:somebody", why="")
+    facts = push_review(workspace)
+    assert (facts["added"], facts["updated"], facts["pending"]) == (0, 1, 1)
+    dataset.reload()
+    assert sample(dataset, ids[0]).ground_truth.label == "dog"
+    assert sample(dataset, ids[3]).ground_truth.label == "cat"
+    assert pull_review(workspace)["decisions"] == 1
+
+
+def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
+    """Somebody decided meanwhile: told, and neither side is overwritten. An unknown label: told, the other edits still come."""
+    from curate.review import pull_review
+
+    workspace, ids, dataset = pushed
+    for image_id, label in ((ids[0], "dog"), (ids[1], "wolf"), (ids[4], "dog")):
+        edited = sample(dataset, image_id)
+        edited.ground_truth.label = label
+        edited.save()
+    with Catalog.open(workspace) as catalog:
+        catalog.decide(ids[0], "reject:blurry", who="person:somebody", why="")
+    facts = pull_review(workspace)
+    assert facts["decisions"] == 1
+    assert [row["image_id"] for row in facts["conflicts"]] == [ids[0]]
+    assert [row["image_id"] for row in facts["problems"]] == [ids[1]]
+    assert "wolf" in facts["problems"][0]["problem"]
+    assert last_decision(workspace, ids[0]) == ("person:somebody", "cat", "reject:blurry")
+    assert sample(dataset, ids[0]).ground_truth.label == "dog"
+    assert last_decision(workspace, ids[4])[2] == "dog"
+
+
+def test_another_workspace_is_not_touched(pushed: Pushed, tmp_path: Path) -> None:
+    """A dataset of that name that belongs to somebody else stays as it is; a workspace that was moved is still its owner."""
+    from curate.review import push_review
+
+    workspace, _, dataset = pushed
+    other = create_workspace(tmp_path / "elsewhere" / "w", ["cat", "dog"], target=1)
+    with pytest.raises(FototecaError, match="belongs to") as error:
+        push_review(other)
+    assert error.value.exit_code == 2
+    assert len(dataset) == 5
+    moved = Workspace(shutil.move(workspace.root, tmp_path / "moved"))
+    push_review(moved)
+    dataset.reload()
+    assert all(path.startswith(str(moved.root)) for path in dataset.values("filepath"))
+
+
+def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, fo: FiftyOne) -> None:
+    """The App is served on 127.0.0.1; its own call changes a label, a stale one is refused, and pull brings the edit."""
+    from curate.review import pull_review
+
+    workspace, ids, dataset = pushed
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    session = fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
+    try:
+        target = sample(dataset, ids[0])
+        url = f"http://127.0.0.1:{port}/dataset/{dataset._doc.id}/sample/{target.id}"
+        patch = [{"op": "replace", "path": "/ground_truth/label", "value": "dog"}]
+        headers = {"Content-Type": "application/json-patch+json", "If-Match": target.last_modified_at.isoformat()}
+        request = urllib.request.Request(url, json.dumps(patch).encode(), headers, method="PATCH")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError) as stale:
+            urllib.request.urlopen(request, timeout=30)
+        assert stale.value.code == 412
+        stale.value.close()
+    finally:
+        session.close()
+    assert pull_review(workspace)["decisions"] == 1
+    assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("said", "current", "outcome", "decisions"),
+    [
+        ("cat", "cat", "same", []),
+        ("dog", "cat", "decide", ["dog"]),
+        ("dog", "dog", "agreed", []),
+        ("dog", "wolf", "conflict", []),
+        ("cat\treject", "cat", "decide", ["reject:review"]),
+        ("cat\treviewed", "cat", "decide", ["cat"]),
+        ("cat\treviewed", "cat\treviewed", "agreed", []),
+        ("dog\treject:blurry", "cat", "decide", ["dog", "reject:blurry"]),
+        ("cat\trestore", "cat", "decide", ["restore"]),
+        ("cat\treject", "dog", "conflict", []),
+    ],
+)
+def test_what_an_edit_means(said: str, current: str, outcome: str, decisions: list[str]) -> None:
+    """Three ways: what was pushed (cat), what the App says now, what the catalog says now."""
+    assert settle(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
+
+
+def test_without_a_database(workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
+    """A database that does not answer is one line that says what to do, and exit code 4."""
+    add_images(workspace, ["cat"])
+    os.environ["FIFTYONE_DATABASE_URI"] = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
+    try:
+        run = fototeca("curate", "pull", cwd=workspace.root)
+    finally:
+        del os.environ["FIFTYONE_DATABASE_URI"]
+    assert run.returncode == 4, run.stderr
+    assert "FiftyOne's database does not answer" in run.stderr.splitlines()[-1]
