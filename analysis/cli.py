@@ -174,7 +174,7 @@ def report(
 
     Example: fototeca analysis report --manifest v001 --lang es --output informe
     """
-    from analysis.report import write_report
+    from analysis.report.page import write_report
 
     _print_paths(write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf), as_json)
 

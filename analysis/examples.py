@@ -52,7 +52,8 @@ def pick(results: Results, *, right: bool, number: int) -> list[int]:
     wanted = np.flatnonzero(results.right == right)
     order = wanted[np.argsort(-results.confidence[wanted], kind="stable")]
     taken: Counter[str] = Counter()
-    first, rest = [], []
+    first: list[int] = []
+    rest: list[int] = []
     for index in order:
         taken[results.labels[index]] += 1
         (first if taken[results.labels[index]] <= 2 else rest).append(int(index))

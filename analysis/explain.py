@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-from train.runs import LoadedModel, load_model
-from vision.image import decode
 
 from analysis.attribution import attribute, check_method
 from analysis.examples import pick
 from analysis.pictures import overlay, sheet, shown_picture
 from analysis.results import Results, find_run, read_results
 from curate.manifest import image_path, read_manifest
+from train.runs import LoadedModel, load_model
+from vision.image import decode
 from workspace import FototecaError, Workspace, write_text
 
 EACH = 4

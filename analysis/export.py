@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.runs import LoadedModel, Run, load_model
-
 from analysis.evaluate import measure, temperature_of
 from analysis.results import find_run, read_results
 from curate.manifest import read_manifest
+from train.runs import LoadedModel, Run, load_model
 from workspace import FototecaError, Workspace, atomic_write, write_text
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
-from train.runs import Run, load_model
 
 from curate.manifest import Row, image_path
+from train.runs import Run, load_model
 from workspace import Workspace, write_bytes
 
 BATCH = 64

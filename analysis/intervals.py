@@ -42,7 +42,7 @@ def wilson(hits: float, n: float, level: float = LEVEL) -> tuple[float, float]:
 
 
 def design_effect(right: Booleans, groups: Integers) -> float:
-    """By how much grouping widens the variance of an accuracy: that of group sums over the binomial one, at least 1 (Kish 1965)."""
+    """By how much grouping widens an accuracy's variance: that of group sums over the binomial one, at least 1 (Kish 1965)."""
     n, mean = len(right), float(np.mean(right)) if len(right) else 0.0
     count = int(groups.max()) + 1 if n else 0
     if count < 2 or count == n or mean in (0.0, 1.0):

@@ -55,10 +55,10 @@ def class_scores(true: Booleans, predicted: Booleans) -> ClassScores:
 
 
 def _divide(above: npt.NDArray[np.integer], below: npt.NDArray[np.integer]) -> Floats:
-    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.zeros(len(above)), where=below > 0))
 
 
-def macro(values: Floats, present: Booleans) -> float:
+def macro(values: Floats, present: Booleans | np.bool_) -> float:
     """The plain mean over the categories that occur; 0 when none does."""
     return float(values[present].mean()) if present.any() else 0.0
 
@@ -73,7 +73,7 @@ def confusion_matrix(true: Booleans, predicted: Booleans) -> Integers:
 def row_fractions(matrix: Integers) -> Floats:
     """The confusion matrix as fractions of the true class; a class without images has a row of zeros."""
     total = matrix.sum(axis=1, keepdims=True)
-    return np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
+    return np.asarray(np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0))
 
 
 def top_k_accuracy(true: Booleans, probabilities: Floats, k: int) -> float:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from train.runs import Run
 
 from analysis.features import Features, run_features, unit
 from analysis.metrics import Booleans, Floats
 from curate.manifest import Manifest
+from train.runs import Run
 from workspace import Workspace
 
 NEIGHBOUR = 5
@@ -48,7 +48,7 @@ class Novelty:
 
 
 def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty | None:
-    """Learn what is usual from a manifest's training and validation images; None when the run has no features, or a split is empty."""
+    """Learn what is usual from training and validation images; None when the run has no features, or a split is empty."""
     train, val = manifest.split("train"), manifest.split("val")
     if not train or not val:
         return None

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from curate.duplicates import Near, find_near
 from PIL import Image
 from tqdm import tqdm
-from train.runs import LoadedModel, Run, load_model
-from vision.image import MAX_PIXELS, DecodeError, decode
 
 from analysis.calibration import scale
 from analysis.evaluate import temperature_of
 from analysis.novelty import Novelty, fit_novelty
 from analysis.pictures import data_uri, thumbnail
 from analysis.results import decide, find_run
+from curate.duplicates import Near, find_near
 from curate.manifest import Manifest, Row, read_manifest
+from train.runs import LoadedModel, Run, load_model
+from vision.image import MAX_PIXELS, DecodeError, decode
 from workspace import FototecaError, Workspace, say, write_text
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from train.runs import Predictions, Run, read_run
 
 from analysis.intervals import group_index
 from analysis.metrics import Booleans, Floats, Integers, correct, indicator
 from curate.manifest import Manifest, Row, read_manifest
+from train.runs import Predictions, Run, read_run
 from workspace import FototecaError, Workspace
 
 
@@ -57,8 +57,8 @@ class Results:
     def confidence(self) -> Floats:
         """(N,) the probability of what was said; multi-label: of the least sure of the categories' yes and no."""
         if self.multi:
-            return np.where(self.predicted, self.probabilities, 1 - self.probabilities).min(axis=1)
-        return self.probabilities.max(axis=1)
+            return np.asarray(np.where(self.predicted, self.probabilities, 1 - self.probabilities).min(axis=1))
+        return np.asarray(self.probabilities.max(axis=1))
 
     def with_probabilities(self, probabilities: Floats) -> Results:
         """The same images, judged by other probabilities."""

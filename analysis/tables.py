@@ -55,7 +55,7 @@ def evaluation_table(facts: dict[str, Any]) -> str:
         ),
         (
             "macro F1",
-            f"{facts['macro_f1']:.3f}  (bootstrap {facts['bootstrap']['macro_f1'][0]:.3f} to {facts['bootstrap']['macro_f1'][1]:.3f})",
+            f"{facts['macro_f1']:.3f}  (bootstrap {' to '.join(f'{end:.3f}' for end in facts['bootstrap']['macro_f1'])})",
         ),
         ("log loss", f"{facts['log_loss']:.3f}"),
     ]
@@ -74,7 +74,7 @@ def evaluation_table(facts: dict[str, Any]) -> str:
         rows.append(
             (
                 "with views",
-                f"{_share(tta['accuracy'])}  ({tta['gain']:+.1%}, p = {tta['p']:.3f}, {tta['seconds_per_image']:.3f} s per image)",
+                f"{_share(tta['accuracy'])}  ({tta['gain']:+.1%}, p = {tta['p']:.3f}, {tta['seconds_per_image']:.3f} s an image)",
             )
         )
     per_class = [("category", "precision", "recall", "F1", "images")] + [

@@ -26,6 +26,7 @@ class Texts:
         return cls(language, {f"{section}.{key}": value for section, table in document.items() for key, value in _flat(table)})
 
     def __call__(self, key: str, **values: object) -> str:
+        """The words of a key with its values filled in."""
         return self.entries[key].format(**values)
 
     def percent(self, value: float | None, digits: int = 1) -> str:

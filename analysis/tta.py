@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
-from train.runs import LoadedModel, load_model
-from vision.image import decode
 
 from analysis.compare import mcnemar, paired_difference
 from analysis.metrics import Floats
 from analysis.results import Results
 from curate.manifest import image_path
+from train.runs import LoadedModel, load_model
+from vision.image import decode
 from workspace import Workspace
 
 ZOOM = 0.85
@@ -36,7 +36,7 @@ def view_probabilities(model: LoadedModel, images: list[Image.Image]) -> Floats:
     """(N, C): the mean over the views of each picture."""
     sides = [views(image) for image in images]
     said = np.asarray(model.probabilities([view for side in sides for view in side]), dtype=np.float64)
-    return said.reshape(len(images), len(sides[0]), -1).mean(axis=1)
+    return np.asarray(said.reshape(len(images), len(sides[0]), -1).mean(axis=1))
 
 
 def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:

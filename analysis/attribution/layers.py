@@ -18,7 +18,7 @@ def target_layer(module: nn.Module, tensor: torch.Tensor, name: str = "") -> nn.
 
     FototecaError when `name` is no module (the hint lists the likely ones), or nothing in the network is spatial.
     """
-    modules = dict(module.named_modules())
+    modules: dict[str, nn.Module] = dict(module.named_modules())
     if name:
         if name not in modules:
             top = [key for key in modules if key.count(".") <= 1 and key]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from collect.catalog import PERSON, REJECT, Catalog
-from curate.manifest import SPLITS, Row
 from markupsafe import Markup
 
 from analysis.charts import bars_chart
 from analysis.report.html import Tile, facts, heading, join, note, paragraph, table, tag, tiles
 from analysis.report.story import Story
+from collect.catalog import PERSON, REJECT, Catalog
+from curate.manifest import SPLITS, Row
 
 SAMPLES = 8
 """Pictures per category, fewer when there are many categories."""
@@ -26,7 +26,9 @@ def task(story: Story) -> Markup:
         tag("li", join([tag("strong", name), Markup(" "), words("task.images", n=sum(counts[name].values()))]))
         for name in manifest.categories
     )
-    return join([paragraph(kind), tag("ul", names, class_="chips"), heading(words("own.motivation")), story.written("motivation")])
+    return join(
+        [paragraph(kind), tag("ul", names, class_="chips"), heading(words("own.motivation")), story.written("motivation")]
+    )
 
 
 def collection(story: Story) -> Markup:
@@ -110,9 +112,12 @@ def _licences(story: Story) -> Markup:
             authors.setdefault(row.license, set()).add(row.author)
     head = [words("licence.name"), words("licence.images"), words("licence.share"), words("licence.authors")]
     body = [
-        [name, words.number(n), words.percent(n / len(rows)), words.number(len(authors.get(name, ())))] for name, n in counts.most_common()
+        [name, words.number(n), words.percent(n / len(rows)), words.number(len(authors.get(name, ())))]
+        for name, n in counts.most_common()
     ]
-    remark = note(words("licence.unknown", share=words.percent(counts["unknown"] / len(rows))), "warn") if counts["unknown"] else ""
+    remark = (
+        note(words("licence.unknown", share=words.percent(counts["unknown"] / len(rows))), "warn") if counts["unknown"] else ""
+    )
     source = paragraph(story.file(f"manifests/{story.manifest.version}.csv"), "source")
     return join([table(head, body, caption=words("licence.title"), numeric=(1, 2, 3)), remark, source])
 
@@ -127,14 +132,18 @@ def samples(story: Story) -> Markup:
         rows = [row for row in story.manifest.rows if name in row.labels and row.split != "test"]
         chosen = [rows[index] for index in generator.permutation(len(rows))[:each]]
         parts.append(heading(join([name, Markup(" "), tag("small", words("task.images", n=len(rows)))]), 3))
-        parts.append(tiles([_sample(story, row, name) for row in chosen], "montage") if chosen else note(words("samples.none"), "missing"))
+        parts.append(
+            tiles([_sample(story, row, name) for row in chosen], "montage") if chosen else note(words("samples.none"), "missing")
+        )
     return tag("div", join(parts), class_="samples")
 
 
 def _sample(story: Story, row: Row, name: str) -> Tile:
     uri = story.thumbnail(row)
     if not uri:
-        return Tile("", story.words("image.gone", id=row.image_id[:12]), (story.words("image.gone", id=row.image_id[:12]),), "warn")
+        return Tile(
+            "", story.words("image.gone", id=row.image_id[:12]), (story.words("image.gone", id=row.image_id[:12]),), "warn"
+        )
     return Tile(uri, story.words("samples.alt", label=name, source=row.source), href=row.page_url)
 
 
@@ -143,14 +152,17 @@ def splits(story: Story) -> Markup:
     words, manifest = story.words, story.manifest
     counts, total = manifest.label_counts(), manifest.split_counts()
     pairs = [
-        (words(f"split.{name}"), f"{words.number(total[name])} ({words.percent(total[name] / max(len(manifest.rows), 1))})") for name in SPLITS
+        (words(f"split.{name}"), f"{words.number(total[name])} ({words.percent(total[name] / max(len(manifest.rows), 1))})")
+        for name in SPLITS
     ]
     sizes = Counter(row.group for row in manifest.rows if row.group)
     grouped = sum(n for n in sizes.values() if n > 1)
     bars = [(name, {words(f"split.{part}"): counts[name][part] for part in SPLITS}) for name in manifest.categories]
     alt = words("splits.alt", train=total["train"], val=total["val"], test=total["test"])
     absent = [f"{name} ({words(f'split.{part}')})" for name in manifest.categories for part in SPLITS if not counts[name][part]]
-    threshold = words("splits.never_deduplicated") if manifest.threshold is None else words("splits.threshold", n=manifest.threshold)
+    threshold = (
+        words("splits.never_deduplicated") if manifest.threshold is None else words("splits.threshold", n=manifest.threshold)
+    )
     return join(
         [
             paragraph(words("splits.intro", ratios=" / ".join(f"{ratio:g}" for ratio in manifest.ratios), seed=manifest.seed)),

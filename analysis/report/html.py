@@ -63,7 +63,7 @@ def table(
     strong: Sequence[int] = (),
 ) -> Markup:
     """A table in a box of its own that scrolls sideways. The first cell of a row heads it; `strong` rows stand out."""
-    number = {index: "num" for index in numeric}
+    number = dict.fromkeys(numeric, "num")
     top = join(tag("th", cell, scope="col", class_=number.get(i, "")) for i, cell in enumerate(head))
     body = join(
         tag(
@@ -99,7 +99,7 @@ def tiles(pictures: Sequence[Tile], kind: str = "") -> Markup:
 
 
 def _tile(picture: Tile) -> Markup:
-    shown = Markup('<img src="{}" alt="{}" loading="lazy" decoding="async">').format(Markup(picture.uri), picture.alt)
+    shown = Markup('<img src="{}" alt="{}" decoding="async">').format(Markup(picture.uri), picture.alt)
     if picture.href.startswith(("http://", "https://")):
         shown = link(shown, picture.href)
     under = join(tag("span", line) for line in picture.lines)

@@ -8,9 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from curate.manifest import Manifest, Row
 from markupsafe import Markup
-from train.runs import LoadedModel, Run, list_runs, load_model
 
 from analysis.compare import compare
 from analysis.pictures import data_uri, thumbnail
@@ -19,6 +17,8 @@ from analysis.report.markdown import read_words, render
 from analysis.results import Results, read_results
 from analysis.svg import Figure
 from analysis.texts import Texts
+from curate.manifest import Manifest, Row
+from train.runs import LoadedModel, Run, list_runs, load_model
 from workspace import FototecaError, Workspace
 
 
@@ -103,9 +103,12 @@ class Story:
         """A figure on the page, kept for the files beside it. `source`: the file it was drawn from, below the workspace."""
         self.figures.append(drawing)
         data = link(self.words("figure.data"), f"figures/{drawing.name}.csv")
-        return figure(drawing, caption, Markup('<span class="source">{}</span>').format(
-            Markup(" · ").join([data, *([self.file(source)] if source else [])])
-        ), kind)
+        return figure(
+            drawing,
+            caption,
+            Markup('<span class="source">{}</span>').format(Markup(" · ").join([data, *([self.file(source)] if source else [])])),
+            kind,
+        )
 
     def file(self, name: str, row: int | None = None) -> Markup:
         """A link to a file of the workspace, by its relative name; `row` names a line in it."""

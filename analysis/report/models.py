@@ -1,0 +1,137 @@
+"""The report's middle: every model with its settings and curves, and how they compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from analysis.charts import intervals_chart
+from analysis.figures import curves_of
+from analysis.report.html import columns, details, facts, heading, join, note, paragraph, table
+from analysis.report.story import Story, read_done
+from train.runs import Run
+
+SETTINGS = (
+    "model",
+    "regime",
+    "head",
+    "unfreeze",
+    "weights",
+    "image_size",
+    "epochs",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "schedule",
+    "augment",
+    "mixup",
+    "cutmix",
+    "label_smoothing",
+    "balance",
+    "seed",
+)
+"""What is shown of a run's configuration, in order."""
+
+OPENED = 2
+"""So many models are shown unfolded."""
+
+
+def models(story: Story) -> Markup:
+    """Every run: settings, accuracies, loss per iteration, accuracy per epoch."""
+    words = story.words
+    if not story.ranked:
+        return note(words("models.none", version=story.manifest.version), "missing")
+    head = [words(f"models.{name}") for name in ("run", "regime", "train", "val", "interval", "parameters", "seconds", "speed")]
+    compared = {row["run"]: row for row in (story.comparison or {"runs": []})["runs"]}
+    body = [_summary(story, run, compared[run.id]) for run in story.ranked]
+    parts = [
+        paragraph(words("models.intro", n=len(story.ranked))),
+        table(head, body, caption=words("models.table"), numeric=(2, 3, 5, 6, 7), strong=(0,)),
+    ]
+    if story.problems:
+        broken = "; ".join(f"{run}: {why}" for run, why in story.problems.items())
+        parts.append(note(words("models.broken", what=broken), "warn"))
+    parts += [details(run.id, _model(story, run), opened=number < OPENED) for number, run in enumerate(story.ranked)]
+    return join(parts)
+
+
+def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
+    words, done = story.words, read_done(run)
+    return [
+        run.id,
+        words(f"regime.{run.regime}"),
+        words.percent(done.get("train_accuracy")),
+        words.percent(compared["accuracy"]),
+        words.interval(compared["accuracy_interval"]),
+        words.number(done.get("parameters")),
+        words.number(done.get("seconds"), 1),
+        words.number(done.get("images_per_second"), 0),
+    ]
+
+
+def _model(story: Story, run: Run) -> Markup:
+    words, done = story.words, read_done(run)
+    pairs = [
+        (words(f"setting.{name}"), _shown(story, name, run.config[name]))
+        for name in SETTINGS
+        if run.config.get(name) not in (None, 0.0)
+    ]
+    results = [
+        (words("models.train"), words.percent(done.get("train_accuracy"))),
+        (words("models.val"), words.percent(done.get("val_accuracy"))),
+        (words("models.best_epoch"), words.number(done.get("best_epoch"))),
+    ]
+    drawings = curves_of(run, words)
+    shown = [
+        story.draw(
+            drawing, words(f"curves.{drawing.name.partition('-')[0]}.caption"), f"data/runs/{run.id}/{_source(drawing.name)}"
+        )
+        for drawing in drawings
+    ]
+    curves = columns(shown) if shown else paragraph(words("curves.none"))
+    return join([facts([*results, *pairs]), curves, paragraph(story.run_file(run, "config.json"), "source")])
+
+
+def _source(name: str) -> str:
+    return "steps.csv" if name.startswith("steps") else "epochs.csv"
+
+
+def _shown(story: Story, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
+    if name == "weights" and isinstance(value, str):
+        return value.replace("\\", "/").rpartition("/")[2]
+    return story.words(f"regime.{value}") if name == "regime" else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def comparison(story: Story) -> Markup:
+    """Accuracies with intervals, and which runs cannot be told apart from the best."""
+    words, found = story.words, story.comparison
+    if found is None or len(found["runs"]) < 2:
+        return note(words("comparison.one"), "missing")
+    rows = [(row["run"], row["accuracy"], *row["accuracy_interval"]) for row in found["runs"]]
+    like = found["like_best"]
+    alt = words("comparison.alt", best=found["best"], accuracy=words.percent(rows[0][1]), n=len(like))
+    chart = intervals_chart("comparison", rows, words("axis.accuracy"), alt, strong=like)
+    verdict = words("comparison.alone", best=found["best"]) if len(like) == 1 else words("comparison.like", n=len(like))
+    pairs = [pair for pair in found["pairs"] if pair["a"] == found["best"]]
+    head = [words(f"comparison.{name}") for name in ("other", "difference", "interval", "p", "p_holm")]
+    body = [
+        [
+            pair["b"],
+            words.points(pair["difference"]),
+            f"{words.points(pair['interval'][0])} … {words.points(pair['interval'][1])}",
+            words.probability(pair["p"]),
+            words.probability(pair["p_holm"]),
+        ]
+        for pair in pairs
+    ]
+    return join(
+        [
+            story.draw(chart, words("comparison.caption", n=found["n"]), "data/runs"),
+            note(verdict, "good" if len(like) == 1 else "info"),
+            heading(words("comparison.against", best=found["best"])),
+            table(head, body, caption=words("comparison.table"), numeric=(1, 3, 4)),
+            paragraph(words("comparison.method")),
+        ]
+    )

@@ -1,0 +1,98 @@
+"""`report`: the whole story as one HTML file that works offline, with every figure and its numbers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from markupsafe import Markup
+
+from analysis.figures import write_figures
+from analysis.looks import read_looks
+from analysis.pdf import write_pdf
+from analysis.report import dataset, final, models, studied
+from analysis.report.html import join, link, tag
+from analysis.report.story import Story
+from analysis.texts import PAGES, Texts
+from curate.manifest import read_manifest
+from workspace import Workspace, write_text
+
+SECTIONS: dict[str, Callable[[Story], Markup]] = {
+    "task": dataset.task,
+    "collection": dataset.collection,
+    "samples": dataset.samples,
+    "splits": dataset.splits,
+    "models": models.models,
+    "comparison": models.comparison,
+    "studied": studied.studied,
+    "test": final.test,
+    "new": final.new_images,
+    "conclusions": lambda story: story.written("conclusions"),
+    "again": final.again,
+}
+"""The sections in order; their titles are the texts `section.NAME`."""
+
+
+def write_report(
+    workspace: Workspace, version: str, *, lang: str = "en", output: Path | None = None, pdf: bool = False
+) -> list[Path]:
+    """Write `report-LANG.html` and `figures/`; returns the page first, then the PDF if asked for, then the figures.
+
+    Looks at test only through predictions that `evaluate --split test` stored. FototecaError when there is no such version,
+    or for `pdf` when there is no Chromium.
+    """
+    manifest = read_manifest(workspace, version)
+    folder = output or workspace.reports / manifest.version
+    folder.mkdir(parents=True, exist_ok=True)
+    story = Story(workspace, manifest, Texts.load(lang), folder)
+    page = folder / f"report-{lang}.html"
+    write_text(page, _page(story))
+    figures = write_figures(story.figures, folder / "figures")
+    return [page, *([write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else []), *figures]
+
+
+def _page(story: Story) -> str:
+    words = story.words
+    titles = {name: words(f"section.{name}") for name in SECTIONS}
+    contents = tag(
+        "nav",
+        tag("ol", join(tag("li", link(title, f"#{name}")) for name, title in titles.items())),
+        aria_label=words("page.contents"),
+    )
+    body = join(
+        tag("section", join([tag("h2", join([tag("span", str(number)), titles[name]])), make(story)]), id=name)
+        for number, (name, make) in enumerate(SECTIONS.items(), 1)
+    )
+    style = (PAGES / "report.css").read_text(encoding="utf-8")
+    head = join(
+        [
+            Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+            tag("title", words("page.title", dataset=story.manifest.dataset)),
+            tag("style", Markup(style)),
+        ]
+    )
+    whole = tag("main", join([_cover(story), contents, body]))
+    return f'<!doctype html>\n<html lang="{words.language}"><head>{head}</head><body>{whole}</body></html>\n'
+
+
+def _cover(story: Story) -> Markup:
+    """The title, and the answer before the story."""
+    words, manifest = story.words, story.manifest
+    counts = manifest.split_counts()
+    cells = [
+        (words.number(len(manifest.rows)), words("cover.images")),
+        (words.number(len(manifest.categories)), words("cover.categories")),
+        (words.number(len(story.ranked)), words("cover.models")),
+    ]
+    if story.comparison:
+        best = story.comparison["runs"][0]
+        cells.append((words.percent(best["accuracy"]), words("cover.best")))
+    tested = final.looked_at(story)
+    if tested is not None:
+        looks = [look for look in read_looks(story.workspace, manifest.version) if look.run == tested.id]
+        if looks:
+            cells.append((words.percent(looks[-1].accuracy), words("cover.test")))
+    big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
+    made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
+    return tag("header", join([tag("h1", manifest.dataset), tag("p", made), tag("ul", big, class_="big")]))

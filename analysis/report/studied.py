@@ -1,0 +1,186 @@
+"""The report's look inside: for the best model and another one, examples, confusion, attributions, features."""
+
+from __future__ import annotations
+
+import numpy as np
+from markupsafe import Markup
+
+from analysis.attribution import METHODS
+from analysis.charts import scatter_chart
+from analysis.embed import embed_features, sample_rows
+from analysis.examples import draw, error_groups, neighbours_of, pick, suspects
+from analysis.explain import explain_one
+from analysis.features import run_features
+from analysis.figures import confusion_figure
+from analysis.pictures import data_uri
+from analysis.report.html import Tile, details, heading, join, note, paragraph, table, tag, tiles
+from analysis.report.story import Story
+from analysis.results import Results
+from analysis.svg import class_style, marker
+from train.runs import Run
+
+EXAMPLES = 8
+"""Pictures of each kind."""
+
+EXPLAINED = 6
+"""Pictures whose attributions are shown: half of them wrong, if there are so many."""
+
+PLACED = 1500
+"""Images in the plot of features at most: t-SNE of more would take most of the report's time."""
+
+SHOWN_METHODS = ("grad-cam", "saliency")
+
+
+def studied(story: Story) -> Markup:
+    """Both models, one after the other."""
+    if not story.studied:
+        return note(story.words("studied.none"), "missing")
+    parts = [paragraph(story.words("studied.intro"))]
+    for number, run in enumerate(story.studied):
+        title = story.words("studied.best" if number == 0 else "studied.other", run=run.id)
+        parts.append(tag("section", join([heading(title), _study(story, run)]), class_="study"))
+    return join(parts)
+
+
+def _study(story: Story, run: Run) -> Markup:
+    results = story.validation[run.id]
+    return join([_examples(story, results), _confusion(story, results), _attributions(story, results), _features(story, run)])
+
+
+def _examples(story: Story, results: Results) -> Markup:
+    words = story.words
+    kinds = {
+        "wrong": pick(results, right=False, number=EXAMPLES),
+        "wrong_random": draw(results, right=False, number=EXAMPLES, seed=0),
+        "right": pick(results, right=True, number=EXAMPLES),
+        "right_random": draw(results, right=True, number=EXAMPLES, seed=0),
+        "least_sure": [int(index) for index in np.argsort(results.confidence, kind="stable")[:EXAMPLES]],
+    }
+    parts = [heading(words("examples.title"), 4)]
+    for kind, chosen in kinds.items():
+        parts.append(heading(words(f"examples.{kind}"), 5))
+        shown = tiles([_tile(story, results, index) for index in chosen])
+        parts.append(shown if chosen else paragraph(words("examples.none")))
+    parts.append(_suspects(story, results))
+    return join(parts)
+
+
+def _tile(story: Story, results: Results, index: int) -> Tile:
+    row, words = results.rows[index], story.words
+    label, said = results.labels[index] or words("label.none"), results.said[index] or words("label.none")
+    right = bool(results.right[index])
+    sure = words.percent(float(results.confidence[index]), 0)
+    lines = (
+        (f"{said} · {sure}",) if right else (words("examples.said", said=said, sure=sure), words("examples.true", label=label))
+    )
+    alt = words("examples.alt", label=label, said=said)
+    return Tile(story.thumbnail(row), alt, lines, "right" if right else "wrong", row.page_url)
+
+
+def _suspects(story: Story, results: Results) -> Markup:
+    """Confident mistakes among whose neighbours everything speaks for what the model said."""
+    surest = pick(results, right=False, number=40)
+    neighbours = neighbours_of(story.workspace, story.manifest, results, surest)
+    found = suspects(results, neighbours, story.manifest)
+    words = story.words
+    if not found:
+        return paragraph(words("suspects.none"))
+    ids = " ".join(results.rows[index].image_id[:12] for index in found[:EXAMPLES])
+    return join(
+        [
+            heading(words("suspects.title"), 5),
+            paragraph(words("suspects.intro", n=len(found))),
+            tiles([_tile(story, results, index) for index in found[:EXAMPLES]]),
+            tag("pre", f"fototeca curate label {ids} --label …"),
+        ]
+    )
+
+
+def _confusion(story: Story, results: Results) -> Markup:
+    words = story.words
+    if results.multi:
+        return paragraph(words("confusion.multi"))
+    chart = confusion_figure(f"confusion-{results.run.id}", results, words)
+    groups = error_groups(results)
+    pairs = [[pair["true"], pair["predicted"], words.number(pair["n"])] for pair in groups["confused_pairs"][:8]]
+    head = [words("axis.true"), words("axis.predicted"), words("confusion.errors")]
+    shown = (
+        table(head, pairs, caption=words("confusion.pairs"), numeric=(2,)) if pairs else paragraph(words("confusion.no_errors"))
+    )
+    return join(
+        [
+            heading(words("confusion.title"), 4),
+            story.draw(chart, words("confusion.caption", n=len(results)), f"data/runs/{results.run.id}/predictions-val.csv"),
+            shown,
+        ]
+    )
+
+
+def _attributions(story: Story, results: Results) -> Markup:
+    """What made the model say what it said: a row of maps per picture."""
+    words, model = story.words, story.model(results.run)
+    if model.module is None:
+        return join([heading(words("attribution.title"), 4), paragraph(words("attribution.no_network"))])
+    wrong = pick(results, right=False, number=EXPLAINED // 2)
+    chosen = [*wrong, *pick(results, right=True, number=EXPLAINED - len(wrong))]
+    shown = [tile for index in chosen for tile in _explained(story, results, index)]
+    sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
+    return join(
+        [
+            heading(words("attribution.title"), 4),
+            paragraph(words("attribution.intro", sources=sources)),
+            tiles(shown, f"maps of{1 + len(SHOWN_METHODS)}"),
+        ]
+    )
+
+
+def _explained(story: Story, results: Results, index: int) -> list[Tile]:
+    words = story.words
+    found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS)
+    sure = words.percent(found.probability, 0)
+    right = bool(results.right[index])
+    lines = (f"{found.said} · {sure}",) if right else (f"{found.said} · {sure}", words("examples.true", label=found.label))
+    mark = "right" if right else "wrong"
+    seen = Tile(data_uri(found.seen.resize((168, 168))), words("attribution.seen", label=found.label), lines, mark)
+    maps = [
+        Tile(data_uri(shown.resize((168, 168))), words("attribution.alt", method=name, said=found.said), (name,), mark)
+        for name, shown in found.maps.items()
+    ]
+    return [seen, *maps]
+
+
+def _features(story: Story, run: Run) -> Markup:
+    words, rows = story.words, sample_rows(story.manifest, PLACED)
+    values = run_features(story.workspace, run, rows)
+    if values is None:
+        return join([heading(words("features.title"), 4), paragraph(words("features.none"))])
+    found = embed_features(rows, values)
+    labels, categories = [row.label for row in found.rows], story.manifest.categories
+    drawings = []
+    for name, points in (("pca", found.pca), ("tsne", found.tsne)):
+        alt = words(f"features.{name}.alt", n=len(rows), run=run.id)
+        drawing = scatter_chart(f"{name}-{run.id}", points, labels, categories, alt)
+        share = words.percent(sum(found.explained[:2]))
+        drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
+    knn = words("features.knn", accuracy=words.percent(found.knn_accuracy), silhouette=words.number(found.silhouette, 2))
+    return join(
+        [
+            heading(words("features.title"), 4),
+            paragraph(words("features.intro", n=len(rows), dimension=found.dimension)),
+            tag("div", join(drawings), class_="columns"),
+            details(words("features.legend", n=len(categories)), legend(categories), opened=len(categories) <= 24),
+            paragraph(knn),
+        ]
+    )
+
+
+def legend(categories: tuple[str, ...]) -> Markup:
+    """Colour and shape of every category."""
+    items = []
+    for number, name in enumerate(categories):
+        colour, shape = class_style(number)
+        drawn = Markup('<svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">{}</svg>').format(
+            Markup(marker(6, 6, shape, colour))
+        )
+        items.append(tag("li", join([drawn, " ", name])))
+    return tag("ul", join(items), class_="legend")
