@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from collect.catalog import Catalog, Finding
@@ -80,7 +81,7 @@ def planned(workspace: Workspace, catalog: Catalog, options: SearchOptions, cont
     for category in (category for category in settings.categories if category.name in names):
         for find in searches.values():
             for query in _queries(category, options):
-                for finding in find(query, context):
+                for finding in islice(find(query, context), options.limit):
                     if _enough(catalog, category.name, settings.target):
                         break
                     if options.license == "any" or allows_commercial(finding.license):

@@ -74,7 +74,7 @@ def corners(rng: np.random.Generator, centre: tuple[float, float], side: float) 
     turned = square @ (about_z @ about_x @ about_y).T
     distance = rng.uniform(3, 9)
     flat = turned[:, :2] * distance / (distance + turned[:, 2:])
-    return np.array(centre) + flat * side / 2
+    return np.asarray(np.array(centre) + flat * side / 2)
 
 
 def warp(sign: Image.Image, place: Corners) -> tuple[Image.Image, tuple[int, int]]:

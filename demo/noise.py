@@ -15,7 +15,7 @@ def smooth(rng: np.random.Generator, size: tuple[int, int], cell: float, *, stre
     width, height = size
     across, down = max(2, round(width / (cell * stretch))), max(2, round(height / cell))
     grid = Image.fromarray((rng.random((down, across)) * 255).astype(np.uint8))
-    return np.asarray(grid.resize(size, Image.Resampling.BICUBIC), dtype=np.float32) / 255
+    return np.asarray(grid.resize(size, Image.Resampling.BICUBIC), dtype=np.float32) / np.float32(255)
 
 
 def fractal(rng: np.random.Generator, size: tuple[int, int], cell: float, octaves: int = 4, *, stretch: float = 1.0) -> Field:
@@ -29,7 +29,15 @@ def fractal(rng: np.random.Generator, size: tuple[int, int], cell: float, octave
     return np.clip((total / weight - 0.5) * 1.6 + 0.5, 0, 1)
 
 
-def textured(rng: np.random.Generator, size: tuple[int, int], colour: tuple[int, ...], strength: float, cell: float, *, stretch: float = 1.0) -> Image.Image:
+def textured(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    colour: tuple[int, ...],
+    strength: float,
+    cell: float,
+    *,
+    stretch: float = 1.0,
+) -> Image.Image:
     """A surface of one colour with blotches and grain; `strength` is the blotches' share of full brightness."""
     pattern = fractal(rng, size, cell, 3, stretch=stretch) - 0.5
     grain = rng.standard_normal(size[::-1]).astype(np.float32) * strength * 0.18

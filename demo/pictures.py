@@ -80,7 +80,9 @@ def _plant(rng: np.random.Generator, picture: Image.Image, name: str) -> Image.I
     return alpha
 
 
-def _sign(rng: np.random.Generator, picture: Image.Image, name: str, centre: tuple[float, float], side: float, ambient: float) -> Image.Image:
+def _sign(
+    rng: np.random.Generator, picture: Image.Image, name: str, centre: tuple[float, float], side: float, ambient: float
+) -> Image.Image:
     """Draw post, metal rim and face into the picture. Returns the face's alpha (L, the picture's size)."""
     if rng.random() < 0.85:
         _post(rng, picture, centre, side)
@@ -106,10 +108,16 @@ def _post(rng: np.random.Generator, picture: Image.Image, centre: tuple[float, f
         wide, tall = side * rng.uniform(0.6, 0.95), side * rng.uniform(0.2, 0.4)
         top = centre[1] + side * 0.56
         box = (centre[0] - wide / 2, top, centre[0] + wide / 2, top + tall)
-        pen.rectangle(box, fill=shade((235, 235, 230), rng.uniform(0.6, 1.05)), outline=(40, 40, 40), width=max(1, round(side * 0.015)))
+        pen.rectangle(
+            box, fill=shade((235, 235, 230), rng.uniform(0.6, 1.05)), outline=(40, 40, 40), width=max(1, round(side * 0.015))
+        )
         for line in range(int(rng.integers(1, 3))):
             y = top + tall * (0.3 + 0.35 * line)
-            pen.line([(box[0] + wide * rng.uniform(0.1, 0.3), y), (box[2] - wide * rng.uniform(0.1, 0.3), y)], fill=(50, 50, 50), width=max(1, round(tall * 0.12)))
+            pen.line(
+                [(box[0] + wide * rng.uniform(0.1, 0.3), y), (box[2] - wide * rng.uniform(0.1, 0.3), y)],
+                fill=(50, 50, 50),
+                width=max(1, round(tall * 0.12)),
+            )
 
 
 def _branch(rng: np.random.Generator, picture: Image.Image, centre: tuple[float, float], side: float) -> Image.Image:

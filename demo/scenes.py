@@ -14,7 +14,9 @@ Size = tuple[int, int]
 Scene = Callable[[np.random.Generator, Size], Image.Image]
 
 
-def colour(rng: np.random.Generator, hue: tuple[float, float], saturation: tuple[float, float], value: tuple[float, float]) -> tuple[int, int, int]:
+def colour(
+    rng: np.random.Generator, hue: tuple[float, float], saturation: tuple[float, float], value: tuple[float, float]
+) -> tuple[int, int, int]:
     """A random RGB colour from ranges of hue (degrees), saturation and value (0..1)."""
     red, green, blue = colorsys.hsv_to_rgb(rng.uniform(*hue) / 360 % 1, rng.uniform(*saturation), rng.uniform(*value))
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -68,7 +70,11 @@ def tree(rng: np.random.Generator, picture: Image.Image, x: float, ground: float
     """A tree of `height` pixels whose foot is at (x, ground): trunk and a crown of many leaves' clumps."""
     pen = ImageDraw.Draw(picture)
     trunk = colour(rng, (15, 40), (0.2, 0.5), (0.15, 0.35))
-    pen.line([(x, ground), (x + rng.normal(0, 0.03) * height, ground - height * 0.6)], fill=trunk, width=max(2, round(height * rng.uniform(0.03, 0.07))))
+    pen.line(
+        [(x, ground), (x + rng.normal(0, 0.03) * height, ground - height * 0.6)],
+        fill=trunk,
+        width=max(2, round(height * rng.uniform(0.03, 0.07))),
+    )
     hue = (rng.choice([85, 100, 75, 30], p=[0.4, 0.3, 0.2, 0.1]),) * 2
     wide, slim = rng.uniform(0.2, 0.36), rng.random() < 0.25
     base = colour(rng, (hue[0], hue[0] + 15), (0.35, 0.65), (0.3, 0.5))
@@ -77,7 +83,12 @@ def tree(rng: np.random.Generator, picture: Image.Image, x: float, ground: float
         spread = wide * (1 - along if slim else np.sqrt(max(0.05, 1 - (2 * along - 1) ** 2)))
         cx, cy = x + float(np.clip(rng.normal(0, 0.5), -1, 1)) * spread * height, ground - height * (0.28 + 0.7 * along)
         radius = height * rng.uniform(0.03, 0.09)
-        light = 0.6 + 0.55 * along * rng.uniform(0.6, 1.1) + 0.1 * rng.standard_normal() - 0.2 * float(np.tanh((cx - x) / (wide * height)))
+        light = (
+            0.6
+            + 0.55 * along * rng.uniform(0.6, 1.1)
+            + 0.1 * rng.standard_normal()
+            - 0.2 * float(np.tanh((cx - x) / (wide * height)))
+        )
         pen.ellipse((cx - radius, cy - radius, cx + radius, cy + radius * 0.8), fill=shade(base, max(0.35, light)))
 
 
@@ -104,7 +115,15 @@ def building(rng: np.random.Generator, picture: Image.Image, left: float, right:
     picture.paste(front, (round(left), round(top)))
     if rng.random() < 0.5:
         roof = colour(rng, (5, 30), (0.3, 0.6), (0.25, 0.55))
-        ImageDraw.Draw(picture).polygon([(left - 8, top), (right + 8, top), (right - width * 0.12, top - height * 0.16), (left + width * 0.12, top - height * 0.16)], fill=roof)
+        ImageDraw.Draw(picture).polygon(
+            [
+                (left - 8, top),
+                (right + 8, top),
+                (right - width * 0.12, top - height * 0.16),
+                (left + width * 0.12, top - height * 0.16),
+            ],
+            fill=roof,
+        )
 
 
 def car(rng: np.random.Generator, picture: Image.Image, x: float, ground: float, size: float) -> None:
@@ -114,8 +133,24 @@ def car(rng: np.random.Generator, picture: Image.Image, x: float, ground: float,
     dark = tuple(part // 3 for part in body)
     pen.ellipse((x - size * 0.5, ground - size * 0.05, x + size * 0.5, ground + size * 0.06), fill=(30, 30, 32))
     pen.rounded_rectangle((x - size / 2, ground - size * 0.26, x + size / 2, ground - size * 0.05), size * 0.07, fill=body)
-    pen.polygon([(x - size * 0.33, ground - size * 0.24), (x - size * 0.2, ground - size * 0.42), (x + size * 0.16, ground - size * 0.42), (x + size * 0.32, ground - size * 0.24)], fill=body)
-    pen.polygon([(x - size * 0.28, ground - size * 0.25), (x - size * 0.18, ground - size * 0.39), (x + size * 0.14, ground - size * 0.39), (x + size * 0.27, ground - size * 0.25)], fill=(60, 70, 82))
+    pen.polygon(
+        [
+            (x - size * 0.33, ground - size * 0.24),
+            (x - size * 0.2, ground - size * 0.42),
+            (x + size * 0.16, ground - size * 0.42),
+            (x + size * 0.32, ground - size * 0.24),
+        ],
+        fill=body,
+    )
+    pen.polygon(
+        [
+            (x - size * 0.28, ground - size * 0.25),
+            (x - size * 0.18, ground - size * 0.39),
+            (x + size * 0.14, ground - size * 0.39),
+            (x + size * 0.27, ground - size * 0.25),
+        ],
+        fill=(60, 70, 82),
+    )
     for wheel in (-0.3, 0.3):
         cx, radius = x + wheel * size, size * 0.09
         pen.ellipse((cx - radius, ground - radius * 1.6, cx + radius, ground + radius * 0.4), fill=(22, 22, 24))
@@ -127,7 +162,11 @@ def road(rng: np.random.Generator, picture: Image.Image, horizon: float) -> None
     width, height = picture.size
     top = round(horizon * height)
     below = (width, max(2, height - top))
-    green = colour(rng, (50, 105), (0.25, 0.6), (0.25, 0.55)) if rng.random() < 0.75 else colour(rng, (25, 40), (0.05, 0.25), (0.45, 0.7))
+    green = (
+        colour(rng, (50, 105), (0.25, 0.6), (0.25, 0.55))
+        if rng.random() < 0.75
+        else colour(rng, (25, 40), (0.05, 0.25), (0.45, 0.7))
+    )
     picture.paste(textured(rng, below, green, 0.3, 14, stretch=3), (0, top))
     grey = colour(rng, (200, 260), (0, 0.08), (0.28, 0.55))
     asphalt = textured(rng, below, grey, 0.12, 40, stretch=3)
@@ -139,7 +178,15 @@ def road(rng: np.random.Generator, picture: Image.Image, horizon: float) -> None
     for start in np.linspace(0.03, 1, 7) ** 2 if rng.random() < 0.7 else ():
         end = start * 1.45 + 0.01
         near, far = vanishing + (middle - vanishing) * end, vanishing + (middle - vanishing) * start
-        pen.polygon([(far - 14 * start, below[1] * start), (far + 14 * start, below[1] * start), (near + 14 * end, below[1] * end), (near - 14 * end, below[1] * end)], fill=(225, 225, 220))
+        pen.polygon(
+            [
+                (far - 14 * start, below[1] * start),
+                (far + 14 * start, below[1] * start),
+                (near + 14 * end, below[1] * end),
+                (near - 14 * end, below[1] * end),
+            ],
+            fill=(225, 225, 220),
+        )
     for edge in (left, right):
         shift = 60 if edge == left else -60
         pen.line([(vanishing, 0), (edge + shift, below[1])], fill=(215, 215, 210), width=7)
@@ -192,9 +239,20 @@ def heavens(rng: np.random.Generator, size: Size) -> Image.Image:
     pen = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(0, 5))):
         start, end = rng.uniform(0, 1, 2) * height
-        pen.line([(0, start), (width / 2, (start + end) / 2 + rng.uniform(0, 0.08) * height), (width, end)], fill=(40, 40, 44), width=int(rng.integers(2, 5)), joint="curve")
+        pen.line(
+            [(0, start), (width / 2, (start + end) / 2 + rng.uniform(0, 0.08) * height), (width, end)],
+            fill=(40, 40, 44),
+            width=int(rng.integers(2, 5)),
+            joint="curve",
+        )
     for _ in range(int(rng.integers(0, 3))):
-        tree(rng, picture, rng.choice([rng.uniform(-0.1, 0.25), rng.uniform(0.75, 1.1)]) * width, height * rng.uniform(1, 1.3), rng.uniform(0.4, 1.2) * height)
+        tree(
+            rng,
+            picture,
+            rng.choice([rng.uniform(-0.1, 0.25), rng.uniform(0.75, 1.1)]) * width,
+            height * rng.uniform(1, 1.3),
+            rng.uniform(0.4, 1.2) * height,
+        )
     if rng.random() < 0.4:
         left = rng.uniform(-0.3, 0.8) * width
         building(rng, picture, left, left + rng.uniform(0.3, 0.8) * width, rng.uniform(0.3, 0.85) * height, height * 1.05)
@@ -234,7 +292,9 @@ def wall(rng: np.random.Generator, size: Size) -> Image.Image:
         _opening(rng, picture)
     if rng.random() < 0.5:
         top = round(rng.uniform(0.75, 0.95) * height)
-        picture.paste(textured(rng, (width, height - top), colour(rng, (20, 50), (0, 0.15), (0.4, 0.7)), 0.12, 30, stretch=3), (0, top))
+        picture.paste(
+            textured(rng, (width, height - top), colour(rng, (20, 50), (0, 0.15), (0.4, 0.7)), 0.12, 30, stretch=3), (0, top)
+        )
     return picture
 
 
@@ -245,4 +305,5 @@ SCENES: tuple[tuple[Scene, float], ...] = ((country, 0.3), (town, 0.3), (wood, 0
 def draw_scene(rng: np.random.Generator, size: Size) -> Image.Image:
     """A random scene of `size` (width, height) pixels, RGB."""
     scenes, shares = zip(*SCENES, strict=True)
-    return scenes[int(rng.choice(len(scenes), p=shares))](rng, size)
+    scene: Scene = scenes[int(rng.choice(len(scenes), p=shares))]
+    return scene(rng, size)

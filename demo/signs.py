@@ -21,7 +21,14 @@ SIDE = 320
 _SCALE = 3
 """Signs are drawn this many times larger, then reduced: smooth edges."""
 
-RED, WHITE, BLACK, BLUE, YELLOW, GREY = (188, 22, 34), (242, 242, 238), (24, 24, 26), (14, 74, 158), (248, 192, 22), (128, 130, 132)
+RED, WHITE, BLACK, BLUE, YELLOW, GREY = (
+    (188, 22, 34),
+    (242, 242, 238),
+    (24, 24, 26),
+    (14, 74, 158),
+    (248, 192, 22),
+    (128, 130, 132),
+)
 
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
@@ -132,11 +139,34 @@ def _arrow(board: Board, path: Sequence[Point], width: float, colour: Colour, he
 def _car(board: Board, x: float, y: float, size: float, colour: Colour) -> None:
     """A car seen from behind."""
     board.box(x - size, y - size * 0.25, x + size, y + size * 0.5, colour, size * 0.14)
-    board.polygon([(x - size * 0.82, y - size * 0.2), (x - size * 0.6, y - size * 0.85), (x + size * 0.6, y - size * 0.85), (x + size * 0.82, y - size * 0.2)], colour)
+    board.polygon(
+        [
+            (x - size * 0.82, y - size * 0.2),
+            (x - size * 0.6, y - size * 0.85),
+            (x + size * 0.6, y - size * 0.85),
+            (x + size * 0.82, y - size * 0.2),
+        ],
+        colour,
+    )
     for side in (-1, 1):
-        board.box(x + side * size * 0.68 - size * 0.2, y + size * 0.4, x + side * size * 0.68 + size * 0.2, y + size * 0.85, colour, size * 0.06)
+        board.box(
+            x + side * size * 0.68 - size * 0.2,
+            y + size * 0.4,
+            x + side * size * 0.68 + size * 0.2,
+            y + size * 0.85,
+            colour,
+            size * 0.06,
+        )
         board.disc(size * 0.13, WHITE, x + side * size * 0.68, y + size * 0.1)
-    board.polygon([(x - size * 0.58, y - size * 0.27), (x - size * 0.46, y - size * 0.68), (x + size * 0.46, y - size * 0.68), (x + size * 0.58, y - size * 0.27)], WHITE)
+    board.polygon(
+        [
+            (x - size * 0.58, y - size * 0.27),
+            (x - size * 0.46, y - size * 0.68),
+            (x + size * 0.46, y - size * 0.68),
+            (x + size * 0.58, y - size * 0.27),
+        ],
+        WHITE,
+    )
 
 
 def _walker(board: Board, x: float, y: float, size: float, colour: Colour) -> None:
@@ -220,7 +250,10 @@ def _priority(board: Board, rng: np.random.Generator) -> None:
 def _one_way(board: Board, rng: np.random.Generator) -> None:
     _square(board, BLUE)
     turn = rng.choice([0, 90, 270])
-    ends = [(-0.7 * math.sin(math.radians(turn)), 0.7 * math.cos(math.radians(turn))), (0.7 * math.sin(math.radians(turn)), -0.7 * math.cos(math.radians(turn)))]
+    ends = [
+        (-0.7 * math.sin(math.radians(turn)), 0.7 * math.cos(math.radians(turn))),
+        (0.7 * math.sin(math.radians(turn)), -0.7 * math.cos(math.radians(turn))),
+    ]
     _arrow(board, ends, 0.3, WHITE)
 
 

@@ -15,6 +15,9 @@ from workspace import EXIT_OUTSIDE, FototecaError
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+CLICK_SECONDS = 4.0
+"""How long a page may take to show the full picture after a click; then there is only the thumbnail."""
+
 SETTLE_SECONDS = 1.5
 """How long a page may take to show more after scrolling to its end; then it has no more."""
 
@@ -81,10 +84,10 @@ return true;
 # The overlay that a click opened: its largest picture and what stands beside it.
 _OVERLAY = """
 const kinds = 'figure.lightbox, [role=dialog][open], dialog[open], [aria-modal=true], [class*=lightbox i], [class*=modal i]';
-const box = document.querySelector(kinds);
+const boxes = [...document.querySelectorAll(kinds)].filter(box => box.getClientRects().length);
+const box = boxes.find(box => box.querySelector('img[src]'));
 if (!box) return null;
 const images = [...box.querySelectorAll('img')].filter(img => img.src);
-if (!images.length) return null;
 const full = images.find(img => /full|large|original/i.test(img.className)) || images[images.length - 1];
 const text = selector => ((box.querySelector(selector) || {}).innerText || '').trim();
 return {full: full.src, author: text('.author, [rel~=author]'), license: (box.querySelector('a[rel~=license]') || {}).href || '',
@@ -194,7 +197,7 @@ def _opened(browser: Chrome, index: int) -> dict[str, Any]:
     before = browser.current_url
     _script(browser, _CLICK, index)
     shown: dict[str, Any] = {}
-    deadline = time.monotonic() + SETTLE_SECONDS
+    deadline = time.monotonic() + CLICK_SECONDS
     while not shown and time.monotonic() < deadline:
         shown = _script(browser, _OVERLAY) or {}
         time.sleep(0 if shown else 0.02)

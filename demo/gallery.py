@@ -1,0 +1,116 @@
+"""The gallery's files: drawn once into a folder, with thumbnails for the site and the truth (box and mask) kept aside."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from tqdm import tqdm
+
+from demo.pictures import draw_picture
+from demo.plan import SEED, Entry, plan_entries
+from workspace import write_bytes, write_text
+
+THUMBNAIL = 120
+"""Width of a thumbnail at most, in pixels."""
+
+Edit = Callable[[Image.Image], Image.Image]
+
+_EDITS: dict[str, Edit] = {
+    "smaller": lambda picture: picture.resize((picture.width * 3 // 5, picture.height * 3 // 5), Image.Resampling.LANCZOS),
+    "recompressed": lambda picture: picture,
+    "brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.3),
+    "flat": lambda picture: ImageEnhance.Contrast(picture).enhance(0.65),
+    "cropped": lambda picture: ImageOps.crop(picture, min(picture.size) // 25),
+    "mirrored": ImageOps.mirror,
+    "framed": lambda picture: ImageOps.expand(picture, 14, "white"),
+    "webp": lambda picture: picture,
+    "grey": lambda picture: picture.convert("L"),
+    "soft": lambda picture: picture.filter(ImageFilter.GaussianBlur(1.5)),
+}
+_QUALITY = {"recompressed": 35}
+
+
+def build_gallery(folder: Path) -> list[Entry]:
+    """Draw every picture that is not there yet; the entries. `truth.json` is written last."""
+    entries = plan_entries()
+    missing = [entry for entry in entries if not (folder / "images" / entry.file).is_file()]
+    if missing:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(cpu_count(), context) as pool:
+            parts = [missing[start : start + 8] for start in range(0, len(missing), 8)]
+            drawn = pool.map(_draw_all, parts, [folder] * len(parts))
+            for _ in tqdm(drawn, total=len(parts), desc="drawing", disable=None):
+                pass
+    truth = folder / "truth.json"
+    if missing or not truth.is_file():
+        write_text(
+            truth, json.dumps({entry.name: {**asdict(entry), **_box(folder, entry)} for entry in entries}, indent=1) + "\n"
+        )
+    return entries
+
+
+def new_pictures(folder: Path, signs: Sequence[str], each: int, *, take: int = 1) -> list[Path]:
+    """Pictures that are in no gallery, `each` of every sign, as `folder/SIGN/NNN.jpg`."""
+    paths = [folder / sign / f"{number:03}.jpg" for sign in signs for number in range(each)]
+    missing = [(path, path.parent.name, int(path.stem), take) for path in paths if not path.is_file()]
+    if missing:
+        with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:
+            list(tqdm(pool.map(_draw_new, missing, chunksize=8), total=len(missing), desc="drawing", disable=None))
+    return paths
+
+
+def _draw_new(task: tuple[Path, str, int, int]) -> None:
+    path, sign, number, take = task
+    write_bytes(path, draw_picture(sign, SEED, number, take).jpeg)
+
+
+def _draw_all(entries: Sequence[Entry], folder: Path) -> None:
+    for entry in entries:
+        _draw(entry, folder)
+
+
+def _draw(entry: Entry, folder: Path) -> None:
+    """The picture and its thumbnail; of an original also its mask. The full picture is written last."""
+    picture = draw_picture(entry.sign, SEED, entry.number)
+    data = picture.jpeg
+    if entry.edit:
+        with Image.open(io.BytesIO(data)) as original:
+            data = _encoded(_EDITS[entry.edit](original.convert("RGB")), entry)
+    with Image.open(io.BytesIO(data)) as image:
+        small = image.convert("RGB")
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=70)
+    write_bytes(folder / "thumbs" / f"{entry.name}.jpg", buffer.getvalue())
+    if not entry.origin:
+        mask = io.BytesIO()
+        picture.mask.save(mask, "PNG")
+        write_bytes(folder / "masks" / f"{entry.name}.png", mask.getvalue())
+    if entry.kind == "truncated":
+        data = data[: len(data) * 2 // 3]
+    if entry.kind == "html":
+        data = b"<!doctype html><title>Sorry</title><p>This picture is for members."
+    write_bytes(folder / "images" / entry.file, data)
+
+
+def _encoded(picture: Image.Image, entry: Entry) -> bytes:
+    buffer = io.BytesIO()
+    form = {"webp": "WEBP", "png": "PNG"}.get(entry.file.rpartition(".")[2], "JPEG")
+    picture.save(buffer, form, quality=_QUALITY.get(entry.edit, 88))
+    return buffer.getvalue()
+
+
+def _box(folder: Path, entry: Entry) -> dict[str, list[int]]:
+    """Left, top, right, bottom of the sign in the original, right and bottom excluded."""
+    if entry.origin:
+        return {}
+    with Image.open(folder / "masks" / f"{entry.name}.png") as mask:
+        return {"box": list(mask.getbbox() or ())}

@@ -1,0 +1,114 @@
+"""What was planted beside what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from collect.catalog import Catalog, ImageRow
+from curate.suggest import Suggestion
+from demo.plan import BROKEN, Entry
+from workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an entry."""
+
+    state: str
+    reason: str
+    image: ImageRow | None
+
+
+def outcomes(workspace: Workspace, entries: Sequence[Entry]) -> dict[str, Outcome]:
+    """What the catalog says about each entry, by its name; entries that were never seen are left out."""
+    found = {}
+    by_address = {entry.address: entry.name for entry in entries}
+    with Catalog.open(workspace) as catalog:
+        for row in catalog.connection.execute("SELECT url, state, reason, image_id FROM candidates"):
+            name = by_address.get(urlsplit(row["url"]).path)
+            if name:
+                image = catalog.image(row["image_id"]) if row["image_id"] else None
+                found[name] = Outcome(row["state"], row["reason"], image)
+    return found
+
+
+def planted_table(workspace: Workspace, entries: Sequence[Entry], suggestions: Sequence[Suggestion]) -> str:
+    """The table that the demo ends with."""
+    found = outcomes(workspace, entries)
+    rows = [
+        ("copies byte for byte", *_exact(entries, found)),
+        ("edited copies", *_edited(entries, found)),
+        *((_NAMES[kind], *_broken(entries, found, kind, reason)) for kind, reason in BROKEN.items()),
+        ("asked to wait (429), fetched later", *_limited(entries, found)),
+        ("one picture under two labels", *_two_labels(workspace, entries, found)),
+        ("wrong labels, among as many suggestions", *_wrong(entries, found, suggestions)),
+    ]
+    strangers, distinct = unplanted(entries, found)
+    lines = [f"{'planted':<44}  {'planted':>7}  {'found':>5}"]
+    lines += [f"{name:<44}  {planted:>7}  {number:>5}" for name, planted, number in rows]
+    share = strangers / max(distinct, 1)
+    return "\n".join([*lines, f"grouped though nothing was planted: {strangers} of {distinct} distinct pictures ({share:.1%})"])
+
+
+_NAMES = {
+    "truncated": "truncated files",
+    "html": "HTML named .jpg",
+    "opted-out": "opted out (X-Robots-Tag)",
+    "robots": "forbidden by robots.txt",
+}
+
+
+def _exact(entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
+    planted = [entry for entry in entries if entry.kind == "exact"]
+    return len(planted), sum(_image_id(found, entry.name) == _image_id(found, entry.origin) != "" for entry in planted)
+
+
+def _edited(entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
+    planted = [entry for entry in entries if entry.kind == "edited"]
+    return len(planted), sum(_group(found, entry.name) == _group(found, entry.origin) != "" for entry in planted)
+
+
+def _broken(entries: Sequence[Entry], found: Mapping[str, Outcome], kind: str, reason: str) -> tuple[int, int]:
+    planted = [entry for entry in entries if entry.kind == kind]
+    return len(planted), sum(entry.name in found and found[entry.name].reason == reason for entry in planted)
+
+
+def _limited(entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
+    planted = [entry for entry in entries if entry.kind == "limited"]
+    return len(planted), sum(_image_id(found, entry.name) != "" for entry in planted)
+
+
+def _two_labels(workspace: Workspace, entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
+    planted = [entry for entry in entries if entry.kind == "two-labels"]
+    with Catalog.open(workspace) as catalog:
+        seen = [{place.category for place in catalog.findings(_image_id(found, entry.name))} for entry in planted]
+    return len(planted), sum(set(entry.queries) <= categories for entry, categories in zip(planted, seen, strict=True))
+
+
+def _wrong(entries: Sequence[Entry], found: Mapping[str, Outcome], suggestions: Sequence[Suggestion]) -> tuple[int, int]:
+    """How many of the planted wrong labels are among as many first suggestions as were planted."""
+    planted = {_image_id(found, entry.name) for entry in entries if entry.kind == "wrong-label"}
+    first = [suggestion.image_id for suggestion in suggestions if suggestion.kind == "label-error"][: len(planted)]
+    return len(planted), len(planted & set(first))
+
+
+def unplanted(entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
+    """Distinct pictures that share a group with a picture of another origin, and how many distinct pictures there are."""
+    origins: dict[str, set[str]] = {}
+    for entry in entries:
+        if group := _group(found, entry.name):
+            origins.setdefault(group, set()).add(entry.origin or entry.name)
+    distinct = [entry for entry in entries if not entry.origin and _image_id(found, entry.name)]
+    return sum(len(origins.get(_group(found, entry.name), ())) > 1 for entry in distinct), len(distinct)
+
+
+def _image_id(found: Mapping[str, Outcome], name: str) -> str:
+    image = found[name].image if name in found else None
+    return image.image_id if image else ""
+
+
+def _group(found: Mapping[str, Outcome], name: str) -> str:
+    image = found[name].image if name in found else None
+    return image.group if image else ""
