@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def _print(facts: Any, as_json: bool) -> None:  # noqa: ANN401  (whatever JSON can say)
     from train.table import runs_table
 
+    if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun starts, the first one speaks
+        return
     shown = facts if isinstance(facts, list) else [facts]
     typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else runs_table(shown))
 
@@ -31,9 +34,9 @@ def run(
     head: Annotated[Literal["linear", "logistic", "svm", "boosting"], typer.Option(help="Classifier over features.")] = "linear",
     unfreeze: Annotated[str, typer.Option(metavar="all|N|STAGE", help="What learns beside the head.")] = "all",
     weights: Annotated[str | None, typer.Option(metavar="NAME|PATH|run:ID", help="Pretrained weights: DEFAULT")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes: 30 scratch, 60 features, 8 finetune.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes: 20 scratch, 60 features, 5 finetune.")] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
-    image_size: Annotated[int | None, typer.Option(help="Pixels: 96 scratch, 160 finetune, else the weights'.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels of input; of the weights, or 64 (cnn), 96.")] = None,
     optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with momentum, or AdamW.")] = "adamw",
     lr: Annotated[float | None, typer.Option(help="Highest learning rate; by regime and optimizer if not given.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="L2, not of norms and biases; 0.05 AdamW, 1e-4 SGD.")] = None,

@@ -82,7 +82,10 @@ def augmentation(kind: Augment, side: int, erasing: float) -> v2.Transform | Non
         return None
     steps: list[v2.Transform] = [v2.CenterCrop(side)]
     if kind != "none":
-        steps = [v2.RandomResizedCrop(side, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()]
+        steps = [
+            v2.RandomResizedCrop(side, scale=(0.35, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+        ]
     if kind == "trivial":
         steps.append(v2.TrivialAugmentWide())
     if kind == "rand":
@@ -110,11 +113,12 @@ def sampling_weights(labels: torch.Tensor) -> torch.Tensor:
     return torch.where(rarest > 0, rarest, 1.0 / len(labels))
 
 
-def batches(order: Sequence[int], size: int) -> list[list[int]]:
-    """The order cut into batches; a last one of a single picture joins the one before (batch norm needs two)."""
+def batches(order: Sequence[int], size: int, least: int = 2) -> list[list[int]]:
+    """The order cut into batches; a last one of fewer than `least` joins the one before (batch norm needs two a process)."""
     cut = [list(order[start : start + size]) for start in range(0, len(order), size)]
-    if len(cut) > 1 and len(cut[-1]) == 1:
-        cut[-2].extend(cut.pop())
+    if len(cut) > 1 and len(cut[-1]) < least:
+        last = cut.pop()
+        cut[-1].extend(last)
     return cut
 
 

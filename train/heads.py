@@ -24,7 +24,10 @@ DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
 """Strengths of L2 that `linear` tries, all at once."""
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Values of scikit-learn's C that `logistic` and `svm` try, on standardised features."""
+"""Values of scikit-learn's C that `logistic` and `svm` try, on standardised features, one by one until validation gets worse."""
+
+WEAK = 0.01
+"""C up to which liblinear's dual solver is the faster one."""
 
 BATCH = 256
 COMPONENTS = 64
@@ -106,7 +109,8 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
     `options`: weights and smoothing of `loss_of`.
     """
     scaler = Scaler.of(train.features)
-    x, y = torch.from_numpy(scaler(train.features)), train.labels
+    x, x_val, y = torch.from_numpy(scaler(train.features)), torch.from_numpy(scaler(val.features)), train.labels
+    grid = range(len(DECAYS))
     multi = y.dim() == 2
     generator = torch.Generator().manual_seed(seed)
     weight = torch.zeros(len(DECAYS), x.shape[1], classes, requires_grad=True)
@@ -128,30 +132,15 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
             torch.autograd.backward((losses + 0.5 * decays * weight.pow(2).sum(dim=(1, 2))).sum())
             optimizer.step()
             history.append((len(history) + 1, epoch, losses.detach(), rate))
-        curves.append(
-            [[_Candidate(scaler, weight[g], bias[g]).score(split) for split in (train, val)] for g in range(len(DECAYS))]
-        )
+        with torch.no_grad():
+            said = [inputs @ weight + bias for inputs in (x, x_val)]
+        curves.append([[_scored(part[g], split.labels) for part, split in zip(said, (train, val), strict=True)] for g in grid])
     chosen = _best([(row[1][1], -row[1][0]) for row in curves[-1]])
-    fitted = _Candidate(scaler, weight[chosen], bias[chosen]).fitted
+    fitted = Fitted(*scaler.fold(weight[chosen].detach().double().T.numpy(), bias[chosen].detach().double()[0].numpy()))
     fitted.tried = _tried(DECAYS, [row[1] for row in curves[-1]], chosen)
     fitted.steps = [(step, epoch, float(losses[chosen]), rate) for step, epoch, losses, rate in history]
     fitted.epochs = [(number, *rows[chosen][0], *rows[chosen][1]) for number, rows in enumerate(curves, start=1)]
     return fitted
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    scaler: Scaler
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    @property
-    def fitted(self) -> Fitted:
-        weight, bias = self.scaler.fold(self.weight.detach().double().T.numpy(), self.bias.detach().double()[0].numpy())
-        return Fitted(weight, bias)
-
-    def score(self, split: Split) -> tuple[float, float]:
-        return _scores(self.fitted.logits(split.features), split.labels)
 
 
 def _logistic(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
@@ -168,7 +157,7 @@ def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | No
     from sklearn.svm import LinearSVC
 
     def solve(strength: float, x: npt.NDArray[np.float32], y: npt.NDArray[Any], weight: Any) -> Any:  # noqa: ANN401  (scikit-learn)
-        return LinearSVC(C=strength, random_state=seed, class_weight=weight).fit(x, y)
+        return LinearSVC(C=strength, random_state=seed, class_weight=weight, dual=strength <= WEAK).fit(x, y)
 
     fitted = _linear_path(train, val, classes, solve, weights)
     margins = fitted.logits(val.features)
@@ -180,18 +169,21 @@ def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | No
 
 
 def _linear_path(train: Split, val: Split, classes: int, solve: Callable[..., Any], weights: Floats | None) -> Fitted:
-    """Solve for every strength and keep the best."""
+    """Solve for one strength after the other and keep the best; one that is worse than those before is the last."""
     scaler = Scaler.of(train.features)
     x, y = scaler(train.features), train.labels.numpy()
-    candidates = []
+    candidates: list[Fitted] = []
+    scores: list[tuple[float, float]] = []
     for strength in STRENGTHS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a solver that stops early at a weak strength is judged on validation like any other
             weight, bias = _solve_all(solve, strength, x, y, classes, weights)
         candidates.append(Fitted(*scaler.fold(weight, bias)))
-    scores = [_scores(candidate.logits(val.features), val.labels) for candidate in candidates]
+        scores.append(_scores(candidates[-1].logits(val.features), val.labels))
+        if scores[-1][1] < max(accuracy for _, accuracy in scores):
+            break
     chosen = _best([(accuracy, -loss) for loss, accuracy in scores])
-    candidates[chosen].tried = _tried(STRENGTHS, scores, chosen)
+    candidates[chosen].tried = _tried(STRENGTHS[: len(scores)], scores, chosen)
     return candidates[chosen]
 
 
@@ -254,8 +246,11 @@ def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats
 
 def _scores(logits: Floats, labels: torch.Tensor) -> tuple[float, float]:
     """Loss and accuracy of (N, C)."""
-    given = torch.from_numpy(logits).float()
-    return float(loss_of(given, labels, multi=labels.dim() == 2)), right(given, labels) / len(labels)
+    return _scored(torch.from_numpy(logits).float(), labels)
+
+
+def _scored(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    return float(loss_of(logits, labels, multi=labels.dim() == 2)), right(logits, labels) / len(labels)
 
 
 def _best(keys: Sequence[tuple[float, float]]) -> int:

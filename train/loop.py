@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import pickle
@@ -23,13 +22,11 @@ from tqdm import tqdm
 
 from train.config import TrainConfig
 from train.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
+from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.objective import loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
 from vision.backbones import Preprocessing
 from workspace import FototecaError, atomic_write
-
-STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
-EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_second")
 
 
 @dataclass(frozen=True)
@@ -81,10 +78,11 @@ class Loop:
         assert self.config.epochs is not None
         self._resume()
         total = self.config.epochs * self.steps_per_epoch
-        quiet = None if self.fabric.is_global_zero else True
+        first = self.fabric.is_global_zero
+        quiet = None if first else True
         with (
-            Journal(self.folder / "steps.csv", STEP_COLUMNS, self.progress.step) as steps,
-            Journal(self.folder / "epochs.csv", EPOCH_COLUMNS, self.progress.epoch) as epochs,
+            Journal(self.folder / "steps.csv" if first else None, STEP_COLUMNS, self.progress.step) as steps,
+            Journal(self.folder / "epochs.csv" if first else None, EPOCH_COLUMNS, self.progress.epoch) as epochs,
             tqdm(total=total, initial=self.progress.step, desc=self.folder.name, unit="step", disable=quiet) as bar,
         ):
             while self.progress.epoch < self.config.epochs and not self._stale():
@@ -184,7 +182,7 @@ class Loop:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         order = epoch_order(self.material.train_labels, self.config, epoch)
-        return batches(order, self.config.batch_size)
+        return batches(order, self.config.batch_size, least=2 * self.fabric.world_size)
 
     def _share(self, batch: list[int]) -> list[int]:
         """This process's part of a batch."""
@@ -227,29 +225,6 @@ class Loop:
             f"the loss is no number any more at step {self.progress.step} (epoch {epoch}); {kept}",
             f"try --lr {self.config.lr / 10:g}" + ("" if self.config.clip else " or --clip 1"),
         )
-
-
-class Journal:
-    """A CSV that grows by a row at a time. On opening, rows after `keep` are dropped: they will be made again."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...], keep: int) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if keep and path.is_file() else []
-        head = [",".join(columns) + "\n"]
-        with atomic_write(path) as file:
-            file.write("".join(head + lines[1 : keep + 1]).encode("utf-8"))
-        self.file = path.open("a", encoding="utf-8", newline="")
-        self.writer = csv.writer(self.file, lineterminator="\n")
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def write(self, row: tuple[Any, ...]) -> None:
-        """Append a row; it is there for readers at once."""
-        self.writer.writerow([f"{cell:.8g}" if isinstance(cell, float) else cell for cell in row])
-        self.file.flush()
 
 
 def averaged(module: nn.Module, decay: float) -> AveragedModel:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import save
 from torch import nn
 
@@ -21,7 +20,8 @@ from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, augmentation, check_manifest, class_weights, targets
 from train.heads import Fitted, Split, fit_head
-from train.loop import EPOCH_COLUMNS, STEP_COLUMNS, Journal, Loop, Material, as_float64, make_fabric, predict
+from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
+from train.loop import Loop, Material, as_float64, make_fabric, predict
 from train.objective import choose_thresholds
 from train.optimiser import unfreeze
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
@@ -54,24 +54,29 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True)
     if job.run.done:
         say(f"run {job.run.id} is finished already")
         return job.run
-    if not resume and job.run.folder.exists():
-        shutil.rmtree(job.run.folder)
-    write_config(job.run)
-    if config.regime == "features":
-        job.train_features()
-    else:
+    if job.first:
+        if not resume and job.run.folder.exists():
+            shutil.rmtree(job.run.folder)
+        write_config(job.run)
+    job.fabric.barrier()
+    if config.regime != "features":
         job.train_network()
+    elif job.first:
+        job.train_features()
+    job.fabric.barrier()
     return job.run
 
 
 class Job:
-    """One run being trained."""
+    """One run being trained, by one process or, under torchrun, by several, of which only the first writes."""
 
     def __init__(self, workspace: Workspace, config: TrainConfig, manifest: Manifest) -> None:
         self.workspace, self.config, self.manifest = workspace, config, manifest
         self.start = time.perf_counter()
         self.multi = manifest.task == "multi"
         self.classes = len(manifest.categories)
+        self.fabric = make_fabric(config)
+        self.first = self.fabric.is_global_zero
         torch.manual_seed(config.seed)
         self.weights = weights_path(workspace, config.weights)
         self.module, preprocessing, self.weights_id = build_model(config.model, self.classes, self.weights)
@@ -120,8 +125,9 @@ class Job:
         if backbone.weights_id == NO_WEIGHTS:
             raise FototecaError("frozen features need pretrained weights", "pass --weights NAME, PATH or run:ID")
         backbone = replace(backbone, preprocessing=self.preprocessing)
-        device = str(make_fabric(self.config).device)
-        both = extract_features(self.workspace, [*self.items["train"], *self.items["val"]], backbone, device=device)
+        both = extract_features(
+            self.workspace, [*self.items["train"], *self.items["val"]], backbone, device=str(self.fabric.device)
+        )
         edge = len(self.items["train"])
         splits = {"train": Split(both[:edge], self.labels["train"]), "val": Split(both[edge:], self.labels["val"])}
         options: dict[str, Any] = {"weights": class_weights(self.labels["train"], self.classes, self.config.balance)}
@@ -150,21 +156,21 @@ class Job:
 
     def train_network(self) -> None:
         """Train the network itself; in fine-tuning its head first, alone, over cached features (Kumar et al. 2022)."""
-        fabric = make_fabric(self.config)
         pixels = PixelCache(self.workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
         pixels.ensure([*self.items["train"], *self.items["val"]])
         if self.config.regime == "finetune" and not (self.run.folder / "checkpoint.pt").exists():
             self._take_head(self._fit_head("linear", PROBE_EPOCHS, 1e-2)[0])
         material = self._material(pixels)
-        progress = Loop(fabric, self.module, self.config, material, self.run.folder).run()
-        if not fabric.is_global_zero:
+        progress = Loop(self.fabric, self.module, self.config, material, self.run.folder).run()
+        if not self.first:
             return
-        probabilities = {name: self._ask(fabric, pixels, name) for name in ("train", "val")}
+        probabilities = {name: self._ask(pixels, name) for name in ("train", "val")}
         self._finish(probabilities, {}, progress.seconds, {"best_epoch": progress.best_epoch, "epochs_run": progress.epoch})
 
     def _material(self, pixels: PixelCache) -> Material:
         assert self.config.augment is not None
-        transform = augmentation(self.config.augment, self.preprocessing.crop, self.config.erasing)
+        side = self.config.learning_side(self.preprocessing.crop)
+        transform = augmentation(self.config.augment, side, self.config.erasing)
         train, val = ([image_id for image_id, _ in self.items[name]] for name in ("train", "val"))
         return Material(
             Pictures(train, pixels, self.preprocessing, transform, self.config.seed),
@@ -175,9 +181,9 @@ class Job:
             self.classes,
         )
 
-    def _ask(self, fabric: Fabric, pixels: PixelCache, split: str) -> Floats:
+    def _ask(self, pixels: PixelCache, split: str) -> Floats:
         pictures = Pictures([image_id for image_id, _ in self.items[split]], pixels, self.preprocessing, None, self.config.seed)
-        return to_probabilities(as_float64(predict(fabric, self.module, pictures, self.config)), self.multi)
+        return to_probabilities(as_float64(predict(self.fabric, self.module, pictures, self.config)), self.multi)
 
     def _finish(
         self, probabilities: Mapping[str, Floats], extra: Mapping[str, Any], seconds: float, facts: Mapping[str, Any]

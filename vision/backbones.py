@@ -23,7 +23,7 @@ from workspace import FototecaError
 NO_WEIGHTS = "none"
 """The weights' id of a network that starts at random."""
 
-OWN_SIDE = 96
+OWN_SIDE = 64
 """Pixels that the project's own networks look at unless told otherwise."""
 
 

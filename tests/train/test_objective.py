@@ -1,0 +1,68 @@
+"""Losses and what is counted: equal to torch's and scikit-learn's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
+
+from train.config import TrainConfig
+from train.data import class_weights, epoch_order
+from train.objective import choose_thresholds, loss_of, right
+
+
+def test_class_weights_are_scikit_learns_and_the_loss_is_torchs() -> None:
+    """Balanced weights, then nn.CrossEntropyLoss with them, smoothed or not."""
+    labels = torch.tensor([0] * 7 + [1] * 2 + [2])
+    logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    weights = class_weights(labels, 3, "weights")
+    assert weights is not None
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels.numpy())
+    assert weights.numpy() == pytest.approx(expected)
+    for smoothing in (0.0, 0.1):
+        own = nn.CrossEntropyLoss(weight=torch.tensor(expected, dtype=torch.float32), label_smoothing=smoothing)
+        assert loss_of(logits, labels, multi=False, weights=weights, smoothing=smoothing).item() == pytest.approx(
+            own(logits, labels).item()
+        )
+
+
+def test_the_multi_label_loss_is_torchs() -> None:
+    """nn.BCEWithLogitsLoss whose pos_weight is negatives over positives, class by class."""
+    labels = (torch.rand(20, 3, generator=torch.Generator().manual_seed(1)) < torch.tensor([0.2, 0.5, 0.8])).float()
+    logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(2))
+    weights = class_weights(labels, 3, "weights")
+    assert weights is not None
+    ratio = torch.tensor([(column == 0).sum() / (column == 1).sum() for column in labels.T])
+    assert torch.allclose(weights, ratio)
+    assert loss_of(logits, labels, multi=True, weights=weights).item() == pytest.approx(
+        nn.BCEWithLogitsLoss(pos_weight=ratio)(logits, labels).item()
+    )
+    assert loss_of(logits, labels, multi=True).item() == pytest.approx(nn.BCEWithLogitsLoss()(logits, labels).item())
+
+
+def test_balanced_sampling_draws_classes_alike() -> None:
+    """A class of 10 among 1,000 is drawn as often as the others, within the chance of 1,000 draws."""
+    labels = torch.tensor([0] * 500 + [1] * 490 + [2] * 10)
+    config = TrainConfig(manifest="v001", model="cnn", regime="scratch", balance="sampling")
+    drawn = torch.bincount(labels[epoch_order(labels, config, 1)], minlength=3) / 1000
+    assert drawn.numpy() == pytest.approx([1 / 3] * 3, abs=0.06)
+
+
+def test_thresholds_reach_the_best_f1() -> None:
+    """No cut of a grid of hundredths gives a class a better F1 than the chosen one."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((60, 3)) < [0.1, 0.4, 0.7]
+    scores = np.clip(labels * 0.3 + rng.random((60, 3)) * 0.7, 0, 1).astype(np.float32)
+    chosen = choose_thresholds(scores, labels)
+    for c in range(3):
+        best = max(f1_score(labels[:, c], scores[:, c] >= cut, zero_division=0) for cut in np.linspace(0, 1, 101))
+        assert f1_score(labels[:, c], scores[:, c] >= chosen[c]) >= best - 1e-9
+
+
+def test_a_picture_is_right_only_when_all_its_labels_are() -> None:
+    """Multi-label accuracy is that of the whole set of labels."""
+    assert right(torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])) == 1
+    assert right(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])) == 1
