@@ -259,13 +259,16 @@ def _toml(text: str) -> str:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, workshop: Path | None = None) -> Iterator[IO[bytes]]:
     """Write a file that is there whole or not at all: temporary name, flush to disk, then rename.
 
-    The parent folder is made. If the block raises, nothing is left behind and an older file stays as it was.
+    The parent folder is made. If the block raises, nothing is left behind and an older file stays as it was. The temporary file
+    lies beside the file, or in `workshop`, which must be on the same disk; its name tells the process that writes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+    folder = workshop or path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{os.getpid()}.{path.name[:40]}.", suffix=".tmp", dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

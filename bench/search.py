@@ -34,7 +34,8 @@ def main() -> None:
             seconds, found = timed(lambda: near_pairs(hashes, threshold))  # noqa: B023 - called at once
             peers = [peer(hashes, threshold, method) for method in ("brute_force_cython", "bktree")]
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            print(f"| {size:,} | {threshold} | {len(found[0]):,} | {seconds:.2f} | {peers[0]} | {peers[1]} | {memory} |", flush=True)
+            cells = [f"{size:,}", threshold, f"{len(found[0]):,}", f"{seconds:.2f}", *peers, memory]
+            print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 def crowd(size: int) -> Hashes:
@@ -66,9 +67,8 @@ def peer(hashes: Hashes, threshold: int, method: str) -> str:
         return "not installed"
     encodings = {str(number): f"{int(value):016x}" for number, value in enumerate(hashes)}
     hasher = PHash(verbose=False)
-    seconds, _ = timed(
-        lambda: hasher.find_duplicates(encoding_map=encodings, max_distance_threshold=threshold, search_method=method, scores=False)
-    )
+    options = {"max_distance_threshold": threshold, "search_method": method, "scores": False}
+    seconds, _ = timed(lambda: hasher.find_duplicates(encoding_map=encodings, **options))
     return f"{seconds:.1f}"
 
 

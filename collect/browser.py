@@ -14,6 +14,9 @@ from selenium.webdriver.chrome.service import Service
 
 from workspace import EXIT_OUTSIDE, FototecaError
 
+Browser = Chrome
+"""What the sources drive."""
+
 PAGE_SECONDS = 45
 """A page that has not loaded by then fails."""
 

@@ -9,121 +9,45 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
+from collect.records import (
+    PERSON,
+    REJECT,
+    RESTORE,
+    Candidate,
+    Decision,
+    Finding,
+    GroupRow,
+    ImageRow,
+    State,
+    Status,
+    now,
+)
 from collect.schema import connect
 from workspace import Workspace
 
-State = Literal["found", "fetched", "accepted", "rejected", "failed"]
-Status = Literal["accepted", "duplicate", "rejected"]
-
-PERSON = "person:"
-"""Begins the `who` of a decision that a person made."""
-
-REJECT = "reject:"
-"""Begins the `new` of a decision that rejects an image; the reason follows."""
-
-RESTORE = "restore"
-"""The `new` of a decision that brings a rejected or set-aside image back under the label it had."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One place where a picture was found: what a source yields."""
-
-    url: str
-    source: str
-    category: str = ""
-    query: str = ""
-    rank: int = 0
-    page_url: str = ""
-    author: str = ""
-    license: str = "unknown"
-    license_found: str = ""
-    width: int | None = None
-    height: int | None = None
-    thumbnail: bool = False
-    original: str = ""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A normalised URL (or file) with its state."""
-
-    candidate_id: int
-    url_key: str
-    url: str
-    state: State
-    reason: str
-    image_id: str | None
-    attempts: int
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """One accepted file: its facts, and where people's decisions have left it."""
-
-    image_id: str
-    path: str
-    format: str
-    width: int
-    height: int
-    mode: str
-    bytes: int
-    phash: str
-    added: str = ""
-    label: str = ""
-    rejected: str = ""
-    reviewed: bool = False
-    keep: bool = False
-    group: str = ""
-    kept: bool = True
-
-    @property
-    def status(self) -> Status:
-        """Rejected by a decision, set aside as a duplicate, or accepted."""
-        if self.rejected:
-            return "rejected"
-        return "accepted" if self.kept or self.keep else "duplicate"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Who decided what about one image, when and why. `new`: a label, `reject:REASON`, or `restore`."""
-
-    image_id: str
-    time: str
-    who: str
-    old: str
-    new: str
-    why: str
-    decision_id: int = 0
-
-
-@dataclass(frozen=True)
-class GroupRow:
-    """An image's place in a near-duplicate group."""
-
-    image_id: str
-    group_id: str
-    kept: bool
-    reason: str
-    distance: float
-
+__all__ = [
+    "PERSON",
+    "REJECT",
+    "RESTORE",
+    "Candidate",
+    "Catalog",
+    "Decision",
+    "Finding",
+    "GroupRow",
+    "ImageRow",
+    "State",
+    "Status",
+    "now",
+]
 
 _IMAGE = (
     "SELECT i.image_id, path, format, width, height, mode, bytes, phash, added, label, rejected, reviewed, keep,"
     " coalesce(g.group_id, '') AS group_id, coalesce(g.kept, 1) AS kept FROM images i LEFT JOIN groups g USING (image_id)"
 )
-
-
-def now() -> str:
-    """The time as the catalog writes it: UTC, ISO 8601, microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class Catalog:

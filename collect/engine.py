@@ -18,6 +18,7 @@ from collect.addresses import url_key
 from collect.catalog import Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchError, FetchOptions
 from collect.local import LOCAL, read_local
+from collect.store import sweep
 from collect.verify import RefusedError, accept
 from workspace import LABEL_SEPARATOR, FototecaError, Workspace
 
@@ -66,6 +67,7 @@ def collect(
     with a reason and never ends the run.
     """
     summary = Summary()
+    sweep(workspace)
     downloader = None if local else Downloader(options, workspace.settings.contact)
     workers = 2 if local else options.concurrency
     waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()

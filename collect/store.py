@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
-from workspace import Workspace, write_bytes
+from workspace import Workspace, atomic_write
 
 EXTENSIONS = {
     "JPEG": "jpg",
@@ -35,5 +36,27 @@ def put(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path
     image_id = digest(data)
     path = stored_path(workspace, image_id, image_format)
     if not path.exists():
-        write_bytes(path, data)
+        with atomic_write(path, _workshop(workspace)) as file:
+            file.write(data)
     return image_id, path
+
+
+def sweep(workspace: Workspace) -> None:
+    """Remove what writers that were killed have left half done. What living processes write stays."""
+    for path in _workshop(workspace).glob(".*.tmp"):
+        if not _alive(int(path.name.split(".")[1])):
+            path.unlink(missing_ok=True)
+
+
+def _workshop(workspace: Workspace) -> Path:
+    return workspace.images / "incoming"
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, but alive
+        return True
+    return True

@@ -58,7 +58,7 @@ def croissant_document(manifest: Manifest, table: bytes) -> dict[str, Any]:
         "creator": {"@type": "sc:Organization", "name": manifest.dataset},
         "url": f"urn:sha256:{manifest.sha256}",
         "citeAs": f"{manifest.dataset} {manifest.version}, sha256:{manifest.sha256}",
-        "distribution": _distribution(table),
+        "distribution": _distribution(table, sorted({image_type(row.path) for row in manifest.rows})),
         "recordSet": [_splits(), _labels(manifest), _images(manifest)],
     }
 
@@ -68,7 +68,13 @@ def _license(name: str) -> str:
     return f"https://spdx.org/licenses/{name}.html" if name != "unknown" else "unknown"
 
 
-def _distribution(table: bytes) -> list[dict[str, Any]]:
+def image_type(path: str) -> str:
+    """The media type of a stored image, by its ending."""
+    ending = path.rpartition(".")[2]
+    return f"image/{ {'jpg': 'jpeg', 'tif': 'tiff'}.get(ending, ending) }"
+
+
+def _distribution(table: bytes, formats: list[str]) -> list[dict[str, Any]]:
     """The files: the table with its digest, and the images, whose digests are their ids in the table."""
     return [
         {
@@ -86,7 +92,7 @@ def _distribution(table: bytes) -> list[dict[str, Any]]:
             "@id": "image-files",
             "name": "image-files",
             "description": "The images, named by their SHA-256.",
-            "encodingFormat": "image/*",
+            "encodingFormat": formats,
             "includes": "images/*",
         },
     ]
@@ -150,12 +156,9 @@ def _column(name: str, manifest: Manifest) -> dict[str, Any]:
         "dataType": TYPES.get(name, "sc:Text"),
         "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": name}},
     }
-    if name == "image_id":  # ties a row to its picture: the file's name without its ending
-        field["references"] = {
-            "fileSet": {"@id": "image-files"},
-            "extract": {"fileProperty": "filename"},
-            "transform": {"regex": r"^([0-9a-f]{64})\..*$"},
-        }
+    if name == "path":  # ties a row to its picture by the file's name; readers apply the pattern to both sides
+        field["source"]["transform"] = {"regex": r"^(?:images/)?(.+)$"}
+        field["references"] = {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "filename"}}
     if name == "split":
         field["references"] = {"field": {"@id": "splits/name"}}
     if name == "label" and manifest.task == "single":

@@ -9,97 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-SIDE = 320
-"""Pixels a side of a drawn sign."""
+from demo.board import BLACK, BLUE, GREY, RED, SCALE, WHITE, YELLOW, Board, Colour, Point, regular, rounded, towards
 
-_SCALE = 3
-"""Signs are drawn this many times larger, then reduced: smooth edges."""
-
-RED, WHITE, BLACK, BLUE, YELLOW, GREY = (
-    (188, 22, 34),
-    (242, 242, 238),
-    (24, 24, 26),
-    (14, 74, 158),
-    (248, 192, 22),
-    (128, 130, 132),
-)
-
-Point = tuple[float, float]
-Colour = tuple[int, int, int]
-Draw = Callable[["Board", np.random.Generator], None]
-
-_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
-
-
-class Board:
-    """A transparent square to draw a sign on, in coordinates from -1 to 1."""
-
-    def __init__(self) -> None:
-        self.image = Image.new("RGBA", (SIDE * _SCALE, SIDE * _SCALE))
-        self.pen = ImageDraw.Draw(self.image)
-
-    def pixels(self, points: Sequence[Point]) -> list[Point]:
-        """Unit coordinates as pixels."""
-        half = SIDE * _SCALE / 2
-        return [(half * (1 + x * 0.98), half * (1 + y * 0.98)) for x, y in points]
-
-    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
-        """A filled polygon."""
-        self.pen.polygon(self.pixels(points), fill=colour)
-
-    def disc(self, radius: float, colour: Colour, x: float = 0, y: float = 0) -> None:
-        """A filled circle."""
-        (left, top), (right, bottom) = self.pixels([(x - radius, y - radius), (x + radius, y + radius)])
-        self.pen.ellipse((left, top, right, bottom), fill=colour)
-
-    def box(self, left: float, top: float, right: float, bottom: float, colour: Colour, radius: float = 0) -> None:
-        """A filled rectangle with round corners."""
-        first, last = self.pixels([(left, top), (right, bottom)])
-        self.pen.rounded_rectangle((*first, *last), radius * SIDE * _SCALE / 2, fill=colour)
-
-    def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
-        """A thick line with round joints."""
-        places = self.pixels(points)
-        self.pen.line(places, fill=colour, width=round(width * SIDE * _SCALE / 2), joint="curve")
-
-    def text(self, text: str, height: float, width: float, colour: Colour, y: float = 0) -> None:
-        """Text in a box of this size around (0, y)."""
-        font = ImageFont.truetype(str(_FONT), 200)
-        left, top, right, bottom = font.getbbox(text)
-        mask = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)))
-        ImageDraw.Draw(mask).text((-left, -top), text, font=font, fill=255)
-        half = SIDE * _SCALE / 2
-        mask = mask.resize((round(width * half), round(height * half)), Image.Resampling.LANCZOS)
-        corner = (round(half - mask.width / 2), round(half * (1 + y) - mask.height / 2))
-        self.image.paste(colour, (*corner, corner[0] + mask.width, corner[1] + mask.height), mask)
-
-
-def rounded(points: Sequence[Point], radius: float) -> list[Point]:
-    """The polygon with every corner replaced by a curve that starts `radius` away from it."""
-    result: list[Point] = []
-    for before, corner, after in zip([points[-1], *points[:-1]], points, [*points[1:], points[0]], strict=True):
-        start, end = (_towards(corner, other, radius) for other in (before, after))
-        for t in np.linspace(0, 1, 9):
-            a, b, c = (1 - t) ** 2, 2 * t * (1 - t), t**2
-            result.append((a * start[0] + b * corner[0] + c * end[0], a * start[1] + b * corner[1] + c * end[1]))
-    return result
-
-
-def _towards(origin: Point, other: Point, distance: float) -> Point:
-    length = math.dist(origin, other)
-    return (origin[0] + (other[0] - origin[0]) * distance / length, origin[1] + (other[1] - origin[1]) * distance / length)
-
-
-def regular(corners: int, radius: float, turn: float = 0, y: float = 0) -> list[Point]:
-    """A regular polygon; `turn` in degrees, 0 has a corner on top."""
-    angles = [math.radians(turn + 360 * i / corners) for i in range(corners)]
-    return [(radius * math.sin(angle), y - radius * math.cos(angle)) for angle in angles]
+Draw = Callable[[Board, np.random.Generator], None]
 
 
 def _triangle(board: Board, turn: float, inner: Colour, border: float = 0.36) -> None:
@@ -128,7 +44,7 @@ def _square(board: Board, colour: Colour) -> None:
 def _arrow(board: Board, path: Sequence[Point], width: float, colour: Colour, head: float = 2.4) -> None:
     """A line that ends in a head whose tip is the last point."""
     tip, before = path[-1], path[-2]
-    base = _towards(tip, before, width * head * 0.6)
+    base = towards(tip, before, width * head * 0.6)
     board.line([*path[:-1], base], width, colour)
     dx, dy = (tip[0] - base[0], tip[1] - base[1])
     length = math.hypot(dx, dy)
@@ -331,4 +247,4 @@ def draw_sign(name: str, variant: int) -> Image.Image:
     board = Board()
     draw = CATEGORIES.get(name) or OTHERS[name]
     draw(board, np.random.default_rng([len(name), *name.encode(), variant]))
-    return board.image.reduce(_SCALE)
+    return board.image.reduce(SCALE)

@@ -9,16 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
+from analysis.attribution.maps import Map
 from workspace import FototecaError
 
 if TYPE_CHECKING:
     import torch
-    from train.runs import LoadedModel
 
-Map = npt.NDArray[np.float32]
+    from train.runs import LoadedModel
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from captum.attr import Saliency
 from torch import nn
 from torch.nn import functional as F
 
-from analysis.attribution import Map
 from analysis.attribution.layers import as_maps, target_layer
+from analysis.attribution.maps import Map
 
 
 def grad_cam(module: nn.Module, tensor: torch.Tensor, target: int, layer: str = "") -> Map:

@@ -14,7 +14,7 @@ from collect.download import Downloader, FetchOptions, user_agent
 from workspace import FototecaError
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from collect.browser import Browser
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Context:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
-    def browser(self) -> Chrome:
+    def browser(self) -> Browser:
         """The one browser of this search."""
         from collect.browser import open_browser
 

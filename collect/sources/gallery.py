@@ -13,7 +13,7 @@ from collect.sources import Context, Query
 from workspace import EXIT_OUTSIDE, FototecaError
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from collect.browser import Browser
 
 CLICK_SECONDS = 4.0
 """How long a page may take to show the full picture after a click; then there is only the thumbnail."""
@@ -141,7 +141,7 @@ def _permitted(address: str, context: Context) -> None:
         raise FototecaError(f"robots.txt forbids {address}", "choose another page", EXIT_OUTSIDE)
 
 
-def _open(browser: Chrome, address: str) -> None:
+def _open(browser: Browser, address: str) -> None:
     from collect.browser import load
 
     load(browser, address)
@@ -151,13 +151,13 @@ def _open(browser: Chrome, address: str) -> None:
         time.sleep(0.3)
 
 
-def _script(browser: Chrome, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
+def _script(browser: Browser, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
     from collect.browser import run_script
 
     return run_script(browser, script, *arguments)
 
 
-def _more(browser: Chrome, taken: int) -> bool:
+def _more(browser: Browser, taken: int) -> bool:
     """Scroll to the end and wait for new tiles; False when nothing came."""
     count = _PICTURES + "return pictures().length;"
     deadline = time.monotonic() + SETTLE_SECONDS
@@ -169,7 +169,7 @@ def _more(browser: Chrome, taken: int) -> bool:
     return False
 
 
-def _finding(browser: Chrome, address: str, query: Query, tile: dict[str, Any]) -> Finding | None:
+def _finding(browser: Browser, address: str, query: Query, tile: dict[str, Any]) -> Finding | None:
     """A tile as a finding: its full picture, by a click where the tile does not tell, else its thumbnail, marked as such."""
     if not tile["full"] and tile["clickable"]:
         tile = {**tile, **_opened(browser, tile["index"])}
@@ -192,7 +192,7 @@ def _finding(browser: Chrome, address: str, query: Query, tile: dict[str, Any]) 
     )
 
 
-def _opened(browser: Chrome, index: int) -> dict[str, Any]:
+def _opened(browser: Browser, index: int) -> dict[str, Any]:
     """What a click on a tile shows; the page is left as it was."""
     before = browser.current_url
     _script(browser, _CLICK, index)
