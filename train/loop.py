@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.objective import loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
 from vision.backbones import Preprocessing
-from workspace import FototecaError, atomic_write
+from workspace import FototecaError, atomic_write, say
 
 
 @dataclass(frozen=True)
@@ -253,17 +254,23 @@ def make_fabric(config: TrainConfig) -> Fabric:
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     several = "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
     try:
-        fabric = Fabric(
-            accelerator=config.device,
-            devices=processes if several else 1,
-            num_nodes=int(os.environ["WORLD_SIZE"]) // processes if several else 1,
-            strategy="ddp" if several else "auto",
-            precision=precision,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that 16 becomes bf16 on a CPU is refused below
+            fabric = Fabric(
+                accelerator=config.device,
+                devices=processes if several else 1,
+                num_nodes=int(os.environ["WORLD_SIZE"]) // processes if several else 1,
+                strategy="ddp" if several else "auto",
+                precision=precision,
+            )
     except (RuntimeError, ValueError) as error:
         raise FototecaError(
             f"--device {config.device} will not do: {str(error).splitlines()[0]}", "use --device auto or cpu"
         ) from None
+    if fabric.device.type == "cpu" and config.precision == "16":
+        raise FototecaError("--precision 16 is for GPUs", "leave it out, or train with --device cuda")
+    if fabric.device.type == "cpu" and config.precision == "bf16":
+        say("bf16 on a CPU without units for it takes many times longer than 32 (bench/train.py measures yours)")
     fabric.launch()
     return fabric
 

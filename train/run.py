@@ -51,7 +51,7 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True)
     check_manifest(manifest)
     config = replace(config, manifest=manifest.version).resolved()
     job = Job(workspace, config, manifest)
-    if job.run.done:
+    if job.run.done and resume:
         say(f"run {job.run.id} is finished already")
         return job.run
     if job.first:
