@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from tqdm import tqdm
 
 from demo.pictures import draw_picture
-from demo.plan import SEED, Entry, plan_entries
+from demo.plan import SEED, Entry
 from workspace import write_bytes, write_text
 
 THUMBNAIL = 120
@@ -38,9 +38,8 @@ _EDITS: dict[str, Edit] = {
 _QUALITY = {"recompressed": 35}
 
 
-def build_gallery(folder: Path) -> list[Entry]:
-    """Draw every picture that is not there yet; the entries. `truth.json` is written last."""
-    entries = plan_entries()
+def build_gallery(folder: Path, entries: Sequence[Entry]) -> None:
+    """Draw every picture that is not there yet. `truth.json` is written last."""
     missing = [entry for entry in entries if not (folder / "images" / entry.file).is_file()]
     if missing:
         context = get_context("spawn")
@@ -54,7 +53,6 @@ def build_gallery(folder: Path) -> list[Entry]:
         write_text(
             truth, json.dumps({entry.name: {**asdict(entry), **_box(folder, entry)} for entry in entries}, indent=1) + "\n"
         )
-    return entries
 
 
 def new_pictures(folder: Path, signs: Sequence[str], each: int, *, take: int = 1) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from curate.quality import Limits, check_images
 from curate.suggest import suggest_labels
 from demo.backbone import Pretrained, find_pretrained
 from demo.gallery import build_gallery, new_pictures
+from demo.plan import Entry, plan_entries
 from demo.signs import CATEGORIES
 from demo.site import serve_gallery
 from demo.truth import planted_table
@@ -64,10 +65,11 @@ def run_demo(folder: Path) -> None:
     """Make `folder` a workspace and take it through every stage; a second call goes on where the first one stopped."""
     workspace = _workspace(folder)
     begin = time.monotonic()
+    entries = plan_entries()
     with _step("drawing the gallery"):
-        entries = build_gallery(workspace.data / "gallery")
+        build_gallery(workspace.data / "gallery", entries)
     with _step("collecting from it with a headless browser (on the internet this would use a network)"):
-        _collect(workspace)
+        _collect(workspace, entries)
     with _step("grouping duplicates, measuring quality"):
         facts = dedup(workspace)
         findings = check_images(workspace, Limits())
@@ -119,14 +121,14 @@ def _workspace(folder: Path) -> Workspace:
     return workspace
 
 
-def _collect(workspace: Workspace) -> None:
+def _collect(workspace: Workspace, entries: Sequence[Entry]) -> None:
     """Search the gallery, unless all of it is known already. Its port is kept, since addresses are what is remembered."""
     gallery = workspace.data / "gallery"
     kept = gallery / "port.txt"
     done = gallery / "collected.txt"
     if not done.exists():
         port = int(kept.read_text()) if kept.exists() else 0
-        with serve_gallery(gallery, port) as address:
+        with serve_gallery(gallery, entries, port) as address:
             write_text(kept, address.rpartition(":")[2])
             options = SearchOptions(("gallery",), url=address + "/search?q={query}")
             search(workspace, options, FetchOptions(allow_local=True, per_host=8))

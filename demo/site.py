@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
-from demo.plan import Entry, plan_entries
+from demo.plan import Entry
 
 BATCH = 24
 """Tiles that a page holds, and that scrolling adds."""
@@ -29,14 +29,14 @@ _PAGE = (Path(__file__).parent / "pages" / "search.html").read_text(encoding="ut
 
 
 @contextmanager
-def serve_gallery(folder: Path, port: int = 0) -> Iterator[str]:
+def serve_gallery(folder: Path, entries: Sequence[Entry], port: int = 0) -> Iterator[str]:
     """Serve the gallery from a process of its own while the block runs; its address without a slash at the end.
 
     Port 0, or one that somebody else has, becomes any that is free.
     """
     context = get_context("spawn")
     ready = context.SimpleQueue()
-    process = context.Process(target=_serve, args=(folder, port, ready), daemon=True)
+    process = context.Process(target=_serve, args=(folder, list(entries), port, ready), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{ready.get()}"
@@ -45,8 +45,7 @@ def serve_gallery(folder: Path, port: int = 0) -> Iterator[str]:
         process.join()
 
 
-def _serve(folder: Path, port: int, ready: SimpleQueue[int]) -> None:
-    entries = plan_entries()
+def _serve(folder: Path, entries: Sequence[Entry], port: int, ready: SimpleQueue[int]) -> None:
     try:
         server = _Server(folder, entries, port)
     except OSError:  # somebody else has the port by now
