@@ -59,6 +59,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that augment; changes only the speed.")] = 0,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the network.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's event files too.")] = False,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on where this run stopped, or start it over.")] = True,
     as_json: JsonOption = False,
 ) -> None:

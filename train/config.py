@@ -17,7 +17,7 @@ Precision = Literal["32", "bf16", "16"]
 EPOCHS = {"scratch": 20, "features": 60, "finetune": 5}
 """Passes over the training split, by regime; over cached features one costs next to nothing."""
 
-RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adamw"): 1e-4, ("finetune", "sgd"): 0.01}
+RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adamw"): 4e-5, ("finetune", "sgd"): 0.01}
 """Highest learning rate, by regime and optimizer; the heads over cached features have their own."""
 
 LEARNING_SHARE = 5 / 7
@@ -30,8 +30,8 @@ FIXED_SIDE = ("vit_", "maxvit")
 SCRATCH_SIDE = 96
 """Pixels of input of a network that starts at random."""
 
-NOT_IDENTITY = ("device", "workers", "compile")
-"""Settings that change how fast a run is, not which run it is."""
+NOT_IDENTITY = ("device", "workers", "compile", "tensorboard")
+"""Settings that change how fast a run is or what it shows, not which run it is."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ class TrainConfig:
     """Processes that augment; changes nothing but the speed."""
     compile: bool = False
     """Compile the network with torch.compile."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files too."""
 
     def __post_init__(self) -> None:
         positive = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1, "workers": 0, "patience": 0, "snapshots": 0}

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, targets
-from train.loop import as_float64, make_fabric, predict
+from train.device import make_fabric
+from train.loop import as_float64, predict
 from train.objective import choose_thresholds, loss_of, right
 from train.run import save_model
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions

@@ -6,22 +6,44 @@ import csv
 from pathlib import Path
 from typing import IO, Any
 
-from workspace import write_text
+from workspace import FototecaError, write_text
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
 EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_second")
 
 
+class Board:
+    """TensorBoard's event files in `folder/tensorboard`; on going on, what was shown from `step` on is taken back."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        try:
+            from torch.utils.tensorboard.writer import SummaryWriter
+        except ImportError:
+            raise FototecaError("--tensorboard needs tensorboard", "run: pip install 'fototeca[tensorboard]'") from None
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def show(self, kind: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:
+        """A number for each column, over the first one."""
+        for name, value in zip(columns[1:], row[1:], strict=True):
+            self.writer.add_scalar(f"{kind}/{name}", value, row[0])
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.writer.close()
+
+
 class Journal:
     """A CSV that grows by a row at a time. On opening, rows after `keep` are dropped: they will be made again.
 
-    Without a path it writes nowhere: of several processes one keeps the books.
+    Without a path it writes nowhere: of several processes one keeps the books. A board is shown the same numbers.
     """
 
-    def __init__(self, path: Path | None, columns: tuple[str, ...], keep: int) -> None:
+    def __init__(self, path: Path | None, columns: tuple[str, ...], keep: int, board: Board | None = None) -> None:
         self.file: IO[str] | None = None
+        self.columns, self.board = columns, board
         if path is None:
             return
+        self.kind = path.stem
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if keep and path.is_file() else []
         write_text(path, "".join([",".join(columns) + "\n", *lines[1 : keep + 1]]))
         self.file = path.open("a", encoding="utf-8", newline="")
@@ -32,6 +54,8 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         if self.file:
             self.file.close()
+        if self.board:
+            self.board.close()
 
     def write(self, row: tuple[Any, ...]) -> None:
         """Append a row; it is there for readers at once."""
@@ -39,3 +63,5 @@ class Journal:
             writer = csv.writer(self.file, lineterminator="\n")
             writer.writerow([f"{cell:.8g}" if isinstance(cell, float) else cell for cell in row])
             self.file.flush()
+        if self.board:
+            self.board.show(self.kind, self.columns, row)

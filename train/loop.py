@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 import pickle
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -23,11 +22,12 @@ from tqdm import tqdm
 
 from train.config import TrainConfig
 from train.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
-from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
+from train.device import memory_advice, out_of_memory
+from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
 from train.objective import loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
 from vision.backbones import Preprocessing
-from workspace import FototecaError, atomic_write, say
+from workspace import FototecaError, write_bytes
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,10 @@ class Loop:
         total = self.config.epochs * self.steps_per_epoch
         first = self.fabric.is_global_zero
         quiet = None if first else True
+        board = Board(self.folder, self.progress.step) if first and self.config.tensorboard else None
         with (
-            Journal(self.folder / "steps.csv" if first else None, STEP_COLUMNS, self.progress.step) as steps,
-            Journal(self.folder / "epochs.csv" if first else None, EPOCH_COLUMNS, self.progress.epoch) as epochs,
+            Journal(self.folder / "steps.csv" if first else None, STEP_COLUMNS, self.progress.step, board) as steps,
+            Journal(self.folder / "epochs.csv" if first else None, EPOCH_COLUMNS, self.progress.epoch, board) as epochs,
             tqdm(total=total, initial=self.progress.step, desc=self.folder.name, unit="step", disable=quiet) as bar,
         ):
             while self.progress.epoch < self.config.epochs and not self._stale():
@@ -97,27 +98,39 @@ class Loop:
     def _epoch(self, epoch: int, steps: Journal, bar: tqdm[Any]) -> tuple[Any, ...]:
         """One pass over training, then a look at validation; returns the row of `epochs.csv`."""
         start = time.perf_counter()
-        train_mode(self.plain, self.config.freeze_bn)
-        self.material.train.epoch = epoch
-        cut = self._batches(epoch)
-        loaded = load(self.material.train, [self._share(batch) for batch in cut], self.config.workers)
         loss_sum, hits, seen = 0.0, 0, 0
-        for first in range(0, len(cut), self.config.accumulate):
-            group = cut[first : first + self.config.accumulate]
-            loss, right_ones = self._step(loaded, sum(map(len, group)), len(group))
-            self.progress.step += 1
+        for loss, right_ones, size in self.steps_of(epoch):
             if not math.isfinite(loss):
                 raise self._diverged(epoch)
-            steps.write((self.progress.step, epoch, loss, self.optimizer.param_groups[0]["lr"]))
+            rate = self.optimizer.param_groups[0]["lr"]
+            steps.write((self.progress.step, epoch, loss, rate))
             bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}", lr=f"{self.optimizer.param_groups[0]['lr']:.2g}", refresh=False)
-            size = sum(map(len, group))
+            bar.set_postfix(loss=f"{loss:.3f}", lr=f"{rate:.2g}", refresh=False)
             loss_sum, hits, seen = loss_sum + loss * size, hits + right_ones, seen + size
         spent = time.perf_counter() - start
         val_loss, val_accuracy = self._judge(epoch)
         seconds = time.perf_counter() - start
         self.progress.epoch, self.progress.seconds = epoch, self.progress.seconds + seconds
         return epoch, loss_sum / seen, hits / seen, val_loss, val_accuracy, seconds, seen / spent
+
+    def steps_of(self, epoch: int) -> Iterator[tuple[float, int, int]]:
+        """Learn from one pass over training; after each step its mean loss, how many were right, and of how many."""
+        train_mode(self.plain, self.config.freeze_bn)
+        self.material.train.epoch = epoch
+        cut = self._batches(epoch)
+        loaded = load(self.material.train, [self._share(batch) for batch in cut], self.config.workers)
+        for first in range(0, len(cut), self.config.accumulate):
+            group = cut[first : first + self.config.accumulate]
+            size = sum(map(len, group))
+            try:
+                loss, right_ones = self._step(loaded, size, len(group))
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                side = self.config.learning_side(self.material.preprocessing.crop)
+                raise memory_advice(self.plain, self.config, side, self.fabric.device) from None
+            self.progress.step += 1
+            yield loss, right_ones, size
 
     def _step(self, loaded: Iterator[tuple[torch.Tensor, torch.Tensor]], size: int, parts: int) -> tuple[float, int]:
         """One optimizer step over `parts` batches of `size` pictures together: mean loss, how many were right."""
@@ -177,8 +190,7 @@ class Loop:
             self.progress.stale += 1
         cycle = self.config.epochs // self.config.snapshots if self.config.snapshots and self.config.epochs else 0
         if cycle and epoch % cycle == 0 and self.fabric.is_global_zero:
-            with atomic_write(self.folder / f"snapshot-{epoch // cycle}.pt") as file:
-                torch.save(judged.state_dict(), file)
+            save_tensors(self.folder / f"snapshot-{epoch // cycle}.pt", judged.state_dict())
         return loss, accuracy
 
     def _batches(self, epoch: int) -> list[list[int]]:
@@ -202,8 +214,7 @@ class Loop:
             "average": self.average.state_dict() if self.average is not None else None,
             "progress": self.progress.__dict__,
         }
-        with atomic_write(self.folder / "checkpoint.pt") as file:
-            torch.save(state, file)
+        save_tensors(self.folder / "checkpoint.pt", state)
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -228,6 +239,13 @@ class Loop:
         )
 
 
+def save_tensors(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; the one before stays whole until this one is. By way of memory: torch hides what a full disk says."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_bytes(path, content.getvalue())
+
+
 def averaged(module: nn.Module, decay: float) -> AveragedModel:
     """A moving average of the module's weights and statistics."""
     mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it so
@@ -246,33 +264,6 @@ def predict(fabric: Fabric, module: nn.Module, pictures: Pictures, config: Train
             batch = fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
             parts.append(module(pictures.preprocessing.normalise(batch)).float().cpu())
     return torch.cat(parts)
-
-
-def make_fabric(config: TrainConfig) -> Fabric:
-    """Device, precision and processes. Under torchrun each process joins the group; else there is one."""
-    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    several = "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that 16 becomes bf16 on a CPU is refused below
-            fabric = Fabric(
-                accelerator=config.device,
-                devices=processes if several else 1,
-                num_nodes=int(os.environ["WORLD_SIZE"]) // processes if several else 1,
-                strategy="ddp" if several else "auto",
-                precision=precision,
-            )
-    except (RuntimeError, ValueError) as error:
-        raise FototecaError(
-            f"--device {config.device} will not do: {str(error).splitlines()[0]}", "use --device auto or cpu"
-        ) from None
-    if fabric.device.type == "cpu" and config.precision == "16":
-        raise FototecaError("--precision 16 is for GPUs", "leave it out, or train with --device cuda")
-    if fabric.device.type == "cpu" and config.precision == "bf16":
-        say("bf16 on a CPU without units for it takes many times longer than 32 (bench/train.py measures yours)")
-    fabric.launch()
-    return fabric
 
 
 def as_float64(logits: torch.Tensor) -> npt.NDArray[np.float64]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ from torch import nn
 from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, augmentation, check_manifest, class_weights, targets
+from train.device import make_fabric
 from train.heads import Fitted, Split, fit_head
-from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
-from train.loop import Loop, Material, as_float64, make_fabric, predict
+from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
+from train.loop import Loop, Material, as_float64, predict
 from train.objective import choose_thresholds
 from train.optimiser import unfreeze
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
@@ -35,7 +38,7 @@ from vision.backbones import (
 )
 from vision.features import extract_features
 from vision.pixels import PixelCache
-from workspace import FototecaError, Workspace, say, write_bytes, write_text
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say, write_bytes, write_text
 
 PROBE_EPOCHS = 40
 """Epochs of the head alone, over cached features, before fine-tuning."""
@@ -59,12 +62,26 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True)
             shutil.rmtree(job.run.folder)
         write_config(job.run)
     job.fabric.barrier()
-    if config.regime != "features":
-        job.train_network()
-    elif job.first:
-        job.train_features()
+    with full_disk_told():
+        if config.regime != "features":
+            job.train_network()
+        elif job.first:
+            job.train_features()
     job.fabric.barrier()
     return job.run
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Turn the system's error of a full disk into one line; nothing that was finished is lost."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        hint = "free some space and give the command again: it goes on from the last epoch"
+        raise FototecaError(f"the disk is full{where}", hint, EXIT_OUTSIDE) from None
 
 
 class Job:
@@ -147,10 +164,11 @@ class Job:
     def _write_curves(self, fitted: Fitted) -> None:
         """The head's own steps; its epochs share the time evenly, since they run without a pause."""
         seconds = (time.perf_counter() - self.start) / len(fitted.epochs)
-        with Journal(self.run.folder / "steps.csv", STEP_COLUMNS, 0) as steps:
+        board = Board(self.run.folder, 0) if self.config.tensorboard else None
+        with Journal(self.run.folder / "steps.csv", STEP_COLUMNS, 0, board) as steps:
             for step in fitted.steps:
                 steps.write(step)
-        with Journal(self.run.folder / "epochs.csv", EPOCH_COLUMNS, 0) as epochs:
+        with Journal(self.run.folder / "epochs.csv", EPOCH_COLUMNS, 0, board) as epochs:
             for row in fitted.epochs:
                 epochs.write((*row, seconds, len(self.items["train"]) / seconds))
 

@@ -1,0 +1,69 @@
+"""What goes wrong outside, told in one line: memory, disk."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+
+from train import loop
+from train.config import TrainConfig
+from train.run import train_run
+from vision.nets import SmallNet
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace
+
+
+def config(**settings: object) -> TrainConfig:
+    """A small run with some settings changed."""
+    base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
+    return TrainConfig(**{"epochs": 2, **base, **settings})  # type: ignore[arg-type]  # a test's plain dict
+
+
+def test_out_of_memory_says_which_batch_fits(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that takes at most five pictures: batches of 4, as many steps as before; and those settings do train."""
+    whole = SmallNet.forward
+
+    def narrow(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
+        if self.training and len(x) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, x)
+
+    monkeypatch.setattr(SmallNet, "forward", narrow)
+    with pytest.raises(FototecaError, match=r"16 pictures of 32 px.*--batch-size 4 --accumulate 4"):
+        train_run(small, config())
+    assert train_run(small, config(batch_size=4, accumulate=4)).done
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills after the first epoch; with room again the run ends as if nothing had been."""
+    calm = train_run(small, config())
+    weights = (calm.folder / "model.safetensors").read_bytes()
+    calm.folder.rename(tmp_path / "calm")
+    real, calls = loop.write_bytes, []
+
+    def full(path: Path, content: bytes) -> None:
+        calls.append(path)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(path, content)
+
+    monkeypatch.setattr(loop, "write_bytes", full)
+    with pytest.raises(FototecaError, match="disk is full") as caught:
+        train_run(small, config())
+    assert caught.value.exit_code == EXIT_OUTSIDE
+    monkeypatch.undo()
+    assert (train_run(small, config()).folder / "model.safetensors").read_bytes() == weights
+
+
+def test_tensorboard_shows_what_the_files_say(small: Workspace) -> None:
+    """Every step's loss and every epoch's validation accuracy are in the event files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train_run(small, config(tensorboard=True))
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    shown = [point.value for point in events.Scalars("steps/loss")]
+    assert shown == pytest.approx([row["loss"] for row in run.steps()], rel=1e-5)
+    assert len(events.Scalars("epochs/val_accuracy")) == 2
