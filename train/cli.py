@@ -76,6 +76,41 @@ def run(
     _print(run_facts(finished), as_json)
 
 
+@app.command(name="find-rate")
+def find_rate_command(
+    manifest: ManifestOption,
+    model: Annotated[str, typer.Option(help="As in train run.")],
+    regime: Annotated[Literal["scratch", "finetune"], typer.Option(help="How much is learned anew.")],
+    unfreeze: Annotated[str, typer.Option(metavar="all|N|STAGE", help="What learns beside the head.")] = "all",
+    weights: Annotated[str | None, typer.Option(metavar="NAME|PATH|run:ID", help="Pretrained weights: DEFAULT")] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
+    image_size: Annotated[int | None, typer.Option(help="As in train run.")] = None,
+    optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with momentum, or AdamW.")] = "adamw",
+    layer_decay: Annotated[float, typer.Option(help="Each stage further from the head learns this much slower.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of weights, order, augmentation, dropout.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    low: Annotated[float, typer.Option(help="Rate of the first step.")] = 1e-6,
+    high: Annotated[float, typer.Option(help="Rate of the last step.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Steps to take.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the learning rate grow and say where the loss falls fastest; the curve is kept as CSV and PNG in data/reports.
+
+    Example: fototeca train find-rate --manifest v001 --model cnn --regime scratch
+    """
+    settings = {name: value for name, value in locals().items() if name not in ("low", "high", "steps", "as_json")}
+    from train.config import TrainConfig
+    from train.finder import find_rate, sparks
+
+    curve = find_rate(Workspace.find(), TrainConfig(**settings), low=low, high=high, steps=steps)
+    facts = {"suggested": curve.suggested, "table": str(curve.table), "plot": str(curve.plot)}
+    if as_json:
+        typer.echo(json.dumps({**facts, "learning_rate": curve.rates, "loss": curve.losses}, indent=2))
+    else:
+        line = f"{curve.rates[0]:g} {sparks(curve.losses)} {curve.rates[-1]:.2g}"
+        typer.echo(f"{line}\nsuggested: --lr {curve.suggested:g}\n{curve.plot}")
+
+
 @app.command()
 def sweep(
     manifest: ManifestOption,

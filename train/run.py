@@ -173,19 +173,20 @@ class Job:
                 epochs.write((*row, seconds, len(self.items["train"]) / seconds))
 
     def train_network(self) -> None:
-        """Train the network itself; in fine-tuning its head first, alone, over cached features (Kumar et al. 2022)."""
+        """Train the network itself; what is best on validation is kept."""
+        material = self.prepare()
+        progress = Loop(self.fabric, self.module, self.config, material, self.run.folder).run()
+        if not self.first:
+            return
+        probabilities = {name: self._ask(material.val.pixels, name) for name in ("train", "val")}
+        self._finish(probabilities, {}, progress.seconds, {"best_epoch": progress.best_epoch, "epochs_run": progress.epoch})
+
+    def prepare(self) -> Material:
+        """Decode what is not decoded yet; in fine-tuning fit the head first, alone, over cached features (Kumar et al. 2022)."""
         pixels = PixelCache(self.workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
         pixels.ensure([*self.items["train"], *self.items["val"]])
         if self.config.regime == "finetune" and not (self.run.folder / "checkpoint.pt").exists():
             self._take_head(self._fit_head("linear", PROBE_EPOCHS, 1e-2)[0])
-        material = self._material(pixels)
-        progress = Loop(self.fabric, self.module, self.config, material, self.run.folder).run()
-        if not self.first:
-            return
-        probabilities = {name: self._ask(pixels, name) for name in ("train", "val")}
-        self._finish(probabilities, {}, progress.seconds, {"best_epoch": progress.best_epoch, "epochs_run": progress.epoch})
-
-    def _material(self, pixels: PixelCache) -> Material:
         assert self.config.augment is not None
         side = self.config.learning_side(self.preprocessing.crop)
         transform = augmentation(self.config.augment, side, self.config.erasing)

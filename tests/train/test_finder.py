@@ -1,0 +1,45 @@
+"""The learning-rate finder: on a known curve, and on pictures."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from PIL import Image
+
+from train.config import TrainConfig
+from train.finder import find_rate, sparks, steepest
+from train.run import train_run
+from workspace import FototecaError, Workspace
+
+
+def test_the_steepest_fall_of_a_known_curve() -> None:
+    """A step down in the middle of two plateaus is found; a curve that only rises is told."""
+    rates = [10.0**power for power in range(-6, 1)]
+    assert steepest(rates, [2, 2, 1.9, 1.0, 0.2, 0.2, 3]) == 1e-3
+    with pytest.raises(FototecaError, match="never falls"):
+        steepest(rates, [1, 2, 3, 4, 5, 6, 7])
+
+
+def test_the_rate_found_trains_better_than_one_far_below(small: Workspace) -> None:
+    """The suggestion lies within the range, the files are there, nothing counts as a run, and it learns."""
+    base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
+    curve = find_rate(small, TrainConfig(**base), steps=40)  # type: ignore[arg-type]  # a test's plain dict
+    assert 1e-5 < curve.suggested < 0.5
+    with curve.table.open(newline="") as file:
+        assert len(list(csv.reader(file))) == len(curve.losses) + 1
+    assert Image.open(curve.plot).size > (400, 200)
+    assert not list(small.runs.glob("*"))
+    first, second = (train_run(small, TrainConfig(**base, epochs=2, lr=rate)) for rate in (curve.suggested, 1e-6))  # type: ignore[arg-type]
+    assert first.epochs()[-1]["train_loss"] < second.epochs()[-1]["train_loss"] - 0.1
+
+
+def test_features_have_no_rate_to_find(small: Workspace) -> None:
+    """It says which regimes do."""
+    with pytest.raises(FototecaError, match="scratch or finetune"):
+        find_rate(small, TrainConfig(manifest="v001", model="resnet18", regime="features"))
+
+
+def test_sparks() -> None:
+    """Lowest and highest are the ends of the scale."""
+    assert sparks([0, 1, 2]) == "▁▄█"
