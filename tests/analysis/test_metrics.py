@@ -1,0 +1,122 @@
+"""Every figure equals scikit-learn's, torchmetrics' or scipy's; intervals cover what they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn import metrics as reference
+from torchmetrics.classification import MulticlassCalibrationError
+
+from analysis.calibration import fit_temperature, scale
+from analysis.compare import holm, mcnemar, paired_difference
+from analysis.intervals import accuracy_interval, design_effect, group_index, wilson
+from analysis.metrics import (
+    average_precisions,
+    brier,
+    class_scores,
+    confusion_matrix,
+    correct,
+    indicator,
+    log_loss,
+    macro,
+    reliability,
+    top_k_accuracy,
+)
+
+NAMES = ("a", "b", "c", "d")
+
+
+def guesses(seed: int, n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True class numbers, probabilities (N, 4) that know something, and what they say."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, 4, n)
+    logits = rng.normal(0, 1.2, (n, 4))
+    logits[np.arange(n), true] += 1.3
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return true, probabilities, probabilities.argmax(axis=1)
+
+
+def as_rows(numbers: np.ndarray) -> np.ndarray:
+    """Class numbers as an indicator matrix."""
+    return indicator([NAMES[number] for number in numbers], NAMES)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_single_label_figures_equal_scikit_learns(seed: int) -> None:
+    """Precision, recall, F1, balanced accuracy, confusion, top-k, log loss, Brier score."""
+    true, probabilities, said = guesses(seed)
+    rows, predicted = as_rows(true), as_rows(said)
+    scores = class_scores(rows, predicted)
+    expected = reference.precision_recall_fscore_support(true, said, labels=range(4), zero_division=0)
+    for mine, theirs in zip((scores.precision, scores.recall, scores.f1, scores.n), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs)
+    assert macro(scores.recall, scores.n > 0) == pytest.approx(reference.balanced_accuracy_score(true, said))
+    assert correct(rows, predicted).mean() == pytest.approx(reference.accuracy_score(true, said))
+    np.testing.assert_array_equal(confusion_matrix(rows, predicted), reference.confusion_matrix(true, said))
+    assert top_k_accuracy(rows, probabilities, 2) == pytest.approx(reference.top_k_accuracy_score(true, probabilities, k=2))
+    assert log_loss(rows, probabilities) == pytest.approx(reference.log_loss(true, probabilities))
+    assert brier(rows, probabilities) == pytest.approx(((probabilities - rows) ** 2).sum(axis=1).mean())
+
+
+def test_average_precision_equals_scikit_learns() -> None:
+    """Per class, macro and micro, ties included."""
+    rng = np.random.default_rng(1)
+    true, scores = rng.random((150, 4)) < 0.3, np.round(rng.random((150, 4)), 2)
+    each, mean, micro = average_precisions(true, scores)
+    np.testing.assert_allclose(each, [reference.average_precision_score(true[:, c], scores[:, c]) for c in range(4)])
+    assert mean == pytest.approx(reference.average_precision_score(true, scores, average="macro"))
+    assert micro == pytest.approx(reference.average_precision_score(true, scores, average="micro"))
+
+
+def test_calibration_error_equals_torchmetrics() -> None:
+    """Fifteen even bins, weighted by how many fall into each."""
+    true, probabilities, said = guesses(4, 400)
+    found = reliability(probabilities.max(axis=1), said == true)
+    theirs = MulticlassCalibrationError(4, n_bins=15, norm="l1")(torch.tensor(probabilities), torch.tensor(true))
+    assert found.error == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_temperature_mends_overconfidence() -> None:
+    """Logits made three times too large ask for a temperature of about three, and the error falls."""
+    true, probabilities, _ = guesses(5, 3000)
+    sharp = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
+    honest, hot = (fit_temperature(as_rows(true), values) for values in (probabilities, sharp))
+    assert hot / honest == pytest.approx(3, rel=0.02)
+    np.testing.assert_allclose(scale(sharp, 3.0), probabilities, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 60), st.integers(1, 60))
+def test_wilson_equals_scipy(hits: int, extra: int) -> None:
+    """Wilson's interval without continuity correction."""
+    n = hits + extra
+    theirs = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    np.testing.assert_allclose(wilson(hits, n), (theirs.low, theirs.high), atol=1e-9)
+
+
+def test_near_duplicates_widen_an_interval() -> None:
+    """Images that come in identical threes count as a third of them."""
+    rng = np.random.default_rng(0)
+    once = rng.random(60) < 0.8
+    alone = accuracy_interval(once, group_index([""] * 60))
+    right, groups = np.repeat(once, 3), group_index([f"g{k}" for k in range(60) for _ in range(3)])
+    assert design_effect(right, groups) == pytest.approx(3, rel=0.1)
+    np.testing.assert_allclose(accuracy_interval(right, groups), alone, atol=0.01)
+
+
+def test_comparisons() -> None:
+    """McNemar's exact p equals the binomial test; Holm's steps are monotone and never below the raw values."""
+    rng = np.random.default_rng(2)
+    a, b = rng.random(80) < 0.9, rng.random(80) < 0.7
+    found = mcnemar(a, b)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    assert (found["only_a"], found["only_b"]) == (only_a, only_b)
+    assert found["p"] == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    difference = paired_difference(a, b, group_index([""] * 80))
+    assert difference["interval"][0] < difference["difference"] == pytest.approx(a.mean() - b.mean())
+    assert difference["difference"] < difference["interval"][1]

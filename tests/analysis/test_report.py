@@ -1,0 +1,163 @@
+"""The report holds every section in both languages, works offline and fits the window; looks at test are written down."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+from analysis.evaluate import evaluate_run
+from analysis.explain import explain_run
+from analysis.looks import read_looks
+from analysis.predict import predict_paths
+from analysis.report.page import SECTIONS, write_report
+from analysis.texts import Texts
+from collect.browser import find_browser, find_driver
+from workspace import FototecaError, Workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+@pytest.fixture(scope="module")
+def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Path]]:
+    """The workspace after a look at test and a prediction, with a report in each language."""
+    workspace, runs = studied
+    evaluate_run(workspace, runs[0], "test")
+    new = tmp_path_factory.mktemp("new") / "new.jpg"
+    shutil.copyfile(next(workspace.images.glob("*/*.jpg")), new)
+    predict_paths(workspace, runs[0], [str(new)])
+    workspace.report_text.write_text("## motivation\n\nBecause **colours** matter. <script>alert(1)</script>\n", encoding="utf-8")
+    return workspace, {lang: write_report(workspace, "v001", lang=lang)[0] for lang in ("en", "es")}
+
+
+def test_both_languages_say_the_same_things() -> None:
+    """No text is missing in one of the languages, and both leave the same gaps to be filled."""
+    english, spanish = Texts.load("en").entries, Texts.load("es").entries
+    assert english.keys() == spanish.keys()
+    gaps = {key: [set(re.findall(r"{(\w+)}", entries[key])) for entries in (english, spanish)] for key in english}
+    assert all(first == second for first, second in gaps.values())
+
+
+@pytest.mark.parametrize("lang", ["en", "es"])
+def test_every_section_is_there(told: tuple[Workspace, dict[str, Path]], lang: str) -> None:
+    """Each section with its title, in order; a person's words are shown, and markup in them only as text."""
+    page = told[1][lang].read_text(encoding="utf-8")
+    words = Texts.load(lang)
+    places = [page.index(f'<section id="{name}">') for name in SECTIONS]
+    assert places == sorted(places)
+    assert all(words(f"section.{name}") in page for name in SECTIONS)
+    assert "Because <strong>colours</strong> matter." in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert words("own.missing", heading="## conclusions") in page
+    assert words("looks.once") in page
+
+
+def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
+    """Nothing is loaded from elsewhere; links to files lead to files; every figure's numbers are beside it."""
+    workspace, pages = told
+    page = pages["en"].read_text(encoding="utf-8")
+    assert not re.findall(r'(?:src|srcset)="(?!data:)', page)
+    assert "@import" not in page
+    assert "url(" not in page
+    links = [link for link in re.findall(r'href="([^"#]+)"', page) if not link.startswith("http")]
+    assert len(links) > 10
+    assert all((pages["en"].parent / link).exists() for link in links)
+    numbers = pages["en"].parent / "figures" / "comparison.csv"
+    with numbers.open(encoding="utf-8") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == sorted(
+            [path.parent.name for path in workspace.runs.glob("*/done.json")], key=lambda name: _place(page, name)
+        )
+
+
+def _place(page: str, name: str) -> int:
+    """Where a run is first named in the table of models."""
+    return page.index(name, page.index('id="models"'))
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int) -> None:
+    """In Chromium nothing sticks out sideways, every picture has loaded, and the console is silent."""
+    options = ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(flag)
+    options.binary_location = find_browser() or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = Chrome(options=options, service=Service(find_driver()))
+    try:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(told[1]["es"].as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        broken = "return [...document.images].filter(image => !image.complete || !image.naturalWidth).length"
+        assert browser.execute_script(broken) == 0
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
+
+
+def test_every_look_at_test_is_written_down(studied: Studied, tmp_path: Path) -> None:
+    """A look is a line with who, which run and what came out; a second look gives the same figures and another line."""
+    workspace = Workspace(shutil.copytree(studied[0].root, tmp_path / "copy"))
+    run = studied[1][1]
+    before = len(read_looks(workspace, "v001"))
+    first = evaluate_run(workspace, run, "test")
+    second = evaluate_run(workspace, run, "test")
+    assert first["accuracy"] == second["accuracy"]
+    looks = read_looks(workspace, "v001")[before:]
+    assert [(look.who, look.run, look.n) for look in looks] == [("tester", run, first["n"])] * 2
+    assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.keys()
+
+
+def test_new_pictures(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """A copy of a test picture is called one, with its split; a broken file is left out; a missing one is an error."""
+    workspace, runs = studied
+    copy, broken = tmp_path / "copy.jpg", tmp_path / "broken.jpg"
+    shutil.copyfile(first_picture("test"), copy)
+    broken.write_bytes(b"no picture")
+    facts = predict_paths(workspace, runs[0], [str(copy), str(broken)], csv_path=tmp_path / "out.csv")
+    assert [Path(fact["path"]).name for fact in facts] == ["copy.jpg"]
+    assert facts[0]["near_duplicate"]["split"] == "test"
+    assert facts[0]["near_duplicate"]["image_id"] == first_picture("test").stem
+    assert facts[0]["probability"] == pytest.approx(max(facts[0]["probabilities"].values()))
+    assert sum(facts[0]["probabilities"].values()) == pytest.approx(1)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+    with pytest.raises(FototecaError, match="is not there"):
+        predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
+
+
+def test_explanations(studied: Studied, tmp_path: Path) -> None:
+    """A sheet per picture and a table of them; an unknown method names those there are."""
+    workspace, runs = studied
+    paths = explain_run(workspace, runs[0], methods=["grad-cam", "saliency"], output=tmp_path)
+    assert [path.suffix for path in paths] == [".png"] * (len(paths) - 1) + [".csv"]
+    assert len(paths[-1].read_text().splitlines()) == len(paths)
+    with pytest.raises(FototecaError, match="no attribution method 'magic'"):
+        explain_run(workspace, runs[0], methods=["magic"])
+
+
+def test_the_commands(studied: Studied, fototeca: Callable[..., object]) -> None:
+    """Through the command line: JSON alone on stdout, figures on disk, an unknown run is one line and exit code 2."""
+    workspace, runs = studied
+    for arguments in (
+        ("evaluate", runs[0], "--split", "val", "--json"),
+        ("compare", *runs, "--json"),
+        ("examples", runs[0], "--json"),
+        ("embed", runs[0], "--json"),
+    ):
+        done = fototeca("analysis", *arguments, cwd=workspace.root)
+        assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
+        assert json.loads(done.stdout)  # type: ignore[attr-defined]
+    done = fototeca("analysis", "confusion", runs[0], cwd=workspace.root)
+    assert any(line.endswith("confusion-fractions.svg") for line in done.stdout.splitlines())  # type: ignore[attr-defined]
+    done = fototeca("analysis", "evaluate", "none", "--split", "val", cwd=workspace.root)
+    assert done.returncode == 2  # type: ignore[attr-defined]
+    assert len(done.stderr.strip().splitlines()) == 1  # type: ignore[attr-defined]
