@@ -117,21 +117,29 @@ def sweep(
     plan: Annotated[Path | None, typer.Argument(metavar="PLAN.toml", help="Lists make a grid, [[run]] tables points.")] = None,
     model: Annotated[str | None, typer.Option(help="Model of --weights, for the default plan.")] = None,
     weights: Annotated[str | None, typer.Option(help="File for the default plan where its own weights cannot be had.")] = None,
+    trials: Annotated[int, typer.Option("--search", metavar="N", min=0, help="Draw N runs from the plan's space; 0 is off.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Train many classifiers and print them, the best on validation first. Without a plan: at least six, over all regimes.
 
+    With --search, Optuna draws the settings and stops runs that fall behind.
+
     Example: fototeca train sweep --manifest v001
+    Example: fototeca train sweep --manifest v001 --search 20
     """
-    from train.sweep import read_plan
+    from train.search import search
+    from train.sweep import read_plan, read_space
     from train.sweep import sweep as train_all
     from train.table import run_facts
     from workspace import FototecaError
 
     if (model is None) != (weights is None):
         raise FototecaError("--model and --weights go together", "pass both, or neither")
-    points = read_plan(plan) if plan else None
-    outcome = train_all(Workspace.find(), points, manifest, weights=(model, weights) if model and weights else None)
+    at_hand = (model, weights) if model and weights else None
+    if trials:
+        outcome = search(Workspace.find(), read_space(plan) if plan else None, manifest, trials, at_hand)
+    else:
+        outcome = train_all(Workspace.find(), read_plan(plan) if plan else None, manifest, weights=at_hand)
     _print([run_facts(run) for run in outcome.runs], as_json)
     if any(not reason.startswith("left out") for _, reason in outcome.failed):
         raise typer.Exit(EXIT_SHORT)

@@ -6,7 +6,7 @@ import io
 import math
 import pickle
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,9 @@ from train.objective import loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
 from vision.backbones import Preprocessing
 from workspace import FototecaError, write_bytes
+
+Watch = Callable[[int, float], None]
+"""Told each epoch and the best validation accuracy so far."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,17 @@ class Progress:
 class Loop:
     """Trains `module` in `folder`. After `run` the module holds the weights that were best on validation."""
 
-    def __init__(self, fabric: Fabric, module: nn.Module, config: TrainConfig, material: Material, folder: Path) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        module: nn.Module,
+        config: TrainConfig,
+        material: Material,
+        folder: Path,
+        watch: Watch | None = None,
+    ) -> None:
         assert config.epochs is not None
+        self.watch = watch
         self.fabric, self.config, self.material, self.folder = fabric, config, material, folder
         self.plain = module.to(memory_format=torch.channels_last)
         optimizer = make_optimizer(self.plain, config)
@@ -91,6 +103,8 @@ class Loop:
                 row = self._epoch(self.progress.epoch + 1, steps, bar)
                 epochs.write(row)
                 self._save()
+                if self.watch:
+                    self.watch(self.progress.epoch, self.progress.best_accuracy)
         if self.progress.best:
             self.plain.load_state_dict(self.progress.best)
         return self.progress

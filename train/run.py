@@ -24,7 +24,7 @@ from train.data import Pictures, augmentation, check_manifest, class_weights, ta
 from train.device import make_fabric
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
-from train.loop import Loop, Material, as_float64, predict
+from train.loop import Loop, Material, Watch, as_float64, predict
 from train.objective import choose_thresholds
 from train.optimiser import unfreeze
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
@@ -44,8 +44,10 @@ PROBE_EPOCHS = 40
 """Epochs of the head alone, over cached features, before fine-tuning."""
 
 
-def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True) -> Run:
+def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True, watch: Watch | None = None) -> Run:
     """Train, or go on with, the run that this configuration names; a finished one is returned as it is.
+
+    `watch` is told every epoch with its best validation accuracy so far; what it raises ends the run, which can go on later.
 
     FototecaError for a manifest, model, weights or setting that will not do, and when the loss is no number any more.
     """
@@ -64,7 +66,7 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True)
     job.fabric.barrier()
     with full_disk_told():
         if config.regime != "features":
-            job.train_network()
+            job.train_network(watch)
         elif job.first:
             job.train_features()
     job.fabric.barrier()
@@ -172,10 +174,10 @@ class Job:
             for row in fitted.epochs:
                 epochs.write((*row, seconds, len(self.items["train"]) / seconds))
 
-    def train_network(self) -> None:
+    def train_network(self, watch: Watch | None = None) -> None:
         """Train the network itself; what is best on validation is kept."""
         material = self.prepare()
-        progress = Loop(self.fabric, self.module, self.config, material, self.run.folder).run()
+        progress = Loop(self.fabric, self.module, self.config, material, self.run.folder, watch).run()
         if not self.first:
             return
         probabilities = {name: self._ask(material.val.pixels, name) for name in ("train", "val")}

@@ -92,15 +92,7 @@ def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | 
 
 def _on_disk() -> tuple[str, str] | None:
     """A small model whose weights torchvision has fetched before."""
-    for model in (
-        "resnet18",
-        "mobilenet_v3_small",
-        "regnet_y_400mf",
-        "efficientnet_b0",
-        "squeezenet1_1",
-        "squeezenet1_0",
-        "resnet50",
-    ):
+    for model in SMALL:
         name = best_weights(model)
         if name:
             return model, name
@@ -135,19 +127,37 @@ def read_plan(path: Path) -> list[Point]:
 
     FototecaError for a file that is no plan and for settings that do not exist.
     """
+    document = _read_toml(path)
+    tables = document.pop("run", [{}])
+    return [point for table in tables for point in grid(_check(path, {**document, **table}))]
+
+
+def read_space(path: Path) -> Point:
+    """The space of a TOML plan for a search: a list is a choice, a table {low, high, log} a range, all else fixed."""
+    document = _read_toml(path)
+    if "run" in document:
+        raise FototecaError(f"{path}: a search has no [[run]] tables", "write choices as lists, ranges as {low = …, high = …}")
+    for name, value in document.items():
+        if isinstance(value, dict) and not ({"low", "high"} <= value.keys() <= {"low", "high", "log"}):
+            raise FototecaError(f"{path}: {name} is no range", "write it as {low = 1e-5, high = 1e-3, log = true}")
+    return _check(path, document)
+
+
+def _read_toml(path: Path) -> Point:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FototecaError(f"{path} cannot be read: {error}", "write TOML: see docs/training.md") from None
-    tables = document.pop("run", [{}])
-    points = [point for table in tables for point in grid({**document, **table})]
+
+
+def _check(path: Path, table: Point) -> Point:
+    """The table, if all its settings exist."""
     known = {item.name for item in fields(TrainConfig)} - {"manifest"}
-    for point in points:
-        strange = point.keys() - known
-        if strange or not {"model", "regime"} <= point.keys():
-            wrong = f"unknown setting {sorted(strange)[0]!r}" if strange else "a run without model or regime"
-            raise FototecaError(f"{path}: {wrong}", f"settings are: {', '.join(sorted(known))}")
-    return points
+    strange = table.keys() - known
+    if strange or not {"model", "regime"} <= table.keys():
+        wrong = f"unknown setting {sorted(strange)[0]!r}" if strange else "a run without model or regime"
+        raise FototecaError(f"{path}: {wrong}", f"settings are: {', '.join(sorted(known))}")
+    return table
 
 
 def grid(table: Point) -> Iterator[Point]:

@@ -1,0 +1,152 @@
+"""`train sweep --search N`: settings drawn by Optuna from a stated space; runs that fall behind are stopped early."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.manifest import read_manifest
+from train.config import TrainConfig
+from train.run import train_run
+from train.sweep import Outcome, Point, describe
+from workspace import FototecaError, Workspace, say
+
+if TYPE_CHECKING:
+    import optuna
+
+Space = dict[str, Any]
+
+SCRATCH_SPACE: Space = {
+    "model": "cnn",
+    "regime": "scratch",
+    "lr": {"low": 5e-4, "high": 2e-2, "log": True},
+    "weight_decay": {"low": 1e-3, "high": 0.3, "log": True},
+    "augment": ["none", "basic", "trivial"],
+    "label_smoothing": [0.0, 0.1],
+}
+"""What is searched without a plan."""
+
+FINETUNE_SPACE: Space = {
+    "regime": "finetune",
+    "lr": {"low": 1e-5, "high": 3e-4, "log": True},
+    "layer_decay": {"low": 0.6, "high": 1.0},
+    "unfreeze": ["1", "half", "all"],
+    "augment": ["basic", "trivial"],
+}
+"""What is searched without a plan when --model and --weights name a pretrained network."""
+
+BEHIND = "stopped early, behind the median of the others"
+
+STARTUP = 4
+"""Runs that are trained to their end before any is stopped early: a median needs some."""
+
+
+def search(
+    workspace: Workspace, space: Space | None, version: str, trials: int, weights: tuple[str, str] | None = None
+) -> Outcome:
+    """Train up to `trials` runs with settings drawn by TPE (Bergstra et al. 2011), the best first.
+
+    In `space` a table {low, high, log} is a range, a list a choice, all else is fixed. After each epoch a run whose validation
+    accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped.
+    """
+    optuna = _optuna()
+    if space is None:
+        space = {**FINETUNE_SPACE, "model": weights[0], "weights": weights[1]} if weights else SCRATCH_SPACE
+    manifest = read_manifest(workspace, version)
+    study = _study(workspace.runs, [space, manifest.version, manifest.sha256])
+    outcome = Outcome()
+    while (
+        len(over := [trial for trial in study.trials if trial.state.is_finished() and "stopped" not in trial.user_attrs]) < trials
+    ):
+        trial = study.ask()
+        point = draw(trial, space)
+        say(f"[{len(over) + 1}/{trials}] {describe(point)}")
+        try:
+            run = train_run(workspace, TrainConfig(**{"manifest": manifest.version, **point}), watch=_judge(trial))
+        except optuna.TrialPruned:
+            say(f"  {BEHIND}")
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except FototecaError as error:
+            say(f"  failed: {error}")
+            trial.set_user_attr("error", str(error))
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            trial.set_user_attr("run", run.id)
+            study.tell(trial, run.facts["val_accuracy"])
+    _collect(workspace, study, outcome)
+    return outcome
+
+
+def draw(trial: optuna.Trial, space: Space) -> Point:
+    """One point of the space."""
+    point: Point = {}
+    for name, value in space.items():
+        if isinstance(value, Mapping):
+            kind = trial.suggest_int if isinstance(value["low"], int) and isinstance(value["high"], int) else trial.suggest_float
+            point[name] = kind(name, value["low"], value["high"], log=bool(value.get("log")))
+        else:
+            point[name] = trial.suggest_categorical(name, value) if isinstance(value, list) else value
+    return point
+
+
+def _judge(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
+    import optuna
+
+    def watch(epoch: int, accuracy: float) -> None:
+        trial.report(accuracy, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    return watch
+
+
+def _study(folder: Path, parts: list[Any]) -> optuna.Study:
+    """The study of these parts, from its journal; a draw that a kill has cut short is taken up first."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+    folder.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(folder / f"search-{name}.journal"))),
+        study_name=name,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=1),
+        load_if_exists=True,
+    )
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # going on must not draw again what was drawn
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.enqueue_trial(trial.params)
+        study._storage.set_trial_user_attr(trial._trial_id, "killed", True)  # Optuna has no public way to mark a running draw
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def _collect(workspace: Workspace, study: optuna.Study, outcome: Outcome) -> None:
+    """The finished runs, the best first, and why the others are not."""
+    from train.runs import read_run
+
+    for trial in study.trials:
+        drawn = " ".join(f"{name}={value}" for name, value in trial.params.items())
+        if "run" in trial.user_attrs:
+            outcome.runs.append(read_run(workspace, trial.user_attrs["run"]))
+        elif "stopped" not in trial.user_attrs:
+            outcome.failed.append(
+                (drawn, trial.user_attrs.get("error", "left out: stopped early, behind the median of the others"))
+            )
+    if not outcome.runs:
+        raise FototecaError("no run of the search succeeded", outcome.failed[0][1] if outcome.failed else "ask for one or more")
+    outcome.runs = sorted({run.id: run for run in outcome.runs}.values(), key=lambda run: -run.facts["val_accuracy"])
+
+
+def _optuna() -> Any:  # noqa: ANN401  (a module)
+    try:
+        import optuna
+    except ImportError:
+        raise FototecaError("--search needs optuna", "run: pip install 'fototeca[search]'") from None
+    return optuna
