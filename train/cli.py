@@ -44,6 +44,7 @@ def run(
     layer_decay: Annotated[float, typer.Option(help="Each stage further from the head learns this much slower.")] = 1.0,
     freeze_bn: Annotated[bool, typer.Option("--freeze-bn", help="Keep the pretrained batch-norm statistics.")] = False,
     augment: Annotated[Literal["none", "basic", "trivial", "rand"] | None, typer.Option(help="basic if not given.")] = None,
+    views: Annotated[int, typer.Option(help="Augmented views of each picture for the head over features.")] = 0,
     mixup: Annotated[float, typer.Option(help="Alpha of mixup; 0 is off.")] = 0.0,
     cutmix: Annotated[float, typer.Option(help="Alpha of CutMix; 0 is off.")] = 0.0,
     erasing: Annotated[float, typer.Option(help="Probability of random erasing.")] = 0.0,
@@ -158,7 +159,7 @@ def list_command(as_json: JsonOption = False) -> None:
 
 @app.command()
 def ensemble(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs of one version.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs of one version, or one with snapshots.")],
     method: Annotated[Literal["mean", "weighted", "soup"], typer.Option(help="How they are joined.")] = "mean",
     as_json: JsonOption = False,
 ) -> None:

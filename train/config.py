@@ -69,7 +69,9 @@ class TrainConfig:
     freeze_bn: bool = False
     """Keep the pretrained batch-norm statistics also where weights learn."""
     augment: Augment | None = None
-    """basic: crop and mirror; trivial, rand: those and TrivialAugment or RandAugment. None of it over cached features."""
+    """basic: crop and mirror; trivial, rand: those and TrivialAugment or RandAugment. Over cached features only with `views`."""
+    views: int = 0
+    """Augmented views of each training picture whose features are cached and learned from too; for frozen features."""
     mixup: float = 0.0
     """Alpha of mixup; 0 is off."""
     cutmix: float = 0.0
@@ -104,7 +106,16 @@ class TrainConfig:
     """Write TensorBoard's event files too."""
 
     def __post_init__(self) -> None:
-        positive = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1, "workers": 0, "patience": 0, "snapshots": 0}
+        positive = {
+            "epochs": 1,
+            "batch_size": 1,
+            "image_size": 16,
+            "accumulate": 1,
+            "workers": 0,
+            "patience": 0,
+            "snapshots": 0,
+            "views": 0,
+        }
         for name, least in positive.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -123,6 +134,8 @@ class TrainConfig:
             raise FototecaError(f"--head {self.head} needs frozen features", "use --regime features, or leave --head out")
         if self.unfreeze != "all" and self.regime != "finetune":
             raise FototecaError("--unfreeze is for fine-tuning", "use --regime finetune, or leave --unfreeze out")
+        if self.views and self.regime != "features":
+            raise FototecaError("--views is for frozen features", "use --regime features, or leave --views out")
         if self.weights is not None and self.regime == "scratch":
             raise FototecaError("scratch starts from random weights", "use --regime finetune or features with --weights")
         if self.snapshots and self.epochs is not None and self.epochs % self.snapshots:
@@ -138,7 +151,7 @@ class TrainConfig:
             image_size=self.image_size or self._side(),
             lr=RATES.get((self.regime, self.optimizer), 1e-2) if self.lr is None else self.lr,
             weight_decay=(1e-4 if sgd else 0.05) if self.weight_decay is None else self.weight_decay,
-            augment=self.augment or ("none" if self.regime == "features" else "basic"),
+            augment=self.augment or ("none" if self.regime == "features" and not self.views else "basic"),
         )
 
     def _side(self) -> int | None:

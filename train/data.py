@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 from curate.manifest import Manifest, Row, image_path
 from train.config import Augment, Balance, TrainConfig
 from vision.backbones import Preprocessing
+from vision.features import View
 from vision.pixels import PixelCache
 from workspace import FototecaError, Workspace
 
@@ -74,6 +75,20 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draw_seed(self.seed, self.epoch, self.ids[index]))
             return self.transform(picture), index
+
+
+def augmented_view(number: int, kind: Augment, side: int, seed: int) -> View:
+    """The `number`th augmented view of pictures, drawn from the seed, the number and the image id."""
+    transform = augmentation(kind, side, 0.0)
+    assert transform is not None
+
+    def change(image_id: str, picture: torch.Tensor) -> torch.Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(draw_seed(seed, "view", number, image_id))
+            changed: torch.Tensor = transform(picture)
+        return changed
+
+    return View(f"{kind}-{seed}-{number}", change)
 
 
 def augmentation(kind: Augment, side: int, erasing: float) -> v2.Transform | None:

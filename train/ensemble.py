@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -32,11 +33,16 @@ ROUNDS = 40
 
 
 def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean") -> Run:
-    """A finished run of its own, made of others. FototecaError when they are of different versions or do not fit."""
-    members = [read_run(workspace, name) for name in dict.fromkeys(names)]
-    _check(members)
-    manifest = read_manifest(workspace, members[0].manifest_version)
+    """A finished run of its own, made of others, or of the snapshots of a single one (Huang et al. 2017).
+
+    FototecaError when they are of different versions or do not fit.
+    """
     start = time.perf_counter()
+    members = [read_run(workspace, name) for name in dict.fromkeys(names)]
+    manifest = read_manifest(workspace, members[0].manifest_version)
+    if len(members) == 1 and members[0].done and (paths := sorted(members[0].folder.glob("snapshot-*.pt"))):
+        members = [_snapshot(workspace, members[0], path, manifest) for path in paths]
+    _check(members)
     digest = hashlib.sha256("/".join([method, *sorted(run.id for run in members)]).encode()).hexdigest()[:6]
     name = f"{method}-ensemble-{manifest.version}-{digest}"
     run = Run(name, workspace.runs / name, {})
@@ -50,7 +56,8 @@ def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean
 
 def _check(members: Sequence[Run]) -> None:
     if len(members) < 2:
-        raise FototecaError("an ensemble needs two runs or more", "name them: fototeca train list")
+        hint = "name more (fototeca train list), or train one with --snapshots 3"
+        raise FototecaError("an ensemble needs two runs or more, or one with snapshots", hint)
     for run in members:
         if not run.done or "members" in run.config:
             raise FototecaError(f"run {run.id} is an ensemble or not finished", "name finished runs that are no ensembles")
@@ -106,18 +113,11 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
         raise FototecaError("a soup needs runs of one model and one image size", "use --method mean or weighted")
     ranked = sorted(members, key=lambda member: -float(member.facts["val_accuracy"]))
     states = [load_file(member.folder / "model.safetensors") for member in ranked]
-    module = build_model(first.model_name, len(manifest.categories))[0]
-    preprocessing = Preprocessing.from_dict(first.config["preprocessing"])
-    pixels = PixelCache(workspace.cache / "pixels", preprocessing.resize, preprocessing.interpolation)
-    pixels.ensure([(row.image_id, image_path(workspace, row)) for split in ("train", "val") for row in manifest.split(split)])
-    config = TrainConfig(manifest=manifest.version, model=first.model_name, regime="scratch")
-    fabric = make_fabric(config)
-    module = module.to(fabric.device)
+    network = Network(workspace, first, manifest)
 
     def ask(chosen: Sequence[int], split: str) -> Floats:
-        module.load_state_dict(_mean([states[index] for index in chosen]))
-        pictures = Pictures([row.image_id for row in manifest.split(split)], pixels, preprocessing, None, 0)
-        return to_probabilities(as_float64(predict(fabric, module, pictures, config)), manifest.task == "multi")
+        network.module.load_state_dict(_mean([states[index] for index in chosen]))
+        return network.ask(split)
 
     labels = targets(manifest.split("val"), manifest.categories, manifest.task == "multi")
     kept = [0]
@@ -129,8 +129,43 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
     joined = {split: ask(kept, split) for split in ("train", "val")}
     run.config.update({**first.config, "regime": "ensemble", "method": "soup", "soup": [ranked[index].id for index in kept]})
     write_config(run)
-    save_model(run.folder / "model.safetensors", module, preprocessing, {})
+    save_model(run.folder / "model.safetensors", network.module, network.preprocessing, {})
     _finish(run, manifest, joined, int(first.facts["parameters"]), time.perf_counter() - start)
+
+
+class Network:
+    """The network of a run, without its weights, and the pictures of its version, to be asked about a split."""
+
+    def __init__(self, workspace: Workspace, run: Run, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
+        self.config = TrainConfig(manifest=manifest.version, model=run.model_name, regime="scratch")
+        self.fabric = make_fabric(self.config)
+        self.module = build_model(run.model_name, len(manifest.categories))[0].to(self.fabric.device)
+        self.pixels = PixelCache(workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
+        rows = [row for split in ("train", "val") for row in manifest.split(split)]
+        self.pixels.ensure([(row.image_id, image_path(workspace, row)) for row in rows])
+
+    def ask(self, split: str) -> Floats:
+        """Probabilities (N, C), with the weights it has."""
+        ids = [row.image_id for row in self.manifest.split(split)]
+        logits = predict(self.fabric, self.module, Pictures(ids, self.pixels, self.preprocessing, None, 0), self.config)
+        return to_probabilities(as_float64(logits), self.manifest.task == "multi")
+
+
+def _snapshot(workspace: Workspace, run: Run, path: Path, manifest: Manifest) -> Run:
+    """The weights at the end of a cycle as a finished run, which other commands can load, compare and join."""
+    start = time.perf_counter()
+    name = f"{run.id}-{path.stem}"
+    own = Run(name, workspace.runs / name, {**run.config, "snapshot_of": run.id})
+    if not own.done:
+        network = Network(workspace, run, manifest)
+        network.module.load_state_dict(torch.load(path, map_location=network.fabric.device, weights_only=True))
+        write_config(own)
+        save_model(own.folder / "model.safetensors", network.module, network.preprocessing, {})
+        said = {split: network.ask(split) for split in ("train", "val")}
+        _finish(own, manifest, said, int(run.facts["parameters"]), time.perf_counter() - start)
+    return own
 
 
 def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

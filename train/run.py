@@ -20,7 +20,7 @@ from torch import nn
 
 from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
-from train.data import Pictures, augmentation, check_manifest, class_weights, targets
+from train.data import Pictures, augmentation, augmented_view, check_manifest, class_weights, targets
 from train.device import make_fabric
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
@@ -30,6 +30,7 @@ from train.optimiser import unfreeze
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
 from vision.backbones import (
     NO_WEIGHTS,
+    Backbone,
     Preprocessing,
     build_model,
     check_model,
@@ -109,6 +110,8 @@ class Job:
     def _name(self) -> Run:
         identity = {**self.config.identity(), "weights_id": self.weights_id, "manifest_sha256": self.manifest.sha256}
         identity.pop("weights")
+        if not self.config.views:
+            identity.pop("views")
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
         kind = f"-{self.config.head}" if self.config.regime == "features" else ""
         name = f"{self.config.model}-{self.config.regime}{kind}-{self.manifest.version}-{digest}"
@@ -144,17 +147,27 @@ class Job:
         if backbone.weights_id == NO_WEIGHTS:
             raise FototecaError("frozen features need pretrained weights", "pass --weights NAME, PATH or run:ID")
         backbone = replace(backbone, preprocessing=self.preprocessing)
-        both = extract_features(
-            self.workspace, [*self.items["train"], *self.items["val"]], backbone, device=str(self.fabric.device)
-        )
+        device = str(self.fabric.device)
+        both = extract_features(self.workspace, [*self.items["train"], *self.items["val"]], backbone, device=device)
         edge = len(self.items["train"])
         splits = {"train": Split(both[:edge], self.labels["train"]), "val": Split(both[edge:], self.labels["val"])}
+        learned = self._with_views(splits["train"], backbone)
         options: dict[str, Any] = {"weights": class_weights(self.labels["train"], self.classes, self.config.balance)}
         if kind == "linear":
             options |= {"smoothing": self.config.label_smoothing, "lr": lr}
-        return fit_head(
-            kind, splits["train"], splits["val"], self.classes, epochs=epochs, seed=self.config.seed, **options
-        ), splits
+        return fit_head(kind, learned, splits["val"], self.classes, epochs=epochs, seed=self.config.seed, **options), splits
+
+    def _with_views(self, train: Split, backbone: Backbone) -> Split:
+        """The training features, and those of each augmented view of the same pictures."""
+        if not self.config.views:
+            return train
+        assert self.config.augment is not None
+        parts = [train.features]
+        for number in range(1, self.config.views + 1):
+            view = augmented_view(number, self.config.augment, self.preprocessing.crop, self.config.seed)
+            device = str(self.fabric.device)
+            parts.append(extract_features(self.workspace, self.items["train"], backbone, device=device, view=view))
+        return Split(np.concatenate(parts), torch.cat([train.labels] * len(parts)))
 
     def _take_head(self, fitted: Fitted) -> None:
         assert fitted.weight is not None and fitted.bias is not None

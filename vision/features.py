@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,15 @@ BATCH = 32
 """Pictures in one forward pass; larger gains nothing on a CPU."""
 
 
+@dataclass(frozen=True)
+class View:
+    """Another look at each picture: `change` makes of an image id and its uint8 square (3, resize, resize) one of (3, crop, crop)."""
+
+    name: str
+    """Tells the views of a picture apart in the cache: the same name must give the same change."""
+    change: Callable[[str, torch.Tensor], torch.Tensor]
+
+
 def extract_features(
     workspace: Workspace,
     items: Sequence[tuple[str, Path]],
@@ -29,31 +39,42 @@ def extract_features(
     device: str = "cpu",
     batch_size: int = BATCH,
     progress: bool = True,
+    view: View | None = None,
 ) -> npt.NDArray[np.float32]:
     """(N, D) float32 of (image id, path), in order. Cached below the workspace's cache; a kill loses at most one batch.
+
+    Without a `view` the middle of each picture is looked at.
 
     Convolutions run channels_last: the cached pictures lie in memory that way already.
     """
     assert backbone.weights_id != NO_WEIGHTS, "features of random weights cannot be told apart in the cache"
-    store = RowStore(features_folder(workspace, backbone), (backbone.dimension,), np.float32)
+    store = RowStore(features_folder(workspace, backbone, view), (backbone.dimension,), np.float32)
     if any(image_id not in store for image_id, _ in items):
         steps = backbone.preprocessing
         pixels = PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation)
         pixels.ensure(items, progress=progress)
         with store.writing():
             missing = [image_id for image_id, _ in dict.fromkeys(items) if image_id not in store]
-            _compute(store, missing, pixels, backbone, device, batch_size, progress)
+            _compute(store, missing, pixels, backbone, device, batch_size, progress, view)
     return np.asarray(store.take([image_id for image_id, _ in items]), dtype=np.float32)
 
 
-def features_folder(workspace: Workspace, backbone: Backbone) -> Path:
-    """Where the features of this backbone lie: a folder for each model, weights and preprocessing."""
-    key = json.dumps([backbone.name, backbone.weights_id, backbone.preprocessing.to_dict()], sort_keys=True)
+def features_folder(workspace: Workspace, backbone: Backbone, view: View | None = None) -> Path:
+    """Where the features of this backbone lie: a folder for each model, weights, preprocessing and view."""
+    parts = [backbone.name, backbone.weights_id, backbone.preprocessing.to_dict(), *([view.name] if view else [])]
+    key = json.dumps(parts, sort_keys=True)
     return workspace.cache / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _compute(
-    store: RowStore, missing: list[str], pixels: PixelCache, backbone: Backbone, device: str, batch_size: int, progress: bool
+    store: RowStore,
+    missing: list[str],
+    pixels: PixelCache,
+    backbone: Backbone,
+    device: str,
+    batch_size: int,
+    progress: bool,
+    view: View | None,
 ) -> None:
     module = backbone.module.to(device).to(memory_format=torch.channels_last)
     with (
@@ -62,7 +83,12 @@ def _compute(
     ):
         for start in range(0, len(missing), batch_size):
             part = missing[start : start + batch_size]
-            batch = torch.from_numpy(pixels.take(part)).permute(0, 3, 1, 2).to(device)  # NHWC memory is channels_last as it is
-            values = module(backbone.preprocessing.tensor(batch)).float().cpu().numpy()
+            batch = torch.from_numpy(pixels.take(part)).permute(0, 3, 1, 2)  # NHWC memory is channels_last as it is
+            if view:
+                looked_at = torch.stack([view.change(name, picture) for name, picture in zip(part, batch, strict=True)])
+                inputs = backbone.preprocessing.normalise(looked_at.to(device).contiguous(memory_format=torch.channels_last))
+            else:
+                inputs = backbone.preprocessing.tensor(batch.to(device))
+            values = module(inputs).float().cpu().numpy()
             store.append(part, list(values))
             bar.update(len(part))

@@ -105,6 +105,21 @@ def test_features_with_every_head(head: str, kind: str, request: pytest.FixtureR
     assert (load_model(workspace, run).module is None) == (head == "boosting")
 
 
+def test_views_are_cached_and_learned_from(small: Workspace) -> None:
+    """With --views 2 the head sees three features a picture; the views differ from the picture and are computed once."""
+    first = train_run(small, config(epochs=4))
+    settings = {"regime": "features", "weights": f"run:{first.id}", "epochs": 20, "batch_size": 32}
+    run = train_run(small, config(**settings, views=2))
+    stores = sorted((small.cache / "features").glob("*/rows.bin"), key=lambda path: path.stat().st_mtime_ns)
+    assert len(stores) == 3 and len({path.read_bytes()[:4000] for path in stores}) == 3
+    before = [path.stat().st_mtime_ns for path in stores]
+    assert run.facts["val_accuracy"] >= 0.9 and run.id != train_run(small, config(**settings)).id
+    train_run(small, config(**settings, views=2, head="logistic"))
+    assert [path.stat().st_mtime_ns for path in stores] == before
+    with pytest.raises(FototecaError, match="frozen features"):
+        config(views=2)
+
+
 def test_finetuning_moves_only_what_is_unfrozen(small: Workspace) -> None:
     """With one stage unfrozen the others keep their weights and their batch-norm statistics."""
     first = train_run(small, config(epochs=2))

@@ -1,0 +1,70 @@
+"""Runs joined: what they say together, and that the joined run loads as it was written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.manifest import image_path, read_manifest
+from train.config import TrainConfig
+from train.ensemble import join_runs
+from train.run import train_run
+from train.runs import Run, load_model
+from workspace import FototecaError, Workspace
+
+
+def trained(workspace: Workspace, **settings: object) -> Run:
+    """A small finished run."""
+    base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
+    return train_run(workspace, TrainConfig(**{"epochs": 2, **base, **settings}))  # type: ignore[arg-type]  # a test's plain dict
+
+
+def asked(workspace: Workspace, run: Run) -> np.ndarray:
+    """What the loaded run says about validation."""
+    rows = read_manifest(workspace, "v001").split("val")
+    return load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
+
+
+@pytest.mark.parametrize("kind", ["small", "several"])
+def test_mean_and_weighted(kind: str, request: pytest.FixtureRequest) -> None:
+    """The mean is the members' mean; the weighted one is no worse on validation than its best member; both load as written."""
+    workspace: Workspace = request.getfixturevalue(kind)
+    members = [trained(workspace, seed=seed) for seed in (0, 1)]
+    said = [member.predictions("val").probabilities for member in members]
+    mean, weighted = (join_runs(workspace, [run.id for run in members], method) for method in ("mean", "weighted"))
+    assert mean.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
+    assert weighted.facts["val_accuracy"] >= max(run.facts["val_accuracy"] for run in members) - 1e-9
+    for run in (mean, weighted):
+        assert np.abs(asked(workspace, run) - run.predictions("val").probabilities).max() < 1e-4
+
+
+def test_a_soup_is_no_worse_than_its_best(small: Workspace) -> None:
+    """Weights are averaged only as long as validation does not suffer; it is one network."""
+    members = [trained(small, seed=seed) for seed in (0, 1)]
+    soup = join_runs(small, [run.id for run in members], "soup")
+    assert soup.facts["val_accuracy"] >= max(run.facts["val_accuracy"] for run in members)
+    assert soup.facts["parameters"] == members[0].facts["parameters"]
+    assert np.abs(asked(small, soup) - soup.predictions("val").probabilities).max() < 1e-4
+
+
+def test_the_snapshots_of_one_run_are_an_ensemble(small: Workspace) -> None:
+    """Two cycles give two networks that differ; their mean is what is said, and it loads."""
+    run = trained(small, epochs=4, snapshots=2)
+    joined = join_runs(small, [run.id])
+    first, second = join_runs(small, [run.id]).config["members"]
+    assert first.endswith("snapshot-1") and second.endswith("snapshot-2")
+    from train.runs import read_run
+
+    said = [read_run(small, name).predictions("val").probabilities for name in (first, second)]
+    assert np.abs(said[0] - said[1]).max() > 1e-3
+    assert joined.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
+    assert np.abs(asked(small, joined) - joined.predictions("val").probabilities).max() < 1e-4
+
+
+def test_what_cannot_be_joined_is_told(small: Workspace) -> None:
+    """One run without snapshots; a soup of two image sizes."""
+    first, second = trained(small, epochs=1), trained(small, epochs=1, image_size=48)
+    with pytest.raises(FototecaError, match="two runs or more"):
+        join_runs(small, [first.id])
+    with pytest.raises(FototecaError, match="one image size"):
+        join_runs(small, [first.id, second.id], "soup")
