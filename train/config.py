@@ -106,17 +106,9 @@ class TrainConfig:
     """Write TensorBoard's event files too."""
 
     def __post_init__(self) -> None:
-        positive = {
-            "epochs": 1,
-            "batch_size": 1,
-            "image_size": 16,
-            "accumulate": 1,
-            "workers": 0,
-            "patience": 0,
-            "snapshots": 0,
-            "views": 0,
-        }
-        for name, least in positive.items():
+        least_of = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1}
+        counts = dict.fromkeys(("workers", "patience", "snapshots", "views"), 0)
+        for name, least in {**least_of, **counts}.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise FototecaError(f"{_option(name)} is {value}", f"choose {least} or more")
@@ -136,6 +128,8 @@ class TrainConfig:
             raise FototecaError("--unfreeze is for fine-tuning", "use --regime finetune, or leave --unfreeze out")
         if self.views and self.regime != "features":
             raise FototecaError("--views is for frozen features", "use --regime features, or leave --views out")
+        if self.views and self.augment == "none":
+            raise FototecaError("--views without augmentation would all be alike", "use --augment basic, trivial or rand")
         if self.weights is not None and self.regime == "scratch":
             raise FototecaError("scratch starts from random weights", "use --regime finetune or features with --weights")
         if self.snapshots and self.epochs is not None and self.epochs % self.snapshots:

@@ -24,7 +24,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class View:
-    """Another look at each picture: `change` makes of an image id and its uint8 square (3, resize, resize) one of (3, crop, crop)."""
+    """Another look at each picture: `change` takes an image id and its uint8 (3, resize, resize) to (3, crop, crop)."""
 
     name: str
     """Tells the views of a picture apart in the cache: the same name must give the same change."""
