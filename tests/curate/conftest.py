@@ -36,7 +36,7 @@ def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate(labels, start):
             image_id, path = put(workspace, picture(number), "PNG")
-            finding = Finding(f"https://example.org/{number}.png", source, label, author="Ana", license="CC-BY-4.0")
+            finding = Finding(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
             candidate = catalog.add_finding(finding, finding.url)
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, phash)

@@ -44,7 +44,7 @@ def test_only_accepted_images_with_their_provenance(
     assert set(rows) == set(ids) - {ids[0], ids[3]}
     assert (rows[ids[1]].label, rows[ids[1]].reviewed, rows[ids[5]].reviewed) == ("dog", True, False)
     assert (rows[ids[2]].group, rows[ids[5]].group) == (ids[2], ids[5])
-    assert (rows[ids[5]].author, rows[ids[5]].license, rows[ids[5]].source) == ("Ana", "CC-BY-4.0", "site")
+    assert (rows[ids[5]].author, rows[ids[5]].license, rows[ids[5]].source) == ("author A", "CC-BY-4.0", "site")
     facts = freeze_facts(frozen, workspace)
     assert facts["path"] == "manifests/v001.csv"
     assert (facts["version"], facts["rows"], sum(facts["splits"].values())) == ("v001", 38, 38)

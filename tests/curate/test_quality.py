@@ -1,0 +1,109 @@
+"""`curate check` finds what is wrong with pictures, and only that; `queues` say what a reviewer should look at."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter, ImageOps
+
+from collect.catalog import Catalog, Finding
+from collect.download import FetchOptions
+from collect.folder import collect_folder
+from collect.local import Labelling
+from curate.quality import Limits, check_images
+from curate.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
+from workspace import FototecaError, Workspace, create_workspace
+
+
+def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """A picture with detail at every scale and even light."""
+    rng = np.random.default_rng(seed)
+    layers = [
+        np.asarray(Image.fromarray(rng.integers(0, 256, (h, h * 4 // 3, 3), dtype=np.uint8)).resize(size), dtype=np.float64)
+        for h in (4, 12, 48, 200)
+    ]
+    return Image.fromarray(np.clip((np.mean(layers, axis=0) - 128) * 1.9 + 128, 0, 255).astype(np.uint8))
+
+
+BAD: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "blurry": lambda p: p.filter(ImageFilter.GaussianBlur(6)),
+    "dark": lambda p: p.point(lambda value: value // 5),
+    "light": lambda p: p.point(lambda value: 215 + value // 7),
+    "low-information": lambda p: Image.new("RGB", p.size, (120, 130, 140)),
+    "odd-aspect": lambda p: p.resize((640, 100)),
+    "odd-size": lambda p: p.resize((1600, 1200)),
+    "border": lambda p: ImageOps.expand(p, 60, "white"),
+}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
+    """Twelve good pictures and one of each bad kind: the workspace, and the kind by image id."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed in range(12):
+        scene(seed).save(folder / f"good{seed}.png")
+    for seed, (kind, spoil) in enumerate(BAD.items(), 50):
+        spoil(scene(seed)).save(folder / f"{kind}.png")
+    made = create_workspace(tmp_path / "w", ["a", "b"], target=10)
+    collect_folder(made, folder, Labelling(category="a"), FetchOptions())
+    with Catalog.open(made) as catalog:
+        rows = catalog.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
+        return made, {row["image_id"]: Path(row["url"]).stem for row in rows}
+
+
+def test_each_kind_is_found_and_good_pictures_are_not(workspace: tuple[Workspace, dict[str, str]]) -> None:
+    """Every spoiled picture has the finding it was spoiled for; no good one has any; a stored file that broke is one too."""
+    made, kinds = workspace
+    found = defaultdict(set)
+    for finding in check_images(made, Limits()):
+        found[kinds[finding.image_id]].add(finding.finding)
+    assert not [name for name in found if name.startswith("good")]
+    assert all(kind in found[kind] for kind in BAD), dict(found)
+    again = check_images(made, Limits())
+    assert check_images(made, Limits(blurry=0.0)) != again, "a limit can be moved"
+    assert not [finding for finding in check_images(made, Limits(blurry=0.0)) if finding.finding == "blurry"]
+
+
+def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]]) -> None:
+    """Damage to the store is told, not a crash."""
+    made, kinds = workspace
+    victim = next(image_id for image_id, kind in kinds.items() if kind == "good3")
+    with Catalog.open(made) as catalog:
+        image = catalog.image(victim)
+    assert image is not None
+    (made.root / image.path).write_bytes(b"broken")
+    findings = check_images(made, Limits())
+    assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
+
+
+def test_wrong_limits_are_one_line(workspace: tuple[Workspace, dict[str, str]], fototeca: Callable[..., object]) -> None:
+    """A share beyond 1 is refused; the command prints JSON alone."""
+    with pytest.raises(FototecaError, match="blurry"):
+        Limits(blurry=2.0)
+    done = fototeca("curate", "check", "--json", cwd=workspace[0].root)
+    assert {"image_id", "finding", "score", "label"} == set(json.loads(done.stdout)[0])  # type: ignore[attr-defined]
+
+
+def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
+    """A picture found under two categories, one that two people disagree about, and what nobody has reviewed."""
+    made, kinds = workspace
+    ids = {kind: image_id for image_id, kind in kinds.items()}
+    with Catalog.open(made) as catalog:
+        candidate = catalog.connection.execute(
+            "SELECT url, url_key FROM candidates WHERE image_id = ?", (ids["good0"],)
+        ).fetchone()
+        catalog.add_finding(Finding(candidate["url"], "site", "b"), candidate["url_key"])
+        catalog.decide(ids["good1"], "a", who="person:first", why="")
+        catalog.decide(ids["good1"], "b", who="person:second", why="")
+        items = {item.image.image_id: item for item in list_items(catalog, {})}
+    assert CONFLICT in items[ids["good0"]].queues
+    assert items[ids["good0"]].also == "b"
+    assert DISAGREED in items[ids["good1"]].queues
+    assert UNREVIEWED not in items[ids["good1"]].queues
+    assert items[ids["good2"]].queues == (UNREVIEWED,)
