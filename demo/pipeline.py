@@ -152,12 +152,12 @@ def _plan(pretrained: Pretrained) -> list[dict[str, Any]]:
     """Six models over the three regimes, small enough for two cores."""
     borrowed = {"model": pretrained.model, "weights": pretrained.weights}
     return [
-        {"model": "cnn", "regime": "scratch", "image_size": 64, "epochs": 16},
-        {"model": "cnn-cbam", "regime": "scratch", "image_size": 64, "epochs": 16},
+        {"model": "cnn", "regime": "scratch", "image_size": 64, "epochs": 12},
+        {"model": "cnn-cbam", "regime": "scratch", "image_size": 64, "epochs": 12},
         {**borrowed, "regime": "features", "head": "linear"},
         {**borrowed, "regime": "features", "head": "svm"},
         {**borrowed, "regime": "features", "head": "boosting"},
-        {**borrowed, "regime": "finetune", "image_size": pretrained.side, "epochs": 4},
+        {**borrowed, "regime": "finetune", "image_size": pretrained.side, "epochs": 3},
     ]
 
 
