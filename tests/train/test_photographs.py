@@ -1,0 +1,50 @@
+"""Real photographs: heads over real features, against scikit-learn."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from curate.manifest import image_path, read_manifest
+from train.config import TrainConfig
+from train.run import train_run
+from vision.backbones import load_backbone
+from vision.features import extract_features
+from workspace import Workspace
+
+
+def _frozen(folder: Path, grocery: Path) -> Workspace:
+    """Ten fine classes of 30 photographs, by the functions of this folder's conftest."""
+    spec = importlib.util.spec_from_file_location("freezing", Path(__file__).parent / "conftest.py")
+    assert spec and spec.loader
+    freezing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(freezing)
+    workspace: Workspace = freezing.freeze_files(folder, freezing.grocery_files(grocery, 30, 10, "labels_fine.csv"))
+    return workspace
+
+
+def test_heads_are_as_good_as_scikit_learns(tmp_path: Path, grocery: Path, squeezenet_weights: Path) -> None:
+    """At least as good as scikit-learn's logistic regression on the same pooled features."""
+    workspace = _frozen(tmp_path / "work", grocery)
+    transfer = {"manifest": "v001", "model": "squeezenet1_0", "regime": "features", "image_size": 128, "device": "cpu"}
+    linear, logistic = (
+        train_run(workspace, TrainConfig(**transfer, head=head, weights=str(squeezenet_weights)))  # type: ignore[arg-type]
+        for head in ("linear", "logistic")
+    )
+    backbone = load_backbone("squeezenet1_0", str(squeezenet_weights))
+    backbone = replace(backbone, preprocessing=backbone.preprocessing.at(128))
+    manifest = read_manifest(workspace, "v001")
+    x, y = {}, {}
+    for split in ("train", "val"):
+        rows = manifest.split(split)
+        x[split] = extract_features(workspace, [(row.image_id, image_path(workspace, row)) for row in rows], backbone)
+        y[split] = [row.label for row in rows]
+    peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x["train"], y["train"])
+    reached = peer.score(x["val"], y["val"])
+    assert logistic.facts["val_accuracy"] >= reached
+    assert linear.facts["val_accuracy"] >= reached - 1.5 / len(y["val"])  # another solver: one picture may fall otherwise
