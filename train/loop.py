@@ -27,6 +27,7 @@ from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
 from train.objective import loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
 from vision.backbones import Preprocessing
+from vision.memory import keep_freed_memory
 from workspace import FototecaError, write_bytes
 
 Watch = Callable[[int, float], None]
@@ -72,6 +73,7 @@ class Loop:
         watch: Watch | None = None,
     ) -> None:
         assert config.epochs is not None
+        keep_freed_memory()
         self.watch = watch
         self.fabric, self.config, self.material, self.folder = fabric, config, material, folder
         self.plain = module.to(memory_format=torch.channels_last)
