@@ -29,7 +29,8 @@ def test_every_command_has_an_example(name: str) -> None:
 def test_documents_name_only_commands_that_exist(path: Path) -> None:
     """A `fototeca stage command` in a document is one that can be run."""
     written = re.findall(
-        r"fototeca ((?:collect|curate|train|analysis) [a-z]+(?:-[a-z]+)*|init|status|doctor|demo)\b", path.read_text(encoding="utf-8")
+        r"fototeca ((?:collect|curate|train|analysis) [a-z]+(?:-[a-z]+)*|init|status|doctor|demo)\b",
+        path.read_text(encoding="utf-8"),
     )
     unknown = {f"fototeca {name}" for name in written} - NAMES.keys()
     assert not unknown
