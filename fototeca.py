@@ -10,11 +10,11 @@ from typing import Annotated
 
 import click
 import typer
+
 from analysis.cli import app as analysis_app
 from collect.cli import app as collect_app
 from curate.cli import app as curate_app
 from train.cli import app as train_app
-
 from workspace import EXIT_DONE, EXIT_OUTSIDE, MIN_TARGET, FototecaError, Task, Workspace, create_workspace, say
 
 app = typer.Typer(

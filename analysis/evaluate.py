@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from train.runs import Run, load_model, write_predictions
 
 from analysis.calibration import fit_temperature, scale
 from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect, wilson
@@ -26,6 +25,7 @@ from analysis.metrics import (
 from analysis.results import Results, find_run, read_results
 from analysis.tta import gain_of_views
 from curate.manifest import Manifest, image_path, read_manifest
+from train.runs import Run, load_model, write_predictions
 from workspace import FototecaError, Workspace
 
 TOP_K = (1, 2, 3, 5)

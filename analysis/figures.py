@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from train.runs import Run
 
 from analysis.charts import confusion_chart, lines_chart
 from analysis.metrics import confusion_matrix, row_fractions
@@ -15,6 +14,7 @@ from analysis.pdf import find_chromium, write_pngs
 from analysis.results import Results, find_run, read_results
 from analysis.svg import Figure
 from analysis.texts import Texts
+from train.runs import Run
 from workspace import FototecaError, Workspace
 
 

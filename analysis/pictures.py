@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
 from vision.image import DecodeError, decode
 
 if TYPE_CHECKING:
     import torch
+
     from vision.backbones import Preprocessing
 
 _STOPS = np.array([[12, 7, 40], [84, 20, 105], [172, 44, 92], [233, 102, 46], [251, 178, 60], [252, 246, 190]], dtype=np.float64)
