@@ -149,9 +149,10 @@ def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: st
     height = 34 + step * len(rows)
     scale = 380 / most
     parts = []
+    place = left
     for number, key in enumerate(keys):
-        x = left + number * 92
-        parts += [rect(x, 4, 12, 12, PALETTE[number]), text(x + 17, 14, key)]
+        parts += [rect(place, 4, 12, 12, PALETTE[number]), text(place + 17, 14, key)]
+        place += 40 + 7 * len(key)
     for row, (label, counts) in enumerate(rows):
         y, x = 28 + step * row, left
         parts.append(text(left - 8, y + step / 2, label, anchor="end"))

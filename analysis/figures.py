@@ -65,7 +65,7 @@ def curves_of(run: Run, words: Texts) -> list[Figure]:
     """Loss per iteration, loss per epoch and accuracy per epoch, as far as the run has them."""
     steps, epochs = run.steps(), run.epochs()
     figures = []
-    if steps:
+    if len(steps) > 1:
         points = column(steps, "step", "loss")
         alt = words("curves.steps.alt", run=run.id, first=words.number(points[0][1]), last=words.number(points[-1][1]))
         series = {words("curves.loss"): points}

@@ -43,7 +43,7 @@ class Texts:
         """A number with at most so many decimals; a dash for what is not known."""
         if value is None or not isfinite(value):
             return "–"
-        if isinstance(value, int) or value == int(value):
+        if isinstance(value, int) or value == int(value) or not digits:
             return f"{int(value):,}".replace(",", " " if self.language == "es" else ",")
         return self._comma(f"{value:.{digits}f}")
 
