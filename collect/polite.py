@@ -65,11 +65,18 @@ class Host:
     def turn(self) -> Iterator[None]:
         """Wait for a free slot and for the host's next moment."""
         with self.slots:
-            with self.lock:
-                start = max(time.monotonic(), self.next_at)
-                self.next_at = start + self.interval
-            time.sleep(max(0.0, start - time.monotonic()))
+            while (pause := self._claim()) > 0:  # another thread may have been told meanwhile to wait longer
+                time.sleep(pause)
             yield
+
+    def _claim(self) -> float:
+        """Take the host's next moment if it has come, and return 0; else the seconds until it comes."""
+        with self.lock:
+            moment = time.monotonic()
+            if moment < self.next_at:
+                return self.next_at - moment
+            self.next_at = moment + self.interval
+            return 0.0
 
     def wait(self, seconds: float) -> None:
         """Nobody asks this host again for so long."""

@@ -1,0 +1,124 @@
+"""Manners: what robots.txt allows, how long a host wants to be left alone, what opts out; the reasons are documented."""
+
+from __future__ import annotations
+
+import ast
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collect.polite import Host, opted_out, retry_after
+from collect.robots import parse_robots
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "allowed"),
+    [
+        ("Disallow: /private/", "/private/a.jpg", False),
+        ("Disallow: /private/", "/public/a.jpg", True),
+        ("Disallow: /\nAllow: /images/", "/images/a.jpg", True),
+        ("Disallow: /images/\nAllow: /images/", "/images/a.jpg", True),
+        ("Disallow: /*.gif$", "/a/b.gif", False),
+        ("Disallow: /*.gif$", "/a/b.gif?x=1", True),
+        ("Disallow: /a*b*c", "/a-b-c-d", False),
+        ("Disallow: /a*b*c$", "/a-b-c-d", True),
+        ("Disallow: /a*aa$", "/aa", True),
+        ("Disallow: /%7Euser/", "/~user/x", False),
+        ("Disallow: /a%2Fb", "/a/b", True),
+        ("Disallow: /a%2fb", "/a%2Fb", False),
+        ("Disallow: /ñ", "/%C3%B1/x", False),
+        ("Disallow:", "/anything", True),
+        ("Disallow: /*?", "/a?b", False),
+    ],
+)
+def test_robots(rules: str, path: str, allowed: bool) -> None:
+    """The longest fitting rule decides, a tie allows, `*` and `$` mean what RFC 9309 says, escapes have one meaning."""
+    assert parse_robots(f"User-agent: *\n{rules}\n").allows(f"http://example.org{path}") is allowed
+
+
+def test_the_group_that_names_us_comes_first() -> None:
+    """A group for fototeca overrules the one for everybody."""
+    robots = parse_robots("User-agent: *\nDisallow: /\n\nUser-agent: fototeca\nDisallow: /no/\nCrawl-delay: 2\n")
+    assert robots.allows("http://example.org/yes")
+    assert not robots.allows("http://example.org/no/x")
+    assert robots.delay == 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("ab*$", max_size=12), st.text("ab$", max_size=12))
+def test_patterns_equal_the_regular_expression(pattern: str, path: str) -> None:
+    """The linear matcher says what a backtracking one would."""
+    whole = pattern.endswith("$")
+    expression = ".*".join(map(re.escape, pattern.removesuffix("$").split("*"))) + ("$" if whole else "")
+    expected = re.match("/" + expression, "/" + path) is not None
+    assert parse_robots(f"User-agent: *\nDisallow: /{pattern}\n").allows(f"http://e.org/{path}") is not expected
+
+
+def test_a_hostile_pattern_takes_no_time() -> None:
+    """A pattern that would keep a backtracking matcher busy for ever is answered at once."""
+    robots = parse_robots("User-agent: *\nDisallow: /" + "*a" * 2000 + "*b$\n")
+    assert robots.allows("http://example.org/" + "a" * 4000)
+
+
+def test_retry_after() -> None:
+    """Seconds, a date, a date that is past, nonsense, and a limit."""
+    assert retry_after("7") == 7
+    assert retry_after("9999") == 120
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert retry_after("soon") is None
+    assert retry_after(None) is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "out"),
+    [
+        (["noai"], True),
+        (["noindex, nofollow"], True),
+        (["all"], False),
+        (["googlebot: noindex"], False),
+        (["fototeca: noai"], True),
+    ],
+)
+def test_opting_out(tags: list[str], out: bool) -> None:
+    """A tag for another agent is none of our business; ours and everybody's is."""
+    assert opted_out(tags) is out
+
+
+def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:
+    """A thread that waits for its turn waits longer when another one is told to."""
+    host = Host(threading.Semaphore(4))
+    host.wait(0.15)
+    started, times = time.monotonic(), []
+
+    def ask() -> None:
+        with host.turn():
+            times.append(time.monotonic() - started)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    host.wait(0.4)
+    for thread in threads:
+        thread.join()
+    assert min(times) >= 0.4
+
+
+def test_every_reason_is_explained() -> None:
+    """docs/reasons.md names every reason that the code can give."""
+    page = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
+    given_reasons: set[str] = set()
+    for path in (*(ROOT / "collect").rglob("*.py"), ROOT / "vision" / "image.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("FetchError", "RefusedError", "DecodeError")
+            if named and node.args and isinstance(node.args[0], ast.Constant):
+                given_reasons.add(str(node.args[0].value))
+    assert len(given_reasons) > 12
+    assert not [reason for reason in given_reasons if f"`{reason}`" not in page]
