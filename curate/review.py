@@ -92,7 +92,7 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> dict[str, A
         say(f"{facts['pending']} edits were not pulled yet and stay as they are")
     with _fiftyone() as fo:
         dataset = fo.load_dataset(facts["dataset"])
-        session = fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
+        session = serve_app(fo, dataset, port)
         url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
         say(f"{facts['samples']} images at {url}; press Ctrl-C here when you are done, and the edits are pulled")
         if browser:
@@ -104,6 +104,17 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> dict[str, A
             say("closing the App")
         session.close()
     return pull_review(workspace)
+
+
+def serve_app(fo: FiftyOne, dataset: Dataset, port: int) -> Any:  # noqa: ANN401 - FiftyOne's session ships no type
+    """Serve the App on 127.0.0.1; slow machines need more than one try. FototecaError (4) when its server does not come up."""
+    problem = ""
+    for _ in range(3):
+        try:
+            return fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
+        except fo.core.service.ServiceListenTimeout as error:
+            problem = str(error)
+    raise FototecaError(f"the App does not start: {problem}", "is the port free? choose another with --port", EXIT_OUTSIDE)
 
 
 @contextmanager

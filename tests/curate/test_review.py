@@ -165,13 +165,13 @@ def test_another_workspace_is_not_touched(pushed: Pushed, tmp_path: Path) -> Non
 
 def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, fo: FiftyOne) -> None:
     """The App is served on 127.0.0.1; its own call changes a label, a stale one is refused, and pull brings the edit."""
-    from curate.review import pull_review
+    from curate.review import pull_review, serve_app
 
     workspace, ids, dataset = pushed
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    session = fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
+    session = serve_app(fo, dataset, port)
     try:
         target = sample(dataset, ids[0])
         url = f"http://127.0.0.1:{port}/dataset/{dataset._doc.id}/sample/{target.id}"
