@@ -44,9 +44,30 @@ def _saliency(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer:
     return saliency(module, tensor, target)
 
 
+def _smoothgrad(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
+    from analysis.attribution.sampled import smoothgrad
+
+    return smoothgrad(module, tensor, target)
+
+
+def _integrated_gradients(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
+    from analysis.attribution.sampled import integrated_gradients
+
+    return integrated_gradients(module, tensor, target)
+
+
+def _occlusion(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
+    from analysis.attribution.sampled import occlusion
+
+    return occlusion(module, tensor, target)
+
+
 METHODS: dict[str, Method] = {
     "grad-cam": Method(_grad_cam, "Selvaraju et al. 2017", spatial=True),
     "saliency": Method(_saliency, "Simonyan et al. 2014"),
+    "smoothgrad": Method(_smoothgrad, "Smilkov et al. 2017"),
+    "integrated-gradients": Method(_integrated_gradients, "Sundararajan et al. 2017"),
+    "occlusion": Method(_occlusion, "Zeiler and Fergus 2014"),
 }
 """Every method by the name that `--method` takes."""
 
@@ -66,7 +87,7 @@ def attribute(loaded_model: LoadedModel, tensor: torch.Tensor, target: int, meth
     chosen = check_method(method)
     if loaded_model.module is None:
         raise FototecaError(
-            f"{method} needs a network, and this run's classifier is none (svm, boosting)",
-            "explain a run with a linear or logistic head",
+            f"{method} needs a network, and this run's classifier is none (boosting, an ensemble)",
+            "explain a run with a linear, logistic or svm head",
         )
     return chosen.function(loaded_model.module, tensor.unsqueeze(0), target, layer)

@@ -99,7 +99,7 @@ def tiles(pictures: Sequence[Tile], kind: str = "") -> Markup:
 
 
 def _tile(picture: Tile) -> Markup:
-    shown = Markup('<img src="{}" alt="{}" decoding="async">').format(Markup(picture.uri), picture.alt)
+    shown = Markup('<img src="{}" alt="{}">').format(Markup(picture.uri), picture.alt)
     if picture.href.startswith(("http://", "https://")):
         shown = link(shown, picture.href)
     under = join(tag("span", line) for line in picture.lines)

@@ -113,7 +113,7 @@ def comparison(story: Story) -> Markup:
     like = found["like_best"]
     alt = words("comparison.alt", best=found["best"], accuracy=words.percent(rows[0][1]), n=len(like))
     chart = intervals_chart("comparison", rows, words("axis.accuracy"), alt, strong=like)
-    verdict = words("comparison.alone", best=found["best"]) if len(like) == 1 else words("comparison.like", n=len(like))
+    verdict = words("comparison.alone", best=found["best"]) if len(like) == 1 else words("comparison.like", n=len(like) - 1)
     pairs = [pair for pair in found["pairs"] if pair["a"] == found["best"]]
     head = [words(f"comparison.{name}") for name in ("other", "difference", "interval", "p", "p_holm")]
     body = [

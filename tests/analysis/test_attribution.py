@@ -10,6 +10,7 @@ from torchvision.models import get_model
 
 from analysis.attribution.gradients import grad_cam, saliency
 from analysis.attribution.layers import target_layer
+from analysis.attribution.sampled import integrated_gradients, occlusion, smoothgrad
 from workspace import FototecaError
 
 FAMILIES = ("resnet18", "squeezenet1_0", "mobilenet_v3_small", "regnet_y_400mf")
@@ -63,3 +64,36 @@ def test_an_unknown_layer_is_named_with_those_there_are() -> None:
     with pytest.raises(FototecaError, match="no layer 'layer9'") as error:
         target_layer(network("resnet18"), picture(), "layer9")
     assert "layer4" in error.value.hint
+
+
+def test_smoothgrad_without_noise_is_saliency() -> None:
+    """Noise is all that it adds; with noise the same call gives the same map, and leaves the random numbers as they were."""
+    module, seen = network("resnet18"), picture(64)
+    np.testing.assert_allclose(smoothgrad(module, seen, 1, noise=0.0), saliency(module, seen, 1), rtol=1e-4, atol=1e-7)
+    state = torch.random.get_rng_state()
+    first, second = smoothgrad(module, seen, 1), smoothgrad(module, seen, 1)
+    np.testing.assert_array_equal(first, second)
+    assert not np.allclose(first, saliency(module, seen, 1))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_integrated_gradients_add_up() -> None:
+    """The map sums to the rise of the score from black to the picture (the axiom of completeness), within 2%."""
+    module, seen = network("resnet18"), picture(64)
+    with torch.no_grad():
+        rise = float(module(seen)[0, 2] - module(torch.full_like(seen, float(seen.min())))[0, 2])
+    assert integrated_gradients(module, seen, 2).sum() == pytest.approx(rise, rel=0.02, abs=0.02)
+
+
+def test_occlusion_finds_the_only_place_that_counts() -> None:
+    """A network that looks at one corner alone is explained by that corner alone."""
+
+    class Corner(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            corner = pictures[:, :, :16, :16].mean(dim=(1, 2, 3))
+            return torch.stack([corner, -corner], dim=1)
+
+    found = occlusion(Corner(), torch.ones(1, 3, 64, 64), 0)
+    assert found[:16, :16].min() > 0
+    assert np.allclose(found[40:, 40:], 0)
+    assert (occlusion(Corner(), torch.ones(1, 3, 64, 64), 1)[:16, :16] < 0).all()
