@@ -5,13 +5,31 @@ from __future__ import annotations
 import os
 import shutil
 
+from collect.keys import key_checks
+from collect.quotas import read_quotas
 from workspace import Check
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def checks() -> list[Check]:
-    """The browser and its driver."""
+    """The browser and its driver, the keys that are set, and the quotas that services last told."""
+    return [*_browser_checks(), *key_checks(), *_quota_checks()]
+
+
+def _quota_checks() -> list[Check]:
+    return [
+        Check(
+            f"quota {name}",
+            quota.remaining != "0",
+            f"{quota.remaining} of {quota.limit or '?'} requests left at {quota.time[:16]} UTC",
+            "wait until the service gives more",
+        )
+        for name, quota in sorted(read_quotas().items())
+    ]
+
+
+def _browser_checks() -> list[Check]:
     browser = os.environ.get("FOTOTECA_CHROME") or next((path for name in _BROWSERS if (path := shutil.which(name))), "")
     driver = os.environ.get("FOTOTECA_CHROMEDRIVER") or shutil.which("chromedriver") or ""
     return [

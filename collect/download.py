@@ -5,23 +5,27 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, ProtocolError, SSLError, TimeoutError
+from urllib3.exceptions import HTTPError, NameResolutionError, ProtocolError, SSLError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
-from collect.addresses import PrivateAddressError, guarded_pool, url_key
+from collect.addresses import url_key
 from collect.polite import Host, Hosts, opted_out, retry_after
 from collect.robots import AGENT, Robots, parse_robots
+from collect.sockets import PrivateAddressError, guarded_pool, until
 from workspace import FototecaError
 
 MAX_REDIRECTS = 5
 TRIES = 3
 _CHUNK = 1 << 16
 _ROBOTS_BYTES = 512 * 1024
-_TRANSIENT = ("timeout", "connection", "incomplete", "http-429", "http-500", "http-502", "http-503", "http-504")
+_TRANSIENT = ("connection", "incomplete", "http-429", "http-500", "http-502", "http-503", "http-504")
+_MOVED = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class FetchOptions:
     """Downloads at once from one host."""
 
     timeout: float = 30.0
-    """Seconds for one download from its first byte sent to its last received, redirects included."""
+    """Seconds for one download, redirects included; waiting for the host's turn does not count."""
 
     allow_local: bool = False
     """Loopback addresses may be fetched; other private ones stay refused."""
@@ -63,11 +67,32 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class Fetched:
-    """The bytes of one URL."""
+    """The bytes of one URL, and the headers that came with them."""
 
     data: bytes
     status: int
-    content_type: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request: where to, with what, and how much may come back."""
+
+    url: str
+    max_bytes: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    """Sent with POST."""
+
+
+class _Clock:
+    """The time that one download may still take; it stands still while the download waits for its host's turn."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def spend(self, since: float) -> None:
+        self.left -= time.monotonic() - since
 
 
 class Downloader:
@@ -83,12 +108,29 @@ class Downloader:
         self._origin_locks: dict[str, threading.Lock] = {}
 
     def fetch(self, url: str) -> Fetched:
-        """The bytes at `url`; transient failures are tried again. FetchError says why there are none."""
+        """The bytes of a picture or page; transient failures are tried again. FetchError says why there are none."""
+        return self._tried(partial(self._follow, url))
+
+    def ask(self, request: Request) -> Fetched:
+        """The answer of an interface made for programs; as `fetch`, but its terms stand in the place of robots.txt.
+
+        It is not followed elsewhere: a key in the request must not reach another address.
+        """
+
+        def once() -> Fetched:
+            answer = self._visit(request, _Clock(self.options.timeout))
+            if isinstance(answer, str):
+                raise FetchError("redirected", final=True)
+            return answer
+
+        return self._tried(once)
+
+    def _tried(self, once: Callable[[], Fetched]) -> Fetched:
         for number in range(TRIES):
             try:
-                return self._follow(url, self.options.max_bytes)
+                return once()
             except FetchError as error:
-                if error.reason not in _TRANSIENT or number == TRIES - 1 or error.reason == "timeout":
+                if error.reason not in _TRANSIENT or number == TRIES - 1:
                     raise
                 pause = error.wait if error.wait is not None else 0.5 * 2**number * random.uniform(0.5, 1.5)
                 if pause > self.options.timeout:
@@ -96,8 +138,8 @@ class Downloader:
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _follow(self, url: str, max_bytes: int) -> Fetched:
-        deadline = time.monotonic() + self.options.timeout
+    def _follow(self, url: str) -> Fetched:
+        clock = _Clock(self.options.timeout)
         for _ in range(MAX_REDIRECTS + 1):
             try:
                 url_key(url)
@@ -105,34 +147,39 @@ class Downloader:
                 raise FetchError("bad-url", final=True) from None
             if not self.robots(url).allows(url):
                 raise FetchError("robots", final=True)
-            answer = self._visit(url, deadline, max_bytes)
+            answer = self._visit(Request(url, self.options.max_bytes), clock)
             if isinstance(answer, Fetched):
                 return answer
             url = urljoin(url, answer)
         raise FetchError("too-many-redirects", final=True)
 
-    def _visit(self, url: str, deadline: float, max_bytes: int) -> Fetched | str:
-        """One request; the bytes, or the address it redirects to."""
-        host = self.hosts[urlsplit(url).netloc.lower()]
+    def _visit(self, request: Request, clock: _Clock) -> Fetched | str:
+        """One request; the answer, or the address it redirects to."""
+        host = self.hosts[urlsplit(request.url).netloc.lower()]
         if host.broken:
             raise FetchError("host-down")
         try:
             with host.turn():
-                answer = self._request(url, max(deadline, time.monotonic() + 1), max_bytes, host)
+                began = time.monotonic()
+                try:
+                    answer = self._request(request, began + clock.left, host)
+                finally:
+                    clock.spend(began)
         except FetchError as error:
-            host.count(ok=error.status is not None or error.final)
+            host.count(ok=error.final or error.status not in (None, 429, 503))
             raise
         host.count(ok=True)
         return answer
 
-    def _request(self, url: str, deadline: float, max_bytes: int, host: Host) -> Fetched | str:
+    def _request(self, request: Request, deadline: float, host: Host) -> Fetched | str:
         try:
-            return self._exchange(url, deadline, max_bytes, host)
+            with until(deadline):
+                return self._exchange(request, host)
         except PrivateAddressError:
             raise FetchError("private-address", final=True) from None
         except NameResolutionError:
             raise FetchError("dns") from None
-        except TimeoutError:
+        except (HTTPTimeoutError, TimeoutError):
             raise FetchError("timeout") from None
         except SSLError:
             raise FetchError("tls") from None
@@ -141,28 +188,28 @@ class Downloader:
         except (HTTPError, OSError, ValueError, UnicodeError):
             raise FetchError("connection") from None
 
-    def _exchange(self, url: str, deadline: float, max_bytes: int, host: Host) -> Fetched | str:
-        limit = urllib3.Timeout(total=max(0.1, deadline - time.monotonic()))
+    def _exchange(self, request: Request, host: Host) -> Fetched | str:
         response = self.pool.request(
-            "GET",
-            url,
-            headers=self.headers,
+            "GET" if request.body is None else "POST",
+            request.url,
+            headers={**self.headers, **request.headers},
+            body=request.body,
             preload_content=False,
             redirect=False,
             retries=False,
-            timeout=limit,
+            timeout=urllib3.Timeout(total=self.options.timeout),  # the deadline of `until` is stricter
             decode_content=False,
         )
         try:
-            if response.status in (301, 302, 303, 307, 308) and response.headers.get("Location"):
+            if response.status in _MOVED and response.headers.get("Location"):
                 return str(response.headers["Location"])
             self._check(response, host)
-            data = _read(response, deadline, max_bytes)
+            data = _read(response, request.max_bytes)
         except BaseException:
             response.close()
             raise
         response.release_conn()
-        return Fetched(data, response.status, response.headers.get("Content-Type", ""))
+        return Fetched(data, response.status, dict(response.headers))
 
     def _check(self, response: urllib3.BaseHTTPResponse, host: Host) -> None:
         """Refuse by status and headers, before the body is read."""
@@ -185,16 +232,15 @@ class Downloader:
         with lock:
             if origin not in self._robots:
                 self._robots[origin] = self._fetch_robots(f"{origin}/robots.txt")
-                self.hosts[parts.netloc.lower()].interval = min(self._robots[origin].delay, 30.0)
+                self.hosts[parts.netloc.lower()].slow_down(self._robots[origin].delay)
             return self._robots[origin]
 
     def _fetch_robots(self, url: str) -> Robots:
         """Parsed rules; a site without the file forbids nothing, one that cannot be reached gives nothing (RFC 9309)."""
-        deadline = time.monotonic() + min(self.options.timeout, 15.0)
-        visit = partial(self._visit, deadline=deadline, max_bytes=_ROBOTS_BYTES)
+        clock = _Clock(min(self.options.timeout, 15.0))
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                answer = visit(url)
+                answer = self._visit(Request(url, _ROBOTS_BYTES), clock)
             except FetchError as error:
                 if error.status and 400 <= error.status < 500 and error.status != 429:
                     return Robots()
@@ -207,19 +253,17 @@ class Downloader:
         return Robots()
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: float, max_bytes: int) -> bytes:
+def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     """The body, in pieces, as long as time and size allow."""
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise FetchError("too-large", status=200, final=True)
     parts, size = [], 0
-    while piece := response.read1(_CHUNK):  # read() would wait for a whole chunk, and a slow body would outlast the deadline
+    while piece := response.read1(_CHUNK):
         parts.append(piece)
         size += len(piece)
         if size > max_bytes:
             raise FetchError("too-large", status=200, final=True)
-        if time.monotonic() > deadline:
-            raise FetchError("timeout")
     if announced.isdigit() and size < int(announced):
         raise FetchError("incomplete")
     return b"".join(parts)

@@ -13,6 +13,21 @@ from datetime import UTC, datetime
 BREAK_AFTER = 8
 """Failures in a row after which a host is left alone for the rest of the run."""
 
+RATE = 20.0
+"""Requests per second that one host is asked for at most, over time."""
+
+OWN_RATE = 1e6
+"""The same for servers on this machine, which there is no need to spare."""
+
+BURST = 40.0
+"""Requests that may come at once after a pause."""
+
+LONGEST_DELAY = 30.0
+"""Seconds between requests; a Crawl-delay that asks for more is cut to it."""
+
+AT_ONCE = {"upload.wikimedia.org": 2, "commons.wikimedia.org": 1}
+"""Hosts that ask for fewer requests at once than people may set (Wikimedia's robot policy)."""
+
 OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 """Values of X-Robots-Tag that mean: not for this."""
 
@@ -52,7 +67,10 @@ class Host:
 
     slots: threading.Semaphore
     lock: threading.Lock = field(default_factory=threading.Lock)
-    interval: float = 0.0
+    rate: float = RATE
+    burst: float = BURST
+    tokens: float = BURST
+    filled: float = field(default_factory=time.monotonic)
     next_at: float = 0.0
     failures: int = 0
 
@@ -70,13 +88,25 @@ class Host:
             yield
 
     def _claim(self) -> float:
-        """Take the host's next moment if it has come, and return 0; else the seconds until it comes."""
+        """Take a token if the host may be asked, and return 0; else the seconds until it may."""
         with self.lock:
             moment = time.monotonic()
             if moment < self.next_at:
                 return self.next_at - moment
-            self.next_at = moment + self.interval
+            self.tokens = min(self.burst, self.tokens + (moment - self.filled) * self.rate)
+            self.filled = moment
+            if self.tokens < 1.0:
+                return (1.0 - self.tokens) / self.rate
+            self.tokens -= 1.0
             return 0.0
+
+    def slow_down(self, delay: float) -> None:
+        """Leave so many seconds between requests, as a Crawl-delay or an interface's terms ask."""
+        if delay > 0:
+            with self.lock:
+                self.rate = min(self.rate, 1.0 / min(delay, LONGEST_DELAY))
+                self.burst = 1.0
+                self.tokens = 0.0  # the request that told the delay has just been made
 
     def wait(self, seconds: float) -> None:
         """Nobody asks this host again for so long."""
@@ -98,8 +128,11 @@ class Hosts:
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> Host:
-        """The state of a host, made at first sight."""
+        """The state of a host, made at first sight. This machine's own servers are asked as fast as they answer."""
         with self._lock:
             if name not in self._hosts:
-                self._hosts[name] = Host(threading.Semaphore(self.per_host))
+                at_once = min(self.per_host, AT_ONCE.get(name, self.per_host))
+                own = name.partition(":")[0] in ("127.0.0.1", "localhost")
+                rate = OWN_RATE if own else RATE
+                self._hosts[name] = Host(threading.Semaphore(at_once), rate=rate)
             return self._hosts[name]

@@ -1,0 +1,58 @@
+"""Keys of services: read from the environment when they are needed, and never written anywhere."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from workspace import EXIT_OUTSIDE, Check, FototecaError
+
+
+@dataclass(frozen=True)
+class Key:
+    """Where a service's key is looked for, and where a person gets one."""
+
+    variable: str
+    page: str
+    file: str = ""
+    """A file in the home folder that the service's own client reads."""
+
+    @property
+    def there(self) -> bool:
+        """Whether a key is set; it is not shown and not tried."""
+        return bool(os.environ.get(self.variable)) or bool(self.file and (Path.home() / self.file).is_file())
+
+
+KEYS = {
+    "flickr": Key("FLICKR_API_KEY", "https://www.flickr.com/services/api/misc.api_keys.html"),
+    "pexels": Key("PEXELS_API_KEY", "https://www.pexels.com/api/"),
+    "pixabay": Key("PIXABAY_API_KEY", "https://pixabay.com/api/docs/"),
+    "unsplash": Key("UNSPLASH_ACCESS_KEY", "https://unsplash.com/developers"),
+    "kaggle": Key("KAGGLE_KEY", "https://www.kaggle.com/settings", ".kaggle/kaggle.json"),
+    "roboflow": Key("ROBOFLOW_API_KEY", "https://app.roboflow.com/settings/api"),
+    "huggingface": Key("HF_TOKEN", "https://huggingface.co/settings/tokens", ".cache/huggingface/token"),
+}
+"""The services that want a key (huggingface: only for datasets that are gated)."""
+
+
+def get_key(source: str) -> str:
+    """The key of a source. FototecaError (exit 4) says which variable to set and where keys are given."""
+    key = KEYS[source]
+    value = os.environ.get(key.variable, "").strip()
+    if not value:
+        raise FototecaError(f"{source} needs a key", f"set {key.variable}; get one at {key.page}", EXIT_OUTSIDE)
+    return value
+
+
+def key_checks() -> list[Check]:
+    """For `fototeca doctor`: which keys are set."""
+    return [
+        Check(
+            f"key {name}",
+            key.there,
+            f"{key.variable} is set" if os.environ.get(key.variable) else (f"~/{key.file}" if key.there else "no key"),
+            f"only for {name}: set {key.variable}; get one at {key.page}",
+        )
+        for name, key in KEYS.items()
+    ]
