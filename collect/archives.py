@@ -1,26 +1,47 @@
-"""zip and tar archives, unpacked with caps on count, size and ratio, and with no path outside the folder."""
+"""zip and tar archives, unpacked with caps on count, size, ratio and depth, and with no path outside the folder."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import lzma
+import os
 import shutil
+import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 from collect.local import SUFFIXES
-from workspace import FototecaError, Workspace, atomic_write
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, atomic_write
 
-ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
 MAX_MEMBERS = 1_000_000
 MAX_RATIO = 200
 """Unpacked over packed size above which an archive is a bomb: pictures hardly shrink."""
 
+MAX_DEPTH = 3
+"""Archives in archives that are opened; what is packed deeper stays packed."""
+
 _FREE = 10_000_000
 """Bytes that may be unpacked whatever the ratio, so that small archives of flat pictures pass."""
+
+_ROOM = 200_000_000
+"""Bytes that are left free on the disk."""
+
+_HEADER = 1 << 24
+"""Bytes that a tar file may ask for at once; its pictures are read in small pieces, so this bounds its headers."""
+
+_NAME = 120
+"""Bytes of one part of a name."""
+
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError, zlib.error, lzma.LZMAError)
 
 
 @contextmanager
@@ -30,55 +51,143 @@ def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
     The folder's name depends on the archive only, so that a killed collection goes on with what it had.
     FototecaError when the archive is broken or a bomb.
     """
-    if not (path.is_file() and path.name.lower().endswith(ENDINGS)):
+    if not is_archive(path):
         yield path
         return
     facts = f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}"
     folder = workspace.cache / "archives" / hashlib.sha256(facts.encode()).hexdigest()[:16]
-    try:
-        _unpack(path, folder)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError) as error:
-        raise FototecaError(
-            f"{path} cannot be unpacked: {error}", "check that the archive is whole and without password"
-        ) from None
+    unpack(path, folder)
     yield folder
     shutil.rmtree(folder)
 
 
-def _unpack(path: Path, folder: Path) -> None:
-    limit = max(MAX_RATIO * path.stat().st_size, _FREE)
+def is_archive(path: Path) -> bool:
+    """Whether the file's name is one of an archive that can be opened."""
+    return path.is_file() and path.name.lower().endswith(ENDINGS)
+
+
+def bare_name(name: str) -> str:
+    """An archive's file name without its ending: the folder that it becomes."""
+    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)] or "archive"
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Lay the pictures of an archive, and of the archives in it, under `folder`; what is there already stays.
+
+    FototecaError when it is broken, has a password, or would unpack to too much.
+    """
+    budget = _Budget(path, max(MAX_RATIO * path.stat().st_size, _FREE))
+    try:
+        _unpack(path, folder, budget, 1)
+    except _BROKEN as error:
+        raise FototecaError(
+            f"{path} cannot be unpacked: {error}", "check that the archive is whole and without password"
+        ) from None
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raise FototecaError (exit 4) unless the disk of `folder` has so many bytes free, and some to spare."""
+    free = shutil.disk_usage(folder).free
+    if needed + _ROOM > free:
+        needs = f"the disk has {free / 1e9:.1f} GB free, {(needed + _ROOM) / 1e9:.1f} GB are needed"
+        raise FototecaError(needs, f"free some at {folder}", EXIT_OUTSIDE)
+
+
+@dataclass
+class _Budget:
+    """What one archive may still unpack to, the archives in it included."""
+
+    archive: Path
+    size: int
+    files: int = MAX_MEMBERS
+
+    def take(self, size: int) -> None:
+        self.files -= 1
+        self.size -= size
+        if self.files < 0 or self.size < 0:
+            raise FototecaError(
+                f"{self.archive} unpacks to too much", f"at most {MAX_MEMBERS} files and {MAX_RATIO} times its own size"
+            )
+
+
+def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    size = 0
-    for number, (name, length, stream) in enumerate(_members(path)):
-        size += length
-        if number >= MAX_MEMBERS or size > limit:
-            raise FototecaError(f"{path} unpacks to too much", f"at most {MAX_MEMBERS} files and {MAX_RATIO} times its own size")
+    endings = (*SUFFIXES, *ENDINGS) if depth < MAX_DEPTH else tuple(SUFFIXES)
+    inner = []
+    for name, size, stream in _members(path, budget, endings):
         target = folder / name
-        if target.is_file() and target.stat().st_size == length:
+        if target.name.lower().endswith(ENDINGS):
+            inner.append(target)
+        if target.is_file() and target.stat().st_size == size:
             continue
+        check_room(folder, size)
         with stream, atomic_write(target) as file:
             shutil.copyfileobj(stream, file)
+    for archive in inner:
+        _unpack(archive, archive.with_name(bare_name(archive.name)), budget, depth + 1)
+        archive.unlink()
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Pictures in an archive: plain files only, under names that stay inside."""
+def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Plain files of the wanted kinds, under names that stay inside."""
     if path.name.lower().endswith(".zip"):
         with zipfile.ZipFile(path) as packed:
             for info in packed.infolist():
-                if not info.is_dir() and (name := _inside(info.filename)):
+                link = stat.S_ISLNK(info.external_attr >> 16)
+                if not info.is_dir() and not link and (name := _inside(info.filename, endings)):
+                    budget.take(info.file_size)
                     yield name, info.file_size, packed.open(info)
         return
-    with tarfile.open(path) as tape:
+    with _decompressed(path) as file, tarfile.open(fileobj=cast("IO[bytes]", _Bounded(file, budget.size)), mode="r:") as tape:
         for member in tape:
+            budget.take(member.size)  # of every member: what is passed over is decompressed all the same
             stream = tape.extractfile(member) if member.isreg() else None
-            if stream is not None and (name := _inside(member.name)):
+            if stream is not None and (name := _inside(member.name, endings)):
                 yield name, member.size, stream
 
 
-def _inside(name: str) -> str:
-    """A safe relative name for a picture, or nothing: absolute, climbing, hidden and foreign files are passed over."""
+def _decompressed(path: Path) -> IO[bytes]:
+    """The plain tar file in a packed one. Told by its first bytes: names lie."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+    opener = next((opener for magic, opener in openers.items() if start.startswith(magic)), Path.open)
+    return cast("IO[bytes]", opener(path, "rb"))
+
+
+class _Bounded:
+    """A file that ends the reading when a header asks for too much at once, or when a seek leads too far."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file = file
+        self._limit = limit + _FREE
+        self.tell = file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _HEADER:
+            raise tarfile.ReadError("a header is too long")
+        return self._file.read(size)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        if place > self._limit:
+            raise tarfile.ReadError("it unpacks to too much")
+        return self._file.seek(place, whence)
+
+
+def _inside(name: str, endings: tuple[str, ...]) -> str:
+    """A safe relative name, or nothing: absolute, climbing, hidden and foreign files are passed over."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     wrong = not parts or any(part in ("..", "/", "__MACOSX") or part.startswith(".") or "\0" in part for part in parts)
-    if wrong or ":" in parts[0] or PurePosixPath(parts[-1]).suffix.lower() not in SUFFIXES:
+    if wrong or ":" in parts[0] or not parts[-1].lower().endswith(endings):
         return ""
-    return "/".join(part.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:120] for part in parts)
+    return "/".join(_short(part.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), endings) for part in parts)
+
+
+def _short(part: str, endings: tuple[str, ...]) -> str:
+    """A part of a name that every disk takes: a long one is cut and told apart by its hash, and keeps its ending."""
+    data = part.encode()
+    if len(data) <= _NAME:
+        return part
+    ending = next((ending for ending in endings if part.lower().endswith(ending)), "")
+    return f"{data[: _NAME - 24].decode('utf-8', 'ignore')}-{hashlib.sha256(data).hexdigest()[:12]}{ending}"
