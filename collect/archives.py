@@ -135,7 +135,7 @@ def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[
         with zipfile.ZipFile(path) as packed:
             for info in packed.infolist():
                 link = stat.S_ISLNK(info.external_attr >> 16)
-                if not info.is_dir() and not link and (name := _inside(info.filename, endings)):
+                if not info.is_dir() and not link and (name := safe_name(info.filename, endings)):
                     budget.take(info.file_size)
                     yield name, info.file_size, packed.open(info)
         return
@@ -143,7 +143,7 @@ def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[
         for member in tape:
             budget.take(member.size)  # of every member: what is passed over is decompressed all the same
             stream = tape.extractfile(member) if member.isreg() else None
-            if stream is not None and (name := _inside(member.name, endings)):
+            if stream is not None and (name := safe_name(member.name, endings)):
                 yield name, member.size, stream
 
 
@@ -175,7 +175,7 @@ class _Bounded:
         return self._file.seek(place, whence)
 
 
-def _inside(name: str, endings: tuple[str, ...]) -> str:
+def safe_name(name: str, endings: tuple[str, ...]) -> str:
     """A safe relative name, or nothing: absolute, climbing, hidden and foreign files are passed over."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     wrong = not parts or any(part in ("..", "/", "__MACOSX") or part.startswith(".") or "\0" in part for part in parts)

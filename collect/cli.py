@@ -29,7 +29,7 @@ def sources() -> None:
 
     Example: fototeca collect sources
     """
-    from collect.sources import sources_text
+    from collect.sources.known import sources_text
 
     typer.echo(sources_text())
 

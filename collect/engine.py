@@ -19,8 +19,12 @@ from collect.catalog import Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchError, FetchOptions
 from collect.local import LOCAL, read_local
 from collect.store import sweep
+from collect.targets import Targets
 from collect.verify import RefusedError, accept
 from workspace import LABEL_SEPARATOR, FototecaError, Workspace
+
+Outcome = tuple[str, str, State, str]
+"""Source, category, state, reason."""
 
 
 @dataclass
@@ -33,19 +37,46 @@ class Summary:
     known: int = 0
     """Findings whose candidate had a final state already."""
 
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How many candidates ended in each (state, reason) during this collection."""
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    """How many candidates ended how during this collection."""
+
+    problems: list[str] = field(default_factory=list)
+    """Sources that could not be asked, a line each."""
 
     @property
     def accepted(self) -> int:
         """New images."""
-        return sum(count for (state, _), count in self.outcomes.items() if state == "accepted")
+        return sum(count for (_, _, state, _), count in self.outcomes.items() if state == "accepted")
+
+    def add(self, other: Summary) -> None:
+        """Count another collection in."""
+        self.found += other.found
+        self.known += other.known
+        self.outcomes += other.outcomes
+        self.problems += other.problems
 
     def text(self) -> str:
-        """The summary for people: one line, then a line for each reason."""
+        """The summary for people: a line, a table of sources and categories, and a line for each reason."""
         first = f"{self.found} candidates, {self.known} known before, {self.accepted} accepted"
-        rest = [f"  {state} {reason}: {count}" for (state, reason), count in self.outcomes.most_common() if state != "accepted"]
-        return "\n".join([first, *rest])
+        reasons: Counter[tuple[str, str]] = Counter()
+        for (_, _, state, reason), count in self.outcomes.items():
+            reasons[state, reason] += count if state != "accepted" else 0
+        rest = [f"  {state} {reason}: {count}" for (state, reason), count in reasons.most_common() if count]
+        return "\n".join([first, *self._table(), *rest])
+
+    def _table(self) -> list[str]:
+        rows: dict[tuple[str, str], Counter[str]] = {}
+        for (source, category, state, _), count in sorted(self.outcomes.items()):
+            rows.setdefault((category or "(no category)", source), Counter())[state] += count
+        if len(rows) < 2:
+            return []
+        lines = [("category", "source", "accepted", "rejected", "failed")]
+        lines += [(*names, *(str(counts[state]) for state in lines[0][2:])) for names, counts in rows.items()]  # type: ignore[misc]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return [
+            "  " + "  ".join(cell.ljust(width) if number < 2 else cell.rjust(width) for number, (cell, width) in enumerate(row))
+            for row in (list(zip(line, widths, strict=True)) for line in lines)
+        ]
 
 
 @dataclass(frozen=True)
@@ -58,43 +89,105 @@ class _Result:
     seconds: float = 0.0
 
 
+class Collection:
+    """One collection under way: what is in flight, and how to write down what lands."""
+
+    def __init__(self, workspace: Workspace, catalog: Catalog, options: FetchOptions, *, local: bool = False) -> None:
+        self.workspace, self.catalog, self.options = workspace, catalog, options
+        self.summary = Summary()
+        self.targets = Targets(catalog, workspace.settings.target)
+        self._downloader = None if local else Downloader(options, workspace.settings.contact)
+        self._workers = 2 if local else options.concurrency
+        self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
+        self._in_flight: set[str] = set()
+
+    def run(self, findings: Iterable[Finding | None], total: int | None = None) -> Summary:
+        """Fetch, verify, store and record every finding that has no final state yet.
+
+        None among the findings means: the next one depends on what is in flight, so let the oldest land first.
+        """
+        sweep(self.workspace)
+        with (
+            ThreadPoolExecutor(self._workers) as pool,
+            tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
+        ):
+            for finding in findings:
+                if finding is not None:
+                    bar.set_description(f"{finding.category or 'collect'} from {finding.source}", refresh=False)
+                    bar.update(self._begin(finding, pool))
+                elif self._waiting:
+                    bar.update(self._land())
+                while len(self._waiting) > 4 * self._workers + 64 or (self._waiting and self._waiting[0][2].done()):
+                    bar.update(self._land())
+            while self._waiting:
+                bar.update(self._land())
+        return self.summary
+
+    def _begin(self, finding: Finding, pool: ThreadPoolExecutor) -> int:
+        """Record a finding and start what it needs; 1 when nothing is left to do for it."""
+        self.summary.found += 1
+        key = finding.url if finding.url.startswith(LOCAL) else _key(finding.url)
+        candidate = self.catalog.add_finding(finding, key)
+        if candidate.state not in ("found", "fetched"):
+            self.summary.known += 1
+            self._label(candidate.image_id, finding)
+            return 1
+        if key in self._in_flight:
+            return 1
+        self._in_flight.add(key)
+        self.targets.pending[finding.category] += 1
+        work = pool.submit(_process, self.workspace, candidate.url, self.options, self._downloader)
+        self._waiting.append((finding, candidate, work))
+        return 0
+
+    def _land(self) -> int:
+        """Wait for the oldest result and write it down with the label that follows, in one transaction."""
+        finding, candidate, future = self._waiting.popleft()
+        result = future.result()
+        with self.catalog.transaction():
+            state = self.catalog.record(
+                candidate.candidate_id,
+                result.state,
+                result.reason,
+                image=result.image,
+                status=result.status,
+                size=result.size,
+                seconds=round(result.seconds, 3),
+            )
+            self._label(result.image.image_id if result.image else None, finding)
+        self._in_flight.discard(candidate.url_key)
+        self.targets.pending[finding.category] -= 1
+        reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
+        self.summary.outcomes[finding.source, finding.category, state, reason] += 1
+        return 1
+
+    def _label(self, image_id: str | None, finding: Finding) -> None:
+        """Let an image have the category it was found under: the first one, or with several labels per image all of them.
+
+        Never against a person, and never for a rejected image.
+        """
+        image = self.catalog.image(image_id) if image_id and finding.category else None
+        if image is None or image.reviewed or image.rejected:
+            return
+        label = finding.category
+        if self.workspace.settings.task == "multi":
+            both = {*image.label.split(LABEL_SEPARATOR), *label.split(LABEL_SEPARATOR)} - {""}
+            label = LABEL_SEPARATOR.join(sorted(both))
+        elif image.label:
+            return
+        self.catalog.decide(image.image_id, label, who=f"collect:{finding.source}", why=f"found as {finding.category}")
+        self.targets.refresh(image.image_id)
+
+
 def collect(
     workspace: Workspace, findings: Iterable[Finding], options: FetchOptions, *, total: int | None = None, local: bool = False
 ) -> Summary:
-    """Fetch, verify, store and record every finding that has no final state yet.
+    """Take in every finding that has no final state yet; `local`: they are files of this machine, named by `collect.local`.
 
-    `local` means that the findings are files of this machine, named by `collect.local`. A failed item is a row
-    with a reason and never ends the run.
+    A failed item is a row with a reason and never ends the run.
     """
-    summary = Summary()
-    sweep(workspace)
-    downloader = None if local else Downloader(options, workspace.settings.contact)
-    workers = 2 if local else options.concurrency
-    waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
-    with (
-        Catalog.open(workspace) as catalog,
-        ThreadPoolExecutor(workers) as pool,
-        tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
-    ):
-        in_flight: set[str] = set()
-        for finding in findings:
-            summary.found += 1
-            key = finding.url if finding.url.startswith(LOCAL) else _key(finding.url)
-            candidate = catalog.add_finding(finding, key)
-            if candidate.state not in ("found", "fetched"):
-                summary.known += 1
-                _label(workspace, catalog, candidate.image_id, finding)
-                bar.update()
-            elif key not in in_flight:
-                in_flight.add(key)
-                waiting.append((finding, candidate, pool.submit(_process, workspace, candidate.url, options, downloader)))
-            while len(waiting) > 4 * workers + 64 or (waiting and waiting[0][2].done()):
-                _record(workspace, catalog, summary, in_flight, *waiting.popleft())
-                bar.update()
-        while waiting:
-            _record(workspace, catalog, summary, in_flight, *waiting.popleft())
-            bar.update()
-    return summary
+    with Catalog.open(workspace) as catalog:
+        return Collection(workspace, catalog, options, local=local).run(findings, total)
 
 
 def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
@@ -109,10 +202,7 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
     for local in (True, False):
         part = [finding for finding in again if finding.url.startswith(LOCAL) == local]
         if part:
-            done = collect(workspace, part, options, total=len(part), local=local)
-            summary.found += done.found
-            summary.known += done.known
-            summary.outcomes += done.outcomes
+            summary.add(collect(workspace, part, options, total=len(part), local=local))
     return summary
 
 
@@ -142,47 +232,3 @@ def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: 
     except RefusedError as error:
         return _Result("rejected", error.reason, status=status, size=size, seconds=time.monotonic() - begin)
     return _Result("accepted", image=image, status=status, size=size, seconds=time.monotonic() - begin)
-
-
-def _record(
-    workspace: Workspace,
-    catalog: Catalog,
-    summary: Summary,
-    in_flight: set[str],
-    finding: Finding,
-    candidate: Candidate,
-    future: Future[_Result],
-) -> None:
-    """Wait for a result and write it down with the label that follows, in one transaction."""
-    result = future.result()
-    with catalog.transaction():
-        state = catalog.record(
-            candidate.candidate_id,
-            result.state,
-            result.reason,
-            image=result.image,
-            status=result.status,
-            size=result.size,
-            seconds=round(result.seconds, 3),
-        )
-        _label(workspace, catalog, result.image.image_id if result.image else None, finding)
-    in_flight.discard(candidate.url_key)
-    reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
-    summary.outcomes[state, reason] += 1
-
-
-def _label(workspace: Workspace, catalog: Catalog, image_id: str | None, finding: Finding) -> None:
-    """Let an image have the category it was found under: the first one, or with several labels per image all of them.
-
-    Never against a person, and never for a rejected image.
-    """
-    image = catalog.image(image_id) if image_id and finding.category else None
-    if image is None or image.reviewed or image.rejected:
-        return
-    label = finding.category
-    if workspace.settings.task == "multi":
-        both = {*image.label.split(LABEL_SEPARATOR), *label.split(LABEL_SEPARATOR)} - {""}
-        label = LABEL_SEPARATOR.join(sorted(both))
-    elif image.label:
-        return
-    catalog.decide(image.image_id, label, who=f"collect:{finding.source}", why=f"found as {finding.category}")

@@ -8,7 +8,15 @@ UNKNOWN = "unknown"
 
 _CC_URL = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)/([\d.]+)|publicdomain/(zero|mark)/([\d.]+))", re.IGNORECASE)
 _CC_TEXT = re.compile(r"^cc[\s_-]*(by(?:[\s_-]*(?:nc|sa|nd))*)[\s_-]*v?([1-4](?:\.\d)?)?$", re.IGNORECASE)
-_PLAIN = {"mit": "MIT", "apache 2.0": "Apache-2.0", "apache-2.0": "Apache-2.0", "gfdl": "GFDL-1.3-or-later"}
+_PLAIN = {
+    "mit": "MIT",
+    "apache 2.0": "Apache-2.0",
+    "apache-2.0": "Apache-2.0",
+    "gfdl": "GFDL-1.3-or-later",
+    "public domain mark": "CC-PDM-1.0",
+    "public domain": "LicenseRef-PublicDomain",
+    "united states government work": "LicenseRef-PublicDomain",
+}
 
 
 def to_spdx(text: str) -> str:

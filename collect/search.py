@@ -10,10 +10,14 @@ from typing import Any
 
 from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
-from collect.engine import Summary, collect
+from collect.engine import Collection, Summary
+from collect.keys import KEYS, get_key
 from collect.licenses import allows_commercial
 from collect.sources import Context, Query, get_source
-from workspace import Category, FototecaError, Workspace
+from collect.sources.known import SOURCES
+from collect.targets import Targets
+from collect.web import SourceStop
+from workspace import FototecaError, Workspace, say
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class SearchOptions:
     """Names; all when empty."""
 
     limit: int | None = None
-    """Candidates per category and source; without it until the target is reached."""
+    """Candidates per query and source; without it until the target is reached."""
 
     license: str = "any"
     """`any`, or `commercial`: only what is known to permit commercial use."""
@@ -45,22 +49,32 @@ class SearchOptions:
 
 
 def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> Summary:
-    """Collect until each category has its target of accepted images or the sources run dry."""
-    context = Context(fetch, workspace.settings.contact, options.headed)
+    """Collect until each category has its target of accepted images or the sources run dry.
+
+    A source that cannot be asked is a line in the summary's `problems`, and the next one is asked. FototecaError when a
+    source lacks what it needs, or when none could be asked.
+    """
+    _check_needs(workspace, options)
+    context = Context(workspace, fetch, options.headed)
     try:
         with Catalog.open(workspace) as catalog:
-            return collect(workspace, planned(workspace, catalog, options, context), fetch)
+            collection = Collection(workspace, catalog, fetch)
+            search = _Search(context, options, collection.targets, collection.summary.problems)
+            return collection.run(search.findings())
     finally:
         context.close()
 
 
 def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> dict[str, dict[str, Any]]:
     """What a search would fetch: per category the candidates, their licences and announced sizes. Downloads no picture."""
-    context = Context(fetch, workspace.settings.contact, options.headed)
+    _check_needs(workspace, options)
+    context = Context(workspace, fetch, options.headed)
     found: dict[str, dict[str, Any]] = {}
     try:
         with Catalog.open(workspace) as catalog:
-            for finding in planned(workspace, catalog, options, context):
+            search = _Search(context, options, Targets(catalog, workspace.settings.target), [])
+            for finding in search.findings():
+                assert finding is not None, "nothing is in flight"
                 row = found.setdefault(
                     finding.category, {"candidates": 0, "thumbnails": 0, "licenses": Counter(), "sizes": Counter()}
                 )
@@ -73,31 +87,62 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
     return found
 
 
-def planned(workspace: Workspace, catalog: Catalog, options: SearchOptions, context: Context) -> Iterator[Finding]:
-    """Findings in the order in which they are wanted; what an earlier, killed search had found comes first."""
-    settings = workspace.settings
-    searches = {name: get_source(name) for name in options.sources}
-    names = [settings.check(name) for name in options.categories] or settings.names
-    for category in (category for category in settings.categories if category.name in names):
-        for find in searches.values():
-            for query in _queries(category, options):
-                for finding in islice(find(query, context), options.limit):
-                    if _enough(catalog, category.name, settings.target):
-                        break
-                    if options.license == "any" or allows_commercial(finding.license):
-                        yield finding
+def _check_needs(workspace: Workspace, options: SearchOptions) -> None:
+    """Say what is missing before anything is asked: a key, a contact, licences."""
+    for name in options.sources:
+        get_source(name)
+        if name in KEYS:
+            get_key(name)
+        if name == "commons" and not workspace.settings.contact:
+            raise FototecaError("commons needs a contact", f'write contact = "you@example.org" into {workspace.config}')
+        if options.license == "commercial" and not SOURCES[name].tells_licences:
+            telling = ", ".join(info.name for info in SOURCES.values() if info.tells_licences)
+            raise FototecaError(f"{name} tells no licences, so nothing of it would pass", f"ask one that does: {telling}")
+        if name == "gallery" and not options.url:
+            raise FototecaError("gallery needs a page", "pass --url http://… ({query} in it stands for the query)")
 
 
-def _queries(category: Category, options: SearchOptions) -> Iterator[Query]:
-    for text in category.queries:
-        yield Query(category.name, text, options.limit, options.url)
+class _Search:
+    """Asks the sources for findings in the order in which they are wanted."""
 
+    def __init__(self, context: Context, options: SearchOptions, targets: Targets, problems: list[str]) -> None:
+        self.context, self.options, self.targets, self.problems = context, options, targets, problems
+        self._stopped: set[str] = set()
+        self._error: FototecaError | None = None
+        self._given = 0
 
-def _enough(catalog: Catalog, category: str, target: int) -> bool:
-    """Whether the category has its target of images that are neither rejected nor set aside."""
-    count = catalog.connection.execute(
-        "SELECT count(*) FROM images i LEFT JOIN groups g USING (image_id)"
-        " WHERE label = ? AND rejected = '' AND (keep OR coalesce(g.kept, 1))",
-        (category,),
-    ).fetchone()[0]
-    return bool(count >= target)
+    def findings(self) -> Iterator[Finding | None]:
+        """Category by category, source by source, query by query; None where what is in flight decides."""
+        settings = self.context.workspace.settings
+        names = [settings.check(name) for name in self.options.categories] or settings.names
+        for category in (category for category in settings.categories if category.name in names):
+            for name in self.options.sources:
+                for text in category.queries:
+                    query = Query(category.name, text, self.options.license == "commercial", self.options.url)
+                    yield from self._asked(name, query)
+        if self._error and not self._given:
+            raise self._error
+
+    def _asked(self, name: str, query: Query) -> Iterator[Finding | None]:
+        """One query to one source, unless the category has enough; what goes wrong is noted."""
+        if name in self._stopped:
+            return
+        try:
+            for finding in islice(get_source(name)(query, self.context), self.options.limit):
+                while self.targets.on_the_way(query.category):
+                    yield None
+                if self.targets.reached(query.category):
+                    return
+                if self.options.license == "any" or allows_commercial(finding.license):
+                    self._given += 1
+                    yield finding
+        except FototecaError as error:
+            self._note(name, query, error)
+
+    def _note(self, name: str, query: Query, error: FototecaError) -> None:
+        line = f"{name}, {query.text!r}: {error}"
+        self.problems.append(line)
+        say(f"fototeca: {line}")
+        self._error = error
+        if isinstance(error, SourceStop):
+            self._stopped.add(name)

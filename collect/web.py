@@ -17,6 +17,10 @@ MAX_ANSWER = 50_000_000
 """Bytes of one answer."""
 
 
+class SourceStop(FototecaError):  # noqa: N818 - it says what to do: ask this source nothing more in this run
+    """A source that wants to be left alone: no valid key, no quota left, a CAPTCHA."""
+
+
 @dataclass(frozen=True)
 class Web:
     """Asks one service. Neither its errors nor anything it writes shows the query or a header: keys may be in them."""
@@ -65,10 +69,10 @@ class Web:
         reason = error.reason
         if reason in ("http-401", "http-403") and self.source in KEYS:
             key = KEYS[self.source]
-            return FototecaError(f"{self.source} refuses the key", f"check {key.variable}; see {key.page}", EXIT_OUTSIDE)
+            return SourceStop(f"{self.source} refuses the key", f"check {key.variable}; see {key.page}", EXIT_OUTSIDE)
         if reason == "http-429":
             wait = f" in {error.wait:.0f} s" if error.wait else " later"
-            return FototecaError(f"{self.source}: the quota is used up", f"ask again{wait}; see: fototeca doctor", EXIT_OUTSIDE)
+            return SourceStop(f"{self.source}: the quota is used up", f"ask again{wait}; see: fototeca doctor", EXIT_OUTSIDE)
         if reason == "private-address":
             return FototecaError(f"{host} is no public address", "pass --allow-local to ask this machine", EXIT_OUTSIDE)
         return FototecaError(f"{self.source} cannot be asked: {reason}", "check the network and try again later", EXIT_OUTSIDE)

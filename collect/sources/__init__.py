@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 from collect.catalog import Finding
 from collect.download import Downloader, FetchOptions, user_agent
-from workspace import FototecaError
+from collect.sites import Site, load_site
+from collect.sources.known import SOURCES
+from collect.web import Web
+from workspace import FototecaError, Workspace
 
 if TYPE_CHECKING:
     from collect.browser import Browser
@@ -23,28 +26,19 @@ class Query:
 
     category: str
     text: str
-    limit: int | None = None
+    commercial: bool = False
+    """Ask only for what permits commercial use, where the source can tell."""
+
     url: str = ""
     """For `gallery`: the page's address; `{query}` stands for the text."""
 
 
-@dataclass(frozen=True)
-class SourceInfo:
-    """What a person should know before using a source."""
-
-    name: str
-    kind: str
-    needs: str
-    licences: str
-    terms: str
-
-
 @dataclass
 class Context:
-    """What the sources of one search share: manners, and a browser that is started when first needed."""
+    """What the sources of one search share: manners, site files, and a browser that is started when first needed."""
 
+    workspace: Workspace
     fetch: FetchOptions
-    contact: str
     headed: bool = False
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -53,12 +47,21 @@ class Context:
         """The one browser of this search."""
         from collect.browser import open_browser
 
-        return self._stack.enter_context(open_browser(headed=self.headed, user_agent=user_agent(self.contact)))
+        agent = user_agent(self.workspace.settings.contact)
+        return self._stack.enter_context(open_browser(headed=self.headed, user_agent=agent))
 
     @cached_property
     def downloader(self) -> Downloader:
         """For pages and interfaces, with the same manners as for pictures."""
-        return Downloader(self.fetch, self.contact)
+        return Downloader(self.fetch, self.workspace.settings.contact)
+
+    def site(self, name: str) -> Site:
+        """What is known of a source's site."""
+        return load_site(self.workspace, name)
+
+    def web(self, name: str) -> Web:
+        """Asks a source's interface, as often as its site file permits."""
+        return Web(self.downloader, name, float(self.site(name).get("pause", 0.0)))
 
     def close(self) -> None:
         """Close the browser if one was started."""
@@ -67,31 +70,9 @@ class Context:
 
 Search = Callable[[Query, Context], Iterator[Finding]]
 
-SOURCES = {
-    info.name: info
-    for info in (
-        SourceInfo(
-            "gallery",
-            "browser",
-            "--url with the page's address; {query} in it stands for the query",
-            "as the page says beside each picture (rel=license), else unknown",
-            "the page's own terms; robots.txt is honoured for the page and for every picture",
-        ),
-    )
-}
-"""Every source by name; the module of the same name has `search(query, context)`."""
-
 
 def get_source(name: str) -> Search:
-    """The search function of a source. FototecaError names those there are."""
+    """The search function of a source, from the module of its name. FototecaError names those there are."""
     if name not in SOURCES:
         raise FototecaError(f"unknown source {name!r}", f"there are: {', '.join(SOURCES)}; see: fototeca collect sources")
     return cast(Search, importlib.import_module(f"collect.sources.{name}").search)
-
-
-def sources_text() -> str:
-    """What `fototeca collect sources` prints."""
-    return "\n\n".join(
-        f"{info.name} ({info.kind})\n  needs:    {info.needs}\n  licences: {info.licences}\n  terms:    {info.terms}"
-        for info in SOURCES.values()
-    )

@@ -106,8 +106,6 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
     FototecaError (exit 4) when the page does not load, when robots.txt forbids it, or when it shows no picture at all.
     """
-    if not query.url:
-        raise FototecaError("the source gallery needs a page", "pass --url http://… ({query} in it stands for the query)")
     address = query.url.replace("{query}", quote(query.text))
     _permitted(address, context)
     browser = context.browser

@@ -1,0 +1,153 @@
+"""Where whole datasets come from: one file per hub, which finds datasets and lays their files in a folder."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from collect.hubs.known import HUBS
+from collect.keys import KEYS
+from collect.licenses import UNKNOWN, to_spdx
+from collect.sites import Site
+from collect.sources import Context
+from collect.web import SourceStop, Web
+from workspace import EXIT_OUTSIDE, FototecaError
+
+RESULTS = 20
+"""Datasets that a search asks of each hub."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One result of a search."""
+
+    hub: str
+    ref: str
+    """What `fototeca collect HUB` takes."""
+
+    title: str
+    url: str
+    size: int | None = None
+    """Bytes, where the hub says so."""
+
+    images: int | None = None
+    """Pictures, where the hub says so."""
+
+    license: str = UNKNOWN
+    license_found: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a dataset whose files are here."""
+
+    hub: str
+    ref: str
+    title: str
+    page_url: str
+    version: str = ""
+    """The version or commit that was fetched."""
+
+    author: str = ""
+    license: str = UNKNOWN
+    license_found: str = ""
+
+
+class Hub(Protocol):
+    """What the module of a hub offers."""
+
+    def canonical(self, ref: str) -> str:
+        """The one spelling of an id, a DOI or a page's address. FototecaError when it is none of this hub's."""
+
+    def search(self, query: str, context: Context) -> list[Dataset]:
+        """The datasets that the hub finds, best first. FototecaError (exit 4) when it does not answer as it should."""
+
+    def fetch(self, ref: str, folder: Path, context: Context) -> Facts:
+        """Lay the dataset's pictures and archives below `folder`; what is there already stays. `ref` is canonical."""
+
+
+def get_hub(name: str) -> Hub:
+    """The module of a hub. FototecaError names those there are."""
+    if name not in HUBS:
+        raise FototecaError(f"unknown hub {name!r}", f"there are: {', '.join(HUBS)}")
+    return cast(Hub, importlib.import_module(f"collect.hubs.{name}"))
+
+
+def no_ref(hub: str, ref: str, form: str) -> FototecaError:
+    """The error for a reference that a hub cannot know."""
+    return FototecaError(f"{ref!r} is no dataset of {hub}", f"give {form}")
+
+
+def spdx(site: Site, found: str) -> str:
+    """The SPDX id of a licence as a hub writes it: by the site's own names first, then by the general rules."""
+    names = {name.lower(): spdx_id for name, spdx_id in site.get("licenses", {}).items()}
+    return str(names.get(found.strip().lower()) or to_spdx(found))
+
+
+def dig(value: Any, *path: str | int) -> Any:  # noqa: ANN401 - whatever the service answers
+    """What lies at the end of a path of keys and positions; None where there is nothing."""
+    for step in path:
+        if isinstance(value, dict) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def text(value: Any, *path: str | int) -> str:  # noqa: ANN401 - whatever the service answers
+    """The text at the end of a path, on one line; empty where there is none."""
+    found = dig(value, *path)
+    return " ".join(str(found).split())[:500] if isinstance(found, str | int | float) and not isinstance(found, bool) else ""
+
+
+def count(value: Any, *path: str | int) -> int | None:  # noqa: ANN401 - whatever the service answers
+    """The whole number at the end of a path, or None."""
+    found = dig(value, *path)
+    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) and found >= 0 else None
+
+
+def rows(web: Web, value: Any, *path: str | int) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the service answers
+    """The list of records at the end of a path. FototecaError (exit 4) when there is none: the interface has changed."""
+    found = dig(value, *path)
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise web.changed(f"no list of records{' at ' + '.'.join(map(str, path)) if path else ''}")
+    return found
+
+
+@contextmanager
+def client_of(hub: str) -> Iterator[None]:
+    """Around the calls of a hub's own client: whatever it raises becomes one line that shows no address and no key.
+
+    The clients raise all kinds of errors, call exit(), and put keys into addresses and addresses into their messages.
+    """
+    try:
+        yield
+    except FototecaError:
+        raise
+    except ModuleNotFoundError as error:
+        raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
+    except (Exception, SystemExit) as error:
+        raise client_problem(hub, error) from None
+
+
+def client_problem(hub: str, error: BaseException) -> FototecaError:
+    """One line for what a client raised, told by the HTTP status it bears, else by its kind."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None) or getattr(error, "status_code", None)
+    if status in (401, 403) or isinstance(error, SystemExit):
+        key = KEYS[hub]
+        return SourceStop(
+            f"{hub} refuses access", f"check {key.variable} (see {key.page}), and accept the dataset's terms on its page", EXIT_OUTSIDE
+        )
+    if status == 404:
+        return FototecaError(f"{hub} has no such dataset", "check the reference", EXIT_OUTSIDE)
+    if status == 429:
+        return SourceStop(f"{hub}: the quota is used up", "ask again later", EXIT_OUTSIDE)
+    what = f"HTTP {status}" if status else type(error).__name__
+    return FototecaError(f"{hub} cannot be asked: {what}", "check the network, or try again later", EXIT_OUTSIDE)

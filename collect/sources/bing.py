@@ -1,0 +1,61 @@
+"""Bing Images in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from collect.catalog import Finding
+from collect.sources import Context, Query
+from collect.sources.results import ResultsPage, first
+
+_TILES = """
+for (const selector of arguments[0]) {
+  const tiles = [...document.querySelectorAll(selector)];
+  if (tiles.length) return tiles.map(tile => tile.getAttribute('m'));
+}
+return [];
+"""
+
+
+def search(query: Query, context: Context) -> Iterator[Finding]:
+    """Results page after page. FototecaError (exit 4) when a page should have some and shows none, or asks for a person."""
+    page = ResultsPage("bing", query, context)
+    site = page.site
+    seen: set[str] = set()
+    offset = 0
+    while offset < site["most"]:
+        page.open({site["first"]: offset + 1})
+        tiles = page.script(_TILES, site["tiles"])
+        if not tiles and not offset and (error := page.nothing()):
+            raise error
+        found = list(_findings(page, tiles, offset))
+        if tiles and not found:
+            raise page.changed("no result has an address")
+        fresh = [finding for finding in found if finding.url not in seen]
+        yield from fresh
+        seen.update(finding.url for finding in fresh)
+        offset += len(tiles)
+        if not fresh:  # past its last page Bing shows the last one again
+            return
+        page.pause()
+
+
+def _findings(page: ResultsPage, tiles: list[str], offset: int) -> Iterator[Finding]:
+    site, query = page.site, page.query
+    for place, text in enumerate(tiles):
+        try:
+            facts = json.loads(text)
+        except ValueError:
+            continue
+        url, thumbnail = first(facts, site["url"]), first(facts, site["thumbnail"])
+        if url or thumbnail:
+            yield Finding(
+                url or thumbnail,
+                "bing",
+                query.category,
+                query=query.text,
+                rank=offset + place,
+                page_url=first(facts, site["page_url"]),
+                thumbnail=not url,
+            )
