@@ -48,13 +48,13 @@ target.click();
 return true;
 """
 )
-# After a click: the tile's link may have come to life, or the panel shows the full picture, whose address is not the thumbnail's.
+# After a click: the tile's link may have come to life, or the panel shows a picture that is not one of an earlier tile come late.
 _OPENED = (
     _SITE
     + """
 const link = tile ? within(tile, site.links) : null;
 const shown = [...document.querySelectorAll(site.full.join(','))].find(img => img.getClientRects().length
-  && img.src.startsWith('http') && img.src !== arguments[2]);
+  && img.src.startsWith('http') && !arguments[2].includes(img.src));
 const around = shown ? shown.closest('a[href]') : null;
 return {link: link ? link.href : '', full: shown ? shown.src : '', page: around ? around.href : ''};
 """
@@ -65,22 +65,24 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     """Results in Google's order. FototecaError (exit 4) when none is shown though some should be, or a person is asked for."""
     page = ResultsPage("google", query, context)
     page.open()
-    taken, last = 0, ""
+    taken = 0
+    known: list[str] = []
     while True:
         count = int(page.script(_COUNT, dict(page.site)))
         if not count and not taken and (error := page.nothing()):
             raise error
         for index in range(taken, count):
-            finding, last = _tile(page, index, last)
+            finding = _tile(page, index, known)
             if finding:
+                known.append(finding.url)
                 yield finding
         taken = max(taken, count)
         if not _more(page, taken):
             return
 
 
-def _tile(page: ResultsPage, index: int, last: str) -> tuple[Finding | None, str]:
-    """A tile as a finding, and the full picture that is shown now: by its link, by a click, or only its thumbnail."""
+def _tile(page: ResultsPage, index: int, known: list[str]) -> Finding | None:
+    """A tile as a finding: by its link, by what a click shows, or only its thumbnail."""
     site = dict(page.site)
     facts = page.script(_FACTS, site, index) or {"link": "", "thumb": ""}
     opened: dict[str, Any] = {"link": facts["link"], "full": "", "page": ""}
@@ -88,10 +90,10 @@ def _tile(page: ResultsPage, index: int, last: str) -> tuple[Finding | None, str
         page.script(_CLICK, site, index)
         deadline = time.monotonic() + float(site["click"])
         while not (opened["link"] or opened["full"]) and time.monotonic() < deadline:
-            opened = page.script(_OPENED, site, index, last)
+            opened = page.script(_OPENED, site, index, known)
             time.sleep(0 if opened["link"] or opened["full"] else 0.05)
         page.check_stop()
-    return _finding(page.query, index, opened, facts["thumb"]), opened["full"] or last
+    return _finding(page.query, index, opened, facts["thumb"])
 
 
 def _finding(query: Query, index: int, opened: dict[str, Any], thumb: str) -> Finding | None:

@@ -1,0 +1,40 @@
+"""A workspace whose site files point to a stand-in on this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import collect.sites
+from workspace import Workspace, create_workspace
+
+PointTo = Callable[[str, str], Workspace]
+
+
+@pytest.fixture(autouse=True)
+def no_real_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the person's own keys, quotas or home."""
+    for name in ("FLICKR_API_KEY", "PEXELS_API_KEY", "PIXABAY_API_KEY", "UNSPLASH_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home-cache"))
+
+
+@pytest.fixture
+def point_to(tmp_path: Path) -> PointTo:
+    """Make a workspace whose own site file sends a source to another address, without pauses."""
+
+    def make(source: str, endpoint: str) -> Workspace:
+        workspace = create_workspace(tmp_path / "w", ["fox"], target=100, contact="me@example.org")
+        text = (Path(collect.sites.__file__).parent / f"{source}.toml").read_text(encoding="utf-8")
+        text = re.sub(r'(?m)^endpoint = ".*"', f'endpoint = "{endpoint}"', text)
+        text = re.sub(r"(?m)^(pause|settle|click) = [\d.]+", r"\1 = 0.0", text)
+        text = re.sub(r"(?m)^settle = 0.0", "settle = 0.6", text)
+        text = re.sub(r"(?m)^click = 0.0", "click = 0.5", text)
+        (workspace.root / "sites").mkdir()
+        (workspace.root / "sites" / f"{source}.toml").write_text(text, encoding="utf-8")
+        return workspace
+
+    return make

@@ -1,0 +1,112 @@
+"""Local stand-ins for sites and services: a function from a request to an answer, served on 127.0.0.1."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as the stand-in sees it."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    base: str
+    """The stand-in's own address."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back."""
+
+    body: bytes = b""
+    kind: str = "text/html; charset=utf-8"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Respond = Callable[[Asked], Answer]
+
+
+class Site(ThreadingHTTPServer):
+    """A server that remembers what it was asked."""
+
+    daemon_threads = True
+    asked: list[Asked]
+    base: str
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is what is tested."""
+
+
+@contextmanager
+def serve(respond: Respond) -> Iterator[Site]:
+    """Serve `respond` while the block runs."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            asked = Asked(parts.path, query, dict(self.headers), body, site.base)
+            site.asked.append(asked)
+            answer = respond(asked)
+            self.send_response(answer.status)
+            for name, value in {"Content-Type": answer.kind, "Content-Length": str(len(answer.body)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        do_POST = do_GET  # noqa: N815 - http.server's own name
+
+    site = Site(("127.0.0.1", 0), Handler)
+    site.asked = []
+    site.base = f"http://127.0.0.1:{site.server_address[1]}"
+    thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        site.shutdown()
+        site.server_close()
+        thread.join()
+
+
+def jpeg(number: int, side: int = 96) -> bytes:
+    """A picture that is unlike those of other numbers."""
+    noise = np.random.default_rng(number).uniform(0, 255, (7, 7, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def json_answer(document: object, status: int = 200, **headers: str) -> Answer:
+    """JSON; header names with _ for -."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(json.dumps(document).encode(), "application/json", status, sent)
+
+
+def picture_answer(asked: Asked) -> Answer | None:
+    """The picture at `/full/N.jpg` or `/thumbs/N.jpg`; None for other paths."""
+    folder, _, name = asked.path.lstrip("/").partition("/")
+    number = name.removesuffix(".jpg")
+    if folder not in ("full", "thumbs") or not number.isdigit():
+        return None
+    return Answer(jpeg(int(number) + 10_000 * (folder == "thumbs")), "image/jpeg")
