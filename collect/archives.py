@@ -86,12 +86,16 @@ def unpack(path: Path, folder: Path) -> None:
         ) from None
 
 
+def free_room(folder: Path) -> int:
+    """Bytes that may still be written to the disk of `folder`, which exists; some are left to spare."""
+    return max(0, shutil.disk_usage(folder).free - _ROOM)
+
+
 def check_room(folder: Path, needed: int) -> None:
-    """Raise FototecaError (exit 4) unless the disk of `folder` has so many bytes free, and some to spare."""
-    free = shutil.disk_usage(folder).free
-    if needed + _ROOM > free:
-        needs = f"the disk has {free / 1e9:.1f} GB free, {(needed + _ROOM) / 1e9:.1f} GB are needed"
-        raise FototecaError(needs, f"free some at {folder}", EXIT_OUTSIDE)
+    """Raise FototecaError (exit 4) unless so many bytes may be written to the disk of `folder`."""
+    if needed > (room := free_room(folder)):
+        lacking = f"the disk has room for {room / 1e9:.1f} GB, {needed / 1e9:.1f} GB are needed"
+        raise FototecaError(lacking, f"free some at {folder}", EXIT_OUTSIDE)
 
 
 @dataclass
@@ -131,7 +135,9 @@ def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
 
 def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Plain files of the wanted kinds, under names that stay inside."""
-    if path.name.lower().endswith(".zip"):
+    with path.open("rb") as packed_file:
+        start = packed_file.read(6)
+    if start.startswith(b"PK") or path.name.lower().endswith(".zip"):
         with zipfile.ZipFile(path) as packed:
             for info in packed.infolist():
                 link = stat.S_ISLNK(info.external_attr >> 16)
@@ -139,7 +145,10 @@ def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[
                     budget.take(info.file_size)
                     yield name, info.file_size, packed.open(info)
         return
-    with _decompressed(path) as file, tarfile.open(fileobj=cast("IO[bytes]", _Bounded(file, budget.size)), mode="r:") as tape:
+    with (
+        _decompressed(path, start) as file,
+        tarfile.open(fileobj=cast("IO[bytes]", _Bounded(file, budget.size)), mode="r:") as tape,
+    ):
         for member in tape:
             budget.take(member.size)  # of every member: what is passed over is decompressed all the same
             stream = tape.extractfile(member) if member.isreg() else None
@@ -147,10 +156,8 @@ def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[
                 yield name, member.size, stream
 
 
-def _decompressed(path: Path) -> IO[bytes]:
-    """The plain tar file in a packed one. Told by its first bytes: names lie."""
-    with path.open("rb") as file:
-        start = file.read(6)
+def _decompressed(path: Path, start: bytes) -> IO[bytes]:
+    """The plain tar file in a packed one, told by its first bytes: names lie."""
     openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
     opener = next((opener for magic, opener in openers.items() if start.startswith(magic)), Path.open)
     return cast("IO[bytes]", opener(path, "rb"))

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from workspace import EXIT_SHORT, Workspace, say
-
-if TYPE_CHECKING:
-    from collect.engine import Summary
+from collect.cli_hubs import app as hubs_app
+from collect.cli_shared import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate pictures: search, fetch, verify, remember where each came from.")
 
-MinSide = Annotated[int, typer.Option(help="Reject pictures whose shorter side has fewer pixels.")]
-MaxBytes = Annotated[int, typer.Option(help="Reject longer files.")]
-Concurrency = Annotated[int, typer.Option(help="Downloads at once.")]
-PerHost = Annotated[int, typer.Option(help="Downloads at once from one host.")]
-Timeout = Annotated[float, typer.Option(help="Seconds for one download, redirects included.")]
-AllowLocal = Annotated[bool, typer.Option("--allow-local", help="Loopback addresses may be fetched.")]
+app.add_typer(hubs_app)
 
 
 @app.command()
@@ -63,7 +57,7 @@ def search(
     if dry_run:
         typer.echo(json.dumps(preview(workspace, options, fetch), ensure_ascii=False, indent=2))
         return
-    _close(workspace, search(workspace, options, fetch), options.categories)
+    close(workspace, search(workspace, options, fetch), options.categories)
 
 
 @app.command()
@@ -88,7 +82,7 @@ def urls(
     workspace = Workspace.find()
     findings = listed_findings(file, category, workspace.settings)
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
-    _close(workspace, collect(workspace, findings, fetch, total=len(findings)))
+    close(workspace, collect(workspace, findings, fetch, total=len(findings)))
 
 
 @app.command()
@@ -112,7 +106,7 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    _close(workspace, collect_folder(workspace, path, Labelling(category, label_from_folder, labels), options))
+    close(workspace, collect_folder(workspace, path, Labelling(category, label_from_folder, labels), options))
 
 
 @app.command()
@@ -137,7 +131,7 @@ def retry(
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
-    _close(workspace, retry(workspace, reasons, fetch))
+    close(workspace, retry(workspace, reasons, fetch))
 
 
 @app.command()
@@ -152,16 +146,3 @@ def attribution(
 
     count = write_attribution(Workspace.find(), file)
     typer.echo(f"{file}: {count} images")
-
-
-def _close(workspace: Workspace, summary: Summary, categories: tuple[str, ...] = ()) -> None:
-    """Say what came of a collection; exit 3 when a category is short of its target."""
-    from collect.status import short_categories
-
-    typer.echo(summary.text())
-    short = {name: count for name, count in short_categories(workspace).items() if not categories or name in categories}
-    if short:
-        listed = ", ".join(f"{name} {count}" for name, count in list(short.items())[:12])
-        more = f" and {len(short) - 12} categories more" if len(short) > 12 else ""
-        say(f"fototeca: short of the target of {workspace.settings.target} accepted images: {listed}{more}; collect more")
-        raise typer.Exit(EXIT_SHORT)

@@ -43,7 +43,7 @@ def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name
         settings.check(labelling.category)
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "name a folder, an archive or a picture")
-    names = sorted(_names(path))
+    names = sorted(picture_names(path))
     if not names:
         raise FototecaError(f"{path} has no pictures", f"put files of these kinds there: {' '.join(sorted(SUFFIXES))}")
     labels = _labels(names, labelling, settings)
@@ -55,7 +55,7 @@ def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name
     ]
 
 
-def _names(path: Path) -> Iterator[str]:
+def picture_names(path: Path) -> Iterator[str]:
     """Names of pictures relative to `path`, hidden ones left out."""
     if path.is_file():
         if path.suffix.lower() in SUFFIXES:

@@ -143,7 +143,9 @@ def client_problem(hub: str, error: BaseException) -> FototecaError:
     if status in (401, 403) or isinstance(error, SystemExit):
         key = KEYS[hub]
         return SourceStop(
-            f"{hub} refuses access", f"check {key.variable} (see {key.page}), and accept the dataset's terms on its page", EXIT_OUTSIDE
+            f"{hub} refuses access",
+            f"check {key.variable} (see {key.page}), and accept the dataset's terms on its page",
+            EXIT_OUTSIDE,
         )
     if status == 404:
         return FototecaError(f"{hub} has no such dataset", "check the reference", EXIT_OUTSIDE)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
-from collect.archives import ENDINGS, check_room, safe_name
+from collect.archives import ENDINGS, check_room, free_room, safe_name
 from collect.download import MAX_REDIRECTS, TRIES, Downloader, FetchError
 from collect.local import SUFFIXES
 from collect.polite import retry_after
@@ -118,7 +118,7 @@ def _fetch(file: RemoteFile, target: Path, downloader: Downloader, bar: Any) -> 
     begin = part.stat().st_size if part.is_file() else 0
     if file.size is None or begin < file.size:
         _transfer(file, part, begin, downloader, bar)
-    if file.size is not None and part.stat().st_size != file.size or not _is_whole(part, file.checksum):
+    if (file.size is not None and part.stat().st_size != file.size) or not _is_whole(part, file.checksum):
         part.unlink()
         raise FetchError("checksum")
     part.replace(target)
@@ -142,14 +142,15 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
             if response.status in _MOVED and response.headers.get("Location"):
                 url = urljoin(url, response.headers["Location"])
                 continue
+            if begin and response.status == 416 and response.headers.get("Content-Range") == f"bytes */{begin}":
+                return  # it was all there
             begin = _accepted(response, part, begin)
             announced = response.headers.get("Content-Length", "")
             expected = begin + int(announced) if announced.isdigit() else None
             if expected is not None and expected > limit:
                 raise FetchError("too-large", final=True)
             check_room(part.parent, (expected or begin) - begin)
-            bar.update(begin)
-            _append(response, part, begin, limit, seconds, bar)
+            _append(response, part, begin, min(limit, begin + free_room(part.parent)), seconds, bar)
             if expected is not None and part.stat().st_size < expected:
                 raise FetchError("incomplete")
             return
@@ -200,7 +201,12 @@ def _accepted(response: urllib3.BaseHTTPResponse, part: Path, begin: int) -> int
 
 
 def _append(
-    response: urllib3.BaseHTTPResponse, part: Path, begin: int, limit: int, seconds: float, bar: Any  # noqa: ANN401 - tqdm
+    response: urllib3.BaseHTTPResponse,
+    part: Path,
+    begin: int,
+    limit: int,
+    seconds: float,
+    bar: Any,  # noqa: ANN401 - tqdm
 ) -> None:
     size = mark = begin
     since = time.monotonic()
@@ -228,10 +234,13 @@ def _piece(response: urllib3.BaseHTTPResponse, seconds: float) -> bytes:
         raise FetchError("connection") from None
 
 
-def save(pieces: Iterable[bytes], target: Path) -> None:
+def save(hub: str, pieces: Iterable[bytes], target: Path) -> None:
     """Write a body that is being received already, whole or not at all."""
+    limit = min(MAX_FILE, free_room(target.parent))
     with atomic_write(target) as file:
         for piece in pieces:
-            if file.tell() + len(piece) > MAX_FILE:
-                raise FetchError("too-large", final=True)
+            if file.tell() + len(piece) > limit:
+                raise FototecaError(
+                    f"{target.name} of {hub} is too large", f"free some of the disk at {target.parent}", EXIT_OUTSIDE
+                )
             file.write(piece)

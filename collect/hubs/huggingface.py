@@ -1,0 +1,99 @@
+"""Hugging Face: a snapshot of a dataset's pictures and archives, pinned to a commit, by the hub's own client."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from collect.archives import check_room, safe_name
+from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx, text
+from collect.hubs.files import WANTED, nothing_to_take
+from collect.sites import Site
+from collect.sources import Context
+from workspace import EXIT_OUTSIDE, FototecaError
+
+NAME = "huggingface"
+_REF = re.compile(
+    r"^(?:https?://[^/]+/datasets/|datasets/)?([\w.-]+(?:/[\w.-]+)?)(?:(?:/(?:tree|resolve|blob)/|@)([\w.-]+).*)?/?$"
+)
+
+
+def canonical(ref: str) -> str:
+    """`OWNER/NAME`, or `OWNER/NAME@REVISION`."""
+    found = _REF.match(ref.strip())
+    if not found or ref.startswith("10."):
+        raise no_ref(NAME, ref, "OWNER/NAME, OWNER/NAME@REVISION or the page's address")
+    return f"{found[1]}@{found[2]}" if found[2] else found[1]
+
+
+def _client(site: Site) -> Any:  # noqa: ANN401 - the client's own type is imported only here
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    return HfApi(endpoint=site["endpoint"])
+
+
+def search(query: str, context: Context) -> list[Dataset]:
+    """Datasets that the hub knows to hold pictures."""
+    site = context.site(NAME)
+    with client_of(NAME):
+        listed = _client(site).list_datasets(
+            search=query, filter=site.get("filter") or None, limit=RESULTS, expand=["cardData", "tags", "mainSize"]
+        )
+        return [_dataset(site, info) for info in listed]
+
+
+def _dataset(site: Site, info: Any) -> Dataset:  # noqa: ANN401 - the client's DatasetInfo
+    found = _license(info)
+    title = text(dict(info.card_data or {}), "pretty_name") or info.id
+    return Dataset(NAME, info.id, title, f"{site['endpoint']}/datasets/{info.id}", info.main_size, None, spdx(site, found), found)
+
+
+def _license(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
+    """What the card says, else the tag. Several licences in one card are no licence that one could name."""
+    card = dict(info.card_data or {}).get("license")
+    tags = [tag.removeprefix("license:") for tag in info.tags or () if tag.startswith("license:")]
+    return ", ".join(card) if isinstance(card, list) else str(card or ", ".join(tags))
+
+
+def fetch(ref: str, folder: Path, context: Context) -> Facts:
+    """Lay the pictures and archives of one commit below `folder`."""
+    site = context.site(NAME)
+    name, _, revision = ref.partition("@")
+    with client_of(NAME):
+        client = _client(site)
+        info = client.dataset_info(name, revision=revision or None, files_metadata=True)
+        _check(folder, {str(file.rfilename): file.size or 0 for file in info.siblings or ()})
+        client.snapshot_download(
+            name,
+            repo_type="dataset",
+            revision=info.sha,
+            local_dir=folder,
+            allow_patterns=[_pattern(ending) for ending in WANTED],
+            max_workers=context.fetch.per_host,
+        )
+        found = _license(info)
+        page = f"{site['endpoint']}/datasets/{info.id}"
+        title = text(dict(info.card_data or {}), "pretty_name") or info.id
+        author = str(info.author or info.id.partition("/")[0])
+        return Facts(NAME, ref, title, page, str(info.sha), author, spdx(site, found), found)
+
+
+def _check(folder: Path, sizes: dict[str, int]) -> None:
+    """Whether there is something to take, it fits on the disk, and no name leads out of the folder."""
+    if any(".." in name.replace("\\", "/").split("/") or name.startswith("/") for name in sizes):
+        raise FototecaError(f"this dataset of {NAME} has names that lead out of its folder", "do not use it", EXIT_OUTSIDE)
+    wanted = [size for name, size in sizes.items() if safe_name(name, WANTED)]
+    if not wanted:
+        raise nothing_to_take(NAME, sorted({Path(name).suffix.lower() or "no ending" for name in sizes}))
+    folder.mkdir(parents=True, exist_ok=True)
+    check_room(folder, sum(wanted))
+
+
+def _pattern(ending: str) -> str:
+    """A pattern for names with this ending, in either case."""
+    return "*" + "".join(f"[{sign}{sign.upper()}]" if sign.isalpha() else sign for sign in ending)

@@ -1,0 +1,109 @@
+"""Mendeley Data: datasets by id or DOI, as a list of files with SHA-256, or as one zip where the list is not whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from collect.download import FetchError
+from collect.hubs import RESULTS, Dataset, Facts, count, dig, no_ref, rows, spdx, text
+from collect.hubs.files import RemoteFile, download, wanted_files
+from collect.sites import Site
+from collect.sources import Context
+from collect.web import SourceStop, Web
+from workspace import EXIT_OUTSIDE, FototecaError
+
+NAME = "mendeley"
+_REF = re.compile(
+    r"^(?:https?://)?(?:data\.mendeley\.com/datasets/|(?:doi\.org/)?10\.17632/)?([a-z0-9]{10})(?:[./](\d+))?/?(?:[?#].*)?$",
+    re.IGNORECASE,
+)
+_PAGE = re.compile(r"data\.mendeley\.com/datasets/([a-z0-9]{10})")
+
+
+def canonical(ref: str) -> str:
+    """`ID`, or `ID/VERSION`."""
+    found = _REF.match(ref.strip())
+    if not found:
+        raise no_ref(NAME, ref, "a dataset's id (ten letters and digits), its DOI (10.17632/ID.VERSION) or its address")
+    return f"{found[1].lower()}/{found[2]}" if found[2] else found[1].lower()
+
+
+def search(query: str, context: Context) -> list[Dataset]:
+    """Datasets of Mendeley Data itself; other repositories' in the same index are left out. Sizes and licences are not told."""
+    site, web = context.site(NAME), context.web(NAME)
+    _may(context, site["search"])
+    answer = web.json(site["search"], {**site.get("parameters", {}), "query": query[:255], "page_size": RESULTS})
+    found = []
+    for row in rows(web, answer, "records"):
+        page = _PAGE.search(text(row, "url"))
+        if page:
+            found.append(Dataset(NAME, page[1], text(row, "title") or page[1], site["page"] + page[1]))
+    return found
+
+
+def _may(context: Context, address: str) -> None:
+    """Stop where robots.txt forbids the address: nothing says that these interfaces are meant for programs."""
+    try:
+        allowed = context.downloader.robots(address).allows(address)
+    except FetchError as error:
+        raise FototecaError(
+            f"{NAME} cannot be asked: {error.reason}", "check the network and try again later", EXIT_OUTSIDE
+        ) from None
+    if not allowed:
+        raise FototecaError(
+            f"the robots.txt of {NAME} forbids this", "search on its pages, and give the dataset's id", EXIT_OUTSIDE
+        )
+
+
+def fetch(ref: str, folder: Path, context: Context) -> Facts:
+    """Lay the dataset's pictures and archives below `folder`."""
+    site, web = context.site(NAME), context.web(NAME)
+    number, _, version = ref.partition("/")
+    address = f"{site['endpoint']}/datasets/{number}"
+    _may(context, address)
+    dataset = web.json(address, {"version": version} if version else None)
+    version = version or text(dataset, "version")
+    if not version:
+        raise web.changed("a dataset without version")
+    download(NAME, wanted_files(NAME, _files(web, site, number, version)), folder, context.downloader)
+    found = text(dataset, "data_licence", "url") or text(dataset, "data_licence", "short_name")
+    license_id = spdx(site, found) if spdx(site, found) != "unknown" else spdx(site, text(dataset, "data_licence", "short_name"))
+    people = [f"{text(person, 'first_name')} {text(person, 'last_name')}" for person in dig(dataset, "contributors") or []]
+    author = "; ".join(people[:3]) + (" et al." if people[3:] else "")
+    return Facts(
+        NAME, ref, text(dataset, "name") or number, f"{site['page']}{number}/{version}", version, author, license_id, found
+    )
+
+
+def _files(web: Web, site: Site, number: str, version: str) -> list[RemoteFile]:
+    """The files of every folder. A folder with over 1,000 is told only in part (206): then the zip of everything."""
+    try:
+        return list(_listed(web, f"{site['endpoint']}/datasets/{number}", version))
+    except SourceStop:
+        raise
+    except FototecaError:
+        return [RemoteFile(f"{site['endpoint']}/zip/{number}/download/{version}", f"{number}-{version}.zip")]
+
+
+def _listed(web: Web, address: str, version: str) -> Iterator[RemoteFile]:
+    folders = {text(row, "id"): row for row in rows(web, web.json(f"{address}/folders/{version}"))}
+    for place in ("root", *folders):
+        for row in rows(web, web.json(f"{address}/files", {"folder_id": place, "version": version})):
+            url, name = text(row, "content_details", "download_url"), text(row, "filename")
+            if not url or not name:
+                raise web.changed("a file without name or address")
+            digest = text(row, "content_details", "sha256_hash")
+            size = count(row, "size") or count(row, "content_details", "size")
+            yield RemoteFile(url, _path(folders, place) + name, size, f"sha256:{digest}" if digest else "")
+
+
+def _path(folders: dict[str, dict[str, Any]], place: str) -> str:
+    """The names of a folder and of those above it; a circle ends."""
+    names: list[str] = []
+    while place in folders and len(names) < 50:
+        names.insert(0, text(folders[place], "name").replace("/", "-"))
+        place = text(folders[place], "parent_id")
+    return "".join(f"{name}/" for name in names)

@@ -1,0 +1,84 @@
+"""Zenodo: records by number or DOI, with MD5 checksums (https://developers.zenodo.org)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from collect.hubs import RESULTS, Dataset, Facts, count, dig, no_ref, rows, spdx, text
+from collect.hubs.files import RemoteFile, download, wanted_files
+from collect.sites import Site
+from collect.sources import Context
+from collect.web import SourceStop, Web
+from workspace import FototecaError
+
+NAME = "zenodo"
+_REF = re.compile(r"(?:^|zenodo\.org/records?/|10\.5281/zenodo\.)(\d+)(?:[/?#].*)?$", re.IGNORECASE)
+
+
+def canonical(ref: str) -> str:
+    """The number of a record."""
+    found = _REF.search(ref.strip())
+    if not found:
+        raise no_ref(NAME, ref, "a record's number, its DOI (10.5281/zenodo.NUMBER) or its address")
+    return found[1]
+
+
+def search(query: str, context: Context) -> list[Dataset]:
+    """Open records of the type dataset."""
+    site, web = context.site(NAME), context.web(NAME)
+    parameters = {**site.get("parameters", {}), "q": query, "size": RESULTS}
+    hits = rows(web, web.json(site["endpoint"], parameters), "hits", "hits")
+    return [_dataset(site, hit) for hit in hits if text(hit, "id")]
+
+
+def _dataset(site: Site, record: dict[str, Any]) -> Dataset:
+    ref, found = text(record, "id"), _license(record)
+    size = sum(count(file, "size") or 0 for file in dig(record, "files") or []) or None
+    title = text(record, "metadata", "title") or ref
+    return Dataset(NAME, ref, title, site["page"] + ref, size, None, spdx(site, found), found)
+
+
+def _license(record: dict[str, Any]) -> str:
+    return text(record, "metadata", "license", "id") or text(record, "metadata", "license")
+
+
+def fetch(ref: str, folder: Path, context: Context) -> Facts:
+    """Lay the record's pictures and archives below `folder`."""
+    site, web = context.site(NAME), context.web(NAME)
+    record = _record(web, site, ref)
+    download(NAME, wanted_files(NAME, [_file(web, row) for row in rows(web, record, "files")]), folder, context.downloader)
+    found, number = _license(record), text(record, "id") or ref
+    creators = rows(web, record, "metadata", "creators")
+    return Facts(
+        NAME,
+        ref,
+        text(record, "metadata", "title") or ref,
+        site["page"] + number,
+        text(record, "metadata", "version") or number,
+        "; ".join(filter(None, (text(creator, "name") for creator in creators[:3]))) + (" et al." if creators[3:] else ""),
+        spdx(site, found),
+        found,
+    )
+
+
+def _record(web: Web, site: Site, ref: str) -> Any:  # noqa: ANN401 - whatever the service answers
+    """The record; for the number that stands for all its versions, the newest one."""
+    try:
+        return web.json(f"{site['endpoint']}/{ref}")
+    except SourceStop:
+        raise
+    except FototecaError as error:
+        hits = rows(web, web.json(site["endpoint"], {"q": f"conceptrecid:{ref}", "size": 1}), "hits", "hits")
+        if not hits:
+            raise error from None
+        return hits[0]
+
+
+def _file(web: Web, row: dict[str, Any]) -> RemoteFile:
+    name = text(row, "key") or text(row, "filename")
+    address = text(row, "links", "content") or text(row, "links", "self")
+    if not name or not address:
+        raise web.changed("a file without name or address")
+    return RemoteFile(address, name, count(row, "size"), text(row, "checksum"))
