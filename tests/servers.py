@@ -26,6 +26,8 @@ class Asked:
     base: str
     """The stand-in's own address."""
 
+    method: str = "GET"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -65,16 +67,17 @@ def serve(respond: Respond) -> Iterator[Site]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked = Asked(parts.path, query, dict(self.headers), body, site.base)
+            asked = Asked(parts.path, query, dict(self.headers), body, site.base, self.command)
             site.asked.append(asked)
             answer = respond(asked)
             self.send_response(answer.status)
             for name, value in {"Content-Type": answer.kind, "Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer.body)
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
 
-        do_POST = do_GET  # noqa: N815 - http.server's own name
+        do_POST = do_HEAD = do_GET  # noqa: N815 - http.server's own names
 
     site = Site(("127.0.0.1", 0), Handler)
     site.asked = []
