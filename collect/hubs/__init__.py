@@ -13,6 +13,7 @@ from collect.hubs.known import HUBS
 from collect.keys import KEYS
 from collect.licenses import UNKNOWN, to_spdx
 from collect.sites import Site
+from collect.sockets import PrivateAddressError
 from collect.sources import Context
 from collect.web import SourceStop, Web
 from workspace import EXIT_OUTSIDE, FototecaError
@@ -132,6 +133,10 @@ def client_of(hub: str) -> Iterator[None]:
         raise
     except ModuleNotFoundError as error:
         raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
+    except PrivateAddressError as error:
+        raise FototecaError(
+            f"{hub}: {error} is no public address", "pass --allow-local to ask this machine", EXIT_OUTSIDE
+        ) from None
     except (Exception, SystemExit) as error:
         raise client_problem(hub, error) from None
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from collect.archives import check_room, safe_name
 from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx, text
 from collect.hubs.files import WANTED, nothing_to_take
 from collect.sites import Site
+from collect.sockets import check_address
 from collect.sources import Context
 from workspace import EXIT_OUTSIDE, FototecaError
 
@@ -28,12 +32,28 @@ def canonical(ref: str) -> str:
     return f"{found[1]}@{found[2]}" if found[2] else found[1]
 
 
-def _client(site: Site) -> Any:  # noqa: ANN401 - the client's own type is imported only here
-    from huggingface_hub import HfApi
+@dataclass(frozen=True)
+class _Guard:
+    """Looks at every request of the client, redirects included: none goes to a private address."""
+
+    allow_local: bool
+
+    def __call__(self, request: Any) -> None:  # noqa: ANN401 - the client's own type is imported only below
+        for *_, address in socket.getaddrinfo(request.url.host, request.url.port, type=socket.SOCK_STREAM):
+            check_address(str(address[0]), allow_local=self.allow_local)
+
+
+def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's own type is imported only here
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a second way to the files, which the guard does not see
+    from huggingface_hub import HfApi, get_session
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    session = get_session()
+    others = [hook for hook in session.event_hooks["request"] if not isinstance(hook, _Guard)]
+    session.event_hooks = {**session.event_hooks, "request": [*others, _Guard(context.fetch.allow_local)]}
     return HfApi(endpoint=site["endpoint"])
 
 
@@ -41,7 +61,7 @@ def search(query: str, context: Context) -> list[Dataset]:
     """Datasets that the hub knows to hold pictures."""
     site = context.site(NAME)
     with client_of(NAME):
-        listed = _client(site).list_datasets(
+        listed = _client(site, context).list_datasets(
             search=query, filter=site.get("filter") or None, limit=RESULTS, expand=["cardData", "tags", "mainSize"]
         )
         return [_dataset(site, info) for info in listed]
@@ -49,13 +69,17 @@ def search(query: str, context: Context) -> list[Dataset]:
 
 def _dataset(site: Site, info: Any) -> Dataset:  # noqa: ANN401 - the client's DatasetInfo
     found = _license(info)
-    title = text(dict(info.card_data or {}), "pretty_name") or info.id
+    title = text(_card(info), "pretty_name") or info.id
     return Dataset(NAME, info.id, title, f"{site['endpoint']}/datasets/{info.id}", info.main_size, None, spdx(site, found), found)
+
+
+def _card(info: Any) -> dict[str, Any]:  # noqa: ANN401 - the client's DatasetInfo
+    return info.card_data.to_dict() if info.card_data else {}
 
 
 def _license(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
     """What the card says, else the tag. Several licences in one card are no licence that one could name."""
-    card = dict(info.card_data or {}).get("license")
+    card = _card(info).get("license")
     tags = [tag.removeprefix("license:") for tag in info.tags or () if tag.startswith("license:")]
     return ", ".join(card) if isinstance(card, list) else str(card or ", ".join(tags))
 
@@ -65,7 +89,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     site = context.site(NAME)
     name, _, revision = ref.partition("@")
     with client_of(NAME):
-        client = _client(site)
+        client = _client(site, context)
         info = client.dataset_info(name, revision=revision or None, files_metadata=True)
         _check(folder, {str(file.rfilename): file.size or 0 for file in info.siblings or ()})
         client.snapshot_download(
@@ -78,7 +102,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
         )
         found = _license(info)
         page = f"{site['endpoint']}/datasets/{info.id}"
-        title = text(dict(info.card_data or {}), "pretty_name") or info.id
+        title = text(_card(info), "pretty_name") or info.id
         author = str(info.author or info.id.partition("/")[0])
         return Facts(NAME, ref, title, page, str(info.sha), author, spdx(site, found), found)
 

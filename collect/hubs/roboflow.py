@@ -67,7 +67,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     with client_of(NAME):
         client = _client(site)
         answer = client.get_project(key, workspace, project)
-        version = version or _newest(answer, ref)
+        version = version or _newest(rows(context.web(NAME), answer, "versions"), ref)
         kind = text(answer, "project", "type")
         if kind and kind not in site["kinds"]:
             raise FototecaError(f"{ref} is a project of {kind}", "only classification projects come as folders", EXIT_OUTSIDE)
@@ -79,8 +79,8 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     return Facts(NAME, ref, text(facts, "name") or project, page, version, workspace, spdx(site, found), found)
 
 
-def _newest(answer: Any, ref: str) -> str:  # noqa: ANN401 - whatever the service answers
-    numbers = [text(row, "id").rpartition("/")[2] for row in dig(answer, "versions") or []]
+def _newest(versions: list[dict[str, Any]], ref: str) -> str:
+    numbers = [text(row, "id").rpartition("/")[2] for row in versions]
     found = max((int(number) for number in numbers if number.isdigit()), default=0)
     if not found:
         raise FototecaError(f"{ref} has no version to export", "make one on its page, or choose another project", EXIT_OUTSIDE)

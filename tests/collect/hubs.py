@@ -1,0 +1,243 @@
+"""One server that stands in for all hubs, each below its own name, with a small dataset of cats and dogs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import collect.sites
+from tests.servers import Answer, Asked, jpeg, json_answer
+from workspace import Workspace, create_workspace
+
+SECRET = "S3cretKeyOfTheUser"
+SHA = "0123456789abcdef0123456789abcdef01234567"
+PICTURES = {f"{part}/{name}/{number}.jpg": jpeg(number) for part, name, number in
+            (("train", "Cats", 1), ("test", "Cats", 2), ("train", "n02084071-dog", 3), ("valid", "birds", 4))}  # fmt: skip
+HUBS = ("kaggle", "roboflow", "huggingface", "zenodo", "figshare", "mendeley")
+REFS = {
+    "kaggle": "alice/pets",
+    "roboflow": "alice/pets",
+    "huggingface": "alice/pets",
+    "zenodo": "10.5281/zenodo.1234",
+    "figshare": "https://figshare.com/articles/dataset/Pets/5678",
+    "mendeley": "10.17632/abcdefghij.2",
+}
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip archive of these files."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+ARCHIVE = zipped({f"pets/{name}": data for name, data in PICTURES.items()})
+
+
+@dataclass
+class Hubs:
+    """Answers as the hubs do. Tests change what it has, or take an answer away."""
+
+    archive: bytes = ARCHIVE
+    files: dict[str, bytes] = field(default_factory=lambda: dict(PICTURES))
+    instead: dict[str, Answer] = field(default_factory=dict)
+    """Answers by the beginning of a path, before all others."""
+
+    half: int = 0
+    """So many downloads break off in the middle."""
+
+    stalled: bool = False
+    """Downloads stop in the middle, and the connection stays open."""
+
+    exports: int = 1
+    """Questions after which Roboflow's export is ready."""
+
+    def __call__(self, asked: Asked) -> Answer:
+        """The answer to one request."""
+        for beginning, answer in self.instead.items():
+            if asked.path.startswith(beginning):
+                return answer
+        hub, _, rest = asked.path.lstrip("/").partition("/")
+        respond = getattr(self, f"_{hub}", None)
+        return respond(asked, rest) if respond else Answer(status=404)
+
+    def _send(self, asked: Asked, body: bytes) -> Answer:
+        """A file, or from the middle of it on."""
+        found = re.match(r"bytes=(\d+)-", asked.headers.get("Range", ""))
+        begin = int(found[1]) if found else 0
+        headers = {"Content-Length": str(len(body) - begin)}
+        if begin:
+            headers["Content-Range"] = f"bytes {begin}-{len(body) - 1}/{len(body)}"
+        if self.half or self.stalled:
+            self.half = max(0, self.half - 1)
+            closing = {} if self.stalled else {"Connection": "close"}
+            return Answer(body[begin : begin + (len(body) - begin) // 2], "x/y", 206 if begin else 200, headers | closing)
+        return Answer(body[begin:], "application/octet-stream", 206 if begin else 200, headers)
+
+    def _files(self, asked: Asked, name: str) -> Answer:
+        return self._send(asked, self.archive if name == "archive.zip" else self.files[name])
+
+    # ---- the interfaces
+
+    def _zenodo(self, asked: Asked, rest: str) -> Answer:
+        md5 = hashlib.md5(self.archive).hexdigest()
+        address = f"{asked.base}/files/archive.zip"
+        record = {
+            "id": 1234,
+            "files": [
+                {"key": "pets.zip", "size": len(self.archive), "checksum": f"md5:{md5}", "links": {"self": address}},
+                {"key": "README.md", "size": 5, "checksum": "md5:0", "links": {"self": f"{asked.base}/nowhere"}},
+            ],
+            "metadata": {
+                "title": "Cats and dogs",
+                "license": {"id": "cc-by-4.0"},
+                "creators": [{"name": "Alice"}, {"name": "Bob"}],
+                "version": "v2",
+            },
+        }
+        if rest == "1234":
+            return json_answer(record)
+        if rest:
+            return json_answer({"status": 404}, 404)
+        hits = [] if asked.query["q"] == "nothing" else [record]
+        return json_answer({"hits": {"hits": hits, "total": len(hits)}}, X_RateLimit_Remaining="29")
+
+    def _figshare(self, asked: Asked, rest: str) -> Answer:
+        item = {
+            "id": 5678,
+            "title": "Cats and dogs",
+            "version": 3,
+            "url_public_html": "https://figshare.com/articles/dataset/Pets/5678",
+            "license": {"name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"},
+            "authors": [{"full_name": "Alice"}],
+            "folder_structure": {str(number): str(Path(name).parent) for number, name in enumerate(self.files)},
+        }
+        if rest == "search":
+            return json_answer([] if json.loads(asked.body)["search_for"] == "nothing" else [item])
+        if rest.endswith("/files"):
+            size, page = int(asked.query["page_size"]), int(asked.query["page"])
+            listed = [
+                {
+                    "id": number,
+                    "name": Path(name).name,
+                    "size": len(data),
+                    "download_url": f"{asked.base}/files/{name}",
+                    "computed_md5": hashlib.md5(data).hexdigest(),
+                    "is_link_only": False,
+                }
+                for number, (name, data) in enumerate(self.files.items())
+            ]
+            return json_answer(listed[(page - 1) * size : page * size])
+        return json_answer(item) if rest in ("5678", "5678/versions/3") else json_answer({"message": "no"}, 404)
+
+    def _mendeley(self, asked: Asked, rest: str) -> Answer:
+        folders: dict[str, dict[str, str]] = {}
+        for name in self.files:
+            part, kind, _ = name.split("/")
+            folders[part] = {"id": part, "name": part}
+            folders[f"{part}-{kind}"] = {"id": f"{part}-{kind}", "name": kind, "parent_id": part}
+        if rest == "search":
+            known = {"title": "Cats and dogs", "url": "https://data.mendeley.com/datasets/abcdefghij"}
+            other = {"title": "Elsewhere", "url": "https://example.org/1"}
+            return json_answer({"records": [] if asked.query["query"] == "nothing" else [known, other]})
+        if rest == "datasets/abcdefghij":
+            licence = {"short_name": "CC BY 4.0", "url": "http://creativecommons.org/licenses/by/4.0"}
+            people = [{"first_name": "Alice", "last_name": "Liddell"}]
+            return json_answer({"name": "Cats and dogs", "version": 2, "data_licence": licence, "contributors": people})
+        if rest == "datasets/abcdefghij/folders/2":
+            return json_answer(list(folders.values()))
+        if rest == "datasets/abcdefghij/files":
+            inside = [name for name in self.files if "-".join(name.split("/")[:2]) == asked.query["folder_id"]]
+            return json_answer([self._mendeley_file(asked, name) for name in inside])
+        return self._send(asked, self.archive) if rest == "zip/abcdefghij/download/2" else json_answer({}, 404)
+
+    def _mendeley_file(self, asked: Asked, name: str) -> dict[str, Any]:
+        data = self.files[name]
+        details = {"download_url": f"{asked.base}/files/{name}", "sha256_hash": hashlib.sha256(data).hexdigest()}
+        return {"filename": Path(name).name, "size": len(data), "content_details": details}
+
+    def _kaggle(self, asked: Asked, rest: str) -> Answer:
+        request = json.loads(asked.body or b"{}")
+        dataset = {
+            "ref": "alice/pets",
+            "title": "Cats and dogs",
+            "totalBytes": 4321,
+            "licenseName": "CC0: Public Domain",
+            "creatorName": "Alice",
+            "currentVersionNumber": 7,
+        }
+        if rest.endswith("/ListDatasets"):
+            return json_answer({"datasets": [] if request.get("search") == "nothing" else [dataset]})
+        if rest.endswith("/GetDataset"):
+            known = request.get("datasetSlug") == "pets"
+            return json_answer(dataset) if known else json_answer({"code": 404, "message": "no"}, 404)
+        return Answer(status=302, headers={"Location": f"{asked.base}/files/archive.zip"})
+
+    def _roboflow(self, asked: Asked, rest: str) -> Answer:
+        if asked.query.get("api_key") != SECRET:
+            return json_answer({"error": f"no such key: {asked.query.get('api_key')}"}, 401)
+        if rest == "universe/search":
+            row = {
+                "name": "Cats and dogs",
+                "type": "classification",
+                "images": 4,
+                "url": "https://universe.roboflow.com/alice/pets",
+            }
+            return json_answer({"results": [] if asked.query["q"] == "nothing" else [row]})
+        if rest == "alice/pets":
+            project = {"id": "alice/pets", "name": "Cats and dogs", "type": "classification", "license": "CC BY 4.0"}
+            return json_answer({"project": project, "versions": [{"id": "alice/pets/1"}, {"id": "alice/pets/2"}]})
+        self.exports -= 1
+        if self.exports > 0:
+            return json_answer({"progress": 0.5}, 202)
+        return json_answer({"export": {"link": f"{asked.base}/files/archive.zip?key={SECRET}"}})
+
+    def _huggingface(self, asked: Asked, rest: str) -> Answer:
+        info = {
+            "id": "alice/pets",
+            "author": "alice",
+            "sha": SHA,
+            "mainSize": 4321,
+            "tags": ["license:cc-by-4.0"],
+            "cardData": {"license": "cc-by-4.0", "pretty_name": "Cats and dogs"},
+            "siblings": [{"rfilename": name, "size": len(data)} for name, data in self.files.items()],
+        }
+        if rest == "api/datasets":
+            return json_answer([] if asked.query["search"] == "nothing" else [info])
+        if rest in ("api/datasets/alice/pets", f"api/datasets/alice/pets/revision/{SHA}"):
+            return json_answer(info)
+        if rest.startswith(f"api/datasets/alice/pets/tree/{SHA}"):
+            listed = [{"type": "file", "path": name, "size": len(data), "oid": "0" * 40} for name, data in self.files.items()]
+            return json_answer(listed)
+        name = rest.removeprefix(f"datasets/alice/pets/resolve/{SHA}/")
+        if name not in self.files:
+            return json_answer({"error": "no"}, 404)
+        answer = self._send(asked, self.files[name])
+        etag = hashlib.sha256(self.files[name]).hexdigest()
+        return Answer(answer.body, answer.kind, answer.status, {**answer.headers, "ETag": f'"{etag}"', "X-Repo-Commit": SHA})
+
+    def _doi(self, asked: Asked, rest: str) -> Answer:
+        value = {"type": "URL", "data": {"value": "https://huggingface.co/datasets/alice/pets"}}
+        return json_answer({"responseCode": 1, "values": [value]})
+
+
+def workspace_at(folder: Path, base: str) -> Workspace:
+    """A workspace of cats and dogs whose site files send every hub to the stand-in."""
+    workspace = create_workspace(folder, ["cat", "dog"], target=1, contact="me@example.org")
+    (workspace.root / "sites").mkdir()
+    for name in (*HUBS, "doi"):
+        text = (Path(collect.sites.__file__).parent / f"{name}.toml").read_text(encoding="utf-8")
+        text = re.sub(r'(?m)^endpoint = ".*"', f'endpoint = "{base}/{name}{"/" if name == "doi" else ""}"', text)
+        text = re.sub(r'(?m)^search = ".*"', f'search = "{base}/{name}/search"', text)
+        text = re.sub(r"(?m)^(pause|poll) = [\d.]+", r"\1 = 0.01", text)
+        (workspace.root / "sites" / f"{name}.toml").write_text(text, encoding="utf-8")
+    return workspace

@@ -1,0 +1,266 @@
+"""Datasets of all six hubs against stand-ins, the four real clients included: mapping, rights, versions, wrong answers."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collect.catalog import Catalog
+from collect.download import FetchOptions
+from collect.hubs.discover import discover
+from collect.hubs.taking import take
+from curate.state import current_state
+from curate.units import find_units
+from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, workspace_at, zipped
+from tests.servers import Answer, Site, jpeg, json_answer, serve
+from workspace import EXIT_OUTSIDE, EXIT_SHORT, FototecaError, Workspace
+
+LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
+
+
+@pytest.fixture
+def hubs() -> Hubs:
+    """What the stand-in answers."""
+    return Hubs()
+
+
+@pytest.fixture
+def site(hubs: Hubs) -> Iterator[Site]:
+    """The stand-in."""
+    with serve(hubs) as server:
+        yield server
+
+
+@pytest.fixture
+def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace that knows no hub but the stand-in, and a person with keys but no home."""
+    from huggingface_hub import constants
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"{site.base}/kaggle")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    for name in ("KAGGLE_API_TOKEN", "HF_TOKEN", "KAGGLE_API_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home"))
+    monkeypatch.setenv("KAGGLE_USERNAME", "me")
+    monkeypatch.setenv("KAGGLE_KEY", SECRET)
+    monkeypatch.setenv("ROBOFLOW_API_KEY", SECRET)
+    return workspace_at(tmp_path / "w", site.base)
+
+
+def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
+    """Run the command without --map; the proposal that it writes."""
+    with pytest.raises(FototecaError, match="confirm it with --map") as stop:
+        take(workspace, hub, ref or REFS[hub], None, LOCAL)
+    assert stop.value.exit_code == EXIT_SHORT
+    return Path(stop.value.hint.rpartition("--map ")[2])
+
+
+def confirm(workspace: Workspace, hub: str) -> None:
+    """Run the command with the proposal as it is."""
+    take(workspace, hub, REFS[hub], propose(workspace, hub), LOCAL)
+
+
+@pytest.mark.parametrize("hub", HUBS)
+def test_a_dataset_is_proposed_confirmed_and_taken_in(workspace: Workspace, site: Site, hub: str) -> None:
+    """Splits are seen through, spelling does not matter, the unlike folder is left out; rights and version are kept."""
+    file = propose(workspace, hub)
+    assert tomllib.loads(file.read_text())["map"] == {"Cats": "cat", "birds": "", "n02084071-dog": "dog"}
+    assert '"Cats" = "cat"  # 2 pictures' in file.read_text()
+    asked = len(site.asked)
+    summary = take(workspace, hub, REFS[hub], file, LOCAL)
+    assert summary.accepted == 3
+    assert len(site.asked) == asked, "what is here is not asked for again"
+    with Catalog.open(workspace) as catalog:
+        images = catalog.images()
+        places = [place for image in images for place in catalog.findings(image.image_id)]
+    assert sorted(image.label for image in images) == ["cat", "cat", "dog"]
+    assert {(place.source, place.license, place.license_found != "") for place in places} == {
+        (hub, "CC0-1.0" if hub == "kaggle" else "CC-BY-4.0", True)
+    }
+    assert all(place.page_url.startswith("http") and "lic" in place.author for place in places)
+    assert take(workspace, hub, REFS[hub], file, LOCAL).accepted == 0
+
+
+@pytest.mark.parametrize(
+    ("hub", "version"),
+    [("kaggle", "7"), ("roboflow", "2"), ("huggingface", SHA), ("zenodo", "v2"), ("figshare", "3"), ("mendeley", "2")],
+)
+def test_the_version_that_was_fetched_is_written_down(workspace: Workspace, hub: str, version: str) -> None:
+    """What stands for the newest version today is another one tomorrow."""
+    facts = json.loads((propose(workspace, hub).with_suffix("") / "dataset.json").read_text())
+    assert facts["version"] == version
+
+
+def test_one_picture_of_six_hubs_is_one_image_with_six_places(workspace: Workspace) -> None:
+    """Datasets are mixed into one workspace; nothing is counted twice."""
+    for hub in HUBS:
+        confirm(workspace, hub)
+    with Catalog.open(workspace) as catalog:
+        images = catalog.images()
+        assert len(images) == 3
+        for image in images:
+            assert [place.source for place in catalog.findings(image.image_id)] == list(HUBS)
+
+
+def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs) -> None:
+    """Roboflow's copies of one upload carry one original, so that no split parts them; another folder's same name is another."""
+    names = [
+        "train/cat/a_jpg.rf.0a1.jpg",
+        "train/cat/a_jpg.rf.0b2.jpg",
+        "valid/cat/b_jpg.rf.0c3.jpg",
+        "train/dog/a_jpg.rf.0d4.jpg",
+    ]
+    hubs.archive = zipped({name: jpeg(20 + number) for number, name in enumerate(names)})
+    confirm(workspace, "roboflow")
+    with Catalog.open(workspace) as catalog:
+        originals = [place.original for image in catalog.images() for place in catalog.findings(image.image_id)]
+        assert sorted(originals) == [f"alice/pets/{name}" for name in ("cat/a_jpg", "cat/a_jpg", "cat/b_jpg", "dog/a_jpg")]
+        units = find_units(current_state(catalog))
+    assert len(units) == 4
+    assert len(set(units.values())) == 3
+
+
+def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second run without --map does not write over the file that a person mends; folders it does not name are said."""
+    file = propose(workspace, "zenodo")
+    file.write_text('[map]\n"birds" = "dog"\n"Cats" = ""\n')
+    assert propose(workspace, "zenodo") == file
+    assert take(workspace, "zenodo", "1234", file, LOCAL).accepted == 1
+    assert "'n02084071-dog'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[map", "cannot be read"),
+        ("x = 1", r"has no \[map\]"),
+        ("[map]\ncat = 1", r"has no \[map\]"),
+        ('[map]\nCats = "cow"', "unknown category 'cow'"),
+        ('[map]\nCats = ""', "leaves every folder out"),
+        ('[map]\nother = "cat"', "names no folder of this dataset"),
+    ],
+)
+def test_a_wrong_mapping_is_one_line(workspace: Workspace, content: str, message: str) -> None:
+    """What is wrong in a mapping is said with its file, and nothing is taken in."""
+    propose(workspace, "zenodo")
+    file = workspace.root / "my.toml"
+    file.write_text(content)
+    with pytest.raises(FototecaError, match=message):
+        take(workspace, "zenodo", "1234", file, LOCAL)
+
+
+def test_pages_of_files_are_read_to_the_end(workspace: Workspace, site: Site) -> None:
+    """figshare lists files page by page; with one file a page there are five questions for four files."""
+    file = workspace.root / "sites" / "figshare.toml"
+    file.write_text(file.read_text().replace("page_size = 100", "page_size = 1"))
+    confirm(workspace, "figshare")
+    assert [asked.query["page"] for asked in site.asked if asked.path.endswith("/files")] == ["1", "2", "3", "4", "5"]
+
+
+def test_a_folder_that_mendeley_lists_in_part_comes_as_a_zip(workspace: Workspace, hubs: Hubs, site: Site) -> None:
+    """206 stands for a list that is not whole; then the archive of everything is taken."""
+    hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_answer([], 206)
+    confirm(workspace, "mendeley")
+    assert any(asked.path.startswith("/mendeley/zip/") for asked in site.asked)
+
+
+def test_an_export_is_waited_for(workspace: Workspace, hubs: Hubs) -> None:
+    """Roboflow makes an export when it is first asked for."""
+    hubs.exports = 4
+    confirm(workspace, "roboflow")
+    assert hubs.exports == 0
+
+
+def test_a_project_without_folders_is_refused(workspace: Workspace, hubs: Hubs) -> None:
+    """Boxes are no classes."""
+    hubs.instead["/roboflow/alice/pets"] = json_answer(
+        {"project": {"type": "object-detection"}, "versions": [{"id": "alice/pets/1"}]}
+    )
+    with pytest.raises(FototecaError, match="only classification projects"):
+        take(workspace, "roboflow", "alice/pets", None, LOCAL)
+
+
+def test_parquet_is_refused_with_a_way_out(workspace: Workspace, hubs: Hubs) -> None:
+    """A dataset of Hugging Face that is parquet only says so, before anything is downloaded."""
+    hubs.files = {"data/train-0.parquet": b"PAR1"}
+    with pytest.raises(FototecaError, match="parquet") as stop:
+        take(workspace, "huggingface", "alice/pets", None, LOCAL)
+    assert stop.value.exit_code == EXIT_OUTSIDE
+
+
+def test_names_that_lead_out_are_refused(workspace: Workspace, hubs: Hubs) -> None:
+    """A name with .. in a repository or a list of files writes nothing outside."""
+    hubs.files = {**PICTURES, "train/../../../../evil.jpg": jpeg(9)}
+    with pytest.raises(FototecaError, match="lead out"):
+        take(workspace, "huggingface", "alice/pets", None, LOCAL)
+    hubs.files = {"train/Cats/1.jpg": jpeg(1), "train/dog/..\\..\\..\\evil.jpg": jpeg(9)}
+    propose(workspace, "figshare")
+    assert not list(workspace.root.parent.rglob("evil.jpg"))
+
+
+def test_the_number_of_all_versions_leads_to_the_newest(workspace: Workspace) -> None:
+    """Zenodo's DOI of all versions has no record of its own."""
+    facts = json.loads((propose(workspace, "zenodo", "1200").with_suffix("") / "dataset.json").read_text())
+    assert facts["page_url"] == "https://zenodo.org/records/1234"
+
+
+def test_a_doi_is_looked_up(workspace: Workspace) -> None:
+    """A DOI that does not tell the dataset is resolved at doi.org."""
+    assert propose(workspace, "huggingface", "https://doi.org/10.57967/hf/1234").name == "huggingface-alice--pets.toml"
+
+
+@pytest.mark.parametrize("hub", HUBS)
+@pytest.mark.parametrize("status", [429, 500, 404])
+def test_refusals_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, status: int) -> None:
+    """A used-up quota, a broken server and an unknown dataset end with exit 4 and one line without secrets."""
+    hubs.instead[f"/{hub}"] = json_answer({"code": status, "message": f"no {SECRET}"}, status, Retry_After="0")
+    with pytest.raises(FototecaError, match=hub) as stop:
+        take(workspace, hub, REFS[hub], None, LOCAL)
+    assert stop.value.exit_code == EXIT_OUTSIDE
+    assert "\n" not in str(stop.value)
+    assert SECRET not in str(stop.value)
+    if status == 429:
+        assert "quota" in str(stop.value)
+
+
+@pytest.mark.parametrize(
+    "answer", [json_answer({}), json_answer([]), json_answer([{}]), json_answer({"hits": 1}), Answer(b"<html>")]
+)
+@pytest.mark.parametrize("hub", HUBS)
+def test_changed_answers_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, answer: Answer) -> None:
+    """Missing fields, other types and HTML are an error with exit 4, never a traceback and never an empty dataset."""
+    hubs.instead[f"/{hub}"] = answer
+    with pytest.raises(FototecaError, match=hub) as stop:
+        take(workspace, hub, REFS[hub], None, LOCAL)
+    assert stop.value.exit_code == EXIT_OUTSIDE
+    assert "\n" not in str(stop.value)
+
+
+def test_no_key_is_written_anywhere(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    """Keys are in no file of the workspace and in nothing that is printed, after success and after refusals."""
+    for hub in HUBS:
+        confirm(workspace, hub)
+    discover(workspace, "cats", (), LOCAL)
+    for path in workspace.root.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+    assert SECRET not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("hub", HUBS)
+def test_addresses_of_this_machine_need_leave(workspace: Workspace, hub: str) -> None:
+    """Without --allow-local nothing is downloaded from a loopback address."""
+    with pytest.raises(FototecaError, match=r"private-address|no public address"):
+        take(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
+
+
+def test_a_missing_package_says_how_to_get_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients are an extra."""
+    monkeypatch.setitem(__import__("sys").modules, "roboflow.adapters", None)
+    with pytest.raises(FototecaError, match=r"fototeca\[hubs\]"):
+        take(workspace, "roboflow", "alice/pets", None, LOCAL)
