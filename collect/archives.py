@@ -77,7 +77,7 @@ def unpack(path: Path, folder: Path) -> None:
 
     FototecaError when it is broken, has a password, or would unpack to too much.
     """
-    budget = _Budget(path, max(MAX_RATIO * path.stat().st_size, _FREE))
+    budget = _Budget(path, max(MAX_RATIO * path.stat().st_size, _FREE), MAX_MEMBERS)
     try:
         _unpack(path, folder, budget, 1)
     except _BROKEN as error:
@@ -104,7 +104,7 @@ class _Budget:
 
     archive: Path
     size: int
-    files: int = MAX_MEMBERS
+    files: int
 
     def take(self, size: int) -> None:
         self.files -= 1

@@ -20,7 +20,7 @@ from workspace import EXIT_OUTSIDE, FototecaError
 
 NAME = "huggingface"
 _REF = re.compile(
-    r"^(?:https?://[^/]+/datasets/|datasets/)?([\w.-]+(?:/[\w.-]+)?)(?:(?:/(?:tree|resolve|blob)/|@)([\w.-]+).*)?/?$"
+    r"^(?:https?://[^/]+/datasets/|datasets/)?(\w[\w.-]*(?:/\w[\w.-]*)?)(?:(?:/(?:tree|resolve|blob)/|@)([\w.-]+).*)?/?$"
 )
 
 

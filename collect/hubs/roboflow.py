@@ -20,7 +20,7 @@ from workspace import EXIT_OUTSIDE, FototecaError
 
 NAME = "roboflow"
 _REF = re.compile(
-    r"^(?:https?://(?:universe|app)\.roboflow\.com/)?([\w.-]+)/([\w.-]+?)(?:/(?:dataset/|browse|model/)?(\d+)?)?/?(?:[?#].*)?$"
+    r"^(?:https?://(?:universe|app)\.roboflow\.com/)?(\w[\w.-]*)/(\w[\w.-]*?)(?:/(?:dataset/|browse|model/)?(\d+)?)?/?(?:[?#].*)?$"
 )
 
 

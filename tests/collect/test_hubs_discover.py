@@ -1,0 +1,227 @@
+"""`fototeca collect discover` and the hubs' commands as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+import fototeca
+from collect.cli_hubs import HUBS as COMMANDS
+from collect.download import FetchOptions
+from collect.hubs import get_hub
+from collect.hubs.discover import discover
+from collect.hubs.known import HUBS as KNOWN
+from tests.collect.hubs import HUBS, REFS, SECRET, Hubs, workspace_at
+from tests.servers import Answer, Site, json_answer, serve
+from workspace import EXIT_DONE, EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, FototecaError, Workspace
+
+LOCAL = FetchOptions(allow_local=True, timeout=5.0)
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def hubs() -> Hubs:
+    """What the stand-in answers."""
+    return Hubs()
+
+
+@pytest.fixture
+def site(hubs: Hubs) -> Iterator[Site]:
+    """The stand-in."""
+    with serve(hubs) as server:
+        yield server
+
+
+@pytest.fixture
+def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace that knows no hub but the stand-in, of a person with keys."""
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"{site.base}/kaggle")
+    for name in ("KAGGLE_API_TOKEN", "HF_TOKEN", "KAGGLE_API_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "KAGGLE_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    for name, value in {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": SECRET, "ROBOFLOW_API_KEY": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    return workspace_at(tmp_path / "w", site.base)
+
+
+@pytest.fixture
+def run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `fototeca collect ARG…` in the workspace: exit code, stdout, stderr."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(workspace.root)
+        monkeypatch.setattr(sys, "argv", ["fototeca", "collect", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            fototeca.main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return command
+
+
+def test_all_hubs_answer(workspace: Workspace) -> None:
+    """Every hub's dataset comes with its reference, title and address, and what the hub tells of size, pictures and licence."""
+    found = discover(workspace, "cats", (), LOCAL)
+    assert not found.problems
+    assert [dataset.hub for dataset in found.datasets] == list(HUBS)
+    assert {dataset.title for dataset in found.datasets} == {"Cats and dogs"}
+    facts = {dataset.hub: (dataset.size, dataset.images, dataset.license) for dataset in found.datasets}
+    assert facts["kaggle"] == (4321, None, "CC0-1.0")
+    assert facts["roboflow"] == (None, 4, "unknown")
+    assert facts["huggingface"] == (4321, None, "CC-BY-4.0")
+    assert facts["zenodo"][2] == "CC-BY-4.0"
+    assert all(dataset.url.startswith("http") for dataset in found.datasets)
+
+
+def test_what_is_found_can_be_fetched(workspace: Workspace, run: Run) -> None:
+    """The reference of a result is one that the hub's command takes."""
+    for dataset in discover(workspace, "cats", (), LOCAL).datasets:
+        code, _, errors = run(dataset.hub, dataset.ref, "--allow-local")
+        assert (code, errors.count("\n")) == (EXIT_SHORT, 1), errors
+
+
+def test_one_hub_that_fails_is_a_line(workspace: Workspace, hubs: Hubs, run: Run) -> None:
+    """The others answer all the same; what failed is said on stderr with its reason."""
+    hubs.instead["/zenodo"] = json_answer({}, 429, Retry_After="0")
+    hubs.instead["/figshare"] = json_answer({"changed": True})
+    code, out, errors = run("discover", "cats", "--json", "--allow-local")
+    assert code == EXIT_DONE
+    assert [row["hub"] for row in json.loads(out)] == ["kaggle", "roboflow", "huggingface", "mendeley"]
+    lines = errors.splitlines()
+    assert len(lines) == 2
+    assert "zenodo: the quota is used up" in lines[0]
+    assert "figshare answers otherwise than expected" in lines[1]
+
+
+def test_a_missing_key_is_a_line_that_names_it(workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kaggle's client would print its help and exit; Roboflow's wants a key for everything."""
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "ROBOFLOW_API_KEY"):
+        monkeypatch.delenv(name)
+    code, out, errors = run("discover", "cats", "--allow-local")
+    assert code == EXIT_DONE
+    assert "kaggle needs a key; set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN" in errors
+    assert "roboflow needs a key; set ROBOFLOW_API_KEY" in errors
+    assert "Cats and dogs" in out
+
+
+def test_a_table_for_people(run: Run) -> None:
+    """Columns line up, sizes are readable, and the next step is named."""
+    code, out, _ = run("discover", "cats", "--hub", "kaggle", "--hub", "zenodo", "--allow-local")
+    lines = out.splitlines()
+    assert code == EXIT_DONE
+    assert lines[0].split() == ["hub", "ref", "title", "size", "images", "licence", "address"]
+    assert lines[1].index("https://") == lines[2].index("https://") == lines[0].index("address")
+    assert "4.3 kB" in lines[1]
+    assert lines[-1] == "fetch one with: fototeca collect HUB REF"
+
+
+def test_nothing_found(run: Run) -> None:
+    """No dataset is said, and is no failure; --json stays a list."""
+    code, out, errors = run("discover", "nothing", "--json", "--allow-local")
+    assert (code, json.loads(out)) == (EXIT_DONE, [])
+    assert "no dataset found" in errors
+
+
+def test_nobody_answers(workspace: Workspace, hubs: Hubs, run: Run) -> None:
+    """When every hub fails the command has failed."""
+    hubs.instead["/"] = json_answer({}, 404)
+    code, out, errors = run("discover", "cats", "--hub", "mendeley", "--hub", "figshare", "--json", "--allow-local")
+    assert (code, json.loads(out)) == (EXIT_OUTSIDE, [])
+    assert errors.count("cannot be asked") == 2
+
+
+def test_the_robots_of_mendeley_decide(hubs: Hubs, run: Run) -> None:
+    """Its search is its pages' own, so robots.txt is asked first."""
+    hubs.instead["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /mendeley/search\n", "text/plain")
+    code, _, errors = run("discover", "cats", "--hub", "mendeley", "--allow-local")
+    assert code == EXIT_OUTSIDE
+    assert "the robots.txt of mendeley forbids this" in errors
+
+
+def test_wrong_use(workspace: Workspace, run: Run) -> None:
+    """An unknown hub, an empty question and references of another kind exit with 2."""
+    assert run("discover", "cats", "--hub", "nowhere")[0] == EXIT_USAGE
+    assert run("discover", " ")[0] == EXIT_USAGE
+    for hub in HUBS:
+        code, _, errors = run(hub, "!")
+        assert (code, errors.count("\n")) == (EXIT_USAGE, 1)
+        assert "is no dataset of" in errors
+
+
+def test_a_bug_in_a_hub_is_no_answer_of_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own mistakes are not told as a hub's failure."""
+    monkeypatch.setattr("collect.hubs.zenodo.search", lambda query, context: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        discover(workspace, "cats", ("zenodo",), LOCAL)
+
+
+def test_a_hub_that_hangs_is_not_waited_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients of some hubs know no deadline."""
+    done = threading.Event()
+    monkeypatch.setattr("collect.hubs.zenodo.search", lambda query, context: done.wait(30))
+    found = discover(workspace, "cats", ("zenodo", "figshare"), FetchOptions(allow_local=True, timeout=0.3))
+    done.set()
+    assert [dataset.hub for dataset in found.datasets] == ["figshare"]
+    assert "does not answer" in found.problems["zenodo"]
+
+
+def test_the_whole_way_of_a_command(workspace: Workspace, run: Run) -> None:
+    """Proposed with exit 3 and one line, confirmed with --map, done with exit 0."""
+    code, out, errors = run("zenodo", REFS["zenodo"], "--allow-local")
+    assert (code, out, errors.count("\n")) == (EXIT_SHORT, "", 1)
+    file = errors.strip().rpartition("--map ")[2]
+    code, out, _ = run("zenodo", REFS["zenodo"], "--map", file, "--allow-local")
+    assert (code, out.splitlines()[0]) == (EXIT_DONE, "3 candidates, 0 known before, 3 accepted")
+
+
+def test_every_hub_has_its_command_and_its_facts() -> None:
+    """The commands, what is known of the hubs, and the hubs themselves are the same ones."""
+    commands = set(typer.main.get_command(fototeca.collect_app).commands)  # type: ignore[attr-defined]
+    assert set(COMMANDS) == set(KNOWN) == set(HUBS)
+    assert set(HUBS) <= commands
+
+
+@pytest.mark.parametrize(
+    ("hub", "ref", "canonical"),
+    [
+        ("kaggle", "https://www.kaggle.com/datasets/a-b/c-d?select=x", "a-b/c-d"),
+        ("kaggle", "a-b/c-d/versions/3", "a-b/c-d/versions/3"),
+        ("roboflow", "https://universe.roboflow.com/a-b/c-d/dataset/3", "a-b/c-d/3"),
+        ("roboflow", "https://universe.roboflow.com/a-b/c-d", "a-b/c-d"),
+        ("roboflow", "a-b/c-d/3", "a-b/c-d/3"),
+        ("huggingface", "https://huggingface.co/datasets/a/b.c/tree/main/data", "a/b.c@main"),
+        ("huggingface", "beans", "beans"),
+        ("huggingface", "a/b@1234abc", "a/b@1234abc"),
+        ("zenodo", "https://zenodo.org/records/1234?token=x", "1234"),
+        ("zenodo", "https://zenodo.org/record/1234/files/x.zip", "1234"),
+        ("zenodo", "10.5281/zenodo.1234", "1234"),
+        ("figshare", "https://figshare.com/articles/dataset/Cats_2019/5678/3", "5678/3"),
+        ("figshare", "https://uni.figshare.com/articles/dataset/Cats_and_dogs/5678", "5678"),
+        ("figshare", "10.6084/m9.figshare.5678.v2", "5678/2"),
+        ("figshare", "5678", "5678"),
+        ("mendeley", "https://data.mendeley.com/datasets/abcdefghij/2", "abcdefghij/2"),
+        ("mendeley", "10.17632/abcdefghij.2", "abcdefghij/2"),
+        ("mendeley", "abcdefghij", "abcdefghij"),
+    ],
+)
+def test_references(hub: str, ref: str, canonical: str) -> None:
+    """An id, a DOI and a page's address are one reference."""
+    assert get_hub(hub).canonical(ref) == canonical
+    assert get_hub(hub).canonical(canonical) == canonical
+
+
+@pytest.mark.parametrize("hub", HUBS)
+@pytest.mark.parametrize("ref", ["", "../etc", "../../etc", "https://example.org/a/b", "a/b/c/d/e", "10.1234/x", "a b/c"])
+def test_references_of_nothing(hub: str, ref: str) -> None:
+    """What is no reference of a hub is refused before anything is asked, and can name no file elsewhere."""
+    with pytest.raises(FototecaError, match="is no dataset of"):
+        get_hub(hub).canonical(ref)

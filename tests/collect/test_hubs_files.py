@@ -1,0 +1,387 @@
+"""Files from hubs and what is in them: resumed, checked, bounded; archives that want to harm."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from collect import archives
+from collect.archives import unpack
+from collect.download import Downloader, FetchOptions
+from collect.hubs.files import RemoteFile, download, wanted_files
+from collect.hubs.taking import take
+from tests.collect.hubs import ARCHIVE, PICTURES, Hubs, workspace_at, zipped
+from tests.servers import Answer, Asked, Site, jpeg, serve
+from workspace import EXIT_OUTSIDE, FototecaError
+
+ROOT = Path(__file__).parents[2]
+LOCAL = FetchOptions(allow_local=True, timeout=3.0)
+MD5 = f"md5:{hashlib.md5(ARCHIVE).hexdigest()}"
+
+
+@pytest.fixture
+def hubs() -> Hubs:
+    """What the stand-in answers."""
+    return Hubs()
+
+
+@pytest.fixture
+def site(hubs: Hubs) -> Iterator[Site]:
+    """The stand-in."""
+    with serve(hubs) as server:
+        yield server
+
+
+def get(site: Site, folder: Path, size: int | None = len(ARCHIVE), checksum: str = MD5, options: FetchOptions = LOCAL) -> Path:
+    """Download the archive; where it lies then."""
+    download("zenodo", [RemoteFile(f"{site.base}/files/archive.zip", "a.zip", size, checksum)], folder, Downloader(options, ""))
+    return folder / "a.zip"
+
+
+@pytest.mark.parametrize("size", [len(ARCHIVE), None])
+def test_a_broken_download_goes_on_where_it_stopped(site: Site, hubs: Hubs, tmp_path: Path, size: int | None) -> None:
+    """Each new try asks for the rest only."""
+    hubs.half = 2
+    assert get(site, tmp_path, size).read_bytes() == ARCHIVE
+    ranges = [asked.headers.get("Range") for asked in site.asked]
+    assert ranges == [
+        None,
+        f"bytes={len(ARCHIVE) // 2}-",
+        f"bytes={len(ARCHIVE) // 2 + (len(ARCHIVE) - len(ARCHIVE) // 2) // 2}-",
+    ]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_server_without_ranges_begins_anew(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """200 in answer to a range means the whole file."""
+    (tmp_path / "a.zip.part").write_bytes(b"old rubbish")
+    hubs.instead["/files/archive.zip"] = Answer(ARCHIVE)
+    assert get(site, tmp_path).read_bytes() == ARCHIVE
+
+
+def test_rubbish_in_the_middle_is_found_out(site: Site, tmp_path: Path) -> None:
+    """A part that does not fit gives a wrong checksum; the file is then fetched from its beginning."""
+    (tmp_path / "a.zip.part").write_bytes(b"rubbish")
+    assert get(site, tmp_path).read_bytes() == ARCHIVE
+    assert [asked.headers.get("Range") for asked in site.asked] == ["bytes=7-", None]
+
+
+def test_a_whole_part_needs_no_bytes(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """Killed between the last byte and the new name: 416 tells that all is there, a known size tells it without asking."""
+    (tmp_path / "a.zip.part").write_bytes(ARCHIVE)
+    hubs.instead["/files/archive.zip"] = Answer(b"", status=416, headers={"Content-Range": f"bytes */{len(ARCHIVE)}"})
+    assert get(site, tmp_path, None).read_bytes() == ARCHIVE
+    (tmp_path / "a.zip").rename(tmp_path / "a.zip.part")
+    site.asked.clear()
+    assert get(site, tmp_path).read_bytes() == ARCHIVE
+    assert not site.asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Answer(ARCHIVE + b"x"), "too-large"),
+        (Answer(ARCHIVE[:-1]), "checksum"),
+        (Answer(bytes(len(ARCHIVE))), "checksum"),
+        (Answer(status=403), "http-403"),
+        (Answer(status=503, headers={"Retry-After": "0"}), "http-503"),
+        (Answer(status=429, headers={"Retry-After": "100"}), "http-429"),
+        (Answer(gzip.compress(ARCHIVE), headers={"Content-Encoding": "gzip"}), "encoded"),
+        (Answer(status=302, headers={"Location": "/files/archive.zip"}), "too-many-redirects"),
+        (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "private-address"),
+        (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "connection"),
+        (Answer(status=206, headers={"Content-Range": "bytes 5-9/10"}), "incomplete"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_faults_of_a_download(
+    site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, reason: str
+) -> None:
+    """Each ends with exit 4, its reason, and no file that looks whole."""
+    monkeypatch.setattr("collect.hubs.files.TRIES", 1)
+    hubs.instead["/files/archive.zip"] = answer
+    with pytest.raises(FototecaError, match=reason) as stop:
+        get(site, tmp_path)
+    assert stop.value.exit_code == EXIT_OUTSIDE
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_body_without_length_is_bounded(tmp_path: Path) -> None:
+    """A server that announces nothing may not send more than the hub told."""
+
+    def endless(asked: Asked) -> Answer:
+        chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+        return Answer(chunk * 40, headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
+
+    with serve(endless) as site, pytest.raises(FototecaError, match=r"too-large|connection"):
+        get(site, tmp_path)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= len(ARCHIVE)
+
+
+def test_a_server_that_stalls_is_given_up(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """No byte for as long as the timeout ends the try; what has come stays for the next."""
+    hubs.stalled = True
+    with pytest.raises(FototecaError, match="timeout"):
+        get(site, tmp_path, options=FetchOptions(allow_local=True, timeout=0.4))
+    assert (tmp_path / "a.zip.part").stat().st_size > 0
+    hubs.stalled = False
+    assert get(site, tmp_path).read_bytes() == ARCHIVE
+
+
+def test_one_file_that_fails_does_not_stop_the_others(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """The rest comes, the error counts, and the same call fetches only what is missing."""
+    files = [RemoteFile(f"{site.base}/files/{name}", name, len(data)) for name, data in PICTURES.items()]
+    hubs.instead["/files/train/Cats"] = Answer(status=404)
+    with pytest.raises(FototecaError, match=r"1 of 4 files of zenodo did not come \(train/Cats/1.jpg: http-404\)"):
+        download("zenodo", files, tmp_path, Downloader(LOCAL, ""))
+    hubs.instead.clear()
+    site.asked.clear()
+    download("zenodo", files, tmp_path, Downloader(LOCAL, ""))
+    assert [asked.path for asked in site.asked] == ["/files/train/Cats/1.jpg"]
+    assert {name: (tmp_path / name).read_bytes() for name in PICTURES} == PICTURES
+
+
+def test_a_full_disk_is_said_before(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is not begun: an archive needs its size twice."""
+    monkeypatch.setattr(archives, "free_room", lambda folder: len(ARCHIVE) * 2 - 1)
+    with pytest.raises(FototecaError, match="the disk has room") as stop:
+        get(site, tmp_path)
+    assert stop.value.exit_code == EXIT_OUTSIDE
+    assert not site.asked
+
+
+def test_only_pictures_and_archives_are_wanted() -> None:
+    """Everything else stays where it is, names that lead out or hide are passed over, and nothing at all is an error."""
+    names = ["a.JPG", "b/c.tar.gz", "d.csv", "../e.jpg", "/f.jpg", ".g.jpg", "C:\\h.jpg", "i.svg", "j/../k.jpg"]
+    assert [file.name for file in wanted_files("zenodo", [RemoteFile("", name) for name in names])] == ["a.JPG", "b/c.tar.gz"]
+    with pytest.raises(FototecaError, match=r"it has: \.csv, no ending"):
+        wanted_files("zenodo", [RemoteFile("", "a.csv"), RemoteFile("", "README")])
+
+
+def test_a_killed_download_goes_on(tmp_path: Path) -> None:
+    """kill -9 in the middle of an archive; the same command asks for the rest, and the dataset is whole."""
+    hubs = Hubs(archive=zipped({name: jpeg(number, 900) for number, name in enumerate(PICTURES)}), stalled=True)
+    with serve(hubs) as site:
+        workspace = workspace_at(tmp_path / "w", site.base)
+        command = [sys.executable, "-c", "import fototeca; fototeca.main()", "collect", "zenodo", "1234", "--allow-local"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+        part = workspace.cache / "hubs" / "zenodo-1234" / "pets.zip.part"
+        deadline = time.monotonic() + 60
+        while not (part.is_file() and part.stat().st_size >= len(hubs.archive) // 2) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        begun = part.stat().st_size
+        hubs.stalled = False
+        site.asked.clear()
+        with pytest.raises(FototecaError, match="confirm it"):
+            take(workspace, "zenodo", "1234", None, LOCAL)
+        ranges = [asked.headers["Range"] for asked in site.asked if "Range" in asked.headers]
+        assert ranges == [f"bytes={begun}-"]
+        place = workspace.cache / "hubs" / "zenodo-1234"
+        assert sorted(path.name for path in place.rglob("*.jpg")) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+        assert not list(place.rglob("*.part"))
+        assert not list(place.rglob("*.zip"))
+
+
+def test_a_bomb_from_a_hub_ends_with_exit_4(tmp_path: Path) -> None:
+    """A dataset that unpacks to too much is the hub's fault, not the person's."""
+    hubs = Hubs(archive=deflated({"a/bomb.jpg": bytes(30_000_000)}))
+    with serve(hubs) as site, pytest.raises(FototecaError, match="unpacks to too much") as stop:
+        take(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+    assert stop.value.exit_code == EXIT_OUTSIDE
+
+
+def test_an_archive_without_pictures_is_said(tmp_path: Path) -> None:
+    """An archive may hold anything; a dataset without pictures is an error, not an empty proposal."""
+    with serve(Hubs(archive=zipped({"a.csv": b"1,2"}))) as site, pytest.raises(FototecaError, match="has no pictures"):
+        take(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+
+
+# ---- archives that want to harm
+
+
+def deflated(files: dict[str, bytes]) -> bytes:
+    """A compressed zip."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def taped(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz") -> bytes:
+    """A tar archive of these members."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tape:  # type: ignore[call-overload]
+        for info, data in members:
+            info.size = len(data)
+            tape.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    """A member of a tar archive."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def unpacked(tmp_path: Path, data: bytes, name: str = "a.zip") -> dict[str, bytes]:
+    """What an archive leaves on the disk, outside its folder too."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(data)
+    unpack(tmp_path / "in" / name, tmp_path / "out" / "folder")
+    assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
+    return {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes()
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    }
+
+
+def test_names_that_climb(tmp_path: Path) -> None:
+    """zip-slip: nothing lands outside, absolute, climbing, hidden or on another drive."""
+    bad = [
+        "../up.jpg",
+        "a/../../up.jpg",
+        "/abs.jpg",
+        "..\\win.jpg",
+        "C:\\win.jpg",
+        "\\\\host\\x.jpg",
+        ".hidden/x.jpg",
+        "__MACOSX/x.jpg",
+    ]
+    assert unpacked(tmp_path, zipped({**dict.fromkeys(bad, b"evil"), "ok/x.jpg": b"fine"})) == {"folder/ok/x.jpg": b"fine"}
+
+
+def test_links_and_devices(tmp_path: Path) -> None:
+    """Links, hard links, pipes and devices of a tar are not made; a picture behind a linked folder stays inside."""
+    data = taped(
+        (member("link.jpg", tarfile.SYMTYPE, "/etc/passwd"), b""),
+        (member("dir", tarfile.SYMTYPE, "/tmp"), b""),
+        (member("dir/x.jpg"), b"fine"),
+        (member("hard.jpg", tarfile.LNKTYPE, "../../secret"), b""),
+        (member("pipe.jpg", tarfile.FIFOTYPE), b""),
+        (member("disk.jpg", tarfile.BLKTYPE), b""),
+    )
+    assert unpacked(tmp_path, data, "a.tar.gz") == {"folder/dir/x.jpg": b"fine"}
+
+
+def test_links_of_a_zip(tmp_path: Path) -> None:
+    """A zip stores a link as a file with a mode; it is passed over."""
+    link = zipfile.ZipInfo("link.jpg")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("x.jpg", b"fine")
+    assert unpacked(tmp_path, stream.getvalue()) == {"folder/x.jpg": b"fine"}
+
+
+def lying_zip() -> bytes:
+    """A zip whose directory tells a small size for a large member."""
+    honest = deflated({"a.jpg": bytes(30_000_000)})
+    return honest.replace((30_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+
+
+def long_header() -> bytes:
+    """A tar whose header announces a name of 40 MB."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 40_000_000
+    return gzip.compress(info.tobuf() + b"9 path=a\n" * 4_444_444 + bytes(1024), 1)
+
+
+BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "one large member": ("a.zip", lambda: deflated({"a.jpg": bytes(30_000_000)})),
+    "many members": ("a.zip", lambda: deflated({f"{n}.jpg": bytes(1_000_000) for n in range(30)})),
+    "a size that lies": ("a.zip", lying_zip),
+    "bombs in a bomb": ("a.zip", lambda: zipped({f"{n}.zip": deflated({"a.jpg": bytes(3_000_000)}) for n in range(9)})),
+    "a tape of zeros": ("a.tar.gz", lambda: taped((member("a.jpg"), bytes(30_000_000)))),
+    "zeros that are no picture": ("a.tar.gz", lambda: taped((member("a.bin"), bytes(90_000_000)), (member("b.jpg"), b"x"))),
+    "a header without end": ("a.tar.gz", long_header),
+    "xz": ("a.tar.xz", lambda: taped((member("a.jpg"), bytes(30_000_000)), mode="w:xz")),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_bombs(tmp_path: Path, kind: str) -> None:
+    """What unpacks to over 200 times its size is refused, and little of it has been written."""
+    name, make = BOMBS[kind]
+    with pytest.raises(FototecaError, match=r"unpacks to too much|cannot be unpacked"):
+        unpacked(tmp_path, make(), name)
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file()) <= 25_000_000
+
+
+def test_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members are counted, empty ones and those of archives in archives too."""
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 10)
+    inner = zipped({f"{number}.jpg": b"" for number in range(6)})
+    with pytest.raises(FototecaError, match="unpacks to too much"):
+        unpacked(tmp_path, zipped({"a.zip": inner, "b.zip": inner}))
+
+
+def test_archives_in_archives(tmp_path: Path) -> None:
+    """They become folders; what is packed deeper than three times stays packed, so a zip that holds itself ends."""
+    data = zipped({"x.jpg": b"4"})
+    for depth in (3, 2, 1):
+        data = zipped({"in.zip": data, "x.jpg": str(depth).encode()})
+    assert unpacked(tmp_path, data) == {"folder/x.jpg": b"1", "folder/in/x.jpg": b"2", "folder/in/in/x.jpg": b"3"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.zip", b"PK\x03\x04 broken"),
+        ("a.zip", b""),
+        ("a.zip", ARCHIVE[: len(ARCHIVE) // 2]),
+        ("a.tar.gz", gzip.compress(b"no tape" * 1000)),
+        ("a.tar.gz", taped((member("a.jpg"), jpeg(1)))[:-1000]),
+        ("a.tar.xz", b"\xfd7zXZ\x00 broken"),
+        ("a.tar.bz2", b"BZh91AY&SY broken"),
+        ("a.tar", b"\x00" * 100),
+    ],
+)
+def test_broken_archives(tmp_path: Path, name: str, data: bytes) -> None:
+    """One line, whatever the library raises."""
+    with pytest.raises(FototecaError, match="cannot be unpacked"):
+        unpacked(tmp_path, data, name)
+
+
+def test_names_in_any_encoding(tmp_path: Path) -> None:
+    """Names in UTF-8, in code page 437, in Latin-1 bytes, very long ones and lying endings are all files in the end."""
+    long = "ñ" * 200
+    names = {"perro/año.jpg": b"1", f"{long}a.jpg": b"2", f"{long}b.jpg": b"3"}
+    found = unpacked(tmp_path, zipped(names))
+    assert sorted(found.values()) == [b"1", b"2", b"3"]
+    assert "folder/perro/año.jpg" in found
+    assert all(name.endswith(".jpg") and len(Path(name).name.encode()) <= 255 for name in found)
+    latin = taped((member("gar\udce7on.jpg"), b"x"), mode="w")
+    (tmp_path / "two").mkdir()
+    assert list(unpacked(tmp_path / "two", latin, "a.tar").values()) == [b"x"]
+    (tmp_path / "three").mkdir()
+    assert list(unpacked(tmp_path / "three", latin, "tape.zip.tar").values()) == [b"x"]
+
+
+def test_what_is_unpacked_already_stays(tmp_path: Path) -> None:
+    """A second call writes nothing twice."""
+    (tmp_path / "a.zip").write_bytes(ARCHIVE)
+    unpack(tmp_path / "a.zip", tmp_path / "out")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.jpg")}
+    unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert len(times) == 4
+    assert {path: path.stat().st_mtime_ns for path in times} == times
