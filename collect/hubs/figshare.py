@@ -62,8 +62,13 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
 def _files(web: Web, site: Site, address: str, item: dict[str, Any]) -> Iterator[RemoteFile]:
     """Every file, page after page: the item itself lists only the first ones."""
     size, page = int(site.get("page_size", 100)), 1
+    seen: set[str] = set()
     while True:
         listed = rows(web, web.json(f"{address}/files", {"page": page, "page_size": size}))
+        fresh = {text(row, "id") for row in listed} - seen
+        if listed and not fresh:
+            raise web.changed("a page of files that was there before")
+        seen |= fresh
         for row in listed:
             if row.get("is_link_only"):
                 continue

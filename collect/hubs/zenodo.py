@@ -11,7 +11,7 @@ from collect.hubs.files import RemoteFile, download, wanted_files
 from collect.sites import Site
 from collect.sources import Context
 from collect.web import SourceStop, Web
-from workspace import FototecaError
+from workspace import EXIT_OUTSIDE, FototecaError
 
 NAME = "zenodo"
 _REF = re.compile(r"(?:^|zenodo\.org/records?/|10\.5281/zenodo\.)(\d+)(?:[/?#].*)?$", re.IGNORECASE)
@@ -48,6 +48,9 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     """Lay the record's pictures and archives below `folder`."""
     site, web = context.site(NAME), context.web(NAME)
     record = _record(web, site, ref)
+    access = text(record, "metadata", "access_right") or "open"
+    if access != "open":
+        raise FototecaError(f"record {ref} of {NAME} is {access}", "only the files of open records can be fetched", EXIT_OUTSIDE)
     download(NAME, wanted_files(NAME, [_file(web, row) for row in rows(web, record, "files")]), folder, context.downloader)
     found, number = _license(record), text(record, "id") or ref
     creators = rows(web, record, "metadata", "creators")

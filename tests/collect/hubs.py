@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import collect.sites
 from tests.servers import Answer, Asked, jpeg, json_answer
 from workspace import Workspace, create_workspace
@@ -57,6 +59,9 @@ class Hubs:
 
     stalled: bool = False
     """Downloads stop in the middle, and the connection stays open."""
+
+    direct: bool = False
+    """Kaggle sends the archive itself instead of its address."""
 
     exports: int = 1
     """Questions after which Roboflow's export is ready."""
@@ -180,6 +185,8 @@ class Hubs:
         if rest.endswith("/GetDataset"):
             known = request.get("datasetSlug") == "pets"
             return json_answer(dataset) if known else json_answer({"code": 404, "message": "no"}, 404)
+        if self.direct:
+            return Answer(self.archive, "application/zip")
         return Answer(status=302, headers={"Location": f"{asked.base}/files/archive.zip"})
 
     def _roboflow(self, asked: Asked, rest: str) -> Answer:
@@ -228,6 +235,23 @@ class Hubs:
     def _doi(self, asked: Asked, rest: str) -> Answer:
         value = {"type": "URL", "data": {"value": "https://huggingface.co/datasets/alice/pets"}}
         return json_answer({"responseCode": 1, "values": [value]})
+
+
+def person_at(folder: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace as below, of a person with all keys and an empty home; Kaggle's clients go to the stand-in too."""
+    from huggingface_hub import constants
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"{base}/kaggle")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "none"))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_API_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "KAGGLE_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(folder / "home"))
+    for name in ("KAGGLE_KEY", "ROBOFLOW_API_KEY", "HF_TOKEN"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("KAGGLE_USERNAME", "me")
+    return workspace_at(folder / "w", base)
 
 
 def workspace_at(folder: Path, base: str) -> Workspace:

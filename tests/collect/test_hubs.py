@@ -15,7 +15,7 @@ from collect.hubs.discover import discover
 from collect.hubs.taking import take
 from curate.state import current_state
 from curate.units import find_units
-from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, workspace_at, zipped
+from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, person_at, zipped
 from tests.servers import Answer, Site, jpeg, json_answer, serve
 from workspace import EXIT_OUTSIDE, EXIT_SHORT, FototecaError, Workspace
 
@@ -38,19 +38,7 @@ def site(hubs: Hubs) -> Iterator[Site]:
 @pytest.fixture
 def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace that knows no hub but the stand-in, and a person with keys but no home."""
-    from huggingface_hub import constants
-    from kagglesdk import kaggle_env
-
-    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"{site.base}/kaggle")
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
-    for name in ("KAGGLE_API_TOKEN", "HF_TOKEN", "KAGGLE_API_ENVIRONMENT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home"))
-    monkeypatch.setenv("KAGGLE_USERNAME", "me")
-    monkeypatch.setenv("KAGGLE_KEY", SECRET)
-    monkeypatch.setenv("ROBOFLOW_API_KEY", SECRET)
-    return workspace_at(tmp_path / "w", site.base)
+    return person_at(tmp_path, site.base, monkeypatch)
 
 
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
@@ -161,6 +149,33 @@ def test_pages_of_files_are_read_to_the_end(workspace: Workspace, site: Site) ->
     file.write_text(file.read_text().replace("page_size = 100", "page_size = 1"))
     confirm(workspace, "figshare")
     assert [asked.query["page"] for asked in site.asked if asked.path.endswith("/files")] == ["1", "2", "3", "4", "5"]
+
+
+def test_a_list_that_does_not_end_is_found_out(workspace: Workspace, hubs: Hubs) -> None:
+    """An interface that forgets the page would be asked for ever."""
+    row = {"id": 1, "name": "1.jpg", "download_url": "http://127.0.0.1/", "size": 1}
+    hubs.instead["/figshare/5678/versions/3/files"] = json_answer([row] * 100)
+    with pytest.raises(FototecaError, match="a page of files that was there before"):
+        take(workspace, "figshare", "5678", None, LOCAL)
+
+
+def test_a_closed_record_is_said(workspace: Workspace, hubs: Hubs) -> None:
+    """Zenodo shows what is restricted, without its files."""
+    hubs.instead["/zenodo/1234"] = json_answer({"id": 1234, "metadata": {"access_right": "restricted"}})
+    with pytest.raises(FototecaError, match="record 1234 of zenodo is restricted"):
+        take(workspace, "zenodo", "1234", None, LOCAL)
+
+
+def test_an_archive_that_kaggle_sends_itself_is_taken(workspace: Workspace, hubs: Hubs) -> None:
+    """It mostly sends the address of one."""
+    hubs.direct = True
+    confirm(workspace, "kaggle")
+
+
+def test_a_public_dataset_of_kaggle_needs_no_key(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the search does."""
+    monkeypatch.delenv("KAGGLE_KEY")
+    confirm(workspace, "kaggle")
 
 
 def test_a_folder_that_mendeley_lists_in_part_comes_as_a_zip(workspace: Workspace, hubs: Hubs, site: Site) -> None:

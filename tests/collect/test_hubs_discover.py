@@ -17,7 +17,7 @@ from collect.download import FetchOptions
 from collect.hubs import get_hub
 from collect.hubs.discover import discover
 from collect.hubs.known import HUBS as KNOWN
-from tests.collect.hubs import HUBS, REFS, SECRET, Hubs, workspace_at
+from tests.collect.hubs import HUBS, REFS, Hubs, person_at
 from tests.servers import Answer, Site, json_answer, serve
 from workspace import EXIT_DONE, EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, FototecaError, Workspace
 
@@ -41,16 +41,7 @@ def site(hubs: Hubs) -> Iterator[Site]:
 @pytest.fixture
 def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace that knows no hub but the stand-in, of a person with keys."""
-    from kagglesdk import kaggle_env
-
-    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"{site.base}/kaggle")
-    for name in ("KAGGLE_API_TOKEN", "HF_TOKEN", "KAGGLE_API_ENVIRONMENT"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "KAGGLE_CONFIG_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    for name, value in {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": SECRET, "ROBOFLOW_API_KEY": SECRET}.items():
-        monkeypatch.setenv(name, value)
-    return workspace_at(tmp_path / "w", site.base)
+    return person_at(tmp_path, site.base, monkeypatch)
 
 
 @pytest.fixture
