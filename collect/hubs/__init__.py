@@ -50,8 +50,11 @@ class Facts:
     ref: str
     title: str
     page_url: str
+    place: str
+    """The folder with its files, in the dataset's own: each version has one, so that a killed download never mixes two."""
+
     version: str = ""
-    """The version or commit that was fetched."""
+    """The version or commit that was fetched, as people call it."""
 
     author: str = ""
     license: str = UNKNOWN
@@ -68,7 +71,10 @@ class Hub(Protocol):
         """The datasets that the hub finds, best first. FototecaError (exit 4) when it does not answer as it should."""
 
     def fetch(self, ref: str, folder: Path, context: Context) -> Facts:
-        """Lay the dataset's pictures and archives below `folder`; what is there already stays. `ref` is canonical."""
+        """Lay one version's pictures and archives in a folder of its own below `folder`; what is there already stays.
+
+        `ref` is canonical.
+        """
 
 
 def get_hub(name: str) -> Hub:

@@ -49,14 +49,16 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     item = web.json(address)
     if not text(item, "id"):
         raise web.changed("an item without id")
-    version = version or text(item, "version")
-    pinned = f"{site['endpoint']}/{number}/versions/{version}" if version else address
-    download(NAME, wanted_files(NAME, _files(web, site, pinned, item)), folder, context.downloader)
+    version = version or str(count(item, "version") or "")
+    if not version:
+        raise web.changed("an item without version")
+    files = wanted_files(NAME, _files(web, site, f"{site['endpoint']}/{number}/versions/{version}", item))
+    download(NAME, files, folder / version, context.downloader)
     found = text(item, "license", "url") or text(item, "license", "name")
     authors = [text(author, "full_name") for author in rows(web, item, "authors")]
     author = "; ".join(authors[:3]) + (" et al." if authors[3:] else "")
     license_id = spdx(site, found) if spdx(site, found) != "unknown" else spdx(site, text(item, "license", "name"))
-    return Facts(NAME, ref, text(item, "title") or number, _page(site, item), version, author, license_id, found)
+    return Facts(NAME, ref, text(item, "title") or number, _page(site, item), version, version, author, license_id, found)
 
 
 def _files(web: Web, site: Site, address: str, item: dict[str, Any]) -> Iterator[RemoteFile]:

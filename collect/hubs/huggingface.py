@@ -91,12 +91,14 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     with client_of(NAME):
         client = _client(site, context)
         info = client.dataset_info(name, revision=revision or None, files_metadata=True)
+        if not re.fullmatch(r"[0-9a-f]{40,64}", str(info.sha)):
+            raise context.web(NAME).changed("a dataset without commit")
         _check(folder, {str(file.rfilename): file.size or 0 for file in info.siblings or ()})
         client.snapshot_download(
             name,
             repo_type="dataset",
             revision=info.sha,
-            local_dir=folder,
+            local_dir=folder / str(info.sha),
             allow_patterns=[_pattern(ending) for ending in WANTED],
             max_workers=context.fetch.per_host,
         )
@@ -104,7 +106,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
         page = f"{site['endpoint']}/datasets/{info.id}"
         title = text(_card(info), "pretty_name") or info.id
         author = str(info.author or info.id.partition("/")[0])
-        return Facts(NAME, ref, title, page, str(info.sha), author, spdx(site, found), found)
+        return Facts(NAME, ref, title, page, str(info.sha), str(info.sha), author, spdx(site, found), found)
 
 
 def _check(folder: Path, sizes: dict[str, int]) -> None:

@@ -87,11 +87,11 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
                 raise context.web(NAME).changed("a dataset without version")
             asked = ApiDownloadDatasetRequest()
             asked.owner_slug, asked.dataset_slug, asked.dataset_version_number = handle.owner, handle.dataset, version
-            _take(service, asked, folder / f"{handle.dataset}-{version}.zip", context)
+            _take(service, asked, folder / str(version) / f"{handle.dataset}.zip", context)
         name = str(dataset.license_name or "")
         page = f"{site['page']}{handle.owner}/{handle.dataset}/versions/{version}"
         author = str(dataset.creator_name or dataset.owner_name or handle.owner)
-        return Facts(NAME, ref, str(dataset.title or ref), page, str(version), author, spdx(site, name), name)
+        return Facts(NAME, ref, str(dataset.title or ref), page, str(version), str(version), author, spdx(site, name), name)
 
 
 def _take(service: Any, asked: Any, target: Path, context: Context) -> None:  # noqa: ANN401 - the client is untyped

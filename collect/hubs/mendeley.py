@@ -65,27 +65,38 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     address = f"{site['endpoint']}/datasets/{number}"
     _may(context, address)
     dataset = web.json(address, {"version": version} if version else None)
-    version = version or text(dataset, "version")
+    version = version or str(count(dataset, "version") or "")
     if not version:
         raise web.changed("a dataset without version")
-    download(NAME, wanted_files(NAME, _files(web, site, number, version)), folder, context.downloader)
+    download(NAME, _files(web, site, number, version), folder / version, context.downloader)
     found = text(dataset, "data_licence", "url") or text(dataset, "data_licence", "short_name")
     license_id = spdx(site, found) if spdx(site, found) != "unknown" else spdx(site, text(dataset, "data_licence", "short_name"))
     people = [f"{text(person, 'first_name')} {text(person, 'last_name')}" for person in dig(dataset, "contributors") or []]
     author = "; ".join(people[:3]) + (" et al." if people[3:] else "")
     return Facts(
-        NAME, ref, text(dataset, "name") or number, f"{site['page']}{number}/{version}", version, author, license_id, found
+        NAME,
+        ref,
+        text(dataset, "name") or number,
+        f"{site['page']}{number}/{version}",
+        version,
+        version,
+        author,
+        license_id,
+        found,
     )
 
 
 def _files(web: Web, site: Site, number: str, version: str) -> list[RemoteFile]:
-    """The files of every folder. A folder with over 1,000 is told only in part (206): then the zip of everything."""
+    """The files of every folder; the zip of everything where they are many, or told in part only (206: over 1,000 in a folder)."""
     try:
-        return list(_listed(web, f"{site['endpoint']}/datasets/{number}", version))
+        listed = list(_listed(web, f"{site['endpoint']}/datasets/{number}", version))
     except SourceStop:
         raise
     except FototecaError:
-        return [RemoteFile(f"{site['endpoint']}/zip/{number}/download/{version}", f"{number}-{version}.zip")]
+        listed = []
+    if listed and len(files := wanted_files(NAME, listed)) <= site["most_files"]:
+        return files
+    return [RemoteFile(f"{site['endpoint']}/zip/{number}/download/{version}", f"{number}-{version}.zip")]
 
 
 def _listed(web: Web, address: str, version: str) -> Iterator[RemoteFile]:

@@ -72,11 +72,11 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
         if kind and kind not in site["kinds"]:
             raise FototecaError(f"{ref} is a project of {kind}", "only classification projects come as folders", EXIT_OUTSIDE)
         link = _link(client, site, (key, workspace, project, version))
-    download(NAME, [RemoteFile(link, f"{project}-{version}.zip")], folder, context.downloader)
+    download(NAME, [RemoteFile(link, f"{project}.zip")], folder / version, context.downloader)
     facts = dig(answer, "project")
     found = text(facts, "license", "name") or text(facts, "license")
     page = f"{site['page']}{workspace}/{project}/dataset/{version}"
-    return Facts(NAME, ref, text(facts, "name") or project, page, version, workspace, spdx(site, found), found)
+    return Facts(NAME, ref, text(facts, "name") or project, page, version, version, workspace, spdx(site, found), found)
 
 
 def _newest(versions: list[dict[str, Any]], ref: str) -> str:

@@ -37,14 +37,15 @@ def take(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options
     ref = _canonical(get_hub(hub), ref, context)
     place = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
     facts = _fetched(hub, ref, place, context)
-    names = sorted(picture_names(place))
+    root = place / facts.place
+    names = sorted(picture_names(root))
     if not names:
         raise FototecaError(f"{ref} of {hub} has no pictures", "its archives hold none; choose another dataset", EXIT_OUTSIDE)
     folders = class_folders(names, settings)
     if mapping is None:
         raise _unconfirmed(place, proposal_text(folders, settings, f"{facts.title} ({facts.page_url})"))
     taken = labels(folders, chosen, mapping)
-    return collect(workspace, _findings(place, facts, folders, taken), options, total=len(taken), local=True)
+    return collect(workspace, _findings(root, facts, folders, taken), options, total=len(taken), local=True)
 
 
 def _canonical(hub: Hub, ref: str, context: Context) -> str:
@@ -67,11 +68,12 @@ def _fetched(hub: str, ref: str, place: Path, context: Context) -> Facts:
         # A hub's client may print; what it prints may hold addresses with keys, and stdout is for results.
         with contextlib.redirect_stdout(io.StringIO()):
             facts = get_hub(hub).fetch(ref, place, context)
-        _unpack_all(place)
+        _unpack_all(place / facts.place)
         write_text(record, json.dumps(asdict(facts), ensure_ascii=False, indent=2) + "\n")
-    for archive in _archives(place):
+    facts = Facts(**json.loads(record.read_text(encoding="utf-8")))
+    for archive in _archives(place / facts.place):
         archive.unlink()
-    return Facts(**json.loads(record.read_text(encoding="utf-8")))
+    return facts
 
 
 def _unpack_all(place: Path) -> None:
@@ -94,10 +96,10 @@ def _unconfirmed(place: Path, proposal: str) -> FototecaError:
     return FototecaError(f"{file} proposes which folder is which category", f"confirm it with --map {file}", EXIT_SHORT)
 
 
-def _findings(place: Path, facts: Facts, folders: dict[str, str], taken: dict[str, str]) -> Iterator[Finding]:
+def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str, str]) -> Iterator[Finding]:
     for rank, (name, category) in enumerate(taken.items()):
         yield Finding(
-            LOCAL + quote(f"{place.resolve().as_posix()}/{name}"),
+            LOCAL + quote(f"{root.resolve().as_posix()}/{name}"),
             facts.hub,
             category,
             query=facts.ref,

@@ -51,15 +51,18 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     access = text(record, "metadata", "access_right") or "open"
     if access != "open":
         raise FototecaError(f"record {ref} of {NAME} is {access}", "only the files of open records can be fetched", EXIT_OUTSIDE)
-    download(NAME, wanted_files(NAME, [_file(web, row) for row in rows(web, record, "files")]), folder, context.downloader)
-    found, number = _license(record), text(record, "id") or ref
+    number = count(record, "id") or int(ref)
+    files = wanted_files(NAME, [_file(web, row) for row in rows(web, record, "files")])
+    download(NAME, files, folder / str(number), context.downloader)
+    found = _license(record)
     creators = rows(web, record, "metadata", "creators")
     return Facts(
         NAME,
         ref,
         text(record, "metadata", "title") or ref,
-        site["page"] + number,
-        text(record, "metadata", "version") or number,
+        f"{site['page']}{number}",
+        str(number),
+        text(record, "metadata", "version") or str(number),
         "; ".join(filter(None, (text(creator, "name") for creator in creators[:3]))) + (" et al." if creators[3:] else ""),
         spdx(site, found),
         found,

@@ -185,6 +185,24 @@ def test_a_folder_that_mendeley_lists_in_part_comes_as_a_zip(workspace: Workspac
     assert any(asked.path.startswith("/mendeley/zip/") for asked in site.asked)
 
 
+def test_many_files_of_mendeley_come_as_a_zip(workspace: Workspace, site: Site) -> None:
+    """One request instead of thousands."""
+    file = workspace.root / "sites" / "mendeley.toml"
+    file.write_text(file.read_text().replace("most_files = 200", "most_files = 3"))
+    confirm(workspace, "mendeley")
+    assert not [asked for asked in site.asked if asked.path.startswith("/files/")]
+
+
+@pytest.mark.parametrize("hub", HUBS)
+def test_versions_do_not_mix(workspace: Workspace, hub: str) -> None:
+    """What a killed download of an older version has left is not part of the newer one."""
+    proposed = propose(workspace, hub)
+    place = proposed.with_suffix("")
+    (place / "old" / "cat").mkdir(parents=True)
+    (place / "old" / "cat" / "9.jpg").write_bytes(jpeg(9))
+    assert take(workspace, hub, REFS[hub], proposed, LOCAL).found == 3
+
+
 def test_an_export_is_waited_for(workspace: Workspace, hubs: Hubs) -> None:
     """Roboflow makes an export when it is first asked for."""
     hubs.exports = 4

@@ -179,7 +179,7 @@ def test_a_killed_download_goes_on(tmp_path: Path) -> None:
         command = [sys.executable, "-c", "import fototeca; fototeca.main()", "collect", "zenodo", "1234", "--allow-local"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, start_new_session=True)
-        part = workspace.cache / "hubs" / "zenodo-1234" / "pets.zip.part"
+        part = workspace.cache / "hubs" / "zenodo-1234" / "1234" / "pets.zip.part"
         deadline = time.monotonic() + 60
         while not (part.is_file() and part.stat().st_size >= len(hubs.archive) // 2) and time.monotonic() < deadline:
             time.sleep(0.02)
