@@ -85,7 +85,7 @@ def discover(
         typer.echo("\nfetch one with: fototeca collect HUB REF")
     for problem in found.problems.values():
         say(f"fototeca: {problem}")
+    if len(found.problems) == found.asked:
+        raise typer.Exit(EXIT_OUTSIDE)
     if not found.datasets:
         say("fototeca: no dataset found; try fewer or other words")
-    if found.problems and not found.datasets:
-        raise typer.Exit(EXIT_OUTSIDE)

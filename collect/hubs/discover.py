@@ -27,6 +27,9 @@ PATIENCE = 4
 class Discovery:
     """What the hubs answered."""
 
+    asked: int
+    """How many hubs were."""
+
     datasets: list[Dataset] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     """Why a hub gave no answer."""
@@ -80,7 +83,7 @@ def discover(workspace: Workspace, query: str, hubs: Sequence[str], options: Fet
         for name in modules:
             threading.Thread(target=ask, args=(name,), daemon=True).start()
         found = _gathered(answers, list(modules), time.monotonic() + PATIENCE * options.timeout, bar)
-    result = Discovery()
+    result = Discovery(len(modules))
     for name in modules:
         answer = found.get(name, FototecaError(f"{name} does not answer", "try again later"))
         if isinstance(answer, FototecaError):

@@ -87,7 +87,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
 
 
 def _files(web: Web, site: Site, number: str, version: str) -> list[RemoteFile]:
-    """The files of every folder; the zip of everything where they are many, or told in part only (206: over 1,000 in a folder)."""
+    """The files of all folders; one zip where they are many, or told in part only (206: over 1,000 in a folder)."""
     try:
         listed = list(_listed(web, f"{site['endpoint']}/datasets/{number}", version))
     except SourceStop:

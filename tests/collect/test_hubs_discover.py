@@ -122,6 +122,13 @@ def test_nothing_found(run: Run) -> None:
     assert "no dataset found" in errors
 
 
+def test_nothing_found_and_a_hub_that_fails(hubs: Hubs, run: Run) -> None:
+    """Both are said; the command has done what it could."""
+    hubs.instead["/figshare"] = json_answer({}, 404)
+    code, _, errors = run("discover", "nothing", "--hub", "zenodo", "--hub", "figshare", "--allow-local")
+    assert (code, errors.count("\n")) == (EXIT_DONE, 2)
+
+
 def test_nobody_answers(workspace: Workspace, hubs: Hubs, run: Run) -> None:
     """When every hub fails the command has failed."""
     hubs.instead["/"] = json_answer({}, 404)
