@@ -67,6 +67,9 @@ def explain(
     method: Annotated[list[str] | None, typer.Option(help="An attribution method; repeat it for each. Else grad-cam.")] = None,
     image: Annotated[list[str] | None, typer.Option(help="An image id (or its beginning); else right and wrong ones.")] = None,
     layer: Annotated[str, typer.Option(help="Name of the module to look at; else the family's last features.")] = "",
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Steps of extremal and class-model; else 800 and 200. Fewer are faster and coarser.")
+    ] = None,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +79,8 @@ def explain(
     """
     from analysis.explain import explain_run
 
-    paths = explain_run(Workspace.find(), run, methods=method or ["grad-cam"], images=image, layer=layer, output=output)
+    methods = method or ["grad-cam"]
+    paths = explain_run(Workspace.find(), run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)
     _print_paths(paths, as_json)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from analysis.attribution import attribute, check_method
+from analysis.attribution import CLASS_MODEL, attribute, check_method, network_of
 from analysis.examples import pick
 from analysis.pictures import overlay, sheet, shown_picture
 from analysis.results import Results, find_run, read_results
@@ -42,10 +42,15 @@ def explain_run(
     methods: Sequence[str],
     images: Sequence[str] | None = None,
     layer: str = "",
+    iterations: int | None = None,
     output: Path | None = None,
 ) -> list[Path]:
-    """Write one PNG per picture (what the model saw, then a map per method) and `explanations.csv`; returns their paths."""
-    for method in methods:
+    """Write one PNG per picture (what the model saw, then a map per method) and `explanations.csv`; returns their paths.
+
+    The method `class-model` writes a PNG for each category that was said of these pictures. `iterations`: see `attribute`.
+    """
+    drawn = [method for method in methods if method != CLASS_MODEL]
+    for method in drawn:
         check_method(method)
     run = find_run(workspace, run_id)
     results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
@@ -54,26 +59,54 @@ def explain_run(
     folder.mkdir(parents=True, exist_ok=True)
     model = load_model(workspace, run)
     paths, lines = [], ["image_id,label,predicted,probability,methods"]
-    for index in tqdm(chosen, desc="explain", disable=None):
-        found = explain_one(workspace, model, results, index, methods, layer)
+    for index in tqdm(chosen if drawn else [], desc="explain", disable=None):
+        found = explain_one(workspace, model, results, index, drawn, layer, iterations)
         path = folder / f"{found.image_id[:12]}.png"
         sheet([found.seen, *found.maps.values()], len(found.maps) + 1).save(path)
         paths.append(path)
-        lines.append(f'{found.image_id},"{found.label}","{found.said}",{found.probability:.6f},{" ".join(methods)}')
+        lines.append(f'{found.image_id},"{found.label}","{found.said}",{found.probability:.6f},{" ".join(drawn)}')
+    if CLASS_MODEL in methods:
+        said = dict.fromkeys(int(results.probabilities[index].argmax()) for index in chosen)
+        paths += _write_class_models(model, {results.categories[target]: target for target in said}, iterations, folder)
     write_text(folder / "explanations.csv", "\n".join(lines) + "\n")
     return [*paths, folder / "explanations.csv"]
 
 
 def explain_one(
-    workspace: Workspace, model: LoadedModel, results: Results, index: int, methods: Sequence[str], layer: str = ""
+    workspace: Workspace,
+    model: LoadedModel,
+    results: Results,
+    index: int,
+    methods: Sequence[str],
+    layer: str = "",
+    iterations: int | None = None,
 ) -> Explanation:
     """Explain what the run said (in a multi-label task: its most probable category) of one picture of the results."""
     row = results.rows[index]
     tensor = model.preprocessing(decode(image_path(workspace, row)))
     target = int(results.probabilities[index].argmax())
     seen = shown_picture(tensor, model.preprocessing)
-    maps = {method: overlay(seen, attribute(model, tensor, target, method, layer=layer)) for method in methods}
+    maps = {
+        method: overlay(seen, attribute(model, tensor, target, method, layer=layer, iterations=iterations)) for method in methods
+    }
     return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), seen, maps)
+
+
+def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: int | None = None) -> list[Image.Image]:
+    """What the network would draw of each category, by number. FototecaError when the run's classifier is no network."""
+    from analysis.attribution.class_model import ClassModel, class_models
+
+    network = network_of(model, CLASS_MODEL)
+    settings = ClassModel(iterations=iterations) if iterations else ClassModel()
+    pictures = class_models(network, model.preprocessing.crop, targets, settings)
+    return [shown_picture(picture, model.preprocessing) for picture in pictures]
+
+
+def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations: int | None, folder: Path) -> list[Path]:
+    paths = [folder / f"class-model-{name}.png" for name in targets]
+    for path, picture in zip(paths, draw_class_models(model, list(targets.values()), iterations), strict=True):
+        picture.save(path)
+    return paths
 
 
 def _picked(results: Results) -> list[int]:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from analysis.attribution.maps import Map
 from workspace import FototecaError
@@ -20,74 +20,73 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """How to draw one kind of map.
+    """How to draw one kind of map: `function` of the module `home` beside this one, loaded when it is first needed.
 
-    `function(module, tensor (1, 3, H, W), target, layer)` returns (H, W), higher where it matters more; `layer` is a module's
-    name or empty. `spatial`: it needs a layer whose activations still have a place on the picture.
+    It takes (module, tensor (1, 3, H, W), target) and returns (H, W), higher where it matters more. `spatial`: it also takes the
+    name of a layer, or an empty one, since it needs activations that still have a place on the picture.
     """
 
-    function: Callable[[torch.nn.Module, torch.Tensor, int, str], Map]
+    home: str
+    function: str
     source: str
     """The paper."""
     spatial: bool = False
+    iterates: bool = False
+    """It can be told how many iterations to take."""
 
-
-def _grad_cam(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
-    from analysis.attribution.gradients import grad_cam
-
-    return grad_cam(module, tensor, target, layer)
-
-
-def _saliency(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
-    from analysis.attribution.gradients import saliency
-
-    return saliency(module, tensor, target)
-
-
-def _smoothgrad(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
-    from analysis.attribution.sampled import smoothgrad
-
-    return smoothgrad(module, tensor, target)
-
-
-def _integrated_gradients(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
-    from analysis.attribution.sampled import integrated_gradients
-
-    return integrated_gradients(module, tensor, target)
-
-
-def _occlusion(module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str) -> Map:
-    from analysis.attribution.sampled import occlusion
-
-    return occlusion(module, tensor, target)
+    def draw(self, module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str, iterations: int | None) -> Map:
+        """The map."""
+        home: Any = import_module(f"analysis.attribution.{self.home}")
+        extra: list[Any] = [layer] if self.spatial else []
+        if self.iterates and iterations:
+            extra.append(home.Extremal(iterations=iterations))
+        drawn: Map = getattr(home, self.function)(module, tensor, target, *extra)
+        return drawn
 
 
 METHODS: dict[str, Method] = {
-    "grad-cam": Method(_grad_cam, "Selvaraju et al. 2017", spatial=True),
-    "saliency": Method(_saliency, "Simonyan et al. 2014"),
-    "smoothgrad": Method(_smoothgrad, "Smilkov et al. 2017"),
-    "integrated-gradients": Method(_integrated_gradients, "Sundararajan et al. 2017"),
-    "occlusion": Method(_occlusion, "Zeiler and Fergus 2014"),
+    "grad-cam": Method("gradients", "grad_cam", "Selvaraju et al. 2017", spatial=True),
+    "grad-cam++": Method("gradients", "grad_cam_plus_plus", "Chattopadhay et al. 2018", spatial=True),
+    "saliency": Method("gradients", "saliency", "Simonyan et al. 2014"),
+    "guided-backprop": Method("gradients", "guided_backprop", "Springenberg et al. 2015"),
+    "smoothgrad": Method("sampled", "smoothgrad", "Smilkov et al. 2017"),
+    "integrated-gradients": Method("sampled", "integrated_gradients", "Sundararajan et al. 2017"),
+    "occlusion": Method("sampled", "occlusion", "Zeiler and Fergus 2014"),
+    "rise": Method("sampled", "rise", "Petsiuk et al. 2018"),
+    "extremal": Method("extremal", "extremal", "Fong et al. 2019", iterates=True),
 }
 """Every method by the name that `--method` takes."""
+
+CLASS_MODEL = "class-model"
+"""The method that draws a category and no map of a picture (Simonyan et al. 2014); `--method` takes it too."""
 
 
 def check_method(name: str) -> Method:
     """The method of this name, or FototecaError with those there are."""
     if name not in METHODS:
-        raise FototecaError(f"no attribution method {name!r}", f"choose from: {', '.join(METHODS)}")
+        raise FototecaError(f"no attribution method {name!r}", f"choose from: {', '.join((*METHODS, CLASS_MODEL))}")
     return METHODS[name]
 
 
-def attribute(loaded_model: LoadedModel, tensor: torch.Tensor, target: int, method: str, *, layer: str = "") -> Map:
-    """The map (H, W) of one preprocessed picture (3, H, W) for category number `target`, float32, higher where it matters more.
+def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
+    """The model's network, pictures to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
+    import torch
 
-    FototecaError when there is no such method, or it does not fit the model (the hint says which do).
-    """
-    chosen = check_method(method)
-    if loaded_model.module is None:
+    if model.module is None:
         raise FototecaError(
-            f"{method} needs a network, and this run's classifier is none (boosting, an ensemble)",
+            f"{purpose} needs a network, and this run's classifier is none (boosting, an ensemble)",
             "explain a run with a linear, logistic or svm head",
         )
-    return chosen.function(loaded_model.module, tensor.unsqueeze(0), target, layer)
+    return model.module.to(memory_format=torch.channels_last)
+
+
+def attribute(
+    loaded_model: LoadedModel, tensor: torch.Tensor, target: int, method: str, *, layer: str = "", iterations: int | None = None
+) -> Map:
+    """The map (H, W) of one preprocessed picture (3, H, W) for category number `target`, float32, higher where it matters more.
+
+    `iterations` replaces the number that an iterative method takes by itself. FototecaError when there is no such method, or it
+    does not fit the model (the hint says which do).
+    """
+    chosen = check_method(method)
+    return chosen.draw(network_of(loaded_model, method), tensor.unsqueeze(0), target, layer, iterations)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from captum.attr import LayerAttribution, LayerGradCam, Saliency
+from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam, Saliency
 from torchvision.models import get_model
 
-from analysis.attribution.gradients import grad_cam, saliency
+from analysis.attribution.gradients import grad_cam, grad_cam_plus_plus, guided_backprop, saliency
 from analysis.attribution.layers import target_layer
-from analysis.attribution.sampled import integrated_gradients, occlusion, smoothgrad
+from analysis.attribution.sampled import integrated_gradients, occlusion, rise, rise_masks, smoothgrad
 from workspace import FototecaError
 
 FAMILIES = ("resnet18", "squeezenet1_0", "mobilenet_v3_small", "regnet_y_400mf")
@@ -40,6 +42,94 @@ def test_grad_cam_equals_captums(name: str) -> None:
     expected = LayerAttribution.interpolate(torch.relu(theirs.detach()), (96, 96), "bilinear")[0, 0].numpy()
     np.testing.assert_allclose(grad_cam(module, seen, 2), expected, atol=1e-5 + 1e-4 * np.abs(expected).max())
     np.testing.assert_allclose(grad_cam(network(name, frozen=True), seen, 2), grad_cam(module, seen, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_grad_cam_plus_plus_equals_its_paper(name: str) -> None:
+    """Equations 10 and 19 for the score e^S, place by place, within 1e-4 of the largest; frozen or not.
+
+    pytorch-grad-cam adds 1e-6 below the fraction, and gives the same where gradients are large.
+    """
+    module, seen = network(name), picture()
+    kept: list[torch.Tensor] = []
+    handle = target_layer(module, seen).register_forward_hook(lambda _, __, output: kept.append(output))
+    score = module(seen)[0, 2]
+    handle.remove()
+    gradient = torch.autograd.grad(score, kept[0])[0][0].double()
+    activation = kept[0][0].detach().double()
+    expected = torch.zeros(activation.shape[1:], dtype=torch.float64)
+    for channel, slope in zip(activation, gradient, strict=True):
+        second, third = slope**2, slope**3  # over e^S
+        below = 2 * second + channel.sum() * third
+        alpha = torch.where(below == 0, 0.0, second / below)
+        expected += (alpha * slope.relu()).sum() * channel
+    enlarged = torch.nn.functional.interpolate(expected.relu()[None, None], size=(96, 96), mode="bilinear")[0, 0].numpy()
+    assert enlarged.max() > 0
+    np.testing.assert_allclose(grad_cam_plus_plus(module, seen, 2), enlarged, atol=1e-4 * enlarged.max())
+    found = grad_cam_plus_plus(network(name, frozen=True), seen, 2)
+    np.testing.assert_allclose(found, enlarged, atol=1e-4 * enlarged.max())
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks")
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "regnet_y_400mf"])
+def test_guided_backprop_equals_captums(name: str) -> None:
+    """Where every ReLU is a module, shared and in place or not; frozen or not."""
+    module, seen = network(name), picture(64)
+    theirs = GuidedBackprop(module).attribute(seen.clone().requires_grad_(), target=1).detach()[0].abs().amax(dim=0).numpy()
+    np.testing.assert_allclose(guided_backprop(module, seen, 1), theirs, atol=1e-5 * theirs.max())
+    np.testing.assert_allclose(guided_backprop(network(name, frozen=True), seen, 1), theirs, atol=1e-5 * theirs.max())
+
+
+def test_guided_backprop_guides_functions_too() -> None:
+    """Nothing negative passes a ReLU: with positive first weights the whole gradient is positive, however the ReLU is called."""
+
+    class Called(torch.nn.Module):
+        def __init__(self, activate: Callable[[torch.Tensor], torch.Tensor]) -> None:
+            super().__init__()
+            self.first, self.last, self.activate = torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 2, 30), activate
+            self.first.weight.data.abs_()
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.last(self.activate(self.first(pictures))).flatten(1)
+            return found
+
+    torch.manual_seed(0)
+    plain, seen = Called(torch.relu), picture(32)
+    maps = []
+    for activate in (torch.relu, torch.nn.functional.relu, torch.nn.ReLU(inplace=True).forward, lambda x: x.relu_()):
+        plain.activate = activate
+        maps.append(guided_backprop(plain, seen, 1))
+        np.testing.assert_array_equal(maps[0], maps[-1])
+    slopes = plain.last.weight[1].detach().relu() * (plain.first(seen)[0] > 0)  # only what is positive, where the ReLU is open
+    expected = torch.nn.functional.conv_transpose2d(slopes[None], plain.first.weight)[0].amax(dim=0)
+    np.testing.assert_allclose(maps[0], expected.detach().numpy(), rtol=1e-4, atol=1e-7)
+    plain.activate = torch.nn.functional.gelu
+    with pytest.raises(FototecaError, match="needs ReLUs"):
+        guided_backprop(plain, seen, 1)
+
+
+def test_guided_backprop_meets_relu6_and_densenets() -> None:
+    """Networks whose ReLUs Captum does not see: ReLU6, and functions called in forward."""
+    for name in ("mobilenet_v2", "densenet121"):
+        module, seen = network(name), picture(64)
+        guided, plain = guided_backprop(module, seen, 1), saliency(module, seen, 1)
+        assert np.corrcoef(guided.ravel(), plain.ravel())[0, 1] < 0.9
+
+
+def test_rise_weighs_masks_by_what_they_leave() -> None:
+    """The formula of the paper, mask after mask, within 1e-5; half of every picture is kept on average; the same each time."""
+    module, seen = network("resnet18"), picture(48)
+    torch.manual_seed(0)
+    masks = torch.cat(list(rise_masks(40, (48, 48))))
+    said = [float(module(seen * mask).detach().softmax(dim=1)[0, 2]) for mask in masks]
+    expected = np.mean([probability * mask[0].numpy() for probability, mask in zip(said, masks, strict=True)], axis=0) / 0.5
+    state = torch.random.get_rng_state()
+    np.testing.assert_allclose(rise(module, seen, 2, count=40), expected, atol=1e-5)
+    assert torch.equal(state, torch.random.get_rng_state())
+    many = torch.cat(list(rise_masks(600, (45, 60))))
+    assert many.shape == (600, 1, 45, 60)
+    assert float(many.min()) >= 0 and float(many.max()) <= 1
+    np.testing.assert_allclose(many.mean(dim=0)[0].numpy(), 0.5, atol=0.08)
 
 
 def test_saliency_equals_captums() -> None:
@@ -86,13 +176,15 @@ def test_integrated_gradients_add_up() -> None:
 
 
 def test_occlusion_finds_the_only_place_that_counts() -> None:
-    """A network that looks at one corner alone is explained by that corner alone."""
+    """A network that looks at one corner alone is explained by that corner alone; RISE finds it too."""
 
     class Corner(torch.nn.Module):
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
             corner = pictures[:, :, :16, :16].mean(dim=(1, 2, 3))
             return torch.stack([corner, -corner], dim=1)
 
+    drawn = rise(Corner(), torch.ones(1, 3, 64, 64), 0)
+    assert drawn[:16, :16].mean() > drawn[24:, 24:].max()
     found = occlusion(Corner(), torch.ones(1, 3, 64, 64), 0)
     assert found[:16, :16].min() > 0
     assert np.allclose(found[40:, 40:], 0)
