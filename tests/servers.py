@@ -107,7 +107,9 @@ def json_answer(document: object, status: int = 200, **headers: str) -> Answer:
 
 
 def picture_answer(asked: Asked) -> Answer | None:
-    """The picture at `/full/N.jpg` or `/thumbs/N.jpg`; None for other paths."""
+    """The picture at `/full/N.jpg` or `/thumbs/N.jpg`, and no robots.txt; None for other paths."""
+    if asked.path == "/robots.txt":
+        return Answer(status=404)
     folder, _, name = asked.path.lstrip("/").partition("/")
     number = name.removesuffix(".jpg")
     if folder not in ("full", "thumbs") or not number.isdigit():

@@ -1,0 +1,344 @@
+"""The picture services against local stand-ins of their interfaces: paging, rights, quotas, changed answers, secrets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import collect.sites
+from collect.download import FetchOptions
+from collect.quotas import read_quotas
+from collect.search import SearchOptions, preview, search
+from collect.sources import Context, Query, get_source
+from collect.web import SourceStop
+from tests.collect.conftest import PointTo
+from tests.servers import Answer, Asked, Respond, json_answer, picture_answer, serve
+from workspace import FototecaError, Workspace
+
+LOCAL = FetchOptions(allow_local=True, min_side=32)
+SECRET = "s3cret-key-value"
+KEYS = {
+    "flickr": "FLICKR_API_KEY",
+    "pexels": "PEXELS_API_KEY",
+    "pixabay": "PIXABAY_API_KEY",
+    "unsplash": "UNSPLASH_ACCESS_KEY",
+}
+Item = Callable[[str, int], dict[str, Any]]
+
+
+def openverse(base: str, n: int) -> dict[str, Any]:
+    """A result as Openverse lists it."""
+    kind, version = [("by", "2.0"), ("by-nc", "4.0"), ("cc0", "1.0")][n % 3]
+    path = "publicdomain/zero" if kind == "cc0" else f"licenses/{kind}"
+    return {
+        "id": str(n),
+        "url": f"{base}/full/{n}.jpg",
+        "foreign_landing_url": f"https://example.org/{n}",
+        "creator": f"Author {n}",
+        "license": kind,
+        "license_version": version,
+        "license_url": f"https://creativecommons.org/{path}/{version}/",
+        "width": 640,
+        "height": 480,
+    }
+
+
+def flickr(base: str, n: int) -> dict[str, Any]:
+    """A photo as Flickr lists it; every third is not to be had at 1,024 pixels."""
+    sizes = {"url_l": f"{base}/full/{n}.jpg", "width_l": 1024, "height_l": "768"} if n % 3 else {"url_z": f"{base}/full/{n}.jpg"}
+    return {"id": str(n), "owner": "12@N01", "ownername": f"Author {n}", "license": str([4, 2, 0][n % 3]), **sizes}
+
+
+def pexels(base: str, n: int) -> dict[str, Any]:
+    """A photo as Pexels lists it."""
+    return {"id": n, "url": f"https://example.org/{n}", "photographer": f"Author {n}", "src": {"large2x": f"{base}/full/{n}.jpg"}}
+
+
+def unsplash(base: str, n: int) -> dict[str, Any]:
+    """A photo as Unsplash lists it."""
+    author = {"name": f"Author {n}"}
+    return {"urls": {"regular": f"{base}/full/{n}.jpg"}, "links": {"html": f"https://example.org/{n}"}, "user": author}
+
+
+def pixabay(base: str, n: int) -> dict[str, Any]:
+    """A hit as Pixabay lists it."""
+    return {"largeImageURL": f"{base}/full/{n}.jpg", "pageURL": f"https://example.org/{n}", "user": f"Author {n}"}
+
+
+SHAPES: dict[str, tuple[Item, Callable[[list[Any], int], dict[str, Any]], str, str]] = {
+    "openverse": (openverse, lambda items, total: {"results": items, "result_count": total}, "q", "page_size"),
+    "flickr": (flickr, lambda items, total: {"photos": {"photo": items, "total": total}, "stat": "ok"}, "text", "per_page"),
+    "pexels": (pexels, lambda items, total: {"photos": items, "total_results": total}, "query", "per_page"),
+    "unsplash": (unsplash, lambda items, total: {"results": items, "total": total}, "query", "per_page"),
+    "pixabay": (pixabay, lambda items, total: {"hits": items, "totalHits": total}, "q", "per_page"),
+}
+
+
+def service(source: str, total: int) -> Respond:
+    """The stand-in of a service with numbered pages; it insists on its key."""
+    item, document, query, size = SHAPES[source]
+
+    def respond(asked: Asked) -> Answer:
+        if picture := picture_answer(asked):
+            return picture
+        sent = {"flickr": asked.query.get("api_key"), "pixabay": asked.query.get("key"), "openverse": SECRET}.get(
+            source, asked.headers.get("Authorization", "").removeprefix("Client-ID ")
+        )
+        if sent != SECRET:
+            return json_answer({"error": f"invalid key {sent}"}, 401)
+        assert asked.query[query] == "red fox"
+        count, number = int(asked.query[size]), int(asked.query["page"])
+        items = [item(asked.base, n) for n in range((number - 1) * count, min(number * count, total))]
+        return json_answer(document(items, total), X_RateLimit_Limit="200", X_RateLimit_Remaining=str(200 - number))
+
+    return respond
+
+
+def commons(total: int) -> Respond:
+    """MediaWiki's search of files, with its way of going on."""
+
+    def respond(asked: Asked) -> Answer:
+        if picture := picture_answer(asked):
+            return picture
+        assert asked.query["gsrsearch"] == "filetype:bitmap red fox"
+        assert "me@example.org" in asked.headers["User-Agent"]
+        start = int(asked.query.get("gsroffset", "0"))
+        pages = [_file(asked.base, n) for n in range(start, min(start + 50, total))]
+        onward = {"continue": {"gsroffset": start + 50, "continue": "gsroffset||"}} if start + 50 < total else {}
+        return json_answer({"query": {"pages": list(reversed(pages))}, **onward} if pages else {"batchcomplete": True})
+
+    return respond
+
+
+def _file(base: str, n: int) -> dict[str, Any]:
+    facts = {
+        "LicenseShortName": {"value": "CC BY-SA 4.0"},
+        "LicenseUrl": {"value": "https://creativecommons.org/licenses/by-sa/4.0"},
+        "Artist": {"value": f'<a href="//example.org">Author &amp; {n}</a>'},
+    }
+    info = {"url": f"{base}/original/{n}.jpg", "thumburl": f"{base}/full/{n}.jpg", "thumbwidth": 1280, "thumbheight": 853}
+    return {"index": n + 1, "imageinfo": [{**info, "descriptionurl": f"https://example.org/{n}", "extmetadata": facts}]}
+
+
+def inaturalist(total: int) -> Respond:
+    """Observations of two pictures each, one of them without a licence in every fourth."""
+
+    def respond(asked: Asked) -> Answer:
+        if picture := picture_answer(asked):
+            return picture
+        above = int(asked.query["id_above"])
+        ids = [n for n in range(1, total + 1) if n > above][:200]
+        return json_answer({"total_results": total, "results": [_observation(asked.base, n) for n in ids]})
+
+    return respond
+
+
+def _observation(base: str, n: int) -> dict[str, Any]:
+    photos = [
+        {"id": 2 * n + k, "url": f"{base}/full/{2 * n + k}.jpg", "license_code": None if n % 4 == 0 and k else "cc-by-nc"}
+        for k in (0, 1)
+    ]
+    return {"id": n, "user": {"login": f"author{n}"}, "photos": photos}
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every service has its key, unless a test says otherwise."""
+    for name in KEYS.values():
+        monkeypatch.setenv(name, SECRET)
+
+
+def findings(source: str, workspace: Workspace) -> list[Any]:
+    """Everything a source yields for one query."""
+    return list(get_source(source)(Query("fox", "red fox"), Context(workspace, LOCAL)))
+
+
+@pytest.mark.parametrize(
+    ("source", "total", "expected", "pages"),
+    [("openverse", 95, 95, 5), ("openverse", 9999, 240, 12), ("flickr", 600, 600, 3), ("pexels", 170, 170, 3),
+     ("unsplash", 61, 61, 3), ("pixabay", 9000, 500, 3)],
+)  # fmt: skip
+def test_pages_are_read_to_the_end_or_to_the_sources_bound(
+    source: str, total: int, expected: int, pages: int, point_to: PointTo
+) -> None:
+    """All results once and in order, with page and author; no more requests than that takes."""
+    with serve(service(source, total)) as site:
+        found = findings(source, point_to(source, f"{site.base}/api"))
+    assert [finding.url for finding in found][:expected] == [f"{site.base}/full/{n}.jpg" for n in range(len(found))][:expected]
+    assert expected <= len(found) <= expected + 199
+    assert [finding.rank for finding in found] == list(range(len(found)))
+    assert found[7].author == "Author 7"
+    assert found[7].page_url.startswith("https://")
+    assert len(site.asked) == pages
+
+
+def test_licences_come_as_spdx_and_as_found(point_to: PointTo) -> None:
+    """Openverse's licence URLs, Flickr's numbers, the house licences; all rights reserved stays unknown."""
+    with serve(service("openverse", 3)) as site:
+        workspace = point_to("openverse", f"{site.base}/api")
+        assert [finding.license for finding in findings("openverse", workspace)] == ["CC-BY-2.0", "CC-BY-NC-4.0", "CC0-1.0"]
+    with serve(service("flickr", 3)) as site:
+        found = findings("flickr", _repoint(workspace, "flickr", site.base))
+    assert [(f.license, f.license_found) for f in found] == [
+        ("CC-BY-2.0", "CC BY 2.0"), ("CC-BY-NC-2.0", "CC BY-NC 2.0"), ("unknown", "all rights reserved")
+    ]  # fmt: skip
+    assert [(f.width, f.height) for f in found] == [(None, None), (1024, 768), (1024, 768)]
+
+
+def _repoint(workspace: Workspace, source: str, base: str) -> Workspace:
+    text = (Path(collect.sites.__file__).parent / f"{source}.toml").read_text()
+    lines = [f'endpoint = "{base}/api"' if line.startswith("endpoint") else line for line in text.splitlines()]
+    lines = ["pause = 0.0" if line.startswith("pause") else line for line in lines]
+    (workspace.root / "sites" / f"{source}.toml").write_text("\n".join(lines))
+    return workspace
+
+
+def test_commons_goes_on_where_it_says(point_to: PointTo) -> None:
+    """Several answers, in the order of the search, thumbnails of the asked width, authors without their HTML."""
+    with serve(commons(120)) as site:
+        found = findings("commons", point_to("commons", f"{site.base}/api"))
+    assert [finding.rank for finding in found] == list(range(120))
+    assert found[3].url == f"{site.base}/full/3.jpg"
+    assert (found[3].width, found[3].author, found[3].license) == (1280, "Author & 3", "CC-BY-SA-4.0")
+    assert site.asked[0].query["iiurlwidth"] == "1280"
+    assert len(site.asked) == 3
+
+
+def test_inaturalist_ties_the_pictures_of_one_observation(point_to: PointTo) -> None:
+    """Pages by id; pictures without a licence are left out; one observation is one `original`."""
+    with serve(inaturalist(250)) as site:
+        found = findings("inaturalist", point_to("inaturalist", f"{site.base}/api"))
+    assert len(found) == 2 * 250 - 250 // 4
+    assert [asked.query["id_above"] for asked in site.asked] == ["0", "200"]
+    assert {f.original for f in found} == {f"inaturalist:{n}" for n in range(1, 251)}
+    assert found[0].license == "CC-BY-NC-4.0"
+
+
+@pytest.mark.parametrize("source", ["openverse", "flickr", "pexels", "unsplash", "pixabay"])
+def test_nothing_found_is_an_answer(source: str, point_to: PointTo) -> None:
+    """A service that says 0 is believed."""
+    with serve(service(source, 0)) as site:
+        assert findings(source, point_to(source, f"{site.base}/api")) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        ({"other": []}, "it has no 'results'"),
+        ({"results": [], "result_count": 7}, "7 results, of which none is shown"),
+        ({"results": [{"href": "x"}], "result_count": 1}, "no usable 'license'"),
+        ({"results": {"a": 1}, "result_count": 1}, "the results are no list"),
+        ([1], "it has no 'results'"),
+    ],
+)
+def test_a_changed_answer_is_an_error_that_says_what_is_missing(document: object, what: str, point_to: PointTo) -> None:
+    """Never a quiet zero."""
+    with serve(lambda asked: json_answer(document)) as site:
+        workspace = point_to("openverse", f"{site.base}/api")
+        with pytest.raises(FototecaError, match=what) as caught:
+            findings("openverse", workspace)
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Answer(b"<html>", status=200), "it is not JSON"),
+        (json_answer({}, 429, Retry_After="3600"), "the quota is used up"),
+        (json_answer({}, 403), "refuses the key"),
+        (json_answer({}, 418), "cannot be asked: http-418"),
+        (Answer(status=302, headers={"Location": "http://10.0.0.1/x"}), "cannot be asked: redirected"),
+    ],
+)
+def test_errors_never_show_the_key(answer: Answer, message: str, point_to: PointTo) -> None:
+    """One line that says what is wrong, without the query that holds the key; a redirect does not carry it elsewhere."""
+    with serve(lambda asked: answer) as site:
+        workspace = point_to("flickr", f"{site.base}/api")
+        with pytest.raises(FototecaError, match=message) as caught:
+            findings("flickr", workspace)
+    assert SECRET not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_refused_key_leaves_no_trace(point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the terminal nor any file of the workspace holds the key, after success and after failure."""
+    with serve(service("flickr", 4)) as site:
+        workspace = _queries(point_to("flickr", f"{site.base}/api"))
+        assert search(workspace, SearchOptions(("flickr",)), LOCAL).accepted == 4
+    with serve(lambda asked: json_answer({"key": asked.query["api_key"]}, 401)) as site, pytest.raises(SourceStop):
+        search(_repoint(workspace, "flickr", site.base), SearchOptions(("flickr",)), LOCAL)
+    shown = capsys.readouterr()
+    assert SECRET not in shown.out + shown.err
+    files = [path for path in workspace.root.rglob("*") if path.is_file()]
+    assert len(files) > 6
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def _queries(workspace: Workspace) -> Workspace:
+    workspace.config.write_text(workspace.config.read_text().replace('queries = ["fox"]', 'queries = ["red fox"]'))
+    return Workspace(workspace.root)
+
+
+def test_a_missing_key_or_contact_is_said_before_anything_is_asked(point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which variable, and where keys are given; Commons wants to know whom to write to."""
+    monkeypatch.delenv("PEXELS_API_KEY")
+    with serve(service("pexels", 3)) as site:
+        workspace = point_to("pexels", f"{site.base}/api")
+        with pytest.raises(FototecaError, match="set PEXELS_API_KEY; get one at https://www"):
+            search(workspace, SearchOptions(("pexels",)), LOCAL)
+        workspace.config.write_text(workspace.config.read_text().replace("me@example.org", ""))
+        with pytest.raises(FototecaError, match="commons needs a contact"):
+            search(Workspace(workspace.root), SearchOptions(("commons",)), LOCAL)
+        assert not site.asked
+
+
+def test_quotas_are_remembered_for_doctor(point_to: PointTo) -> None:
+    """What the last answer's headers said."""
+    with serve(service("pexels", 170)) as site:
+        findings("pexels", point_to("pexels", f"{site.base}/api"))
+    quota = read_quotas()["pexels"]
+    assert (quota.remaining, quota.limit) == ("197", "200")
+
+
+def test_commercial_filters_at_the_source_and_again_here(point_to: PointTo) -> None:
+    """Only what is known to permit commercial use is fetched; a source that tells no licences is refused at once."""
+    with serve(service("openverse", 9)) as site:
+        workspace = _queries(point_to("openverse", f"{site.base}/api"))
+        summary = search(workspace, SearchOptions(("openverse",), license="commercial"), LOCAL)
+        assert site.asked[0].query["license_type"] == "commercial"
+        with pytest.raises(FototecaError, match="bing tells no licences"):
+            search(workspace, SearchOptions(("bing",), license="commercial"), LOCAL)
+    assert summary.accepted == 6
+    with sqlite3.connect(workspace.catalog) as sql:
+        assert {row[0] for row in sql.execute("SELECT license FROM findings")} == {"CC-BY-2.0", "CC0-1.0"}
+
+
+def test_a_dry_run_counts_and_fetches_no_picture(point_to: PointTo) -> None:
+    """Candidates, licences and sizes per category; nothing in the catalog."""
+    with serve(service("openverse", 9)) as site:
+        workspace = _queries(point_to("openverse", f"{site.base}/api"))
+        told = preview(workspace, SearchOptions(("openverse",)), LOCAL)
+        assert not [asked for asked in site.asked if asked.path.startswith("/full")]
+    assert told["fox"]["candidates"] == 9
+    assert told["fox"]["licenses"] == {"CC-BY-2.0": 3, "CC-BY-NC-4.0": 3, "CC0-1.0": 3}
+    assert told["fox"]["sizes"] == {"640×480": 9}
+    with sqlite3.connect(workspace.catalog) as sql:
+        assert sql.execute("SELECT count(*) FROM candidates").fetchone()[0] == 0
+
+
+def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_to: PointTo) -> None:
+    """Sources in their order, no more pictures than the target, and the same picture from two services has two places."""
+    with serve(service("openverse", 30)) as first, serve(service("pixabay", 300)) as second:
+        workspace = _queries(_repoint(point_to("openverse", f"{first.base}/api"), "pixabay", second.base))
+        summary = search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL)
+        fetched = [asked.path for asked in second.asked if asked.path.startswith("/full")]
+    assert len(fetched) == 100  # 30 of them are the very pictures that openverse gave
+    assert summary.accepted == 100
+    with sqlite3.connect(workspace.catalog) as sql:
+        assert sql.execute("SELECT count(*) FROM images").fetchone()[0] == 100
+        twice = "SELECT image_id FROM candidates JOIN findings USING (candidate_id) GROUP BY 1 HAVING count(DISTINCT source) = 2"
+        assert len(sql.execute(twice).fetchall()) == 30
