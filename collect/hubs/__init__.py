@@ -116,7 +116,13 @@ def text(value: Any, *path: str | int) -> str:  # noqa: ANN401 - whatever the se
 def count(value: Any, *path: str | int) -> int | None:  # noqa: ANN401 - whatever the service answers
     """The whole number at the end of a path, or None."""
     found = dig(value, *path)
-    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) and found >= 0 else None
+    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found < 1e15 else None
+
+
+def entries(value: Any, *path: str | int) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the service answers
+    """The records in the list at the end of a path; none where there is no list."""
+    found = dig(value, *path)
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def rows(web: Web, value: Any, *path: str | int) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the service answers

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
+from collect.addresses import url_key
 from collect.archives import ENDINGS, check_room, free_room, safe_name
 from collect.download import MAX_REDIRECTS, TRIES, Downloader, FetchError
 from collect.local import SUFFIXES
@@ -138,6 +139,10 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
     limit = file.size or MAX_FILE
     url = file.url
     for _ in range(MAX_REDIRECTS + 1):
+        try:
+            url_key(url)
+        except ValueError:
+            raise FetchError("bad-url", final=True) from None
         with downloader.hosts[urlsplit(url).netloc.lower()].turn(), closing(_open(url, begin, downloader)) as response:
             if response.status in _MOVED and response.headers.get("Location"):
                 url = urljoin(url, response.headers["Location"])
@@ -146,7 +151,7 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
                 return  # it was all there
             begin = _accepted(response, part, begin)
             announced = response.headers.get("Content-Length", "")
-            expected = begin + int(announced) if announced.isdigit() else None
+            expected = begin + int(announced) if announced.isdecimal() else None
             if expected is not None and expected > limit:
                 raise FetchError("too-large", final=True)
             check_room(part.parent, (expected or begin) - begin)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from collect.archives import check_room, safe_name
-from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx, text
+from collect.hubs import RESULTS, Dataset, Facts, client_of, count, no_ref, spdx, text
 from collect.hubs.files import WANTED, nothing_to_take
 from collect.sites import Site
 from collect.sockets import check_address
@@ -64,13 +64,13 @@ def search(query: str, context: Context) -> list[Dataset]:
         listed = _client(site, context).list_datasets(
             search=query, filter=site.get("filter") or None, limit=RESULTS, expand=["cardData", "tags", "mainSize"]
         )
-        return [_dataset(site, info) for info in listed]
+        return [_dataset(site, info) for info in listed if text(info.id)]
 
 
 def _dataset(site: Site, info: Any) -> Dataset:  # noqa: ANN401 - the client's DatasetInfo
-    found = _license(info)
-    title = text(_card(info), "pretty_name") or info.id
-    return Dataset(NAME, info.id, title, f"{site['endpoint']}/datasets/{info.id}", info.main_size, None, spdx(site, found), found)
+    ref, found = text(info.id), _license(info)
+    title = text(_card(info), "pretty_name") or ref
+    return Dataset(NAME, ref, title, f"{site['endpoint']}/datasets/{ref}", count(info.main_size), None, spdx(site, found), found)
 
 
 def _card(info: Any) -> dict[str, Any]:  # noqa: ANN401 - the client's DatasetInfo

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from collect.hubs import Dataset, Facts, client_of, no_ref, spdx
+from collect.hubs import Dataset, Facts, client_of, count, no_ref, spdx, text
 from collect.hubs.files import RemoteFile, download, save
 from collect.keys import KEYS
 from collect.sites import Site
@@ -55,16 +55,9 @@ def _need_key() -> None:
 
 
 def _dataset(site: Site, found: Any) -> Dataset:  # noqa: ANN401 - the client is untyped
-    name = str(found.license_name or "")
+    ref, name = text(found.ref), text(found.license_name)
     return Dataset(
-        NAME,
-        found.ref,
-        found.title or found.ref,
-        site["page"] + found.ref,
-        found.total_bytes or None,
-        None,
-        spdx(site, name),
-        name,
+        NAME, ref, text(found.title) or ref, site["page"] + ref, count(found.total_bytes), None, spdx(site, name), name
     )
 
 
@@ -82,16 +75,16 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
             wanted = ApiGetDatasetRequest()
             wanted.owner_slug, wanted.dataset_slug = handle.owner, handle.dataset
             dataset = service.get_dataset(wanted)
-            version = handle.version or dataset.current_version_number
+            version = handle.version or count(dataset.current_version_number)
             if not version:
                 raise context.web(NAME).changed("a dataset without version")
             asked = ApiDownloadDatasetRequest()
             asked.owner_slug, asked.dataset_slug, asked.dataset_version_number = handle.owner, handle.dataset, version
             _take(service, asked, folder / str(version) / f"{handle.dataset}.zip", context)
-        name = str(dataset.license_name or "")
+        name = text(dataset.license_name)
         page = f"{site['page']}{handle.owner}/{handle.dataset}/versions/{version}"
-        author = str(dataset.creator_name or dataset.owner_name or handle.owner)
-        return Facts(NAME, ref, str(dataset.title or ref), page, str(version), str(version), author, spdx(site, name), name)
+        author = text(dataset.creator_name) or text(dataset.owner_name) or handle.owner
+        return Facts(NAME, ref, text(dataset.title) or ref, page, str(version), str(version), author, spdx(site, name), name)
 
 
 def _take(service: Any, asked: Any, target: Path, context: Context) -> None:  # noqa: ANN401 - the client is untyped

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collect.download import FetchError
-from collect.hubs import RESULTS, Dataset, Facts, count, dig, no_ref, rows, spdx, text
+from collect.hubs import RESULTS, Dataset, Facts, count, entries, no_ref, rows, spdx, text
 from collect.hubs.files import RemoteFile, download, wanted_files
 from collect.sites import Site
 from collect.sources import Context
@@ -71,7 +71,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     download(NAME, _files(web, site, number, version), folder / version, context.downloader)
     found = text(dataset, "data_licence", "url") or text(dataset, "data_licence", "short_name")
     license_id = spdx(site, found) if spdx(site, found) != "unknown" else spdx(site, text(dataset, "data_licence", "short_name"))
-    people = [f"{text(person, 'first_name')} {text(person, 'last_name')}" for person in dig(dataset, "contributors") or []]
+    people = [f"{text(person, 'first_name')} {text(person, 'last_name')}" for person in entries(dataset, "contributors")]
     author = "; ".join(people[:3]) + (" et al." if people[3:] else "")
     return Facts(
         NAME,

@@ -81,7 +81,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
 
 def _newest(versions: list[dict[str, Any]], ref: str) -> str:
     numbers = [text(row, "id").rpartition("/")[2] for row in versions]
-    found = max((int(number) for number in numbers if number.isdigit()), default=0)
+    found = max((int(number) for number in numbers if number.isdecimal()), default=0)
     if not found:
         raise FototecaError(f"{ref} has no version to export", "make one on its page, or choose another project", EXIT_OUTSIDE)
     return str(found)

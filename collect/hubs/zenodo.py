@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from collect.hubs import RESULTS, Dataset, Facts, count, dig, no_ref, rows, spdx, text
+from collect.hubs import RESULTS, Dataset, Facts, count, entries, no_ref, rows, spdx, text
 from collect.hubs.files import RemoteFile, download, wanted_files
 from collect.sites import Site
 from collect.sources import Context
@@ -35,7 +35,7 @@ def search(query: str, context: Context) -> list[Dataset]:
 
 def _dataset(site: Site, record: dict[str, Any]) -> Dataset:
     ref, found = text(record, "id"), _license(record)
-    size = sum(count(file, "size") or 0 for file in dig(record, "files") or []) or None
+    size = sum(count(file, "size") or 0 for file in entries(record, "files")) or None
     title = text(record, "metadata", "title") or ref
     return Dataset(NAME, ref, title, site["page"] + ref, size, None, spdx(site, found), found)
 

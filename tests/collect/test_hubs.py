@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -273,6 +274,55 @@ def test_changed_answers_are_one_line(workspace: Workspace, hubs: Hubs, hub: str
         take(workspace, hub, REFS[hub], None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     assert "\n" not in str(stop.value)
+
+
+Steps = tuple[str | int, ...]
+
+
+def fields(value: object, path: Steps = ()) -> Iterator[Steps]:
+    """The paths of all fields of a document, of lists the first ones."""
+    for key in value if isinstance(value, dict) else range(min(1, len(value))) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from fields(value[key], (*path, key))  # type: ignore[index]
+
+
+def without(document: object, path: Steps, instead: object) -> object:
+    """A copy of a document with one field missing (None) or of another type."""
+    copy = place = json.loads(json.dumps(document))
+    for key in path[:-1]:
+        place = place[key]
+    if instead is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = instead
+    return copy
+
+
+@pytest.mark.parametrize("instead", [None, {"a": 1}], ids=["missing", "object"])
+@pytest.mark.parametrize("hub", HUBS)
+def test_no_field_is_taken_for_granted(
+    workspace: Workspace, hubs: Hubs, site: Site, monkeypatch: pytest.MonkeyPatch, hub: str, instead: object
+) -> None:
+    """Each field of each answer, missing or of another type, gives a proposal or one line, never a traceback."""
+    monkeypatch.setattr("collect.hubs.files.TRIES", 1)
+    hubs.files = {"train/Cats/1.jpg": jpeg(1)}
+    discover(workspace, "cats", (hub,), LOCAL)
+    searched = len(site.asked)
+    propose(workspace, hub)
+    hubs.exports = 1
+    answers = {asked.path: (number < searched, hubs(asked)) for number, asked in enumerate(list(site.asked))}
+    for path, (search, answer) in answers.items():
+        for field in fields(json.loads(answer.body) if answer.kind == "application/json" else None):
+            hubs.instead = {path: json_answer(without(json.loads(answer.body), field, instead))}
+            hubs.exports = 1
+            if search:
+                assert discover(workspace, "cats", (hub,), LOCAL).table()
+                continue
+            shutil.rmtree(workspace.cache / "hubs", ignore_errors=True)
+            with pytest.raises(FototecaError) as stop:
+                take(workspace, hub, REFS[hub], None, LOCAL)
+            assert stop.value.exit_code in (EXIT_SHORT, EXIT_OUTSIDE)
+            assert "\n" not in str(stop.value)
 
 
 def test_no_key_is_written_anywhere(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,7 @@ def test_a_whole_part_needs_no_bytes(site: Site, hubs: Hubs, tmp_path: Path) -> 
         (Answer(gzip.compress(ARCHIVE), headers={"Content-Encoding": "gzip"}), "encoded"),
         (Answer(status=302, headers={"Location": "/files/archive.zip"}), "too-many-redirects"),
         (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "private-address"),
-        (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "connection"),
+        (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "bad-url"),
         (Answer(status=206, headers={"Content-Range": "bytes 5-9/10"}), "incomplete"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
