@@ -11,7 +11,7 @@ from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, ProtocolError, SSLError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from collect.addresses import url_key
@@ -179,6 +179,8 @@ class Downloader:
             raise FetchError("private-address", final=True) from None
         except NameResolutionError:
             raise FetchError("dns") from None
+        except NewConnectionError:  # urllib3 counts it among the timeouts
+            raise FetchError("connection") from None
         except (HTTPTimeoutError, TimeoutError):
             raise FetchError("timeout") from None
         except SSLError:

@@ -1,0 +1,285 @@
+"""A hostile server on this machine: every fault ends in its state with its reason, nothing hangs, memory stays small."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import socket
+import socketserver
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from collect.catalog import Catalog
+from tests.servers import jpeg
+from workspace import create_workspace
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 2.0
+Send = Callable[[socket.socket, str, int], None]
+
+
+def plain(body: bytes, kind: str = "image/jpeg", status: str = "200 OK", *headers: str) -> Send:
+    """A well-formed answer."""
+
+    def send(to: socket.socket, base: str, visit: int) -> None:
+        lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+        to.sendall("\r\n".join(lines).replace("$BASE", base).encode("latin-1") + b"\r\n\r\n" + body)
+
+    return send
+
+
+def raw(data: bytes, *, pause: float = 0.0, step: int = 0, reset: bool = False) -> Send:
+    """Bytes as they are; `step` at a time with pauses between; then perhaps a reset."""
+
+    def send(to: socket.socket, base: str, visit: int) -> None:
+        for start in range(0, len(data), step or len(data) or 1):
+            to.sendall(data[start : start + (step or len(data))])
+            time.sleep(pause)
+        if reset:
+            to.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return send
+
+
+def endless(head: bytes, piece: bytes) -> Send:
+    """A body without end."""
+
+    def send(to: socket.socket, base: str, visit: int) -> None:
+        to.sendall(head)
+        while True:
+            to.sendall(piece)
+
+    return send
+
+
+def first_then(*answers: Send) -> Send:
+    """The first visits get the first answers, all later ones the last."""
+    return lambda to, base, visit: answers[min(visit, len(answers) - 1)](to, base, visit)
+
+
+def late(seconds: float, then: Send) -> Send:
+    """Silence, then an answer."""
+
+    def send(to: socket.socket, base: str, visit: int) -> None:
+        time.sleep(seconds)
+        then(to, base, visit)
+
+    return send
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    """A picture file."""
+    file = io.BytesIO()
+    image.save(file, form, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def noise(seed: int, mode: str = "RGB", side: int = 96) -> Image.Image:
+    """A picture that is unlike others."""
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    values = np.random.default_rng(seed).integers(0, 255, (8, 8, bands) if bands > 1 else (8, 8)).astype(np.uint8)
+    return Image.fromarray(values, mode if bands > 1 else "L").resize((side, side))
+
+
+def png_bomb(side: int) -> bytes:
+    """A PNG of side × side grey pixels in a few kilobytes a megapixel: header and size are true, the body is one long zero."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(9)
+    row = b"\0" * (side + 1)
+    body = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+GOOD = jpeg(1)
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="200"><rect width="9" height="9"/></svg>'
+GIF = encoded(noise(40), "GIF", save_all=True, append_images=[noise(41), noise(42)])
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+SOON = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
+
+# name: what is sent, the state it must end in, and why
+FAULTS: dict[str, tuple[Send, str, str]] = {
+    "good.jpg": (plain(GOOD), "accepted", ""),
+    "same-bytes.jpg": (plain(GOOD), "rejected", "duplicate"),
+    "slow-headers.jpg": (raw(OK + b"X-Padding: " + b"x" * 4000, pause=0.05, step=1), "failed", "timeout"),
+    "silent.jpg": (late(30, plain(jpeg(2))), "failed", "timeout"),
+    "slow-body.jpg": (raw(OK + b"Content-Length: 9000\r\n\r\n" + jpeg(3)[:900], pause=0.05, step=1), "failed", "timeout"),
+    "endless.jpg": (endless(OK + b"\r\n", b"\xff" * 65536), "rejected", "too-large"),
+    "endless-chunks.jpg": (
+        endless(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65536 + b"\r\n"), "rejected", "too-large"),
+    "announced-huge.jpg": (raw(OK + b"Content-Length: 99999999999\r\n\r\nxx"), "rejected", "too-large"),
+    "length-too-long.jpg": (raw(OK + b"Content-Length: 99999\r\n\r\n" + jpeg(4)), "failed", "incomplete"),
+    "length-too-short.jpg": (raw(OK + b"Content-Length: 500\r\n\r\n" + jpeg(5)), "rejected", "truncated"),
+    "length-nonsense.jpg": (raw(OK + b"Content-Length: -5\r\nConnection: close\r\n\r\n" + jpeg(6)), "accepted", ""),
+    "reset-half-way.jpg": (raw(OK + b"Content-Length: 9000\r\n\r\n" + jpeg(7)[:700], reset=True), "failed", "incomplete"),
+    "reset-at-once.jpg": (raw(b"", reset=True), "failed", "connection"),
+    "closed-at-once.jpg": (raw(b""), "failed", "connection"),
+    "no-http.jpg": (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "failed", "connection"),
+    "endless-header.jpg": (endless(OK, b"X-A: " + b"a" * 8192 + b"\r\n"), "failed", "connection"),
+    "broken-chunk.jpg": (raw(OK + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n"), "failed", "incomplete"),
+    "redirect-loop.jpg": (
+        plain(b"", "text/html", "302 Found", "Location: $BASE/redirect-loop.jpg"), "rejected", "too-many-redirects"),
+    "redirect-private.jpg": (
+        plain(b"", "text/html", "302 Found", "Location: http://10.1.2.3/a.jpg"), "rejected", "private-address"),
+    "redirect-metadata.jpg": (
+        plain(b"", "text/html", "301 Moved", "Location: http://169.254.169.254/latest"), "rejected", "private-address"),
+    "redirect-mapped.jpg": (
+        plain(b"", "text/html", "307 Moved", "Location: http://[::ffff:192.168.0.1]/a.jpg"), "rejected", "private-address"),
+    "redirect-file.jpg": (plain(b"", "text/html", "302 Found", "Location: file:///etc/passwd"), "rejected", "bad-url"),
+    "redirect-good.jpg": (plain(b"", "text/html", "302 Found", "Location: /target.jpg"), "accepted", ""),
+    "gzip-bomb.jpg": (
+        plain(gzip.compress(b"\0" * 50_000_000), "image/jpeg", "200 OK", "Content-Encoding: gzip"), "rejected", "encoded"),
+    "429-seconds.jpg": (
+        first_then(plain(b"", "text/plain", "429 Slow down", "Retry-After: 1"), plain(jpeg(8))), "accepted", ""),
+    "429-date.jpg": (
+        first_then(plain(b"", "text/plain", "429 Slow down", f"Retry-After: {SOON}"), plain(jpeg(9))), "accepted", ""),
+    "503-long.jpg": (plain(b"", "text/plain", "503 Busy"), "failed", "http-503"),
+    "500-then-200.jpg": (first_then(plain(b"", "text/plain", "500 Oops"), plain(jpeg(10))), "accepted", ""),
+    "403.jpg": (plain(b"no", "text/plain", "403 Forbidden"), "failed", "http-403"),
+    "404.jpg": (plain(jpeg(11), "image/jpeg", "404 Not Found"), "failed", "http-404"),
+    "410.jpg": (plain(b"", "text/plain", "410 Gone"), "failed", "http-410"),
+    "204.jpg": (plain(b"", "image/jpeg", "204 No Content"), "failed", "http-204"),
+    "206.jpg": (plain(jpeg(12)[:500], "image/jpeg", "206 Partial Content"), "failed", "http-206"),
+    "empty.jpg": (plain(b""), "rejected", "not-an-image"),
+    "html.jpg": (plain(b"<!doctype html><title>Log in</title>" * 20), "rejected", "not-an-image"),
+    "json.jpg": (plain(b'{"error": "no"}', "application/json"), "rejected", "not-an-image"),
+    "drawing.svg": (plain(SVG, "image/svg+xml"), "rejected", "unsupported-format"),
+    "svg-as-png.png": (plain(b"<?xml version='1.0'?>" + SVG, "image/png"), "rejected", "unsupported-format"),
+    "paper.jpg": (plain(b"%PDF-1.7\n" + b"x" * 3000), "rejected", "unsupported-format"),
+    "truncated.jpg": (plain(jpeg(13)[:-400]), "rejected", "truncated"),
+    "truncated.png": (plain(encoded(noise(14), "PNG")[:-60], "image/png"), "rejected", "truncated"),
+    "1x1.png": (plain(encoded(Image.new("RGB", (1, 1)), "PNG"), "image/png"), "rejected", "too-small"),
+    "thin.png": (plain(encoded(noise(15).resize((4000, 20)), "PNG"), "image/png"), "rejected", "too-small"),
+    "30000.png": (plain(png_bomb(30_000), "image/png"), "rejected", "too-many-pixels"),
+    "png-as-jpeg.jpg": (plain(encoded(noise(16), "PNG"), "image/jpeg"), "accepted", ""),
+    "declared-text.jpg": (plain(jpeg(17), "text/plain"), "accepted", ""),
+    "animated.gif": (plain(GIF, "image/gif"), "accepted", ""),
+    "cmyk.jpg": (plain(encoded(noise(18, "CMYK"), "JPEG")), "accepted", ""),
+    "16-bit.png": (plain(encoded(noise(19).convert("L").convert("I").convert("I;16"), "PNG"), "image/png"), "accepted", ""),
+    "transparent.png": (plain(encoded(noise(20, "RGBA"), "PNG"), "image/png"), "accepted", ""),
+    "turned.jpg": (plain(encoded(noise(21).resize((120, 80)), "JPEG", exif=EXIF)), "accepted", ""),
+    "opted-out.jpg": (plain(jpeg(22), "image/jpeg", "200 OK", "X-Robots-Tag: noai, noimageai"), "rejected", "opted-out"),
+    "noimageindex.jpg": (plain(jpeg(23), "image/jpeg", "200 OK", "X-Robots-Tag: noimageindex"), "rejected", "opted-out"),
+    "other-agent.jpg": (plain(jpeg(24), "image/jpeg", "200 OK", "X-Robots-Tag: otherbot: noindex"), "accepted", ""),
+    "forbidden/a.jpg": (plain(jpeg(25)), "rejected", "robots"),
+    "%2E%2E%2F%2E%2E%2Fclimb.jpg": (plain(jpeg(26)), "accepted", ""),
+    "na%00me.jpg": (plain(jpeg(27)), "accepted", ""),
+    "ñandú 🦩.jpg": (plain(jpeg(28)), "accepted", ""),
+    "cookie-bomb.jpg": (
+        plain(jpeg(29), "image/jpeg", "200 OK", *[f"Set-Cookie: a{n}={'x' * 900}" for n in range(60)]), "accepted", ""),
+}  # fmt: skip
+BY_ADDRESS = {
+    "http://192.168.7.7/a.jpg": ("rejected", "private-address"),
+    "http://no-such-host.invalid/a.jpg": ("failed", "dns"),
+    "ftp://example.org/a.jpg": ("rejected", "bad-url"),
+    "not an address": ("rejected", "bad-url"),
+    "http://127.0.0.1:1/a.jpg": ("failed", "connection"),
+}
+
+
+HOSTS = 6
+"""Servers among which the faults are dealt: one that failed so often in a row would rightly be left alone."""
+
+
+@pytest.fixture
+def hostile() -> Iterator[tuple[list[str], Counter[str]]]:
+    """The servers' addresses, and how often each path was asked for."""
+    visits: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            data = b""
+            while b"\r\n\r\n" not in data:
+                if not (piece := self.request.recv(65536)):
+                    return
+                data += piece
+            path = data.split(b" ")[1].decode().lstrip("/")
+            with lock:
+                visits[path] += 1
+                visit = visits[path] - 1
+            with suppress(OSError):
+                _answer(path)(self.request, f"http://127.0.0.1:{self.server.server_address[1]}", visit)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+        request_queue_size = 128
+        block_on_close = False
+
+    servers = [Server(("127.0.0.1", 0), Handler) for _ in range(HOSTS)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield [f"http://127.0.0.1:{server.server_address[1]}" for server in servers], visits
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def _answer(path: str) -> Send:
+    if path == "robots.txt":
+        return plain(b"User-agent: *\nDisallow: /forbidden/\n", "text/plain")
+    wanted = {_path(name): send for name, (send, _, _) in FAULTS.items()} | {"target.jpg": plain(jpeg(30))}
+    return wanted.get(path, plain(b"", "text/plain", "404 Not Found"))
+
+
+def _path(name: str) -> str:
+    return quote(name, safe="/%")
+
+
+def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str], Counter[str]], tmp_path: Path) -> None:
+    """As a person runs it, in a process of its own whose memory and time are bounded."""
+    bases, visits = hostile
+    url = {name: f"{bases[number % HOSTS]}/{_path(name)}" for number, name in enumerate(FAULTS)}
+    assert len(FAULTS) + len(BY_ADDRESS) >= 60
+    workspace = create_workspace(tmp_path / "w", ["x"], target=100)
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join([*url.values(), *BY_ADDRESS]), encoding="utf-8")
+    program = (
+        "import resource, sys, fototeca\n"
+        "try: fototeca.main()\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+    )
+    arguments = ("collect", "urls", str(listed), "--category", "x", "--allow-local", "--timeout", str(TIMEOUT))
+    limits = ("--min-side", "32", "--max-bytes", "3000000", "--per-host", "16")
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, *limits],
+        cwd=workspace.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr  # short of the target
+    assert time.monotonic() - began < 60
+    assert int(done.stderr.split()[-1]) < 400_000, "kilobytes"
+    with Catalog.open(workspace) as catalog:
+        rows = {row[0]: (row[1], row[2]) for row in catalog.connection.execute("SELECT url, state, reason FROM candidates")}
+        widths = {image.image_id: (image.width, image.height) for image in catalog.images()}
+        turned = catalog.candidate(url["turned.jpg"])
+    expected = {url[name]: (state, reason) for name, (_, state, reason) in FAULTS.items()} | BY_ADDRESS
+    assert {address: rows.get(address) for address in expected} == expected
+    assert turned
+    assert turned.image_id
+    assert widths[turned.image_id] == (80, 120)  # its EXIF turns it; the bytes stay as they came
+    assert visits["forbidden/a.jpg"] == 0
+    assert not [path for path in workspace.root.rglob("*") if path.suffix == ".tmp"]
+    assert not list(tmp_path.glob("*climb*"))
