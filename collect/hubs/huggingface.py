@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -47,10 +48,9 @@ def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a second way to the files, which the guard does not see
     from huggingface_hub import HfApi, get_session
-    from huggingface_hub.utils.logging import set_verbosity_error
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    set_verbosity_error()  # its warnings show addresses, which may be signed
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings show addresses, which may be signed
     if not sys.stderr.isatty():
         disable_progress_bars()
     session = get_session()
