@@ -1,0 +1,101 @@
+"""kill -9 at twenty moments of a real download: the same command goes on, and ends as the uninterrupted one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Answer, Asked, jpeg, serve
+from workspace import Workspace, create_workspace
+
+ROOT = Path(__file__).parents[2]
+COUNT = 500
+KILLS = 20
+
+
+def start(workspace: Workspace, listed: Path) -> subprocess.Popen[bytes]:
+    """Begin the collection in a process group of its own."""
+    command = [sys.executable, "-c", "import fototeca; fototeca.main()", "collect", "urls", str(listed), "--category", "x"]
+    return subprocess.Popen(
+        [*command, "--allow-local", "--timeout", "20"],
+        cwd=workspace.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def rows(workspace: Workspace, query: str) -> list[tuple[object, ...]]:
+    """What the catalog answers; nothing before there is one."""
+    if not workspace.catalog.exists():
+        return []
+    with sqlite3.connect(f"file:{workspace.catalog}?mode=ro", uri=True) as sql:
+        try:
+            return sql.execute(query).fetchall()
+        except sqlite3.OperationalError:
+            return []
+
+
+def outcome(workspace: Workspace, base: str) -> dict[str, object]:
+    """States and reasons by address, images, places, labels and files: everything but times."""
+    listed = rows(workspace, "SELECT url, state, reason, image_id FROM candidates ORDER BY url")
+    return {
+        "candidates": [(str(url).replace(base, ""), *rest) for url, *rest in listed],
+        "images": rows(workspace, "SELECT image_id, path, label, phash FROM images ORDER BY 1"),
+        "findings": rows(workspace, "SELECT source, category, rank FROM findings ORDER BY rank"),
+        "decisions": rows(workspace, "SELECT image_id, who, old, new FROM decisions ORDER BY 1"),
+        "files": sorted(path.name for path in workspace.images.rglob("*") if path.is_file()),
+    }
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
+    """Same catalog, same store, no partial file, and nothing is fetched again once it was accepted."""
+    pictures = {f"/{number}.jpg": jpeg(number % (COUNT - 20), 160) for number in range(COUNT)}  # the last 20 are copies
+    accepted_when_asked: list[str] = []
+    harsh = create_workspace(tmp_path / "harsh", ["x"], target=100)
+    calm = create_workspace(tmp_path / "calm", ["x"], target=100)
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/robots.txt":
+            return Answer(status=404)
+        if rows(harsh, f"SELECT 1 FROM candidates WHERE url LIKE '%{asked.path}' AND state = 'accepted'"):
+            accepted_when_asked.append(asked.path)
+        time.sleep(0.01)
+        if asked.path in ("/7.jpg", "/77.jpg"):
+            return Answer(b"no", status=404)
+        return Answer(pictures[asked.path], "image/jpeg")
+
+    with serve(respond) as site:
+        listed = tmp_path / "list.txt"
+        listed.write_text("\n".join(f"{site.base}{path}" for path in pictures), encoding="utf-8")
+        moments = sorted(random.Random(11).sample(range(3, COUNT - 30), KILLS))
+        killed = 0
+        for moment in moments:
+            process = start(harsh, listed)
+            while process.poll() is None and len(rows(harsh, "SELECT 1 FROM images")) < moment:
+                time.sleep(0.002)
+            if process.poll() is None:
+                time.sleep(random.Random(moment).uniform(0, 0.03))
+                os.killpg(process.pid, signal.SIGKILL)
+                killed += 1
+            process.wait()
+        assert start(harsh, listed).wait(120) == 0
+        asked = Counter(request.path for request in site.asked)
+        assert not accepted_when_asked
+        assert start(calm, listed).wait(120) == 0
+    assert killed >= KILLS - 2
+    assert outcome(harsh, site.base) == outcome(calm, site.base)
+    assert len(rows(harsh, "SELECT 1 FROM images")) == COUNT - 21  # 20 copies, and number 77; number 7 came by its copy
+    assert not list(harsh.root.rglob("*.tmp"))
+    assert sum(asked.values()) < COUNT * 4, "kills may cost what was in flight, no more"
