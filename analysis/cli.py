@@ -70,15 +70,23 @@ def explain(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Steps of extremal and class-model; else 800 and 200. Fewer are faster and coarser.")
     ] = None,
+    trials: Annotated[
+        bool, typer.Option("--trials", help="Put the methods (all quick ones, if none is named) to the test instead of drawing.")
+    ] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw which pixels made the run say what it said.
+    """Draw which pixels made the run say what it said, or try whether such maps can be trusted.
 
     Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a --method grad-cam --method saliency
     """
     from analysis.explain import explain_run
+    from analysis.stamps import try_run
+    from analysis.tables import trials_table
 
+    if trials:
+        facts = try_run(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
+        return _print(facts, as_json, trials_table(facts))
     methods = method or ["grad-cam"]
     paths = explain_run(Workspace.find(), run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)
     _print_paths(paths, as_json)

@@ -36,13 +36,13 @@ def run_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> Feature
     return np.stack([known[row.image_id] for row in rows])
 
 
-def _digest(run: Run) -> str:
+def run_digest(run: Run) -> str:
     """Changes whenever the run is trained anew."""
     return hashlib.sha256((run.folder / "done.json").read_bytes()).hexdigest()[:16]
 
 
 def _read(workspace: Workspace, run: Run) -> dict[str, Features]:
-    path = workspace.cache / "run-features" / f"{run.id}-{_digest(run)}.npz"
+    path = workspace.cache / "run-features" / f"{run.id}-{run_digest(run)}.npz"
     if not path.exists():
         return {}
     with np.load(path) as stored:
@@ -52,7 +52,7 @@ def _read(workspace: Workspace, run: Run) -> dict[str, Features]:
 def _write(workspace: Workspace, run: Run, known: dict[str, Features]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, image_ids=np.array(list(known)), features=np.stack(list(known.values())))
-    write_bytes(workspace.cache / "run-features" / f"{run.id}-{_digest(run)}.npz", buffer.getvalue())
+    write_bytes(workspace.cache / "run-features" / f"{run.id}-{run_digest(run)}.npz", buffer.getvalue())
 
 
 def unit(features: Features) -> Features:

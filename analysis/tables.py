@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from analysis.stamps import TRIALS
+
 
 def to_json(facts: Any) -> str:  # noqa: ANN401  (whatever JSON can say)
     """One document; what is not a number becomes null, as JSON has no NaN."""
@@ -142,6 +144,26 @@ def embedding_table(facts: dict[str, Any]) -> str:
         ("silhouette", "-" if facts["silhouette"] is None else f"{facts['silhouette']:.3f}"),
     ]
     return "\n".join([columns(rows), *facts["paths"]])
+
+
+def trials_table(facts: dict[str, Any]) -> str:
+    """The scores of `explain --trials`; an exclamation mark where a trial is not passed."""
+    rows: list[tuple[str, ...]] = [("method", *TRIALS, "s a map")]
+    for one in facts["methods"]:
+        cells = [
+            "-" if one[name] is None else f"{one[name]:.2f}{' ' if one['passed'].get(name, True) else '!'}" for name in TRIALS
+        ]
+        rows.append((one["method"], *cells, "-" if one["seconds"] is None else f"{one['seconds']:.2f}"))
+    return "\n".join(
+        [
+            f"{facts['run']}: {facts['pictures']} validation pictures, {facts['mosaics']} mosaics",
+            columns(rows, right=tuple(range(1, len(TRIALS) + 2))),
+            "live: share of maps with a gradient behind them; classes, weights: rank correlation with the map of another",
+            "category, and of dealt weights (low is good); deletion: low is good; insertion, grid: high is good.",
+            "! not passed: always live, below 0.9, below 0.5, better than the two maps that know nothing.",
+            *facts["paths"],
+        ]
+    )
 
 
 def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:

@@ -33,6 +33,8 @@ class Method:
     spatial: bool = False
     iterates: bool = False
     """It can be told how many iterations to take."""
+    slow: bool = False
+    """A map takes more than a few seconds on a CPU."""
 
     def draw(self, module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str, iterations: int | None) -> Map:
         """The map."""
@@ -52,8 +54,8 @@ METHODS: dict[str, Method] = {
     "smoothgrad": Method("sampled", "smoothgrad", "Smilkov et al. 2017"),
     "integrated-gradients": Method("sampled", "integrated_gradients", "Sundararajan et al. 2017"),
     "occlusion": Method("sampled", "occlusion", "Zeiler and Fergus 2014"),
-    "rise": Method("sampled", "rise", "Petsiuk et al. 2018"),
-    "extremal": Method("extremal", "extremal", "Fong et al. 2019", iterates=True),
+    "rise": Method("sampled", "rise", "Petsiuk et al. 2018", slow=True),
+    "extremal": Method("extremal", "extremal", "Fong et al. 2019", iterates=True, slow=True),
 }
 """Every method by the name that `--method` takes."""
 

@@ -92,11 +92,11 @@ def extremal_masks(
 def pyramid(picture: torch.Tensor, settings: Extremal) -> torch.Tensor:
     """A picture (3, H, W) blurred less and less, (levels, 3, H, W); the last is the picture. Outside it is mean grey (0)."""
     shares = torch.linspace(1, 0, settings.levels).tolist()
-    return torch.stack([_blurred(picture, settings.blur * share) for share in shares])
+    return torch.stack([blurred(picture, settings.blur * share) for share in shares])
 
 
-def _blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur, the kernel cut at four standard deviations."""
+def blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
+    """A picture (3, H, W) under a Gaussian blur of sigma pixels, the kernel cut at four of them; outside it is mean grey."""
     reach = ceil(4 * sigma)
     if reach == 0:
         return picture

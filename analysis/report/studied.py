@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from analysis.attribution import METHODS
 from analysis.charts import scatter_chart
 from analysis.embed import embed_features, sample_rows
 from analysis.examples import draw, error_groups, neighbours_of, pick, suspects
-from analysis.explain import explain_one
 from analysis.features import run_features
 from analysis.figures import confusion_figure
-from analysis.pictures import data_uri
+from analysis.report.attributions import attributions
 from analysis.report.html import Tile, details, heading, join, note, paragraph, table, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
@@ -22,13 +20,8 @@ from train.runs import Run
 EXAMPLES = 8
 """Pictures of each kind."""
 
-EXPLAINED = 6
-"""Pictures whose attributions are shown: half of them wrong, if there are so many."""
-
 PLACED = 1500
 """Images in the plot of features at most: t-SNE of more would take most of the report's time."""
-
-SHOWN_METHODS = ("grad-cam", "saliency")
 
 
 def studied(story: Story) -> Markup:
@@ -44,7 +37,7 @@ def studied(story: Story) -> Markup:
 
 def _study(story: Story, run: Run) -> Markup:
     results = story.validation[run.id]
-    return join([_examples(story, results), _confusion(story, results), _attributions(story, results), _features(story, run)])
+    return join([_examples(story, results), _confusion(story, results), attributions(story, results), _features(story, run)])
 
 
 def _examples(story: Story, results: Results) -> Markup:
@@ -114,39 +107,6 @@ def _confusion(story: Story, results: Results) -> Markup:
             shown,
         ]
     )
-
-
-def _attributions(story: Story, results: Results) -> Markup:
-    """What made the model say what it said: a row of maps per picture."""
-    words, model = story.words, story.model(results.run)
-    if model.module is None:
-        return join([heading(words("attribution.title"), 4), paragraph(words("attribution.no_network"))])
-    wrong = pick(results, right=False, number=EXPLAINED // 2)
-    chosen = [*wrong, *pick(results, right=True, number=EXPLAINED - len(wrong))]
-    shown = [tile for index in chosen for tile in _explained(story, results, index)]
-    sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
-    return join(
-        [
-            heading(words("attribution.title"), 4),
-            paragraph(words("attribution.intro", sources=sources)),
-            tiles(shown, f"maps of{1 + len(SHOWN_METHODS)}"),
-        ]
-    )
-
-
-def _explained(story: Story, results: Results, index: int) -> list[Tile]:
-    words = story.words
-    found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS)
-    sure = words.percent(found.probability, 0)
-    right = bool(results.right[index])
-    lines = (f"{found.said} · {sure}",) if right else (f"{found.said} · {sure}", words("examples.true", label=found.label))
-    mark = "right" if right else "wrong"
-    seen = Tile(data_uri(found.seen.resize((168, 168))), words("attribution.seen", label=found.label), lines, mark)
-    maps = [
-        Tile(data_uri(shown.resize((168, 168))), words("attribution.alt", method=name, said=found.said), (name,), mark)
-        for name, shown in found.maps.items()
-    ]
-    return [seen, *maps]
 
 
 def _features(story: Story, run: Run) -> Markup:

@@ -1,0 +1,144 @@
+"""`explain --trials`: a run's attribution methods put to the test on its own validation pictures, and the table kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.attribution import METHODS, check_method, network_of
+from analysis.examples import draw, pick
+from analysis.features import run_digest
+from analysis.results import Results, find_run, read_results
+from curate.manifest import image_path, read_manifest
+from train.runs import LoadedModel, Run, load_model
+from vision.image import decode
+from workspace import Workspace, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+    from analysis.attribution.trials import Draw, Mosaic
+
+PICTURES, MOSAICS = 4, 4
+"""How many pictures and mosaics are tried: with each method three maps and 34 passes a picture, one map a mosaic."""
+
+TRIALS = ("live", "classes", "weights", "deletion", "insertion", "grid")
+"""The trials that need no truth, in the order of the table."""
+
+QUICK = tuple(name for name, method in METHODS.items() if not method.slow)
+"""What is tried when no method is named: those that take less than a few seconds a map."""
+
+
+def try_run(
+    workspace: Workspace,
+    run_id: str,
+    methods: Sequence[str] | None = None,
+    *,
+    layer: str = "",
+    iterations: int | None = None,
+    output: Path | None = None,
+) -> dict[str, Any]:
+    """Try the methods (else QUICK) on a run; returns the facts and writes `trials.json` and `trials.csv`.
+
+    FototecaError when a method is unknown, or the run's classifier is no network.
+    """
+    chosen = tuple(methods or QUICK)
+    for name in chosen:
+        check_method(name)
+    run = find_run(workspace, run_id)
+    results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
+    facts = try_maps(workspace, load_model(workspace, run), results, chosen, layer=layer, iterations=iterations)
+    write_text(stored_trials(workspace, run), json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+    table = (output or workspace.reports / "explain" / run.id) / "trials.csv"
+    write_text(table, _csv(facts))
+    return {**facts, "paths": [str(stored_trials(workspace, run)), str(table)]}
+
+
+def try_maps(
+    workspace: Workspace,
+    model: LoadedModel,
+    results: Results,
+    methods: Sequence[str],
+    *,
+    layer: str = "",
+    iterations: int | None = None,
+) -> dict[str, Any]:
+    """The facts of `try_run`: {"run", "pictures", "mosaics", "methods": [scores, null where not measured]}."""
+    from analysis.attribution.trials import Case, try_methods
+
+    network = network_of(model, "--trials")
+    indices = draw(results, right=True, number=PICTURES, seed=0) or list(range(min(PICTURES, len(results))))
+    said = results.probabilities.argmax(axis=1)
+    cases = [Case(_seen(workspace, model, results, index), int(said[index])) for index in indices]
+    mosaics = _mosaics(workspace, model, results)
+    draws: dict[str, Draw] = {name: partial(_draw, name, layer, iterations) for name in methods}
+    scores = [asdict(one) for one in try_methods(network, draws, cases, mosaics)]
+    kept = [{key: _plain(value) for key, value in one.items() if key not in ("pointing", "energy")} for one in scores]
+    return {
+        "run": results.run.id,
+        "trained": run_digest(results.run),
+        "pictures": len(cases),
+        "mosaics": len(mosaics),
+        "methods": kept,
+    }
+
+
+def read_trials(workspace: Workspace, run: Run) -> dict[str, Any] | None:
+    """What `try_run` kept; None when it was not called since the run was trained."""
+    path = stored_trials(workspace, run)
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return facts if facts.get("trained") == run_digest(run) else None
+
+
+def stored_trials(workspace: Workspace, run: Run) -> Path:
+    """Where the last trials of a run are kept for the report."""
+    return workspace.reports / "trials" / f"{run.id}.json"
+
+
+def _draw(name: str, layer: str, iterations: int | None, module: torch.nn.Module, tensor: torch.Tensor, target: int) -> Any:  # noqa: ANN401
+    return METHODS[name].draw(module, tensor, target, layer, iterations)
+
+
+def _seen(workspace: Workspace, model: LoadedModel, results: Results, index: int) -> torch.Tensor:
+    return model.preprocessing(decode(image_path(workspace, results.rows[index])))
+
+
+def _mosaics(workspace: Workspace, model: LoadedModel, results: Results) -> list[Mosaic]:
+    """One for each of the surest right pictures of different categories, beside three that do not show its category (of three
+    other categories where there are so many)."""
+    from analysis.attribution.trials import make_mosaic
+
+    found: list[Mosaic] = []
+    sure = pick(results, right=True, number=len(results))
+    said = results.probabilities.argmax(axis=1)
+    firsts: dict[int, int] = {}  # the surest of each category
+    for index in sure:
+        firsts.setdefault(int(said[index]), index)
+    for index in list(firsts.values())[:MOSAICS]:
+        apart = [other for other in dict.fromkeys([*firsts.values(), *sure]) if not results.true[other, said[index]]][:3]
+        if len(apart) == 3:
+            pictures = [_seen(workspace, model, results, one) for one in (index, *apart)]
+            found.append(make_mosaic(pictures, int(said[index]), len(found) % 4))
+    return found
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (whatever a score holds)
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _csv(facts: dict[str, Any]) -> str:
+    lines = ["method," + ",".join(f"{trial},{trial}_passed" for trial in TRIALS) + ",seconds"]
+    for one in facts["methods"]:
+        cells = [f"{_cell(one[trial])},{one['passed'].get(trial, '')}" for trial in TRIALS]
+        lines.append(",".join([one["method"], *cells, _cell(one["seconds"])]))
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,154 @@
+"""The trials of attribution maps: each measures what it says, on networks whose right answer is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from typer.testing import CliRunner
+
+from analysis.attribution.trials import (
+    STEPS,
+    Case,
+    Scores,
+    curves,
+    make_mosaic,
+    rank_correlation,
+    share_inside,
+    stamp,
+    try_methods,
+    with_dealt_weights,
+)
+from analysis.cli import app
+from analysis.stamps import TRIALS, read_trials, try_run
+from train.runs import read_run
+from workspace import FototecaError, Workspace
+
+
+class Colours(torch.nn.Module):
+    """Class k's score is how much of channel k there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = torch.nn.Parameter(torch.eye(3))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 3)."""
+        return 8 * pictures.clamp(min=0).mean(dim=(2, 3)) @ self.mix
+
+
+def truth(module: torch.nn.Module, picture: torch.Tensor, target: int) -> np.ndarray:
+    """What the network truly looks at: each place's part of the score."""
+    assert isinstance(module, Colours)
+    parts = torch.einsum("chw,c->hw", picture[0].clamp(min=0), module.mix[:, target].detach())
+    return np.asarray(parts.numpy(), dtype=np.float32)
+
+
+def spot(channel: int, top: int = 4, left: int = 20) -> Case:
+    """A picture (3, 32, 32) with a square of one colour on faint others, and the square's mask."""
+    picture = 0.1 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(channel))
+    picture[channel, top : top + 8, left : left + 8] = 3.0
+    mask = np.zeros((32, 32), dtype=bool)
+    mask[top : top + 8, left : left + 8] = True
+    return Case(picture, channel, mask)
+
+
+def test_the_truth_passes_and_chance_does_not() -> None:
+    """The right map is stamped in every trial, a constant one is dead, and both baselines react to nothing."""
+    mosaics = [make_mosaic([spot(c).picture, *[spot((c + 1) % 3).picture] * 3], c, c) for c in range(3)]
+    flat = {"truth": truth, "constant": lambda module, picture, target: np.ones((32, 32), np.float32)}
+    right, constant, random, centre = try_methods(Colours(), flat, [spot(0), spot(1, 20, 4)], mosaics)
+    assert right.passed == dict.fromkeys((*TRIALS, "pointing", "energy"), True)
+    assert (right.live, right.pointing) == (1, 1)
+    assert right.energy > 0.6
+    assert right.grid > 0.55
+    assert constant.live == 0 and not constant.passed["live"]
+    for one in (random, centre):
+        assert (one.classes, one.weights) == (1, 1)
+        assert not any(passed for trial, passed in one.passed.items() if trial != "live")
+    assert centre.grid == pytest.approx(0.25, abs=0.01)
+
+
+def test_what_was_not_measured_has_no_stamp() -> None:
+    """Without the truth there is no pointing game, without mosaics no grid."""
+    case = Case(spot(0).picture, 0)
+    found = try_methods(Colours(), {"truth": truth}, [case], [])
+    assert set(found[0].passed) == {"live", "classes", "weights", "deletion", "insertion"}
+    assert np.isnan(found[0].grid) and np.isnan(found[0].energy)
+    assert stamp(Scores("none"), found[1:]) == {}
+
+
+def test_curves_equal_the_procedure_step_by_step() -> None:
+    """Pixel after pixel in the map's order, the probability asked at STEPS + 1 shares, trapezoids, within 1e-6."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 4), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(4 * 49, 3))
+    network.requires_grad_(False)
+    picture, found = torch.randn(3, 32, 32), np.random.default_rng(0).random((32, 32)).astype(np.float32)
+    order = np.argsort(-found.ravel())
+    said = []
+    for step in range(STEPS + 1):
+        left = picture.clone().reshape(3, -1)
+        left[:, order[: 32 * 32 * step // STEPS]] = 0
+        said.append(float(network(left.reshape(1, 3, 32, 32)).softmax(dim=1)[0, 1]))
+    expected = np.trapezoid(said, dx=1 / STEPS)
+    assert curves(network, Case(picture, 1), found)[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_rank_correlation_equals_scipys() -> None:
+    """With ties, as rectified maps have; a constant map correlates with nothing."""
+    rng = np.random.default_rng(0)
+    one, other = (np.maximum(rng.normal(size=(9, 9)), 0).astype(np.float32) for _ in range(2))
+    assert rank_correlation(one, other) == pytest.approx(spearmanr(one.ravel(), other.ravel()).statistic)
+    assert rank_correlation(one, np.zeros_like(one)) == 0
+
+
+def test_dealt_weights_keep_their_values() -> None:
+    """Each parameter has the same values in another order; the model itself is left alone."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8))
+    before = network[0].weight.clone()
+    dealt = with_dealt_weights(network)
+    assert torch.equal(network[0].weight, before)
+    assert not torch.equal(dealt[0].weight, before)
+    assert torch.equal(dealt[0].weight.flatten().sort()[0], before.flatten().sort()[0])
+
+
+def test_mosaics_and_shares() -> None:
+    """The target's picture is where it is said to be, odd sizes included; only what is positive counts."""
+    pictures = [torch.full((3, 33, 33), float(value)) for value in (1, 2, 3, 4)]
+    mosaic = make_mosaic(pictures, 0, 2)
+    assert mosaic.picture.shape == (3, 33, 33)
+    assert mosaic.picture[0, [0, 0, 32, 32], [0, 32, 0, 32]].round().tolist() == [2, 3, 1, 4]
+    assert share_inside(np.array([[3, -5], [1, 0]], np.float32), np.array([[True, True], [False, False]])) == 0.75
+
+
+def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """Facts as JSON and CSV, with both baselines; an unknown method is refused before anything is done."""
+    workspace, runs = studied
+    facts = try_run(workspace, runs[0], ["grad-cam", "extremal"], iterations=2, output=tmp_path)
+    assert [one["method"] for one in facts["methods"]] == ["grad-cam", "extremal", "random", "centre"]
+    assert facts["pictures"] == 4
+    assert 1 <= facts["mosaics"] <= 3
+    kept = read_trials(workspace, read_run(workspace, runs[0]))
+    assert kept is not None and kept["methods"] == facts["methods"]
+    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 5
+    with pytest.raises(FototecaError, match="no attribution method 'magic'"):
+        try_run(workspace, runs[0], ["magic"])
+
+
+def test_the_command(studied: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`explain --trials --json` prints the table's facts alone, and without --json the table."""
+    workspace, runs = studied
+    monkeypatch.chdir(workspace.root)
+    arguments = ["explain", runs[1], "--trials", "--method", "saliency"]
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert [one["method"] for one in json.loads(done.stdout)["methods"]] == ["saliency", "random", "centre"]
+    assert [line.split()[0] for line in CliRunner().invoke(app, arguments).stdout.splitlines()[2:5]] == [
+        "saliency",
+        "random",
+        "centre",
+    ]
