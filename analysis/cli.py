@@ -93,6 +93,25 @@ def explain(
 
 
 @app.command()
+def filters(
+    run: RunArgument,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="A module whose maps to draw; repeat it. Else four, first to last.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="An image id (or its beginning); else the surest wrong one.")] = None,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the first layer's filters, and what chosen layers make of one picture.
+
+    Example: fototeca analysis filters squeezenet1_0-features-linear-v001-3f2a --layer features.3
+    """
+    from analysis.filters import filter_figures
+
+    _print_paths(filter_figures(Workspace.find(), run, layers=layer or (), image=image, output=output), as_json)
+
+
+@app.command()
 def confusion(run: RunArgument, split: SplitOption = "val", output: OutputOption = None, as_json: JsonOption = False) -> None:
     """Draw the confusion matrix, as counts and as fractions of the true class.
 

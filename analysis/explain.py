@@ -54,7 +54,7 @@ def explain_run(
         check_method(method)
     run = find_run(workspace, run_id)
     results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
-    chosen = _named(results, images) if images else _picked(results)
+    chosen = named(results, images) if images else picked(results)
     folder = output or workspace.reports / "explain" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     model = load_model(workspace, run)
@@ -99,7 +99,9 @@ def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: in
     network = network_of(model, CLASS_MODEL)
     settings = ClassModel(iterations=iterations) if iterations else ClassModel()
     pictures = class_models(network, model.preprocessing.crop, targets, settings)
-    return [shown_picture(picture, model.preprocessing) for picture in pictures]
+    tops = pictures.abs().flatten(1).quantile(0.98, dim=1)[:, None, None, None]
+    visible = pictures * (2 / tops).clamp(max=1)  # two standard deviations are about what a picture can show
+    return [shown_picture(picture, model.preprocessing) for picture in visible]
 
 
 def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations: int | None, folder: Path) -> list[Path]:
@@ -109,12 +111,12 @@ def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations:
     return paths
 
 
-def _picked(results: Results) -> list[int]:
+def picked(results: Results) -> list[int]:
     """The surest wrong pictures, then the surest right ones."""
     return [*pick(results, right=False, number=EACH), *pick(results, right=True, number=EACH)]
 
 
-def _named(results: Results, images: Sequence[str]) -> list[int]:
+def named(results: Results, images: Sequence[str]) -> list[int]:
     """The places of the pictures with these ids, or beginnings of ids."""
     found = []
     for name in images:

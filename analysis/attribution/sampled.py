@@ -74,15 +74,17 @@ def occlusion(module: nn.Module, tensor: torch.Tensor, target: int) -> Map:
 def rise(module: nn.Module, tensor: torch.Tensor, target: int, *, count: int = MASKS) -> Map:
     """RISE (Petsiuk et al. 2018): the mean of random masks, each weighted by the probability under it, over KEPT; (H, W).
 
-    Masked places are mean grey. The same each time.
+    The mean probability is taken off, which places that do not matter have too, so that what speaks against the category is
+    negative. Masked places are mean grey. The same each time.
     """
-    total = torch.zeros(tensor.shape[-2:])
+    total, mean = torch.zeros(tensor.shape[-2:]), 0.0
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         for masks in rise_masks(count, (tensor.shape[2], tensor.shape[3])):
             said = module(tensor * masks).softmax(dim=1)[:, target]
             total += torch.einsum("n,nhw->hw", said, masks[:, 0])
-    return np.asarray((total / (count * KEPT)).numpy(), dtype=np.float32)
+            mean += float(said.sum()) / count
+    return np.asarray((total / (count * KEPT) - mean).numpy(), dtype=np.float32)
 
 
 def rise_masks(count: int, size: tuple[int, int], batch: int = 16) -> Iterator[torch.Tensor]:

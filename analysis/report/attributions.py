@@ -9,11 +9,14 @@ from markupsafe import Markup
 from analysis.attribution import METHODS
 from analysis.examples import pick
 from analysis.explain import explain_one
+from analysis.filters import filter_sheets
 from analysis.pictures import data_uri
 from analysis.report.html import Tile, Words, heading, join, paragraph, table, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
 from analysis.stamps import TRIALS, read_trials, try_maps
+from curate.manifest import image_path
+from vision.image import decode
 
 EXPLAINED = 6
 """Pictures whose attributions are shown: half of them wrong, if there are so many."""
@@ -36,6 +39,7 @@ def attributions(story: Story, results: Results) -> Markup:
             paragraph(words("attribution.intro", sources=sources)),
             tiles(shown, f"maps of{1 + len(SHOWN_METHODS)}"),
             _trials(story, results),
+            _filters(story, results, chosen[0]),
         ]
     )
 
@@ -74,6 +78,22 @@ def _trials(story: Story, results: Results) -> Markup:
         parts.append(paragraph(words("trials.more")))
         parts.append(tag("pre", f"fototeca analysis explain {run.id} --trials"))
     return join(parts)
+
+
+def _filters(story: Story, results: Results, index: int) -> Markup:
+    """The first layer's filters, and the first and last of the layers that are drawn of one picture."""
+    words, model, row = story.words, story.model(results.run), results.rows[index]
+    drawings = filter_sheets(model, model.preprocessing(decode(image_path(story.workspace, row))))
+    first, *maps = drawings
+    shown = [Tile(data_uri(drawings[first]), words("filters.alt"), (words("filters.first"),))]
+    for name in dict.fromkeys([maps[0], maps[-1]]):
+        layer = name.removeprefix("maps-")
+        drawing = drawings[name]
+        drawing.thumbnail((560, 560))
+        shown.append(Tile(data_uri(drawing), words("filters.maps.alt", layer=layer, label=row.label), (layer,)))
+    return join(
+        [heading(words("filters.title"), 5), paragraph(words("filters.intro", label=row.label)), tiles(shown, "maps of3")]
+    )
 
 
 def _named(story: Story, method: str) -> str:
