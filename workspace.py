@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -265,20 +264,29 @@ def atomic_write(path: Path, workshop: Path | None = None) -> Iterator[IO[bytes]
     The parent folder is made. If the block raises, nothing is left behind and an older file stays as it was. The temporary file
     lies beside the file, or in `workshop`, which must be on the same disk; its name tells the process that writes it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = workshop or path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{os.getpid()}.{path.name[:40]}.", suffix=".tmp", dir=folder)
+    temporary = (workshop or path.parent) / f".{os.getpid()}.{path.name[:40]}.{os.urandom(4).hex()}.tmp"
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with _opened(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """A new file; its folder is made if missing, which is rare enough not to look first."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

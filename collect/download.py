@@ -102,6 +102,7 @@ class Downloader:
         self.options = options
         self.pool = guarded_pool(allow_local=options.allow_local, per_host=options.per_host)
         self.hosts = Hosts(options.per_host)
+        self.slots = threading.Semaphore(options.concurrency)
         self.headers = {"User-Agent": user_agent(contact), "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
         self._robots: dict[str, Robots] = {}
         self._robots_lock = threading.Lock()

@@ -21,6 +21,7 @@ from collect.local import LOCAL, read_local
 from collect.store import sweep
 from collect.targets import Targets
 from collect.verify import RefusedError, accept
+from vision.threads import picture_threads
 from workspace import LABEL_SEPARATOR, FototecaError, Workspace
 
 Outcome = tuple[str, str, State, str]
@@ -97,7 +98,7 @@ class Collection:
         self.summary = Summary()
         self.targets = Targets(catalog, workspace.settings.target)
         self._downloader = None if local else Downloader(options, workspace.settings.contact)
-        self._workers = 2 if local else options.concurrency
+        self._workers = 2 if local else 3 * options.concurrency  # beside the downloads, others wait for the disk
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
         self._in_flight: set[str] = set()
 
@@ -108,7 +109,7 @@ class Collection:
         """
         sweep(self.workspace)
         with (
-            ThreadPoolExecutor(self._workers) as pool,
+            picture_threads(self._workers) as pool,
             tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
         ):
             for finding in findings:
@@ -222,7 +223,8 @@ def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: 
         if downloader is None:
             data = read_local(url, options.max_bytes)
         else:
-            fetched = downloader.fetch(url)
+            with downloader.slots:
+                fetched = downloader.fetch(url)
             data, status = fetched.data, fetched.status
         size = len(data)
         image = accept(workspace, data, options.min_side)

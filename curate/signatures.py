@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from os import cpu_count
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from collect.catalog import Catalog
 from curate.views import SIDE
 from vision.image import DecodeError, decode_with_info
+from vision.threads import picture_threads
 from workspace import Workspace
 
 VERSION = 1
@@ -76,7 +76,7 @@ def stack_signatures(ids: Sequence[str], blobs: Sequence[bytes]) -> Signatures:
 def read_pictures(paths: Sequence[Path], progress: str | None = None) -> Iterator[tuple[Path, bytes | None]]:
     """The signature of each file, in order, made by several threads; None for one that cannot be read."""
     with (
-        ThreadPoolExecutor(cpu_count()) as pool,
+        picture_threads(cpu_count() or 1) as pool,
         tqdm(total=len(paths), desc=progress, disable=None if progress else True) as bar,
     ):
         for start in range(0, len(paths), 4 * _BATCH):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tqdm import tqdm
 
 from curate.manifest import Manifest, Row, read_facts, read_manifest
+from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
 
 THREADS = 2
@@ -64,7 +64,7 @@ def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
             return f"image {row.image_id[:12]} cannot be read: {error}"
         return "" if found == row.image_id else f"image {row.image_id[:12]} has other bytes than its id says: {row.path}"
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with picture_threads(THREADS) as pool:
         results = pool.map(check, manifest.rows)
         bar = tqdm(results, total=len(manifest.rows), desc="verify", unit="image", disable=None)
         return [problem for problem in bar if problem]

@@ -1,0 +1,20 @@
+"""Threads that look at pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+
+@contextmanager
+def picture_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads in which every matrix product uses one thread.
+
+    The products of hashes are small: spread over threads of their own, which spin while they wait for one another, they
+    took ten times as long beside busy neighbours (bench/collect.py).
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        yield pool
