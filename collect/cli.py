@@ -19,13 +19,14 @@ app.add_typer(hubs_app)
 
 @app.command()
 def sources() -> None:
-    """List every source: what it needs, what it says about licences, its terms.
+    """List every source and hub: what it needs, its limits, what it says about licences, its terms.
 
     Example: fototeca collect sources
     """
-    from collect.sources.known import sources_text
+    from collect.hubs.known import HUBS
+    from collect.sources.known import SOURCES
 
-    typer.echo(sources_text())
+    typer.echo("\n\n".join(info.text() for info in (*SOURCES.values(), *HUBS.values())))
 
 
 @app.command()

@@ -157,10 +157,10 @@ class Downloader:
     def _visit(self, request: Request, clock: _Clock) -> Fetched | str:
         """One request; the answer, or the address it redirects to."""
         host = self.hosts[urlsplit(request.url).netloc.lower()]
-        if host.broken:
-            raise FetchError("host-down")
         try:
             with host.turn():
+                if host.broken:
+                    raise FetchError("host-down")
                 began = time.monotonic()
                 try:
                     answer = self._request(request, began + clock.left, host)

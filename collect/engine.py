@@ -100,7 +100,7 @@ class Collection:
         self._downloader = None if local else Downloader(options, workspace.settings.contact)
         self._workers = 2 if local else 3 * options.concurrency  # beside the downloads, others wait for the disk
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
-        self._in_flight: set[str] = set()
+        self._in_flight: dict[str, list[Finding]] = {}
 
     def run(self, findings: Iterable[Finding | None], total: int | None = None) -> Summary:
         """Fetch, verify, store and record every finding that has no final state yet.
@@ -134,8 +134,9 @@ class Collection:
             self._label(candidate.image_id, finding)
             return 1
         if key in self._in_flight:
+            self._in_flight[key].append(finding)
             return 1
-        self._in_flight.add(key)
+        self._in_flight[key] = [finding]
         self.targets.pending[finding.category] += 1
         work = pool.submit(_process, self.workspace, candidate.url, self.options, self._downloader)
         self._waiting.append((finding, candidate, work))
@@ -155,8 +156,8 @@ class Collection:
                 size=result.size,
                 seconds=round(result.seconds, 3),
             )
-            self._label(result.image.image_id if result.image else None, finding)
-        self._in_flight.discard(candidate.url_key)
+            for place in self._in_flight.pop(candidate.url_key):
+                self._label(result.image.image_id if result.image else None, place)
         self.targets.pending[finding.category] -= 1
         reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
         self.summary.outcomes[finding.source, finding.category, state, reason] += 1

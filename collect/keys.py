@@ -18,10 +18,16 @@ class Key:
     file: str = ""
     """A file in the home folder that the service's own client reads."""
 
+    other: str = ""
+    """Another variable that will do."""
+
     @property
-    def there(self) -> bool:
-        """Whether a key is set; it is not shown and not tried."""
-        return bool(os.environ.get(self.variable)) or bool(self.file and (Path.home() / self.file).is_file())
+    def found(self) -> str:
+        """The variable or file that holds the key, or nothing; the key itself is not shown and not tried."""
+        for name in filter(None, (self.variable, self.other)):
+            if os.environ.get(name):
+                return f"{name} is set"
+        return f"~/{self.file}" if self.file and (Path.home() / self.file).is_file() else ""
 
 
 KEYS = {
@@ -29,7 +35,7 @@ KEYS = {
     "pexels": Key("PEXELS_API_KEY", "https://www.pexels.com/api/"),
     "pixabay": Key("PIXABAY_API_KEY", "https://pixabay.com/api/docs/"),
     "unsplash": Key("UNSPLASH_ACCESS_KEY", "https://unsplash.com/developers"),
-    "kaggle": Key("KAGGLE_KEY", "https://www.kaggle.com/settings", ".kaggle/kaggle.json"),
+    "kaggle": Key("KAGGLE_KEY", "https://www.kaggle.com/settings", ".kaggle/kaggle.json", "KAGGLE_API_TOKEN"),
     "roboflow": Key("ROBOFLOW_API_KEY", "https://app.roboflow.com/settings/api"),
     "huggingface": Key("HF_TOKEN", "https://huggingface.co/settings/tokens", ".cache/huggingface/token"),
 }
@@ -50,8 +56,8 @@ def key_checks() -> list[Check]:
     return [
         Check(
             f"key {name}",
-            key.there,
-            f"{key.variable} is set" if os.environ.get(key.variable) else (f"~/{key.file}" if key.there else "no key"),
+            bool(key.found),
+            key.found or "no key",
             f"only for {name}: set {key.variable}; get one at {key.page}",
         )
         for name, key in KEYS.items()

@@ -21,6 +21,11 @@ class SourceInfo:
     licences: str
     terms: str
 
+    def text(self) -> str:
+        """What `fototeca collect sources` prints of it."""
+        facts = (("needs", self.needs), ("limits", self.limits), ("licences", self.licences), ("terms", self.terms))
+        return "\n".join([f"{self.name} ({self.kind})", *(f"  {name + ':':<9} {fact}" for name, fact in facts)])
+
     @property
     def tells_licences(self) -> bool:
         """Whether its pictures come with what one may do with them."""
@@ -109,12 +114,3 @@ SOURCES = {
     )
 }
 """Every source by name."""
-
-
-def sources_text() -> str:
-    """What `fototeca collect sources` prints."""
-    return "\n\n".join(
-        f"{info.name} ({info.kind})\n  needs:    {info.needs}\n  limits:   {info.limits}\n"
-        f"  licences: {info.licences}\n  terms:    {info.terms}"
-        for info in SOURCES.values()
-    )

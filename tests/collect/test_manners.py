@@ -12,8 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collect.hubs.known import HUBS
 from collect.polite import Host, opted_out, retry_after
 from collect.robots import parse_robots
+from collect.sites import load_site
+from collect.sources import get_source
+from collect.sources.known import SOURCES
+from workspace import FototecaError, Workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,3 +127,26 @@ def test_every_reason_is_explained() -> None:
                 given_reasons.add(str(node.args[0].value))
     assert len(given_reasons) > 12
     assert not [reason for reason in given_reasons if f"`{reason}`" not in page]
+
+
+def test_every_source_and_hub_is_explained() -> None:
+    """docs/sources.md and docs/hubs.md name each one, and every source has its site file, dated and of this version."""
+    sources, hubs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sources.md", "hubs.md"))
+    assert not [name for name in SOURCES if f"| {name} |" not in sources]
+    assert not [name for name in HUBS if f"collect {name}" not in hubs]
+    for name in {*SOURCES, *HUBS} - {"gallery"}:
+        site = load_site(Workspace(ROOT), name)
+        assert re.fullmatch(r"20\d\d-\d\d", site["checked"])
+        assert name in HUBS or callable(get_source(name))
+
+
+def test_a_site_file_of_the_workspace_comes_first(tmp_path: Path) -> None:
+    """A mended file is used; a broken one, or one of another version, is an error that names it."""
+    (tmp_path / "sites").mkdir()
+    own = tmp_path / "sites" / "bing.toml"
+    own.write_text('version = 1\nendpoint = "https://example.org"\n')
+    assert load_site(Workspace(tmp_path), "bing")["endpoint"] == "https://example.org"
+    for text in ("version = 2", "not toml"):
+        own.write_text(text)
+        with pytest.raises(FototecaError, match=re.escape(str(own))):
+            load_site(Workspace(tmp_path), "bing")

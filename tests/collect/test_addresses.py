@@ -1,0 +1,127 @@
+"""URLs as keys, and which addresses may be connected to."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from collect.addresses import url_key
+from collect.sockets import PrivateAddressError, check_address
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\\?#[]@:\r\n\t"), max_size=12)
+URLS = st.builds(
+    lambda scheme, host, port, path, query: f"{scheme}://{host}{port}/{'/'.join(path)}{'?' + query if query else ''}",
+    st.sampled_from(["http", "HTTPS", "Http"]),
+    st.sampled_from(["example.org", "EXAMPLE.org", "münchen.example", "127.0.0.1", "[::1]", "a.b-c.example."]),
+    st.sampled_from(["", ":80", ":443", ":8080"]),
+    st.lists(TEXT, max_size=4),
+    TEXT,
+)
+
+
+@given(URLS)
+def test_normalising_twice_changes_nothing(url: str) -> None:
+    """A key is its own key."""
+    assert url_key(url_key(url)) == url_key(url)
+
+
+@given(URLS)
+def test_a_key_is_an_address_of_the_same_host(url: str) -> None:
+    """Nothing is lost that a server would need: scheme, host and port stay, and the key is plain ASCII."""
+    key, parts = urlsplit(url_key(url)), urlsplit(url)
+    assert url_key(url).isascii()
+    assert key.scheme == parts.scheme.lower()
+    default = {"http": 80, "https": 443}[key.scheme]
+    assert (key.port or default) == (parts.port or default)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "..", "."]), max_size=8))
+def test_dots_never_climb_out(segments: list[str]) -> None:
+    """Every path stays below the root, without dots."""
+    path = urlsplit(url_key("http://e.org/" + "/".join(segments))).path
+    assert path.startswith("/")
+    assert not {"..", "."} & set(path.split("/"))
+
+
+@given(TEXT.filter(lambda text: "/" not in text and text not in (".", "..") and "%" not in text))
+def test_spellings_of_one_character_are_one(text: str) -> None:
+    """A character and its percent-encoding, in either case of the digits, are one address."""
+    assume(text.strip() == text)
+    raw = text.encode()
+    spelled = "".join(f"%{byte:02x}" for byte in raw)
+    assert url_key(f"http://e.org/x{spelled}") == url_key(f"http://e.org/x{spelled.upper().replace('%', '%')}")
+    assert url_key(f"http://e.org/x{text}") == url_key(f"http://e.org/x{spelled}")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://Example.ORG:80/a", "http://example.org/a"),
+        ("https://example.org:443", "https://example.org/"),
+        ("http://example.org/a/../b/./c", "http://example.org/b/c"),
+        ("http://example.org/a#part", "http://example.org/a"),
+        ("http://example.org/a?utm_source=x&id=3", "http://example.org/a?id=3"),
+        ("http://example.org/%7Euser", "http://example.org/~user"),
+        ("http://müller.example/ü", "http://xn--mller-kva.example/%C3%BC"),
+    ],
+)
+def test_known_spellings(one: str, other: str) -> None:
+    """What people and pages write differently."""
+    assert url_key(one) == url_key(other)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "ftp://a/b", "file:///etc/passwd", "http://", "http:///a", "javascript:alert(1)", "//a/b"]
+)
+def test_what_is_no_address(url: str) -> None:
+    """ValueError, which becomes the reason bad-url."""
+    with pytest.raises(ValueError, match="no "):
+        url_key(url)
+
+
+PRIVATE = [
+    "10.0.0.1",
+    "172.16.3.4",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "ff02::1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::a00:1",
+    "2002:a00:1::",
+]
+LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]
+
+
+@pytest.mark.parametrize("allow_local", [False, True])
+def test_private_addresses_are_refused_whatever_their_form(allow_local: bool) -> None:
+    """Mapped, translated and tunnelled forms too; loopback passes only when asked for."""
+    for address in PRIVATE:
+        with pytest.raises(PrivateAddressError):
+            check_address(address, allow_local=allow_local)
+    for address in LOOPBACK:
+        if allow_local:
+            check_address(address, allow_local=True)
+        else:
+            with pytest.raises(PrivateAddressError):
+                check_address(address, allow_local=False)
+    for address in ("1.1.1.1", "2606:4700:4700::1111"):
+        check_address(address, allow_local=allow_local)
+
+
+@given(st.ip_addresses(v=4).filter(lambda ip: not ip.is_global))
+def test_no_address_that_is_not_global_passes(ip: ipaddress.IPv4Address) -> None:
+    """Whatever the standard library does not count to the public internet."""
+    with pytest.raises(PrivateAddressError):
+        check_address(str(ip), allow_local=False)

@@ -1,0 +1,158 @@
+"""The engine: one image in many places, targets, retries, and how a host is treated."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from collect.catalog import Catalog, Finding
+from collect.download import FetchOptions
+from collect.engine import collect, retry
+from collect.status import workspace_status, write_attribution
+from tests.servers import Answer, Asked, Respond, jpeg, serve
+from workspace import FototecaError, Workspace, create_workspace
+
+LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=10)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Two categories."""
+    return create_workspace(tmp_path / "w", ["fox", "dog"], target=100)
+
+
+def pictures(asked: Asked) -> Answer:
+    """`/ANYTHING/N.jpg` is picture N; there is no robots.txt."""
+    name = asked.path.rpartition("/")[2].removesuffix(".jpg")
+    return Answer(jpeg(int(name)), "image/jpeg") if name.isdigit() else Answer(status=404)
+
+
+def test_one_image_in_ten_places_is_one_image_with_ten_places(workspace: Workspace, tmp_path: Path) -> None:
+    """Each place keeps its source, page, author and licence; the same place again adds nothing."""
+    with serve(pictures) as site:
+        places = [
+            Finding(f"{site.base}/{n}/7.jpg", f"source{n}", "fox", query=f"q{n}", rank=n, page_url=f"https://example.org/{n}",
+                    author=f"Author {n}", license="CC-BY-4.0", license_found="cc by 4.0")
+            for n in range(10)
+        ]  # fmt: skip
+        first = collect(workspace, places, LOCAL)
+        again = collect(workspace, places, LOCAL)
+    assert (first.accepted, again.accepted, again.known) == (1, 0, 10)
+    with Catalog.open(workspace) as catalog:
+        (image,) = catalog.images()
+        found = catalog.findings(image.image_id)
+    assert {(f.source, f.author, f.page_url) for f in found} == {(p.source, p.author, p.page_url) for p in places}
+    assert write_attribution(workspace, tmp_path / "a.csv") == 1
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 11
+    assert workspace_status(workspace)["categories"]["fox"]["duplicate"] == 9
+
+
+def test_retry_asks_again_for_what_failed_with_that_reason_only(workspace: Workspace) -> None:
+    """`http-500` is tried again, `http-404` is not, and what was accepted is never asked for twice."""
+    mended = threading.Event()
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/gone/1.jpg":
+            return Answer(status=404)
+        if asked.path == "/ill/2.jpg" and not mended.is_set():
+            return Answer(status=500)
+        return pictures(asked)
+
+    with serve(respond) as site:
+        findings = [Finding(f"{site.base}{path}", "urls", "fox") for path in ("/gone/1.jpg", "/ill/2.jpg", "/well/3.jpg")]
+        assert collect(workspace, findings, LOCAL).accepted == 1
+        before = len(site.asked)
+        mended.set()
+        assert retry(workspace, ["http-500"], LOCAL).accepted == 1
+        assert {asked.path for asked in site.asked[before:]} <= {"/robots.txt", "/ill/2.jpg"}
+        with pytest.raises(FototecaError, match="no failed candidate fits"):
+            retry(workspace, ["timeout"], LOCAL)
+    assert workspace_status(workspace)["categories"]["fox"]["failed"] == {"http-404": 1}
+
+
+def test_a_picture_under_two_categories_has_both_labels_only_where_labels_are_many(tmp_path: Path) -> None:
+    """Single-label keeps the first; multi-label joins them."""
+    for task, label in (("single", "fox"), ("multi", "dog|fox")):
+        workspace = create_workspace(tmp_path / task, ["fox", "dog"], task=task, target=100)  # type: ignore[arg-type]
+        with serve(pictures) as site:
+            collect(workspace, [Finding(f"{site.base}/1.jpg", "urls", name) for name in ("fox", "dog")], LOCAL)
+        with Catalog.open(workspace) as catalog:
+            assert [image.label for image in catalog.images()] == [label]
+
+
+def crowd(limit: int, seen: Counter[str]) -> Respond:
+    """Counts how many requests are answered at once, and who asked for robots.txt first."""
+    lock = threading.Lock()
+
+    def respond(asked: Asked) -> Answer:
+        with lock:
+            seen["now"] += 1
+            seen["most"] = max(seen["most"], seen["now"])
+        time.sleep(0.02)
+        with lock:
+            seen["now"] -= 1
+        return pictures(asked)
+
+    return respond
+
+
+def test_robots_come_first_and_no_more_at_once_than_allowed(workspace: Workspace) -> None:
+    """The first request to a host is robots.txt, and `per_host` is the most that run together."""
+    seen: Counter[str] = Counter()
+    with serve(crowd(3, seen)) as site:
+        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(40)]
+        options = FetchOptions(allow_local=True, min_side=32, per_host=3)
+        assert collect(workspace, findings, options).accepted == 40
+        assert site.asked[0].path == "/robots.txt"
+        assert sum(asked.path == "/robots.txt" for asked in site.asked) == 1
+        assert "fototeca/" in site.asked[1].headers["User-Agent"]
+    assert seen["most"] == 3
+
+
+def test_a_crawl_delay_is_kept(workspace: Workspace) -> None:
+    """The pauses between requests are at least as long as robots.txt asks."""
+    times: list[float] = []
+
+    def respond(asked: Asked) -> Answer:
+        times.append(time.monotonic())
+        return Answer(b"User-agent: *\nCrawl-delay: 0.3\n", "text/plain") if asked.path == "/robots.txt" else pictures(asked)
+
+    with serve(respond) as site:
+        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(4)]
+        assert collect(workspace, findings, LOCAL).accepted == 4
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.29
+
+
+def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace) -> None:
+    """After some failures in a row the rest fails without being asked; other hosts go on; retry asks again."""
+    ill = threading.Event()
+    ill.set()
+
+    def respond(asked: Asked) -> Answer:
+        return Answer(status=503) if ill.is_set() and asked.path != "/robots.txt" else pictures(asked)
+
+    with serve(respond) as site, serve(pictures) as other:
+        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]
+        findings += [Finding(f"{other.base}/{100 + n}.jpg", "urls", "fox") for n in range(5)]
+        options = FetchOptions(allow_local=True, min_side=32, per_host=1)
+        summary = collect(workspace, findings, options)
+        assert summary.accepted == 5
+        assert len(site.asked) < 15
+        failed = workspace_status(workspace)["categories"]["fox"]["failed"]
+        assert failed["host-down"] > 20
+        ill.clear()
+        assert retry(workspace, ["host-down"], options).accepted == failed["host-down"]
+
+
+def test_the_summary_names_sources_and_categories(workspace: Workspace) -> None:
+    """A table when there is more than one of them."""
+    with serve(pictures) as site:
+        findings = [Finding(f"{site.base}/{n}.jpg", f"source{n % 2}", "fox" if n < 3 else "dog") for n in range(5)]
+        text = collect(workspace, findings, LOCAL).text()
+    assert "5 candidates, 0 known before, 5 accepted" in text
+    assert ["fox", "source0", "2", "0", "0"] in [line.split() for line in text.splitlines()]
