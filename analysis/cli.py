@@ -148,7 +148,7 @@ def embed(
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Place the images by the run's features with PCA and t-SNE, and say what their neighbours are.
+    """Place the images by the run's features with PCA, t-SNE and (if installed) UMAP, and say what their neighbours are.
 
     Example: fototeca analysis embed squeezenet1_0-features-linear-v001-3f2a --limit 2000
     """

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analysis.charts import scatter_chart
+from analysis.embed_page import write_page
 from analysis.features import Features, nearest_training, run_features, unit
 from analysis.metrics import Floats
 from analysis.results import find_run
 from curate.manifest import Manifest, Row, read_manifest
+from train.runs import Run
 from workspace import FototecaError, Workspace, write_text
 
 SEED = 0
@@ -28,11 +32,11 @@ NEIGHBOURS = 10
 
 @dataclass(frozen=True)
 class Embedding:
-    """Places of N images. `pca` and `tsne` are (N, 2); `explained` the share of variance of the first components."""
+    """Places of N images. `places` are (N, 2) by method; `explained` the share of variance of the first components."""
 
     rows: tuple[Row, ...]
-    pca: Floats
-    tsne: Floats
+    places: dict[str, Floats]
+    """`pca`, `tsne`, and `umap` if it was asked for and is installed."""
     explained: tuple[float, ...]
     dimension: int
     knn_accuracy: float | None
@@ -40,22 +44,38 @@ class Embedding:
 
 
 def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: Path | None = None) -> dict[str, Any]:
-    """Write `pca.svg`, `tsne.svg` (each with its CSV) and `embedding.csv`; returns the facts and the paths."""
+    """Write `embedding.html`, where pointing shows the picture, an SVG with CSV for each method, and `embedding.csv`.
+
+    Returns the facts and the paths.
+    """
     run = find_run(workspace, run_id)
     manifest = read_manifest(workspace, run.manifest_version)
     rows = sample_rows(manifest, limit)
     features = run_features(workspace, run, rows)
     if features is None:
         raise FototecaError(f"run {run.id} has no features of its own", "name one of the runs it was made from")
-    found = embed_features(rows, features)
+    found = embed_features(rows, features, with_umap=True)
+    said = predicted_labels(run, found.rows)
     folder = output or workspace.reports / "embed" / run.id
+    facts = {"run": run.id, **embedding_facts(found)}
+    page = folder / "embedding.html"
+    paths = [write_page(workspace, facts, found.rows, found.places, said, manifest.categories, page)]
     labels = [row.label for row in found.rows]
-    paths = []
-    for name, points in (("pca", found.pca), ("tsne", found.tsne)):
+    for name, points in found.places.items():
         alt = f"{name} of {len(rows)} images by the features of {run.id}"
         paths += scatter_chart(name, points, labels, manifest.categories, alt).write(folder)
-    write_text(folder / "embedding.csv", _csv(found))
-    return {"run": run.id, **embedding_facts(found), "paths": [str(path) for path in (*paths, folder / "embedding.csv")]}
+    write_text(folder / "embedding.csv", _csv(found, said))
+    return {**facts, "paths": [str(path) for path in (*paths, folder / "embedding.csv")]}
+
+
+def predicted_labels(run: Run, rows: Sequence[Row]) -> list[str]:
+    """What the run said of each image of train and validation; empty where it was not asked."""
+    said: dict[str, str] = {}
+    for split in ("train", "val"):
+        if (run.folder / f"predictions-{split}.csv").is_file():
+            found = run.predictions(split)
+            said.update(zip(found.image_ids, found.predicted, strict=True))
+    return [said.get(row.image_id, "") for row in rows]
 
 
 def embedding_facts(found: Embedding) -> dict[str, Any]:
@@ -84,15 +104,17 @@ def sample_rows(manifest: Manifest, limit: int) -> tuple[Row, ...]:
     return tuple(rows[position] for position in sorted(position for _, position in sorted(ranked)[:limit]))
 
 
-def embed_features(rows: Sequence[Row], features: Features) -> Embedding:
-    """PCA and t-SNE of features (N, D), with the measures. FototecaError when there are too few images."""
+def embed_features(rows: Sequence[Row], features: Features, *, with_umap: bool = False) -> Embedding:
+    """PCA, t-SNE and perhaps UMAP of features (N, D), with the measures. FototecaError when there are too few images."""
     if len(rows) < 5:
         raise FototecaError(f"{len(rows)} images are too few to place", "freeze a version with more images")
     components, explained = principal_components(features, 50)
+    places = {"pca": components[:, :2], "tsne": tsne(components)}
+    if with_umap and find_spec("umap"):
+        places["umap"] = umap(components)
     return Embedding(
         rows=tuple(rows),
-        pca=components[:, :2],
-        tsne=tsne(components),
+        places=places,
         explained=tuple(float(share) for share in explained[:10]),
         dimension=features.shape[1],
         knn_accuracy=knn_accuracy(rows, features),
@@ -135,6 +157,16 @@ def tsne(components: Floats) -> Floats:
     return np.asarray(solver.fit(components), dtype=np.float64)
 
 
+def umap(components: Floats) -> Floats:
+    """UMAP (McInnes et al. 2018) of the leading components; the same each time, so it uses one core."""
+    from umap import UMAP
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it says that a seed means one core, and that few images are few
+        solver = UMAP(n_neighbors=min(15, len(components) - 1), init="pca", random_state=SEED, n_jobs=1)
+        return np.asarray(solver.fit_transform(components), dtype=np.float64)
+
+
 def knn_accuracy(rows: Sequence[Row], features: Features) -> float | None:
     """How often the majority of the ten nearest training images has a validation image's label; None without either."""
     train = [index for index, row in enumerate(rows) if row.split == "train"]
@@ -162,10 +194,11 @@ def _silhouette(rows: Sequence[Row], features: Features) -> float | None:
     return float(silhouette_score(unit(features)[chosen], labels[chosen], metric="cosine"))
 
 
-def _csv(found: Embedding) -> str:
+def _csv(found: Embedding, said: Sequence[str]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "label", "split", "pca_1", "pca_2", "tsne_1", "tsne_2"])
-    for row, pca, point in zip(found.rows, found.pca, found.tsne, strict=True):
-        writer.writerow([row.image_id, row.label, row.split, *(f"{value:.6g}" for value in (*pca, *point))])
+    writer.writerow(["image_id", "label", "split", "predicted", *(f"{name}_{axis}" for name in found.places for axis in (1, 2))])
+    for index, row in enumerate(found.rows):
+        values = [value for points in found.places.values() for value in points[index]]
+        writer.writerow([row.image_id, row.label, row.split, said[index], *(f"{value:.6g}" for value in values)])
     return text.getvalue()

@@ -41,7 +41,7 @@ class Method:
         home: Any = import_module(f"analysis.attribution.{self.home}")
         extra: list[Any] = [layer] if self.spatial else []
         if self.iterates and iterations:
-            extra.append(home.Extremal(iterations=iterations))
+            extra.append(home.Extremal.within(iterations))
         drawn: Map = getattr(home, self.function)(module, tensor, target, *extra)
         return drawn
 

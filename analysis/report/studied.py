@@ -117,7 +117,7 @@ def _features(story: Story, run: Run) -> Markup:
     found = embed_features(rows, values)
     labels, categories = [row.label for row in found.rows], story.manifest.categories
     drawings = []
-    for name, points in (("pca", found.pca), ("tsne", found.tsne)):
+    for name, points in found.places.items():
         alt = words(f"features.{name}.alt", n=len(rows), run=run.id)
         drawing = scatter_chart(f"{name}-{run.id}", points, labels, categories, alt)
         share = words.percent(sum(found.explained[:2]))

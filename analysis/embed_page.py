@@ -1,0 +1,84 @@
+"""The page of `embed`: one file without a network, where pointing at a place shows its picture and colours can be chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.metrics import Floats
+from analysis.pictures import data_uri, thumbnail
+from analysis.svg import PALETTE
+from analysis.texts import PAGES
+from curate.manifest import Row, image_path
+from workspace import Workspace, write_text
+
+SIDE = 72
+"""Pixels of a picture on the page: 5,000 of them are about 8 MB."""
+
+NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
+"""What the methods are called, in the order in which they are offered."""
+
+
+def write_page(
+    workspace: Workspace,
+    facts: Mapping[str, Any],
+    rows: Sequence[Row],
+    places: Mapping[str, Floats],
+    said: Sequence[str],
+    categories: Sequence[str],
+    path: Path,
+) -> Path:
+    """Write the page of rows at places (N, 2) by method. `facts`: run, dimension, knn_accuracy, silhouette; `said`: what the run
+    said of each image, empty where it was not asked."""
+    knn = "unknown" if facts["knn_accuracy"] is None else f"{facts['knn_accuracy']:.1%}"
+    silhouette = "unknown" if facts["silhouette"] is None else f"{facts['silhouette']:.2f}"
+    document = {
+        "places": {NAMES[name]: _unit_square(places[name]) for name in NAMES if name in places},
+        "colours": _colours(rows, said, categories),
+        "palette": PALETTE,
+        "names": [row.image_id[:12] for row in rows],
+        "pictures": [_picture(workspace, row) for row in rows],
+    }
+    words = (
+        f"{len(rows)} training and validation images by {facts['dimension']} features. Of the ten nearest training images the "
+        f"majority names the right category of {knn} of the validation images; silhouette {silhouette}. Trust these more than "
+        "the eye: t-SNE and UMAP show neighbours, not distances."
+    )
+    page = (PAGES / "embed.html").read_text(encoding="utf-8")
+    inside = json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")  # no </script> from a name
+    write_text(path, page.replace("{title}", escape(facts["run"])).replace("{facts}", escape(words)).replace("{data}", inside))
+    return path
+
+
+def _unit_square(points: Floats) -> list[list[float]]:
+    """Places in 0…1, one scale for both axes, to four decimals."""
+    low, span = points.min(axis=0), float(np.ptp(points, axis=0).max()) or 1.0
+    middle = (1 - np.ptp(points, axis=0) / span) / 2
+    return [[round(float(value), 4) for value in point] for point in (points - low) / span + middle]
+
+
+def _colours(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By what the points can be coloured: the names of the groups, and each image's group."""
+    right = ["not asked" if not one else "right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
+    by: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+        "label": ([row.label for row in rows], categories),
+        "prediction": (said, categories),
+        "error": (right, ("right", "wrong")),
+        "split": ([row.split for row in rows], ("train", "val")),
+    }
+    found = {}
+    for name, (values, first) in by.items():
+        groups = [*dict.fromkeys([*(one for one in first if one in values), *values])]
+        found[name] = {"groups": [one or "none" for one in groups], "of": [groups.index(value) for value in values]}
+    return found
+
+
+def _picture(workspace: Workspace, row: Row) -> str:
+    """A small picture as a data URI; empty when its file is gone."""
+    small = thumbnail(image_path(workspace, row), SIDE)
+    return data_uri(small, 60) if small else ""

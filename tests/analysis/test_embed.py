@@ -1,0 +1,119 @@
+"""Embeddings equal scikit-learn's where it has them; the page shows the picture one points at, in a real browser."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
+from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from analysis import embed
+from analysis.embed import embed_features, embed_run, principal_components, umap
+from collect.browser import find_browser, find_driver
+from curate.manifest import Row
+from workspace import Workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+
+
+ALONE = """const spots = data.places['t-SNE'].map(spot);
+const away = spots.map((a, i) => Math.min(...spots.map((b, k) => i === k ? Infinity : Math.hypot(a[0] - b[0], a[1] - b[1]))));
+const lonely = away.indexOf(Math.max(...away));
+const box = plot.getBoundingClientRect(), scale = box.width / plot.width;
+return [lonely, spots[lonely][0] * scale - box.width / 2, spots[lonely][1] * scale - box.height / 2]"""
+"""Number of the point that is furthest from all others, and its place from the middle of the plot."""
+
+
+def rows(n: int) -> list[Row]:
+    """Images of three labels in turn, every fifth of them of validation."""
+    first = Row("", "", "", "train", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
+    return [
+        replace(first, image_id=f"{k:064x}", label="abc"[k % 3], split="val" if k % 5 == 0 else "train", group=str(k))
+        for k in range(n)
+    ]
+
+
+def features(n: int) -> np.ndarray:
+    """(n, 12) float32: three clouds that overlap."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 1.2, (3, 12))
+    return (centres[np.arange(n) % 3] + rng.normal(size=(n, 12)) + 3).astype(np.float32)
+
+
+def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
+    """PCA up to its signs, shares of variance, the majority of ten cosine neighbours, the silhouette by cosine."""
+    values, of = features(90), rows(90)
+    components, explained = principal_components(values, 5)
+    theirs = PCA(5).fit(values)
+    np.testing.assert_allclose(np.abs(components), np.abs(theirs.transform(values)), atol=1e-4)
+    np.testing.assert_allclose(explained, theirs.explained_variance_ratio_, atol=1e-6)
+    found = embed_features(of, values)
+    assert set(found.places) == {"pca", "tsne"}
+    labels = np.array([row.label for row in of])
+    train = np.array([row.split == "train" for row in of])
+    judge = KNeighborsClassifier(10, metric="cosine").fit(values[train], labels[train])
+    assert found.knn_accuracy == pytest.approx(judge.score(values[~train], labels[~train]))
+    assert found.silhouette == pytest.approx(silhouette_score(values, labels, metric="cosine"), abs=1e-5)
+
+
+def test_umap_keeps_clouds_apart() -> None:
+    """If it is installed: neighbours stay neighbours, and the same call gives the same places."""
+    pytest.importorskip("umap")
+    values = features(60)
+    values[np.arange(60) % 3 == 1] += 12
+    places = umap(values.astype(np.float64))
+    assert places.shape == (60, 2)
+    far = np.arange(60) % 3 == 1
+    gap = np.linalg.norm(places[far].mean(axis=0) - places[~far].mean(axis=0))
+    assert gap > 2 * places[far].std(axis=0).max()
+    np.testing.assert_array_equal(places, umap(values.astype(np.float64)))
+
+
+def test_the_page_shows_what_one_points_at(
+    studied: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network: hovering shows picture, label, prediction, error and split; colours and places can be chosen."""
+    monkeypatch.setattr(embed, "find_spec", lambda name: None)  # UMAP's compiling takes longer than the rest
+    workspace, runs = studied
+    facts = embed_run(workspace, runs[0], output=tmp_path)
+    page = tmp_path / "embedding.html"
+    assert str(page) in facts["paths"]
+    with (tmp_path / "embedding.csv").open() as file:
+        told = list(csv.DictReader(file))
+    assert {row["split"] for row in told} == {"train", "val"}
+    assert all(row["predicted"] in ("red", "green", "olive") for row in told)
+    assert "http" not in page.read_text(encoding="utf-8").replace("http-equiv", "")
+    options = ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1400"):
+        options.add_argument(flag)
+    options.binary_location = find_browser() or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = Chrome(options=options, service=Service(find_driver()))
+    try:
+        browser.get(page.as_uri())
+        lonely, x, y = browser.execute_script(ALONE)
+        plot = browser.find_element(By.ID, "plot")
+        ActionChains(browser).move_to_element_with_offset(plot, round(x), round(y)).perform()
+        words = browser.find_element(By.ID, "words").text
+        row = told[lonely]
+        right = "right" if row["label"] == row["predicted"] else "wrong"
+        shown = f"label: {row['label']} · prediction: {row['predicted']} · error: {right} · split: {row['split']}"
+        assert words == f"{row['image_id'][:12]} · {shown}"
+        assert browser.execute_script("return document.getElementById('picture').naturalWidth") == 72
+        Select(browser.find_element(By.ID, "colour")).select_by_visible_text("split")
+        Select(browser.find_element(By.ID, "place")).select_by_visible_text("PCA")
+        assert [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#legend li")] == ["train", "val"]
+        browser.find_element(By.CSS_SELECTOR, "#legend button").click()
+        assert browser.execute_script("return [...hidden]") == [0]
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
