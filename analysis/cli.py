@@ -180,6 +180,10 @@ def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, folders or URLs.")],
     top: Annotated[int, typer.Option(min=1, help="Categories to print per picture.")] = 3,
     csv: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Also draw why, by this attribution method; repeat it for each.")
+    ] = None,
+    output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Classify new pictures; warns of near-duplicates of the dataset and of pictures like none it was trained on.
@@ -189,7 +193,7 @@ def predict(
     from analysis.predict import predict_paths
     from analysis.tables import prediction_table
 
-    facts = predict_paths(Workspace.find(), run, paths, csv_path=csv)
+    facts = predict_paths(Workspace.find(), run, paths, csv_path=csv, methods=method or (), output=output)
     _print(facts, as_json, prediction_table(facts, top))
 
 

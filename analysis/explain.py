@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,9 @@ from curate.manifest import image_path, read_manifest
 from train.runs import LoadedModel, load_model
 from vision.image import decode
 from workspace import FototecaError, Workspace, write_text
+
+if TYPE_CHECKING:
+    import torch
 
 EACH = 4
 """Right and wrong pictures that are explained when none is named."""
@@ -85,11 +89,17 @@ def explain_one(
     row = results.rows[index]
     tensor = model.preprocessing(decode(image_path(workspace, row)))
     target = int(results.probabilities[index].argmax())
-    seen = shown_picture(tensor, model.preprocessing)
-    maps = {
-        method: overlay(seen, attribute(model, tensor, target, method, layer=layer, iterations=iterations)) for method in methods
-    }
+    seen, maps = drawn_maps(model, tensor, target, methods, layer, iterations)
     return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), seen, maps)
+
+
+def drawn_maps(
+    model: LoadedModel, tensor: torch.Tensor, target: int, methods: Sequence[str], layer: str = "", iterations: int | None = None
+) -> tuple[Image.Image, dict[str, Image.Image]]:
+    """A preprocessed picture (3, H, W) as the model saw it, and each method's map of category number `target` over it."""
+    seen = shown_picture(tensor, model.preprocessing)
+    found = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
+    return seen, {method: overlay(seen, values) for method, values in found.items()}
 
 
 def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: int | None = None) -> list[Image.Image]:

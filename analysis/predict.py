@@ -8,17 +8,21 @@ import json
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from analysis.attribution import check_method
 from analysis.calibration import scale
 from analysis.evaluate import temperature_of
+from analysis.explain import drawn_maps
 from analysis.novelty import Novelty, fit_novelty
-from analysis.pictures import data_uri, thumbnail
+from analysis.pictures import data_uri, sheet, thumbnail
 from analysis.results import decide, find_run
 from curate.duplicates import Near, find_near
 from curate.manifest import Manifest, Row, read_manifest
@@ -37,18 +41,29 @@ URL_BYTES = 50 << 20
 
 
 def predict_paths(
-    workspace: Workspace, run_id: str, paths: Sequence[str], *, csv_path: Path | None = None
+    workspace: Workspace,
+    run_id: str,
+    paths: Sequence[str],
+    *,
+    csv_path: Path | None = None,
+    methods: Sequence[str] = (),
+    output: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Classify files, folders (searched wholly) and http(s) URLs; unreadable pictures are told about and left out.
 
-    Probabilities are scaled by the temperature fitted on validation. The result is also kept for the report. FototecaError when
-    a path is missing or no picture can be read.
+    Probabilities are scaled by the temperature fitted on validation. The result is also kept for the report. With attribution
+    `methods` each picture's maps are written to `output` as one PNG, whose path is its fact `maps`. FototecaError when a path is
+    missing, no picture can be read, or there is no such method or it does not fit the model.
     """
+    for method in methods:
+        check_method(method)
     run = find_run(workspace, run_id)
     manifest = read_manifest(workspace, run.manifest_version)
     with tempfile.TemporaryDirectory() as folder:
         files = list(_files(paths, Path(folder)))
-        facts = _predict_files(workspace, run, manifest, files)
+        model = load_model(workspace, run)
+        maps = _Maps(model, methods, output or workspace.reports / "predict" / run.id) if methods else None
+        facts = _predict_files(workspace, run, manifest, model, files, maps)
         _remember(workspace, run, facts, dict(files))
     if csv_path:
         write_text(csv_path, _csv(facts, run.categories))
@@ -86,8 +101,33 @@ def _fetch(url: str, path: Path) -> Path:
     return path
 
 
-def _predict_files(workspace: Workspace, run: Run, manifest: Manifest, files: list[tuple[str, Path]]) -> list[dict[str, Any]]:
-    model = load_model(workspace, run)
+@dataclass
+class _Maps:
+    """Writes the maps of what was said of each picture."""
+
+    model: LoadedModel
+    methods: Sequence[str]
+    folder: Path
+    written: int = 0
+
+    def write(self, name: str, image: Image.Image, target: int) -> str:
+        """One PNG: what the model saw, then a map for each method; returns its path."""
+        seen, maps = drawn_maps(self.model, self.model.preprocessing(image), target, self.methods)
+        self.written += 1
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self.written:04}-{Path(urlsplit(name).path).stem[:60]}.png"  # names may come twice
+        sheet([seen, *maps.values()], len(maps) + 1).save(path)
+        return str(path)
+
+
+def _predict_files(
+    workspace: Workspace,
+    run: Run,
+    manifest: Manifest,
+    model: LoadedModel,
+    files: list[tuple[str, Path]],
+    maps: _Maps | None,
+) -> list[dict[str, Any]]:
     temperature = temperature_of(workspace, run, manifest)
     novelty = fit_novelty(workspace, run, manifest)
     splits = {row.image_id: row for row in manifest.rows}
@@ -100,8 +140,10 @@ def _predict_files(workspace: Workspace, run: Run, manifest: Manifest, files: li
         said = scale(np.asarray(model.probabilities(images), dtype=np.float64), temperature, run.task == "multi")
         strange = _strangeness(model, images, novelty)
         near = find_near(workspace, [path for _, path, _ in read], manifest.rows)
-        for index, (name, _, _) in enumerate(read):
+        for index, (name, _, image) in enumerate(read):
             facts.append(_describe(name, said[index], run, near[index], splits, strange[index], novelty))
+            if maps:
+                facts[-1]["maps"] = maps.write(name, image, int(said[index].argmax()))
     if not facts:
         raise FototecaError("none of the pictures could be read", "are they whole JPEG, PNG or WebP files?")
     return facts

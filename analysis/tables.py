@@ -175,5 +175,7 @@ def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:
         notes = [f"near-duplicate of {near['image_id'][:12]} ({near['split']})"] if near else []
         if fact["unknown"]:
             notes.append("unlike anything it was trained on")
+        if "maps" in fact:
+            notes.append(fact["maps"])
         rows.append((fact["path"], "  ".join(f"{name} {value:.1%}" for name, value in best), "; ".join(notes)))
     return columns(rows)

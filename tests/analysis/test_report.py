@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
@@ -132,6 +133,18 @@ def test_new_pictures(studied: Studied, first_picture: Callable[[str], Path], tm
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
     with pytest.raises(FototecaError, match="is not there"):
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
+
+
+def test_new_pictures_are_explained_on_request(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """What the model saw and a map per method for each picture, of one name too; a wrong method is refused at once."""
+    workspace, runs = studied
+    picture, out = str(first_picture("test")), tmp_path / "maps"
+    facts = predict_paths(workspace, runs[0], [picture, picture], methods=["saliency", "grad-cam"], output=out)
+    assert sorted(str(path) for path in out.iterdir()) == [fact["maps"] for fact in facts]
+    with Image.open(facts[0]["maps"]) as drawn:
+        assert drawn.width > 2.5 * drawn.height
+    with pytest.raises(FototecaError, match="no attribution method 'magic'"):
+        predict_paths(workspace, runs[0], [picture], methods=["magic"])
 
 
 def test_explanations(studied: Studied, tmp_path: Path) -> None:
