@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from collect.catalog import REJECT, RESTORE, ImageRow
+from collect.catalog import PERSON, REJECT, RESTORE, Decision, ImageRow
 
 TAG_REJECT, TAG_REVIEWED, TAG_RESTORE = "reject", "reviewed", "restore"
 """Tags that mean what they say. `reject:REASON` gives a reason."""
 
 REASON = "review"
 """Why an image was rejected when its tag gives no reason."""
+
+UNDO = "undo of "
+"""Begins the `why` of a decision that takes another back; that one's time follows."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,18 @@ class Judgement:
         """Back from one line."""
         label, *tags = text.split("\t")
         return cls.of_tags(label, tags)
+
+
+def valid(decisions: Iterable[Decision]) -> list[Decision]:
+    """Decisions that were not taken back, in order, without those that took one back."""
+    log = list(decisions)
+    undone = {(row.image_id, row.who, row.why[len(UNDO) :]) for row in log if row.why.startswith(UNDO)}
+    return [row for row in log if not row.why.startswith(UNDO) and (row.image_id, row.who, row.time) not in undone]
+
+
+def said_by_people(decisions: Iterable[Decision]) -> list[Decision]:
+    """What people said and did not take back, in order."""
+    return [row for row in valid(decisions) if row.who.startswith(PERSON)]
 
 
 Outcome = Literal["same", "agreed", "decide", "conflict"]

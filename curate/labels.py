@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision
 from workspace import LABEL_SEPARATOR, FototecaError, Settings, Workspace
@@ -62,16 +62,25 @@ def label_images(
 
     Exactly one of `label`, `reject` and `restore` must be given. Returns the decisions written.
     """
+    new = choose(workspace.settings, label=label, reject=reject, restore=restore)
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        return decide_all(catalog, [find_image_id(catalog, prefix) for prefix in prefixes], new, why or "curate label")
+
+
+def choose(settings: Settings, *, label: str | None = None, reject: str | None = None, restore: bool = False) -> str:
+    """What a decision's `new` says. FototecaError for an unknown label, a reason that will not do, or not exactly one choice."""
     if (label is not None) + (reject is not None) + restore != 1:
         raise FototecaError("say what to decide", "give one of --label L, --reject REASON and --restore")
     if label is not None:
-        new = check_label(workspace.settings, label)
-    else:
-        new = REJECT + check_reason(reject) if reject is not None else RESTORE
-    with Catalog.open(workspace) as catalog, catalog.transaction():
-        image_ids = dict.fromkeys(find_image_id(catalog, prefix) for prefix in prefixes)
-        who = person()
-        decisions = [catalog.decide(image_id, new, who=who, why=why or "curate label") for image_id in image_ids]
+        return check_label(settings, label)
+    return REJECT + check_reason(reject) if reject is not None else RESTORE
+
+
+def decide_all(catalog: Catalog, image_ids: Iterable[str], new: str, why: str) -> list[Decision]:
+    """The same decision about each image, in the name of the person at the keyboard; all or none."""
+    who = person()
+    with catalog.transaction():
+        decisions = [catalog.decide(image_id, new, who=who, why=why) for image_id in dict.fromkeys(image_ids)]
     return [decision for decision in decisions if decision]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from collect.catalog import PERSON, REJECT, RESTORE, Catalog, ImageRow
+from collect.catalog import REJECT, RESTORE, Catalog, Decision, ImageRow
+from curate.judgement import said_by_people
 from workspace import LABEL_SEPARATOR
 
 CONFLICT, SUGGESTED, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
@@ -62,7 +63,7 @@ def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> lis
             SUGGESTED: bool(suggested) and suggested != image.label,
             DUPLICATE: bool(image.group),
             QUALITY: bool(findings.get(image.image_id)),
-            UNREVIEWED: not image.reviewed,
+            UNREVIEWED: not image.reviewed and image.status == "accepted",
         }
         items.append(
             Item(
@@ -78,6 +79,16 @@ def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> lis
             )
         )
     return items
+
+
+def in_queue(items: Sequence[Item], queue: str) -> list[Item]:
+    """The items of a queue in the order in which to take them: groups together, the most suspicious first."""
+    found = [item for item in items if queue in item.queues]
+    if queue == SUGGESTED:
+        return sorted(found, key=lambda item: -item.suspicion)
+    if queue == QUALITY:
+        return sorted(found, key=lambda item: item.findings)
+    return sorted(found, key=lambda item: item.image.group) if queue in (CONFLICT, DUPLICATE) else found
 
 
 def _places(catalog: Catalog) -> dict[str, list[tuple[str, str, str]]]:
@@ -103,8 +114,14 @@ def _seen_as(images: list[ImageRow], places: Mapping[str, list[tuple[str, str, s
 
 def _disagreed(catalog: Catalog) -> set[str]:
     """Images about which two people last said different things."""
-    last: dict[str, dict[str, str]] = defaultdict(dict)
-    for decision in catalog.decisions():
-        if decision.who.startswith(PERSON) and decision.new != RESTORE:
-            last[decision.image_id][decision.who] = REJECT if decision.new.startswith(REJECT) else decision.new
+    last = last_said(catalog.decisions())
     return {image_id for image_id, said in last.items() if len(set(said.values())) > 1}
+
+
+def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
+    """By image and person: the label that the person left it with, or `reject:` whatever the reason."""
+    last: dict[str, dict[str, str]] = defaultdict(dict)
+    for decision in said_by_people(decisions):
+        if decision.new != RESTORE:
+            last[decision.image_id][decision.who] = REJECT if decision.new.startswith(REJECT) else decision.new
+    return last

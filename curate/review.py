@@ -128,7 +128,7 @@ def _fiftyone() -> Iterator[FiftyOne]:
             fo.list_datasets()
         except Exception as error:  # FiftyOne, pymongo and the operating system each have their own
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            hint = f"{FIX}; or decide without it: fototeca curate label"
+            hint = f"{FIX}; or review without it: fototeca curate review --simple"
             raise FototecaError(f"FiftyOne's database does not answer: {reason}", hint, EXIT_OUTSIDE) from None
         yield fo
 

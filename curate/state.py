@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
+from curate.judgement import said_by_people
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,17 @@ def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
             row = groups.get(image.image_id)
             place = {"group": row["group_id"], "kept": bool(row["kept"])} if row else {"group": "", "kept": True}
             images[image.image_id] = replace(image, label="", rejected="", reviewed=False, keep=False, **place)
-    for decision in catalog.decisions():
-        if decision.decision_id <= facts["last_decision"] and decision.image_id in images:
-            images[decision.image_id] = follow(images[decision.image_id], decision)
+    decisions = [row for row in catalog.decisions() if row.decision_id <= facts["last_decision"] and row.image_id in images]
+    for decision in decisions:
+        images[decision.image_id] = follow(images[decision.image_id], decision)
+    looked_at = {decision.image_id for decision in said_by_people(decisions)}
+    images = {image_id: replace(image, reviewed=image_id in looked_at) for image_id, image in images.items()}
     origins, originals = _read_findings(catalog, facts["created"])
     return State(tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"])
 
 
 def follow(image: ImageRow, decision: Decision) -> ImageRow:
-    """The image after the decision, as the catalog lets it follow."""
+    """The image after the decision, as the catalog lets it follow. Whether it is reviewed after an undo, all of them tell."""
     new = decision.new
     rejected = new[len(REJECT) :] if new.startswith(REJECT) else ""
     return replace(

@@ -19,22 +19,22 @@ SIDE = 320
 
 def make_thumbnails(workspace: Workspace, images: Sequence[ImageRow]) -> dict[str, str]:
     """The path of each image's small copy; images that cannot be read are left out."""
-    folder = workspace.cache / "thumbnails"
-
-    def make(image: ImageRow) -> Path | None:
-        path = folder / image.image_id[:2] / f"{image.image_id}.jpg"
-        if path.exists():
-            return path
-        try:
-            picture = decode(workspace.root / image.path)
-        except (DecodeError, OSError):
-            return None
-        picture.thumbnail((SIDE, SIDE))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            picture.save(file, "JPEG", quality=85)
-        return path
-
     with ThreadPoolExecutor(cpu_count()) as pool:
-        made = tqdm(pool.map(make, images), total=len(images), desc="thumbnails", disable=None if images else True)
+        paths = pool.map(lambda image: make_thumbnail(workspace, image), images)
+        made = tqdm(paths, total=len(images), desc="thumbnails", disable=None if images else True)
         return {image.image_id: str(path) for image, path in zip(images, made, strict=True) if path}
+
+
+def make_thumbnail(workspace: Workspace, image: ImageRow) -> Path | None:
+    """The path of one image's small copy, or None when the image cannot be read."""
+    path = workspace.cache / "thumbnails" / image.image_id[:2] / f"{image.image_id}.jpg"
+    if path.exists():
+        return path
+    try:
+        picture = decode(workspace.root / image.path)
+    except (DecodeError, OSError):
+        return None
+    picture.thumbnail((SIDE, SIDE))
+    with atomic_write(path) as file:
+        picture.save(file, "JPEG", quality=85)
+    return path

@@ -1,0 +1,372 @@
+"""The keyboard page in a real Chromium: keys and clicks become decisions at once, and can be taken back."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from collect.browser import find_browser, find_driver
+from collect.catalog import Catalog, Decision, ImageRow
+from curate.desk import Desk
+from curate.freeze import freeze_version
+from curate.labels import label_images
+from curate.page import PageServer
+from curate.rebuild import rebuild_version
+from curate.undo import take_back
+from workspace import FototecaError, Workspace, create_workspace
+
+pytestmark = pytest.mark.xdist_group("page")
+AddImages = Callable[..., list[str]]
+GroupImages = Callable[..., None]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    """A Chromium that remembers what its console said."""
+    options = ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    options.binary_location = find_browser() or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(find_driver()))
+    yield driver
+    driver.quit()
+
+
+@contextmanager
+def served(workspace: Workspace) -> Iterator[PageServer]:
+    """The page of a workspace, on a free port."""
+    server = PageServer(Desk(workspace), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def look(browser: Chrome, server: PageServer, width: int = 1400, queue: str = "unreviewed") -> None:
+    """Open the page at a width, and a queue in it."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(server.url)
+    settle(browser)
+    choose = "const box = document.querySelector('#queue'); box.value = arguments[0]; box.dispatchEvent(new Event('change'))"
+    browser.execute_script(choose, queue)
+    settle(browser)
+
+
+def settle(browser: Chrome) -> None:
+    """Wait until nothing is being saved or loaded."""
+    WebDriverWait(browser, 20, 0.02).until(lambda page: page.execute_script("return !busy && overview !== null"))
+
+
+def press(browser: Chrome, *keys: str) -> None:
+    """One key after the other, each when the one before is done."""
+    for key in keys:
+        ActionChains(browser).send_keys(key).perform()
+        settle(browser)
+
+
+def click(browser: Chrome, selector: str) -> None:
+    """A click where a person would click."""
+    browser.find_element(By.CSS_SELECTOR, selector).click()
+    settle(browser)
+
+
+def shown(browser: Chrome) -> str:
+    """The image on the page."""
+    return str(browser.execute_script("return shown.image_id"))
+
+
+def log(workspace: Workspace) -> list[Decision]:
+    """What people decided, oldest first."""
+    with Catalog.open(workspace) as catalog:
+        return [row for row in catalog.decisions() if row.who.startswith("person:")]
+
+
+def image(workspace: Workspace, image_id: str) -> ImageRow:
+    """The image as the catalog has it."""
+    with Catalog.open(workspace) as catalog:
+        found = catalog.image(image_id)
+    assert found
+    return found
+
+
+def test_keys_decide(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Digits label, Enter agrees, space skips, - rejects with a reason, Backspace takes back; each is in the catalog at once."""
+    ids = sorted(add_images(workspace, ["cat"] * 5))
+    with served(workspace) as server:
+        look(browser, server)
+        assert shown(browser) == ids[0]
+        press(browser, "2")
+        assert [(row.image_id, row.who, row.old, row.new) for row in log(workspace)] == [(ids[0], "person:tester", "cat", "dog")]
+        press(browser, Keys.ENTER)
+        assert (log(workspace)[-1].image_id, log(workspace)[-1].new) == (ids[1], "cat")
+        press(browser, " ")
+        assert len(log(workspace)) == 2
+        assert shown(browser) == ids[3]
+        press(browser, "-", "2")
+        assert (image(workspace, ids[3]).rejected, image(workspace, ids[3]).label) == ("drawing", "cat")
+        press(browser, Keys.BACKSPACE)
+        assert shown(browser) == ids[3]
+        undone = image(workspace, ids[3])
+        assert (undone.status, undone.label, undone.reviewed) == ("accepted", "cat", False)
+        press(browser, "-", Keys.ESCAPE)
+        assert shown(browser) == ids[3], "a closed question decides nothing"
+        assert browser.find_element(By.ID, "reviewed").text == "2 of 5 reviewed · you are tester"
+        assert server.decisions == 4
+    assert browser.get_log("browser") == []
+
+
+def test_the_whole_group(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """+ applies the decision to every copy that is not rejected, and one undo takes all of it back."""
+    ids = add_images(workspace, ["cat", "cat", "dog", "cat"])
+    group_images(workspace, [ids[:3]])
+    label_images(workspace, [ids[1]], reject="off-topic")
+    with served(workspace) as server:
+        look(browser, server, queue="near-duplicate")
+        place = browser.execute_script("return queue.findIndex(([name]) => name === arguments[0])", ids[0])
+        press(browser, *[Keys.ARROW_LEFT] * 3, *[Keys.ARROW_RIGHT] * place, "+", "2")
+        assert [image(workspace, name).label for name in ids] == ["dog", "cat", "dog", "cat"]
+        assert image(workspace, ids[1]).rejected == "off-topic"
+        press(browser, Keys.BACKSPACE)
+        assert [image(workspace, name).label for name in ids] == ["cat", "cat", "dog", "cat"]
+        assert [image(workspace, name).reviewed for name in ids] == [False, True, False, False]
+    assert browser.get_log("browser") == []
+
+
+def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """A decision about a picture that changed since it was shown is not written, the page says so and shows the news."""
+    ids = sorted(add_images(workspace, ["cat", "cat"]))
+    with served(workspace) as server:
+        look(browser, server)
+        with Catalog.open(workspace) as catalog:
+            catalog.decide(ids[0], "reject:blurry", who="person:other", why="")
+        press(browser, "2")
+        assert [row.who for row in log(workspace)] == ["person:other"]
+        assert "Somebody decided" in browser.find_element(By.ID, "message").text
+        assert "rejected: blurry" in browser.find_element(By.ID, "state").text
+    assert [line for line in browser.get_log("browser") if "409" not in line["message"]] == []
+
+
+def test_an_answer_that_does_not_come(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Cut off from fototeca the page says that nothing was saved and stays at the picture; later it goes on."""
+    ids = sorted(add_images(workspace, ["cat", "cat"]))
+    with served(workspace) as server:
+        look(browser, server)
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*"]})
+        press(browser, "2")
+        assert "NOT saved" in browser.find_element(By.ID, "message").text
+        assert shown(browser) == ids[0]
+        assert log(workspace) == []
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        press(browser, "2")
+        assert log(workspace)[0].image_id == ids[0]
+    browser.get_log("browser")
+
+
+def test_on_a_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """At 400 pixels nothing sticks out, what is tapped is large enough, and taps decide as keys do."""
+    ids = add_images(workspace, ["cat", "dog", "dog"])
+    group_images(workspace, [ids[:2]])
+    with served(workspace) as server:
+        look(browser, server, width=400, queue="label-conflict")
+        click(browser, "#language")
+        assert browser.find_element(By.ID, "reject").text == "Rechazar"
+        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "es"
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
+        small = (
+            "return [...document.querySelectorAll('button, select')].filter(b => b.offsetHeight && b.offsetHeight < 44).length"
+        )
+        assert browser.execute_script(small) == 0
+        broken = "return [...document.images].filter(image => image.src && image.complete && !image.naturalWidth).length"
+        assert browser.execute_script(broken) == 0
+        first = shown(browser)
+        click(browser, "#labels button:nth-child(2)")
+        assert (log(workspace)[-1].image_id, log(workspace)[-1].new) == (first, "dog")
+        click(browser, "#reject")
+        click(browser, "#reasons button[value=off-topic]")
+        assert log(workspace)[-1].new == "reject:off-topic"
+        click(browser, "#undo")
+        click(browser, "#undo")
+        assert not any(image(workspace, name).reviewed or image(workspace, name).rejected for name in ids)
+        click(browser, "#language")
+    assert browser.get_log("browser") == []
+
+
+def test_several_labels(browser: Chrome, tmp_path: Path, add_images: AddImages) -> None:
+    """In a task with several labels a picture digits switch, and Enter keeps what is on; none at all will do."""
+    workspace = create_workspace(tmp_path / "m", ["cat", "dog", "fox"], task="multi", target=1)
+    ids = sorted(add_images(workspace, ["cat", "cat|dog"]))
+    before = image(workspace, ids[0]).label
+    with served(workspace) as server:
+        look(browser, server)
+        press(browser, "3")
+        assert log(workspace) == []
+        press(browser, Keys.ENTER)
+        assert image(workspace, ids[0]).label == f"{before}|fox"
+        label = image(workspace, ids[1]).label
+        press(browser, *("12" if "dog" in label else "1"), Keys.ENTER)
+        assert image(workspace, ids[1]).label == ""
+    assert browser.get_log("browser") == []
+
+
+def test_both_languages_say_the_same_things(browser: Chrome, workspace: Workspace) -> None:
+    """No text is missing in one of them, both leave the same gaps; an empty workspace shows an empty queue."""
+    with served(workspace) as server:
+        look(browser, server)
+        assert browser.find_element(By.ID, "empty").text == "Nothing in this queue."
+        english, spanish = browser.execute_script("return [TEXT.en, TEXT.es]")
+    assert english.keys() == spanish.keys()
+    gaps = [{key: set(re.findall(r"{(\w+)}", text)) for key, text in texts.items()} for texts in (english, spanish)]
+    assert gaps[0] == gaps[1]
+
+
+def ask(server: PageServer, path: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
+    """What the server answers to a request that need not come from a browser."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    data = None if body is None else json.dumps(body)
+    connection.request("GET" if body is None else "POST", path, data, headers)
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> None:
+    """Without the key, under another host name, or from another site's page nothing is shown and nothing decided."""
+    (name,) = add_images(workspace, ["cat"])
+    seen = {name: "cat"}
+    decision = {"image_id": name, "seen": seen, "group": False, "label": "dog"}
+    with served(workspace) as server:
+        key, host = f"?key={server.key}", f"127.0.0.1:{server.server_port}"
+        own = {"Origin": f"http://{host}", "Content-Type": "application/json"}
+        for path in (
+            "/",
+            "/overview",
+            "/queue?name=unreviewed",
+            f"/show/{name}",
+            f"/picture/{name}",
+            "/?key=wrong",
+            "/?key=%C3%B1",
+        ):
+            assert ask(server, path, {})[0] == 403, path
+        assert ask(server, f"/{key}", {})[0] == 200
+        assert ask(server, f"/{key}", {"Host": f"localhost:{server.server_port}"})[0] == 200
+        assert ask(server, f"/{key}", {"Host": f"evil.example:{server.server_port}"})[0] == 403
+        assert ask(server, f"/overview{key}", {"Origin": "https://evil.example"})[0] == 403
+        for headers in (
+            {**own, "Origin": "https://evil.example"},
+            {**own, "Origin": "null"},
+            {"Content-Type": "application/json"},
+            {**own, "Content-Type": "text/plain"},
+        ):
+            assert ask(server, f"/decide{key}", headers, decision)[0] == 403
+        for nonsense in ({}, [], {**decision, "seen": 1}, {**decision, "group": "yes"}, {"decisions": ["x"]}):
+            assert ask(server, f"/decide{key}", own, nonsense)[0] == 400
+        assert ask(server, f"/undo{key}", own, {"decisions": ["x"]})[0] == 400
+        assert ask(server, f"/decide{key}", own, {**decision, "label": "wolf"})[0] == 400
+        assert ask(server, f"/decide{key}", {**own, "Content-Length": "99999999"}, decision)[0] == 413
+        assert log(workspace) == []
+        assert ask(server, f"/decide{key}", own, decision)[0] == 200
+    assert [row.new for row in log(workspace)] == ["dog"]
+
+
+def test_nothing_outside_the_store(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
+    """Only images of the catalog are served, and of those only files in the store; a broken one is told, not a crash."""
+    first, second = add_images(workspace, ["cat", "cat"])
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
+        sql.execute("UPDATE images SET path = ? WHERE image_id = ?", ("../secret.png", first))
+    with served(workspace) as server:
+        key = f"?key={server.key}"
+        assert ask(server, f"/picture/{second}{key}", {})[0] == 200
+        names = (first, "../../fototeca.toml", "..%2f..%2ffototeca.toml", "%2e%2e", "x" * 64, "")
+        for path in [f"/{kind}/{name}{key}" for kind in ("picture", "thumbnail") for name in names]:
+            status, body = ask(server, path, {})
+            assert status in (400, 404), path
+            assert b"secret" not in body.replace(b"secret.png", b"")
+
+
+def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages) -> None:
+    """The command serves without any database, and what the page was told is saved is there after SIGKILL."""
+    (name,) = add_images(workspace, ["cat"])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
+    arguments = ["curate", "review", "--simple", "--no-browser", "--port", "0"]
+    command = [sys.executable, "-c", "import fototeca; fototeca.main()", *arguments]
+    process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        url = urlsplit(process.stderr.readline().strip())
+        connection = http.client.HTTPConnection(url.netloc, timeout=20)
+        headers = {"Origin": f"http://{url.netloc}", "Content-Type": "application/json"}
+        decision = {"image_id": name, "seen": {name: "cat"}, "group": False, "reject": "off-topic"}
+        connection.request("POST", f"/decide?{url.query}", json.dumps(decision), headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+    assert image(workspace, name).rejected == "off-topic"
+
+
+def test_taking_back(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """Undoing returns label, rejection, restoration and review to what they were; nobody undoes another's word, or twice."""
+    kept, aside = add_images(workspace, ["cat", "cat"])
+    group_images(workspace, [[kept, aside]])
+    before = [image(workspace, name) for name in (kept, aside)]
+    done = [
+        *label_images(workspace, [kept], label="dog"),
+        *label_images(workspace, [kept], reject="drawing"),
+        *label_images(workspace, [aside], restore=True),
+        *label_images(workspace, [aside], reject="blurry"),
+        *label_images(workspace, [kept], label="cat"),
+    ]
+    with pytest.raises(FototecaError, match="last word"):
+        take_back(workspace, [done[0].decision_id])
+    for decision in reversed(done):
+        take_back(workspace, [decision.decision_id])
+    assert [image(workspace, name) for name in (kept, aside)] == before
+    with pytest.raises(FototecaError, match="last word"):
+        take_back(workspace, [done[-1].decision_id])
+    with Catalog.open(workspace) as catalog:
+        other = catalog.decide(kept, "dog", who="person:other", why="")
+    assert other is not None
+    with pytest.raises(FototecaError, match="last word"):
+        take_back(workspace, [other.decision_id])
+
+
+def test_a_version_with_an_undo_is_rebuilt(workspace: Workspace, add_images: AddImages) -> None:
+    """What was taken back is not reviewed in a manifest, nor when that is made again from the log."""
+    ids = add_images(workspace, ["cat", "dog"] * 10)
+    first = label_images(workspace, ids[:4], label="dog")
+    take_back(workspace, [row.decision_id for row in first[:2]])
+    frozen = freeze_version(workspace)
+    label_images(workspace, ids, label="cat")
+    reviewed = {row.image_id for row in frozen.manifest.rows if row.reviewed}
+    assert reviewed == set(ids[2:4])
+    assert rebuild_version(workspace, "v001", None)
