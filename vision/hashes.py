@@ -17,6 +17,9 @@ _CAUTION = 10.0
 """A coefficient this close to the median could fall on either side of it through rounding: the reference decides then.
 One pixel of the small picture that is one level off moves a coefficient by at most 4."""
 
+_PIECE = 24_000
+"""Pixels that are made floats at once: under 100 kB, which memory already at hand can hold."""
+
 Floats = NDArray[np.float32]
 
 
@@ -28,14 +31,21 @@ def phash(image: Image.Image) -> str:
     """
     if image.height > 1.5 * image.width or min(image.size) < 2 * SIDE:
         return str(imagehash.phash(image))
-    grey = np.asarray(image.convert("L"), dtype=np.float32)
-    across = np.clip(np.floor(grey @ lanczos(grey.shape[1]) + 0.5), 0, 255)
+    grey = np.asarray(image.convert("L"))
+    across = np.clip(np.floor(_across(grey) + 0.5), 0, 255)
     small = np.clip(np.floor(lanczos(grey.shape[0]).T @ across + 0.5), 0, 255)
     low = _DCT @ small.astype(np.float64) @ _DCT.T
     ordered = np.sort(low, axis=None)
     if ordered[_LOW * _LOW // 2] - ordered[_LOW * _LOW // 2 - 1] < 2 * _CAUTION:
         return str(imagehash.phash(image))
     return _hex(low > np.median(ordered))
+
+
+def _across(grey: NDArray[np.uint8]) -> Floats:
+    """Every line shrunk to SIDE pixels, some lines at a time: large fresh arrays cost more than the sums (bench/collect.py)."""
+    weights = lanczos(grey.shape[1])
+    step = max(1, _PIECE // grey.shape[1])
+    return np.concatenate([grey[top : top + step].astype(np.float32) @ weights for top in range(0, len(grey), step)])
 
 
 def dhash(image: Image.Image) -> str:
