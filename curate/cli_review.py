@@ -1,4 +1,4 @@
-"""The commands `check`, `review` and `pull`."""
+"""The commands `check`, `review`, `pull` and `agreement`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `fototeca curate`."""
-    for command in (check, review, pull):
+    for command in (check, review, pull, agreement):
         app.command()(command)
 
 
@@ -78,6 +78,20 @@ def pull(as_json: AsJson = False) -> None:
     from curate.review import pull_review
 
     _tell(pull_review(Workspace.find()), as_json)
+
+
+def agreement(
+    limit: Annotated[int, typer.Option(help="Disagreements to print for each two people; --json has all.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far every two reviewers agree: share, Cohen's kappa, kappa by category, and where they do not.
+
+    Example: fototeca curate agreement
+    """
+    from curate.agreement import agreement_table, measure_agreement
+
+    rows = measure_agreement(Workspace.find())
+    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else agreement_table(rows, limit))
 
 
 def _tell(facts: dict[str, Any], as_json: bool) -> None:

@@ -1,0 +1,87 @@
+"""Two reviewers: kappa is scikit-learn's, what was taken back does not count, and nobody agrees with nobody."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from collect.catalog import Catalog
+from curate.agreement import cohen_kappa, measure_agreement
+from curate.labels import label_images
+from curate.undo import take_back
+from workspace import FototecaError, Workspace, create_workspace
+
+AddImages = Callable[..., list[str]]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=40))
+def test_kappa_is_scikit_learns(words: list[tuple[str, str]]) -> None:
+    """For any two people's words; where scikit-learn divides by nothing, there is none."""
+    first, second = zip(*words, strict=True)
+    with warnings.catch_warnings(action="ignore"):
+        theirs = cohen_kappa_score(first, second)
+    ours = cohen_kappa(first, second)
+    assert math.isnan(theirs) if ours is None else ours == pytest.approx(theirs)
+
+
+def say(workspace: Workspace, who: str, words: dict[str, str]) -> None:
+    """Decide in the name of somebody."""
+    with Catalog.open(workspace) as catalog:
+        for image_id, word in words.items():
+            catalog.decide(image_id, word, who=f"person:{who}", why="")
+
+
+def test_two_people(workspace: Workspace, add_images: AddImages, fototeca: Callable[..., object]) -> None:
+    """The last word of each counts, any rejection is the same word, machines and single reviewers do not count."""
+    ids = add_images(workspace, ["cat"] * 6)
+    with pytest.raises(FototecaError, match="no two people"):
+        measure_agreement(workspace)
+    ana = ["cat", "dog", "cat", "reject:blurry", "dog", "cat"]
+    luis = ["cat", "dog", "dog", "reject:drawing", "cat"]
+    say(workspace, "ana", dict.fromkeys(ids, "dog"))
+    say(workspace, "ana", dict(zip(ids, ana, strict=True)))
+    say(workspace, "luis", dict(zip(ids, luis, strict=False)))
+    done = fototeca("curate", "agreement", "--json", cwd=workspace.root)
+    (found,) = json.loads(done.stdout)  # type: ignore[attr-defined]
+    assert (found["reviewers"], found["images"], found["agreed"]) == (["ana", "luis"], 5, 0.6)
+    words = [["reject" if word.startswith("reject") else word for word in said] for said in (ana[:5], luis)]
+    assert found["kappa"] == pytest.approx(cohen_kappa_score(*words))
+    cats = [[word == "cat" for word in said] for said in words]
+    assert found["categories"]["cat"] == pytest.approx(cohen_kappa_score(*cats))
+    differ = sorted([(ids[2], ["cat", "dog"]), (ids[4], ["dog", "cat"])])
+    assert [(row["image_id"], row["said"]) for row in found["disagreements"]] == differ
+    shown = fototeca("curate", "agreement", "--limit", "1", cwd=workspace.root).stdout  # type: ignore[attr-defined]
+    assert "ana and luis: 5 images, 60.0% agreed" in shown
+    assert "and 1 more" in shown
+
+
+def test_what_was_taken_back_is_not_said(workspace: Workspace, add_images: AddImages) -> None:
+    """After an undo the earlier word counts again, or none."""
+    first, second = add_images(workspace, ["cat", "cat"])
+    say(workspace, "ana", {first: "cat", second: "cat"})
+    label_images(workspace, [first], label="cat")
+    last = label_images(workspace, [first, second], label="dog")
+    assert measure_agreement(workspace)[0]["agreed"] == 0
+    take_back(workspace, [row.decision_id for row in last])
+    (found,) = measure_agreement(workspace)
+    assert (found["images"], found["agreed"], found["kappa"]) == (1, 1, None)
+
+
+def test_several_labels(tmp_path: Path, add_images: AddImages) -> None:
+    """Sets of labels are words as a whole, and every category is compared alone."""
+    workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
+    ids = add_images(workspace, ["cat"] * 4)
+    ana, luis = ["cat", "cat|dog", "", "dog"], ["cat", "dog", "", "cat|dog"]
+    say(workspace, "ana", dict(zip(ids, ana, strict=True)))
+    say(workspace, "luis", dict(zip(ids, luis, strict=True)))
+    (found,) = measure_agreement(workspace)
+    assert found["kappa"] == pytest.approx(cohen_kappa_score(ana, luis))
+    assert found["categories"] == pytest.approx({"cat": 0.0, "dog": 1.0})
