@@ -73,6 +73,7 @@ def _trials(story: Story, results: Results) -> Markup:
         heading(words("trials.title"), 5),
         paragraph(words("trials.intro", pictures=facts["pictures"], mosaics=facts["mosaics"])),
         table(head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head)))),
+        paragraph(words("trials.how")),
     ]
     if not kept:
         parts.append(paragraph(words("trials.more")))
@@ -91,9 +92,7 @@ def _filters(story: Story, results: Results, index: int) -> Markup:
         drawing = drawings[name]
         drawing.thumbnail((560, 560))
         shown.append(Tile(data_uri(drawing), words("filters.maps.alt", layer=layer, label=row.label), (layer,)))
-    return join(
-        [heading(words("filters.title"), 5), paragraph(words("filters.intro", label=row.label)), tiles(shown, "maps of3")]
-    )
+    return join([heading(words("filters.title"), 5), paragraph(words("filters.intro", label=row.label)), tiles(shown, "sheets")])
 
 
 def _named(story: Story, method: str) -> str:
