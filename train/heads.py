@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 from train.objective import loss_of, right
 from train.trees import Boosting, from_sklearn
+from vision.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,8 +28,11 @@ DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C that `logistic` tries, on standardised features; `svm` all but the last, which takes it longest."""
 
-WEAK = 0.01
-"""C up to which liblinear's dual solver is the faster one."""
+SMALL = 20_000_000
+"""Numbers in the training features up to which one thread is faster than several that wait for one another."""
+
+_LOST = 0.002
+"""Validation accuracy below the best so far at which stronger fits, each slower than the last, are no longer tried."""
 
 BATCH = 256
 COMPONENTS = 64
@@ -91,6 +96,11 @@ class Scaler:
 
 def fit_head(kind: str, train: Split, val: Split, classes: int, *, epochs: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
     """Fit a head of `kind` on `train`, its strength chosen by validation accuracy, then loss. Bit for bit the same each time."""
+    with one_thread() if train.features.size <= SMALL else nullcontext():
+        return _fitted(kind, train, val, classes, epochs=epochs, seed=seed, **options)
+
+
+def _fitted(kind: str, train: Split, val: Split, classes: int, *, epochs: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
     if kind == "linear":
         return fit_linear(train, val, classes, epochs=epochs, seed=seed, **options)
     weights = options.get("weights")
@@ -113,8 +123,13 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
     grid = range(len(DECAYS))
     multi = y.dim() == 2
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.zeros(len(DECAYS), x.shape[1], classes, requires_grad=True)
-    bias = torch.zeros(len(DECAYS), 1, classes, requires_grad=True)
+    weight = torch.zeros(x.shape[1], len(DECAYS), classes, requires_grad=True)  # so that all strengths are one product
+    bias = torch.zeros(len(DECAYS), classes, requires_grad=True)
+
+    def said(inputs: torch.Tensor) -> torch.Tensor:
+        """(N, D) to (strengths, N, C)."""
+        return ((inputs @ weight.flatten(1)).view(-1, *bias.shape) + bias).transpose(0, 1)
+
     decays = torch.tensor(DECAYS)
     optimizer = torch.optim.Adam([weight, bias], lr=lr)
     total = epochs * -(-len(x) // BATCH)
@@ -126,17 +141,16 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
             rows = order[start : start + BATCH]
             rate = lr * 0.5 * (1 + np.cos(np.pi * len(history) / total))
             optimizer.param_groups[0]["lr"] = rate
-            logits = x[rows] @ weight + bias
-            losses = torch.stack([loss_of(part, y[rows], multi=multi, **options) for part in logits])
+            losses = torch.stack([loss_of(part, y[rows], multi=multi, **options) for part in said(x[rows])])
             optimizer.zero_grad()
-            torch.autograd.backward((losses + 0.5 * decays * weight.pow(2).sum(dim=(1, 2))).sum())
+            torch.autograd.backward((losses + 0.5 * decays * weight.pow(2).sum(dim=(0, 2))).sum())
             optimizer.step()
             history.append((len(history) + 1, epoch, losses.detach(), rate))
         with torch.no_grad():
-            said = [inputs @ weight + bias for inputs in (x, x_val)]
-        curves.append([[_scored(part[g], split.labels) for part, split in zip(said, (train, val), strict=True)] for g in grid])
+            both = [said(inputs) for inputs in (x, x_val)]
+        curves.append([[_scored(part[g], split.labels) for part, split in zip(both, (train, val), strict=True)] for g in grid])
     chosen = _best([(row[1][1], -row[1][0]) for row in curves[-1]])
-    fitted = Fitted(*scaler.fold(weight[chosen].detach().double().T.numpy(), bias[chosen].detach().double()[0].numpy()))
+    fitted = Fitted(*scaler.fold(weight[:, chosen].detach().double().T.numpy(), bias[chosen].detach().double().numpy()))
     fitted.tried = _tried(DECAYS, [row[1] for row in curves[-1]], chosen)
     fitted.steps = [(step, epoch, float(losses[chosen]), rate) for step, epoch, losses, rate in history]
     fitted.epochs = [(number, *rows[chosen][0], *rows[chosen][1]) for number, rows in enumerate(curves, start=1)]
@@ -157,7 +171,7 @@ def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | No
     from sklearn.svm import LinearSVC
 
     def solve(strength: float, x: npt.NDArray[np.float32], y: npt.NDArray[Any], weight: Any) -> Any:  # noqa: ANN401  (scikit-learn)
-        return LinearSVC(C=strength, random_state=seed, class_weight=weight, dual=strength <= WEAK).fit(x, y)
+        return LinearSVC(C=strength, random_state=seed, class_weight=weight, dual=True, tol=1e-2).fit(x, y)
 
     fitted = _linear_path(train, val, classes, solve, weights, STRENGTHS[:-1])
     margins = fitted.logits(val.features)
@@ -176,7 +190,7 @@ def _linear_path(
     weights: Floats | None,
     strengths: Sequence[float],
 ) -> Fitted:
-    """Solve for every strength and keep the best."""
+    """Solve from weak to strong until validation says that it was better before, and keep the best."""
     scaler = Scaler.of(train.features)
     x, y = scaler(train.features), train.labels.numpy()
     candidates: list[Fitted] = []
@@ -187,8 +201,10 @@ def _linear_path(
             weight, bias = _solve_all(solve, strength, x, y, classes, weights)
         candidates.append(Fitted(*scaler.fold(weight, bias)))
         scores.append(_scores(candidates[-1].logits(val.features), val.labels))
+        if scores[-1][1] < max(accuracy for _, accuracy in scores) - _LOST:
+            break
     chosen = _best([(accuracy, -loss) for loss, accuracy in scores])
-    candidates[chosen].tried = _tried(strengths, scores, chosen)
+    candidates[chosen].tried = _tried(strengths[: len(scores)], scores, chosen)
     return candidates[chosen]
 
 
