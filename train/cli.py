@@ -119,6 +119,7 @@ def sweep(
     model: Annotated[str | None, typer.Option(help="Model of --weights, for the default plan.")] = None,
     weights: Annotated[str | None, typer.Option(help="File for the default plan where its own weights cannot be had.")] = None,
     trials: Annotated[int, typer.Option("--search", metavar="N", min=0, help="Draw N runs from the plan's space; 0 is off.")] = 0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at once; what cores, GPUs and memory allow.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train many classifiers and print them, the best on validation first. Without a plan: at least six, over all regimes.
@@ -140,7 +141,7 @@ def sweep(
     if trials:
         outcome = search(Workspace.find(), read_space(plan) if plan else None, manifest, trials, at_hand)
     else:
-        outcome = train_all(Workspace.find(), read_plan(plan) if plan else None, manifest, weights=at_hand)
+        outcome = train_all(Workspace.find(), read_plan(plan) if plan else None, manifest, weights=at_hand, jobs=jobs)
     _print([run_facts(run) for run in outcome.runs], as_json)
     if any(not reason.startswith("left out") for _, reason in outcome.failed):
         raise typer.Exit(EXIT_SHORT)

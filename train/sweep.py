@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from train.config import TrainConfig
+from train.parallel import jobs_at_once, train_each
 from train.run import train_run
 from train.runs import Run
 from vision.weights import best_weights, cached_path, weight_members
@@ -36,33 +37,91 @@ LEAST = 6
 """Runs that the default plan has at least, whatever weights there are."""
 
 
+PREVIOUS = "previous"
+"""As `weights` in a plan: those of the run before."""
+
+
 @dataclass
 class Outcome:
     """What a sweep has trained, and what it has not, with the reason."""
 
     runs: list[Run] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    last: str = ""
+    """The run that ended last, unless the point after it failed."""
+
+    def fail(self, name: str, error: FototecaError) -> None:
+        """Note and say that a point failed."""
+        say(f"  {name} failed: {error}")
+        self.failed.append((name, str(error)))
+        self.last = ""
 
 
-def sweep(workspace: Workspace, plan: Sequence[Point] | None, version: str, *, weights: tuple[str, str] | None = None) -> Outcome:
+def sweep(
+    workspace: Workspace,
+    plan: Sequence[Point] | None,
+    version: str,
+    *,
+    weights: tuple[str, str] | None = None,
+    jobs: int | None = None,
+) -> Outcome:
     """Train every point of the plan on a version; None is the default plan for the weights at hand.
 
-    `weights`: (model, file) to use where the default plan's cannot be had. FototecaError when no run succeeds.
+    `weights`: (model, file) to use where the default plan's cannot be had. `jobs`: runs at once; None is what the machine
+    allows. FototecaError when no run succeeds.
     """
     outcome = Outcome()
     points = list(plan) if plan is not None else default_plan(workspace, version, weights, outcome)
-    for number, point in enumerate(points, start=1):
-        name = describe(point)
-        say(f"[{number}/{len(points)}] {name}")
-        try:
-            outcome.runs.append(train_run(workspace, TrainConfig(**{"manifest": version, **point})))
-        except FototecaError as error:
-            say(f"  failed: {error}")
-            outcome.failed.append((name, str(error)))
+    for part in _chains(points):
+        _train(workspace, version, part, outcome, (jobs or jobs_at_once()) if len(part) > 1 else 1)
     if not outcome.runs:
         raise FototecaError("no run of the plan succeeded", outcome.failed[0][1] if outcome.failed else "the plan is empty")
     outcome.runs.sort(key=lambda run: -run.facts["val_accuracy"])
     return outcome
+
+
+def _chains(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Points that may be trained side by side; one that starts from the run before it comes after that one, alone."""
+    part: list[Point] = []
+    for number, point in enumerate(points):
+        onward = number + 1 < len(points) and points[number + 1].get("weights") == PREVIOUS
+        if part and (onward or point.get("weights") == PREVIOUS):
+            yield part
+            part = []
+        part.append(point)
+        if onward or point.get("weights") == PREVIOUS:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _train(workspace: Workspace, version: str, part: Sequence[Point], outcome: Outcome, jobs: int) -> None:
+    """Train some points, and note what came of each."""
+    configs: dict[str, TrainConfig] = {}
+    for point in part:
+        try:
+            configs[describe(point)] = TrainConfig(**{"manifest": version, **_resolved(point, outcome.last)})
+        except FototecaError as error:
+            outcome.fail(describe(point), error)
+    if not configs:
+        return
+    say(f"training {', '.join(configs)}" + (f" ({jobs} at once)" if jobs > 1 else ""))
+    for name, result in zip(configs, train_each(workspace, list(configs.values()), jobs), strict=True):
+        if isinstance(result, FototecaError):
+            outcome.fail(name, result)
+        else:
+            outcome.runs.append(result)
+            outcome.last = result.id
+
+
+def _resolved(point: Point, last: str) -> Point:
+    """The point with the run before it in the place of `weights = "previous"`."""
+    if point.get("weights") != PREVIOUS:
+        return point
+    if not last:
+        raise FototecaError("there is no run before it to start from", "mend that one first")
+    return {**point, "weights": f"run:{last}"}
 
 
 def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | None, outcome: Outcome) -> list[Point]:

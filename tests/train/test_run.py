@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from curate.manifest import image_path, read_manifest
 from train import loop
 from train.config import TrainConfig
+from train.parallel import train_each
 from train.run import train_run
 from train.runs import Run, list_runs, load_model
 from train.sweep import grid, read_plan, sweep
@@ -140,6 +145,43 @@ def test_a_sweep_goes_on_after_a_failure(small: Workspace) -> None:
     assert len(found.runs) == 2
     assert "no-such" in found.failed[0][1]
     assert found.runs[0].facts["val_accuracy"] >= found.runs[1].facts["val_accuracy"]
+
+
+def test_a_ladder_starts_each_rung_from_the_one_before(small: Workspace) -> None:
+    """`previous` is the run before; where that one failed, so does the rung, and the rest goes on."""
+    rung = {**SMALL, "regime": "finetune", "weights": "previous", "epochs": 1}
+    points = [{**SMALL, "epochs": 1}, {**rung, "unfreeze": "1"}, {**rung, "unfreeze": "all"}]
+    found = sweep(small, points, "v001")
+    by_unfreeze = {run.config["unfreeze"]: run for run in found.runs if run.regime == "finetune"}
+    (first,) = (run for run in found.runs if run.regime == "scratch")
+    assert by_unfreeze["1"].config["weights"] == f"run:{first.id}"
+    assert by_unfreeze["all"].config["weights"] == f"run:{by_unfreeze['1'].id}"
+    broken = sweep(small, [{**SMALL, "epochs": 1}, {**SMALL, "model": "no-such"}, {**rung, "unfreeze": "1"}], "v001")
+    assert [name.split()[0] for name, _ in broken.failed] == ["no-such", "cnn"]
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_are_all_trained_though_a_process_is_killed(small: Workspace) -> None:
+    """Two at once; the system kills one, as it does when memory ends: what went down with it is trained after all."""
+    killed = threading.Event()
+
+    def kill_one() -> None:
+        for _ in range(2000):
+            for child in psutil.Process().children():
+                with suppress(psutil.Error):
+                    if any("spawn_main" in part for part in child.cmdline()) and child.cpu_times().user > 3:  # it is at work
+                        child.kill()
+                        killed.set()
+                        return
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    configs = [config(epochs=1, seed=seed) for seed in (0, 1)]
+    results = list(train_each(small, configs, jobs=2))
+    killer.join()
+    assert killed.is_set()
+    assert [result.config["seed"] for result in results if not isinstance(result, FototecaError)] == [0, 1]
 
 
 def test_a_plan_is_a_grid_and_points(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Several runs at once, each in a process of its own, where cores and memory allow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+import psutil
+import torch
+
+from train.config import TrainConfig
+from train.run import train_run
+from train.runs import Run, read_run
+from workspace import FototecaError, Workspace
+
+CORES = 4
+"""Cores that one run on a CPU can use well: below that, two at once only wait for one another."""
+
+MEMORY = 4 * 2**30
+"""Bytes that one run takes, with room to spare (bench/train.py)."""
+
+Result = Run | FototecaError
+
+
+def jobs_at_once() -> int:
+    """Runs that this machine can train at once: one per GPU, else one per CORES cores and MEMORY of free memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return max(1, min((os.cpu_count() or 1) // CORES, int(psutil.virtual_memory().available // MEMORY)))
+
+
+def train_each(workspace: Workspace, configs: Sequence[TrainConfig], jobs: int) -> Iterator[Result]:
+    """Train each, `jobs` at once; what came of each, in their order. One that fails, or is killed, does not end the others."""
+    if jobs == 1:
+        for config in configs:
+            yield _attempt(workspace, config)
+        return
+    context, turns = get_context("spawn"), get_context("spawn").Value("i", 0)
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(jobs, turns)) as pool:
+        waiting = [pool.submit(_apart, workspace.root, config) for config in configs]
+        results = [(config, _outcome(workspace, future)) for config, future in zip(configs, waiting, strict=True)]
+    for config, result in results:  # a process that is killed takes its pool along: those left over are trained one by one
+        yield result or _alone(workspace, config)
+
+
+def _attempt(workspace: Workspace, config: TrainConfig) -> Result:
+    try:
+        return train_run(workspace, config)
+    except FototecaError as error:
+        return error
+
+
+def _apart(root: Path, config: TrainConfig) -> tuple[str, str, str]:
+    """In another process: the run's id, or what is wrong and what to do."""
+    result = _attempt(Workspace(root), config)
+    return ("", result.message, result.hint) if isinstance(result, FototecaError) else (result.id, "", "")
+
+
+def _alone(workspace: Workspace, config: TrainConfig) -> Result:
+    """In a process of its own, so that it can be killed without harm."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        result = _outcome(workspace, pool.submit(_apart, workspace.root, config))
+    return result or FototecaError("the run was killed, perhaps for memory", "use a smaller --batch-size or --image-size")
+
+
+def _outcome(workspace: Workspace, future: Future[tuple[str, str, str]]) -> Result | None:
+    try:
+        run, message, hint = future.result()
+    except BrokenProcessPool:
+        return None
+    return read_run(workspace, run) if run else FototecaError(message, hint)
+
+
+def _prepare(jobs: int, turns: object) -> None:
+    """Begin a process: its own GPU, its share of the cores, no progress bars that write over one another's."""
+    os.environ["TQDM_DISABLE"] = "1"
+    with turns.get_lock():  # type: ignore[attr-defined]
+        number = turns.value  # type: ignore[attr-defined]
+        turns.value += 1  # type: ignore[attr-defined]
+    if torch.cuda.device_count() > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(number % jobs)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
