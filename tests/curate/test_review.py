@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import os
 import shutil
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
+from collect.browser import Browser, load, open_browser
 from collect.catalog import Catalog
 from curate.judgement import Judgement, settle
 from workspace import FototecaError, Workspace, create_workspace
@@ -28,16 +34,28 @@ Pushed = tuple[Workspace, list[str], Dataset]
 
 @pytest.fixture(scope="module")
 def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FiftyOne]:
-    """FiftyOne on a database of its own."""
+    """FiftyOne on a mongod that only these tests know: left to itself it joins any that runs already, a person's own too."""
     folder = tmp_path_factory.mktemp("mongo")
-    os.environ["FIFTYONE_DATABASE_DIR"] = str(folder)
-    os.environ["FIFTYONE_DATABASE_VALIDATION"] = "false"
-    with warnings.catch_warnings(action="ignore"):
-        import fiftyone
-    fiftyone.config.database_dir = str(folder)
-    yield fiftyone
-    for name in fiftyone.list_datasets():
-        fiftyone.delete_dataset(name)
+    (package,) = find_spec("fiftyone").submodule_search_locations  # type: ignore[union-attr]
+    port = free_port()
+    options = {"dbpath": folder, "port": port, "bind_ip": "127.0.0.1", "logpath": folder / "log"}
+    command = [Path(package) / "db" / "bin" / "mongod", "--nounixsocket"]
+    mongod = subprocess.Popen([*command, *(str(part) for name, value in options.items() for part in (f"--{name}", value))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIFTYONE_DATABASE_URI", f"mongodb://127.0.0.1:{port}")
+        patch.setenv("FIFTYONE_DATABASE_VALIDATION", "false")
+        with warnings.catch_warnings(action="ignore"):
+            import fiftyone
+        yield fiftyone
+    mongod.terminate()
+    mongod.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture
@@ -163,31 +181,74 @@ def test_another_workspace_is_not_touched(pushed: Pushed, tmp_path: Path) -> Non
     assert all(path.startswith(str(moved.root)) for path in dataset.values("filepath"))
 
 
-def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, fo: FiftyOne) -> None:
-    """The App is served on 127.0.0.1; its own call changes a label, a stale one is refused, and pull brings the edit."""
-    from curate.review import pull_review, serve_app
+@pytest.fixture(scope="module")
+def app(fo: FiftyOne) -> Iterator[str]:
+    """The address of the App."""
+    from curate.review import serve_app
+
+    port = free_port()
+    session = serve_app(fo, None, port)
+    yield f"http://127.0.0.1:{port}"
+    session.close()
+
+
+def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
+    """The App's own call changes a label, a stale one is refused, and pull brings the edit."""
+    from curate.review import pull_review
 
     workspace, ids, dataset = pushed
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    session = serve_app(fo, dataset, port)
-    try:
-        target = sample(dataset, ids[0])
-        url = f"http://127.0.0.1:{port}/dataset/{dataset._doc.id}/sample/{target.id}"
-        patch = [{"op": "replace", "path": "/ground_truth/label", "value": "dog"}]
-        headers = {"Content-Type": "application/json-patch+json", "If-Match": target.last_modified_at.isoformat()}
-        request = urllib.request.Request(url, json.dumps(patch).encode(), headers, method="PATCH")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 200
-        with pytest.raises(urllib.error.HTTPError) as stale:
-            urllib.request.urlopen(request, timeout=30)
-        assert stale.value.code == 412
-        stale.value.close()
-    finally:
-        session.close()
+    target = sample(dataset, ids[0])
+    url = f"{app}/dataset/{dataset._doc.id}/sample/{target.id}"
+    patch = [{"op": "replace", "path": "/ground_truth/label", "value": "dog"}]
+    headers = {"Content-Type": "application/json-patch+json", "If-Match": target.last_modified_at.isoformat()}
+    request = urllib.request.Request(url, json.dumps(patch).encode(), headers, method="PATCH")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+    with pytest.raises(urllib.error.HTTPError) as stale:
+        urllib.request.urlopen(request, timeout=30)
+    assert stale.value.code == 412
+    stale.value.close()
     assert pull_review(workspace)["decisions"] == 1
     assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
+
+
+def label_of(dataset: Dataset, image_id: str) -> str:
+    """The label that the database has by now."""
+    target = sample(dataset, image_id)
+    target.reload()
+    return str(target.ground_truth.label)
+
+
+def click_until(browser: Browser, place: str, done: Callable[[], object]) -> None:
+    """Click until it has done what it does: the App is deaf while it is still drawing, and slow machines draw for long."""
+
+    def attempt(_: Browser) -> bool:
+        browser.find_element(By.XPATH, place).click()
+        return bool(WebDriverWait(browser, 5, 0.2, [WebDriverException]).until(lambda _: done()))
+
+    WebDriverWait(browser, 90, 0.2, [WebDriverException]).until(attempt)
+
+
+def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
+    """In a real Chromium: open a picture, Annotate, its label, another one. `pull` brings it, `freeze` has it, `log` says who."""
+    workspace, ids, dataset = pushed
+    with open_browser(headed=False, user_agent="fototeca-test") as browser:
+        load(browser, f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}")
+        annotate, label = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
+        dog = "//label[text()='dog']"
+        click_until(browser, annotate, lambda: browser.find_element(By.XPATH, label))
+        click_until(browser, label, lambda: browser.find_element(By.XPATH, dog))
+        click_until(browser, dog, lambda: label_of(dataset, ids[0]) == "dog")
+    done = fototeca("curate", "pull", "--json", cwd=workspace.root)
+    assert json.loads(done.stdout) == {"decisions": 1, "conflicts": [], "problems": []}, done.stderr
+    add_images(workspace, ["cat"], start=10)
+    assert json.loads(fototeca("curate", "freeze", "--json", cwd=workspace.root).stdout)["version"] == "v001"
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["image_id"] == ids[0]]
+    assert (row["label"], row["reviewed"]) == ("dog", "yes")
+    last = json.loads(fototeca("curate", "log", ids[0], "--json", cwd=workspace.root).stdout)[-1]
+    assert (last["who"], last["old"], last["new"], last["why"]) == ("person:tester", "cat", "dog", "FiftyOne App")
+    assert last["time"] > "2026"
 
 
 @pytest.mark.parametrize(
@@ -210,13 +271,12 @@ def test_what_an_edit_means(said: str, current: str, outcome: str, decisions: li
     assert settle(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
 
 
-def test_without_a_database(workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
+def test_without_a_database(
+    workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A database that does not answer is one line that says what to do, and exit code 4."""
     add_images(workspace, ["cat"])
-    os.environ["FIFTYONE_DATABASE_URI"] = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
-    try:
-        run = fototeca("curate", "pull", cwd=workspace.root)
-    finally:
-        del os.environ["FIFTYONE_DATABASE_URI"]
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
+    run = fototeca("curate", "pull", cwd=workspace.root)
     assert run.returncode == 4, run.stderr
     assert "FiftyOne's database does not answer" in run.stderr.splitlines()[-1]
