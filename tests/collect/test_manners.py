@@ -56,7 +56,7 @@ def test_the_group_that_names_us_comes_first() -> None:
     assert robots.delay == 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("ab*$", max_size=12), st.text("ab$", max_size=12))
 def test_patterns_equal_the_regular_expression(pattern: str, path: str) -> None:
     """The linear matcher says what a backtracking one would."""

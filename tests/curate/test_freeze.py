@@ -136,7 +136,7 @@ def test_when_groups_merge_test_wins_and_it_is_told(
 
 
 @given(st.data())
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_leak_and_no_move_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, add_images: AddImages, group_images: GroupImages, data: st.DataObject
 ) -> None:

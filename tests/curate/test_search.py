@@ -49,7 +49,7 @@ def test_index_misses_nothing(monkeypatch: pytest.MonkeyPatch, threshold: int) -
     assert set(own) == {(i, j, bits) for i, j, bits in expected(base, base, threshold) if i < j}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(0, 31), st.integers(1, 40), st.integers(0, 40))
 def test_short_lists(seed: int, threshold: int, asked: int, known: int) -> None:
     """Short lists are compared all with all, to the same answer."""

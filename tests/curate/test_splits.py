@@ -37,7 +37,7 @@ def table(units: list[Unit], splits: dict[str, Split]) -> dict[str, Counter[str]
 
 
 @given(datasets(), st.lists(st.integers(1, 40), max_size=4), st.booleans(), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_moves_however_the_dataset_grows(
     dataset: list[list[tuple[str, ...]]], steps: list[int], multi: bool, seed: int
 ) -> None:
@@ -58,7 +58,7 @@ def test_nothing_moves_however_the_dataset_grows(
 
 
 @given(st.lists(st.integers(3, 300), min_size=1, max_size=6), st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_without_groups_every_share_is_within_one_image(sizes: list[int], seed: int) -> None:
     """Only the rounding of whole images is left, and no split is without a category that has three images."""
     labels = [(f"c{number}",) for number, size in enumerate(sizes) for _ in range(size)]
@@ -71,7 +71,7 @@ def test_without_groups_every_share_is_within_one_image(sizes: list[int], seed: 
 
 
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=9), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_where_groups_allow_two_points_they_are_reached(sizes: list[int], seed: int) -> None:
     """Against every possible split of one category: when any is within two points, so is ours."""
     units = build([[("c",)] * size for size in sizes], {})
@@ -92,7 +92,7 @@ def reachable(sizes: list[int]) -> bool:
 
 
 @given(datasets(multi=True, groups=False), st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_multi_label_shares_stay_near(dataset: list[list[tuple[str, ...]]], seed: int) -> None:
     """With several labels an image, no category of thirty images or more strays by more than six points."""
     units = build(dataset, {})
