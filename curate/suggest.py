@@ -100,7 +100,7 @@ def rank(
         evidence = tuple(images[other].image_id for other in nearest[index] if other >= 0)
         guess = guesses[index] if kind != "outlier" else image.label
         suggestions.append(Suggestion(image.image_id, kind, image.label, guess, round(float(score), 6), evidence))
-    order = ("label-error", "outlier", "boundary")
+    order = ("label-error", "boundary", "outlier")
     return sorted(suggestions, key=lambda row: (order.index(row.kind), -row.score, row.image_id))
 
 
@@ -118,9 +118,9 @@ def judge_single(
     folds = deal_folds(labels, groups)
     probabilities = out_of_fold(features, targets, folds, len(categories))
     judgement = judge(targets, probabilities)
-    judged = judgement.suspect & _learnable(targets, folds)
+    doubted = (judgement.guess != targets) & _learnable(targets, folds)
     top = np.sort(probabilities, axis=1)[:, ::-1]
-    suspicion = np.where(judged, 1 - judgement.quality, 0.0)
+    suspicion = np.where(doubted, 1 - judgement.quality, 0.0)
     return suspicion, [categories[guess] for guess in judgement.guess], top[:, 0] - top[:, 1]
 
 
@@ -136,10 +136,10 @@ def judge_multi(
         targets = np.array([category in names for names in held], dtype=np.int64)
         probabilities = out_of_fold(features, targets, folds, 2)
         judgement = judge(targets, probabilities)
-        suspect = judgement.suspect & _learnable(targets, folds)
-        suspicion = np.maximum(suspicion, np.where(suspect, 1 - judgement.quality, 0.0))
+        doubted = (judgement.guess != targets) & _learnable(targets, folds)
+        suspicion = np.maximum(suspicion, np.where(doubted, 1 - judgement.quality, 0.0))
         margins = np.minimum(margins, np.abs(probabilities[:, 1] - probabilities[:, 0]))
-        for index in np.flatnonzero(suspect):
+        for index in np.flatnonzero(doubted):
             guesses[index] ^= {category}
     return suspicion, [LABEL_SEPARATOR.join(sorted(names)) for names in guesses], margins
 

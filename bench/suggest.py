@@ -1,0 +1,174 @@
+"""How well likely label errors are found: `curate suggest` beside cleanlab and FiftyOne's mistakenness on the same features.
+
+    python bench/suggest.py ../photographs/labels.csv --model squeezenet1_0 --weights FILE [--seeds 5] [--flipped 0.1]
+
+Classes of at least 100 photographs; a share of the labels is replaced by another class at random, and every method ranks all
+images. Precision: the share of wrong labels among the first 5%. Recall: the share of the wrong labels among the first 20%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from collect.catalog import Catalog, ImageRow
+from collect.download import FetchOptions
+from collect.folder import collect_folder
+from collect.local import Labelling
+from curate.confidence import deal_folds, out_of_fold
+from curate.duplicates import dedup
+from curate.state import current_state
+from curate.suggest import rank
+from curate.units import find_units
+from vision.backbones import load_backbone
+from vision.features import extract_features
+from workspace import Workspace, create_workspace
+
+MIN_CLASS = 100
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Ranking = Sequence[int]
+"""Image numbers, the most suspicious first."""
+
+
+class Photographs:
+    """The images with their true labels, near-duplicate groups and features, and what is made of them with some flipped."""
+
+    def __init__(self, workspace: Workspace, model: str, weights: str) -> None:
+        with Catalog.open(workspace) as catalog:
+            state = current_state(catalog)
+        self.images = [image for image in state.images if image.status == "accepted"]
+        units = find_units(state)
+        self.groups = [units[image.image_id] for image in self.images]
+        self.categories = sorted({image.label for image in self.images})
+        items = [(image.image_id, workspace.root / image.path) for image in self.images]
+        self.features = extract_features(workspace, items, load_backbone(model, weights))
+        self.truth = np.array([self.categories.index(image.label) for image in self.images])
+
+    def flip(self, share: float, seed: int) -> Integers:
+        """Class numbers with a share of them replaced by another class."""
+        rng = np.random.default_rng(seed)
+        labels = self.truth.copy()
+        chosen = rng.choice(len(labels), round(share * len(labels)), replace=False)
+        labels[chosen] = (labels[chosen] + rng.integers(1, len(self.categories), len(chosen))) % len(self.categories)
+        return labels
+
+    def held_out(self, labels: Integers) -> Floats:
+        """The probabilities that `curate suggest` works with: folds that split no group."""
+        folds = deal_folds([self.categories[label] for label in labels], self.groups)
+        return out_of_fold(self.features, labels, folds, len(self.categories))
+
+
+def ours(photographs: Photographs, labels: Integers) -> Ranking:
+    """The rows of `curate suggest` in its order; what it does not name comes last."""
+    named: list[ImageRow] = [
+        replace(image, label=photographs.categories[label]) for image, label in zip(photographs.images, labels, strict=True)
+    ]
+    rows = rank(named, photographs.groups, photographs.features, photographs.categories, "single")
+    numbers = {image.image_id: number for number, image in enumerate(named)}
+    found = [numbers[row.image_id] for row in rows]
+    return [*found, *sorted(set(range(len(named))) - set(found))]
+
+
+def cleanlab_ranking(photographs: Photographs, labels: Integers) -> Ranking:
+    """cleanlab's label issues in its own order, then the others by its label quality; the same probabilities."""
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    probabilities = photographs.held_out(labels)
+    issues = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1).tolist()
+    quality = get_label_quality_scores(labels, probabilities)
+    return [*issues, *(int(number) for number in np.argsort(quality, kind="stable") if number not in set(issues))]
+
+
+def cleanlab_alone(photographs: Photographs, labels: Integers) -> Ranking:
+    """cleanlab's CleanLearning as its tutorial has it: logistic regression, its own folds, on the same features."""
+    from cleanlab.classification import CleanLearning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    found = CleanLearning(model, seed=0, cv_n_folds=5).find_label_issues(photographs.features, labels)
+    order = np.lexsort((found["label_quality"], ~found["is_label_issue"]))
+    return [int(number) for number in order]
+
+
+def mistakenness(photographs: Photographs, labels: Integers) -> Ranking:
+    """FiftyOne Brain's compute_mistakenness of a classification, by its own formula from the same probabilities as logits."""
+    probabilities = photographs.held_out(labels)
+    logits = np.log(np.maximum(probabilities, 1e-12))
+    certainty = np.exp(np.sum(probabilities * logits, axis=1))
+    wrong = np.where(probabilities.argmax(axis=1) != labels, 1.0, -1.0)
+    return [int(number) for number in np.argsort(-(wrong * certainty + 1) / 2, kind="stable")]
+
+
+METHODS: dict[str, Callable[[Photographs, Integers], Ranking]] = {
+    "fototeca": ours,
+    "cleanlab, the same probabilities": cleanlab_ranking,
+    "cleanlab CleanLearning": cleanlab_alone,
+    "FiftyOne mistakenness, the same probabilities": mistakenness,
+}
+
+
+def main() -> None:
+    """Flip, rank, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("--model", default="squeezenet1_0")
+    parser.add_argument("--weights", default="DEFAULT")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--flipped", type=float, default=0.1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = collect(arguments.labels, Path(folder))
+        photographs = Photographs(workspace, arguments.model, arguments.weights)
+        print_table(photographs, arguments.seeds, arguments.flipped)
+
+
+def collect(labels: Path, folder: Path) -> Workspace:
+    """The classes that are large enough, collected and searched for near-duplicates."""
+    with labels.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    counts = Counter(row["label"] for row in rows)
+    chosen = [row for row in rows if counts[row["label"]] >= MIN_CLASS]
+    table = folder / "labels.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label"))
+        writer.writerows((row["path"], row["label"]) for row in chosen)
+    workspace = create_workspace(folder / "w", sorted({row["label"] for row in chosen}))
+    collect_folder(workspace, labels.parent, Labelling(file=table), FetchOptions())
+    dedup(workspace)
+    return workspace
+
+
+def print_table(photographs: Photographs, seeds: int, share: float) -> None:
+    """The mean over the seeds, and the worst of them."""
+    count = len(photographs.images)
+    print(f"{count} photographs of {len(photographs.categories)} classes, {share:.0%} of the labels flipped, {seeds} draws\n")
+    print("| ranking | precision, first 5% | worst draw | recall, first 20% | worst draw |\n| --- | ---: | ---: | ---: | ---: |")
+    draws = [photographs.flip(share, seed) for seed in range(seeds)]
+    for name, method in METHODS.items():
+        scores = []
+        for labels in draws:
+            wrong = (labels != photographs.truth)[list(method(photographs, labels))]
+            scores.append((wrong[: round(0.05 * count)].mean(), wrong[: round(0.2 * count)].sum() / wrong.sum()))
+        precision, recall = zip(*scores, strict=True)
+        cells = (np.mean(precision), min(precision), np.mean(recall), min(recall))
+        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""`curate suggest`: confident learning as cleanlab has it, wrong labels first, groups in one fold, evidence from other groups."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collect.catalog import ImageRow
+from curate.confidence import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
+from curate.suggest import rank
+
+
+def draw(seed: int, count: int = 300, classes: int = 5) -> tuple[Integers, np.ndarray]:
+    """Labels and probabilities that often, not always, agree."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, count - classes)])
+    scores = rng.normal(size=(count, classes)) + 2.5 * np.eye(classes)[labels] * (rng.random(count) > 0.2)[:, None]
+    return labels, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_is_cleanlabs_confident_learning(seed: int) -> None:
+    """The same thresholds, the same off-diagonals of the confident joint, the same self-confidence."""
+    with warnings.catch_warnings(action="ignore"):
+        from cleanlab.count import get_confident_thresholds
+        from cleanlab.filter import find_label_issues
+        from cleanlab.rank import get_label_quality_scores
+
+    labels, probabilities = draw(seed)
+    assert confident_thresholds(labels, probabilities) == pytest.approx(get_confident_thresholds(labels, probabilities))
+    theirs = find_label_issues(labels, probabilities, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1)
+    assert np.array_equal(confidently(labels, probabilities) != labels, theirs)
+    assert judge(labels, probabilities).quality == pytest.approx(get_label_quality_scores(labels, probabilities))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), min_size=1, max_size=120))
+def test_folds_split_no_group(drawn: list[tuple[str, int]]) -> None:
+    """Whatever the groups: each is in one fold."""
+    groups = [str(group) for _, group in drawn]
+    folds = deal_folds([label for label, _ in drawn], groups)
+    assert len(set(zip(groups, folds.tolist(), strict=True))) == len(set(groups))
+    assert set(folds.tolist()) <= set(range(FOLDS))
+
+
+def clusters(seed: int, count: int, classes: int) -> tuple[np.ndarray, Integers]:
+    """Features that can be told apart, and their classes."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(count) % classes
+    return (rng.normal(size=(count, 8)) + 4 * rng.normal(size=(classes, 8))[truth]).astype(np.float32), truth
+
+
+def rows(labels: list[str]) -> list[ImageRow]:
+    """Images of which nothing but the label matters."""
+    return [ImageRow(f"{number:064x}", "", "PNG", 1, 1, "RGB", 1, "", label=label) for number, label in enumerate(labels)]
+
+
+def test_wrong_labels_come_first() -> None:
+    """Planted errors lead the list with the right label; the evidence is of other groups."""
+    features, truth = clusters(0, 240, 3)
+    names = ["a", "b", "c"]
+    labels = [names[number] for number in truth]
+    wrong = set(range(0, 36, 3))
+    for number in wrong:
+        labels[number] = names[(truth[number] + 1) % 3]
+    images = rows(labels)
+    groups = [f"{number // 2}" for number in range(len(images))]
+    found = rank(images, groups, features, names, "single")
+    first = found[: len(wrong)]
+    assert {int(row.image_id, 16) for row in first} == wrong
+    assert all(row.kind == "label-error" and row.suggested == names[truth[int(row.image_id, 16)]] for row in first)
+    assert all(groups[int(other, 16)] != groups[int(row.image_id, 16)] for row in found for other in row.neighbours)
+
+
+def test_several_labels() -> None:
+    """A label too many and one too few are both found, each with the set that is right."""
+    features, truth = clusters(1, 240, 4)
+    sets = ["", "a", "b", "a|b"]
+    labels = [sets[number] for number in truth]
+    labels[3], labels[1] = "b", "a|b"
+    groups = [str(number) for number in range(240)]
+    found = {int(row.image_id, 16): row for row in rank(rows(labels), groups, features, ["a", "b"], "multi")}
+    assert (found[3].kind, found[3].suggested) == ("label-error", "a|b")
+    assert (found[1].kind, found[1].suggested) == ("label-error", "a")
