@@ -19,23 +19,26 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = 0.29,
-    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = 0.32,
-    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = 0.68,
+    blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = 0.32,
+    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = 0.4,
+    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = 0.5,
     low_information: Annotated[float, typer.Option(help="Entropy below this has next to nothing in it.")] = 0.45,
     odd_aspect: Annotated[float, typer.Option(help="Short side by long side below this is an odd shape.")] = 0.35,
     odd_size: Annotated[float, typer.Option(help="So many times larger or smaller than the median is an odd size.")] = 4.0,
     border: Annotated[float, typer.Option(help="Share of plain strips along the sides above this.")] = 0.2,
+    thumbnail: Annotated[float, typer.Option(help="The side by that of a larger original below this.")] = 0.75,
     limit: Annotated[int, typer.Option(help="Images to print per kind; --json has all.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Find pictures that are corrupt, blurry, dark, light, nearly empty, framed, or of an odd size or shape. Rejects nothing.
+    """Find pictures that are corrupt, blurry, dark, light, nearly empty, framed, thumbnails, or of an odd size or shape.
+
+    Findings are for people: nothing is rejected.
 
     Example: fototeca curate check --blurry 0.3
     """
     from curate.quality import Limits, check_images, findings_table
 
-    limits = Limits(blurry, dark, light, low_information, odd_aspect, odd_size, border)
+    limits = Limits(blurry, dark, light, low_information, odd_aspect, odd_size, border, thumbnail)
     findings = check_images(Workspace.find(), limits)
     as_rows = [finding.__dict__ for finding in findings]
     typer.echo(json.dumps(as_rows, indent=2) if as_json else findings_table(findings, limit))

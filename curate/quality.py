@@ -1,4 +1,4 @@
-"""`curate check`: pictures that are broken, blurred, dark, light, empty or of an odd shape.
+"""`curate check`: pictures that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
 
 Findings are for people; nothing is rejected.
 """
@@ -21,17 +21,18 @@ from workspace import FototecaError, Workspace
 
 CORRUPT = "corrupt"
 _BATCH = 64
+_ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
 class Limits:
     """Where a score becomes a finding; what the scores are, `vision.quality.quality` says."""
 
-    blurry: float = 0.29
+    blurry: float = 0.32
     """Sharpness below this."""
-    dark: float = 0.32
+    dark: float = 0.4
     """95% of the pixels are darker than this."""
-    light: float = 0.68
+    light: float = 0.5
     """95% of the pixels are lighter than this."""
     low_information: float = 0.45
     """Entropy, in bytes, below this."""
@@ -41,6 +42,8 @@ class Limits:
     """The side of a square with as many pixels, this many times larger or smaller than the dataset's median."""
     border: float = 0.2
     """Share of the area in plain strips along the sides, above this."""
+    thumbnail: float = 0.75
+    """The side by that of the original from which the picture was made smaller, below this."""
 
     def __post_init__(self) -> None:
         """Shares lie between 0 and 1; the factor of sizes above 1."""
@@ -65,18 +68,20 @@ def check_images(workspace: Workspace, limits: Limits) -> list[Finding]:
     with Catalog.open(workspace) as catalog:
         images = [image for image in catalog.images() if not image.rejected]
         _measure(workspace, catalog, images)
-        return judge(images, read_scores(catalog), limits)
+        return judge(images, read_scores(catalog), read_shrinkage(catalog), limits)
 
 
 def found_by_image(catalog: Catalog, limits: Limits) -> dict[str, tuple[str, ...]]:
     """The findings of what was measured before."""
     found: dict[str, list[str]] = defaultdict(list)
-    for finding in judge(catalog.images(), read_scores(catalog), limits):
+    for finding in judge(catalog.images(), read_scores(catalog), read_shrinkage(catalog), limits):
         found[finding.image_id].append(finding.finding)
     return {image_id: tuple(names) for image_id, names in found.items()}
 
 
-def judge(images: Sequence[ImageRow], scores: Mapping[str, Mapping[str, float]], limits: Limits) -> list[Finding]:
+def judge(
+    images: Sequence[ImageRow], scores: Mapping[str, Mapping[str, float]], shrinkage: Mapping[str, float], limits: Limits
+) -> list[Finding]:
     """What lies beyond the limits among images with scores."""
     measured = [image for image in images if image.image_id in scores]
     sides = {image.image_id: (image.width * image.height) ** 0.5 for image in measured}
@@ -87,6 +92,8 @@ def judge(images: Sequence[ImageRow], scores: Mapping[str, Mapping[str, float]],
         for name, score, beyond in _verdicts(values, sides[image.image_id] / middle, limits):
             if beyond:
                 found.append(Finding(image.image_id, name, round(score, 4), image.label))
+        if shrinkage.get(image.image_id, 1.0) < limits.thumbnail:
+            found.append(Finding(image.image_id, "thumbnail", round(shrinkage[image.image_id], 4), image.label))
     order = [CORRUPT, *(field.name.replace("_", "-") for field in fields(Limits))]
     return sorted(found, key=lambda finding: (order.index(finding.finding), _badness(finding), finding.image_id))
 
@@ -116,6 +123,42 @@ def read_scores(catalog: Catalog) -> dict[str, dict[str, float]]:
     for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
         scores[row["image_id"]][row["measure"]] = row["value"]
     return dict(scores)
+
+
+def read_shrinkage(catalog: Catalog) -> dict[str, float]:
+    """The side of accepted images that are smaller than their originals, by the original's; 0 where that is not known.
+
+    An original is a near-duplicate with more pixels, or what a source announced and did not give; a crop is no thumbnail, so
+    only those of the same shape count.
+    """
+    images = {image.image_id: image for image in catalog.images()}
+    originals: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    bare: dict[str, bool] = {}
+    for row in catalog.connection.execute(
+        "SELECT image_id, f.width, f.height, thumbnail FROM findings f JOIN candidates USING (candidate_id)"
+        " WHERE image_id IS NOT NULL"
+    ):
+        bare[row["image_id"]] = bare.get(row["image_id"], True) and bool(row["thumbnail"])
+        if row["width"] and row["height"]:
+            originals[row["image_id"]].append((row["width"], row["height"]))
+    groups = defaultdict(list)
+    for image in images.values():
+        if image.group and not image.rejected:
+            groups[image.group].append((image.width, image.height))
+    found = {}
+    for image in images.values():
+        own = image.width, image.height
+        larger = [size for size in originals[image.image_id] + groups[image.group] if _larger(size, own)]
+        if image.status == "accepted" and (larger or bare.get(image.image_id)):
+            most = max((width * height for width, height in larger), default=0)
+            found[image.image_id] = (image.width * image.height / most) ** 0.5 if most else 0.0
+    return found
+
+
+def _larger(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one is larger and of the same shape, lying or standing, but for what rounding to whole pixels does."""
+    alike = abs(min(one) / max(one) - min(other) / max(other)) <= _ROUNDING
+    return alike and one[0] * one[1] > other[0] * other[1]
 
 
 def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow]) -> None:

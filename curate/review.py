@@ -14,6 +14,7 @@ import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from collect.catalog import Catalog
@@ -136,6 +137,8 @@ def _fiftyone() -> Iterator[FiftyOne]:
 def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create: bool) -> Dataset:
     """The workspace's dataset. FototecaError when it is another's, or is not there and may not be made."""
     name, owner = dataset_name(workspace), {"catalog": _catalog_id(catalog), "workspace": str(workspace.root)}
+    if create and fo.dataset_exists(name):
+        _clear_the_name(fo, name, owner["catalog"])
     if not fo.dataset_exists(name):
         if not create:
             raise FototecaError("there is nothing to pull: no dataset was pushed", "run: fototeca curate review")
@@ -155,6 +158,18 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
         dataset.info["fototeca"] = owner
         dataset.save()
     return dataset
+
+
+def _clear_the_name(fo: FiftyOne, name: str, catalog_id: str) -> None:
+    """Rename a dataset whose workspace is gone, with all that is in it, so that it does not keep the name for ever."""
+    dataset = fo.load_dataset(name)
+    found = dataset.info.get("fototeca")
+    if not found or found["catalog"] == catalog_id or Workspace(found["workspace"]).config.is_file():
+        return
+    dataset.name = next(free for number in count(1) if not fo.dataset_exists(free := f"{name}-left-{number}"))
+    say(
+        f"{name} belonged to {found['workspace']}, which is gone; it is now {dataset.name}: fiftyone datasets delete {dataset.name}"
+    )
 
 
 def _catalog_id(catalog: Catalog) -> str:

@@ -70,6 +70,31 @@ def test_each_kind_is_found_and_good_pictures_are_not(workspace: tuple[Workspace
     assert not [finding for finding in check_images(made, Limits(blurry=0.0)) if finding.finding == "blurry"]
 
 
+def test_thumbnails_of_larger_originals(
+    tmp_path: Path, add_images: Callable[..., list[str]], group_images: Callable[..., None]
+) -> None:
+    """Smaller than announced, smaller than a copy of its shape, or only ever a thumbnail; crops and set-aside copies are none."""
+    made = create_workspace(tmp_path / "t", ["a", "b"], target=10)
+    announced, cropped, small, large, bare, both = add_images(made, ["a"] * 6)
+    with Catalog.open(made) as catalog, catalog.transaction() as sql:
+        of_image = "WHERE candidate_id = (SELECT candidate_id FROM candidates WHERE image_id = ?)"
+        sql.execute(f"UPDATE findings SET width = 600, height = 800 {of_image}", (announced,))
+        sql.execute(f"UPDATE findings SET width = 640, height = 640 {of_image}", (cropped,))
+        sql.execute("UPDATE images SET width = 128, height = 96 WHERE image_id = ?", (large,))
+        for image_id in (bare, both):
+            sql.execute(f"UPDATE findings SET thumbnail = 1 {of_image}", (image_id,))
+        row = sql.execute("SELECT url, url_key FROM candidates WHERE image_id = ?", (both,)).fetchone()
+        catalog.add_finding(Finding(row["url"], "elsewhere", "a"), row["url_key"])
+    group_images(made, [[small, large]], True)
+
+    def found() -> dict[str, float]:
+        return {row.image_id: row.score for row in check_images(made, Limits()) if row.finding == "thumbnail"}
+
+    assert found() == {announced: 0.08, small: 0.5, bare: 0.0}
+    group_images(made, [[large, small]])
+    assert found() == {announced: 0.08, bare: 0.0}
+
+
 def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]]) -> None:
     """Damage to the store is told, not a crash."""
     made, kinds = workspace

@@ -165,7 +165,7 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     assert last_decision(workspace, ids[4])[2] == "dog"
 
 
-def test_another_workspace_is_not_touched(pushed: Pushed, tmp_path: Path) -> None:
+def test_another_workspace_is_not_touched(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
     """A dataset of that name that belongs to somebody else stays as it is; a workspace that was moved is still its owner."""
     from curate.review import push_review
 
@@ -175,10 +175,29 @@ def test_another_workspace_is_not_touched(pushed: Pushed, tmp_path: Path) -> Non
         push_review(other)
     assert error.value.exit_code == 2
     assert len(dataset) == 5
+    assert not [name for name in fo.list_datasets() if "left" in name]
     moved = Workspace(shutil.move(workspace.root, tmp_path / "moved"))
     push_review(moved)
     dataset.reload()
     assert all(path.startswith(str(moved.root)) for path in dataset.values("filepath"))
+
+
+def test_a_deleted_workspace_does_not_keep_the_name(
+    pushed: Pushed, fo: FiftyOne, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its dataset is set aside under another name, whole, and the person is told; the new workspace has the name."""
+    from curate.review import push_review
+
+    workspace, ids, _ = pushed
+    shutil.rmtree(workspace.root)
+    other = create_workspace(tmp_path / "elsewhere" / "w", ["cat", "dog"], target=1)
+    facts = push_review(other)
+    assert (facts["dataset"], facts["samples"]) == ("fototeca-w", 0)
+    assert "fototeca-w-left-1" in capsys.readouterr().err
+    left = fo.load_dataset("fototeca-w-left-1")
+    assert sorted(left.values("image_id")) == sorted(ids)
+    assert left.persistent
+    fo.delete_dataset("fototeca-w-left-1")
 
 
 @pytest.fixture(scope="module")
