@@ -167,9 +167,8 @@ def _clear_the_name(fo: FiftyOne, name: str, catalog_id: str) -> None:
     if not found or found["catalog"] == catalog_id or Workspace(found["workspace"]).config.is_file():
         return
     dataset.name = next(free for number in count(1) if not fo.dataset_exists(free := f"{name}-left-{number}"))
-    say(
-        f"{name} belonged to {found['workspace']}, which is gone; it is now {dataset.name}: fiftyone datasets delete {dataset.name}"
-    )
+    remove = f"remove it with: fiftyone datasets delete {dataset.name}"
+    say(f"{name} belonged to {found['workspace']}, which is gone; it is now {dataset.name}; {remove}")
 
 
 def _catalog_id(catalog: Catalog) -> str:
