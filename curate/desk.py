@@ -40,7 +40,7 @@ class Desk:
         settings = self.workspace.settings
         queues = []
         for name in (*QUEUES, *(CATEGORY + category for category in settings.names)):
-            waiting = [waits for _, waits in self._queue(name)]
+            waiting = [waits for _, waits in self.queue(name)]
             queues.append({"name": name, "images": len(waiting), "waiting": sum(waiting)})
         return {
             "dataset": settings.name,
@@ -61,11 +61,10 @@ class Desk:
         return {"images": images, "reviewed": reviewed}
 
     def queue(self, name: str) -> list[tuple[str, bool]]:
-        """The images of a queue in order, each with whether it waits for this reviewer. FototecaError for an unknown name."""
-        self._read()
-        return self._queue(name)
+        """The images of a queue in order, each with whether it waits for this reviewer, as the last `overview` found them.
 
-    def _queue(self, name: str) -> list[tuple[str, bool]]:
+        FototecaError for an unknown name.
+        """
         items = list(self.items.values())
         if name in QUEUES:
             found = in_queue(items, name)

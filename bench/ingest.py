@@ -1,0 +1,91 @@
+"""What taking in a picture costs: images a second, beside decoding alone and imagededup's encode, with the same workers.
+
+    python bench/ingest.py FOLDER [--count 1500] [--workers 2] [--rounds 3]
+
+The folder's pictures are saved at 640×480 first. Taking in is: read, digest, verify by a full decode, pHash, quality scores.
+The contenders run in turns; the figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from collect.store import digest
+from vision.hashes import phash
+from vision.image import decode, decode_with_info
+from vision.quality import quality
+from vision.threads import picture_threads
+
+SIZE = (640, 480)
+
+
+def take_in(path: Path) -> object:
+    """All that is done to a new picture, but for the writing."""
+    data = path.read_bytes()
+    picture, info = decode_with_info(data)
+    return digest(data), info, phash(picture), quality(picture)
+
+
+def in_threads(work: Callable[[Path], object]) -> Callable[[Sequence[Path], int], object]:
+    """`work` on every path, by so many threads, as the commands do it."""
+
+    def run(paths: Sequence[Path], workers: int) -> object:
+        with picture_threads(workers) as pool:
+            return sum(1 for _ in pool.map(work, paths))
+
+    return run
+
+
+def imagededup(paths: Sequence[Path], workers: int) -> object:
+    """Its own encoding of a folder, by so many processes."""
+    from imagededup.methods import PHash
+
+    return PHash(verbose=False).encode_images(image_dir=paths[0].parent, num_enc_workers=workers)
+
+
+CONTENDERS: dict[str, Callable[[Sequence[Path], int], object]] = {
+    "full decode alone": in_threads(decode),
+    "fototeca: read, digest, verify, pHash, quality": in_threads(take_in),
+    "imagededup: pHash": imagededup,
+}
+
+
+def main() -> None:
+    """Prepare, measure in turns, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, source in enumerate(sorted(arguments.folder.rglob("*.jpg"))[: arguments.count]):
+            paths.append(Path(folder) / f"{number:05}.jpg")
+            decode(source).resize(SIZE, Image.Resampling.BICUBIC).save(paths[-1], quality=90)
+        rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+        for _ in range(arguments.rounds):
+            for name, run in CONTENDERS.items():
+                start = time.perf_counter()
+                run(paths, arguments.workers)
+                rates[name].append(len(paths) / (time.perf_counter() - start))
+    print(f"{len(paths)} pictures of 640×480, {arguments.workers} workers, medians of {arguments.rounds}\n")
+    print("| | images/s | of the decode | of imagededup |\n| --- | ---: | ---: | ---: |")
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    for name, rate in middle.items():
+        shares = (rate / middle["full decode alone"], rate / middle["imagededup: pHash"])
+        print(f"| {name} | {rate:.0f} | " + " | ".join(f"{share:.2f}" for share in shares) + " |")
+
+
+if __name__ == "__main__":
+    main()

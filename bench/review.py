@@ -1,0 +1,101 @@
+"""What reviewing many pictures costs: the first push to FiftyOne, a push after changes, a pull, and the keyboard page.
+
+    python bench/review.py [--pictures 20000]
+
+Drawn pictures of 160×120, in FiftyOne's own database and a temporary workspace; its dataset is removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from collect.catalog import Catalog
+from collect.download import FetchOptions
+from collect.folder import collect_folder
+from collect.local import Labelling
+from curate.desk import Desk
+from curate.labels import label_images
+from curate.review import dataset_name, pull_review, push_review
+from workspace import Workspace, create_workspace
+
+
+def main() -> None:
+    """Draw, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=20_000)
+    count = parser.parse_args().pictures
+    with tempfile.TemporaryDirectory(prefix="bench-review-") as folder:
+        workspace = draw(Path(folder), count)
+        try:
+            print(f"| {count:,} pictures | seconds |\n| --- | ---: |")
+            measure(workspace)
+        finally:
+            remove(workspace)
+
+
+def draw(folder: Path, count: int) -> Workspace:
+    """A workspace of `count` different pictures in ten categories."""
+    names = [f"class-{number}" for number in range(10)]
+    for number in range(count):
+        path = folder / "in" / names[number % 10] / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC).save(path, quality=85)
+    workspace = create_workspace(folder / "bench-review", names)
+    collect_folder(workspace, folder / "in", Labelling(from_folder=True), FetchOptions())
+    return workspace
+
+
+def measure(workspace: Workspace) -> None:
+    """A row for each step."""
+    with Catalog.open(workspace) as catalog:
+        ids = [image.image_id for image in catalog.images()]
+    timed("first push, thumbnails made", lambda: push_review(workspace))
+    timed("push with nothing new", lambda: push_review(workspace))
+    label_images(workspace, ids[:1000], label="class-0")
+    timed("push after 1,000 decisions", lambda: push_review(workspace))
+    edit(workspace, 1000)
+    timed("pull of 1,000 edits", lambda: pull_review(workspace))
+    desk = Desk(workspace)
+    timed("keyboard page: start", desk.overview)
+    timed("keyboard page: show a picture", lambda: desk.show(ids[-1]))
+    seen = {ids[-1]: desk.show(ids[-1])["seen"]}
+    timed("keyboard page: decide", lambda: desk.decide(seen, ids[-1], group=False, label="class-1"))
+
+
+def timed(name: str, work: Callable[[], object]) -> None:
+    """Do it and print how long it took."""
+    start = time.perf_counter()
+    work()
+    print(f"| {name} | {time.perf_counter() - start:.3g} |", flush=True)
+
+
+def edit(workspace: Workspace, count: int) -> None:
+    """Change labels in the dataset, as the App would."""
+    import fiftyone
+
+    dataset = fiftyone.load_dataset(dataset_name(workspace))
+    for sample in dataset.limit(count).iter_samples(autosave=True):
+        sample.ground_truth.label = "class-9" if sample.ground_truth.label != "class-9" else "class-8"
+
+
+def remove(workspace: Workspace) -> None:
+    """The dataset, wherever the measuring stopped."""
+    import fiftyone
+
+    if fiftyone.dataset_exists(dataset_name(workspace)):
+        fiftyone.delete_dataset(dataset_name(workspace))
+
+
+if __name__ == "__main__":
+    main()
