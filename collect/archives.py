@@ -1,10 +1,11 @@
-"""zip and tar archives, unpacked with caps on count, size, ratio and depth, and with no path outside the folder."""
+"""zip and tar archives and parquet files, unpacked with caps on count, size, ratio and depth, and with no path outside."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import shutil
@@ -19,9 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from collect.local import SUFFIXES
+from collect.parquet import MAGIC, parquet_pictures
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, atomic_write
 
-ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
+ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip", ".parquet")
 MAX_MEMBERS = 1_000_000
 MAX_RATIO = 200
 """Unpacked over packed size above which an archive is a bomb: pictures hardly shrink."""
@@ -144,6 +146,12 @@ def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[
                 if not info.is_dir() and not link and (name := safe_name(info.filename, endings)):
                     budget.take(info.file_size)
                     yield name, info.file_size, packed.open(info)
+        return
+    if start.startswith(MAGIC):
+        for name, data in parquet_pictures(path, budget.size):
+            budget.take(len(data))
+            if name := safe_name(name, endings):
+                yield name, len(data), io.BytesIO(data)
         return
     with (
         _decompressed(path, start) as file,

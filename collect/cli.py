@@ -88,7 +88,7 @@ def urls(
 
 @app.command()
 def folder(
-    path: Annotated[Path, typer.Argument(help="A folder, a zip or tar archive, or one picture.")],
+    path: Annotated[Path, typer.Argument(help="A folder, a zip, tar or parquet file, or one picture.")],
     category: Annotated[str, typer.Option(help="The category of every picture.")] = "",
     label_from_folder: Annotated[
         bool, typer.Option("--label-from-folder", help="A picture's folder names its category.")

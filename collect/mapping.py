@@ -36,6 +36,9 @@ SPLITS = frozenset(
 )
 """Folders that say in which part of the dataset a picture is, or only that it is one: they are seen through."""
 
+_PART = re.compile(r"[\w.-]*-?\d{1,6}-of-\d{1,6}(?:-[0-9a-f]+)?")
+"""Names of the numbered files that a dataset of parquet files is cut into: `train-00000-of-00005`."""
+
 TOP = "."
 """Stands for pictures that lie in no folder of their own."""
 
@@ -69,7 +72,7 @@ def class_folders(names: Iterable[str], settings: Settings) -> dict[str, str]:
 
 def _telling(folders: tuple[str, ...], known: set[str]) -> tuple[str, ...]:
     *above, own = folders or (TOP,)
-    kept = [folder for folder in above if folder.lower() not in SPLITS]
+    kept = [folder for folder in above if folder.lower() not in SPLITS and not _PART.fullmatch(folder)]
     return tuple(kept if own == TOP or own.lower() in SPLITS - known else [*kept, own])
 
 

@@ -59,18 +59,15 @@ def wanted_files(hub: str, files: Iterable[RemoteFile]) -> list[RemoteFile]:
     kept = {name: file for file in everything if (name := safe_name(file.name, WANTED))}
     if not kept:
         kinds = sorted({Path(file.name).suffix.lower() or "no ending" for file in everything})
-        raise nothing_to_take(hub, kinds)
+        raise nothing_to_take(hub, kinds, "export it to folders of pictures and use: fototeca collect folder")
     return [RemoteFile(file.url, name, file.size, file.checksum) for name, file in kept.items()]
 
 
-def nothing_to_take(hub: str, kinds: Sequence[str]) -> FototecaError:
-    """The error for a dataset without a picture or archive; parquet is named, because pictures may be in it."""
+def nothing_to_take(hub: str, kinds: Sequence[str], hint: str) -> FototecaError:
+    """The error for a dataset without a picture or archive."""
     listed = ", ".join(kinds[:8]) or "no files"
-    hint = "it may hold pictures inside parquet, which is not read: " if ".parquet" in kinds else ""
     return FototecaError(
-        f"this dataset of {hub} has no pictures and no archive that can be opened (it has: {listed})",
-        f"{hint}export it to folders of pictures and use: fototeca collect folder",
-        EXIT_OUTSIDE,
+        f"this dataset of {hub} has no pictures and no archive that can be opened (it has: {listed})", hint, EXIT_OUTSIDE
     )
 
 

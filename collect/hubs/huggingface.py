@@ -21,13 +21,13 @@ from workspace import EXIT_OUTSIDE, FototecaError
 
 NAME = "huggingface"
 _REF = re.compile(
-    r"^(?:https?://[^/]+/datasets/|datasets/)?(\w[\w.-]*(?:/\w[\w.-]*)?)(?:(?:/(?:tree|resolve|blob)/|@)([\w.-]+).*)?/?$"
+    r"^(?:https?://[^/]+/datasets/|datasets/)?(\w[\w.-]*(?:/\w[\w.-]*)?)(?:(?:/(?:tree|resolve|blob)/|@)(refs/\w+/\w+|[\w.-]+).*)?/?$"
 )
 
 
 def canonical(ref: str) -> str:
     """`OWNER/NAME`, or `OWNER/NAME@REVISION`."""
-    found = _REF.match(ref.strip())
+    found = _REF.match(ref.strip().replace("%2F", "/"))
     if not found or ref.startswith("10."):
         raise no_ref(NAME, ref, "OWNER/NAME, OWNER/NAME@REVISION or the page's address")
     return f"{found[1]}@{found[2]}" if found[2] else found[1]
@@ -117,7 +117,8 @@ def _check(folder: Path, sizes: dict[str, int]) -> None:
         raise FototecaError(f"this dataset of {NAME} has names that lead out of its folder", "do not use it", EXIT_OUTSIDE)
     wanted = [size for name, size in sizes.items() if safe_name(name, WANTED)]
     if not wanted:
-        raise nothing_to_take(NAME, sorted({Path(name).suffix.lower() or "no ending" for name in sizes}))
+        kinds = sorted({Path(name).suffix.lower() or "no ending" for name in sizes})
+        raise nothing_to_take(NAME, kinds, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
     check_room(folder, sum(wanted))
 

@@ -27,7 +27,7 @@ HUBS = {
             "huggingface",
             "hub",
             "fototeca[hubs]; HF_TOKEN only for gated datasets",
-            "1,000 requests in 5 minutes without a token; folders of pictures and archives, no parquet",
+            "1,000 requests in 5 minutes without a token; folders of pictures, archives and parquet files",
             "the dataset card's; a collection may hold pictures of other rights than the card says",
             "huggingface.co/terms-of-service; gated datasets ask for consent on their page",
         ),

@@ -220,12 +220,13 @@ def test_a_project_without_folders_is_refused(workspace: Workspace, hubs: Hubs) 
         take(workspace, "roboflow", "alice/pets", None, LOCAL)
 
 
-def test_parquet_is_refused_with_a_way_out(workspace: Workspace, hubs: Hubs) -> None:
-    """A dataset of Hugging Face that is parquet only says so, before anything is downloaded."""
-    hubs.files = {"data/train-0.parquet": b"PAR1"}
-    with pytest.raises(FototecaError, match="parquet") as stop:
+def test_a_dataset_without_pictures_says_where_they_may_be(workspace: Workspace, hubs: Hubs) -> None:
+    """A dataset that a script makes has nothing to download; the hub's own copy of it may."""
+    hubs.files = {"pets.py": b"import this"}
+    with pytest.raises(FototecaError, match=r"it has: \.py") as stop:
         take(workspace, "huggingface", "alice/pets", None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
+    assert "@refs/convert/parquet" in stop.value.hint
 
 
 def test_names_that_lead_out_are_refused(workspace: Workspace, hubs: Hubs) -> None:

@@ -199,6 +199,7 @@ def test_every_hub_has_its_command_and_its_facts() -> None:
         ("huggingface", "https://huggingface.co/datasets/a/b.c/tree/main/data", "a/b.c@main"),
         ("huggingface", "beans", "beans"),
         ("huggingface", "a/b@1234abc", "a/b@1234abc"),
+        ("huggingface", "https://huggingface.co/datasets/a/b/tree/refs%2Fconvert%2Fparquet/all", "a/b@refs/convert/parquet"),
         ("zenodo", "https://zenodo.org/records/1234?token=x", "1234"),
         ("zenodo", "https://zenodo.org/record/1234/files/x.zip", "1234"),
         ("zenodo", "10.5281/zenodo.1234", "1234"),
