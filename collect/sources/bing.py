@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 
 from collect.catalog import Finding
+from collect.download import FetchOptions
+from collect.sites import Site
 from collect.sources import Context, Query
 from collect.sources.results import ResultsPage, first
 
@@ -25,7 +27,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     seen: set[str] = set()
     offset = 0
     while offset < site["most"]:
-        page.open({site["first"]: offset + 1})
+        page.open({site["first"]: offset + 1, site["filters"]: _filters(site, context.fetch.min_side)})
         tiles = page.script(_TILES, site["tiles"])
         if not tiles and not offset and (error := page.nothing()):
             raise error
@@ -39,6 +41,12 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
         if not fresh:  # past its last page Bing shows the last one again
             return
         page.pause()
+
+
+def _filters(site: Site, min_side: int) -> str:
+    """What narrows the results: the file's own filters, and a size where a person wants larger pictures than all do."""
+    wanted = str(site["size"]).format(side=min_side) if min_side > FetchOptions.min_side else ""
+    return str(site["parameters"].get(site["filters"], "")) + wanted
 
 
 def _findings(page: ResultsPage, tiles: list[str], offset: int) -> Iterator[Finding]:

@@ -131,7 +131,22 @@ def test_bing_reads_list_after_list(point_to: PointTo) -> None:
     assert [f.rank for f in found if f.thumbnail] == [6, 13, 20, 27, 34, 41, 48]
     assert found[1].url == f"{site.base}/full/1.jpg"
     assert found[1].page_url == "https://example.org/1"
-    assert [asked.query["first"] for asked in site.asked if asked.path == "/images/async"] == ["1", "36", "51"]
+    pages = [asked.query for asked in site.asked if asked.path == "/images/async"]
+    assert [query["first"] for query in pages] == ["1", "36", "51"]
+    assert {query["qft"] for query in pages} == {"+filterui:photo-photo"}
+
+
+def test_bing_is_asked_for_large_pictures_where_they_are_wanted(point_to: PointTo) -> None:
+    """What would be too small is not even found."""
+    with serve(bing("none")) as site:
+        context = Context(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_local=True, min_side=600))
+        try:
+            assert list(get_source("bing")(Query("fox", "red fox"), context)) == []
+        finally:
+            context.close()
+    assert [asked.query["qft"] for asked in site.asked if asked.path == "/images/async"] == [
+        "+filterui:photo-photo+filterui:imagesize-custom_600_600"
+    ]
 
 
 def test_duckduckgo_follows_its_own_lists(point_to: PointTo) -> None:
