@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
+
+import psutil
 
 from workspace import Workspace, atomic_write
 
@@ -44,19 +45,9 @@ def put(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path
 def sweep(workspace: Workspace) -> None:
     """Remove what writers that were killed have left half done. What living processes write stays."""
     for path in _workshop(workspace).glob(".*.tmp"):
-        if not _alive(int(path.name.split(".")[1])):
+        if not psutil.pid_exists(int(path.name.split(".")[1])):
             path.unlink(missing_ok=True)
 
 
 def _workshop(workspace: Workspace) -> Path:
     return workspace.images / "incoming"
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's, but alive
-        return True
-    return True
