@@ -1,14 +1,16 @@
-"""A workspace whose site files point to a stand-in on this machine."""
+"""Workspaces whose site files point to stand-ins on this machine."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import collect.sites
+from tests.collect.hubs import Hubs, person_at
+from tests.servers import Site, serve
 from workspace import Workspace, create_workspace
 
 PointTo = Callable[[str, str], Workspace]
@@ -38,3 +40,22 @@ def point_to(tmp_path: Path) -> PointTo:
         return workspace
 
     return make
+
+
+@pytest.fixture
+def hubs() -> Hubs:
+    """What the stand-in of all hubs answers."""
+    return Hubs()
+
+
+@pytest.fixture
+def site(hubs: Hubs) -> Iterator[Site]:
+    """The stand-in of all hubs."""
+    with serve(hubs) as server:
+        yield server
+
+
+@pytest.fixture
+def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace that knows no hub but the stand-in, and a person with keys but no home."""
+    return person_at(tmp_path, site.base, monkeypatch)

@@ -16,30 +16,11 @@ from collect.hubs.discover import discover
 from collect.hubs.taking import take
 from curate.state import current_state
 from curate.units import find_units
-from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, person_at, zipped
-from tests.servers import Answer, Site, jpeg, json_answer, serve
+from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, zipped
+from tests.servers import Answer, Site, jpeg, json_answer
 from workspace import EXIT_OUTSIDE, EXIT_SHORT, FototecaError, Workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
-
-
-@pytest.fixture
-def hubs() -> Hubs:
-    """What the stand-in answers."""
-    return Hubs()
-
-
-@pytest.fixture
-def site(hubs: Hubs) -> Iterator[Site]:
-    """The stand-in."""
-    with serve(hubs) as server:
-        yield server
-
-
-@pytest.fixture
-def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace that knows no hub but the stand-in, and a person with keys but no home."""
-    return person_at(tmp_path, site.base, monkeypatch)
 
 
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:

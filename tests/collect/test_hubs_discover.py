@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import typer
@@ -17,31 +16,12 @@ from collect.download import FetchOptions
 from collect.hubs import get_hub
 from collect.hubs.discover import discover
 from collect.hubs.known import HUBS as KNOWN
-from tests.collect.hubs import HUBS, REFS, Hubs, person_at
-from tests.servers import Answer, Site, json_answer, serve
+from tests.collect.hubs import HUBS, REFS, Hubs
+from tests.servers import Answer, json_answer
 from workspace import EXIT_DONE, EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, FototecaError, Workspace
 
 LOCAL = FetchOptions(allow_local=True, timeout=5.0)
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def hubs() -> Hubs:
-    """What the stand-in answers."""
-    return Hubs()
-
-
-@pytest.fixture
-def site(hubs: Hubs) -> Iterator[Site]:
-    """The stand-in."""
-    with serve(hubs) as server:
-        yield server
-
-
-@pytest.fixture
-def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace that knows no hub but the stand-in, of a person with keys."""
-    return person_at(tmp_path, site.base, monkeypatch)
 
 
 @pytest.fixture

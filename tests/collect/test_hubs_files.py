@@ -13,7 +13,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,19 +30,6 @@ from workspace import EXIT_OUTSIDE, FototecaError
 ROOT = Path(__file__).parents[2]
 LOCAL = FetchOptions(allow_local=True, timeout=3.0)
 MD5 = f"md5:{hashlib.md5(ARCHIVE).hexdigest()}"
-
-
-@pytest.fixture
-def hubs() -> Hubs:
-    """What the stand-in answers."""
-    return Hubs()
-
-
-@pytest.fixture
-def site(hubs: Hubs) -> Iterator[Site]:
-    """The stand-in."""
-    with serve(hubs) as server:
-        yield server
 
 
 def get(site: Site, folder: Path, size: int | None = len(ARCHIVE), checksum: str = MD5, options: FetchOptions = LOCAL) -> Path:

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from collect.catalog import Catalog
 from collect.download import FetchOptions
 from collect.hubs.taking import take
 from collect.mapping import class_folders
-from tests.collect.hubs import Hubs, person_at
-from tests.servers import Site, jpeg, serve
+from tests.collect.hubs import Hubs
+from tests.servers import jpeg
 from workspace import FototecaError, Workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
@@ -206,19 +206,6 @@ def hubs() -> Hubs:
             "stats.parquet": file_of({"rows": [3]}),
         }
     )
-
-
-@pytest.fixture
-def site(hubs: Hubs) -> Iterator[Site]:
-    """The stand-in."""
-    with serve(hubs) as server:
-        yield server
-
-
-@pytest.fixture
-def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace that knows no hub but the stand-in."""
-    return person_at(tmp_path, site.base, monkeypatch)
 
 
 def test_a_dataset_of_parquet_is_proposed_confirmed_and_taken_in(workspace: Workspace, hubs: Hubs) -> None:
