@@ -53,7 +53,7 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """(3, crop, crop) float32 of one picture."""
-        return self.tensor(functional.pil_to_tensor(square(image, self.resize, self.interpolation)))
+        return self.tensor(square(image, self.resize, self.interpolation))
 
     def tensor(self, pixels: torch.Tensor) -> torch.Tensor:
         """(…, 3, crop, crop) float32 of uint8 squares (…, 3, resize, resize)."""

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from tqdm import tqdm
 
 from vision.image import DecodeError, decode
+from vision.memory import keep_freed_memory
 from vision.store import RowStore
+from vision.threads import one_thread
 from workspace import FototecaError
+
+Square = npt.NDArray[np.uint8]
+
+RESIZE = {"bilinear": torch.ops.aten._upsample_bilinear2d_aa.out, "bicubic": torch.ops.aten._upsample_bicubic2d_aa.out}
+"""What `torch.nn.functional.interpolate` calls with `antialias`; it alone would give channels first, to be turned again."""
 
 CHUNK = 64
 """Pictures decoded between two writes."""
 
 
-def square(image: Image.Image, side: int, interpolation: str = "bilinear") -> Image.Image:
-    """The RGB picture's middle as a `side` × `side` square: the shorter edge becomes `side`, the longer is cut.
+def square(image: Image.Image, side: int, interpolation: str = "bilinear") -> torch.Tensor:
+    """The RGB picture's middle as uint8 (3, side, side): the shorter edge becomes `side`, the longer is cut.
 
-    Pixel for pixel what torchvision's Resize(side) and CenterCrop(side) do to a Pillow image.
+    Bit for bit what torchvision's Resize(side) and CenterCrop(side) do to a tensor; of what they do to a Pillow image bilinear
+    within one level, bicubic half a level on the mean. torch's kernel takes a third of the time. In memory it is (side, side, 3).
     """
+    pixels = torch.from_numpy(np.array(image)[None]).permute(0, 3, 1, 2)  # as a batch, so that torch sees channels_last
     width, height = image.size
     short, long = min(width, height), max(width, height)
-    resized = (side, int(side * long / short)) if width <= height else (int(side * long / short), side)
-    if resized != image.size:
-        image = image.resize(resized, Image.Resampling[interpolation.upper()])
-    left, top = round((resized[0] - side) / 2), round((resized[1] - side) / 2)
-    return image.crop((left, top, left + side, top + side))
+    resized = (side, int(side * long / short)) if height <= width else (int(side * long / short), side)
+    if resized != (height, width):
+        target = torch.empty((1, *resized, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+        pixels = RESIZE[interpolation](pixels, resized, False, out=target)
+    top, left = round((resized[0] - side) / 2), round((resized[1] - side) / 2)
+    return pixels[0, :, top : top + side, left : left + side]
 
 
 class PixelCache:
@@ -60,16 +72,31 @@ class PixelCache:
         """
         if all(image_id in self.store for image_id, _ in items):
             return
-        with self.store.writing(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        keep_freed_memory()
+        with self.store.writing(), one_thread(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
             missing = [(image_id, path) for image_id, path in dict(items).items() if image_id not in self.store]
-            bar = tqdm(total=len(missing), desc=f"decoding to {self.side} px", unit="img", disable=None if progress else True)
-            with bar:
-                for start in range(0, len(missing), CHUNK):
-                    part = missing[start : start + CHUNK]
-                    self.store.append([image_id for image_id, _ in part], list(pool.map(self._read, part)))
-                    bar.update(len(part))
+            with tqdm(
+                total=len(missing), desc=f"decoding to {self.side} px", unit="img", disable=None if progress else True
+            ) as bar:
+                for ids, squares in self._ahead(pool, missing):
+                    self.store.append(ids, squares)
+                    bar.update(len(ids))
 
-    def _read(self, item: tuple[str, Path]) -> npt.NDArray[np.uint8]:
+    def _ahead(
+        self, pool: ThreadPoolExecutor, missing: Sequence[tuple[str, Path]]
+    ) -> Iterator[tuple[list[str], Iterator[Square]]]:
+        """Ids and squares, CHUNK by CHUNK; while one chunk is written and flushed, the next is being decoded."""
+        waiting: deque[tuple[list[str], list[Future[Square]]]] = deque()
+        for start in range(0, len(missing), CHUNK):
+            part = missing[start : start + CHUNK]
+            waiting.append(([image_id for image_id, _ in part], [pool.submit(self._read, item) for item in part]))
+            if len(waiting) > 1:
+                ids, squares = waiting.popleft()
+                yield ids, (square.result() for square in squares)
+        for ids, squares in waiting:
+            yield ids, (square.result() for square in squares)
+
+    def _read(self, item: tuple[str, Path]) -> Square:
         image_id, path = item
         try:
             image = decode(path)
@@ -77,4 +104,4 @@ class PixelCache:
             raise FototecaError(f"image {image_id[:12]} is gone: {path}", "restore the file, or collect it again") from None
         except (DecodeError, OSError) as error:
             raise FototecaError(f"image {image_id[:12]} cannot be decoded: {error}", f"look at {path}") from None
-        return np.asarray(square(image, self.side, self.interpolation), dtype=np.uint8)
+        return np.ascontiguousarray(square(image, self.side, self.interpolation).permute(1, 2, 0).numpy())

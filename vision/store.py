@@ -75,7 +75,7 @@ class RowStore:
             file.seek(start * self.row_bytes)
             for row in rows:
                 assert row.shape == self.shape and row.dtype == self.dtype
-                file.write(np.ascontiguousarray(row).tobytes())
+                file.write(np.ascontiguousarray(row).data)
             file.flush()
             os.fsync(file.fileno())
         (self.folder / "ids.txt").touch()

@@ -7,22 +7,58 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 from vision.backbones import build_model, classifier_of, load_backbone, model_names
 from vision.features import extract_features
 from vision.nets import CBAM
-from vision.pixels import PixelCache, square
+from vision.pixels import CHUNK, PixelCache, square
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
-@pytest.mark.parametrize("size", [(640, 480), (480, 640), (97, 301), (64, 64)])
-def test_the_square_is_torchvisions(size: tuple[int, int]) -> None:
-    """Pixel for pixel Resize and CenterCrop."""
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-    expected = v2.Compose([v2.Resize(96), v2.CenterCrop(96)])(image)
-    assert np.array_equal(np.asarray(square(image, 96)), np.asarray(expected))
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (97, 301), (64, 64), (96, 96)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_square_is_torchvisions(size: tuple[int, int], interpolation: str) -> None:
+    """Bit for bit Resize and CenterCrop of a tensor, and of a Pillow image within one level, bicubic half a level on the mean."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1] // 4, size[0] // 4, 3), dtype=np.uint8))
+    image = noise.resize(size, Image.Resampling.BICUBIC)
+    mode = v2.InterpolationMode(interpolation)
+    plain = v2.Compose([v2.Resize(96, interpolation=mode), v2.CenterCrop(96)])
+    own = square(image, 96, interpolation)
+    assert torch.equal(own, plain(functional.pil_to_tensor(image)))
+    apart = (own.int() - functional.pil_to_tensor(plain(image)).int()).abs()
+    assert apart.max() <= 1 if interpolation == "bilinear" else apart.float().mean() < 0.5
+
+
+def test_the_cache_holds_what_the_plain_path_gives(tmp_path: Path) -> None:
+    """More JPEGs than are decoded at once, turned ones among them: each row is its picture, within one level of Pillow's own."""
+    items = []
+    for number in range(CHUNK + 5):
+        noise = np.random.default_rng(number).integers(0, 256, (9 + number % 4, 11, 3), dtype=np.uint8)
+        exif = Image.Exif()
+        exif[0x0112] = 1 + number % 8
+        path = tmp_path / f"{number}.jpg"
+        Image.fromarray(noise).resize((120 + number, 90), Image.Resampling.BICUBIC).save(path, exif=exif)
+        items.append((f"{number:064x}", path))
+    cache = PixelCache(tmp_path / "p", 48)
+    cache.ensure(items, workers=3)
+    plain = v2.Compose([v2.Resize(48), v2.CenterCrop(48)])
+    for image_id, path in items:
+        expected = np.asarray(plain(ImageOps.exif_transpose(Image.open(path))), dtype=int)
+        assert np.abs(cache[image_id].astype(int) - expected).max() <= 1
+
+
+def test_a_picture_that_cannot_be_decoded_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
+    """What was decoded in the chunks before it is not decoded again."""
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    items = [(f"{number:064x}", tmp_path / "good.png") for number in range(CHUNK)] + [("f" * 64, tmp_path / "bad.png")]
+    cache = PixelCache(tmp_path / "p", 16)
+    with pytest.raises(FototecaError, match="image ffffffffffff cannot be decoded"):
+        cache.ensure(items)
+    assert len(PixelCache(tmp_path / "p", 16).store.index) == CHUNK
 
 
 def test_cbam_is_the_papers_equations() -> None:
