@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from os import cpu_count
 from statistics import median
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from collect.catalog import Catalog, ImageRow
 from vision.image import DecodeError, decode
 from vision.quality import quality
+from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
 
 CORRUPT = "corrupt"
@@ -174,7 +174,7 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
         except (DecodeError, OSError):
             return {CORRUPT: 1.0}
 
-    with ThreadPoolExecutor(cpu_count()) as pool, tqdm(total=len(missing), desc="measuring", disable=None) as bar:
+    with picture_threads(cpu_count() or 1) as pool, tqdm(total=len(missing), desc="measuring", disable=None) as bar:
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             scores = pool.map(score, batch)

@@ -3,49 +3,84 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, Literal
 
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vision.image import Grey, grey_levels
+
 SIDE = 32
 """The DCT hash looks at a grey picture of SIDE × SIDE pixels."""
 
 _LOW = 8
 _CAUTION = 10.0
-"""A coefficient this close to the median could fall on either side of it through rounding: the reference decides then.
+"""A coefficient this close to the median could fall on either side of it through rounding: it is reckoned again, exactly.
 One pixel of the small picture that is one level off moves a coefficient by at most 4."""
+_EQUAL = 1e-6
+"""Coefficients no further apart are one value to any order of summing: imagehash decides then."""
 
-_PIECE = 24_000
-"""Pixels that are made floats at once: under 100 kB, which memory already at hand can hold."""
+_PIECE = 160_000
+"""Pixels that are made floats at once: few enough for memory that is at hand already (docs/experiments.md)."""
+_BLOCKS = 4
+"""Columns of the small picture are reckoned in so many blocks, each from the part of the lines that it is made of."""
 
-Floats = NDArray[np.float32]
+Precision = Literal["float32", "float64"]
+Floats = NDArray[Any]
+"""Of either precision."""
 
 
-def phash(image: Image.Image) -> str:
-    """The DCT hash: exactly `str(imagehash.phash(image))`, which manifests promise, in less than half its time.
+def phash(picture: Image.Image | Grey) -> str:
+    """The DCT hash: exactly `str(imagehash.phash(image))`, which manifests promise, in a third of its time.
 
-    Pillow's Lanczos resize and the DCT are done as small matrix products. Where a bit hangs on rounding, and for tiny or
-    tall pictures (which Pillow shrinks down before across), imagehash itself is asked.
+    `picture`: of any mode, or its grey levels (H, W) where they are at hand. Pillow's Lanczos resize and the DCT are done as
+    small matrix products, in single precision; where a bit could hang on rounding again in double precision, in which
+    Pillow's fixed-point sums are exact. Tiny and tall pictures (which Pillow shrinks down before across) and those whose
+    coefficients are equal are left to imagehash.
     """
-    if image.height > 1.5 * image.width or min(image.size) < 2 * SIDE:
-        return str(imagehash.phash(image))
-    grey = np.asarray(image.convert("L"))
-    across = np.clip(np.floor(_across(grey) + 0.5), 0, 255)
-    small = np.clip(np.floor(lanczos(grey.shape[0]).T @ across + 0.5), 0, 255)
-    low = _DCT @ small.astype(np.float64) @ _DCT.T
-    ordered = np.sort(low, axis=None)
-    if ordered[_LOW * _LOW // 2] - ordered[_LOW * _LOW // 2 - 1] < 2 * _CAUTION:
-        return str(imagehash.phash(image))
-    return _hex(low > np.median(ordered))
+    grey = grey_levels(picture)
+    height, width = grey.shape
+    if height <= 1.5 * width and min(height, width) >= 2 * SIDE:
+        trials: tuple[tuple[Precision, float], ...] = (("float32", _CAUTION), ("float64", _EQUAL))
+        for precision, caution in trials:
+            low = _DCT @ _shrunk(grey, precision) @ _DCT.T
+            ordered = np.sort(low, axis=None)
+            below, above = ordered[_LOW * _LOW // 2 - 1 : _LOW * _LOW // 2 + 1]
+            if above - below >= 2 * caution:
+                return _hex(low > (below + above) / 2)
+    return str(imagehash.phash(Image.fromarray(grey)))
 
 
-def _across(grey: NDArray[np.uint8]) -> Floats:
-    """Every line shrunk to SIDE pixels, some lines at a time: large fresh arrays cost more than the sums (bench/collect.py)."""
-    weights = lanczos(grey.shape[1])
+def _shrunk(grey: Grey, precision: Precision) -> Floats:
+    """The picture as Pillow's Lanczos filter makes it SIDE × SIDE: across, then down, each rounded to whole levels."""
+    across = np.empty((len(grey), SIDE), precision)
     step = max(1, _PIECE // grey.shape[1])
-    return np.concatenate([grey[top : top + step].astype(np.float32) @ weights for top in range(0, len(grey), step)])
+    for top in range(0, len(grey), step):
+        lines = grey[top : top + step].astype(precision)
+        for part, columns, weights in _blocks(grey.shape[1], precision):
+            np.matmul(lines[:, part], weights, out=across[top : top + step, columns])
+    return _levels(lanczos(len(grey)).T @ _levels(across))
+
+
+def _levels(values: Floats) -> Floats:
+    """Rounded as fixed-point sums are, and kept within the grey levels; in place."""
+    values += 0.5
+    np.floor(values, out=values)
+    return np.clip(values, 0, 255, out=values)
+
+
+@lru_cache(maxsize=64)
+def _blocks(width: int, precision: Precision) -> list[tuple[slice, slice, Floats]]:
+    """For each block of columns: the part of a line that it is made of, the columns, and the weights between them."""
+    blocks = []
+    for first in range(0, SIDE, SIDE // _BLOCKS):
+        columns = slice(first, first + SIDE // _BLOCKS)
+        used = np.flatnonzero(lanczos(width)[:, columns].any(axis=1))
+        part = slice(int(used[0]), int(used[-1]) + 1)
+        blocks.append((part, columns, lanczos(width)[part, columns].astype(precision)))
+    return blocks
 
 
 def dhash(image: Image.Image) -> str:

@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
 """A picture with more pixels is refused before it is decoded (300 MB as RGB)."""
+
+Grey = NDArray[np.uint8]
+"""Grey levels, (H, W)."""
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # the cap below is checked on the header, and may be set per call
@@ -121,11 +125,15 @@ def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> t
     with _open(data, max_pixels) as image:
         info = _info(image)
         image.load()
-        try:
-            upright = ImageOps.exif_transpose(image)
-        except Exception:  # metadata too broken to read: take the picture as it lies
-            upright = image
-        return _rgb(upright), info
+        return _rgb(_upright(image)), info
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture with EXIF orientation applied; the same object where there is nothing to turn, since copies cost time."""
+    try:
+        return image if image.getexif().get(0x0112, 1) == 1 else ImageOps.exif_transpose(image)
+    except Exception:  # metadata too broken to read: take the picture as it lies
+        return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -142,3 +150,10 @@ def _rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def grey_levels(picture: Image.Image | Grey) -> Grey:
+    """Grey levels (H, W) of a picture of any mode, as Pillow's convert("L") has them; what is grey levels already stays."""
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
+    return picture

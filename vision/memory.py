@@ -1,4 +1,4 @@
-"""Keep memory that was freed: a network on a CPU asks for the same large blocks again with every batch."""
+"""Keep memory that was freed: a network on a CPU asks for the same large blocks again with every batch, and so do pictures."""
 
 from __future__ import annotations
 

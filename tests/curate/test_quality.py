@@ -17,6 +17,8 @@ from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.quality import Limits, check_images
 from curate.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
+from vision.image import decode, grey_levels
+from vision.quality import quality
 from workspace import FototecaError, Workspace, create_workspace
 
 
@@ -105,6 +107,27 @@ def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]])
     (made.root / image.path).write_bytes(b"broken")
     findings = check_images(made, Limits())
     assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
+
+
+def test_grey_levels_at_hand_score_as_the_picture_does() -> None:
+    """One grey picture serves the hash and the scores; a blur lowers sharpness and nothing else much."""
+    picture = scene(3)
+    scores = quality(picture)
+    assert quality(grey_levels(picture)) == scores
+    blurred = quality(picture.filter(ImageFilter.GaussianBlur(2)))
+    assert blurred["sharpness"] < Limits().blurry < scores["sharpness"]
+    assert abs(blurred["brightness"] - scores["brightness"]) < 0.01
+
+
+def test_photographs_have_no_findings_and_blurred_ones_have(grocery: Path) -> None:
+    """The limits on real photographs: none of 300 found, all found once they are blurred by two pixels."""
+    for path in sorted(grocery.rglob("*.jpg"))[::10]:
+        photograph = decode(path)
+        scores = quality(photograph)
+        assert scores["sharpness"] >= Limits().blurry, path.name
+        assert scores["highlights"] >= Limits().dark and scores["shadows"] <= Limits().light, path.name
+        assert scores["border"] <= Limits().border and scores["entropy"] >= Limits().low_information, path.name
+        assert quality(photograph.filter(ImageFilter.GaussianBlur(2)))["sharpness"] < Limits().blurry, path.name
 
 
 def test_wrong_limits_are_one_line(workspace: tuple[Workspace, dict[str, str]], fototeca: Callable[..., object]) -> None:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from vision import hashes
 from vision.hashes import dhash, distance, phash
+from vision.image import grey_levels
 
 SIZES = [(64, 64), (348, 348), (640, 480), (480, 640), (97, 1023), (1023, 97), (1000, 480), (65, 90), (33, 40), (1, 1), (20, 700)]
 
@@ -28,6 +30,7 @@ def test_hashes_equal_imagehash_at_every_size(size: tuple[int, int]) -> None:
     for seed in range(6):
         image = picture(seed, size)
         assert phash(image) == str(imagehash.phash(image))
+        assert phash(grey_levels(image)) == phash(image), "from grey levels at hand too"
         assert dhash(image) == str(imagehash.dhash(image))
 
 
@@ -53,6 +56,15 @@ def test_photographs_hash_as_in_imagehash(grocery: Path) -> None:
         with Image.open(path) as photograph:
             image = photograph.convert("RGB") if index % 2 else photograph.convert("RGB").resize((640, 480))
         assert phash(image) == str(imagehash.phash(image)), path.name
+
+
+def test_bits_that_hang_on_rounding_are_reckoned_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the reference, and with no single-precision answer trusted: double precision alone gives its hash."""
+    pictures = [picture(seed, size) for seed in range(8) for size in SIZES[:4]]
+    expected = [str(imagehash.phash(image)) for image in pictures]
+    monkeypatch.setattr(hashes, "_CAUTION", float("inf"))
+    monkeypatch.setattr(imagehash, "phash", None)
+    assert [phash(image) for image in pictures] == expected
 
 
 def test_a_pinned_value_and_distances() -> None:
