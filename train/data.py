@@ -138,8 +138,22 @@ def batches(order: Sequence[int], size: int, least: int = 2) -> list[list[int]]:
 
 
 def load(pictures: Pictures, cut: list[list[int]], workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """(uint8 (B, 3, crop, crop), indices (B,)) for each batch."""
-    yield from DataLoader(pictures, batch_sampler=cut, num_workers=workers)
+    """(uint8 (B, 3, crop, crop), indices (B,)) for each batch.
+
+    Pictures are small: spread over torch's threads, which wait for one another at every step, they took ten times the CPU
+    beside busy neighbours. Only the network is given all threads.
+    """
+    loader = iter(DataLoader(pictures, batch_sampler=cut, num_workers=workers))
+    threads = torch.get_num_threads()
+    while True:
+        torch.set_num_threads(1)
+        try:
+            batch = next(loader, None)
+        finally:
+            torch.set_num_threads(threads)
+        if batch is None:
+            return
+        yield batch
 
 
 def class_weights(labels: torch.Tensor, classes: int, balance: Balance) -> torch.Tensor | None:
