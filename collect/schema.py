@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from workspace import FototecaError
+from workspace import EXIT_OUTSIDE, FototecaError
 
 MIGRATIONS = (
     """
@@ -126,7 +126,7 @@ MIGRATIONS = (
 def connect(path: Path) -> sqlite3.Connection:
     """Open (or make) the catalog file, bring it up to date, and return the connection.
 
-    FototecaError when a newer fototeca wrote it, or when it is no catalog.
+    FototecaError when a newer fototeca wrote it, when it is no catalog (2), or when the disk is full or the file locked (4).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
@@ -136,6 +136,11 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection, path)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise FototecaError(
+            f"{path} cannot be opened: {error}", "free some disk space, or end what else is writing to it", EXIT_OUTSIDE
+        ) from None
     except sqlite3.DatabaseError as error:
         connection.close()
         raise FototecaError(f"{path} cannot be read: {error}", "restore a copy, or move it away and collect again") from None

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collect.catalog import Catalog, ImageRow, now
+from collect.catalog import Catalog, Decision, ImageRow, now
 from curate.manifest import (
     SPLITS,
     Manifest,
@@ -18,6 +18,7 @@ from curate.manifest import (
     list_versions,
     manifest_bytes,
     next_version,
+    read_facts,
     read_manifest,
     write_manifest,
 )
@@ -58,14 +59,12 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
     earlier version was edited, or when the disk is full; earlier versions stay as they were in every case.
     """
     asked = read_ratios(ratios) if ratios is not None else None
-    versions = [read_manifest(workspace, name) for name in list_versions(workspace)]
-    parent = versions[-1] if versions else None
     with Catalog.open(workspace) as catalog:
         try:
-            with catalog.transaction():
-                frozen = _freeze(workspace, catalog, versions, seed, asked, note)
+            frozen = _freeze(workspace, catalog, seed, asked, note)
         except (OSError, sqlite3.OperationalError) as error:
-            kept = f"; {parent.version} is as it was" if parent else ""
+            versions = list_versions(workspace)
+            kept = f"; {versions[-1]} is as it was" if versions else ""
             raise FototecaError(
                 f"the version could not be written: {error}{kept}", "free some disk space and freeze again", EXIT_OUTSIDE
             ) from None
@@ -74,16 +73,36 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
 
 
 def _freeze(
-    workspace: Workspace,
-    catalog: Catalog,
-    versions: Sequence[Manifest],
-    seed: int | None,
-    asked: tuple[float, float, float] | None,
-    note: str,
+    workspace: Workspace, catalog: Catalog, seed: int | None, asked: tuple[float, float, float] | None, note: str
 ) -> Frozen:
-    """The work of `freeze_version`, inside a transaction."""
-    settings, parent = workspace.settings, versions[-1] if versions else None
-    state = current_state(catalog)
+    """The work of `freeze_version`.
+
+    The groups are kept before the version is there: a kill in between must not leave a version that cannot be made again.
+    They are kept once more with it, in case another freeze has come between and kept those of another moment.
+    """
+    with catalog.transaction():
+        state = current_state(catalog)
+        frozen = _draft(workspace, state, seed, asked, note)
+        decisions = _decisions_since(catalog, frozen.manifest.parent, workspace)
+        if frozen.new:
+            keep_groups(catalog, frozen.manifest.version, state.images)
+    if frozen.new:
+        with catalog.transaction():
+            keep_groups(catalog, frozen.manifest.version, state.images)
+            write_manifest(frozen.manifest, decisions)
+    return frozen
+
+
+def _decisions_since(catalog: Catalog, parent: str | None, workspace: Workspace) -> list[Decision]:
+    after = read_facts(workspace, parent)["last_decision"] if parent else 0
+    return [decision for decision in catalog.decisions() if decision.decision_id > after]
+
+
+def _draft(workspace: Workspace, state: State, seed: int | None, asked: tuple[float, float, float] | None, note: str) -> Frozen:
+    """The version as it would be written, or the last one where it would equal that."""
+    settings = workspace.settings
+    versions = [read_manifest(workspace, name) for name in list_versions(workspace)]
+    parent = versions[-1] if versions else None
     check_categories(state, settings.names)
     chosen_seed = seed if seed is not None else parent.seed if parent else 0
     chosen_ratios = asked or (parent.ratios if parent else DEFAULT_RATIOS)
@@ -111,10 +130,6 @@ def _freeze(
         moved=plan.moved,
         uneven=plan.uneven,
     )
-    after = parent.last_decision if parent else 0
-    decisions = [decision for decision in catalog.decisions() if decision.decision_id > after]
-    keep_groups(catalog, version)
-    write_manifest(manifest, decisions)
     return Frozen(manifest, True, unlabelled)
 
 

