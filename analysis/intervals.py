@@ -6,7 +6,7 @@ Wilson interval counts them as fewer images than there are (a design effect).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -72,11 +72,6 @@ def percentile_interval(values: Floats, level: float = LEVEL) -> tuple[float, fl
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def bootstrap(groups: Integers, statistic: Callable[[Integers], float], count: int = RESAMPLES) -> tuple[float, float]:
-    """Percentile interval of any statistic of weights: it is called with (N,) how often each image was drawn."""
-    return percentile_interval(np.array([statistic(weights) for weights in resamples(groups, count)]))
 
 
 def bootstrap_macro(true: Booleans, predicted: Booleans, groups: Integers) -> dict[str, tuple[float, float]]:

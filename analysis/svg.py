@@ -12,8 +12,8 @@ from pathlib import Path
 
 from workspace import write_text
 
-INK, MUTED, GRID, PAPER = "#1d2a33", "#56646d", "#dfe3e1", "#ffffff"
-ACCENT, WARM, COOL = "#0b6e6e", "#b3471b", "#3b5ba5"
+INK, MUTED, GRID = "#1d2a33", "#56646d", "#dfe3e1"
+ACCENT, WARM = "#0b6e6e", "#b3471b"
 
 PALETTE = ("#0b6e6e", "#c8501e", "#3b5ba5", "#8a6d00", "#8e3b86", "#2f7d32", "#b3264a", "#5b6b2f", "#00799c", "#74503a")
 """Distinguishable, and dark enough on white (contrast of 4.5 or nearly so)."""

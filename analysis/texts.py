@@ -9,8 +9,6 @@ from pathlib import Path
 
 PAGES = Path(__file__).parent / "pages"
 
-LANGUAGES = ("en", "es")
-
 
 @dataclass(frozen=True)
 class Texts:
