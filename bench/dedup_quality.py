@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,9 +20,12 @@ import numpy as np
 from edits import EDITS
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from curate.copies import find_copies
 from curate.duplicates import DEFAULT_THRESHOLD
-from curate.signatures import Signatures, read_pictures, stack_signatures
+from curate.looks import Looked, look
+from curate.signatures import read_pictures, stack_signatures
 
 Found = Mapping[str, set[tuple[int, int]]]
 """By edit: pairs of the copied photograph's number and the photograph it was taken for."""
@@ -61,19 +65,19 @@ def make_copies(paths: list[Path], chosen: list[int], folder: Path, seed: int) -
     return copies
 
 
-def signatures(paths: list[Path]) -> Signatures:
+def looked(paths: list[Path]) -> Looked:
     """As `curate dedup` makes them."""
     read = [blob for _, blob in read_pictures(paths) if blob is not None]
     assert len(read) == len(paths)
-    return stack_signatures([str(number) for number in range(len(paths))], read)
+    return look(stack_signatures([str(number) for number in range(len(paths))], read))
 
 
 def ours(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> Found:
     """Views of the copies among the photographs and the other way round, as in one search over both."""
-    base = signatures(paths)
+    base = looked(paths)
     found = {}
     for name, files in copies.items():
-        numbers, asked = list(files), signatures(list(files.values()))
+        numbers, asked = list(files), looked(list(files.values()))
         pairs = {(numbers[copy.a], copy.b) for copy in find_copies(asked, base, DEFAULT_THRESHOLD)}
         found[name] = pairs | {(numbers[copy.b], copy.a) for copy in find_copies(base, asked, DEFAULT_THRESHOLD)}
     return found

@@ -120,6 +120,24 @@ MIGRATIONS = (
         value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE searched (            -- pictures whose copies were looked for among all the others here
+        digest BLOB PRIMARY KEY,       -- of their pixels
+        looks BLOB NOT NULL            -- hashes of all their views
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE copies (              -- verified pairs: enough of them to tie together what belongs together
+        a BLOB NOT NULL,               -- digests of pixels, the smaller first
+        b BLOB NOT NULL,
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ties (                -- how a picture is alike to the best of its group, as far as anybody asked
+        a BLOB NOT NULL,
+        b BLOB NOT NULL,
+        reason TEXT NOT NULL,          -- empty: not alike
+        distance REAL NOT NULL,
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

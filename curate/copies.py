@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.likeness import cells, compare, flat, shifted
+from curate.looks import COLUMNS, KINDS, Looked, View
 from curate.search import near
 from curate.signatures import Signatures
-from curate.views import FULL, WINDOWS, Box, dct_hashes, gradient_hashes, greys, trimmed
+from curate.views import Box, greys, trimmed
 
 GREY = 0.94
 """Correlation of luminance that makes a proposed pair a verified one."""
@@ -23,27 +24,6 @@ _HOPEFUL = 0.5
 """A cut's place is searched only where the nearest of the fixed places is already this good."""
 
 _CHUNK = 1024
-_TURNED = ("near", "mirrored", "flipped", "rotated", "turned", "turned", "turned", "turned")
-"""Names of `views.TURNS`."""
-
-Hashes = NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class View:
-    """One way to look at a picture: turned, without its border, or a window of it."""
-
-    name: str
-    turn: int = 0
-    box: Box | None = FULL
-    """None: within the picture's own plain border."""
-
-
-VIEWS = (
-    *(View(name, number) for number, name in enumerate(_TURNED)),
-    View("bordered", box=None),
-    *(View("cropped", box=window) for window in WINDOWS),
-)
 
 
 @dataclass(frozen=True)
@@ -58,26 +38,19 @@ class Copy:
 
 
 def find_copies(
-    asked: Signatures, base: Signatures, threshold: int, joined: Callable[[int, int], bool] = lambda a, b: False
+    asked: Looked, base: Looked, threshold: int, joined: Callable[[int, int], bool] = lambda a, b: False
 ) -> Iterator[Copy]:
     """Verified pairs of a view of `asked` (index a) with a picture of `base` (index b).
 
-    `asked` may be `base`: then a picture is not paired with itself. `joined(a, b)` says of a pair that it needs no check any
-    more. Low-information pictures are left out: see `find_flat`.
+    Where both have a picture of the same pixels, it is not paired with itself. `joined(a, b)` says of a pair that it needs no
+    check any more. Low-information pictures are left out: see `find_flat`.
     """
-    base_alive = np.flatnonzero(~flat(base.thumbnails))
-    asked_alive = base_alive if asked is base else np.flatnonzero(~flat(asked.thumbnails))
-    hashes = tuple(_hashes(base, base_alive, View("near"), kind) for kind in ("dct", "gradient"))
-    for view in VIEWS:
-        indices, boxes = _boxes(asked, asked_alive, view)
-        for kind, known in zip(("dct", "gradient"), hashes, strict=True):
-            if kind == "gradient" and view.box != FULL:
-                continue  # a cut moves every gradient; the cosine hash bears it better
-            proposed, found, bits = near(_hashes(asked, indices, view, kind, boxes), known, threshold)
-            pairs = [
-                (int(indices[p]), int(base_alive[f]), int(n), boxes[p]) for p, f, n in zip(proposed, found, bits, strict=True)
-            ]
-            yield from _verified(asked, base, view, pairs, joined)
+    for column, (view, kind) in enumerate(COLUMNS):
+        whole = KINDS.index(kind)
+        indices, alive = np.flatnonzero(asked.there[:, column]), np.flatnonzero(base.there[:, whole])
+        proposed, found, bits = near(asked.hashes[indices, column], base.hashes[alive, whole], threshold)
+        pairs = zip(indices[proposed].tolist(), alive[found].tolist(), bits.tolist(), strict=True)
+        yield from _verified(asked.pictures, base.pictures, view, list(pairs), joined)
 
 
 def find_flat(pictures: Signatures) -> Iterator[Copy]:
@@ -88,7 +61,7 @@ def find_flat(pictures: Signatures) -> Iterator[Copy]:
     order = np.argsort(means, kind="stable")
     for place, index in enumerate(order):
         rest = order[place + 1 : np.searchsorted(means[order], means[index] + 1, side="right")]
-        for other in rest[(np.abs(values[rest] - values[index]).max(axis=(1, 2, 3)) <= _FLAT_LEVELS)] if len(rest) else ():
+        for other in rest[_as_flat(values[rest], values[index])] if len(rest) else ():
             yield Copy(int(indices[index]), int(indices[other]), "flat", 0, 1.0)
 
 
@@ -96,50 +69,38 @@ _FLAT_LEVELS = 4
 """No pixel of two flat pictures' thumbnails may differ by more grey levels."""
 
 
-def best_likeness(pictures: Signatures, centre: int, others: Sequence[int]) -> list[Copy]:
-    """How each of `others` is best seen as a copy of `centre`, whichever is the view of which; loose ones left out."""
-    found: dict[int, Copy] = {}
-    for view in VIEWS:
-        for forward in (True, False):
-            pairs = [(centre, other) if forward else (other, centre) for other in others]
-            indices, boxes = _boxes(pictures, np.array([pair[0] for pair in pairs], dtype=np.int64), view)
-            places = dict(zip(indices.tolist(), boxes, strict=True))
-            there = [(a, b, 0, places[a]) for a, b in pairs if a in places]
-            for copy in _verified(pictures, pictures, view, there, lambda a, b: False, LOOSE_GREY):
-                other = copy.b if forward else copy.a
-                if other not in found or copy.likeness > found[other].likeness + 0.005:
-                    found[other] = copy
-    return [_with_bits(pictures, copy) for copy in found.values()]
+def best_likeness(looked: Looked, pairs: Sequence[tuple[int, int]]) -> list[Copy]:
+    """How each pair is best seen as copies, whichever is the view of which; pairs that are not even loosely alike left out.
+
+    A flat picture is like another flat one or like none.
+    """
+    found = {(copy.a, copy.b): copy for copy in _flat_pairs(looked, pairs)}
+    for column, (view, kind) in enumerate(COLUMNS):
+        for forward in (True, False) if kind == "dct" else ():
+            turned = [pair if forward else pair[::-1] for pair in pairs]
+            there = [(a, b, 0) for a, b in turned if looked.there[a, column] and looked.there[b, 0]]
+            for copy in _verified(looked.pictures, looked.pictures, view, there, lambda a, b: False, LOOSE_GREY):
+                pair = (copy.a, copy.b) if forward else (copy.b, copy.a)
+                if pair not in found or copy.likeness > found[pair].likeness + 0.005:
+                    bits = (int(looked.hashes[copy.a, column]) ^ int(looked.hashes[copy.b, 0])).bit_count()
+                    found[pair] = Copy(*pair, copy.reason, bits, copy.likeness)
+    return list(found.values())
 
 
-def _with_bits(pictures: Signatures, copy: Copy) -> Copy:
-    whole = View("near")
-    first, second = (int(_hashes(pictures, np.array([index]), whole, "dct")[0]) for index in (copy.a, copy.b))
-    return Copy(copy.a, copy.b, copy.reason, (first ^ second).bit_count(), copy.likeness)
+def _flat_pairs(looked: Looked, pairs: Sequence[tuple[int, int]]) -> Iterator[Copy]:
+    thumbnails = looked.pictures.thumbnails
+    for a, b in pairs:
+        if not looked.there[a, 0] and not looked.there[b, 0] and _as_flat(thumbnails[[a]], thumbnails[b])[0]:
+            yield Copy(a, b, "flat", 0, 1.0)
 
 
-def _boxes(pictures: Signatures, indices: NDArray[np.int64], view: View) -> tuple[NDArray[np.int64], list[Box]]:
-    """The pictures that have the view, and where it lies in each."""
-    if view.box is not None:
-        return indices, [view.box] * len(indices)
-    found = [(index, trimmed(grey)) for index in indices.tolist() for grey in greys(pictures.thumbnails[index : index + 1])]
-    there = [(index, box) for index, box in found if box is not None]
-    return np.array([index for index, _ in there], dtype=np.int64), [box for _, box in there]
+def _as_flat(many: NDArray[np.integer], one: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of many thumbnails are all but equal to one."""
+    alike: NDArray[np.bool_] = np.abs(many.astype(np.int16) - one.astype(np.int16)).max(axis=(1, 2, 3)) <= _FLAT_LEVELS
+    return alike
 
 
-def _hashes(pictures: Signatures, indices: NDArray[np.int64], view: View, kind: str, boxes: Sequence[Box] = ()) -> Hashes:
-    """One hash of a view of each of some pictures."""
-    make = dct_hashes if kind == "dct" else gradient_hashes
-    turns = range(view.turn, view.turn + 1)
-    if view.box is None:
-        rows = [make(greys(pictures.thumbnails[[i]]), box, turns)[:, 0] for i, box in zip(indices, boxes, strict=True)]
-    else:
-        parts = [indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK)]
-        rows = [make(greys(pictures.thumbnails[part]), view.box, turns)[:, 0] for part in parts]
-    return np.concatenate(rows) if rows else np.empty(0, np.uint64)
-
-
-Proposed = tuple[int, int, int, Box]
+Proposed = tuple[int, int, int]
 
 
 def _verified(
@@ -154,7 +115,7 @@ def _verified(
         part = [
             pair
             for pair in proposed[start : start + _CHUNK]
-            if (asked is not base or pair[0] != pair[1]) and not joined(*pair[:2])
+            if asked.digests[pair[0]] != base.digests[pair[1]] and not joined(*pair[:2])
         ]
         if part:
             yield from _checked(asked, base, view, part, grey)
@@ -165,17 +126,24 @@ def _checked(asked: Signatures, base: Signatures, view: View, part: list[Propose
     other = cells(seen)
     shown = asked.thumbnails[[pair[0] for pair in part]]
     if view.box is None:
-        mine = np.concatenate([cells(shown[[place]], pair[3]) for place, pair in enumerate(part)])
+        mine = np.concatenate([cells(shown[[place]], _within(shown[[place]])) for place in range(len(part))])
     else:
         mine = cells(shown, view.box, view.turn)
     result = compare(mine, other)
     same, likeness = result.same(grey, COLOUR), result.grey
-    if view.name == "cropped":
+    if view.name == "cropped" and view.box is not None:
         for place in np.flatnonzero(~same & (result.grey >= _HOPEFUL)):
-            same[place], likeness[place] = _search_place(shown[[place]], other[[place]], part[place][3], grey)
+            same[place], likeness[place] = _search_place(shown[[place]], other[[place]], view.box, grey)
     for place in np.flatnonzero(same):
-        a, b, bits, _ = part[place]
+        a, b, bits = part[place]
         yield Copy(a, b, view.name, bits, float(likeness[place]))
+
+
+def _within(shown: NDArray[np.uint8]) -> Box:
+    """The part of a picture (1, SIDE, SIDE, 3) within its border."""
+    box = trimmed(greys(shown)[0])
+    assert box is not None, "only pictures with a border have this view"
+    return box
 
 
 def _search_place(shown: NDArray[np.uint8], other: NDArray[np.float32], box: Box, grey: float) -> tuple[bool, float]:

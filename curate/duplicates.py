@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collect.catalog import Catalog, GroupRow, ImageRow
-from curate.copies import Copy, best_likeness, find_copies, find_flat
-from curate.grouping import Components, Group, Standing, Tie, direct_ties, name_groups, rank_copy, split_component
+from curate.copies import Copy, find_copies
+from curate.grouping import Group, Standing, Tie, name_groups, rank_copy, split_component
+from curate.looks import look
 from curate.manifest import list_versions, read_manifest
+from curate.pairs import Pairs
 from curate.search import MAX_THRESHOLD
 from curate.signatures import Pictured, Signatures, load_signatures, read_pictures, stack_signatures
 from curate.state import THRESHOLD
@@ -37,7 +39,7 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         if len(pictures) < len(images):
             say(f"{len(images) - len(pictures)} stored images cannot be read and are left out: run fototeca curate check")
         known = {image.image_id: image for image in images}
-        groups = _find_groups(pictures, known, _standings(workspace, catalog, known), threshold)
+        groups = _find_groups(catalog, pictures, known, _standings(workspace, catalog, known), threshold)
         rows = _group_rows(pictures, known, groups, keep_near)
         with catalog.transaction() as sql:
             catalog.replace_groups(rows)
@@ -50,7 +52,11 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
 
 
 def _find_groups(
-    pictures: Signatures, images: Mapping[str, ImageRow], standings: Mapping[str, Standing], threshold: int
+    catalog: Catalog,
+    pictures: Signatures,
+    images: Mapping[str, ImageRow],
+    standings: Mapping[str, Standing],
+    threshold: int,
 ) -> list[Group]:
     """Groups of indices of `pictures`."""
 
@@ -60,16 +66,10 @@ def _find_groups(
 
     equal = _equal_pixels(pictures, rank)
     firsts = sorted(equal)
-    distinct = pictures.take(firsts)
-    components = Components(len(distinct))
-    copies = []
-    for copy in (*find_flat(distinct), *find_copies(distinct, distinct, threshold, components.joined)):
-        components.join(copy.a, copy.b)
-        copies.append(copy)
-    ties = direct_ties(copies)
+    pairs = Pairs(catalog, pictures.take(firsts), threshold)
     groups = []
-    for members in components.sets():
-        found = split_component(members, lambda i: rank(firsts[i]), lambda c, o: _ties(distinct, ties, c, o))
+    for members in pairs.components.sets():
+        found = split_component(members, lambda i: rank(firsts[i]), pairs.ties)
         groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
     return _with_equals(groups, equal)
 
@@ -81,15 +81,6 @@ def _equal_pixels(pictures: Signatures, rank: Callable[[int], tuple[object, ...]
         same[digest].append(index)
     ranked = [sorted(indices, key=rank) for indices in same.values()]
     return {indices[0]: indices[1:] for indices in ranked}
-
-
-def _ties(pictures: Signatures, ties: Mapping[tuple[int, int], Tie], centre: int, others: Sequence[int]) -> dict[int, Tie]:
-    """How others are tied to a centre: verified already, or alike at a second look."""
-    found = {other: ties[centre, other] for other in others if (centre, other) in ties}
-    unknown = [other for other in others if other not in found]
-    for copy in best_likeness(pictures, centre, unknown):
-        found[copy.b if copy.a == centre else copy.a] = Tie(copy.reason, float(copy.distance))
-    return found
 
 
 def _with_equals(groups: list[Group], equal: Mapping[int, list[int]]) -> list[Group]:
@@ -170,5 +161,6 @@ def _copies(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:
         return Near(known.ids[image], copy.distance, copy.reason)
 
     if len(new) and len(known):
-        yield from ((copy.a, near(copy, copy.b)) for copy in find_copies(new, known, DEFAULT_THRESHOLD))
-        yield from ((copy.b, near(copy, copy.a)) for copy in find_copies(known, new, DEFAULT_THRESHOLD))
+        asked, base = look(new), look(known)
+        yield from ((copy.a, near(copy, copy.b)) for copy in find_copies(asked, base, DEFAULT_THRESHOLD))
+        yield from ((copy.b, near(copy, copy.a)) for copy in find_copies(base, asked, DEFAULT_THRESHOLD))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from collect.catalog import ImageRow
-from curate.copies import Copy
 
 LOSSLESS = frozenset({"PNG", "BMP", "TIFF"})
 _ID = 12
@@ -72,15 +71,6 @@ def split_component(
             groups.append({centre: CENTRE, **{other: alike[other] for other in others if other in alike}})
         rest = [other for other in others if other not in alike]
     return groups
-
-
-def direct_ties(copies: Iterable[Copy]) -> dict[tuple[int, int], Tie]:
-    """The tie of every verified pair, both ways round."""
-    ties: dict[tuple[int, int], Tie] = {}
-    for copy in copies:
-        for pair in ((copy.a, copy.b), (copy.b, copy.a)):
-            ties.setdefault(pair, Tie(copy.reason, float(copy.distance)))
-    return ties
 
 
 @dataclass(frozen=True)

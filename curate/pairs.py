@@ -1,0 +1,107 @@
+"""Pairs of copies that lasts: what was found among pictures once is kept, and only new pictures are searched and verified.
+
+Everything is kept by the digests of pixels, in the catalog, and forgotten when the threshold or the meaning of a hash changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collect.catalog import Catalog
+from curate.copies import best_likeness, find_copies, find_flat
+from curate.grouping import Components, Tie
+from curate.looks import VERSION, Looked, look, unpack
+from curate.signatures import VERSION as SIGNATURES
+from curate.signatures import Signatures
+
+SETTINGS = "dedup-search"
+"""Where the catalog's facts keep what the pairs were found with."""
+
+Pair = tuple[bytes, bytes]
+
+
+class Pairs:
+    """The pairs among pictures with distinct pixels."""
+
+    def __init__(self, catalog: Catalog, pictures: Signatures, threshold: int) -> None:
+        """Search what was not searched before: the new among all, and the old among the new."""
+        self._catalog = catalog
+        self.components = Components(len(pictures))
+        _forget_others(catalog, f"{SIGNATURES} {VERSION} {threshold}")
+        self._looked, new = _look(catalog, pictures)
+        place = {digest: index for index, digest in enumerate(pictures.digests)}
+        for row in catalog.connection.execute("SELECT a, b FROM copies"):
+            self.components.join(place[row["a"]], place[row["b"]])
+        if new:
+            self._search(new, threshold)
+        for copy in find_flat(pictures):
+            self.components.join(copy.a, copy.b)
+        self._ties = {
+            (row["a"], row["b"]): Tie(row["reason"], row["distance"])
+            for row in catalog.connection.execute("SELECT a, b, reason, distance FROM ties")
+        }
+
+    def _search(self, new: Sequence[int], threshold: int) -> None:
+        """Find what ties new pictures to any; kept with the fact that they were searched, all or nothing."""
+        everything, fresh = range(len(self._looked)), set(new)
+        old = [index for index in everything if index not in fresh]
+        added: list[Pair] = []
+        for asked, base in ((new, everything), (old, new)):
+
+            def joined(a: int, b: int, asked: Sequence[int] = asked, base: Sequence[int] = base) -> bool:
+                return self.components.joined(asked[a], base[b])
+
+            if not asked:
+                continue
+            for copy in find_copies(self._looked.take(asked), self._looked.take(base), threshold, joined):
+                if not joined(copy.a, copy.b):
+                    self.components.join(asked[copy.a], base[copy.b])
+                    added.append(self._pair(asked[copy.a], base[copy.b]))
+        digests = self._looked.pictures.digests
+        with self._catalog.transaction() as sql:
+            sql.executemany("INSERT OR IGNORE INTO copies (a, b) VALUES (?, ?)", added)
+            rows = [(digests[index], self._looked.pack(index)) for index in new]
+            sql.executemany("INSERT OR IGNORE INTO searched (digest, looks) VALUES (?, ?)", rows)
+
+    def ties(self, centre: int, others: Sequence[int]) -> Mapping[int, Tie]:
+        """How others are alike to a centre; those that are not are left out."""
+        asked = {other: self._pair(centre, other) for other in others}
+        self._compare([other for other, pair in asked.items() if pair not in self._ties], centre)
+        found = {other: self._ties[pair] for other, pair in asked.items()}
+        return {other: tie for other, tie in found.items() if tie.reason}
+
+    def _compare(self, others: Sequence[int], centre: int) -> None:
+        """Look at pairs that nobody asked for before, and keep the verdicts."""
+        digests = self._looked.pictures.digests
+        pairs = [(centre, other) if digests[centre] < digests[other] else (other, centre) for other in others]
+        verdicts = {self._pair(*pair): Tie("", 0.0) for pair in pairs}
+        for copy in best_likeness(self._looked, pairs):
+            verdicts[self._pair(copy.a, copy.b)] = Tie(copy.reason, float(copy.distance))
+        with self._catalog.transaction() as sql:
+            rows = [(*pair, tie.reason, tie.distance) for pair, tie in verdicts.items()]
+            sql.executemany("INSERT OR IGNORE INTO ties (a, b, reason, distance) VALUES (?, ?, ?, ?)", rows)
+        self._ties.update(verdicts)
+
+    def _pair(self, one: int, other: int) -> Pair:
+        a, b = sorted(self._looked.pictures.digests[index] for index in (one, other))
+        return a, b
+
+
+def _forget_others(catalog: Catalog, settings: str) -> None:
+    """Forget what was found with other settings."""
+    row = catalog.connection.execute("SELECT value FROM facts WHERE name = ?", (SETTINGS,)).fetchone()
+    if row and row["value"] == settings:
+        return
+    with catalog.transaction() as sql:
+        for table in ("searched", "copies", "ties"):
+            sql.execute(f"DELETE FROM {table}")
+        sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (SETTINGS, settings))
+
+
+def _look(catalog: Catalog, pictures: Signatures) -> tuple[Looked, list[int]]:
+    """The pictures with their hashes, kept or made now, and the indices of those that were never searched."""
+    kept = {row["digest"]: row["looks"] for row in catalog.connection.execute("SELECT digest, looks FROM searched")}
+    new = [index for index, digest in enumerate(pictures.digests) if digest not in kept]
+    made = look(pictures.take(new))
+    kept.update((made.pictures.digests[place], made.pack(place)) for place in range(len(made)))
+    return unpack(pictures, [kept[digest] for digest in pictures.digests]), new

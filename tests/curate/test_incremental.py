@@ -1,0 +1,159 @@
+"""Pictures that come later: the groups are those of a search from nothing, and nothing old is looked at again."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from collect.catalog import Catalog, Finding, ImageRow
+from collect.store import put
+from curate import copies, pairs
+from curate.duplicates import dedup
+from workspace import Workspace, create_workspace
+
+
+@cache
+def pictures() -> tuple[bytes, ...]:
+    """PNGs: strangers, copies under views and edits, a chain of crops, equal pixels in other bytes, plain surfaces."""
+    found: list[Image.Image] = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        layers = [
+            np.asarray(Image.fromarray(rng.integers(0, 256, (h, h * 4 // 3, 3), dtype=np.uint8)).resize((240, 180)), np.float64)
+            for h in (3, 6, 12, 48)
+        ]
+        whole = Image.fromarray(np.clip((np.average(layers, 0, (4, 3, 2, 1)) - 128) * 1.6 + 128, 0, 255).astype(np.uint8))
+        found += [whole, ImageOps.mirror(whole), whole.resize((160, 120))][: 3 - seed % 2]
+        found += [whole.rotate(90, expand=True), ImageOps.expand(whole, 16, "black")][: seed % 3]
+    chain = found[0]
+    for _ in range(4):
+        chain = chain.crop((12, 9, chain.width - 12, chain.height - 9))
+        found.append(chain)
+    found += [Image.new("RGB", (120, 90), (level, level, level)) for level in (200, 203, 206, 209, 90)]
+    return (*map(png, found), png(found[0], compress_level=0), png(found[3], compress_level=0))
+
+
+def png(picture: Image.Image, compress_level: int = 6) -> bytes:
+    """The picture as a file."""
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=compress_level)
+    return file.getvalue()
+
+
+def add(workspace: Workspace, numbers: Iterable[int]) -> None:
+    """Let pictures come."""
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        for number in numbers:
+            data = pictures()[number]
+            image_id, path = put(workspace, data, "PNG")
+            place = Finding(f"https://example.org/{number}.png", "site", "a")
+            with Image.open(io.BytesIO(data)) as image:
+                row = ImageRow(image_id, workspace.relative(path), "PNG", *image.size, "RGB", len(data), "0" * 16)
+            catalog.record(catalog.add_finding(place, place.url).candidate_id, "accepted", image=row)
+
+
+Told = dict[frozenset[str], list[tuple[str, bool, str, float]]]
+
+
+def groups(workspace: Workspace) -> tuple[Told, dict[frozenset[str], str]]:
+    """The groups as sets of images, all that is said of their members, and the groups' ids."""
+    told, names = defaultdict(list), {}
+    with Catalog.open(workspace) as catalog:
+        rows = catalog.groups()
+    for row in rows:
+        members = frozenset(other.image_id for other in rows if other.group_id == row.group_id)
+        told[members].append((row.image_id, row.kept, row.reason, row.distance))
+        names[members] = row.group_id
+    return dict(told), names
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The groups when all pictures come at once."""
+    workspace = create_workspace(tmp_path_factory.mktemp("once") / "w", ["a"], target=1)
+    add(workspace, range(len(pictures())))
+    dedup(workspace)
+    found, _ = groups(workspace)
+    assert len(found) >= 5, "there is something to find"
+    return found
+
+
+@given(order=st.permutations(range(len(pictures()))), cuts=st.sets(st.integers(1, len(pictures()) - 1), max_size=4))
+@settings(max_examples=8, deadline=None)
+def test_any_order_of_arrival_gives_the_same_groups(
+    tmp_path_factory: pytest.TempPathFactory, at_once: Told, order: Sequence[int], cuts: set[int]
+) -> None:
+    """Member by member, with reasons and distances; a group that stays as it was keeps its id."""
+    workspace = create_workspace(tmp_path_factory.mktemp("steps") / "w", ["a"], target=1)
+    bounds = [0, *sorted(cuts), len(order)]
+    before: dict[frozenset[str], str] = {}
+    for start, stop in pairwise(bounds):
+        add(workspace, order[start:stop])
+        dedup(workspace)
+        told, names = groups(workspace)
+        assert all(names[members] == name for members, name in before.items() if members in names)
+        before = names
+    assert told == at_once
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[bytes]]:
+    """The pairs whose pixels are compared from here on, by the digests of their pixels."""
+    seen: list[frozenset[bytes]] = []
+    check = copies._checked
+
+    def watched(asked, base, view, part, grey):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        seen.extend(frozenset((asked.digests[pair[0]], base.digests[pair[1]])) for pair in part)
+        return check(asked, base, view, part, grey)
+
+    monkeypatch.setattr(copies, "_checked", watched)
+    return seen
+
+
+def test_nothing_old_is_verified_again(tmp_path: Path, verified: list[frozenset[bytes]]) -> None:
+    """Without new pictures no pixel is compared; with one, only pairs that it is in; another threshold begins anew."""
+    workspace = create_workspace(tmp_path / "w", ["a"], target=1)
+    last = len(pictures()) - 1
+    mirrored = 1
+    add(workspace, set(range(last + 1)) - {mirrored})
+    dedup(workspace)
+    assert len(verified) > 20
+    verified.clear()
+    dedup(workspace)
+    assert verified == []
+    with Catalog.open(workspace) as catalog:
+        old = {row["digest"] for row in catalog.connection.execute("SELECT digest FROM searched")}
+    add(workspace, [mirrored])
+    dedup(workspace)
+    assert verified and not [pair for pair in verified if pair <= old]
+    verified.clear()
+    dedup(workspace, threshold=8)
+    assert [pair for pair in verified if pair <= old]
+
+
+def test_a_search_that_was_cut_off(tmp_path: Path, at_once: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted among the candidates or among the ties, it is done again to the same end."""
+    workspace = create_workspace(tmp_path / "w", ["a"], target=1)
+    add(workspace, range(10))
+    dedup(workspace)
+    add(workspace, range(10, len(pictures())))
+
+    def stop(*arguments: object) -> list[object]:
+        raise KeyboardInterrupt
+
+    for name in ("find_copies", "best_likeness"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(pairs, name, stop)
+            dedup(workspace)
+    dedup(workspace)
+    assert groups(workspace)[0] == at_once
