@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workspace import EXIT_SHORT, EXIT_USAGE, FototecaError, Workspace, say
+from workspace import EXIT_SHORT, EXIT_USAGE, Workspace, say
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -46,17 +46,13 @@ def check(
 
 def review(
     simple: Annotated[bool, typer.Option("--simple", help="A keyboard page instead of the App; needs no database.")] = False,
-    phone: Annotated[
-        bool,
-        typer.Option("--phone", help="With --simple: serve it to your network, unencrypted, for a phone."),
-    ] = False,
     port: Annotated[int, typer.Option(help="Port of the page.")] = 5151,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Open the FiftyOne App on the catalog; edits become label decisions when you leave with Ctrl-C.
 
-    With --simple a page with one picture at a time, for keyboards and phones, where every decision is kept at once.
+    With --simple a page with one picture at a time, for keyboard or touch, where every decision is kept at once.
 
     Example: fototeca curate review --simple
     """
@@ -64,10 +60,8 @@ def review(
     if simple:
         from curate.page import run_page
 
-        _tell(run_page(workspace, port=port, browser=browser, phone=phone), as_json)
+        _tell(run_page(workspace, port=port, browser=browser), as_json)
         return
-    if phone:
-        raise FototecaError("the App is served on this machine only", "for a phone add --simple")
     from curate.review import run_review
 
     _tell(run_review(workspace, port=port, browser=browser), as_json)

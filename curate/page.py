@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import secrets
-import socket
 import sys
 import webbrowser
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 PAGE = Path(__file__).parent / "pages" / "review.html"
 
 LOCAL = "127.0.0.1"
+"""The only address that is served: nobody else in the network can ask."""
 MAX_BODY = 4_000_000
 """Bytes of a decision; one about a group of ten thousand pictures has two million."""
 
@@ -50,12 +50,12 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, desk: Desk, address: str, port: int) -> None:
-        super().__init__((address, port), Handler)
+    def __init__(self, desk: Desk, port: int) -> None:
+        super().__init__((LOCAL, port), Handler)
         self.desk = desk
         self.key = secrets.token_urlsafe(12)
-        self.hosts = {f"{name}:{self.server_port}" for name in ((address, "localhost") if address == LOCAL else (address,))}
-        self.url = f"http://{address}:{self.server_port}/?key={self.key}"
+        self.hosts = {f"{name}:{self.server_port}" for name in (LOCAL, "localhost")}
+        self.url = f"http://{LOCAL}:{self.server_port}/?key={self.key}"
         self.decisions = 0
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -194,17 +194,16 @@ def _fits(wanted: Mapping[str, Any], kinds: Mapping[str, type]) -> bool:
     return all(isinstance(wanted.get(name), kind) for name, kind in kinds.items())
 
 
-def run_page(workspace: Workspace, *, port: int, browser: bool, phone: bool) -> dict[str, Any]:
+def run_page(workspace: Workspace, *, port: int, browser: bool) -> dict[str, Any]:
     """Serve the page until interrupted; returns how many decisions were made, in the shape of `pull_review`.
 
-    With `phone`, on this machine's address in its network instead of 127.0.0.1. FototecaError (4) when the port is taken.
+    FototecaError (4) when the port is taken.
     """
-    address = _network_address() if phone else LOCAL
     try:
-        server = PageServer(Desk(workspace), address, port)
+        server = PageServer(Desk(workspace), port)
     except (OSError, OverflowError) as error:
         hint = "is the port free? choose another with --port"
-        raise FototecaError(f"the page cannot be served at {address}:{port}: {error}", hint, EXIT_OUTSIDE) from None
+        raise FototecaError(f"the page cannot be served at {LOCAL}:{port}: {error}", hint, EXIT_OUTSIDE) from None
     with server:
         name = server.desk.who.partition(":")[2]
         say(f"{server.url}\ndecide there as {name}; every decision is kept at once; press Ctrl-C here when you are done")
@@ -213,15 +212,3 @@ def run_page(workspace: Workspace, *, port: int, browser: bool, phone: bool) -> 
         with suppress(KeyboardInterrupt):
             server.serve_forever()
     return {"decisions": server.decisions, "conflicts": [], "problems": []}
-
-
-def _network_address() -> str:
-    """This machine's address in the network that leads outside; nothing is sent to find it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # RFC 5737: an address that is nobody's
-            return str(probe.getsockname()[0])
-        except OSError:
-            raise FototecaError(
-                "this machine is in no network", "connect it to the phone's, or leave out --phone", EXIT_OUTSIDE
-            ) from None

@@ -53,7 +53,7 @@ def browser() -> Iterator[Chrome]:
 @contextmanager
 def served(workspace: Workspace) -> Iterator[PageServer]:
     """The page of a workspace, on a free port."""
-    server = PageServer(Desk(workspace), "127.0.0.1", 0)
+    server = PageServer(Desk(workspace), 0)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -260,6 +260,7 @@ def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> N
     seen = {name: "cat"}
     decision = {"image_id": name, "seen": seen, "group": False, "label": "dog"}
     with served(workspace) as server:
+        assert server.server_address[0] == "127.0.0.1", "nobody else in the network can ask"
         key, host = f"?key={server.key}", f"127.0.0.1:{server.server_port}"
         own = {"Origin": f"http://{host}", "Content-Type": "application/json"}
         for path in (
