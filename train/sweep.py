@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from train.config import TrainConfig
 from train.parallel import jobs_at_once, train_each
 from train.run import train_run
 from train.runs import Run
-from vision.weights import best_weights, cached_path, weight_members
-from workspace import FototecaError, Workspace, say
+from vision.weights import best_weights, find_weights
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
 Point = dict[str, Any]
 
@@ -126,18 +127,10 @@ def _resolved(point: Point, last: str) -> Point:
 
 def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | None, outcome: Outcome) -> list[Point]:
     """The default plan, fitted to the weights that can be had; what is left out goes to `outcome.failed`."""
-    kept: list[Point] = []
-    for point in DEFAULT_PLAN:
-        reason = "" if point["regime"] == "scratch" else _cannot_have(point["model"])
-        if reason:
-            say(f"left out: {describe(point)}: {reason}")
-            outcome.failed.append((describe(point), f"left out: {reason}"))
-        else:
-            kept.append(point)
+    kept = _to_be_had(outcome)
     if len(kept) >= LEAST:
         return kept
-    if weights is None:
-        weights = _on_disk()
+    weights = weights or _on_disk()
     if weights is None:
         say("no pretrained weights at all: the project's own network is trained first and lends its weights")
         first = train_run(workspace, TrainConfig(manifest=version, model="cnn", regime="scratch"))
@@ -146,33 +139,35 @@ def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | 
     say(f"instead of what is left out: {model} with {file}")
     base = {"model": model, "weights": file}
     heads = [{**base, "regime": "features", "head": head} for head in ("linear", "logistic", "svm", "boosting")]
-    return [*kept, *heads, {**base, "regime": "finetune", "unfreeze": "2"}, {**base, "regime": "finetune"}]
+    instead = [*heads, {**base, "regime": "finetune", "unfreeze": "2"}, {**base, "regime": "finetune"}]
+    return [*kept, *(point for point in instead if {**point, "weights": None} not in [{**old, "weights": None} for old in kept])]
+
+
+def _to_be_had(outcome: Outcome) -> list[Point]:
+    """The points of the default plan whose weights can be had; of the others it is said which file they lack and why."""
+    kept: list[Point] = []
+    reachable = True  # a host that did not answer is not asked again for the next file
+    for point in DEFAULT_PLAN:
+        try:
+            if point["regime"] != "scratch":
+                find_weights(point["model"], "DEFAULT", fetch=reachable)
+        except FototecaError as error:
+            reachable = reachable and error.exit_code != EXIT_OUTSIDE
+            say(f"left out: {describe(point)}: {error}")
+            outcome.failed.append((describe(point), f"left out: {error}"))
+        else:
+            kept.append(point)
+    return kept
 
 
 def _on_disk() -> tuple[str, str] | None:
-    """A small model whose weights torchvision has fetched before."""
+    """A small model whose weights torchvision has fetched before, and they are what they should be."""
     for model in SMALL:
         name = best_weights(model)
-        if name:
-            return model, name
+        with suppress(FototecaError):
+            if name and find_weights(model, name, fetch=False):
+                return model, name
     return None
-
-
-_unreachable: set[str] = set()
-
-
-def _cannot_have(model: str) -> str:
-    """Why a model's DEFAULT weights cannot be had; empty when they can."""
-    from vision.weights import find_weights
-
-    if _unreachable and not cached_path(weight_members(model)[-1]).is_file():
-        return next(iter(_unreachable))  # the host was tried a moment ago
-    try:
-        find_weights(model, "DEFAULT")
-    except FototecaError as error:
-        _unreachable.add(error.message)
-        return str(error)
-    return ""
 
 
 def describe(point: Point) -> str:

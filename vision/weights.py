@@ -61,15 +61,16 @@ class WeightFile:
         return dict(json.loads(noted)) if noted else {}
 
 
-def find_weights(model: str, weights: str) -> WeightFile:
+def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:
     """The file that `weights` names for `model`: a torchvision member (DEFAULT, IMAGENET1K_V1…) or a path.
 
-    A member's file is looked for in torchvision's cache and fetched when it is not there; its digest is checked either way.
+    A member's file is looked for in torchvision's cache and, with `fetch`, fetched when it is not there; its digest is checked
+    either way.
     FototecaError (exit 4) says what to fetch and where to put it when there is no network.
     """
     members = weight_members(model)
     if weights == "DEFAULT" or weights in {member.name for member in members}:
-        return _member_file(model, weights)
+        return _member_file(model, weights, fetch)
     path = Path(weights).expanduser()
     if not path.is_file():
         names = ", ".join(["DEFAULT", *(member.name for member in members)]) if members else "none by name"
@@ -84,13 +85,15 @@ def weight_members(model: str) -> list[Any]:
     return [] if name in OWN else list(get_model_weights(name))
 
 
-def _member_file(model: str, weights: str) -> WeightFile:
+def _member_file(model: str, weights: str, fetch: bool) -> WeightFile:
     enum = get_model_weights(PLAIN.get(model, model)) if weight_members(model) else None
     if enum is None:
         raise FototecaError(f"{model} has no published weights", "use --regime scratch, or pass a file or run:ID")
     member = enum.DEFAULT if weights == "DEFAULT" else enum[weights]
     path = cached_path(member)
     if not path.is_file():
+        if not fetch:
+            raise _not_to_be_had(member.url, path, "its host could not be reached a moment ago")
         _fetch(member.url, path)
     sha256 = file_sha256(path)
     if not sha256.startswith(_announced(member.url)):
@@ -139,11 +142,13 @@ def _fetch(url: str, path: Path) -> None:
                     file.write(block)
                     bar.update(len(block))
     except OSError as error:
-        raise FototecaError(
-            f"cannot fetch the weights {path.name}: {getattr(error, 'reason', error)}",
-            f"fetch {url} where there is a network and put it at {path}, or pass --weights FILE",
-            EXIT_OUTSIDE,
-        ) from None
+        raise _not_to_be_had(url, path, str(getattr(error, "reason", error))) from None
+
+
+def _not_to_be_had(url: str, path: Path, why: str) -> FototecaError:
+    """What to fetch and where to put it."""
+    hint = f"fetch {url} where there is a network and put it at {path}, or pass --weights FILE"
+    return FototecaError(f"cannot fetch the weights {path.name}: {why}", hint, EXIT_OUTSIDE)
 
 
 def _modern(key: str) -> str:
