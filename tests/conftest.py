@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +25,36 @@ settings.load_profile("fototeca")
 
 os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
 os.environ.setdefault("FOTOTECA_USER", "tester")
+# a person's own FiftyOne database is nobody's playground: nothing answers there, and tests in need of one ask for `fo`
+os.environ["FIFTYONE_DATABASE_URI"] = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
+os.environ["FIFTYONE_DATABASE_VALIDATION"] = "false"
 for name in ("FOTOTECA_WORKSPACE", "TORCH_HOME"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """FiftyOne on a mongod that only these tests know; once a process, since it reads the address while it is imported."""
+    folder = tmp_path_factory.mktemp("mongo")
+    (package,) = find_spec("fiftyone").submodule_search_locations  # type: ignore[union-attr]
+    port = free_port()
+    options = {"dbpath": folder, "port": port, "bind_ip": "127.0.0.1", "logpath": folder / "log"}
+    command = [Path(package) / "db" / "bin" / "mongod", "--nounixsocket"]
+    mongod = subprocess.Popen([*command, *(str(part) for name, value in options.items() for part in (f"--{name}", value))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIFTYONE_DATABASE_URI", f"mongodb://127.0.0.1:{port}")
+        with warnings.catch_warnings(action="ignore"):
+            import fiftyone
+        yield fiftyone
+    mongod.terminate()
+    mongod.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture

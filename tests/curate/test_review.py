@@ -6,14 +6,11 @@ import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from collect.browser import Browser, load, open_browser
 from collect.catalog import Catalog
 from curate.judgement import Judgement, settle
+from tests.conftest import free_port
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
@@ -32,32 +30,6 @@ AddImages = Callable[..., list[str]]
 FiftyOne = Any  # it ships no types
 Dataset = Any
 Pushed = tuple[Workspace, list[str], Dataset]
-
-
-@pytest.fixture(scope="module")
-def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FiftyOne]:
-    """FiftyOne on a mongod that only these tests know: left to itself it joins any that runs already, a person's own too."""
-    folder = tmp_path_factory.mktemp("mongo")
-    (package,) = find_spec("fiftyone").submodule_search_locations  # type: ignore[union-attr]
-    port = free_port()
-    options = {"dbpath": folder, "port": port, "bind_ip": "127.0.0.1", "logpath": folder / "log"}
-    command = [Path(package) / "db" / "bin" / "mongod", "--nounixsocket"]
-    mongod = subprocess.Popen([*command, *(str(part) for name, value in options.items() for part in (f"--{name}", value))])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FIFTYONE_DATABASE_URI", f"mongodb://127.0.0.1:{port}")
-        patch.setenv("FIFTYONE_DATABASE_VALIDATION", "false")
-        with warnings.catch_warnings(action="ignore"):
-            import fiftyone
-        yield fiftyone
-    mongod.terminate()
-    mongod.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +19,13 @@ from PIL import Image
 
 from collect.catalog import Catalog
 from collect.download import FetchOptions
+from collect.folder import collect_folder
+from collect.local import Labelling
 from collect.search import SearchOptions, preview, search
 from curate.duplicates import dedup
 from demo.gallery import build_gallery
 from demo.pictures import draw_picture
+from demo.pipeline import _review
 from demo.plan import BROKEN, EACH, EDITS, EXACT, WRONG, Entry, plan_entries
 from demo.signs import CATEGORIES
 from demo.site import serve_gallery
@@ -26,6 +33,7 @@ from demo.truth import outcomes, planted_table, unplanted
 from workspace import Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("demo")
+FiftyOne = Any  # it ships no types
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +153,27 @@ def test_a_dry_run_counts_and_fetches_nothing(site: str, entries: list[Entry], w
     assert found["stop"]["candidates"] == 30
     assert "yield" not in found
     assert not list(workspace.images.rglob("*.jpg"))
+
+
+def test_the_pipeline_shows_its_pictures(
+    fo: Any, workspace: Workspace, gallery: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In FiftyOne, on the database that belongs to the tests."""
+    collect_folder(workspace, gallery, Labelling(category="stop"), FetchOptions())
+    assert fo.list_datasets() == [], "nothing of a person's own is in reach"
+    _review(workspace)
+    (name,) = fo.list_datasets()
+    assert name == f"fototeca-{workspace.settings.name}"
+    assert f"dataset {name} with {len(fo.load_dataset(name))} samples" in capsys.readouterr().out
+    fo.delete_dataset(name)
+
+
+def test_the_pipeline_goes_on_without_a_database(workspace: Workspace) -> None:
+    """It says so, and ends well."""
+    script = "import sys; from pathlib import Path; from demo.pipeline import _review; from workspace import Workspace;"
+    command = [sys.executable, "-c", f"{script} _review(Workspace(Path(sys.argv[1])))", str(workspace.root)]
+    nobody = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "FIFTYONE_DATABASE_URI": nobody}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "not pushed: FiftyOne's database does not answer" in done.stdout
