@@ -156,7 +156,7 @@ def test_a_dry_run_counts_and_fetches_nothing(site: str, entries: list[Entry], w
 
 
 def test_the_pipeline_shows_its_pictures(
-    fo: Any, workspace: Workspace, gallery: Path, capsys: pytest.CaptureFixture[str]
+    fo: FiftyOne, workspace: Workspace, gallery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In FiftyOne, on the database that belongs to the tests."""
     collect_folder(workspace, gallery, Labelling(category="stop"), FetchOptions())
