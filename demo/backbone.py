@@ -9,6 +9,7 @@ from pathlib import Path
 from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
+from curate.duplicates import dedup
 from curate.freeze import freeze_version
 from demo.gallery import new_pictures
 from demo.signs import OTHERS
@@ -68,6 +69,7 @@ def _train_backbone(folder: Path) -> Path:
         create_workspace(workspace.root, list(OTHERS), target=EACH)
     new_pictures(folder / "pictures", list(OTHERS), EACH)
     collect_folder(workspace, folder / "pictures", Labelling(from_folder=True), FetchOptions())
+    dedup(workspace)
     version = freeze_version(workspace).manifest.version
     run = train_run(workspace, TrainConfig(version, "cnn", "scratch", image_size=64, epochs=20))
     return run.folder / "model.safetensors"
