@@ -15,7 +15,7 @@ from train.config import Augment, Balance, TrainConfig
 from vision.backbones import Preprocessing
 from vision.features import View
 from vision.pixels import PixelCache
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Task, Workspace
 
 
 def draw_seed(*parts: object) -> int:
@@ -23,8 +23,13 @@ def draw_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
 
 
-def check_manifest(manifest: Manifest) -> None:
-    """FototecaError when nothing can be learned from the manifest."""
+def check_manifest(manifest: Manifest, task: Task) -> None:
+    """FototecaError when the manifest is of another task than the workspace, or nothing can be learned from it."""
+    if manifest.task != task:
+        raise FototecaError(
+            f"{manifest.version} is of a {manifest.task}-label task, and this workspace's is {task}",
+            f'freeze again: fototeca curate freeze; or write task = "{manifest.task}" into fototeca.toml',
+        )
     for split in ("train", "val"):
         if not manifest.split(split):
             raise FototecaError(f"{manifest.version} has no {split} images", "collect more, then: fototeca curate freeze")

@@ -50,7 +50,7 @@ def find_rate(workspace: Workspace, config: TrainConfig, *, low: float = 1e-6, h
         raise FototecaError("the search needs 10 steps or more from a low rate to a higher one", "try --low 1e-6 --high 1")
     manifest = read_manifest(workspace, config.manifest)
     check_model(config.model)
-    check_manifest(manifest)
+    check_manifest(manifest, workspace.settings.task)
     config = replace(config, manifest=manifest.version, ema=0.0, clip=0.0).resolved()
     job = Job(workspace, config, manifest)
     with full_disk_told():

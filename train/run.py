@@ -54,18 +54,18 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True,
     """
     manifest = read_manifest(workspace, config.manifest)
     check_model(config.model)
-    check_manifest(manifest)
+    check_manifest(manifest, workspace.settings.task)
     config = replace(config, manifest=manifest.version).resolved()
     job = Job(workspace, config, manifest)
     if job.run.done and resume:
         say(f"run {job.run.id} is finished already")
         return job.run
-    if job.first:
-        if not resume and job.run.folder.exists():
-            shutil.rmtree(job.run.folder)
-        write_config(job.run)
-    job.fabric.barrier()
     with full_disk_told():
+        if job.first:
+            if not resume and job.run.folder.exists():
+                shutil.rmtree(job.run.folder)
+            write_config(job.run)
+        job.fabric.barrier()
         if config.regime != "features":
             job.train_network(watch)
         elif job.first:

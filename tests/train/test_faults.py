@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from curate.manifest import manifest_bytes, read_manifest, write_manifest
 from train import loop
 from train.config import TrainConfig
 from train.run import train_run
@@ -55,6 +58,39 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path:
     assert caught.value.exit_code == EXIT_OUTSIDE
     monkeypatch.undo()
     assert (train_run(small, config()).folder / "model.safetensors").read_bytes() == weights
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's first file cannot be written, nor the first picture of the cache."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "config.json")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.run.write_config", full)
+        with pytest.raises(FototecaError, match=r"disk is full \(config.json\)"):
+            train_run(small, config())
+    monkeypatch.setattr("vision.store.os.fsync", full)
+    with pytest.raises(FototecaError, match="disk is full"):
+        train_run(small, config(image_size=48))
+
+
+def test_a_version_that_cannot_be_learned_from_is_told(small: Workspace, tmp_path: Path) -> None:
+    """One category only; no validation; another task than the workspace's. Each is one line and leaves no run behind."""
+    whole = read_manifest(small, "v001")
+    only_red = [row for row in whole.rows if row.label == "red"]
+    no_val = [row for row in whole.rows if row.split != "val"]
+    for version, rows, words in (("v002", only_red, "one category only"), ("v003", no_val, "v003 has no val images")):
+        digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
+        place = small.manifests / f"{version}.csv"
+        write_manifest(replace(whole, version=version, rows=tuple(rows), sha256=digest, path=place), [])
+        with pytest.raises(FototecaError, match=words):
+            train_run(small, config(manifest=version))
+    settings = small.root / "fototeca.toml"
+    settings.write_text(settings.read_text().replace('task = "single"', 'task = "multi"'))
+    with pytest.raises(FototecaError, match=r"v001 is of a single-label task.*freeze again"):
+        train_run(Workspace(small.root), config())
+    assert not list(small.runs.glob("*"))
 
 
 def test_tensorboard_shows_what_the_files_say(small: Workspace) -> None:

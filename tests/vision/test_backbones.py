@@ -11,10 +11,11 @@ from PIL import Image, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from vision.backbones import build_model, classifier_of, load_backbone, model_names
+from vision.backbones import build_model, classifier_of, default_preprocessing, load_backbone, model_names
 from vision.features import extract_features
-from vision.nets import CBAM
+from vision.nets import CBAM, SpatialAttention
 from vision.pixels import CHUNK, PixelCache, square
+from vision.weights import weight_members
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
@@ -120,6 +121,34 @@ def test_squeezenet_keeps_its_published_features(squeezenet_weights: Path) -> No
     assert backbone.module(torch.zeros(2, 3, 64, 64)).shape == (2, 512) and backbone.dimension == 512
     with pytest.raises(FototecaError, match="another architecture"):
         build_model("resnet18", 2, str(squeezenet_weights))
+
+
+@pytest.mark.parametrize(
+    ("model", "weights"),
+    [("resnet18", "IMAGENET1K_V1"), ("regnet_y_400mf", "IMAGENET1K_V2"), ("efficientnet_b0", "IMAGENET1K_V1")],
+)
+def test_the_weights_own_transforms_are_what_is_done(model: str, weights: str) -> None:
+    """Resize, crop, interpolation, mean and deviation of each member: within a level of its `transforms()`."""
+    (member,) = (member for member in weight_members(model) if member.name == weights)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize((400, 300))
+    apart = (default_preprocessing(model, member)(image) - member.transforms()(image)).abs()
+    level = 1.01 / 255 / 0.224  # Pillow, which they call, and torch round otherwise
+    assert apart.mean() < 0.1 * level and (apart.max() < level or "efficientnet" in model)
+
+
+def test_cbam_in_a_resnet_keeps_the_rest_of_its_weights(tmp_path: Path) -> None:
+    """Every tensor of a plain file but the classifier is taken; the gate is a half at first; other networks refuse it."""
+    plain = build_model("resnet18", 5)[0].state_dict()
+    torch.save(plain, tmp_path / "plain.pth")
+    module = build_model("resnet18-cbam", 3, str(tmp_path / "plain.pth"))[0]
+    own = module.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in plain.items() if not name.startswith("fc."))
+    gates = [layer for layer in module.modules() if isinstance(layer, SpatialAttention)]
+    x = torch.randn(2, 8, 7, 7)
+    assert len(gates) == 8 and all(torch.allclose(gate.eval()(x), x / 2) for gate in gates)
+    for name in ("resnet50", "cnn"):
+        with pytest.raises(FototecaError, match="another architecture"):
+            build_model(name, 3, str(tmp_path / "plain.pth"))
 
 
 def test_without_weights_at_hand_it_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
