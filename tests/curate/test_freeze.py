@@ -145,7 +145,7 @@ def test_no_leak_and_no_move_whatever_happens(
     ids: list[str] = []
     groups: list[list[str]] = []
     for _ in range(data.draw(st.integers(1, 4), label="versions")):
-        labels = ["cat", "dog"] * 6 + data.draw(st.lists(st.sampled_from(["cat", "dog"]), max_size=20), label="new")
+        labels = ["cat", "dog"] * 12 + data.draw(st.lists(st.sampled_from(["cat", "dog"]), max_size=20), label="new")
         ids += add_images(workspace, labels, start=len(ids))
         fresh = ids[len(ids) - len(labels) :]
         groups.append(data.draw(st.lists(st.sampled_from(ids), min_size=2, max_size=4, unique=True), label="group"))
