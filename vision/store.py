@@ -18,6 +18,9 @@ import numpy.typing as npt
 ID_LENGTH = 64
 """Characters of a SHA-256 in hex."""
 
+RESIDENT = 2**28
+"""Bytes of rows that are looked at through one mapping: the pages of every row seen count as the process's own memory."""
+
 
 class RowStore:
     """`folder/rows.bin` holds rows of `shape` and `dtype`; `folder/ids.txt` their image ids, one a line, in the same order."""
@@ -29,6 +32,7 @@ class RowStore:
         self.row_bytes = prod(shape) * self.dtype.itemsize
         self.index: dict[str, int] = {}
         self._rows: npt.NDArray[np.generic] | None = None
+        self._touched = 0
         self.reload()
 
     def __contains__(self, image_id: str) -> bool:
@@ -37,8 +41,10 @@ class RowStore:
     def __getitem__(self, image_id: str) -> npt.NDArray[np.generic]:
         """The image's row, read-only; KeyError when it is not there."""
         slot = self.index[image_id]
-        if self._rows is None:
+        if self._rows is None or self._touched > RESIDENT:  # a fresh mapping has no pages; the system's cache keeps them
             self._rows = np.memmap(self.folder / "rows.bin", self.dtype, "r", shape=(len(self.index), *self.shape))
+            self._touched = 0
+        self._touched += self.row_bytes
         row: npt.NDArray[np.generic] = self._rows[slot]
         return row
 

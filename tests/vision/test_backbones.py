@@ -15,6 +15,7 @@ from vision.backbones import build_model, classifier_of, default_preprocessing, 
 from vision.features import extract_features
 from vision.nets import CBAM, SpatialAttention
 from vision.pixels import CHUNK, PixelCache, square
+from vision.store import RowStore
 from vision.weights import weight_members
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
@@ -113,6 +114,19 @@ def test_a_torn_cache_is_mended(tmp_path: Path) -> None:
     cache = PixelCache(tmp_path / "p", 16)
     cache.ensure(items)
     assert [int(cache[image_id][0, 0, 0]) for image_id, _ in items] == [0, 9, 18]
+
+
+def test_a_cache_is_read_again_and_again_without_filling_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapping is renewed after every ten rows here; rows taken before stay what they were."""
+    monkeypatch.setattr("vision.store.RESIDENT", 9 * 4000)
+    store = RowStore(tmp_path / "s", (1000,), np.float32)
+    ids = [f"{number:064x}" for number in range(40)]
+    with store.writing():
+        store.append(ids, [np.full(1000, number, np.float32) for number in range(40)])
+    first, mapping = store[ids[0]], store._rows
+    for _ in range(3):
+        assert np.array_equal(store.take(ids)[:, 5], np.arange(40))
+    assert store._rows is not mapping and not first.any()
 
 
 def test_squeezenet_keeps_its_published_features(squeezenet_weights: Path) -> None:
