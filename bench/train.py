@@ -1,21 +1,27 @@
-"""What the trainer costs: pictures fed per second, time around the passes, cached features, compile and bf16.
+"""What the trainer costs, beside what is usual: feeding, the loop, cached features, a sweep, memory.
 
-Run: python bench/train.py [--pictures N] [--workers N]. Prints a Markdown table; the peer is torchvision's own ImageFolder loop.
+    python bench/train.py [--part feeding loop features sweep memory] [--pictures N] [--workers N] [--rounds N]
+
+Contenders take turns, figures are medians. Prints a Markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
@@ -23,36 +29,34 @@ from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
 
+from drawn import draw_all, frozen, in_turns
+from plain import plain_run
+
+from curate.manifest import image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, augmentation, batches, load
 from train.device import make_fabric
 from train.heads import Split, fit_head
 from train.loop import Loop, Material
-from vision.backbones import Preprocessing, build_model
+from train.sweep import sweep
+from vision.backbones import Preprocessing, build_model, load_backbone
+from vision.features import BATCH, extract_features
 from vision.image import decode
+from vision.memory import keep_freed_memory
 from vision.pixels import PixelCache
+from workspace import Workspace
 
 SIDE = 224
 SMALL = Preprocessing(73, 64)
-
-
-def draw(folder: Path, count: int, size: tuple[int, int]) -> list[tuple[str, Path]]:
-    """JPEGs of smooth noise in two classes, as (image id, path)."""
-    items = []
-    for number in range(count):
-        path = folder / f"class-{number % 2}" / f"{number:05}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(number).integers(0, 256, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(path, quality=88)
-        items.append((f"{number:064x}", path))
-    return items
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+SWEEP = (
+    {"model": "cnn", "regime": "scratch"},
+    {"model": "cnn-cbam", "regime": "scratch"},
+    {"model": "resnet18", "regime": "features"},
+    {"model": "regnet_y_400mf", "regime": "features"},
+    {"model": "resnet18", "regime": "finetune", "unfreeze": "layer4"},
+    {"model": "regnet_y_400mf", "regime": "finetune"},
+)
+Table = list[tuple[str, str, str]]
 
 
 def drain(batches_of_it: Iterable[Any]) -> None:
@@ -61,83 +65,226 @@ def drain(batches_of_it: Iterable[Any]) -> None:
         pass
 
 
-def feeding(folder: Path, size: tuple[int, int], count: int, workers: int) -> list[tuple[str, str, str]]:
-    """Pictures per second: ImageFolder with RandomResizedCrop, the cache being made, the cache being read."""
-    items = draw(folder / "in", count, size)
+def feeding(folder: Path, options: argparse.Namespace) -> Table:
+    """Pictures per second: ImageFolder with RandomResizedCrop, full decodes alone, the cache being made, the cache being read."""
+    small, large = options.pictures, max(32, options.pictures // 10)
+    return [row for size, count in (((640, 480), small), ((3000, 2000), large)) for row in _feeding(folder, options, size, count)]
+
+
+def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], count: int) -> Table:
+    items = draw_all(folder / f"{size[0]}", count, size)
     steps = [v2.RandomResizedCrop(SIDE, antialias=True), v2.RandomHorizontalFlip(), v2.PILToTensor()]
-    plain = ImageFolder(str(folder / "in"), v2.Compose(steps))
-    peer = count / seconds(lambda: drain(DataLoader(plain, batch_size=32, shuffle=True, num_workers=workers)))
-    decoding = count / seconds(lambda: drain(decode(path) for _, path in items))
-    cache = PixelCache(folder / "cache", 256)
-    making = count / seconds(lambda: cache.ensure(items, workers=1, progress=False))
+    plain = ImageFolder(str(folder / f"{size[0]}"), v2.Compose(steps))
+    cache = PixelCache(folder / f"cache-{size[0]}", 256)
+    cache.ensure(items, progress=False)
     pictures = Pictures([image_id for image_id, _ in items], cache, Preprocessing(256, SIDE), augmentation("basic", SIDE, 0.0), 0)
-    own = count / seconds(lambda: drain(load(pictures, batches(range(count), 32), workers)))
-    name = f"{size[0]}×{size[1]}"
+    threads = os.cpu_count() or 1
+
+    def decoding() -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            drain(pool.map(lambda item: decode(item[1]) and None, items))
+
+    def making() -> None:
+        PixelCache(folder / "new", 256).ensure(items, workers=threads, progress=False)
+        shutil.rmtree(folder / "new")
+
+    spent = in_turns(
+        {
+            "peer": lambda: drain(DataLoader(plain, batch_size=32, shuffle=True, num_workers=options.workers)),
+            "own": lambda: drain(load(pictures, batches(range(count), 32), options.workers)),
+            "decode": decoding,
+            "make": making,
+        },
+        options.rounds,
+    )
+    rate = {name: count / seconds for name, seconds in spent.items()}
+    name = f"{size[0]}×{size[1]}, pictures/s:"
     return [
-        (f"{name}: pictures/s, ImageFolder", f"{peer:.0f}", ""),
-        (f"{name}: pictures/s, cache", f"{own:.0f}", f"{own / peer:.1f}× ImageFolder"),
-        (f"{name}: pictures/s while the cache is made, one thread", f"{making:.0f}", f"{making / decoding:.0%} of decoding"),
+        (f"{name} ImageFolder", f"{rate['peer']:.0f}", ""),
+        (f"{name} from the cache", f"{rate['own']:.0f}", f"{rate['own'] / rate['peer']:.1f}× ImageFolder"),
+        (f"{name} full decodes alone, {threads} threads", f"{rate['decode']:.0f}", ""),
+        (
+            f"{name} the cache being made, {threads} threads",
+            f"{rate['make']:.0f}",
+            f"{rate['make'] / rate['decode']:.0%} of decodes",
+        ),
     ]
 
 
-def epochs(folder: Path, count: int) -> list[tuple[str, str, str]]:
-    """An epoch of `cnn` at 64 px over the same passes on data in memory; plain, compiled and bf16."""
-    items = draw(folder / "in", count, (160, 120))
-    cache = PixelCache(folder / "cache", SMALL.resize)
+def loop(folder: Path, options: argparse.Namespace) -> Table:
+    """An epoch of `cnn` at 64 px over the same passes on data in memory; and compiled, and in bf16."""
+    count = options.pictures
+    items = draw_all(folder / "loop", count, (160, 120))
+    cache = PixelCache(folder / "cache-loop", SMALL.resize)
     cache.ensure(items, progress=False)
     ids, labels = [image_id for image_id, _ in items], torch.arange(count) % 2
-    rows = []
+    train = Pictures(ids, cache, SMALL, augmentation("basic", SMALL.crop, 0.0), 0)
+    material = Material(train, labels, Pictures(ids[:32], cache, SMALL, None, 0), labels[:32], SMALL, 2)
+    contenders: dict[str, Callable[[], object]] = {"bare": in_memory(count)}
     for name, extra in (("32", {}), ("--compile", {"compile": True}), ("--precision bf16", {"precision": "bf16"})):
         config = TrainConfig(manifest="v001", model="cnn", regime="scratch", epochs=1, device="cpu", **extra).resolved()  # type: ignore[arg-type]
-        train = Pictures(ids, cache, SMALL, augmentation("basic", SMALL.crop, 0.0), 0)
-        material = Material(train, labels, Pictures(ids[:32], cache, SMALL, None, 0), labels[:32], SMALL, 2)
-        loop = Loop(make_fabric(config), build_model("cnn", 2)[0], config, material, folder)
-        drain(loop.steps_of(1))
-        spent = seconds(lambda loop=loop: drain(loop.steps_of(1)))  # type: ignore[misc]
-        against = f"{spent / seconds(lambda: in_memory(count)):.2f} of the bare passes" if not extra else ""
-        rows.append((f"epoch of cnn, {name}: pictures/s", f"{count / spent:.0f}", against))
-    return rows
+        each = Loop(make_fabric(config), build_model("cnn", 2)[0], config, material, folder)
+        drain(each.steps_of(1))
+        contenders[name] = lambda each=each: drain(each.steps_of(1))  # type: ignore[misc]
+    spent = in_turns(contenders, options.rounds)
+    bare = spent.pop("bare")
+    return [
+        (f"epoch of cnn, {name}: pictures/s", f"{count / seconds:.0f}", f"{seconds / bare:.2f} of the bare passes' time")
+        for name, seconds in spent.items()
+    ]
 
 
-def in_memory(count: int) -> None:
-    """Forward, backward and step of `cnn` on random pictures that are there already."""
+def in_memory(count: int) -> Callable[[], None]:
+    """What does forward, backward and step of `cnn` on random pictures that are there already, `count` in all."""
     module = build_model("cnn", 2)[0].to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
     pictures = torch.randn(32, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(32) % 2
-    for _ in range(count // 32):
-        F.cross_entropy(module(pictures), labels).backward()
-        optimizer.step()
-        optimizer.zero_grad()
+
+    def passes() -> None:
+        for start in range(0, count, 32):
+            size = min(32, count - start)
+            torch.autograd.backward(F.cross_entropy(module(pictures[:size]), labels[:size]))
+            optimizer.step()
+            optimizer.zero_grad()
+
+    passes()
+    return passes
 
 
-def heads() -> list[tuple[str, str, str]]:
+def features(folder: Path, options: argparse.Namespace) -> Table:
+    """Features against the pure forward pass at its best, and heads on features that are there."""
+    return [*_extraction(folder, options), *_heads()]
+
+
+def _extraction(folder: Path, options: argparse.Namespace) -> Table:
+    keep_freed_memory()
+    workspace = frozen(folder / "features", options.pictures // 2, (320, 240), 2)
+    manifest = read_manifest(workspace, "v001")
+    items = [(row.image_id, image_path(workspace, row)) for row in manifest.rows]
+    backbone = load_backbone("resnet18", random_weights(folder, "resnet18"))
+    extract_features(workspace, items, backbone, progress=False)
+    pictures = torch.randn(BATCH, 3, SIDE, SIDE)
+    last = pictures.contiguous(memory_format=torch.channels_last)
+    compiled: Any = torch.compile(load_backbone("resnet18", None).module.to(memory_format=torch.channels_last))
+
+    def forward(module: nn.Module, batch: torch.Tensor) -> None:
+        with torch.inference_mode():
+            for start in range(0, len(items), BATCH):
+                module(batch[: min(BATCH, len(items) - start)])
+
+    def extract() -> None:
+        shutil.rmtree(workspace.cache / "features")
+        extract_features(workspace, items, backbone, progress=False)
+
+    plain = load_backbone("resnet18", None).module
+    forward(compiled, last)
+    contenders: dict[str, Callable[[], object]] = {
+        "plain": lambda: forward(plain, pictures),
+        "channels_last": lambda: forward(backbone.module, last),
+        "compiled": lambda: forward(compiled, last),
+        "features": extract,
+    }
+    rate = {name: len(items) / seconds for name, seconds in in_turns(contenders, options.rounds).items()}
+    best = max(rate[name] for name in ("plain", "channels_last", "compiled"))
+    rows = [(f"resnet18 at 224 px, pictures/s: forward, {name}", f"{rate[name]:.1f}", "") for name in list(rate)[:3]]
+    return [
+        *rows,
+        ("the same: features, cached and flushed", f"{rate['features']:.1f}", f"{rate['features'] / best:.0%} of the best"),
+    ]
+
+
+def random_weights(folder: Path, model: str) -> str:
+    """A file of weights that nothing was learned with."""
+    path = folder / f"{model}.pth"
+    torch.save(build_model(model, 1000)[0].state_dict(), path)
+    return str(path)
+
+
+def _heads() -> Table:
     """A head on features that are cached already: 3,000 pictures, 512 values, 40 classes."""
     rng = np.random.default_rng(0)
     labels = torch.from_numpy(rng.integers(0, 40, 3000))
-    features = (rng.normal(size=(40, 512))[labels] + 3 * rng.normal(size=(3000, 512))).astype(np.float32)
-    train, val = Split(features[:2600], labels[:2600]), Split(features[2600:], labels[2600:])
-    rows = []
-    for kind in ("linear", "logistic", "svm"):
-        spent = seconds(lambda kind=kind: fit_head(kind, train, val, 40, epochs=60, seed=0))  # type: ignore[misc]
-        rows.append((f"{kind} on 3,000×512 cached features: s", f"{spent:.1f}", ""))
-    return rows
+    values = (rng.normal(size=(40, 512))[labels] + 3 * rng.normal(size=(3000, 512))).astype(np.float32)
+    train, val = Split(values[:2600], labels[:2600]), Split(values[2600:], labels[2600:])
+    kinds = ("linear", "logistic", "svm")
+    fits: dict[str, Callable[[], object]] = {
+        kind: (lambda kind=kind: fit_head(kind, train, val, 40, epochs=60, seed=0))  # type: ignore[misc]
+        for kind in kinds
+    }
+    return [(f"{kind} head on 3,000×512 cached features: s", f"{spent:.1f}", "") for kind, spent in in_turns(fits, 3).items()]
+
+
+def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
+    """Six models by `train sweep` and by six plain runs, with equal epochs, sizes, batches and rates."""
+    side, base = 64, {"epochs": 4, "image_size": 64, "device": "cpu", "workers": options.workers}
+    workspace = frozen(folder / "sweep", options.pictures, (640, 480), 4)
+    points: list[dict[str, Any]] = []
+    for point in SWEEP:
+        weights = {} if point["regime"] == "scratch" else {"weights": random_weights(folder, point["model"])}
+        points.append({**base, **point, **weights})
+    manifest = read_manifest(workspace, "v001")
+    for row in manifest.rows:
+        link = folder / "plain" / row.split / row.label / f"{row.image_id}.jpg"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(image_path(workspace, row))
+    configs = [TrainConfig(manifest="v001", **point) for point in points]
+
+    def ours() -> None:
+        shutil.rmtree(workspace.runs, ignore_errors=True)
+        shutil.rmtree(workspace.cache, ignore_errors=True)
+        sweep(workspace, points, "v001")
+
+    def plain() -> None:
+        for config in configs:
+            plain_run(folder / "plain", config, side)
+
+    spent = in_turns({"plain": plain, "sweep": ours}, options.rounds)
+    name = f"six models, {options.pictures} pictures of 640×480, 4 epochs at 64 px: s"
+    return [
+        (f"{name}, six plain runs", f"{spent['plain']:.0f}", ""),
+        (f"{name}, one sweep, nothing cached before", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['plain']:.2f} of it"),
+    ]
+
+
+def memory(folder: Path, options: argparse.Namespace) -> Table:
+    """Peak memory of whole runs over 20,000 pictures, the mapped files among it."""
+    workspace = frozen(folder / "memory", 20_000, (160, 120), 10)
+    weights = random_weights(folder, "mobilenet_v3_small")
+    runs = {
+        "cnn from scratch at 64 px": ["--model", "cnn", "--regime", "scratch", "--epochs", "1"],
+        "mobilenet_v3_small, features at 224 px": ["--model", "mobilenet_v3_small", "--regime", "features", "--weights", weights],
+    }
+    return [(f"20,000 pictures, {name}: peak GB", f"{_peak(workspace, options):.2f}", "") for name, options in runs.items()]
+
+
+def _peak(workspace: Workspace, options: list[str]) -> float:
+    """GB that `train run` with these options holds at most (VmHWM)."""
+    script = "import fototeca,sys\ntry: fototeca.main()\nfinally: sys.stderr.write(open('/proc/self/status').read())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", script, "train", "run", "--manifest", "v001", *options]
+    done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=True)
+    found = re.search(r"VmHWM:\s+(\d+) kB", done.stderr)
+    assert found
+    return int(found.group(1)) * 1024 / 1e9
+
+
+PARTS = {"feeding": feeding, "loop": loop, "features": features, "sweep": sweep_of_six, "memory": memory}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--pictures", type=int, default=600)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    rows: list[tuple[str, str, str]] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rows += feeding(folder / "small", (640, 480), options.pictures, options.workers)
-        rows += feeding(folder / "large", (3000, 2000), max(32, options.pictures // 10), options.workers)
-        rows += epochs(folder / "epochs", options.pictures)
-    rows += heads()
-    print("| what | figure | against |\n|---|---|---|")
+    rows: Table = []
+    for part in options.part:
+        with tempfile.TemporaryDirectory() as name:
+            rows += PARTS[part](Path(name), options)
+    print("| what | figure | against |\n| --- | ---: | ---: |")
     for row in rows:
         print("| " + " | ".join(row) + " |")
 

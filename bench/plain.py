@@ -1,0 +1,74 @@
+"""The peer of `train sweep`: one run as torchvision's reference scripts for classification do it, on folders of pictures.
+
+ImageFolder, RandomResizedCrop and a mirror, a DataLoader, AdamW, an evaluation after every epoch; a frozen backbone is asked
+in every epoch again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from train.config import TrainConfig
+from train.optimiser import unfreeze
+from vision.backbones import build_model, classifier_of
+from vision.weights import MEAN, STD
+
+
+def plain_run(folder: Path, config: TrainConfig, side: int) -> float:
+    """Train on `folder/train`, judge on `folder/val` after every epoch, `side` pixels; the last validation accuracy."""
+    settings = config.resolved()
+    assert settings.epochs is not None and settings.lr is not None and settings.weight_decay is not None
+    torch.manual_seed(settings.seed)
+    tail = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    crop = v2.RandomResizedCrop(settings.learning_side(side), scale=(0.35, 1.0), antialias=True)
+    learning = v2.Compose([crop, v2.RandomHorizontalFlip(), *tail])
+    judging = v2.Compose([v2.Resize(round(side * 8 / 7), antialias=True), v2.CenterCrop(side), *tail])
+    loaders = [
+        DataLoader(
+            ImageFolder(str(folder / split), steps), settings.batch_size, shuffle=split == "train", num_workers=settings.workers
+        )
+        for split, steps in (("train", learning), ("val", judging))
+    ]
+    module = build_model(settings.model, len(loaders[0].dataset.classes), settings.weights)[0]  # type: ignore[attr-defined]
+    if settings.regime == "features":
+        module.requires_grad_(False)
+        classifier_of(module)[1].requires_grad_(True)
+    elif settings.regime == "finetune":
+        unfreeze(module, settings.unfreeze)
+    optimizer = torch.optim.AdamW(
+        [p for p in module.parameters() if p.requires_grad], settings.lr, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
+    accuracy = 0.0
+    for _ in range(settings.epochs):
+        learn(module, loaders[0], optimizer)
+        schedule.step()
+        accuracy = judge(module, loaders[1])
+    return accuracy
+
+
+def learn(module: nn.Module, loader: DataLoader[object], optimizer: torch.optim.Optimizer) -> None:
+    """One epoch."""
+    module.train()
+    for pictures, labels in loader:
+        loss = F.cross_entropy(module(pictures), labels)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+
+def judge(module: nn.Module, loader: DataLoader[object]) -> float:
+    """Accuracy."""
+    module.eval()
+    hits, seen = 0, 0
+    with torch.inference_mode():
+        for pictures, labels in loader:
+            hits, seen = hits + int((module(pictures).argmax(1) == labels).sum()), seen + len(labels)
+    return hits / seen
