@@ -3,56 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from curate.manifest import Row, image_path
 from train.runs import Run, load_model
-from workspace import Workspace, write_bytes
-
-BATCH = 64
-"""Images between two steps of the progress bar."""
+from workspace import Workspace
 
 Features = npt.NDArray[np.float32]
 
 
 def run_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> Features | None:
-    """(N, D) of the rows, in order; None when the run has no features of its own (an ensemble)."""
-    known = _read(workspace, run)
-    missing = [row for row in dict.fromkeys(rows) if row.image_id not in known]
-    if missing:
-        model = load_model(workspace, run)
-        if not hasattr(model, "features"):
-            return None
-        for start in tqdm(range(0, len(missing), BATCH), desc="features", disable=None):
-            part = missing[start : start + BATCH]
-            values = np.asarray(model.features([image_path(workspace, row) for row in part]), dtype=np.float32)
-            known.update({row.image_id: value for row, value in zip(part, values, strict=True)})
-        _write(workspace, run, known)
-    return np.stack([known[row.image_id] for row in rows])
+    """(N, D) of the rows, in order; None when the run has no features of its own (an ensemble).
+
+    Those of a frozen backbone are what its training kept; another run's are asked for once, from the pixels its training kept.
+    FototecaError names the first image that is gone.
+    """
+    from vision.backbones import Backbone, classifier_of, remove_classifier
+    from vision.features import extract_features
+
+    model = load_model(workspace, run)
+    if not hasattr(model, "network"):
+        return None
+    backbone = Backbone(
+        name=run.model_name,
+        dimension=classifier_of(model.network)[1].in_features,
+        module=remove_classifier(model.network),
+        preprocessing=model.preprocessing,
+        weights_id=run.config["weights_id"] if run.regime == "features" else f"run:{run.id}:{run_digest(run)}",
+    )
+    return extract_features(workspace, [(row.image_id, image_path(workspace, row)) for row in rows], backbone)
 
 
 def run_digest(run: Run) -> str:
     """Changes whenever the run is trained anew."""
     return hashlib.sha256((run.folder / "done.json").read_bytes()).hexdigest()[:16]
-
-
-def _read(workspace: Workspace, run: Run) -> dict[str, Features]:
-    path = workspace.cache / "run-features" / f"{run.id}-{run_digest(run)}.npz"
-    if not path.exists():
-        return {}
-    with np.load(path) as stored:
-        return dict(zip(stored["image_ids"].tolist(), stored["features"], strict=True))
-
-
-def _write(workspace: Workspace, run: Run, known: dict[str, Features]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, image_ids=np.array(list(known)), features=np.stack(list(known.values())))
-    write_bytes(workspace.cache / "run-features" / f"{run.id}-{run_digest(run)}.npz", buffer.getvalue())
 
 
 def unit(features: Features) -> Features:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PICTURES, MOSAICS = 4, 4
 """How many pictures and mosaics are tried: with each method three maps and 34 passes a picture, one map a mosaic."""
 
+SHORT = 8
+"""Shares at which the report's own trials ask the curves: half of what `explain --trials` asks, for half of the time."""
+
 TRIALS = ("live", "classes", "weights", "deletion", "insertion", "grid")
 """The trials that need no truth, in the order of the table."""
 
@@ -68,9 +71,11 @@ def try_maps(
     *,
     layer: str = "",
     iterations: int | None = None,
+    steps: int | None = None,
 ) -> dict[str, Any]:
-    """The facts of `try_run`: {"run", "pictures", "mosaics", "methods": [scores, null where not measured]}."""
-    from analysis.attribution.trials import Case, try_methods
+    """The facts of `try_run`: {"run", "pictures", "mosaics", "methods": [scores, null where not measured]}. `steps`: shares at
+    which the curves are asked, else all of them."""
+    from analysis.attribution.trials import STEPS, Case, try_methods
 
     network = network_of(model, "--trials")
     indices = draw(results, right=True, number=PICTURES, seed=0) or list(range(min(PICTURES, len(results))))
@@ -78,7 +83,7 @@ def try_maps(
     cases = [Case(_seen(workspace, model, results, index), int(said[index])) for index in indices]
     mosaics = _mosaics(workspace, model, results)
     draws: dict[str, Draw] = {name: partial(_draw, name, layer, iterations) for name in methods}
-    scores = [asdict(one) for one in try_methods(network, draws, cases, mosaics)]
+    scores = [asdict(one) for one in try_methods(network, draws, cases, mosaics, steps or STEPS)]
     kept = [{key: _plain(value) for key, value in one.items() if key not in ("pointing", "energy")} for one in scores]
     return {
         "run": results.run.id,

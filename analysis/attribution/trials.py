@@ -78,11 +78,25 @@ class Scores:
     """By trial; see `stamp`."""
 
 
-def try_methods(module: nn.Module, methods: dict[str, Draw], cases: Sequence[Case], mosaics: Sequence[Mosaic]) -> list[Scores]:
+@dataclass(frozen=True)
+class _Asked:
+    """A case with what the trials of every method need to know of it, asked once."""
+
+    case: Case
+    rival: int
+    """The least likely category."""
+    moves: bool
+    """Whether the score has a gradient at the picture."""
+
+
+def try_methods(
+    module: nn.Module, methods: dict[str, Draw], cases: Sequence[Case], mosaics: Sequence[Mosaic], steps: int = STEPS
+) -> list[Scores]:
     """The scores of each method and of both baselines, which come last, in eval mode. The same each time but for `seconds`."""
     shuffled = with_dealt_weights(module)
     every = {**methods, "random": _random, "centre": _centre}
-    found = [_try(name, draw, module, shuffled, cases, mosaics) for name, draw in every.items()]
+    asked = [_ask(module, case) for case in cases]
+    found = [_try(name, draw, module, shuffled, asked, mosaics, steps) for name, draw in every.items()]
     for scores in found:
         scores.passed = stamp(scores, found[-2:])
     return found
@@ -99,16 +113,24 @@ def stamp(scores: Scores, baselines: Sequence[Scores]) -> dict[str, bool]:
 
 
 def _try(
-    name: str, draw: Draw, module: nn.Module, shuffled: nn.Module, cases: Sequence[Case], mosaics: Sequence[Mosaic]
+    name: str,
+    draw: Draw,
+    module: nn.Module,
+    shuffled: nn.Module,
+    asked: Sequence[_Asked],
+    mosaics: Sequence[Mosaic],
+    steps: int,
 ) -> Scores:
     rows: list[dict[str, float]] = []
-    for case in cases:
+    for one in asked:
+        case = one.case
         begin = time.perf_counter()
         found = draw(module, case.picture[None], case.target)
-        row = {"seconds": time.perf_counter() - begin, "live": float(_live(module, case, found))}
-        row["classes"] = rank_correlation(found, draw(module, case.picture[None], _least_likely(module, case.picture)))
+        row = {"seconds": time.perf_counter() - begin}
+        row["live"] = float(one.moves and np.isfinite(found).all() and np.ptp(found) > 0)
+        row["classes"] = rank_correlation(found, draw(module, case.picture[None], one.rival))
         row["weights"] = rank_correlation(found, draw(shuffled, case.picture[None], case.target))
-        row["deletion"], row["insertion"] = curves(module, case, found)
+        row["deletion"], row["insertion"] = curves(module, case, found, steps)
         if case.mask is not None:
             row["pointing"], row["energy"] = float(case.mask.flat[found.argmax()]), share_inside(found, case.mask)
         rows.append(row)
@@ -140,12 +162,12 @@ def rank_correlation(one: Map, other: Map) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def curves(module: nn.Module, case: Case, found: Map) -> tuple[float, float]:
+def curves(module: nn.Module, case: Case, found: Map, steps: int = STEPS) -> tuple[float, float]:
     """Areas under the deletion curve (places become mean grey) and the insertion curve (the blurred picture gets sharp)."""
     order = np.argsort(-found, axis=None, kind="stable")
     place = np.empty(len(order))
     place[order] = np.arange(len(order)) / len(order)
-    shares = torch.linspace(0, 1, STEPS + 1)[:, None, None, None]
+    shares = torch.linspace(0, 1, steps + 1)[:, None, None, None]
     taken = torch.from_numpy(place.reshape(1, 1, *found.shape)).float() < shares
     soft = blurred(case.picture, BLUR * case.picture.shape[-1])
     areas = []
@@ -184,16 +206,12 @@ def _in_cell(found: Map, cell: int) -> float:
     return share_inside(found, mask)
 
 
-def _live(module: nn.Module, case: Case, found: Map) -> bool:
+def _ask(module: nn.Module, case: Case) -> _Asked:
     with torch.enable_grad():
         picture = case.picture[None].clone().requires_grad_()
-        gradient = torch.autograd.grad(module(picture)[0, case.target], picture)[0]
-    return bool(gradient.abs().sum() > 0 and np.isfinite(found).all() and np.ptp(found) > 0)
-
-
-def _least_likely(module: nn.Module, picture: torch.Tensor) -> int:
-    with torch.no_grad():
-        return int(module(picture[None])[0].argmin())
+        said = module(picture)[0]
+        gradient = torch.autograd.grad(said[case.target], picture)[0]
+    return _Asked(case, int(said.argmin()), bool(gradient.abs().sum() > 0))
 
 
 def _random(module: nn.Module, picture: torch.Tensor, target: int) -> Map:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -10,11 +11,12 @@ from analysis.attribution import METHODS
 from analysis.examples import pick
 from analysis.explain import explain_one
 from analysis.filters import filter_sheets
+from analysis.kept import kept
 from analysis.pictures import data_uri
 from analysis.report.html import Tile, Words, heading, join, paragraph, table, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
-from analysis.stamps import TRIALS, read_trials, try_maps
+from analysis.stamps import SHORT, TRIALS, read_trials, try_maps
 from curate.manifest import image_path
 from vision.image import decode
 
@@ -31,39 +33,60 @@ def attributions(story: Story, results: Results) -> Markup:
         return join([heading(words("attribution.title"), 4), paragraph(words("attribution.no_network"))])
     wrong = pick(results, right=False, number=EXPLAINED // 2)
     chosen = [*wrong, *pick(results, right=True, number=EXPLAINED - len(wrong))]
-    shown = [tile for index in chosen for tile in _explained(story, results, index)]
     sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
     return join(
         [
             heading(words("attribution.title"), 4),
             paragraph(words("attribution.intro", sources=sources)),
-            tiles(shown, f"maps of{1 + len(SHOWN_METHODS)}"),
+            tiles(_explained(story, results, chosen), f"maps of{1 + len(SHOWN_METHODS)}"),
             _trials(story, results),
             _filters(story, results, chosen[0]),
         ]
     )
 
 
-def _explained(story: Story, results: Results, index: int) -> list[Tile]:
-    words = story.words
-    found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS)
-    sure = words.percent(found.probability, 0)
-    right = bool(results.right[index])
-    lines = (f"{found.said} · {sure}",) if right else (f"{found.said} · {sure}", words("examples.true", label=found.label))
-    mark = "right" if right else "wrong"
-    seen = Tile(data_uri(found.seen.resize((168, 168))), words("attribution.seen", label=found.label), lines, mark)
-    maps = [
-        Tile(data_uri(shown.resize((168, 168))), words("attribution.alt", method=name, said=found.said), (name,), mark)
-        for name, shown in found.maps.items()
-    ]
-    return [seen, *maps]
+def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Tile]:
+    """What the model saw and a map per method, for each picture."""
+    words, shown = story.words, []
+    for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
+        said = f"{found['said']} · {words.percent(found['probability'], 0)}"
+        right = bool(results.right[index])
+        lines = (said,) if right else (said, words("examples.true", label=results.labels[index] or words("label.none")))
+        mark = "right" if right else "wrong"
+        shown.append(Tile(found["seen"], words("attribution.seen", label=results.labels[index]), lines, mark))
+        for name, uri in found["maps"].items():
+            shown.append(Tile(uri, words("attribution.alt", method=name, said=found["said"]), (name,), mark))
+    return shown
+
+
+def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[str, Any]]:
+    """Of each picture the data URIs of what was seen and of its maps, kept between reports."""
+
+    def draw() -> list[dict[str, Any]]:
+        every = []
+        for index in chosen:
+            found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS)
+            maps = {name: data_uri(drawn.resize((168, 168))) for name, drawn in found.maps.items()}
+            seen = data_uri(found.seen.resize((168, 168)))
+            every.append({"said": found.said, "probability": found.probability, "seen": seen, "maps": maps})
+        return every
+
+    asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS]
+    found: list[dict[str, Any]] = kept(story.workspace, results.run, "maps", asked, draw)
+    return found
 
 
 def _trials(story: Story, results: Results) -> Markup:
     """Methods × scores: what `explain --trials` kept, else the shown methods tried now."""
     words, run = story.words, results.run
-    kept = read_trials(story.workspace, run)
-    facts = kept or try_maps(story.workspace, story.model(run), results, SHOWN_METHODS)
+    stored = read_trials(story.workspace, run)
+    facts = stored or kept(
+        story.workspace,
+        run,
+        "trials",
+        [story.manifest.sha256, SHOWN_METHODS, SHORT],
+        lambda: try_maps(story.workspace, story.model(run), results, SHOWN_METHODS, steps=SHORT),
+    )
     head = [words("trials.method"), *(words(f"trials.{name}") for name in TRIALS), words("trials.seconds")]
     rows = [
         [_named(story, one["method"]), *(_score(story, one, name) for name in TRIALS), words.number(one["seconds"], 2)]
@@ -75,7 +98,7 @@ def _trials(story: Story, results: Results) -> Markup:
         table(head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head)))),
         paragraph(words("trials.how")),
     ]
-    if not kept:
+    if not stored:
         parts.append(paragraph(words("trials.more")))
         parts.append(tag("pre", f"fototeca analysis explain {run.id} --trials"))
     return join(parts)
@@ -83,16 +106,26 @@ def _trials(story: Story, results: Results) -> Markup:
 
 def _filters(story: Story, results: Results, index: int) -> Markup:
     """The first layer's filters, and the first and last of the layers that are drawn of one picture."""
-    words, model, row = story.words, story.model(results.run), results.rows[index]
-    drawings = filter_sheets(model, model.preprocessing(decode(image_path(story.workspace, row))))
-    first, *maps = drawings
-    shown = [Tile(data_uri(drawings[first]), words("filters.alt"), (words("filters.first"),))]
+    words, row = story.words, results.rows[index]
+    found: dict[str, str] = kept(
+        story.workspace, results.run, "filters", row.image_id, lambda: _filter_sheets(story, results, index)
+    )
+    first, *maps = found
+    shown = [Tile(found[first], words("filters.alt"), (words("filters.first"),))]
     for name in dict.fromkeys([maps[0], maps[-1]]):
         layer = name.removeprefix("maps-")
-        drawing = drawings[name]
-        drawing.thumbnail((560, 560))
-        shown.append(Tile(data_uri(drawing), words("filters.maps.alt", layer=layer, label=row.label), (layer,)))
+        shown.append(Tile(found[name], words("filters.maps.alt", layer=layer, label=row.label), (layer,)))
     return join([heading(words("filters.title"), 5), paragraph(words("filters.intro", label=row.label)), tiles(shown, "sheets")])
+
+
+def _filter_sheets(story: Story, results: Results, index: int) -> dict[str, str]:
+    """Data URIs of the first layer's filters and of layers' maps, by name."""
+    model = story.model(results.run)
+    drawings = filter_sheets(model, model.preprocessing(decode(image_path(story.workspace, results.rows[index]))))
+    for name, drawing in drawings.items():
+        if name.startswith("maps-"):
+            drawing.thumbnail((560, 560))
+    return {name: data_uri(drawing) for name, drawing in drawings.items()}
 
 
 def _named(story: Story, method: str) -> str:

@@ -16,6 +16,7 @@ from analysis.report.html import join, link, tag
 from analysis.report.story import Story
 from analysis.texts import PAGES, Texts
 from curate.manifest import read_manifest
+from vision.memory import keep_freed_memory
 from workspace import Workspace, write_text
 
 SECTIONS: dict[str, Callable[[Story], Markup]] = {
@@ -42,6 +43,7 @@ def write_report(
     Looks at test only through predictions that `evaluate --split test` stored. FototecaError when there is no such version,
     or for `pdf` when there is no Chromium.
     """
+    keep_freed_memory()
     manifest = read_manifest(workspace, version)
     folder = output or workspace.reports / manifest.version
     folder.mkdir(parents=True, exist_ok=True)

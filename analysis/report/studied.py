@@ -5,23 +5,17 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from analysis.charts import scatter_chart
-from analysis.embed import embed_features, sample_rows
 from analysis.examples import draw, error_groups, neighbours_of, pick, suspects
-from analysis.features import run_features
 from analysis.figures import confusion_figure
 from analysis.report.attributions import attributions
-from analysis.report.html import Tile, details, heading, join, note, paragraph, table, tag, tiles
+from analysis.report.embedding import embedding
+from analysis.report.html import Tile, heading, join, note, paragraph, table, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
-from analysis.svg import class_style, marker
 from train.runs import Run
 
 EXAMPLES = 8
 """Pictures of each kind."""
-
-PLACED = 1500
-"""Images in the plot of features at most: t-SNE of more would take most of the report's time."""
 
 
 def studied(story: Story) -> Markup:
@@ -37,7 +31,7 @@ def studied(story: Story) -> Markup:
 
 def _study(story: Story, run: Run) -> Markup:
     results = story.validation[run.id]
-    return join([_examples(story, results), _confusion(story, results), attributions(story, results), _features(story, run)])
+    return join([_examples(story, results), _confusion(story, results), attributions(story, results), embedding(story, run)])
 
 
 def _examples(story: Story, results: Results) -> Markup:
@@ -107,40 +101,3 @@ def _confusion(story: Story, results: Results) -> Markup:
             shown,
         ]
     )
-
-
-def _features(story: Story, run: Run) -> Markup:
-    words, rows = story.words, sample_rows(story.manifest, PLACED)
-    values = run_features(story.workspace, run, rows)
-    if values is None:
-        return join([heading(words("features.title"), 4), paragraph(words("features.none"))])
-    found = embed_features(rows, values)
-    labels, categories = [row.label for row in found.rows], story.manifest.categories
-    drawings = []
-    for name, points in found.places.items():
-        alt = words(f"features.{name}.alt", n=len(rows), run=run.id)
-        drawing = scatter_chart(f"{name}-{run.id}", points, labels, categories, alt)
-        share = words.percent(sum(found.explained[:2]))
-        drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
-    knn = words("features.knn", accuracy=words.percent(found.knn_accuracy), silhouette=words.number(found.silhouette, 2))
-    return join(
-        [
-            heading(words("features.title"), 4),
-            paragraph(words("features.intro", n=len(rows), dimension=found.dimension)),
-            tag("div", join(drawings), class_="columns"),
-            details(words("features.legend", n=len(categories)), legend(categories), opened=len(categories) <= 24),
-            paragraph(knn),
-        ]
-    )
-
-
-def legend(categories: tuple[str, ...]) -> Markup:
-    """Colour and shape of every category."""
-    items = []
-    for number, name in enumerate(categories):
-        colour, shape = class_style(number)
-        drawn = Markup('<svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">{}</svg>').format(
-            Markup(marker(6, 6, shape, colour))
-        )
-        items.append(tag("li", join([drawn, " ", name])))
-    return tag("ul", join(items), class_="legend")

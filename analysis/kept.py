@@ -1,0 +1,27 @@
+"""What took long to find out about a run, kept until the run or the question changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from analysis.features import run_digest
+from train.runs import Run
+from workspace import Workspace, write_text
+
+
+def kept(workspace: Workspace, run: Run, name: str, question: Any, make: Callable[[], Any]) -> Any:  # noqa: ANN401  (JSON)
+    """What `make` returns (JSON values), from `data/cache/analysis/RUN/` if it was found out before.
+
+    `question`: JSON values that `make` depends on besides the run's weights: pictures, method, settings.
+    """
+    asked = json.dumps([installed_version("fototeca"), run_digest(run), question], sort_keys=True)
+    path = workspace.cache / "analysis" / run.id / f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    found = make()
+    write_text(path, json.dumps(found, ensure_ascii=False) + "\n")
+    return found

@@ -1,0 +1,68 @@
+"""The report's plots of where a model's features put the pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from analysis.charts import scatter_chart
+from analysis.embed import embed_features, embedding_facts, sample_rows
+from analysis.features import run_features
+from analysis.kept import kept
+from analysis.report.html import details, heading, join, paragraph, tag
+from analysis.report.story import Story
+from analysis.svg import class_style, marker
+from curate.manifest import Row
+from train.runs import Run
+
+PLACED = 1500
+"""Images in the plot of features at most: t-SNE of more would take most of the report's time."""
+
+
+def embedding(story: Story, run: Run) -> Markup:
+    """PCA and t-SNE of the features, and what is measured beside them."""
+    words, rows = story.words, sample_rows(story.manifest, PLACED)
+    asked = [story.manifest.sha256, [row.image_id for row in rows]]
+    found: dict[str, Any] | None = kept(story.workspace, run, "embedding", asked, lambda: _place(story, run, rows))
+    if found is None:
+        return join([heading(words("features.title"), 4), paragraph(words("features.none"))])
+    labels, categories = [row.label for row in rows], story.manifest.categories
+    drawings = []
+    for name, points in found["places"].items():
+        alt = words(f"features.{name}.alt", n=len(rows), run=run.id)
+        drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, categories, alt)
+        share = words.percent(sum(found["explained_variance"][:2]))
+        drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
+    knn = words("features.knn", accuracy=words.percent(found["knn_accuracy"]), silhouette=words.number(found["silhouette"], 2))
+    return join(
+        [
+            heading(words("features.title"), 4),
+            paragraph(words("features.intro", n=len(rows), dimension=found["dimension"])),
+            tag("div", join(drawings), class_="columns"),
+            details(words("features.legend", n=len(categories)), legend(categories), opened=len(categories) <= 24),
+            paragraph(knn),
+        ]
+    )
+
+
+def _place(story: Story, run: Run, rows: tuple[Row, ...]) -> dict[str, Any] | None:
+    """What is drawn and said of the embedding, as JSON values; None when the run has no features."""
+    values = run_features(story.workspace, run, rows)
+    if values is None:
+        return None
+    found = embed_features(rows, values)
+    return {"places": {name: points.tolist() for name, points in found.places.items()}, **embedding_facts(found)}
+
+
+def legend(categories: tuple[str, ...]) -> Markup:
+    """Colour and shape of every category."""
+    items = []
+    for number, name in enumerate(categories):
+        colour, shape = class_style(number)
+        drawn = Markup('<svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">{}</svg>').format(
+            Markup(marker(6, 6, shape, colour))
+        )
+        items.append(tag("li", join([drawn, " ", name])))
+    return tag("ul", join(items), class_="legend")

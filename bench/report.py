@@ -1,0 +1,133 @@
+"""What a report costs: seconds and megabytes for 3,000 images and 8 runs, and t-SNE beside openTSNE's default.
+
+    python bench/report.py [--photographs labels.csv --weights squeezenet1_0.pth]
+
+Without photographs, demo signs are drawn; without weights every run is a small network from scratch, with them half of the runs
+are heads over SqueezeNet's features. Prints Markdown tables. Training is not part of the figures; what the report computes about
+the runs is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from openTSNE import TSNE
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
+
+from analysis.embed import principal_components, tsne
+from analysis.report.page import write_report
+from collect.download import FetchOptions
+from collect.folder import collect_folder
+from collect.local import Labelling
+from curate.duplicates import dedup
+from curate.freeze import freeze_version
+from demo.pictures import draw_picture
+from demo.signs import CATEGORIES
+from train.config import TrainConfig
+from train.ensemble import join_runs
+from train.run import train_run
+from workspace import Workspace, create_workspace
+
+HEADS = ("linear", "logistic", "svm", "boosting")
+"""Runs over frozen features."""
+
+SMALL = (32, 1)
+"""Pixels and epochs of the runs from scratch: what they learn does not matter here."""
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def drawn(folder: Path, count: int) -> Workspace:
+    """A workspace of demo signs, frozen."""
+    names = list(CATEGORIES)
+    for number in range(count):
+        name = names[number % len(names)]
+        path = folder / "signs" / name / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_picture(name, 7, number).image.save(path, quality=90)
+    return frozen(folder, names, folder / "signs", Labelling(from_folder=True))
+
+
+def photographed(folder: Path, labels: Path) -> Workspace:
+    """A workspace of the photographs that `labels` (path,label) names, frozen."""
+    with labels.open(encoding="utf-8", newline="") as file:
+        names = sorted({row["label"] for row in csv.DictReader(file)})
+    return frozen(folder, names, labels.parent, Labelling(file=labels))
+
+
+def frozen(folder: Path, names: list[str], pictures: Path, labelling: Labelling) -> Workspace:
+    """Collected, cleared of near-duplicates and frozen as v001."""
+    workspace = create_workspace(folder / "task", names, target=100)
+    collect_folder(workspace, pictures, labelling, FetchOptions())
+    dedup(workspace)
+    freeze_version(workspace)
+    return workspace
+
+
+def train(workspace: Workspace, weights: str | None) -> int:
+    """Eight runs, an ensemble among them; returns how many."""
+    heads = HEADS if weights else ()
+    configs = [TrainConfig("v001", "squeezenet1_0", "features", head=head, weights=weights) for head in heads]
+    side, epochs = SMALL
+    for seed in range(7 - len(configs)):
+        model = ("cnn", "cnn-cbam")[seed % 2]
+        configs.append(TrainConfig("v001", model, "scratch", image_size=side, epochs=epochs, seed=seed))
+    runs = [train_run(workspace, config).id for config in configs]
+    join_runs(workspace, runs[:2])
+    return len(runs) + 1
+
+
+def report_rows(workspace: Workspace, runs: int) -> list[tuple[str, str, str]]:
+    """The first report, which finds everything out, and one in another language, which finds it kept."""
+    images = sum(1 for _ in (workspace.manifests / "v001.csv").open(encoding="utf-8")) - 1
+    rows = []
+    for lang, what in (("en", "first report"), ("es", "again, in another language")):
+        spent = seconds(lambda lang=lang: write_report(workspace, "v001", lang=lang))
+        folder = workspace.reports / "v001"
+        page = (folder / f"report-{lang}.html").stat().st_size / 1e6
+        beside = sum(path.stat().st_size for path in (folder / "figures").iterdir()) / 1e6
+        rows.append((f"{what}: {images:,} images, {runs} runs", f"{spent:.0f}", f"{page:.1f} + {beside:.1f}"))
+    return rows
+
+
+def tsne_rows(count: int) -> list[tuple[str, str]]:
+    """Clouds of (count, 512): the project's way, with its principal components, and openTSNE as it comes."""
+    rng = np.random.default_rng(0)
+    features = (rng.normal(0, 1, (40, 512))[np.arange(count) % 40] + rng.normal(0, 1.5, (count, 512))).astype(np.float32)
+    own = seconds(lambda: tsne(principal_components(features, 50)[0]))
+    theirs = seconds(lambda: TSNE(random_state=0).fit(features))
+    return [("fototeca", f"{own:.0f}"), ("openTSNE, its defaults", f"{theirs:.0f}")]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photographs", type=Path)
+    parser.add_argument("--weights")
+    parser.add_argument("--images", type=int, default=3000, help="how many are drawn")
+    parser.add_argument("--points", type=int, default=10_000, help="of t-SNE")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        made = photographed(Path(folder), chosen.photographs) if chosen.photographs else drawn(Path(folder), chosen.images)
+        rows = report_rows(made, train(made, chosen.weights))
+    print("| report | seconds | MB, page + figures |\n| --- | ---: | ---: |")
+    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    print(f"\n| t-SNE of {chosen.points:,} × 512 | seconds |\n| --- | ---: |")
+    print("\n".join(f"| {' | '.join(row)} |" for row in tsne_rows(chosen.points)))
+
+
+if __name__ == "__main__":
+    main()
