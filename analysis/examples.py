@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.features import nearest_training, run_features
 from analysis.metrics import class_scores
+from analysis.quality import quality_shift
 from analysis.results import Results, find_run, read_results
 from curate.manifest import Manifest, read_manifest
 from workspace import FototecaError, Workspace
@@ -22,29 +23,37 @@ def examples_of_run(workspace: Workspace, run_id: str, split: str = "val", *, nu
     run = find_run(workspace, run_id)
     manifest = read_manifest(workspace, run.manifest_version)
     results = read_results(workspace, run, split, manifest)
-    kinds = {
-        "wrong": pick(results, right=False, number=number),
-        "wrong_random": draw(results, right=False, number=number, seed=seed),
-        "least_sure": list(np.argsort(results.confidence, kind="stable")[:number]),
-        "right": pick(results, right=True, number=number),
-        "right_random": draw(results, right=True, number=number, seed=seed),
-    }
-    neighbours = neighbours_of(workspace, manifest, results, sorted({int(index) for found in kinds.values() for index in found}))
+    kinds = choose(results, number, seed)
+    worst = worst_per_class(results)
+    chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
+    neighbours = neighbours_of(workspace, manifest, results, chosen)
     return {
         "run": run.id,
         "split": split,
         "n": len(results),
         "errors": int((~results.right).sum()),
-        "examples": {kind: [_describe(results, int(index), neighbours) for index in found] for kind, found in kinds.items()},
-        "worst_per_class": worst_per_class(results),
+        "examples": {kind: [_describe(results, index, neighbours) for index in found] for kind, found in kinds.items()},
+        "worst_per_class": {name: _describe(results, index, neighbours) for name, index in worst.items()},
         "suspects": [_describe(results, index, neighbours) for index in suspects(results, neighbours, manifest)],
         **error_groups(results),
+        "by_quality": errors_by_quality(workspace, results),
     }
 
 
 def _seen_already(workspace: Workspace, run_id: str) -> None:
     if not (find_run(workspace, run_id).folder / "predictions-test.csv").exists():
         raise FototecaError(f"run {run_id} was not looked at on test", f"run: fototeca analysis evaluate {run_id} --split test")
+
+
+def choose(results: Results, number: int, seed: int = 0) -> dict[str, list[int]]:
+    """At most `number` pictures of each kind: wrong and right ones, the surest and at random, and the least sure of all."""
+    return {
+        "wrong": pick(results, right=False, number=number),
+        "wrong_random": draw(results, right=False, number=number, seed=seed),
+        "least_sure": [int(index) for index in np.argsort(results.confidence, kind="stable")[:number]],
+        "right": pick(results, right=True, number=number),
+        "right_random": draw(results, right=True, number=number, seed=seed),
+    }
 
 
 def pick(results: Results, *, right: bool, number: int) -> list[int]:
@@ -66,14 +75,14 @@ def draw(results: Results, *, right: bool, number: int, seed: int) -> list[int]:
     return [int(index) for index in np.random.default_rng(seed).permutation(wanted)[:number]]
 
 
-def worst_per_class(results: Results) -> dict[str, str]:
-    """Per category the picture of it that got the lowest probability for it."""
+def worst_per_class(results: Results) -> dict[str, int]:
+    """Per category the picture of it that got the lowest probability for it, the worst category first."""
     worst = {}
     for c, name in enumerate(results.categories):
         there = np.flatnonzero(results.true[:, c])
         if len(there):
-            worst[name] = results.rows[int(there[results.probabilities[there, c].argmin()])].image_id
-    return worst
+            worst[name] = (float(results.probabilities[there, c].min()), int(there[results.probabilities[there, c].argmin()]))
+    return {name: index for name, (_, index) in sorted(worst.items(), key=lambda item: item[1])}
 
 
 def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, places: Sequence[int]) -> dict[str, list[str]]:
@@ -112,6 +121,15 @@ def error_groups(results: Results) -> dict[str, Any]:
         "by_source": {name: {"n": n, "errors": per_source[name]} for name, n in sources.most_common()},
         "by_group": [{"group": name, "n": sizes[name], "errors": n} for name, n in groups.most_common(20) if sizes[name] > 1],
         "hardest": [results.categories[c] for c in np.argsort(recall, kind="stable")[:5] if results.true[:, c].any()],
+    }
+
+
+def errors_by_quality(workspace: Workspace, results: Results) -> dict[str, dict[str, float]]:
+    """Per quality measure its mean over the right and over the wrong pictures, the two distributions' distance and its p."""
+    right, wrong = ([row for row, hit in zip(results.rows, results.right, strict=True) if hit == side] for side in (True, False))
+    return {
+        name: {"right": shift["first"], "wrong": shift["second"], "distance": shift["distance"], "p": shift["p"]}
+        for name, shift in quality_shift(workspace, right, wrong).items()
     }
 
 

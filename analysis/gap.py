@@ -12,8 +12,8 @@ import numpy as np
 from analysis.evaluate import reliability_of
 from analysis.intervals import LEVEL, design_effect, resamples
 from analysis.metrics import class_scores
+from analysis.quality import quality_shift
 from analysis.results import Results
-from collect.catalog import Catalog
 from curate.manifest import Manifest
 from workspace import Workspace
 
@@ -36,7 +36,7 @@ def explain_gap(
         "class_mix": class_mix(val, test),
         "groups_across_splits": groups_across(manifest),
         "sources": category_shift([row.source for row in val.rows], [row.source for row in test.rows]),
-        "quality": quality_shift(workspace, val, test),
+        "quality": quality_shift(workspace, val.rows, test.rows),
         "calibration": calibration_shift(val, test),
     }
 
@@ -106,31 +106,6 @@ def category_shift(before: Sequence[str], after: Sequence[str]) -> dict[str, Any
     chance = [distance(generator.permutation(codes)) for _ in range(999)]
     p = (1 + sum(value >= observed - 1e-12 for value in chance)) / 1000
     return {"distance": observed, "p": p, "before": dict(Counter(before)), "after": dict(Counter(after))}
-
-
-def quality_shift(workspace: Workspace, val: Results, test: Results) -> dict[str, dict[str, float]]:
-    """Per quality measure of the catalog: the means, and Kolmogorov and Smirnov's distance with its p."""
-    if not workspace.catalog.exists():
-        return {}
-    from scipy.stats import ks_2samp
-
-    with Catalog.open(workspace) as catalog:
-        rows = catalog.connection.execute("SELECT image_id, measure, value FROM quality").fetchall()
-    values: dict[str, dict[str, float]] = {}
-    for row in rows:
-        values.setdefault(row["measure"], {})[row["image_id"]] = row["value"]
-    shifts = {}
-    for measure, by_id in sorted(values.items()):
-        sides = [[by_id[row.image_id] for row in results.rows if row.image_id in by_id] for results in (val, test)]
-        if min(map(len, sides)) > 1:
-            found = ks_2samp(*sides)
-            shifts[measure] = {
-                "val": float(np.mean(sides[0])),
-                "test": float(np.mean(sides[1])),
-                "distance": float(found.statistic),
-                "p": float(found.pvalue),
-            }
-    return shifts
 
 
 def calibration_shift(val: Results, test: Results) -> dict[str, float]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
 
+from analysis.numbers import csv_text
 from workspace import write_text
 
 INK, MUTED, GRID = "#1d2a33", "#56646d", "#dfe3e1"
@@ -32,12 +31,8 @@ class Figure:
     rows: tuple[tuple[object, ...], ...]
 
     def csv(self) -> str:
-        """The numbers, as RFC 4180 with LF."""
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
-        return text.getvalue()
+        """The numbers."""
+        return csv_text(self.columns, self.rows)
 
     def write(self, folder: Path) -> list[Path]:
         """Write `name.svg` and `name.csv`; returns their paths."""

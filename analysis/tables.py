@@ -123,8 +123,17 @@ def examples_table(facts: dict[str, Any]) -> str:
     for kind, found in facts["examples"].items():
         rows = [(f["image_id"][:12], f["label"], f["predicted"], _share(f["confidence"]), f["path"]) for f in found]
         parts += ["", f"{kind.replace('_', ' ')}:", columns(rows) if rows else "none"]
+    worst = [(name, f["image_id"][:12], f["predicted"], _share(f["confidence"])) for name, f in facts["worst_per_class"].items()]
+    parts += ["", "worst of each category:", columns(worst)]
     pairs = [(p["true"], "taken for", p["predicted"], p["n"]) for p in facts["confused_pairs"]]
     parts += ["", "confused pairs:", columns(pairs) if pairs else "none"]
+    sources = [(name, f"{one['errors']} of {one['n']}") for name, one in facts["by_source"].items()]
+    parts += ["", "errors by source:", columns(sources)]
+    groups = [(one["group"][:12], f"{one['errors']} of {one['n']}") for one in facts["by_group"]]
+    parts += ["", "errors by near-duplicate group:", columns(groups) if groups else "none"]
+    quality = [(name, f"{q['right']:.3f}", f"{q['wrong']:.3f}", f"{q['p']:.3f}") for name, q in facts["by_quality"].items()]
+    unknown = "not measured: fototeca curate check"
+    parts += ["", "quality:", columns([("measure", "right", "wrong", "p"), *quality]) if quality else unknown]
     if facts["suspects"]:
         parts += [
             "",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from analysis.numbers import Shown
+
 PAGES = Path(__file__).parent / "pages"
 
 
@@ -31,27 +33,31 @@ class Texts:
         """0.8731 as 87.3 % in the language's way; a dash for what is not known."""
         if value is None or not isfinite(value):
             return "–"
-        return self._comma(f"{100 * value:.{digits}f}") + (" %" if self.language == "es" else "%")
+        return Shown(self._comma(f"{100 * value:.{digits}f}") + (" %" if self.language == "es" else "%"), value)
 
     def points(self, value: float) -> str:
         """A difference of fractions in signed percentage points."""
-        return self._comma(f"{100 * value:+.1f}")
+        return Shown(self._comma(f"{100 * value:+.1f}"), value)
 
     def number(self, value: float | None, digits: int = 3) -> str:
         """A number with at most so many decimals; a dash for what is not known."""
         if value is None or not isfinite(value):
             return "–"
         if isinstance(value, int) or value == int(value) or not digits:
-            return f"{int(value):,}".replace(",", " " if self.language == "es" else ",")
-        return self._comma(f"{value:.{digits}f}")
+            return Shown(f"{int(value):,}".replace(",", " " if self.language == "es" else ","), value)
+        return Shown(self._comma(f"{value:.{digits}f}"), value)
 
     def probability(self, value: float) -> str:
         """A p-value: 0.032, or < 0.001."""
-        return f"< {self._comma('0.001')}" if value < 0.001 else self._comma(f"{value:.3f}")
+        return Shown(f"< {self._comma('0.001')}" if value < 0.001 else self._comma(f"{value:.3f}"), value)
 
     def interval(self, ends: tuple[float, float] | list[float]) -> str:
         """An interval of fractions."""
-        return f"{self.percent(ends[0])} – {self.percent(ends[1])}"
+        return Shown(f"{self.percent(ends[0])} – {self.percent(ends[1])}", *ends)
+
+    def span(self, ends: tuple[float, float] | list[float]) -> str:
+        """An interval of differences of fractions, in signed percentage points."""
+        return Shown(f"{self.points(ends[0])} … {self.points(ends[1])}", *ends)
 
     def _comma(self, text: str) -> str:
         return text.replace(".", ",") if self.language == "es" else text

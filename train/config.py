@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from workspace import FototecaError
@@ -165,3 +166,15 @@ class TrainConfig:
 
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def train_command(config: Mapping[str, Any]) -> str:
+    """The command that trains the run of this `config.json` again; a weights file goes by its name alone."""
+    told = {field.name: config[field.name] for field in fields(TrainConfig) if field.name in config}
+    plain = TrainConfig(**{name: told[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
+    chosen = [(name, told[name]) for name in told if name not in NOT_IDENTITY and told[name] != getattr(plain, name)]
+    words = ["fototeca train run", f"--manifest {plain.manifest} --model {plain.model} --regime {plain.regime}"]
+    for name, value in chosen:
+        shown = str(value).replace("\\", "/").rpartition("/")[2] if name == "weights" else f"{value}"
+        words.append(_option(name) if value is True else f"{_option(name)} {shown}")
+    return " ".join(words)

@@ -84,6 +84,18 @@ class Run:
         """`done.json`: train_accuracy, val_accuracy, parameters, seconds and more."""
         return cast(dict[str, Any], json.loads((self.folder / "done.json").read_text(encoding="utf-8")))
 
+    @property
+    def command(self) -> str:
+        """What trains, or joins, this run again."""
+        from train.config import train_command
+
+        if "snapshot_of" in self.config:
+            return f"fototeca train ensemble {self.config['snapshot_of']}"
+        if self.regime == "ensemble":
+            members = self.config.get("members") or self.config["soup"]
+            return f"fototeca train ensemble {' '.join(members)} --method {self.config['method']}"
+        return train_command(self.config)
+
     @cached_property
     def thresholds(self) -> Floats:
         """(C,) the probability from which a multi-label run says yes, chosen on validation; one half until then."""

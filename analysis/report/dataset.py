@@ -8,10 +8,12 @@ import numpy as np
 from markupsafe import Markup
 
 from analysis.charts import bars_chart
-from analysis.report.html import Tile, facts, heading, join, note, paragraph, table, tag, tiles
+from analysis.report.html import Tile, facts, heading, join, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from collect.catalog import PERSON, REJECT, Catalog
 from curate.manifest import SPLITS, Row
+
+CATALOG = "data/catalog.sqlite"
 
 SAMPLES = 8
 """Pictures per category, fewer when there are many categories."""
@@ -26,9 +28,9 @@ def task(story: Story) -> Markup:
         tag("li", join([tag("strong", name), Markup(" "), words("task.images", n=sum(counts[name].values()))]))
         for name in manifest.categories
     )
-    return join(
-        [paragraph(kind), tag("ul", names, class_="chips"), heading(words("own.motivation")), story.written("motivation")]
-    )
+    source = paragraph(story.file(f"manifests/{manifest.version}.json"), "source")
+    chips = tag("ul", names, class_="chips")
+    return join([paragraph(kind), chips, source, heading(words("own.motivation")), story.written("motivation")])
 
 
 def collection(story: Story) -> Markup:
@@ -65,7 +67,7 @@ def _sources(story: Story, catalog: Catalog) -> Markup:
     ]
     if not body:
         return note(words("collection.empty"), "missing")
-    return table(head, body, caption=words("collection.sources"), numeric=(1, 2, 3, 4, 5))
+    return story.table("sources", head, body, caption=words("collection.sources"), numeric=(1, 2, 3, 4, 5), source=CATALOG)
 
 
 def _reasons(story: Story, catalog: Catalog) -> Markup:
@@ -80,7 +82,7 @@ def _reasons(story: Story, catalog: Catalog) -> Markup:
     if not body:
         return paragraph(words("collection.nothing_refused"))
     head = [words("collection.outcome"), words("collection.reason"), words("collection.count")]
-    return table(head, body, caption=words("collection.reasons"), numeric=(2,))
+    return story.table("reasons", head, body, caption=words("collection.reasons"), numeric=(2,), source=CATALOG)
 
 
 def _labelling(story: Story, catalog: Catalog) -> Markup:
@@ -100,7 +102,8 @@ def _labelling(story: Story, catalog: Catalog) -> Markup:
         reasons = ", ".join(f"{reason} {n}" for reason, n in rejected.most_common())
         pairs.append((words("labels.rejected"), reasons))
     remark = "" if by_person else note(words("labels.nobody"), "warn")
-    return join([heading(words("labels.title")), facts(pairs), remark])
+    source = paragraph(story.file(CATALOG), "source")
+    return join([heading(words("labels.title")), facts(pairs), source, remark])
 
 
 def _licences(story: Story) -> Markup:
@@ -118,8 +121,9 @@ def _licences(story: Story) -> Markup:
     remark = (
         note(words("licence.unknown", share=words.percent(counts["unknown"] / len(rows))), "warn") if counts["unknown"] else ""
     )
-    source = paragraph(story.file(f"manifests/{story.manifest.version}.csv"), "source")
-    return join([table(head, body, caption=words("licence.title"), numeric=(1, 2, 3)), remark, source])
+    source = f"manifests/{story.manifest.version}.csv"
+    shown = story.table("licences", head, body, caption=words("licence.title"), numeric=(1, 2, 3), source=source)
+    return join([shown, remark])
 
 
 def samples(story: Story) -> Markup:

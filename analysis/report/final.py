@@ -11,15 +11,19 @@ from markupsafe import Markup
 
 from analysis.charts import reliability_chart
 from analysis.evaluate import measure, reliability_of, temperature_of
+from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
 from analysis.looks import read_looks
+from analysis.numbers import Numbers, flat_numbers, row_link
 from analysis.predict import stored_predictions
-from analysis.report.html import Tile, heading, join, note, paragraph, table, tag, tiles
+from analysis.report.html import Tile, heading, join, link, note, paragraph, table, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results, read_results
+from analysis.texts import Texts
 from train.runs import Run
 
-FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+SHARES, NUMBERS = ("accuracy", "balanced_accuracy"), ("macro_f1", "log_loss")
+"""What is shown of `measure`, as shares and as numbers."""
 
 
 def looked_at(story: Story) -> Run | None:
@@ -43,6 +47,7 @@ def test(story: Story) -> Markup:
             _figures(story, sides),
             _why(story, val, held_out),
             _per_class(story, sides),
+            _confusion(story, held_out),
             _calibration(story, run, held_out, temperature, sides[1]),
             _looks(story),
         ]
@@ -58,50 +63,65 @@ def _headline(story: Story, facts: dict[str, Any]) -> Markup:
 
 def _figures(story: Story, sides: list[dict[str, Any]]) -> Markup:
     words = story.words
-    body = []
-    for name in FIGURES:
-        show = words.number if name in ("log_loss", "macro_f1") else words.percent
-        body.append([words(f"figure.{name}"), show(sides[0][name]), show(sides[1][name])])
+    body = [[words(f"figure.{name}"), *(words.percent(side[name]) for side in sides)] for name in SHARES]
     body.insert(1, [words("figure.interval"), *(words.interval(side["accuracy_interval"]) for side in sides)])
+    body += [[words(f"figure.{name}"), *(words.number(side[name]) for side in sides)] for name in NUMBERS]
+    if "average_precision" in sides[0]:
+        body.append([words("figure.micro_f1"), *(words.number(side["micro_f1"]) for side in sides)])
+        for name in ("macro", "micro"):
+            body.append([words(f"figure.ap_{name}"), *(words.number(side["average_precision"][name]) for side in sides)])
+    else:
+        body += [
+            [words("figure.top_k", k=k), *(words.percent(side["top_k"][k]) for side in sides)]
+            for k in sides[0]["top_k"]
+            if k != "1"
+        ]
     body.append([words("figure.ece"), *(words.percent(side["calibration"]["ece"]) for side in sides)])
     body.append([words("figure.n"), *(words.number(side["n"]) for side in sides)])
-    return table(
-        [words("figure.name"), words("split.val"), words("split.test")], body, caption=words("test.table"), numeric=(1, 2)
-    )
+    head = [words("figure.name"), words("split.val"), words("split.test")]
+    return story.table("test", head, body, caption=words("test.table"), numeric=(1, 2), source=_said(sides[1]))
 
 
 def _why(story: Story, val: Results, held_out: Results) -> Markup:
-    """Each reason with its number, in words."""
+    """Each reason with its number, in words, and where in `figures/gap.csv` it stands."""
     words = story.words
     gap = explain_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values()))
+    rows = flat_numbers(gap)
+    story.numbers.append(Numbers("gap", ("what", "value"), tuple(rows)))
+    reasons = _reasons(words, gap)
+    places = {name: next((i for i, (what, _) in enumerate(rows) if what.split(".")[0] == name), 0) for name in reasons}
+    items = join(
+        tag("li", join([said, " ", tag("span", link(words("figure.data"), row_link("gap", places[name])), class_="source")]))
+        for name, said in reasons.items()
+    )
+    chance = "gap.chance" if gap["sampling"]["p"] >= 0.05 else "gap.real"
+    verdict = words(chance, difference=words.points(gap["difference"]))
+    return join([heading(words("gap.title")), paragraph(verdict), tag("ul", items)])
+
+
+def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
+    """What may account for the difference, by its key in the facts."""
     chance, chosen, mix = gap["sampling"], gap["selection"], gap["class_mix"]
-    source, calibration = gap["sources"], gap["calibration"]
-    items = [
-        words(
-            "gap.sampling",
-            error=words.points(chance["standard_error"]).lstrip("+"),
-            low=words.points(chance["interval"][0]),
-            high=words.points(chance["interval"][1]),
-            p=words.probability(chance["p"]),
-        ),
-        words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"])),
-        words("gap.mix", effect=words.points(mix["effect"]), distance=words.percent(mix["distance"])),
-        words("gap.groups", n=gap["groups_across_splits"]),
-        words("gap.sources", distance=words.percent(source["distance"]), p=words.probability(source["p"])),
-        words(
+    source, calibration, measured = gap["sources"], gap["calibration"], gap["quality"]
+    low, high = (words.points(end) for end in chance["interval"])
+    error = words.points(chance["standard_error"]).lstrip("+")
+    quality = words("gap.no_quality")
+    if measured:
+        name, shift = min(measured.items(), key=lambda pair: pair[1]["p"])
+        quality = words("gap.quality", n=len(measured), measure=name, p=words.probability(shift["p"]))
+    return {
+        "sampling": words("gap.sampling", error=error, low=low, high=high, p=words.probability(chance["p"])),
+        "selection": words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"])),
+        "class_mix": words("gap.mix", effect=words.points(mix["effect"]), distance=words.percent(mix["distance"])),
+        "groups_across_splits": words("gap.groups", n=gap["groups_across_splits"]),
+        "sources": words("gap.sources", distance=words.percent(source["distance"]), p=words.probability(source["p"])),
+        "calibration": words(
             "gap.calibration",
             val=words.percent(calibration["val_confidence"]),
             test=words.percent(calibration["test_confidence"]),
         ),
-    ]
-    measured = gap["quality"]
-    if measured:
-        name, shift = min(measured.items(), key=lambda pair: pair[1]["p"])
-        items.append(words("gap.quality", n=len(measured), measure=name, p=words.probability(shift["p"])))
-    else:
-        items.append(words("gap.no_quality"))
-    verdict = words("gap.chance" if chance["p"] >= 0.05 else "gap.real", difference=words.points(gap["difference"]))
-    return join([heading(words("gap.title")), paragraph(verdict), tag("ul", join(tag("li", item) for item in items))])
+        "quality": quality,
+    }
 
 
 def _per_class(story: Story, sides: list[dict[str, Any]]) -> Markup:
@@ -119,7 +139,25 @@ def _per_class(story: Story, sides: list[dict[str, Any]]) -> Markup:
         ]
         for name, row in sides[1]["per_class"].items()
     ]
-    return table(head, body, caption=words("class.table"), numeric=(1, 2, 3, 5, 6))
+    if "average_precision" in sides[1]:
+        head += [words("class.ap"), words("class.val_ap")]
+        for row in body:
+            row += [words.number(side["average_precision"]["per_class"][row[0]], 2) for side in reversed(sides)]
+    numeric = tuple(range(1, len(head)))
+    return story.table("classes", head, body, caption=words("class.table"), numeric=numeric, source=_said(sides[1]))
+
+
+def _confusion(story: Story, held_out: Results) -> Markup:
+    if held_out.multi:
+        return Markup("")
+    drawing = confusion_figure("confusion-test", held_out, story.words)
+    source = f"data/runs/{held_out.run.id}/predictions-test.csv"
+    return story.draw(drawing, story.words("test.confusion", n=len(held_out)), source)
+
+
+def _said(facts: dict[str, Any]) -> str:
+    """The file of predictions that figures come from."""
+    return f"data/runs/{facts['run']}/predictions-{facts['split']}.csv"
 
 
 def _calibration(story: Story, run: Run, results: Results, temperature: float, facts: dict[str, Any]) -> Markup:
@@ -144,7 +182,8 @@ def _looks(story: Story) -> Markup:
     head = [words(f"looks.{name}") for name in ("time", "who", "run", "n", "accuracy")]
     several = len({look.run for look in found}) > 1
     remark = note(words("looks.several", n=len(found)), "warn") if several else note(words("looks.once"), "good")
-    return join([heading(words("looks.title")), table(head, body, caption=words("looks.table"), numeric=(3, 4)), remark])
+    shown = story.table("looks", head, body, caption=words("looks.table"), numeric=(3, 4), source="data/runs/test-looks.csv")
+    return join([heading(words("looks.title")), shown, remark])
 
 
 def new_images(story: Story) -> Markup:
@@ -181,7 +220,7 @@ def again(story: Story) -> Markup:
         [words("again.frozen"), manifest.created[:16].replace("T", " ")],
         [words("again.software"), _software()],
     ]
-    commands = "\n".join([f"fototeca curate verify {manifest.version}", *(_command(run) for run in story.ranked)])
+    commands = "\n".join([f"fototeca curate verify {manifest.version}", *(run.command for run in story.ranked)])
     return join(
         [table([words("again.what"), words("again.value")], rows), paragraph(words("again.commands")), tag("pre", commands)]
     )
@@ -190,17 +229,3 @@ def again(story: Story) -> Markup:
 def _software() -> str:
     names = ("fototeca", "torch", "torchvision", "scikit-learn")
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {installed_version(name)}" for name in names)])
-
-
-def _command(run: Run) -> str:
-    """The command that trains the run again."""
-    if run.regime == "ensemble":
-        return f"fototeca train ensemble {' '.join(run.config.get('members', []))}"
-    options = ["model", "regime", "head", "weights", "epochs", "image_size", "lr", "seed"]
-    shown = [(name, run.config.get(name)) for name in options]
-    text = " ".join(
-        f"--{name.replace('_', '-')} {str(value).rpartition('/')[2] if name == 'weights' else value}"
-        for name, value in shown
-        if value is not None
-    )
-    return f"fototeca train run --manifest {run.manifest_version} {text}"

@@ -61,15 +61,22 @@ def table(
     caption: Words = "",
     numeric: Sequence[int] = (),
     strong: Sequence[int] = (),
+    hrefs: Sequence[str] = (),
 ) -> Markup:
-    """A table in a box of its own that scrolls sideways. The first cell of a row heads it; `strong` rows stand out."""
+    """A table in a box of its own that scrolls sideways. The first cell of a row heads it; `strong` rows stand out; the numbers
+    of a row lead to its one of `hrefs`."""
     number = dict.fromkeys(numeric, "num")
     top = join(tag("th", cell, scope="col", class_=number.get(i, "")) for i, cell in enumerate(head))
     body = join(
         tag(
             "tr",
             join(
-                tag("td" if i else "th", escape(cell), scope="" if i else "row", class_=number.get(i, ""))
+                tag(
+                    "td" if i else "th",
+                    _cell(cell, hrefs[index] if i in number and hrefs else ""),
+                    scope="" if i else "row",
+                    class_=number.get(i, ""),
+                )
                 for i, cell in enumerate(row)
             ),
             class_="strong" if index in strong else "",
@@ -79,6 +86,11 @@ def table(
     title = tag("caption", caption) if caption else Markup("")
     whole = tag("table", join([title, tag("thead", tag("tr", top)), tag("tbody", body)]))
     return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=str(caption or head[0]))
+
+
+def _cell(cell: Words | int, href: str) -> Markup:
+    """A link for the pointer only: the keyboard finds one under the table, not hundreds in it."""
+    return tag("a", escape(cell), href=href, tabindex="-1") if href else escape(cell)
 
 
 def facts(pairs: Sequence[tuple[Words, Words]]) -> Markup:
@@ -99,11 +111,29 @@ def tiles(pictures: Sequence[Tile], kind: str = "") -> Markup:
 
 
 def _tile(picture: Tile) -> Markup:
-    shown = Markup('<img src="{}" alt="{}">').format(Markup(picture.uri), picture.alt)
-    if picture.href.startswith(("http://", "https://")):
-        shown = link(shown, picture.href)
     under = join(tag("span", line) for line in picture.lines)
-    return tag("li", shown + (tag("div", under) if under else ""), class_=picture.mark)
+    return tag("li", _shown(picture) + (tag("div", under) if under else ""), class_=picture.mark)
+
+
+def _shown(picture: Tile) -> Markup:
+    """The picture alone, with a link to where it came from; its words where there is none."""
+    if not picture.uri:
+        return tag("span", picture.alt, class_="gone")
+    shown = Markup('<img src="{}" alt="{}">').format(Markup(picture.uri), picture.alt)
+    return link(shown, picture.href) if picture.href.startswith(("http://", "https://")) else shown
+
+
+def card(seen: Tile, beside: Tile | None, near: Sequence[Tile]) -> Markup:
+    """A picture with another one beside it, the words of the first under both, and a row of small ones."""
+    pair = tag("div", join(_shown(picture) for picture in (seen, *([beside] if beside else []))), class_="pair")
+    under = tag("div", join(tag("span", line) for line in seen.lines))
+    small = tag("div", join(tag("figure", _shown(one) + tag("figcaption", one.lines[0])) for one in near), class_="near")
+    return tag("li", join([pair, under, small if near else ""]), class_=seen.mark)
+
+
+def cards(parts: Sequence[Markup]) -> Markup:
+    """Cards in a grid."""
+    return tag("ul", join(parts), class_="tiles cards")
 
 
 def details(summary: Words, inner: Markup, *, opened: bool = False) -> Markup:

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from analysis.charts import intervals_chart
 from analysis.figures import curves_of
-from analysis.report.html import columns, details, facts, heading, join, note, paragraph, table
+from analysis.report.gains import gains
+from analysis.report.html import columns, details, facts, heading, join, note, paragraph
 from analysis.report.story import Story, read_done
 from train.runs import Run
 
@@ -48,7 +49,9 @@ def models(story: Story) -> Markup:
     body = [_summary(story, run, compared[run.id]) for run in story.ranked]
     parts = [
         paragraph(words("models.intro", n=len(story.ranked))),
-        table(head, body, caption=words("models.table"), numeric=(2, 3, 5, 6, 7), strong=(0,)),
+        story.table(
+            "models", head, body, caption=words("models.table"), numeric=(2, 3, 4, 5, 6, 7), strong=(0,), source="data/runs"
+        ),
     ]
     if story.problems:
         broken = "; ".join(f"{run}: {why}" for run, why in story.problems.items())
@@ -91,7 +94,8 @@ def _model(story: Story, run: Run) -> Markup:
         for drawing in drawings
     ]
     curves = columns(shown) if shown else paragraph(words("curves.none"))
-    return join([facts([*results, *pairs]), curves, paragraph(story.run_file(run, "config.json"), "source")])
+    files = Markup(" · ").join(story.run_file(run, name) for name in ("done.json", "config.json"))
+    return join([facts([*results, *pairs]), curves, paragraph(files, "source")])
 
 
 def _source(name: str) -> str:
@@ -120,7 +124,7 @@ def comparison(story: Story) -> Markup:
         [
             pair["b"],
             words.points(pair["difference"]),
-            f"{words.points(pair['interval'][0])} … {words.points(pair['interval'][1])}",
+            words.span(pair["interval"]),
             words.probability(pair["p"]),
             words.probability(pair["p_holm"]),
         ]
@@ -131,7 +135,8 @@ def comparison(story: Story) -> Markup:
             story.draw(chart, words("comparison.caption", n=found["n"]), "data/runs"),
             note(verdict, "good" if len(like) == 1 else "info"),
             heading(words("comparison.against", best=found["best"])),
-            table(head, body, caption=words("comparison.table"), numeric=(1, 3, 4)),
+            story.table("differences", head, body, caption=words("comparison.table"), numeric=(1, 2, 3, 4), source="data/runs"),
             paragraph(words("comparison.method")),
+            gains(story),
         ]
     )

@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from analysis.figures import write_figures
 from analysis.looks import read_looks
+from analysis.numbers import row_link
 from analysis.pdf import write_pdf
-from analysis.report import dataset, final, models, studied
+from analysis.report import cards, dataset, final, models, studied
 from analysis.report.html import join, link, tag
 from analysis.report.story import Story
 from analysis.texts import PAGES, Texts
@@ -30,6 +31,7 @@ SECTIONS: dict[str, Callable[[Story], Markup]] = {
     "test": final.test,
     "new": final.new_images,
     "conclusions": lambda story: story.written("conclusions"),
+    "cards": cards.cards,
     "again": final.again,
 }
 """The sections in order; their titles are the texts `section.NAME`."""
@@ -51,6 +53,7 @@ def write_report(
     page = folder / f"report-{lang}.html"
     write_text(page, _page(story))
     figures = write_figures(story.figures, folder / "figures")
+    figures += [numbers.write(folder / "figures") for numbers in story.numbers]
     return [page, *([write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else []), *figures]
 
 
@@ -81,20 +84,20 @@ def _page(story: Story) -> str:
 def _cover(story: Story) -> Markup:
     """The title, and the answer before the story."""
     words, manifest = story.words, story.manifest
-    counts = manifest.split_counts()
+    counts, frozen = manifest.split_counts(), f"manifests/{manifest.version}"
     cells = [
-        (words.number(len(manifest.rows)), words("cover.images")),
-        (words.number(len(manifest.categories)), words("cover.categories")),
-        (words.number(len(story.ranked)), words("cover.models")),
+        (story.file(f"{frozen}.csv", shown=words.number(len(manifest.rows))), words("cover.images")),
+        (story.file(f"{frozen}.json", shown=words.number(len(manifest.categories))), words("cover.categories")),
+        (story.file("data/runs", shown=words.number(len(story.ranked))), words("cover.models")),
     ]
     if story.comparison:
         best = story.comparison["runs"][0]
-        cells.append((words.percent(best["accuracy"]), words("cover.best")))
+        cells.append((link(words.percent(best["accuracy"]), row_link("models", 0)), words("cover.best")))
     tested = final.looked_at(story)
     if tested is not None:
         looks = [look for look in read_looks(story.workspace, manifest.version) if look.run == tested.id]
         if looks:
-            cells.append((words.percent(looks[-1].accuracy), words("cover.test")))
+            cells.append((link(words.percent(looks[-1].accuracy), row_link("test", 0)), words("cover.test")))
     big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
     made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
     return tag("header", join([tag("h1", manifest.dataset), tag("p", made), tag("ul", big, class_="big")]))

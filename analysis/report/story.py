@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.compare import compare
+from analysis.numbers import Numbers, row_link
 from analysis.pictures import data_uri, thumbnail
-from analysis.report.html import figure, link
+from analysis.report.html import Words, figure, join, link, paragraph, table, tag
 from analysis.report.markdown import read_words, render
 from analysis.results import Results, read_results
 from analysis.svg import Figure
@@ -24,17 +26,23 @@ from workspace import FototecaError, Workspace
 
 @dataclass
 class Story:
-    """One report in the making. `folder` is where it will lie; `figures` are the drawings used so far."""
+    """One report in the making. `folder` is where it will lie; `figures` and `numbers` are its drawings and tables so far."""
 
     workspace: Workspace
     manifest: Manifest
     words: Texts
     folder: Path
     figures: list[Figure] = field(default_factory=list)
+    numbers: list[Numbers] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     """Runs that could not be read, and why."""
     _thumbnails: dict[tuple[str, int], str] = field(default_factory=dict)
     _models: dict[str, LoadedModel] = field(default_factory=dict)
+
+    @cached_property
+    def rows(self) -> dict[str, Row]:
+        """The manifest's rows by image id."""
+        return {row.image_id: row for row in self.manifest.rows}
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -65,13 +73,13 @@ class Story:
 
     @cached_property
     def studied(self) -> list[Run]:
-        """The best run and another, of another model or regime if there is one."""
-        if len(self.ranked) < 2:
-            return self.ranked
-        best = self.ranked[0]
-        differing = [run for run in self.ranked[1:] if run.model_name != best.model_name or run.regime != best.regime]
-        own = [run for run in differing if run.regime != "ensemble"]
-        return [best, (own or differing or self.ranked[1:])[0]]
+        """The best run that is one model, and another, of another model or regime if there is one."""
+        single = [run for run in self.ranked if "members" not in run.config]
+        if len(single) < 2:
+            return single
+        best = single[0]
+        differing = [run for run in single[1:] if run.model_name != best.model_name or run.regime != best.regime]
+        return [best, (differing or single[1:])[0]]
 
     @cached_property
     def own_words(self) -> dict[str, str]:
@@ -102,26 +110,42 @@ class Story:
     def draw(self, drawing: Figure, caption: str, source: str = "", kind: str = "") -> Markup:
         """A figure on the page, kept for the files beside it. `source`: the file it was drawn from, below the workspace."""
         self.figures.append(drawing)
-        data = link(self.words("figure.data"), f"figures/{drawing.name}.csv")
-        return figure(
-            drawing,
-            caption,
-            Markup('<span class="source">{}</span>').format(Markup(" · ").join([data, *([self.file(source)] if source else [])])),
-            kind,
-        )
+        return figure(drawing, caption, self._from(drawing.name, source), kind)
 
-    def file(self, name: str, row: int | None = None) -> Markup:
-        """A link to a file of the workspace, by its relative name; `row` names a line in it."""
-        path = self.workspace.root / name
-        words = name if row is None else self.words("source.row", file=name, row=row)
+    def table(
+        self,
+        name: str,
+        head: Sequence[str],
+        rows: Sequence[Sequence[Words | int]],
+        *,
+        caption: str = "",
+        numeric: Sequence[int] = (),
+        strong: Sequence[int] = (),
+        source: str = "",
+    ) -> Markup:
+        """A table on the page, kept as `figures/NAME.csv` too, to whose rows its numbers lead. `source`: as for `draw`."""
+        self.numbers.append(Numbers(name, tuple(head), tuple(tuple(row) for row in rows)))
+        hrefs = [row_link(name, index) for index in range(len(rows))]
+        shown = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
+        return join([shown, paragraph(self._from(name, source), "source")])
+
+    def _from(self, name: str, source: str) -> Markup:
+        """Links to a figure's or table's numbers and to the file that they come from."""
+        data = link(self.words("figure.data"), f"figures/{name}.csv")
+        shown = Markup(" · ").join([data, *([self.file(source)] if source else [])])
+        return tag("span", shown, class_="source")
+
+    def file(self, name: str, shown: str = "") -> Markup:
+        """A link to a file of the workspace, by its relative name; `shown`: words instead of the name."""
+        words = shown or name
         try:
-            return link(words, Path(_relative(path, self.folder)).as_posix())
+            return link(words, Path(_relative(self.workspace.root / name, self.folder)).as_posix())
         except ValueError:  # on another drive
             return Markup("<code>{}</code>").format(words)
 
-    def run_file(self, run: Run, name: str, row: int | None = None) -> Markup:
+    def run_file(self, run: Run, name: str) -> Markup:
         """A link to a file of a run."""
-        return self.file(f"data/runs/{run.id}/{name}", row)
+        return self.file(f"data/runs/{run.id}/{name}")
 
 
 def _relative(path: Path, folder: Path) -> str:

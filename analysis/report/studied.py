@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 from markupsafe import Markup
 
-from analysis.examples import draw, error_groups, neighbours_of, pick, suspects
+from analysis.examples import error_groups
 from analysis.figures import confusion_figure
 from analysis.report.attributions import attributions
 from analysis.report.embedding import embedding
-from analysis.report.html import Tile, heading, join, note, paragraph, table, tag, tiles
+from analysis.report.examples import examples
+from analysis.report.html import heading, join, note, paragraph, tag
 from analysis.report.story import Story
 from analysis.results import Results
 from train.runs import Run
-
-EXAMPLES = 8
-"""Pictures of each kind."""
 
 
 def studied(story: Story) -> Markup:
@@ -23,6 +20,8 @@ def studied(story: Story) -> Markup:
     if not story.studied:
         return note(story.words("studied.none"), "missing")
     parts = [paragraph(story.words("studied.intro"))]
+    if story.studied[0] is not story.ranked[0]:
+        parts.append(note(story.words("studied.several", run=story.ranked[0].id)))
     for number, run in enumerate(story.studied):
         title = story.words("studied.best" if number == 0 else "studied.other", run=run.id)
         parts.append(tag("section", join([heading(title), _study(story, run)]), class_="study"))
@@ -31,56 +30,7 @@ def studied(story: Story) -> Markup:
 
 def _study(story: Story, run: Run) -> Markup:
     results = story.validation[run.id]
-    return join([_examples(story, results), _confusion(story, results), attributions(story, results), embedding(story, run)])
-
-
-def _examples(story: Story, results: Results) -> Markup:
-    words = story.words
-    kinds = {
-        "wrong": pick(results, right=False, number=EXAMPLES),
-        "wrong_random": draw(results, right=False, number=EXAMPLES, seed=0),
-        "right": pick(results, right=True, number=EXAMPLES),
-        "right_random": draw(results, right=True, number=EXAMPLES, seed=0),
-        "least_sure": [int(index) for index in np.argsort(results.confidence, kind="stable")[:EXAMPLES]],
-    }
-    parts = [heading(words("examples.title"), 4)]
-    for kind, chosen in kinds.items():
-        parts.append(heading(words(f"examples.{kind}"), 5))
-        shown = tiles([_tile(story, results, index) for index in chosen])
-        parts.append(shown if chosen else paragraph(words("examples.none")))
-    parts.append(_suspects(story, results))
-    return join(parts)
-
-
-def _tile(story: Story, results: Results, index: int) -> Tile:
-    row, words = results.rows[index], story.words
-    label, said = results.labels[index] or words("label.none"), results.said[index] or words("label.none")
-    right = bool(results.right[index])
-    sure = words.percent(float(results.confidence[index]), 0)
-    lines = (
-        (f"{said} · {sure}",) if right else (words("examples.said", said=said, sure=sure), words("examples.true", label=label))
-    )
-    alt = words("examples.alt", label=label, said=said)
-    return Tile(story.thumbnail(row), alt, lines, "right" if right else "wrong", row.page_url)
-
-
-def _suspects(story: Story, results: Results) -> Markup:
-    """Confident mistakes among whose neighbours everything speaks for what the model said."""
-    surest = pick(results, right=False, number=40)
-    neighbours = neighbours_of(story.workspace, story.manifest, results, surest)
-    found = suspects(results, neighbours, story.manifest)
-    words = story.words
-    if not found:
-        return paragraph(words("suspects.none"))
-    ids = " ".join(results.rows[index].image_id[:12] for index in found[:EXAMPLES])
-    return join(
-        [
-            heading(words("suspects.title"), 5),
-            paragraph(words("suspects.intro", n=len(found))),
-            tiles([_tile(story, results, index) for index in found[:EXAMPLES]]),
-            tag("pre", f"fototeca curate label {ids} --label …"),
-        ]
-    )
+    return join([examples(story, results), _confusion(story, results), attributions(story, results), embedding(story, run)])
 
 
 def _confusion(story: Story, results: Results) -> Markup:
@@ -91,13 +41,14 @@ def _confusion(story: Story, results: Results) -> Markup:
     groups = error_groups(results)
     pairs = [[pair["true"], pair["predicted"], words.number(pair["n"])] for pair in groups["confused_pairs"][:8]]
     head = [words("axis.true"), words("axis.predicted"), words("confusion.errors")]
-    shown = (
-        table(head, pairs, caption=words("confusion.pairs"), numeric=(2,)) if pairs else paragraph(words("confusion.no_errors"))
-    )
+    name, source = f"confused-{results.run.id}", f"data/runs/{results.run.id}/predictions-val.csv"
+    shown = paragraph(words("confusion.no_errors"))
+    if pairs:
+        shown = story.table(name, head, pairs, caption=words("confusion.pairs"), numeric=(2,), source=source)
     return join(
         [
             heading(words("confusion.title"), 4),
-            story.draw(chart, words("confusion.caption", n=len(results)), f"data/runs/{results.run.id}/predictions-val.csv"),
+            story.draw(chart, words("confusion.caption", n=len(results)), source),
             shown,
         ]
     )

@@ -21,6 +21,7 @@ from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
 from analysis.texts import Texts
 from collect.browser import find_browser, find_driver
+from train.runs import list_runs
 from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -77,6 +78,36 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
         assert [row["name"] for row in csv.DictReader(file)] == sorted(
             [path.parent.name for path in workspace.runs.glob("*/done.json")], key=lambda name: _place(page, name)
         )
+
+
+def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[str, Path]]) -> None:
+    """The row of the file beside the page holds the number that the page shows, not rounded and with a point."""
+    page = told[1]["es"]
+    found = re.findall(r'<a href="(figures/[^"#]+)#row=(\d+)" tabindex="-1">([^<]+)</a>', page.read_text(encoding="utf-8"))
+    assert {"figures/models.csv", "figures/classes.csv", "figures/test.csv", "figures/gains.csv"} <= {
+        name for name, _, _ in found
+    }
+    for name, row, shown in found:
+        cells = (page.parent / name).read_text(encoding="utf-8").splitlines()[int(row) - 1].split(",")
+        plain = shown.replace("\xa0", "").replace(" ", "").replace("%", "").replace(",", ".").split("–")[0].split("…")[0]
+        if plain and plain[0] in "+-0123456789":
+            near = [part for cell in cells for part in cell.split() if re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", part)]
+            step = 10 ** -len(plain.partition(".")[2])
+            assert any(abs(float(part) * scale - float(plain)) <= step for part in near for scale in (1, 100)), (name, row, shown)
+
+
+def test_pictures_stand_beside_what_explains_them(told: tuple[Workspace, dict[str, Path]]) -> None:
+    """Each example of a network has its map and its nearest training pictures; the cards describe model and dataset."""
+    workspace, pages = told
+    page = pages["en"].read_text(encoding="utf-8")
+    card = page.split('class="tiles cards"')[1].split("</li>")[0]
+    assert card.count("<img") == 2 + 3
+    assert "Map by grad-cam" in card
+    assert card.count("One of the nearest training pictures") == 3
+    words = Texts.load("en")
+    assert all(words(f"{name}.title") in page for name in ("model_card", "datasheet", "gains", "errors"))
+    commands = page.split('id="again"')[1]
+    assert all(run.command in commands for run in list_runs(workspace, "v001"))
 
 
 def _place(page: str, name: str) -> int:
@@ -169,6 +200,8 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., object]) -> None
         done = fototeca("analysis", *arguments, cwd=workspace.root)
         assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
         assert json.loads(done.stdout)  # type: ignore[attr-defined]
+    done = fototeca(*list_runs(workspace)[0].command.split()[1:], cwd=workspace.root)
+    assert "is finished already" in done.stderr  # type: ignore[attr-defined]
     done = fototeca("analysis", "confusion", runs[0], cwd=workspace.root)
     assert any(line.endswith("confusion-fractions.svg") for line in done.stdout.splitlines())  # type: ignore[attr-defined]
     done = fototeca("analysis", "evaluate", "none", "--split", "val", cwd=workspace.root)

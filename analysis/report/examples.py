@@ -1,0 +1,143 @@
+"""The report's right and wrong pictures, each with its map and its nearest training pictures, and what the errors share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from analysis.examples import choose, error_groups, errors_by_quality, neighbours_of, suspects, worst_per_class
+from analysis.explain import explain_one
+from analysis.kept import kept
+from analysis.pictures import data_uri
+from analysis.report.html import Tile, card, cards, details, heading, join, paragraph, tag
+from analysis.report.story import Story
+from analysis.results import Results
+from curate.manifest import image_path
+
+EXAMPLES = 8
+"""Pictures of each kind."""
+
+OPENED = ("wrong", "right")
+"""The kinds that are shown unfolded."""
+
+METHOD = "grad-cam"
+"""The map beside each picture: the quickest that passes its trials."""
+
+
+def examples(story: Story, results: Results) -> Markup:
+    """Right and wrong, picked and at random, least sure, worst of each category; suspected label errors; what errors share."""
+    words = story.words
+    kinds = choose(results, EXAMPLES)
+    kinds["worst"] = list(worst_per_class(results).values())[:EXAMPLES]
+    every = sorted({index for found in kinds.values() for index in found})
+    near = neighbours_of(story.workspace, story.manifest, results, every)
+    maps = _maps(story, results, every)
+    parts = [heading(words("examples.title"), 4), paragraph(words("examples.intro" if maps else "examples.intro_without_maps"))]
+    for kind, chosen in kinds.items():
+        shown = [_card(story, results, index, maps.get(results.rows[index].image_id, ""), near) for index in chosen]
+        inner = cards(shown) if shown else paragraph(words("examples.none"))
+        parts.append(details(words(f"examples.{kind}"), inner, opened=kind in OPENED))
+    parts += [_source(story, results), _suspects(story, results), _shared(story, results)]
+    return join(parts)
+
+
+def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, str]:
+    """By image id a data URI of the map of what was said; empty when the run's classifier is no network."""
+    if story.model(results.run).module is None:
+        return {}
+    there = [index for index in chosen if image_path(story.workspace, results.rows[index]).exists()]
+
+    def draw() -> dict[str, str]:
+        model = story.model(results.run)
+        found = [explain_one(story.workspace, model, results, index, [METHOD]) for index in there]
+        return {one.image_id: data_uri(one.maps[METHOD].resize((112, 112))) for one in found}
+
+    drawn: dict[str, str] = kept(
+        story.workspace, results.run, "examples", [METHOD, [results.rows[index].image_id for index in there]], draw
+    )
+    return drawn
+
+
+def _card(story: Story, results: Results, index: int, drawn: str, near: dict[str, list[str]]) -> Markup:
+    """The picture, its map, what was said, where it is from, and its nearest training pictures."""
+    row, words = results.rows[index], story.words
+    label, said = results.labels[index] or words("label.none"), results.said[index] or words("label.none")
+    right, sure = bool(results.right[index]), words.percent(float(results.confidence[index]), 0)
+    told = [f"{said} · {sure}"] if right else [words("examples.said", said=said, sure=sure), words("examples.true", label=label)]
+    mark = "right" if right else "wrong"
+    seen = Tile(story.thumbnail(row, 112), words("examples.alt", label=label, said=said), (*told, row.source), mark, row.page_url)
+    why = Tile(drawn, words("attribution.alt", method=METHOD, said=said))
+    return card(seen, why if drawn else None, [_near(story, image_id) for image_id in near.get(row.image_id, [])])
+
+
+def _near(story: Story, image_id: str) -> Tile:
+    row = story.rows[image_id]
+    label = row.label or story.words("label.none")
+    return Tile(story.thumbnail(row, 56), story.words("examples.near", label=label), (label,))
+
+
+def _source(story: Story, results: Results) -> Markup:
+    return paragraph(story.run_file(results.run, "predictions-val.csv"), "source")
+
+
+def _suspects(story: Story, results: Results) -> Markup:
+    """Confident mistakes among whose neighbours everything speaks for what the model said."""
+    surest = choose(results, 40)["wrong"]
+    near = neighbours_of(story.workspace, story.manifest, results, surest)
+    found = suspects(results, near, story.manifest)
+    words = story.words
+    if not found:
+        return paragraph(words("suspects.none"))
+    ids = " ".join(results.rows[index].image_id[:12] for index in found[:EXAMPLES])
+    return join(
+        [
+            heading(words("suspects.title"), 5),
+            paragraph(words("suspects.intro", n=len(found))),
+            cards([_card(story, results, index, "", near) for index in found[:EXAMPLES]]),
+            tag("pre", f"fototeca curate label {ids} --label …"),
+        ]
+    )
+
+
+def _shared(story: Story, results: Results) -> Markup:
+    """Errors by source, near-duplicate group and quality; confused pairs stand under the confusion matrix."""
+    words, groups = story.words, error_groups(results)
+    head = [words("errors.images"), words("errors.errors"), words("errors.share")]
+    parts = [heading(words("errors.title"), 5)]
+    sources = [[name, *_counted(story, one)] for name, one in groups["by_source"].items()]
+    parts.append(_table(story, results, "source", [words("collection.source"), *head], sources))
+    together = [[one["group"][:12], *_counted(story, one)] for one in groups["by_group"][:EXAMPLES]]
+    if together:
+        parts.append(_table(story, results, "group", [words("errors.group"), *head], together))
+    else:
+        parts.append(paragraph(words("errors.no_groups")))
+    measured = errors_by_quality(story.workspace, results)
+    rows = [
+        [
+            name,
+            words.number(one["right"]),
+            words.number(one["wrong"]),
+            words.number(one["distance"], 2),
+            words.probability(one["p"]),
+        ]
+        for name, one in measured.items()
+    ]
+    if rows:
+        quality = [words(f"errors.{name}") for name in ("measure", "right", "wrong", "distance", "p")]
+        parts.append(_table(story, results, "quality", quality, rows))
+    else:
+        parts.append(paragraph(words("errors.no_quality")))
+    return join(parts)
+
+
+def _counted(story: Story, one: dict[str, Any]) -> list[str]:
+    words = story.words
+    return [words.number(one["n"]), words.number(one["errors"]), words.percent(one["errors"] / one["n"])]
+
+
+def _table(story: Story, results: Results, by: str, head: list[str], rows: list[list[str]]) -> Markup:
+    name, caption = f"errors-{by}-{results.run.id}", story.words(f"errors.by_{by}")
+    source = f"data/runs/{results.run.id}/predictions-val.csv"
+    return story.table(name, head, rows, caption=caption, numeric=tuple(range(1, len(head))), source=source)

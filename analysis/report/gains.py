@@ -1,0 +1,76 @@
+"""The report's account of what more work at each picture gains and costs: several views of it, and several models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from analysis.compare import mcnemar, paired_difference
+from analysis.kept import kept
+from analysis.report.html import heading, join, paragraph, tag
+from analysis.report.story import Story
+from analysis.tta import gain_of_views
+from train.runs import Run
+
+
+def gains(story: Story) -> Markup:
+    """Test-time augmentation of the best single run, and every ensemble beside the best of its members."""
+    words = story.words
+    single = next((run for run in story.ranked if not _members(run)), None)
+    joined = [run for run in story.ranked if _members(run)]
+    rows = [row for row in [_views(story, single) if single else None, *(_joined(story, run) for run in joined)] if row]
+    parts = [heading(words("gains.title")), paragraph(words("gains.intro"))]
+    if rows:
+        head = [words(f"gains.{name}") for name in ("what", "alone", "with", "gain", "interval", "p", "cost")]
+        numeric = tuple(range(1, len(head)))
+        parts.append(story.table("gains", head, rows, caption=words("gains.table"), numeric=numeric, source="data/runs"))
+    if not joined and len(story.ranked) > 1:
+        best = " ".join(run.id for run in story.ranked[:2])
+        parts += [paragraph(words("gains.no_ensemble")), tag("pre", f"fototeca train ensemble {best}")]
+    return join(parts)
+
+
+def _members(run: Run) -> list[str]:
+    """The runs that an ensemble asks for each picture: a soup asks one network, as it is one."""
+    return list(run.config.get("members") or run.config.get("soup") or [])
+
+
+def _views(story: Story, run: Run) -> list[str]:
+    """Found out once, since every validation picture is asked again in each of its views."""
+    results = story.validation[run.id]
+    facts: dict[str, Any] = kept(
+        story.workspace, run, "views", story.manifest.sha256, lambda: gain_of_views(story.workspace, results)
+    )
+    what = story.words("gains.views", run=run.id, n=facts["views"])
+    return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"])
+
+
+def _joined(story: Story, run: Run) -> list[str] | None:
+    """None when no member is left to compare with."""
+    members = [story.validation[name] for name in _members(run) if name in story.validation]
+    if not members:
+        return None
+    best, joined = max(members, key=lambda one: float(one.right.mean())), story.validation[run.id]
+    found = paired_difference(joined.right, best.right, joined.groups)
+    facts = {
+        "accuracy": float(joined.right.mean()),
+        "gain": found["difference"],
+        "gain_interval": found["interval"],
+        "p": mcnemar(joined.right, best.right)["p"],
+    }
+    what = story.words("gains.ensemble", run=run.id, n=len(_members(run)), best=best.run.id)
+    return _row(story, what, float(best.right.mean()), facts, 1 if "soup" in run.config else len(_members(run)))
+
+
+def _row(story: Story, what: str, alone: float, facts: dict[str, Any], passes: int) -> list[str]:
+    words = story.words
+    return [
+        what,
+        words.percent(alone),
+        words.percent(facts["accuracy"]),
+        words.points(facts["gain"]),
+        words.span(facts["gain_interval"]),
+        words.probability(facts["p"]),
+        words.number(passes),
+    ]
