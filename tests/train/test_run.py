@@ -271,7 +271,7 @@ def test_curves_are_numbers(small: Workspace) -> None:
 
 
 def test_the_command_of_a_run_names_what_is_not_usual() -> None:
-    """Settings that differ from their defaults are told, those that change only the speed are not; weights by their file's name."""
+    """Settings that differ from their defaults are told, those that change only the speed not; weights by their file's name."""
     chosen = {"unfreeze": "layer4", "weights": "/far/away/resnet18.pth", "freeze_bn": True, "mixup": 0.2, "seed": 3, "workers": 2}
     config = TrainConfig("v002", "resnet18", "finetune", **chosen).resolved()  # type: ignore[arg-type]
     assert train_command(config.identity()) == (
