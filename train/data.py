@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,7 +16,11 @@ from train.config import Augment, Balance, TrainConfig
 from vision.backbones import Preprocessing
 from vision.features import View
 from vision.pixels import PixelCache
+from vision.threads import one_thread
 from workspace import FototecaError, Task, Workspace
+
+AHEAD = 8
+"""Batches that are made before the network is asked about the first of them."""
 
 
 def draw_seed(*parts: object) -> int:
@@ -146,19 +151,19 @@ def load(pictures: Pictures, cut: list[list[int]], workers: int) -> Iterator[tup
     """(uint8 (B, 3, crop, crop), indices (B,)) for each batch.
 
     Pictures are small: spread over torch's threads, which wait for one another at every step, they took ten times the CPU
-    beside busy neighbours. Only the network is given all threads.
+    beside busy neighbours. Only the network is given all threads. Every change of their number makes torch prepare its
+    convolutions anew (7% of an epoch of `cnn`, once a batch), so AHEAD batches are made at a time.
     """
     loader = iter(DataLoader(pictures, batch_sampler=cut, num_workers=workers))
-    threads = torch.get_num_threads()
+    if workers:
+        yield from loader
+        return
     while True:
-        torch.set_num_threads(1)
-        try:
-            batch = next(loader, None)
-        finally:
-            torch.set_num_threads(threads)
-        if batch is None:
+        with one_thread():
+            ready = list(islice(loader, AHEAD))
+        if not ready:
             return
-        yield batch
+        yield from ready
 
 
 def class_weights(labels: torch.Tensor, classes: int, balance: Balance) -> torch.Tensor | None:
