@@ -1,14 +1,13 @@
 """Attribution: seconds a map beside Captum's and TorchRay's own in the same run, and how faithful the maps are.
 
 Run: python bench/attribution.py --weights squeezenet1_0.pth [--photographs labels.csv] [--quick]. Prints Markdown tables. The
-true masks are the demo's drawn signs'. TorchRay is measured where it can be imported (pip install --no-deps torchray).
+true masks are the demo's drawn signs'. TorchRay is among the packages for development.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import importlib
 import io
 import sys
 import time
@@ -23,6 +22,8 @@ from captum.attr import GuidedBackprop, IntegratedGradients, LayerGradCam, Noise
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+from torchray.attribution.extremal_perturbation import extremal_perturbation
+from torchray.attribution.rise import rise
 from torchvision.transforms.v2 import functional
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
@@ -101,15 +102,10 @@ def speed(weights: str) -> None:
 
 def torchrays(module: nn.Module, tensor: torch.Tensor, target: int) -> dict[str, tuple[Callable[[], object], float]]:
     """TorchRay's RISE of as many masks and extremal perturbations of the same areas, and how often a call's time counts."""
-    try:
-        perturbation: Any = importlib.import_module("torchray.attribution.extremal_perturbation")
-        masks: Any = importlib.import_module("torchray.attribution.rise")
-    except ImportError:
-        return {}
     frozen = module.requires_grad_(False)
     areas, whole = list(Extremal().areas), Extremal().iterations
-    extremal = partial(perturbation.extremal_perturbation, frozen, tensor, target, areas=areas, max_iter=FEW)
-    return {"rise": (lambda: masks.rise(frozen, tensor, num_masks=MASKS), 1), "extremal": (extremal, whole / FEW)}
+    extremal = partial(extremal_perturbation, frozen, tensor, target, areas=areas, max_iter=FEW)
+    return {"rise": (lambda: rise(frozen, tensor, num_masks=MASKS), 1), "extremal": (extremal, whole / FEW)}
 
 
 def signs() -> list[Sample]:

@@ -1,0 +1,121 @@
+"""Attribution maps beside the libraries that people use for them: pytorch-grad-cam, TorchRay, Captum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import IntegratedGradients, Occlusion, Saliency
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torchray.attribution.extremal_perturbation import MaskGenerator, extremal_perturbation
+from torchray.attribution.rise import rise as torchrays_rise
+from torchvision.models import get_model
+
+from analysis.attribution.extremal import Extremal, extremal_masks
+from analysis.attribution.gradients import grad_cam, grad_cam_plus_plus
+from analysis.attribution.layers import target_layer
+from analysis.attribution.masks import MaskGrid
+from analysis.attribution.sampled import (
+    KEPT,
+    NOISE,
+    SAMPLES,
+    integrated_gradients,
+    occlusion,
+    rise,
+    rise_masks,
+    smoothgrad,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, which are older than torch
+
+
+def network(name: str = "resnet18", scale: float = 1.0) -> torch.nn.Module:
+    """The model with fixed random weights, its last layer's multiplied by `scale`."""
+    torch.manual_seed(0)
+    module: torch.nn.Module = get_model(name, weights=None, num_classes=5).eval()
+    for parameter in list(module.parameters())[-2:]:
+        parameter.data.mul_(scale)
+    return module
+
+
+def picture(side: int) -> torch.Tensor:
+    """Noise (1, 3, side, side)."""
+    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def in_unit(values: np.ndarray) -> np.ndarray:
+    """From 0 to 1, as pytorch-grad-cam gives every map."""
+    return np.asarray((values - values.min()) / np.ptp(values))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "mobilenet_v3_small", "regnet_y_400mf"])
+def test_grad_cam_equals_pytorch_grad_cams(name: str) -> None:
+    """Within 1e-4 of the largest, each scaled to 0…1. Grad-CAM++ too, where gradients are so large that the 1e-6 that it adds to
+    a denominator does not count."""
+    seen, targets = picture(96), [ClassifierOutputTarget(2)]
+    module = network(name, 1e4)
+    layer = target_layer(module, seen)
+    with torch.enable_grad():
+        first = GradCAM(model=module, target_layers=[layer])(input_tensor=seen, targets=targets)[0]
+        second = GradCAMPlusPlus(model=module, target_layers=[layer])(input_tensor=seen, targets=targets)[0]
+    np.testing.assert_allclose(in_unit(grad_cam(module, seen, 2)), first, atol=1e-4)
+    np.testing.assert_allclose(in_unit(grad_cam_plus_plus(module, seen, 2)), second, atol=1e-4)
+
+
+def test_masks_equal_torchrays() -> None:
+    """The smooth maximum over the grid of parameters, within 1e-5."""
+    grid, theirs = MaskGrid((48, 60), 7, 21.0), MaskGenerator((48, 60), 7, 21)
+    assert tuple(theirs.shape_in) == grid.shape
+    parameters = torch.rand(2, 1, *grid.shape, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(grid.masks(parameters)[0].numpy(), theirs.generate(parameters)[0].numpy(), atol=1e-5)
+
+
+def test_extremal_perturbations_equal_torchrays() -> None:
+    """Three areas after 40 steps of the authors' own code: every pixel of the masks within 0.005.
+
+    On a smooth network: where gradients jump, as those of ReLUs do, rounding alone parts two runs of the same code. Of the
+    first masks, which are nearly 1 everywhere, rounding also says which pixels are the largest.
+    """
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 6, 9, 4), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(6 * 14 * 14, 4)
+    ).requires_grad_(False)
+    seen = torch.nn.functional.interpolate(3 * picture(8), size=64, mode="bicubic")
+    theirs = extremal_perturbation(module, seen, 3, areas=[0.05, 0.1, 0.5], max_iter=40)[0][:, 0].detach().numpy()
+    ours = extremal_masks(module, seen, [3], Extremal(areas=(0.05, 0.1, 0.5), iterations=40))[0].numpy()
+    assert np.ptp(theirs) > 0.3
+    np.testing.assert_allclose(ours, theirs, atol=0.005)
+
+
+def test_rise_equals_torchrays() -> None:
+    """The same masks, within 1e-5. TorchRay weighs by sigmoids and does not take the mean off."""
+
+    class Logits(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return torch.logit(module(pictures).softmax(dim=1))
+
+    module, seen, count = network(), picture(48), 64
+    torch.manual_seed(0)
+    masks = torch.cat(list(rise_masks(count, (48, 48))))
+    theirs = torchrays_rise(Logits(), seen, num_masks=count, filter_masks=masks)[0, 2].numpy() / KEPT
+    mean = float(module(seen * masks).softmax(dim=1)[:, 2].detach().mean())
+    np.testing.assert_allclose(rise(module, seen, 2, count=count), theirs - mean, atol=1e-5)
+
+
+def test_what_goes_through_captum_is_what_is_said() -> None:
+    """Integrated gradients from black, beside 200 steps of another rule, within 5% of the largest; SmoothGrad as the mean of
+    saliencies under noise of the stated spread; occlusion by a grey square of a quarter of the side."""
+    module, seen = network(), picture(64)
+    black = torch.full_like(seen, float(seen.min()))
+    finer = IntegratedGradients(module).attribute(seen, black, target=1, n_steps=200, method="riemann_trapezoid")[0].sum(dim=0)
+    ours = integrated_gradients(module, seen, 1)
+    np.testing.assert_allclose(ours, finer.detach().numpy(), atol=0.05 * float(finer.abs().max()))
+    spread, generator = NOISE * float(seen.max() - seen.min()), torch.Generator().manual_seed(9)
+    noisy = [seen + spread * torch.randn(seen.shape, generator=generator) for _ in range(4 * SAMPLES)]
+    mean = torch.stack([Saliency(module).attribute(one.requires_grad_(), target=1)[0] for one in noisy]).mean(dim=0)
+    said = smoothgrad(module, seen, 1)
+    assert np.corrcoef(said.ravel(), mean.amax(dim=0).detach().numpy().ravel())[0, 1] > 0.9
+    assert said.mean() == pytest.approx(float(mean.amax(dim=0).mean()), rel=0.1)
+    covered = Occlusion(module).attribute(seen, (3, 16, 16), strides=(3, 8, 8), target=1, baselines=0.0)[0].mean(dim=0)
+    np.testing.assert_allclose(occlusion(module, seen, 1), covered.detach().numpy(), atol=1e-5)
