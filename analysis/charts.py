@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 
@@ -254,16 +255,25 @@ def reliability_chart(name: str, before: Reliability, after: Reliability, words:
 
 
 def scatter_chart(
-    name: str, points: Floats, labels: Sequence[str], categories: Sequence[str], alt: str, extras: Sequence[str] = ()
+    name: str, points: Floats, labels: Sequence[str], categories: Sequence[str], alt: str, *, legend: bool = False
 ) -> Figure:
-    """Points (N, 2) in the colour and shape of their class. `extras`: further SVG attributes of each point."""
+    """Points (N, 2) in the colour and shape of their class; with `legend` its names are drawn below."""
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     places = 14 + (points - low) / span * np.array([532, 392])
     style = {category: class_style(index) for index, category in enumerate(categories)}
     parts = [rect(0.5, 0.5, 559, 419, "#fbfbf9", extra=f'stroke="{GRID}"')]
-    for index, ((x, y), label) in enumerate(zip(places, labels, strict=True)):
+    for (x, y), label in zip(places, labels, strict=True):
         colour, shape = style.get(label, (MUTED, 0))
-        parts.append(marker(float(x), float(420 - y), shape, colour, extras[index] if extras else 'opacity="0.8"', size=3.4))
+        parts.append(marker(float(x), float(420 - y), shape, colour, 'opacity="0.8"', size=3.4))
+    names = list(style) if legend else []
+    for number, category in enumerate(names):
+        x, y = 12 + 138 * (number % 4), 438 + 18 * (number // 4)
+        colour, shape = style[category]
+        parts += [
+            marker(x, y, shape, colour, size=4.0),
+            text(x + 10, y + 4, category if len(category) < 20 else category[:18] + "…"),
+        ]
+    height = 420 + 18 * ceil(len(names) / 4) + (14 if names else 0)
     rows = [(label, float(x), float(y)) for label, (x, y) in zip(labels, points, strict=True)]
-    return Figure(name, canvas(560, 420, parts, alt), alt, ("label", "x", "y"), tuple(rows))
+    return Figure(name, canvas(560, height, parts, alt), alt, ("label", "x", "y"), tuple(rows))

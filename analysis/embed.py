@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from analysis.charts import scatter_chart
-from analysis.embed_page import write_page
+from analysis.embed_page import colourings, write_page
 from analysis.features import Features, nearest_training, run_features, unit
 from analysis.metrics import Floats
 from analysis.results import find_run
@@ -48,7 +48,7 @@ class Embedding:
 
 
 def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: Path | None = None) -> dict[str, Any]:
-    """Write `embedding.html`, where pointing shows the picture, an SVG with CSV for each method, and `embedding.csv`.
+    """Write `embedding.html`, where pointing shows the picture, SVG and CSV for each method and colouring, and `embedding.csv`.
 
     Returns the facts and the paths.
     """
@@ -64,10 +64,10 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     facts = {"run": run.id, **embedding_facts(found)}
     page = folder / "embedding.html"
     paths = [write_page(workspace, facts, found.rows, found.places, said, manifest.categories, page)]
-    labels = [row.label for row in found.rows]
-    for name, points in found.places.items():
-        alt = f"{name} of {len(rows)} images by the features of {run.id}"
-        paths += scatter_chart(name, points, labels, manifest.categories, alt).write(folder)
+    for by, (groups, names) in colourings(found.rows, said, manifest.categories).items():
+        for name, points in found.places.items():
+            alt = f"{name} of {len(rows)} images by the features of {run.id}, coloured by {by}"
+            paths += scatter_chart(f"{name}-{by}", points, groups, names, alt, legend=True).write(folder)
     write_text(folder / "embedding.csv", _csv(found, said))
     return {**facts, "paths": [str(path) for path in (*paths, folder / "embedding.csv")]}
 

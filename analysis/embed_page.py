@@ -62,8 +62,8 @@ def _unit_square(points: Floats) -> list[list[float]]:
     return [[round(float(value), 4) for value in point] for point in (points - low) / span + middle]
 
 
-def _colours(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """By what the points can be coloured: the names of the groups, and each image's group."""
+def colourings(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """By what the points can be coloured: each image's group, and the groups' names in order. `said`: as for `write_page`."""
     right = ["not asked" if not one else "right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
     by: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         "label": ([row.label for row in rows], categories),
@@ -73,9 +73,17 @@ def _colours(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]
     }
     found = {}
     for name, (values, first) in by.items():
-        groups = [*dict.fromkeys([*(one for one in first if one in values), *values])]
-        found[name] = {"groups": [one or "none" for one in groups], "of": [groups.index(value) for value in values]}
+        named = [one or "none" for one in values]
+        found[name] = (named, [*dict.fromkeys([*(one for one in first if one in named), *named])])
     return found
+
+
+def _colours(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The colourings as the page reads them: the groups, and the number of each image's."""
+    return {
+        name: {"groups": groups, "of": [groups.index(value) for value in values]}
+        for name, (values, groups) in colourings(rows, said, categories).items()
+    }
 
 
 def _picture(workspace: Workspace, row: Row) -> str:

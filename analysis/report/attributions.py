@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
+from PIL import Image
 
 from analysis.attribution import METHODS
 from analysis.examples import pick
@@ -13,7 +14,7 @@ from analysis.explain import explain_one
 from analysis.filters import filter_sheets
 from analysis.kept import kept
 from analysis.pictures import data_uri
-from analysis.report.html import Tile, Words, heading, join, paragraph, table, tag, tiles
+from analysis.report.html import Tile, Words, heading, join, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
 from analysis.stamps import SHORT, TRIALS, read_trials, try_maps
@@ -39,6 +40,7 @@ def attributions(story: Story, results: Results) -> Markup:
             heading(words("attribution.title"), 4),
             paragraph(words("attribution.intro", sources=sources)),
             tiles(_explained(story, results, chosen), f"maps of{1 + len(SHOWN_METHODS)}"),
+            _class_models(story, results),
             _trials(story, results),
             _filters(story, results, chosen[0]),
         ]
@@ -76,6 +78,24 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
     return found
 
 
+def _class_models(story: Story, results: Results) -> Markup:
+    """What `explain --method class-model` drew since the run was trained; how to have it drawn if it was not."""
+    words, run = story.words, results.run
+    done = (run.folder / "done.json").stat().st_mtime
+    folder = story.workspace.reports / "explain" / run.id
+    found = {name: folder / f"class-model-{name}.png" for name in results.categories}
+    drawn = {name: path for name, path in found.items() if path.is_file() and path.stat().st_mtime > done}
+    parts = [heading(words("class_model.title"), 5)]
+    if not drawn:
+        command = f"fototeca analysis explain {run.id} --method class-model"
+        return join([*parts, paragraph(words("class_model.none")), tag("pre", command)])
+    shown = []
+    for name, path in drawn.items():
+        with Image.open(path) as picture:
+            shown.append(Tile(data_uri(picture.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
+    return join([*parts, paragraph(words("class_model.intro")), tiles(shown)])
+
+
 def _trials(story: Story, results: Results) -> Markup:
     """Methods × scores: what `explain --trials` kept, else the shown methods tried now."""
     words, run = story.words, results.run
@@ -92,10 +112,13 @@ def _trials(story: Story, results: Results) -> Markup:
         [_named(story, one["method"]), *(_score(story, one, name) for name in TRIALS), words.number(one["seconds"], 2)]
         for one in facts["methods"]
     ]
+    source = f"data/reports/trials/{run.id}.json" if stored else ""
     parts = [
         heading(words("trials.title"), 5),
         paragraph(words("trials.intro", pictures=facts["pictures"], mosaics=facts["mosaics"])),
-        table(head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head)))),
+        story.table(
+            f"trials-{run.id}", head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head))), source=source
+        ),
         paragraph(words("trials.how")),
     ]
     if not stored:

@@ -8,9 +8,11 @@ import numpy as np
 from markupsafe import Markup
 
 from analysis.charts import scatter_chart
-from analysis.embed import embed_features, embedding_facts, sample_rows
+from analysis.embed import embed_features, embedding_facts, predicted_labels, sample_rows
+from analysis.embed_page import colourings
 from analysis.features import run_features
 from analysis.kept import kept
+from analysis.metrics import Floats
 from analysis.report.html import details, heading, join, paragraph, tag
 from analysis.report.story import Story
 from analysis.svg import class_style, marker
@@ -35,6 +37,7 @@ def embedding(story: Story, run: Run) -> Markup:
         drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, categories, alt)
         share = words.percent(sum(found["explained_variance"][:2]))
         drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
+    drawings.append(_by_error(story, run, rows, np.asarray(found["places"]["tsne"])))
     knn = words("features.knn", accuracy=words.percent(found["knn_accuracy"]), silhouette=words.number(found["silhouette"], 2))
     return join(
         [
@@ -45,6 +48,17 @@ def embedding(story: Story, run: Run) -> Markup:
             paragraph(knn),
         ]
     )
+
+
+def _by_error(story: Story, run: Run, rows: tuple[Row, ...], points: Floats) -> Markup:
+    """t-SNE once more, with what the run got right and wrong."""
+    words = story.words
+    groups, found = colourings(rows, predicted_labels(run, rows), story.manifest.categories)["error"]
+    names = {name: words(f"features.error.{name.replace(' ', '_')}") for name in found}
+    alt = words("features.error.alt", n=sum(group == "wrong" for group in groups), run=run.id)
+    told = [names[group] for group in groups]
+    drawing = scatter_chart(f"tsne-error-{run.id}", points, told, list(names.values()), alt, legend=True)
+    return story.draw(drawing, words("features.error.caption"), f"data/runs/{run.id}")
 
 
 def _place(story: Story, run: Run, rows: tuple[Row, ...]) -> dict[str, Any] | None:

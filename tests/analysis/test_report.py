@@ -36,6 +36,7 @@ def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Wo
     new = tmp_path_factory.mktemp("new") / "new.jpg"
     shutil.copyfile(next(workspace.images.glob("*/*.jpg")), new)
     predict_paths(workspace, runs[0], [str(new)])
+    explain_run(workspace, runs[0], methods=["class-model"], iterations=2)
     workspace.report_text.write_text("## motivation\n\nBecause **colours** matter. <script>alert(1)</script>\n", encoding="utf-8")
     return workspace, {lang: write_report(workspace, "v001", lang=lang)[0] for lang in ("en", "es")}
 
@@ -106,6 +107,7 @@ def test_pictures_stand_beside_what_explains_them(told: tuple[Workspace, dict[st
     assert card.count("One of the nearest training pictures") == 3
     words = Texts.load("en")
     assert all(words(f"{name}.title") in page for name in ("model_card", "datasheet", "gains", "errors"))
+    assert page.count("The picture that raises the score of") >= 1
     commands = page.split('id="again"')[1]
     assert all(run.command in commands for run in list_runs(workspace, "v001"))
 
@@ -200,6 +202,8 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., object]) -> None
         done = fototeca("analysis", *arguments, cwd=workspace.root)
         assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
         assert json.loads(done.stdout)  # type: ignore[attr-defined]
+    stills = {path.name for path in (workspace.reports / "embed" / runs[0]).glob("*.svg")}
+    assert stills == {f"{name}-{by}.svg" for name in ("pca", "tsne", "umap") for by in ("label", "prediction", "error", "split")}
     done = fototeca(*list_runs(workspace)[0].command.split()[1:], cwd=workspace.root)
     assert "is finished already" in done.stderr  # type: ignore[attr-defined]
     done = fototeca("analysis", "confusion", runs[0], cwd=workspace.root)
