@@ -13,11 +13,10 @@ from tqdm import tqdm
 
 from analysis.attribution import CLASS_MODEL, attribute, check_method, network_of
 from analysis.examples import pick
-from analysis.pictures import overlay, sheet, shown_picture
+from analysis.pictures import overlay, sheet, shown_picture, stored_picture
 from analysis.results import Results, find_run, read_results
-from curate.manifest import image_path, read_manifest
+from curate.manifest import read_manifest
 from train.runs import LoadedModel, load_model
-from vision.image import decode
 from workspace import FototecaError, Workspace, write_text
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def explain_one(
 ) -> Explanation:
     """Explain what the run said (in a multi-label task: its most probable category) of one picture of the results."""
     row = results.rows[index]
-    tensor = model.preprocessing(decode(image_path(workspace, row)))
+    tensor = model.preprocessing(stored_picture(workspace, row))
     target = int(results.probabilities[index].argmax())
     seen, maps = drawn_maps(model, tensor, target, methods, layer, iterations)
     return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), seen, maps)

@@ -12,11 +12,10 @@ from PIL import Image
 
 from analysis.attribution import network_of
 from analysis.explain import named, picked
-from analysis.pictures import heat, sheet, shown_picture
+from analysis.pictures import heat, sheet, shown_picture, stored_picture
 from analysis.results import find_run, read_results
-from curate.manifest import image_path, read_manifest
+from curate.manifest import read_manifest
 from train.runs import LoadedModel, load_model
-from vision.image import decode
 from workspace import FototecaError, Workspace
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def filter_figures(
     model = load_model(workspace, run)
     folder = output or workspace.reports / "filters" / run.id
     folder.mkdir(parents=True, exist_ok=True)
-    tensor = model.preprocessing(decode(image_path(workspace, results.rows[index])))
+    tensor = model.preprocessing(stored_picture(workspace, results.rows[index]))
     drawings = {"seen": shown_picture(tensor, model.preprocessing), **filter_sheets(model, tensor, layers)}
     for name, drawing in drawings.items():
         drawing.save(folder / f"{name}.png")

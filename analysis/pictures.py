@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from curate.manifest import Row, image_path
 from vision.image import DecodeError, decode, inspect
+from workspace import FototecaError, Workspace
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +38,14 @@ def thumbnail(source: Path | Image.Image, side: int = 112, square: bool = True) 
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.BICUBIC)
     return small
+
+
+def stored_picture(workspace: Workspace, row: Row) -> Image.Image:
+    """A picture of the dataset, decoded. FototecaError when its file is gone or cannot be decoded."""
+    try:
+        return decode(image_path(workspace, row))
+    except (DecodeError, OSError) as error:
+        raise FototecaError(f"image {row.image_id[:12]} cannot be read: {error}", f"restore the file: {row.path}") from None
 
 
 def _decoded_for(path: Path, side: int) -> Image.Image:

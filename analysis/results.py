@@ -60,6 +60,21 @@ class Results:
             return np.asarray(np.where(self.predicted, self.probabilities, 1 - self.probabilities).min(axis=1))
         return np.asarray(self.probabilities.max(axis=1))
 
+    def stored(self, workspace: Workspace) -> Results:
+        """The images whose files are there. FototecaError when none is."""
+        there = [index for index, row in enumerate(self.rows) if (workspace.root / row.path).is_file()]
+        if not there:
+            raise FototecaError(f"none of the {len(self)} {self.split} images is in the store", "restore data/images")
+        if len(there) == len(self):
+            return self
+        return replace(
+            self,
+            rows=tuple(self.rows[index] for index in there),
+            labels=tuple(self.labels[index] for index in there),
+            said=tuple(self.said[index] for index in there),
+            probabilities=self.probabilities[there],
+        )
+
     def with_probabilities(self, probabilities: Floats) -> Results:
         """The same images, judged by other probabilities."""
         return replace(self, probabilities=probabilities, said=decide(probabilities, self.categories, self.multi))

@@ -14,10 +14,10 @@ import numpy as np
 from analysis.attribution import METHODS, check_method, network_of
 from analysis.examples import draw, pick
 from analysis.features import run_digest
+from analysis.pictures import stored_picture
 from analysis.results import Results, find_run, read_results
-from curate.manifest import image_path, read_manifest
+from curate.manifest import read_manifest
 from train.runs import LoadedModel, Run, load_model
-from vision.image import decode
 from workspace import Workspace, write_text
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _draw(name: str, layer: str, iterations: int | None, module: torch.nn.Module
 
 
 def _seen(workspace: Workspace, model: LoadedModel, results: Results, index: int) -> torch.Tensor:
-    return model.preprocessing(decode(image_path(workspace, results.rows[index])))
+    return model.preprocessing(stored_picture(workspace, results.rows[index]))
 
 
 def _mosaics(workspace: Workspace, model: LoadedModel, results: Results) -> list[Mosaic]:

@@ -11,10 +11,9 @@ from tqdm import tqdm
 
 from analysis.compare import mcnemar, paired_difference
 from analysis.metrics import Floats
+from analysis.pictures import stored_picture
 from analysis.results import Results
-from curate.manifest import image_path
 from train.runs import LoadedModel, load_model
-from vision.image import decode
 from workspace import Workspace
 
 ZOOM = 0.85
@@ -44,7 +43,7 @@ def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
     model = load_model(workspace, results.run)
     parts, started = [], time.perf_counter()
     for start in tqdm(range(0, len(results), BATCH), desc="views", disable=None):
-        images = [decode(image_path(workspace, row)) for row in results.rows[start : start + BATCH]]
+        images = [stored_picture(workspace, row) for row in results.rows[start : start + BATCH]]
         parts.append(view_probabilities(model, images))
     seconds = time.perf_counter() - started
     augmented = results.with_probabilities(np.concatenate(parts))

@@ -78,7 +78,8 @@ def _labels(names: list[str], labelling: Labelling, settings: Settings) -> dict[
 
 
 def _check_all(labels: Iterable[str], settings: Settings, what: str, hint: str) -> None:
-    used = {label for joined in labels for label in joined.split(LABEL_SEPARATOR)}
+    """An empty label is no category in a single-label task, and none of them in a multi-label one."""
+    used = {label for joined in labels for label in joined.split(LABEL_SEPARATOR) if joined or settings.task == "single"}
     unknown = sorted(used - set(settings.names))
     if unknown:
         shown = ", ".join(repr(name) for name in unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")

@@ -81,8 +81,11 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """`done.json`: train_accuracy, val_accuracy, parameters, seconds and more."""
-        return cast(dict[str, Any], json.loads((self.folder / "done.json").read_text(encoding="utf-8")))
+        """`done.json`: train_accuracy, val_accuracy, parameters, seconds and more. FototecaError when it cannot be read."""
+        try:
+            return cast(dict[str, Any], json.loads((self.folder / "done.json").read_text(encoding="utf-8")))
+        except ValueError:
+            raise _damaged(self.folder / "done.json") from None
 
     @property
     def command(self) -> str:
@@ -112,16 +115,17 @@ class Run:
         return _read_numbers(self.folder / "steps.csv")
 
     def predictions(self, split: str) -> Predictions:
-        """What the run says about `split`. FototecaError when it has not been asked."""
+        """What the run says about `split`. FototecaError when it has not been asked, or its file cannot be read."""
         path = self.folder / f"predictions-{split}.csv"
         if not path.is_file():
             known = f"for test: fototeca analysis evaluate {self.id} --split test"
             raise FototecaError(f"run {self.id} has no predictions for {split}", known)
         with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file)
-            next(reader)
-            rows = list(reader)
-        values = np.array([row[3:] for row in rows], dtype=np.float32).reshape(len(rows), len(self.categories))
+            rows = list(csv.reader(file))[1:]
+        try:
+            values = np.array([row[3:] for row in rows], dtype=np.float32).reshape(len(rows), len(self.categories))
+        except ValueError:
+            raise _damaged(path) from None
         return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)
 
 
@@ -146,8 +150,12 @@ def _open(folder: Path) -> Run:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError:
-        raise FototecaError(f"{folder / 'config.json'} cannot be read", "delete the run's folder and train it again") from None
+        raise _damaged(folder / "config.json") from None
     return Run(folder.name, folder, config)
+
+
+def _damaged(path: Path) -> FototecaError:
+    return FototecaError(f"{path} cannot be read", "delete the run's folder and train it again")
 
 
 def write_config(run: Run) -> None:

@@ -13,13 +13,11 @@ from analysis.examples import pick
 from analysis.explain import explain_one
 from analysis.filters import filter_sheets
 from analysis.kept import kept
-from analysis.pictures import data_uri
+from analysis.pictures import data_uri, stored_picture
 from analysis.report.html import Tile, Words, heading, join, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
 from analysis.stamps import SHORT, TRIALS, read_trials, try_maps
-from curate.manifest import image_path
-from vision.image import decode
 
 EXPLAINED = 6
 """Pictures whose attributions are shown: half of them wrong, if there are so many."""
@@ -32,6 +30,7 @@ def attributions(story: Story, results: Results) -> Markup:
     words, model = story.words, story.model(results.run)
     if model.module is None:
         return join([heading(words("attribution.title"), 4), paragraph(words("attribution.no_network"))])
+    results = results.stored(story.workspace)
     wrong = pick(results, right=False, number=EXPLAINED // 2)
     chosen = [*wrong, *pick(results, right=True, number=EXPLAINED - len(wrong))]
     sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
@@ -144,7 +143,7 @@ def _filters(story: Story, results: Results, index: int) -> Markup:
 def _filter_sheets(story: Story, results: Results, index: int) -> dict[str, str]:
     """Data URIs of the first layer's filters and of layers' maps, by name."""
     model = story.model(results.run)
-    drawings = filter_sheets(model, model.preprocessing(decode(image_path(story.workspace, results.rows[index]))))
+    drawings = filter_sheets(model, model.preprocessing(stored_picture(story.workspace, results.rows[index])))
     for name, drawing in drawings.items():
         if name.startswith("maps-"):
             drawing.thumbnail((560, 560))

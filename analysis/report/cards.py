@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from analysis.gap import groups_across
 from analysis.report.html import heading, join, note, paragraph, tag
-from analysis.report.story import Story, read_done
+from analysis.report.story import Story
 from curate.manifest import SPLITS
 
 MODEL = ("details", "use", "not_for", "factors", "metrics", "data", "results", "limits")
@@ -44,7 +44,7 @@ def _list(story: Story, card: str, parts: tuple[str, ...], values: dict[str, obj
 
 def _model(story: Story) -> dict[str, object]:
     words, run, manifest = story.words, story.ranked[0], story.manifest
-    results, done = story.validation[run.id], read_done(run)
+    results, done = story.validation[run.id], run.facts
     compared = {row["run"]: row for row in (story.comparison or {"runs": []})["runs"]}[run.id]
     preprocessing = run.config.get("preprocessing", {})
     return {

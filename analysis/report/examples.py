@@ -11,10 +11,10 @@ from analysis.examples import choose, error_groups, errors_by_quality, neighbour
 from analysis.explain import explain_one
 from analysis.kept import kept
 from analysis.pictures import data_uri
-from analysis.report.html import Tile, card, cards, details, heading, join, paragraph, tag
+from analysis.report.html import Tile, card, cards, details, heading, join, note, paragraph, tag
 from analysis.report.story import Story
 from analysis.results import Results
-from curate.manifest import image_path
+from workspace import FototecaError
 
 EXAMPLES = 8
 """Pictures of each kind."""
@@ -32,9 +32,10 @@ def examples(story: Story, results: Results) -> Markup:
     kinds = choose(results, EXAMPLES)
     kinds["worst"] = list(worst_per_class(results).values())[:EXAMPLES]
     every = sorted({index for found in kinds.values() for index in found})
-    near = neighbours_of(story.workspace, story.manifest, results, every)
+    near, gone = _neighbours(story, results, every)
     maps = _maps(story, results, every)
     parts = [heading(words("examples.title"), 4), paragraph(words("examples.intro" if maps else "examples.intro_without_maps"))]
+    parts.append(gone)
     for kind, chosen in kinds.items():
         shown = [_card(story, results, index, maps.get(results.rows[index].image_id, ""), near) for index in chosen]
         inner = cards(shown) if shown else paragraph(words("examples.none"))
@@ -43,11 +44,19 @@ def examples(story: Story, results: Results) -> Markup:
     return join(parts)
 
 
+def _neighbours(story: Story, results: Results, chosen: Sequence[int]) -> tuple[dict[str, list[str]], Markup]:
+    """Of each picture the ids of the nearest training pictures; none, and a note, when a file that is needed is gone."""
+    try:
+        return neighbours_of(story.workspace, story.manifest, results, chosen), Markup("")
+    except FototecaError as error:
+        return {}, note(error.message, "warn")
+
+
 def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, str]:
     """By image id a data URI of the map of what was said; empty when the run's classifier is no network."""
     if story.model(results.run).module is None:
         return {}
-    there = [index for index in chosen if image_path(story.workspace, results.rows[index]).exists()]
+    there = [index for index in chosen if (story.workspace.root / results.rows[index].path).is_file()]
 
     def draw() -> dict[str, str]:
         model = story.model(results.run)
@@ -85,7 +94,7 @@ def _source(story: Story, results: Results) -> Markup:
 def _suspects(story: Story, results: Results) -> Markup:
     """Confident mistakes among whose neighbours everything speaks for what the model said."""
     surest = choose(results, 40)["wrong"]
-    near = neighbours_of(story.workspace, story.manifest, results, surest)
+    near, _ = _neighbours(story, results, surest)
     found = suspects(results, near, story.manifest)
     words = story.words
     if not found:

@@ -38,9 +38,9 @@ def _members(run: Run) -> list[str]:
 
 def _views(story: Story, run: Run) -> list[str]:
     """Found out once, since every validation picture is asked again in each of its views."""
-    results = story.validation[run.id]
+    results = story.validation[run.id].stored(story.workspace)
     facts: dict[str, Any] = kept(
-        story.workspace, run, "views", story.manifest.sha256, lambda: gain_of_views(story.workspace, results)
+        story.workspace, run, "views", [story.manifest.sha256, len(results)], lambda: gain_of_views(story.workspace, results)
     )
     what = story.words("gains.views", run=run.id, n=facts["views"])
     return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -10,7 +11,7 @@ from analysis.charts import intervals_chart
 from analysis.figures import curves_of
 from analysis.report.gains import gains
 from analysis.report.html import columns, details, facts, heading, join, note, paragraph
-from analysis.report.story import Story, read_done
+from analysis.report.story import Story
 from train.runs import Run
 
 SETTINGS = (
@@ -56,12 +57,15 @@ def models(story: Story) -> Markup:
     if story.problems:
         broken = "; ".join(f"{run}: {why}" for run, why in story.problems.items())
         parts.append(note(words("models.broken", what=broken), "warn"))
-    parts += [details(run.id, _model(story, run), opened=number < OPENED) for number, run in enumerate(story.ranked)]
+    parts += [
+        details(run.id, story.part(partial(_model, story, run)), opened=number < OPENED)
+        for number, run in enumerate(story.ranked)
+    ]
     return join(parts)
 
 
 def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
-    words, done = story.words, read_done(run)
+    words, done = story.words, run.facts
     return [
         run.id,
         words(f"regime.{run.regime}"),
@@ -75,7 +79,7 @@ def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | 
 
 
 def _model(story: Story, run: Run) -> Markup:
-    words, done = story.words, read_done(run)
+    words, done = story.words, run.facts
     pairs = [
         (words(f"setting.{name}"), _shown(story, name, run.config[name]))
         for name in SETTINGS
@@ -137,6 +141,6 @@ def comparison(story: Story) -> Markup:
             heading(words("comparison.against", best=found["best"])),
             story.table("differences", head, body, caption=words("comparison.table"), numeric=(1, 2, 3, 4), source="data/runs"),
             paragraph(words("comparison.method")),
-            gains(story),
+            story.part(partial(gains, story)),
         ]
     )

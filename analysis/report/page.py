@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -65,10 +66,10 @@ def _page(story: Story) -> str:
         tag("ol", join(tag("li", link(title, f"#{name}")) for name, title in titles.items())),
         aria_label=words("page.contents"),
     )
-    body = join(
-        tag("section", join([tag("h2", join([tag("span", str(number)), titles[name]])), make(story)]), id=name)
-        for number, (name, make) in enumerate(SECTIONS.items(), 1)
-    )
+    sections = []
+    for number, (name, make) in enumerate(SECTIONS.items(), 1):
+        title = tag("h2", join([tag("span", str(number)), titles[name]]))
+        sections.append(tag("section", title + story.part(partial(make, story)), id=name))
     style = (PAGES / "report.css").read_text(encoding="utf-8")
     head = join(
         [
@@ -77,7 +78,7 @@ def _page(story: Story) -> str:
             tag("style", Markup(style)),
         ]
     )
-    whole = tag("main", join([_cover(story), contents, body]))
+    whole = tag("main", join([_cover(story), contents, *sections]))
     return f'<!doctype html>\n<html lang="{words.language}"><head>{head}</head><body>{whole}</body></html>\n'
 
 

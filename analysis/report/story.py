@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from markupsafe import Markup
 from analysis.compare import compare
 from analysis.numbers import Numbers, row_link
 from analysis.pictures import data_uri, thumbnail
-from analysis.report.html import Words, figure, join, link, paragraph, table, tag
+from analysis.report.html import Words, figure, join, link, note, paragraph, table, tag
 from analysis.report.markdown import read_words, render
 from analysis.results import Results, read_results
 from analysis.svg import Figure
@@ -55,7 +54,8 @@ class Story:
         found = {}
         for run in self.runs:
             try:
-                found[run.id] = read_results(self.workspace, run, "val", self.manifest)
+                results, _ = read_results(self.workspace, run, "val", self.manifest), run.facts
+                found[run.id] = results
             except FototecaError as error:
                 self.problems[run.id] = error.message
         return found
@@ -85,6 +85,13 @@ class Story:
     def own_words(self) -> dict[str, str]:
         """The sections of `report.md`."""
         return read_words(self.workspace.report_text)
+
+    def part(self, make: Callable[[], Markup]) -> Markup:
+        """A part of the page; what keeps it from being made is told in its place."""
+        try:
+            return make()
+        except FototecaError as error:
+            return note(f"{error.message}: {error.hint}" if error.hint else error.message, "warn")
 
     def written(self, name: str) -> Markup:
         """A person's words, or a note that they are missing."""
@@ -153,9 +160,3 @@ def _relative(path: Path, folder: Path) -> str:
     import os.path
 
     return os.path.relpath(path, folder)
-
-
-def read_done(run: Run) -> dict[str, Any]:
-    """What the run wrote when it was done."""
-    document: dict[str, Any] = json.loads((run.folder / "done.json").read_text(encoding="utf-8"))
-    return document

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from markupsafe import Markup
 
 from analysis.examples import error_groups
@@ -30,7 +32,9 @@ def studied(story: Story) -> Markup:
 
 def _study(story: Story, run: Run) -> Markup:
     results = story.validation[run.id]
-    return join([examples(story, results), _confusion(story, results), attributions(story, results), embedding(story, run)])
+    parts = (examples, _confusion, attributions)
+    made = [story.part(partial(part, story, results)) for part in parts]
+    return join([*made, story.part(partial(embedding, story, run))])
 
 
 def _confusion(story: Story, results: Results) -> Markup:

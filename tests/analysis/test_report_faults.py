@@ -1,0 +1,204 @@
+"""What is broken or missing is one clear line in its place; everything else of the report is still made."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.compare import compare_runs
+from analysis.embed import embed_run
+from analysis.evaluate import evaluate_run
+from analysis.examples import examples_of_run
+from analysis.explain import explain_run
+from analysis.figures import confusion_figures
+from analysis.predict import predict_paths
+from analysis.report.page import SECTIONS, write_report
+from analysis.texts import Texts
+from collect.download import FetchOptions
+from collect.folder import collect_folder
+from collect.local import Labelling
+from curate.freeze import freeze_version
+from train.config import TrainConfig
+from train.ensemble import join_runs
+from train.run import train_run
+from workspace import FototecaError, Workspace, create_workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+@pytest.fixture
+def copied(studied: Studied, tmp_path: Path) -> Studied:
+    """The workspace and its runs, to be damaged."""
+    return Workspace(shutil.copytree(studied[0].root, tmp_path / "copy")), studied[1]
+
+
+def whole(workspace: Workspace) -> str:
+    """The English report, which must have every section."""
+    page = write_report(workspace, "v001")[0].read_text(encoding="utf-8")
+    assert all(f'<section id="{name}">' in page for name in SECTIONS)
+    return page
+
+
+def section(page: str, name: str) -> str:
+    """The text of one section."""
+    inner = page.split(f'<section id="{name}">')[1].split('<section id="')[0]
+    return re.sub(r"<[^>]+>", " ", inner)
+
+
+def rewrite(path: Path, change: Callable[[list[dict[str, str]]], list[dict[str, str]]]) -> None:
+    """A CSV file after `change` of its rows."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(change(rows))
+
+
+def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
+    """Without predictions, with NaN among them, with a torn file, with a broken done.json: left out by name, the other told."""
+    workspace, (first, second) = copied
+    predictions = workspace.runs / first / "predictions-val.csv"
+    good = predictions.read_bytes()
+    done = workspace.runs / first / "done.json"
+    damages: dict[str, Callable[[], object]] = {
+        "has no predictions for val": predictions.unlink,
+        "predictions are not numbers": lambda: predictions.write_bytes(
+            re.sub(rb"(\n[^,]+,[^,]+,[^,]+),[^,]+", rb"\1,nan", good, count=1)
+        ),
+        "predictions-val.csv cannot be read": lambda: predictions.write_bytes(good[: len(good) - 30]),
+        "done.json cannot be read": lambda: (predictions.write_bytes(good), done.write_text("{")),
+    }
+    for words, damage in damages.items():
+        damage()
+        page = whole(workspace)
+        assert words in section(page, "models"), words
+        assert f"The best: {second}" in section(page, "studied")
+        command = evaluate_run if "done" not in words else None
+        if command:
+            with pytest.raises(FototecaError, match=words):
+                command(workspace, first, "val")
+    done.write_text("{")
+    (workspace.runs / second / "predictions-val.csv").unlink()
+    page = whole(workspace)
+    assert "No run of v001 is finished yet" in section(page, "models")
+    assert "There is no finished model to look into." in section(page, "studied")
+
+
+def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
+    """Every figure would be of other images: one line that names the version, for the report and for each command."""
+    workspace, (first, second) = copied
+    path = workspace.manifests / "v001.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",red,", ",olive,", 1), encoding="utf-8")
+    calls: list[Callable[[], object]] = [
+        lambda: write_report(workspace, "v001"),
+        lambda: evaluate_run(workspace, first, "val"),
+        lambda: examples_of_run(workspace, first),
+        lambda: embed_run(workspace, first),
+        lambda: compare_runs(workspace, [first, second]),
+    ]
+    for call in calls:
+        with pytest.raises(FototecaError, match="v001"):
+            call()
+
+
+def test_pictures_that_are_gone(copied: Studied) -> None:
+    """All of validation but three are gone, and what was kept of them too: the figures are told, the pictures' places are named,
+    the maps are of those that are left. With none left a note stands in their place."""
+    workspace, (first, _) = copied
+    shutil.rmtree(workspace.cache)
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        paths = [workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == "val"]
+    for path in paths[3:]:
+        path.unlink()
+    page = whole(workspace)
+    assert evaluate_run(workspace, first, "val")["n"] == len(paths)
+    assert "is gone" in section(page, "studied")
+    assert "Map by saliency" in page.split('id="studied"')[1]
+    with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
+        explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
+    for path in paths[:3]:
+        path.unlink()
+    assert f"none of the {len(paths)} val images is in the store" in section(whole(workspace), "studied")
+
+
+@pytest.mark.parametrize("kept", [{"red", "green"}, {"red"}])
+def test_categories_that_validation_does_not_have(copied: Studied, kept: set[str]) -> None:
+    """Two categories of three, and one alone: they are told as absent, and count in no mean."""
+    workspace, runs = copied
+    for run in runs:
+        for split in ("val", "train"):
+            rewrite(workspace.runs / run / f"predictions-{split}.csv", lambda rows: [row for row in rows if row["label"] in kept])
+    facts = evaluate_run(workspace, runs[0], "val")
+    assert set(facts["absent"]) == {"red", "green", "olive"} - kept
+    assert facts["balanced_accuracy"] == pytest.approx(np.mean([facts["per_class"][name]["recall"] for name in kept]))
+    page = whole(workspace)
+    assert "Right and wrong" in section(page, "studied")
+    assert "How the methods did" in section(page, "studied")
+
+
+def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_path: Path) -> None:
+    """Trees and ensembles have no network to explain; the report says so for them and shows everything else."""
+    workspace, runs = copied
+    joined = join_runs(workspace, runs).id
+    with pytest.raises(FototecaError, match="needs a network") as error:
+        explain_run(workspace, joined, methods=["grad-cam"], output=tmp_path)
+    assert "linear, logistic or svm head" in error.value.hint
+    with pytest.raises(FototecaError, match="has no features of its own"):
+        embed_run(workspace, joined, output=tmp_path)
+    assert f"The best: {joined}" not in section(whole(workspace), "studied")
+
+
+def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
+    """The last line of steps.csv was cut off: the curve ends one step before."""
+    workspace, runs = copied
+    steps = workspace.runs / runs[0] / "steps.csv"
+    lines = steps.read_text(encoding="utf-8").splitlines()
+    steps.write_text("\n".join(lines[:-1]) + "\n" + lines[-1].split(",")[0], encoding="utf-8")
+    whole(workspace)
+    drawn = (workspace.reports / "v001" / "figures" / f"steps-{runs[0]}.csv").read_text(encoding="utf-8")
+    assert len(drawn.splitlines()) == len(lines) - 1
+
+
+def test_pictures_with_several_labels(tmp_path: Path) -> None:
+    """Every command on a multi-label task; average precision by category in the figures and in both reports."""
+    rows = [["path", "label"]]
+    for number in range(60):
+        rng, names = np.random.default_rng(number), [name for name, bit in (("left", 1), ("right", 2)) if number % 4 & bit]
+        pixels = np.full((72, 96, 3), 90.0) + rng.normal(0, 25, (72, 96, 3))
+        for name in names:
+            pixels[:, slice(0, 48) if name == "left" else slice(48, 96)] += 110
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(tmp_path / "in" / f"{number:02}.png")
+        rows.append([f"{number:02}.png", "|".join(names)])
+    with (tmp_path / "in" / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    workspace = create_workspace(tmp_path / "sides", ["left", "right"], task="multi", target=20)
+    collect_folder(workspace, tmp_path / "in", Labelling(file=tmp_path / "in" / "labels.csv"), FetchOptions())
+    freeze_version(workspace)
+    runs = [
+        train_run(workspace, TrainConfig("v001", model, "scratch", image_size=32, epochs=4)).id for model in ("cnn", "cnn-cbam")
+    ]
+    facts = evaluate_run(workspace, runs[0], "test")
+    assert set(facts["average_precision"]["per_class"]) == {"left", "right"}
+    assert json.dumps(examples_of_run(workspace, runs[0]))
+    assert compare_runs(workspace, runs)["pairs"]
+    assert embed_run(workspace, runs[0])["images"] > 0
+    predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])
+    with pytest.raises(FototecaError, match="no confusion matrix"):
+        confusion_figures(workspace, runs[0], "val", None)
+    for lang in ("en", "es"):
+        page = write_report(workspace, "v001", lang=lang)[0].read_text(encoding="utf-8")
+        words = Texts.load(lang)
+        assert page.count(words("class.ap")) >= 2 and words("figure.ap_macro") in page
+        assert words("confusion.multi") in page
+        assert 'class="note warn"' not in page.split('id="studied"')[1].split('id="test"')[0]
