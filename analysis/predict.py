@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -23,11 +24,12 @@ from analysis.evaluate import temperature_of
 from analysis.explain import drawn_maps
 from analysis.novelty import Novelty, fit_novelty
 from analysis.pictures import data_uri, sheet, thumbnail
-from analysis.results import decide, find_run
+from analysis.results import find_run
 from curate.duplicates import Near, find_near
 from curate.manifest import Manifest, Row, read_manifest
-from train.runs import LoadedModel, Run, load_model
+from train.runs import LoadedModel, Run, decide, load_model
 from vision.image import MAX_PIXELS, DecodeError, decode
+from vision.threads import picture_threads
 from workspace import FototecaError, Workspace, say, write_text
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
@@ -130,18 +132,17 @@ def _predict_files(
 ) -> list[dict[str, Any]]:
     temperature = temperature_of(workspace, run, manifest)
     novelty = fit_novelty(workspace, run, manifest)
-    splits = {row.image_id: row for row in manifest.rows}
+    rows = {row.image_id: row for row in manifest.rows}
+    near = dict(zip((name for name, _ in files), find_near(workspace, [path for _, path in files], manifest.rows), strict=True))
     facts: list[dict[str, Any]] = []
-    for start in tqdm(range(0, len(files), BATCH), desc="predict", disable=None):
-        read = list(_decode(files[start : start + BATCH]))
-        if not read:
-            continue
-        images = [image for _, _, image in read]
-        said = scale(np.asarray(model.probabilities(images), dtype=np.float64), temperature, run.task == "multi")
-        strange = _strangeness(model, images, novelty)
-        near = find_near(workspace, [path for _, path, _ in read], manifest.rows)
-        for index, (name, _, image) in enumerate(read):
-            facts.append(_describe(name, said[index], run, near[index], splits, strange[index], novelty))
+    for read in tqdm(_decoded(files), desc="predict", total=-(-len(files) // BATCH), disable=None):
+        images = [image for _, image in read]
+        said, features = model.answers(images)
+        strange = novelty.scores(features) if novelty is not None and features is not None else [None] * len(read)
+        scaled = scale(np.asarray(said, dtype=np.float64), temperature, run.task == "multi")
+        labels = decide(run, said)
+        for index, (name, image) in enumerate(read):
+            facts.append(_describe(name, labels[index], scaled[index], run, near[name], rows, strange[index], novelty))
             if maps:
                 facts[-1]["maps"] = maps.write(name, image, int(said[index].argmax()))
     if not facts:
@@ -149,32 +150,46 @@ def _predict_files(
     return facts
 
 
-def _decode(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Path, Image.Image]]:
-    for name, path in files:
-        try:
-            yield name, path, decode(path, max_pixels=MAX_PIXELS)
-        except (DecodeError, OSError) as error:
-            say(f"left out: {name} ({getattr(error, 'reason', error)})")
+def _decoded(files: Sequence[tuple[str, Path]]) -> Iterator[list[tuple[str, Image.Image]]]:
+    """Names and pictures, at most BATCH at a time; while one batch is looked at the next is being decoded."""
+    with picture_threads(os.cpu_count() or 1) as pool:
+        parts = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+        ahead: Iterator[Image.Image | None] = iter(())
+        for number, part in enumerate([*parts, []]):
+            current, ahead = ahead, pool.map(_decode, part)
+            if number and (read := [(name, image) for (name, _), image in zip(parts[number - 1], current, strict=True) if image]):
+                yield read
 
 
-def _strangeness(model: LoadedModel, images: list[Image.Image], novelty: Novelty | None) -> list[float | None]:
-    if novelty is None:
-        return [None] * len(images)
-    return [float(score) for score in novelty.scores(np.asarray(model.features(images), dtype=np.float32))]
+def _decode(file: tuple[str, Path]) -> Image.Image | None:
+    """The picture; None, and a line, when it cannot be read."""
+    try:
+        return decode(file[1], max_pixels=MAX_PIXELS)
+    except (DecodeError, OSError) as error:
+        say(f"left out: {file[0]} ({getattr(error, 'reason', error)})")
+        return None
 
 
 def _describe(
-    name: str, said: np.ndarray, run: Run, near: Near | None, rows: dict[str, Row], strange: float | None, novelty: Novelty | None
+    name: str,
+    label: str,
+    said: np.ndarray,
+    run: Run,
+    near: Near | None,
+    rows: dict[str, Row],
+    strange: float | None,
+    novelty: Novelty | None,
 ) -> dict[str, Any]:
-    label = decide(said[None], tuple(run.categories), run.task == "multi")[0]
+    """The facts of one picture. A copy of a training picture is known, however alone that one is."""
+    learned = near is not None and rows[near.image_id].split == "train"
     return {
         "path": name,
         "label": label,
         "probability": float(said.max()),
         "probabilities": {category: float(value) for category, value in zip(run.categories, said, strict=True)},
         "near_duplicate": near and {"image_id": near.image_id, "split": rows[near.image_id].split, "distance": near.distance},
-        "unknown": bool(novelty is not None and strange is not None and strange > novelty.threshold),
-        "strangeness": strange,
+        "unknown": bool(novelty is not None and strange is not None and strange > novelty.threshold and not learned),
+        "strangeness": None if strange is None else float(strange),
         "unknown_threshold": novelty.threshold if novelty else None,
         "false_alarm_rate": novelty.false_alarm_rate if novelty else None,
     }

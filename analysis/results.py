@@ -10,7 +10,7 @@ import numpy as np
 from analysis.intervals import group_index
 from analysis.metrics import Booleans, Floats, Integers, correct, indicator
 from curate.manifest import Manifest, Row, read_manifest
-from train.runs import Predictions, Run, read_run
+from train.runs import Predictions, Run, decide, read_run
 from workspace import FototecaError, Workspace
 
 
@@ -77,14 +77,7 @@ class Results:
 
     def with_probabilities(self, probabilities: Floats) -> Results:
         """The same images, judged by other probabilities."""
-        return replace(self, probabilities=probabilities, said=decide(probabilities, self.categories, self.multi))
-
-
-def decide(probabilities: Floats, categories: tuple[str, ...], multi: bool) -> tuple[str, ...]:
-    """The label each row of probabilities (N, C) stands for: the most probable, or all of at least one half."""
-    if multi:
-        return tuple("|".join(sorted(categories[c] for c in np.flatnonzero(row >= 0.5))) for row in probabilities)
-    return tuple(categories[c] for c in probabilities.argmax(axis=1))
+        return replace(self, probabilities=probabilities, said=tuple(decide(self.run, probabilities)))
 
 
 def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> Results:

@@ -47,7 +47,10 @@ from vision.pixels import PixelCache
 from workspace import Workspace
 
 SIDE = 224
-SMALL = Preprocessing(73, 64)
+EPOCHS = 8
+"""Of every run of the sweep."""
+
+SETTINGS: dict[str, dict[str, Any]] = {"32": {}, "--compile": {"compile": True}, "--precision bf16": {"precision": "bf16"}}
 SWEEP = (
     {"model": "cnn", "regime": "scratch"},
     {"model": "cnn-cbam", "regime": "scratch"},
@@ -112,33 +115,37 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
 
 
 def loop(folder: Path, options: argparse.Namespace) -> Table:
-    """An epoch of `cnn` at 64 px over the same passes on data in memory; and compiled, and in bf16."""
-    count = options.pictures
-    items = draw_all(folder / "loop", count, (160, 120))
-    cache = PixelCache(folder / "cache-loop", SMALL.resize)
-    cache.ensure(items, progress=False)
-    ids, labels = [image_id for image_id, _ in items], torch.arange(count) % 2
-    train = Pictures(ids, cache, SMALL, augmentation("basic", SMALL.crop, 0.0), 0)
-    material = Material(train, labels, Pictures(ids[:32], cache, SMALL, None, 0), labels[:32], SMALL, 2)
-    contenders: dict[str, Callable[[], object]] = {"bare": in_memory(count)}
-    for name, extra in (("32", {}), ("--compile", {"compile": True}), ("--precision bf16", {"precision": "bf16"})):
-        config = TrainConfig(manifest="v001", model="cnn", regime="scratch", epochs=1, device="cpu", **extra).resolved()  # type: ignore[arg-type]
-        each = Loop(make_fabric(config), build_model("cnn", 2)[0], config, material, folder)
-        drain(each.steps_of(1))
-        contenders[name] = lambda each=each: drain(each.steps_of(1))  # type: ignore[misc]
-    spent = in_turns(contenders, options.rounds)
-    bare = spent.pop("bare")
-    return [
-        (f"epoch of cnn, {name}: pictures/s", f"{count / seconds:.0f}", f"{seconds / bare:.2f} of the bare passes' time")
-        for name, seconds in spent.items()
-    ]
+    """An epoch over the same passes on data in memory: of `cnn` at 64 px, the smallest there is, and of resnet18 at 160 px."""
+    rows = []
+    for model, side, count in (("cnn", 64, options.pictures), ("resnet18", 160, max(64, options.pictures // 6))):
+        preprocessing = Preprocessing(round(side * 8 / 7), side)
+        items = draw_all(folder / model, count, (320, 240))
+        cache = PixelCache(folder / f"cache-{model}", preprocessing.resize)
+        cache.ensure(items, progress=False)
+        ids, labels = [image_id for image_id, _ in items], torch.arange(count) % 2
+        train = Pictures(ids, cache, preprocessing, augmentation("basic", side, 0.0), 0)
+        material = Material(train, labels, Pictures(ids[:32], cache, preprocessing, None, 0), labels[:32], preprocessing, 2)
+        contenders: dict[str, Callable[[], object]] = {"bare": in_memory(model, side, count)}
+        for name, extra in SETTINGS.items():
+            config = TrainConfig(manifest="v001", model=model, regime="scratch", epochs=1, device="cpu", **extra).resolved()
+            each = Loop(make_fabric(config), build_model(model, 2)[0], config, material, folder)
+            drain(each.steps_of(1))
+            contenders[name] = lambda each=each: drain(each.steps_of(1))  # type: ignore[misc]
+        spent = in_turns(contenders, options.rounds)
+        bare = spent.pop("bare")
+        what = f"epoch of {model} at {side} px"
+        rows += [
+            (f"{what}, {name}: pictures/s", f"{count / seconds:.0f}", f"{seconds / bare:.2f} of the bare passes' time")
+            for name, seconds in spent.items()
+        ]
+    return rows
 
 
-def in_memory(count: int) -> Callable[[], None]:
-    """What does forward, backward and step of `cnn` on random pictures that are there already, `count` in all."""
-    module = build_model("cnn", 2)[0].to(memory_format=torch.channels_last).train()
+def in_memory(model: str, side: int, count: int) -> Callable[[], None]:
+    """What does forward, backward and step on random pictures that are there already, `count` in all."""
+    module = build_model(model, 2)[0].to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
-    pictures = torch.randn(32, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    pictures = torch.randn(32, 3, side, side).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(32) % 2
 
     def passes() -> None:
@@ -217,7 +224,7 @@ def _heads() -> Table:
 
 def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
     """Six models by `train sweep` and by six plain runs, with equal epochs, sizes, batches and rates."""
-    side, base = 64, {"epochs": 4, "image_size": 64, "device": "cpu", "workers": options.workers}
+    side, base = 64, {"epochs": EPOCHS, "image_size": 64, "device": "cpu", "workers": options.workers}
     workspace = frozen(folder / "sweep", options.pictures, (640, 480), 4)
     points: list[dict[str, Any]] = []
     for point in SWEEP:
@@ -240,7 +247,7 @@ def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
             plain_run(folder / "plain", config, side)
 
     spent = in_turns({"plain": plain, "sweep": ours}, options.rounds)
-    name = f"six models, {options.pictures} pictures of 640×480, 4 epochs at 64 px: s"
+    name = f"six models, {options.pictures} pictures of 640×480, {EPOCHS} epochs at 64 px: s"
     return [
         (f"{name}, six plain runs", f"{spent['plain']:.0f}", ""),
         (f"{name}, one sweep, nothing cached before", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['plain']:.2f} of it"),

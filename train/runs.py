@@ -173,7 +173,7 @@ def write_predictions(run: Run, split: str, image_ids: Sequence[str], labels: Se
     write_bytes(run.folder / f"predictions-{split}.csv", text.getvalue().encode("utf-8"))
 
 
-def decide(run: Run, probabilities: Floats) -> list[str]:
+def decide(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> list[str]:
     """What each row of probabilities says: the most probable category, or all that reach their threshold."""
     names = np.array(run.categories, dtype=object)
     if run.task == "single":
@@ -197,15 +197,17 @@ class LoadedModel:
 
     def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
         """(N, C) of pictures or paths."""
-        if self.boosting:
-            logits = self.boosting.decision(self.features(images, batch_size))
-        else:
-            logits = self._forward(images, batch_size)[0].astype(np.float64)
-        return to_probabilities(logits, self.multi)
+        return self.answers(images, batch_size)[0]
 
     def features(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
         """(N, D): what the classifier is given."""
         return self._forward(images, batch_size)[1]
+
+    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
+        """Probabilities (N, C) and features (N, D) from one pass."""
+        logits, features = self._forward(images, batch_size)
+        said = self.boosting.decision(features) if self.boosting else logits.astype(np.float64)
+        return to_probabilities(said, self.multi), features
 
     def _forward(self, images: Sequence[Image.Image | Path], batch_size: int) -> tuple[Floats, Floats]:
         """Logits and features of every picture, in one pass."""
@@ -218,7 +220,7 @@ class LoadedModel:
             with torch.inference_mode():
                 for start in range(0, len(images), batch_size):
                     batch = torch.stack([self.preprocessing(_opened(image)) for image in images[start : start + batch_size]])
-                    logits.append(self.network(batch).float())
+                    logits.append(self.network(batch.contiguous(memory_format=torch.channels_last)).float())
         finally:
             handle.remove()
         return torch.cat(logits).numpy(), torch.cat(seen).numpy()
@@ -237,6 +239,10 @@ class LoadedEnsemble:
         """(N, C): the members' probabilities, averaged by weight."""
         pairs = zip(self.weights, self.members, strict=True)
         return np.asarray(sum(weight * member.probabilities(images, batch_size) for weight, member in pairs), dtype=np.float32)
+
+    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
+        """Probabilities (N, C), and no features."""
+        return self.probabilities(images, batch_size), None
 
 
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:

@@ -17,6 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from analysis.evaluate import evaluate_run
 from analysis.explain import explain_run
 from analysis.looks import read_looks
+from analysis.novelty import Novelty
 from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
 from analysis.texts import Texts
@@ -166,6 +167,16 @@ def test_new_pictures(studied: Studied, first_picture: Callable[[str], Path], tm
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
     with pytest.raises(FototecaError, match="is not there"):
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
+
+
+def test_a_copy_of_a_training_picture_is_known(
+    studied: Studied, first_picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every picture is stranger than the threshold, only a copy of a training picture is known."""
+    workspace, runs = studied
+    monkeypatch.setattr("analysis.novelty.set_threshold", lambda train, val: Novelty(train, -1.0, 1.0))
+    facts = predict_paths(workspace, runs[0], [str(first_picture(split)) for split in ("train", "test")])
+    assert [fact["unknown"] for fact in facts] == [False, True]
 
 
 def test_new_pictures_are_explained_on_request(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:

@@ -193,7 +193,8 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
     assert json.dumps(examples_of_run(workspace, runs[0]))
     assert compare_runs(workspace, runs)["pairs"]
     assert embed_run(workspace, runs[0])["images"] > 0
-    predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])
+    (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")
+    assert [fact["label"] for fact in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
     with pytest.raises(FototecaError, match="no confusion matrix"):
         confusion_figures(workspace, runs[0], "val", None)
     for lang in ("en", "es"):
