@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import inspect
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -75,7 +76,7 @@ class Backbone:
     dimension: int
     preprocessing: Preprocessing
     weights_id: str
-    """SHA-256 of the weight file, or NO_WEIGHTS."""
+    """SHA-256 of the weight file, and of what it lacks and started at random (CBAM); or NO_WEIGHTS."""
 
 
 @cache
@@ -103,15 +104,22 @@ def build_model(name: str, classes: int, weights: str | None = None) -> tuple[nn
     if weights is None:
         return module, default_preprocessing(name), NO_WEIGHTS
     file = find_weights(name, weights)
-    _load(name, module, file)
+    new = _load(name, module, file)
     noted = file.metadata()
+    published = name in ("googlenet", "inception_v3") and file.member is not None  # torchvision's files for these two expect it
+    if noted.pop("transform_input", published):
+        setattr(module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
     preprocessing = Preprocessing.from_dict(noted) if noted else default_preprocessing(name, file.member)
-    return module, preprocessing, file.sha256
+    return module, preprocessing, _digest(file.sha256, module, new)
 
 
 def load_backbone(name: str, weights: str | None) -> Backbone:
     """The network without its classifier, in eval mode, its parameters frozen."""
-    module, preprocessing, weights_id = build_model(name, 1, weights)
+    return backbone_of(name, *build_model(name, 1, weights))
+
+
+def backbone_of(name: str, module: nn.Module, preprocessing: Preprocessing, weights_id: str) -> Backbone:
+    """The network itself, which loses its classifier and learns no more, as a backbone."""
     dimension = classifier_of(module)[1].in_features
     module = remove_classifier(module).eval().requires_grad_(False)
     return Backbone(name, module, dimension, preprocessing, weights_id)
@@ -121,6 +129,13 @@ def classifier_of(module: nn.Module) -> tuple[str, nn.Linear]:
     """The dotted name and the layer of a model's classifier: its last linear one."""
     name, layer = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)][-1]
     return name, layer
+
+
+def replace_classifier(module: nn.Module, classes: int) -> nn.Module:
+    """The model with a new classifier of `classes` outputs."""
+    path, old = classifier_of(module)
+    _set(module, path, nn.Linear(old.in_features, classes))
+    return module
 
 
 def remove_classifier(module: nn.Module) -> nn.Module:
@@ -155,22 +170,21 @@ def _build(name: str, classes: int, initialise: bool) -> nn.Module:
     module: nn.Module = builder(weights=None, **options)
     if name.startswith("squeezenet"):  # its classifier is a 1×1 convolution before pooling: the same sums, as a linear layer
         module.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(512, 1000))
-    path, old = classifier_of(module)
-    _set(module, path, nn.Linear(old.in_features, classes))
-    return module
+    return replace_classifier(module, classes)
 
 
-def _load(name: str, module: nn.Module, file: WeightFile) -> None:
-    """Take all tensors but the classifier's. FototecaError when the file is of another architecture."""
+def _load(name: str, module: nn.Module, file: WeightFile) -> list[str]:
+    """Take all tensors but the classifier's; return the names of those that the file lacks and may lack.
+
+    FototecaError when the file is of another architecture.
+    """
     state = file.state()
     own = module.state_dict()
     classifier = classifier_of(module)[0]
     left_out = tuple(f"{prefix}." for prefix in (classifier, "AuxLogits", "aux1", "aux2", *_old_classifier(name)))
-    missing = [
-        key
-        for key in own
-        if key not in state and not key.startswith(left_out) and "num_batches_tracked" not in key and not _is_new(name, key)
-    ]
+    lacking = [key for key in own if key not in state and not key.startswith(left_out) and "num_batches_tracked" not in key]
+    new = [key for key in lacking if _is_new(name, key)]
+    missing = [key for key in lacking if not _is_new(name, key)]
     strange = [key for key in state if key not in own and not key.startswith((*left_out, "boosting."))]
     unfit = [key for key in own if key in state and not key.startswith(left_out) and own[key].shape != state[key].shape]
     if missing or strange or unfit:
@@ -181,8 +195,17 @@ def _load(name: str, module: nn.Module, file: WeightFile) -> None:
             "pass the weights of this model, or name the model they belong to",
         )
     module.load_state_dict({key: state[key] for key in own if key in state and not key.startswith(left_out)}, strict=False)
-    if name in ("googlenet", "inception_v3") and file.member is not None:
-        setattr(module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors); torchvision's files for these two expect it
+    return new
+
+
+def _digest(sha256: str, module: nn.Module, new: list[str]) -> str:
+    """A file's digest; with tensors that it lacks, of both: another seed makes another network of the same file."""
+    if not new:
+        return sha256
+    digest, state = hashlib.sha256(sha256.encode()), module.state_dict()
+    for key in new:
+        digest.update(state[key].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _old_classifier(name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from vision.backbones import NO_WEIGHTS, Backbone
-from vision.memory import keep_freed_memory
+from vision.memory import forward, keep_freed_memory
 from vision.pixels import PixelCache
 from vision.store import RowStore
 from workspace import Workspace
@@ -91,6 +91,6 @@ def _compute(
                 inputs = backbone.preprocessing.normalise(looked_at.to(device).contiguous(memory_format=torch.channels_last))
             else:
                 inputs = backbone.preprocessing.tensor(batch.to(device))
-            values = module(inputs).float().cpu().numpy()
+            values = forward(module, inputs).float().cpu().numpy()
             store.append(part, list(values))
             bar.update(len(part))

@@ -155,11 +155,18 @@ class _Bottleneck(Bottleneck):
 
 
 def _cbam_resnet(block: type[BasicBlock | Bottleneck], layers: list[int], classes: int) -> nn.Module:
-    """A ResNet with CBAM in each block; as in the authors' code the spatial norm's scale starts at 0 (a gate of one half)."""
+    """A ResNet with CBAM in each block, initialised as in the authors' code.
+
+    The spatial norm's scale starts at 0 (a gate of one half), every bias at 0, the classifier as Kaiming; torchvision's own
+    ResNet initialises the convolutions, those of CBAM among them, as they do.
+    """
     net: nn.Module = ResNet(block, layers, num_classes=classes)
     for module in net.modules():
         if isinstance(module, SpatialAttention):
             nn.init.zeros_(module.norm.weight)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+    nn.init.kaiming_normal_(net.get_parameter("fc.weight"))
     return net
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import pickle
 import re
@@ -53,7 +54,7 @@ class WeightFile:
         return {_modern(key.removeprefix("module.")): value for key, value in state.items()}
 
     def metadata(self) -> dict[str, Any]:
-        """What a run wrote into its own file about preprocessing; empty for others."""
+        """What a run wrote into its own file: its preprocessing, and transform_input; empty for others."""
         if self.path.suffix != ".safetensors":
             return {}
         with safe_open(self.path, "pt") as file:
@@ -65,7 +66,7 @@ def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:
     """The file that `weights` names for `model`: a torchvision member (DEFAULT, IMAGENET1K_V1…) or a path.
 
     A member's file is looked for in torchvision's cache and, with `fetch`, fetched when it is not there; its digest is checked
-    either way.
+    either way. A file at a path is the member whose digest it has, whatever its name; one that bears a member's name must be it.
     FototecaError (exit 4) says what to fetch and where to put it when there is no network.
     """
     members = weight_members(model)
@@ -75,8 +76,12 @@ def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:
     if not path.is_file():
         names = ", ".join(["DEFAULT", *(member.name for member in members)]) if members else "none by name"
         raise FototecaError(f"no weights {weights!r} for {model}", f"pass a file, run:ID, or a torchvision name: {names}")
-    same = [member for member in members if member.url.rsplit("/", 1)[-1] == path.name]
-    return WeightFile(path, file_sha256(path), same[0] if same else None)
+    sha256 = file_sha256(path)
+    for member in members:
+        if cached_path(member).name == path.name:
+            _check_digest(sha256, member.url, path)
+    same = [member for member in members if (start := _announced(member.url)) and sha256.startswith(start)]
+    return WeightFile(path, sha256, same[0] if same else None)
 
 
 def weight_members(model: str) -> list[Any]:
@@ -96,9 +101,16 @@ def _member_file(model: str, weights: str, fetch: bool) -> WeightFile:
             raise _not_to_be_had(member.url, path, "its host could not be reached a moment ago")
         _fetch(member.url, path)
     sha256 = file_sha256(path)
-    if not sha256.startswith(_announced(member.url)):
-        raise FototecaError(f"{path} is not the file that {member.url} names: its SHA-256 differs", "delete it and try again")
+    _check_digest(sha256, member.url, path)
     return WeightFile(path, sha256, member)
+
+
+def _check_digest(sha256: str, url: str, path: Path) -> None:
+    if not sha256.startswith(_announced(url)):
+        raise FototecaError(
+            f"{path} is not the file that {url} names: its SHA-256 differs",
+            "delete it and try again, or rename it if it is your own",
+        )
 
 
 def checkpoints_folder() -> Path:
@@ -134,14 +146,19 @@ def _announced(url: str) -> str:
 
 
 def _fetch(url: str, path: Path) -> None:
+    """Fetch a file; nothing stays at `path` unless it is whole and has the digest that its name announces."""
+    digest = hashlib.sha256()
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, atomic_write(path) as file:
             size = int(answer.headers.get("Content-Length") or 0)
             with tqdm(total=size, unit="B", unit_scale=True, desc=path.name, disable=None) as bar:
                 while block := answer.read(1 << 20):
                     file.write(block)
+                    digest.update(block)
                     bar.update(len(block))
-    except OSError as error:
+            if not digest.hexdigest().startswith(_announced(url)):
+                raise OSError("what came is not that file: its SHA-256 differs")
+    except (OSError, http.client.HTTPException) as error:
         raise _not_to_be_had(url, path, str(getattr(error, "reason", error))) from None
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,10 +17,11 @@ from torchvision.transforms.v2 import functional
 
 from vision.backbones import build_model, classifier_of, default_preprocessing, load_backbone, model_names
 from vision.features import extract_features
+from vision.memory import forward
 from vision.nets import CBAM, SpatialAttention
 from vision.pixels import CHUNK, PixelCache, square
 from vision.store import RowStore
-from vision.weights import weight_members
+from vision.weights import cached_path, file_sha256, weight_members
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
@@ -165,6 +170,65 @@ def test_cbam_in_a_resnet_keeps_the_rest_of_its_weights(tmp_path: Path) -> None:
             build_model(name, 3, str(tmp_path / "plain.pth"))
 
 
+@pytest.mark.parametrize(("model", "last"), [("resnet18-cbam", "bn2"), ("resnet50-cbam", "bn3")])
+def test_cbam_refines_the_residual_before_the_sum(model: str, last: str) -> None:
+    """A block is relu(cbam(residual) + shortcut), the residual what its last norm gives; r is 16; the network gives logits."""
+    net = build_model(model, 3)[0].eval()
+    for block in (net.get_submodule("layer1.0"), net.get_submodule("layer2.0")):
+        seen: dict[str, torch.Tensor] = {}
+        norm = block.get_submodule(last)
+        norm.register_forward_hook(lambda _, __, output, seen=seen: seen.update(residual=output.clone()))
+        x = torch.randn(2, next(block.parameters()).shape[1], 8, 8)
+        y = block(x)
+        channels = norm.num_features
+        shortcut = block.downsample(x) if block.downsample is not None else x
+        assert torch.allclose(y, torch.relu(block.cbam(seen["residual"]) + shortcut), atol=1e-6)
+        assert not torch.allclose(y, torch.relu(seen["residual"] + shortcut), atol=1e-3)
+        assert block.cbam.channel.mlp[0].out_features == channels // 16
+    assert net(torch.randn(2, 3, 32, 32)).shape == (2, 3)
+
+
+def test_cbam_in_a_resnet_starts_as_in_its_authors_code() -> None:
+    """Every bias and the spatial norms' scales are 0; convolutions and the classifier are Kaiming's, over outputs and inputs."""
+    torch.manual_seed(0)
+    net = build_model("resnet18-cbam", 1000)[0]
+    assert all(not value.any() for name, value in net.named_parameters() if name.endswith("bias"))
+    assert all(not value.any() for name, value in net.named_parameters() if name.endswith("spatial.norm.weight"))
+    assert net.get_parameter("fc.weight").std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+    spatial = torch.cat([value.flatten() for name, value in net.named_parameters() if name.endswith("spatial.conv.weight")])
+    assert spatial.std().item() == pytest.approx((2 / 49) ** 0.5, rel=0.1)
+
+
+def test_what_a_file_lacks_counts_in_its_identity(tmp_path: Path) -> None:
+    """One file, two seeds: two networks with CBAM, which have other features; without CBAM the file alone decides."""
+    torch.save(build_model("resnet18", 5)[0].state_dict(), tmp_path / "plain.pth")
+    found = {}
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        found.setdefault(seed, set()).add(build_model("resnet18-cbam", 3, str(tmp_path / "plain.pth"))[2])
+    assert len(found[0]) == len(found[1]) == 1 and found[0] != found[1]
+    assert build_model("resnet18", 3, str(tmp_path / "plain.pth"))[2] == file_sha256(tmp_path / "plain.pth")
+
+
+def test_where_memory_ends_fewer_pictures_are_asked_about() -> None:
+    """A network that takes two at once says of seven what it says of each; when one is too many a line says what to do."""
+    sizes: list[int] = []
+
+    class Narrow(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(x))
+            if len(x) > room:
+                raise RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)")
+            return x.mean(dim=(2, 3))
+
+    room, x = 2, torch.randn(7, 3, 8, 8)
+    assert torch.equal(forward(Narrow(), x), x.mean(dim=(2, 3)))
+    assert sizes[0] == 7 and max(size for size in sizes if size <= 2) == 2
+    room = 0
+    with pytest.raises(FototecaError, match=r"single picture of 8 px.*--image-size"):
+        forward(Narrow(), x)
+
+
 def test_without_weights_at_hand_it_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 4, the address and the place."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -181,6 +245,42 @@ def test_a_cached_file_with_another_digest_is_refused(tmp_path: Path, monkeypatc
     (tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth").write_bytes(b"something else")
     with pytest.raises(FototecaError, match="SHA-256 differs"):
         build_model("resnet18", 2, "DEFAULT")
+
+
+def test_a_file_elsewhere_is_known_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another name it is still the member, with its own transforms; under a member's name it must be it."""
+    torch.save(build_model("regnet_y_400mf", 1000)[0].state_dict(), tmp_path / "mine.pth")
+    _, second = weight_members("regnet_y_400mf")
+    shutil.copyfile(tmp_path / "mine.pth", tmp_path / cached_path(second).name)
+    with pytest.raises(FototecaError, match="SHA-256 differs"):
+        build_model("regnet_y_400mf", 2, str(tmp_path / cached_path(second).name))
+    assert build_model("regnet_y_400mf", 2, str(tmp_path / "mine.pth"))[1].resize == 256
+    digest = file_sha256(tmp_path / "mine.pth")
+    monkeypatch.setattr("vision.weights._announced", lambda url: digest[:8] if url == second.url else "0" * 8)
+    by_name, elsewhere = (
+        build_model("regnet_y_400mf", 2, str(tmp_path / name))[1:] for name in (cached_path(second).name, "mine.pth")
+    )
+    assert by_name == elsewhere and elsewhere[0].resize == 232
+
+
+@pytest.mark.parametrize("broken", ["other", "short"])
+def test_what_is_fetched_is_checked_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """Other bytes, or a connection that ends early: one line, exit code 4, and nothing is left to be taken for the file."""
+
+    class Answer(io.BytesIO):
+        headers: ClassVar[dict[str, str]] = {}
+
+        def read(self, size: int | None = -1) -> bytes:
+            if broken == "short":
+                raise http.client.IncompleteRead(b"")
+            return super().read(size)
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("vision.weights.urllib.request.urlopen", lambda *_, **__: Answer(b"a login page"))
+    with pytest.raises(FototecaError, match=r"cannot fetch the weights resnet18-f37072fd\.pth") as caught:
+        build_model("resnet18", 2, "DEFAULT")
+    assert caught.value.exit_code == EXIT_OUTSIDE
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_own_networks_are_listed_first() -> None:
