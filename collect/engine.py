@@ -22,7 +22,7 @@ from collect.store import sweep
 from collect.targets import Targets
 from collect.verify import RefusedError, accept
 from vision.threads import picture_threads
-from workspace import LABEL_SEPARATOR, FototecaError, Workspace
+from workspace import EXIT_OUTSIDE, LABEL_SEPARATOR, FototecaError, Workspace
 
 Outcome = tuple[str, str, State, str]
 """Source, category, state, reason."""
@@ -112,17 +112,27 @@ class Collection:
             picture_threads(self._workers) as pool,
             tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
         ):
-            for finding in findings:
-                if finding is not None:
-                    bar.set_description(f"{finding.category or 'collect'} from {finding.source}", refresh=False)
-                    bar.update(self._begin(finding, pool))
-                elif self._waiting:
+            try:
+                for finding in findings:
+                    if finding is not None:
+                        bar.set_description(f"{finding.category or 'collect'} from {finding.source}", refresh=False)
+                        bar.update(self._begin(finding, pool))
+                    elif self._waiting:
+                        bar.update(self._land())
+                    while len(self._waiting) > 4 * self._workers + 64 or (self._waiting and self._waiting[0][2].done()):
+                        bar.update(self._land())
+                while self._waiting:
                     bar.update(self._land())
-                while len(self._waiting) > 4 * self._workers + 64 or (self._waiting and self._waiting[0][2].done()):
-                    bar.update(self._land())
-            while self._waiting:
-                bar.update(self._land())
+            except BaseException:
+                self._save()
+                raise
         return self.summary
+
+    def _save(self) -> None:
+        """Write down what has come already, for whoever stops: it need not be fetched again."""
+        self._waiting = deque(waiting for waiting in self._waiting if waiting[2].done() and not waiting[2].exception())
+        while self._waiting:
+            self._land()
 
     def _begin(self, finding: Finding, pool: ThreadPoolExecutor) -> int:
         """Record a finding and start what it needs; 1 when nothing is left to do for it."""
@@ -144,8 +154,9 @@ class Collection:
 
     def _land(self) -> int:
         """Wait for the oldest result and write it down with the label that follows, in one transaction."""
-        finding, candidate, future = self._waiting.popleft()
+        finding, candidate, future = self._waiting[0]
         result = future.result()
+        self._waiting.popleft()
         with self.catalog.transaction():
             state = self.catalog.record(
                 candidate.candidate_id,
@@ -234,4 +245,9 @@ def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: 
         return _Result(state, error.reason, status=error.status, seconds=time.monotonic() - begin)
     except RefusedError as error:
         return _Result("rejected", error.reason, status=status, size=size, seconds=time.monotonic() - begin)
+    except OSError as error:  # of the store: the other two turn theirs into reasons
+        hint = "free some disk space or mend the folder, then run the same command again"
+        raise FototecaError(f"the picture of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
+    except Exception:  # one candidate never ends the run
+        return _Result("failed", "unexpected", status=status, size=size, seconds=time.monotonic() - begin)
     return _Result("accepted", image=image, status=status, size=size, seconds=time.monotonic() - begin)

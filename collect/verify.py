@@ -5,8 +5,12 @@ from __future__ import annotations
 from collect.catalog import ImageRow
 from collect.store import EXTENSIONS, put
 from vision.hashes import phash
-from vision.image import DecodeError, decode_with_info
+from vision.image import MAX_PIXELS, DecodeError, ImageInfo, decode_with_info, inspect
+from vision.threads import PixelBudget
 from workspace import Workspace
+
+_PIXELS = PixelBudget(MAX_PIXELS)
+"""All threads of this process together decode no more at once than the largest picture has."""
 
 
 class RefusedError(Exception):
@@ -17,17 +21,25 @@ class RefusedError(Exception):
         self.reason = reason
 
 
+def _seen(data: bytes) -> tuple[str, ImageInfo]:
+    """The hash of the decoded picture, and its facts."""
+    picture, info = decode_with_info(data)
+    grey = picture.convert("L")
+    del picture  # its colours make room for what the hash needs
+    return phash(grey), info
+
+
 def accept(workspace: Workspace, data: bytes, min_side: int) -> ImageRow:
     """Verify the bytes and store them; the facts of the image. RefusedError says why not."""
     try:
-        picture, info = decode_with_info(data)
+        header = inspect(data)
+        if header.format not in EXTENSIONS:
+            raise RefusedError("unsupported-format")
+        with _PIXELS.share(header.width * header.height):
+            looks, info = _seen(data)
     except DecodeError as error:
         raise RefusedError(error.reason) from None
-    if info.format not in EXTENSIONS:
-        raise RefusedError("unsupported-format")
     if min(info.width, info.height) < min_side:
         raise RefusedError("too-small")
     image_id, path = put(workspace, data, info.format)
-    return ImageRow(
-        image_id, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), phash(picture)
-    )
+    return ImageRow(image_id, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), looks)

@@ -9,15 +9,15 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-MAX_PIXELS = 100_000_000
-"""A picture with more pixels is refused before it is decoded (300 MB as RGB)."""
+MAX_PIXELS = 50_000_000
+"""A picture with more pixels is refused before it is decoded (200 MB as RGB)."""
 
 Grey = NDArray[np.uint8]
 """Grey levels, (H, W)."""
@@ -26,7 +26,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # the cap below is checked on the header, and may be set per call
 
 _MAGIC = (
-    (b"\xff\xd8\xff", ("JPEG", "MPO")),
+    (b"\xff\xd8\xff", ("JPEG",)),  # MPO too: its first picture is a JPEG
     (b"\x89PNG\r\n\x1a\n", ("PNG",)),
     (b"GIF87a", ("GIF",)),
     (b"GIF89a", ("GIF",)),
@@ -34,7 +34,16 @@ _MAGIC = (
     (b"II*\x00", ("TIFF",)),
     (b"MM\x00*", ("TIFF",)),
 )
-_REFUSED = ((b"<svg", "SVG"), (b"%PDF", "PDF"), (b"8BPS", "PSD"), (b"\x00\x00\x01\x00", "ICO"), (b"PK\x03\x04", "ZIP"))
+_REFUSED = (
+    (b"%PDF", "PDF"),
+    (b"8BPS", "PSD"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+)
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HTML = (b"<html", b"<head", b"<body", b"<!doctype html")
 
 
 class DecodeError(Exception):
@@ -58,7 +67,7 @@ class ImageInfo:
 
 def sniff(data: bytes) -> tuple[str, ...]:
     """Pillow's formats that the magic bytes allow. DecodeError: `unsupported-format` for what is known but refused
-    (SVG, PDF, PSD, ICO, ZIP), `not-an-image` for everything else."""
+    (SVG, HEIC, JPEG XL, PDF, PSD, ICO, ZIP), `not-an-image` for everything else."""
     for magic, formats in _MAGIC:
         if data.startswith(magic):
             return formats
@@ -66,10 +75,16 @@ def sniff(data: bytes) -> tuple[str, ...]:
         return ("WEBP",)
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
         return ("AVIF",)
-    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+        raise DecodeError("unsupported-format", "HEIC")
     for magic, name in _REFUSED:
-        if head.startswith(magic.lower()) or (name == "SVG" and b"<svg" in head and b"<html" not in head):
+        if data.startswith(magic):
             raise DecodeError("unsupported-format", name)
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(b"<") and any(word in head for word in _HTML):
+        raise DecodeError("not-an-image", "HTML")
+    if head.startswith(b"<") and b"<svg" in head:
+        raise DecodeError("unsupported-format", "SVG")
     raise DecodeError("not-an-image")
 
 
@@ -86,17 +101,27 @@ def _open(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
                 yield image
     except UnidentifiedImageError:
         raise DecodeError("not-an-image") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
-        # Pillow's plugins raise any of these on broken files
+    except (DecodeError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plugins raise anything on broken files
         raise DecodeError("truncated", str(error)) from None
 
 
 def _turned(image: Image.Image) -> bool:
-    """Whether EXIF orientation swaps width and height."""
+    """Whether EXIF orientation, as far as the header has it, swaps width and height."""
     try:
-        return image.getexif().get(0x0112) in (5, 6, 7, 8)
+        return _header_exif(image).get(0x0112) in (5, 6, 7, 8)
     except Exception:  # metadata too broken to read: take the picture as it lies
         return False
+
+
+def _header_exif(image: Image.Image) -> Image.Exif:
+    """The EXIF that lies before the pixels: asked for all of it, Pillow decodes the whole of a PNG to look behind them."""
+    if image.format != "PNG":
+        return image.getexif()
+    exif = Image.Exif()
+    exif.load(image.info.get("exif", b""))
+    return exif
 
 
 def _info(image: Image.Image) -> ImageInfo:
@@ -125,7 +150,8 @@ def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> t
     with _open(data, max_pixels) as image:
         info = _info(image)
         image.load()
-        return _rgb(_upright(image)), info
+        picture = _rgb(_upright(image))
+        return picture, replace(info, width=picture.width, height=picture.height)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -146,9 +172,10 @@ def _rgb(image: Image.Image) -> Image.Image:
         scaled = np.clip(values / (top if top > 1 else 1) * 255 if top != 255 else values, 0, 255)
         return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
     return image.convert("RGB")
 
 

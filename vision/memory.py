@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from functools import cache
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from workspace import FototecaError
 
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+if TYPE_CHECKING:  # whoever only keeps memory does not pay for torch
+    import torch
+    from torch import nn
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
 """Names that glibc's mallopt(3) gives its settings."""
 
 
@@ -25,14 +28,23 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another system, or another C library
         return
+    mallopt(ARENA_MAX, 1)  # an arena for each thread would keep what that thread has freed, whatever is given back
     mallopt(MMAP_MAX, 0)
     mallopt(TRIM_THRESHOLD, 2**31 - 1)
     mallopt(TOP_PAD, 2**28)
 
 
+def give_back_memory() -> None:
+    """Give what is kept back to the system: after a picture so large that few others will need as much."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ended: on the CPU, on CUDA or on MPS."""
     said = any(words in str(error).lower() for words in ("can't allocate memory", "out of memory"))
+    import torch
+
     return said or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
@@ -41,6 +53,8 @@ def forward(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
 
     FototecaError when it ends with a single picture.
     """
+    import torch
+
     try:
         said: torch.Tensor = module(inputs)
         return said

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
-from vision.memory import keep_freed_memory
+from vision.memory import give_back_memory, keep_freed_memory
+
+LARGE = 12_000_000
+"""Pixels; before a picture with more, and after it, memory that is kept but not used is given back to the system."""
+
+
+class PixelBudget:
+    """Pixels that all threads together may hold decoded: a few kilobytes can hold a picture of hundreds of megabytes."""
+
+    def __init__(self, pixels: int) -> None:
+        self._all = self._left = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def share(self, pixels: int) -> Iterator[None]:
+        """Wait until so many pixels are free (for all of them, where there are not so many), and hold them in the block."""
+        wanted = min(pixels, self._all)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= wanted)
+            self._left -= wanted
+        try:
+            if pixels > LARGE:
+                give_back_memory()
+            yield
+        finally:
+            if pixels > LARGE:
+                give_back_memory()
+            with self._changed:
+                self._left += wanted
+                self._changed.notify_all()
 
 
 @contextmanager
@@ -21,7 +51,11 @@ def picture_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     """
     keep_freed_memory()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        yield pool
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # who stops does not wait for what has not begun
+            raise
 
 
 @contextmanager

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from collect.catalog import Catalog, Finding
+from collect.catalog import Catalog, Finding, ImageRow
 from collect.download import FetchOptions
-from collect.engine import collect, retry
+from collect.engine import Collection, collect, retry
 from collect.status import workspace_status, write_attribution
+from collect.verify import accept
 from tests.servers import Answer, Asked, Respond, jpeg, serve
 from workspace import FototecaError, Workspace, create_workspace
 
@@ -156,3 +160,56 @@ def test_the_summary_names_sources_and_categories(workspace: Workspace) -> None:
         text = collect(workspace, findings, LOCAL).text()
     assert "5 candidates, 0 known before, 5 accepted" in text
     assert ["fox", "source0", "2", "0", "0"] in [line.split() for line in text.splitlines()]
+
+
+def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
+    """Ctrl-C in the middle: what was fetched is recorded, what had not begun is not asked for, the rest comes next time."""
+    slow = threading.Event()
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/0.jpg":
+            slow.wait(10)  # the oldest, for which all others wait
+        return pictures(asked)
+
+    with serve(respond) as site, Catalog.open(workspace) as catalog:
+        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(8)]
+
+        def until_stopped() -> Iterator[Finding]:
+            yield from findings
+            while len(site.asked) < 9:  # robots.txt too
+                time.sleep(0.01)
+            time.sleep(0.2)
+            slow.set()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            Collection(workspace, catalog, replace(LOCAL, per_host=8)).run(until_stopped())
+        assert len(catalog.images()) >= 7
+    assert workspace_status(workspace)["total"]["accepted"] >= 7
+
+
+def test_an_error_that_nobody_foresaw_is_a_row(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One picture that trips a bug fails with its reason; the others are taken in."""
+
+    def trip(workspace: Workspace, data: bytes, min_side: int) -> ImageRow:
+        if data == jpeg(2):
+            raise KeyError("MPO")
+        return accept(workspace, data, min_side)
+
+    monkeypatch.setattr("collect.engine.accept", trip)
+    with serve(pictures) as site:
+        summary = collect(workspace, [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in (1, 2, 3)], LOCAL)
+    assert summary.accepted == 2
+    assert workspace_status(workspace)["total"]["failed"] == {"unexpected": 1}
+
+
+def test_a_store_that_cannot_be_written_is_one_line(workspace: Workspace) -> None:
+    """A full or broken disk is no picture's fault: the run ends, and the candidates stay to be tried."""
+    shutil.rmtree(workspace.images, ignore_errors=True)
+    workspace.images.parent.mkdir(exist_ok=True)
+    workspace.images.write_text("a file in the way")
+    with serve(pictures) as site, pytest.raises(FototecaError, match="cannot be stored") as caught:
+        collect(workspace, [Finding(f"{site.base}/1.jpg", "urls", "fox")], LOCAL)
+    assert caught.value.exit_code == 4
+    with Catalog.open(workspace) as catalog:
+        assert len(catalog.candidates("found")) == 1

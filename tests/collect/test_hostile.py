@@ -118,6 +118,9 @@ EXIF = Image.Exif()
 EXIF[0x0112] = 6
 SOON = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
 
+AVIF_HEAD, _, AVIF_BODY = encoded(noise(31), "AVIF").partition(b"mdat")
+BROKEN_AVIF = AVIF_HEAD + b"mdat" + bytes(len(AVIF_BODY))
+
 # name: what is sent, the state it must end in, and why
 FAULTS: dict[str, tuple[Send, str, str]] = {
     "good.jpg": (plain(GOOD), "accepted", ""),
@@ -171,6 +174,10 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
     "truncated.png": (plain(encoded(noise(14), "PNG")[:-60], "image/png"), "rejected", "truncated"),
     "1x1.png": (plain(encoded(Image.new("RGB", (1, 1)), "PNG"), "image/png"), "rejected", "too-small"),
     "thin.png": (plain(encoded(noise(15).resize((4000, 20)), "PNG"), "image/png"), "rejected", "too-small"),
+    "broken-head.jpg": (plain(b"\xff\xd8\xff" + b"junk" * 400), "rejected", "not-an-image"),
+    "broken.avif": (plain(BROKEN_AVIF, "image/avif"), "rejected", "truncated"),
+    "photo.heic": (plain(b"\x00\x00\x00\x18ftypheic" + b"\0" * 900, "image/heic"), "rejected", "unsupported-format"),
+    "9900.png": (plain(png_bomb(9_900), "image/png"), "rejected", "too-many-pixels"),
     "30000.png": (plain(png_bomb(30_000), "image/png"), "rejected", "too-many-pixels"),
     "png-as-jpeg.jpg": (plain(encoded(noise(16), "PNG"), "image/jpeg"), "accepted", ""),
     "declared-text.jpg": (plain(jpeg(17), "text/plain"), "accepted", ""),
@@ -189,6 +196,9 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
     "cookie-bomb.jpg": (
         plain(jpeg(29), "image/jpeg", "200 OK", *[f"Set-Cookie: a{n}={'x' * 900}" for n in range(60)]), "accepted", ""),
 }  # fmt: skip
+FAULTS |= {  # the largest pictures that may be decoded: all of them at once would take gigabytes
+    f"large-{number}.png": (plain(png_bomb(7_000 + number), "image/png"), "accepted", "") for number in range(6)
+}
 BY_ADDRESS = {
     "http://192.168.7.7/a.jpg": ("rejected", "private-address"),
     "http://no-such-host.invalid/a.jpg": ("failed", "dns"),

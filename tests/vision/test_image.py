@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vision.image import DecodeError, decode, inspect
+from vision.image import DecodeError, decode, decode_with_info, inspect
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -58,6 +60,25 @@ def test_orientation_is_honoured() -> None:
     assert decode(data).size == (48, 64)
 
 
+def test_the_header_is_read_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PNG that may have EXIF behind its pixels is not decoded to look there; the decoded picture's size counts in the end."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(gradient(64, 48), "PNG", exif=exif)
+    plain = encoded(gradient(64, 48), "PNG")
+    cut = data.index(b"eXIf") - 4
+    length = int.from_bytes(data[cut : cut + 4], "big") + 12
+    behind = data[:cut] + data[cut + length : -12] + data[cut : cut + length] + data[-12:]  # eXIf after the pixels
+    picture, info = decode_with_info(behind)
+    assert picture.size == (info.width, info.height) == (48, 64)
+
+    def load(image: Image.Image) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    assert inspect(plain).width == 64
+
+
 def test_transparency_lies_on_white() -> None:
     """A transparent corner is white, not the black that happens to be stored under it."""
     image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
@@ -80,6 +101,9 @@ def test_the_first_frame_of_an_animation() -> None:
         (b"\x00" * 4096, "not-an-image"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "unsupported-format"),
         (b"%PDF-1.7", "unsupported-format"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\0" * 64, "unsupported-format"),
+        (b"\xff\x0a" + b"\0" * 64, "unsupported-format"),
+        (b"\xff\xd8\xff" + b"junk" * 64, "not-an-image"),
         (encoded(gradient(640, 480), "JPEG")[:4000], "truncated"),
         (encoded(gradient(640, 480), "PNG")[:900], "truncated"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 64, "not-an-image"),
@@ -98,3 +122,28 @@ def test_a_pixel_bomb_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(DecodeError) as caught:
         decode(data)
     assert caught.value.reason == "too-many-pixels"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_a_broken_file_has_a_reason_whatever_breaks(kind: str) -> None:
+    """Bytes changed anywhere: the picture is decoded or refused, and nothing else is raised."""
+    whole = encoded(gradient(), kind)
+    chance = random.Random(7)
+    for _ in range(120):
+        data = bytearray(whole)
+        for _ in range(chance.choice((1, 4, 16))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        with suppress(DecodeError):
+            decode(bytes(data), max_pixels=1_000_000)
+
+
+def test_any_error_of_a_decoder_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders raise what they like, RuntimeError among others."""
+
+    def load(image: Image.Image) -> None:
+        raise RuntimeError("Failed to decode frame")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    with pytest.raises(DecodeError) as caught:
+        decode(encoded(gradient(), "PNG"))
+    assert caught.value.reason == "truncated"

@@ -1,0 +1,49 @@
+"""Threads that look at pictures: how much they hold at once, and how they stop."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from vision.threads import PixelBudget, picture_threads
+
+
+def test_threads_together_hold_no_more_pixels_than_the_budget() -> None:
+    """Small ones side by side; one that asks for more than there is has all of it to itself."""
+    budget, lock = PixelBudget(100), threading.Lock()
+    held: list[int] = []
+    most = 0
+
+    def look(pixels: int) -> None:
+        nonlocal most
+        with budget.share(pixels):
+            with lock:
+                held.append(min(pixels, 100))
+                most = max(most, sum(held))
+            threading.Event().wait(0.002)
+            with lock:
+                held.remove(min(pixels, 100))
+
+    with picture_threads(8) as pool:
+        list(pool.map(look, [30, 60, 5000, 20, 90, 50] * 6))
+    assert most == 100
+
+
+def test_who_stops_does_not_wait_for_what_has_not_begun() -> None:
+    """Ctrl-C lets what runs end, and drops the rest of the queue."""
+    begun: list[int] = []
+    first, go = threading.Event(), threading.Event()
+
+    def work(number: int) -> None:
+        begun.append(number)
+        first.set()
+        go.wait(10)
+
+    with pytest.raises(KeyboardInterrupt), picture_threads(1) as pool:
+        for number in range(50):
+            pool.submit(work, number)
+        first.wait(10)
+        threading.Timer(0.05, go.set).start()
+        raise KeyboardInterrupt
+    assert begun == [0]
