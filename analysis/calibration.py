@@ -6,6 +6,9 @@ import numpy as np
 
 from analysis.metrics import EPSILON, Booleans, Floats
 
+SPREAD = 0.5
+"""How far the logarithm of the temperature is expected to lie from 0: two of three networks are off by a factor below 1.65."""
+
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -21,17 +24,23 @@ def scale(probabilities: Floats, temperature: float, multi: bool = False) -> Flo
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(true: Booleans, probabilities: Floats, multi: bool = False) -> float:
-    """The temperature, between 0.05 and 20, with the smallest log loss: golden-section search on its logarithm.
+def fit_temperature(true: Booleans, probabilities: Floats, multi: bool = False) -> float | None:
+    """The temperature, between 0.05 and 20, that fits best: golden-section search on its logarithm. None without a mistake.
 
+    What is minimised is the log loss and, against few images, the square of log T by its expected spread. Where nothing is
+    wrong every temperature below 1 fits better than the one before, so that there is nothing to learn how sure is too sure from.
     The loss is convex in 1/T, so it has one valley in log T too. Fit on validation, never on test.
     """
+    said = probabilities >= 0.5 if multi else probabilities == probabilities.max(axis=1, keepdims=True)
+    if (said == true).all():
+        return None
 
     def loss(exponent: float) -> float:
         scaled = np.clip(scale(probabilities, float(np.exp(exponent)), multi), EPSILON, 1 - EPSILON)
+        prior = (exponent / SPREAD) ** 2 / 2 / len(true)
         if multi:
-            return float(-(np.log(scaled) * true + np.log1p(-scaled) * ~true).mean())
-        return float(-np.log(scaled[true]).mean())
+            return float(-(np.log(scaled) * true + np.log1p(-scaled) * ~true).mean()) + prior
+        return float(-np.log(scaled[true]).mean()) + prior
 
     low, high = float(np.log(0.05)), float(np.log(20))
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from workspace import Workspace
+from workspace import EXIT_SHORT, Workspace, say
 
 app = typer.Typer(no_args_is_help=True, help="Figures, comparisons, explanations, predictions, the report.")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `fototeca train list` shows it.")]
 SplitOption = Annotated[Literal["val", "test"], typer.Option(help="val, or test: every look at test is written down.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-OutputOption = Annotated[Path | None, typer.Option(help="Folder to write to; else one below data/reports.")]
+OutputOption = Annotated[Path | None, typer.Option(file_okay=False, help="Folder to write to; else one below data/reports.")]
 
 
 def _print(facts: Any, as_json: bool, table: str) -> None:  # noqa: ANN401  (whatever JSON can say)
@@ -128,16 +128,18 @@ def examples(
     split: SplitOption = "val",
     number: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 0,
+    method: Annotated[str, typer.Option(help="The attribution method whose map is drawn of each.")] = "grad-cam",
+    output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List right and wrong pictures, picked and at random, with nearest training images, and errors by pair and source.
+    """List right and wrong pictures, picked and at random, with maps and nearest training images, and errors by pair and source.
 
     Example: fototeca analysis examples squeezenet1_0-features-linear-v001-3f2a --number 12
     """
     from analysis.examples import examples_of_run
     from analysis.tables import examples_table
 
-    facts = examples_of_run(Workspace.find(), run, split, number=number, seed=seed)
+    facts = examples_of_run(Workspace.find(), run, split, number=number, seed=seed, method=method, output=output)
     _print(facts, as_json, examples_table(facts))
 
 
@@ -179,22 +181,29 @@ def predict(
     run: RunArgument,
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, folders or URLs.")],
     top: Annotated[int, typer.Option(min=1, help="Categories to print per picture.")] = 3,
-    csv: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV.")] = None,
+    csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write the predictions to this CSV.")] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="Also draw why, by this attribution method; repeat it for each.")
     ] = None,
+    allow_local: Annotated[bool, typer.Option("--allow-local", help="Loopback addresses may be fetched.")] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Classify new pictures; warns of near-duplicates of the dataset and of pictures like none it was trained on.
+
+    A picture that cannot be fetched or read is told with a reason, and the exit code is then 3.
 
     Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a photo.jpg holiday/
     """
     from analysis.predict import predict_paths
     from analysis.tables import prediction_table
 
-    facts = predict_paths(Workspace.find(), run, paths, csv_path=csv, methods=method or (), output=output)
+    workspace, methods = Workspace.find(), method or ()
+    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_local=allow_local)
     _print(facts, as_json, prediction_table(facts, top))
+    if failed := sum(bool(fact["reason"]) for fact in facts):
+        say(f"fototeca: {failed} of {len(facts)} pictures could not be had; docs/reasons.md explains the reasons")
+        raise typer.Exit(EXIT_SHORT)
 
 
 @app.command()

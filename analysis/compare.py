@@ -30,7 +30,7 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str], split: str = "val
 
 def compare(several: Sequence[Results]) -> dict[str, Any]:
     """Every run's accuracy with its interval, every pair's test, and the runs that cannot be told apart from the best."""
-    several = [_aligned(results, several[0]) for results in several]
+    several = [aligned(results, several[0]) for results in several]
     order = sorted(range(len(several)), key=lambda index: (-float(several[index].right.mean()), several[index].run.id))
     several = [several[index] for index in order]
     draws = resamples(several[0].groups)
@@ -64,8 +64,8 @@ def _pair(a: Results, b: Results, draws: Integers) -> dict[str, Any]:
     return {"a": a.run.id, "b": b.run.id, **paired_difference(a.right, b.right, a.groups, draws), **test}
 
 
-def _aligned(results: Results, first: Results) -> Results:
-    """The results in the order of the first ones' images."""
+def aligned(results: Results, first: Results) -> Results:
+    """The results in the order of the first ones' images. FototecaError when they are of other images."""
     ids = [row.image_id for row in results.rows]
     wanted = [row.image_id for row in first.rows]
     if ids == wanted:
@@ -75,17 +75,7 @@ def _aligned(results: Results, first: Results) -> Results:
             f"runs {results.run.id} and {first.run.id} were judged on different images", "train both again on one manifest"
         )
     place = {image_id: index for index, image_id in enumerate(ids)}
-    order = [place[image_id] for image_id in wanted]
-    return Results(
-        results.run,
-        results.split,
-        results.categories,
-        results.multi,
-        first.rows,
-        tuple(results.labels[index] for index in order),
-        tuple(results.said[index] for index in order),
-        results.probabilities[order],
-    )
+    return results.take([place[image_id] for image_id in wanted])
 
 
 def mcnemar(a: Booleans, b: Booleans) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from analysis.charts import scatter_chart
 from analysis.embed_page import colourings, write_page
-from analysis.features import Features, nearest_training, run_features, unit
+from analysis.features import Features, nearest_training, present_features, unit
 from analysis.metrics import Floats
 from analysis.results import find_run
 from curate.manifest import Manifest, Row, read_manifest
@@ -28,6 +29,9 @@ SEED = 0
 
 NEIGHBOURS = 10
 """The k of the kNN accuracy."""
+
+STEPS = 50
+"""Of t-SNE between two moves of its progress bar; it looks at its error as often anyway."""
 
 FEW = 4000
 """Images up to which t-SNE takes one thread: a step is so short that two mostly wait for one another (3 s of processor time for
@@ -54,10 +58,10 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     """
     run = find_run(workspace, run_id)
     manifest = read_manifest(workspace, run.manifest_version)
-    rows = sample_rows(manifest, limit)
-    features = run_features(workspace, run, rows)
-    if features is None:
+    known = present_features(workspace, run, sample_rows(manifest, limit))
+    if known is None:
         raise FototecaError(f"run {run.id} has no features of its own", "name one of the runs it was made from")
+    rows, features = known
     found = embed_features(rows, features, with_umap=True)
     said = predicted_labels(run, found.rows)
     folder = output or workspace.reports / "embed" / run.id
@@ -157,8 +161,16 @@ def tsne(components: Floats) -> Floats:
         initialization="pca",
         neighbors="exact" if n <= FEW else "annoy",
         negative_gradient_method="bh" if n <= FEW else "fft",
+        callbacks_every_iters=STEPS,
     )
-    return np.asarray(solver.fit(components), dtype=np.float64)
+    with tqdm(total=solver.early_exaggeration_iter + solver.n_iter, desc="t-SNE", disable=None) as bar:
+
+        def go_on(*_: object) -> bool:
+            bar.update(STEPS)
+            return False  # True would stop it
+
+        solver.callbacks = go_on
+        return np.asarray(solver.fit(components), dtype=np.float64)
 
 
 def umap(components: Floats) -> Floats:

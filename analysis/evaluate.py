@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from analysis.calibration import fit_temperature, scale
 from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect, wilson
-from analysis.looks import read_looks, write_look
+from analysis.looks import close_look, open_look, read_looks
 from analysis.metrics import (
     Reliability,
     average_precisions,
@@ -25,7 +26,7 @@ from analysis.metrics import (
 from analysis.results import Results, find_run, read_results
 from analysis.tta import gain_of_views
 from curate.manifest import Manifest, image_path, read_manifest
-from train.runs import Run, load_model, write_predictions
+from train.runs import BATCH, Run, load_model, write_predictions
 from workspace import FototecaError, Workspace
 
 TOP_K = (1, 2, 3, 5)
@@ -35,19 +36,27 @@ TOP_K = (1, 2, 3, 5)
 def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = False) -> dict[str, Any]:
     """The figures of a run on `val` or `test`. With `tta` also those of test-time augmentation, under `"tta"`.
 
-    A look at test is appended to the ledger; a second look at the same run gives the stored result again.
+    A look at test is written to the ledger before the model is asked, and again with what came out; that of `tta` is one more. A
+    second look at the same run gives the stored result again.
     """
     run = find_run(workspace, run_id)
     manifest = read_manifest(workspace, run.manifest_version)
-    if split == "test":
-        predict_test(workspace, run, manifest)
+    temperature = temperature_of(workspace, run, manifest)
+    if split == "val":
+        results = read_results(workspace, run, split, manifest)
+        return {**measure(results, temperature), **({"tta": gain_of_views(workspace, results)} if tta else {})}
+    if not manifest.split("test"):
+        raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
+    look = open_look(workspace, manifest.version, run.id, "evaluate")
+    predict_test(workspace, run, manifest)
     results = read_results(workspace, run, split, manifest)
-    facts = measure(results, temperature_of(workspace, run, manifest))
-    if split == "test":
-        write_look(workspace, manifest.version, run.id, len(results), float(facts["accuracy"]))
-        facts["looks"] = len(read_looks(workspace, manifest.version))
+    facts = measure(results, temperature)
+    close_look(workspace, look, len(results), facts["accuracy"])
     if tta:
+        look = open_look(workspace, manifest.version, run.id, "evaluate --tta")
         facts["tta"] = gain_of_views(workspace, results)
+        close_look(workspace, look, len(results), facts["tta"]["accuracy"])
+    facts["looks"] = len(read_looks(workspace, manifest.version))
     return facts
 
 
@@ -56,24 +65,43 @@ def predict_test(workspace: Workspace, run: Run, manifest: Manifest) -> None:
     if (run.folder / "predictions-test.csv").exists():
         return
     rows = manifest.split("test")
-    if not rows:
-        raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
     model = load_model(workspace, run)
-    probabilities = model.probabilities([image_path(workspace, row) for row in rows])
-    write_predictions(run, "test", [row.image_id for row in rows], [row.label for row in rows], np.asarray(probabilities))
+    parts = []
+    with tqdm(total=len(rows), desc="test", unit="img", disable=None) as bar:
+        for start in range(0, len(rows), BATCH):
+            paths = [image_path(workspace, row) for row in rows[start : start + BATCH]]
+            parts.append(model.probabilities(paths))
+            bar.update(len(paths))
+    write_predictions(run, "test", [row.image_id for row in rows], [row.label for row in rows], np.concatenate(parts))
 
 
-def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float:
-    """The temperature that validation asks for; 1 when the run has no validation predictions."""
+def split_results(workspace: Workspace, run: Run, split: str, purpose: str, manifest: Manifest | None = None) -> Results:
+    """What a run said on `val`, or on `test` when `evaluate` asked it; the second is a look of the command `purpose`.
+
+    FototecaError when it was not looked at on test yet.
+    """
+    manifest = manifest or read_manifest(workspace, run.manifest_version)
+    if split == "val":
+        return read_results(workspace, run, split, manifest)
+    if not (run.folder / "predictions-test.csv").exists():
+        raise FototecaError(f"run {run.id} was not looked at on test", f"run: fototeca analysis evaluate {run.id} --split test")
+    look = open_look(workspace, manifest.version, run.id, purpose)
+    results = read_results(workspace, run, split, manifest)
+    close_look(workspace, look, len(results), float(results.right.mean()))
+    return results
+
+
+def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float | None:
+    """The temperature that validation asks for; None when the run has no validation predictions, or none that is wrong."""
     try:
         results = read_results(workspace, run, "val", manifest)
     except FototecaError:
-        return 1.0
+        return None
     return fit_temperature(results.true, results.probabilities, results.multi)
 
 
-def measure(results: Results, temperature: float) -> dict[str, Any]:
-    """Every figure as plain JSON values."""
+def measure(results: Results, temperature: float | None) -> dict[str, Any]:
+    """Every figure as plain JSON values; without a `temperature` those after calibration are those before."""
     scores = class_scores(results.true, results.predicted)
     present, seen = scores.n > 0, results.true.any(axis=0) | results.predicted.any(axis=0)
     right = results.right
@@ -97,7 +125,7 @@ def measure(results: Results, temperature: float) -> dict[str, Any]:
             name: {
                 "precision": float(scores.precision[c]),
                 "recall": float(scores.recall[c]),
-                "recall_interval": list(wilson(float(scores.recall[c] * scores.n[c]), int(scores.n[c]))),
+                "recall_interval": list(recall_interval(results, c)),
                 "f1": float(scores.f1[c]),
                 "n": int(scores.n[c]),
             }
@@ -139,24 +167,35 @@ def _multi_figures(results: Results) -> dict[str, Any]:
     }
 
 
-def reliability_of(results: Results, temperature: float = 1.0) -> Reliability:
+def recall_interval(results: Results, c: int) -> tuple[float, float]:
+    """The interval of the recall of category number `c`; near-duplicates count for less than one image each."""
+    there = np.flatnonzero(results.true[:, c])
+    return accuracy_interval(results.predicted[there, c], np.unique(results.groups[there], return_inverse=True)[1])
+
+
+def reliability_of(results: Results, temperature: float | None = None) -> Reliability:
     """The reliability of what was said, after scaling. Multi-label: of every yes and no (N·C of them)."""
-    scaled = scale(results.probabilities, temperature, results.multi)
+    scaled = scale(results.probabilities, temperature or 1.0, results.multi)
     if results.multi:
         said = scaled >= 0.5
         return reliability(np.where(said, scaled, 1 - scaled).ravel(), (said == results.true).ravel())
     return reliability(scaled.max(axis=1), results.true[np.arange(len(scaled)), scaled.argmax(axis=1)])
 
 
-def calibration(results: Results, temperature: float) -> dict[str, Any]:
-    """Expected calibration error before and after the temperature fitted on validation, and the diagram of both."""
+def calibration(results: Results, temperature: float | None) -> dict[str, Any]:
+    """Expected calibration error before and after the temperature fitted on validation (None: there is none), both diagrams."""
     before, after = reliability_of(results), reliability_of(results, temperature)
     return {
         "temperature": temperature,
         "ece": before.error,
         "ece_scaled": after.error,
-        "bins": [
-            {"confidence": float(before.confidence[b]), "accuracy": float(before.accuracy[b]), "n": int(before.count[b])}
-            for b in np.flatnonzero(before.count)
-        ],
+        "bins": _bins(before),
+        "bins_scaled": _bins(after),
     }
+
+
+def _bins(diagram: Reliability) -> list[dict[str, float]]:
+    return [
+        {"confidence": float(diagram.confidence[b]), "accuracy": float(diagram.accuracy[b]), "n": int(diagram.count[b])}
+        for b in np.flatnonzero(diagram.count)
+    ]

@@ -4,45 +4,86 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
-from analysis.features import nearest_training, run_features
+from analysis.attribution import attribute, check_method
+from analysis.evaluate import split_results
+from analysis.features import nearest_training, present_features
 from analysis.metrics import class_scores
+from analysis.pictures import overlay, sheet, shown_picture, stored_picture
 from analysis.quality import quality_shift
-from analysis.results import Results, find_run, read_results
-from curate.manifest import Manifest, read_manifest
-from workspace import FototecaError, Workspace
+from analysis.results import Results, find_run
+from curate.manifest import Manifest, image_path, read_manifest
+from train.runs import load_model
+from workspace import Workspace, say
+
+METHOD = "grad-cam"
+"""The attribution that is drawn of each picture when none is named."""
 
 
-def examples_of_run(workspace: Workspace, run_id: str, split: str = "val", *, number: int = 8, seed: int = 0) -> dict[str, Any]:
-    """Right and wrong pictures of a run: most sure, least sure, random, worst per class; errors by pair, source and group."""
-    if split == "test":
-        _seen_already(workspace, run_id)
+def examples_of_run(
+    workspace: Workspace,
+    run_id: str,
+    split: str = "val",
+    *,
+    number: int = 8,
+    seed: int = 0,
+    method: str = METHOD,
+    output: Path | None = None,
+) -> dict[str, Any]:
+    """Right and wrong pictures of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
+
+    Each picture's map by `method` is written to `output` beside what the model saw; a run that is no network has none.
+    """
+    check_method(method)
     run = find_run(workspace, run_id)
     manifest = read_manifest(workspace, run.manifest_version)
-    results = read_results(workspace, run, split, manifest)
-    kinds = choose(results, number, seed)
-    worst = worst_per_class(results)
+    results = split_results(workspace, run, split, "examples", manifest)
+    kinds, worst = choose(results, number, seed), worst_per_class(results)
     chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
     neighbours = neighbours_of(workspace, manifest, results, chosen)
+    wrong = suspects(results, neighbours, manifest)
+    maps = _draw_maps(workspace, results, chosen, method, output or workspace.reports / "examples" / f"{run.id}-{split}")
+
+    def describe(index: int) -> dict[str, Any]:
+        return _describe(results, index, neighbours, maps)
+
     return {
         "run": run.id,
         "split": split,
         "n": len(results),
         "errors": int((~results.right).sum()),
-        "examples": {kind: [_describe(results, index, neighbours) for index in found] for kind, found in kinds.items()},
-        "worst_per_class": {name: _describe(results, index, neighbours) for name, index in worst.items()},
-        "suspects": [_describe(results, index, neighbours) for index in suspects(results, neighbours, manifest)],
+        "examples": {kind: [describe(index) for index in found] for kind, found in kinds.items()},
+        "worst_per_class": {name: describe(index) for name, index in worst.items()},
+        "suspects": [describe(index) for index in wrong],
         **error_groups(results),
         "by_quality": errors_by_quality(workspace, results),
     }
 
 
-def _seen_already(workspace: Workspace, run_id: str) -> None:
-    if not (find_run(workspace, run_id).folder / "predictions-test.csv").exists():
-        raise FototecaError(f"run {run_id} was not looked at on test", f"run: fototeca analysis evaluate {run_id} --split test")
+def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], method: str, folder: Path) -> dict[str, str]:
+    """By image id a PNG of what the model saw and the map of what it said; of pictures that are there."""
+    model = load_model(workspace, results.run)
+    if model.module is None:
+        say(f"no maps: {results.run.id} has no network")
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for index in tqdm(chosen, desc=method, disable=None):
+        row = results.rows[index]
+        if not image_path(workspace, row).is_file():
+            continue
+        tensor = model.preprocessing(stored_picture(workspace, row))
+        seen = shown_picture(tensor, model.preprocessing)
+        values = attribute(model, tensor, int(results.probabilities[index].argmax()), method)
+        path = folder / f"{row.image_id[:12]}.png"
+        sheet([seen, overlay(seen, values)], 2).save(path)
+        drawn[row.image_id] = str(path)
+    return drawn
 
 
 def choose(results: Results, number: int, seed: int = 0) -> dict[str, list[int]]:
@@ -86,16 +127,22 @@ def worst_per_class(results: Results) -> dict[str, int]:
 
 
 def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, places: Sequence[int]) -> dict[str, list[str]]:
-    """The three nearest training images of each picture, by the run's features; empty when the run has none."""
+    """The three nearest training images of each picture, by the run's features; none of one that is gone, or without features."""
     train = manifest.split("train")
     if not places or not train:
         return {}
     chosen = [results.rows[index] for index in places]
-    features = run_features(workspace, results.run, [*train, *chosen])
-    if features is None:
+    found = present_features(workspace, results.run, [*train, *chosen])
+    if found is None:
         return {}
-    nearest = nearest_training(features[: len(train)], features[len(train) :], 3)
-    return {row.image_id: [train[k].image_id for k in found] for row, found in zip(chosen, nearest, strict=True)}
+    rows, features = found
+    learned = np.array([row.split == "train" for row in rows], dtype=np.bool_)
+    if learned.all() or not learned.any():
+        return {}
+    ids = [row.image_id for row, inside in zip(rows, learned, strict=True) if inside]
+    asked = [row.image_id for row, inside in zip(rows, learned, strict=True) if not inside]
+    nearest = nearest_training(features[learned], features[~learned], 3)
+    return {image_id: [ids[k] for k in near] for image_id, near in zip(asked, nearest, strict=True)}
 
 
 def suspects(results: Results, neighbours: dict[str, list[str]], manifest: Manifest) -> list[int]:
@@ -133,7 +180,7 @@ def errors_by_quality(workspace: Workspace, results: Results) -> dict[str, dict[
     }
 
 
-def _describe(results: Results, index: int, neighbours: dict[str, list[str]]) -> dict[str, Any]:
+def _describe(results: Results, index: int, neighbours: dict[str, list[str]], maps: dict[str, str]) -> dict[str, Any]:
     row = results.rows[index]
     return {
         "image_id": row.image_id,
@@ -144,4 +191,5 @@ def _describe(results: Results, index: int, neighbours: dict[str, list[str]]) ->
         "source": row.source,
         "page_url": row.page_url,
         "nearest_training": neighbours.get(row.image_id, []),
+        "maps": maps.get(row.image_id),
     }

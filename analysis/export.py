@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from analysis.evaluate import measure, temperature_of
 from analysis.results import find_run, read_results
 from curate.manifest import read_manifest
@@ -28,11 +30,15 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
         raise FototecaError(f"the classifier of {run.id} is no network", "export a run with a linear, logistic or svm head")
     folder = output or workspace.reports / "export"
     folder.mkdir(parents=True, exist_ok=True)
-    facts = _facts(workspace, run, model)
     target = folder / f"{run.id}.{'onnx' if form == 'onnx' else 'pt2'}"
-    (_write_onnx if form == "onnx" else _write_torch)(model, target, facts)
-    write_text(folder / f"{run.id}.json", json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
-    write_text(folder / f"{run.id}.md", model_card(run, facts))
+    with tqdm(total=3, desc="export", unit="file", disable=None) as bar:
+        facts = _facts(workspace, run, model)
+        (_write_onnx if form == "onnx" else _write_torch)(model, target, facts)
+        bar.update()
+        write_text(folder / f"{run.id}.json", json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+        bar.update()
+        write_text(folder / f"{run.id}.md", model_card(run, facts))
+        bar.update()
     return [target, folder / f"{run.id}.json", folder / f"{run.id}.md"]
 
 
@@ -51,9 +57,18 @@ def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]
         "preprocessing": model.preprocessing.to_dict(),
         "input": ["N", 3, model.preprocessing.crop, model.preprocessing.crop],
         "output": "logits (N, C); " + ("sigmoid" if run.task == "multi" else "softmax") + " gives probabilities",
-        "temperature": temperature,
+        "temperature": temperature or 1.0,
+        "calibrated": temperature is not None,
+        **_thresholds(run),
         "validation": {name: figures[name] for name in ("n", "accuracy", "accuracy_interval", "macro_f1", "log_loss")},
     }
+
+
+def _thresholds(run: Run) -> dict[str, Any]:
+    """From which probability (before the temperature) a multi-label run says yes to each category."""
+    if run.task == "single":
+        return {}
+    return {"thresholds": dict(zip(run.categories, map(float, run.thresholds), strict=True))}
 
 
 def _example(model: LoadedModel, n: int = 2) -> torch.Tensor:
@@ -110,10 +125,26 @@ def model_card(run: Run, facts: dict[str, Any]) -> str:
             f"- **Output**: {facts['output']}",
             f"- **Validation**: accuracy {facts['validation']['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}, "
             f"{facts['validation']['n']} images), macro F1 {facts['validation']['macro_f1']:.3f}",
-            f"- **Calibration**: divide the logits by {facts['temperature']:.3f}",
+            f"- **Calibration**: {_calibration(facts)}",
+            *_says_yes(facts),
             "- **Intended use**: telling these categories apart in pictures like those of the dataset. A picture of anything",
             "  else still gets one of these labels: `fototeca analysis predict` warns of such pictures, the bare network cannot.",
             "- **Not known**: how it does on pictures from other sources, cameras or places than the dataset's.",
             "",
         ]
     )
+
+
+def _calibration(facts: dict[str, Any]) -> str:
+    if facts["calibrated"]:
+        return f"divide the logits by {facts['temperature']:.3f}"
+    return (
+        "none: validation has no mistake to learn a temperature from, so the probabilities are as the network gives them"
+    )
+
+
+def _says_yes(facts: dict[str, Any]) -> list[str]:
+    if "thresholds" not in facts:
+        return []
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in facts["thresholds"].items())
+    return [f"- **Says yes** from these probabilities, before calibration, on: {listed}"]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.manifest import Row, image_path
+from curate.manifest import Row
 from train.runs import Run, load_model
-from workspace import Workspace
+from workspace import Workspace, say
+
+if TYPE_CHECKING:
+    from vision.backbones import Backbone
 
 Features = npt.NDArray[np.float32]
 
@@ -21,20 +26,51 @@ def run_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> Feature
     Those of a frozen backbone are what its training kept; another run's are asked for once, from the pixels its training kept.
     FototecaError names the first image that is gone.
     """
-    from vision.backbones import Backbone, classifier_of, remove_classifier
     from vision.features import extract_features
+
+    backbone = _backbone(workspace, run)
+    return None if backbone is None else extract_features(workspace, _items(workspace, rows), backbone)
+
+
+def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
+    """As `run_features`, without the rows whose file is gone and whose features were not kept either; a line tells of them."""
+    from vision.features import extract_features, features_folder
+    from vision.store import RowStore
+
+    backbone = _backbone(workspace, run)
+    if backbone is None:
+        return None
+    store = RowStore(features_folder(workspace, backbone), (backbone.dimension,), np.float32)
+    missing = [row for row in rows if row.image_id not in store]
+    gone = {row.image_id for row in missing if not (workspace.root / row.path).is_file()}
+    if gone:
+        say(f"{len(gone)} of {len(rows)} images are gone and left out: restore data/images, or freeze a version without them")
+    there = [row for row in rows if row.image_id not in gone]
+    new = [row for row in missing if row.image_id not in gone]
+    if new:
+        extract_features(workspace, _items(workspace, new), backbone)
+    features = extract_features(workspace, _items(workspace, there), backbone) if there else np.empty((0, backbone.dimension))
+    return there, np.asarray(features, dtype=np.float32)
+
+
+def _items(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:
+    return [(row.image_id, workspace.root / row.path) for row in rows]
+
+
+def _backbone(workspace: Workspace, run: Run) -> Backbone | None:
+    """The run's network up to its classifier; None when it has none of its own."""
+    from vision.backbones import Backbone, classifier_of, remove_classifier
 
     model = load_model(workspace, run)
     if not hasattr(model, "network"):
         return None
-    backbone = Backbone(
+    return Backbone(
         name=run.model_name,
         dimension=classifier_of(model.network)[1].in_features,
         module=remove_classifier(model.network),
         preprocessing=model.preprocessing,
         weights_id=run.config["weights_id"] if run.regime == "features" else f"run:{run.id}:{run_digest(run)}",
     )
-    return extract_features(workspace, [(row.image_id, image_path(workspace, row)) for row in rows], backbone)
 
 
 def run_digest(run: Run) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from analysis.charts import confusion_chart, lines_chart
+from analysis.evaluate import split_results
 from analysis.metrics import confusion_matrix, row_fractions
 from analysis.pdf import find_chromium, write_pngs
-from analysis.results import Results, find_run, read_results
+from analysis.results import Results, find_run
 from analysis.svg import Figure
 from analysis.texts import Texts
 from train.runs import Run
@@ -21,13 +22,11 @@ from workspace import FototecaError, Workspace
 def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Path | None) -> list[Path]:
     """Write `confusion-counts` and `confusion-fractions` (SVG, CSV, and PNG if there is a Chromium); returns the paths."""
     run = find_run(workspace, run_id)
-    if split == "test" and not (run.folder / "predictions-test.csv").exists():
-        raise FototecaError(f"run {run_id} was not looked at on test", f"run: fototeca analysis evaluate {run_id} --split test")
-    results = read_results(workspace, run, split)
-    if results.multi:
+    if run.task == "multi":
         raise FototecaError(
             "a multi-label run has no confusion matrix", f"per category: fototeca analysis evaluate {run_id} --json"
         )
+    results = split_results(workspace, run, split, "confusion")
     words = Texts.load("en")
     both = [
         confusion_figure("confusion-counts", results, words, as_counts=True),

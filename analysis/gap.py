@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.compare import aligned
 from analysis.evaluate import reliability_of
 from analysis.intervals import LEVEL, design_effect, resamples
-from analysis.metrics import class_scores
 from analysis.quality import quality_shift
 from analysis.results import Results
 from curate.manifest import Manifest
@@ -64,7 +64,7 @@ def selection(val: Results, rivals: Sequence[Results]) -> dict[str, Any]:
     on average, is what the choice alone adds (a bootstrap estimate, as in Tibshirani and Tibshirani 2009).
     """
     weights = resamples(val.groups).astype(np.float64)
-    right = np.stack([results.right for results in rivals], axis=1).astype(np.float64)
+    right = np.stack([aligned(results, val).right for results in rivals], axis=1).astype(np.float64)
     drawn = weights @ right / weights.sum(axis=1, keepdims=True)
     winner = drawn.argmax(axis=1)
     rows = np.arange(len(drawn))
@@ -72,17 +72,25 @@ def selection(val: Results, rivals: Sequence[Results]) -> dict[str, Any]:
 
 
 def class_mix(val: Results, test: Results) -> dict[str, Any]:
-    """What the difference in class shares explains: validation's accuracy if its classes were as frequent as in test."""
-    recall = class_scores(val.true, val.predicted).recall
+    """What the difference in shares of labels explains: validation's accuracy if its labels were as frequent as in test.
+
+    A label is what an image carries, in a multi-label task all its categories together. Of test's images only those count whose
+    label validation has; `unseen` is the share of the others, of which validation cannot tell.
+    """
+    accuracy = {label: float(val.right[np.array(val.labels) == label].mean()) for label in set(val.labels)}
+    expected = [accuracy[label] for label in test.labels if label in accuracy]
     shares = [results.true.sum(axis=0) / max(int(results.true.sum()), 1) for results in (val, test)]
     return {
-        "effect": float((recall * (shares[1] - shares[0])).sum()),
+        "effect": float(np.mean(expected) - val.right.mean()) if expected else 0.0,
+        "unseen": 1 - len(expected) / len(test),
         "distance": float(np.abs(shares[0] - shares[1]).sum() / 2),
     }
 
 
-def groups_across(manifest: Manifest) -> int:
-    """Near-duplicate groups with images in more than one split: none, unless something went wrong."""
+def groups_across(manifest: Manifest) -> int | None:
+    """Near-duplicate groups with images in more than one split: none, unless something went wrong; None: never looked for."""
+    if manifest.threshold is None:
+        return None
     splits: dict[str, set[str]] = {}
     for row in manifest.rows:
         if row.group:

@@ -1,29 +1,58 @@
-"""The ledger of looks at the test split: who looked when, with which run, and what came out. Lines are only appended."""
+"""The ledger of looks at the test split: who looked when, with which run, what for, and what came out. Lines are only appended.
+
+A look is written before anything is asked, and again with what came out: one that was cut off was a look too.
+"""
 
 from __future__ import annotations
 
 import csv
 import getpass
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from analysis.numbers import csv_text
 from workspace import Workspace
 
-COLUMNS = ("time", "who", "version", "run", "n", "accuracy")
+COLUMNS = ("time", "who", "version", "run", "n", "accuracy", "purpose", "look")
+"""`look` is the same in both lines of a look. The first six are all that older ledgers have."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One line of the ledger. `time` is UTC, ISO 8601."""
+    """One look at the test split of `version`. `time` is UTC, ISO 8601; `n` and `accuracy` are None where nothing came out."""
 
     time: str
     who: str
     version: str
     run: str
-    n: int
-    accuracy: float
+    n: int | None
+    accuracy: float | None
+    purpose: str
+    """The command that looked."""
+    look: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The looks at one version's test split, oldest first: what texts about them are made of."""
+
+    looks: tuple[Look, ...]
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that were looked at, in the order of their first look; some may be deleted by now."""
+        return tuple(dict.fromkeys(look.run for look in self.looks))
+
+    def of(self, run: str) -> tuple[Look, ...]:
+        """The looks at one run."""
+        return tuple(look for look in self.looks if look.run == run)
+
+    def accuracies(self, run: str) -> tuple[float, ...]:
+        """The different accuracies that were seen of a run: more than one where views were tried too."""
+        return tuple(dict.fromkeys(look.accuracy for look in self.of(run) if look.accuracy is not None))
 
 
 def ledger(workspace: Workspace) -> Path:
@@ -31,27 +60,80 @@ def ledger(workspace: Workspace) -> Path:
     return workspace.runs / "test-looks.csv"
 
 
-def write_look(workspace: Workspace, version: str, run: str, n: int, accuracy: float) -> Look:
-    """Append a look and flush it to disk."""
-    who = os.environ.get("FOTOTECA_USER") or getpass.getuser()
-    look = Look(datetime.now(UTC).isoformat(timespec="seconds"), who, version, run, n, round(accuracy, 6))
-    path = ledger(workspace)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if file.tell() == 0:
-            writer.writerow(COLUMNS)
-        writer.writerow([getattr(look, name) for name in COLUMNS])
-        file.flush()
-        os.fsync(file.fileno())
+def open_look(workspace: Workspace, version: str, run: str, purpose: str) -> Look:
+    """Write down that the test split is about to be looked at. Call it before anything is read or asked."""
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    look = Look(moment, _who(), version, run, None, None, purpose, os.urandom(4).hex())
+    _append(workspace, look)
     return look
 
 
+def close_look(workspace: Workspace, look: Look, n: int, accuracy: float) -> None:
+    """Write down what came out of a look."""
+    _append(workspace, replace(look, time=datetime.now(UTC).isoformat(timespec="seconds"), n=n, accuracy=round(accuracy, 6)))
+
+
 def read_looks(workspace: Workspace, version: str) -> list[Look]:
-    """The looks at a version's test split, oldest first."""
+    """The looks at a version's test split, oldest first; lines that were torn count as far as they can be read."""
     path = ledger(workspace)
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["version"] == version]
-    return [Look(row["time"], row["who"], version, row["run"], int(row["n"]), float(row["accuracy"])) for row in rows]
+    found: dict[str, Look] = {}
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for number, line in enumerate(file):  # line by line: a torn quotation would swallow those that follow
+            look = _parse(next(csv.reader([line]), []), number)
+            if look and look.version == version:
+                first = found.setdefault(look.look, look)
+                found[look.look] = replace(look, time=first.time)
+    return list(found.values())
+
+
+def read_ledger(workspace: Workspace, version: str) -> Ledger:
+    """`read_looks` with the questions that texts ask of them."""
+    return Ledger(tuple(read_looks(workspace, version)))
+
+
+def _append(workspace: Workspace, look: Look) -> None:
+    """Add a line and flush it to disk; it begins on a new line even if the last one was torn."""
+    path = ledger(workspace)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        torn = False
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            torn = file.read(1) != b"\n"
+        head = "" if file.tell() else ",".join(COLUMNS) + "\n"
+        file.write((("\n" if torn else head) + _line(look)).encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _line(look: Look) -> str:
+    values = [getattr(look, name) for name in COLUMNS]
+    return csv_text(COLUMNS, [["" if value is None else value for value in values]]).split("\n", 1)[1]
+
+
+def _parse(cells: Sequence[str], number: int) -> Look | None:
+    """The look of a line; None for the head, and where not even the run is whole."""
+    if len(cells) < 5 or cells[0] == COLUMNS[0]:
+        return None
+    time, who, version, run, n, accuracy, purpose, name = (*cells, "", "", "")[: len(COLUMNS)]
+    if len(cells) == 6:  # an older ledger's: one line a look, and evaluate was all that looked
+        purpose = "evaluate"
+    counted = int(n) if n.isdigit() else None
+    return Look(time, who, version, run, counted, _number(accuracy), purpose, name or f"line {number}")
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _who() -> str:
+    """The person; the number of a user whom the system does not know, as in a container."""
+    try:
+        return os.environ.get("FOTOTECA_USER") or getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return f"uid {os.getuid()}"

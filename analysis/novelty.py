@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.features import Features, run_features, unit
-from analysis.metrics import Booleans, Floats
+from analysis.features import Features, present_features, unit
+from analysis.intervals import group_index
+from analysis.metrics import Floats, Integers
 from curate.manifest import Manifest
 from train.runs import Run
 from workspace import Workspace
@@ -33,7 +34,8 @@ class Novelty:
     train: Features
     threshold: float
     false_alarm_rate: float
-    """Measured on validation, after setting the threshold."""
+    """How often a picture that should be known is called unknown: measured on validation, each near-duplicate group held to the
+    threshold that the others set."""
 
     def scores(self, features: Features) -> Floats:
         """(N,) Euclidean distance to the k-th nearest training image; 0 to 2, higher is stranger."""
@@ -41,10 +43,6 @@ class Novelty:
         k = min(NEIGHBOUR, len(self.train))
         near = -np.partition(-similarity, k - 1, axis=1)[:, k - 1]
         return np.sqrt(np.maximum(2 - 2 * near.astype(np.float64), 0))
-
-    def unknown(self, features: Features) -> Booleans:
-        """(N,) whether each picture is stranger than the threshold."""
-        return np.asarray(self.scores(features) > self.threshold)
 
 
 def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty | None:
@@ -54,15 +52,32 @@ def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty |
         return None
     if len(train) > MOST_TRAINING:
         train = tuple(train[index] for index in np.random.default_rng(0).permutation(len(train))[:MOST_TRAINING])
-    features = run_features(workspace, run, [*train, *val])
-    if features is None:
+    found = present_features(workspace, run, [*train, *val])
+    if found is None:
         return None
-    return set_threshold(unit(features[: len(train)]), features[len(train) :])
+    rows, features = found
+    learned = np.array([row.split == "train" for row in rows], dtype=np.bool_)
+    if learned.all() or not learned.any():
+        return None
+    groups = group_index([row.group for row in rows if row.split == "val"])
+    return set_threshold(unit(features[learned]), features[~learned], groups)
 
 
-def set_threshold(train: Features, val: Features) -> Novelty:
-    """The smallest threshold that calls at most FALSE_ALARMS of the validation pictures unknown."""
-    scores = np.sort(Novelty(train, np.inf, 0.0).scores(val))
+def set_threshold(train: Features, val: Features, groups: Integers) -> Novelty:
+    """The smallest threshold that calls at most FALSE_ALARMS of the validation pictures unknown; `groups` (V,): near-copies."""
+    scores = Novelty(train, np.inf, 0.0).scores(val)
+    return Novelty(train, _threshold(scores), false_alarm_rate(scores, groups))
+
+
+def _threshold(scores: Floats) -> float:
     allowed = int(np.floor(FALSE_ALARMS * len(scores)))
-    threshold = float(scores[len(scores) - 1 - allowed])
-    return Novelty(train, threshold, float(np.mean(scores > threshold)))
+    return float(np.partition(scores, len(scores) - 1 - allowed)[len(scores) - 1 - allowed])
+
+
+def false_alarm_rate(scores: Floats, groups: Integers) -> float:
+    """The share of (V,) scores above the threshold that all other groups set; all of a single group: nothing speaks for fewer."""
+    alarms = 0
+    for group in np.unique(groups):
+        inside = groups == group
+        alarms += int((scores[inside] > _threshold(scores[~inside])).sum()) if not inside.all() else len(scores)
+    return alarms / len(scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -65,14 +66,16 @@ class Results:
         there = [index for index, row in enumerate(self.rows) if (workspace.root / row.path).is_file()]
         if not there:
             raise FototecaError(f"none of the {len(self)} {self.split} images is in the store", "restore data/images")
-        if len(there) == len(self):
-            return self
+        return self if len(there) == len(self) else self.take(there)
+
+    def take(self, places: Sequence[int]) -> Results:
+        """The images at some places, in that order."""
         return replace(
             self,
-            rows=tuple(self.rows[index] for index in there),
-            labels=tuple(self.labels[index] for index in there),
-            said=tuple(self.said[index] for index in there),
-            probabilities=self.probabilities[there],
+            rows=tuple(self.rows[index] for index in places),
+            labels=tuple(self.labels[index] for index in places),
+            said=tuple(self.said[index] for index in places),
+            probabilities=self.probabilities[list(places)],
         )
 
     def with_probabilities(self, probabilities: Floats) -> Results:
@@ -87,16 +90,9 @@ def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest 
 
 
 def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) -> Results:
-    """Predictions joined with their rows; FototecaError when they are of other images or are no numbers."""
-    by_id = {row.image_id: row for row in manifest.rows}
-    unknown = [image_id for image_id in said.image_ids if image_id not in by_id]
-    if unknown:
-        raise FototecaError(
-            f"run {run.id}: {len(unknown)} predictions are of images that {manifest.version} does not have",
-            f"train again on it: fototeca train run --manifest {manifest.version}",
-        )
-    if not said.image_ids:
-        raise FototecaError(f"run {run.id} has no {split} predictions", f"does {manifest.version} have {split} images?")
+    """Predictions joined with their rows; FototecaError when they are not of exactly this split, or are no numbers."""
+    by_id = {row.image_id: row for row in manifest.split(split)}
+    _check_images(run, split, manifest, said, by_id)
     probabilities = np.asarray(said.probabilities, dtype=np.float64)
     if not np.isfinite(probabilities).all():
         broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
@@ -114,6 +110,27 @@ def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) ->
         said=tuple(said.predicted),
         probabilities=probabilities,
     )
+
+
+def _check_images(run: Run, split: str, manifest: Manifest, said: Predictions, by_id: dict[str, Row]) -> None:
+    """FototecaError unless the run learned from this very manifest, and says something of every image of the split, once."""
+    if run.config["manifest_sha256"] != manifest.sha256:
+        raise FototecaError(
+            f"run {run.id} was trained on another {manifest.version} than {manifest.path.name} is now",
+            f"bring that file back, or train again: fototeca train run --manifest {manifest.version}",
+        )
+    if not by_id:
+        raise FototecaError(f"{manifest.version} has no {split} images", "freeze a version with more images")
+    again = "delete the run's folder and train it again" if split != "test" else f"delete {run.id}/predictions-test.csv"
+    strange = [image_id for image_id in said.image_ids if image_id not in by_id]
+    if strange:
+        raise FototecaError(f"run {run.id}: {len(strange)} {split} predictions are of images that are not in it", again)
+    if sorted(said.image_ids) != sorted(by_id):
+        n, wanted = len(set(said.image_ids)), len(by_id)
+        what = f"are of {n} of {wanted} images" if n < wanted else "name an image twice"
+        raise FototecaError(f"run {run.id}: its {split} predictions {what}", again)
+    if any(label != by_id[image_id].label for image_id, label in zip(said.image_ids, said.labels, strict=True)):
+        raise FototecaError(f"run {run.id}: its {split} predictions have other labels than {manifest.version}", again)
 
 
 def find_run(workspace: Workspace, run_id: str) -> Run:

@@ -64,13 +64,7 @@ def evaluation_table(facts: dict[str, Any]) -> str:
     rows += [(f"top-{k}", _share(value)) for k, value in facts.get("top_k", {}).items() if k != "1"]
     if "average_precision" in facts:
         rows.append(("mean average precision", f"{facts['average_precision']['macro']:.3f}"))
-    calibration = facts["calibration"]
-    rows.append(
-        (
-            "calibration error",
-            f"{calibration['ece']:.3f}  ({calibration['ece_scaled']:.3f} at temperature {calibration['temperature']:.2f})",
-        )
-    )
+    rows.append(("calibration error", _calibration(facts["calibration"])))
     if "tta" in facts:
         tta = facts["tta"]
         rows.append(
@@ -89,6 +83,12 @@ def evaluation_table(facts: dict[str, Any]) -> str:
     if "looks" in facts:
         parts.append(f"\nthis version's test split has been looked at {facts['looks']} times (data/runs/test-looks.csv)")
     return "\n".join(parts)
+
+
+def _calibration(facts: dict[str, Any]) -> str:
+    if facts["temperature"] is None:
+        return f"{facts['ece']:.3f}  (not calibrated: validation has no mistake to learn a temperature from)"
+    return f"{facts['ece']:.3f}  ({facts['ece_scaled']:.3f} at temperature {facts['temperature']:.2f})"
 
 
 def comparison_table(facts: dict[str, Any]) -> str:
@@ -176,15 +176,30 @@ def trials_table(facts: dict[str, Any]) -> str:
 
 
 def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:
-    """The lines of `predict`."""
-    rows = []
-    for fact in facts:
-        best = sorted(fact["probabilities"].items(), key=lambda item: -item[1])[:top]
-        near = fact["near_duplicate"]
-        notes = [f"near-duplicate of {near['image_id'][:12]} ({near['split']})"] if near else []
-        if fact["unknown"]:
-            notes.append("unlike anything it was trained on")
-        if "maps" in fact:
-            notes.append(fact["maps"])
-        rows.append((fact["path"], "  ".join(f"{name} {value:.1%}" for name, value in best), "; ".join(notes)))
-    return columns(rows)
+    """The lines of `predict`, and below them what its warnings and probabilities are worth."""
+    rows = [(fact["path"], _said(fact, top), _notes(fact)) for fact in facts]
+    parts = [columns(rows), ""]
+    seen = next((fact for fact in facts if not fact["reason"]), None)
+    if seen and seen["false_alarm_rate"] is not None:
+        parts.append(
+            f"of pictures that it should know, {seen['false_alarm_rate']:.1%} are called unlike anything it was trained on"
+        )
+    if seen and not seen["calibrated"]:
+        parts.append("the probabilities are not calibrated: validation has no mistake to learn a temperature from")
+    return "\n".join(parts).rstrip()
+
+
+def _said(fact: dict[str, Any], top: int) -> str:
+    best = sorted(fact["probabilities"].items(), key=lambda item: -item[1])[:top]
+    return "  ".join(f"{name} {value:.1%}" for name, value in best)
+
+
+def _notes(fact: dict[str, Any]) -> str:
+    """What is to be said of one picture besides its categories."""
+    if fact["reason"]:
+        return f"not seen: {fact['reason']}"
+    near = fact["near_duplicate"]
+    notes = [f"near-duplicate of {near['image_id'][:12]} ({near['split']})"] if near else []
+    if fact["unknown"]:
+        notes.append("unlike anything it was trained on")
+    return "; ".join([*notes, *([fact["maps"]] if "maps" in fact else [])])

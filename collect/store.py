@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -40,6 +41,32 @@ def put(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path
         with atomic_write(path, _workshop(workspace)) as file:
             file.write(data)
     return image_id, path
+
+
+class FetchFailedError(Exception):
+    """A URL gave no bytes: `reason` is one of the fixed words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def open_fetcher(workspace: Workspace, *, allow_local: bool = False) -> Callable[[str], bytes]:
+    """A function that gives the bytes at a URL, guarded and polite as all collecting is. FetchFailedError says why it cannot.
+
+    Ask one fetcher for all URLs, from any number of threads: it remembers each host's robots.txt and how often it may be asked.
+    """
+    from collect.download import Downloader, FetchError, FetchOptions
+
+    downloader = Downloader(FetchOptions(allow_local=allow_local), workspace.settings.contact)
+
+    def fetch(url: str) -> bytes:
+        try:
+            return downloader.fetch(url).data
+        except FetchError as error:
+            raise FetchFailedError(error.reason) from None
+
+    return fetch
 
 
 def sweep(workspace: Workspace) -> None:

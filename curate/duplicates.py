@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from collect.catalog import Catalog, GroupRow, ImageRow
 from curate.copies import Copy, find_copies
@@ -15,6 +14,7 @@ from curate.manifest import list_versions, read_manifest
 from curate.pairs import Pairs
 from curate.search import MAX_THRESHOLD
 from curate.signatures import Pictured, Signatures, load_signatures, read_pictures, stack_signatures
+from curate.signatures import sign_picture as sign_picture  # part of this contract: what `find_near` is given
 from curate.state import THRESHOLD
 from workspace import FototecaError, Workspace, say
 
@@ -134,17 +134,25 @@ class Near:
     reason: str
 
 
-def find_near(workspace: Workspace, paths: Sequence[Path], rows: Sequence[Pictured]) -> list[Near | None]:
-    """For each new picture the known image it copies, the nearest of several; None for none, or for an unreadable file."""
-    with Catalog.open(workspace) as catalog:
-        known = load_signatures(workspace, catalog, rows)
-    read = [blob for _, blob in read_pictures(paths)]
-    places = [place for place, blob in enumerate(read) if blob is not None]
-    new = stack_signatures([str(place) for place in places], [blob for blob in read if blob is not None])
+def find_near(workspace: Workspace, signatures: Sequence[bytes | None], rows: Sequence[Pictured]) -> list[Near | None]:
+    """For each new picture's signature the known image it copies, the nearest of several; None for none, and for no signature."""
+    known = _known(workspace, rows)
+    places = [place for place, blob in enumerate(signatures) if blob is not None]
+    new = stack_signatures([str(place) for place in places], [blob for blob in signatures if blob is not None])
     found: dict[int, list[Near]] = defaultdict(list)
     for place, near in (*_equals(new, known), *_copies(new, known)):
         found[places[place]].append(near)
-    return [min(found[place], key=lambda near: near.distance) if place in found else None for place in range(len(paths))]
+    return [min(found[place], key=lambda near: near.distance) if place in found else None for place in range(len(signatures))]
+
+
+def _known(workspace: Workspace, rows: Sequence[Pictured]) -> Signatures:
+    """The signatures of images; without a catalog, which is not made for this, each file is looked at again."""
+    if workspace.catalog.exists():
+        with Catalog.open(workspace) as catalog:
+            return load_signatures(workspace, catalog, rows)
+    read = read_pictures([workspace.root / row.path for row in rows], "looking at pictures")
+    found = [(row.image_id, blob) for row, (_, blob) in zip(rows, read, strict=True) if blob is not None]
+    return stack_signatures([image_id for image_id, _ in found], [blob for _, blob in found])
 
 
 def _equals(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:

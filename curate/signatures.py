@@ -62,7 +62,12 @@ class Signatures:
 def make_signature(path: Path) -> bytes:
     """The signature of one picture. DecodeError or OSError when it cannot be read."""
     picture, info = decode_with_info(path)
-    digest = hashlib.blake2b(f"{info.mode} {picture.size}".encode(), digest_size=_DIGEST)
+    return sign_picture(picture, info.mode)
+
+
+def sign_picture(picture: Image.Image, mode: str) -> bytes:
+    """The signature of a decoded picture, whose file has `mode`."""
+    digest = hashlib.blake2b(f"{mode} {picture.size}".encode(), digest_size=_DIGEST)
     digest.update(picture.tobytes())
     return digest.digest() + picture.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 

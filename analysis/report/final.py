@@ -113,7 +113,9 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
         "sampling": words("gap.sampling", error=error, low=low, high=high, p=words.probability(chance["p"])),
         "selection": words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"])),
         "class_mix": words("gap.mix", effect=words.points(mix["effect"]), distance=words.percent(mix["distance"])),
-        "groups_across_splits": words("gap.groups", n=gap["groups_across_splits"]),
+        "groups_across_splits": words("splits.never_deduplicated")
+        if gap["groups_across_splits"] is None
+        else words("gap.groups", n=gap["groups_across_splits"]),
         "sources": words("gap.sources", distance=words.percent(source["distance"]), p=words.probability(source["p"])),
         "calibration": words(
             "gap.calibration",
@@ -160,7 +162,7 @@ def _said(facts: dict[str, Any]) -> str:
     return f"data/runs/{facts['run']}/predictions-{facts['split']}.csv"
 
 
-def _calibration(story: Story, run: Run, results: Results, temperature: float, facts: dict[str, Any]) -> Markup:
+def _calibration(story: Story, run: Run, results: Results, temperature: float | None, facts: dict[str, Any]) -> Markup:
     words = story.words
     before, after = reliability_of(results), reliability_of(results, temperature)
     ece = facts["calibration"]
@@ -194,8 +196,7 @@ def new_images(story: Story) -> Markup:
         best = story.ranked[0].id if story.ranked else "RUN"
         return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
     document = json.loads(stored.read_text(encoding="utf-8"))
-    near = sum(bool(fact["near_duplicate"]) for fact in document["pictures"])
-    intro = words("new.intro", n=document["n"], run=document["run"], unknown=document["unknown"], near=near)
+    intro = words("new.intro", **{name: document[name] for name in ("n", "run", "unknown", "near")})
     return join([paragraph(intro), tiles([_new(story, fact) for fact in document["pictures"]])])
 
 

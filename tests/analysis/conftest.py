@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.duplicates import dedup
 from curate.freeze import freeze_version
+from curate.manifest import Row, manifest_bytes, read_manifest
 from train.config import TrainConfig
 from train.run import train_run
 from workspace import Workspace, create_workspace
@@ -49,3 +53,29 @@ def first_picture(studied: tuple[Workspace, list[str]]) -> Callable[[str], Path]
             return next(workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == split)
 
     return find
+
+
+@pytest.fixture
+def copied(studied: tuple[Workspace, list[str]], tmp_path: Path) -> tuple[Workspace, list[str]]:
+    """The workspace and its runs, to be damaged."""
+    return Workspace(shutil.copytree(studied[0].root, tmp_path / "copy")), studied[1]
+
+
+def refreeze(workspace: Workspace, keep: Callable[[Row], bool]) -> None:
+    """As if v001 had been frozen with the rows that `keep` names, and every run trained and asked on those."""
+    manifest = read_manifest(workspace, "v001")
+    content = manifest_bytes(row for row in manifest.rows if keep(row))
+    manifest.path.write_bytes(content)
+    digest, ids = hashlib.sha256(content).hexdigest(), {row.image_id for row in manifest.rows if keep(row)}
+    configs = list(workspace.runs.glob("*/config.json"))
+    for path, key in ((manifest.path.with_suffix(".json"), "sha256"), *((path, "manifest_sha256") for path in configs)):
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), key: digest}), encoding="utf-8")
+    for path in workspace.runs.glob("*/predictions-*.csv"):
+        head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text(head + "".join(line for line in lines if line.split(",")[0] in ids), encoding="utf-8")
+
+
+@pytest.fixture
+def frozen_with() -> Callable[[Workspace, Callable[[Row], bool]], None]:
+    """`refreeze`: other rows in v001, and runs that fit."""
+    return refreeze

@@ -10,14 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 from analysis.evaluate import evaluate_run
 from analysis.explain import explain_run
-from analysis.looks import read_looks
-from analysis.novelty import Novelty
 from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
 from analysis.texts import Texts
@@ -137,58 +134,6 @@ def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int)
         assert browser.get_log("browser") == []
     finally:
         browser.quit()
-
-
-def test_every_look_at_test_is_written_down(studied: Studied, tmp_path: Path) -> None:
-    """A look is a line with who, which run and what came out; a second look gives the same figures and another line."""
-    workspace = Workspace(shutil.copytree(studied[0].root, tmp_path / "copy"))
-    run = studied[1][1]
-    before = len(read_looks(workspace, "v001"))
-    first = evaluate_run(workspace, run, "test")
-    second = evaluate_run(workspace, run, "test")
-    assert first["accuracy"] == second["accuracy"]
-    looks = read_looks(workspace, "v001")[before:]
-    assert [(look.who, look.run, look.n) for look in looks] == [("tester", run, first["n"])] * 2
-    assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.keys()
-
-
-def test_new_pictures(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """A copy of a test picture is called one, with its split; a broken file is left out; a missing one is an error."""
-    workspace, runs = studied
-    copy, broken = tmp_path / "copy.jpg", tmp_path / "broken.jpg"
-    shutil.copyfile(first_picture("test"), copy)
-    broken.write_bytes(b"no picture")
-    facts = predict_paths(workspace, runs[0], [str(copy), str(broken)], csv_path=tmp_path / "out.csv")
-    assert [Path(fact["path"]).name for fact in facts] == ["copy.jpg"]
-    assert facts[0]["near_duplicate"]["split"] == "test"
-    assert facts[0]["near_duplicate"]["image_id"] == first_picture("test").stem
-    assert facts[0]["probability"] == pytest.approx(max(facts[0]["probabilities"].values()))
-    assert sum(facts[0]["probabilities"].values()) == pytest.approx(1)
-    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
-    with pytest.raises(FototecaError, match="is not there"):
-        predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
-
-
-def test_a_copy_of_a_training_picture_is_known(
-    studied: Studied, first_picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where every picture is stranger than the threshold, only a copy of a training picture is known."""
-    workspace, runs = studied
-    monkeypatch.setattr("analysis.novelty.set_threshold", lambda train, val: Novelty(train, -1.0, 1.0))
-    facts = predict_paths(workspace, runs[0], [str(first_picture(split)) for split in ("train", "test")])
-    assert [fact["unknown"] for fact in facts] == [False, True]
-
-
-def test_new_pictures_are_explained_on_request(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """What the model saw and a map per method for each picture, of one name too; a wrong method is refused at once."""
-    workspace, runs = studied
-    picture, out = str(first_picture("test")), tmp_path / "maps"
-    facts = predict_paths(workspace, runs[0], [picture, picture], methods=["saliency", "grad-cam"], output=out)
-    assert sorted(str(path) for path in out.iterdir()) == [fact["maps"] for fact in facts]
-    with Image.open(facts[0]["maps"]) as drawn:
-        assert drawn.width > 2.5 * drawn.height
-    with pytest.raises(FototecaError, match="no attribution method 'magic'"):
-        predict_paths(workspace, runs[0], [picture], methods=["magic"])
 
 
 def test_explanations(studied: Studied, tmp_path: Path) -> None:

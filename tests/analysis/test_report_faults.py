@@ -26,6 +26,7 @@ from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.freeze import freeze_version
+from curate.manifest import Row
 from train.config import TrainConfig
 from train.ensemble import join_runs
 from train.run import train_run
@@ -33,12 +34,6 @@ from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
-
-
-@pytest.fixture
-def copied(studied: Studied, tmp_path: Path) -> Studied:
-    """The workspace and its runs, to be damaged."""
-    return Workspace(shutil.copytree(studied[0].root, tmp_path / "copy")), studied[1]
 
 
 def whole(workspace: Workspace) -> str:
@@ -54,29 +49,27 @@ def section(page: str, name: str) -> str:
     return re.sub(r"<[^>]+>", " ", inner)
 
 
-def rewrite(path: Path, change: Callable[[list[dict[str, str]]], list[dict[str, str]]]) -> None:
-    """A CSV file after `change` of its rows."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(change(rows))
-
-
 def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
     """Without predictions, with NaN among them, with a torn file, with a broken done.json: left out by name, the other told."""
     workspace, (first, second) = copied
     predictions = workspace.runs / first / "predictions-val.csv"
     good = predictions.read_bytes()
-    done = workspace.runs / first / "done.json"
+    done, config = (workspace.runs / first / name for name in ("done.json", "config.json"))
+    whole_config = config.read_text(encoding="utf-8")
+    other = re.sub(r'"manifest_sha256": "\w+"', '"manifest_sha256": "0"', whole_config)
     damages: dict[str, Callable[[], object]] = {
         "has no predictions for val": predictions.unlink,
         "predictions are not numbers": lambda: predictions.write_bytes(
             re.sub(rb"(\n[^,]+,[^,]+,[^,]+),[^,]+", rb"\1,nan", good, count=1)
         ),
         "predictions-val.csv cannot be read": lambda: predictions.write_bytes(good[: len(good) - 30]),
-        "done.json cannot be read": lambda: (predictions.write_bytes(good), done.write_text("{")),
+        "val predictions are of 8 of 9 images": lambda: predictions.write_bytes(b"".join(good.splitlines(keepends=True)[:-1])),
+        "val predictions name an image twice": lambda: predictions.write_bytes(good + good.splitlines(keepends=True)[-1]),
+        "val predictions have other labels": lambda: predictions.write_bytes(
+            re.sub(rb"\n([^,]+),red,", rb"\n\1,green,", good, count=1)
+        ),
+        "was trained on another v001": lambda: (predictions.write_bytes(good), config.write_text(other)),
+        "done.json cannot be read": lambda: (config.write_text(whole_config), done.write_text("{")),
     }
     for words, damage in damages.items():
         damage()
@@ -132,12 +125,12 @@ def test_pictures_that_are_gone(copied: Studied) -> None:
 
 
 @pytest.mark.parametrize("kept", [{"red", "green"}, {"red"}])
-def test_categories_that_validation_does_not_have(copied: Studied, kept: set[str]) -> None:
+def test_categories_that_validation_does_not_have(
+    copied: Studied, kept: set[str], frozen_with: Callable[[Workspace, Callable[[Row], bool]], None]
+) -> None:
     """Two categories of three, and one alone: they are told as absent, and count in no mean."""
     workspace, runs = copied
-    for run in runs:
-        for split in ("val", "train"):
-            rewrite(workspace.runs / run / f"predictions-{split}.csv", lambda rows: [row for row in rows if row["label"] in kept])
+    frozen_with(workspace, lambda row: row.split == "test" or row.label in kept)
     facts = evaluate_run(workspace, runs[0], "val")
     assert set(facts["absent"]) == {"red", "green", "olive"} - kept
     assert facts["balanced_accuracy"] == pytest.approx(np.mean([facts["per_class"][name]["recall"] for name in kept]))

@@ -17,6 +17,7 @@ from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.duplicates import dedup, find_near
 from curate.groups import list_groups
+from curate.signatures import read_pictures
 from workspace import FototecaError, Workspace, create_workspace
 
 Edit = Callable[[Image.Image], Image.Image]
@@ -215,7 +216,7 @@ def test_new_pictures_against_known(workspace: Workspace, tmp_path: Path) -> Non
     new[4].write_bytes(b"no picture")
     with Catalog.open(workspace) as catalog:
         known = catalog.images()
-    found = find_near(workspace, new, known)
+    found = find_near(workspace, [blob for _, blob in read_pictures(new)], known)
     assert [near.image_id if near else None for near in found] == [ids["known.png"]] * 3 + [None, None]
     assert found[2] is not None and found[2].distance == 0
 

@@ -1,0 +1,88 @@
+"""New pictures for `predict`: files, folders and URLs, each decoded once, for all that is made of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from analysis.pictures import data_uri, thumbnail
+from collect.store import FetchFailedError, open_fetcher
+from curate.duplicates import sign_picture
+from vision.image import MAX_PIXELS, DecodeError, decode_with_info
+from vision.threads import picture_threads
+from workspace import FototecaError, Workspace
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+"""What counts as a picture when a folder is named."""
+
+BATCH = 32
+"""Pictures held decoded at once."""
+
+AT_ONCE = 16
+"""Downloads at once; a thread that waits for a site costs nothing."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One new picture, by the name that the person gave it; without `picture` where it cannot be had, for `reason`."""
+
+    name: str
+    picture: Image.Image | None = None
+    signature: bytes | None = None
+    thumbnail: str = ""
+    reason: str = ""
+
+
+def name_pictures(paths: Sequence[str]) -> list[str]:
+    """URLs and files as they are, and the pictures in each folder (searched wholly). FototecaError when a path is not there."""
+    found: list[str] = []
+    for name in paths:
+        path = Path(name)
+        if _is_url(name) or path.is_file():
+            found.append(name)
+            continue
+        if not path.exists():
+            raise FototecaError(f"{name} is not there", "name a picture, a folder or a URL")
+        inside = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+        if not inside:
+            raise FototecaError(f"{name} has no pictures in it", f"known endings: {', '.join(sorted(ENDINGS))}")
+        found += inside
+    return found
+
+
+def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_local: bool) -> Iterator[list[Incoming]]:
+    """The pictures, at most BATCH at a time; while one batch is looked at the next is being fetched and decoded.
+
+    The first `shown` get a thumbnail. What cannot be fetched or read has a reason; nothing is fetched from private addresses
+    (loopback with `allow_local`).
+    """
+    read = partial(_read, open_fetcher(workspace, allow_local=allow_local), shown)
+    numbered = list(enumerate(names))
+    with picture_threads(AT_ONCE if any(map(_is_url, names)) else os.cpu_count() or 1) as pool:
+        ahead: Iterator[Incoming] = iter(())
+        for start in range(0, len(names) + BATCH, BATCH):
+            current, ahead = ahead, pool.map(read, numbered[start : start + BATCH])
+            if batch := list(current):
+                yield batch
+
+
+def _is_url(name: str) -> bool:
+    return name.lower().startswith(("http://", "https://"))
+
+
+def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> Incoming:
+    """One picture; whatever is wrong with it is its reason."""
+    number, name = item
+    try:
+        picture, info = decode_with_info(fetch(name) if _is_url(name) else Path(name), max_pixels=MAX_PIXELS)
+    except (FetchFailedError, DecodeError) as error:
+        return Incoming(name, reason=error.reason)
+    except OSError:
+        return Incoming(name, reason="unreadable")
+    small = thumbnail(picture) if number < shown else None
+    return Incoming(name, picture, sign_picture(picture, info.mode), data_uri(small) if small else "")

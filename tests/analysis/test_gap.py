@@ -1,0 +1,101 @@
+"""Why test is not validation: each reason's number, on results made so that its answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.gap import category_shift, class_mix, explain_gap, groups_across, sampling, selection
+from analysis.results import Results
+from curate.manifest import Manifest, Row
+from train.runs import Run
+from workspace import FototecaError, Workspace
+
+FIRST = Row("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
+
+
+def results(labels: Sequence[str], said: Sequence[str], split: str = "val", groups: Sequence[str] = ()) -> Results:
+    """A run's answers; one of several labels joins them with a bar."""
+    task = "multi" if any("|" in label for label in (*labels, *said)) else "single"
+    run = Run("r", Path("r"), {"task": task, "categories": ["a", "b"], "model": "m", "regime": "scratch", "manifest": "v001"})
+    rows = tuple(
+        replace(FIRST, image_id=f"{split}{k}", label=label, split=split, group=groups[k] if groups else "")  # type: ignore[arg-type]
+        for k, label in enumerate(labels)
+    )
+    probabilities = np.array([[0.9 if name in words.split("|") else 0.1 for name in "ab"] for words in said])
+    return Results(run, split, ("a", "b"), task == "multi", rows, tuple(labels), tuple(said), probabilities)
+
+
+def manifest(rows: Sequence[Row], threshold: int | None = 10) -> Manifest:
+    """A version of these rows."""
+    return Manifest(
+        "v001", "d", "single", ("a", "b"), tuple(rows), "0", 0, (70, 10, 20), threshold, None, "", "", Path("v001.csv")
+    )
+
+
+def test_class_mix() -> None:
+    """a is always right, b half the time: from half and half to three in four the mix alone is worth an eighth."""
+    val = results(["a"] * 4 + ["b"] * 4, ["a"] * 4 + ["b", "b", "a", "a"])
+    test = results(["a"] * 6 + ["b"] * 2, ["a"] * 8, "test")
+    assert class_mix(val, test) == pytest.approx({"effect": 0.125, "unseen": 0, "distance": 0.25})
+
+
+def test_a_category_that_validation_does_not_have_makes_no_effect_up() -> None:
+    """Of b validation knows nothing: it neither helps nor harms, and its share is told."""
+    val = results(["a"] * 4, ["a", "a", "a", "b"])
+    found = class_mix(val, results(["a", "a", "b", "b"], ["a"] * 4, "test"))
+    assert found == pytest.approx({"effect": 0, "unseen": 0.5, "distance": 0.5})
+
+
+def test_class_mix_of_several_labels_is_of_the_accuracy_that_is_shown() -> None:
+    """Images count as right when all their labels are: a|b always wrong, a and none always right."""
+    val = results(["a", "a", "a|b", "a|b"], ["a", "a", "a", "b"])
+    test = results(["a", "a|b", "a|b", "a|b"], ["a", "a", "a", "a"], "test")
+    assert class_mix(val, test)["effect"] == pytest.approx(-0.25)
+
+
+def test_sampling() -> None:
+    """The standard error of two independent shares (Agresti and Caffo's), wider where images come in near-duplicates."""
+    val = results(["a"] * 40, ["a"] * 30 + ["b"] * 10)
+    test = results(["a"] * 80, ["a"] * 60 + ["b"] * 20, "test")
+    found = sampling(val, test)
+    shares = [(hits + 2) / (n + 4) for hits, n in ((30, 40), (60, 80))]
+    expected = sum(share * (1 - share) / (n + 4) for share, n in zip(shares, (40, 80), strict=True)) ** 0.5
+    assert found["standard_error"] == pytest.approx(expected, rel=0.02)
+    assert found["interval"][0] < 0 < found["interval"][1]
+    assert found["p"] == pytest.approx(1)
+    grouped = results(["a"] * 40, ["a"] * 30 + ["b"] * 10, groups=[f"g{k // 5}" for k in range(40)])
+    assert sampling(grouped, test)["standard_error"] > 1.3 * found["standard_error"]
+
+
+def test_the_optimism_of_a_choice() -> None:
+    """One candidate has none; of eight equally good ones the winner's is clear; rows in another order are put in order."""
+    rng = np.random.default_rng(0)
+    labels = ["a"] * 100
+    rivals = [results(labels, ["a" if hit else "b" for hit in rng.random(100) < 0.7]) for _ in range(8)]
+    assert selection(rivals[0], rivals[:1])["optimism"] == pytest.approx(0, abs=0.003)
+    found = selection(rivals[0], rivals)
+    assert found["candidates"] == 8 and 0.01 < found["optimism"] < 0.1
+    turned = [rivals[0], *(one.take(list(range(100))[::-1]) for one in rivals[1:])]
+    assert selection(rivals[0], turned) == found
+    with pytest.raises(FototecaError, match="judged on different images"):
+        selection(rivals[0], [rivals[0], rivals[1].take(range(99))])
+
+
+def test_sources_and_groups(tmp_path: Path) -> None:
+    """The same mix of sources is no shift, another one is; groups across splits are counted only if any were looked for."""
+    assert category_shift(["x", "y"] * 30, ["x", "y"] * 30)["p"] > 0.9
+    moved = category_shift(["x"] * 30, ["y"] * 30)
+    assert moved["distance"] == 1 and moved["p"] < 0.01
+    rows = [replace(FIRST, group="g", split="train"), replace(FIRST, group="g", split="test"), replace(FIRST, group="h")]
+    assert groups_across(manifest(rows)) == 1
+    assert groups_across(manifest(rows, None)) is None
+    val, test = results(["a", "b"] * 5, ["a"] * 10), results(["a", "b"] * 5, ["a", "b"] * 5, "test")
+    whole = explain_gap(Workspace(tmp_path), manifest(rows), val, test, [val])
+    assert whole["difference"] == pytest.approx(0.5)
+    assert whole["quality"] == {}
+    assert whole["calibration"]["test_ece"] == pytest.approx(0.1)

@@ -1,0 +1,92 @@
+"""The ledger of looks at test: written before anything is asked, by every command, and readable whatever happened to it."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+
+import pytest
+
+from analysis.evaluate import evaluate_run
+from analysis.examples import examples_of_run
+from analysis.figures import confusion_figures
+from analysis.looks import close_look, ledger, open_look, read_ledger, read_looks
+from workspace import FototecaError, Workspace, create_workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+@pytest.fixture
+def workspace(copied: Studied) -> Workspace:
+    """The studied workspace, before anyone looked at test."""
+    ledger(copied[0]).unlink(missing_ok=True)
+    for path in copied[0].runs.glob("*/predictions-test.csv"):
+        path.unlink()
+    return copied[0]
+
+
+def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> None:
+    """Who, which run, what for, what came out; a second look gives the same figures; views are a look with their own figure."""
+    run = copied[1][1]
+    with pytest.raises(FototecaError, match="was not looked at on test"):
+        confusion_figures(workspace, run, "test", None)
+    assert read_looks(workspace, "v001") == []
+    first = evaluate_run(workspace, run, "test")
+    second = evaluate_run(workspace, run, "test", tta=True)
+    assert first["accuracy"] == second["accuracy"]
+    assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.keys()
+    confusion_figures(workspace, run, "test", None)
+    examples_of_run(workspace, run, "test", number=1)
+    looks = read_looks(workspace, "v001")
+    assert [look.purpose for look in looks] == ["evaluate", "evaluate", "evaluate --tta", "confusion", "examples"]
+    assert {(look.who, look.run, look.n) for look in looks} == {("tester", run, first["n"])}
+    expected = [first["accuracy"]] * 2 + [second["tta"]["accuracy"]] + [first["accuracy"]] * 2
+    assert [look.accuracy for look in looks] == pytest.approx(expected, abs=1e-6)
+    assert read_ledger(workspace, "v001").runs == (run,)
+    assert set(read_ledger(workspace, "v001").accuracies(run)) == {look.accuracy for look in looks}
+
+
+def test_a_look_that_was_cut_off_is_one(workspace: Workspace, copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while the model was asked, or with figures that are no numbers: the look is there, without an outcome."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.evaluate.load_model", stop)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_run(workspace, copied[1][0], "test")
+    (look,) = read_looks(workspace, "v001")
+    assert (look.run, look.n, look.accuracy, look.purpose) == (copied[1][0], None, None, "evaluate")
+
+
+def test_a_torn_ledger_goes_on(tmp_path: Workspace) -> None:
+    """A line that was cut off costs no other line, and an older ledger's lines are looks too."""
+    workspace = create_workspace(tmp_path / "colours", ["red", "green"])  # type: ignore[operator]
+    path = ledger(workspace)
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        'time,who,version,run,n,accuracy\n2026-01-02T03:04:05+00:00,ana,v001,old,20,0.75\n2026-01-03T03:04:05+00:00,"an',
+        encoding="utf-8",
+    )
+    close_look(workspace, open_look(workspace, "v001", "new", "evaluate"), 20, 0.8)
+    open_look(workspace, "v002", "new", "evaluate")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("2026-01-05T03:04:05+00:00,ana,v001,cut,2")
+    looks = read_looks(workspace, "v001")
+    assert [(look.run, look.n, look.accuracy) for look in looks] == [("old", 20, 0.75), ("new", 20, 0.8), ("cut", 2, None)]
+    assert read_ledger(workspace, "v001").runs == ("old", "new", "cut")
+
+
+def test_a_user_whom_the_system_does_not_know(
+    workspace: Workspace, copied: Studied, monkeypatch: pytest.MonkeyPatch, fototeca: Callable[..., object]
+) -> None:
+    """As in a container: the look is written with the user's number."""
+
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("FOTOTECA_USER", raising=False)
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert open_look(workspace, "v001", copied[1][0], "evaluate").who.startswith("uid ")

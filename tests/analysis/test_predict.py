@@ -1,0 +1,282 @@
+"""New pictures: files, folders and URLs, each known, unknown, or told with the reason why it could not be had."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import incoming
+from analysis.intervals import group_index
+from analysis.novelty import Novelty, false_alarm_rate, set_threshold
+from analysis.predict import predict_paths, stored_predictions
+from analysis.tables import prediction_table
+from collect.download import FetchOptions
+from tests.servers import Answer, Asked, jpeg, serve
+from train.ensemble import join_runs
+from train.runs import read_run
+from workspace import FototecaError, Workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+def reasons(facts: list[dict[str, object]]) -> list[object]:
+    """Why each picture could not be had."""
+    return [fact["reason"] for fact in facts]
+
+
+def test_copies_and_broken_files(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """A copy of a test picture is called one, with its split; a broken file is a row with a reason; a missing one is an error."""
+    workspace, runs = studied
+    copy, broken = tmp_path / "copy.jpg", tmp_path / "broken.jpg"
+    shutil.copyfile(first_picture("test"), copy)
+    broken.write_bytes(b"no picture")
+    facts = predict_paths(workspace, runs[0], [str(broken), str(copy)], csv_path=tmp_path / "out.csv")
+    assert reasons(facts) == ["not-an-image", None]
+    assert (facts[0]["label"], facts[0]["probabilities"], facts[0]["unknown"]) == (None, {}, False)
+    assert facts[0].keys() == facts[1].keys()
+    near = facts[1]["near_duplicate"]
+    assert (near["split"], near["image_id"]) == ("test", first_picture("test").stem)
+    assert facts[1]["probability"] == pytest.approx(max(facts[1]["probabilities"].values()))
+    assert sum(facts[1]["probabilities"].values()) == pytest.approx(1)
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["reason"], row["label"], row["near_duplicate_split"]) for row in rows] == [
+        ("not-an-image", "", ""),
+        ("", facts[1]["label"], "test"),
+    ]
+    assert float(rows[1]["false_alarm_rate"]) == pytest.approx(facts[1]["false_alarm_rate"], abs=1e-6)
+    assert float(rows[1]["p:red"]) == pytest.approx(facts[1]["probabilities"]["red"], abs=1e-6)
+    assert "not seen: not-an-image" in prediction_table(facts, 1)
+    with pytest.raises(FototecaError, match="is not there"):
+        predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
+
+
+def test_folders(studied: Studied, tmp_path: Path) -> None:
+    """A folder is searched wholly, in order, for what is named like a picture; one without pictures is an error."""
+    workspace, runs = studied
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("b.JPG", "deep/a.jpg", "notes.txt"):
+        (tmp_path / "in" / name).write_bytes(jpeg(1))
+    facts = predict_paths(workspace, runs[0], [str(tmp_path / "in")])
+    assert [Path(fact["path"]).name for fact in facts] == ["b.JPG", "a.jpg"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FototecaError, match="has no pictures in it"):
+        predict_paths(workspace, runs[0], [str(tmp_path / "empty")])
+
+
+def site(asked: Asked) -> Answer:
+    """Pictures and faults."""
+    answers = {
+        "/good one.jpg": Answer(jpeg(5), "image/jpeg"),
+        "/good%20one.jpg": Answer(jpeg(5), "image/jpeg"),
+        "/moved.jpg": Answer(status=302, headers={"Location": "/good%20one.jpg"}),
+        "/inward.jpg": Answer(status=302, headers={"Location": "http://169.254.169.254/key.jpg"}),
+        "/forbidden/a.jpg": Answer(jpeg(6), "image/jpeg"),
+        "/large.jpg": Answer(jpeg(7) + b"x" * 90_000, "image/jpeg"),
+        "/page.jpg": Answer(b"<html></html>"),
+        "/robots.txt": Answer(b"User-agent: *\nDisallow: /forbidden/\n", "text/plain"),
+    }
+    return answers.get(asked.path, Answer(status=404))
+
+
+def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Good ones are seen, spaces and redirects included; every bad one is a row with its reason, and none ends the others."""
+    workspace, runs = studied
+    monkeypatch.setattr("collect.download.FetchOptions", partial(FetchOptions, max_bytes=50_000))
+    names = ("good one.jpg", "none.jpg", "moved.jpg", "inward.jpg", "forbidden/a.jpg", "large.jpg", "page.jpg")
+    with serve(site) as at:
+        urls = [f"{at.base}/{name}" for name in names]
+        facts = predict_paths(workspace, runs[0], [*urls, "http://[broken/a.jpg"], allow_local=True)
+        assert {asked.headers["User-Agent"].partition("/")[0] for asked in at.asked} == {"fototeca"}
+        assert "/forbidden/a.jpg" not in [asked.path for asked in at.asked]
+    assert [fact["path"] for fact in facts][:-1] == urls
+    assert reasons(facts) == [
+        None,
+        "http-404",
+        None,
+        "private-address",
+        "robots",
+        "too-large",
+        "not-an-image",
+        "bad-url",
+    ]
+    assert facts[0]["label"] and facts[0]["probabilities"] == facts[2]["probabilities"]
+
+
+def test_local_addresses_need_a_word(studied: Studied) -> None:
+    """Without --allow-local nothing on this machine is asked for."""
+    workspace, runs = studied
+    with serve(site) as at:
+        facts = predict_paths(workspace, runs[0], [f"{at.base}/good%20one.jpg"])
+        assert not at.asked
+    assert reasons(facts) == ["private-address"]
+    assert json.loads(stored_predictions(workspace, read_run(workspace, runs[0])).read_text())["failed"] == [
+        {"path": facts[0]["path"], "reason": "private-address"}
+    ]
+
+
+@pytest.fixture
+def slow_site() -> Iterator[str]:
+    """The address of a server that sends a byte now and then, and never comes to an end."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            if self.path == "/robots.txt":
+                return self.send_error(404)
+            self.send_response(200)
+            self.send_header("Content-Length", "9000")
+            self.end_headers()
+            for byte in jpeg(3):
+                if over.wait(0.05):
+                    return
+                self.wfile.write(bytes([byte]))
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads, server.handle_error = True, lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    over.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_slow_drip_has_a_deadline(studied: Studied, slow_site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that keep coming do not keep the download alive."""
+    workspace, runs = studied
+    monkeypatch.setattr("collect.download.FetchOptions", partial(FetchOptions, timeout=0.6))
+    assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_local=True)) == ["timeout"]
+
+
+def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., object]) -> None:
+    """What failed is told, in JSON too, with exit code 3; a folder as the CSV is refused in one line."""
+    workspace, runs = studied
+    (tmp_path / "good.jpg").write_bytes(jpeg(1))
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    command = ("analysis", "predict", runs[0], tmp_path / "good.jpg", tmp_path / "bad.jpg")
+    done = fototeca(*command, "--json", cwd=workspace.root)
+    assert done.returncode == 3, done.stderr  # type: ignore[attr-defined]
+    assert reasons(json.loads(done.stdout)) == [None, "not-an-image"]  # type: ignore[attr-defined]
+    assert "1 of 2 pictures could not be had" in done.stderr  # type: ignore[attr-defined]
+    done = fototeca(*command, "--csv", tmp_path, cwd=workspace.root)
+    assert done.returncode == 2  # type: ignore[attr-defined]
+    assert "Traceback" not in done.stderr and "is a directory" in done.stderr  # type: ignore[attr-defined]
+    done = fototeca("analysis", "curves", runs[0], "--output", tmp_path / "good.jpg", cwd=workspace.root)
+    assert done.returncode == 2  # type: ignore[attr-defined]
+    assert "Traceback" not in done.stderr and "is a file" in done.stderr  # type: ignore[attr-defined]
+
+
+def test_counts_are_of_all_pictures(
+    studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three copies of which two are shown in the report are three copies; each file is decoded once."""
+    workspace, runs = studied
+    monkeypatch.setattr("analysis.predict.SHOWN", 2)
+    decoded: list[object] = []
+    plain = incoming.decode_with_info
+
+    def counting(source: object, **named: int) -> object:
+        decoded.append(source)
+        return plain(source, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(incoming, "decode_with_info", counting)
+    for decoder in ("analysis.pictures.decode", "curate.signatures.decode_with_info"):
+        monkeypatch.setattr(decoder, counting)
+    copies = [tmp_path / f"{number}.jpg" for number in range(3)]
+    for path in copies:
+        shutil.copyfile(first_picture("val"), path)
+    predict_paths(workspace, runs[0], list(map(str, copies)))
+    assert sorted(map(str, decoded)) == list(map(str, copies))
+    kept = json.loads(stored_predictions(workspace, read_run(workspace, runs[0])).read_text())
+    assert (kept["n"], kept["near"], len(kept["pictures"])) == (3, 3, 2)
+
+
+def test_a_copy_of_a_training_picture_is_known(
+    studied: Studied, first_picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every picture is stranger than the threshold, only a copy of a training picture is known."""
+    workspace, runs = studied
+    monkeypatch.setattr("analysis.novelty.set_threshold", lambda train, val, groups: Novelty(train, -1.0, 1.0))
+    facts = predict_paths(workspace, runs[0], [str(first_picture(split)) for split in ("train", "test")])
+    assert [fact["unknown"] for fact in facts] == [False, True]
+
+
+def test_a_picture_like_nothing_it_was_trained_on(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """With the threshold that validation sets: a validation picture is known, a chessboard of blue is not; the rate is told."""
+    workspace, runs = studied
+    board = np.indices((96, 96)).sum(axis=0) // 4 % 2
+    pixels = np.stack([np.zeros_like(board), np.zeros_like(board), 255 * board], axis=2).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "strange.png")
+    known, strange = predict_paths(workspace, runs[0], [str(first_picture("val")), str(tmp_path / "strange.png")])
+    assert (known["unknown"], strange["unknown"]) == (False, True)
+    assert strange["strangeness"] > strange["unknown_threshold"] >= known["strangeness"]
+    assert 0 < strange["false_alarm_rate"] < 1
+    told = prediction_table([known, strange], 1)
+    assert f"{strange['false_alarm_rate']:.1%} are called unlike anything" in told
+    assert told.splitlines()[1].endswith("unlike anything it was trained on")
+
+
+def test_the_false_alarm_rate_is_of_pictures_that_did_not_set_the_threshold() -> None:
+    """The strangest of ten is above what the nine others set: one in ten, not none. Copies do not vouch for each other."""
+    scores = np.linspace(0.1, 1.0, 10)
+    assert false_alarm_rate(scores, np.arange(10)) == pytest.approx(0.1)
+    twins = np.array([*range(9), 8])
+    assert false_alarm_rate(scores, twins) == pytest.approx(0.2)
+    assert false_alarm_rate(scores, np.zeros(10, dtype=np.int64)) == 1
+    rng = np.random.default_rng(0)
+    train, val = (rng.normal(size=(n, 6)).astype(np.float32) + 2 for n in (200, 400))
+    found = set_threshold(train / np.linalg.norm(train, axis=1, keepdims=True), val, group_index([""] * 400))
+    assert float(np.mean(found.scores(val) > found.threshold)) <= 0.05
+    assert found.false_alarm_rate == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_training_picture_that_is_gone(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Others are compared with those that are left, and a line says how many are not there; no catalog is made."""
+    workspace, runs = copied
+    shutil.rmtree(workspace.cache)
+    workspace.catalog.unlink()
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        (workspace.root / next(row["path"] for row in csv.DictReader(file) if row["split"] == "train")).unlink()
+    (tmp_path / "new.jpg").write_bytes(jpeg(1))
+    facts = predict_paths(workspace, runs[0], [str(tmp_path / "new.jpg")])
+    assert facts[0]["strangeness"] > 0
+    assert "images are gone and left out" in capsys.readouterr().err
+    assert not workspace.catalog.exists()
+
+
+def test_no_warning_without_features(copied: Studied, tmp_path: Path) -> None:
+    """An ensemble has no features of its own: what cannot be known is null, and no rate is claimed."""
+    workspace, runs = copied
+    (tmp_path / "new.jpg").write_bytes(jpeg(1))
+    facts = predict_paths(workspace, join_runs(workspace, runs).id, [str(tmp_path / "new.jpg")])
+    assert [facts[0][name] for name in ("unknown", "strangeness", "false_alarm_rate")] == [False, None, None]
+    assert "are called unlike" not in prediction_table(facts, 1)
+
+
+def test_maps_on_request(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """What the model saw and a map per method for each picture, of one name too; a wrong method is refused at once."""
+    workspace, runs = studied
+    picture, out = str(first_picture("test")), tmp_path / "maps"
+    facts = predict_paths(workspace, runs[0], [picture, picture], methods=["saliency", "grad-cam"], output=out)
+    assert sorted(str(path) for path in out.iterdir()) == [fact["maps"] for fact in facts]
+    with Image.open(io.BytesIO(Path(facts[0]["maps"]).read_bytes())) as drawn:
+        assert drawn.width > 2.5 * drawn.height
+    with pytest.raises(FototecaError, match="no attribution method 'magic'"):
+        predict_paths(workspace, runs[0], [picture], methods=["magic"])
