@@ -11,13 +11,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from curate.manifest import Manifest, Row, image_path
+from curate.manifest import Manifest, Row
 from train.config import Augment, Balance, TrainConfig
 from vision.backbones import Preprocessing
 from vision.features import View
 from vision.pixels import PixelCache
 from vision.threads import one_thread
-from workspace import FototecaError, Task, Workspace
+from workspace import FototecaError, Task
 
 AHEAD = 8
 """Batches that are made before the network is asked about the first of them."""
@@ -43,11 +43,6 @@ def check_manifest(manifest: Manifest, task: Task) -> None:
         raise FototecaError(
             f"the training split of {manifest.version} has one category only", "label images of a second one, then freeze again"
         )
-
-
-def image_items(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, object]]:
-    """(image id, path) of rows; FototecaError when a file is gone."""
-    return [(row.image_id, image_path(workspace, row)) for row in rows]
 
 
 def targets(rows: Sequence[Row], categories: Sequence[str], multi: bool) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What a run computes on: device, precision and processes through Lightning Fabric, and what to say when memory ends."""
+"""What a run computes on: device, precision and processes through Lightning Fabric; what to say of a size or a batch too much."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch.func import functional_call
 
 from train.config import TrainConfig
+from vision.backbones import default_preprocessing
+from vision.memory import out_of_memory
 from workspace import FototecaError, say
 
 
@@ -41,30 +44,64 @@ def make_fabric(config: TrainConfig) -> Fabric:
     return fabric
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ended, on a GPU or on the CPU."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
-
-
-def memory_advice(module: nn.Module, config: TrainConfig, side: int, device: torch.device) -> FototecaError:
-    """The error that names the largest halving of the batch that a forward and backward pass of empty pictures fits into."""
-    parts = 1
-    while config.batch_size // (2 * parts) >= 2:
-        parts *= 2
-        if _fits(module, config.batch_size // parts, side, device):
-            batch = config.batch_size // parts
-            hint = f"--batch-size {batch} --accumulate {config.accumulate * parts} fits and takes the same steps"
-            return FototecaError(f"out of memory with {config.batch_size} pictures of {side} px at once", hint)
-    return FototecaError(
-        f"out of memory even with two pictures of {side} px at once", "use a smaller --model or --image-size, or --device cpu"
+def check_forward(module: nn.Module, config: TrainConfig, side: int, pictures: int, processes: int) -> None:
+    """Ask the module, in the mode it is in, about empty pictures. FototecaError when it cannot take that size or so few."""
+    refused = _refusal(module, side, pictures)
+    if not refused:
+        return
+    if pictures == 1 and not _refusal(module, side, 2):
+        raise FototecaError(
+            f"{config.model} cannot learn from one picture of {side} px at a time: {refused}",
+            f"use --batch-size {2 * processes} or more, or a larger --image-size",
+        )
+    usual = default_preprocessing(config.model).crop
+    raise FototecaError(
+        f"{config.model} cannot take pictures of {side} px: {refused}", f"choose another --image-size; {usual} is usual for it"
     )
 
 
-def _fits(module: nn.Module, batch: int, side: int, device: torch.device) -> bool:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+def _refusal(module: nn.Module, side: int, pictures: int) -> str:
+    """What the module says against pictures of this size; empty when it takes them. Its statistics stay as they are."""
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:
-        module(torch.zeros(batch, 3, side, side, device=device)).sum().backward()
+        with torch.no_grad():
+            functional_call(module, buffers, (torch.zeros(pictures, 3, side, side),))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        return "" if out_of_memory(error) else str(error).splitlines()[0].rstrip(".")  # memory is told of when it is needed
+    return ""
+
+
+def memory_advice(
+    fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, side: int
+) -> FototecaError:
+    """The error that names the largest halving of the batch that a forward and backward pass of empty pictures fits into."""
+    batch = config.batch_size
+    for size in sorted({max(2, batch >> halvings) for halvings in range(1, batch.bit_length())} - {batch}, reverse=True):
+        if _fits(fabric, module, optimizer, config, -(-size // fabric.world_size), side):
+            same = "" if batch % size else " and takes the same steps"
+            hint = f"--batch-size {size} --accumulate {config.accumulate * -(-batch // size)} fits{same}"
+            return FototecaError(f"out of memory with {batch} pictures of {side} px at once", hint)
+    least = "two pictures" if batch > 1 else "one picture"
+    return FototecaError(
+        f"out of memory even with {least} of {side} px at once", "use a smaller --model or --image-size, or --device cpu"
+    )
+
+
+def _fits(
+    fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, pictures: int, side: int
+) -> bool:
+    """Whether a pass fits beside what the optimizer keeps, or will keep after its first step."""
+    if fabric.device.type == "cuda":
+        torch.cuda.empty_cache()
+    copies = 0 if optimizer.state_dict()["state"] else 2 if config.optimizer == "adamw" else 1
+    try:
+        kept = [
+            torch.empty_like(parameter) for parameter in module.parameters() if parameter.requires_grad for _ in range(copies)
+        ]
+        with fabric.autocast():
+            said = module(torch.zeros(pictures, 3, side, side, device=fabric.device)).float().sum()
+        said.backward()
+        del kept
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

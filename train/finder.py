@@ -53,6 +53,7 @@ def find_rate(workspace: Workspace, config: TrainConfig, *, low: float = 1e-6, h
     check_manifest(manifest, workspace.settings.task)
     config = replace(config, manifest=manifest.version, ema=0.0, clip=0.0).resolved()
     job = Job(workspace, config, manifest)
+    job.check()
     with full_disk_told():
         loop = Loop(job.fabric, job.module, config, job.prepare(), job.run.folder)
         rates, losses = climb(loop, [low * (high / low) ** (step / (steps - 1)) for step in range(steps)])

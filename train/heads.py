@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from train.objective import loss_of, right
-from train.trees import Boosting, from_sklearn
+from train.objective import judged, loss_of, right
+from train.trees import BLOCK, Boosting, by_blocks, from_sklearn
 from vision.threads import one_thread
+from workspace import FototecaError
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,6 +38,9 @@ _LOST = 0.002
 BATCH = 256
 COMPONENTS = 64
 ROUNDS = 60
+
+CERTAIN = 20.0
+"""The logit, or minus it, of a class that all training pictures are of, or none."""
 
 
 @dataclass(frozen=True)
@@ -68,34 +72,46 @@ class Fitted:
         if self.boosting:
             return self.boosting.decision(features)
         assert self.weight is not None and self.bias is not None
-        return np.asarray(features @ self.weight.T + self.bias, dtype=np.float64)
+        weight, bias = self.weight, self.bias
+        return by_blocks(lambda rows: np.asarray(rows @ weight.T + bias, dtype=np.float64), features)
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Features minus their mean over their deviation, both of the training split."""
+    """Features minus their mean over their deviation, both of the training split; in float32, as the features are."""
 
-    mean: Floats
-    deviation: Floats
+    mean: npt.NDArray[np.float32]
+    deviation: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, features: npt.NDArray[np.float32]) -> Scaler:
-        """Measured on (N, D); a feature that never changes keeps its scale."""
-        deviation = features.std(axis=0, dtype=np.float64)
-        return cls(features.mean(axis=0, dtype=np.float64), np.where(deviation > 1e-6, deviation, 1.0))
+        """Measured on (N, D) in float64, some rows at a time; a feature that never changes keeps its scale."""
+        mean = features.mean(axis=0, dtype=np.float64)
+        squares = sum(((features[at : at + BLOCK] - mean) ** 2).sum(axis=0) for at in range(0, len(features), BLOCK))
+        deviation = np.sqrt(squares / len(features))
+        return cls(mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
 
     def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(N, D) standardised."""
-        return ((features - self.mean) / self.deviation).astype(np.float32)
+        scaled = features - self.mean
+        scaled /= self.deviation
+        return scaled
 
     def fold(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
         """Weights over standardised features as weights over raw ones."""
-        raw = weight / self.deviation
-        return raw, bias - raw @ self.mean
+        raw = weight / self.deviation.astype(np.float64)
+        return raw, bias - raw @ self.mean.astype(np.float64)
 
 
 def fit_head(kind: str, train: Split, val: Split, classes: int, *, epochs: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
-    """Fit a head of `kind` on `train`, its strength chosen by validation accuracy, then loss. Bit for bit the same each time."""
+    """Fit a head of `kind` on `train`, its strength chosen by validation accuracy, then loss. Bit for bit the same each time.
+
+    FototecaError for features or a loss that are no numbers.
+    """
+    if not all(np.isfinite(split.features.sum(dtype=np.float64)) for split in (train, val)):
+        raise FototecaError(
+            "some features are no numbers", "the weights are damaged or of no use: fetch them again, or name others"
+        )
     with one_thread() if train.features.size <= SMALL else nullcontext():
         return _fitted(kind, train, val, classes, epochs=epochs, seed=seed, **options)
 
@@ -107,7 +123,7 @@ def _fitted(kind: str, train: Split, val: Split, classes: int, *, epochs: int, s
     fit = {"logistic": _logistic, "svm": _svm, "boosting": _boosting}[kind]
     fitted = fit(train, val, classes, seed, None if weights is None else weights.numpy())
     if not fitted.epochs:
-        scores = [_scores(fitted.logits(split.features), split.labels) for split in (train, val)]
+        scores = _both(fitted.logits, train, val)
         fitted.epochs = [(1, *scores[0], *scores[1])]
         fitted.steps = [(1, 1, scores[0][0], 0.0)]
     return fitted
@@ -116,7 +132,7 @@ def _fitted(kind: str, train: Split, val: Split, classes: int, *, epochs: int, s
 def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int, lr: float = 1e-2, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
     """Softmax (or sigmoid) regression by Adam on mini-batches; all strengths of DECAYS learn side by side in one product.
 
-    `options`: weights and smoothing of `loss_of`.
+    `options`: weights and smoothing of `loss_of`. FototecaError when a loss is no number any more.
     """
     scaler = Scaler.of(train.features)
     x, x_val, y = torch.from_numpy(scaler(train.features)), torch.from_numpy(scaler(val.features)), train.labels
@@ -142,13 +158,17 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
             rate = lr * 0.5 * (1 + np.cos(np.pi * len(history) / total))
             optimizer.param_groups[0]["lr"] = rate
             losses = torch.stack([loss_of(part, y[rows], multi=multi, **options) for part in said(x[rows])])
+            if not losses.isfinite().all():
+                raise FototecaError(
+                    f"the head's loss is no number any more at step {len(history) + 1} (epoch {epoch})", f"try --lr {lr / 10:g}"
+                )
             optimizer.zero_grad()
             torch.autograd.backward((losses + 0.5 * decays * weight.pow(2).sum(dim=(0, 2))).sum())
             optimizer.step()
             history.append((len(history) + 1, epoch, losses.detach(), rate))
         with torch.no_grad():
-            both = [said(inputs) for inputs in (x, x_val)]
-        curves.append([[_scored(part[g], split.labels) for part, split in zip(both, (train, val), strict=True)] for g in grid])
+            learned, asked = said(x), said(x_val)
+        curves.append([[_scored(learned[g], train.labels), judged(asked[g], val.labels)] for g in grid])
     chosen = _best([(row[1][1], -row[1][0]) for row in curves[-1]])
     fitted = Fitted(*scaler.fold(weight[:, chosen].detach().double().T.numpy(), bias[chosen].detach().double().numpy()))
     fitted.tried = _tried(DECAYS, [row[1] for row in curves[-1]], chosen)
@@ -176,7 +196,7 @@ def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | No
     fitted = _linear_path(train, val, classes, solve, weights, STRENGTHS[:-1])
     margins = fitted.logits(val.features)
     scales = np.geomspace(0.1, 30, 60)
-    scale = scales[int(np.argmin([_scores(margins * scale, val.labels)[0] for scale in scales]))]
+    scale = scales[int(np.argmin([_scored(_logits(margins * scale), val.labels)[0] for scale in scales]))]
     assert fitted.weight is not None and fitted.bias is not None
     fitted.weight, fitted.bias = fitted.weight * scale, fitted.bias * scale
     return fitted
@@ -200,7 +220,7 @@ def _linear_path(
             warnings.simplefilter("ignore")  # a solver that stops early at a weak strength is judged on validation like any other
             weight, bias = _solve_all(solve, strength, x, y, classes, weights)
         candidates.append(Fitted(*scaler.fold(weight, bias)))
-        scores.append(_scores(candidates[-1].logits(val.features), val.labels))
+        scores.append(judged(_logits(candidates[-1].logits(val.features)), val.labels))
         if scores[-1][1] < max(accuracy for _, accuracy in scores) - _LOST:
             break
     chosen = _best([(accuracy, -loss) for loss, accuracy in scores])
@@ -217,14 +237,14 @@ def _solve_all(
     weights: Floats | None,
 ) -> tuple[Floats, Floats]:
     """(C, D) and (C,): one problem of many classes, or multi-label one of two per class. Classes never seen get a low bias."""
-    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -20.0)
+    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -CERTAIN)
     if y.ndim == 2:
         for c in range(classes):
             if 0 < y[:, c].sum() < len(y):
                 model = solve(strength, x, y[:, c].astype(int), None if weights is None else {0: 1.0, 1: float(weights[c])})
                 weight[c], bias[c] = model.coef_[0], model.intercept_[0]
             else:
-                bias[c] = 20.0 if y[:, c].any() else -20.0
+                bias[c] = CERTAIN if y[:, c].any() else -CERTAIN
         return weight, bias
     model = solve(strength, x, y, None if weights is None else {c: float(weights[c]) for c in np.unique(y)})
     if len(model.classes_) == 2:  # scikit-learn gives one row for two classes; half of it to each side is the same softmax
@@ -238,25 +258,34 @@ def _solve_all(
 
 
 def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
-    """Histogram gradient boosting on the leading principal components; the number of rounds is chosen on validation."""
+    """Histogram gradient boosting on the leading principal components; the number of rounds is chosen on validation.
+
+    Multi-label: a model for each class that some training pictures are of and some are not.
+    """
     from sklearn.decomposition import PCA
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     projection = PCA(min(COMPONENTS, *train.features.shape), svd_solver="full").fit(train.features.astype(np.float64))
     mean, components = projection.mean_, projection.components_
-    x = (train.features - mean) @ components.T
-    y = train.labels.numpy()
+    x = by_blocks(lambda rows: (rows - mean) @ components.T, train.features)
+    y = train.labels.numpy().astype(int)
 
-    def grow(target: npt.NDArray[Any]) -> Any:  # noqa: ANN401  (scikit-learn)
-        weight = None if weights is None or y.ndim == 2 else weights[target.astype(int)]
+    def grow(target: npt.NDArray[Any], weight: Floats | None) -> Any:  # noqa: ANN401  (scikit-learn)
         model = HistGradientBoostingClassifier(max_iter=ROUNDS, max_leaf_nodes=8, early_stopping=False, random_state=seed)
-        return model.fit(x, target, sample_weight=weight)
+        return model.fit(x, target, sample_weight=None if weight is None else weight[target])
 
-    models = [grow(y[:, c]) for c in range(classes)] if y.ndim == 2 else [grow(y)]
+    if y.ndim == 2:
+        pairs = None if weights is None else np.stack([np.ones(classes), weights], axis=1)
+        varied = [c for c in range(classes) if 0 < y[:, c].sum() < len(y)]
+        models = [(grow(y[:, c], None if pairs is None else pairs[c]), [c]) for c in varied]
+        certain = np.where(y.any(axis=0), CERTAIN, -CERTAIN)
+    else:
+        model = grow(y, weights)
+        models, certain = [(model, list(model.classes_))], np.full(classes, -CERTAIN)
     curves = []
     for rounds in range(5, ROUNDS + 1, 5):
-        trees = from_sklearn(models, rounds, mean, components)
-        curves.append((trees, [_scores(trees.decision(split.features), split.labels) for split in (train, val)]))
+        trees = from_sklearn(models, rounds, mean, components, certain)
+        curves.append((trees, _both(trees.decision, train, val)))
     chosen = _best([(scores[1][1], -scores[1][0]) for _, scores in curves])
     fitted = Fitted(boosting=curves[chosen][0])
     fitted.tried = _tried([5 * (n + 1) for n in range(len(curves))], [scores[1] for _, scores in curves], chosen)
@@ -265,12 +294,17 @@ def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats
     return fitted
 
 
-def _scores(logits: Floats, labels: torch.Tensor) -> tuple[float, float]:
-    """Loss and accuracy of (N, C)."""
-    return _scored(torch.from_numpy(logits).float(), labels)
+def _both(ask: Callable[[npt.NDArray[np.float32]], Floats], train: Split, val: Split) -> list[tuple[float, float]]:
+    """Loss and accuracy on training, then on validation."""
+    return [_scored(_logits(ask(train.features)), train.labels), judged(_logits(ask(val.features)), val.labels)]
+
+
+def _logits(values: Floats) -> torch.Tensor:
+    return torch.from_numpy(values).float()
 
 
 def _scored(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    """Loss and accuracy of (N, C) on training; multi-label: of every class on the right side of one half."""
     return float(loss_of(logits, labels, multi=labels.dim() == 2)), right(logits, labels) / len(labels)
 
 

@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from train.config import TrainConfig
 from train.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
-from train.device import memory_advice, out_of_memory
+from train.device import memory_advice
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
-from train.objective import loss_of, right
+from train.objective import judged, loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
 from vision.backbones import Preprocessing
-from vision.memory import keep_freed_memory
-from workspace import FototecaError, write_bytes
+from vision.memory import forward, keep_freed_memory, out_of_memory
+from workspace import FototecaError, atomic_write
 
 Watch = Callable[[int, float], None]
 """Told each epoch and the best validation accuracy so far."""
@@ -56,6 +56,7 @@ class Progress:
     best_epoch: int = 0
     best_accuracy: float = -1.0
     best_loss: float = math.inf
+    preparing: float = 0.0
     seconds: float = 0.0
     best: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -82,16 +83,20 @@ class Loop:
         self.module, self.optimizer = fabric.setup(compiled, optimizer)
         self.average = averaged(self.plain, config.ema) if config.ema else None
         self.multi = material.train_labels.dim() == 2
-        weights = class_weights(material.train_labels, material.classes, config.balance)
-        self.weights = None if weights is None else weights.to(fabric.device)
+        self.class_weights = class_weights(material.train_labels, material.classes, config.balance)
+        self.weights = None if self.class_weights is None else self.class_weights.to(fabric.device)
         self.steps_per_epoch = math.ceil(len(self._batches(1)) / config.accumulate)
         self.rate = learning_rate(config, config.epochs * self.steps_per_epoch)
         self.progress = Progress()
 
-    def run(self) -> Progress:
-        """Train from where the folder's checkpoint stands to the end. FototecaError when the loss is no number any more."""
+    def run(self, preparing: float = 0.0) -> Progress:
+        """Train from where the folder's checkpoint stands to the end. FototecaError when the loss is no number any more.
+
+        `preparing`: seconds that were spent before, which are kept with those of the times before.
+        """
         assert self.config.epochs is not None
         self._resume()
+        self.progress.preparing += preparing
         total = self.config.epochs * self.steps_per_epoch
         first = self.fabric.is_global_zero
         quiet = None if first else True
@@ -137,36 +142,41 @@ class Loop:
         loaded = load(self.material.train, [self._share(batch) for batch in cut], self.config.workers)
         for first in range(0, len(cut), self.config.accumulate):
             group = cut[first : first + self.config.accumulate]
-            size = sum(map(len, group))
+            outcome = None
             try:
-                loss, right_ones = self._step(loaded, size, len(group))
+                outcome = self._step(loaded, group)
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
+            if outcome is None:  # here, where the error holds none of the step's memory any more
                 side = self.config.learning_side(self.material.preprocessing.crop)
-                raise memory_advice(self.plain, self.config, side, self.fabric.device) from None
+                raise memory_advice(self.fabric, self.plain, self.optimizer, self.config, side)
             self.progress.step += 1
-            yield loss, right_ones, size
+            yield *outcome, sum(map(len, group))
 
-    def _step(self, loaded: Iterator[tuple[torch.Tensor, torch.Tensor]], size: int, parts: int) -> tuple[float, int]:
-        """One optimizer step over `parts` batches of `size` pictures together: mean loss, how many were right."""
+    def _step(self, loaded: Iterator[tuple[torch.Tensor, torch.Tensor]], group: list[list[int]]) -> tuple[float, int]:
+        """One optimizer step over a group of batches: mean loss, how many were right."""
         set_rate(self.optimizer, self.rate(self.progress.step))
         loss_sum, hits = torch.zeros((), device=self.fabric.device), 0
-        for part in range(parts):
+        whole = sum(map(self._mass, group))
+        for part in range(len(group)):
             pictures, rows = next(loaded)
             torch.manual_seed(draw_seed(self.config.seed, "step", self.progress.step, part))  # dropout, mixing: no state to save
             pictures = self.fabric.to_device(pictures).contiguous(memory_format=torch.channels_last)
             labels = self.fabric.to_device(self.material.train_labels[rows])
             mixed, wanted = self._mix(self.material.preprocessing.normalise(pictures), labels)
-            with self.fabric.no_backward_sync(self.module, enabled=part < parts - 1):
+            with self.fabric.no_backward_sync(self.module, enabled=part < len(group) - 1):
                 logits = self.module(mixed)
                 loss = loss_of(
                     logits.float(), wanted, multi=self.multi, weights=self.weights, smoothing=self.config.label_smoothing
                 )
-                share = loss * (len(rows) * self.fabric.world_size / size)  # so that uneven batches and processes weigh by size
+                share = loss * (
+                    self._mass(rows.tolist()) * self.fabric.world_size / whole
+                )  # uneven parts weigh by what they hold
                 self.fabric.backward(share)
             loss_sum += share.detach()
-            hits += right(logits.detach(), labels)
+            mixed_ones = wanted.dim() > labels.dim()  # each is held to the class it has most of
+            hits += right(logits.detach(), wanted.argmax(dim=1) if mixed_ones else wanted)
         if self.config.clip:
             self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.config.clip)
         self.optimizer.step()
@@ -178,6 +188,12 @@ class Loop:
         )
         assert isinstance(totals, torch.Tensor)
         return float(totals[0]) / self.fabric.world_size, int(totals[1])
+
+    def _mass(self, rows: list[int]) -> float:
+        """What the mean loss of these pictures is a mean over: their number, or torch's sum of their classes' weights."""
+        if self.class_weights is None or self.multi or self.config.mixup or self.config.cutmix:
+            return len(rows)
+        return float(self.class_weights[self.material.train_labels[rows]].sum())
 
     def _mix(self, pictures: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mixup or CutMix, if asked: pictures and shares (N, C)."""
@@ -193,20 +209,19 @@ class Loop:
 
     def _judge(self, epoch: int) -> tuple[float, float]:
         """Loss and accuracy on validation, of the averaged weights if there are any; the best are kept in mind."""
-        judged = self.average.module if self.average is not None else self.plain
-        logits = predict(self.fabric, judged, self.material.val, self.config)
-        labels = self.material.val_labels
-        loss = float(loss_of(logits, labels, multi=self.multi))
-        accuracy = right(logits, labels) / len(labels)
+        asked = self.average.module if self.average is not None else self.plain
+        for buffer in asked.buffers():  # each process has measured batch norm's statistics on its own part of the last batch
+            buffer.copy_(cast(torch.Tensor, self.fabric.all_reduce(buffer, reduce_op="mean")))
+        loss, accuracy = judged(predict_together(self.fabric, asked, self.material.val, self.config), self.material.val_labels)
         if (accuracy, -loss) > (self.progress.best_accuracy, -self.progress.best_loss):
             self.progress.best_accuracy, self.progress.best_loss = accuracy, loss
             self.progress.best_epoch, self.progress.stale = epoch, 0
-            self.progress.best = {name: value.detach().cpu().clone() for name, value in judged.state_dict().items()}
+            self.progress.best = {name: value.detach().cpu().clone() for name, value in asked.state_dict().items()}
         else:
             self.progress.stale += 1
         cycle = self.config.epochs // self.config.snapshots if self.config.snapshots and self.config.epochs else 0
         if cycle and epoch % cycle == 0 and self.fabric.is_global_zero:
-            save_tensors(self.folder / f"snapshot-{epoch // cycle}.pt", judged.state_dict())
+            save_tensors(self.folder / f"snapshot-{epoch // cycle}.pt", asked.state_dict())
         return loss, accuracy
 
     def _batches(self, epoch: int) -> list[list[int]]:
@@ -259,7 +274,8 @@ def save_tensors(path: Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint; the one before stays whole until this one is. By way of memory: torch hides what a full disk says."""
     content = io.BytesIO()
     torch.save(state, content)
-    write_bytes(path, content.getvalue())
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
 
 
 def averaged(module: nn.Module, decay: float) -> AveragedModel:
@@ -278,8 +294,19 @@ def predict(fabric: Fabric, module: nn.Module, pictures: Pictures, config: Train
     with torch.inference_mode(), fabric.autocast():
         for batch, _ in load(pictures, cut, config.workers):
             batch = fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
-            parts.append(module(pictures.preprocessing.normalise(batch)).float().cpu())
+            parts.append(forward(module, pictures.preprocessing.normalise(batch)).float().cpu())
     return torch.cat(parts)
+
+
+def predict_together(fabric: Fabric, module: nn.Module, pictures: Pictures, config: TrainConfig) -> torch.Tensor:
+    """The same, each process asking about its share of the pictures and all of them being given all logits."""
+    if fabric.world_size == 1:
+        return predict(fabric, module, pictures, config)
+    share = -(-len(pictures) // fabric.world_size)
+    ids = [pictures.ids[index % len(pictures)] for index in range(share * fabric.world_size)]  # all shares are of one size
+    mine = Pictures(ids[fabric.global_rank :: fabric.world_size], pictures.pixels, pictures.preprocessing, None, pictures.seed)
+    said = cast(torch.Tensor, fabric.all_gather(fabric.to_device(predict(fabric, module, mine, config))))
+    return said.transpose(0, 1).flatten(0, 1)[: len(pictures)].cpu()
 
 
 def as_float64(logits: torch.Tensor) -> npt.NDArray[np.float64]:

@@ -37,11 +37,23 @@ def choose_thresholds(probabilities: Floats, labels: npt.NDArray[np.bool_]) -> F
     """
     chosen = np.full(labels.shape[1], 0.5, dtype=np.float32)
     for c in np.flatnonzero(labels.any(axis=0)):
-        scores = np.sort(np.unique(probabilities[:, c]))
-        cuts = np.concatenate([[scores[0] / 2], (scores[1:] + scores[:-1]) / 2]).astype(np.float32)
-        said = probabilities[:, c, None] >= cuts
-        hits = (said & labels[:, c, None]).sum(axis=0)
-        f1 = 2 * hits / (said.sum(axis=0) + labels[:, c].sum())
+        order = np.argsort(-probabilities[:, c])
+        scores, hits = probabilities[order, c], labels[order, c].cumsum()
+        below = np.append(scores[1:], 0)  # a cut after each score says yes to it and to all before
+        cuts = ((scores + below) / 2).astype(np.float32)
+        cuts = np.where(cuts > below, cuts, scores)  # the middle of two neighbouring floats is one of them
+        apart = np.append(scores[1:] < scores[:-1], True)
+        f1 = np.where(apart, 2 * hits / (np.arange(1, len(scores) + 1) + hits[-1]), -1)
         best = np.flatnonzero(f1 == f1.max())
         chosen[c] = cuts[best[np.abs(cuts[best] - 0.5).argmin()]]  # of equally good ones the least extreme
     return chosen
+
+
+def judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    """Loss and accuracy on validation; multi-label with thresholds chosen there, as a finished run is judged."""
+    loss = float(loss_of(logits, labels, multi=labels.dim() == 2))
+    if labels.dim() == 1:
+        return loss, right(logits, labels) / len(labels)
+    probabilities, true = torch.sigmoid(logits).numpy(), labels.numpy() > 0.5
+    said = probabilities >= choose_thresholds(probabilities, true)
+    return loss, float((said == true).all(axis=1).mean())

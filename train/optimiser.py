@@ -19,21 +19,30 @@ CONTAINERS = ("features", "trunk_output", "layers", "encoder", "blocks")
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm)
 
 
-def stages(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The network's stages by name, from the picture to the classifier, which is not one; only those with parameters."""
+def stages(module: nn.Module) -> list[tuple[str, list[str]]]:
+    """The network's stages from the picture to the classifier, which is not one: the name of each, and its parameters' names.
+
+    A norm that stands alone belongs to the stage before it, what lies in no child (a transformer's tokens) to the first.
+    """
     head = classifier_of(module)[0].split(".")[0]
-    found: list[tuple[str, nn.Module]] = []
+    found: list[tuple[str, list[str]]] = []
+    loose: list[str] = []
 
     def add(prefix: str, parent: nn.Module) -> None:
+        loose.extend(f"{prefix}{name}" for name, _ in parent.named_parameters(recurse=False))
         for name, child in parent.named_children():
-            if not prefix and name == head:
+            own = [f"{prefix}{name}.{leaf}" for leaf, _ in child.named_parameters()]
+            if not own or (not prefix and name == head):
                 continue
             if name in CONTAINERS:
                 add(f"{prefix}{name}.", child)
-            elif any(True for _ in child.parameters()):
-                found.append((f"{prefix}{name}", child))
+            elif found and isinstance(child, NORMS):
+                found[-1][1].extend(own)
+            else:
+                found.append((f"{prefix}{name}", own))
 
     add("", module)
+    found[0][1].extend(loose)
     return found
 
 
@@ -41,6 +50,7 @@ def unfreeze(module: nn.Module, which: str) -> list[str]:
     """Let the classifier and the chosen stages learn and nothing else; return the stages' names.
 
     `which`: all, head, half, the last N stages, or a stage's name (from it on). FototecaError for what is none of these.
+    CBAM in a ResNet always learns: the weights of ImageNet lack it.
     """
     found = stages(module)
     names = [name for name, _ in found]
@@ -57,10 +67,10 @@ def unfreeze(module: nn.Module, which: str) -> list[str]:
         )
     learning = names[len(names) - count :]
     if which != "all":
-        module.requires_grad_(False)
-        for _, stage in found[len(names) - count :]:
-            stage.requires_grad_(True)
-        module.get_submodule(classifier_of(module)[0].split(".")[0]).requires_grad_(True)
+        head = classifier_of(module)[0].split(".")[0]
+        chosen = {leaf for _, leaves in found[len(names) - count :] for leaf in leaves}
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in chosen or name.startswith(f"{head}.") or ".cbam." in name)
     return learning
 
 
@@ -75,17 +85,19 @@ def train_mode(module: nn.Module, freeze_bn: bool) -> None:
 
 
 def parameter_groups(module: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Learning parameters by rate and decay: stages further from the head learn slower; norms and biases do not decay."""
-    depth = {name: index for index, (name, _) in enumerate(reversed(stages(module)), start=1)}
+    """Learning parameters by rate and decay: stages further from the head learn slower; only weights of layers decay.
+
+    Not norms, biases, nor what a transformer adds to its inputs: tokens, positions and tables of them.
+    """
+    depth = {leaf: index for index, (_, leaves) in enumerate(reversed(stages(module)), start=1) for leaf in leaves}
     plain = {
         f"{name}.{leaf}" for name, child in module.named_modules() if isinstance(child, NORMS) for leaf in ("weight", "bias")
     }
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            far = next((value for stage, value in depth.items() if name.startswith(f"{stage}.")), 0)
-            decays = parameter.dim() > 1 and name not in plain
-            groups.setdefault((far, decays), []).append(parameter)
+            decays = name.endswith("weight") and parameter.dim() > 1 and name not in plain
+            groups.setdefault((depth.get(name, 0), decays), []).append(parameter)
     assert config.weight_decay is not None
     return [
         {"params": group, "scale": config.layer_decay**far, "weight_decay": config.weight_decay if decays else 0.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import json
@@ -20,22 +21,23 @@ from torch import nn
 
 from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
-from train.data import Pictures, augmentation, augmented_view, check_manifest, class_weights, targets
-from train.device import make_fabric
+from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, targets
+from train.device import check_forward, make_fabric
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
-from train.loop import Loop, Material, Watch, as_float64, predict
+from train.loop import Loop, Material, Watch, as_float64, predict_together
 from train.objective import choose_thresholds
-from train.optimiser import unfreeze
+from train.optimiser import train_mode, unfreeze
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
 from vision.backbones import (
     NO_WEIGHTS,
     Backbone,
     Preprocessing,
+    backbone_of,
     build_model,
     check_model,
     classifier_of,
-    load_backbone,
+    replace_classifier,
 )
 from vision.features import extract_features
 from vision.pixels import PixelCache
@@ -60,6 +62,7 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True,
     if job.run.done and resume:
         say(f"run {job.run.id} is finished already")
         return job.run
+    job.check()
     with full_disk_told():
         if job.first:
             if not resume and job.run.folder.exists():
@@ -127,35 +130,53 @@ class Job:
         }
         return Run(name, self.workspace.runs / name, facts)
 
+    def check(self) -> None:
+        """FototecaError, before anything is decoded, for pictures or batches that the network or the processes cannot take."""
+        config, processes = self.config, self.fabric.world_size
+        smallest = min(map(len, batches(range(len(self.items["train"])), config.batch_size, least=2 * processes)))
+        if smallest < processes:
+            raise FototecaError(
+                f"a batch of {smallest} is less than a picture a process", f"use --batch-size {2 * processes} or more"
+            )
+        asked = self.preprocessing.crop
+        check_forward(self.module.eval(), config, asked, 2, processes)
+        if config.regime != "features":
+            train_mode(self.module, config.freeze_bn)
+            check_forward(self.module, config, config.learning_side(asked), min(2, smallest // processes), processes)
+
     def train_features(self) -> None:
         """Fit a head on cached features and write it as the network's classifier."""
-        fitted, splits = self._fit_head(self.config.head, self.config.epochs or 1, self.config.lr or 1e-2)
-        self._write_curves(fitted)
+        splits, learned = self._extract()
+        ready = time.perf_counter()
+        fitted = self._fit_head(self.config.head, learned, splits["val"], self.config.epochs or 1, self.config.lr or 1e-2)
+        spent = (ready - self.start, time.perf_counter() - ready)
+        self._write_curves(fitted, spent[1])
         if fitted.boosting is None:
             self._take_head(fitted)
         extra = fitted.boosting.arrays() if fitted.boosting else {}
         if extra:  # the trees are the classifier: what the network ends in is not asked
-            self.module = build_model(self.config.model, 1, self.weights)[0]
+            replace_classifier(self.module, 1)
         write_text(self.run.folder / "regularisation.json", json.dumps(fitted.tried, indent=2) + "\n")
         probabilities = {name: to_probabilities(fitted.logits(split.features), self.multi) for name, split in splits.items()}
-        seconds = time.perf_counter() - self.start
         strength = next(row["strength"] for row in fitted.tried if row["chosen"])
-        self._finish(probabilities, extra, seconds, {"strength": strength, "best_epoch": len(fitted.epochs)})
+        self._finish(probabilities, extra, spent, {"strength": strength, "best_epoch": len(fitted.epochs)})
 
-    def _fit_head(self, kind: str, epochs: int, lr: float) -> tuple[Fitted, dict[str, Split]]:
-        backbone = load_backbone(self.config.model, self.weights)
-        if backbone.weights_id == NO_WEIGHTS:
+    def _extract(self) -> tuple[dict[str, Split], Split]:
+        """The features of both splits, and those to learn from: training's and its views'. Of this very network."""
+        if self.weights_id == NO_WEIGHTS:
             raise FototecaError("frozen features need pretrained weights", "pass --weights NAME, PATH or run:ID")
-        backbone = replace(backbone, preprocessing=self.preprocessing)
+        backbone = backbone_of(self.config.model, copy.deepcopy(self.module), self.preprocessing, self.weights_id)
         device = str(self.fabric.device)
         both = extract_features(self.workspace, [*self.items["train"], *self.items["val"]], backbone, device=device)
         edge = len(self.items["train"])
         splits = {"train": Split(both[:edge], self.labels["train"]), "val": Split(both[edge:], self.labels["val"])}
-        learned = self._with_views(splits["train"], backbone)
+        return splits, self._with_views(splits["train"], backbone)
+
+    def _fit_head(self, kind: str, learned: Split, val: Split, epochs: int, lr: float) -> Fitted:
         options: dict[str, Any] = {"weights": class_weights(self.labels["train"], self.classes, self.config.balance)}
         if kind == "linear":
             options |= {"smoothing": self.config.label_smoothing, "lr": lr}
-        return fit_head(kind, learned, splits["val"], self.classes, epochs=epochs, seed=self.config.seed, **options), splits
+        return fit_head(kind, learned, val, self.classes, epochs=epochs, seed=self.config.seed, **options)
 
     def _with_views(self, train: Split, backbone: Backbone) -> Split:
         """The training features, and those of each augmented view of the same pictures."""
@@ -176,9 +197,9 @@ class Job:
             layer.weight.copy_(torch.from_numpy(fitted.weight))
             layer.bias.copy_(torch.from_numpy(fitted.bias))
 
-    def _write_curves(self, fitted: Fitted) -> None:
+    def _write_curves(self, fitted: Fitted, spent: float) -> None:
         """The head's own steps; its epochs share the time evenly, since they run without a pause."""
-        seconds = (time.perf_counter() - self.start) / len(fitted.epochs)
+        seconds = spent / len(fitted.epochs)
         board = Board(self.run.folder, 0) if self.config.tensorboard else None
         with Journal(self.run.folder / "steps.csv", STEP_COLUMNS, 0, board) as steps:
             for step in fitted.steps:
@@ -189,19 +210,24 @@ class Job:
 
     def train_network(self, watch: Watch | None = None) -> None:
         """Train the network itself; what is best on validation is kept."""
-        material = self.prepare()
-        progress = Loop(self.fabric, self.module, self.config, material, self.run.folder, watch).run()
-        if not self.first:
-            return
+        material = self.prepare(onward=(self.run.folder / "checkpoint.pt").exists())
+        loop = Loop(self.fabric, self.module, self.config, material, self.run.folder, watch)
+        progress = loop.run(time.perf_counter() - self.start)
         probabilities = {name: self._ask(material.val.pixels, name) for name in ("train", "val")}
-        self._finish(probabilities, {}, progress.seconds, {"best_epoch": progress.best_epoch, "epochs_run": progress.epoch})
+        if self.first:
+            spent = (progress.preparing, progress.seconds)
+            self._finish(probabilities, {}, spent, {"best_epoch": progress.best_epoch, "epochs_run": progress.epoch})
 
-    def prepare(self) -> Material:
-        """Decode what is not decoded yet; in fine-tuning fit the head first, alone, over cached features (Kumar et al. 2022)."""
+    def prepare(self, *, onward: bool = False) -> Material:
+        """Decode what is not decoded yet; in fine-tuning fit the head first, alone, over cached features (Kumar et al. 2022).
+
+        `onward`: a checkpoint has a head that has learned already.
+        """
         pixels = PixelCache(self.workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
         pixels.ensure([*self.items["train"], *self.items["val"]])
-        if self.config.regime == "finetune" and not (self.run.folder / "checkpoint.pt").exists():
-            self._take_head(self._fit_head("linear", PROBE_EPOCHS, 1e-2)[0])
+        if self.config.regime == "finetune" and not onward:
+            splits, learned = self._extract()
+            self._take_head(self._fit_head("linear", learned, splits["val"], PROBE_EPOCHS, 1e-2))
         assert self.config.augment is not None
         side = self.config.learning_side(self.preprocessing.crop)
         transform = augmentation(self.config.augment, side, self.config.erasing)
@@ -217,12 +243,16 @@ class Job:
 
     def _ask(self, pixels: PixelCache, split: str) -> Floats:
         pictures = Pictures([image_id for image_id, _ in self.items[split]], pixels, self.preprocessing, None, self.config.seed)
-        return to_probabilities(as_float64(predict(self.fabric, self.module, pictures, self.config)), self.multi)
+        return to_probabilities(as_float64(predict_together(self.fabric, self.module, pictures, self.config)), self.multi)
 
     def _finish(
-        self, probabilities: Mapping[str, Floats], extra: Mapping[str, Any], seconds: float, facts: Mapping[str, Any]
+        self,
+        probabilities: Mapping[str, Floats],
+        extra: Mapping[str, Any],
+        spent: tuple[float, float],
+        facts: Mapping[str, Any],
     ) -> None:
-        """Thresholds, predictions, the model, and last `done.json`."""
+        """Thresholds, predictions, the model, and last `done.json`. `spent`: seconds of preparing and of training."""
         if self.multi:
             chosen = choose_thresholds(probabilities["val"], self.labels["val"].numpy() > 0.5)
             found = dict(zip(self.manifest.categories, map(float, chosen), strict=True))
@@ -240,7 +270,9 @@ class Job:
             **accuracy,
             "parameters": sum(parameter.numel() for parameter in self.module.parameters()),
             "learning_parameters": classifier_size(self.module) if self.config.regime == "features" else learning,
-            "seconds": round(seconds, 2),
+            "seconds": round(sum(spent), 2),
+            "seconds_preparing": round(spent[0], 2),
+            "seconds_training": round(spent[1], 2),
             "images_per_second": _speed(self.run),
             **facts,
         }
@@ -268,7 +300,8 @@ def weights_path(workspace: Workspace, weights: str | None) -> str | None:
 
 
 def save_model(path: Path, module: nn.Module, preprocessing: Preprocessing, extra: Mapping[str, Any]) -> None:
-    """Weights, and arrays beside them, with the preprocessing in the file's metadata."""
+    """Weights, and arrays beside them; in the file's metadata what the pictures go through before the first layer."""
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in extra.items()}
-    write_bytes(path, save(state, metadata={"preprocessing": json.dumps(preprocessing.to_dict())}))
+    noted = {**preprocessing.to_dict(), "transform_input": bool(getattr(module, "transform_input", False))}
+    write_bytes(path, save(state, metadata={"preprocessing": json.dumps(noted)}))  # one entry: the order of several is by chance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+BLOCK = 4096
+"""Rows of features that are worked on at once: in float64 all of them would take twice their memory again."""
+
+
+def by_blocks(work: Callable[[npt.NDArray[np.float32]], Floats], features: npt.NDArray[np.float32]) -> Floats:
+    """What `work` makes of (N, D), BLOCK rows at a time."""
+    return np.concatenate([work(features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)])
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Boosting:
 
     def decision(self, features: npt.NDArray[np.float32]) -> Floats:
         """(N, C) logits of (N, D) features."""
-        x = (features - self.mean) @ self.components.T
+        x = by_blocks(lambda rows: (rows - self.mean) @ self.components.T, features)
         scores = np.tile(self.baseline, (len(x), 1))
         rows = np.arange(len(x))
         for tree, output in enumerate(self.output):
@@ -62,18 +70,24 @@ class Boosting:
         return cls(**{name.removeprefix("boosting."): value for name, value in arrays.items() if name.startswith("boosting.")})
 
 
-def from_sklearn(models: list[Any], iterations: int, mean: Floats, components: Floats) -> Boosting:
-    """Fitted HistGradientBoostingClassifiers as arrays: one for all classes, or one per class (multi-label)."""
-    trees, outputs, baselines = [], [], []
-    for first, model in enumerate(models):
-        baseline = np.ravel(model._baseline_prediction)
-        binary = len(models) == 1 and len(baseline) == 1
-        baselines += [-baseline[0] / 2, baseline[0] / 2] if binary else list(baseline)
+def from_sklearn(
+    models: Sequence[tuple[Any, Sequence[int]]], iterations: int, mean: Floats, components: Floats, certain: Floats
+) -> Boosting:
+    """Fitted HistGradientBoostingClassifiers, each with the classes it tells apart, or the one it says yes or no to, as arrays.
+
+    `certain` (C,): the logits of classes that no model tells.
+    """
+    trees, outputs, baseline = [], [], certain.copy()
+    for model, classes in models:
+        first = np.ravel(model._baseline_prediction)
+        binary = len(classes) > len(first)  # of two classes scikit-learn tells the second: half of it to each side is the same
+        signs = ((0, -0.5), (1, 0.5))
+        baseline[list(classes)] = [sign * first[0] for _, sign in signs] if binary else first
         for grown in model._predictors[:iterations]:
-            for output, tree in enumerate(grown):
-                for target, sign in ((0, -0.5), (1, 0.5)) if binary else ((first + output, 1.0),):
+            for number, tree in enumerate(grown):
+                for place, sign in signs if binary else ((number, 1.0),):
                     trees.append((tree.nodes, sign))
-                    outputs.append(target)
+                    outputs.append(classes[place])
     size = max((len(nodes) for nodes, _ in trees), default=1)
     packed = {name: np.zeros((len(trees), size), dtype=kind) for name, kind in _FIELDS.items()}
     for row, (nodes, sign) in enumerate(trees):
@@ -84,7 +98,7 @@ def from_sklearn(models: list[Any], iterations: int, mean: Floats, components: F
         packed["left"][row, : len(nodes)] = np.where(leaf, own, nodes["left"])
         packed["right"][row, : len(nodes)] = np.where(leaf, own, nodes["right"])
         packed["value"][row, : len(nodes)] = np.where(leaf, nodes["value"] * sign, 0)
-    return Boosting(mean, components, np.array(outputs, dtype=np.int64), **packed, baseline=np.array(baselines))
+    return Boosting(mean, components, np.array(outputs, dtype=np.int64), **packed, baseline=baseline)
 
 
 _FIELDS = {"feature": np.int64, "threshold": np.float64, "left": np.int64, "right": np.int64, "value": np.float64}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -44,15 +46,15 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path:
     calm = train_run(small, config())
     weights = (calm.folder / "model.safetensors").read_bytes()
     calm.folder.rename(tmp_path / "calm")
-    real, calls = loop.write_bytes, []
+    real, calls = loop.atomic_write, []
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path) -> AbstractContextManager[IO[bytes]]:
         calls.append(path)
         if len(calls) > 1:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        real(path, content)
+        return real(path)
 
-    monkeypatch.setattr(loop, "write_bytes", full)
+    monkeypatch.setattr(loop, "atomic_write", full)
     with pytest.raises(FototecaError, match="disk is full") as caught:
         train_run(small, config())
     assert caught.value.exit_code == EXIT_OUTSIDE

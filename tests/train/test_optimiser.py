@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from train.config import TrainConfig
-from train.optimiser import learning_rate, parameter_groups, stages, unfreeze
+from train.optimiser import learning_rate, parameter_groups, stages, train_mode, unfreeze
 from train.run import train_run
 from train.runs import load_model
 from vision.backbones import build_model
@@ -31,23 +31,57 @@ def test_stages_further_from_the_head_learn_slower() -> None:
         1.0,
         0.5,
         0.25,
-        0.5**6,
+        0.5**5,
     ]
+    assert rate[id(module.get_parameter("bn1.weight"))] == 0.5**5
     assert decay[id(module.get_parameter("layer4.0.conv1.weight"))] == 0.05
     assert decay[id(module.get_parameter("layer4.0.bn1.weight"))] == decay[id(module.get_parameter("fc.bias"))] == 0.0
 
 
-@pytest.mark.parametrize("model", ["resnet18", "regnet_y_400mf", "efficientnet_b0", "convnext_tiny", "squeezenet1_0", "cnn-cbam"])
+LADDER = [
+    *("resnet18", "regnet_y_400mf", "efficientnet_b0", "convnext_tiny", "squeezenet1_0", "cnn-cbam"),
+    *("vit_b_16", "swin_t", "densenet121", "mnasnet0_5"),
+]
+
+
+@pytest.mark.parametrize("model", LADDER)
 def test_a_ladder_unfreezes_more_and_more(model: str) -> None:
-    """head, the last stage, half, all: each lets more parameters learn, and the classifier always does."""
-    counts = []
-    for rung in ("head", "1", "half", "all"):
+    """head, the last stage, half, all: each lets more learn, the last stage layers and not a norm alone, all everything."""
+    with torch.device("cpu" if "regnet" in model else "meta"):  # shapes are all that counts; RegNet reckons its own with tensors
         module = build_model(model, 3)[0]
+    whole = dict(module.named_parameters())
+    rungs = []
+    for rung in ("head", "1", "half", "all"):
+        module.requires_grad_(True)
         unfreeze(module, rung)
-        counts.append(sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad))
-    assert counts == sorted(set(counts))
-    assert counts[-1] == sum(parameter.numel() for parameter in build_model(model, 3)[0].parameters())
-    assert stages(module)
+        rungs.append({name for name, parameter in whole.items() if parameter.requires_grad})
+    assert rungs[0] < rungs[1] < rungs[2] < rungs[3] == set(whole)
+    assert any(whole[name].dim() > 1 for name in rungs[1] - rungs[0])
+    assert {name for _, leaves in stages(module) for name in leaves} | rungs[0] == set(whole)
+
+
+@pytest.mark.parametrize(("model", "loose"), [("vit_b_16", ("class_token", "encoder.pos_embedding")), ("swin_t", ())])
+def test_what_a_transformer_adds_to_its_inputs_learns_as_they_do(model: str, loose: tuple[str, ...]) -> None:
+    """Tokens and positions learn at the rate of the first stage, and only weights of layers decay."""
+    with torch.device("meta"):
+        module = build_model(model, 3)[0]
+    groups = parameter_groups(module, config(model=model, layer_decay=0.5).resolved())
+    of = {id(parameter): group for group in groups for parameter in group["params"]}
+    scales = [of[id(module.get_parameter(name))]["scale"] for name in loose]
+    assert scales == [min(group["scale"] for group in groups)] * len(loose)
+    for name, parameter in module.named_parameters():
+        plain = parameter.dim() == 1 or name in loose or "bias" in name
+        assert (of[id(parameter)]["weight_decay"] == 0) == plain, name
+
+
+def test_cbam_learns_where_the_rest_is_frozen() -> None:
+    """Weights of ImageNet lack it: whatever is unfrozen of a ResNet, all of its CBAM learns, and its statistics move."""
+    module = build_model("resnet18-cbam", 3)[0]
+    unfreeze(module, "layer4")
+    train_mode(module, False)
+    learning = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    assert learning == {name for name, _ in module.named_parameters() if name.startswith(("layer4.", "fc.")) or ".cbam." in name}
+    assert module.get_submodule("layer1.0.cbam.spatial.norm").training and not module.get_submodule("layer1.0.bn1").training
 
 
 def test_frozen_statistics_stay(small: Workspace) -> None:
