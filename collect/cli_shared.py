@@ -28,5 +28,6 @@ def close(workspace: Workspace, summary: Summary, categories: tuple[str, ...] = 
     if short:
         listed = ", ".join(f"{name} {count}" for name, count in list(short.items())[:12])
         more = f" and {len(short) - 12} categories more" if len(short) > 12 else ""
-        say(f"fototeca: short of the target of {workspace.settings.target} accepted images: {listed}{more}; collect more")
+        goal = f"the target of {workspace.settings.target} accepted images that do not look alike"
+        say(f"fototeca: short of {goal}: {listed}{more}; collect more")
         raise typer.Exit(EXIT_SHORT)

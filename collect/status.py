@@ -10,6 +10,7 @@ from typing import Any
 
 from collect.catalog import Catalog, ImageRow
 from collect.local import LOCAL
+from collect.targets import Targets
 from workspace import LABEL_SEPARATOR, Workspace, write_text
 
 Counts = dict[str, Any]
@@ -62,10 +63,11 @@ def _counts(images: list[ImageRow], tries: list[tuple[str, str]], target: int) -
 
 
 def short_categories(workspace: Workspace) -> dict[str, int]:
-    """How many accepted images each category lacks to reach the target; those that reach it are left out."""
-    status = workspace_status(workspace)
-    missing = {name: counts["target"] - counts["accepted"] for name, counts in status["categories"].items()}
-    return {name: count for name, count in missing.items() if count > 0}
+    """How many accepted images each category lacks to reach the target, those that look alike counted once."""
+    settings = workspace.settings
+    with Catalog.open(workspace) as catalog:
+        targets = Targets(catalog, settings.target)
+    return {name: targets.missing(name) for name in settings.names if not targets.reached(name)}
 
 
 def write_attribution(workspace: Workspace, file: Path) -> int:
