@@ -9,57 +9,38 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
 
 from drawn import draw_all, frozen, in_turns
-from plain import plain_run
+from regimes import Table, features, peak, random_weights, sweep_of_six
 
-from curate.manifest import image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, augmentation, batches, load
 from train.device import make_fabric
-from train.heads import Split, fit_head
+from train.journal import STEP_COLUMNS, Journal
 from train.loop import Loop, Material
-from train.sweep import sweep
-from vision.backbones import Preprocessing, build_model, load_backbone
-from vision.features import BATCH, extract_features
+from vision.backbones import Preprocessing, build_model
 from vision.image import decode
-from vision.memory import keep_freed_memory
 from vision.pixels import PixelCache
-from workspace import Workspace
 
 SIDE = 224
-EPOCHS = 8
-"""Of every run of the sweep."""
-
 SETTINGS: dict[str, dict[str, Any]] = {"32": {}, "--compile": {"compile": True}, "--precision bf16": {"precision": "bf16"}}
-SWEEP = (
-    {"model": "cnn", "regime": "scratch"},
-    {"model": "cnn-cbam", "regime": "scratch"},
-    {"model": "resnet18", "regime": "features"},
-    {"model": "regnet_y_400mf", "regime": "features"},
-    {"model": "resnet18", "regime": "finetune", "unfreeze": "layer4"},
-    {"model": "regnet_y_400mf", "regime": "finetune"},
-)
-Table = list[tuple[str, str, str]]
 
 
 def drain(batches_of_it: Iterable[Any]) -> None:
@@ -115,143 +96,73 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
 
 
 def loop(folder: Path, options: argparse.Namespace) -> Table:
-    """An epoch over the same passes on data in memory: of `cnn` at 64 px, the smallest there is, and of resnet18 at 160 px."""
+    """An epoch over the same passes on data in memory: of `cnn` at 64 px, the smallest there is, and of resnet18 at 160 px.
+
+    The epoch makes its pictures, takes its steps, writes its curves, looks at validation and flushes its checkpoint.
+    """
     rows = []
-    for model, side, count in (("cnn", 64, options.pictures), ("resnet18", 160, max(64, options.pictures // 6))):
+    for model, side, count in (("cnn", 64, options.pictures), ("resnet18", 160, max(64, options.pictures // 3))):
         preprocessing = Preprocessing(round(side * 8 / 7), side)
         items = draw_all(folder / model, count, (320, 240))
         cache = PixelCache(folder / f"cache-{model}", preprocessing.resize)
         cache.ensure(items, progress=False)
         ids, labels = [image_id for image_id, _ in items], torch.arange(count) % 2
         train = Pictures(ids, cache, preprocessing, augmentation("basic", side, 0.0), 0)
-        material = Material(train, labels, Pictures(ids[:32], cache, preprocessing, None, 0), labels[:32], preprocessing, 2)
-        contenders: dict[str, Callable[[], object]] = {"bare": in_memory(model, side, count)}
+        seen = count // 7
+        material = Material(train, labels, Pictures(ids[:seen], cache, preprocessing, None, 0), labels[:seen], preprocessing, 2)
+        contenders: dict[str, Callable[[], object]] = {
+            "passes": in_memory(model, side, count, seen, steps=False),
+            "passes and steps": in_memory(model, side, count, seen, steps=True),
+        }
         for name, extra in SETTINGS.items():
             config = TrainConfig(manifest="v001", model=model, regime="scratch", epochs=1, device="cpu", **extra).resolved()
-            each = Loop(make_fabric(config), build_model(model, 2)[0], config, material, folder)
-            drain(each.steps_of(1))
-            contenders[name] = lambda each=each: drain(each.steps_of(1))  # type: ignore[misc]
+            (folder / f"{model} {name}").mkdir()
+            each = Loop(make_fabric(config), build_model(model, 2)[0], config, material, folder / f"{model} {name}")
+            contenders[name] = partial(whole_epoch, each)
+            whole_epoch(each)
         spent = in_turns(contenders, options.rounds)
-        bare = spent.pop("bare")
-        what = f"epoch of {model} at {side} px"
+        bare = spent.pop("passes")
         rows += [
-            (f"{what}, {name}: pictures/s", f"{count / seconds:.0f}", f"{seconds / bare:.2f} of the bare passes' time")
+            (
+                f"epoch of {model} at {side} px, {name}: pictures/s",
+                f"{count / seconds:.0f}",
+                f"{seconds / bare:.2f} of the passes",
+            )
             for name, seconds in spent.items()
         ]
     return rows
 
 
-def in_memory(model: str, side: int, count: int) -> Callable[[], None]:
-    """What does forward, backward and step on random pictures that are there already, `count` in all."""
-    module = build_model(model, 2)[0].to(memory_format=torch.channels_last).train()
+def whole_epoch(each: Loop) -> None:
+    """An epoch with all that belongs to it."""
+    columns = each.folder / "steps.csv"
+    with Journal(columns, STEP_COLUMNS, 0) as steps, tqdm(disable=True) as bar:
+        each._epoch(1, steps, bar)
+    each._save()
+
+
+def in_memory(model: str, side: int, count: int, seen: int, *, steps: bool) -> Callable[[], None]:
+    """What an epoch's passes do on random pictures that are there already: `count` forward and back, `seen` forward."""
+    module = build_model(model, 2)[0].to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
     pictures = torch.randn(32, 3, side, side).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(32) % 2
 
     def passes() -> None:
+        module.train()
         for start in range(0, count, 32):
             size = min(32, count - start)
             torch.autograd.backward(F.cross_entropy(module(pictures[:size]), labels[:size]))
-            optimizer.step()
+            if steps:
+                optimizer.step()
             optimizer.zero_grad()
+        module.eval()
+        with torch.inference_mode():
+            for start in range(0, seen, 32):
+                module(pictures[: min(32, seen - start)])
 
     passes()
     return passes
-
-
-def features(folder: Path, options: argparse.Namespace) -> Table:
-    """Features against the pure forward pass at its best, and heads on features that are there."""
-    return [*_extraction(folder, options), *_heads()]
-
-
-def _extraction(folder: Path, options: argparse.Namespace) -> Table:
-    keep_freed_memory()
-    workspace = frozen(folder / "features", options.pictures // 2, (320, 240), 2)
-    manifest = read_manifest(workspace, "v001")
-    items = [(row.image_id, image_path(workspace, row)) for row in manifest.rows]
-    backbone = load_backbone("resnet18", random_weights(folder, "resnet18"))
-    extract_features(workspace, items, backbone, progress=False)
-    pictures = torch.randn(BATCH, 3, SIDE, SIDE)
-    last = pictures.contiguous(memory_format=torch.channels_last)
-    compiled: Any = torch.compile(load_backbone("resnet18", None).module.to(memory_format=torch.channels_last))
-
-    def forward(module: nn.Module, batch: torch.Tensor) -> None:
-        with torch.inference_mode():
-            for start in range(0, len(items), BATCH):
-                module(batch[: min(BATCH, len(items) - start)])
-
-    def extract() -> None:
-        shutil.rmtree(workspace.cache / "features")
-        extract_features(workspace, items, backbone, progress=False)
-
-    plain = load_backbone("resnet18", None).module
-    forward(compiled, last)
-    contenders: dict[str, Callable[[], object]] = {
-        "plain": lambda: forward(plain, pictures),
-        "channels_last": lambda: forward(backbone.module, last),
-        "compiled": lambda: forward(compiled, last),
-        "features": extract,
-    }
-    rate = {name: len(items) / seconds for name, seconds in in_turns(contenders, options.rounds).items()}
-    best = max(rate[name] for name in ("plain", "channels_last", "compiled"))
-    rows = [(f"resnet18 at 224 px, pictures/s: forward, {name}", f"{rate[name]:.1f}", "") for name in list(rate)[:3]]
-    return [
-        *rows,
-        ("the same: features, cached and flushed", f"{rate['features']:.1f}", f"{rate['features'] / best:.0%} of the best"),
-    ]
-
-
-def random_weights(folder: Path, model: str) -> str:
-    """A file of weights that nothing was learned with."""
-    path = folder / f"{model}.pth"
-    torch.save(build_model(model, 1000)[0].state_dict(), path)
-    return str(path)
-
-
-def _heads() -> Table:
-    """A head on features that are cached already: 3,000 pictures, 512 values, 40 classes."""
-    rng = np.random.default_rng(0)
-    labels = torch.from_numpy(rng.integers(0, 40, 3000))
-    values = (rng.normal(size=(40, 512))[labels] + 3 * rng.normal(size=(3000, 512))).astype(np.float32)
-    train, val = Split(values[:2600], labels[:2600]), Split(values[2600:], labels[2600:])
-    kinds = ("linear", "logistic", "svm")
-    fits: dict[str, Callable[[], object]] = {
-        kind: (lambda kind=kind: fit_head(kind, train, val, 40, epochs=60, seed=0))  # type: ignore[misc]
-        for kind in kinds
-    }
-    return [(f"{kind} head on 3,000×512 cached features: s", f"{spent:.1f}", "") for kind, spent in in_turns(fits, 3).items()]
-
-
-def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
-    """Six models by `train sweep` and by six plain runs, with equal epochs, sizes, batches and rates."""
-    side, base = 64, {"epochs": EPOCHS, "image_size": 64, "device": "cpu", "workers": options.workers}
-    workspace = frozen(folder / "sweep", options.pictures, (640, 480), 4)
-    points: list[dict[str, Any]] = []
-    for point in SWEEP:
-        weights = {} if point["regime"] == "scratch" else {"weights": random_weights(folder, point["model"])}
-        points.append({**base, **point, **weights})
-    manifest = read_manifest(workspace, "v001")
-    for row in manifest.rows:
-        link = folder / "plain" / row.split / row.label / f"{row.image_id}.jpg"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(image_path(workspace, row))
-    configs = [TrainConfig(manifest="v001", **point) for point in points]
-
-    def ours() -> None:
-        shutil.rmtree(workspace.runs, ignore_errors=True)
-        shutil.rmtree(workspace.cache, ignore_errors=True)
-        sweep(workspace, points, "v001")
-
-    def plain() -> None:
-        for config in configs:
-            plain_run(folder / "plain", config, side)
-
-    spent = in_turns({"plain": plain, "sweep": ours}, options.rounds)
-    name = f"six models, {options.pictures} pictures of 640×480, {EPOCHS} epochs at 64 px: s"
-    return [
-        (f"{name}, six plain runs", f"{spent['plain']:.0f}", ""),
-        (f"{name}, one sweep, nothing cached before", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['plain']:.2f} of it"),
-    ]
 
 
 def memory(folder: Path, options: argparse.Namespace) -> Table:
@@ -261,19 +172,12 @@ def memory(folder: Path, options: argparse.Namespace) -> Table:
     runs = {
         "cnn from scratch at 64 px": ["--model", "cnn", "--regime", "scratch", "--epochs", "1"],
         "mobilenet_v3_small, features at 224 px": ["--model", "mobilenet_v3_small", "--regime", "features", "--weights", weights],
+        "the same, fine-tuned at 64 px": [
+            *("--model", "mobilenet_v3_small", "--regime", "finetune", "--weights", weights),
+            *("--epochs", "1", "--image-size", "64"),
+        ],
     }
-    return [(f"20,000 pictures, {name}: peak GB", f"{_peak(workspace, options):.2f}", "") for name, options in runs.items()]
-
-
-def _peak(workspace: Workspace, options: list[str]) -> float:
-    """GB that `train run` with these options holds at most (VmHWM)."""
-    script = "import fototeca,sys\ntry: fototeca.main()\nfinally: sys.stderr.write(open('/proc/self/status').read())"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", script, "train", "run", "--manifest", "v001", *options]
-    done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=True)
-    found = re.search(r"VmHWM:\s+(\d+) kB", done.stderr)
-    assert found
-    return int(found.group(1)) * 1024 / 1e9
+    return [(f"20,000 pictures, {name}: peak GB", f"{peak(workspace, options):.2f}", "") for name, options in runs.items()]
 
 
 PARTS = {"feeding": feeding, "loop": loop, "features": features, "sweep": sweep_of_six, "memory": memory}
@@ -284,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--pictures", type=int, default=600)
-    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     rows: Table = []

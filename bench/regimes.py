@@ -1,0 +1,163 @@
+"""The parts of bench/train.py that train whole runs: cached features and their heads, and a sweep beside plain runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from drawn import frozen, in_turns
+from plain import plain_run
+from torch import nn
+
+from curate.manifest import image_path, read_manifest
+from train.config import TrainConfig
+from train.run import train_run
+from train.sweep import sweep
+from vision.backbones import build_model, load_backbone
+from vision.features import BATCH, extract_features
+from vision.memory import keep_freed_memory
+from workspace import Workspace
+
+SIDE = 224
+EPOCHS = 8
+"""Of every run of the sweep."""
+
+SWEEP = (
+    {"model": "cnn", "regime": "scratch"},
+    {"model": "cnn-cbam", "regime": "scratch"},
+    {"model": "resnet18", "regime": "features"},
+    {"model": "regnet_y_400mf", "regime": "features"},
+    {"model": "resnet18", "regime": "finetune", "unfreeze": "layer4"},
+    {"model": "regnet_y_400mf", "regime": "finetune"},
+)
+Table = list[tuple[str, str, str]]
+
+
+def features(folder: Path, options: argparse.Namespace) -> Table:
+    """Features against the pure forward pass at its best, and heads on features that are there."""
+    return [*_extraction(folder, options), *_heads(folder)]
+
+
+def _extraction(folder: Path, options: argparse.Namespace) -> Table:
+    keep_freed_memory()
+    workspace = frozen(folder / "features", options.pictures // 2, (320, 240), 2)
+    manifest = read_manifest(workspace, "v001")
+    items = [(row.image_id, image_path(workspace, row)) for row in manifest.rows]
+    backbone = load_backbone("resnet18", random_weights(folder, "resnet18"))
+    extract_features(workspace, items, backbone, progress=False)
+    pictures = torch.randn(BATCH, 3, SIDE, SIDE)
+    last = pictures.contiguous(memory_format=torch.channels_last)
+    compiled: Any = torch.compile(load_backbone("resnet18", None).module.to(memory_format=torch.channels_last))
+
+    def forward(module: nn.Module, batch: torch.Tensor) -> None:
+        with torch.inference_mode():
+            for start in range(0, len(items), BATCH):
+                module(batch[: min(BATCH, len(items) - start)])
+
+    def extract() -> None:
+        shutil.rmtree(workspace.cache / "features")
+        extract_features(workspace, items, backbone, progress=False)
+
+    plain = load_backbone("resnet18", None).module
+    forward(compiled, last)
+    contenders: dict[str, Callable[[], object]] = {
+        "plain": lambda: forward(plain, pictures),
+        "channels_last": lambda: forward(backbone.module, last),
+        "compiled": lambda: forward(compiled, last),
+        "features": extract,
+    }
+    rate = {name: len(items) / seconds for name, seconds in in_turns(contenders, options.rounds).items()}
+    best = max(rate[name] for name in ("plain", "channels_last", "compiled"))
+    rows = [(f"resnet18 at 224 px, pictures/s: forward, {name}", f"{rate[name]:.1f}", "") for name in list(rate)[:3]]
+    return [
+        *rows,
+        ("the same: features, cached and flushed", f"{rate['features']:.1f}", f"{rate['features'] / best:.0%} of the best"),
+    ]
+
+
+def random_weights(folder: Path, model: str) -> str:
+    """A file of weights that nothing was learned with."""
+    path = folder / f"{model}.pth"
+    torch.save(build_model(model, 1000)[0].state_dict(), path)
+    return str(path)
+
+
+def _heads(folder: Path) -> Table:
+    """`train run` with a second head on 3,000 pictures whose features are cached: the call, and the command with its start."""
+    workspace = frozen(folder / "heads", 3000, (160, 120), 40)
+    base = TrainConfig(
+        manifest="v001", model="resnet18", regime="features", weights=random_weights(folder, "resnet18"), device="cpu"
+    )
+    train_run(workspace, replace(base, image_size=64, seed=1))
+    rows = []
+    for head in ("linear", "logistic", "svm", "boosting"):
+        config = replace(base, head=head, image_size=64)
+        begin = time.perf_counter()
+        train_run(workspace, config)
+        call = time.perf_counter() - begin
+        begin = time.perf_counter()
+        options = ["--model", "resnet18", "--regime", "features", "--head", head, "--image-size", "64", "--seed", "2"]
+        peak(workspace, [*options, "--weights", str(base.weights), "--device", "cpu"])
+        command = time.perf_counter() - begin
+        rows.append((f"second head on 3,000×512 cached features, {head}: s", f"{call:.1f}", f"{command:.1f} with its start"))
+    return rows
+
+
+def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
+    """Six models by `train sweep` and by six plain runs, with equal epochs, sizes, batches, rates and workers.
+
+    At 64 px, where decoding is much of a plain run, and at 128 px, where the network is.
+    """
+    return [row for side in (64, 128) for row in _sweep(folder / str(side), options, side)]
+
+
+def _sweep(folder: Path, options: argparse.Namespace, side: int) -> Table:
+    workspace = frozen(folder / "sweep", options.pictures, (640, 480), 4)
+    base = {"epochs": EPOCHS, "image_size": side, "device": "cpu", "workers": options.workers}
+    points: list[dict[str, Any]] = []
+    for point in SWEEP:
+        weights = {} if point["regime"] == "scratch" else {"weights": random_weights(folder, point["model"])}
+        points.append({**base, **point, **weights})
+    manifest = read_manifest(workspace, "v001")
+    for row in manifest.rows:
+        link = folder / "plain" / row.split / row.label / f"{row.image_id}.jpg"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(image_path(workspace, row))
+    configs = [TrainConfig(manifest="v001", **point) for point in points]
+
+    def ours() -> None:
+        shutil.rmtree(workspace.runs, ignore_errors=True)
+        shutil.rmtree(workspace.cache, ignore_errors=True)
+        sweep(workspace, points, "v001")
+
+    def plain() -> None:
+        for config in configs:
+            plain_run(folder / "plain", config, side)
+
+    spent = in_turns({"plain": plain, "sweep": ours}, max(1, options.rounds - 2))
+    name = f"six models, {options.pictures} pictures of 640×480, {EPOCHS} epochs at {side} px: s"
+    return [
+        (f"{name}, six plain runs", f"{spent['plain']:.0f}", ""),
+        (f"{name}, one sweep, nothing cached before", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['plain']:.2f} of it"),
+    ]
+
+
+def peak(workspace: Workspace, options: list[str]) -> float:
+    """GB that `train run` with these options holds at most (VmHWM)."""
+    script = "import fototeca,sys\ntry: fototeca.main()\nfinally: sys.stderr.write(open('/proc/self/status').read())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", script, "train", "run", "--manifest", "v001", *options]
+    done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=True)
+    found = re.search(r"VmHWM:\s+(\d+) kB", done.stderr)
+    assert found
+    return int(found.group(1)) * 1024 / 1e9
