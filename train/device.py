@@ -38,8 +38,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
         ) from None
     if fabric.device.type == "cpu" and config.precision == "16":
         raise FototecaError("--precision 16 is for GPUs", "leave it out, or train with --device cuda")
-    if fabric.device.type == "cpu" and config.precision == "bf16":
-        say("bf16 on a CPU without units for it takes many times longer than 32 (bench/train.py measures yours)")
+    if fabric.device.type == "cpu" and config.precision == "bf16" and not torch.cpu._is_avx512_bf16_supported():
+        say("this CPU has no units for bf16, which takes many times longer here than 32")
     fabric.launch()
     return fabric
 

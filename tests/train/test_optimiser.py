@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from train.config import TrainConfig
+from train.device import make_fabric
 from train.optimiser import learning_rate, parameter_groups, stages, train_mode, unfreeze
 from train.run import train_run
 from train.runs import load_model
@@ -126,6 +127,16 @@ def test_half_precision_is_refused_on_a_cpu(small: Workspace) -> None:
     """It would silently become something else."""
     with pytest.raises(FototecaError, match="for GPUs"):
         train_run(small, config(precision="16"))
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_bf16_is_warned_of_where_it_does_not_pay(
+    units: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a CPU without units for it; with them it halves the time, and there is nothing to say."""
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: units)
+    make_fabric(config(precision="bf16"))
+    assert ("no units for bf16" in capsys.readouterr().err) is not units
 
 
 def test_a_compiled_network_learns_the_same(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
