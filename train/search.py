@@ -40,6 +40,9 @@ FINETUNE_SPACE: Space = {
 
 BEHIND = "stopped early, behind the median of the others"
 
+KILLED = "killed"
+"""Attribute of a draw that a kill has cut short: it counts for nothing, its settings are drawn again."""
+
 STARTUP = 4
 """Runs that are trained to their end before any is stopped early: a median needs some."""
 
@@ -58,12 +61,10 @@ def search(
     manifest = read_manifest(workspace, version)
     study = _study(workspace.runs, [space, manifest.version, manifest.sha256])
     outcome = Outcome()
-    while (
-        len(over := [trial for trial in study.trials if trial.state.is_finished() and "stopped" not in trial.user_attrs]) < trials
-    ):
+    while (over := len(_over(study))) < trials:
         trial = study.ask()
         point = draw(trial, space)
-        say(f"[{len(over) + 1}/{trials}] {describe(point)}")
+        say(f"[{over + 1}/{trials}] {describe(point)}")
         try:
             run = train_run(workspace, TrainConfig(**{"manifest": manifest.version, **point}), watch=_judge(trial))
         except optuna.TrialPruned:
@@ -122,23 +123,26 @@ def _study(folder: Path, parts: list[Any]) -> optuna.Study:
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # going on must not draw again what was drawn
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         study.enqueue_trial(trial.params)
-        study._storage.set_trial_user_attr(trial._trial_id, "killed", True)  # Optuna has no public way to mark a running draw
+        study._storage.set_trial_user_attr(trial._trial_id, KILLED, True)  # Optuna has no public way to mark a running draw
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def _over(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The draws that have come to an end of their own."""
+    return [trial for trial in study.trials if trial.state.is_finished() and KILLED not in trial.user_attrs]
 
 
 def _collect(workspace: Workspace, study: optuna.Study, outcome: Outcome) -> None:
     """The finished runs, the best first, and why the others are not."""
     from train.runs import read_run
 
-    for trial in study.trials:
+    for trial in _over(study):
         drawn = " ".join(f"{name}={value}" for name, value in trial.params.items())
         if "run" in trial.user_attrs:
             outcome.runs.append(read_run(workspace, trial.user_attrs["run"]))
-        elif "stopped" not in trial.user_attrs:
-            outcome.failed.append(
-                (drawn, trial.user_attrs.get("error", "left out: stopped early, behind the median of the others"))
-            )
+        else:
+            outcome.failed.append((drawn, trial.user_attrs.get("error", f"left out: {BEHIND}")))
     if not outcome.runs:
         raise FototecaError("no run of the search succeeded", outcome.failed[0][1] if outcome.failed else "ask for one or more")
     outcome.runs = sorted({run.id: run for run in outcome.runs}.values(), key=lambda run: -run.facts["val_accuracy"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from train import search as searching
+from train.config import TrainConfig
+from train.loop import Watch
+from train.runs import Run, write_config
 from train.search import search
 from train.sweep import read_space
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Workspace, write_text
 
 SPACE = {
     "model": "cnn",
@@ -23,27 +27,34 @@ SPACE = {
 }
 
 
-def test_a_search_draws_stops_the_weak_and_goes_on(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in its third run, it takes that one up again; weak rates are stopped early; the best rate found is a high one."""
-    whole, calls = searching.train_run, []
+def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in its third run, it takes that one up again, which counts once; low rates are stopped early, and said to be."""
+    begun: list[TrainConfig] = []
 
-    def dies(*arguments: object, **options: object) -> object:
-        calls.append(1)
-        if len(calls) == 3:
+    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+        """A run whose accuracy is its rate."""
+        begun.append(config)
+        if len(begun) == 3:
             raise KeyboardInterrupt
-        return whole(*arguments, **options)  # type: ignore[arg-type]
+        accuracy = config.lr or 0.0
+        for epoch in (1, 2, 3):
+            watch(epoch, accuracy)
+        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
+        write_config(run)
+        write_text(run.folder / "done.json", json.dumps({"val_accuracy": accuracy}))
+        return run
 
-    monkeypatch.setattr(searching, "train_run", dies)
+    monkeypatch.setattr(searching, "train_run", learns)
     with pytest.raises(KeyboardInterrupt):
-        search(small, SPACE, "v001", 9)
-    monkeypatch.undo()
-    outcome = search(small, SPACE, "v001", 9)
-    assert len(outcome.runs) + len(outcome.failed) == 9
-    assert any("stopped early" in reason for _, reason in outcome.failed)
-    assert len({run.config["lr"] for run in outcome.runs}) > 3
-    assert outcome.runs[0].config["lr"] > 1e-4 > min(run.config["lr"] for run in outcome.runs)
-    again = search(small, SPACE, "v001", 9)
-    assert [run.id for run in again.runs] == [run.id for run in outcome.runs]
+        search(small, SPACE, "v001", 12)
+    found = search(small, SPACE, "v001", 12)
+    assert begun[2] == begun[3] and len(set(begun)) == len(begun) - 1 == 12
+    assert len(found.runs) + len(found.failed) == 12
+    assert found.failed and {reason for _, reason in found.failed} == {"left out: stopped early, behind the median of the others"}
+    rates = [run.config["lr"] for run in found.runs]
+    assert rates == sorted(rates, reverse=True)
+    assert [run.id for run in search(small, SPACE, "v001", 12).runs] == [run.id for run in found.runs]
+    assert len(begun) == 13  # a search that is over trains nothing
 
 
 def test_a_space_is_read_from_a_plan(tmp_path: Path) -> None:
