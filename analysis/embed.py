@@ -175,7 +175,9 @@ def tsne(components: Floats) -> Floats:
 
 def umap(components: Floats) -> Floats:
     """UMAP (McInnes et al. 2018) of the leading components; the same each time, so it uses one core."""
-    from umap import UMAP
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # it misses TensorFlow, which is not needed here
+        from umap import UMAP
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it says that a seed means one core, and that few images are few

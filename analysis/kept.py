@@ -6,11 +6,20 @@ import hashlib
 import json
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 from analysis.features import run_digest
 from train.runs import Run
 from workspace import Workspace, write_text
+
+
+def stored_json(path: Path) -> Any:  # noqa: ANN401  (JSON)
+    """What a file of JSON holds; None when it is not there, or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def kept(workspace: Workspace, run: Run, name: str, question: Any, make: Callable[[], Any]) -> Any:  # noqa: ANN401  (JSON)
@@ -20,8 +29,8 @@ def kept(workspace: Workspace, run: Run, name: str, question: Any, make: Callabl
     """
     asked = json.dumps([installed_version("fototeca"), run_digest(run), question], sort_keys=True)
     path = workspace.cache / "analysis" / run.id / f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+    if (stored := stored_json(path)) is not None:
+        return stored
     found = make()
     write_text(path, json.dumps(found, ensure_ascii=False) + "\n")
     return found

@@ -14,6 +14,7 @@ import numpy as np
 from analysis.attribution import METHODS, check_method, network_of
 from analysis.examples import draw, pick
 from analysis.features import run_digest
+from analysis.kept import stored_json
 from analysis.pictures import stored_picture
 from analysis.results import Results, find_run, read_results
 from curate.manifest import read_manifest
@@ -95,9 +96,8 @@ def try_maps(
 
 
 def read_trials(workspace: Workspace, run: Run) -> dict[str, Any] | None:
-    """What `try_run` kept; None when it was not called since the run was trained."""
-    path = stored_trials(workspace, run)
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """What `try_run` kept; None when it was not called since the run was trained, or the file is damaged."""
+    facts: dict[str, Any] = stored_json(stored_trials(workspace, run)) or {}
     return facts if facts.get("trained") == run_digest(run) else None
 
 

@@ -296,4 +296,8 @@ def _read_numbers(path: Path) -> list[dict[str, Any]]:
 
 
 def _number(cell: str) -> float | int:
-    return int(cell) if cell.lstrip("-").isdigit() else float(cell)
+    """The number in a cell; NaN in one that was damaged."""
+    try:
+        return int(cell) if cell.lstrip("-").isdigit() else float(cell)
+    except ValueError:
+        return float("nan")

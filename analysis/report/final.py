@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -15,8 +14,7 @@ from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
 from analysis.looks import read_looks
 from analysis.numbers import Numbers, flat_numbers, row_link
-from analysis.predict import stored_predictions
-from analysis.report.html import Tile, heading, join, link, note, paragraph, table, tag, tiles
+from analysis.report.html import heading, join, link, note, paragraph, table, tag
 from analysis.report.story import Story
 from analysis.results import Results, read_results
 from analysis.texts import Texts
@@ -186,31 +184,6 @@ def _looks(story: Story) -> Markup:
     remark = note(words("looks.several", n=len(found)), "warn") if several else note(words("looks.once"), "good")
     shown = story.table("looks", head, body, caption=words("looks.table"), numeric=(3, 4), source="data/runs/test-looks.csv")
     return join([heading(words("looks.title")), shown, remark])
-
-
-def new_images(story: Story) -> Markup:
-    """The last predictions on pictures from outside the dataset."""
-    words = story.words
-    stored = next((path for run in story.ranked if (path := stored_predictions(story.workspace, run)).is_file()), None)
-    if stored is None:
-        best = story.ranked[0].id if story.ranked else "RUN"
-        return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
-    document = json.loads(stored.read_text(encoding="utf-8"))
-    intro = words("new.intro", **{name: document[name] for name in ("n", "run", "unknown", "near")})
-    return join([paragraph(intro), tiles([_new(story, fact) for fact in document["pictures"]])])
-
-
-def _new(story: Story, fact: dict[str, Any]) -> Tile:
-    words = story.words
-    name = fact["path"].replace("\\", "/").rpartition("/")[2]
-    lines = [f"{fact['label'] or words('label.none')} · {words.percent(fact['probability'], 0)}", name]
-    if fact["unknown"]:
-        lines.append(words("new.unknown"))
-    if fact["near_duplicate"]:
-        lines.append(words("new.near", split=words(f"split.{fact['near_duplicate']['split']}")))
-    return Tile(
-        fact["thumbnail"], words("new.alt", name=name, label=fact["label"]), tuple(lines), "warn" if len(lines) > 2 else ""
-    )
 
 
 def again(story: Story) -> Markup:

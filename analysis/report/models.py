@@ -44,7 +44,7 @@ def models(story: Story) -> Markup:
     """Every run: settings, accuracies, loss per iteration, accuracy per epoch."""
     words = story.words
     if not story.ranked:
-        return note(words("models.none", version=story.manifest.version), "missing")
+        return join([note(words("models.none", version=story.manifest.version), "missing"), _broken(story)])
     head = [words(f"models.{name}") for name in ("run", "regime", "train", "val", "interval", "parameters", "seconds", "speed")]
     compared = {row["run"]: row for row in (story.comparison or {"runs": []})["runs"]}
     body = [_summary(story, run, compared[run.id]) for run in story.ranked]
@@ -53,15 +53,19 @@ def models(story: Story) -> Markup:
         story.table(
             "models", head, body, caption=words("models.table"), numeric=(2, 3, 4, 5, 6, 7), strong=(0,), source="data/runs"
         ),
+        _broken(story),
     ]
-    if story.problems:
-        broken = "; ".join(f"{run}: {why}" for run, why in story.problems.items())
-        parts.append(note(words("models.broken", what=broken), "warn"))
     parts += [
         details(run.id, story.part(partial(_model, story, run)), opened=number < OPENED)
         for number, run in enumerate(story.ranked)
     ]
     return join(parts)
+
+
+def _broken(story: Story) -> Markup:
+    """The runs that are left out, each with its reason."""
+    broken = "; ".join(f"{run}: {why}" for run, why in story.problems.items())
+    return note(story.words("models.broken", what=broken), "warn") if broken else Markup("")
 
 
 def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | str]:

@@ -13,7 +13,7 @@ from analysis.figures import write_figures
 from analysis.looks import read_looks
 from analysis.numbers import row_link
 from analysis.pdf import write_pdf
-from analysis.report import cards, dataset, final, models, studied
+from analysis.report import cards, dataset, final, models, new, studied
 from analysis.report.html import join, link, tag
 from analysis.report.story import Story
 from analysis.texts import PAGES, Texts
@@ -30,7 +30,7 @@ SECTIONS: dict[str, Callable[[Story], Markup]] = {
     "comparison": models.comparison,
     "studied": studied.studied,
     "test": final.test,
-    "new": final.new_images,
+    "new": new.new_images,
     "conclusions": lambda story: story.written("conclusions"),
     "cards": cards.cards,
     "again": final.again,
@@ -78,7 +78,7 @@ def _page(story: Story) -> str:
             tag("style", Markup(style)),
         ]
     )
-    whole = tag("main", join([_cover(story), contents, *sections]))
+    whole = tag("main", join([story.part(partial(_cover, story)), contents, *sections]))
     return f'<!doctype html>\n<html lang="{words.language}"><head>{head}</head><body>{whole}</body></html>\n'
 
 

@@ -19,7 +19,7 @@ from analysis.results import Results, read_results
 from analysis.svg import Figure
 from analysis.texts import Texts
 from curate.manifest import Manifest, Row
-from train.runs import LoadedModel, Run, list_runs, load_model
+from train.runs import LoadedModel, Run, load_model, read_run
 from workspace import FototecaError, Workspace
 
 
@@ -45,8 +45,16 @@ class Story:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """The finished runs of this version."""
-        return list_runs(self.workspace, self.manifest.version)
+        """The finished runs of this version; what cannot be read is in `problems`."""
+        found = []
+        for path in sorted(self.workspace.runs.glob("*/config.json")):
+            try:
+                run = read_run(self.workspace, path.parent.name)
+                if run.done and run.manifest_version == self.manifest.version:
+                    found.append(run)
+            except Exception as error:  # whatever a damaged file leads to, the others are told
+                self.problems[path.parent.name] = _why(error)
+        return found
 
     @cached_property
     def validation(self) -> dict[str, Results]:
@@ -54,10 +62,10 @@ class Story:
         found = {}
         for run in self.runs:
             try:
-                results, _ = read_results(self.workspace, run, "val", self.manifest), run.facts
+                results, _ = read_results(self.workspace, run, "val", self.manifest), run.facts.get("seconds")
                 found[run.id] = results
-            except FototecaError as error:
-                self.problems[run.id] = error.message
+            except Exception as error:
+                self.problems[run.id] = _why(error)
         return found
 
     @cached_property
@@ -87,11 +95,11 @@ class Story:
         return read_words(self.workspace.report_text)
 
     def part(self, make: Callable[[], Markup]) -> Markup:
-        """A part of the page; what keeps it from being made is told in its place."""
+        """A part of the page; what keeps it from being made is told in its place, and the others are made."""
         try:
             return make()
-        except FototecaError as error:
-            return note(f"{error.message}: {error.hint}" if error.hint else error.message, "warn")
+        except Exception as error:  # one damaged file must not cost a person the whole report
+            return note(self.words("part.failed", why=_why(error, hint=True)), "warn")
 
     def written(self, name: str) -> Markup:
         """A person's words, or a note that they are missing."""
@@ -153,6 +161,13 @@ class Story:
     def run_file(self, run: Run, name: str) -> Markup:
         """A link to a file of a run."""
         return self.file(f"data/runs/{run.id}/{name}")
+
+
+def _why(error: Exception, *, hint: bool = False) -> str:
+    """What went wrong, in a line; the kind of error where it was not foreseen."""
+    if not isinstance(error, FototecaError):
+        return f"{type(error).__name__}: {error}"
+    return f"{error.message}: {error.hint}" if hint and error.hint else error.message
 
 
 def _relative(path: Path, folder: Path) -> str:

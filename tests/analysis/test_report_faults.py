@@ -87,6 +87,56 @@ def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
     assert "There is no finished model to look into." in section(page, "studied")
 
 
+def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
+    """A config that is no JSON, an empty cell, a torn document of new pictures, a part that raises what nobody foresaw."""
+    workspace, (first, second) = copied
+    shutil.rmtree(workspace.cache)
+    (workspace.runs / "torn").mkdir()
+    (workspace.runs / "torn" / "config.json").write_text("{")
+    (workspace.runs / "odd").mkdir()
+    (workspace.runs / "odd" / "config.json").write_text("[]")
+    (workspace.runs / "odd" / "done.json").write_text("{}")
+    steps = workspace.runs / first / "steps.csv"
+    steps.write_text(re.sub(r"\n2,([^,]*),[^,]*,", r"\n2,\1,,", steps.read_text()), encoding="utf-8")
+    (workspace.reports / "new-images").mkdir(parents=True, exist_ok=True)
+    (workspace.reports / "new-images" / f"{first}.json").write_text("{", encoding="utf-8")
+    (workspace.reports / "new-images" / f"{second}.json").write_text("[]", encoding="utf-8")
+    (workspace.reports / "trials").mkdir(exist_ok=True)
+    (workspace.reports / "trials" / f"{first}.json").write_text("{", encoding="utf-8")
+    page = whole(workspace)
+    assert "torn: " in section(page, "models") and "odd: " in section(page, "models")
+    assert "could not be made" not in page
+    assert "No new pictures were shown to a model yet" in section(page, "new")
+    curve = (workspace.reports / "v001" / "figures" / f"steps-{first}.csv").read_text(encoding="utf-8")
+    assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
+
+
+def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cover and a section, with errors that are none of fototeca's: a line each, in the page's language."""
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("analysis.report.page._cover", broken)
+    monkeypatch.setitem(SECTIONS, "samples", broken)
+    page = write_report(copied[0], "v001", lang="es")[0].read_text(encoding="utf-8")
+    assert page.count("Esta parte no se pudo hacer (ZeroDivisionError: by nought)") == 2
+    assert '<section id="again">' in page
+
+
+def test_new_pictures_that_could_not_be_had(copied: Studied) -> None:
+    """They are listed with their reasons; a document of an older version, without its counts, is read too."""
+    workspace, (first, _) = copied
+    fact = {"path": "a.jpg", "label": "red", "probability": 0.9, "unknown": True, "near_duplicate": {"split": "val"}}
+    document = {"run": first, "pictures": [{**fact, "thumbnail": ""}], "failed": [{"path": "gone.jpg", "reason": "http-404"}]}
+    folder = workspace.reports / "new-images"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{first}.json").write_text(json.dumps(document), encoding="utf-8")
+    told = section(whole(workspace), "new")
+    assert f"1 new pictures through {first}; 1 of them look like nothing it was trained on, 1 are near-duplicates" in told
+    assert "gone.jpg" in told and "http-404" in told
+
+
 def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
     """Every figure would be of other images: one line that names the version, for the report and for each command."""
     workspace, (first, second) = copied

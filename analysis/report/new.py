@@ -1,0 +1,75 @@
+"""The report's new pictures: what `predict` last said of pictures from outside the dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from analysis.kept import stored_json
+from analysis.numbers import Numbers, row_link
+from analysis.predict import stored_predictions
+from analysis.report.html import Tile, join, link, note, paragraph, tag, tiles
+from analysis.report.story import Story
+
+
+def new_images(story: Story) -> Markup:
+    """The last predictions on pictures from outside the dataset, with those that could not be had."""
+    words, document = story.words, _stored(story)
+    if document is None:
+        best = story.ranked[0].id if story.ranked else "RUN"
+        return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
+    pictures, failed = document["pictures"], document.get("failed", [])
+    counts = {name: document.get(name, _counted(pictures, name)) for name in ("n", "unknown", "near")}
+    parts = [paragraph(words("new.intro", run=document["run"], **counts))]
+    if counts["n"] > len(pictures):
+        parts.append(paragraph(words("new.first", n=len(pictures))))
+    if document.get("false_alarm_rate") is not None:
+        parts.append(paragraph(words("new.false_alarms", rate=words.percent(document["false_alarm_rate"]))))
+    if not document.get("calibrated", True):
+        parts.append(paragraph(words("calibration.none")))
+    parts += [tiles([_tile(story, fact) for fact in pictures]), _numbers(story, pictures)]
+    if failed:
+        head = [words("new.picture"), words("new.reason")]
+        rows = [[fact["path"], fact["reason"]] for fact in failed]
+        parts.append(story.table("new-images-failed", head, rows, caption=words("new.failed", n=len(failed))))
+    return join(parts)
+
+
+def _stored(story: Story) -> dict[str, Any] | None:
+    """Of the best run that was asked; a damaged file counts as none."""
+    for run in story.ranked:
+        document = stored_json(stored_predictions(story.workspace, run))
+        if isinstance(document, dict) and "pictures" in document:
+            return document
+    return None
+
+
+def _counted(pictures: list[dict[str, Any]], name: str) -> int:
+    """What a document of an older version does not tell."""
+    keys = {"n": "label", "unknown": "unknown", "near": "near_duplicate"}
+    return sum(name == "n" or bool(fact.get(keys[name])) for fact in pictures)
+
+
+def _numbers(story: Story, pictures: list[dict[str, Any]]) -> Markup:
+    """What stands under the pictures, in a file beside the page."""
+    rows = [
+        (fact["path"], fact["label"], fact["probability"], fact.get("strangeness"), bool(fact.get("unknown")))
+        for fact in pictures
+    ]
+    story.numbers.append(Numbers("new-images", ("path", "label", "probability", "strangeness", "unknown"), tuple(rows)))
+    return paragraph(link(story.words("figure.data"), row_link("new-images", 0)), "source")
+
+
+def _tile(story: Story, fact: dict[str, Any]) -> Tile:
+    words = story.words
+    name = fact["path"].replace("\\", "/").rpartition("/")[2]
+    label = fact["label"] or words("label.none")
+    lines = [f"{label} · {words.percent(fact['probability'], 0)}", name]
+    if fact.get("unknown"):
+        lines.append(words("new.unknown"))
+    if near := fact.get("near_duplicate"):
+        lines.append(words("new.near", split=words(f"split.{near['split']}")))
+    return Tile(
+        fact.get("thumbnail", ""), words("new.alt", name=name, label=label), tuple(lines), "warn" if len(lines) > 2 else ""
+    )
