@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from workspace import FototecaError
 
@@ -107,6 +109,8 @@ class TrainConfig:
     """Write TensorBoard's event files too."""
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, check_value(item.name, getattr(self, item.name)))
         least_of = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1}
         counts = dict.fromkeys(("workers", "patience", "snapshots", "views"), 0)
         for name, least in {**least_of, **counts}.items():
@@ -162,6 +166,28 @@ class TrainConfig:
     def identity(self) -> dict[str, Any]:
         """The settings that make it another run."""
         return {name: value for name, value in asdict(self).items() if name not in NOT_IDENTITY}
+
+
+@cache
+def kind_of(setting: str) -> tuple[Any, bool]:
+    """What a setting is: str, int, float, bool or a Literal; and whether it may be None."""
+    hint = get_type_hints(TrainConfig)[setting]
+    kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)
+    return kinds[0], NoneType in kinds
+
+
+def check_value(setting: str, value: object) -> Any:  # noqa: ANN401  (of the setting's own type)
+    """The value as the setting holds it: a whole number also where a broken one or text is wanted. FototecaError for others."""
+    kind, optional = kind_of(setting)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if value is None and optional:
+        return None
+    if type(value) is int and kind is not int and kind is not bool:
+        value = float(value) if kind is float else str(value)
+    if value in choices if choices else type(value) is kind:
+        return value
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    raise FototecaError(f"{_option(setting)} is {value!r}", f"choose {', '.join(choices) if choices else words[kind]}")
 
 
 def _option(name: str) -> str:

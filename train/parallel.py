@@ -50,8 +50,16 @@ def train_each(workspace: Workspace, configs: Sequence[TrainConfig], jobs: int) 
 def _attempt(workspace: Workspace, config: TrainConfig) -> Result:
     try:
         return train_run(workspace, config)
-    except FototecaError as error:
+    except Exception as error:  # whatever ends one run must not end the others
+        return told(error)
+
+
+def told(error: Exception) -> FototecaError:
+    """Why a run ended, in one line; for what nobody foresaw, how to see where."""
+    if isinstance(error, FototecaError):
         return error
+    first = (str(error).splitlines() or [""])[0]
+    return FototecaError(f"{type(error).__name__}: {first}", "train it alone, by fototeca train run, to see where")
 
 
 def _apart(root: Path, config: TrainConfig) -> tuple[str, str, str]:

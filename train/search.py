@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.manifest import read_manifest
-from train.config import TrainConfig
+from train.config import TrainConfig, kind_of
+from train.parallel import told
 from train.run import train_run
 from train.sweep import Outcome, Point, describe
 from workspace import FototecaError, Workspace, say
@@ -70,9 +71,10 @@ def search(
         except optuna.TrialPruned:
             say(f"  {BEHIND}")
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        except FototecaError as error:
-            say(f"  failed: {error}")
-            trial.set_user_attr("error", str(error))
+        except Exception as error:  # whatever ends one run must not end the others
+            reason = str(told(error))
+            say(f"  failed: {reason}")
+            trial.set_user_attr("error", reason)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             trial.set_user_attr("run", run.id)
@@ -86,8 +88,8 @@ def draw(trial: optuna.Trial, space: Space) -> Point:
     point: Point = {}
     for name, value in space.items():
         if isinstance(value, Mapping):
-            kind = trial.suggest_int if isinstance(value["low"], int) and isinstance(value["high"], int) else trial.suggest_float
-            point[name] = kind(name, value["low"], value["high"], log=bool(value.get("log")))
+            number = trial.suggest_int if kind_of(name)[0] is int else trial.suggest_float
+            point[name] = number(name, value["low"], value["high"], log=bool(value.get("log")))
         else:
             point[name] = trial.suggest_categorical(name, value) if isinstance(value, list) else value
     return point

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from train.config import TrainConfig
+from train.config import TrainConfig, check_value, kind_of
 from train.parallel import jobs_at_once, train_each
 from train.run import train_run
 from train.runs import Run
@@ -183,6 +183,8 @@ def read_plan(path: Path) -> list[Point]:
     """
     document = _read_toml(path)
     tables = document.pop("run", [{}])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise FototecaError(f"{path}: run is no list of tables", "write each run as [[run]], in double brackets")
     return [point for table in tables for point in grid(_check(path, {**document, **table}))]
 
 
@@ -191,10 +193,7 @@ def read_space(path: Path) -> Point:
     document = _read_toml(path)
     if "run" in document:
         raise FototecaError(f"{path}: a search has no [[run]] tables", "write choices as lists, ranges as {low = …, high = …}")
-    for name, value in document.items():
-        if isinstance(value, dict) and not ({"low", "high"} <= value.keys() <= {"low", "high", "log"}):
-            raise FototecaError(f"{path}: {name} is no range", "write it as {low = 1e-5, high = 1e-3, log = true}")
-    return _check(path, document)
+    return _check(path, document, ranges=True)
 
 
 def _read_toml(path: Path) -> Point:
@@ -204,14 +203,41 @@ def _read_toml(path: Path) -> Point:
         raise FototecaError(f"{path} cannot be read: {error}", "write TOML: see docs/training.md") from None
 
 
-def _check(path: Path, table: Point) -> Point:
-    """The table, if all its settings exist."""
+def _check(path: Path, table: Point, *, ranges: bool = False) -> Point:
+    """The table, if all its settings exist and can have these values. `ranges`: as {low, high, log} too."""
     known = {item.name for item in fields(TrainConfig)} - {"manifest"}
     strange = table.keys() - known
     if strange or not {"model", "regime"} <= table.keys():
         wrong = f"unknown setting {sorted(strange)[0]!r}" if strange else "a run without model or regime"
         raise FototecaError(f"{path}: {wrong}", f"settings are: {', '.join(sorted(known))}")
+    for name, value in table.items():
+        _check_setting(path, name, value, ranges=ranges)
     return table
+
+
+def _check_setting(path: Path, name: str, value: object, *, ranges: bool) -> None:
+    if isinstance(value, dict):
+        if not ranges:
+            raise FototecaError(f"{path}: {name} is a range", "write a list, or draw from it with --search N")
+        if not _is_range(name, value):
+            raise FototecaError(f"{path}: {name} is no range", "write it as {low = 1e-5, high = 1e-3, log = true}")
+        return
+    if value == []:
+        raise FototecaError(f"{path}: {name} has no choices", "name one or more, or leave it out")
+    try:
+        for one in value if isinstance(value, list) else [value]:
+            check_value(name, one)
+    except FototecaError as error:
+        raise FototecaError(f"{path}: {error.message}", error.hint) from None
+
+
+def _is_range(name: str, value: Point) -> bool:
+    """Whether it is {low, high} of a setting that is a number, from the lower to the higher, above 0 where it is `log`."""
+    if not {"low", "high"} <= value.keys() <= {"low", "high", "log"} or not isinstance(value.get("log", False), bool):
+        return False
+    kinds = (int,) if kind_of(name)[0] is int else (int, float) if kind_of(name)[0] is float else ()
+    low, high = value["low"], value["high"]
+    return type(low) in kinds and type(high) in kinds and low <= high and (low > 0 or not value.get("log"))
 
 
 def grid(table: Point) -> Iterator[Point]:

@@ -58,10 +58,11 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
 
 
 def test_a_space_is_read_from_a_plan(tmp_path: Path) -> None:
-    """Ranges and choices are kept; a range without an end is told."""
+    """Ranges and choices are kept; one without an end, upside down or of no numbers is told."""
     path = tmp_path / "space.toml"
     path.write_text('model = "cnn"\nregime = "scratch"\nlr = {low = 1e-4, high = 1e-2, log = true}\nema = [0.0, 0.9]\n')
     assert read_space(path)["lr"] == {"low": 1e-4, "high": 1e-2, "log": True}
-    path.write_text('model = "cnn"\nregime = "scratch"\nlr = {low = 1e-4}\n')
-    with pytest.raises(FototecaError, match="lr is no range"):
-        read_space(path)
+    for wrong in ("{low = 1e-4}", "{low = 1e-2, high = 1e-4}", "{low = 0, high = 1, log = true}", '{low = "a", high = "b"}'):
+        path.write_text(f'model = "cnn"\nregime = "scratch"\nlr = {wrong}\n')
+        with pytest.raises(FototecaError, match="lr is no range"):
+            read_space(path)
