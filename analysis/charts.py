@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from math import ceil
 
 import numpy as np
@@ -225,33 +226,29 @@ def confusion_chart(
     return Figure(name, svg, alt, ("true", "predicted", "count", "fraction"), rows)
 
 
-def reliability_chart(name: str, before: Reliability, after: Reliability, words: tuple[str, str, str, str], alt: str) -> Figure:
-    """Accuracy against confidence, before and after scaling. `words`: x axis, y axis, before, after."""
+def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str) -> Figure:
+    """Accuracy against confidence of each series; on the dashed line a model knows how sure to be."""
     frame = Frame((380, 320), (0.0, 1.0), (0.0, 1.0))
-    parts = frame.axes(words[0], words[1], percent=True)
+    parts = frame.axes(*axes, percent=True)
     parts.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), MUTED, 1, 'stroke-dasharray="4 4"'))
-    for number, (side, colour) in enumerate(((before, WARM), (after, ACCENT))):
+    rows = []
+    for number, (words, side) in enumerate(series.items()):
+        colour = (WARM, ACCENT)[number]
         full = np.flatnonzero(side.count)
         places = [(frame.x(float(side.confidence[b])), frame.y(float(side.accuracy[b]))) for b in full]
-        if places:
-            parts.append(path(places, colour, 1.5, 'opacity="0.6"'))
+        parts.append(path(places, colour, 1.5, 'opacity="0.6"'))
         for (x, y), b in zip(places, full, strict=True):
             radius = 2.5 + 6 * float(np.sqrt(side.count[b] / side.count.sum()))
             parts.append(
-                f"<g><title>{words[2 + number]}: {int(side.count[b])}</title>{marker(x, y, number, colour, size=radius)}</g>"
+                f"<g><title>{escape(words)}: {int(side.count[b])}</title>{marker(x, y, number, colour, size=radius)}</g>"
             )
         parts += [
             marker(frame.left + 16, frame.top + 14 + 18 * number, number, colour),
-            text(frame.left + 26, frame.top + 18 + 18 * number, words[2 + number]),
+            text(frame.left + 26, frame.top + 18 + 18 * number, words),
         ]
-    rows = [
-        (words[2 + number], float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b]))
-        for number, side in enumerate((before, after))
-        for b in np.flatnonzero(side.count)
-    ]
-    return Figure(
-        name, canvas(frame.width, frame.height, parts, alt), alt, ("series", "confidence", "accuracy", "n"), tuple(rows)
-    )
+        rows += [(words, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
+    svg = canvas(frame.width, frame.height, parts, alt)
+    return Figure(name, svg, alt, ("series", "confidence", "accuracy", "n"), tuple(rows))
 
 
 def scatter_chart(

@@ -11,6 +11,7 @@ from analysis.gap import groups_across
 from analysis.report.html import heading, join, note, paragraph, tag
 from analysis.report.story import Story
 from curate.manifest import SPLITS
+from train.runs import Run
 
 MODEL = ("details", "use", "not_for", "factors", "metrics", "data", "results", "limits")
 DATASET = ("motivation", "composition", "collection", "labelling", "splits", "uses", "distribution", "maintenance")
@@ -63,8 +64,17 @@ def _model(story: Story) -> dict[str, object]:
         "sources": _named(row.source for row in manifest.rows),
         "train": words.number(manifest.split_counts()["train"]),
         "copies": _copies(story),
-        "test": words("model_card.tested" if (run.folder / "predictions-test.csv").exists() else "model_card.not_tested"),
+        "test": _tested(story, run),
     }
+
+
+def _tested(story: Story, run: Run) -> str:
+    """What the ledger says of this run."""
+    looks = len(story.ledger.of(run.id))
+    if not looks:
+        unwritten = (run.folder / "predictions-test.csv").exists()
+        return story.words("looks.unwritten", run=run.id) if unwritten else story.words("model_card.not_tested")
+    return story.words("model_card.tested_once") if looks == 1 else story.words("model_card.tested", n=looks)
 
 
 def _hardest(story: Story) -> list[str]:

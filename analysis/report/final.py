@@ -3,81 +3,68 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version as installed_version
 from typing import Any
 
 from markupsafe import Markup
 
-from analysis.charts import reliability_chart
-from analysis.evaluate import measure, reliability_of, temperature_of
+from analysis.evaluate import measure, temperature_of
 from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
-from analysis.looks import read_looks
 from analysis.numbers import Numbers, flat_numbers, row_link
 from analysis.report.html import heading, join, link, note, paragraph, table, tag
+from analysis.report.measured import calibration, classes_table, figures_table
 from analysis.report.story import Story
 from analysis.results import Results, read_results
 from analysis.texts import Texts
 from train.runs import Run
 
-SHARES, NUMBERS = ("accuracy", "balanced_accuracy"), ("macro_f1", "log_loss")
-"""What is shown of `measure`, as shares and as numbers."""
-
 
 def looked_at(story: Story) -> Run | None:
-    """The best of the runs that were looked at on test; None before the first look."""
+    """The best of the runs that have test predictions; None before the first look."""
     return next((run for run in story.ranked if (run.folder / "predictions-test.csv").exists()), None)
 
 
 def test(story: Story) -> Markup:
-    """The figures on test and validation side by side, why they differ, and every look that was taken."""
-    words, run = story.words, looked_at(story)
-    if run is None:
-        best = story.ranked[0].id if story.ranked else "RUN"
-        return join([note(words("test.none"), "missing"), tag("pre", f"fototeca analysis evaluate {best} --split test")])
+    """The figures on test and validation side by side, why they differ, and, whatever became of them, every look that was taken."""
+    run = looked_at(story)
+    figures = partial(_nothing, story) if run is None else partial(_measured, story, run)
+    return join([story.part(figures), story.part(partial(_looks, story, run))])
+
+
+def _nothing(story: Story) -> Markup:
+    """How to take the first look; or that looks were taken of which nothing is left."""
+    if story.ledger.looks:
+        return note(story.words("test.lost"), "warn")
+    best = story.ranked[0].id if story.ranked else "RUN"
+    return join([note(story.words("test.none"), "missing"), tag("pre", f"fototeca analysis evaluate {best} --split test")])
+
+
+def _measured(story: Story, run: Run) -> Markup:
+    words = story.words
     val, held_out = story.validation[run.id], read_results(story.workspace, run, "test", story.manifest)
     temperature = temperature_of(story.workspace, run, story.manifest)
     sides = [measure(results, temperature) for results in (val, held_out)]
-    return join(
-        [
-            paragraph(words("test.intro", run=run.id)),
-            _headline(story, sides[1]),
-            _figures(story, sides),
-            _why(story, val, held_out),
-            _per_class(story, sides),
-            _confusion(story, held_out),
-            _calibration(story, run, held_out, temperature, sides[1]),
-            _looks(story),
-        ]
-    )
+    best = story.ranked[0].id
+    intro = words("test.chosen", run=run.id) if run.id == best else words("test.other", run=run.id, best=best)
+    parts: list[Callable[[], Markup]] = [
+        partial(_headline, story, sides[1]),
+        partial(figures_table, story, "test", sides),
+        partial(_why, story, val, held_out),
+        partial(classes_table, story, "classes", sides),
+        partial(_confusion, story, held_out),
+        partial(calibration, story, "reliability", held_out, sides[1]),
+    ]
+    return join([paragraph(intro), *map(story.part, parts)])
 
 
 def _headline(story: Story, facts: dict[str, Any]) -> Markup:
     words = story.words
-    value = tag("strong", words.percent(facts["accuracy"]))
+    value = tag("strong", link(words.percent(facts["accuracy"]), row_link("test", 0)))
     under = words("test.headline", interval=words.interval(facts["accuracy_interval"]), n=facts["n"])
     return tag("p", join([value, " ", tag("span", under)]), class_="headline")
-
-
-def _figures(story: Story, sides: list[dict[str, Any]]) -> Markup:
-    words = story.words
-    body = [[words(f"figure.{name}"), *(words.percent(side[name]) for side in sides)] for name in SHARES]
-    body.insert(1, [words("figure.interval"), *(words.interval(side["accuracy_interval"]) for side in sides)])
-    body += [[words(f"figure.{name}"), *(words.number(side[name]) for side in sides)] for name in NUMBERS]
-    if "average_precision" in sides[0]:
-        body.append([words("figure.micro_f1"), *(words.number(side["micro_f1"]) for side in sides)])
-        for name in ("macro", "micro"):
-            body.append([words(f"figure.ap_{name}"), *(words.number(side["average_precision"][name]) for side in sides)])
-    else:
-        body += [
-            [words("figure.top_k", k=k), *(words.percent(side["top_k"][k]) for side in sides)]
-            for k in sides[0]["top_k"]
-            if k != "1"
-        ]
-    body.append([words("figure.ece"), *(words.percent(side["calibration"]["ece"]) for side in sides)])
-    body.append([words("figure.n"), *(words.number(side["n"]) for side in sides)])
-    head = [words("figure.name"), words("split.val"), words("split.test")]
-    return story.table("test", head, body, caption=words("test.table"), numeric=(1, 2), source=_said(sides[1]))
 
 
 def _why(story: Story, val: Results, held_out: Results) -> Markup:
@@ -124,29 +111,6 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _per_class(story: Story, sides: list[dict[str, Any]]) -> Markup:
-    words = story.words
-    head = [words(f"class.{name}") for name in ("name", "n", "precision", "recall", "interval", "f1", "val_f1")]
-    body = [
-        [
-            name,
-            words.number(row["n"]),
-            words.percent(row["precision"]),
-            words.percent(row["recall"]),
-            words.interval(row["recall_interval"]) if row["n"] else "–",
-            words.number(row["f1"], 2),
-            words.number(sides[0]["per_class"][name]["f1"], 2),
-        ]
-        for name, row in sides[1]["per_class"].items()
-    ]
-    if "average_precision" in sides[1]:
-        head += [words("class.ap"), words("class.val_ap")]
-        for row in body:
-            row += [words.number(side["average_precision"]["per_class"][row[0]], 2) for side in reversed(sides)]
-    numeric = tuple(range(1, len(head)))
-    return story.table("classes", head, body, caption=words("class.table"), numeric=numeric, source=_said(sides[1]))
-
-
 def _confusion(story: Story, held_out: Results) -> Markup:
     if held_out.multi:
         return Markup("")
@@ -155,35 +119,37 @@ def _confusion(story: Story, held_out: Results) -> Markup:
     return story.draw(drawing, story.words("test.confusion", n=len(held_out)), source)
 
 
-def _said(facts: dict[str, Any]) -> str:
-    """The file of predictions that figures come from."""
-    return f"data/runs/{facts['run']}/predictions-{facts['split']}.csv"
-
-
-def _calibration(story: Story, run: Run, results: Results, temperature: float | None, facts: dict[str, Any]) -> Markup:
-    words = story.words
-    before, after = reliability_of(results), reliability_of(results, temperature)
-    ece = facts["calibration"]
-    alt = words("calibration.alt", before=words.percent(ece["ece"]), after=words.percent(ece["ece_scaled"]))
-    names = words("axis.confidence"), words("axis.accuracy"), words("calibration.before"), words("calibration.after")
-    chart = reliability_chart("reliability", before, after, names, alt)
-    caption = words("calibration.caption", temperature=words.number(temperature, 2))
-    return join([heading(words("calibration.title")), story.draw(chart, caption, f"data/runs/{run.id}/predictions-test.csv")])
-
-
-def _looks(story: Story) -> Markup:
-    words, found = story.words, read_looks(story.workspace, story.manifest.version)
-    if not found:
-        return note(words("looks.unwritten"), "warn")
+def _looks(story: Story, run: Run | None) -> Markup:
+    """The ledger, and what follows from it for the figures."""
+    words, found = story.words, story.ledger
+    remarks = _remarks(story)
+    if run is not None and not found.of(run.id):
+        remarks.append(note(words("looks.unwritten", run=run.id), "warn"))
     body = [
-        [look.time.replace("T", " ")[:16], look.who, look.run, words.number(look.n), words.percent(look.accuracy)]
-        for look in found
+        [look.time.replace("T", " ")[:16], look.who, look.run, look.purpose, words.number(look.n), words.percent(look.accuracy)]
+        for look in found.looks
     ]
-    head = [words(f"looks.{name}") for name in ("time", "who", "run", "n", "accuracy")]
-    several = len({look.run for look in found}) > 1
-    remark = note(words("looks.several", n=len(found)), "warn") if several else note(words("looks.once"), "good")
-    shown = story.table("looks", head, body, caption=words("looks.table"), numeric=(3, 4), source="data/runs/test-looks.csv")
-    return join([heading(words("looks.title")), shown, remark])
+    if not body:
+        return join(remarks)
+    head = [words(f"looks.{name}") for name in ("time", "who", "run", "purpose", "n", "accuracy")]
+    shown = story.table("looks", head, body, caption=words("looks.table"), numeric=(4, 5), source="data/runs/test-looks.csv")
+    return join([heading(words("looks.title")), shown, *remarks])
+
+
+def _remarks(story: Story) -> list[Markup]:
+    """What the looks mean: one model seen in one way is an honest estimate, anything else is a choice."""
+    words, found = story.words, story.ledger
+    remarks = []
+    if len(found.runs) > 1:
+        remarks.append(note(words("looks.several", n=len(found.looks), runs=len(found.runs)), "warn"))
+    elif found.looks and len(seen := found.accuracies(found.runs[0])) > 1:
+        remarks.append(note(words("looks.ways", run=found.runs[0], n=len(seen)), "warn"))
+    elif found.looks and seen:
+        kind = "looks.once" if len(found.looks) == 1 else "looks.again"
+        remarks.append(note(words(kind, run=found.runs[0], n=len(found.looks)), "good"))
+    if cut := sum(look.accuracy is None for look in found.looks):
+        remarks.append(note(words("looks.cut", n=cut), "warn"))
+    return remarks
 
 
 def again(story: Story) -> Markup:

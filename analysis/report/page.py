@@ -10,7 +10,6 @@ from pathlib import Path
 from markupsafe import Markup
 
 from analysis.figures import write_figures
-from analysis.looks import read_looks
 from analysis.numbers import row_link
 from analysis.pdf import write_pdf
 from analysis.report import cards, dataset, final, models, new, studied
@@ -94,11 +93,11 @@ def _cover(story: Story) -> Markup:
     if story.comparison:
         best = story.comparison["runs"][0]
         cells.append((link(words.percent(best["accuracy"]), row_link("models", 0)), words("cover.best")))
-    tested = final.looked_at(story)
-    if tested is not None:
-        looks = [look for look in read_looks(story.workspace, manifest.version) if look.run == tested.id]
-        if looks:
-            cells.append((link(words.percent(looks[-1].accuracy), row_link("test", 0)), words("cover.test")))
+    looks = story.ledger.looks
+    seen = [number for number, look in enumerate(looks) if look.accuracy is not None]
+    if seen:
+        under = words("cover.test") if len(looks) == 1 else words("cover.tests", n=len(looks))
+        cells.append((link(words.percent(looks[seen[-1]].accuracy), row_link("looks", seen[-1])), under))
     big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
     made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
     return tag("header", join([tag("h1", manifest.dataset), tag("p", made), tag("ul", big, class_="big")]))

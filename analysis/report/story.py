@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.compare import compare
+from analysis.looks import Ledger, read_ledger
 from analysis.numbers import Numbers, row_link
 from analysis.pictures import data_uri, thumbnail
 from analysis.report.html import Words, figure, join, link, note, paragraph, table, tag
@@ -88,6 +89,11 @@ class Story:
         best = single[0]
         differing = [run for run in single[1:] if run.model_name != best.model_name or run.regime != best.regime]
         return [best, (differing or single[1:])[0]]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Every look at this version's test split."""
+        return read_ledger(self.workspace, self.manifest.version)
 
     @cached_property
     def own_words(self) -> dict[str, str]:

@@ -6,12 +6,14 @@ from functools import partial
 
 from markupsafe import Markup
 
+from analysis.evaluate import measure, temperature_of
 from analysis.examples import error_groups
 from analysis.figures import confusion_figure
 from analysis.report.attributions import attributions
 from analysis.report.embedding import embedding
 from analysis.report.examples import examples
 from analysis.report.html import heading, join, note, paragraph, tag
+from analysis.report.measured import calibration, classes_table, figures_table
 from analysis.report.story import Story
 from analysis.results import Results
 from train.runs import Run
@@ -32,9 +34,23 @@ def studied(story: Story) -> Markup:
 
 def _study(story: Story, run: Run) -> Markup:
     results = story.validation[run.id]
-    parts = (examples, _confusion, attributions)
+    parts = (_measured, examples, _confusion, attributions)
     made = [story.part(partial(part, story, results)) for part in parts]
     return join([*made, story.part(partial(embedding, story, run))])
+
+
+def _measured(story: Story, results: Results) -> Markup:
+    """The figures of validation, by category too, and whether it knows how sure to be."""
+    run = results.run
+    sides = [measure(results, temperature_of(story.workspace, run, story.manifest))]
+    return join(
+        [
+            heading(story.words("measured.title"), 4),
+            figures_table(story, f"figures-{run.id}", sides),
+            classes_table(story, f"classes-{run.id}", sides),
+            calibration(story, f"reliability-{run.id}", results, sides[0]),
+        ]
+    )
 
 
 def _confusion(story: Story, results: Results) -> Markup:

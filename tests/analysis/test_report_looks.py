@@ -1,0 +1,90 @@
+"""What the report says of the test split follows from the ledger, whatever became of the runs and their predictions."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis.evaluate import evaluate_run
+from analysis.looks import close_look, ledger, open_look
+from analysis.report import cards, final, page
+from analysis.report.story import Story
+from analysis.texts import Texts
+from curate.manifest import read_manifest
+from workspace import Workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+@pytest.fixture
+def unseen(copied: Studied) -> Studied:
+    """Runs that were never looked at on test."""
+    workspace, runs = copied
+    ledger(workspace).unlink(missing_ok=True)
+    for path in workspace.runs.glob("*/predictions-test.csv"):
+        path.unlink()
+    return workspace, runs
+
+
+def told(workspace: Workspace, lang: str = "en") -> tuple[str, str, str]:
+    """The words of the section on test, of the cover and of the cards."""
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports / "v001"))
+    parts = final.test(story), page._cover(story), cards.cards(story)
+    plain = [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", part)) for part in parts]
+    return plain[0], plain[1], plain[2]
+
+
+def test_before_the_first_look(unseen: Studied) -> None:
+    """Nothing is claimed."""
+    test, cover, card = told(unseen[0])
+    assert "was not looked at yet" in test and "on test" not in cover and "It was not looked at on test yet" in card
+
+
+@pytest.mark.parametrize("lang", ["en", "es"])
+def test_looks_remain_when_their_run_is_gone(unseen: Studied, lang: str) -> None:
+    """A look at a run that was deleted since, and one that was cut off: both are in the table, with what they were for."""
+    workspace, runs = unseen
+    close_look(workspace, open_look(workspace, "v001", "deleted-run", "evaluate"), 18, 0.5)
+    open_look(workspace, "v001", runs[0], "examples")
+    words = Texts.load(lang)
+    test, cover, _ = told(workspace, lang)
+    assert words("test.none") not in test and words("test.lost") in test
+    assert words("looks.several", n=2, runs=2) in test and words("looks.cut", n=1) in test
+    assert "deleted-run" in test and "evaluate" in test and "examples" in test
+    assert words.percent(0.5) in cover and words("cover.tests", n=2) in cover
+
+
+def test_how_often_and_of_which_run(unseen: Studied) -> None:
+    """Once; again with the same figure; in another way; with the run that is not the best on validation; with both."""
+    workspace, runs = unseen
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    best, other = (run.id for run in story.ranked)
+    evaluate_run(workspace, other, "test")
+    test, cover, card = told(workspace)
+    assert "One model was looked at, once" in test and "on test, looked at once" in cover
+    assert f"It is not the best on validation: {best} is." in test and "It was not looked at on test yet" in card
+    evaluate_run(workspace, other, "test")
+    assert f"{other} alone was looked at, 2 times" in told(workspace)[0]
+    close_look(workspace, open_look(workspace, "v001", other, "evaluate --tta"), 18, 0.123)
+    assert "2 different figures were seen of it" in told(workspace)[0]
+    evaluate_run(workspace, best, "test")
+    test, cover, card = told(workspace)
+    assert "4 times with 2 models" in test and "the last of 4 looks" in cover and "looked at on test once" in card
+    assert f"{best}, the best on validation" in test
+    ledger(workspace).unlink()
+    assert f"There are test predictions of {best}, but no look at it was written down." in told(workspace)[0]
+    shutil.rmtree(workspace.runs / other)
+    assert "There is only one" not in told(workspace)[0]
+
+
+def test_a_run_without_mistakes_is_not_called_calibrated(unseen: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a temperature the diagram has one series, and a line says so."""
+    workspace, runs = unseen
+    evaluate_run(workspace, runs[0], "test")
+    monkeypatch.setattr(final, "temperature_of", lambda *_: None)
+    test = told(workspace)[0]
+    assert "Not calibrated" in test and "scaled" not in test
