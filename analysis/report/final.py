@@ -28,7 +28,7 @@ def looked_at(story: Story) -> Run | None:
 
 
 def test(story: Story) -> Markup:
-    """The figures on test and validation side by side, why they differ, and, whatever became of them, every look that was taken."""
+    """The figures on test and validation side by side, why they differ, and in any case every look that was taken."""
     run = looked_at(story)
     figures = partial(_nothing, story) if run is None else partial(_measured, story, run)
     return join([story.part(figures), story.part(partial(_looks, story, run))])

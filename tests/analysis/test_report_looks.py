@@ -10,7 +10,7 @@ import pytest
 
 from analysis.evaluate import evaluate_run
 from analysis.looks import close_look, ledger, open_look
-from analysis.report import cards, final, page
+from analysis.report import cards, final, page, studied
 from analysis.report.story import Story
 from analysis.texts import Texts
 from curate.manifest import read_manifest
@@ -44,6 +44,17 @@ def test_before_the_first_look(unseen: Studied) -> None:
     assert "was not looked at yet" in test and "on test" not in cover and "It was not looked at on test yet" in card
 
 
+def test_validation_is_measured_before_the_first_look(unseen: Studied) -> None:
+    """Figures with top-k, every category, and the reliability diagram with and without scaling, on validation."""
+    workspace = unseen[0]
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    run = story.ranked[0]
+    words, text = Texts.load("en"), studied._measured(story, story.validation[run.id])
+    assert words("figure.top_k", k=2) in text and words("figure.ece_scaled") in text and "Each category on validation" in text
+    names = {row[0] for figure in story.figures if figure.name == f"reliability-{run.id}" for row in figure.rows}
+    assert names == {words("calibration.before"), words("calibration.after")}
+
+
 @pytest.mark.parametrize("lang", ["en", "es"])
 def test_looks_remain_when_their_run_is_gone(unseen: Studied, lang: str) -> None:
     """A look at a run that was deleted since, and one that was cut off: both are in the table, with what they were for."""
@@ -60,7 +71,7 @@ def test_looks_remain_when_their_run_is_gone(unseen: Studied, lang: str) -> None
 
 def test_how_often_and_of_which_run(unseen: Studied) -> None:
     """Once; again with the same figure; in another way; with the run that is not the best on validation; with both."""
-    workspace, runs = unseen
+    workspace = unseen[0]
     story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     best, other = (run.id for run in story.ranked)
     evaluate_run(workspace, other, "test")
