@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,17 +14,22 @@ STAGES = ("layer4", "trunk_output.block4", "encoder.layers", "features", "blocks
 """How torchvision's families call the stage before pooling, the surest name first."""
 
 
+NAMED = 12
+"""Layers that an error names."""
+
+
 def target_layer(module: nn.Module, tensor: torch.Tensor, name: str = "") -> nn.Module:
     """The layer that Grad-CAM looks at: the one called `name`, the family's own, or the last that is spatial in a forward pass.
 
-    FototecaError when `name` is no module (the hint lists the likely ones), or nothing in the network is spatial.
+    FototecaError when `name` is no module, or has no place on the picture (the hint lists those that fit), or none has.
     """
     modules: dict[str, nn.Module] = dict(module.named_modules())
     if name:
-        if name not in modules:
-            top = [key for key in modules if key.count(".") <= 1 and key]
-            raise FototecaError(f"the model has no layer {name!r}", f"it has: {', '.join(top[:40])}")
-        return modules[name]
+        fitting = spatial_layers(module, tensor)
+        if name in fitting:
+            return modules[name]
+        what = f"layer {name!r} has no place on the picture" if name in modules else f"the model has no layer {name!r}"
+        raise FototecaError(what, f"these fit: {', '.join(_likely(fitting))}")
     for stage in STAGES:
         found = [value for key, value in modules.items() if key == stage or key.endswith(f".{stage}")]
         if found:
@@ -46,24 +52,42 @@ def _last(stage: nn.Module) -> nn.Module:
 
 
 def _last_spatial(module: nn.Module, tensor: torch.Tensor) -> nn.Module:
-    """The last module to give a map (1, C, h, w) larger than one place; one channel per category does not count."""
-    seen: list[tuple[nn.Module, int]] = []
+    """The last module to give a map larger than one place; one channel per category does not count."""
+    modules, seen = dict(module.named_modules()), spatial_layers(module, tensor)
+    with torch.no_grad():
+        classes = module(tensor).shape[1]
+    fitting = [name for name, channels in seen.items() if channels != classes] or [*seen]
+    if not fitting:
+        raise FototecaError("no layer of this model is spatial, as Grad-CAM needs", "use --method saliency")
+    return modules[fitting[-1]]
 
-    def note(inner: nn.Module, _: Any, output: Any) -> None:  # noqa: ANN401  (a module may return anything)
-        if isinstance(output, torch.Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
-            seen.append((inner, output.shape[1]))
 
-    handles = [inner.register_forward_hook(note) for inner in module.modules()]
+def spatial_layers(module: nn.Module, tensor: torch.Tensor) -> dict[str, int]:
+    """By name, in the order of a forward pass, the layers whose output `as_maps` reads as more than one place; their channels."""
+    seen: dict[str, int] = {}
+
+    def note(name: str, output: Any) -> None:  # noqa: ANN401  (a module may return anything)
+        if isinstance(output, torch.Tensor) and output.dim() in (3, 4):
+            maps = as_maps(output)
+            if min(maps.shape[2:]) > 1:
+                seen.pop(name, None)  # one that runs twice stands where it ran last
+                seen[name] = maps.shape[1]
+
+    named = [(name, inner) for name, inner in module.named_modules() if name]
+    handles = [inner.register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name, inner in named]
     try:
         with torch.no_grad():
-            classes = module(tensor).shape[1]
+            module(tensor)
     finally:
         for handle in handles:
             handle.remove()
-    fitting = [inner for inner, channels in seen if channels != classes] or [inner for inner, _ in seen]
-    if not fitting:
-        raise FototecaError("no layer of this model is spatial, as Grad-CAM needs", "use --method saliency")
-    return fitting[-1]
+    return seen
+
+
+def _likely(names: Iterable[str]) -> list[str]:
+    """The last of the names that are not deep inside others; the very last ones where all are deep."""
+    every = [*names]
+    return ([name for name in every if name.count(".") <= 1] or every)[-NAMED:]
 
 
 def as_maps(activations: torch.Tensor) -> torch.Tensor:

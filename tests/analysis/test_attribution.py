@@ -157,6 +157,50 @@ def test_an_unknown_layer_is_named_with_those_there_are() -> None:
     assert "layer4" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "layer"), [("resnet18", "fc"), ("resnet18", "avgpool"), ("vit_b_32", "heads"), ("swin_t", "head")]
+)
+def test_a_layer_without_places_is_refused_with_those_that_fit(name: str, layer: str) -> None:
+    """The classifier and what is pooled have no place on the picture: one line, and the layers it names do fit."""
+    module, seen = network(name), picture(224 if name.startswith("vit") else 96)
+    with pytest.raises(FototecaError, match=f"layer '{layer}' has no place on the picture") as error:
+        grad_cam(module, seen, 2, layer)
+    for fitting in error.value.hint.removeprefix("these fit: ").split(", ")[-2:]:
+        assert grad_cam(module, seen, 2, fitting).shape == seen.shape[2:]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("resnet50", "layer4.2"),
+        ("resnext50_32x4d", "layer4.2"),
+        ("regnet_y_400mf", "trunk_output.block4.block4-5"),
+        ("efficientnet_b0", "features.8"),
+        ("efficientnet_v2_s", "features.7"),
+        ("convnext_tiny", "features.7"),
+        ("mobilenet_v2", "features.18"),
+        ("mobilenet_v3_small", "features.12"),
+        ("mnasnet0_5", "layers.16"),
+        ("shufflenet_v2_x0_5", "conv5.2"),
+        ("squeezenet1_0", "features.12"),
+        ("vgg11", "features.20"),
+        ("densenet121", "features.norm5"),
+        ("googlenet", "inception5b"),
+        ("inception_v3", "Mixed_7c"),
+        ("alexnet", "features.12"),
+        ("swin_t", "features.7.1.norm2"),
+        ("swin_v2_t", "features.7.1.norm2"),
+        ("vit_b_16", "encoder.layers.encoder_layer_11.ln_1"),
+        ("maxvit_t", "blocks.3"),
+    ],
+)
+def test_the_layer_of_each_family(name: str, layer: str) -> None:
+    """Where Grad-CAM looks in every torchvision family when nobody says where."""
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):  # whose widths are computed with tensors
+        module = get_model(name, weights=None, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))
+    assert target_layer(module, picture()) is module.get_submodule(layer)
+
+
 def test_smoothgrad_without_noise_is_saliency() -> None:
     """Noise is all that it adds; with noise the same call gives the same map, and leaves the random numbers as they were."""
     module, seen = network("resnet18"), picture(64)

@@ -44,9 +44,10 @@ def test_before_the_first_look(unseen: Studied) -> None:
     assert "was not looked at yet" in test and "on test" not in cover and "It was not looked at on test yet" in card
 
 
-def test_validation_is_measured_before_the_first_look(unseen: Studied) -> None:
+def test_validation_is_measured_before_the_first_look(unseen: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures with top-k, every category, and the reliability diagram with and without scaling, on validation."""
     workspace = unseen[0]
+    monkeypatch.setattr(studied, "temperature_of", lambda *_: 1.5)
     story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     run = story.ranked[0]
     words, text = Texts.load("en"), studied._measured(story, story.validation[run.id])
