@@ -20,6 +20,12 @@ _SHORTEST = 0.001
 """Seconds; a timeout of 0 would mean: do not block."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""The only IPv6 addresses that are given out to the public internet."""
+
+_EXAMPLES = ipaddress.IPv6Network("3fff::/20")
+"""For documentation only; younger than the standard library's list."""
+
 _clock = threading.local()
 
 
@@ -71,7 +77,8 @@ def check_address(address: str, *, allow_local: bool) -> None:
     inner = _inner(ip) if isinstance(ip, ipaddress.IPv6Address) else None
     if (inner or ip).is_loopback and allow_local:
         return
-    if not (inner or ip).is_global or ip.is_multicast:
+    outside = inner is not None or ip.version == 4 or (ip in _UNICAST and ip not in _EXAMPLES)
+    if not (outside and (inner or ip).is_global) or (inner or ip).is_multicast:
         raise PrivateAddressError(str(ip))
 
 

@@ -100,6 +100,16 @@ PRIVATE = [
     "::ffff:10.0.0.1",
     "64:ff9b::a00:1",
     "2002:a00:1::",
+    "2002:e000:1::",
+    "::10.0.0.1",
+    "::127.0.0.1",
+    "::ffff:0:10.0.0.1",
+    "64:ff9b:1::a00:1",
+    "fec0::1",
+    "3fff::1",
+    "5f00::1",
+    "4000::1",
+    "2001:db8::1",
 ]
 LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]
 
@@ -116,12 +126,21 @@ def test_private_addresses_are_refused_whatever_their_form(allow_local: bool) ->
         else:
             with pytest.raises(PrivateAddressError):
                 check_address(address, allow_local=False)
-    for address in ("1.1.1.1", "2606:4700:4700::1111"):
+    for address in ("1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"):
         check_address(address, allow_local=allow_local)
 
 
 @given(st.ip_addresses(v=4).filter(lambda ip: not ip.is_global))
 def test_no_address_that_is_not_global_passes(ip: ipaddress.IPv4Address) -> None:
     """Whatever the standard library does not count to the public internet."""
+    with pytest.raises(PrivateAddressError):
+        check_address(str(ip), allow_local=False)
+
+
+@given(st.ip_addresses(v=6))
+def test_no_ipv6_address_outside_the_public_range_passes(ip: ipaddress.IPv6Address) -> None:
+    """Whatever is not given out for use on the internet, unless it stands for a public IPv4 address."""
+    translated = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0/96")
+    assume(ip not in ipaddress.IPv6Network("2000::/3") and not any(ip in network for network in translated))
     with pytest.raises(PrivateAddressError):
         check_address(str(ip), allow_local=False)
