@@ -26,7 +26,7 @@ from collect.records import (
     Status,
     now,
 )
-from collect.schema import connect
+from collect.schema import connect, told
 from workspace import Workspace
 
 __all__ = [
@@ -74,17 +74,22 @@ class Catalog:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; blocks inside one another belong to the outermost."""
+        """All or nothing; blocks inside one another belong to the outermost.
+
+        FototecaError (exit 4) when the disk is full or broken, or the file locked.
+        """
         if self.connection.in_transaction:
             yield self.connection
             return
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.connection
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
+        with told(self.path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:  # SQLite ends it by itself when the disk is full
+                    self.connection.execute("ROLLBACK")
+                raise
 
     # ---- candidates
 
@@ -159,11 +164,17 @@ class Catalog:
         """Write down one attempt, and all that follows from it, in one transaction. Returns the candidate's new state.
 
         With `image`, an accepted file: a file the store already had makes the candidate `rejected` for `duplicate`,
-        and its places count as places of the image it equals.
+        and its places count as places of the image it equals. A candidate that has an image keeps it: another process may
+        have been quicker.
         """
         with self.transaction() as sql:
+            before = sql.execute(
+                "SELECT state, reason, image_id FROM candidates WHERE candidate_id = ?", (candidate_id,)
+            ).fetchone()
             image_id = image.image_id if image else None
-            if image and state == "accepted" and not self._add_image(image):
+            if before["image_id"]:
+                state, reason, image_id = before
+            elif image and state == "accepted" and not self._add_image(image):
                 state, reason = "rejected", "duplicate"
             time = now()
             sql.execute(
@@ -176,13 +187,6 @@ class Catalog:
                 (state, reason, image_id, time, candidate_id),
             )
         return state
-
-    def reopen(self, candidates: Iterable[Candidate]) -> int:
-        """Put candidates back to `found`, so that the next collection tries them again."""
-        with self.transaction() as sql:
-            rows = [(now(), candidate.candidate_id) for candidate in candidates]
-            sql.executemany("UPDATE candidates SET state = 'found', reason = '', updated = ? WHERE candidate_id = ?", rows)
-        return len(rows)
 
     # ---- images
 

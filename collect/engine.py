@@ -93,7 +93,9 @@ class _Result:
 class Collection:
     """One collection under way: what is in flight, and how to write down what lands."""
 
-    def __init__(self, workspace: Workspace, catalog: Catalog, options: FetchOptions, *, local: bool = False) -> None:
+    def __init__(
+        self, workspace: Workspace, catalog: Catalog, options: FetchOptions, *, local: bool = False, again: Iterable[int] = ()
+    ) -> None:
         self.workspace, self.catalog, self.options = workspace, catalog, options
         self.summary = Summary()
         self.targets = Targets(catalog, workspace.settings.target)
@@ -101,9 +103,10 @@ class Collection:
         self._workers = 2 if local else 3 * options.concurrency  # beside the downloads, others wait for the disk
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
         self._in_flight: dict[str, list[Finding]] = {}
+        self._again = set(again)
 
     def run(self, findings: Iterable[Finding | None], total: int | None = None) -> Summary:
-        """Fetch, verify, store and record every finding that has no final state yet.
+        """Fetch, verify, store and record every finding that has no final state yet, or is to be tried again.
 
         None among the findings means: the next one depends on what is in flight, so let the oldest land first.
         """
@@ -139,7 +142,7 @@ class Collection:
         self.summary.found += 1
         key = finding.url if finding.url.startswith(LOCAL) else _key(finding.url)
         candidate = self.catalog.add_finding(finding, key)
-        if candidate.state not in ("found", "fetched"):
+        if candidate.state != "found" and candidate.candidate_id not in self._again:
             self.summary.known += 1
             self._label(candidate.image_id, finding)
             return 1
@@ -147,6 +150,7 @@ class Collection:
             self._in_flight[key].append(finding)
             return 1
         self._in_flight[key] = [finding]
+        self._again.discard(candidate.candidate_id)
         self.targets.pending[finding.category] += 1
         work = pool.submit(_process, self.workspace, candidate.url, self.options, self._downloader)
         self._waiting.append((finding, candidate, work))
@@ -204,18 +208,23 @@ def collect(
 
 
 def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
-    """Try failed candidates again, those with one of `reasons` or all. FototecaError when there are none."""
-    with Catalog.open(workspace) as catalog:
-        failed = catalog.candidates("failed", reasons)
-        if not failed:
-            raise FototecaError("no failed candidate fits", "see the reasons with: fototeca status")
-        again = [finding for candidate in failed for finding in catalog.places(candidate.candidate_id)]
-        catalog.reopen(failed)
+    """Try again what failed, and what a run that was stopped left untried; with `reasons`, what failed or was rejected for
+    one of them. FototecaError when there is nothing.
+
+    Each candidate keeps its state until there is a new one, so that a retry that is killed can be given again.
+    """
     summary = Summary()
-    for local in (True, False):
-        part = [finding for finding in again if finding.url.startswith(LOCAL) == local]
-        if part:
-            summary.add(collect(workspace, part, options, total=len(part), local=local))
+    with Catalog.open(workspace) as catalog:
+        states: tuple[State, ...] = ("failed", "rejected") if reasons else ("found", "failed")
+        ones = [one for state in states for one in catalog.candidates(state, reasons) if one.image_id is None]
+        if not ones:
+            raise FototecaError("no candidate fits that could be tried again", "see the reasons with: fototeca status")
+        for local in (True, False):
+            part = [one.candidate_id for one in ones if one.url.startswith(LOCAL) == local]
+            places = [place for one in part for place in catalog.places(one)]
+            if part:
+                collection = Collection(workspace, catalog, options, local=local, again=part)
+                summary.add(collection.run(places, len(places)))
     return summary
 
 

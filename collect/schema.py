@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from workspace import EXIT_OUTSIDE, FototecaError
@@ -141,6 +143,20 @@ MIGRATIONS = (
 )
 
 
+_OUTSIDE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Primary result codes for which nobody can blame a statement."""
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open (or make) the catalog file, bring it up to date, and return the connection.
 
@@ -150,15 +166,11 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection, path)
-    except sqlite3.OperationalError as error:
-        connection.close()
-        raise FototecaError(
-            f"{path} cannot be opened: {error}", "free some disk space, or end what else is writing to it", EXIT_OUTSIDE
-        ) from None
+        with told(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise FototecaError(f"{path} cannot be read: {error}", "restore a copy, or move it away and collect again") from None
@@ -166,6 +178,19 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the disk or another process keeps from being written in the block becomes one line (FototecaError, exit 4)."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _OUTSIDE:
+            raise
+        raise FototecaError(
+            f"{path} cannot be written: {error}", "free some disk space, or end what else is writing to it", EXIT_OUTSIDE
+        ) from None
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -102,3 +102,36 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(FototecaError, match="cannot be read"):
         Catalog(path)
+
+
+def test_a_process_that_was_quicker_keeps_its_image(catalog: Catalog) -> None:
+    """The same candidate, fetched by two processes: the later result neither calls it a copy of itself nor loses it."""
+    assert accept(catalog, "http://x/1") == "accepted"
+    candidate = catalog.candidate("http://x/1")
+    assert candidate is not None
+    assert catalog.record(candidate.candidate_id, "accepted", image=PICTURE) == "accepted"
+    assert catalog.record(candidate.candidate_id, "failed", "timeout") == "accepted"
+    assert len(catalog.findings(PICTURE.image_id)) == 1
+    assert catalog.connection.execute("SELECT count(*) FROM attempts").fetchone()[0] == 3
+
+
+def test_a_full_disk_is_one_line(catalog: Catalog) -> None:
+    """No room for a row: what was being written is undone, the error says what to do, and with room it goes on."""
+    pages = catalog.connection.execute("PRAGMA page_count").fetchone()[0]
+    catalog.connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(FototecaError, match="full; free some disk space") as caught, catalog.transaction():
+        for number in range(2000):
+            accept(catalog, f"http://x/{number}")
+    assert caught.value.exit_code == 4
+    catalog.connection.execute("PRAGMA max_page_count = 100000")
+    assert catalog.candidates("accepted") == []
+    assert accept(catalog, "http://x/1") == "accepted"
+
+
+def test_a_locked_catalog_is_one_line(catalog: Catalog) -> None:
+    """Another program holds the file for longer than anybody waits."""
+    catalog.connection.execute("PRAGMA busy_timeout = 10")
+    refused = pytest.raises(FototecaError, match="locked; free some disk space, or end what else")
+    with Catalog(catalog.path) as other, other.transaction(), refused as caught:
+        accept(catalog, "http://x/1")
+    assert caught.value.exit_code == 4

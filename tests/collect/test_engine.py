@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -74,9 +75,41 @@ def test_retry_asks_again_for_what_failed_with_that_reason_only(workspace: Works
         mended.set()
         assert retry(workspace, ["http-500"], LOCAL).accepted == 1
         assert {asked.path for asked in site.asked[before:]} <= {"/robots.txt", "/ill/2.jpg"}
-        with pytest.raises(FototecaError, match="no failed candidate fits"):
+        with pytest.raises(FototecaError, match="no candidate fits"):
             retry(workspace, ["timeout"], LOCAL)
     assert workspace_status(workspace)["categories"]["fox"]["failed"] == {"http-404": 1}
+
+
+def test_retry_takes_what_was_rejected_when_its_reason_is_named(workspace: Workspace) -> None:
+    """A rejection may hang on an option: with another one, naming the reason tries it again. A copy keeps its place."""
+    with serve(pictures) as site:
+        findings = [Finding(f"{site.base}/{path}", "urls", "fox") for path in ("1.jpg", "2.jpg", "copy/1.jpg")]
+        assert collect(workspace, findings[:2], FetchOptions(min_side=32)).outcomes["urls", "fox", "rejected", "private-address"]
+        assert collect(workspace, findings[2:], LOCAL).accepted == 1
+        with pytest.raises(FototecaError, match="no candidate fits"):
+            retry(workspace, [], LOCAL)
+        assert retry(workspace, ["private-address"], LOCAL).accepted == 1
+        with pytest.raises(FototecaError, match="no candidate fits"):
+            retry(workspace, ["duplicate"], LOCAL)
+    assert workspace_status(workspace)["categories"]["fox"]["rejected"] == {}
+
+
+def test_a_retry_that_is_stopped_can_be_given_again(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had not come to is still failed for its reason; what was found and never tried is taken by the next retry."""
+    ill = threading.Event()
+    ill.set()
+    with serve(lambda asked: Answer(status=500) if ill.is_set() else pictures(asked)) as site:
+        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)]
+        collect(workspace, findings, LOCAL)
+        ill.clear()
+        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+            killed.setattr(Collection, "_land", Mock(side_effect=KeyboardInterrupt))
+            killed.setattr(Collection, "_save", Mock())
+            retry(workspace, ["connection", "http-500"], LOCAL)
+        with Catalog.open(workspace) as catalog:
+            assert len(catalog.candidates("failed")) == 3
+            catalog.add_finding(Finding(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
+        assert retry(workspace, [], LOCAL).accepted == 4
 
 
 def test_a_picture_under_two_categories_has_both_labels_only_where_labels_are_many(tmp_path: Path) -> None:
