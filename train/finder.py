@@ -16,8 +16,9 @@ import numpy.typing as npt
 from curate.manifest import read_manifest
 from train.config import TrainConfig
 from train.data import check_manifest
+from train.guard import full_disk_told
 from train.loop import Loop
-from train.run import Job, full_disk_told
+from train.run import Job
 from vision.backbones import check_model
 from workspace import FototecaError, Workspace, write_bytes
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import errno
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, targets
 from train.device import check_forward, make_fabric
+from train.guard import check_same, full_disk_told, held
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
 from train.loop import Loop, Material, Watch, as_float64, predict_together
@@ -41,7 +41,7 @@ from vision.backbones import (
 )
 from vision.features import extract_features
 from vision.pixels import PixelCache
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say, write_bytes, write_text
+from workspace import FototecaError, Workspace, say, write_bytes, write_text
 
 PROBE_EPOCHS = 40
 """Epochs of the head alone, over cached features, before fine-tuning."""
@@ -59,35 +59,14 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True,
     check_manifest(manifest, workspace.settings.task)
     config = replace(config, manifest=manifest.version).resolved()
     job = Job(workspace, config, manifest)
-    if job.run.done and resume:
-        say(f"run {job.run.id} is finished already")
-        return job.run
-    job.check()
-    with full_disk_told():
-        if job.first:
-            if not resume and job.run.folder.exists():
-                shutil.rmtree(job.run.folder)
-            write_config(job.run)
-        job.fabric.barrier()
-        if config.regime != "features":
-            job.train_network(watch)
-        elif job.first:
-            job.train_features()
-    job.fabric.barrier()
+    with full_disk_told(), held(workspace, job.run.id) if job.first else nullcontext():
+        if job.fabric.broadcast(job.run.done) and resume:
+            check_same(workspace, job.run, job.identity)
+            say(f"run {job.run.id} is finished already")
+            return job.run
+        job.check()
+        job.train(resume=resume, watch=watch)
     return job.run
-
-
-@contextmanager
-def full_disk_told() -> Iterator[None]:
-    """Turn the system's error of a full disk into one line; nothing that was finished is lost."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        hint = "free some space and give the command again: it goes on from the last epoch"
-        raise FototecaError(f"the disk is full{where}", hint, EXIT_OUTSIDE) from None
 
 
 class Job:
@@ -108,24 +87,26 @@ class Job:
         self.splits = {name: manifest.split(name) for name in ("train", "val")}
         self.items = {name: [(row.image_id, image_path(workspace, row)) for row in rows] for name, rows in self.splits.items()}
         self.labels = {name: targets(rows, manifest.categories, self.multi) for name, rows in self.splits.items()}
+        self.identity = self._identity()
         self.run = self._name()
 
-    def _name(self) -> Run:
-        identity = {**self.config.identity(), "weights_id": self.weights_id, "manifest_sha256": self.manifest.sha256}
+    def _identity(self) -> dict[str, Any]:
+        """What makes it another run: its settings, its data, and its weights by what they are, not by their name."""
+        facts = {"weights_id": self.weights_id, "manifest_sha256": self.manifest.sha256}
+        identity = {**self.config.identity(), **facts, "preprocessing": self.preprocessing.to_dict()}
         identity.pop("weights")
-        if not self.config.views:
-            identity.pop("views")
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
+        return identity
+
+    def _name(self) -> Run:
+        digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:6]
         kind = f"-{self.config.head}" if self.config.regime == "features" else ""
         name = f"{self.config.model}-{self.config.regime}{kind}-{self.manifest.version}-{digest}"
         facts = {
-            **self.config.identity(),
-            "manifest_sha256": self.manifest.sha256,
+            **self.identity,
+            "weights": self.config.weights,
             "task": self.manifest.task,
             "categories": list(self.manifest.categories),
-            "weights_id": self.weights_id,
             "transform_input": bool(getattr(self.module, "transform_input", False)),
-            "preprocessing": self.preprocessing.to_dict(),
             "learning_stages": self.learning,
         }
         return Run(name, self.workspace.runs / name, facts)
@@ -143,6 +124,21 @@ class Job:
         if config.regime != "features":
             train_mode(self.module, config.freeze_bn)
             check_forward(self.module, config, config.learning_side(asked), min(2, smallest // processes), processes)
+
+    def train(self, *, resume: bool, watch: Watch | None) -> None:
+        """Train it from its start, or on from where it was. All processes end together."""
+        check_same(self.workspace, self.run, self.identity)
+        self.fabric.barrier()
+        if self.first:
+            if not resume and self.run.folder.exists():
+                shutil.rmtree(self.run.folder)
+            write_config(self.run)
+        self.fabric.barrier()
+        if self.config.regime != "features":
+            self.train_network(watch)
+        elif self.first:
+            self.train_features()
+        self.fabric.barrier()
 
     def train_features(self) -> None:
         """Fit a head on cached features and write it as the network's classifier."""

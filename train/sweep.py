@@ -39,7 +39,10 @@ LEAST = 6
 
 
 PREVIOUS = "previous"
-"""As `weights` in a plan: those of the run before."""
+"""As `weights` in a plan: those of the last run before it with equal other settings."""
+
+RUNG = ("regime", "weights", "unfreeze")
+"""What a run that starts from another one may have other than that one has."""
 
 
 @dataclass
@@ -48,14 +51,11 @@ class Outcome:
 
     runs: list[Run] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
-    last: str = ""
-    """The run that ended last, unless the point after it failed."""
 
     def fail(self, name: str, error: FototecaError) -> None:
         """Note and say that a point failed."""
         say(f"  {name} failed: {error}")
         self.failed.append((name, str(error)))
-        self.last = ""
 
 
 def sweep(
@@ -73,56 +73,79 @@ def sweep(
     """
     outcome = Outcome()
     points = list(plan) if plan is not None else default_plan(workspace, version, weights, outcome)
-    for part in _chains(points):
-        _train(workspace, version, part, outcome, (jobs or jobs_at_once()) if len(part) > 1 else 1)
+    Ladder(workspace, version, points, outcome).train(jobs)
     if not outcome.runs:
         raise FototecaError("no run of the plan succeeded", outcome.failed[0][1] if outcome.failed else "the plan is empty")
     outcome.runs.sort(key=lambda run: -run.facts["val_accuracy"])
     return outcome
 
 
-def _chains(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Points that may be trained side by side; one that starts from the run before it comes after that one, alone."""
-    part: list[Point] = []
-    for number, point in enumerate(points):
-        onward = number + 1 < len(points) and points[number + 1].get("weights") == PREVIOUS
-        if part and (onward or point.get("weights") == PREVIOUS):
-            yield part
-            part = []
-        part.append(point)
-        if onward or point.get("weights") == PREVIOUS:
-            yield part
-            part = []
-    if part:
-        yield part
+class Ladder:
+    """The points of a plan, and which of them start from which."""
 
+    def __init__(self, workspace: Workspace, version: str, points: Sequence[Point], outcome: Outcome) -> None:
+        self.workspace, self.version, self.points, self.outcome = workspace, version, points, outcome
+        self.before = [_before(points, number) for number in range(len(points))]
+        self.ended: dict[int, Run | FototecaError] = {}
 
-def _train(workspace: Workspace, version: str, part: Sequence[Point], outcome: Outcome, jobs: int) -> None:
-    """Train some points, and note what came of each."""
-    configs: dict[str, TrainConfig] = {}
-    for point in part:
-        try:
-            configs[describe(point)] = TrainConfig(**{"manifest": version, **_resolved(point, outcome.last)})
-        except FototecaError as error:
-            outcome.fail(describe(point), error)
-    if not configs:
-        return
-    say(f"training {', '.join(configs)}" + (f" ({jobs} at once)" if jobs > 1 else ""))
-    for name, result in zip(configs, train_each(workspace, list(configs.values()), jobs), strict=True):
+    def train(self, jobs: int | None) -> None:
+        """Train all, those that start from no other one first and side by side, then those that start from these."""
+        waiting = list(range(len(self.points)))
+        while waiting:
+            ready = [number for number in waiting if self.before[number] is None or self.before[number] in self.ended]
+            self._train(ready, jobs)
+            waiting = [number for number in waiting if number not in ready]
+
+    def _train(self, numbers: Sequence[int], jobs: int | None) -> None:
+        """Train some points, of equal ones the first, and note what came of each."""
+        configs: dict[TrainConfig, int] = {}
+        for number in numbers:
+            try:
+                configs.setdefault(self._config(number).resolved(), number)
+            except FototecaError as error:
+                self._end(number, error)
+        if not configs:
+            return
+        at_once = min(jobs or jobs_at_once(), len(configs))
+        named = ", ".join(describe(self.points[number]) for number in configs.values())
+        say(f"training {named}" + (f" ({at_once} at once)" if at_once > 1 else ""))
+        results = dict(zip(configs, train_each(self.workspace, list(configs), at_once), strict=True))
+        for config, number in configs.items():
+            self._end(number, results[config])
+        for number in set(numbers) - self.ended.keys():
+            self.ended[number] = results[self._config(number).resolved()]
+
+    def _config(self, number: int) -> TrainConfig:
+        """The settings of a point, with the run before it in the place of `weights = "previous"`."""
+        point = {"manifest": self.version, **self.points[number]}
+        if point.get("weights") == PREVIOUS:
+            before = self.before[number]
+            if before is None:
+                hint = f"one that differs in {', '.join(RUNG)} alone must stand above it, or name its weights"
+                raise FototecaError("there is no run before it to start from", hint)
+            start = self.ended[before]
+            if isinstance(start, FototecaError):
+                raise FototecaError("the run before it, from which it starts, failed", "mend that one first")
+            point["weights"] = f"run:{start.id}"
+        return TrainConfig(**point)
+
+    def _end(self, number: int, result: Run | FototecaError) -> None:
+        self.ended[number] = result
         if isinstance(result, FototecaError):
-            outcome.fail(name, result)
-        else:
-            outcome.runs.append(result)
-            outcome.last = result.id
+            self.outcome.fail(describe(self.points[number]), result)
+        elif result.id not in [run.id for run in self.outcome.runs]:  # weights of one file may have several names
+            self.outcome.runs.append(result)
 
 
-def _resolved(point: Point, last: str) -> Point:
-    """The point with the run before it in the place of `weights = "previous"`."""
+def _before(points: Sequence[Point], number: int) -> int | None:
+    """The point that this one starts from: the last one above it whose settings, where both have them, are the same."""
+    point = points[number]
     if point.get("weights") != PREVIOUS:
-        return point
-    if not last:
-        raise FototecaError("there is no run before it to start from", "mend that one first")
-    return {**point, "weights": f"run:{last}"}
+        return None
+    for other in reversed(range(number)):
+        if all(points[other][name] == point[name] for name in points[other].keys() & point.keys() - set(RUNG)):
+            return other
+    return None
 
 
 def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | None, outcome: Outcome) -> list[Point]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from train import parallel
+from train import sweep as sweeping
 from train.config import TrainConfig
+from train.guard import held
 from train.run import train_run
-from train.runs import Run
+from train.runs import Run, write_config
 from train.sweep import read_plan, sweep
 from workspace import FototecaError, Workspace
 
@@ -59,3 +62,88 @@ def test_a_run_that_ends_by_a_bug_does_not_end_the_others(small: Workspace, monk
     assert [run.config["seed"] for run in found.runs] == [1]
     ((name, reason),) = found.failed
     assert "seed=0" in name and reason.startswith("RuntimeError: sizes do not match; ")
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConfig]]:
+    """What a sweep asks for side by side; nothing is trained."""
+    asked: list[list[TrainConfig]] = []
+
+    def each(_: Workspace, configs: list[TrainConfig], jobs: int) -> list[Run]:
+        asked.append(configs)
+        return [named(config) for config in configs]
+
+    def named(config: TrainConfig) -> Run:
+        name = f"{config.regime}-{config.unfreeze}-{config.seed}-{config.lr}"
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "done.json").write_text('{"val_accuracy": 0.5}')
+        return Run(name, folder, {})
+
+    monkeypatch.setattr(sweeping, "train_each", each)
+    return asked
+
+
+def test_each_rung_of_a_ladder_starts_from_its_own_seed_and_rate(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
+    """A grid over a ladder is as many ladders, whose rungs are trained side by side."""
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        """
+        seed = [0, 1, 2]
+        model = "resnet18"
+        regime = "finetune"
+        [[run]]
+        unfreeze = "head"
+        [[run]]
+        unfreeze = ["1", "all"]
+        weights = "previous"
+        lr = [0.01, 0.1]
+        """
+    )
+    found = sweep(Workspace(tmp_path), read_plan(path), "v001")
+    heads, ones, alls = told
+    assert (len(heads), len(ones), len(alls), len(found.runs)) == (3, 6, 6, 15)
+    assert {config.weights for config in heads} == {"DEFAULT"}
+    assert all(config.weights == f"run:finetune-head-{config.seed}-{4e-5}" for config in ones)
+    assert all(config.weights == f"run:finetune-1-{config.seed}-{config.lr}" for config in alls)
+
+
+def test_a_rung_without_a_run_below_it_is_told(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
+    """Of another seed it is no start; the others are trained."""
+    base = {"model": "resnet18", "regime": "finetune"}
+    found = sweep(Workspace(tmp_path), [{**base, "seed": 0}, {**base, "seed": 1, "weights": "previous"}], "v001")
+    assert len(found.runs) == 1
+    assert found.failed[0][1].startswith("there is no run before it to start from; one that differs in regime, weights, unfreeze")
+
+
+def test_equal_points_are_one_run(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
+    """A default that is written out makes no other run; neither does a whole number for a broken one."""
+    base = {"model": "cnn", "regime": "scratch"}
+    found = sweep(Workspace(tmp_path), [base, {**base, "epochs": 20}, {**base, "mixup": 0}], "v001")
+    assert [len(part) for part in told] == [1] and len(found.runs) == 1
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another one waits, says so, and then finds it finished."""
+    run = train_run(small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]  # a test's plain dict
+    found: list[Run] = []
+    with held(small, run.id):
+        other = threading.Thread(target=lambda: found.append(train_run(small, TrainConfig("v001", **SMALL))))  # type: ignore[arg-type]
+        other.start()
+        said = ""
+        while "being trained by another process: waiting for it" not in said:
+            said += capsys.readouterr().err
+        assert not found
+    other.join()
+    assert [one.id for one in found] == [run.id]
+
+
+def test_a_name_that_two_runs_share_is_noticed(small: Workspace) -> None:
+    """The other run's results are not shown as this one's, nor is it written over."""
+    config = TrainConfig("v001", **SMALL)  # type: ignore[arg-type]  # a test's plain dict
+    run = train_run(small, config)
+    write_config(Run(run.id, run.folder, {**run.config, "lr": 0.5}))
+    for resume in (True, False):
+        with pytest.raises(FototecaError, match=r"with other settings \(lr\); use another --seed"):
+            train_run(small, config, resume=resume)
+    assert run.done

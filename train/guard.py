@@ -1,0 +1,53 @@
+"""What guards a run's folder: one process at a time, no other run of the same name, and a full disk told in one line."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from train.runs import Run, read_run
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Turn the system's error of a full disk into one line; nothing that was finished is lost."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        hint = "free some space and give the command again: it goes on from the last epoch"
+        raise FototecaError(f"the disk is full{where}", hint, EXIT_OUTSIDE) from None
+
+
+@contextmanager
+def held(workspace: Workspace, name: str) -> Iterator[None]:
+    """Hold a run: another process that trains it waits here, and then finds it finished or goes on with it."""
+    folder = workspace.cache / "locks"  # not in the run's own folder, which --no-resume removes
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"run {name} is being trained by another process: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def check_same(workspace: Workspace, run: Run, identity: Mapping[str, Any]) -> None:
+    """FototecaError when the run's folder holds another run, whose settings happen to give the same name."""
+    if not (run.folder / "config.json").is_file():
+        return
+    there = read_run(workspace, run.id).config
+    wrong = [name for name, value in json.loads(json.dumps(identity)).items() if there.get(name) != value]
+    if wrong:
+        raise FototecaError(
+            f"run {run.id} is there already with other settings ({', '.join(sorted(wrong))})",
+            f"use another --seed, or move {run.folder} away",
+        )
