@@ -15,11 +15,12 @@ from analysis.attribution import METHODS, check_method, network_of
 from analysis.examples import draw, pick
 from analysis.features import run_digest
 from analysis.kept import stored_json
+from analysis.numbers import csv_text
 from analysis.pictures import stored_picture
 from analysis.results import Results, find_run, read_results
 from curate.manifest import read_manifest
 from train.runs import LoadedModel, Run, load_model
-from workspace import Workspace, write_text
+from workspace import FototecaError, Workspace, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 PICTURES, MOSAICS = 4, 4
 """How many pictures and mosaics are tried: with each method three maps and 34 passes a picture, one map a mosaic."""
+
+BASELINES = 2
+"""Rows at the end of the table: the maps that know nothing."""
 
 SHORT = 8
 """Shares at which the report's own trials ask the curves: half of what `explain --trials` asks, for half of the time."""
@@ -50,7 +54,8 @@ def try_run(
 ) -> dict[str, Any]:
     """Try the methods (else QUICK) on a run; returns the facts and writes `trials.json` and `trials.csv`.
 
-    FototecaError when a method is unknown, or the run's classifier is no network.
+    A method that does not fit the network is a row with its reason. FototecaError when one is unknown, when none fits, or
+    when the run's classifier is no network.
     """
     chosen = tuple(methods or QUICK)
     for name in chosen:
@@ -58,6 +63,9 @@ def try_run(
     run = find_run(workspace, run_id)
     results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
     facts = try_maps(workspace, load_model(workspace, run), results, chosen, layer=layer, iterations=iterations)
+    reasons = [one["reason"] for one in facts["methods"][:-BASELINES]]
+    if all(reasons):
+        raise FototecaError(reasons[0])
     write_text(stored_trials(workspace, run), json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
     table = (output or workspace.reports / "explain" / run.id) / "trials.csv"
     write_text(table, _csv(facts))
@@ -138,11 +146,17 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (whatever a score holds)
 
 
 def _csv(facts: dict[str, Any]) -> str:
-    lines = ["method," + ",".join(f"{trial},{trial}_passed" for trial in TRIALS) + ",seconds"]
-    for one in facts["methods"]:
-        cells = [f"{_cell(one[trial])},{one['passed'].get(trial, '')}" for trial in TRIALS]
-        lines.append(",".join([one["method"], *cells, _cell(one["seconds"])]))
-    return "\n".join(lines) + "\n"
+    columns = ["method", *(name for trial in TRIALS for name in (trial, f"{trial}_passed")), "seconds", "reason"]
+    rows = [
+        [
+            one["method"],
+            *(cell for trial in TRIALS for cell in (_cell(one[trial]), one["passed"].get(trial, ""))),
+            _cell(one["seconds"]),
+            one["reason"],
+        ]
+        for one in facts["methods"]
+    ]
+    return csv_text(columns, rows)
 
 
 def _cell(value: float | None) -> str:

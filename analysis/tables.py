@@ -170,6 +170,7 @@ def trials_table(facts: dict[str, Any]) -> str:
             "live: share of maps with a gradient behind them; classes, weights: rank correlation with the map of another",
             "category, and of dealt weights (low is good); deletion: low is good; insertion, grid: high is good.",
             "! not passed: always live, below 0.9, below 0.5, better than the two maps that know nothing.",
+            *(f"{one['method']} does not fit: {one['reason']}" for one in facts["methods"] if one["reason"]),
             *facts["paths"],
         ]
     )

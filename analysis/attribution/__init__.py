@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from analysis.attribution.maps import Map
 from workspace import FototecaError
 
 if TYPE_CHECKING:
     import torch
 
+    from analysis.attribution.maps import Map
     from train.runs import LoadedModel
 
 
@@ -74,11 +74,15 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
     """The model's network, pictures to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
     import torch
 
+    from analysis.attribution.maps import Reading, set_reading
+
     if model.module is None:
         raise FototecaError(
             f"{purpose} needs a network, and this run's classifier is none (boosting, an ensemble)",
             "explain a run with a linear, logistic or svm head",
         )
+    shades = zip(model.preprocessing.mean, model.preprocessing.std, strict=True)
+    set_reading(model.module, Reading(tuple(-mean / std for mean, std in shades), model.multi))
     return model.module.to(memory_format=torch.channels_last)
 
 

@@ -10,7 +10,7 @@ from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 from torch import nn
 from torch.nn import functional as F
 
-from analysis.attribution.maps import Map
+from analysis.attribution.maps import Map, probabilities, reading_of
 
 SAMPLES = 24
 """Noisy copies that SmoothGrad averages."""
@@ -54,7 +54,7 @@ def integrated_gradients(module: nn.Module, tensor: torch.Tensor, target: int) -
     The sum over the map is the score's rise from black to the picture, but for the error of STEPS steps; parts that speak
     against the category are negative.
     """
-    black = torch.full_like(tensor, float(tensor.min()))
+    black = torch.tensor(reading_of(module).black)[None, :, None, None].expand_as(tensor)
     with torch.enable_grad():
         found = IntegratedGradients(module).attribute(tensor, black, target=target, n_steps=STEPS, internal_batch_size=8)
     return np.asarray(found.detach()[0].sum(dim=0).numpy(), dtype=np.float32)
@@ -81,7 +81,7 @@ def rise(module: nn.Module, tensor: torch.Tensor, target: int, *, count: int = M
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         for masks in rise_masks(count, (tensor.shape[2], tensor.shape[3])):
-            said = module(tensor * masks).softmax(dim=1)[:, target]
+            said = probabilities(module, tensor * masks)[:, target]
             total += torch.einsum("n,nhw->hw", said, masks[:, 0])
             mean += float(said.sum()) / count
     return np.asarray((total / (count * KEPT) - mean).numpy(), dtype=np.float32)

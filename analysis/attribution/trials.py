@@ -16,6 +16,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from analysis.attribution.extremal import blurred
-from analysis.attribution.maps import Map
+from analysis.attribution.maps import Map, probabilities
+from workspace import FototecaError
 
 Draw = Callable[[nn.Module, torch.Tensor, int], Map]
 """(module, picture (1, 3, H, W), target) to a map (H, W)."""
@@ -76,6 +78,8 @@ class Scores:
     """For one map."""
     passed: dict[str, bool] = field(default_factory=dict)
     """By trial; see `stamp`."""
+    reason: str = ""
+    """Why the method does not fit the model; nothing was measured then."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,20 @@ def try_methods(
     shuffled = with_dealt_weights(module)
     every = {**methods, "random": _random, "centre": _centre}
     asked = [_ask(module, case) for case in cases]
-    found = [_try(name, draw, module, shuffled, asked, mosaics, steps) for name, draw in every.items()]
+    found = [
+        _try_or_tell(name, partial(_try, name, draw, module, shuffled, asked, mosaics, steps)) for name, draw in every.items()
+    ]
     for scores in found:
         scores.passed = stamp(scores, found[-2:])
     return found
+
+
+def _try_or_tell(name: str, trial: Callable[[], Scores]) -> Scores:
+    """The scores; of a method that does not fit the model its reason, so that the others are still tried."""
+    try:
+        return trial()
+    except FototecaError as error:
+        return Scores(name, reason=f"{error.message}; {error.hint}" if error.hint else error.message)
 
 
 def stamp(scores: Scores, baselines: Sequence[Scores]) -> dict[str, bool]:
@@ -173,7 +187,7 @@ def curves(module: nn.Module, case: Case, found: Map, steps: int = STEPS) -> tup
     areas = []
     with torch.no_grad():
         for shown in (torch.where(taken, 0.0, case.picture), torch.where(taken, case.picture, soft)):
-            said = module(shown).softmax(dim=1)[:, case.target].double()
+            said = probabilities(module, shown)[:, case.target].double()
             areas.append(float((said[:-1] + said[1:]).mean() / 2))
     return areas[0], areas[1]
 

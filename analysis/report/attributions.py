@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from analysis.explain import explain_one
 from analysis.filters import filter_sheets
 from analysis.kept import kept
 from analysis.pictures import data_uri, stored_picture
-from analysis.report.html import Tile, Words, heading, join, paragraph, tag, tiles
+from analysis.report.html import Tile, Words, heading, join, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
 from analysis.stamps import SHORT, TRIALS, read_trials, try_maps
@@ -38,10 +39,10 @@ def attributions(story: Story, results: Results) -> Markup:
         [
             heading(words("attribution.title"), 4),
             paragraph(words("attribution.intro", sources=sources)),
-            tiles(_explained(story, results, chosen), f"maps of{1 + len(SHOWN_METHODS)}"),
-            _class_models(story, results),
-            _trials(story, results),
-            _filters(story, results, chosen[0]),
+            story.part(lambda: tiles(_explained(story, results, chosen), f"maps of{1 + len(SHOWN_METHODS)}")),
+            story.part(partial(_class_models, story, results)),
+            story.part(partial(_trials, story, results)),
+            story.part(partial(_filters, story, results, chosen[0])),
         ]
     )
 
@@ -120,6 +121,9 @@ def _trials(story: Story, results: Results) -> Markup:
         ),
         paragraph(words("trials.how")),
     ]
+    unfit = "; ".join(f"{one['method']}: {one['reason']}" for one in facts["methods"] if one.get("reason"))
+    if unfit:
+        parts.append(note(words("trials.unfit", what=unfit)))
     if not stored:
         parts.append(paragraph(words("trials.more")))
         parts.append(tag("pre", f"fototeca analysis explain {run.id} --trials"))

@@ -46,6 +46,7 @@ def embedding(story: Story, run: Run) -> Markup:
             tag("div", join(drawings), class_="columns"),
             details(words("features.legend", n=len(categories)), legend(categories), opened=len(categories) <= 24),
             paragraph(knn),
+            paragraph(words("features.umap", run=run.id)),
         ]
     )
 

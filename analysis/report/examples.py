@@ -30,7 +30,8 @@ def examples(story: Story, results: Results) -> Markup:
     """Right and wrong, picked and at random, least sure, worst of each category; suspected label errors; what errors share."""
     words = story.words
     kinds = choose(results, EXAMPLES)
-    kinds["worst"] = list(worst_per_class(results).values())[:EXAMPLES]
+    worst = list(worst_per_class(results).values())
+    kinds["worst"] = worst[:EXAMPLES]
     every = sorted({index for found in kinds.values() for index in found})
     near, gone = _neighbours(story, results, every)
     maps = _maps(story, results, every)
@@ -39,6 +40,8 @@ def examples(story: Story, results: Results) -> Markup:
     for kind, chosen in kinds.items():
         shown = [_card(story, results, index, maps.get(results.rows[index].image_id, ""), near) for index in chosen]
         inner = cards(shown) if shown else paragraph(words("examples.none"))
+        if kind == "worst" and len(worst) > EXAMPLES:
+            inner += paragraph(words("examples.more", n=EXAMPLES, total=len(worst), run=results.run.id))
         parts.append(details(words(f"examples.{kind}"), inner, opened=kind in OPENED))
     parts += [_source(story, results), _suspects(story, results), _shared(story, results)]
     return join(parts)

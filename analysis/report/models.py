@@ -102,6 +102,8 @@ def _model(story: Story, run: Run) -> Markup:
         for drawing in drawings
     ]
     curves = columns(shown) if shown else paragraph(words("curves.none"))
+    if shown and not any(drawing.name.startswith("epochs") for drawing in drawings):
+        curves += paragraph(words("curves.one_epoch"))
     files = Markup(" · ").join(story.run_file(run, name) for name in ("done.json", "config.json"))
     return join([facts([*results, *pairs]), curves, paragraph(files, "source")])
 
@@ -125,7 +127,8 @@ def comparison(story: Story) -> Markup:
     like = found["like_best"]
     alt = words("comparison.alt", best=found["best"], accuracy=words.percent(rows[0][1]), n=len(like))
     chart = intervals_chart("comparison", rows, words("axis.accuracy"), alt, strong=like)
-    verdict = words("comparison.alone", best=found["best"]) if len(like) == 1 else words("comparison.like", n=len(like) - 1)
+    kind = {1: "comparison.alone", 2: "comparison.like_one"}.get(len(like), "comparison.like")
+    verdict = words(kind, best=found["best"], n=len(like) - 1)
     pairs = [pair for pair in found["pairs"] if pair["a"] == found["best"]]
     head = [words(f"comparison.{name}") for name in ("other", "difference", "interval", "p", "p_holm")]
     body = [

@@ -29,6 +29,8 @@ def studied(story: Story) -> Markup:
     for number, run in enumerate(story.studied):
         title = story.words("studied.best" if number == 0 else "studied.other", run=run.id)
         parts.append(tag("section", join([heading(title), _study(story, run)]), class_="study"))
+    if len(story.studied) < 2:
+        parts.append(note(story.words("studied.alone"), "missing"))
     return join(parts)
 
 

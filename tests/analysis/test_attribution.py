@@ -12,6 +12,7 @@ from torchvision.models import get_model
 
 from analysis.attribution.gradients import grad_cam, grad_cam_plus_plus, guided_backprop, saliency
 from analysis.attribution.layers import target_layer
+from analysis.attribution.maps import Reading, set_reading
 from analysis.attribution.sampled import integrated_gradients, occlusion, rise, rise_masks, smoothgrad
 from workspace import FototecaError
 
@@ -212,11 +213,21 @@ def test_smoothgrad_without_noise_is_saliency() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+def test_integrated_gradients_begin_at_the_runs_own_black() -> None:
+    """A picture that is black all over has nothing to explain, with torchvision's normalisation and with a run's own."""
+    module = network("resnet18")
+    for reading in (Reading(), Reading(black=(-1.0, -2.0, 0.5))):
+        set_reading(module, reading)
+        black = torch.tensor(reading.black)[None, :, None, None].expand(1, 3, 64, 64)
+        assert not integrated_gradients(module, black, 1).any()
+
+
 def test_integrated_gradients_add_up() -> None:
     """The map sums to the rise of the score from black to the picture (the axiom of completeness), within 2%."""
     module, seen = network("resnet18"), picture(64)
     with torch.no_grad():
-        rise = float(module(seen)[0, 2] - module(torch.full_like(seen, float(seen.min())))[0, 2])
+        black = torch.tensor(Reading().black)[None, :, None, None].expand_as(seen)
+        rise = float(module(seen)[0, 2] - module(black)[0, 2])
     assert integrated_gradients(module, seen, 2).sum() == pytest.approx(rise, rel=0.02, abs=0.02)
 
 

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
+from analysis.attribution.maps import Reading, set_reading
 from analysis.attribution.trials import (
     STEPS,
     Case,
@@ -25,6 +26,7 @@ from analysis.attribution.trials import (
 )
 from analysis.cli import app
 from analysis.stamps import TRIALS, read_trials, try_run
+from analysis.tables import trials_table
 from train.runs import read_run
 from workspace import FototecaError, Workspace
 
@@ -138,6 +140,32 @@ def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]],
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 5
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         try_run(workspace, runs[0], ["magic"])
+
+
+def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """A layer that only some methods take, and that has no place: the others are tried. Where none fits a line says why."""
+    workspace, runs = studied
+    facts = try_run(workspace, runs[0], ["grad-cam", "saliency"], layer="nothing", output=tmp_path)
+    reasons = [one["reason"] for one in facts["methods"]]
+    assert reasons[0].startswith("the model has no layer 'nothing'; these fit: ") and reasons[1:] == ["", "", ""]
+    assert facts["methods"][0]["live"] is None and facts["methods"][1]["live"] == 1
+    assert "grad-cam does not fit: the model has no layer" in trials_table(facts)
+    with pytest.raises(FototecaError, match="no layer 'nothing'"):
+        try_run(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)
+
+
+def test_labels_that_do_not_exclude_one_another_are_asked_one_by_one() -> None:
+    """The curves of a multi-label network are of the category's own probability, whatever the other categories are."""
+    network = Colours()
+    set_reading(network, Reading(multi=True))
+    case = spot(0)
+    found = truth(network, case.picture[None], 0)
+    one = curves(network, case, found)
+    with torch.no_grad():
+        network.mix[:, 1] = 9.0  # another category gets louder
+    assert curves(network, case, found) == pytest.approx(one)
+    set_reading(network, Reading())
+    assert curves(network, case, found) != pytest.approx(one)
 
 
 def test_the_command(studied: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
