@@ -33,6 +33,12 @@ FIXED_SIDE = ("vit_", "maxvit")
 SCRATCH_SIDE = 96
 """Pixels of input of a network that starts at random."""
 
+ONLY_NETWORKS = (
+    *("optimizer", "schedule", "layer_decay", "freeze_bn", "mixup", "cutmix", "erasing", "ema", "clip", "accumulate"),
+    *("patience", "snapshots", "precision", "compile"),
+)
+"""Settings of the loop that trains a network; a head over cached features is fitted without it."""
+
 NOT_IDENTITY = ("device", "workers", "compile", "tensorboard")
 """Settings that change how fast a run is or what it shows, not which run it is."""
 
@@ -135,10 +141,29 @@ class TrainConfig:
             raise FototecaError("--views is for frozen features", "use --regime features, or leave --views out")
         if self.views and self.augment == "none":
             raise FototecaError("--views without augmentation would all be alike", "use --augment basic, trivial or rand")
+        if self.regime == "features":
+            self._check_features()
         if self.weights is not None and self.regime == "scratch":
             raise FototecaError("scratch starts from random weights", "use --regime finetune or features with --weights")
         if self.snapshots and self.epochs is not None and self.epochs % self.snapshots:
             raise FototecaError(f"{self.epochs} epochs are not {self.snapshots} equal cycles", "choose a multiple")
+
+    def _check_features(self) -> None:
+        """Refuse what would be written down as done and is not."""
+        usual = {item.name: item.default for item in fields(self)}
+        for name in ONLY_NETWORKS:
+            if getattr(self, name) != usual[name]:
+                raise FototecaError(
+                    f"{_option(name)} does nothing over frozen features", "leave it out, or use --regime finetune"
+                )
+        if self.balance == "sampling":
+            raise FototecaError("--balance sampling does nothing over frozen features", "use --balance weights")
+        if self.label_smoothing and self.head != "linear":
+            raise FototecaError(f"--label-smoothing does nothing with --head {self.head}", "leave it out, or use --head linear")
+        if self.augment not in (None, "none") and not self.views:
+            raise FototecaError(
+                f"--augment {self.augment} does nothing over frozen features alone", "add --views 2, or leave it out"
+            )
 
     def resolved(self) -> TrainConfig:
         """The same with every default of the regime filled in; `image_size` stays None where the weights decide."""

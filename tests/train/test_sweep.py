@@ -43,6 +43,32 @@ def test_a_plan_with_a_wrong_value_is_refused_whole(tmp_path: Path, line: str, w
         read_plan(path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "sgd"}, "--optimizer does nothing over frozen features"),
+        ({"mixup": 0.2}, "--mixup does nothing over frozen features"),
+        ({"snapshots": 2}, "--snapshots does nothing over frozen features"),
+        ({"precision": "bf16"}, "--precision does nothing over frozen features"),
+        ({"balance": "sampling"}, "use --balance weights"),
+        ({"label_smoothing": 0.1, "head": "svm"}, "--label-smoothing does nothing with --head svm"),
+        ({"augment": "rand"}, "add --views 2"),
+    ],
+)
+def test_what_a_head_over_features_does_not_use_is_refused(settings: dict[str, object], words: str) -> None:
+    """It would be in config.json as if it had been done, and make another run of the same result."""
+    with pytest.raises(FototecaError, match=words):
+        TrainConfig("v001", "resnet18", "features", **settings)  # type: ignore[arg-type]  # a test's plain dict
+
+
+def test_what_a_head_over_features_uses_is_taken() -> None:
+    """With every default filled in, too."""
+    TrainConfig(
+        "v001", "resnet18", "features", views=2, augment="rand", label_smoothing=0.1, balance="weights", lr=0.1
+    ).resolved()
+    TrainConfig("v001", "resnet18", "features", head="svm", epochs=5, batch_size=8, augment="none").resolved()
+
+
 def test_whole_numbers_stand_for_broken_ones_and_for_text() -> None:
     """As TOML writes them: the run is the same one."""
     plain = TrainConfig("v001", "cnn", "finetune", unfreeze="2", precision="32", mixup=1.0)
