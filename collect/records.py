@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-State = Literal["found", "fetched", "accepted", "rejected", "failed"]
+State = Literal["found", "accepted", "rejected", "failed"]
 Status = Literal["accepted", "duplicate", "rejected"]
 
 PERSON = "person:"

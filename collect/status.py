@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from collect.catalog import Catalog, ImageRow
 from collect.local import LOCAL
@@ -14,6 +14,14 @@ from collect.targets import Targets
 from workspace import LABEL_SEPARATOR, Workspace, write_text
 
 Counts = dict[str, Any]
+
+
+class _Try(NamedTuple):
+    """What became of a candidate; `came`: its bytes did, and were looked at."""
+
+    state: str
+    reason: str
+    came: int
 
 
 def workspace_status(workspace: Workspace) -> dict[str, Any]:
@@ -26,17 +34,19 @@ def workspace_status(workspace: Workspace) -> dict[str, Any]:
     with Catalog.open(workspace) as catalog:
         images = catalog.images()
         rows = catalog.connection.execute(
-            "SELECT DISTINCT c.candidate_id, f.category, c.state, c.reason FROM candidates c JOIN findings f USING (candidate_id)"
+            "SELECT DISTINCT c.candidate_id, f.category, c.state, c.reason, c.state = 'accepted' OR EXISTS (SELECT 1 FROM attempts a"
+            " WHERE a.candidate_id = c.candidate_id AND a.bytes > 0 AND a.state <> 'failed') AS came"
+            " FROM candidates c JOIN findings f USING (candidate_id)"
         ).fetchall()
     per_label: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for image in images:
         for label in image.label.split(LABEL_SEPARATOR):
             per_label[label].append(image)
-    tries: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for _, category, state, reason in rows:
+    tries: defaultdict[str, list[_Try]] = defaultdict(list)
+    for _, category, *became in rows:
         for name in category.split(LABEL_SEPARATOR):
-            tries[name].append((state, reason))
-    everything = list({row[0]: (row[2], row[3]) for row in rows}.values())
+            tries[name].append(_Try(*became))
+    everything = list({row[0]: _Try(*row[2:]) for row in rows}.values())
     return {
         "dataset": settings.name,
         "task": settings.task,
@@ -45,18 +55,17 @@ def workspace_status(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _counts(images: list[ImageRow], tries: list[tuple[str, str]], target: int) -> Counts:
-    states = Counter(state for state, _ in tries)
-    copies = sum(1 for attempt in tries if attempt == ("rejected", "duplicate"))
-    rejected = Counter(reason for state, reason in tries if state == "rejected" and reason != "duplicate")
+def _counts(images: list[ImageRow], tries: list[_Try], target: int) -> Counts:
+    rejected = Counter(one.reason for one in tries if one.state == "rejected")
+    copies = rejected.pop("duplicate", 0)
     rejected.update(image.rejected for image in images if image.rejected)
     return {
         "found": len(tries),
-        "fetched": states["accepted"] + states["fetched"] + states["rejected"],
+        "fetched": sum(one.came for one in tries),
         "accepted": sum(image.status == "accepted" for image in images),
         "duplicate": copies + sum(image.status == "duplicate" for image in images),
         "rejected": dict(sorted(rejected.items())),
-        "failed": dict(sorted(Counter(reason for state, reason in tries if state == "failed").items())),
+        "failed": dict(sorted(Counter(one.reason for one in tries if one.state == "failed").items())),
         "reviewed": sum(image.reviewed for image in images),
         "target": target,
     }

@@ -85,7 +85,9 @@ def test_retry_takes_what_was_rejected_when_its_reason_is_named(workspace: Works
     with serve(pictures) as site:
         findings = [Finding(f"{site.base}/{path}", "urls", "fox") for path in ("1.jpg", "2.jpg", "copy/1.jpg")]
         assert collect(workspace, findings[:2], FetchOptions(min_side=32)).outcomes["urls", "fox", "rejected", "private-address"]
+        assert workspace_status(workspace)["total"]["fetched"] == 0  # nobody was asked
         assert collect(workspace, findings[2:], LOCAL).accepted == 1
+        assert workspace_status(workspace)["total"]["fetched"] == 1
         with pytest.raises(FototecaError, match="no candidate fits"):
             retry(workspace, [], LOCAL)
         assert retry(workspace, ["private-address"], LOCAL).accepted == 1
