@@ -12,7 +12,6 @@ from analysis.metrics import Floats, Integers, Reliability
 from analysis.svg import (
     ACCENT,
     GRID,
-    INK,
     MUTED,
     PALETTE,
     WARM,
@@ -22,6 +21,7 @@ from analysis.svg import (
     line,
     marker,
     mix,
+    on,
     path,
     rect,
     text,
@@ -207,7 +207,6 @@ def confusion_chart(
         parts.append(rect(left + j * cell, top + i * cell, cell, cell, fill, hint, f'stroke="{GRID}" stroke-width="0.6"'))
         if cell > 20 and count:
             words_in = str(count) if as_counts else f"{fractions[i, j]:.0%}"
-            colour = "#ffffff" if share > 0.6 else INK
             parts.append(
                 text(
                     left + (j + 0.5) * cell,
@@ -215,7 +214,7 @@ def confusion_chart(
                     words_in,
                     anchor="middle",
                     size=11,
-                    fill=colour,
+                    fill=on(fill),
                     extra='pointer-events="none"',
                 )
             )

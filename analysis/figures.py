@@ -11,12 +11,12 @@ import numpy as np
 from analysis.charts import confusion_chart, lines_chart
 from analysis.evaluate import split_results
 from analysis.metrics import confusion_matrix, row_fractions
-from analysis.pdf import find_chromium, write_pngs
+from analysis.pdf import write_pngs
 from analysis.results import Results, find_run
 from analysis.svg import Figure
 from analysis.texts import Texts
 from train.runs import Run
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Workspace, say
 
 
 def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Path | None) -> list[Path]:
@@ -49,7 +49,11 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     """SVG and CSV of each, and PNG where a Chromium is installed."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [path for figure in figures for path in figure.write(folder)]
-    return paths + (write_pngs(figures, folder) if figures and find_chromium() else [])
+    try:
+        return paths + (write_pngs(figures, folder) if figures else [])
+    except FototecaError as error:
+        say(f"fototeca: the drawings are there as SVG, not as PNG: {error.message}")
+        return paths
 
 
 def confusion_figure(name: str, results: Results, words: Texts, *, as_counts: bool = False) -> Figure:

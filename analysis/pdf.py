@@ -12,27 +12,25 @@ from pathlib import Path
 from PIL import Image
 
 from analysis.svg import Figure
+from vision.browser import find_browser
 from workspace import EXIT_OUTSIDE, FototecaError
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-"""Under which names the browser is looked for on PATH."""
 
 GAP = 10
 """Pixels between two drawings on the page they are photographed from."""
 
 
-def find_chromium() -> str | None:
-    """The browser's path, or None."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+def require_browser() -> str:
+    """The browser that collecting uses too. FototecaError when there is none, or FOTOTECA_CHROME names none."""
+    found = find_browser()
+    if found is None or shutil.which(found) is None:
+        what = f"FOTOTECA_CHROME names no program: {found}" if found else "no Chromium on PATH"
+        raise FototecaError(what, "install it (fototeca doctor says how), or print the HTML to PDF", EXIT_OUTSIDE)
+    return found
 
 
 def _run(arguments: Sequence[str], made: Path) -> None:
     """Run the browser headless with a profile of its own; FototecaError when `made` does not come out."""
-    chromium = find_chromium()
-    if chromium is None:
-        raise FototecaError(
-            "no Chromium on PATH", "install it (fototeca doctor says how), or print the HTML to PDF", EXIT_OUTSIDE
-        )
+    chromium = require_browser()
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # Chromium refuses root otherwise
     with tempfile.TemporaryDirectory() as profile:
         command = [chromium, "--headless=new", *sandbox, "--disable-gpu", f"--user-data-dir={profile}", *arguments]

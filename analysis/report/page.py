@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from analysis.figures import write_figures
 from analysis.numbers import row_link
-from analysis.pdf import write_pdf
+from analysis.pdf import require_browser, write_pdf
 from analysis.report import cards, dataset, final, models, new, studied
 from analysis.report.html import join, link, tag
 from analysis.report.story import Story
@@ -46,6 +46,8 @@ def write_report(
     or for `pdf` when there is no Chromium.
     """
     keep_freed_memory()
+    if pdf:
+        require_browser()  # before minutes of work
     manifest = read_manifest(workspace, version)
     folder = output or workspace.reports / manifest.version
     folder.mkdir(parents=True, exist_ok=True)
