@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -109,8 +110,21 @@ def demo(folder: Annotated[Path, typer.Argument(help="Becomes a workspace of its
     run_demo(folder)
 
 
+def _unwind_when_terminated() -> None:
+    """Let SIGTERM end the program as an exit does: browsers and servers are closed. A second one kills it outright."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    if hasattr(os, "register_at_fork"):  # a worker has nothing to close, and must not go through its parent's cleaning up
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
 def main() -> None:
     """Run the command line; errors that a person can mend become one line and an exit code."""
+    _unwind_when_terminated()
     try:
         code = app(standalone_mode=False)
     except FototecaError as error:

@@ -9,12 +9,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.servers import Answer, Asked, serve
 from workspace import create_workspace
 
 ROOT = Path(__file__).parents[1]
@@ -131,3 +134,24 @@ def outcome(folder: Path) -> dict[str, object]:
     files = [run / "model.safetensors", run / "predictions-train.csv", run / "predictions-val.csv", run / "steps.csv"]
     epochs = [line.split(",")[:5] for line in (run / "epochs.csv").read_text().splitlines()]
     return {"epochs": epochs, **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}}
+
+
+def test_a_terminated_search_leaves_no_browser(tmp_path: Path) -> None:
+    """SIGTERM while a page is being read: the program, its driver and its browser are gone, and the exit code says why."""
+    workspace = create_workspace(tmp_path / "w", ["fox"])
+    loaded = threading.Event()
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/loaded":
+            loaded.set()
+        return Answer(b"<script>onload = () => fetch('/loaded')</script>", status=200 if asked.path == "/page" else 404)
+
+    with serve(respond) as site:
+        process = start(workspace.root, "collect", "search", "gallery", "--url", f"{site.base}/page", "--allow-local")
+        assert loaded.wait(60)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert any("chrom" in member.name() for member in family)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not psutil.wait_procs(family, timeout=10)[1]
