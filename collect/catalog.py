@@ -78,17 +78,18 @@ class Catalog:
 
         FototecaError (exit 4) when the disk is full or broken, or the file locked.
         """
-        if self.connection.in_transaction:
-            yield self.connection
+        sql = self.connection
+        if sql.in_transaction:
+            yield sql
             return
         with told(self.path):
-            self.connection.execute("BEGIN IMMEDIATE")
+            sql.execute("BEGIN IMMEDIATE")
             try:
-                yield self.connection
-                self.connection.execute("COMMIT")
+                yield sql
+                sql.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:  # SQLite ends it by itself when the disk is full
-                    self.connection.execute("ROLLBACK")
+                    sql.execute("ROLLBACK")
                 raise
 
     # ---- candidates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,13 +11,13 @@ from urllib.parse import quote, unquote
 
 from collect.catalog import Finding
 from collect.download import FetchError
-from workspace import LABEL_SEPARATOR, FototecaError, Settings
+from workspace import LABEL_SEPARATOR, FototecaError, Settings, say
 
 LOCAL = "file://"
 """Begins the address of a local file."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
-"""Files that are tried; everything else in a folder is not a picture and is passed over."""
+"""Files that are tried; everything else in a folder is passed over, and its number told."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name
         settings.check(labelling.category)
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "name a folder, an archive or a picture")
-    names = sorted(picture_names(path))
+    found = list(_visible_names(path))
+    names = sorted(name for name in found if _suffix(name) in SUFFIXES)
     if not names:
         raise FototecaError(f"{path} has no pictures", f"put files of these kinds there: {' '.join(sorted(SUFFIXES))}")
     labels = _labels(names, labelling, settings)
+    _tell_passed_over(name for name in found if _suffix(name) not in SUFFIXES)
     base = path.resolve() if path.is_dir() else path.resolve().parent
     return [
         Finding(LOCAL + quote(f"{base.as_posix()}/{file}"), "folder", labels.get(file, ""), query=name or path.name, rank=rank)
@@ -57,14 +60,30 @@ def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name
 
 def picture_names(path: Path) -> Iterator[str]:
     """Names of pictures relative to `path`, hidden ones left out."""
+    return (name for name in _visible_names(path) if _suffix(name) in SUFFIXES)
+
+
+def _visible_names(path: Path) -> Iterator[str]:
     if path.is_file():
-        if path.suffix.lower() in SUFFIXES:
-            yield path.name
+        yield path.name
         return
     for file in path.rglob("*"):
         inside = file.relative_to(path)
-        if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in inside.parts) and not file.is_dir():
+        if not any(part.startswith(".") for part in inside.parts) and not file.is_dir():
             yield inside.as_posix()
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _tell_passed_over(names: Iterable[str]) -> None:
+    """Say which files are not tried, so that nobody misses them later."""
+    kinds = Counter(_suffix(name) or "without ending" for name in names)
+    if kinds:
+        ranked = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+        listed = ", ".join(f"{count} {kind}" for kind, count in ranked[:6]) + (" and more" if len(ranked) > 6 else "")
+        say(f"fototeca: passed over, because their names are not those of pictures that can be read: {listed}")
 
 
 def _labels(names: list[str], labelling: Labelling, settings: Settings) -> dict[str, str]:
