@@ -57,19 +57,19 @@ class Summary:
         self.problems += other.problems
 
     def text(self) -> str:
-        """The summary for people: a line, a table of sources and categories, and a line for each reason."""
+        """The summary for people: a line, a table of sources and categories, and a line for each reason and problem."""
         first = f"{self.found} candidates, {self.known} known before, {self.accepted} accepted"
         reasons: Counter[tuple[str, str]] = Counter()
         for (_, _, state, reason), count in self.outcomes.items():
             reasons[state, reason] += count if state != "accepted" else 0
         rest = [f"  {state} {reason}: {count}" for (state, reason), count in reasons.most_common() if count]
-        return "\n".join([first, *self._table(), *rest])
+        return "\n".join([first, *self._table(), *rest, *(f"  not asked to its end: {problem}" for problem in self.problems)])
 
     def _table(self) -> list[str]:
         rows: dict[tuple[str, str], Counter[str]] = {}
         for (source, category, state, _), count in sorted(self.outcomes.items()):
             rows.setdefault((category or "(no category)", source), Counter())[state] += count
-        if len(rows) < 2:
+        if not rows:
             return []
         lines = [("category", "source", "accepted", "rejected", "failed")]
         lines += [(*names, *(str(counts[state]) for state in lines[0][2:])) for names, counts in rows.items()]  # type: ignore[misc]
@@ -118,7 +118,7 @@ class Collection:
             try:
                 for finding in findings:
                     if finding is not None:
-                        bar.set_description(f"{finding.category or 'collect'} from {finding.source}", refresh=False)
+                        bar.set_description(self._progress(finding), refresh=False)
                         bar.update(self._begin(finding, pool))
                     elif self._waiting:
                         bar.update(self._land())
@@ -130,6 +130,13 @@ class Collection:
                 self._save()
                 raise
         return self.summary
+
+    def _progress(self, finding: Finding) -> str:
+        """Which category is being filled, how far it is, and from where."""
+        if not finding.category:
+            return f"from {finding.source}"
+        reached = f"{self.targets.distinct(finding.category)}/{self.targets.target}"
+        return f"{finding.category} {reached} from {finding.source}"
 
     def _save(self) -> None:
         """Write down what has come already, for whoever stops: it need not be fetched again."""

@@ -136,8 +136,12 @@ def read_local(url: str, max_bytes: int) -> bytes:
     """The bytes of a local picture. FetchError: `unreadable`, `too-large`."""
     path = Path(unquote(url.removeprefix(LOCAL)))
     try:
-        if path.stat().st_size > max_bytes:
-            raise FetchError("too-large", final=True)
-        return path.read_bytes()
+        if not path.is_file():  # reading a pipe or a device might never end
+            raise FetchError("unreadable")
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
     except OSError:
         raise FetchError("unreadable") from None
+    if len(data) > max_bytes:
+        raise FetchError("too-large", final=True)
+    return data

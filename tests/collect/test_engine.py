@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -17,6 +18,8 @@ import pytest
 from collect.catalog import Catalog, Finding, ImageRow
 from collect.download import FetchOptions
 from collect.engine import Collection, collect, retry
+from collect.folder import collect_folder
+from collect.local import Labelling
 from collect.status import workspace_status, write_attribution
 from collect.verify import accept
 from tests.servers import Answer, Asked, Respond, jpeg, serve
@@ -195,6 +198,33 @@ def test_the_summary_names_sources_and_categories(workspace: Workspace) -> None:
         text = collect(workspace, findings, LOCAL).text()
     assert "5 candidates, 0 known before, 5 accepted" in text
     assert ["fox", "source0", "2", "0", "0"] in [line.split() for line in text.splitlines()]
+
+
+def test_the_summary_tells_what_went_wrong_and_the_bar_how_far_it_is(workspace: Workspace) -> None:
+    """One category and one source have their row too; a source that could not be asked is a line at the end."""
+    with serve(pictures) as site, Catalog.open(workspace) as catalog:
+        collection = Collection(workspace, catalog, LOCAL)
+        collection.summary.problems.append("bing, 'fox': it is down")
+        finding = Finding(f"{site.base}/1.jpg", "urls", "fox")
+        text = collection.run([finding]).text()
+        assert collection._progress(finding) == "fox 1/100 from urls"
+    assert ["fox", "urls", "1", "0", "0"] in [line.split() for line in text.splitlines()]
+    assert text.splitlines()[-1] == "  not asked to its end: bing, 'fox': it is down"
+
+
+def test_a_pipe_or_device_ends_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    """What is no file is unreadable, and a file that is too long is not read to its end."""
+    (tmp_path / "photos").mkdir()
+    os.mkfifo(tmp_path / "photos" / "a.jpg")
+    (tmp_path / "photos" / "b.jpg").symlink_to("/dev/zero")
+    (tmp_path / "photos" / "c.jpg").write_bytes(jpeg(1))
+    (tmp_path / "photos" / "d.jpg").write_bytes(b"x" * 60_000)
+    summary = collect_folder(workspace, tmp_path / "photos", Labelling("fox"), FetchOptions(max_bytes=50_000))
+    assert {outcome[2:]: count for outcome, count in summary.outcomes.items()} == {
+        ("failed", "unreadable"): 2,
+        ("accepted", ""): 1,
+        ("rejected", "too-large"): 1,
+    }
 
 
 def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
