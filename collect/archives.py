@@ -48,7 +48,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImpl
 
 @contextmanager
 def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
-    """`path` itself, or for an archive a folder with its pictures, which is removed once they are collected.
+    """`path` itself, or for an archive a folder with its pictures, which is removed once they are collected or cannot be.
 
     The folder's name depends on the archive only, so that a killed collection goes on with what it had.
     FototecaError when the archive is broken or a bomb.
@@ -58,8 +58,12 @@ def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
         return
     facts = f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}"
     folder = workspace.cache / "archives" / hashlib.sha256(facts.encode()).hexdigest()[:16]
-    unpack(path, folder)
-    yield folder
+    try:
+        unpack(path, folder)
+        yield folder
+    except Exception:  # not what stops the program: then the next run goes on with what is there
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     shutil.rmtree(folder)
 
 

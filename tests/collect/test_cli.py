@@ -90,6 +90,13 @@ def test_files_that_are_passed_over_are_told(
     assert said.endswith("can be read: 1 .heic, 1 without ending\n")
 
 
+def test_an_archive_that_cannot_be_taken_in_leaves_nothing_unpacked(run: Run, tmp_path: Path) -> None:
+    """A folder that names no category is wrong input; the copies of the pictures do not stay behind."""
+    workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
+    assert run(workspace, "collect", "folder", zipped(photos(tmp_path / "photos")), "--label-from-folder") == 2
+    assert not list(workspace.data.rglob("*.jpg"))
+
+
 def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_path: Path) -> None:
     """Each row's category, page, author and licence are in ATTRIBUTION.csv."""
     with serve(lambda asked: picture_answer(asked) or Answer(status=404)) as site:
