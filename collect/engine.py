@@ -216,14 +216,15 @@ def collect(
 
 def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
     """Try again what failed, and what a run that was stopped left untried; with `reasons`, what failed or was rejected for
-    one of them. FototecaError when there is nothing.
+    one of them (a bare number is a site's answer: 429 is http-429). FototecaError when there is nothing.
 
     Each candidate keeps its state until there is a new one, so that a retry that is killed can be given again.
     """
     summary = Summary()
     with Catalog.open(workspace) as catalog:
         states: tuple[State, ...] = ("failed", "rejected") if reasons else ("found", "failed")
-        ones = [one for state in states for one in catalog.candidates(state, reasons) if one.image_id is None]
+        words = [f"http-{word}" if word.isdigit() else word for word in reasons]
+        ones = [one for state in states for one in catalog.candidates(state, words) if one.image_id is None]
         if not ones:
             raise FototecaError("no candidate fits that could be tried again", "see the reasons with: fototeca status")
         for local in (True, False):

@@ -117,7 +117,7 @@ def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_
 def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
     small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Reasons joined with commas; exit 2 and a line when no candidate fits."""
+    """Reasons joined with commas, a bare number for a site's answer; exit 2 and a line when no candidate fits."""
     gone = [True]
 
     def respond(asked: Asked) -> Answer:
@@ -130,7 +130,7 @@ def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
         assert "no candidate fits" in capsys.readouterr().err
         gone.clear()
         gone.append(False)
-        assert run(small, "collect", "retry", "--reason", "timeout,http-404", "--allow-local") == 3
+        assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-local") == 3
         assert "1 candidates, 0 known before, 1 accepted" in capsys.readouterr().out
 
 
