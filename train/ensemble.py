@@ -18,6 +18,7 @@ from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, targets
 from train.device import make_fabric
+from train.guard import full_disk_told
 from train.loop import as_float64, predict
 from train.objective import choose_thresholds, loss_of, right
 from train.run import save_model
@@ -37,6 +38,11 @@ def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean
 
     FototecaError when they are of different versions or do not fit.
     """
+    with full_disk_told():
+        return _join(workspace, names, method)
+
+
+def _join(workspace: Workspace, names: Sequence[str], method: Method) -> Run:
     start = time.perf_counter()
     members = [read_run(workspace, name) for name in dict.fromkeys(names)]
     manifest = read_manifest(workspace, members[0].manifest_version)
@@ -45,7 +51,7 @@ def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean
     _check(members)
     digest = hashlib.sha256("/".join([method, *sorted(run.id for run in members)]).encode()).hexdigest()[:6]
     name = f"{method}-ensemble-{manifest.version}-{digest}"
-    run = Run(name, workspace.runs / name, {})
+    run = Run(name, workspace.runs / name, {"of": list(names)})
     if not run.done:
         if method == "soup":
             _soup(workspace, run, members, manifest, start)
@@ -106,9 +112,9 @@ def _score(probabilities: Floats, labels: torch.Tensor) -> tuple[float, float]:
 def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Manifest, start: float) -> None:
     """Greedy soup (Wortsman et al. 2022): the best network, and each next one whose weights do not harm it on validation."""
     first = max(members, key=lambda member: float(member.facts["val_accuracy"]))
-    shape = (first.model_name, first.config["preprocessing"])
+    shape = ("model", "preprocessing", "transform_input")
     if any(
-        (member.model_name, member.config["preprocessing"]) != shape or member.config["head"] == "boosting" for member in members
+        member.config[name] != first.config[name] or member.config["head"] == "boosting" for member in members for name in shape
     ):
         raise FototecaError("a soup needs runs of one model and one image size", "use --method mean or weighted")
     ranked = sorted(members, key=lambda member: -float(member.facts["val_accuracy"]))
@@ -127,7 +133,8 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
         if score >= best:
             kept, best = [*kept, index], score
     joined = {split: ask(kept, split) for split in ("train", "val")}
-    run.config.update({**first.config, "regime": "ensemble", "method": "soup", "soup": [ranked[index].id for index in kept]})
+    inherited = {name: value for name, value in first.config.items() if name != "snapshot_of"}
+    run.config.update({**inherited, "regime": "ensemble", "method": "soup", "soup": [ranked[index].id for index in kept]})
     write_config(run)
     save_model(run.folder / "model.safetensors", network.module, network.preprocessing, {})
     _finish(run, manifest, joined, int(first.facts["parameters"]), time.perf_counter() - start)
@@ -142,6 +149,8 @@ class Network:
         self.config = TrainConfig(manifest=manifest.version, model=run.model_name, regime="scratch")
         self.fabric = make_fabric(self.config)
         self.module = build_model(run.model_name, len(manifest.categories))[0].to(self.fabric.device)
+        if run.config["transform_input"]:
+            setattr(self.module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
         self.pixels = PixelCache(workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
         rows = [row for split in ("train", "val") for row in manifest.split(split)]
         self.pixels.ensure([(row.image_id, image_path(workspace, row)) for row in rows])

@@ -22,7 +22,7 @@ def full_disk_told() -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        hint = "free some space and give the command again: it goes on from the last epoch"
+        hint = "free some space and give the command again: it goes on where it was"
         raise FototecaError(f"the disk is full{where}", hint, EXIT_OUTSIDE) from None
 
 

@@ -20,7 +20,7 @@ class Board:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError:
             raise FototecaError("--tensorboard needs tensorboard", "run: pip install 'fototeca[tensorboard]'") from None
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def show(self, kind: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:
         """A number for each column, over the first one."""

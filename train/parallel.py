@@ -89,6 +89,12 @@ def _prepare(jobs: int, turns: object) -> None:
     with turns.get_lock():  # type: ignore[attr-defined]
         number = turns.value  # type: ignore[attr-defined]
         turns.value += 1  # type: ignore[attr-defined]
-    if torch.cuda.device_count() > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(number % jobs)
+    if (there := torch.cuda.device_count()) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(number, there, os.environ.get("CUDA_VISIBLE_DEVICES"))
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def gpu_of(number: int, there: int, visible: str | None) -> str:
+    """The GPU of a process, in turn: one of those that are there, by the names that CUDA_VISIBLE_DEVICES gave them."""
+    names = visible.split(",") if visible else [str(index) for index in range(there)]
+    return names[number % there].strip()

@@ -95,8 +95,7 @@ class Run:
         if "snapshot_of" in self.config:
             return f"fototeca train ensemble {self.config['snapshot_of']}"
         if self.regime == "ensemble":
-            members = self.config.get("members") or self.config["soup"]
-            return f"fototeca train ensemble {' '.join(members)} --method {self.config['method']}"
+            return f"fototeca train ensemble {' '.join(self.config['of'])} --method {self.config['method']}"
         return train_command(self.config)
 
     @cached_property

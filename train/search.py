@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.manifest import read_manifest
 from train.config import TrainConfig, kind_of
+from train.guard import full_disk_told
 from train.parallel import told
 from train.run import train_run
 from train.sweep import Outcome, Point, describe
@@ -56,6 +57,11 @@ def search(
     In `space` a table {low, high, log} is a range, a list a choice, all else is fixed. After each epoch a run whose validation
     accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped.
     """
+    with full_disk_told():
+        return _search(workspace, space, version, trials, weights)
+
+
+def _search(workspace: Workspace, space: Space | None, version: str, trials: int, weights: tuple[str, str] | None) -> Outcome:
     optuna = _optuna()
     if space is None:
         space = {**FINETUNE_SPACE, "model": weights[0], "weights": weights[1]} if weights else SCRATCH_SPACE

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 
 from curate.manifest import image_path, read_manifest
 from train.config import TrainConfig
-from train.ensemble import join_runs
+from train.ensemble import Network, join_runs
 from train.run import train_run
 from train.runs import Run, load_model
-from workspace import FototecaError, Workspace
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
 def trained(workspace: Workspace, **settings: object) -> Run:
@@ -57,6 +59,8 @@ def test_the_snapshots_of_one_run_are_an_ensemble(small: Workspace) -> None:
 
     said = [read_run(small, name).predictions("val").probabilities for name in (first, second)]
     assert np.abs(said[0] - said[1]).max() > 1e-3
+    assert joined.command == f"fototeca train ensemble {run.id} --method mean"
+    assert join_runs(small, [run.id], "soup").command == f"fototeca train ensemble {run.id} --method soup"
     assert joined.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
     assert np.abs(asked(small, joined) - joined.predictions("val").probabilities).max() < 1e-4
 
@@ -68,3 +72,27 @@ def test_what_cannot_be_joined_is_told(small: Workspace) -> None:
         join_runs(small, [first.id])
     with pytest.raises(FototecaError, match="one image size"):
         join_runs(small, [first.id, second.id], "soup")
+
+
+def test_a_full_disk_is_one_line_and_the_command_goes_on(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left that looks finished; with room again it is made."""
+    names = [trained(small, epochs=1, seed=seed).id for seed in (0, 1)]
+
+    def full(run: Run) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "config.json")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.ensemble.write_config", full)
+        with pytest.raises(FototecaError, match=r"disk is full \(config.json\)") as caught:
+            join_runs(small, names)
+    assert caught.value.exit_code == EXIT_OUTSIDE
+    assert join_runs(small, names).done
+
+
+def test_a_snapshot_is_asked_as_its_run_is(small: Workspace) -> None:
+    """A network that turns its input into that of other weights does so in snapshots and soups too."""
+    run = trained(small, epochs=1)
+    for turned in (True, False):
+        other = Run(run.id, run.folder, {**run.config, "transform_input": turned})
+        network = Network(small, other, read_manifest(small, "v001"))
+        assert getattr(network.module, "transform_input", False) == turned

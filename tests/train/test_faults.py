@@ -105,3 +105,21 @@ def test_tensorboard_shows_what_the_files_say(small: Workspace) -> None:
     shown = [point.value for point in events.Scalars("steps/loss")]
     assert shown == pytest.approx([row["loss"] for row in run.steps()], rel=1e-5)
     assert len(events.Scalars("epochs/val_accuracy")) == 2
+
+
+def test_tensorboard_forgets_what_a_kill_undid(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before the first checkpoint, the run starts again, and so do its events."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.loop.Loop._save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(small, config(epochs=1, tensorboard=True))
+    run = train_run(small, config(epochs=1, tensorboard=True))
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("steps/loss")] == [row["step"] for row in run.steps()]
+    assert [point.step for point in events.Scalars("epochs/val_loss")] == [1]

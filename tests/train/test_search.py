@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
     assert rates == sorted(rates, reverse=True)
     assert [run.id for run in search(small, SPACE, "v001", 12).runs] == [run.id for run in found.runs]
     assert len(begun) == 13  # a search that is over trains nothing
+
+
+def test_a_full_disk_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the search's own journal cannot be written."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "search.journal")
+
+    monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", full)
+    with pytest.raises(FototecaError, match=r"disk is full \(search.journal\)"):
+        search(small, SPACE, "v001", 1)
 
 
 def test_a_space_is_read_from_a_plan(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from train import parallel
 from train import sweep as sweeping
 from train.config import TrainConfig
 from train.guard import held
+from train.parallel import gpu_of
 from train.run import train_run
 from train.runs import Run, write_config
 from train.sweep import read_plan, sweep
@@ -173,3 +174,9 @@ def test_a_name_that_two_runs_share_is_noticed(small: Workspace) -> None:
         with pytest.raises(FototecaError, match=r"with other settings \(lr\); use another --seed"):
             train_run(small, config, resume=resume)
     assert run.done
+
+
+def test_each_process_has_a_gpu_that_is_there() -> None:
+    """Also when there are more processes than GPUs, and when the person has chosen some of them."""
+    assert [gpu_of(number, 2, None) for number in range(3)] == ["0", "1", "0"]
+    assert [gpu_of(number, 2, "2, 3") for number in range(3)] == ["2", "3", "2"]
