@@ -138,9 +138,7 @@ def model_card(run: Run, facts: dict[str, Any]) -> str:
 def _calibration(facts: dict[str, Any]) -> str:
     if facts["calibrated"]:
         return f"divide the logits by {facts['temperature']:.3f}"
-    return (
-        "none: validation has no mistake to learn a temperature from, so the probabilities are as the network gives them"
-    )
+    return "none: validation has no mistake to learn a temperature from, so the probabilities are as the network gives them"
 
 
 def _says_yes(facts: dict[str, Any]) -> list[str]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
+from vision.browser import find_browser, find_drivers
 from workspace import EXIT_OUTSIDE, FototecaError
 
 Browser = Chrome
-"""What the sources drive."""
+"""What Selenium drives."""
 
 PAGE_SECONDS = 45
 """A page that has not loaded by then fails."""
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -36,9 +36,12 @@ _FLAGS = (
 
 
 @contextmanager
-def open_browser(*, headed: bool, user_agent: str) -> Iterator[Chrome]:
-    """A fresh Chromium without history, closed whatever happens. FototecaError (exit 4) when none can be started."""
-    driver = _start(_options(headed, user_agent))
+def open_browser(*, headed: bool, user_agent: str, proxy: str = "") -> Iterator[Chrome]:
+    """A fresh Chromium without history, closed whatever happens; all of its connections go through `proxy` if there is one.
+
+    FototecaError (exit 4) when none can be started.
+    """
+    driver = _start(_options(headed, user_agent, proxy))
     try:
         driver.set_page_load_timeout(PAGE_SECONDS)
         driver.set_script_timeout(PAGE_SECONDS)
@@ -47,24 +50,19 @@ def open_browser(*, headed: bool, user_agent: str) -> Iterator[Chrome]:
         driver.quit()
 
 
-def find_browser() -> str | None:
-    """The browser binary: named by FOTOTECA_CHROME, else on PATH; None lets Selenium look where it knows."""
-    return os.environ.get("FOTOTECA_CHROME") or next((path for name in _BROWSERS if (path := shutil.which(name))), None)
-
-
-def find_driver() -> str | None:
-    """The driver binary: named by FOTOTECA_CHROMEDRIVER, else on PATH."""
-    return os.environ.get("FOTOTECA_CHROMEDRIVER") or shutil.which("chromedriver")
-
-
-def _options(headed: bool, user_agent: str) -> ChromeOptions:
+def _options(headed: bool, user_agent: str, proxy: str) -> ChromeOptions:
     options = ChromeOptions()
     for flag in (*_FLAGS, f"--user-agent={user_agent}"):
         options.add_argument(flag)
+    if proxy:
+        options.add_argument(f"--proxy-server={proxy}")
+        options.add_argument("--proxy-bypass-list=<-loopback>")  # else this machine would be asked directly
+        options.add_experimental_option("prefs", {"webrtc.ip_handling_policy": "disable_non_proxied_udp"})
     if not headed:
         options.add_argument("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium's sandbox refuses to run as root
+    options.unhandled_prompt_behavior = "dismiss"  # a page's alert() would hold everything up
     binary = find_browser()
     if binary:
         options.binary_location = binary
@@ -72,21 +70,17 @@ def _options(headed: bool, user_agent: str) -> ChromeOptions:
 
 
 def _start(options: ChromeOptions) -> Chrome:
-    """Try the drivers in order: named or on PATH, Selenium Manager, webdriver-manager."""
-    driver = find_driver()
-    if driver:
-        ways: list[Callable[[], Service]] = [lambda: Service(driver)]
-    else:
-        ways = [Service, _managed_service]
-    problem = ""
+    """Try the drivers in order until one starts: named, on PATH, Selenium Manager's, webdriver-manager's."""
+    ways: list[Callable[[], Service]] = [*(partial(Service, path) for path in find_drivers()), Service, _managed_service]
+    problems = []
     for way in ways:
         try:
             return Chrome(options=options, service=way())
         except (WebDriverException, OSError, ValueError, RuntimeError) as error:
-            problem = str(getattr(error, "msg", None) or error).strip().splitlines()[0][:200]
+            problems.append(_first_line(error))
         except Exception as error:  # webdriver-manager raises requests' errors, which are not worth an import here
-            problem = f"{type(error).__name__}"
-    raise FototecaError(f"no browser could be started: {problem}", "run: fototeca doctor", EXIT_OUTSIDE)
+            problems.append(type(error).__name__)
+    raise FototecaError(f"no browser could be started: {problems[0]}", "run: fototeca doctor", EXIT_OUTSIDE)
 
 
 def _managed_service() -> Service:
@@ -95,15 +89,94 @@ def _managed_service() -> Service:
     return Service(ChromeDriverManager().install())
 
 
+def _first_line(error: Exception) -> str:
+    text = str(getattr(error, "msg", None) or error).strip() or type(error).__name__
+    return text.splitlines()[0][:160]
+
+
 def load(driver: Chrome, url: str) -> None:
     """Open a page. FototecaError (exit 4) when it does not load."""
     try:
         driver.get(url)
     except WebDriverException as error:
-        reason = (error.msg or "no answer").splitlines()[0][:160]
-        raise FototecaError(f"{url} did not load: {reason}", "check the address and the network", EXIT_OUTSIDE) from None
+        raise FototecaError(
+            f"{url} did not load: {_first_line(error)}", "check the address and the network", EXIT_OUTSIDE
+        ) from None
 
 
-def run_script(driver: Chrome, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
-    """What a script in the page returns."""
-    return driver.execute_script(script, *arguments)
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Whatever Selenium raises becomes one line."""
+    try:
+        yield
+    except WebDriverException as error:
+        raise FototecaError(
+            f"the browser could not {what}: {_first_line(error)}", "try again, with --headed to look on", EXIT_OUTSIDE
+        ) from None
+
+
+class Window:
+    """The browser as sources drive it. What goes wrong in any page is a FototecaError (exit 4)."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def load(self, url: str) -> None:
+        """Open a page."""
+        load(self.driver, url)
+
+    def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
+        """What a script in the page returns."""
+        with _told("run a script in the page"):
+            return self.driver.execute_script(text, *arguments)
+
+    @property
+    def url(self) -> str:
+        """The address of the page that is shown."""
+        with _told("tell where it is"):
+            return str(self.driver.current_url)
+
+    @property
+    def source(self) -> str:
+        """The page as it stands."""
+        with _told("read the page"):
+            return str(self.driver.page_source)
+
+    def screenshot(self) -> bytes:
+        """The page as it looks, as PNG."""
+        with _told("take a picture of the page"):
+            return self.driver.get_screenshot_as_png()
+
+    def back(self) -> None:
+        """To the page before."""
+        with _told("go back"):
+            self.driver.back()
+
+    @property
+    def tabs(self) -> int:
+        """How many pages are open."""
+        with _told("count its pages"):
+            return len(self.driver.window_handles)
+
+    @contextmanager
+    def tab(self) -> Iterator[None]:
+        """Inside the block the newest page that another one opened is driven, or else an empty new one; it is closed after.
+
+        The page before is left as it is, scrolled as it was.
+        """
+        with _told("open a page beside this one"):
+            own = self.driver.current_window_handle
+            others = [handle for handle in self.driver.window_handles if handle != own]
+            if others:
+                self.driver.switch_to.window(others[-1])
+            else:
+                self.driver.switch_to.new_window("tab")
+        try:
+            yield
+        finally:
+            with _told("close a page"):
+                for handle in self.driver.window_handles:
+                    if handle != own:
+                        self.driver.switch_to.window(handle)
+                        self.driver.close()
+                self.driver.switch_to.window(own)

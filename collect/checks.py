@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 from collect.keys import key_checks
 from collect.quotas import read_quotas
+from collect.sources import all_keys
+from vision.browser import find_browser, find_drivers
 from workspace import Check
-
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def checks() -> list[Check]:
     """The browser and its driver, the keys that are set, and the quotas that services last told."""
-    return [*_browser_checks(), *key_checks(), *_quota_checks()]
+    return [*_browser_checks(), *key_checks(all_keys()), *_quota_checks()]
 
 
 def _quota_checks() -> list[Check]:
@@ -30,8 +27,7 @@ def _quota_checks() -> list[Check]:
 
 
 def _browser_checks() -> list[Check]:
-    browser = os.environ.get("FOTOTECA_CHROME") or next((path for name in _BROWSERS if (path := shutil.which(name))), "")
-    driver = os.environ.get("FOTOTECA_CHROMEDRIVER") or shutil.which("chromedriver") or ""
+    browser, driver = find_browser(), next(iter(find_drivers()), None)
     return [
         Check(
             "browser",

@@ -24,9 +24,9 @@ def sources() -> None:
     Example: fototeca collect sources
     """
     from collect.hubs.known import HUBS
-    from collect.sources.known import SOURCES
+    from collect.sources import known_sources
 
-    typer.echo("\n\n".join(info.text() for info in (*SOURCES.values(), *HUBS.values())))
+    typer.echo("\n\n".join(info.text() for info in (*known_sources().values(), *HUBS.values())))
 
 
 @app.command()
@@ -34,7 +34,9 @@ def search(
     source: Annotated[list[str], typer.Argument(help="Sources, asked in this order; see: fototeca collect sources")],
     category: Annotated[list[str] | None, typer.Option(help="A category; repeat it. Without it all of them.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Candidates per category and query.")] = None,
-    license_: Annotated[str, typer.Option("--license", help="any, or commercial: only what permits commercial use.")] = "any",
+    license_: Annotated[
+        str, typer.Option("--license", help="any; commercial: only what permits it; claimed: also what an engine says does.")
+    ] = "any",
     url: Annotated[str, typer.Option(help="For gallery: the page; {query} in it stands for the query.")] = "",
     headed: Annotated[bool, typer.Option("--headed", help="Show the browser.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licences and sizes; fetch no picture.")] = False,

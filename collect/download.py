@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -59,6 +60,9 @@ class FetchOptions:
 
 class FetchError(Exception):
     """Why a URL gave no bytes. `final`: trying again will not help (the candidate is rejected, not failed)."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    """What came with the refusal."""
 
     def __init__(self, reason: str, *, status: int | None = None, final: bool = False, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -220,7 +224,9 @@ class Downloader:
             wait = retry_after(response.headers.get("Retry-After"))
             if response.status in (429, 503) and wait is not None:
                 host.wait(wait)
-            raise FetchError(f"http-{response.status}", status=response.status, wait=wait)
+            refusal = FetchError(f"http-{response.status}", status=response.status, wait=wait)
+            refusal.headers = dict(response.headers)
+            raise refusal
         if opted_out(response.headers.getlist("X-Robots-Tag")):
             raise FetchError("opted-out", status=200, final=True)
         if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,27 +32,22 @@ class Key:
 
 
 KEYS = {
-    "flickr": Key("FLICKR_API_KEY", "https://www.flickr.com/services/api/misc.api_keys.html"),
-    "pexels": Key("PEXELS_API_KEY", "https://www.pexels.com/api/"),
-    "pixabay": Key("PIXABAY_API_KEY", "https://pixabay.com/api/docs/"),
-    "unsplash": Key("UNSPLASH_ACCESS_KEY", "https://unsplash.com/developers"),
     "kaggle": Key("KAGGLE_KEY", "https://www.kaggle.com/settings", ".kaggle/kaggle.json", "KAGGLE_API_TOKEN"),
     "roboflow": Key("ROBOFLOW_API_KEY", "https://app.roboflow.com/settings/api"),
     "huggingface": Key("HF_TOKEN", "https://huggingface.co/settings/tokens", ".cache/huggingface/token"),
 }
-"""The services that want a key (huggingface: only for datasets that are gated)."""
+"""The hubs that want a key (huggingface: only for datasets that are gated); a source says it in its own file."""
 
 
-def get_key(source: str) -> str:
-    """The key of a source. FototecaError (exit 4) says which variable to set and where keys are given."""
-    key = KEYS[source]
+def get_key(source: str, key: Key) -> str:
+    """The key's value. FototecaError (exit 4) says which variable to set and where keys are given."""
     value = os.environ.get(key.variable, "").strip()
     if not value:
         raise FototecaError(f"{source} needs a key", f"set {key.variable}; get one at {key.page}", EXIT_OUTSIDE)
     return value
 
 
-def key_checks() -> list[Check]:
+def key_checks(keys: Mapping[str, Key]) -> list[Check]:
     """For `fototeca doctor`: which keys are set."""
     return [
         Check(
@@ -60,5 +56,5 @@ def key_checks() -> list[Check]:
             key.found or "no key",
             f"only for {name}: set {key.variable}; get one at {key.page}",
         )
-        for name, key in KEYS.items()
+        for name, key in keys.items()
     ]

@@ -100,13 +100,13 @@ class Host:
             self.tokens -= 1.0
             return 0.0
 
-    def slow_down(self, delay: float) -> None:
-        """Leave so many seconds between requests, as a Crawl-delay or an interface's terms ask."""
+    def slow_down(self, delay: float, *, asked: bool = True) -> None:
+        """Leave so many seconds between requests, as a Crawl-delay or an interface's terms ask. `asked`: one was just made."""
         if delay > 0:
             with self.lock:
                 self.rate = min(self.rate, 1.0 / min(delay, LONGEST_DELAY))
                 self.burst = 1.0
-                self.tokens = 0.0  # the request that told the delay has just been made
+                self.tokens = 0.0 if asked else min(self.tokens, 1.0)
 
     def wait(self, seconds: float) -> None:
         """Nobody asks this host again for so long."""

@@ -25,15 +25,19 @@ class Quota:
     time: str
 
 
-def remember_quota(source: str, headers: Mapping[str, str]) -> None:
-    """Keep what an answer's X-RateLimit headers say, if it has them."""
+def quota_of(headers: Mapping[str, str]) -> Quota | None:
+    """What an answer's X-RateLimit headers say, if it has them."""
     lowered = {name.lower(): value for name, value in headers.items()}
     remaining = next((lowered[name] for name in _REMAINING if name in lowered), "")
-    if not remaining:
-        return
     limit = next((lowered[name] for name in _LIMIT if name in lowered), "")
-    quotas = {**read_quotas(), source: Quota(remaining[:40], limit[:40], now())}
-    write_text(_file(), json.dumps({name: asdict(quota) for name, quota in quotas.items()}, indent=2))
+    return Quota(remaining[:40], limit[:40], now()) if remaining else None
+
+
+def remember_quota(source: str, headers: Mapping[str, str]) -> None:
+    """Keep what an answer says of its service's quota."""
+    if quota := quota_of(headers):
+        quotas = {**read_quotas(), source: quota}
+        write_text(_file(), json.dumps({name: asdict(quota) for name, quota in quotas.items()}, indent=2))
 
 
 def read_quotas() -> dict[str, Quota]:

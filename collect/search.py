@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from collect.addresses import url_key
 from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
 from collect.engine import Collection, Summary
-from collect.keys import KEYS, get_key
 from collect.licenses import allows_commercial
-from collect.sources import Context, Query, get_source
-from collect.sources.known import SOURCES
+from collect.sources import Context, Query, get_source, known_sources
 from collect.targets import Targets
 from collect.web import SourceStop
 from workspace import FototecaError, Workspace, say
@@ -34,7 +33,7 @@ class SearchOptions:
     """Candidates per query and source; without it until the target is reached."""
 
     license: str = "any"
-    """`any`, or `commercial`: only what is known to permit commercial use."""
+    """`any`; `commercial`: only what is known to permit commercial use; `claimed`: also what an engine only claims to."""
 
     headed: bool = False
     """Show the browser."""
@@ -44,8 +43,14 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         """Refuse a licence filter that does not exist."""
-        if self.license not in ("any", "commercial"):
-            raise FototecaError(f"--license is {self.license!r}", "choose any or commercial")
+        if self.license not in ("any", "commercial", "claimed"):
+            raise FototecaError(f"--license is {self.license!r}", "choose any, commercial or claimed")
+
+    def takes(self, source: str, license_id: str) -> bool:
+        """Whether a picture of a source under this licence is wanted."""
+        if self.license == "any" or allows_commercial(license_id):
+            return True
+        return self.license == "claimed" and not known_sources()[source].tells_licences
 
 
 def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> Summary:
@@ -70,11 +75,15 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
     _check_needs(workspace, options)
     context = Context(workspace, fetch, options.headed)
     found: dict[str, dict[str, Any]] = {}
+    seen: set[str] = set()
     try:
         with Catalog.open(workspace) as catalog:
             search = _Search(context, options, Targets(catalog, workspace.settings.target), [])
             for finding in search.findings():
                 assert finding is not None, "nothing is in flight"
+                if finding.url in seen or _settled(catalog, finding):
+                    continue
+                seen.add(finding.url)
                 row = found.setdefault(
                     finding.category, {"candidates": 0, "thumbnails": 0, "licenses": Counter(), "sizes": Counter()}
                 )
@@ -87,19 +96,35 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
     return found
 
 
+def _settled(catalog: Catalog, finding: Finding) -> bool:
+    """Whether a search would not fetch this, because it was tried before."""
+    try:
+        known = catalog.candidate(url_key(finding.url))
+    except ValueError:
+        return False
+    return known is not None and known.state != "found"
+
+
 def _check_needs(workspace: Workspace, options: SearchOptions) -> None:
-    """Say what is missing before anything is asked: a key, a contact, licences."""
+    """Say what is missing before anything is asked: a key, a contact, licences, a page."""
+    known = known_sources()
     for name in options.sources:
         get_source(name)
-        if name in KEYS:
-            get_key(name)
-        if name == "commons" and not workspace.settings.contact:
-            raise FototecaError("commons needs a contact", f'write contact = "you@example.org" into {workspace.config}')
-        if options.license == "commercial" and not SOURCES[name].tells_licences:
-            telling = ", ".join(info.name for info in SOURCES.values() if info.tells_licences)
+        info = known[name]
+        if info.key:
+            info.secret()
+        if info.contact and not workspace.settings.contact:
+            raise FototecaError(f"{name} needs a contact", f'write contact = "you@example.org" into {workspace.config}')
+        if info.page and not options.url:
+            raise FototecaError(f"{name} needs a page", "pass --url http://… ({query} in it stands for the query)")
+        if info.tells_licences or options.license == "any":
+            continue
+        if options.license == "commercial":
+            telling = ", ".join(other.name for other in known.values() if other.tells_licences)
             raise FototecaError(f"{name} tells no licences, so nothing of it would pass", f"ask one that does: {telling}")
-        if name == "gallery" and not options.url:
-            raise FototecaError("gallery needs a page", "pass --url http://… ({query} in it stands for the query)")
+        if not info.claims:
+            claiming = ", ".join(other.name for other in known.values() if other.claims)
+            raise FototecaError(f"{name} cannot be asked for a licence", f"ask one that can: {claiming}")
 
 
 class _Search:
@@ -109,7 +134,7 @@ class _Search:
         self.context, self.options, self.targets, self.problems = context, options, targets, problems
         self._stopped: set[str] = set()
         self._error: FototecaError | None = None
-        self._given = 0
+        self._answered = False
 
     def findings(self) -> Iterator[Finding | None]:
         """Category by category, source by source, query by query; None where what is in flight decides."""
@@ -118,9 +143,9 @@ class _Search:
         for category in (category for category in settings.categories if category.name in names):
             for name in self.options.sources:
                 for text in category.queries:
-                    query = Query(category.name, text, self.options.license == "commercial", self.options.url)
+                    query = Query(category.name, text, self.options.license != "any", self.options.url)
                     yield from self._asked(name, query)
-        if self._error and not self._given:
+        if self._error and not self._answered:
             raise self._error
 
     def _asked(self, name: str, query: Query) -> Iterator[Finding | None]:
@@ -133,9 +158,10 @@ class _Search:
                     yield None
                 if self.targets.reached(query.category):
                     return
-                if self.options.license == "any" or allows_commercial(finding.license):
-                    self._given += 1
+                self._answered = True
+                if self.options.takes(name, finding.license):
                     yield finding
+            self._answered = True
         except FototecaError as error:
             self._note(name, query, error)
 

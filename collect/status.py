@@ -34,8 +34,8 @@ def workspace_status(workspace: Workspace) -> dict[str, Any]:
     with Catalog.open(workspace) as catalog:
         images = catalog.images()
         rows = catalog.connection.execute(
-            "SELECT DISTINCT c.candidate_id, f.category, c.state, c.reason, c.state = 'accepted' OR EXISTS (SELECT 1 FROM attempts a"
-            " WHERE a.candidate_id = c.candidate_id AND a.bytes > 0 AND a.state <> 'failed') AS came"
+            "SELECT DISTINCT c.candidate_id, f.category, c.state, c.reason, c.state = 'accepted' OR EXISTS"
+            " (SELECT 1 FROM attempts a WHERE a.candidate_id = c.candidate_id AND a.bytes > 0 AND a.state <> 'failed') AS came"
             " FROM candidates c JOIN findings f USING (candidate_id)"
         ).fetchall()
     per_label: defaultdict[str, list[ImageRow]] = defaultdict(list)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from collect.download import Downloader, FetchError, Request
-from collect.keys import KEYS
-from collect.quotas import remember_quota
+from collect.keys import Key
+from collect.polite import retry_after
+from collect.quotas import quota_of, remember_quota
 from workspace import EXIT_OUTSIDE, FototecaError
 
 MAX_ANSWER = 50_000_000
@@ -30,6 +32,9 @@ class Web:
     pause: float = 0.0
     """Seconds between requests that the service asks for."""
 
+    key: Key | None = None
+    """What it is asked with."""
+
     def json(
         self,
         url: str,
@@ -39,8 +44,19 @@ class Web:
         body: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the service answers
         """What the service answers; with `body`, to a POST. FototecaError (exit 4) when it does not."""
+        return self.answer(url, params, headers=headers, body=body)[0]
+
+    def answer(
+        self,
+        url: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, Mapping[str, str]]:
+        """As `json`, with the headers of the answer."""
         host = urlsplit(url).netloc.lower()
-        self.downloader.hosts[host].slow_down(self.pause)
+        self.downloader.hosts[host].slow_down(self.pause, asked=False)
         query = f"{'&' if '?' in url else '?'}{urlencode(params)}" if params else ""
         sent = {"Accept": "application/json", **(headers or {})}
         content = None
@@ -50,12 +66,17 @@ class Web:
         try:
             answer = self.downloader.ask(Request(url + query, MAX_ANSWER, sent, content))
         except FetchError as error:
+            remember_quota(self.source, error.headers)
             raise self._problem(error, host) from None
         remember_quota(self.source, answer.headers)
         try:
-            return json.loads(answer.data)
-        except ValueError:
+            return json.loads(answer.data), answer.headers
+        except (ValueError, RecursionError):
             raise self.changed("it is not JSON") from None
+
+    def wait(self, url: str, seconds: float) -> None:
+        """Leave a host alone for so long, because it said that it is busy."""
+        self.downloader.hosts[urlsplit(url).netloc.lower()].wait(seconds)
 
     def changed(self, what: str) -> FototecaError:
         """The error for an answer that is not as it was when the source was written."""
@@ -65,14 +86,27 @@ class Web:
             EXIT_OUTSIDE,
         )
 
+    def refused(self) -> SourceStop:
+        """The error for a key that the service does not take."""
+        hint = f"check {self.key.variable}; see {self.key.page}" if self.key else "ask it on its own page"
+        return SourceStop(f"{self.source} refuses {'the key' if self.key else 'access'}", hint, EXIT_OUTSIDE)
+
+    def used_up(self, headers: Mapping[str, str]) -> SourceStop:
+        """The error for a quota that is used up, with the time for which the service wants to be left alone."""
+        lowered = {name.lower(): value for name, value in headers.items()}
+        wait = retry_after(lowered.get("retry-after"), longest=math.inf)
+        when = f" in {wait:.0f} s" if wait else " later"
+        return SourceStop(f"{self.source}: the quota is used up", f"ask again{when}; see: fototeca doctor", EXIT_OUTSIDE)
+
     def _problem(self, error: FetchError, host: str) -> FototecaError:
-        reason = error.reason
-        if reason in ("http-401", "http-403") and self.source in KEYS:
-            key = KEYS[self.source]
-            return SourceStop(f"{self.source} refuses the key", f"check {key.variable}; see {key.page}", EXIT_OUTSIDE)
-        if reason == "http-429":
-            wait = f" in {error.wait:.0f} s" if error.wait else " later"
-            return SourceStop(f"{self.source}: the quota is used up", f"ask again{wait}; see: fototeca doctor", EXIT_OUTSIDE)
+        reason, quota = error.reason, quota_of(error.headers)
+        if reason == "http-429" or (quota and quota.remaining == "0"):
+            return self.used_up(error.headers)
+        if reason in ("http-401", "http-403") and self.key:
+            return self.refused()
         if reason == "private-address":
             return FototecaError(f"{host} is no public address", "pass --allow-local to ask this machine", EXIT_OUTSIDE)
-        return FototecaError(f"{self.source} cannot be asked: {reason}", "check the network and try again later", EXIT_OUTSIDE)
+        hint = "check the network and try again later"
+        if reason == "http-400":
+            hint = f"check the query{f' and {self.key.variable}' if self.key else ''}"
+        return FototecaError(f"{self.source} cannot be asked: {reason}", hint, EXIT_OUTSIDE)

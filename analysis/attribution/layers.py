@@ -53,7 +53,8 @@ def _last(stage: nn.Module) -> nn.Module:
 
 def _last_spatial(module: nn.Module, tensor: torch.Tensor) -> nn.Module:
     """The last module to give a map larger than one place; one channel per category does not count."""
-    modules, seen = dict(module.named_modules()), spatial_layers(module, tensor)
+    modules: dict[str, nn.Module] = dict(module.named_modules())
+    seen = spatial_layers(module, tensor)
     with torch.no_grad():
         classes = module(tensor).shape[1]
     fitting = [name for name, channels in seen.items() if channels != classes] or [*seen]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from collect.hubs.known import HUBS
 from collect.keys import KEYS
@@ -15,7 +15,7 @@ from collect.licenses import UNKNOWN, to_spdx
 from collect.sites import Site
 from collect.sockets import PrivateAddressError
 from collect.sources import Context
-from collect.web import SourceStop, Web
+from collect.web import SourceStop
 from workspace import EXIT_OUTSIDE, FototecaError
 
 RESULTS = 20
@@ -93,44 +93,6 @@ def spdx(site: Site, found: str) -> str:
     """The SPDX id of a licence as a hub writes it: by the site's own names first, then by the general rules."""
     names = {name.lower(): spdx_id for name, spdx_id in site.get("licenses", {}).items()}
     return str(names.get(found.strip().lower()) or to_spdx(found))
-
-
-def dig(value: Any, *path: str | int) -> Any:  # noqa: ANN401 - whatever the service answers
-    """What lies at the end of a path of keys and positions; None where there is nothing."""
-    for step in path:
-        if isinstance(value, dict) and isinstance(step, str):
-            value = value.get(step)
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
-            return None
-    return value
-
-
-def text(value: Any, *path: str | int) -> str:  # noqa: ANN401 - whatever the service answers
-    """The text at the end of a path, on one line; empty where there is none."""
-    found = dig(value, *path)
-    return " ".join(str(found).split())[:500] if isinstance(found, str | int | float) and not isinstance(found, bool) else ""
-
-
-def count(value: Any, *path: str | int) -> int | None:  # noqa: ANN401 - whatever the service answers
-    """The whole number at the end of a path, or None."""
-    found = dig(value, *path)
-    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found < 1e15 else None
-
-
-def entries(value: Any, *path: str | int) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the service answers
-    """The records in the list at the end of a path; none where there is no list."""
-    found = dig(value, *path)
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def rows(web: Web, value: Any, *path: str | int) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the service answers
-    """The list of records at the end of a path. FototecaError (exit 4) when there is none: the interface has changed."""
-    found = dig(value, *path)
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise web.changed(f"no list of records{' at ' + '.'.join(map(str, path)) if path else ''}")
-    return found
 
 
 @contextmanager

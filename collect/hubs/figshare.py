@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from collect.hubs import RESULTS, Dataset, Facts, count, no_ref, rows, spdx, text
+from collect.answers import count, rows, text
+from collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
 from collect.hubs.files import RemoteFile, download, wanted_files
 from collect.sites import Site
 from collect.sources import Context

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from collect.answers import count, text
 from collect.archives import check_room, safe_name
-from collect.hubs import RESULTS, Dataset, Facts, client_of, count, no_ref, spdx, text
+from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
 from collect.hubs.files import WANTED, nothing_to_take
 from collect.sites import Site
 from collect.sockets import check_address

@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from collect.hubs import Dataset, Facts, client_of, count, no_ref, spdx, text
+from collect.answers import count, text
+from collect.hubs import Dataset, Facts, client_of, no_ref, spdx
 from collect.hubs.files import RemoteFile, download, save
 from collect.keys import KEYS
 from collect.sites import Site

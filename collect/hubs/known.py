@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collect.sources.known import SourceInfo
+from collect.sources.info import SourceInfo
 
 HUBS = {
     info.name: info

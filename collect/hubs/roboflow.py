@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from collect.hubs import RESULTS, Dataset, Facts, client_of, count, dig, no_ref, rows, spdx, text
+from collect.answers import count, dig, rows, text
+from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
 from collect.hubs.files import RemoteFile, download
-from collect.keys import get_key
+from collect.keys import KEYS, get_key
 from collect.sites import Site
 from collect.sources import Context
 from workspace import EXIT_OUTSIDE, FototecaError
@@ -42,7 +43,7 @@ def _client(site: Site) -> Any:  # noqa: ANN401 - the client is untyped
 def search(query: str, context: Context) -> list[Dataset]:
     """Classification projects on Universe."""
     site, web = context.site(NAME), context.web(NAME)
-    key = get_key(NAME)
+    key = get_key(NAME, KEYS[NAME])
     with client_of(NAME):
         answer = _client(site).search_universe(query, api_key=key, project_type="classification", limit=RESULTS)
         return [found for row in rows(web, answer, "results")[:RESULTS] if (found := _dataset(site, row))]
@@ -62,7 +63,7 @@ def _dataset(site: Site, row: dict[str, Any]) -> Dataset | None:
 
 def fetch(ref: str, folder: Path, context: Context) -> Facts:
     """Lay the archive of one version below `folder`; the newest where none is named."""
-    site, key = context.site(NAME), get_key(NAME)
+    site, key = context.site(NAME), get_key(NAME, KEYS[NAME])
     workspace, project, version = (*ref.split("/"), "")[:3]
     with client_of(NAME):
         client = _client(site)

@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
+from collect.answers import text
 from collect.archives import bare_name, is_archive, unpack
 from collect.catalog import Finding
 from collect.download import FetchOptions
 from collect.engine import Summary, collect
-from collect.hubs import Facts, Hub, get_hub, text
+from collect.hubs import Facts, Hub, get_hub
 from collect.local import LOCAL, picture_names
 from collect.mapping import class_folders, labels, proposal_text, read_map
 from collect.sources import Context

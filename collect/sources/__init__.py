@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, cast
 
 from collect.catalog import Finding
 from collect.download import Downloader, FetchOptions, user_agent
+from collect.gateway import Gateway, open_gateway
+from collect.keys import KEYS, Key
 from collect.sites import Site, load_site
-from collect.sources.known import SOURCES
+from collect.sources.info import SourceInfo
 from collect.web import Web
 from workspace import FototecaError, Workspace
 
 if TYPE_CHECKING:
-    from collect.browser import Browser
+    from collect.browser import Window
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Query:
     category: str
     text: str
     commercial: bool = False
-    """Ask only for what permits commercial use, where the source can tell."""
+    """Ask only for what permits commercial use, where the source can tell, or what it claims to."""
 
     url: str = ""
     """For `gallery`: the page's address; `{query}` stands for the text."""
@@ -43,12 +46,17 @@ class Context:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
-    def browser(self) -> Browser:
-        """The one browser of this search."""
-        from collect.browser import open_browser
+    def gateway(self) -> Gateway:
+        """The browser's way out, which leads to public addresses only."""
+        return self._stack.enter_context(open_gateway(allow_local=self.fetch.allow_local))
 
-        agent = user_agent(self.workspace.settings.contact)
-        return self._stack.enter_context(open_browser(headed=self.headed, user_agent=agent))
+    @cached_property
+    def window(self) -> Window:
+        """The one browser of this search."""
+        from collect.browser import Window, open_browser
+
+        agent, proxy = user_agent(self.workspace.settings.contact), self.gateway.address
+        return Window(self._stack.enter_context(open_browser(headed=self.headed, user_agent=agent, proxy=proxy)))
 
     @cached_property
     def downloader(self) -> Downloader:
@@ -60,8 +68,8 @@ class Context:
         return load_site(self.workspace, name)
 
     def web(self, name: str) -> Web:
-        """Asks a source's interface, as often as its site file permits."""
-        return Web(self.downloader, name, float(self.site(name).get("pause", 0.0)))
+        """Asks the interface of a source or hub, as often as its site file permits."""
+        return Web(self.downloader, name, float(self.site(name).get("pause", 0.0)), all_keys().get(name))
 
     def close(self) -> None:
         """Close the browser if one was started."""
@@ -71,8 +79,21 @@ class Context:
 Search = Callable[[Query, Context], Iterator[Finding]]
 
 
+@cache
+def known_sources() -> dict[str, SourceInfo]:
+    """Every source by name: the modules beside this one that say what a person should know of them."""
+    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    infos: list[SourceInfo] = [module.INFO for module in modules if hasattr(module, "INFO")]
+    return {info.name: info for info in sorted(infos, key=lambda info: (info.kind, info.name))}
+
+
+def all_keys() -> dict[str, Key]:
+    """The keys that sources and hubs want."""
+    return {info.name: info.key for info in known_sources().values() if info.key} | KEYS
+
+
 def get_source(name: str) -> Search:
     """The search function of a source, from the module of its name. FototecaError names those there are."""
-    if name not in SOURCES:
-        raise FototecaError(f"unknown source {name!r}", f"there are: {', '.join(SOURCES)}; see: fototeca collect sources")
-    return cast(Search, importlib.import_module(f"collect.sources.{name}").search)
+    if name not in (known := known_sources()):
+        raise FototecaError(f"unknown source {name!r}", f"there are: {', '.join(known)}; see: fototeca collect sources")
+    return cast(Search, importlib.import_module(f"{__name__}.{name}").search)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from collect.catalog import Finding
 from collect.download import FetchOptions
-from collect.sites import Site
 from collect.sources import Context, Query
+from collect.sources.info import ENGINE, SEARCHING, SourceInfo
 from collect.sources.results import ResultsPage, first
+
+INFO = SourceInfo(
+    "bing",
+    "browser",
+    "nothing",
+    "about a thousand pictures a query",
+    ENGINE,
+    f"Bing Images; {SEARCHING}",
+    claims=True,
+)
 
 _TILES = """
 for (const selector of arguments[0]) {
@@ -27,7 +38,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     seen: set[str] = set()
     offset = 0
     while offset < site["most"]:
-        page.open({site["first"]: offset + 1, site["filters"]: _filters(site, context.fetch.min_side)})
+        page.open({site["first"]: offset + 1, site["filters"]: _filters(site, query, context.fetch.min_side)})
         tiles = page.script(_TILES, site["tiles"])
         if not tiles and not offset and (error := page.nothing()):
             raise error
@@ -43,18 +54,23 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
         page.pause()
 
 
-def _filters(site: Site, min_side: int) -> str:
-    """What narrows the results: the file's own filters, and a size where a person wants larger pictures than all do."""
-    wanted = str(site["size"]).format(side=min_side) if min_side > FetchOptions.min_side else ""
-    return str(site["parameters"].get(site["filters"], "")) + wanted
+def _filters(site: Mapping[str, Any], query: Query, min_side: int) -> str:
+    """What narrows the results: the file's own filters, the size where a person wants larger pictures, and the licence.
+
+    A licence that Bing claims is none: it narrows the search, and is not recorded.
+    """
+    size = str(site["size"]).format(side=min_side) if min_side > FetchOptions.min_side else ""
+    return str(site["parameters"].get(site["filters"], "")) + size + (str(site["commercial"]) if query.commercial else "")
 
 
-def _findings(page: ResultsPage, tiles: list[str], offset: int) -> Iterator[Finding]:
+def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterator[Finding]:
     site, query = page.site, page.query
     for place, text in enumerate(tiles):
         try:
-            facts = json.loads(text)
-        except ValueError:
+            facts = json.loads(text or "")
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(facts, dict):
             continue
         url, thumbnail = first(facts, site["url"]), first(facts, site["thumbnail"])
         if url or thumbnail:

@@ -8,10 +8,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from collect.answers import count, dig, needed, rows, text
 from collect.catalog import Finding
-from collect.licenses import to_spdx
+from collect.download import TRIES
+from collect.licenses import UNKNOWN, to_spdx
+from collect.polite import retry_after
+from collect.sites import Site
 from collect.sources import Context, Query
+from collect.sources.info import SourceInfo
 from collect.sources.numbered import read_items
+from collect.web import Web
+from workspace import EXIT_OUTSIDE, FototecaError
+
+INFO = SourceInfo(
+    "commons",
+    "interface",
+    "a contact in fototeca.toml (Wikimedia's User-Agent policy)",
+    "one request at a time, two pictures at once; pictures come 1,280 pixels wide",
+    "each picture's own: free licences and public domain, with the author",
+    "attribution as each licence asks; see: fototeca collect attribution",
+    contact=True,
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
@@ -28,37 +45,62 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     onward: Mapping[str, str | int] = {}
     seen = 0
     while seen < site["most"]:
-        answer = web.json(site["endpoint"], {**asked, **onward})
-        if not isinstance(answer, dict) or "error" in answer:
-            raise web.changed(str(answer["error"].get("code", "error")) if isinstance(answer, dict) else "it is no object")
-        pages = sorted((answer.get("query") or {}).get("pages") or [], key=lambda page: page.get("index", 0))
+        answer = _answer(web, site, {**asked, **onward})
+        pages = sorted(_pages(web, answer), key=lambda page: count(page, "index") or 0)
         for _, finding in read_items(web, pages, _read):
             yield replace(finding, category=query.category, query=query.text)
         seen += len(pages)
-        onward = answer.get("continue") or {}
-        if not onward:
+        onward = _onward(answer)
+        if not onward or not pages:
             return
 
 
+def _answer(web: Web, site: Site, asked: Mapping[str, str | int]) -> Any:  # noqa: ANN401 - whatever the service answers
+    """What Commons answers; while it says that its servers are busy it is left alone for as long as it wants."""
+    for _ in range(TRIES):
+        answer, headers = web.answer(site["endpoint"], asked)
+        code = text(answer, "error", "code")
+        if code not in site["busy"]:
+            break
+        web.wait(site["endpoint"], retry_after(headers.get("Retry-After")) or site["busy_wait"])
+    else:
+        raise FototecaError(f"commons is busy: {code}", "try again later", EXIT_OUTSIDE)
+    if code:
+        raise web.changed(code)
+    return answer
+
+
+def _pages(web: Web, answer: object) -> list[dict[str, Any]]:
+    """The files; none only where Commons says that the answer is complete without any."""
+    if dig(answer, "query") is None and dig(answer, "batchcomplete") is True:
+        return []
+    return rows(web, answer, "query", "pages")
+
+
+def _onward(answer: object) -> dict[str, str | int]:
+    """How the search goes on."""
+    found = dig(answer, "continue")
+    return {name: value for name, value in found.items() if isinstance(value, str | int)} if isinstance(found, dict) else {}
+
+
 def _read(page: Mapping[str, Any]) -> Finding:
-    info = page["imageinfo"][0]
-    facts = info.get("extmetadata") or {}
+    info = dig(page, "imageinfo", 0)
+    facts = dig(info, "extmetadata")
     found = _fact(facts, "LicenseUrl") or _fact(facts, "LicenseShortName")
-    small = bool(info.get("thumburl"))
+    small = bool(text(info, "thumburl"))
     return Finding(
-        info["thumburl"] if small else info["url"],
+        text(info, "thumburl") or needed(info, "url"),
         "commons",
-        rank=int(page["index"]) - 1,
-        page_url=info.get("descriptionurl") or "",
+        rank=int(needed(page, "index")) - 1,
+        page_url=text(info, "descriptionurl"),
         author=_fact(facts, "Artist"),
-        license=to_spdx(found) if to_spdx(found) != "unknown" else to_spdx(_fact(facts, "LicenseShortName")),
+        license=to_spdx(found) if to_spdx(found) != UNKNOWN else to_spdx(_fact(facts, "LicenseShortName")),
         license_found=found,
-        width=info.get("thumbwidth" if small else "width"),
-        height=info.get("thumbheight" if small else "height"),
+        width=count(info, "thumbwidth" if small else "width"),
+        height=count(info, "thumbheight" if small else "height"),
     )
 
 
-def _fact(facts: Mapping[str, Any], name: str) -> str:
+def _fact(facts: object, name: str) -> str:
     """A field of extmetadata without its HTML."""
-    value = str((facts.get(name) or {}).get("value") or "")
-    return html.unescape(re.sub(r"<[^>]*>", "", value)).strip()
+    return html.unescape(re.sub(r"<[^>]*>", "", text(facts, name, "value"))).strip()

@@ -8,9 +8,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
+from collect.answers import count
 from collect.catalog import Finding
 from collect.sources import Context, Query
+from collect.sources.info import ENGINE, SEARCHING, SourceInfo
 from collect.sources.results import ResultsPage, first
+
+INFO = SourceInfo(
+    "duckduckgo",
+    "browser",
+    "nothing",
+    "a few hundred pictures a query",
+    ENGINE,
+    f"DuckDuckGo Images; {SEARCHING}",
+)
 
 _FETCH = """
 const answer = new XMLHttpRequest();
@@ -31,6 +42,8 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     while address and rank < site["most"]:
         answer = _list(page, address)
         results = answer["results"]
+        if not results and not rank and (error := page.nothing()):
+            raise error
         findings = [finding for place, item in enumerate(results) if (finding := _finding(page, item, rank + place))]
         if results and not findings:
             raise page.changed("no result has an address")
@@ -41,7 +54,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
 
 def _token(page: ResultsPage) -> str:
-    text = page.browser.page_source
+    text = page.window.source
     for pattern in page.site["token"]:
         if found := re.search(pattern, text):
             return str(found[1])
@@ -55,7 +68,7 @@ def _list(page: ResultsPage, address: str) -> dict[str, Any]:
         raise page.changed(f"the list of results is answered with {status}")
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
         raise page.changed("the list of results is no list")
@@ -71,8 +84,10 @@ def _next(address: str, answer: Mapping[str, Any], token: str) -> str:
     return f"{urlsplit(onward).path}?{urlencode(asked)}"
 
 
-def _finding(page: ResultsPage, item: Mapping[str, Any], rank: int) -> Finding | None:
+def _finding(page: ResultsPage, item: object, rank: int) -> Finding | None:
     site, query = page.site, page.query
+    if not isinstance(item, dict):
+        return None
     url, thumbnail = first(item, site["url"]), first(item, site["thumbnail"])
     if not url and not thumbnail:
         return None
@@ -83,7 +98,7 @@ def _finding(page: ResultsPage, item: Mapping[str, Any], rank: int) -> Finding |
         query=query.text,
         rank=rank,
         page_url=first(item, site["page_url"]),
-        width=item.get("width") if url else None,
-        height=item.get("height") if url else None,
+        width=count(item, "width") if url else None,
+        height=count(item, "height") if url else None,
         thumbnail=not url,
     )

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from collect.answers import first_needed, needed, text
 from collect.catalog import Finding
-from collect.keys import get_key
+from collect.keys import Key
 from collect.licenses import to_spdx
 from collect.sources import Context, Query
-from collect.sources.numbered import first_of, search_pages
+from collect.sources.info import SourceInfo
+from collect.sources.numbered import search_pages
+from collect.web import Web
+from workspace import EXIT_OUTSIDE, FototecaError
+
+INFO = SourceInfo(
+    "flickr",
+    "interface",
+    "FLICKR_API_KEY",
+    "3,600 requests an hour, 4,000 pictures a query",
+    "each picture's own, all rights reserved included (recorded as unknown)",
+    "flickr.com/services/api/tos: non-commercial use of the interface unless agreed otherwise",
+    key=Key("FLICKR_API_KEY", "https://www.flickr.com/services/api/misc.api_keys.html"),
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
@@ -17,22 +31,30 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     site = context.site("flickr")
 
     def read(item: Mapping[str, Any]) -> Finding:
-        url = first_of(item, site["urls"])
-        size = next(name for name in site["urls"] if item.get(name)).removeprefix("url_")
-        found = site["licenses"].get(str(item["license"]), "")
+        url = first_needed(item, site["urls"])
+        size = next(name for name in site["urls"] if text(item, name)).removeprefix("url_")
+        found = site["licenses"].get(needed(item, "license"), "")
         return Finding(
             url,
             "flickr",
-            page_url=f"https://www.flickr.com/photos/{item['owner']}/{item['id']}",
-            author=item.get("ownername") or "",
+            page_url=f"https://www.flickr.com/photos/{needed(item, 'owner')}/{needed(item, 'id')}",
+            author=text(item, "ownername"),
             license=to_spdx(found),
             license_found=found,
-            width=_pixels(item.get(f"width_{size}")),
-            height=_pixels(item.get(f"height_{size}")),
+            width=_pixels(text(item, f"width_{size}")),
+            height=_pixels(text(item, f"height_{size}")),
         )
 
-    return search_pages("flickr", query, context, read, params={"api_key": get_key("flickr")})
+    def check(web: Web, answer: object) -> None:
+        if text(answer, "stat") != "fail":
+            return
+        code = text(answer, "code")
+        if code in site["refused"]:
+            raise web.refused()
+        raise FototecaError(f"flickr cannot be asked: its error {code}", "try again later", EXIT_OUTSIDE)
+
+    return search_pages("flickr", query, context, read, params={"api_key": INFO.secret()}, check=check)
 
 
-def _pixels(value: object) -> int | None:
-    return int(str(value)) if str(value or "").isdigit() else None
+def _pixels(value: str) -> int | None:
+    return int(value) if value.isdecimal() else None

@@ -4,134 +4,182 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
 
 from collect.catalog import Finding
+from collect.download import FetchError
 from collect.licenses import to_spdx
 from collect.sources import Context, Query
+from collect.sources.info import SourceInfo
+from collect.sources.results import Page
+from collect.web import SourceStop
 from workspace import EXIT_OUTSIDE, FototecaError
 
-if TYPE_CHECKING:
-    from collect.browser import Browser
+INFO = SourceInfo(
+    "gallery",
+    "browser",
+    "--url with the page's address; {query} in it stands for the query",
+    "none of its own",
+    "as the page says beside each picture (rel=license), else unknown",
+    "the page's own terms; robots.txt is honoured for the page and for every picture",
+    page=True,
+)
 
-CLICK_SECONDS = 4.0
-"""How long a page may take to show the full picture after a click; then there is only the thumbnail."""
-
-SETTLE_SECONDS = 1.5
-"""How long a page may take to show more after scrolling to its end; then it has no more."""
-
-# A dialog's button that lets one go on; the least that is asked for comes first.
-_CONSENT = """
-const least = /^(reject all|only necessary|rechazar todo|solo necesarias)$/i;
-const words = /^(accept( all)?|agree|i agree|ok|got it|aceptar( todo)?|acepto)$/i;
-const boxes = '[role=dialog], dialog[open], [aria-modal=true], [id*=consent i], [class*=consent i]';
-for (const box of document.querySelectorAll(boxes)) {
-  const buttons = [...box.querySelectorAll('button, [role=button], input[type=submit]')];
-  const says = (b, list) => list.test((b.innerText || b.value || '').trim()) && b.getClientRects().length > 0;
-  const fitting = [...buttons.filter(b => says(b, least)), ...buttons.filter(b => says(b, words))];
-  if (fitting.length) { fitting[0].click(); return true; }
-}
-return false;
-"""
-
-# The pictures that are results: not those of dialogs, of the lightbox, or of the page's own furniture.
-_PICTURES = """
-const furniture = '[role=dialog], figure.lightbox, header, footer, nav';
+_SITE = """
+const site = arguments[0];
+const furniture = site.furniture.join(','), picture = new RegExp(site.picture, 'i');
 const pictures = () => [...document.querySelectorAll('img')].filter(img => !img.closest(furniture));
-"""
-
-# Every tile from the given one on: a picture inside a link or with data of its own, and plain large pictures.
-_TILES = (
-    _PICTURES
-    + """
-const picture = /\\.(jpe?g|png|webp|gif|avif|bmp|tiff?)([?#]|$)/i;
+const within = (box, selectors) => selectors.map(selector => box.querySelector(selector)).find(Boolean);
+const text = (box, selectors) => ((within(box, selectors) || {}).innerText || '').trim();
+const href = (box, selectors) => (within(box, selectors) || {}).href || '';
 const largest = img => {
   const sets = (img.getAttribute('srcset') || '').split(',').map(s => s.trim().split(/\\s+/)).filter(s => s[0]);
   sets.sort((a, b) => parseFloat(b[1] || '1') - parseFloat(a[1] || '1'));
   return sets.length ? sets[0][0] : '';
 };
-const images = pictures();
-return images.slice(arguments[0]).map((img, index) => {
-  const link = img.closest('a[href]'), holder = img.closest('[data-full], [data-src-full], [data-original]');
-  const data = holder ? holder.dataset : {};
+"""
+
+# A dialog's button that lets one go on; the least that is asked for comes first.
+_CONSENT = (
+    _SITE
+    + """
+const says = (button, words) => words.test((button.innerText || button.value || '').trim()) && button.getClientRects().length;
+for (const box of document.querySelectorAll(site.consent_boxes.join(','))) {
+  const buttons = [...box.querySelectorAll('button, [role=button], input[type=submit]')];
+  const fitting = site.consent.flatMap(words => buttons.filter(button => says(button, new RegExp(words, 'i'))));
+  if (fitting.length) { fitting[0].click(); return true; }
+}
+return false;
+"""
+)
+
+_COUNT = _SITE + "return pictures().length;"
+
+# Every tile from the given one on: a picture inside a link or with data of its own, and plain large pictures.
+_TILES = (
+    _SITE
+    + """
+return pictures().slice(arguments[1], arguments[2]).map((img, index) => {
+  const link = img.closest('a[href]'), holder = img.closest(site.full.map(name => `[${name}]`).join(','));
+  const told = name => (holder && holder.getAttribute(name)) || '';
   const figure = img.closest('figure, article, li, a, div') || img;
-  const license = (figure.querySelector('a[rel~=license]') || {}).href || data.license || '';
+  const linked = link && picture.test(link.href), clickable = Boolean(link || img.closest('button, [role=button]'));
+  const thumb = [img.currentSrc, img.src, img.dataset.src].find(src => src && !/^(data|blob):/.test(src)) || '';
   return {
-    index: arguments[0] + index,
-    full: data.full || data.srcFull || data.original || (link && picture.test(link.href) ? link.href : '') || largest(img),
-    thumb: img.currentSrc || img.src || img.dataset.src || '',
-    page: link && !picture.test(link.href) ? link.href : '',
-    clickable: Boolean(link || img.closest('button, [role=button]')),
-    author: data.author || ((figure.querySelector('.author, [rel~=author]') || {}).innerText || ''),
-    license, width: parseInt(data.width) || null, height: parseInt(data.height) || null,
+    index: arguments[1] + index, thumb, clickable,
+    full: site.full.map(told).find(Boolean) || (linked ? link.href : '') || largest(img) || (clickable ? '' : thumb),
+    page: link && !linked ? link.href : '',
+    author: told('data-author') || text(figure, site.author),
+    license: href(figure, site.license) || told('data-license'),
+    width: parseInt(told('data-width')) || null, height: parseInt(told('data-height')) || null,
   };
 });
 """
 )
 
+# A click as the page's own scripts see it; a link that they leave alone is not followed, but told, so that the page stays.
 _CLICK = (
-    _PICTURES
+    _SITE
     + """
-const images = pictures();
-const target = images[arguments[0]];
-if (!target) return false;
+const target = pictures()[arguments[1]];
+if (!target) return '';
+let followed = '';
+const stay = event => {
+  if (event.defaultPrevented) return;
+  event.preventDefault();
+  followed = (event.target.closest('a[href]') || {}).href || '';
+};
+addEventListener('click', stay);
 (target.closest('a, button, [role=button]') || target).click();
-return true;
+removeEventListener('click', stay);
+const bare = address => address.split('#')[0];
+return /^https?:/.test(followed) && bare(followed) !== bare(location.href) ? followed : '';
 """
 )
 
 # The overlay that a click opened: its largest picture and what stands beside it.
-_OVERLAY = """
-const kinds = 'figure.lightbox, [role=dialog][open], dialog[open], [aria-modal=true], [class*=lightbox i], [class*=modal i]';
-const boxes = [...document.querySelectorAll(kinds)].filter(box => box.getClientRects().length);
+_OVERLAY = (
+    _SITE
+    + """
+const boxes = [...document.querySelectorAll(site.overlays.join(','))].filter(box => box.getClientRects().length);
 const box = boxes.find(box => box.querySelector('img[src]'));
 if (!box) return null;
-const images = [...box.querySelectorAll('img')].filter(img => img.src);
-const full = images.find(img => /full|large|original/i.test(img.className)) || images[images.length - 1];
-const text = selector => ((box.querySelector(selector) || {}).innerText || '').trim();
-return {full: full.src, author: text('.author, [rel~=author]'), license: (box.querySelector('a[rel~=license]') || {}).href || '',
-        page: (box.querySelector('a.page, a[rel~=bookmark]') || {}).href || ''};
+const full = within(box, site.large) || [...box.querySelectorAll('img[src]')].pop();
+return {full: full.src, author: text(box, site.author), license: href(box, site.license), page: href(box, site.page)};
 """
+)
 
-_CLOSE = """
+# The page of one picture: what it calls large, else its largest picture, else what it gives others to show.
+_DETAIL = (
+    _SITE
+    + """
+const size = img => img.naturalWidth * img.naturalHeight;
+const shown = pictures().filter(img => img.src.startsWith('http') && img.getClientRects().length);
+const named = shown.find(img => site.large.some(selector => img.matches(selector)));
+const img = named || shown.sort((a, b) => size(b) - size(a))[0];
+const link = img && img.closest('a[href]');
+const preview = within(document, site.preview) || {};
+const full = img ? (link && picture.test(link.href) ? link.href : largest(img) || img.src) : preview.content || preview.href;
+return full && {full: new URL(full, location.href).href, page: location.href,
+                author: text(document, site.author), license: href(document, site.license)};
+"""
+)
+
+_CLOSE = (
+    _SITE
+    + """
 document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}));
-const close = document.querySelector('figure.lightbox button, [aria-label=Close], [aria-label=Cerrar]');
+const close = within(document, site.close);
 if (close && close.offsetParent !== null) close.click();
 """
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
     """Every picture of the page, in its order; more are asked for only as they are taken.
 
-    FototecaError (exit 4) when the page does not load, when robots.txt forbids it, or when it shows no picture at all.
+    FototecaError (exit 4) when the page does not load, when robots.txt forbids it or where it leads, when it asks for a
+    person, or when it shows no picture at all.
     """
-    address = query.url.replace("{query}", quote(query.text))
-    _permitted(address, context)
-    browser = context.browser
-    _open(browser, address)
-    taken = 0
-    while True:
-        tiles = _script(browser, _TILES, taken)
-        for tile in tiles:
-            finding = _finding(browser, address, query, tile)
+    page = Page("gallery", query, context)
+    address = _open(page, query.url.replace("{query}", quote(query.text)))
+    taken = found = 0
+    while taken < page.site["most"]:
+        for tile in (tiles := page.script(_TILES, page.site, taken, page.site["most"])):
+            finding = _finding(page, address, tile)
             if finding is not None:
+                found += 1
                 yield finding
         taken += len(tiles)
-        if not _more(browser, taken):
+        if not _more(page, taken):
             break
-    if not taken and not _script(browser, "return Boolean(document.querySelector('.empty, #empty, .no-results'))"):
-        raise FototecaError(
-            f"{address} shows no picture", "open it with --headed and look; the page may have changed", EXIT_OUTSIDE
-        )
+    if not found and (error := page.changed("no picture has an address") if taken else page.nothing()):
+        raise error
 
 
-def _permitted(address: str, context: Context) -> None:
+def _open(page: Page, address: str) -> str:
+    """Load the page and answer its dialogs; where it is then."""
+    _check_permitted(address, page.context)
+    page.load(address)
+    for _ in range(3):  # a page may ask twice
+        if not page.script(_CONSENT, page.site):
+            break
+        time.sleep(0.3)
+    page.check_stop()
+    _check_permitted(page.window.url, page.context)  # a redirect may have led elsewhere
+    return page.window.url
+
+
+def _permitted(address: str, context: Context) -> bool:
+    """Whether robots.txt allows the page; FetchError when it cannot be asked, for instance at a private address."""
+    return context.downloader.robots(address).allows(address)
+
+
+def _check_permitted(address: str, context: Context) -> None:
     """robots.txt and the private-address rule hold for the page as for its pictures."""
-    from collect.download import FetchError
-
     try:
-        allowed = context.downloader.robots(address).allows(address)
+        allowed = _permitted(address, context)
     except FetchError as error:
         hint = "pass --allow-local to fetch from this machine" if error.reason == "private-address" else "check the address"
         raise FototecaError(f"{address} cannot be asked: {error.reason}", hint, EXIT_OUTSIDE) from None
@@ -139,46 +187,30 @@ def _permitted(address: str, context: Context) -> None:
         raise FototecaError(f"robots.txt forbids {address}", "choose another page", EXIT_OUTSIDE)
 
 
-def _open(browser: Browser, address: str) -> None:
-    from collect.browser import load
-
-    load(browser, address)
-    for _ in range(3):  # a page may ask twice
-        if not _script(browser, _CONSENT):
-            break
-        time.sleep(0.3)
-
-
-def _script(browser: Browser, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
-    from collect.browser import run_script
-
-    return run_script(browser, script, *arguments)
-
-
-def _more(browser: Browser, taken: int) -> bool:
+def _more(page: Page, taken: int) -> bool:
     """Scroll to the end and wait for new tiles; False when nothing came."""
-    count = _PICTURES + "return pictures().length;"
-    deadline = time.monotonic() + SETTLE_SECONDS
+    deadline = time.monotonic() + float(page.site["settle"])
     while time.monotonic() < deadline:
-        _script(browser, "window.scrollTo(0, document.body.scrollHeight)")
-        if _script(browser, count) > taken:
+        page.script("window.scrollTo(0, document.body.scrollHeight)")
+        if page.script(_COUNT, page.site) > taken:
             return True
         time.sleep(0.1)
+    page.check_stop()
     return False
 
 
-def _finding(browser: Browser, address: str, query: Query, tile: dict[str, Any]) -> Finding | None:
+def _finding(page: Page, address: str, tile: dict[str, Any]) -> Finding | None:
     """A tile as a finding: its full picture, by a click where the tile does not tell, else its thumbnail, marked as such."""
     if not tile["full"] and tile["clickable"]:
-        tile = {**tile, **_opened(browser, tile["index"])}
+        tile = {**tile, **_opened(page, tile["index"])}
     url = tile["full"] or tile["thumb"]
     if not url or url.startswith(("data:", "blob:")):
         return None
     return Finding(
         urljoin(address, url),
         "gallery",
-        query.category,
-        query=query.text,
+        page.query.category,
+        query=page.query.text,
         rank=tile["index"],
         page_url=urljoin(address, tile["page"] or ""),
         author=tile["author"],
@@ -190,17 +222,56 @@ def _finding(browser: Browser, address: str, query: Query, tile: dict[str, Any])
     )
 
 
-def _opened(browser: Browser, index: int) -> dict[str, Any]:
-    """What a click on a tile shows; the page is left as it was."""
-    before = browser.current_url
-    _script(browser, _CLICK, index)
+def _opened(page: Page, index: int) -> dict[str, Any]:
+    """What a click on a tile shows, over the page or on a page of its own; the page is left as it was."""
+    before = page.window.url
+    followed = page.script(_CLICK, page.site, index)
     shown: dict[str, Any] = {}
-    deadline = time.monotonic() + CLICK_SECONDS
-    while not shown and time.monotonic() < deadline:
-        shown = _script(browser, _OVERLAY) or {}
-        time.sleep(0 if shown else 0.02)
-    if browser.current_url != before:
-        browser.back()
+    if followed:
+        shown = _beside(page, followed)
     else:
-        _script(browser, _CLOSE)
+        deadline = time.monotonic() + float(page.site["click"])
+        while not shown and time.monotonic() < deadline and page.window.url == before and page.window.tabs == 1:
+            shown = page.script(_OVERLAY, page.site) or {}
+            time.sleep(0 if shown else 0.02)
+        if page.window.tabs > 1:
+            shown = _beside(page)
+        elif page.window.url != before:
+            shown = _read(page)
+            page.window.back()
+        else:
+            page.script(_CLOSE, page.site)
     return {key: value for key, value in shown.items() if value}
+
+
+def _beside(page: Page, address: str = "") -> dict[str, Any]:
+    """The picture of another page, in a tab of its own: the one at the address, or the one that a click has opened."""
+    with page.window.tab():
+        return _read(page, address)
+
+
+def _read(page: Page, address: str = "") -> dict[str, Any]:
+    """The picture of the page at the address, or of the one that is shown; one that does not come leaves the thumbnail."""
+    try:
+        if address:
+            if not _permitted(address, page.context):
+                return {}
+            page.pause()
+            with page.context.downloader.hosts[urlsplit(address).netloc.lower()].turn():
+                page.load(address)
+        return _detail(page)
+    except SourceStop:
+        raise
+    except (FetchError, FototecaError):
+        return {}
+
+
+def _detail(page: Page) -> dict[str, Any]:
+    """The picture of the page that is shown, once it is there; nothing where robots.txt forbids the page."""
+    deadline = time.monotonic() + float(page.site["click"])
+    shown: dict[str, Any] = {}
+    while not shown and time.monotonic() < deadline:
+        shown = page.script(_DETAIL, page.site) or {}
+        time.sleep(0 if shown else 0.05)
+    page.check_stop()
+    return shown if _permitted(page.window.url, page.context) else {}

@@ -9,7 +9,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from collect.catalog import Finding
 from collect.sources import Context, Query
+from collect.sources.info import ENGINE, SEARCHING, SourceInfo
 from collect.sources.results import ResultsPage
+
+INFO = SourceInfo(
+    "google",
+    "browser",
+    "nothing",
+    "a few hundred pictures a query; stops when Google asks to prove that a person is there",
+    ENGINE,
+    f"Google Images; {SEARCHING}",
+)
 
 _SITE = """
 const tiles = site => {
@@ -67,11 +77,11 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     page.open()
     taken = 0
     known: list[str] = []
-    while True:
-        count = int(page.script(_COUNT, dict(page.site)))
+    while taken < page.site["most"]:
+        count = int(page.script(_COUNT, page.site))
         if not count and not taken and (error := page.nothing()):
             raise error
-        for index in range(taken, count):
+        for index in range(taken, min(count, page.site["most"])):
             finding = _tile(page, index, known)
             if finding:
                 known.append(finding.url)
@@ -83,7 +93,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
 def _tile(page: ResultsPage, index: int, known: list[str]) -> Finding | None:
     """A tile as a finding: by its link, by what a click shows, or only its thumbnail."""
-    site = dict(page.site)
+    site = page.site
     facts = page.script(_FACTS, site, index) or {"link": "", "thumb": ""}
     opened: dict[str, Any] = {"link": facts["link"], "full": "", "page": ""}
     if not facts["link"]:
@@ -124,7 +134,7 @@ def _more(page: ResultsPage, taken: int) -> bool:
     deadline = time.monotonic() + float(page.site["settle"])
     while time.monotonic() < deadline:
         page.script("window.scrollTo(0, document.body.scrollHeight)")
-        if int(page.script(_COUNT, dict(page.site))) > taken:
+        if int(page.script(_COUNT, page.site)) > taken:
             return True
         page.press(page.site["more"])
         time.sleep(0.1)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from collect.answers import number, rows, text
 from collect.catalog import Finding
 from collect.licenses import to_spdx
 from collect.sources import Context, Query
-from collect.sources.numbered import at
+from collect.sources.info import SourceInfo
+from collect.web import Web
+
+INFO = SourceInfo(
+    "inaturalist",
+    "interface",
+    "nothing; a query is the name of a taxon (Vulpes vulpes, or a common name)",
+    "60 requests a minute, 200 observations each; research grade only",
+    "each picture's own Creative Commons licence; those without one are left out",
+    "pictures of one observation show one individual and stay in one split",
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
@@ -20,33 +32,41 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     site, web = context.site("inaturalist"), context.web("inaturalist")
     fixed = {**site["parameters"], **(site["commercial"] if query.commercial else {}), site["query"]: query.text}
     last, rank = 0, 0
-    while True:
+    while rank < site["most"]:
         answer = web.json(site["endpoint"], {**fixed, "id_above": last})
-        observations = at(web, answer, "results")
-        for observation in observations:
-            if "id" not in observation or "photos" not in observation:
-                raise web.changed("an observation has no 'id' or no 'photos'")
-            last = max(last, int(observation["id"]))
-            for photo in observation["photos"]:
-                if photo.get("license_code") and photo.get("url"):
-                    yield _read(observation, photo, site["size"], query, rank)
-                    rank += 1
+        observations = rows(web, answer, "results")
+        total = number(web, answer, "total_results")
+        if total and not observations and not last:
+            raise web.changed(f"{total} results, of which none is shown")
+        found = [finding for observation in observations for finding in _photos(web, observation, site["size"], query)]
+        if observations and not found:
+            raise web.changed("no photograph has an address and a licence")
+        for finding in found:
+            yield replace(finding, rank=rank)
+            rank += 1
         if len(observations) < site["page_size"]:
             return
+        last = max(number(web, observation, "id") for observation in observations)
 
 
-def _read(observation: Mapping[str, Any], photo: Mapping[str, Any], size: str, query: Query, rank: int) -> Finding:
-    code = str(photo["license_code"])
-    user = observation.get("user") or {}
+def _photos(web: Web, observation: Mapping[str, Any], size: str, query: Query) -> Iterator[Finding]:
+    """The licensed photographs of one observation."""
+    number(web, observation, "id")  # without it there is no going on
+    for photo in rows(web, observation, "photos"):
+        if text(photo, "license_code") and text(photo, "url"):
+            yield _read(observation, photo, size, query)
+
+
+def _read(observation: Mapping[str, Any], photo: Mapping[str, Any], size: str, query: Query) -> Finding:
+    code = text(photo, "license_code")
     return Finding(
-        str(photo["url"]).replace("/square.", f"/{size}."),
+        text(photo, "url").replace("/square.", f"/{size}."),
         "inaturalist",
         query.category,
         query=query.text,
-        rank=rank,
         page_url=f"https://www.inaturalist.org/observations/{observation['id']}",
-        author=user.get("name") or user.get("login") or "",
+        author=text(observation, "user", "name") or text(observation, "user", "login"),
         license="CC0-1.0" if code == "cc0" else to_spdx(f"{code} 4.0"),
-        license_found=str(photo.get("attribution") or code),
+        license_found=text(photo, "attribution") or code,
         original=f"inaturalist:{observation['id']}",
     )

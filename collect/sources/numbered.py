@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
+from collect.answers import dig, number
 from collect.catalog import Finding
 from collect.sources import Context, Query
 from collect.web import Web
@@ -22,31 +24,48 @@ def search_pages(
     *,
     params: Mapping[str, str | int] | None = None,
     headers: Mapping[str, str] | None = None,
+    check: Callable[[Web, Any], None] | None = None,
 ) -> Iterator[Finding]:
-    """Page after page as the source's site file says, until the results or the source's own bound are reached."""
+    """Page after page as the source's site file says, until the results or the source's own bound are reached.
+
+    `check` looks at each answer first and raises what it says is wrong.
+    """
+    most = context.site(name)["most"]
+    return islice(_pages(name, query, context, read, {**(params or {})}, {**(headers or {})}, check), most)
+
+
+def _pages(
+    name: str,
+    query: Query,
+    context: Context,
+    read: Read,
+    params: Mapping[str, str | int],
+    headers: Mapping[str, str],
+    check: Callable[[Web, Any], None] | None,
+) -> Iterator[Finding]:
     site, web = context.site(name), context.web(name)
-    fixed = {**site["parameters"], **(site.get("commercial", {}) if query.commercial else {}), **(params or {})}
+    fixed = {**site["parameters"], **(site.get("commercial", {}) if query.commercial else {}), **params}
     rank = 0
-    for number in range(1, site["most"] // site["page_size"] + 2):
-        answer = web.json(site["endpoint"], {**fixed, site["query"]: query.text, site["page"]: number}, headers=headers)
-        items, total = at(web, answer, site["items"]), at(web, answer, site["total"])
-        if not items and number == 1 and int(total):
+    for page in range(1, site["most"] // site["page_size"] + 2):
+        answer = web.json(site["endpoint"], {**fixed, site["query"]: query.text, site["page"]: page}, headers=headers)
+        if check:
+            check(web, answer)
+        items, total = at(web, answer, site["items"]), number(web, answer, *site["total"].split("."))
+        if not items and page == 1 and total:
             raise web.changed(f"{total} results, of which none is shown")
         for offset, finding in read_items(web, items, read):
             yield replace(finding, source=name, category=query.category, query=query.text, rank=rank + offset)
         rank += len(items)
-        if not items or rank >= min(int(total), site["most"]):
+        if not items or rank >= min(total, site["most"]):
             return
 
 
 def at(web: Web, answer: object, path: str) -> Any:  # noqa: ANN401 - whatever the service answers
     """What lies at a dotted path of an answer. FototecaError when nothing does."""
-    value = answer
-    for name in path.split("."):
-        if not isinstance(value, dict) or name not in value:
-            raise web.changed(f"it has no {path!r}")
-        value = value[name]
-    return value
+    found = dig(answer, *path.split("."))
+    if found is None:
+        raise web.changed(f"it has no {path!r}")
+    return found
 
 
 def read_items(web: Web, items: object, read: Read) -> Iterator[tuple[int, Finding]]:
@@ -64,11 +83,3 @@ def read_items(web: Web, items: object, read: Read) -> Iterator[tuple[int, Findi
         yield place, finding
     if items and not count:
         raise web.changed(problem)
-
-
-def first_of(item: Mapping[str, Any], names: list[str]) -> str:
-    """The first of several fields that is there. KeyError names the first when none is."""
-    for name in names:
-        if item.get(name):
-            return str(item[name])
-    raise KeyError(names[0])

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from collect.answers import count, needed, text
 from collect.catalog import Finding
 from collect.licenses import to_spdx
 from collect.sources import Context, Query
+from collect.sources.info import SourceInfo
 from collect.sources.numbered import search_pages
+
+INFO = SourceInfo(
+    "openverse",
+    "interface",
+    "nothing",
+    "240 pictures a query, one request a second",
+    "each picture's own: Creative Commons or public domain, filtered by --license commercial at the source",
+    "openverse.org/terms: no scraping beyond its interface; verify a licence before you rely on it",
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
@@ -17,14 +28,14 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
 
 def _read(item: Mapping[str, Any]) -> Finding:
-    found = item.get("license_url") or f"cc-{item['license']} {item.get('license_version') or ''}".strip()
+    found = text(item, "license_url") or f"cc-{needed(item, 'license')} {text(item, 'license_version')}".strip()
     return Finding(
-        str(item["url"]),
+        needed(item, "url"),
         "openverse",
-        page_url=item.get("foreign_landing_url") or "",
-        author=item.get("creator") or "",
+        page_url=text(item, "foreign_landing_url"),
+        author=text(item, "creator"),
         license=to_spdx(found),
         license_found=found,
-        width=item.get("width"),
-        height=item.get("height"),
+        width=count(item, "width"),
+        height=count(item, "height"),
     )

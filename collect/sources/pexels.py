@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from collect.answers import dig, first_needed, text
 from collect.catalog import Finding
-from collect.keys import get_key
+from collect.keys import Key
 from collect.sources import Context, Query
-from collect.sources.numbered import first_of, search_pages
+from collect.sources.info import SourceInfo
+from collect.sources.numbered import search_pages
+
+INFO = SourceInfo(
+    "pexels",
+    "interface",
+    "PEXELS_API_KEY",
+    "200 requests an hour, 20,000 a month",
+    "LicenseRef-Pexels: free, commercial use too",
+    "pexels.com/terms-of-service: read what it says of training models",
+    key=Key("PEXELS_API_KEY", "https://www.pexels.com/api/"),
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
@@ -17,12 +29,12 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
     def read(item: Mapping[str, Any]) -> Finding:
         return Finding(
-            first_of(item["src"], urls),
+            first_needed(dig(item, "src"), urls),
             "pexels",
-            page_url=item.get("url") or "",
-            author=item.get("photographer") or "",
+            page_url=text(item, "url"),
+            author=text(item, "photographer"),
             license="LicenseRef-Pexels",
             license_found="Pexels licence, https://www.pexels.com/license/",
         )
 
-    return search_pages("pexels", query, context, read, headers={"Authorization": get_key("pexels")})
+    return search_pages("pexels", query, context, read, headers={"Authorization": INFO.secret()})

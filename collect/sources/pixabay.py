@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from collect.answers import first_needed, text
 from collect.catalog import Finding
-from collect.keys import get_key
+from collect.keys import Key
 from collect.sources import Context, Query
-from collect.sources.numbered import first_of, search_pages
+from collect.sources.info import SourceInfo
+from collect.sources.numbered import search_pages
+
+INFO = SourceInfo(
+    "pixabay",
+    "interface",
+    "PIXABAY_API_KEY",
+    "100 requests a minute, 500 pictures a query",
+    "LicenseRef-Pixabay: free, commercial use too",
+    "pixabay.com/service/terms: read what it says of training models",
+    key=Key("PIXABAY_API_KEY", "https://pixabay.com/api/docs/"),
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
@@ -17,12 +29,12 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
     def read(item: Mapping[str, Any]) -> Finding:
         return Finding(
-            first_of(item, urls),
+            first_needed(item, urls),
             "pixabay",
-            page_url=item.get("pageURL") or "",
-            author=item.get("user") or "",
+            page_url=text(item, "pageURL"),
+            author=text(item, "user"),
             license="LicenseRef-Pixabay",
             license_found="Pixabay content licence, https://pixabay.com/service/license-summary/",
         )
 
-    return search_pages("pixabay", query, context, read, params={"key": get_key("pixabay")})
+    return search_pages("pixabay", query, context, read, params={"key": INFO.secret()})

@@ -1,20 +1,19 @@
-"""What the search engines share: their page in the browser, read by the ordered fallbacks of a site file."""
+"""What the sources that drive a browser share: a page read by the ordered fallbacks of a site file."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
-from collect.browser import load, run_script
 from collect.records import now
 from collect.sources import Context, Query
 from collect.web import SourceStop
 from workspace import EXIT_OUTSIDE, FototecaError, write_bytes, write_text
 
 if TYPE_CHECKING:
-    from collect.browser import Browser
+    from collect.browser import Window
 
 _FIRST_SHOWN = """
 for (const selector of arguments[0]) {
@@ -25,29 +24,34 @@ return '';
 """
 
 
-class ResultsPage:
-    """A search engine's page of results."""
+class Page:
+    """A page in the browser, and what its site file says of it."""
 
     def __init__(self, name: str, query: Query, context: Context) -> None:
         self.name, self.query, self.context = name, query, context
-        self.site = context.site(name)
-        self.browser: Browser = context.browser
+        self.site = dict(context.site(name))
+        self.window: Window = context.window
 
-    def open(self, extra: Mapping[str, object] | None = None) -> None:
-        """Load the results, answer a consent dialog, and stop where a person is asked for."""
-        parameters = {**self.site["parameters"], self.site["query"]: self.query.text, **(extra or {})}
-        address = f"{self.site['endpoint']}?{urlencode(parameters)}"
-        load(self.browser, address)
-        self.check_stop()
-        if self._shown(self.site["consent"], click=True):
-            time.sleep(0.5)  # the page goes on by itself, or by a redirect
-            if not self.browser.current_url.startswith(self.site["endpoint"]):
-                load(self.browser, address)
-            self.check_stop()
+    def load(self, address: str) -> None:
+        """Open an address; FototecaError (exit 4) when it does not load or leads to a private address."""
+        problem: FototecaError | None = None
+        before = set(self.context.gateway.refused)
+        try:
+            self.window.load(address)
+        except FototecaError as error:
+            problem = error
+        refused = self.context.gateway.refused
+        host = urlsplit(self.window.url).hostname  # the browser may take a page of its own for an answer
+        if host in refused or (problem and refused - before):
+            raise FototecaError(
+                f"{address} leads to a private address ({host})", "pass --allow-local to ask this machine", EXIT_OUTSIDE
+            )
+        if problem:
+            raise problem
 
     def check_stop(self) -> None:
         """SourceStop when the page asks to prove that a person is there: nobody solves that for them."""
-        url = self.browser.current_url
+        url = self.window.url
         if any(part in url for part in self.site["stop_url"]) or self._shown(self.site["stop"]):
             saved = self._save()
             raise SourceStop(
@@ -56,7 +60,7 @@ class ResultsPage:
 
     def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
         """What a script in the page returns."""
-        return run_script(self.browser, text, *arguments)
+        return self.window.script(text, *arguments)
 
     def pause(self) -> None:
         """Leave the site the time between two pages that its file asks for."""
@@ -87,11 +91,28 @@ class ResultsPage:
         """Write the page and a screenshot; their name without ending."""
         stamp = now()[:19].replace(":", "").replace("-", "")
         base = self.context.workspace.cache / "pages" / f"{self.name}-{stamp}"
-        write_text(base.with_suffix(".html"), self.browser.page_source)
-        write_bytes(base.with_suffix(".png"), self.browser.get_screenshot_as_png())
+        write_text(base.with_suffix(".html"), self.window.source)
+        write_bytes(base.with_suffix(".png"), self.window.screenshot())
         return f"{self.context.workspace.relative(base.with_suffix('.html'))} and .png"
 
 
+class ResultsPage(Page):
+    """A search engine's page of results."""
+
+    def open(self, extra: Mapping[str, object] | None = None) -> None:
+        """Load the results, answer a consent dialog, and stop where a person is asked for."""
+        parameters = {**self.site["parameters"], self.site["query"]: self.query.text, **(extra or {})}
+        address = f"{self.site['endpoint']}?{urlencode(parameters)}"
+        self.load(address)
+        self.check_stop()
+        if self.press(self.site["consent"]):
+            time.sleep(0.5)  # the page goes on by itself, or by a redirect
+            if not self.window.url.startswith(self.site["endpoint"]):
+                self.load(address)
+            self.check_stop()
+
+
 def first(facts: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The first of several facts that is there, or nothing."""
-    return next((str(facts[name]) for name in names if facts.get(name)), "")
+    """The first of several facts that is a text or a number, or nothing."""
+    found = (facts.get(name) for name in names)
+    return next((str(value) for value in found if value and isinstance(value, str | int)), "")

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from collect.answers import dig, first_needed, text
 from collect.catalog import Finding
-from collect.keys import get_key
+from collect.keys import Key
 from collect.sources import Context, Query
-from collect.sources.numbered import first_of, search_pages
+from collect.sources.info import SourceInfo
+from collect.sources.numbered import search_pages
+
+INFO = SourceInfo(
+    "unsplash",
+    "interface",
+    "UNSPLASH_ACCESS_KEY",
+    "50 requests an hour in demo mode, 30 pictures each",
+    "LicenseRef-Unsplash: free, commercial use too",
+    "unsplash.com/api-terms: read what it says of training models and of attribution",
+    key=Key("UNSPLASH_ACCESS_KEY", "https://unsplash.com/developers"),
+)
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
@@ -17,13 +29,13 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
     def read(item: Mapping[str, Any]) -> Finding:
         return Finding(
-            first_of(item["urls"], urls),
+            first_needed(dig(item, "urls"), urls),
             "unsplash",
-            page_url=(item.get("links") or {}).get("html") or "",
-            author=(item.get("user") or {}).get("name") or "",
+            page_url=text(item, "links", "html"),
+            author=text(item, "user", "name"),
             license="LicenseRef-Unsplash",
             license_found="Unsplash licence, https://unsplash.com/license",
         )
 
-    headers = {"Authorization": f"Client-ID {get_key('unsplash')}", "Accept-Version": "v1"}
+    headers = {"Authorization": f"Client-ID {INFO.secret()}", "Accept-Version": "v1"}
     return search_pages("unsplash", query, context, read, headers=headers)

@@ -18,8 +18,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from analysis import embed
 from analysis.embed import embed_features, embed_run, principal_components, umap
-from collect.browser import find_browser, find_driver
 from curate.manifest import Row
+from vision.browser import find_browser, find_drivers
 from workspace import Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -97,7 +97,7 @@ def test_the_page_shows_what_one_points_at(
         options.add_argument(flag)
     options.binary_location = find_browser() or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = Chrome(options=options, service=Service(find_driver()))
+    browser = Chrome(options=options, service=Service(next(iter(find_drivers()), None)))
     try:
         browser.get(page.as_uri())
         lonely, x, y = browser.execute_script(ALONE)

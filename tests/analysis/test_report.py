@@ -18,8 +18,8 @@ from analysis.explain import explain_run
 from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
 from analysis.texts import Texts
-from collect.browser import find_browser, find_driver
 from train.runs import list_runs
+from vision.browser import find_browser, find_drivers
 from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -123,7 +123,7 @@ def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int)
         options.add_argument(flag)
     options.binary_location = find_browser() or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = Chrome(options=options, service=Service(find_driver()))
+    browser = Chrome(options=options, service=Service(next(iter(find_drivers()), None)))
     try:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import collect.sites
 from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
 from collect.search import SearchOptions, search
@@ -22,11 +23,18 @@ LOCAL = FetchOptions(allow_local=True, min_side=32)
 
 
 def google(kind: str = "", total: int = 14) -> Respond:
-    """Google's page of results; `kind`: changed, none, captcha."""
+    """Google's page of results; `kind`: changed, none, captcha, consent (on a page of its own)."""
 
     def respond(asked: Asked) -> Answer:
         if asked.path == "/search" and kind == "captcha":
             return Answer(status=302, headers={"Location": "/sorry/index?continue=x"})
+        if asked.path == "/search" and kind == "consent" and "consent=no" not in asked.headers.get("Cookie", ""):
+            return Answer(status=302, headers={"Location": "/ml?continue=x"})
+        if asked.path == "/ml":
+            choices = "<button name='c' value='yes'>Accept</button><button name='c' value='no' aria-label='Reject all'>R</button>"
+            return Answer(f"<form action='/consent/save'>{choices}</form>".encode())
+        if asked.path == "/consent/save":
+            return Answer(b"Thank you", headers={"Set-Cookie": f"consent={asked.query['c']}; path=/"})
         if asked.path == "/search":
             page = (PAGES / "google.html").read_text()
             told = {"$QUERY": asked.query["q"], "$TOTAL": str(0 if kind == "none" else total), "$BASE": asked.base, "$KIND": kind}
@@ -39,7 +47,7 @@ def google(kind: str = "", total: int = 14) -> Respond:
 
 
 def bing(kind: str = "", total: int = 50) -> Respond:
-    """Bing's lists of results; past the end it repeats the last one. `kind`: changed, none."""
+    """Bing's lists of results; past the end it repeats the last one. `kind`: changed, none, odd, captcha."""
 
     def tile(base: str, number: int) -> str:
         facts = {
@@ -52,6 +60,8 @@ def bing(kind: str = "", total: int = 50) -> Respond:
         return f'<li><a class="{"other" if kind == "changed" else "iusc"}" m="{html.escape(json.dumps(facts))}">x</a></li>'
 
     def respond(asked: Asked) -> Answer:
+        if asked.path == "/images/async" and kind == "captcha":
+            return Answer(b"<div id='captcha'>Are you human?</div>")
         if asked.path == "/images/async":
             start = min(int(asked.query["first"]) - 1, (total - 1) // 35 * 35)
             numbers = [] if kind == "none" else range(start, min(total, start + 35))
@@ -59,6 +69,8 @@ def bing(kind: str = "", total: int = 50) -> Respond:
                 numbers = range(3)
             tiles = "\n".join(tile(asked.base, number) for number in numbers)
             empty = '<div class="no_results">No results found for fox</div>' if kind == "none" else ""
+            if kind == "odd":
+                tiles += '<a class="iusc" m="[1]">x</a><a class="iusc" m="{">x</a><a class="iusc" m="null">x</a>'
             page = (PAGES / "bing.html").read_text().replace("$TILES", tiles).replace("$EMPTY", empty)
             return Answer(page.replace('m="', 'n="').encode() if kind == "changed" else page.encode())
         return picture_answer(asked) or Answer(b"gone", status=404)
@@ -67,18 +79,22 @@ def bing(kind: str = "", total: int = 50) -> Respond:
 
 
 def duckduckgo(kind: str = "", total: int = 25) -> Respond:
-    """DuckDuckGo's page with its token, and its lists. `kind`: changed (no token), none, refused."""
+    """DuckDuckGo's page and lists. `kind`: changed (no token), none, emptied, refused, gone, captcha, alert."""
+    shown = {"none": '<p class="no-results">No results found</p>', "captcha": '<form id="challenge-form">Are you human?</form>'}
 
     def respond(asked: Asked) -> Answer:
         if asked.path == "/":
             token = "" if kind == "changed" else 'DDG.init({vqd="4-1234567890"});'
             page = (PAGES / "duckduckgo.html").read_text().replace("$QUERY", asked.query["q"]).replace("$TOKEN", token)
-            return Answer(page.encode())
+            page = page.replace("$SHOWN", shown.get(kind, "Images"))
+            return Answer((page + ("<script>alert('Hello')</script>" if kind == "alert" else "")).encode())
         if asked.path == "/i.js":
             if asked.query.get("vqd") != "4-1234567890" or kind == "refused":
                 return Answer(b"If this error persists", status=403)
+            if kind == "gone":
+                return Answer(status=302, headers={"Location": "http://127.0.0.1:1/"})
             start = int(asked.query.get("s", "0"))
-            numbers = range(start, min(start + 10, 0 if kind == "none" else total))
+            numbers = range(start, min(start + 10, 0 if kind in ("none", "emptied") else total))
             results = [
                 {
                     "image": f"{asked.base}/full/{n}.jpg",
@@ -165,8 +181,9 @@ def test_duckduckgo_follows_its_own_lists(point_to: PointTo) -> None:
         ("bing", bing("changed")),
         ("duckduckgo", duckduckgo("changed")),
         ("duckduckgo", duckduckgo("refused")),
+        ("duckduckgo", duckduckgo("emptied")),
     ],
-    ids=["google", "bing", "duckduckgo-token", "duckduckgo-list"],
+    ids=["google", "bing", "duckduckgo-token", "duckduckgo-list", "duckduckgo-empty"],
 )
 def test_a_changed_page_is_a_loud_error_that_can_be_looked_at(source: str, respond: Respond, point_to: PointTo) -> None:
     """Never a quiet zero: one line, exit code 4, and the page with a screenshot."""
@@ -188,6 +205,64 @@ def test_a_page_that_says_it_has_nothing_is_no_error(source: str, respond: Respo
         assert findings(source, point_to(source, site.base + ENDPOINTS[source])) == []
 
 
+@pytest.mark.parametrize(("source", "respond"), [("bing", bing("captcha")), ("duckduckgo", duckduckgo("captcha"))])
+def test_a_page_that_asks_for_a_person_stops_the_source(source: str, respond: Respond, point_to: PointTo) -> None:
+    """Each engine's own way of asking is known."""
+    with serve(respond) as site, pytest.raises(SourceStop, match="prove that a person is there"):
+        findings(source, point_to(source, site.base + ENDPOINTS[source]))
+
+
+def test_google_asks_for_consent_on_a_page_of_its_own(point_to: PointTo) -> None:
+    """What refuses is pressed, and the search is asked again."""
+    with serve(google("consent", total=3)) as site:
+        assert len(findings("google", point_to("google", f"{site.base}/search"))) == 3
+        assert [asked.path for asked in site.asked if asked.path in ("/search", "/ml")] == ["/search", "/ml", "/search"]
+
+
+def test_a_page_that_talks_holds_nothing_up(point_to: PointTo) -> None:
+    """A page's alert is closed, and the search goes on."""
+    with serve(duckduckgo("alert", total=5)) as site:
+        assert len(findings("duckduckgo", point_to("duckduckgo", f"{site.base}/"))) == 5
+
+
+def test_what_the_browser_cannot_do_is_one_line(point_to: PointTo) -> None:
+    """A list that cannot be reached ends in exit 4 and not in Selenium's own error."""
+    with serve(duckduckgo("gone")) as site:
+        workspace = point_to("duckduckgo", f"{site.base}/")
+        with pytest.raises(FototecaError, match="the browser could not run a script") as stop:
+            findings("duckduckgo", workspace)
+    assert stop.value.exit_code == 4
+    assert "\n" not in str(stop.value)
+
+
+def test_odd_results_are_passed_over(point_to: PointTo) -> None:
+    """What is no record of a picture does not end the search."""
+    with serve(bing("odd", total=4)) as site:
+        assert [f.rank for f in findings("bing", point_to("bing", f"{site.base}/images/async"))] == [0, 1, 2, 3]
+
+
+def test_an_engine_that_does_not_end_is_left_at_its_bound(point_to: PointTo) -> None:
+    """A page that brings new results for ever is asked for as many as its file says."""
+    with serve(google(total=40)) as site:
+        workspace = point_to("google", f"{site.base}/search")
+        file = workspace.root / "sites" / "google.toml"
+        file.write_text(file.read_text().replace("most = 1000", "most = 8"))
+        assert len(findings("google", workspace)) == 8
+
+
+def test_bing_can_be_asked_for_what_it_claims(point_to: PointTo) -> None:
+    """--license claimed narrows Bing's search; the licence stays unknown, and an engine without such a filter is refused."""
+    with serve(bing(total=3)) as site:
+        workspace = point_to("bing", f"{site.base}/images/async")
+        assert search(workspace, SearchOptions(("bing",), license="claimed"), LOCAL).accepted == 3
+        asked = {asked.query["qft"] for asked in site.asked if asked.path == "/images/async"}
+        with pytest.raises(FototecaError, match="google cannot be asked for a licence"):
+            search(workspace, SearchOptions(("google",), license="claimed"), LOCAL)
+    assert asked == {"+filterui:photo-photo+filterui:license-L2_L3_L4"}
+    with Catalog.open(workspace) as catalog:
+        assert {place.license for image in catalog.images() for place in catalog.findings(image.image_id)} == {"unknown"}
+
+
 def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody solves it; a person is told, the source is not asked again in this run, and the others are."""
     with serve(google("captcha")) as site:
@@ -197,7 +272,7 @@ def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo,
         config = workspace.config.read_text().replace('queries = ["fox"]', 'queries = ["fox", "red fox"]')
         workspace.config.write_text(config)
         with serve(bing(total=12)) as other:
-            text = (Path("collect/sites/bing.toml").read_text()).replace("https://www.bing.com", other.base)
+            text = (Path(collect.sites.__file__).parent / "bing.toml").read_text().replace("https://www.bing.com", other.base)
             (workspace.root / "sites" / "bing.toml").write_text(text.replace("pause = 1.0", "pause = 0.0"))
             before = len(site.asked)
             summary = search(Workspace(workspace.root), SearchOptions(("google", "bing")), LOCAL)

@@ -21,7 +21,6 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from collect.browser import find_browser, find_driver
 from collect.catalog import Catalog, Decision, ImageRow
 from curate.desk import Desk
 from curate.freeze import freeze_version
@@ -29,6 +28,7 @@ from curate.labels import label_images
 from curate.page import PageServer
 from curate.rebuild import rebuild_version
 from curate.undo import take_back
+from vision.browser import find_browser, find_drivers
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("page")
@@ -45,7 +45,7 @@ def browser() -> Iterator[Chrome]:
         options.add_argument(flag)
     options.binary_location = find_browser() or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(find_driver()))
+    driver = Chrome(options=options, service=Service(next(iter(find_drivers()), None)))
     yield driver
     driver.quit()
 

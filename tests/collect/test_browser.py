@@ -1,0 +1,126 @@
+"""The browser's driver and its way out: which driver is tried, and that no page leads to a private address."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collect import browser
+from collect.download import FetchOptions
+from collect.gateway import Gateway, open_gateway
+from collect.sources import Context
+from tests.servers import Answer, Asked, serve
+from vision.browser import find_drivers
+from workspace import FototecaError, create_workspace
+
+
+def program(folder: Path, name: str) -> str:
+    """An executable file."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, works: Callable[[str], bool]) -> list[str]:
+    """Start a browser whose drivers work or not; the drivers that were tried."""
+    seen: list[str] = []
+
+    def start(options: object, service: str | browser.Service) -> object:
+        seen.append(service if isinstance(service, str) else service.path or "Selenium Manager")
+        if not works(seen[-1]):
+            raise browser.WebDriverException(f"{seen[-1]} does not start\nStacktrace")
+        return object()
+
+    monkeypatch.setattr(browser, "Chrome", start)
+    monkeypatch.setattr(browser, "_managed_service", lambda: "webdriver-manager")
+    browser._start(browser.ChromeOptions())
+    return seen
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_first_driver_that_starts_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Named by the user, on PATH, Selenium Manager, webdriver-manager, each where those before it do not start."""
+    named, on_path = program(tmp_path / "named", "mydriver"), program(tmp_path / "bin", "chromedriver")
+    monkeypatch.setenv("FOTOTECA_CHROMEDRIVER", named)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    order = [named, on_path, "Selenium Manager", "webdriver-manager"]
+    assert find_drivers() == order[:2]
+    assert tried(monkeypatch, lambda driver: driver == order[number]) == order[: number + 1]
+
+
+def test_no_driver_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first reason is told, and where to look for help."""
+    monkeypatch.setenv("FOTOTECA_CHROMEDRIVER", "/nowhere")
+    with pytest.raises(FototecaError, match="/nowhere does not start; run: fototeca doctor") as stop:
+        tried(monkeypatch, lambda driver: False)
+    assert stop.value.exit_code == 4
+    assert "\n" not in str(stop.value)
+
+
+def asked_through(gateway: Gateway, address: str) -> bytes:
+    """What comes back through the gateway."""
+    with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as connection:
+        connection.request("GET", address, headers={"Proxy-Connection": "keep-alive"})
+        return connection.getresponse().read()
+
+
+def test_the_way_out_leads_to_this_machine_only_with_leave() -> None:
+    """With --allow-local a plain page comes as the site sends it; without it the connection is closed and told."""
+    with serve(lambda asked: Answer(f"{asked.path} {asked.headers['Connection']}".encode())) as site:
+        with open_gateway(allow_local=True) as gateway:
+            assert asked_through(gateway, f"{site.base}/a?b=c") == b"/a close"
+            assert not gateway.refused
+        with open_gateway(allow_local=False) as gateway:
+            with pytest.raises(http.client.RemoteDisconnected):
+                asked_through(gateway, f"{site.base}/a")
+            assert gateway.refused == {"127.0.0.1"}
+        assert len(site.asked) == 1
+
+
+def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are resolved here, once, for plain requests and for tunnels alike."""
+    known = socket.getaddrinfo
+
+    def resolve(host: str, *more: int, **named: int) -> list[Any]:
+        return [(2, 1, 6, "", ("10.0.0.1", 80))] if host.endswith(".example") else known(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with open_gateway(allow_local=True) as gateway:
+        with pytest.raises(http.client.RemoteDisconnected):
+            asked_through(gateway, "http://rebound.example/")
+        with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as tunnel:
+            tunnel.set_tunnel("inside.example", 443)
+            with pytest.raises(OSError):
+                tunnel.request("GET", "/")
+        assert gateway.refused == {"rebound.example", "inside.example"}
+
+
+def test_no_page_leads_the_browser_inside(tmp_path: Path) -> None:
+    """A redirect, a picture and a script to a private address come to nothing, and a page that leads there is told."""
+    inside: list[str] = []
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/away":
+            return Answer(status=302, headers={"Location": "http://169.254.169.254/latest/meta-data"})
+        inside.append(asked.path)
+        return Answer(b"<img src='http://10.1.2.3/a.jpg' onerror='document.title=\"refused\"'>")
+
+    workspace = create_workspace(tmp_path / "w", ["x"])
+    with serve(respond) as site:
+        context = Context(workspace, FetchOptions(allow_local=True))
+        try:
+            context.window.load(f"{site.base}/page")
+            assert context.window.script("return document.title") == "refused"
+            assert context.gateway.refused == {"10.1.2.3"}
+            context.window.load(f"{site.base}/away")
+            assert "169.254.169.254" in context.gateway.refused
+        finally:
+            context.close()

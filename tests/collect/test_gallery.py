@@ -1,0 +1,166 @@
+"""Any page of pictures in a real browser: full pictures behind clicks and links, changed pages, redirects, CAPTCHAs, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import collect.sites
+from collect.catalog import Finding
+from collect.download import FetchOptions
+from collect.sources import Context, Query, get_source
+from collect.web import SourceStop
+from tests.servers import Answer, Asked, Respond, picture_answer, serve
+from workspace import FototecaError, Workspace, create_workspace
+
+LOCAL = FetchOptions(allow_local=True, min_side=32)
+FAST = {"most = 5000": "most = 60", "pause = 1.0": "pause = 0.0", "settle = 1.5": "settle = 0.4", "click = 4.0": "click = 1.0"}
+LICENCE = "https://creativecommons.org/licenses/by/4.0/"
+Read = Callable[..., list[Finding]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace whose site file does not wait long."""
+    made = create_workspace(tmp_path / "w", ["fox"])
+    text = (Path(collect.sites.__file__).parent / "gallery.toml").read_text(encoding="utf-8")
+    for old, new in FAST.items():
+        assert old in text
+        text = text.replace(old, new)
+    (made.root / "sites").mkdir()
+    (made.root / "sites" / "gallery.toml").write_text(text, encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def read(workspace: Workspace) -> Read:
+    """Everything that the page at an address yields."""
+
+    def findings(address: str) -> list[Finding]:
+        context = Context(workspace, LOCAL)
+        try:
+            return list(get_source("gallery")(Query("fox", "red fox", url=address), context))
+        finally:
+            context.close()
+
+    return findings
+
+
+def pages(**html: str) -> Respond:
+    """A site of these pages, by the first part of their path; it forbids /private."""
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/robots.txt":
+            return Answer(b"User-agent: *\nDisallow: /private\n", "text/plain")
+        if asked.path == "/away":
+            return Answer(status=302, headers={"Location": asked.query["to"]})
+        name = asked.path.lstrip("/").partition("/")[0]
+        if name in html:
+            number = asked.path.rpartition("/")[2]
+            return Answer(f"<!doctype html><body>{html[name]}".replace("$N", number).encode())
+        return picture_answer(asked) or Answer(status=404)
+
+    return respond
+
+
+def tiles(count: int, href: str = "/photo/{n}", extra: str = "") -> str:
+    """Thumbnails in links."""
+    link = "<a href='{h}' {x}><img src='/thumbs/{n}.jpg' width=80 height=80></a>"
+    return "".join(link.format(h=href.format(n=n), n=n, x=extra) for n in range(count))
+
+
+PHOTO = (
+    "<header><img src='/thumbs/900.jpg'></header><a href='/full/$N.jpg'><img src='/thumbs/$N.jpg' width=300></a>"
+    f"<span class=author>Author $N</span> <a rel=license href='{LICENCE}'>licence</a><img src='/thumbs/901.jpg' width=20>"
+)
+
+
+@pytest.mark.parametrize("extra", ["", "target=_blank"])
+def test_a_tile_that_leads_to_a_page_of_its_own_gives_its_full_picture(read: Read, extra: str) -> None:
+    """The picture's page is opened beside the list, which stays as far scrolled as it was: all batches come, in order."""
+    more = "addEventListener('scroll', () => { if (document.images.length < 12) setTimeout(add, 30) });"
+    numbered = "replace(/(photo|thumbs)\\/(\\d)/g, (_, k, n) => k + '/' + (Number(n) + document.images.length))"
+    batch = f"box.insertAdjacentHTML('beforeend', `{tiles(6, '/photo/{n}', extra)}`.{numbered})"
+    script = f"<div id=box style=height:3000px></div><script>const add = () => {batch}; add(); {more}</script>"
+    with serve(pages(list=script, photo=PHOTO)) as site:
+        found = read(f"{site.base}/list")
+    assert [finding.url for finding in found] == [f"{site.base}/full/{n}.jpg" for n in range(12)]
+    assert not any(finding.thumbnail for finding in found)
+    assert (found[3].page_url, found[3].author, found[3].license) == (f"{site.base}/photo/3", "Author 3", "CC-BY-4.0")
+
+
+@pytest.mark.parametrize(
+    ("click", "expected"),
+    [
+        ("event.preventDefault(); location.href = this.href", "full"),
+        ("event.preventDefault(); window.open(this.href)", "full"),
+        ("event.preventDefault()", "thumbs"),
+    ],
+    ids=["script-navigates", "script-opens", "nothing"],
+)
+def test_what_a_click_does_by_script(read: Read, click: str, expected: str) -> None:
+    """A script may go to the picture's page or open it elsewhere; where a click shows nothing there is the thumbnail, marked."""
+    with serve(pages(list=tiles(2, extra=f'onclick="{click}"'), photo=PHOTO)) as site:
+        found = read(f"{site.base}/list")
+    assert [finding.url for finding in found] == [f"{site.base}/{expected}/{n}.jpg" for n in range(2)]
+    assert all(finding.thumbnail == (expected == "thumbs") for finding in found)
+
+
+def test_a_page_that_robots_forbids_is_not_opened_for_its_picture(read: Read) -> None:
+    """The thumbnail is what one may have."""
+    with serve(pages(list=tiles(1, "/private/{n}"), private=PHOTO)) as site:
+        found = read(f"{site.base}/list")
+        assert not [asked for asked in site.asked if asked.path.startswith("/private")]
+    assert [finding.thumbnail for finding in found] == [True]
+
+
+def test_a_redirect_does_not_lead_past_robots(read: Read) -> None:
+    """Where the browser is in the end is what must be permitted."""
+    with serve(pages(private=tiles(3))) as site, pytest.raises(FototecaError, match=r"robots\.txt forbids"):
+        read(f"{site.base}/away?to=/private/list")
+
+
+def test_a_redirect_does_not_lead_inside(read: Read) -> None:
+    """A private address is refused and named, whatever leads there."""
+    with serve(pages()) as site, pytest.raises(FototecaError, match=r"leads to a private address \(10\.0\.0\.1\)"):
+        read(f"{site.base}/away?to=http://10.0.0.1/")
+
+
+@pytest.mark.parametrize(
+    ("page", "what"),
+    [
+        ("<p>Welcome</p>", "the page shows no result"),
+        ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "no picture has"),
+    ],
+)
+def test_a_page_without_pictures_is_a_loud_error_that_can_be_looked_at(
+    read: Read, workspace: Workspace, page: str, what: str
+) -> None:
+    """Exit code 4, and the page with a screenshot."""
+    with serve(pages(list=page)) as site, pytest.raises(FototecaError, match=what) as stop:
+        read(f"{site.base}/list")
+    assert stop.value.exit_code == 4
+    assert sorted(path.suffix for path in (workspace.cache / "pages").iterdir()) == [".html", ".png"]
+
+
+def test_a_page_that_says_it_has_nothing_is_believed(read: Read) -> None:
+    """Nothing found is an answer when the page says so."""
+    with serve(pages(list="<p class=no-results>Nothing here</p>")) as site:
+        assert read(f"{site.base}/list") == []
+
+
+def test_a_captcha_stops_the_source(read: Read) -> None:
+    """Its pictures are no results, and nobody solves it."""
+    captcha = "<form id=captcha-form><img src='/full/1.jpg'>What do you read?</form>"
+    with serve(pages(list=captcha)) as site, pytest.raises(SourceStop, match="prove that a person is there"):
+        read(f"{site.base}/list")
+
+
+def test_a_page_without_end_is_left_at_its_bound(read: Read) -> None:
+    """The site file says how many pictures of one page are looked at."""
+    script = "const add = () => box.insertAdjacentHTML('beforeend', '<img src=/full/1.jpg>'.repeat(50)); add();"
+    endless = f"<div id=box style=height:3000px></div><script>{script} addEventListener('scroll', add, {{once: true}});</script>"
+    with serve(pages(list=endless)) as site:
+        assert len(read(f"{site.base}/list")) == 60
