@@ -46,7 +46,8 @@ __all__ = [
 
 _IMAGE = (
     "SELECT i.image_id, path, format, width, height, mode, bytes, phash, added, label, rejected, reviewed, keep,"
-    " coalesce(g.group_id, '') AS group_id, coalesce(g.kept, 1) AS kept FROM images i LEFT JOIN groups g USING (image_id)"
+    " coalesce(group_id, '') AS group_id, coalesce(component, '') AS component, coalesce(kept, 1) AS kept"
+    " FROM images i LEFT JOIN groups USING (image_id) LEFT JOIN components USING (image_id)"
 )
 
 
@@ -259,10 +260,14 @@ class Catalog:
 
     # ---- groups
 
-    def replace_groups(self, rows: Iterable[GroupRow]) -> None:
-        """Set all near-duplicate groups at once."""
+    def replace_groups(self, rows: Iterable[GroupRow], components: Iterable[Sequence[str]] = ()) -> None:
+        """Set all near-duplicate groups at once, and which images verified pairs tie together, across groups too; each image that
+        was looked at is in a component, if only by itself."""
         with self.transaction() as sql:
             sql.execute("DELETE FROM groups")
+            sql.execute("DELETE FROM components")
+            ties = [(image_id, min(members)) for members in components for image_id in members]
+            sql.executemany("INSERT INTO components (image_id, component) VALUES (?, ?)", ties)
             values = [(row.image_id, row.group_id, int(row.kept), row.reason, row.distance) for row in rows]
             sql.executemany("INSERT INTO groups (image_id, group_id, kept, reason, distance) VALUES (?,?,?,?,?)", values)
 

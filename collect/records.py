@@ -69,6 +69,8 @@ class ImageRow:
     reviewed: bool = False
     keep: bool = False
     group: str = ""
+    component: str = ""
+    """The smallest id of the images that verified pairs tie it to; empty when duplicates were not looked for since it came."""
     kept: bool = True
 
     @property

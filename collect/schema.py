@@ -89,6 +89,10 @@ MIGRATIONS = (
         distance REAL NOT NULL
     ) STRICT;
     CREATE INDEX groups_group ON groups (group_id);
+    CREATE TABLE components (          -- images that the last search for duplicates looked at; one that came later has no row
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        component TEXT NOT NULL        -- the smallest id of those that verified pairs tie it to, itself included
+    ) STRICT;
     CREATE TABLE signatures (          -- what the duplicate search compares, per image
         image_id TEXT PRIMARY KEY REFERENCES images,
         version INTEGER NOT NULL,
@@ -110,11 +114,12 @@ MIGRATIONS = (
     ) STRICT;
     """,
     """
-    CREATE TABLE frozen_groups (       -- the groups as they were when a version was frozen
+    CREATE TABLE frozen_groups (       -- groups and components as they were when a version was frozen
         version TEXT NOT NULL,
         image_id TEXT NOT NULL REFERENCES images,
-        group_id TEXT NOT NULL,
+        group_id TEXT NOT NULL,        -- empty: in none
         kept INTEGER NOT NULL,
+        component TEXT NOT NULL,       -- empty: never looked at
         PRIMARY KEY (version, image_id)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE facts (               -- single values, such as the threshold of the last search for duplicates

@@ -65,6 +65,8 @@ def known_issues(manifest: Manifest) -> list[str]:
         issues.append(f"The licence of {unknown} images is unknown.")
     if manifest.threshold is None:
         issues.append("Near-duplicates were never looked for, so they may cross splits.")
+    if manifest.unsearched:
+        issues.append(f"{manifest.unsearched} images were not searched for near-duplicates, so copies of them may cross splits.")
     if manifest.moved:
         issues.append(f"{len(manifest.moved)} images changed their split since the parent version, because groups merged.")
     for row in manifest.uneven:

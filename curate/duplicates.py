@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from collect.catalog import Catalog, GroupRow, ImageRow
 from curate.copies import Copy, find_copies
-from curate.grouping import Group, Standing, Tie, name_groups, rank_copy, split_component
+from curate.grouping import Group, Standing, Tie, name_groups, rank_copy, rank_picture, split_component
 from curate.looks import look
 from curate.manifest import list_versions, read_manifest
 from curate.pairs import Pairs
@@ -39,10 +39,10 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         if len(pictures) < len(images):
             say(f"{len(images) - len(pictures)} stored images cannot be read and are left out: run fototeca curate check")
         known = {image.image_id: image for image in images}
-        groups = _find_groups(catalog, pictures, known, _standings(workspace, catalog, known), threshold)
-        rows = _group_rows(pictures, known, groups, keep_near)
+        groups, components = _find_groups(catalog, pictures, known, threshold)
+        rows = _group_rows(pictures, known, groups, _standings(workspace, catalog, known), keep_near)
         with catalog.transaction() as sql:
-            catalog.replace_groups(rows)
+            catalog.replace_groups(rows, components)
             sql.execute(
                 "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 (THRESHOLD, str(threshold)),
@@ -55,14 +55,12 @@ def _find_groups(
     catalog: Catalog,
     pictures: Signatures,
     images: Mapping[str, ImageRow],
-    standings: Mapping[str, Standing],
     threshold: int,
-) -> list[Group]:
-    """Groups of indices of `pictures`."""
+) -> tuple[list[Group], list[list[str]]]:
+    """Groups of indices of `pictures`; and all image ids, those together that verified pairs tie, across groups too."""
 
     def rank(index: int) -> tuple[object, ...]:
-        image_id = pictures.ids[index]
-        return rank_copy(images[image_id], standings[image_id])
+        return rank_picture(images[pictures.ids[index]])
 
     equal = _equal_pixels(pictures, rank)
     firsts = sorted(equal)
@@ -71,7 +69,10 @@ def _find_groups(
     for members in pairs.components.sets():
         found = split_component(members, lambda i: rank(firsts[i]), pairs.ties)
         groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
-    return _with_equals(groups, equal)
+    tied: dict[int, list[str]] = defaultdict(list)
+    for place, first in enumerate(firsts):
+        tied[pairs.components.root(place)] += [pictures.ids[index] for index in (first, *equal[first])]
+    return _with_equals(groups, equal), list(tied.values())
 
 
 def _equal_pixels(pictures: Signatures, rank: Callable[[int], tuple[object, ...]]) -> dict[int, list[int]]:
@@ -96,16 +97,25 @@ def _with_equals(groups: list[Group], equal: Mapping[int, list[int]]) -> list[Gr
     return result
 
 
-def _group_rows(pictures: Signatures, images: Mapping[str, ImageRow], groups: Sequence[Group], keep_near: bool) -> list[GroupRow]:
+def _group_rows(
+    pictures: Signatures,
+    images: Mapping[str, ImageRow],
+    groups: Sequence[Group],
+    standings: Mapping[str, Standing],
+    keep_near: bool,
+) -> list[GroupRow]:
+    """What the catalog is to say of each member. The best copy by `rank_copy` is kept, and whatever was held out for test."""
     before = {image.image_id: image.group for image in images.values() if image.group}
     names = name_groups([[pictures.ids[index] for index in group] for group in groups], before)
     rows = []
     for name, group in zip(names, groups, strict=True):
+        ids = {pictures.ids[index]: index for index in group}
         seen: set[bytes] = set()
-        for place, (index, tie) in enumerate(group.items()):
-            kept = place == 0 or (keep_near and pictures.digests[index] not in seen)
-            seen.add(pictures.digests[index])
-            rows.append(GroupRow(pictures.ids[index], name, kept, tie.reason, tie.distance))
+        for image_id in sorted(ids, key=lambda image_id: rank_copy(images[image_id], standings[image_id])):
+            digest, tie = pictures.digests[ids[image_id]], group[ids[image_id]]
+            kept = not seen or standings[image_id].held_out or (keep_near and digest not in seen)
+            seen.add(digest)
+            rows.append(GroupRow(image_id, name, kept, tie.reason, tie.distance))
     return rows
 
 

@@ -128,6 +128,9 @@ def _draft(workspace: Workspace, state: State, seed: int | None, asked: tuple[fl
         path=workspace.manifests / f"{version}.csv",
         last_decision=state.last_decision,
         moved=plan.moved,
+        unsearched=sum(image.status == "accepted" and not image.component for image in state.images)
+        if state.threshold is not None
+        else 0,
         uneven=plan.uneven,
     )
     return Frozen(manifest, True, unlabelled)
@@ -239,6 +242,7 @@ def freeze_facts(frozen: Frozen, workspace: Workspace) -> dict[str, Any]:
         "path": workspace.relative(manifest.path),
         "new": frozen.new,
         "moved": list(manifest.moved),
+        "unsearched": manifest.unsearched,
         "uneven": list(manifest.uneven),
     }
 
@@ -265,3 +269,6 @@ def _tell(frozen: Frozen) -> None:
         say(f"nothing has changed since {frozen.manifest.version}: no new version was made")
     if frozen.manifest.threshold is None:
         say("warning: near-duplicates were never looked for, so they may cross splits; run: fototeca curate dedup")
+    elif late := frozen.manifest.unsearched:
+        unseen = f"{late} images were not in the last search for near-duplicates"
+        say(f"warning: {unseen}, so copies of them may cross splits; run: fototeca curate dedup, and freeze again")

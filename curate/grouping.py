@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from collect.catalog import ImageRow
 
+BAD_COPY = "bad-quality"
+"""The reason of a rejection that speaks of the copy, not of what it shows: another copy may do."""
+
 LOSSLESS = frozenset({"PNG", "BMP", "TIFF"})
 _ID = 12
 
@@ -83,21 +86,30 @@ class Standing:
     """Its author, licence or page is known."""
 
 
-def rank_copy(image: ImageRow, standing: Standing) -> tuple[object, ...]:
-    """The smaller, the better: the rule by which a group's best copy is chosen.
+def rank_picture(image: ImageRow) -> tuple[object, ...]:
+    """The smaller, the better: what groups are built around. Only what the file itself is, so that no review and no freeze
+    changes a group.
 
-    In order: held out for test by an earlier version; decided on by a person; more pixels; lossless; more bytes a
-    pixel (less compressed); source known; the smaller id.
+    In order: more pixels; lossless; more bytes a pixel (less compressed); the smaller id.
     """
     pixels = image.width * image.height
+    return -pixels, image.format not in LOSSLESS, -image.bytes / max(pixels, 1), image.image_id
+
+
+def rank_copy(image: ImageRow, standing: Standing) -> tuple[object, ...]:
+    """The smaller, the better: the rule by which the copy that a group keeps is chosen.
+
+    In order: not rejected for its quality; held out for test by an earlier version; decided on by a person (rejected for
+    what it shows, it keeps its copies out too); more pixels; lossless; less compressed; source known; the smaller id.
+    """
+    *facts, image_id = rank_picture(image)
     return (
+        image.rejected == BAD_COPY,
         not standing.held_out,
         not (image.reviewed or image.rejected),
-        -pixels,
-        image.format not in LOSSLESS,
-        -image.bytes / max(pixels, 1),
+        *facts,
         not standing.sourced,
-        image.image_id,
+        image_id,
     )
 
 
@@ -119,6 +131,7 @@ def name_groups(groups: Sequence[Sequence[str]], before: Mapping[str, str]) -> l
     taken = set(names.values()) | set(before.values())
     for number, members in enumerate(groups):
         if number not in names:
-            names[number] = next(name for name in (member[:_ID] for member in sorted(members)) if name not in taken)
+            longer = (member[:length] for length in range(_ID, len(members[0]) + 1) for member in sorted(members))
+            names[number] = next(name for name in longer if name not in taken)
             taken.add(names[number])
     return [names[number] for number in range(len(groups))]

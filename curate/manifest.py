@@ -105,6 +105,8 @@ class Manifest:
     """The newest decision of the catalog that this version follows."""
     moved: tuple[dict[str, str], ...] = ()
     """Images whose split had to change because groups merged: image_id, from, to, group."""
+    unsearched: int = 0
+    """Images that the last search for duplicates did not see: they came later, or could not be read."""
     uneven: tuple[dict[str, Any], ...] = ()
     """Categories whose share of a split is off by more than two points: label, split, share, wanted, reason."""
 
@@ -252,6 +254,7 @@ def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[st
         "decisions_sha256": decisions_sha256,
         "last_decision": manifest.last_decision,
         "moved": manifest.moved,
+        "unsearched": manifest.unsearched,
         "uneven": manifest.uneven,
     }
 

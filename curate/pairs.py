@@ -31,7 +31,8 @@ class Pairs:
         self._looked, new = _look(catalog, pictures)
         place = {digest: index for index, digest in enumerate(pictures.digests)}
         for row in catalog.connection.execute("SELECT a, b FROM copies"):
-            self.components.join(place[row["a"]], place[row["b"]])
+            if row["a"] in place and row["b"] in place:  # another search, going on beside this one, knows more pictures
+                self.components.join(place[row["a"]], place[row["b"]])
         if new:
             self._search(new, threshold)
         for copy in find_flat(pictures):

@@ -54,15 +54,16 @@ def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
     groups = {
         row["image_id"]: row
         for row in catalog.connection.execute(
-            "SELECT image_id, group_id, kept FROM frozen_groups WHERE version = ?", (facts["version"],)
+            "SELECT image_id, group_id, kept, component FROM frozen_groups WHERE version = ?", (facts["version"],)
         )
     }
     images = {}
     for image in catalog.images():
         if image.added <= facts["created"]:
             row = groups.get(image.image_id)
-            place = {"group": row["group_id"], "kept": bool(row["kept"])} if row else {"group": "", "kept": True}
-            images[image.image_id] = replace(image, label="", rejected="", reviewed=False, keep=False, **place)
+            group, component, kept = (row["group_id"], row["component"], bool(row["kept"])) if row else ("", "", True)
+            place = replace(image, group=group, component=component, kept=kept)
+            images[image.image_id] = replace(place, label="", rejected="", reviewed=False, keep=False)
     decisions = [row for row in catalog.decisions() if row.decision_id <= facts["last_decision"] and row.image_id in images]
     for decision in decisions:
         images[decision.image_id] = follow(images[decision.image_id], decision)
@@ -87,10 +88,11 @@ def follow(image: ImageRow, decision: Decision) -> ImageRow:
 
 def keep_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
     """Remember the groups that images have at this moment under a version's name, since a later search replaces them."""
-    rows = [(version, image.image_id, image.group, int(image.kept)) for image in images if image.group]
+    tied = [image for image in images if image.group or image.component not in ("", image.image_id)]
+    rows = [(version, image.image_id, image.group, int(image.kept), image.component) for image in tied]
     with catalog.transaction() as sql:
         sql.execute("DELETE FROM frozen_groups WHERE version = ?", (version,))
-        sql.executemany("INSERT INTO frozen_groups (version, image_id, group_id, kept) VALUES (?, ?, ?, ?)", rows)
+        sql.executemany("INSERT INTO frozen_groups (version, image_id, group_id, kept, component) VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, Origin], dict[str, frozenset[str]]]:

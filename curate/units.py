@@ -1,4 +1,4 @@
-"""Which images must share a split: near-duplicates, and augmented copies of one original."""
+"""Which images must share a split: near-duplicates, also across groups that were cut, and augmented copies of one original."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from curate.state import State
 def find_units(state: State) -> dict[str, str]:
     """The unit of every image, set-aside and rejected ones included.
 
-    A unit bears the id of its near-duplicate group (the smallest, where an original ties several groups together); of
-    copies of an original that are in no group, the id of the image that was there first; alone, the image's own id.
+    A unit bears the id of its near-duplicate group (the smallest, where verified pairs or an original tie several groups
+    together); of copies of an original that are in no group, the id of the image that was there first; alone, its own id.
     """
     parents = {image.image_id: image.image_id for image in state.images}
 
@@ -24,7 +24,8 @@ def find_units(state: State) -> dict[str, str]:
     first: dict[str, str] = {}
     for image in state.images:
         ties = {f"original {name}" for name in state.originals.get(image.image_id, ())}
-        for tie in ties | ({f"group {image.group}"} if image.group else set()):
+        ties |= {f"{kind} {name}" for kind, name in (("group", image.group), ("component", image.component)) if name}
+        for tie in ties:
             parents[root(image.image_id)] = root(first.setdefault(tie, image.image_id))
     members = defaultdict(list)
     for image in state.images:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,13 @@ from collect.catalog import Catalog
 from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
+from curate.datasheet import known_issues
 from curate.duplicates import dedup, find_near
+from curate.freeze import freeze_version
+from curate.grouping import name_groups
 from curate.groups import list_groups
+from curate.manifest import read_manifest
+from curate.rebuild import rebuild_version
 from curate.signatures import read_pictures
 from workspace import FototecaError, Workspace, create_workspace
 
@@ -162,6 +168,95 @@ def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
     assert rows[0]["label"] == "b", "groups with two labels come first, the kept copy first in them"
 
 
+@pytest.mark.parametrize(("reason", "kept"), [("bad-quality", "large.png"), ("off-topic", "small.png")])
+def test_a_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, kept: str) -> None:
+    """Rejected for its quality it makes way for a better copy; rejected for what it shows it keeps its copies out."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photograph(5).resize((160, 120)).save(folder / "small.png")
+    ids = store(workspace, folder)
+    with Catalog.open(workspace) as catalog:
+        catalog.decide(ids["small.png"], f"reject:{reason}", who="person:tester", why="")
+    photograph(5).save(folder / "large.png")
+    ids = store(workspace, folder)
+    dedup(workspace)
+    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids[kept]]
+
+
+def two_categories(workspace: Workspace, folder: Path, pictures: int, edits: Mapping[str, Edit]) -> dict[str, str]:
+    """Collect edited copies of as many strangers, half of them under each category; image ids by `NUMBER-EDIT`."""
+    ids = {}
+    for number in range(pictures):
+        inside = folder / "ab"[number % 2]
+        inside.mkdir(parents=True, exist_ok=True)
+        for name, edit in edits.items():
+            edit(photograph(number)).save(inside / f"{number}-{name}.png")
+    for category in "ab":
+        ids.update(store(workspace, folder / category, category))
+    return {name.removesuffix(".png"): image_id for name, image_id in ids.items()}
+
+
+def test_neither_review_nor_version_changes_a_group(workspace: Workspace, tmp_path: Path) -> None:
+    """Two far cuts of each original, alike to it and hardly to one another: one is in a version and looked at before the others
+    come; the groups are those around the originals all the same, and stay so after more reviews and another version."""
+    two_categories(workspace, tmp_path / "first", 12, {"left": lambda p: crop(p, 0.1, 0, 0)})
+    with Catalog.open(workspace) as catalog:
+        for image in catalog.images():
+            catalog.decide(image.image_id, image.label, who="person:ana", why="")
+    dedup(workspace)
+    freeze_version(workspace)
+    ids = two_categories(workspace, tmp_path / "more", 12, {"whole": lambda p: p, "right": lambda p: crop(p, 0.1, 1, 1)})
+    dedup(workspace)
+    before = {row["image_id"]: row["group"] for row in list_groups(workspace)}
+    assert sorted(Counter(before.values()).values()) == [3] * 12
+    with Catalog.open(workspace) as catalog:
+        catalog.decide(ids["0-right"], "a", who="person:ana", why="")
+    freeze_version(workspace)
+    dedup(workspace)
+    assert {row["image_id"]: row["group"] for row in list_groups(workspace)} == before
+
+
+def test_what_was_in_test_stays(workspace: Workspace, tmp_path: Path) -> None:
+    """Copies that a version had in test before duplicates were looked for are all kept, two of one group too."""
+    halves = {str(size): lambda p, size=size: p.resize((size, size)) for size in (100, 140, 180, 220)}
+    two_categories(workspace, tmp_path / "in", 12, halves)
+    held_out = {row.image_id for row in freeze_version(workspace).manifest.split("test")}
+    dedup(workspace)
+    rows = list_groups(workspace)
+    assert max(Counter(row["group"] for row in rows if row["image_id"] in held_out).values()) > 1
+    assert held_out <= {row["image_id"] for row in rows if row["kept"]}
+
+
+def test_no_split_parts_a_verified_pair(workspace: Workspace, tmp_path: Path) -> None:
+    """A chain of cuts makes several groups; all of it is in one split, and stays so when the version is made again."""
+    folder = tmp_path / "chain"
+    folder.mkdir()
+    picture = photograph(9, (640, 480))
+    for number in range(6):
+        picture.save(folder / f"{number}.png")
+        picture = crop(picture, 0.1)
+    ids = set(store(workspace, folder).values())
+    two_categories(workspace, tmp_path / "others", 20, {"whole": lambda p: p})
+    dedup(workspace, keep_near=True)
+    assert len({row["group"] for row in list_groups(workspace)}) > 1
+    manifest = freeze_version(workspace).manifest
+    assert len({row.split for row in manifest.rows if row.image_id in ids}) == 1
+    assert len({row.group for row in manifest.rows if row.image_id in ids}) == 1
+    assert rebuild_version(workspace, "v001")
+
+
+def test_freezing_tells_what_was_not_searched(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Copies that came after the last search: a warning with their number, in the version's facts and known issues too."""
+    two_categories(workspace, tmp_path / "in", 6, {"whole": lambda p: p})
+    dedup(workspace)
+    assert freeze_version(workspace).manifest.unsearched == 0
+    two_categories(workspace, tmp_path / "late", 6, {"small": lambda p: p.resize((100, 75))})
+    frozen = freeze_version(workspace)
+    assert read_manifest(workspace, "v002").unsearched == frozen.manifest.unsearched == 6
+    assert "6 images were not in the last search" in capsys.readouterr().err
+    assert any("6 images were not searched" in issue for issue in known_issues(frozen.manifest))
+
+
 def test_equal_pixels_keep_near(workspace: Workspace, tmp_path: Path) -> None:
     """With keep-near only copies of equal pixels are set aside; the near ones stay, in one group with the others."""
     folder = tmp_path / "in"
@@ -237,3 +332,11 @@ def test_commands(workspace: Workspace, tmp_path: Path, fototeca: Callable[..., 
     with pytest.raises(FototecaError) as error:
         dedup(workspace, threshold=40)
     assert error.value.exit_code == 2
+
+
+def test_every_group_has_a_name() -> None:
+    """Where all short names are other groups' from before, a longer one is taken."""
+    ids = {name: name * 64 for name in "abcdxyzw"}
+    before = {ids["x"]: "a" * 12, ids["y"]: "a" * 12, ids["z"]: "b" * 12, ids["w"]: "b" * 12}
+    names = name_groups([[ids["x"], ids["y"]], [ids["z"], ids["w"]], [ids["a"], ids["b"]]], before)
+    assert names == ["a" * 12, "b" * 12, "a" * 13]
