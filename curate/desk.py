@@ -90,7 +90,7 @@ class Desk:
                 "suggested": item.suggested if item else "",
                 "suspicion": item.suspicion if item else 0,
                 "evidence": [_card(other) for other in _evidence(catalog, image_id)],
-                "also": item.also.split() if item else [],
+                "also": item.also if item else (),
                 "findings": item.findings if item else (),
                 "places": [
                     {"source": place.source, "page": place.page_url, "author": place.author, "license": place.license}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from collect.catalog import PERSON, REJECT, RESTORE, Decision, ImageRow
@@ -44,6 +44,12 @@ class Judgement:
         reject = [f"{TAG_REJECT}:{self.rejected}"] if self.rejected else []
         return [*reject, *([TAG_REVIEWED] if self.reviewed else []), *([TAG_RESTORE] if self.restored else [])]
 
+    def after(self, decision: str) -> Judgement:
+        """What it is once a person has decided so."""
+        rejected = decision[len(REJECT) :] if decision.startswith(REJECT) else ""
+        label = self.label if rejected or decision == RESTORE else decision
+        return Judgement(label, rejected, True, decision == RESTORE or (self.restored and not rejected))
+
     def encode(self) -> str:
         """One line of text, to be compared and kept."""
         return "\t".join([self.label, *self.tags])
@@ -73,21 +79,22 @@ Outcome = Literal["same", "agreed", "decide", "conflict"]
 def settle(said: Judgement, pushed: Judgement, current: Judgement) -> tuple[Outcome, list[str]]:
     """What to do about a sample that says `said`, was pushed as `pushed`, while the catalog now says `current`.
 
-    same: nobody edited it. agreed: the edit says what the catalog says already. conflict: both changed, differently; nothing is
+    same: nobody edited it. agreed: the catalog says already what the edit leads to, as after a pull that was killed.
+    conflict: somebody decided after the push, be it that the label is right, and the edit says something else; nothing is
     overwritten. decide: with the decisions to write, in order.
     """
     if said == pushed:
         return "same", []
-    if _meaning(said) == _meaning(current) and (current.reviewed or not said.reviewed):
+    intended = pushed
+    for decision in _decisions(said, pushed):
+        intended = intended.after(decision)
+    if current == intended:
         return "agreed", []
-    if _meaning(pushed) != _meaning(current):
-        return "conflict", []
-    return "decide", _decisions(said, current)
-
-
-def _meaning(judgement: Judgement) -> tuple[str, str, bool]:
-    """Without who has looked at it."""
-    return judgement.label, judgement.rejected, judgement.restored
+    if current == pushed:
+        return "decide", _decisions(said, current)
+    if current == replace(intended, reviewed=False):
+        return "decide", [current.label]  # a machine came to the same: what is new is that a person says so
+    return "conflict", []
 
 
 def _decisions(said: Judgement, current: Judgement) -> list[str]:

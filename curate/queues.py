@@ -6,20 +6,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from collect.catalog import REJECT, RESTORE, Catalog, Decision, ImageRow
-from curate.judgement import said_by_people
+from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
+from curate.judgement import said_by_people, valid
 from workspace import LABEL_SEPARATOR
 
-CONFLICT, SUGGESTED, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
+CONFLICT, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
     "label-conflict",
     "suggested",
+    "outlier",
+    "boundary",
     "near-duplicate",
     "quality",
     "disagreement",
     "unreviewed",
 )
-QUEUES = (CONFLICT, DISAGREED, SUGGESTED, DUPLICATE, QUALITY, UNREVIEWED)
+QUEUES = (CONFLICT, DISAGREED, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, UNREVIEWED)
 """In the order in which a reviewer had best take them."""
+
+SUGGESTED_AFTER = "suggested-after"
+"""Where the catalog's facts keep the last decision that the suggestions knew of."""
+
+_SUSPECTS = {"label-error": SUGGESTED, "outlier": OUTLIER, "boundary": BOUNDARY}
+"""The queue of each kind of suggestion."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +38,10 @@ class Item:
     queues: tuple[str, ...]
     source: str
     license: str
-    also: str
-    """Other categories under which it, or a copy of it, was found, joined by spaces."""
+    also: tuple[str, ...]
+    """Other categories under which it, or a copy of it, was found or labelled."""
     suggested: str
+    """The label that `curate suggest` would give it; empty without one."""
     suspicion: float
     """Score of the suggestion, higher is more suspicious; 0 without one."""
     findings: tuple[str, ...]
@@ -43,10 +52,7 @@ def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> lis
     """Every image. `findings`: the names of what a quality check found, by image."""
     images = catalog.images()
     places = _places(catalog)
-    suggestions = {
-        row["image_id"]: (row["suggested"], row["score"])
-        for row in catalog.connection.execute("SELECT image_id, suggested, score FROM suggestions WHERE kind = 'label-error'")
-    }
+    suspects = _suspects(catalog, images)
     quality: dict[str, dict[str, float]] = defaultdict(dict)
     for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
         quality[row["image_id"]][row["measure"]] = row["value"]
@@ -54,13 +60,13 @@ def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> lis
     disagreed = _disagreed(catalog)
     items = []
     for image in images:
-        suggested, suspicion = suggestions.get(image.image_id, ("", 0.0))
+        suspected, suggested, suspicion = suspects.get(image.image_id, ("", "", 0.0))
         found = places.get(image.image_id, [])
-        also = sorted(seen[image.group or image.image_id] - {image.label, ""})
+        also = sorted(seen[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
             CONFLICT: bool(also) and not image.reviewed,
             DISAGREED: image.image_id in disagreed,
-            SUGGESTED: bool(suggested) and suggested != image.label,
+            suspected: True,
             DUPLICATE: bool(image.group),
             QUALITY: bool(findings.get(image.image_id)),
             UNREVIEWED: not image.reviewed and image.status == "accepted",
@@ -68,10 +74,10 @@ def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> lis
         items.append(
             Item(
                 image,
-                tuple(name for name in QUEUES if flags[name]),
+                tuple(name for name in QUEUES if flags.get(name)),
                 found[0][0] if found else "",
                 found[0][1] if found else "unknown",
-                " ".join(also),
+                tuple(also),
                 suggested,
                 suspicion,
                 findings.get(image.image_id, ()),
@@ -81,10 +87,15 @@ def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> lis
     return items
 
 
+def split_label(label: str) -> list[str]:
+    """The categories of a label."""
+    return label.split(LABEL_SEPARATOR) if label else []
+
+
 def in_queue(items: Sequence[Item], queue: str) -> list[Item]:
     """The items of a queue in the order in which to take them: groups together, the most suspicious first."""
     found = [item for item in items if queue in item.queues]
-    if queue == SUGGESTED:
+    if queue in _SUSPECTS.values():
         return sorted(found, key=lambda item: -item.suspicion)
     if queue == QUALITY:
         return sorted(found, key=lambda item: item.findings)
@@ -107,8 +118,8 @@ def _seen_as(images: list[ImageRow], places: Mapping[str, list[tuple[str, str, s
     seen: dict[str, set[str]] = defaultdict(set)
     for image in images:
         names = seen[image.group or image.image_id]
-        names |= {category for _, _, category in places.get(image.image_id, ())}
-        names |= {image.label} if LABEL_SEPARATOR not in image.label else set()
+        names.update(name for _, _, category in places.get(image.image_id, ()) for name in split_label(category))
+        names.update(split_label(image.label))
     return seen
 
 
@@ -119,9 +130,34 @@ def _disagreed(catalog: Catalog) -> set[str]:
 
 
 def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
-    """By image and person: the label that the person left it with, or `reject:` whatever the reason."""
+    """By image and person: the label that the person left it with, or `reject:` whatever the reason.
+
+    Who takes a rejection back leaves the label that the image had; to bring back a set-aside copy says nothing about its label.
+    """
     last: dict[str, dict[str, str]] = defaultdict(dict)
-    for decision in said_by_people(decisions):
-        if decision.new != RESTORE:
-            last[decision.image_id][decision.who] = REJECT if decision.new.startswith(REJECT) else decision.new
+    labels: dict[str, str] = {}
+    for decision in valid(decisions):
+        word = decision.new
+        if word.startswith(REJECT):
+            word = REJECT
+        elif word == RESTORE:
+            word = labels.get(decision.image_id, "")
+        else:
+            labels[decision.image_id] = word
+        silent = decision.new == RESTORE and not decision.old.startswith(REJECT)
+        if decision.who.startswith(PERSON) and not silent:
+            last[decision.image_id][decision.who] = word
     return last
+
+
+def _suspects(catalog: Catalog, images: Iterable[ImageRow]) -> dict[str, tuple[str, str, float]]:
+    """Queue, suggested label and score of what `suggest` found, but for what a person has decided on since."""
+    row = catalog.connection.execute("SELECT value FROM facts WHERE name = ?", (SUGGESTED_AFTER,)).fetchone()
+    since = int(row["value"]) if row else 0
+    answered = {row.image_id for row in said_by_people(catalog.decisions()) if row.decision_id > since}
+    labels = {image.image_id: image.label for image in images}
+    return {
+        row["image_id"]: (_SUSPECTS[row["kind"]], row["suggested"] if row["kind"] != "outlier" else "", row["score"])
+        for row in catalog.connection.execute("SELECT image_id, label, suggested, score, kind FROM suggestions")
+        if row["image_id"] not in answered and labels[row["image_id"]] == row["label"]
+    }

@@ -11,19 +11,32 @@ import secrets
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from itertools import count
 from typing import Any
 
-from collect.catalog import Catalog
+from tqdm import tqdm
+
+from collect.catalog import REJECT, RESTORE, Catalog, ImageRow
 from curate.checks import FIX
 from curate.judgement import Judgement, settle
 from curate.labels import check_label, check_reason, person
 from curate.quality import Limits, found_by_image
 from curate.queues import list_items
-from curate.samples import Dataset, FiftyOne, declare, make_editable, make_sample, mark, read_samples, save_views, update_samples
+from curate.samples import (
+    Dataset,
+    FiftyOne,
+    declare,
+    make_editable,
+    make_sample,
+    mark,
+    read_samples,
+    save_views,
+    show_progress,
+    update_samples,
+)
 from curate.thumbnails import make_thumbnails
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
@@ -51,9 +64,7 @@ def push_review(workspace: Workspace) -> dict[str, Any]:
         updated, pending = update_samples(fo, dataset, workspace, items, set(known))
         save_views(fo, dataset, workspace.settings.names)
         make_editable(dataset, workspace.settings.names)
-        reviewed = sum(item.image.reviewed for item in items.values())
-        dataset.description = f"{reviewed} of {len(items)} images reviewed"
-        dataset.save()
+        show_progress(dataset)
         return {"dataset": dataset.name, "samples": len(items), "added": len(new), "updated": updated, "pending": pending}
 
 
@@ -66,24 +77,51 @@ def pull_review(workspace: Workspace) -> dict[str, Any]:
     facts: dict[str, Any] = {"decisions": 0, "conflicts": [], "problems": []}
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
         dataset = _own_dataset(fo, workspace, catalog, create=False)
-        current = {image.image_id: Judgement.of_image(image) for image in catalog.images()}
-        for sample_id, image_id, said, pushed in _edited(dataset, current):
-            outcome, decisions = settle(said, pushed, current[image_id])
-            if outcome == "conflict":
-                facts["conflicts"].append(
-                    {"image_id": image_id, "app": said.encode(), "pushed": pushed.encode(), "catalog": current[image_id].encode()}
-                )
-                continue
-            try:
-                _follow(workspace, catalog, image_id, said, decisions)
-            except FototecaError as error:
-                facts["problems"].append({"image_id": image_id, "problem": error.message})
-                continue
-            facts["decisions"] += len(decisions)
-            after = catalog.image(image_id)
-            assert after is not None
-            mark(fo, dataset[sample_id], Judgement.of_image(after), workspace)
+        edits = [row for row in read_samples(dataset) if row[2] != row[3] and catalog.image(row[1])]
+        for sample_id, image_id, said, pushed in tqdm(edits, desc="pulling", unit="edit", disable=None):
+            after = _pull_one(workspace, catalog, image_id, said, pushed, facts)
+            if after:
+                mark(fo, dataset[sample_id], said, after, workspace)
+        show_progress(dataset)
     return facts
+
+
+def _pull_one(
+    workspace: Workspace, catalog: Catalog, image_id: str, said: Judgement, pushed: Judgement, facts: dict[str, Any]
+) -> Judgement | None:
+    """Follow one edit, or tell in `facts` why not; what the catalog says then, None where the sample is to stay as it is.
+
+    What the catalog says is read, judged and written in one transaction: nobody's decision comes in between.
+    """
+    try:
+        with catalog.transaction():
+            current = Judgement.of_image(_image(catalog, image_id))
+            outcome, decisions = settle(said, pushed, current)
+            if outcome == "conflict":
+                texts = {"app": said.encode(), "pushed": pushed.encode(), "catalog": current.encode()}
+                facts["conflicts"].append({"image_id": image_id, **texts})
+                return None
+            for decision in decisions:
+                catalog.decide(image_id, _checked(workspace, decision), who=person(), why="FiftyOne App")
+            after = Judgement.of_image(_image(catalog, image_id))
+    except FototecaError as error:
+        facts["problems"].append({"image_id": image_id, "problem": error.message})
+        return None
+    facts["decisions"] += len(decisions)
+    return after
+
+
+def _image(catalog: Catalog, image_id: str) -> ImageRow:
+    image = catalog.image(image_id)
+    assert image is not None, "images are never deleted"
+    return image
+
+
+def _checked(workspace: Workspace, decision: str) -> str:
+    """The decision as the catalog writes it. FototecaError for a label or a reason that cannot be."""
+    if decision.startswith(REJECT):
+        return REJECT + check_reason(decision[len(REJECT) :])
+    return decision if decision == RESTORE else check_label(workspace.settings, decision)
 
 
 def run_review(workspace: Workspace, *, port: int, browser: bool) -> dict[str, Any]:
@@ -176,18 +214,3 @@ def _catalog_id(catalog: Catalog) -> str:
     with catalog.transaction() as sql:
         sql.execute("INSERT INTO facts (name, value) VALUES ('catalog-id', ?) ON CONFLICT DO NOTHING", (secrets.token_hex(16),))
         return str(sql.execute("SELECT value FROM facts WHERE name = 'catalog-id'").fetchone()["value"])
-
-
-def _edited(dataset: Dataset, current: Mapping[str, Judgement]) -> list[tuple[str, str, Judgement, Judgement]]:
-    return [row for row in read_samples(dataset) if row[1] in current and row[2] != row[3]]
-
-
-def _follow(workspace: Workspace, catalog: Catalog, image_id: str, said: Judgement, decisions: Sequence[str]) -> None:
-    """Write an edit's decisions, all or none. FototecaError for a label or a reason that cannot be."""
-    if said.label or not said.rejected:
-        check_label(workspace.settings, said.label)
-    if said.rejected:
-        check_reason(said.rejected)
-    with catalog.transaction():
-        for decision in decisions:
-            catalog.decide(image_id, decision, who=person(), why="FiftyOne App")

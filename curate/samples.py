@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from curate.judgement import Judgement
-from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNREVIEWED, Item
+from curate.judgement import TAG_REVIEWED, Judgement
+from curate.queues import BOUNDARY, CONFLICT, DISAGREED, DUPLICATE, OUTLIER, QUALITY, SUGGESTED, UNREVIEWED, Item
 from workspace import LABEL_SEPARATOR, Workspace
 
 FiftyOne = Any
@@ -23,9 +23,11 @@ _VIEWS = (
     ("1 label conflicts", CONFLICT, "group", False),
     ("2 reviewers disagree", DISAGREED, "image_id", False),
     ("3 suggested", SUGGESTED, "suspicion", True),
-    ("4 near-duplicates", DUPLICATE, "group", False),
-    ("5 quality", QUALITY, "findings", False),
-    ("6 not reviewed", UNREVIEWED, "image_id", False),
+    ("4 outliers", OUTLIER, "suspicion", True),
+    ("5 near a boundary", BOUNDARY, "suspicion", True),
+    ("6 near-duplicates", DUPLICATE, "group", False),
+    ("7 quality", QUALITY, "findings", False),
+    ("8 not reviewed", UNREVIEWED, "image_id", False),
 )
 
 
@@ -34,12 +36,12 @@ def declare(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     kind = fo.Classifications if workspace.settings.task == "multi" else fo.Classification
     if not dataset.has_sample_field(LABEL):
         dataset.add_sample_field(LABEL, fo.EmbeddedDocumentField, embedded_doc_type=kind)
-    strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "also", "suggested")
+    strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "suggested")
     for name in strings:
         dataset.add_sample_field(name, fo.StringField)
     dataset.add_sample_field("kept", fo.BooleanField)
     dataset.add_sample_field("suspicion", fo.FloatField)
-    for name in ("findings", "queues"):
+    for name in ("also", "findings", "queues"):
         dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
     dataset.create_index("image_id", unique=True)
     dataset.app_config.media_fields = ["filepath", "thumbnail_path"]
@@ -55,7 +57,7 @@ def _facts(item: Item) -> dict[str, Any]:
         "status": image.status,
         "source": item.source,
         "license": item.license,
-        "also": item.also or None,
+        "also": list(item.also),
         "suggested": item.suggested or None,
         "suspicion": item.suspicion or None,
         "findings": list(item.findings),
@@ -86,10 +88,30 @@ def _say(fo: FiftyOne, sample: Sample, judgement: Judgement, workspace: Workspac
     sample[PUSHED] = judgement.encode()
 
 
-def mark(fo: FiftyOne, sample: Sample, judgement: Judgement, workspace: Workspace) -> None:
-    """One write for label, tags and what was pushed: a kill leaves all or none of it."""
-    _say(fo, sample, judgement, workspace)
+def mark(fo: FiftyOne, sample: Sample, said: Judgement, after: Judgement, workspace: Workspace) -> None:
+    """Let a sample that was read as `said` say `after`; one made to say something else meanwhile keeps that, to be pulled next.
+
+    One write for label, tags and what was pushed: a kill leaves all or none of it.
+    """
+    found = sample[LABEL]
+    labels = found.classifications if hasattr(found, "classifications") else [found] if found else []
+    if Judgement.of_tags(_joined(one.label for one in labels), sample.tags) == said:
+        _say(fo, sample, after, workspace)
+    else:
+        sample[PUSHED] = after.encode()
     sample.save()
+
+
+def show_progress(dataset: Dataset) -> None:
+    """Say beside the dataset's name how many of its images are reviewed."""
+    tags = dataset.values("tags")
+    dataset.description = f"{sum(TAG_REVIEWED in (each or ()) for each in tags)} of {len(tags)} images reviewed"
+    dataset.save()
+
+
+def _joined(names: Iterable[str | None]) -> str:
+    """Labels as the catalog writes a set of them."""
+    return LABEL_SEPARATOR.join(sorted({name for name in names if name}))
 
 
 def read_samples(dataset: Dataset) -> Iterator[tuple[str, str, Judgement, Judgement]]:
@@ -98,8 +120,7 @@ def read_samples(dataset: Dataset) -> Iterator[tuple[str, str, Judgement, Judgem
     columns = dataset.values(["id", "image_id", path, "tags", PUSHED])
     for sample_id, image_id, labels, tags, pushed in zip(*columns, strict=True):
         names = labels if isinstance(labels, list) else [labels]
-        label = LABEL_SEPARATOR.join(sorted({name for name in names if name}))
-        yield sample_id, image_id, Judgement.of_tags(label, tags or []), Judgement.decode(pushed or "")
+        yield sample_id, image_id, Judgement.of_tags(_joined(names), tags or []), Judgement.decode(pushed or "")
 
 
 def update_samples(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
-from curate.judgement import said_by_people
+from collect.catalog import PERSON, Catalog, Decision, ImageRow
+from curate.judgement import Judgement, said_by_people
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,9 @@ def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
 
 def follow(image: ImageRow, decision: Decision) -> ImageRow:
     """The image after the decision, as the catalog lets it follow. Whether it is reviewed after an undo, all of them tell."""
-    new = decision.new
-    rejected = new[len(REJECT) :] if new.startswith(REJECT) else ""
-    return replace(
-        image,
-        label=image.label if rejected or new == RESTORE else new,
-        rejected=rejected,
-        keep=new == RESTORE or (image.keep and not rejected),
-        reviewed=image.reviewed or decision.who.startswith(PERSON),
-    )
+    after = Judgement.of_image(image).after(decision.new)
+    reviewed = image.reviewed or decision.who.startswith(PERSON)
+    return replace(image, label=after.label, rejected=after.rejected, keep=after.restored, reviewed=reviewed)
 
 
 def keep_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:

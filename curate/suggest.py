@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from collect.catalog import Catalog, ImageRow
 from curate.backbone import choose_backbone
 from curate.confidence import Floats, Integers, deal_folds, judge, out_of_fold
+from curate.queues import SUGGESTED_AFTER
 from curate.state import current_state
 from curate.units import find_units
 from vision.features import extract_features
@@ -179,13 +180,15 @@ def robust_score(values: Floats) -> Floats:
 
 
 def save(workspace: Workspace, suggestions: Sequence[Suggestion]) -> None:
-    """Replace the catalog's suggestions."""
+    """Replace the catalog's suggestions; what people decide on from now on leaves the queues."""
     rows = [(s.image_id, s.label, s.suggested, s.score, s.kind, " ".join(s.neighbours)) for s in suggestions]
     with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
         sql.execute("DELETE FROM suggestions")
         sql.executemany(
             "INSERT INTO suggestions (image_id, label, suggested, score, kind, neighbours) VALUES (?,?,?,?,?,?)", rows
         )
+        last = sql.execute("SELECT coalesce(max(decision_id), 0) FROM decisions").fetchone()[0]
+        sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (SUGGESTED_AFTER, str(last)))
 
 
 def suggestions_csv(suggestions: Sequence[Suggestion], path: Path) -> None:

@@ -16,6 +16,7 @@ from sklearn.metrics import cohen_kappa_score
 from collect.catalog import Catalog
 from curate.agreement import cohen_kappa, measure_agreement
 from curate.labels import label_images
+from curate.queues import last_said
 from curate.undo import take_back
 from workspace import FototecaError, Workspace, create_workspace
 
@@ -73,6 +74,19 @@ def test_what_was_taken_back_is_not_said(workspace: Workspace, add_images: AddIm
     take_back(workspace, [row.decision_id for row in last])
     (found,) = measure_agreement(workspace)
     assert (found["images"], found["agreed"], found["kappa"]) == (1, 1, None)
+
+
+def test_a_rejection_taken_back_is_no_disagreement(workspace: Workspace, add_images: AddImages) -> None:
+    """Who rejects a picture and brings it back leaves it with its label; to bring back a copy says nothing of its label."""
+    ids = add_images(workspace, ["cat", "cat"])
+    with Catalog.open(workspace) as catalog:
+        for new in ("reject:drawing", "restore"):
+            catalog.decide(ids[0], new, who="person:ana", why="")
+        catalog.decide(ids[1], "restore", who="person:ana", why="")
+        catalog.decide(ids[0], "cat", who="person:luis", why="")
+        said = last_said(catalog.decisions())
+    assert said[ids[0]] == {"person:ana": "cat", "person:luis": "cat"}
+    assert ids[1] not in said
 
 
 def test_several_labels(tmp_path: Path, add_images: AddImages) -> None:

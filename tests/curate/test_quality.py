@@ -151,7 +151,7 @@ def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
         catalog.decide(ids["good1"], "b", who="person:second", why="")
         items = {item.image.image_id: item for item in list_items(catalog, {})}
     assert CONFLICT in items[ids["good0"]].queues
-    assert items[ids["good0"]].also == "b"
+    assert items[ids["good0"]].also == ("b",)
     assert DISAGREED in items[ids["good1"]].queues
     assert UNREVIEWED not in items[ids["good1"]].queues
     assert items[ids["good2"]].queues == (UNREVIEWED,)

@@ -67,9 +67,9 @@ def test_what_is_pushed(pushed: Pushed) -> None:
     assert dataset.name == "fototeca-w"
     assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
     views = dataset.list_saved_views()
-    assert {"1 label conflicts", "3 suggested", "4 near-duplicates", "6 not reviewed", "category cat"} <= set(views)
+    assert {"1 label conflicts", "3 suggested", "6 near-duplicates", "8 not reviewed", "category cat"} <= set(views)
     assert len(dataset.load_saved_view("category cat")) == 3
-    assert len(dataset.load_saved_view("6 not reviewed")) == 5
+    assert len(dataset.load_saved_view("8 not reviewed")) == 5
 
 
 def test_edits_come_back_once(pushed: Pushed) -> None:
@@ -263,8 +263,10 @@ def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddIma
     [
         ("cat", "cat", "same", []),
         ("dog", "cat", "decide", ["dog"]),
-        ("dog", "dog", "agreed", []),
+        ("dog", "dog", "decide", ["dog"]),
+        ("dog", "dog\treviewed", "agreed", []),
         ("dog", "wolf", "conflict", []),
+        ("dog", "cat\treviewed", "conflict", []),
         ("cat\treject", "cat", "decide", ["reject:review"]),
         ("cat\treviewed", "cat", "decide", ["cat"]),
         ("cat\treviewed", "cat\treviewed", "agreed", []),

@@ -1,0 +1,113 @@
+"""What the FiftyOne dataset's samples hold and its saved views show, with several labels too, and what a pull never loses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collect.catalog import Catalog
+from curate.judgement import Judgement
+from curate.quality import Limits, check_images
+from curate.suggest import Suggestion, save
+from workspace import Workspace, create_workspace
+
+pytestmark = pytest.mark.xdist_group("fiftyone")
+AddImages = Callable[..., list[str]]
+FiftyOne = Any  # it ships no types
+Dataset = Any
+
+
+@pytest.fixture
+def datasets(fo: FiftyOne) -> Iterator[Callable[[Workspace], Dataset]]:
+    """Pushes a workspace and returns its dataset, which is deleted at the end."""
+    from curate.review import push_review
+
+    names: list[str] = []
+
+    def push(workspace: Workspace) -> Dataset:
+        names.append(push_review(workspace)["dataset"])
+        dataset = fo.load_dataset(names[-1])
+        dataset.reload()
+        return dataset
+
+    yield push
+    for name in {name for name in names if fo.dataset_exists(name)}:
+        fo.delete_dataset(name)
+
+
+def test_suspects_have_queues_until_a_person_decides(
+    workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
+) -> None:
+    """Likely errors, outliers and boundary images each in their view with suggestion and score; agreeing takes one out."""
+    ids = add_images(workspace, ["cat", "cat", "dog", "dog"])
+    kinds = {"label-error": "dog", "outlier": "cat", "boundary": "cat"}
+    rows = zip(ids, kinds.items(), ("cat", "cat", "dog"), (0.9, 0.5, 0.4), strict=False)
+    save(workspace, [Suggestion(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows])  # type: ignore[arg-type]
+    dataset = datasets(workspace)
+    views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
+    assert [views[name] for name in ("3 suggested", "4 outliers", "5 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]
+    first = dataset.one({"image_id": ids[0]})
+    assert (first.suggested, first.suspicion, first.kept, first.status) == ("dog", 0.9, True, "accepted")
+    assert dataset.one({"image_id": ids[1]}).suggested is None
+    with Catalog.open(workspace) as catalog:
+        catalog.decide(ids[0], "cat", who="person:ana", why="")
+    dataset = datasets(workspace)
+    assert len(dataset.load_saved_view("3 suggested")) == 0
+    assert dataset.description == "1 of 4 images reviewed"
+
+
+def test_groups_findings_and_conflicts_are_shown(
+    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], datasets: Callable[[Workspace], Dataset]
+) -> None:
+    """A group found under two labels is the first queue; what a quality check measured stands on each sample."""
+    ids = add_images(workspace, ["cat", "dog", "dog"])
+    group_images(workspace, [ids[:2]])
+    check_images(workspace, Limits())
+    dataset = datasets(workspace)
+    assert set(dataset.load_saved_view("1 label conflicts").values("image_id")) == set(ids[:2])
+    assert set(dataset.load_saved_view("6 near-duplicates").values("image_id")) == set(ids[:2])
+    shown = dataset.one({"image_id": ids[1]})
+    assert (shown.group, shown.kept, shown.also, shown.status) == (ids[0], False, ["cat"], "duplicate")
+    assert set(dataset.load_saved_view("7 quality").values("image_id")) == set(ids), "pictures of one colour"
+    assert dataset.one({"image_id": ids[2]}).entropy == 0
+
+
+def test_several_labels_there_and_back(
+    tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
+) -> None:
+    """Classifications with every label; one added in the App comes back; two labels of one picture are no conflict."""
+    from curate.review import pull_review
+
+    workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
+    ids = add_images(workspace, ["cat|dog", "dog"])
+    dataset = datasets(workspace)
+    assert len(dataset.load_saved_view("1 label conflicts")) == 0
+    assert [one.label for one in dataset.one({"image_id": ids[0]}).ground_truth.classifications] == ["cat", "dog"]
+    edited = dataset.one({"image_id": ids[1]})
+    edited.ground_truth.classifications.append(fo.Classification(label="cat"))
+    edited.save()
+    assert pull_review(workspace) == {"decisions": 1, "conflicts": [], "problems": []}
+    with Catalog.open(workspace) as catalog:
+        image = catalog.image(ids[1])
+    assert image is not None and (image.label, image.reviewed) == ("cat|dog", True)
+    dataset.reload()
+    assert dataset.description == "1 of 2 images reviewed"
+
+
+def test_an_edit_made_while_pulling_is_pulled_next(
+    fo: FiftyOne, workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
+) -> None:
+    """A sample that says something newer than what was read keeps it; what the catalog says now counts as pushed."""
+    from curate.samples import mark, read_samples
+
+    ids = add_images(workspace, ["cat"])
+    dataset = datasets(workspace)
+    edited = dataset.one({"image_id": ids[0]})
+    edited.ground_truth.label = "dog"
+    edited.save()
+    mark(fo, edited, Judgement("cat", reviewed=True), Judgement("cat", "", True), workspace)
+    ((_, _, said, pushed),) = read_samples(dataset)
+    assert (said, pushed) == (Judgement("dog"), Judgement("cat", reviewed=True))
