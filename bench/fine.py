@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -33,7 +34,6 @@ from curate.freeze import freeze_version
 from curate.manifest import Manifest, image_path
 from train.config import TrainConfig
 from train.run import train_run
-from train.table import wilson
 from vision.backbones import load_backbone
 from vision.features import extract_features
 from workspace import Workspace, create_workspace
@@ -123,19 +123,22 @@ def main() -> None:
 
 
 def print_table(hits: Hits) -> None:
-    """Accuracy of each seed, of all together, and its interval."""
-    seeds = len(next(iter(hits.values())))
-    print(
-        f"| run | {' | '.join(f'seed {seed}' for seed in range(seeds))} | all | 95% interval |\n| --- |{' ---: |' * (seeds + 2)}"
-    )
-    for name, parts in hits.items():
-        every = np.concatenate(parts)
-        low, high = wilson(float(every.mean()), len(every))
-        shares = [*(part.mean() for part in parts), every.mean()]
-        print(f"| {name} | {' | '.join(f'{share:.1%}' for share in shares)} | {low:.1%} – {high:.1%} |")
-    print(
-        f"\n{', '.join(str(len(part)) for part in next(iter(hits.values())))} validation photographs, torch {torch.__version__}"
-    )
+    """Accuracy of each seed, the mean over seeds, and how far each seed is from the first features of its split."""
+    shares = {name: np.array([part.mean() for part in parts]) for name, parts in hits.items()}
+    base = shares["features, linear"]
+    print(f"| run | {' | '.join(f'seed {seed}' for seed in range(len(base)))} | mean | less features, linear |")
+    print(f"| --- |{' ---: |' * (len(base) + 2)}")
+    for name, of_seeds in shares.items():
+        cells = [*(f"{share:.1%}" for share in of_seeds), with_interval(of_seeds), with_interval(of_seeds - base)]
+        print(f"| {name} | {' | '.join(cells)} |")
+    counts = ", ".join(str(len(part)) for part in next(iter(hits.values())))
+    print(f"\n{counts} validation photographs, torch {torch.__version__}")
+
+
+def with_interval(values: Any) -> str:  # noqa: ANN401
+    """Mean and 95% interval (Student's t) in points, over seeds that each have a split of their own."""
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{values.mean() * 100:.1f} ± {half * 100:.1f}"
 
 
 if __name__ == "__main__":
