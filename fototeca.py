@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,12 @@ from collect.cli import app as collect_app
 from curate.cli import app as curate_app
 from train.cli import app as train_app
 from workspace import EXIT_DONE, EXIT_OUTSIDE, MIN_TARGET, FototecaError, Task, Workspace, create_workspace, say
+
+_OF_THE_DISK = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+)
+"""What keeps a file from being written that is not our own mistake."""
 
 app = typer.Typer(
     name="fototeca",
@@ -130,6 +137,12 @@ def main() -> None:
     except FototecaError as error:
         say(f"fototeca: {error}")
         code = error.exit_code
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"fototeca: {where}{os.strerror(error.errno)}; free some space, or name a place that can be written")
+        code = EXIT_OUTSIDE
     except typer.Exit as stop:
         code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from curate.croissant import croissant_document
 from curate.datasheet import dataset_card, datasheet
 from curate.manifest import SPLITS, Manifest, Row, csv_bytes, image_path, manifest_bytes, read_manifest
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace, write_bytes, write_text
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, check_name, write_bytes, write_text
 
 
 class Export:
@@ -22,8 +23,14 @@ class Export:
         self.workspace, self.manifest, self.folder, self.copy = workspace, manifest, folder, copy
 
     def place(self, row: Row, folder: str) -> str:
-        """Put the row's image into a folder of the export; returns its path there."""
+        """Put the row's image into a folder of the export; returns its path there. FototecaError when its bytes are others."""
         source = image_path(self.workspace, row)
+        with source.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != row.image_id:
+                raise FototecaError(
+                    f"image {row.image_id[:12]} has other bytes than its id says: {row.path}",
+                    "restore the file",
+                )
         target = self.folder / folder / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.copy:
@@ -40,27 +47,40 @@ class Export:
 def export_version(workspace: Workspace, version: str, folder: Path, kind: str, *, copy: bool = False) -> Path:
     """Write a version to `folder`, which must be new or empty, with a datasheet; images are linked unless `copy`.
 
-    All or nothing. FototecaError for an unknown format, a folder in use, an image that is gone, a full disk.
+    All or nothing. FototecaError for an unknown format, a folder in use, an image that is gone or changed, a full disk.
     """
     if kind not in FORMATS:
         raise FototecaError(f"unknown format {kind!r}", f"choose one of: {', '.join(FORMATS)}")
     manifest = read_manifest(workspace, version)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FototecaError(f"{folder} is not empty", "name a new folder")
+    check_names(manifest)
     part = folder.resolve().with_name(f".{folder.resolve().name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     try:
+        part.mkdir(parents=True)
         FORMATS[kind](Export(workspace, manifest, part, copy))
         write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
         part.replace(folder.resolve())
     except OSError as error:
         raise FototecaError(
-            f"{folder} could not be written: {error}", "free some disk space and try again", EXIT_OUTSIDE
+            f"{folder} could not be written: {error.strerror}", "free some space, or name another folder", EXIT_OUTSIDE
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def check_names(manifest: Manifest) -> None:
+    """FototecaError for a category that cannot name a folder or a label that is none: the manifest may be somebody else's."""
+    for name in manifest.categories:
+        check_name(name, "category")
+    unknown = {label for row in manifest.rows for label in row.labels} - set(manifest.categories)
+    if unknown:
+        raise FototecaError(
+            f"{manifest.version} has unknown labels: {', '.join(sorted(unknown))}",
+            f"see: fototeca curate verify {manifest.version}",
+        )
 
 
 def export_imagefolder(export: Export) -> None:

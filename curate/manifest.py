@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version as installed_version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from collect.catalog import Decision
@@ -49,6 +49,12 @@ DECISION_COLUMNS = ("image_id", "time", "who", "old", "new", "why")
 
 SCHEMA = 1
 """Version of the JSON beside a manifest."""
+
+FACTS = (
+    *("version", "dataset", "task", "categories", "sha256", "rows", "splits", "labels", "parent", "seed", "ratios", "threshold"),
+    *("tool", "created", "note", "decisions", "decisions_sha256", "last_decision", "moved", "unsearched", "uneven"),
+)
+"""What else it holds."""
 
 
 @dataclass(frozen=True)
@@ -171,20 +177,33 @@ def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
         known = f"this workspace has: {', '.join(versions)}" if versions else "run: fototeca curate freeze"
         raise FototecaError(f"no version {name!r}", known)
     path = workspace.manifests / f"{name}.json"
+    restore = f"restore it: git checkout manifests/{path.name}"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = facts["schema"]
-    except (ValueError, KeyError, TypeError):
-        raise FototecaError(f"manifests/{path.name} cannot be read", f"restore it: git checkout manifests/{path.name}") from None
-    if schema > SCHEMA:
-        raise FototecaError(
-            f"manifests/{path.name} has schema {schema}, this fototeca knows {SCHEMA}", "install a newer fototeca"
-        )
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise FototecaError(
+                f"manifests/{path.name} has schema {schema}, this fototeca knows {SCHEMA}", "install a newer fototeca"
+            )
+        missing = [fact for fact in FACTS if fact not in facts]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FototecaError(f"manifests/{path.name} cannot be read", restore) from None
+    if missing or facts["version"] != name:
+        wrong = f"lacks {missing[0]}" if missing else f"calls itself {facts['version']}"
+        raise FototecaError(f"manifests/{path.name} {wrong}", restore)
     return facts
 
 
+def is_stored(row: Row) -> bool:
+    """Whether the row's path is one of the image store, as every row's is unless somebody wrote the manifest by hand."""
+    parts = PurePosixPath(row.path).parts
+    return parts[:2] == ("data", "images") and ".." not in parts
+
+
 def image_path(workspace: Workspace, row: Row) -> Path:
-    """Where the row's file lies. FototecaError when it is gone."""
+    """Where the row's file lies. FototecaError when it is gone, or when the row points out of the image store."""
+    if not is_stored(row):
+        raise FototecaError(f"image {row.image_id[:12]} lies outside data/images: {row.path}", "restore the manifest")
     path = workspace.root / row.path
     if not path.is_file():
         raise FototecaError(
@@ -231,6 +250,11 @@ def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
     return manifest.path
 
 
+def counted_facts(manifest: Manifest) -> dict[str, Any]:
+    """What the JSON of a version says of its rows."""
+    return {"rows": len(manifest.rows), "splits": manifest.split_counts(), "labels": manifest.label_counts()}
+
+
 def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[str, Any]:
     """The JSON of a version."""
     return {
@@ -240,9 +264,7 @@ def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[st
         "task": manifest.task,
         "categories": manifest.categories,
         "sha256": manifest.sha256,
-        "rows": len(manifest.rows),
-        "splits": manifest.split_counts(),
-        "labels": manifest.label_counts(),
+        **counted_facts(manifest),
         "parent": manifest.parent,
         "seed": manifest.seed,
         "ratios": manifest.ratios,

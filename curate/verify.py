@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
 
-from curate.manifest import Manifest, Row, read_facts, read_manifest
+from curate.manifest import Manifest, Row, counted_facts, is_stored, list_versions, read_facts, read_manifest
 from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
 
@@ -22,12 +24,35 @@ def verify_version(workspace: Workspace, version: str) -> dict[str, Any]:
     problems = list(_decision_problems(workspace, facts))
     try:
         manifest = read_manifest(workspace, facts["version"])
+        earlier = [read_manifest(workspace, name) for name in _before(workspace, facts["version"])]
     except FototecaError as error:
         problems.append(str(error))
     else:
+        problems += _fact_problems(manifest, facts, earlier)
         problems += _row_problems(manifest)
         problems += _image_problems(workspace, manifest)
     return {"version": facts["version"], "ok": not problems, "problems": problems}
+
+
+def _before(workspace: Workspace, version: str) -> list[str]:
+    names = list_versions(workspace)
+    return names[: names.index(version)]
+
+
+def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Manifest]) -> Iterator[str]:
+    """What the JSON says and its rows or the versions before do not."""
+    for name, counted in counted_facts(manifest).items():
+        if facts[name] != counted:
+            yield f"{manifest.version}.json says {name}: {facts[name]}, the rows {counted}"
+    parent = earlier[-1].version if earlier else None
+    if manifest.parent != parent:
+        yield f"{manifest.version}.json says parent: {manifest.parent}, the version before is {parent}"
+    known = {row.image_id: row.split for version in earlier for row in version.rows}
+    told = {(row["image_id"], row["from"], row["to"]) for row in manifest.moved}
+    for row in manifest.rows:
+        before = known.get(row.image_id, row.split)
+        if before != row.split and (row.image_id, before, row.split) not in told:
+            yield f"image {row.image_id[:12]} was in {before} and is in {row.split}, which {manifest.version}.json does not tell"
 
 
 def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[str]:
@@ -35,8 +60,12 @@ def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[
     path = workspace.manifests / f"{facts['version']}.decisions.csv"
     if not path.is_file():
         yield f"{path.name} is missing"
-    elif hashlib.sha256(path.read_bytes()).hexdigest() != facts["decisions_sha256"]:
+        return
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != facts["decisions_sha256"]:
         yield f"{path.name} was changed after it was frozen: its digest differs"
+    elif (rows := sum(1 for _ in csv.reader(io.StringIO(content.decode("utf-8"), newline=""))) - 1) != facts["decisions"]:
+        yield f"{facts['version']}.json says decisions: {facts['decisions']}, there are {rows}"
 
 
 def _row_problems(manifest: Manifest) -> Iterator[str]:
@@ -55,6 +84,8 @@ def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
 
     def check(row: Row) -> str:
         path = workspace.root / row.path
+        if not is_stored(row):
+            return f"image {row.image_id[:12]} lies outside data/images: {row.path}"
         try:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fototeca
-from workspace import EXIT_SHORT, EXIT_USAGE, create_workspace
+from workspace import EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, create_workspace
 
 MakePictures = Callable[[Path, dict[str, int]], Path]
 
@@ -174,3 +174,19 @@ def test_weights_that_are_not_there(filled: Shell) -> None:
     refuses(filled(*arguments, "missing.pth"), "missing.pth")
     (filled.folder / "bad.pth").write_bytes(b"nothing like it")
     refuses(filled(*arguments, "bad.pth"), "bad.pth")
+
+
+def test_a_place_that_cannot_be_written(filled: Shell) -> None:
+    """A file below a file, and a folder where a file should be: one line that names the place a person gave."""
+    (filled.folder / "file").write_text("x")
+    (filled.folder / "taken").mkdir()
+    for command in (
+        ("curate", "groups", "--csv", "PLACE"),
+        ("curate", "rebuild", "v001", "--output", "PLACE"),
+        ("curate", "export", "v001", "PLACE", "--format", "coco"),
+        ("collect", "attribution", "PLACE"),
+    ):
+        below = filled(*(part.replace("PLACE", "file/x") for part in command))
+        refuses(below, "file", code=EXIT_OUTSIDE)
+        if command[1] != "export":
+            refuses(filled(*(part.replace("PLACE", "taken") for part in command)), "taken", code=EXIT_OUTSIDE)

@@ -129,3 +129,30 @@ def test_an_export_is_whole_or_not_there(workspace: Workspace, manifest: Manifes
         export_version(workspace, "v001", tmp_path / "out", "tfrecord")
     with pytest.raises(FototecaError, match="not empty"):
         export_version(workspace, "v001", workspace.root, "coco")
+
+
+def test_changed_bytes_are_not_exported(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """What is exported under an id has that digest, or nothing is exported."""
+    row = manifest.rows[3]
+    (workspace.root / row.path).write_bytes(b"something else")
+    with pytest.raises(FototecaError, match=f"{row.image_id[:12]} has other bytes"):
+        export_version(workspace, "v001", tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("cell", ["path", "label"])
+def test_a_manifest_of_somebody_else_leads_nowhere(workspace: Workspace, manifest: Manifest, tmp_path: Path, cell: str) -> None:
+    """A path out of the store and a label that is a path are refused, though the digests were made to fit."""
+    row = manifest.rows[0]
+    (tmp_path / "secret").write_text("secret")
+    outside = {"path": "../secret", "label": "../../../gone"}[cell]
+    content = manifest.path.read_text().replace(
+        f",{row.label}," if cell == "label" else row.path, f",{outside}," if cell == "label" else outside
+    )
+    manifest.path.write_text(content)
+    facts = json.loads(manifest.path.with_suffix(".json").read_text())
+    facts["sha256"] = hashlib.sha256(content.encode()).hexdigest()
+    manifest.path.with_suffix(".json").write_text(json.dumps(facts))
+    with pytest.raises(FototecaError, match=r"outside data/images|unknown labels"):
+        export_version(workspace, "v001", tmp_path / "out", "imagefolder", copy=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"w", "secret"}

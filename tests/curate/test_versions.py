@@ -13,7 +13,7 @@ from curate.cli import app
 from curate.freeze import freeze_version
 from curate.labels import label_images
 from curate.manifest import read_manifest
-from workspace import Workspace
+from workspace import FototecaError, Workspace
 
 AddImages = Callable[..., list[str]]
 
@@ -75,6 +75,55 @@ def test_verify_of_an_edited_manifest_is_a_finding(
     path.write_text(path.read_text().replace(",cat,", ",dog,", 1))
     result = curate("verify", "latest", "--json")
     assert (result.exit_code, json.loads(result.stdout)["ok"]) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "told"),
+    [
+        ("rows", 99, "says rows: 99, the rows 20"),
+        ("splits", {"train": 20, "val": 0, "test": 0}, "says splits"),
+        ("labels", {}, "says labels"),
+        ("parent", "v001", "the version before is None"),
+        ("decisions", 3, "says decisions: 3, there are 20"),
+    ],
+)
+def test_verify_of_an_edited_json_is_a_finding(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], fact: str, value: object, told: str
+) -> None:
+    """Its counts are counted again."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    path = freeze_version(workspace).manifest.path.with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), fact: value}))
+    assert told in "\n".join(json.loads(curate("verify", "latest", "--json").stdout)["problems"])
+
+
+def test_an_image_that_changed_sides_untold_is_a_finding(
+    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], curate: Callable[..., Result]
+) -> None:
+    """Only what the JSON lists may have another split than in the version before."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    first = freeze_version(workspace).manifest
+    group_images(workspace, [[first.split("test")[0].image_id, first.split("train")[0].image_id]], keep_near=True)
+    second = freeze_version(workspace).manifest
+    (moved,) = second.moved
+    assert curate("verify", "v002").exit_code == 0
+    path = second.path.with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "moved": []}))
+    assert f"{moved['image_id'][:12]} was in {moved['from']} and is in {moved['to']}" in curate("verify", "v002").stdout
+
+
+@pytest.mark.parametrize("spoil", [lambda facts: facts.pop("seed"), lambda facts: facts.update(version="v009")])
+def test_a_json_without_a_fact_is_one_line(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], spoil: Callable[[dict[str, object]], object]
+) -> None:
+    """The missing fact is named, and how to have the file back."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    path = freeze_version(workspace).manifest.path.with_suffix(".json")
+    facts = json.loads(path.read_text())
+    spoil(facts)
+    path.write_text(json.dumps(facts))
+    with pytest.raises(FototecaError, match=r"git checkout manifests/v001\.json"):
+        curate("verify", "latest")
 
 
 def test_the_commands_of_a_first_session(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
