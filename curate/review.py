@@ -166,10 +166,16 @@ def _fiftyone() -> Iterator[FiftyOne]:
             fo = import_module("fiftyone")
             fo.list_datasets()
         except Exception as error:  # FiftyOne, pymongo and the operating system each have their own
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            hint = f"{FIX}; or review without it: fototeca curate review --simple"
-            raise FototecaError(f"FiftyOne's database does not answer: {reason}", hint, EXIT_OUTSIDE) from None
-        yield fo
+            raise _no_answer(error, f"{FIX}; or review without it: fototeca curate review --simple") from None
+        try:
+            yield fo
+        except import_module("pymongo.errors").PyMongoError as error:
+            raise _no_answer(error, "nothing that was saved is lost: start it and give the command again") from None
+
+
+def _no_answer(error: Exception, hint: str) -> FototecaError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return FototecaError(f"FiftyOne's database does not answer: {reason}", hint, EXIT_OUTSIDE)
 
 
 def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create: bool) -> Dataset:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,26 @@ for name in ("FOTOTECA_WORKSPACE", "TORCH_HOME"):
 @pytest.fixture(scope="session")
 def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """FiftyOne on a mongod that only these tests know; once a process, since it reads the address while it is imported."""
-    folder = tmp_path_factory.mktemp("mongo")
+    with serve_mongod(tmp_path_factory.mktemp("mongo")) as (address, _), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIFTYONE_DATABASE_URI", address)
+        with warnings.catch_warnings(action="ignore"):
+            import fiftyone
+        yield fiftyone
+
+
+@contextmanager
+def serve_mongod(folder: Path) -> Iterator[tuple[str, int]]:
+    """A mongod with its files in a folder: its address and its process."""
     (package,) = find_spec("fiftyone").submodule_search_locations  # type: ignore[union-attr]
     port = free_port()
     options = {"dbpath": folder, "port": port, "bind_ip": "127.0.0.1", "logpath": folder / "log"}
     command = [Path(package) / "db" / "bin" / "mongod", "--nounixsocket"]
     mongod = subprocess.Popen([*command, *(str(part) for name, value in options.items() for part in (f"--{name}", value))])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FIFTYONE_DATABASE_URI", f"mongodb://127.0.0.1:{port}")
-        with warnings.catch_warnings(action="ignore"):
-            import fiftyone
-        yield fiftyone
-    mongod.terminate()
-    mongod.wait()
+    try:
+        yield f"mongodb://127.0.0.1:{port}", mongod.pid
+    finally:
+        mongod.terminate()
+        mongod.wait()
 
 
 def free_port() -> int:

@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from collect.browser import Browser, load, open_browser
 from collect.catalog import Catalog
 from curate.judgement import Judgement, settle
-from tests.conftest import free_port
+from tests.conftest import free_port, serve_mongod
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
@@ -289,6 +289,32 @@ def test_without_a_database(
     run = fototeca("curate", "pull", cwd=workspace.root)
     assert run.returncode == 4, run.stderr
     assert "FiftyOne's database does not answer" in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("command", "step"), [(("review", "--no-browser"), "update_samples"), (("pull",), "read_samples")])
+def test_a_database_that_dies_is_one_line(
+    workspace: Workspace, add_images: AddImages, tmp_path: Path, command: tuple[str, ...], step: str
+) -> None:
+    """Killed in the middle of a push and of a pull: exit code 4, and nothing of the catalog is lost."""
+    ids = add_images(workspace, ["cat"])
+    script = (
+        "import os, sys, curate.review as review, fototeca\n"
+        f"if sys.argv[1] == 'push': review.push_review(review.Workspace('{workspace.root}')); sys.exit()\n"
+        f"step = review.{step}\n"
+        f"review.{step} = lambda *all: (os.kill(int(os.environ['MONGOD']), 9), step(*all))[1]\n"
+        "fototeca.main()"
+    )
+    (tmp_path / "mongo").mkdir()
+    with serve_mongod(tmp_path / "mongo") as (address, mongod):
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "MONGOD": str(mongod)}
+        environment |= {"FIFTYONE_DATABASE_URI": f"{address}/?serverSelectionTimeoutMS=500"}
+        for arguments in (["push"], ["curate", *command]):
+            done = subprocess.run(
+                [sys.executable, "-c", script, *arguments], cwd=workspace.root, env=environment, capture_output=True, text=True
+            )
+    assert done.returncode == 4, done.stderr
+    assert "database does not answer" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert last_decision(workspace, ids[0])[2] == "cat"
 
 
 def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
