@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from collect.addresses import url_key
 from collect.records import (
     PERSON,
     REJECT,
@@ -189,6 +191,19 @@ class Catalog:
                 (state, reason, image_id, time, candidate_id),
             )
         return state
+
+    def readmit(self, image: ImageRow, finding: Finding) -> None:
+        """Know a stored file again that this catalog has no row for, as found at a place; of one that has another image by now,
+        the file itself is the place."""
+        with self.transaction():
+            try:
+                candidate = self.add_finding(finding, url_key(finding.url))
+            except ValueError:  # a file
+                candidate = self.add_finding(finding, finding.url)
+            if candidate.image_id:
+                finding = replace(finding, url=f"file:{image.path}")
+                candidate = self.add_finding(finding, finding.url)
+            self.record(candidate.candidate_id, "accepted", image=image, size=image.bytes)
 
     # ---- images
 

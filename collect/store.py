@@ -43,6 +43,11 @@ def put(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path
     return image_id, path
 
 
+def stored_images(workspace: Workspace) -> list[Path]:
+    """Every file of the store, in the order of their ids."""
+    return sorted(workspace.images.glob("[0-9a-f][0-9a-f]/*"))
+
+
 class FetchFailedError(Exception):
     """A URL gave no bytes: `reason` is one of the fixed words."""
 

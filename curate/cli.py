@@ -142,6 +142,27 @@ def rebuild(
 
 
 @app.command()
+def recover(as_json: AsJson = False) -> None:
+    """Fill a lost catalog again from the stored images and the frozen versions: places, licences, labels, and who decided what.
+
+    Example: fototeca curate recover
+    """
+    from curate.recover import recover_catalog
+
+    facts = recover_catalog(Workspace.find())
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions are known again")
+        if facts["broken"]:
+            say(f"{facts['broken']} files are not what their names say")
+        if facts["unknown"]:
+            say(f"{facts['unknown']} decisions are about files that are gone")
+    if facts["images"]:
+        say("near-duplicates have to be looked for again: fototeca curate dedup")
+
+
+@app.command()
 def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],

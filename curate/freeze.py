@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collect.catalog import Catalog, Decision, ImageRow, now
+from collect.catalog import PERSON, Catalog, ImageRow, now
+from curate.kept import decisions_to_keep
 from curate.manifest import (
     SPLITS,
     Manifest,
@@ -18,7 +19,6 @@ from curate.manifest import (
     list_versions,
     manifest_bytes,
     next_version,
-    read_facts,
     read_manifest,
     write_manifest,
 )
@@ -53,7 +53,8 @@ class Plan:
 
 
 def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> Frozen:
-    """Write the next version. When it would equal the last one, nothing is written and the last is returned.
+    """Write the next version. When it would equal the last one and no person has decided anything since, which git is to keep,
+    nothing is written and the last is returned.
 
     FototecaError when images carry categories that the configuration lacks, when there are too few to split, when an
     earlier version was edited, or when the disk is full; earlier versions stay as they were in every case.
@@ -69,6 +70,8 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
                 f"the version could not be written: {error}{kept}", "free some disk space and freeze again", EXIT_OUTSIDE
             ) from None
     _tell(frozen)
+    if note and not frozen.new:
+        say(f"the note is not kept: {frozen.manifest.version} is as it was")
     return frozen
 
 
@@ -82,8 +85,9 @@ def _freeze(
     """
     with catalog.transaction():
         state = current_state(catalog)
-        frozen = _draft(workspace, state, seed, asked, note)
-        decisions = _decisions_since(catalog, frozen.manifest.parent, workspace)
+        decisions = decisions_to_keep(catalog, workspace)
+        looked = any(decision.who.startswith(PERSON) for decision in decisions)
+        frozen = _draft(workspace, state, seed, asked, note, looked)
         if frozen.new:
             keep_groups(catalog, frozen.manifest.version, state.images)
     if frozen.new:
@@ -93,13 +97,10 @@ def _freeze(
     return frozen
 
 
-def _decisions_since(catalog: Catalog, parent: str | None, workspace: Workspace) -> list[Decision]:
-    after = read_facts(workspace, parent)["last_decision"] if parent else 0
-    return [decision for decision in catalog.decisions() if decision.decision_id > after]
-
-
-def _draft(workspace: Workspace, state: State, seed: int | None, asked: tuple[float, float, float] | None, note: str) -> Frozen:
-    """The version as it would be written, or the last one where it would equal that."""
+def _draft(
+    workspace: Workspace, state: State, seed: int | None, asked: tuple[float, float, float] | None, note: str, looked: bool
+) -> Frozen:
+    """The version as it would be written, or the last one where it would equal that and nobody has `looked` since."""
     settings = workspace.settings
     versions = [read_manifest(workspace, name) for name in list_versions(workspace)]
     parent = versions[-1] if versions else None
@@ -109,7 +110,7 @@ def _draft(workspace: Workspace, state: State, seed: int | None, asked: tuple[fl
     plan = plan_rows(state, settings.task, settings.names, versions, chosen_ratios, chosen_seed)
     unlabelled = sum(image.status == "accepted" for image in state.images) - len(plan.rows)
     sha256 = hashlib.sha256(manifest_bytes(plan.rows)).hexdigest()
-    if parent and (sha256, settings.names, settings.task) == (parent.sha256, parent.categories, parent.task):
+    if parent and not looked and (sha256, settings.names, settings.task) == (parent.sha256, parent.categories, parent.task):
         return Frozen(parent, False, unlabelled)
     version = next_version(workspace)
     manifest = Manifest(
