@@ -22,7 +22,7 @@ from train.guard import full_disk_told
 from train.loop import as_float64, predict
 from train.objective import choose_thresholds, loss_of, right
 from train.run import save_model
-from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
+from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_done, write_predictions
 from vision.backbones import Preprocessing, build_model
 from vision.pixels import PixelCache
 from workspace import FototecaError, Workspace, write_text
@@ -212,4 +212,4 @@ def _finish(run: Run, manifest: Manifest, said: dict[str, Floats], parameters: i
         facts[f"{split}_accuracy"] = float(np.mean([row.label == name for row, name in zip(rows, predicted, strict=True)]))
         facts[f"{split}_images"] = len(rows)
     facts |= {"parameters": parameters, "learning_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}
-    write_text(run.folder / "done.json", json.dumps(facts, indent=2) + "\n")
+    write_done(run, facts)

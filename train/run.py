@@ -28,7 +28,7 @@ from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
 from train.loop import Loop, Material, Watch, as_float64, predict_together
 from train.objective import choose_thresholds
 from train.optimiser import train_mode, unfreeze
-from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_predictions
+from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_done, write_predictions
 from vision.backbones import (
     NO_WEIGHTS,
     Backbone,
@@ -272,7 +272,7 @@ class Job:
             "images_per_second": _speed(self.run),
             **facts,
         }
-        write_text(self.run.folder / "done.json", json.dumps(document, indent=2) + "\n")
+        write_done(self.run, document)
 
 
 def classifier_size(module: nn.Module) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Pictures in one forward pass when a model is only asked."""
+
+SOFTWARE = ("fototeca", "torch", "torchvision", "scikit-learn")
+"""The packages whose versions are kept with a run."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -160,6 +165,16 @@ def _damaged(path: Path) -> FototecaError:
 def write_config(run: Run) -> None:
     """Write `config.json`, which makes the folder a run."""
     write_text(run.folder / "config.json", json.dumps(run.config, ensure_ascii=False, indent=2) + "\n")
+
+
+def software() -> dict[str, str]:
+    """The versions at hand of what figures depend on besides a run's settings."""
+    return {"python": platform.python_version(), **{name: installed_version(name) for name in SOFTWARE}}
+
+
+def write_done(run: Run, facts: Mapping[str, Any]) -> None:
+    """Write `done.json`, last of all, with the versions of what made the run."""
+    write_text(run.folder / "done.json", json.dumps({**facts, "software": software()}, indent=2) + "\n")
 
 
 def write_predictions(run: Run, split: str, image_ids: Sequence[str], labels: Sequence[str], probabilities: Floats) -> None:

@@ -1,11 +1,9 @@
-"""The report's end: the one look at test beside validation, new pictures, and how to get the same again."""
+"""The report's figures on test beside those on validation, why they differ, and every look that was taken."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version as installed_version
 from typing import Any
 
 from markupsafe import Markup
@@ -14,7 +12,7 @@ from analysis.evaluate import measure, temperature_of
 from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
 from analysis.numbers import Numbers, flat_numbers, row_link
-from analysis.report.html import heading, join, link, note, paragraph, table, tag
+from analysis.report.html import heading, join, link, note, paragraph, tag
 from analysis.report.measured import calibration, classes_table, figures_table
 from analysis.report.story import Story
 from analysis.results import Results, read_results
@@ -150,22 +148,3 @@ def _remarks(story: Story) -> list[Markup]:
     if cut := sum(look.accuracy is None for look in found.looks):
         remarks.append(note(words("looks.cut", n=cut), "warn"))
     return remarks
-
-
-def again(story: Story) -> Markup:
-    """What is needed to get the same figures again."""
-    words, manifest = story.words, story.manifest
-    rows = [
-        [words("again.manifest"), f"{manifest.version}, SHA-256 {manifest.sha256}"],
-        [words("again.frozen"), manifest.created[:16].replace("T", " ")],
-        [words("again.software"), _software()],
-    ]
-    commands = "\n".join([f"fototeca curate verify {manifest.version}", *(run.command for run in story.ranked)])
-    return join(
-        [table([words("again.what"), words("again.value")], rows), paragraph(words("again.commands")), tag("pre", commands)]
-    )
-
-
-def _software() -> str:
-    names = ("fototeca", "torch", "torchvision", "scikit-learn")
-    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {installed_version(name)}" for name in names)])

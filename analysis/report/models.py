@@ -85,9 +85,9 @@ def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | 
 def _model(story: Story, run: Run) -> Markup:
     words, done = story.words, run.facts
     pairs = [
-        (words(f"setting.{name}"), _shown(story, name, run.config[name]))
+        (words(f"setting.{name}"), _shown(story, name, value))
         for name in SETTINGS
-        if run.config.get(name) not in (None, 0.0)
+        if (value := run.config.get(name)) or (name == "seed" and value is not None)  # 0 is a seed; elsewhere it is nothing done
     ]
     results = [
         (words("models.train"), words.percent(done.get("train_accuracy"))),

@@ -13,6 +13,7 @@ from analysis.figures import write_figures
 from analysis.numbers import row_link
 from analysis.pdf import require_browser, write_pdf
 from analysis.report import cards, dataset, final, models, new, studied
+from analysis.report.again import again
 from analysis.report.html import join, link, tag
 from analysis.report.story import Story
 from analysis.texts import PAGES, Texts
@@ -32,7 +33,7 @@ SECTIONS: dict[str, Callable[[Story], Markup]] = {
     "new": new.new_images,
     "conclusions": lambda story: story.written("conclusions"),
     "cards": cards.cards,
-    "again": final.again,
+    "again": again,
 }
 """The sections in order; their titles are the texts `section.NAME`."""
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from analysis.evaluate import evaluate_run
 from analysis.explain import explain_run
 from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
+from analysis.report.story import Story
 from analysis.texts import Texts
+from curate.manifest import read_manifest
 from train.runs import list_runs
 from vision.browser import find_browser, find_drivers
 from workspace import FototecaError, Workspace
@@ -97,8 +100,7 @@ def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[st
 
 def test_pictures_stand_beside_what_explains_them(told: tuple[Workspace, dict[str, Path]]) -> None:
     """Each example of a network has its map and its nearest training pictures; the cards describe model and dataset."""
-    workspace, pages = told
-    page = pages["en"].read_text(encoding="utf-8")
+    page = told[1]["en"].read_text(encoding="utf-8")
     card = page.split('class="tiles cards"')[1].split("</li>")[0]
     assert card.count("<img") == 2 + 3
     assert "Map by grad-cam" in card
@@ -106,8 +108,39 @@ def test_pictures_stand_beside_what_explains_them(told: tuple[Workspace, dict[st
     words = Texts.load("en")
     assert all(words(f"{name}.title") in page for name in ("model_card", "datasheet", "gains", "errors"))
     assert page.count("The picture that raises the score of") >= 1
-    commands = page.split('id="again"')[1]
-    assert all(run.command in commands for run in list_runs(workspace, "v001"))
+
+
+def test_what_gives_the_same_again(told: tuple[Workspace, dict[str, Path]]) -> None:
+    """Seed 0 is told, of split and models; the versions that each model was made with; every command, tests and report too."""
+    workspace, pages = told
+    page = pages["en"].read_text(encoding="utf-8")
+    assert page.count("<dt>seed</dt><dd>0</dd>") == 2
+    again = page.split('id="again"')[1]
+    assert "0 for the split; 0 for the models" in again
+    assert again.count(f", torch {version('torch')}, ") == 2
+    runs = list_runs(workspace, "v001")
+    commands = [
+        "curate dedup --threshold 10",
+        "curate freeze --seed 0 --ratios 70/10/20",
+        "curate verify v001",
+        *(run.command.removeprefix("fototeca ") for run in runs),
+        f"analysis evaluate {runs[0].id} --split test",
+        "analysis report --manifest v001 --lang en",
+    ]
+    assert {f"fototeca {command}" for command in commands} <= set(re.findall(r"fototeca [^<\n]+", again))
+    done = runs[1].folder / "done.json"
+    kept = done.read_bytes()
+    try:
+        done.write_text(json.dumps({**json.loads(kept), "software": {"torch": "1.0"}}), encoding="utf-8")
+        told_apart = again_section(workspace)
+    finally:
+        done.write_bytes(kept)
+    assert f"software of {runs[1].id}" in told_apart and "torch 1.0" in told_apart
+
+
+def again_section(workspace: Workspace) -> str:
+    """The last section alone."""
+    return SECTIONS["again"](Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports / "v001"))
 
 
 def _place(page: str, name: str) -> int:

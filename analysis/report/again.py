@@ -1,0 +1,69 @@
+"""The report's last section: what is needed to get the same figures again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from markupsafe import Markup
+
+from analysis.report.html import join, paragraph, table, tag
+from analysis.report.story import Story
+from train.runs import Run, software
+
+
+def again(story: Story) -> Markup:
+    """Digest, seeds, versions, and every command in order."""
+    words, manifest = story.words, story.manifest
+    rows = [
+        [words("again.manifest"), f"{manifest.version}, SHA-256 {manifest.sha256}"],
+        [words("again.frozen"), manifest.created[:16].replace("T", " ")],
+        [words("again.seeds"), _seeds(story)],
+        *_trained(story),
+        [words("again.software"), _versions(software())],
+    ]
+    return join(
+        [
+            table([words("again.what"), words("again.value")], rows),
+            paragraph(words("again.commands")),
+            tag("pre", "\n".join(_commands(story))),
+        ]
+    )
+
+
+def _seeds(story: Story) -> str:
+    """Of the split and of every model that has one: an ensemble only joins others."""
+    drawn = sorted({run.config["seed"] for run in story.ranked if "seed" in run.config})
+    return story.words("again.seeds_of", split=story.manifest.seed, runs=", ".join(map(str, drawn)) or "–")
+
+
+def _trained(story: Story) -> list[list[str]]:
+    """The versions that the models were made with; which models, where they differ."""
+    words, found = story.words, dict[str, list[str]]()
+    for run in story.ranked:
+        kept = run.facts.get("software")
+        found.setdefault(_versions(kept) if kept else words("again.unknown"), []).append(run.id)
+    if len(found) == 1:
+        return [[words("again.trained_all"), *found]]
+    return [[words("again.trained", runs=", ".join(runs)), versions] for versions, runs in found.items()]
+
+
+def _versions(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{name.replace('python', 'Python')} {version}" for name, version in found.items())
+
+
+def _commands(story: Story) -> Iterator[str]:
+    """From the grouping of copies to this report. Members come before what joins them."""
+    manifest = story.manifest
+    if manifest.threshold is not None:
+        yield f"fototeca curate dedup --threshold {manifest.threshold}"
+    yield f"fototeca curate freeze --seed {manifest.seed} --ratios {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}"
+    yield f"fototeca curate verify {manifest.version}"
+    yield from (run.command for run in sorted(story.ranked, key=_joins))
+    for look in {(look.purpose, look.run): look for look in story.ledger.looks}.values():
+        command, *options = look.purpose.split()
+        yield " ".join(["fototeca analysis", command, look.run, "--split test", *options])
+    yield f"fototeca analysis report --manifest {manifest.version} --lang {story.words.language}"
+
+
+def _joins(run: Run) -> bool:
+    return run.regime == "ensemble"
