@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from curate.limits import Limits
 from workspace import EXIT_SHORT, EXIT_USAGE, Workspace, say
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -19,14 +20,14 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = 0.32,
-    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = 0.4,
-    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = 0.5,
-    low_information: Annotated[float, typer.Option(help="Entropy below this has next to nothing in it.")] = 0.45,
-    odd_aspect: Annotated[float, typer.Option(help="Short side by long side below this is an odd shape.")] = 0.35,
-    odd_size: Annotated[float, typer.Option(help="So many times larger or smaller than the median is an odd size.")] = 4.0,
-    border: Annotated[float, typer.Option(help="Share of plain strips along the sides above this.")] = 0.2,
-    thumbnail: Annotated[float, typer.Option(help="The side by that of a larger original below this.")] = 0.75,
+    blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = Limits.blurry,
+    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = Limits.dark,
+    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = Limits.light,
+    low_information: Annotated[float, typer.Option(help="Entropy below this is next to nothing.")] = Limits.low_information,
+    odd_aspect: Annotated[float, typer.Option(help="Short side by long side below this is an odd shape.")] = Limits.odd_aspect,
+    odd_size: Annotated[float, typer.Option(help="So many times the median, or a part of it, is an odd size.")] = Limits.odd_size,
+    border: Annotated[float, typer.Option(help="Share of plain strips along the sides above this.")] = Limits.border,
+    thumbnail: Annotated[float, typer.Option(help="The side by that of a larger original below this.")] = Limits.thumbnail,
     limit: Annotated[int, typer.Option(help="Images to print per kind; --json has all.")] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +37,7 @@ def check(
 
     Example: fototeca curate check --blurry 0.3
     """
-    from curate.quality import Limits, check_images, findings_table
+    from curate.quality import check_images, findings_table
 
     limits = Limits(blurry, dark, light, low_information, odd_aspect, odd_size, border, thumbnail)
     findings = check_images(Workspace.find(), limits)

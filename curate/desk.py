@@ -9,7 +9,7 @@ from typing import Any
 from collect.catalog import Catalog, Decision, ImageRow
 from curate.judgement import Judgement, said_by_people
 from curate.labels import choose, decide_all, person
-from curate.quality import Limits, found_by_image
+from curate.quality import found_by_image
 from curate.queues import DISAGREED, QUEUES, UNREVIEWED, Item, in_queue, last_said, list_items
 from curate.thumbnails import make_thumbnail
 from curate.undo import take_back
@@ -141,7 +141,7 @@ class Desk:
 
     def _read(self) -> None:
         with Catalog.open(self.workspace) as catalog:
-            items = list_items(catalog, found_by_image(catalog, Limits()))
+            items = list_items(catalog, found_by_image(catalog))
             self.mine = {row.image_id for row in said_by_people(catalog.decisions()) if row.who == self.who}
         self.items = {item.image.image_id: item for item in items}
 

@@ -14,43 +14,15 @@ from statistics import median
 from tqdm import tqdm
 
 from collect.catalog import Catalog, ImageRow
+from curate.limits import Limits, keep_limits, last_limits
 from vision.image import DecodeError, decode
 from vision.quality import quality
 from vision.threads import picture_threads
-from workspace import FototecaError, Workspace
+from workspace import Workspace
 
 CORRUPT = "corrupt"
 _BATCH = 64
 _ROUNDING = 0.02
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where a score becomes a finding; what the scores are, `vision.quality.quality` says."""
-
-    blurry: float = 0.32
-    """Sharpness below this."""
-    dark: float = 0.4
-    """95% of the pixels are darker than this."""
-    light: float = 0.5
-    """95% of the pixels are lighter than this."""
-    low_information: float = 0.45
-    """Entropy, in bytes, below this."""
-    odd_aspect: float = 0.35
-    """The short side by the long one, below this."""
-    odd_size: float = 4.0
-    """The side of a square with as many pixels, this many times larger or smaller than the dataset's median."""
-    border: float = 0.2
-    """Share of the area in plain strips along the sides, above this."""
-    thumbnail: float = 0.75
-    """The side by that of the original from which the picture was made smaller, below this."""
-
-    def __post_init__(self) -> None:
-        """Shares lie between 0 and 1; the factor of sizes above 1."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (value > 1 if field.name == "odd_size" else 0 <= value <= 1):
-                raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate check --help")
 
 
 @dataclass(frozen=True)
@@ -64,17 +36,21 @@ class Finding:
 
 
 def check_images(workspace: Workspace, limits: Limits) -> list[Finding]:
-    """Measure what was not measured yet, and tell what lies beyond the limits, by kind, worst first."""
+    """Measure what was not measured yet, and tell what lies beyond the limits, by kind, worst first.
+
+    The limits are kept: the queues of a review follow them.
+    """
     with Catalog.open(workspace) as catalog:
+        keep_limits(catalog, limits)
         images = [image for image in catalog.images() if not image.rejected]
         _measure(workspace, catalog, images)
         return judge(images, read_scores(catalog), read_shrinkage(catalog), limits)
 
 
-def found_by_image(catalog: Catalog, limits: Limits) -> dict[str, tuple[str, ...]]:
-    """The findings of what was measured before."""
+def found_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """The findings of what was measured before, by the limits of the last check."""
     found: dict[str, list[str]] = defaultdict(list)
-    for finding in judge(catalog.images(), read_scores(catalog), read_shrinkage(catalog), limits):
+    for finding in judge(catalog.images(), read_scores(catalog), read_shrinkage(catalog), last_limits(catalog)):
         found[finding.image_id].append(finding.finding)
     return {image_id: tuple(names) for image_id, names in found.items()}
 
@@ -162,8 +138,8 @@ def _larger(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow]) -> None:
-    """Score the images that have no scores yet, batch by batch."""
-    known = {row["image_id"] for row in catalog.connection.execute("SELECT DISTINCT image_id FROM quality")}
+    """Score the images that have no scores yet, batch by batch; corrupt ones again, as a disk may have been away."""
+    known = {row["image_id"] for row in catalog.connection.execute("SELECT image_id FROM quality WHERE measure <> ?", (CORRUPT,))}
     missing = [image for image in images if image.image_id not in known]
     if not missing:
         return
@@ -180,7 +156,8 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
             scores = pool.map(score, batch)
             rows = [(i.image_id, name, value) for i, found in zip(batch, scores, strict=True) for name, value in found.items()]
             with catalog.transaction() as sql:
-                sql.executemany("INSERT OR REPLACE INTO quality (image_id, measure, value) VALUES (?, ?, ?)", rows)
+                sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image.image_id,) for image in batch])
+                sql.executemany("INSERT INTO quality (image_id, measure, value) VALUES (?, ?, ?)", rows)
             bar.update(len(batch))
 
 

@@ -23,7 +23,7 @@ from collect.catalog import REJECT, RESTORE, Catalog, ImageRow
 from curate.checks import FIX
 from curate.judgement import Judgement, settle
 from curate.labels import check_label, check_reason, person
-from curate.quality import Limits, found_by_image
+from curate.quality import found_by_image
 from curate.queues import list_items
 from curate.samples import (
     Dataset,
@@ -53,15 +53,16 @@ def push_review(workspace: Workspace) -> dict[str, Any]:
     that name belongs to another workspace.
     """
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
-        items = {item.image.image_id: item for item in list_items(catalog, found_by_image(catalog, Limits()))}
+        items = {item.image.image_id: item for item in list_items(catalog, found_by_image(catalog))}
         dataset = _own_dataset(fo, workspace, catalog, create=True)
         declare(fo, dataset, workspace)
         known = dict(zip(dataset.values("image_id"), dataset.values("id"), strict=True))
         new = [item for image_id, item in items.items() if image_id not in known]
-        thumbnails = make_thumbnails(workspace, [item.image for item in new])
+        thumbnails = make_thumbnails(workspace, [item.image for item in items.values()])
         samples = (make_sample(fo, workspace, item, thumbnails) for item in new)
-        dataset.add_samples(samples, progress=False, num_samples=len(new))
-        updated, pending = update_samples(fo, dataset, workspace, items, set(known))
+        bar = tqdm(samples, total=len(new), desc="pushing", unit="image", disable=None if new else True)
+        dataset.add_samples(bar, progress=False, num_samples=len(new))
+        updated, pending = update_samples(fo, dataset, workspace, items, set(known), thumbnails)
         save_views(fo, dataset, workspace.settings.names)
         make_editable(dataset, workspace.settings.names)
         show_progress(dataset)

@@ -17,7 +17,6 @@ Sample = Any
 LABEL = "ground_truth"
 PUSHED = "pushed"
 _SEVERAL = f"{LABEL}.classifications"
-_FACTS = ("group", "kept", "status", "source", "license", "also", "suggested", "suspicion", "findings", "queues")
 _CHUNK = 500
 _VIEWS = (
     ("1 label conflicts", CONFLICT, "group", False),
@@ -124,7 +123,12 @@ def read_samples(dataset: Dataset) -> Iterator[tuple[str, str, Judgement, Judgem
 
 
 def update_samples(
-    fo: FiftyOne, dataset: Dataset, workspace: Workspace, items: Mapping[str, Item], known: set[str]
+    fo: FiftyOne,
+    dataset: Dataset,
+    workspace: Workspace,
+    items: Mapping[str, Item],
+    known: set[str],
+    thumbnails: Mapping[str, str],
 ) -> tuple[int, int]:
     """Bring samples that were there before up to date; how many labels changed, and how many edits wait to be pulled."""
     rows = [row for row in read_samples(dataset) if row[1] in known]
@@ -143,25 +147,27 @@ def update_samples(
             changed[sample_id] = now
     for sample in dataset.select(list(changed)).iter_samples(autosave=True, batch_size=_CHUNK):
         _say(fo, sample, changed[sample.id], workspace)
-    _update_facts(dataset, workspace, items, {row[1]: row[0] for row in rows if row[1] in items})
+    ids = {row[1]: row[0] for row in rows if row[1] in items}
+    paths = {image_id: str(workspace.root / items[image_id].image.path) for image_id in ids}
+    _set(dataset, ids, "filepath", paths)
+    _set(dataset, ids, "thumbnail_path", {image_id: thumbnails.get(image_id, path) for image_id, path in paths.items()})
+    _update_facts(dataset, items, ids)
     return len(changed), pending
 
 
-def _update_facts(dataset: Dataset, workspace: Workspace, items: Mapping[str, Item], sample_ids: Mapping[str, str]) -> None:
-    """Set only the values that changed, a field at a time."""
-    names = [*_FACTS, *sorted({name for item in items.values() for name in item.quality}), "filepath"]
-    for name in names:
-        there = dict(zip(dataset.values("image_id"), dataset.values(name), strict=True)) if dataset.has_field(name) else {}
-        wanted = {image_id: _value(workspace, items[image_id], name) for image_id in sample_ids}
-        changes = {sample_ids[key]: value for key, value in wanted.items() if (there.get(key) or None) != (value or None)}
-        if changes:
-            dataset.set_values(name, changes, key_field="id", dynamic=True)
+def _update_facts(dataset: Dataset, items: Mapping[str, Item], ids: Mapping[str, str]) -> None:
+    """What the catalog says beside the label, a field at a time. `ids`: sample ids by image id."""
+    facts = {image_id: {**items[image_id].quality, **_facts(items[image_id])} for image_id in ids}
+    for name in dict.fromkeys(name for each in facts.values() for name in each):
+        _set(dataset, ids, name, {image_id: each.get(name) for image_id, each in facts.items()})
 
 
-def _value(workspace: Workspace, item: Item, name: str) -> Any:  # noqa: ANN401 - text, number, list or nothing
-    if name == "filepath":
-        return str(workspace.root / item.image.path)
-    return _facts(item)[name] if name in _FACTS else item.quality.get(name)
+def _set(dataset: Dataset, ids: Mapping[str, str], name: str, wanted: Mapping[str, Any]) -> None:
+    """Set only the values that changed."""
+    there = dict(zip(dataset.values("image_id"), dataset.values(name), strict=True)) if dataset.has_field(name) else {}
+    changes = {ids[key]: value for key, value in wanted.items() if (there.get(key) or None) != (value or None)}
+    if changes:
+        dataset.set_values(name, changes, key_field="id", dynamic=True)
 
 
 def save_views(fo: FiftyOne, dataset: Dataset, categories: Sequence[str]) -> None:

@@ -18,8 +18,10 @@ from curate.confidence import Floats, Integers, deal_folds, judge, out_of_fold
 from curate.queues import SUGGESTED_AFTER
 from curate.state import current_state
 from curate.units import find_units
+from vision.backbones import Backbone
 from vision.features import extract_features
-from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_text
+from vision.pixels import PixelCache
+from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, say, write_text
 
 Kind = Literal["label-error", "outlier", "boundary"]
 
@@ -64,19 +66,37 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
         state = current_state(catalog)
     task = workspace.settings.task
     images = [image for image in state.images if image.status == "accepted" and (image.label or task == "multi")]
-    categories = sorted({label for image in images for label in split_label(image.label)})
-    if len(images) < MIN_IMAGES or len(categories) < 1 + (task == "single"):
-        raise FototecaError(
-            f"too few labelled images to suggest anything: {len(images)} in {len(categories)} categories",
-            f"collect and label at least {MIN_IMAGES}, of two categories or more",
-        )
+    _check_enough(images, task)
     backbone = choose_backbone(model, weights)
+    images = _readable(workspace, images, backbone)
+    categories = _check_enough(images, task)
     items = [(image.image_id, workspace.root / image.path) for image in images]
     features = extract_features(workspace, items, backbone)
     units = find_units(state)
     suggestions = rank(images, [units[image.image_id] for image in images], features, categories, task)
     save(workspace, suggestions)
     return suggestions
+
+
+def _check_enough(images: Sequence[ImageRow], task: Task) -> list[str]:
+    """The categories of the images. FototecaError when there are too few of either."""
+    categories = sorted({label for image in images for label in split_label(image.label)})
+    if len(images) < MIN_IMAGES or len(categories) < 1 + (task == "single"):
+        raise FototecaError(
+            f"too few labelled images to suggest anything: {len(images)} in {len(categories)} categories",
+            f"collect and label at least {MIN_IMAGES}, of two categories or more",
+        )
+    return categories
+
+
+def _readable(workspace: Workspace, images: Sequence[ImageRow], backbone: Backbone) -> list[ImageRow]:
+    """The images that can be decoded, which the backbone's pixels then are; the others are told."""
+    steps, broken = backbone.preprocessing, dict[str, str]()
+    items = [(image.image_id, workspace.root / image.path) for image in images]
+    PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation).ensure(items, broken=broken)
+    for problem in broken.values():
+        say(f"passed over: {problem}")
+    return [image for image in images if image.image_id not in broken]
 
 
 def rank(

@@ -19,8 +19,9 @@ from collect.search import SearchOptions, search
 from collect.status import workspace_status
 from curate.duplicates import dedup
 from curate.freeze import freeze_version
+from curate.limits import Limits
 from curate.manifest import Manifest
-from curate.quality import Limits, check_images
+from curate.quality import check_images
 from curate.suggest import suggest_labels
 from demo.backbone import Pretrained, find_pretrained
 from demo.gallery import build_gallery, new_pictures

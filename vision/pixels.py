@@ -46,6 +46,10 @@ def square(image: Image.Image, side: int, interpolation: str = "bilinear") -> to
     return pixels[0, :, top : top + side, left : left + side]
 
 
+Coming = tuple[str, "Future[Square]"]
+"""A picture's id, and its square once it is decoded."""
+
+
 class PixelCache:
     """uint8 squares (side, side, 3) by image id, in a folder below `folder` for this side and interpolation.
 
@@ -65,10 +69,13 @@ class PixelCache:
         """The pictures (N, side, side, 3), in order."""
         return np.asarray(self.store.take(image_ids), dtype=np.uint8)
 
-    def ensure(self, items: Sequence[tuple[str, Path]], workers: int = 0, progress: bool = True) -> None:
+    def ensure(
+        self, items: Sequence[tuple[str, Path]], workers: int = 0, progress: bool = True, broken: dict[str, str] | None = None
+    ) -> None:
         """Decode what is not there yet of (image id, path). `workers` threads; 0 is one per core.
 
-        FototecaError names the first picture that is gone or cannot be decoded; those before it are kept.
+        Pictures that are gone or cannot be decoded are told in `broken` by their ids. Without it FototecaError names the first;
+        those before it are kept.
         """
         if all(image_id in self.store for image_id, _ in items):
             return
@@ -78,23 +85,19 @@ class PixelCache:
             with tqdm(
                 total=len(missing), desc=f"decoding to {self.side} px", unit="img", disable=None if progress else True
             ) as bar:
-                for ids, squares in self._ahead(pool, missing):
-                    self.store.append(ids, squares)
-                    bar.update(len(ids))
+                for part in self._ahead(pool, missing):
+                    good = part if broken is None else _without_broken(part, broken)
+                    self.store.append([image_id for image_id, _ in good], (square.result() for _, square in good))
+                    bar.update(len(part))
 
-    def _ahead(
-        self, pool: ThreadPoolExecutor, missing: Sequence[tuple[str, Path]]
-    ) -> Iterator[tuple[list[str], Iterator[Square]]]:
+    def _ahead(self, pool: ThreadPoolExecutor, missing: Sequence[tuple[str, Path]]) -> Iterator[list[Coming]]:
         """Ids and squares, CHUNK by CHUNK; while one chunk is written and flushed, the next is being decoded."""
-        waiting: deque[tuple[list[str], list[Future[Square]]]] = deque()
+        waiting: deque[list[Coming]] = deque()
         for start in range(0, len(missing), CHUNK):
-            part = missing[start : start + CHUNK]
-            waiting.append(([image_id for image_id, _ in part], [pool.submit(self._read, item) for item in part]))
+            waiting.append([(item[0], pool.submit(self._read, item)) for item in missing[start : start + CHUNK]])
             if len(waiting) > 1:
-                ids, squares = waiting.popleft()
-                yield ids, (square.result() for square in squares)
-        for ids, squares in waiting:
-            yield ids, (square.result() for square in squares)
+                yield waiting.popleft()
+        yield from waiting
 
     def _read(self, item: tuple[str, Path]) -> Square:
         image_id, path = item
@@ -105,3 +108,17 @@ class PixelCache:
         except (DecodeError, OSError) as error:
             raise FototecaError(f"image {image_id[:12]} cannot be decoded: {error}", f"look at {path}") from None
         return np.ascontiguousarray(square(image, self.side, self.interpolation).permute(1, 2, 0).numpy())
+
+
+def _without_broken(part: Sequence[Coming], broken: dict[str, str]) -> list[Coming]:
+    """Those that were decoded; of the others `broken` says why."""
+    good = []
+    for image_id, square in part:
+        error = square.exception()
+        if error is None:
+            good.append((image_id, square))
+        elif isinstance(error, FototecaError):
+            broken[image_id] = error.message
+        else:
+            raise error
+    return good

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -110,6 +111,24 @@ def image(workspace: Workspace, image_id: str) -> ImageRow:
         found = catalog.image(image_id)
     assert found
     return found
+
+
+def test_what_keys_decide_is_frozen_and_logged(
+    browser: Chrome, workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any]
+) -> None:
+    """From a key on the page to a row of the manifest, to git's decisions and to the log."""
+    ids = sorted(add_images(workspace, ["cat"] * 6 + ["dog"] * 5))
+    with served(workspace) as server:
+        look(browser, server)
+        wanted = "dog" if image(workspace, ids[0]).label == "cat" else "cat"
+        press(browser, "2" if wanted == "dog" else "1")
+        press(browser, "-", "2")
+    rows = {row.image_id: row for row in freeze_version(workspace).manifest.rows}
+    assert (rows[ids[0]].label, rows[ids[0]].reviewed, ids[1] in rows) == (wanted, True, False)
+    kept = (workspace.manifests / "v001.decisions.csv").read_text()
+    assert f"{ids[0]},{log(workspace)[0].time},person:tester" in kept and f"{ids[1]},{log(workspace)[1].time}" in kept
+    told = fototeca("curate", "log", cwd=workspace.root).stdout
+    assert f"{ids[0][:12]}  {log(workspace)[0].old} -> {wanted}" in told and "-> reject:drawing" in told
 
 
 def test_keys_decide(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:

@@ -15,7 +15,8 @@ from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
-from curate.quality import Limits, check_images
+from curate.limits import Limits
+from curate.quality import check_images, found_by_image
 from curate.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
 from vision.image import decode, grey_levels
 from vision.quality import quality
@@ -104,9 +105,22 @@ def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]])
     with Catalog.open(made) as catalog:
         image = catalog.image(victim)
     assert image is not None
+    whole = (made.root / image.path).read_bytes()
     (made.root / image.path).write_bytes(b"broken")
     findings = check_images(made, Limits())
     assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
+    (made.root / image.path).write_bytes(whole)
+    assert all(finding.image_id != victim for finding in check_images(made, Limits())), "it was looked at again"
+
+
+def test_queues_follow_the_limits_of_the_last_check(workspace: tuple[Workspace, dict[str, str]]) -> None:
+    """What a person has told the check, a review shows."""
+    made, kinds = workspace
+    for limits, named in ((Limits(blurry=0.0), False), (Limits(), True)):
+        check_images(made, limits)
+        with Catalog.open(made) as catalog:
+            found = {kinds[image_id]: names for image_id, names in found_by_image(catalog).items()}
+        assert ("blurry" in found.get("blurry", ())) is named
 
 
 def test_grey_levels_at_hand_score_as_the_picture_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from collect.catalog import Catalog
 from curate.judgement import Judgement
-from curate.quality import Limits, check_images
+from curate.limits import Limits
+from curate.quality import check_images
 from curate.suggest import Suggestion, save
 from workspace import Workspace, create_workspace
 
@@ -57,6 +59,19 @@ def test_suspects_have_queues_until_a_person_decides(
     dataset = datasets(workspace)
     assert len(dataset.load_saved_view("3 suggested")) == 0
     assert dataset.description == "1 of 4 images reviewed"
+
+
+def test_small_copies_are_made_again(
+    workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
+) -> None:
+    """A cache that was cleared, or lies elsewhere since the workspace was moved, leaves no gap in the App."""
+    (image_id,) = add_images(workspace, ["cat"])
+    datasets(workspace)
+    shutil.rmtree(workspace.cache)
+    moved = Workspace(workspace.root.rename(workspace.root.with_name("elsewhere")))
+    shown = datasets(moved).one({"image_id": image_id})
+    assert Path(shown.thumbnail_path).is_file() and Path(shown.filepath).is_file()
+    assert Path(shown.thumbnail_path).is_relative_to(moved.cache)
 
 
 def test_groups_findings_and_conflicts_are_shown(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collect.catalog import ImageRow
+from collect.catalog import Catalog, ImageRow
 from curate.confidence import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
-from curate.suggest import rank
+from curate.suggest import rank, suggest_labels
+from vision.backbones import build_model
+from workspace import Workspace
 
 
 def draw(seed: int, count: int = 300, classes: int = 5) -> tuple[Integers, np.ndarray]:
@@ -85,3 +90,17 @@ def test_several_labels() -> None:
     found = {int(row.image_id, 16): row for row in rank(rows(labels), groups, features, ["a", "b"], "multi")}
     assert (found[3].kind, found[3].suggested) == ("label-error", "a|b")
     assert (found[1].kind, found[1].suggested) == ("label-error", "a")
+
+
+def test_a_broken_file_is_passed_over(
+    workspace: Workspace, add_images: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One picture that cannot be read is told, and all others are ranked, with their features kept."""
+    ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12)
+    next(workspace.images.glob(f"*/{ids[3]}.png")).write_bytes(b"broken")
+    torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
+    found = suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    assert f"passed over: image {ids[3][:12]} cannot be decoded" in capfd.readouterr().err
+    assert all(ids[3] not in (row.image_id, *row.neighbours) for row in found)
+    with Catalog.open(workspace) as catalog:
+        assert catalog.connection.execute("SELECT count(*) FROM suggestions").fetchone()[0] == len(found)
