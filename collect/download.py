@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -26,6 +28,9 @@ TRIES = 3
 _CHUNK = 1 << 16
 _ROBOTS_BYTES = 512 * 1024
 _TRANSIENT = ("connection", "incomplete", "http-429", "http-500", "http-502", "http-503", "http-504")
+_TROUBLED = (None, 429, 500, 502, 503, 504)
+"""Answers of a host that does badly; None is no answer."""
+
 _MOVED = (301, 302, 303, 307, 308)
 
 
@@ -87,6 +92,9 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     """Sent with POST."""
+
+    rules: bool = False
+    """It is for a robots.txt: read as far as `max_bytes`, packed or not, whatever its own headers say of its use."""
 
 
 class _Clock:
@@ -162,7 +170,7 @@ class Downloader:
         """One request; the answer, or the address it redirects to."""
         host = self.hosts[urlsplit(request.url).netloc.lower()]
         try:
-            with host.turn():
+            with host.turn(), self.slots:  # whoever waits for one host keeps no other waiting
                 if host.broken:
                     raise FetchError("host-down")
                 began = time.monotonic()
@@ -171,7 +179,7 @@ class Downloader:
                 finally:
                     clock.spend(began)
         except FetchError as error:
-            host.count(ok=error.final or error.status not in (None, 429, 503))
+            host.count(ok=error.final or error.status not in _TROUBLED)
             raise
         host.count(ok=True)
         return answer
@@ -211,7 +219,7 @@ class Downloader:
             if response.status in _MOVED and response.headers.get("Location"):
                 return str(response.headers["Location"])
             self._check(response, host)
-            data = _read(response, request.max_bytes)
+            data = _read_rules(response, request.max_bytes) if request.rules else _read(response, request.max_bytes)
         except BaseException:
             response.close()
             raise
@@ -227,10 +235,6 @@ class Downloader:
             refusal = FetchError(f"http-{response.status}", status=response.status, wait=wait)
             refusal.headers = dict(response.headers)
             raise refusal
-        if opted_out(response.headers.getlist("X-Robots-Tag")):
-            raise FetchError("opted-out", status=200, final=True)
-        if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-            raise FetchError("encoded", status=200, final=True)  # asked for identity: a compressed body may be a bomb
 
     def robots(self, url: str) -> Robots:
         """The robots.txt of the URL's origin, fetched once, before anything else is asked of the host."""
@@ -249,11 +253,9 @@ class Downloader:
         clock = _Clock(min(self.options.timeout, 15.0))
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                answer = self._visit(Request(url, _ROBOTS_BYTES), clock)
+                answer = self._visit(Request(url, _ROBOTS_BYTES, rules=True), clock)
             except FetchError as error:
                 if error.status and 400 <= error.status < 500 and error.status != 429:
-                    return Robots()
-                if error.reason in ("too-large", "opted-out", "encoded"):
                     return Robots()
                 raise
             if isinstance(answer, Fetched):
@@ -262,8 +264,32 @@ class Downloader:
         return Robots()
 
 
+def _read_rules(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
+    """The first `max_bytes` of a text, unpacked where it comes as gzip or deflate all the same (RFC 9309, section 2.5)."""
+    packed = (encoding := _encoding(response)) in ("gzip", "x-gzip", "deflate")
+    if not packed and encoding != "identity":
+        raise FetchError("encoded", status=200)  # unread rules may forbid anything
+    parts, size = [], 0
+    while size < max_bytes and (piece := response.read1(_CHUNK)):
+        parts.append(piece)
+        size += len(piece)
+    data = b"".join(parts)
+    if packed:
+        with suppress(zlib.error):  # a text that is named so and is not packed
+            data = zlib.decompressobj(wbits=47).decompress(data, max_bytes)
+    return data[:max_bytes]
+
+
+def _encoding(response: urllib3.BaseHTTPResponse) -> str:
+    return response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
+
+
 def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
-    """The body, in pieces, as long as time and size allow."""
+    """The body, in pieces, as long as its headers, time and size allow."""
+    if opted_out(response.headers.getlist("X-Robots-Tag")):
+        raise FetchError("opted-out", status=200, final=True)
+    if _encoding(response) != "identity":
+        raise FetchError("encoded", status=200, final=True)  # asked for identity: a compressed body may be a bomb
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise FetchError("too-large", status=200, final=True)

@@ -252,8 +252,7 @@ def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: 
         if downloader is None:
             data = read_local(url, options.max_bytes)
         else:
-            with downloader.slots:
-                fetched = downloader.fetch(url)
+            fetched = downloader.fetch(url)
             data, status = fetched.data, fetched.status
         size = len(data)
         image = accept(workspace, data, options.min_side)

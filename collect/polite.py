@@ -32,6 +32,10 @@ OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 """Values of X-Robots-Tag that mean: not for this."""
 
 
+_VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
+"""Its words that a colon and a value follow, and no agent's rules."""
+
+
 def retry_after(value: str | None, *, longest: float = 120.0) -> float | None:
     """Seconds that a Retry-After header asks for, in either form (seconds or a date); None when there is none.
 
@@ -50,14 +54,17 @@ def retry_after(value: str | None, *, longest: float = 120.0) -> float | None:
 
 
 def opted_out(tags: list[str]) -> bool:
-    """Whether X-Robots-Tag headers forbid the use; a tag for another named agent does not count."""
+    """Whether X-Robots-Tag headers forbid the use; what follows another agent's name does not count."""
     for tag in tags:
-        agent, colon, rest = tag.partition(":")
-        if colon and agent.strip().lower() not in ("fototeca", "*", "otherbots", "unavailable_after"):
-            continue
-        words = {word.strip().lower() for word in (rest if colon else tag).split(",")}
-        if words & OPT_OUT:
-            return True
+        for_us = True
+        for part in tag.lower().split(","):
+            name, colon, rest = (piece.strip() for piece in part.partition(":"))
+            if colon and name in _VALUED:
+                continue
+            if colon:
+                for_us = name in ("fototeca", "*", "otherbots")
+            if for_us and (rest if colon else name) in OPT_OUT:
+                return True
     return False
 
 

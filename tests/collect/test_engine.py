@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -156,6 +158,59 @@ def test_robots_come_first_and_no_more_at_once_than_allowed(workspace: Workspace
     assert seen["most"] == 3
 
 
+RULES = b"User-agent: *\nDisallow: /private/\n"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Answer(RULES, "text/plain", headers={"X-Robots-Tag": "noindex"}),
+        Answer(gzip.compress(RULES), "text/plain", headers={"Content-Encoding": "gzip"}),
+        Answer(zlib.compress(RULES), "text/plain", headers={"Content-Encoding": "deflate"}),
+        Answer(RULES, "text/plain", headers={"Content-Encoding": "gzip"}),
+        Answer(RULES + b"# more\n" * 200_000, "text/plain"),
+        Answer(gzip.compress(RULES + b"#\n" * 40_000_000, 1), "text/plain", headers={"Content-Encoding": "gzip"}),
+    ],
+    ids=["noindex", "gzip", "deflate", "not-gzip", "long", "bomb"],
+)
+def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) -> None:
+    """Not to be indexed, packed, longer than is read: what the file forbids is not asked for."""
+    with serve(lambda asked: rules if asked.path == "/robots.txt" else pictures(asked)) as site:
+        places = [Finding(f"{site.base}/{path}", "site", "fox") for path in ("private/1.jpg", "open/2.jpg")]
+        summary = collect(workspace, places, LOCAL)
+        assert [asked.path for asked in site.asked] == ["/robots.txt", "/open/2.jpg"]
+    assert summary.outcomes["site", "fox", "rejected", "robots"] == 1 and summary.accepted == 1
+
+
+def test_rules_that_cannot_be_read_permit_nothing(workspace: Workspace) -> None:
+    """Packed in a way that is not known here, they may forbid anything."""
+    rules = Answer(RULES, "text/plain", headers={"Content-Encoding": "br"})
+    with serve(lambda asked: rules if asked.path == "/robots.txt" else pictures(asked)) as site:
+        summary = collect(workspace, [Finding(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
+    assert summary.outcomes["site", "fox", "failed", "encoded"] == 1
+
+
+def test_a_slow_host_keeps_no_other_waiting(workspace: Workspace) -> None:
+    """Whoever waits for a host that wants seconds between two requests leaves the room to others."""
+    order: list[str] = []
+
+    def slow(asked: Asked) -> Answer:
+        if asked.path == "/robots.txt":
+            return Answer(b"User-agent: *\nCrawl-delay: 0.4\n", "text/plain")
+        order.append("slow")
+        return pictures(asked)
+
+    def quick(asked: Asked) -> Answer:
+        order.append("quick")
+        return pictures(asked)
+
+    with serve(slow) as one, serve(quick) as other:
+        places = [Finding(f"{one.base}/{number}.jpg", "site", "fox") for number in range(6)]
+        places.append(Finding(f"{other.base}/9.jpg", "site", "fox"))
+        assert collect(workspace, places, replace(LOCAL, concurrency=3, per_host=3)).accepted == 7
+    assert order.index("quick") < 4, order
+
+
 def test_a_crawl_delay_is_kept(workspace: Workspace) -> None:
     """The pauses between requests are at least as long as robots.txt asks."""
     times: list[float] = []
@@ -170,13 +225,14 @@ def test_a_crawl_delay_is_kept(workspace: Workspace) -> None:
     assert min(later - earlier for earlier, later in pairwise(times)) >= 0.29
 
 
-def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace) -> None:
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace, status: int) -> None:
     """After some failures in a row the rest fails without being asked; other hosts go on; retry asks again."""
     ill = threading.Event()
     ill.set()
 
     def respond(asked: Asked) -> Answer:
-        return Answer(status=503) if ill.is_set() and asked.path != "/robots.txt" else pictures(asked)
+        return Answer(status=status) if ill.is_set() and asked.path != "/robots.txt" else pictures(asked)
 
     with serve(respond) as site, serve(pictures) as other:
         findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]

@@ -88,6 +88,12 @@ def test_retry_after() -> None:
         (["all"], False),
         (["googlebot: noindex"], False),
         (["fototeca: noai"], True),
+        (["noai, max-snippet:-1"], True),
+        (["max-image-preview:large, noimageai"], True),
+        (["noindex, unavailable_after: 25 Jun 2030 15:00:00 PST"], True),
+        (["unavailable_after: 25 Jun 2030 15:00:00 PST"], False),
+        (["max-snippet:-1", "googlebot: nofollow, noindex"], False),
+        (["googlebot: noindex, otherbots: noai"], True),
     ],
 )
 def test_opting_out(tags: list[str], out: bool) -> None:
