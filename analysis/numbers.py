@@ -23,6 +23,11 @@ class Shown(str):
         made.value = value
         return made
 
+    def __format__(self, spec: str) -> str:
+        """As it is shown; or for a count one of the two words of a `spec` like "image|images"."""
+        one, bar, more = spec.partition("|")
+        return (one if self.value == (1,) else more) if bar else super().__format__(spec)
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -60,9 +65,9 @@ def flat_numbers(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
     return rows
 
 
-def row_link(name: str, row: int) -> str:
-    """The address of a row (0 is the first below the head) of a table beside the page (RFC 7111)."""
-    return f"figures/{name}.csv#row={row + 2}"
+def row_link(folder: str, name: str, row: int) -> str:
+    """The address of a row (0 is the first below the head) of a table in a folder beside the page (RFC 7111)."""
+    return f"{folder}/{name}.csv#row={row + 2}"
 
 
 def _plain(cell: object) -> object:

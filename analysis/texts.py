@@ -26,8 +26,9 @@ class Texts:
         return cls(language, {f"{section}.{key}": value for section, table in document.items() for key, value in _flat(table)})
 
     def __call__(self, key: str, **values: object) -> str:
-        """The words of a key with its values filled in."""
-        return self.entries[key].format(**values)
+        """The words of a key with its values filled in; `{n} {n:image|images}` takes the word that fits the number."""
+        told = {name: Shown(str(value), value) if isinstance(value, int) else value for name, value in values.items()}
+        return self.entries[key].format(**told)
 
     def percent(self, value: float | None, digits: int = 1) -> str:
         """0.8731 as 87.3 % in the language's way; a dash for what is not known."""

@@ -13,7 +13,8 @@ from analysis.embed_page import colourings
 from analysis.features import run_features
 from analysis.kept import kept
 from analysis.metrics import Floats
-from analysis.report.html import details, heading, join, paragraph, tag
+from analysis.numbers import Numbers, flat_numbers
+from analysis.report.html import details, heading, join, link, paragraph, tag
 from analysis.report.story import Story
 from analysis.svg import class_style, marker
 from curate.manifest import Row
@@ -38,6 +39,8 @@ def embedding(story: Story, run: Run) -> Markup:
         share = words.percent(sum(found["explained_variance"][:2]))
         drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
     drawings.append(_by_error(story, run, rows, np.asarray(found["places"]["tsne"])))
+    story.numbers.append(Numbers(f"features-{run.id}", ("what", "value"), tuple(flat_numbers(_measured(found)))))
+    numbers = link(words("figure.data"), story.row(f"features-{run.id}", 0))
     knn = words("features.knn", accuracy=words.percent(found["knn_accuracy"]), silhouette=words.number(found["silhouette"], 2))
     return join(
         [
@@ -45,10 +48,15 @@ def embedding(story: Story, run: Run) -> Markup:
             paragraph(words("features.intro", n=len(rows), dimension=found["dimension"])),
             tag("div", join(drawings), class_="columns"),
             details(words("features.legend", n=len(categories)), legend(categories), opened=len(categories) <= 24),
-            paragraph(knn),
+            paragraph(join([knn, " ", tag("span", numbers, class_="source")])),
             paragraph(words("features.umap", run=run.id)),
         ]
     )
+
+
+def _measured(found: dict[str, Any]) -> dict[str, Any]:
+    """What is said of the features, without the places of the pictures."""
+    return {name: value for name, value in found.items() if name != "places"}
 
 
 def _by_error(story: Story, run: Run, rows: tuple[Row, ...], points: Floats) -> Markup:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from analysis.evaluate import measure, temperature_of
 from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
-from analysis.numbers import Numbers, flat_numbers, row_link
+from analysis.numbers import Numbers, flat_numbers
 from analysis.report.html import heading, join, link, note, paragraph, tag
 from analysis.report.measured import calibration, classes_table, figures_table
 from analysis.report.story import Story
@@ -60,13 +60,13 @@ def _measured(story: Story, run: Run) -> Markup:
 
 def _headline(story: Story, facts: dict[str, Any]) -> Markup:
     words = story.words
-    value = tag("strong", link(words.percent(facts["accuracy"]), row_link("test", 0)))
+    value = tag("strong", link(words.percent(facts["accuracy"]), story.row("test", 0)))
     under = words("test.headline", interval=words.interval(facts["accuracy_interval"]), n=facts["n"])
     return tag("p", join([value, " ", tag("span", under)]), class_="headline")
 
 
 def _why(story: Story, val: Results, held_out: Results) -> Markup:
-    """Each reason with its number, in words, and where in `figures/gap.csv` it stands."""
+    """Each reason with its number, in words, and where in `gap.csv` it stands."""
     words = story.words
     gap = explain_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values()))
     rows = flat_numbers(gap)
@@ -74,7 +74,7 @@ def _why(story: Story, val: Results, held_out: Results) -> Markup:
     reasons = _reasons(words, gap)
     places = {name: next((i for i, (what, _) in enumerate(rows) if what.split(".")[0] == name), 0) for name in reasons}
     items = join(
-        tag("li", join([said, " ", tag("span", link(words("figure.data"), row_link("gap", places[name])), class_="source")]))
+        tag("li", join([said, " ", tag("span", link(words("figure.data"), story.row("gap", places[name])), class_="source")]))
         for name, said in reasons.items()
     )
     chance = "gap.chance" if gap["sampling"]["p"] >= 0.05 else "gap.real"

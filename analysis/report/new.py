@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.kept import stored_json
-from analysis.numbers import Numbers, row_link
+from analysis.numbers import Numbers
 from analysis.predict import stored_predictions
 from analysis.report.html import Tile, join, link, note, paragraph, tag, tiles
 from analysis.report.story import Story
@@ -58,7 +58,7 @@ def _numbers(story: Story, pictures: list[dict[str, Any]]) -> Markup:
         for fact in pictures
     ]
     story.numbers.append(Numbers("new-images", ("path", "label", "probability", "strangeness", "unknown"), tuple(rows)))
-    return paragraph(link(story.words("figure.data"), row_link("new-images", 0)), "source")
+    return paragraph(link(story.words("figure.data"), story.row("new-images", 0)), "source")
 
 
 def _tile(story: Story, fact: dict[str, Any]) -> Tile:

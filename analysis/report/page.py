@@ -10,7 +10,6 @@ from pathlib import Path
 from markupsafe import Markup
 
 from analysis.figures import write_figures
-from analysis.numbers import row_link
 from analysis.pdf import require_browser, write_pdf
 from analysis.report import cards, dataset, final, models, new, studied
 from analysis.report.again import again
@@ -41,7 +40,7 @@ SECTIONS: dict[str, Callable[[Story], Markup]] = {
 def write_report(
     workspace: Workspace, version: str, *, lang: str = "en", output: Path | None = None, pdf: bool = False
 ) -> list[Path]:
-    """Write `report-LANG.html` and `figures/`; returns the page first, then the PDF if asked for, then the figures.
+    """Write `report-LANG.html` and `figures-LANG/`; returns the page first, then the PDF if asked for, then the figures.
 
     Looks at test only through predictions that `evaluate --split test` stored. FototecaError when there is no such version,
     or for `pdf` when there is no Chromium.
@@ -55,8 +54,8 @@ def write_report(
     story = Story(workspace, manifest, Texts.load(lang), folder)
     page = folder / f"report-{lang}.html"
     write_text(page, _page(story))
-    figures = write_figures(story.figures, folder / "figures")
-    figures += [numbers.write(folder / "figures") for numbers in story.numbers]
+    figures = write_figures(story.figures, folder / story.beside)
+    figures += [numbers.write(folder / story.beside) for numbers in story.numbers]
     return [page, *([write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else []), *figures]
 
 
@@ -95,12 +94,12 @@ def _cover(story: Story) -> Markup:
     ]
     if story.comparison:
         best = story.comparison["runs"][0]
-        cells.append((link(words.percent(best["accuracy"]), row_link("models", 0)), words("cover.best")))
+        cells.append((link(words.percent(best["accuracy"]), story.row("models", 0)), words("cover.best")))
     looks = story.ledger.looks
     seen = [number for number, look in enumerate(looks) if look.accuracy is not None]
     if seen:
         under = words("cover.test") if len(looks) == 1 else words("cover.tests", n=len(looks))
-        cells.append((link(words.percent(looks[seen[-1]].accuracy), row_link("looks", seen[-1])), under))
+        cells.append((link(words.percent(looks[seen[-1]].accuracy), story.row("looks", seen[-1])), under))
     big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
     made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
     return tag("header", join([tag("h1", manifest.dataset), tag("p", made), tag("ul", big, class_="big")]))

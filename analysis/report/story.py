@@ -144,15 +144,24 @@ class Story:
         strong: Sequence[int] = (),
         source: str = "",
     ) -> Markup:
-        """A table on the page, kept as `figures/NAME.csv` too, to whose rows its numbers lead. `source`: as for `draw`."""
+        """A table on the page, kept as `NAME.csv` beside it too, to whose rows its numbers lead. `source`: as for `draw`."""
         self.numbers.append(Numbers(name, tuple(head), tuple(tuple(row) for row in rows)))
-        hrefs = [row_link(name, index) for index in range(len(rows))]
+        hrefs = [self.row(name, index) for index in range(len(rows))]
         shown = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
         return join([shown, paragraph(self._from(name, source), "source")])
 
+    @property
+    def beside(self) -> str:
+        """The folder beside the page that takes its drawings and numbers: words in them are of the page's language."""
+        return f"figures-{self.words.language}"
+
+    def row(self, name: str, row: int) -> str:
+        """The address of a row (0 is the first below the head) of a table beside the page."""
+        return row_link(self.beside, name, row)
+
     def _from(self, name: str, source: str) -> Markup:
         """Links to a figure's or table's numbers and to the file that they come from."""
-        data = link(self.words("figure.data"), f"figures/{name}.csv")
+        data = link(self.words("figure.data"), f"{self.beside}/{name}.csv")
         shown = Markup(" · ").join([data, *([self.file(source)] if source else [])])
         return tag("span", shown, class_="source")
 

@@ -46,8 +46,19 @@ def test_both_languages_say_the_same_things() -> None:
     """No text is missing in one of the languages, and both leave the same gaps to be filled."""
     english, spanish = Texts.load("en").entries, Texts.load("es").entries
     assert english.keys() == spanish.keys()
-    gaps = {key: [set(re.findall(r"{(\w+)}", entries[key])) for entries in (english, spanish)] for key in english}
+    gaps = {key: [set(re.findall(r"{(\w+)", entries[key])) for entries in (english, spanish)] for key in english}
     assert all(first == second for first, second in gaps.values())
+
+
+@pytest.mark.parametrize(("lang", "one", "more"), [("en", "1 image", "2 images"), ("es", "1 imagen", "2 imágenes")])
+def test_one_is_not_many(lang: str, one: str, more: str) -> None:
+    """Words fit their numbers, plain ones and those that were written in a language's way."""
+    words = Texts.load(lang)
+    assert [words("task.images", n=n) for n in (1, words.number(1), 2)] == [one, one, more]
+    for n in (1, 1000):
+        told = words("splits.groups", groups=n, images=words.number(n))
+        assert not re.search(r"[{}|]", told)
+        assert words.number(n) in told
 
 
 @pytest.mark.parametrize("lang", ["en", "es"])
@@ -75,7 +86,7 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
     links = [link for link in re.findall(r'href="([^"#]+)"', page) if not link.startswith("http")]
     assert len(links) > 10
     assert all((pages["en"].parent / link).exists() for link in links)
-    numbers = pages["en"].parent / "figures" / "comparison.csv"
+    numbers = pages["en"].parent / "figures-en" / "comparison.csv"
     with numbers.open(encoding="utf-8") as file:
         assert [row["name"] for row in csv.DictReader(file)] == sorted(
             [path.parent.name for path in workspace.runs.glob("*/done.json")], key=lambda name: _place(page, name)
@@ -85,10 +96,8 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
 def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[str, Path]]) -> None:
     """The row of the file beside the page holds the number that the page shows, not rounded and with a point."""
     page = told[1]["es"]
-    found = re.findall(r'<a href="(figures/[^"#]+)#row=(\d+)" tabindex="-1">([^<]+)</a>', page.read_text(encoding="utf-8"))
-    assert {"figures/models.csv", "figures/classes.csv", "figures/test.csv", "figures/gains.csv"} <= {
-        name for name, _, _ in found
-    }
+    found = re.findall(r'<a href="(figures-es/[^"#]+)#row=(\d+)" tabindex="-1">([^<]+)</a>', page.read_text(encoding="utf-8"))
+    assert {f"figures-es/{name}.csv" for name in ("models", "classes", "test", "gains")} <= {name for name, _, _ in found}
     for name, row, shown in found:
         cells = (page.parent / name).read_text(encoding="utf-8").splitlines()[int(row) - 1].split(",")
         plain = shown.replace("\xa0", "").replace(" ", "").replace("%", "").replace(",", ".").split("–")[0].split("…")[0]
@@ -110,7 +119,7 @@ def test_pictures_stand_beside_what_explains_them(told: tuple[Workspace, dict[st
     assert page.count("The picture that raises the score of") >= 1
 
 
-def test_what_gives_the_same_again(told: tuple[Workspace, dict[str, Path]]) -> None:
+def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict[str, Path]]) -> None:
     """Seed 0 is told, of split and models; the versions that each model was made with; every command, tests and report too."""
     workspace, pages = told
     page = pages["en"].read_text(encoding="utf-8")
@@ -124,7 +133,7 @@ def test_what_gives_the_same_again(told: tuple[Workspace, dict[str, Path]]) -> N
         "curate freeze --seed 0 --ratios 70/10/20",
         "curate verify v001",
         *(run.command.removeprefix("fototeca ") for run in runs),
-        f"analysis evaluate {runs[0].id} --split test",
+        f"analysis evaluate {studied[1][0]} --split test",
         "analysis report --manifest v001 --lang en",
     ]
     assert {f"fototeca {command}" for command in commands} <= set(re.findall(r"fototeca [^<\n]+", again))

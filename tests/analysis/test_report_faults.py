@@ -107,7 +107,7 @@ def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
     assert "torn: " in section(page, "models") and "odd: " in section(page, "models")
     assert "could not be made" not in page
     assert "No new pictures were shown to a model yet" in section(page, "new")
-    curve = (workspace.reports / "v001" / "figures" / f"steps-{first}.csv").read_text(encoding="utf-8")
+    curve = (workspace.reports / "v001" / "figures-en" / f"steps-{first}.csv").read_text(encoding="utf-8")
     assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
 
 
@@ -133,7 +133,7 @@ def test_new_pictures_that_could_not_be_had(copied: Studied) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{first}.json").write_text(json.dumps(document), encoding="utf-8")
     told = section(whole(workspace), "new")
-    assert f"1 new pictures through {first}; 1 of them look like nothing it was trained on, 1 are near-duplicates" in told
+    assert f"1 new picture through {first}; 1 looks like nothing it was trained on, 1 is a near-duplicate" in told
     assert "gone.jpg" in told and "http-404" in told
 
 
@@ -208,7 +208,7 @@ def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
     lines = steps.read_text(encoding="utf-8").splitlines()
     steps.write_text("\n".join(lines[:-1]) + "\n" + lines[-1].split(",")[0], encoding="utf-8")
     whole(workspace)
-    drawn = (workspace.reports / "v001" / "figures" / f"steps-{runs[0]}.csv").read_text(encoding="utf-8")
+    drawn = (workspace.reports / "v001" / "figures-en" / f"steps-{runs[0]}.csv").read_text(encoding="utf-8")
     assert len(drawn.splitlines()) == len(lines) - 1
 
 
