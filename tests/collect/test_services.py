@@ -168,8 +168,7 @@ def test_pages_are_read_to_the_end_or_to_the_sources_bound(
     """All results once and in order, with page and author; no more requests than that takes."""
     with serve(service(source, total)) as site:
         found = findings(source, point_to(source, f"{site.base}/api"))
-    assert [finding.url for finding in found][:expected] == [f"{site.base}/full/{n}.jpg" for n in range(len(found))][:expected]
-    assert expected <= len(found) <= expected + 199
+    assert [finding.url for finding in found] == [f"{site.base}/full/{n}.jpg" for n in range(expected)]
     assert [finding.rank for finding in found] == list(range(len(found)))
     assert found[7].author == "Author 7"
     assert found[7].page_url.startswith("https://")
@@ -216,13 +215,6 @@ def test_inaturalist_ties_the_pictures_of_one_observation(point_to: PointTo) -> 
     assert [asked.query["id_above"] for asked in site.asked] == ["0", "200"]
     assert {f.original for f in found} == {f"inaturalist:{n}" for n in range(1, 251)}
     assert found[0].license == "CC-BY-NC-4.0"
-
-
-@pytest.mark.parametrize("source", ["openverse", "flickr", "pexels", "unsplash", "pixabay"])
-def test_nothing_found_is_an_answer(source: str, point_to: PointTo) -> None:
-    """A service that says 0 is believed."""
-    with serve(service(source, 0)) as site:
-        assert findings(source, point_to(source, f"{site.base}/api")) == []
 
 
 @pytest.mark.parametrize(

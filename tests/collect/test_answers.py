@@ -1,0 +1,161 @@
+"""What the picture services may answer besides pictures: nothing, a used-up quota, a busy server, another form."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from collect.download import FetchOptions
+from collect.quotas import read_quotas
+from collect.sources import Context
+from collect.web import SourceStop, Web
+from tests.collect.conftest import PointTo
+from tests.collect.test_services import KEYS, SECRET, SHAPES, commons, findings, inaturalist, service
+from tests.servers import Answer, Asked, Respond, json_answer, serve
+from workspace import FototecaError
+
+SERVICES = [*SHAPES, "commons", "inaturalist"]
+MISSING = object()
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every service has its key."""
+    for name in KEYS.values():
+        monkeypatch.setenv(name, SECRET)
+
+
+def stand_in(source: str, total: int) -> Respond:
+    """The service with so many results."""
+    return {"commons": commons, "inaturalist": inaturalist}.get(source, lambda count: service(source, count))(total)
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:  # noqa: ANN401
+    """Every field of an answer; of a list only the first entry."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for name, part in inside:
+        yield (*path, name)
+        yield from places(part, (*path, name))
+
+
+def changed(value: Any, path: tuple[str | int, ...], instead: object) -> Any:  # noqa: ANN401
+    """A copy with one field changed, or without it."""
+    made = copy.deepcopy(value)
+    inner = made
+    for name in path[:-1]:
+        inner = inner[name]
+    if instead is MISSING:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = instead
+    return made
+
+
+@pytest.mark.parametrize("source", SERVICES)
+def test_no_field_is_taken_for_granted(source: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each field of an answer, missing or of any other type, gives findings that can be kept or one line, never a traceback."""
+    asked: list[Mapping[str, Any]] = []
+
+    def answer(web: Web, url: str, params: Any = None, **more: Any) -> tuple[Any, Mapping[str, str]]:  # noqa: ANN401
+        query = {name: str(value) for name, value in (params or {}).items()}
+        headers = {"User-Agent": "me@example.org", **(more.get("headers") or {})}
+        asked.append(query)
+        return json.loads(stand_in(source, 3)(Asked("/api", query, headers, b"", "http://example.org")).body), {}
+
+    monkeypatch.setattr(Web, "answer", answer)
+    workspace = point_to(source, "http://example.org/api")
+    whole = findings(source, workspace)
+    assert len(whole) >= 3 and asked
+    good = answer(Web(Context(workspace, FetchOptions()).downloader, source), "", asked[0])[0]
+    told = 0
+    for path in places(good):
+        for instead in (MISSING, None, "x", -3.5, [1], {"a": [None]}):
+            monkeypatch.setattr(Web, "answer", lambda *_, path=path, instead=instead, **__: (changed(good, path, instead), {}))
+            try:
+                found = findings(source, workspace)
+            except FototecaError as error:
+                told += 1
+                assert error.exit_code == 4 and "\n" not in str(error), (path, instead)
+                continue
+            for finding in found:
+                texts = (finding.url, finding.page_url, finding.author, finding.license, finding.license_found, finding.original)
+                assert all(isinstance(one, str) for one in texts), (path, instead, finding)
+                sizes = (finding.width, finding.height)
+                assert all(one is None or isinstance(one, int) for one in sizes), (path, instead, finding)
+    assert told >= 6, "what is needed is missed"
+
+
+@pytest.mark.parametrize("source", SERVICES)
+def test_nothing_found_is_an_answer(source: str, point_to: PointTo) -> None:
+    """A service that says 0 is believed."""
+    with serve(stand_in(source, 0)) as site:
+        assert findings(source, point_to(source, f"{site.base}/api")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "document"),
+    [
+        ("commons", {}),
+        ("commons", {"query": []}),
+        ("commons", {"query": {"pages": {}}}),
+        ("inaturalist", {"total_results": 7, "results": []}),
+        (
+            "inaturalist",
+            {"total_results": 1, "results": [{"id": 1, "photos": [{"url": "http://e.org/1.jpg", "licence": "cc0"}]}]},
+        ),
+        *((source, {}) for source in SHAPES),
+    ],
+)
+def test_results_that_are_gone_are_an_error(source: str, document: object, point_to: PointTo) -> None:
+    """Never a quiet zero: the person is told what to mend."""
+    told = rf"answers otherwise than expected.*sites/{source}\.toml"
+    with serve(lambda asked: json_answer(document)) as site, pytest.raises(FototecaError, match=told) as stop:
+        findings(source, point_to(source, f"{site.base}/api"))
+    assert stop.value.exit_code == 4
+
+
+@pytest.mark.parametrize("source", SERVICES)
+def test_a_used_up_quota_stops_the_source(source: str, point_to: PointTo) -> None:
+    """With the wait that the service asks for, however long it is, and remembered for doctor."""
+    gone = json_answer({}, 429, Retry_After="3600", X_RateLimit_Limit="200", X_RateLimit_Remaining="0")
+    with serve(lambda asked: gone) as site:
+        with pytest.raises(SourceStop, match="quota is used up; ask again in 3600 s"):
+            findings(source, point_to(source, f"{site.base}/api"))
+        assert len(site.asked) == 1
+    assert read_quotas()[source].remaining == "0"
+
+
+@pytest.mark.parametrize(("code", "message"), [(100, "flickr refuses the key; check FLICKR_API_KEY"), (105, "its error 105")])
+def test_flickr_fails_with_an_answer_that_is_well(code: int, message: str, point_to: PointTo) -> None:
+    """Status 200, and the failure inside."""
+    failure = json_answer({"stat": "fail", "code": code, "message": f"bad key {SECRET}"})
+    with serve(lambda asked: failure) as site, pytest.raises(FototecaError, match=message) as stop:
+        findings("flickr", point_to("flickr", f"{site.base}/api"))
+    assert SECRET not in str(stop.value)
+
+
+@pytest.mark.parametrize(("busy", "found"), [(1, 60), (9, None)])
+def test_commons_is_left_alone_while_it_is_busy(busy: int, found: int | None, point_to: PointTo) -> None:
+    """maxlag is no change of the interface: it is asked again, some times, after the wait that it asks for."""
+    left = [busy]
+
+    def respond(asked: Asked) -> Answer:
+        if left[0]:
+            left[0] -= 1
+            return json_answer({"error": {"code": "maxlag", "info": "waiting"}}, Retry_After="0.01")
+        return commons(60)(asked)
+
+    with serve(respond) as site:
+        workspace = point_to("commons", f"{site.base}/api")
+        file = workspace.root / "sites" / "commons.toml"
+        file.write_text(file.read_text().replace("busy_wait = 5.0", "busy_wait = 0.01"))
+        if found:
+            assert len(findings("commons", workspace)) == found
+        else:
+            with pytest.raises(FototecaError, match="commons is busy: maxlag; try again later"):
+                findings("commons", workspace)
+            assert len(site.asked) == 3
