@@ -102,6 +102,15 @@ class Settings:
             raise FototecaError(f"unknown category {category!r}", f"this workspace has: {known}")
         return category
 
+    def check_label(self, label: str) -> str:
+        """`label` as the catalog writes it: one category, or for multi-label tasks any number, sorted and joined by `|`.
+
+        FototecaError names the categories when one is unknown.
+        """
+        if self.task == "single":
+            return self.check(label)
+        return LABEL_SEPARATOR.join(sorted({self.check(name) for name in label.split(LABEL_SEPARATOR) if name}))
+
 
 class Workspace:
     """Every path of one task, and its settings. Making one creates no folder and reads no file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from collect.catalog import Finding
+from collect.licenses import to_spdx
 from collect.local import read_csv
 from workspace import FototecaError, Settings
 
@@ -32,7 +33,7 @@ def _from_csv(file: Path, category: str, settings: Settings) -> list[Finding]:
     for rank, row in enumerate(read_csv(file, ("url",))):
         chosen = row.get("category", "").strip() or category
         if chosen:
-            settings.check(chosen)
+            chosen = settings.check_label(chosen)
         license_found = row.get("license", "").strip()
         findings.append(
             Finding(
@@ -43,7 +44,7 @@ def _from_csv(file: Path, category: str, settings: Settings) -> list[Finding]:
                 rank=rank,
                 page_url=row.get("page_url", ""),
                 author=row.get("author", ""),
-                license=license_found or "unknown",
+                license=to_spdx(license_found),
                 license_found=license_found,
             )
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from workspace import LABEL_SEPARATOR, FototecaError, Settings, say
+from workspace import FototecaError, Settings, say
 
 SPLITS = frozenset(
     [
@@ -127,8 +127,7 @@ def read_map(file: Path, settings: Settings) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(category, str) for category in table.values()):
         raise FototecaError(f"{file} has no [map] of texts", 'write under [map]: "folder name" = "category"')
     for category in filter(None, table.values()):
-        for name in category.split(LABEL_SEPARATOR) if settings.task == "multi" else [category]:
-            settings.check(name)
+        settings.check_label(category)
     if not any(table.values()):
         raise FototecaError(f"{file} leaves every folder out", "write a category behind at least one folder")
     return dict(table)

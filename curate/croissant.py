@@ -65,7 +65,7 @@ def croissant_document(manifest: Manifest, table: bytes) -> dict[str, Any]:
 
 def _license(name: str) -> str:
     """An address that says what the licence is."""
-    return f"https://spdx.org/licenses/{name}.html" if name != "unknown" else "unknown"
+    return name if name == "unknown" or name.startswith("LicenseRef-") else f"https://spdx.org/licenses/{name}.html"
 
 
 def image_type(path: str) -> str:

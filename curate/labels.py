@@ -8,23 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision
-from workspace import LABEL_SEPARATOR, FototecaError, Settings, Workspace
+from workspace import FototecaError, Settings, Workspace
 
 
 def person() -> str:
     """The `who` of a decision made here: FOTOTECA_USER, else the login name."""
     return PERSON + (os.environ.get("FOTOTECA_USER") or getpass.getuser())
-
-
-def check_label(settings: Settings, label: str) -> str:
-    """`label` as the catalog writes it: one category, or for multi-label tasks any, sorted and joined by `|`.
-
-    FototecaError names the categories when one is unknown.
-    """
-    if settings.task == "single":
-        return settings.check(label)
-    names = {settings.check(name) for name in label.split(LABEL_SEPARATOR) if name}
-    return LABEL_SEPARATOR.join(sorted(names))
 
 
 def check_reason(reason: str) -> str:
@@ -72,7 +61,7 @@ def choose(settings: Settings, *, label: str | None = None, reject: str | None =
     if (label is not None) + (reject is not None) + restore != 1:
         raise FototecaError("say what to decide", "give one of --label L, --reject REASON and --restore")
     if label is not None:
-        return check_label(settings, label)
+        return settings.check_label(label)
     return REJECT + check_reason(reject) if reject is not None else RESTORE
 
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from collect.catalog import REJECT, RESTORE, Catalog, ImageRow
 from curate.checks import FIX
 from curate.judgement import Judgement, settle
-from curate.labels import check_label, check_reason, person
+from curate.labels import check_reason, person
 from curate.quality import found_by_image
 from curate.queues import list_items
 from curate.samples import (
@@ -122,7 +122,7 @@ def _checked(workspace: Workspace, decision: str) -> str:
     """The decision as the catalog writes it. FototecaError for a label or a reason that cannot be."""
     if decision.startswith(REJECT):
         return REJECT + check_reason(decision[len(REJECT) :])
-    return decision if decision == RESTORE else check_label(workspace.settings, decision)
+    return decision if decision == RESTORE else workspace.settings.check_label(decision)
 
 
 def run_review(workspace: Workspace, *, port: int, browser: bool) -> dict[str, Any]:
