@@ -24,6 +24,7 @@ SHARED = ROOT.parent / "shared"
 settings.register_profile("fototeca", deadline=None)  # machines are noisy: no test is about time
 settings.load_profile("fototeca")
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: threads of torch that wait for one another cost most of the time
 os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
 os.environ.setdefault("FOTOTECA_USER", "tester")
 # a person's own FiftyOne database is nobody's playground: nothing answers there, and tests in need of one ask for `fo`

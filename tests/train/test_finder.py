@@ -28,7 +28,8 @@ def test_the_rate_found_trains_better_than_one_far_below(small: Workspace) -> No
     assert 1e-5 < curve.suggested < 0.5
     with curve.table.open(newline="") as file:
         assert len(list(csv.reader(file))) == len(curve.losses) + 1
-    assert Image.open(curve.plot).size > (400, 200)
+    with Image.open(curve.plot) as plot:
+        assert plot.size > (400, 200)
     assert not list(small.runs.glob("*"))
     first, second = (train_run(small, TrainConfig(**base, epochs=2, lr=rate)) for rate in (curve.suggested, 1e-6))  # type: ignore[arg-type]
     assert first.epochs()[-1]["train_loss"] < second.epochs()[-1]["train_loss"] - 0.1
