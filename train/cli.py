@@ -55,7 +55,7 @@ def run(
     accumulate: Annotated[int, typer.Option(help="Batches per step.")] = 1,
     patience: Annotated[int, typer.Option(help="Epochs without progress after which to stop; 0 is off.")] = 0,
     snapshots: Annotated[int, typer.Option(help="Cycles of the rate, each with its weights kept; 0 is off.")] = 0,
-    precision: Annotated[Literal["32", "bf16", "16"], typer.Option(help="bf16 and 16 are for GPUs.")] = "32",
+    precision: Annotated[Literal["32", "bf16", "16"], typer.Option(help="16: GPUs; bf16: also CPUs with units for it.")] = "32",
     seed: Annotated[int, typer.Option(help="Of weights, order, augmentation, dropout.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that augment; changes only the speed.")] = 0,

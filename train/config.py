@@ -102,7 +102,7 @@ class TrainConfig:
     snapshots: int = 0
     """Cycles of the schedule, with the weights kept at the end of each, for `train ensemble`; 0 is off."""
     precision: Precision = "32"
-    """bf16 and 16 are for GPUs: a CPU without bf16 units is many times slower with bf16."""
+    """16 is for GPUs, bf16 for GPUs and CPUs with units for it: another CPU is many times slower with it."""
     seed: int = 0
     """Of initial weights, order, augmentation and dropout."""
     device: str = "auto"
