@@ -126,11 +126,9 @@ def read_map(file: Path, settings: Settings) -> dict[str, str]:
     table = document.get("map")
     if not isinstance(table, dict) or not all(isinstance(category, str) for category in table.values()):
         raise FototecaError(f"{file} has no [map] of texts", 'write under [map]: "folder name" = "category"')
-    for category in filter(None, table.values()):
-        settings.check_label(category)
     if not any(table.values()):
         raise FototecaError(f"{file} leaves every folder out", "write a category behind at least one folder")
-    return dict(table)
+    return {folder: category and settings.check_label(category) for folder, category in table.items()}
 
 
 def labels(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path) -> dict[str, str]:
