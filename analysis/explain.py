@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
 from analysis.attribution import CLASS_MODEL, attribute, check_method, network_of
 from analysis.examples import pick
-from analysis.pictures import overlay, sheet, shown_picture, stored_picture
+from analysis.numbers import csv_text
+from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
+from analysis.stamps import SHORT
 from curate.manifest import read_manifest
 from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace, write_text
@@ -22,20 +25,55 @@ from workspace import FototecaError, Workspace, write_text
 if TYPE_CHECKING:
     import torch
 
+    from analysis.attribution.trials import Scores
+
+OF_ONE = ("live", "deletion", "insertion", "pointing", "energy")
+"""The trials that one picture allows; the last two where its mask is known."""
+
+COLUMNS = ("image_id", "label", "predicted", "probability", "method", *OF_ONE, "failed")
+"""Of `explanations.csv`; `failed`: the trials that the map does not pass."""
+
 EACH = 4
 """Right and wrong pictures that are explained when none is named."""
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A picture as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked)."""
+
+    seen: Image.Image
+    maps: dict[str, Image.Image]
+    scores: dict[str, Scores]
+
+    def failed(self, method: str) -> tuple[str, ...]:
+        """The trials that the method's map does not pass."""
+        return tuple(trial for trial, passed in self.scores[method].passed.items() if not passed)
+
+    def sheet(self, words: Sequence[str]) -> Image.Image:
+        """The picture over some words, and its maps, each over its name and what it does not pass."""
+        tiles = [captioned(self.seen, words)]
+        for method, drawn in self.maps.items():
+            failed = ", ".join(self.failed(method))
+            tiles.append(captioned(drawn, [method, f"fails: {failed}" if failed else "passes its trials"]))
+        return sheet(tiles, len(tiles))
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """One picture as the model saw it, and a map over it per method."""
+    """One picture, what was said of it, and what that was drawn from."""
 
     image_id: str
     label: str
     said: str
     probability: float
-    seen: Image.Image
-    maps: dict[str, Image.Image]
+    drawn: Drawn
+
+    def row(self, method: str) -> list[object]:
+        """One map's row of `explanations.csv`."""
+        scores = [getattr(self.drawn.scores[method], trial) for trial in OF_ONE]
+        told = ["" if np.isnan(score) else f"{score:.6g}" for score in scores]
+        failed = " ".join(self.drawn.failed(method))
+        return [self.image_id, self.label, self.said, f"{self.probability:.6f}", method, *told, failed]
 
 
 def explain_run(
@@ -50,7 +88,8 @@ def explain_run(
 ) -> list[Path]:
     """Write one PNG per picture (what the model saw, then a map per method) and `explanations.csv`; returns their paths.
 
-    The method `class-model` writes a PNG for each category that was said of these pictures. `iterations`: see `attribute`.
+    Each map is put to those trials that one picture allows, and carries what came out, in the PNG and in its row of the CSV. The
+    method `class-model` writes a PNG for each category that was said of these pictures. `iterations`: see `attribute`.
     """
     drawn = [method for method in methods if method != CLASS_MODEL]
     for method in drawn:
@@ -61,17 +100,17 @@ def explain_run(
     folder = output or workspace.reports / "explain" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     model = load_model(workspace, run)
-    paths, lines = [], ["image_id,label,predicted,probability,methods"]
+    paths, rows = [], []
     for index in tqdm(chosen if drawn else [], desc="explain", disable=None):
-        found = explain_one(workspace, model, results, index, drawn, layer, iterations)
+        found = explain_one(workspace, model, results, index, drawn, layer, iterations, stamped=True)
         path = folder / f"{found.image_id[:12]}.png"
-        sheet([found.seen, *found.maps.values()], len(found.maps) + 1).save(path)
+        found.drawn.sheet([f"is {found.label}", f"says {found.said}, {found.probability:.0%}"]).save(path)
         paths.append(path)
-        lines.append(f'{found.image_id},"{found.label}","{found.said}",{found.probability:.6f},{" ".join(drawn)}')
+        rows += [found.row(method) for method in drawn]
     if CLASS_MODEL in methods:
         said = dict.fromkeys(int(results.probabilities[index].argmax()) for index in chosen)
         paths += _write_class_models(model, {results.categories[target]: target for target in said}, iterations, folder)
-    write_text(folder / "explanations.csv", "\n".join(lines) + "\n")
+    write_text(folder / "explanations.csv", csv_text(COLUMNS, rows))
     return [*paths, folder / "explanations.csv"]
 
 
@@ -83,22 +122,40 @@ def explain_one(
     methods: Sequence[str],
     layer: str = "",
     iterations: int | None = None,
+    *,
+    stamped: bool = False,
 ) -> Explanation:
-    """Explain what the run said (in a multi-label task: its most probable category) of one picture of the results."""
+    """Explain what the run said (in a multi-label task: its most probable category) of one picture of the results. `stamped`:
+    also put the maps to the trials that one picture allows, some 30 passes for each."""
     row = results.rows[index]
     tensor = model.preprocessing(stored_picture(workspace, row))
     target = int(results.probabilities[index].argmax())
-    seen, maps = drawn_maps(model, tensor, target, methods, layer, iterations)
-    return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), seen, maps)
+    mask = true_mask(workspace, row, model.preprocessing) if stamped else None
+    drawn = drawn_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask)
+    return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), drawn)
 
 
 def drawn_maps(
-    model: LoadedModel, tensor: torch.Tensor, target: int, methods: Sequence[str], layer: str = "", iterations: int | None = None
-) -> tuple[Image.Image, dict[str, Image.Image]]:
-    """A preprocessed picture (3, H, W) as the model saw it, and each method's map of category number `target` over it."""
+    model: LoadedModel,
+    tensor: torch.Tensor,
+    target: int,
+    methods: Sequence[str],
+    layer: str = "",
+    iterations: int | None = None,
+    *,
+    stamped: bool = False,
+    mask: npt.NDArray[np.bool_] | None = None,
+) -> Drawn:
+    """A preprocessed picture (3, H, W) as the model saw it, and each method's map of category number `target` over it.
+
+    `stamped`: see `explain_one`. `mask`: where the thing is, if that is known.
+    """
+    from analysis.attribution.trials import Case, judge_maps
+
     seen = shown_picture(tensor, model.preprocessing)
-    found = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
-    return seen, {method: overlay(seen, values) for method, values in found.items()}
+    values = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
+    scores = judge_maps(network_of(model, "the trials"), Case(tensor, target, mask), values, SHORT) if stamped else {}
+    return Drawn(seen, {method: overlay(seen, found) for method, found in values.items()}, scores)
 
 
 def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: int | None = None) -> list[Image.Image]:

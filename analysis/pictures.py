@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from curate.manifest import Row, image_path
 from vision.image import DecodeError, decode, inspect
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import torch
 
     from vision.backbones import Preprocessing
+
+CAPTION, LINES = 17, 3
+"""Pixels for a line of words below a picture, and how many lines fit there."""
 
 _STOPS = np.array([[12, 7, 40], [84, 20, 105], [172, 44, 92], [233, 102, 46], [251, 178, 60], [252, 246, 190]], dtype=np.float64)
 """A scale from dark to bright that grows evenly in lightness, so that it also reads in grey."""
@@ -46,6 +50,27 @@ def stored_picture(workspace: Workspace, row: Row) -> Image.Image:
         return decode(image_path(workspace, row))
     except (DecodeError, OSError) as error:
         raise FototecaError(f"image {row.image_id[:12]} cannot be read: {error}", f"restore the file: {row.path}") from None
+
+
+def has_masks(workspace: Workspace) -> bool:
+    """Whether somebody told where the things are: see `true_mask`."""
+    return _masks(workspace).is_dir()
+
+
+def _masks(workspace: Workspace) -> Path:
+    return workspace.data / "masks"
+
+
+def true_mask(workspace: Workspace, row: Row, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
+    """Where the thing is, as the model sees the picture; None where `data/masks` has no `IMAGE_ID.png` (white: the thing)."""
+    path = _masks(workspace) / f"{row.image_id}.png"
+    if not path.is_file():
+        return None
+    try:
+        seen = preprocessing(decode(path))[0].numpy()
+    except (DecodeError, OSError) as error:
+        raise FototecaError(f"the mask {path} cannot be read: {error}", "draw it again, or remove it") from None
+    return np.asarray(seen * preprocessing.std[0] + preprocessing.mean[0] > 0.5)
 
 
 def _decoded_for(path: Path, side: int) -> Image.Image:
@@ -92,6 +117,19 @@ def overlay(picture: Image.Image, values: npt.NDArray[np.float32], strength: flo
     grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None]
     mixed = grey * (1 - strength) + heat(values) * strength
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+def captioned(tile: Image.Image, words: Sequence[str], side: int = 224) -> Image.Image:
+    """The tile, at least `side` wide, over a line or more for each of `words`, LINES in all."""
+    lines = [line for one in words for line in textwrap.wrap(one, 34)][:LINES]
+    if tile.width < side:
+        tile = tile.resize((side, round(side * tile.height / tile.width)), Image.Resampling.BICUBIC)
+    page = Image.new("RGB", (tile.width, tile.height + CAPTION * LINES), "white")
+    page.paste(tile)
+    for number, line in enumerate(lines):
+        place = (2, tile.height + CAPTION * number + 1)
+        ImageDraw.Draw(page).text(place, line, fill="black", font=ImageFont.load_default(13))
+    return page
 
 
 def sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:

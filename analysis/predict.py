@@ -21,7 +21,6 @@ from analysis.evaluate import temperature_of
 from analysis.explain import drawn_maps
 from analysis.incoming import BATCH, Incoming, name_pictures, read_ahead
 from analysis.novelty import Novelty, fit_novelty
-from analysis.pictures import sheet
 from analysis.results import find_run
 from curate.duplicates import Near, find_near
 from curate.manifest import read_manifest
@@ -134,20 +133,21 @@ class _Asked:
             "reason": None,
         }
         assert one.picture is not None
-        return {**fact, "maps": self._draw(one.name, one.picture, target)} if self.methods else fact
+        said_so = f"says {label or 'none'}, {said.max():.0%}"
+        return {**fact, "maps": self._draw(one.name, one.picture, target, said_so)} if self.methods else fact
 
     def _failed(self, one: Incoming) -> dict[str, Any]:
         """The same keys of a picture that was not seen."""
         nothing = dict.fromkeys(("label", "probability", "near_duplicate", *COLUMNS[6:-1]))
         return {"path": one.name, **nothing, "probabilities": {}, "unknown": False, "reason": one.reason}
 
-    def _draw(self, name: str, image: Image.Image, target: int) -> str:
-        """Write one PNG: what the model saw, then a map for each method; returns its path."""
-        seen, maps = drawn_maps(self.model, self.model.preprocessing(image), target, self.methods)
+    def _draw(self, name: str, image: Image.Image, target: int, words: str) -> str:
+        """Write one PNG: what the model saw, then a map for each method with what it is worth; returns its path."""
+        drawn = drawn_maps(self.model, self.model.preprocessing(image), target, self.methods, stamped=True)
         self.written += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.written:04}-{Path(urlsplit(name).path).stem[:60]}.png"  # names may come twice
-        sheet([seen, *maps.values()], len(maps) + 1).save(path)
+        drawn.sheet([path.stem[5:33], words]).save(path)
         return str(path)
 
 

@@ -16,7 +16,7 @@ from analysis.examples import draw, pick
 from analysis.features import run_digest
 from analysis.kept import stored_json
 from analysis.numbers import csv_text
-from analysis.pictures import stored_picture
+from analysis.pictures import stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
 from curate.manifest import read_manifest
 from train.runs import LoadedModel, Run, load_model
@@ -38,6 +38,9 @@ SHORT = 8
 
 TRIALS = ("live", "classes", "weights", "deletion", "insertion", "grid")
 """The trials that need no truth, in the order of the table."""
+
+TRUTH = ("pointing", "energy")
+"""Those that need `data/masks`, as the demo's drawn pictures have."""
 
 QUICK = tuple(name for name, method in METHODS.items() if not method.slow)
 """What is tried when no method is named: those that take less than a few seconds a map."""
@@ -89,11 +92,14 @@ def try_maps(
     network = network_of(model, "--trials")
     indices = draw(results, right=True, number=PICTURES, seed=0) or list(range(min(PICTURES, len(results))))
     said = results.probabilities.argmax(axis=1)
-    cases = [Case(_seen(workspace, model, results, index), int(said[index])) for index in indices]
+    masks = [true_mask(workspace, results.rows[index], model.preprocessing) for index in indices]
+    cases = [
+        Case(_seen(workspace, model, results, index), int(said[index]), mask) for index, mask in zip(indices, masks, strict=True)
+    ]
     mosaics = _mosaics(workspace, model, results)
     draws: dict[str, Draw] = {name: partial(_draw, name, layer, iterations) for name in methods}
     scores = [asdict(one) for one in try_methods(network, draws, cases, mosaics, steps or STEPS)]
-    kept = [{key: _plain(value) for key, value in one.items() if key not in ("pointing", "energy")} for one in scores]
+    kept = [{key: _plain(value) for key, value in one.items()} for one in scores]
     return {
         "run": results.run.id,
         "trained": run_digest(results.run),
@@ -101,6 +107,11 @@ def try_maps(
         "mosaics": len(mosaics),
         "methods": kept,
     }
+
+
+def measured_trials(facts: dict[str, Any]) -> tuple[str, ...]:
+    """The trials that these facts have figures of: those that need the truth only where there was one."""
+    return (*TRIALS, *(name for name in TRUTH if any(one.get(name) is not None for one in facts["methods"])))
 
 
 def read_trials(workspace: Workspace, run: Run) -> dict[str, Any] | None:
@@ -146,11 +157,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (whatever a score holds)
 
 
 def _csv(facts: dict[str, Any]) -> str:
-    columns = ["method", *(name for trial in TRIALS for name in (trial, f"{trial}_passed")), "seconds", "reason"]
+    trials = measured_trials(facts)
+    columns = ["method", *(name for trial in trials for name in (trial, f"{trial}_passed")), "seconds", "reason"]
     rows = [
         [
             one["method"],
-            *(cell for trial in TRIALS for cell in (_cell(one[trial]), one["passed"].get(trial, ""))),
+            *(cell for trial in trials for cell in (_cell(one[trial]), one["passed"].get(trial, ""))),
             _cell(one["seconds"]),
             one["reason"],
         ]

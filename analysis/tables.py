@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from analysis.stamps import TRIALS
+from analysis.stamps import TRIALS, measured_trials
 
 
 def to_json(facts: Any) -> str:  # noqa: ANN401  (whatever JSON can say)
@@ -157,18 +157,20 @@ def embedding_table(facts: dict[str, Any]) -> str:
 
 def trials_table(facts: dict[str, Any]) -> str:
     """The scores of `explain --trials`; an exclamation mark where a trial is not passed."""
-    rows: list[tuple[str, ...]] = [("method", *TRIALS, "s a map")]
+    trials = measured_trials(facts)
+    rows: list[tuple[str, ...]] = [("method", *trials, "s a map")]
     for one in facts["methods"]:
         cells = [
-            "-" if one[name] is None else f"{one[name]:.2f}{' ' if one['passed'].get(name, True) else '!'}" for name in TRIALS
+            "-" if one[name] is None else f"{one[name]:.2f}{' ' if one['passed'].get(name, True) else '!'}" for name in trials
         ]
         rows.append((one["method"], *cells, "-" if one["seconds"] is None else f"{one['seconds']:.2f}"))
     return "\n".join(
         [
             f"{facts['run']}: {facts['pictures']} validation pictures, {facts['mosaics']} mosaics",
-            columns(rows, right=tuple(range(1, len(TRIALS) + 2))),
+            columns(rows, right=tuple(range(1, len(trials) + 2))),
             "live: share of maps with a gradient behind them; classes, weights: rank correlation with the map of another",
             "category, and of dealt weights (low is good); deletion: low is good; insertion, grid: high is good.",
+            *(["pointing, energy: is the peak, is the map on the thing (high is good)."] if trials != TRIALS else []),
             "! not passed: always live, below 0.9, below 0.5, better than the two maps that know nothing.",
             *(f"{one['method']} does not fit: {one['reason']}" for one in facts["methods"] if one["reason"]),
             *facts["paths"],

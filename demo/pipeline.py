@@ -28,7 +28,7 @@ from demo.gallery import build_gallery, new_pictures
 from demo.plan import Entry, plan_entries
 from demo.signs import CATEGORIES
 from demo.site import serve_gallery
-from demo.truth import planted_table
+from demo.truth import keep_masks, planted_table
 from train.runs import Run
 from train.sweep import sweep
 from train.table import run_facts, runs_table
@@ -71,6 +71,7 @@ def run_demo(folder: Path) -> None:
         build_gallery(workspace.data / "gallery", entries)
     with _step("collecting from it with a headless browser (on the internet this would use a network)"):
         _collect(workspace, entries)
+    keep_masks(workspace, entries, workspace.data / "gallery")
     with _step("grouping duplicates, measuring quality"):
         facts = dedup(workspace)
         findings = check_images(workspace, Limits())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from collect.catalog import Catalog, ImageRow
 from curate.suggest import Suggestion
 from demo.plan import BROKEN, Entry
-from workspace import Workspace
+from workspace import Workspace, write_bytes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ def outcomes(workspace: Workspace, entries: Sequence[Entry]) -> dict[str, Outcom
                 image = catalog.image(row["image_id"]) if row["image_id"] else None
                 found[name] = Outcome(row["state"], row["reason"], image)
     return found
+
+
+def keep_masks(workspace: Workspace, entries: Sequence[Entry], gallery: Path) -> None:
+    """Put the mask of every original that was collected where the trials of attribution maps look for it."""
+    for name, outcome in outcomes(workspace, [entry for entry in entries if not entry.origin]).items():
+        if outcome.image:
+            mask = (gallery / "masks" / f"{name}.png").read_bytes()
+            write_bytes(workspace.data / "masks" / f"{outcome.image.image_id}.png", mask)
 
 
 def planted_table(workspace: Workspace, entries: Sequence[Entry], suggestions: Sequence[Suggestion]) -> str:

@@ -82,6 +82,21 @@ class Scores:
     """Why the method does not fit the model; nothing was measured then."""
 
 
+def judge_maps(module: nn.Module, case: Case, maps: dict[str, Map], steps: int = STEPS) -> dict[str, Scores]:
+    """What one picture tells of its maps without another being drawn: live, deletion, insertion, and where the truth is known
+    pointing and energy; stamped beside both baselines. The other trials judge methods: `try_methods`."""
+    asked = _ask(module, case)
+    pictures = {name: draw(module, case.picture[None], case.target) for name, draw in IGNORANT.items()}
+    found = {name: Scores(name) for name in (*maps, *IGNORANT)}
+    for name, one in {**maps, **pictures}.items():
+        _set(found[name], _judged(module, asked, one, steps))
+    for scores in found.values():
+        scores.passed = stamp(scores, [found[name] for name in IGNORANT])
+        if case.mask is not None:
+            scores.passed["pointing"] = scores.pointing == 1  # of one picture there is no more to reach, whoever hits it too
+    return {name: found[name] for name in maps}
+
+
 @dataclass(frozen=True)
 class _Asked:
     """A case with what the trials of every method need to know of it, asked once."""
@@ -98,13 +113,13 @@ def try_methods(
 ) -> list[Scores]:
     """The scores of each method and of both baselines, which come last, in eval mode. The same each time but for `seconds`."""
     shuffled = with_dealt_weights(module)
-    every = {**methods, "random": _random, "centre": _centre}
+    every = {**methods, **IGNORANT}
     asked = [_ask(module, case) for case in cases]
     found = [
         _try_or_tell(name, partial(_try, name, draw, module, shuffled, asked, mosaics, steps)) for name, draw in every.items()
     ]
     for scores in found:
-        scores.passed = stamp(scores, found[-2:])
+        scores.passed = stamp(scores, found[-len(IGNORANT) :])
     return found
 
 
@@ -140,20 +155,30 @@ def _try(
         case = one.case
         begin = time.perf_counter()
         found = draw(module, case.picture[None], case.target)
-        row = {"seconds": time.perf_counter() - begin}
-        row["live"] = float(one.moves and np.isfinite(found).all() and np.ptp(found) > 0)
+        row = {"seconds": time.perf_counter() - begin, **_judged(module, one, found, steps)}
         row["classes"] = rank_correlation(found, draw(module, case.picture[None], one.rival))
         row["weights"] = rank_correlation(found, draw(shuffled, case.picture[None], case.target))
-        row["deletion"], row["insertion"] = curves(module, case, found, steps)
-        if case.mask is not None:
-            row["pointing"], row["energy"] = float(case.mask.flat[found.argmax()]), share_inside(found, case.mask)
         rows.append(row)
     scores = Scores(name)
-    for key in {key for row in rows for key in row}:
-        setattr(scores, key, float(np.mean([row[key] for row in rows if key in row])))
+    _set(scores, {key: float(np.mean([row[key] for row in rows if key in row])) for key in {key for row in rows for key in row}})
     if mosaics:
         scores.grid = float(np.mean([_in_cell(draw(module, one.picture[None], one.target), one.cell) for one in mosaics]))
     return scores
+
+
+def _set(scores: Scores, measured: dict[str, float]) -> None:
+    for trial, score in measured.items():
+        setattr(scores, trial, score)
+
+
+def _judged(module: nn.Module, one: _Asked, found: Map, steps: int) -> dict[str, float]:
+    """What a map that is drawn already tells of itself."""
+    mask = one.case.mask
+    row = {"live": float(one.moves and np.isfinite(found).all() and np.ptp(found) > 0)}
+    row["deletion"], row["insertion"] = curves(module, one.case, found, steps)
+    if mask is not None:
+        row["pointing"], row["energy"] = float(mask.flat[found.argmax()]), share_inside(found, mask)
+    return row
 
 
 def with_dealt_weights(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -238,3 +263,7 @@ def _centre(module: nn.Module, picture: torch.Tensor, target: int) -> Map:
     """The photographer's habit: a Gaussian in the middle, a quarter of the side wide."""
     down, right = (np.exp(-8 * np.linspace(-0.5, 0.5, side) ** 2) for side in picture.shape[-2:])
     return np.asarray(np.outer(down, right), dtype=np.float32)
+
+
+IGNORANT: dict[str, Draw] = {"random": _random, "centre": _centre}
+"""The maps that know nothing."""

@@ -14,11 +14,11 @@ from analysis.examples import pick
 from analysis.explain import explain_one
 from analysis.filters import filter_sheets
 from analysis.kept import kept
-from analysis.pictures import data_uri, stored_picture
+from analysis.pictures import data_uri, has_masks, stored_picture
 from analysis.report.html import Tile, Words, heading, join, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
-from analysis.stamps import SHORT, TRIALS, read_trials, try_maps
+from analysis.stamps import SHORT, TRIALS, measured_trials, read_trials, try_maps
 
 EXPLAINED = 6
 """Pictures whose attributions are shown: half of them wrong, if there are so many."""
@@ -57,8 +57,14 @@ def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Ti
         mark = "right" if right else "wrong"
         shown.append(Tile(found["seen"], words("attribution.seen", label=results.labels[index]), lines, mark))
         for name, uri in found["maps"].items():
-            shown.append(Tile(uri, words("attribution.alt", method=name, said=found["said"]), (name,), mark))
+            shown.append(Tile(uri, words("attribution.alt", method=name, said=found["said"]), _stamped(story, found, name), mark))
     return shown
+
+
+def _stamped(story: Story, found: dict[str, Any], name: str) -> tuple[str, ...]:
+    """The method, and which trials its map of this picture does not pass."""
+    failed = ", ".join(story.words(f"trials.{trial}") for trial in found["failed"][name])
+    return (name, story.words("attribution.fails", what=failed) if failed else story.words("attribution.passes"))
 
 
 def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[str, Any]]:
@@ -67,13 +73,15 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
     def draw() -> list[dict[str, Any]]:
         every = []
         for index in chosen:
-            found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS)
-            maps = {name: data_uri(drawn.resize((168, 168))) for name, drawn in found.maps.items()}
-            seen = data_uri(found.seen.resize((168, 168)))
-            every.append({"said": found.said, "probability": found.probability, "seen": seen, "maps": maps})
+            found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, stamped=True)
+            drawn = found.drawn
+            maps = {name: data_uri(one.resize((168, 168))) for name, one in drawn.maps.items()}
+            failed = {name: drawn.failed(name) for name in maps}
+            seen = data_uri(drawn.seen.resize((168, 168)))
+            every.append({"said": found.said, "probability": found.probability, "seen": seen, "maps": maps, "failed": failed})
         return every
 
-    asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS]
+    asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS, SHORT, has_masks(story.workspace)]
     found: list[dict[str, Any]] = kept(story.workspace, results.run, "maps", asked, draw)
     return found
 
@@ -104,12 +112,13 @@ def _trials(story: Story, results: Results) -> Markup:
         story.workspace,
         run,
         "trials",
-        [story.manifest.sha256, SHOWN_METHODS, SHORT],
+        [story.manifest.sha256, SHOWN_METHODS, SHORT, has_masks(story.workspace)],
         lambda: try_maps(story.workspace, story.model(run), results, SHOWN_METHODS, steps=SHORT),
     )
-    head = [words("trials.method"), *(words(f"trials.{name}") for name in TRIALS), words("trials.seconds")]
+    trials = measured_trials(facts)
+    head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]
     rows = [
-        [_named(story, one["method"]), *(_score(story, one, name) for name in TRIALS), words.number(one["seconds"], 2)]
+        [_named(story, one["method"]), *(_score(story, one, name) for name in trials), words.number(one["seconds"], 2)]
         for one in facts["methods"]
     ]
     source = f"data/reports/trials/{run.id}.json" if stored else ""
@@ -120,6 +129,7 @@ def _trials(story: Story, results: Results) -> Markup:
             f"trials-{run.id}", head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head))), source=source
         ),
         paragraph(words("trials.how")),
+        paragraph(words("trials.truth")) if len(trials) > len(TRIALS) else "",
     ]
     unfit = "; ".join(f"{one['method']}: {one['reason']}" for one in facts["methods"] if one.get("reason"))
     if unfit:

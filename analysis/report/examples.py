@@ -64,7 +64,7 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, st
     def draw() -> dict[str, str]:
         model = story.model(results.run)
         found = [explain_one(story.workspace, model, results, index, [METHOD]) for index in there]
-        return {one.image_id: data_uri(one.maps[METHOD].resize((112, 112))) for one in found}
+        return {one.image_id: data_uri(one.drawn.maps[METHOD].resize((112, 112))) for one in found}
 
     drawn: dict[str, str] = kept(
         story.workspace, results.run, "examples", [METHOD, [results.rows[index].image_id for index in there]], draw

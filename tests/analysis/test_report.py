@@ -183,7 +183,7 @@ def test_explanations(studied: Studied, tmp_path: Path) -> None:
     workspace, runs = studied
     paths = explain_run(workspace, runs[0], methods=["grad-cam", "saliency"], output=tmp_path)
     assert [path.suffix for path in paths] == [".png"] * (len(paths) - 1) + [".csv"]
-    assert len(paths[-1].read_text().splitlines()) == len(paths)
+    assert len(paths[-1].read_text().splitlines()) == 1 + 2 * (len(paths) - 1)
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         explain_run(workspace, runs[0], methods=["magic"])
 

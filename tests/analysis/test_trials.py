@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
@@ -17,6 +19,7 @@ from analysis.attribution.trials import (
     Case,
     Scores,
     curves,
+    judge_maps,
     make_mosaic,
     rank_correlation,
     share_inside,
@@ -25,8 +28,13 @@ from analysis.attribution.trials import (
     with_dealt_weights,
 )
 from analysis.cli import app
+from analysis.explain import explain_run
+from analysis.report.attributions import attributions
+from analysis.report.story import Story
 from analysis.stamps import TRIALS, read_trials, try_run
 from analysis.tables import trials_table
+from analysis.texts import Texts
+from curate.manifest import read_manifest
 from train.runs import read_run
 from workspace import FototecaError, Workspace
 
@@ -84,6 +92,16 @@ def test_what_was_not_measured_has_no_stamp() -> None:
     assert stamp(Scores("none"), found[1:]) == {}
 
 
+def test_each_map_of_one_picture_is_judged() -> None:
+    """The right map passes, also in the pointing game where the middle hits too; one that is the same everywhere is dead."""
+    case = spot(0, 12, 12)
+    maps = {"truth": truth(Colours(), case.picture[None], 0), "constant": np.ones((32, 32), np.float32)}
+    found = judge_maps(Colours(), case, maps)
+    assert found["truth"].passed == dict.fromkeys(("live", "deletion", "insertion", "pointing", "energy"), True)
+    assert not found["constant"].passed["live"] and not found["constant"].passed["energy"]
+    assert set(judge_maps(Colours(), Case(case.picture, 0), maps)["truth"].passed) == {"live", "deletion", "insertion"}
+
+
 def test_curves_equal_the_procedure_step_by_step() -> None:
     """Pixel after pixel in the map's order, the probability asked at STEPS + 1 shares, trapezoids, within 1e-6."""
     torch.manual_seed(0)
@@ -138,8 +156,34 @@ def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]],
     kept = read_trials(workspace, read_run(workspace, runs[0]))
     assert kept is not None and kept["methods"] == facts["methods"]
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 5
+    assert "pointing" not in trials_table(facts)
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         try_run(workspace, runs[0], ["magic"])
+
+
+def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """`data/masks` adds the pointing game and the energy in the mask, of methods and of single maps."""
+    workspace, (run, _) = copied
+    plain = explain_run(workspace, run, methods=["grad-cam", "saliency"], output=tmp_path / "plain")
+    rows = list(csv.DictReader(plain[-1].read_text(encoding="utf-8").splitlines()))
+    assert {row["method"] for row in rows} == {"grad-cam", "saliency"} and len(rows) == 2 * (len(plain) - 1)
+    assert all(row["live"] and row["deletion"] and row["insertion"] and not row["pointing"] for row in rows)
+    for path in workspace.images.glob("*/*.jpg"):
+        mask = Image.new("L", (96, 72))
+        mask.paste(255, (0, 0, 48, 72))  # the left half
+        (workspace.data / "masks").mkdir(exist_ok=True)
+        mask.save(workspace.data / "masks" / f"{path.stem}.png")
+    told = explain_run(workspace, run, methods=["saliency"], output=tmp_path)[-1].read_text(encoding="utf-8")
+    rows = list(csv.DictReader(told.splitlines()))
+    for row in rows:
+        assert row["pointing"] in "01" and 0 < float(row["energy"]) < 1
+        assert ("pointing" in row["failed"]) == (row["pointing"] == "0")
+    facts = try_run(workspace, run, ["saliency"], output=tmp_path)
+    assert facts["methods"][-1]["energy"] == pytest.approx(0.5, abs=0.02), "a map of the middle lies half in the left half"
+    assert "pointing" in trials_table(facts) and "pointing_passed" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
+    told = attributions(story, story.validation[run])
+    assert "puntería" in told and "✗" in told
 
 
 def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from demo.pipeline import _review
 from demo.plan import BROKEN, EACH, EDITS, EXACT, WRONG, Entry, plan_entries
 from demo.signs import CATEGORIES
 from demo.site import serve_gallery
-from demo.truth import outcomes, planted_table, unplanted
+from demo.truth import keep_masks, outcomes, planted_table, unplanted
 from workspace import Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -124,7 +124,7 @@ def test_the_site_behaves_as_documented(site: str, entries: list[Entry]) -> None
     assert fetch(f"{site}/images/none.jpg")[0] == 404
 
 
-def test_collecting_finds_all_that_was_planted(site: str, entries: list[Entry], workspace: Workspace) -> None:
+def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries: list[Entry], workspace: Workspace) -> None:
     """A real browser answers the dialog, scrolls to the end and clicks; every copy, fault and refusal is found, nothing else."""
     options = SearchOptions(("gallery",), ("stop",), url=site + "/search?q={query}")
     summary = search(workspace, options, FetchOptions(allow_local=True))
@@ -138,6 +138,9 @@ def test_collecting_finds_all_that_was_planted(site: str, entries: list[Entry], 
     assert counts.pop("one picture under two labels") == ["1", "0"], "only one of its two queries was searched"
     assert all(planted == number for planted, number in counts.values()), table
     assert unplanted(entries, found)[0] == 0
+    keep_masks(workspace, entries, gallery)
+    originals = {found[entry.name].image for entry in entries if not entry.origin}
+    assert {path.stem for path in workspace.data.glob("masks/*.png")} == {image.image_id for image in originals if image}
     with Catalog.open(workspace) as catalog:
         places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]
     assert all(place.author.startswith("demo author ") for place in places)
