@@ -16,10 +16,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, cast
 
 from collect.local import SUFFIXES
+from collect.names import Places
 from collect.parquet import MAGIC, parquet_pictures
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, atomic_write
 
@@ -39,9 +40,6 @@ _ROOM = 200_000_000
 
 _HEADER = 1 << 24
 """Bytes that a tar file may ask for at once; its pictures are read in small pieces, so this bounds its headers."""
-
-_NAME = 120
-"""Bytes of one part of a name."""
 
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError, zlib.error, lzma.LZMAError)
 
@@ -125,7 +123,7 @@ def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     endings = (*SUFFIXES, *ENDINGS) if depth < MAX_DEPTH else tuple(SUFFIXES)
     inner = []
-    for name, size, stream in _members(path, budget, endings):
+    for name, size, stream in _members(path, budget, Places(endings)):
         target = folder / name
         if target.name.lower().endswith(ENDINGS):
             inner.append(target)
@@ -139,7 +137,7 @@ def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
         archive.unlink()
 
 
-def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _members(path: Path, budget: _Budget, places: Places) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Plain files of the wanted kinds, under names that stay inside."""
     with path.open("rb") as packed_file:
         start = packed_file.read(6)
@@ -147,14 +145,14 @@ def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[
         with zipfile.ZipFile(path) as packed:
             for info in packed.infolist():
                 link = stat.S_ISLNK(info.external_attr >> 16)
-                if not info.is_dir() and not link and (name := safe_name(info.filename, endings)):
+                if not info.is_dir() and not link and (name := places.of(info.filename)):
                     budget.take(info.file_size)
                     yield name, info.file_size, packed.open(info)
         return
     if start.startswith(MAGIC):
         for name, data in parquet_pictures(path, budget.size):
             budget.take(len(data))
-            if name := safe_name(name, endings):
+            if name := places.of(name):
                 yield name, len(data), io.BytesIO(data)
         return
     with (
@@ -164,7 +162,7 @@ def _members(path: Path, budget: _Budget, endings: tuple[str, ...]) -> Iterator[
         for member in tape:
             budget.take(member.size)  # of every member: what is passed over is decompressed all the same
             stream = tape.extractfile(member) if member.isreg() else None
-            if stream is not None and (name := safe_name(member.name, endings)):
+            if stream is not None and (name := places.of(member.name)):
                 yield name, member.size, stream
 
 
@@ -192,21 +190,3 @@ class _Bounded:
         if place > self._limit:
             raise tarfile.ReadError("it unpacks to too much")
         return self._file.seek(place, whence)
-
-
-def safe_name(name: str, endings: tuple[str, ...]) -> str:
-    """A safe relative name, or nothing: absolute, climbing, hidden and foreign files are passed over."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    wrong = not parts or any(part in ("..", "/", "__MACOSX") or part.startswith(".") or "\0" in part for part in parts)
-    if wrong or ":" in parts[0] or not parts[-1].lower().endswith(endings):
-        return ""
-    return "/".join(_short(part.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), endings) for part in parts)
-
-
-def _short(part: str, endings: tuple[str, ...]) -> str:
-    """A part of a name that every disk takes: a long one is cut and told apart by its hash, and keeps its ending."""
-    data = part.encode()
-    if len(data) <= _NAME:
-        return part
-    ending = next((ending for ending in endings if part.lower().endswith(ending)), "")
-    return f"{data[: _NAME - 24].decode('utf-8', 'ignore')}-{hashlib.sha256(data).hexdigest()[:12]}{ending}"

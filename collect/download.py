@@ -6,8 +6,8 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from collect.addresses import url_key
-from collect.polite import Host, Hosts, opted_out, retry_after
+from collect.polite import Hosts, opted_out, retry_after
 from collect.robots import AGENT, Robots, parse_robots
 from collect.sockets import PrivateAddressError, guarded_pool, until
 from workspace import FototecaError
@@ -168,26 +168,36 @@ class Downloader:
 
     def _visit(self, request: Request, clock: _Clock) -> Fetched | str:
         """One request; the answer, or the address it redirects to."""
-        host = self.hosts[urlsplit(request.url).netloc.lower()]
+        with self.visit(request.url):
+            began = time.monotonic()
+            try:
+                return self._request(request, began + clock.left)
+            finally:
+                clock.spend(began)
+
+    @contextmanager
+    def visit(self, url: str) -> Iterator[None]:
+        """Around one request, whoever makes it: its host's turn comes first, and how it ends is remembered.
+
+        FetchError when the host has failed too often.
+        """
+        host = self.hosts[urlsplit(url).netloc.lower()]
         try:
             with host.turn(), self.slots:  # whoever waits for one host keeps no other waiting
                 if host.broken:
                     raise FetchError("host-down")
-                began = time.monotonic()
-                try:
-                    answer = self._request(request, began + clock.left, host)
-                finally:
-                    clock.spend(began)
+                yield
         except FetchError as error:
+            if error.status in (429, 503) and error.wait is not None:
+                host.wait(error.wait)
             host.count(ok=error.final or error.status not in _TROUBLED)
             raise
         host.count(ok=True)
-        return answer
 
-    def _request(self, request: Request, deadline: float, host: Host) -> Fetched | str:
+    def _request(self, request: Request, deadline: float) -> Fetched | str:
         try:
             with until(deadline):
-                return self._exchange(request, host)
+                return self._exchange(request)
         except PrivateAddressError:
             raise FetchError("private-address", final=True) from None
         except NameResolutionError:
@@ -203,7 +213,7 @@ class Downloader:
         except (HTTPError, OSError, ValueError, UnicodeError):
             raise FetchError("connection") from None
 
-    def _exchange(self, request: Request, host: Host) -> Fetched | str:
+    def _exchange(self, request: Request) -> Fetched | str:
         response = self.pool.request(
             "GET" if request.body is None else "POST",
             request.url,
@@ -218,23 +228,13 @@ class Downloader:
         try:
             if response.status in _MOVED and response.headers.get("Location"):
                 return str(response.headers["Location"])
-            self._check(response, host)
+            _check(response)
             data = _read_rules(response, request.max_bytes) if request.rules else _read(response, request.max_bytes)
         except BaseException:
             response.close()
             raise
         response.release_conn()
         return Fetched(data, response.status, dict(response.headers))
-
-    def _check(self, response: urllib3.BaseHTTPResponse, host: Host) -> None:
-        """Refuse by status and headers, before the body is read."""
-        if response.status != 200:
-            wait = retry_after(response.headers.get("Retry-After"))
-            if response.status in (429, 503) and wait is not None:
-                host.wait(wait)
-            refusal = FetchError(f"http-{response.status}", status=response.status, wait=wait)
-            refusal.headers = dict(response.headers)
-            raise refusal
 
     def robots(self, url: str) -> Robots:
         """The robots.txt of the URL's origin, fetched once, before anything else is asked of the host."""
@@ -262,6 +262,15 @@ class Downloader:
                 return parse_robots(answer.data.decode("utf-8", errors="replace"))
             url = urljoin(url, answer)
         return Robots()
+
+
+def _check(response: urllib3.BaseHTTPResponse) -> None:
+    """Refuse by the status, before the body is read."""
+    if response.status != 200:
+        wait = retry_after(response.headers.get("Retry-After"))
+        refusal = FetchError(f"http-{response.status}", status=response.status, wait=wait)
+        refusal.headers = dict(response.headers)
+        raise refusal
 
 
 def _read_rules(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import urllib3
 from tqdm import tqdm
@@ -20,12 +21,13 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from collect.addresses import url_key
-from collect.archives import ENDINGS, check_room, free_room, safe_name
+from collect.archives import ENDINGS, check_room, free_room
 from collect.download import MAX_REDIRECTS, TRIES, Downloader, FetchError
 from collect.local import SUFFIXES
+from collect.names import Places
 from collect.polite import retry_after
 from collect.sockets import PrivateAddressError, until
-from workspace import EXIT_OUTSIDE, FototecaError, atomic_write
+from workspace import EXIT_OUTSIDE, FototecaError, atomic_write, write_text
 
 WANTED = (*sorted(SUFFIXES), *ENDINGS)
 """Endings of what is fetched: pictures and archives."""
@@ -56,7 +58,8 @@ class RemoteFile:
 def wanted_files(hub: str, files: Iterable[RemoteFile]) -> list[RemoteFile]:
     """The pictures and archives among a dataset's files. FototecaError (exit 4) when there are none."""
     everything = list(files)
-    kept = {name: file for file in everything if (name := safe_name(file.name, WANTED))}
+    places = Places(WANTED)
+    kept = {name: file for file in everything if (name := places.of(file.name))}
     if not kept:
         kinds = sorted({Path(file.name).suffix.lower() or "no ending" for file in everything})
         raise nothing_to_take(hub, kinds, "export it to folders of pictures and use: fototeca collect folder")
@@ -102,7 +105,7 @@ def _outcome(folder: Path, downloader: Downloader, bar: Any, file: RemoteFile) -
         try:
             _fetch(file, target, downloader, bar)
         except FetchError as error:
-            pause = error.wait if error.wait is not None else 0.5 * 2**number
+            pause = error.wait if error.wait is not None else 0.5 * 2**number * random.uniform(0.5, 1.5)
             if error.final or number == TRIES - 1 or pause > downloader.options.timeout:
                 return f"{file.name}: {error.reason}"
             time.sleep(pause)
@@ -120,6 +123,7 @@ def _fetch(file: RemoteFile, target: Path, downloader: Downloader, bar: Any) -> 
         part.unlink()
         raise FetchError("checksum")
     part.replace(target)
+    _tag(part).unlink(missing_ok=True)
 
 
 def _is_whole(part: Path, checksum: str) -> bool:
@@ -140,7 +144,7 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
             url_key(url)
         except ValueError:
             raise FetchError("bad-url", final=True) from None
-        with downloader.hosts[urlsplit(url).netloc.lower()].turn(), closing(_open(url, begin, downloader)) as response:
+        with downloader.visit(url), closing(_open(url, part, begin, downloader)) as response:
             if response.status in _MOVED and response.headers.get("Location"):
                 url = urljoin(url, response.headers["Location"])
                 continue
@@ -150,8 +154,9 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
             announced = response.headers.get("Content-Length", "")
             expected = begin + int(announced) if announced.isdecimal() else None
             if expected is not None and expected > limit:
-                raise FetchError("too-large", final=True)
+                raise FetchError("too-large", status=response.status, final=True)
             check_room(part.parent, (expected or begin) - begin)
+            write_text(_tag(part), response.headers.get("ETag", ""))
             _append(response, part, begin, min(limit, begin + free_room(part.parent)), seconds, bar)
             if expected is not None and part.stat().st_size < expected:
                 raise FetchError("incomplete")
@@ -159,10 +164,18 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
     raise FetchError("too-many-redirects", final=True)
 
 
-def _open(url: str, begin: int, downloader: Downloader) -> urllib3.BaseHTTPResponse:
+def _tag(part: Path) -> Path:
+    """Beside a part, what tells the version of the file that it is a part of."""
+    return part.with_name(f"{part.name}.tag")
+
+
+def _open(url: str, part: Path, begin: int, downloader: Downloader) -> urllib3.BaseHTTPResponse:
     headers = {**downloader.headers, "Accept": "*/*"}
     if begin:
         headers["Range"] = f"bytes={begin}-"
+        tag = _tag(part).read_text(encoding="utf-8") if _tag(part).is_file() else ""
+        if tag and not tag.startswith("W/"):
+            headers["If-Range"] = tag  # of another version all is sent
     seconds = downloader.options.timeout
     try:
         with until(time.monotonic() + seconds):

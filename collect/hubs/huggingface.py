@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from collect.answers import count, text
-from collect.archives import check_room, safe_name
+from collect.archives import check_room
 from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
 from collect.hubs.files import WANTED, nothing_to_take
+from collect.names import safe_name
 from collect.sites import Site
 from collect.sockets import check_address
 from collect.sources import Context

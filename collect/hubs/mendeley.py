@@ -69,7 +69,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     version = version or str(count(dataset, "version") or "")
     if not version:
         raise web.changed("a dataset without version")
-    download(NAME, _files(web, site, number, version), folder / version, context.downloader)
+    download(NAME, _files(context, web, site, number, version), folder / version, context.downloader)
     found = text(dataset, "data_licence", "url") or text(dataset, "data_licence", "short_name")
     license_id = spdx(site, found) if spdx(site, found) != "unknown" else spdx(site, text(dataset, "data_licence", "short_name"))
     people = [f"{text(person, 'first_name')} {text(person, 'last_name')}" for person in entries(dataset, "contributors")]
@@ -87,20 +87,24 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     )
 
 
-def _files(web: Web, site: Site, number: str, version: str) -> list[RemoteFile]:
+def _files(context: Context, web: Web, site: Site, number: str, version: str) -> list[RemoteFile]:
     """The files of all folders; one zip where they are many, or told in part only (206: over 1,000 in a folder)."""
     try:
-        listed = list(_listed(web, f"{site['endpoint']}/datasets/{number}", version))
+        listed = list(_listed(context, web, f"{site['endpoint']}/datasets/{number}", version))
     except SourceStop:
         raise
     except FototecaError:
         listed = []
     if listed and len(files := wanted_files(NAME, listed)) <= site["most_files"]:
         return files
-    return [RemoteFile(f"{site['endpoint']}/zip/{number}/download/{version}", f"{number}-{version}.zip")]
+    address = f"{site['endpoint']}/zip/{number}/download/{version}"
+    _may(context, address)
+    return [RemoteFile(address, f"{number}-{version}.zip")]
 
 
-def _listed(web: Web, address: str, version: str) -> Iterator[RemoteFile]:
+def _listed(context: Context, web: Web, address: str, version: str) -> Iterator[RemoteFile]:
+    for inside in (f"{address}/folders/{version}", f"{address}/files"):
+        _may(context, inside)
     folders = {text(row, "id"): row for row in rows(web, web.json(f"{address}/folders/{version}"))}
     for place in ("root", *folders):
         for row in rows(web, web.json(f"{address}/files", {"folder_id": place, "version": version})):

@@ -82,6 +82,7 @@ def _unpack_all(place: Path) -> None:
         try:
             unpack(archive, archive.with_name(bare_name(archive.name)))
         except FototecaError as error:
+            archive.unlink(missing_ok=True)  # else it would count as fetched for ever
             raise FototecaError(error.message, error.hint, EXIT_OUTSIDE) from None
 
 

@@ -63,6 +63,9 @@ class Hubs:
     direct: bool = False
     """Kaggle sends the archive itself instead of its address."""
 
+    tag: str = ""
+    """Of the version that the files are of, as ETag."""
+
     exports: int = 1
     """Questions after which Roboflow's export is ready."""
 
@@ -78,8 +81,8 @@ class Hubs:
     def _send(self, asked: Asked, body: bytes) -> Answer:
         """A file, or from the middle of it on."""
         found = re.match(r"bytes=(\d+)-", asked.headers.get("Range", ""))
-        begin = int(found[1]) if found else 0
-        headers = {"Content-Length": str(len(body) - begin)}
+        begin = int(found[1]) if found and asked.headers.get("If-Range", self.tag) == self.tag else 0
+        headers = {"Content-Length": str(len(body) - begin), **({"ETag": self.tag} if self.tag else {})}
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(body) - 1}/{len(body)}"
         if self.half or self.stalled:

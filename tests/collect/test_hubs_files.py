@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,9 +24,10 @@ from collect.archives import unpack
 from collect.download import Downloader, FetchOptions
 from collect.hubs.files import RemoteFile, download, wanted_files
 from collect.hubs.taking import take
+from collect.names import safe_name
 from tests.collect.hubs import ARCHIVE, PICTURES, Hubs, workspace_at, zipped
 from tests.servers import Answer, Asked, Site, jpeg, serve
-from workspace import EXIT_OUTSIDE, FototecaError
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 ROOT = Path(__file__).parents[2]
 LOCAL = FetchOptions(allow_local=True, timeout=3.0)
@@ -362,6 +364,59 @@ def test_names_in_any_encoding(tmp_path: Path) -> None:
     assert list(unpacked(tmp_path / "two", latin, "a.tar").values()) == [b"x"]
     (tmp_path / "three").mkdir()
     assert list(unpacked(tmp_path / "three", latin, "tape.zip.tar").values()) == [b"x"]
+
+
+def test_no_two_names_become_one(tmp_path: Path) -> None:
+    """Other encodings, capitals, and a folder called as a picture beside it: every picture is there once it is unpacked."""
+    tape = taped((member("a\udcf1o.jpg"), b"1"), (member("a\udce7o.jpg"), b"2"), mode="w")
+    assert sorted(unpacked(tmp_path, tape, "a.tar").values()) == [b"1", b"2"]
+    (tmp_path / "two").mkdir()
+    names = {"x.jpg": b"1", "X.jpg": b"2", "x.jpg/y.jpg": b"3", "a:b/c.jpg": b"4", "a?b/c.jpg": b"5"}
+    found = unpacked(tmp_path / "two", zipped(names))
+    assert sorted(found.values()) == [b"1", b"2", b"3", b"4", b"5"]
+    assert len({name.casefold() for name in found}) == 5
+
+
+@pytest.mark.parametrize("name", ["a/b:c.jpg", "CON.jpg", "con/x.jpg", "what?.jpg", "dot./x.jpg", "x<y>|.jpg", "lpt1.tar.jpg"])
+def test_names_fit_every_system(name: str) -> None:
+    """What Windows would take for a stream, a device or nothing at all has another name."""
+    parts = safe_name(name, (".jpg",)).split("/")
+    assert len(parts) == name.count("/") + 1 and parts[-1].endswith(".jpg")
+    assert not any(set(part) & set('<>:"|?*') or part.endswith((".", " ")) for part in parts)
+    assert not any(part.split(".")[0].lower() in ("con", "lpt1") for part in parts)
+
+
+def test_a_part_of_another_version_is_not_gone_on_with(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """The server is told which version the part is of, and sends all of a newer one."""
+    hubs.half = 1
+    hubs.tag = '"first"'
+    with pytest.raises(FototecaError, match="did not come"):
+        get(site, tmp_path, None, "", FetchOptions(allow_local=True, timeout=0.1))
+    hubs.tag = '"second"'
+    hubs.half = 0
+    assert get(site, tmp_path, None, "").read_bytes() == ARCHIVE
+    assert site.asked[-1].headers["If-Range"] == '"first"'
+    assert not list(tmp_path.glob("*.tag"))
+
+
+def test_a_host_that_fails_is_left_alone_by_downloads_too(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """The circuit breaker counts what hubs' files meet."""
+    hubs.instead["/files/archive.zip"] = Answer(status=500)
+    downloader = Downloader(LOCAL, "")
+    files = [RemoteFile(f"{site.base}/files/archive.zip", f"{number}.zip") for number in range(20)]
+    with pytest.raises(FototecaError, match="did not come"):
+        download("zenodo", files, tmp_path, downloader)
+    assert len(site.asked) < 20 and downloader.hosts[urlsplit(site.base).netloc].broken
+
+
+def test_a_broken_archive_is_fetched_again(workspace: Workspace, hubs: Hubs) -> None:
+    """Where a hub tells no checksum, what cannot be unpacked does not count as fetched."""
+    hubs.archive = b"PK\x03\x04 broken"
+    with pytest.raises(FototecaError, match="cannot be unpacked"):
+        take(workspace, "kaggle", "alice/pets", None, LOCAL)
+    hubs.archive = ARCHIVE
+    with pytest.raises(FototecaError, match="proposes which folder is which category"):
+        take(workspace, "kaggle", "alice/pets", None, LOCAL)
 
 
 def test_what_is_unpacked_already_stays(tmp_path: Path) -> None:
