@@ -34,8 +34,8 @@ SCRATCH_SIDE = 96
 """Pixels of input of a network that starts at random."""
 
 ONLY_NETWORKS = (
-    *("optimizer", "schedule", "layer_decay", "freeze_bn", "mixup", "cutmix", "erasing", "ema", "clip", "accumulate"),
-    *("patience", "snapshots", "precision", "compile"),
+    *("optimizer", "weight_decay", "schedule", "layer_decay", "freeze_bn", "mixup", "cutmix", "erasing", "ema", "clip"),
+    *("accumulate", "patience", "snapshots", "precision", "compile"),
 )
 """Settings of the loop that trains a network; a head over cached features is fitted without it."""
 
@@ -62,7 +62,7 @@ class TrainConfig:
     epochs: int | None = None
     """Passes over the training split; EPOCHS by regime."""
     batch_size: int = 32
-    """Pictures per step, over all processes."""
+    """Pictures per step, over all processes; a head over features has steps of its own size."""
     image_size: int | None = None
     """Pixels of input when asked; the weights' own in features and finetune; in scratch 64 for cnn and cnn-cbam, else 96."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
@@ -70,7 +70,7 @@ class TrainConfig:
     lr: float | None = None
     """Highest learning rate; RATES by regime."""
     weight_decay: float | None = None
-    """L2 on weights that are neither norms nor biases: 0.05 with AdamW, 1e-4 with SGD."""
+    """L2 on weights that are neither norms nor biases: 0.05 with AdamW, 1e-4 with SGD. Over features it is chosen."""
     schedule: Schedule = "onecycle"
     """onecycle: up for a quarter, then down; cosine: up for a twentieth, then down; constant."""
     layer_decay: float = 1.0
@@ -158,25 +158,31 @@ class TrainConfig:
                 )
         if self.balance == "sampling":
             raise FototecaError("--balance sampling does nothing over frozen features", "use --balance weights")
-        if self.label_smoothing and self.head != "linear":
-            raise FototecaError(f"--label-smoothing does nothing with --head {self.head}", "leave it out, or use --head linear")
+        for name in ("label_smoothing", "lr"):
+            if self.head != "linear" and getattr(self, name) != usual[name]:
+                raise FototecaError(f"{_option(name)} does nothing with --head {self.head}", "leave it out, or use --head linear")
         if self.augment not in (None, "none") and not self.views:
             raise FototecaError(
                 f"--augment {self.augment} does nothing over frozen features alone", "add --views 2, or leave it out"
             )
 
     def resolved(self) -> TrainConfig:
-        """The same with every default of the regime filled in; `image_size` stays None where the weights decide."""
-        sgd = self.optimizer == "sgd"
-        return replace(
-            self,
-            weights=self.weights or (None if self.regime == "scratch" else "DEFAULT"),
-            epochs=self.epochs or EPOCHS[self.regime],
-            image_size=self.image_size or self._side(),
-            lr=RATES.get((self.regime, self.optimizer), 1e-2) if self.lr is None else self.lr,
-            weight_decay=(1e-4 if sgd else 0.05) if self.weight_decay is None else self.weight_decay,
-            augment=self.augment or ("none" if self.regime == "features" and not self.views else "basic"),
-        )
+        """The same with every default of the regime filled in; `image_size` stays None where the weights decide.
+
+        What a head over features has no use for, though a plan may hold it for all its runs, is as if it were not given.
+        """
+        filled: dict[str, Any] = {
+            "weights": self.weights or (None if self.regime == "scratch" else "DEFAULT"),
+            "epochs": self.epochs or EPOCHS[self.regime],
+            "image_size": self.image_size or self._side(),
+            "lr": RATES.get((self.regime, self.optimizer), 1e-2) if self.lr is None else self.lr,
+            "weight_decay": (1e-4 if self.optimizer == "sgd" else 0.05) if self.weight_decay is None else self.weight_decay,
+            "augment": self.augment or ("none" if self.regime == "features" and not self.views else "basic"),
+        }
+        if self.regime == "features":
+            filled |= {"batch_size": TrainConfig.batch_size, "weight_decay": None}
+            filled |= {} if self.head == "linear" else {"epochs": None, "lr": None}
+        return replace(self, **filled)
 
     def _side(self) -> int | None:
         own = self.regime != "scratch" or self.model in ("cnn", "cnn-cbam") or self.model.startswith(FIXED_SIDE)
@@ -221,7 +227,7 @@ def _option(name: str) -> str:
 
 def train_command(config: Mapping[str, Any]) -> str:
     """The command that trains the run of this `config.json` again; a weights file goes by its name alone."""
-    told = {field.name: config[field.name] for field in fields(TrainConfig) if field.name in config}
+    told = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
     plain = TrainConfig(**{name: told[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
     chosen = [(name, told[name]) for name in told if name not in NOT_IDENTITY and told[name] != getattr(plain, name)]
     words = ["fototeca train run", f"--manifest {plain.manifest} --model {plain.model} --regime {plain.regime}"]

@@ -9,7 +9,7 @@ import pytest
 
 from train import parallel
 from train import sweep as sweeping
-from train.config import TrainConfig
+from train.config import TrainConfig, train_command
 from train.guard import held
 from train.parallel import gpu_of
 from train.run import train_run
@@ -51,6 +51,8 @@ def test_a_plan_with_a_wrong_value_is_refused_whole(tmp_path: Path, line: str, w
         ({"mixup": 0.2}, "--mixup does nothing over frozen features"),
         ({"snapshots": 2}, "--snapshots does nothing over frozen features"),
         ({"precision": "bf16"}, "--precision does nothing over frozen features"),
+        ({"weight_decay": 0.1}, "--weight-decay does nothing over frozen features"),
+        ({"lr": 0.1, "head": "logistic"}, "--lr does nothing with --head logistic"),
         ({"balance": "sampling"}, "use --balance weights"),
         ({"label_smoothing": 0.1, "head": "svm"}, "--label-smoothing does nothing with --head svm"),
         ({"augment": "rand"}, "add --views 2"),
@@ -67,7 +69,16 @@ def test_what_a_head_over_features_uses_is_taken() -> None:
     TrainConfig(
         "v001", "resnet18", "features", views=2, augment="rand", label_smoothing=0.1, balance="weights", lr=0.1
     ).resolved()
-    TrainConfig("v001", "resnet18", "features", head="svm", epochs=5, batch_size=8, augment="none").resolved()
+
+
+def test_what_a_plan_says_for_all_its_runs_makes_no_other_head() -> None:
+    """Epochs and batches of the networks beside it: the head is the one run it would be alone, and they are not written of it."""
+    for head, unused in (("svm", {"epochs": 5, "batch_size": 8}), ("linear", {"batch_size": 8})):
+        alone = TrainConfig("v001", "resnet18", "features", head=head).resolved()  # type: ignore[arg-type]
+        assert TrainConfig("v001", "resnet18", "features", head=head, **unused).resolved() == alone == alone.resolved()  # type: ignore[arg-type]
+    svm = TrainConfig("v001", "resnet18", "features", head="svm").resolved()
+    assert svm.epochs is svm.weight_decay is None
+    assert train_command(svm.identity()).endswith("--regime features --head svm")
 
 
 def test_whole_numbers_stand_for_broken_ones_and_for_text() -> None:
