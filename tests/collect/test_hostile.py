@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import socket
@@ -177,6 +178,7 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
     "broken-head.jpg": (plain(b"\xff\xd8\xff" + b"junk" * 400), "rejected", "not-an-image"),
     "broken.avif": (plain(BROKEN_AVIF, "image/avif"), "rejected", "truncated"),
     "photo.heic": (plain(b"\x00\x00\x00\x18ftypheic" + b"\0" * 900, "image/heic"), "rejected", "unsupported-format"),
+    "photo.jxl": (plain(b"\xff\x0a" + b"\0" * 900, "image/jxl"), "rejected", "unsupported-format"),
     "9900.png": (plain(png_bomb(9_900), "image/png"), "rejected", "too-many-pixels"),
     "30000.png": (plain(png_bomb(30_000), "image/png"), "rejected", "too-many-pixels"),
     "png-as-jpeg.jpg": (plain(encoded(noise(16), "PNG"), "image/jpeg"), "accepted", ""),
@@ -281,7 +283,8 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     assert int(done.stderr.split()[-1]) < 400_000, "kilobytes"
     with Catalog.open(workspace) as catalog:
         rows = {row[0]: (row[1], row[2]) for row in catalog.connection.execute("SELECT url, state, reason FROM candidates")}
-        widths = {image.image_id: (image.width, image.height) for image in catalog.images()}
+        images = catalog.images()
+        widths = {image.image_id: (image.width, image.height) for image in images}
         turned = catalog.candidate(url["turned.jpg"])
     expected = {url[name]: (state, reason) for name, (_, state, reason) in FAULTS.items()} | BY_ADDRESS
     assert {address: rows.get(address) for address in expected} == expected
@@ -289,5 +292,7 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     assert turned.image_id
     assert widths[turned.image_id] == (80, 120)  # its EXIF turns it; the bytes stay as they came
     assert visits["forbidden/a.jpg"] == 0
-    assert not [path for path in workspace.root.rglob("*") if path.suffix == ".tmp"]
-    assert not list(tmp_path.glob("*climb*"))
+    stored = [path for path in workspace.images.rglob("*") if path.is_file()]  # no part of a picture, nothing refused
+    assert {workspace.relative(path) for path in stored} == {image.path for image in images}
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in stored)
+    assert {path.name for path in tmp_path.iterdir()} == {"w", "list.txt"}
