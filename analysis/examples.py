@@ -24,6 +24,9 @@ from workspace import Workspace, say
 METHOD = "grad-cam"
 """The attribution that is drawn of each picture when none is named."""
 
+DOUBTED = 40
+"""The surest mistakes, among which label errors are looked for."""
+
 
 def examples_of_run(
     workspace: Workspace,
@@ -45,7 +48,7 @@ def examples_of_run(
     results = split_results(workspace, run, split, "examples", manifest)
     kinds, worst = choose(results, number, seed), worst_per_class(results)
     chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
-    neighbours = neighbours_of(workspace, manifest, results, chosen)
+    neighbours = neighbours_of(workspace, manifest, results, sorted({*chosen, *pick(results, right=False, number=DOUBTED)}))
     wrong = suspects(results, neighbours, manifest)
     maps = _draw_maps(workspace, results, chosen, method, output or workspace.reports / "examples" / f"{run.id}-{split}")
 
@@ -167,7 +170,7 @@ def error_groups(results: Results) -> dict[str, Any]:
         "confused_pairs": [{"true": a, "predicted": b, "n": n} for (a, b), n in pairs.most_common(20)],
         "by_source": {name: {"n": n, "errors": per_source[name]} for name, n in sources.most_common()},
         "by_group": [{"group": name, "n": sizes[name], "errors": n} for name, n in groups.most_common(20) if sizes[name] > 1],
-        "hardest": [results.categories[c] for c in np.argsort(recall, kind="stable")[:5] if results.true[:, c].any()],
+        "hardest": [results.categories[c] for c in np.argsort(recall, kind="stable") if results.true[:, c].any()][:5],
     }
 
 

@@ -7,7 +7,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.examples import choose, error_groups, errors_by_quality, neighbours_of, suspects, worst_per_class
+from analysis.examples import (
+    DOUBTED,
+    choose,
+    error_groups,
+    errors_by_quality,
+    neighbours_of,
+    pick,
+    suspects,
+    worst_per_class,
+)
 from analysis.explain import explain_one
 from analysis.kept import kept
 from analysis.pictures import data_uri
@@ -96,7 +105,7 @@ def _source(story: Story, results: Results) -> Markup:
 
 def _suspects(story: Story, results: Results) -> Markup:
     """Confident mistakes among whose neighbours everything speaks for what the model said."""
-    surest = choose(results, 40)["wrong"]
+    surest = pick(results, right=False, number=DOUBTED)
     near, _ = _neighbours(story, results, surest)
     found = suspects(results, near, story.manifest)
     words = story.words

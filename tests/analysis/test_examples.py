@@ -1,0 +1,87 @@
+"""Which pictures are shown of a run, and what its errors have in common, on answers made so that both are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from analysis.examples import choose, error_groups, examples_of_run, suspects, worst_per_class
+from analysis.results import Results
+from curate.manifest import Manifest, Row
+from train.runs import Run
+from workspace import Workspace
+
+NAMES = ("a", "b", "c", "never")
+ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "", "", "", "", "MIT", True)
+ANSWERS = (
+    # label, said, how sure, source, group
+    ("a", "a", 0.99, "web", ""),
+    ("a", "a", 0.98, "web", ""),
+    ("a", "a", 0.97, "web", ""),
+    ("b", "b", 0.60, "web", "g1"),
+    ("a", "b", 0.95, "web", "g1"),
+    ("a", "b", 0.92, "disk", "g2"),
+    ("a", "b", 0.91, "disk", ""),
+    ("b", "c", 0.55, "web", ""),
+    ("c", "a", 0.93, "web", ""),
+)
+
+
+def answers() -> Results:
+    """A run that never met the last category."""
+    run = Run("r", Path("r"), {"task": "single", "categories": NAMES, "model": "m", "regime": "scratch", "manifest": "v001"})
+    rows = tuple(
+        replace(ROW, image_id=f"i{k}", label=label, source=source, group=group)
+        for k, (label, _, _, source, group) in enumerate(ANSWERS)
+    )
+    probabilities = np.zeros((len(ANSWERS), len(NAMES)))
+    for k, (label, said, sure, _, _) in enumerate(ANSWERS):
+        probabilities[k, NAMES.index(label)] = 1 - sure
+        probabilities[k, NAMES.index(said)] = sure
+    labels, said = tuple(one[0] for one in ANSWERS), tuple(one[1] for one in ANSWERS)
+    return Results(run, "val", NAMES, False, rows, labels, said, probabilities)
+
+
+def test_what_is_chosen() -> None:
+    """The surest first, at most two of a class before the others; the least sure of all; at random the same for the same seed."""
+    found = choose(answers(), 4)
+    assert found["right"] == [0, 1, 3, 2]
+    assert found["wrong"] == [4, 8, 5, 7]
+    assert found["least_sure"][:2] == [7, 3]
+    assert set(found["wrong_random"]) < {4, 5, 6, 7, 8} and set(found["right_random"]) == {0, 1, 2, 3}
+    assert choose(answers(), 4) == found
+    assert any(choose(answers(), 4, seed)["wrong_random"] != found["wrong_random"] for seed in range(1, 5))
+
+
+def test_the_worst_of_each_category() -> None:
+    """Its picture with the least probability for it, the worst category first; none of a category without pictures."""
+    assert list(worst_per_class(answers()).items()) == [("a", 4), ("c", 8), ("b", 7)]
+
+
+def test_labels_are_doubted_where_everything_speaks_for_what_was_said() -> None:
+    """A sure mistake all of whose nearest training pictures carry what was said; not where one does not, or the run is unsure."""
+    train = [replace(ROW, image_id=f"t{label}", label=label, split="train") for label in "abc"]
+    rows = (*answers().rows, *train)
+    manifest = Manifest("v001", "d", "single", NAMES, rows, "0", 0, (70, 10, 20), 10, None, "", "", Path("v001.csv"))
+    near = {"i4": ["tb", "tb", "tb"], "i5": ["tb", "tb", "ta"], "i7": ["tc", "tc", "tc"], "i8": ["tb", "tb", "tb"]}
+    assert suspects(answers(), near, manifest) == [4]
+
+
+def test_what_errors_share() -> None:
+    """Confused pairs, sources with all their pictures, groups of more than one; the hardest are categories that are there."""
+    found = error_groups(answers())
+    assert found["confused_pairs"][0] == {"true": "a", "predicted": "b", "n": 3}
+    assert found["by_source"] == {"web": {"n": 7, "errors": 3}, "disk": {"n": 2, "errors": 2}}
+    assert found["by_group"] == [{"group": "g1", "n": 2, "errors": 1}]
+    assert found["hardest"] == ["c", "a", "b"]
+
+
+def test_each_example_has_its_map_and_its_neighbours(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """A PNG of the asked method for each, the nearest training pictures' ids, and where it is from."""
+    workspace, runs = studied
+    facts = examples_of_run(workspace, runs[0], number=2, method="saliency", output=tmp_path)
+    shown = [one for kind in facts["examples"].values() for one in kind] + list(facts["worst_per_class"].values())
+    assert {str(path) for path in tmp_path.glob("*.png")} == {one["maps"] for one in shown}
+    assert all(len(one["nearest_training"]) == 3 and one["source"] == "folder" for one in shown)
