@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -50,8 +51,9 @@ def note(words: Words, kind: str = "info") -> Markup:
 
 
 def link(words: Words, href: str) -> Markup:
-    """A link; only to the web or to a relative file."""
-    return tag("a", words, href=href) if href.startswith(("http://", "https://")) or "://" not in href else escape(words)
+    """A link; only to the web, or to a relative file or place: any other address is left out, and the words stay."""
+    scheme = re.match(r"[^/?#]*:", href)
+    return escape(words) if scheme and scheme[0].lower() not in ("http:", "https:") else tag("a", words, href=href)
 
 
 def table(

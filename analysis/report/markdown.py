@@ -49,7 +49,7 @@ def _blocks(text: str) -> Iterator[list[str]]:
 def _block(lines: list[str]) -> Markup:
     first = lines[0]
     if heading := re.match(r"#{3,6}\s+(.*)", first):
-        return Markup("<h4>{}</h4>").format(_inline(heading[1]))
+        return Markup("<h4>{}</h4>").format(_inline(heading[1])) + (_block(lines[1:]) if lines[1:] else "")
     if re.match(r"\s*[-*]\s", first):
         return _list("ul", lines, r"\s*[-*]\s+")
     if re.match(r"\s*\d+\.\s", first):
@@ -69,9 +69,17 @@ def _list(kind: str, lines: list[str], bullet: str) -> Markup:
 
 
 def _inline(text: str) -> Markup:
-    safe = str(escape(text))
-    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
-    safe = re.sub(r"\[([^\]]+)\]\((https?://[^\s)]+)\)", r'<a href="\2">\1</a>', safe)
+    """Code and addresses are set aside while emphasis is looked for: a star in them is none."""
+    aside: list[str] = []
+
+    def keep(made: str) -> str:
+        aside.append(made)
+        return f"\0{len(aside) - 1}\0"
+
+    safe = str(escape(text.replace("\0", "")))
+    safe = re.sub(r"`([^`]+)`", lambda found: keep(f"<code>{found[1]}</code>"), safe)
+    safe = re.sub(r"\]\((https?://[^\s)\0]+)\)", lambda found: f"]({keep(found[1])})", safe)
+    safe = re.sub(r"\[([^\]]+)\]\((\0\d+\0)\)", r'<a href="\2">\1</a>', safe)
     safe = re.sub(r"\*\*(\S(?:.*?\S)?)\*\*", r"<strong>\1</strong>", safe)
     safe = re.sub(r"(?<!\*)\*(?!\*)(\S(?:.*?\S)?)\*(?!\*)", r"<em>\1</em>", safe)
-    return Markup(safe)
+    return Markup(re.sub(r"\0(\d+)\0", lambda found: aside[int(found[1])], safe))
