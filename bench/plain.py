@@ -24,7 +24,7 @@ from vision.weights import MEAN, STD
 def plain_run(folder: Path, config: TrainConfig, side: int) -> float:
     """Train on `folder/train`, judge on `folder/val` after every epoch, `side` pixels; the last validation accuracy."""
     settings = config.resolved()
-    assert settings.epochs is not None and settings.lr is not None and settings.weight_decay is not None
+    assert settings.epochs is not None and settings.lr is not None
     torch.manual_seed(settings.seed)
     tail = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     crop = v2.RandomResizedCrop(settings.learning_side(side), scale=(0.35, 1.0), antialias=True)
@@ -42,9 +42,8 @@ def plain_run(folder: Path, config: TrainConfig, side: int) -> float:
         classifier_of(module)[1].requires_grad_(True)
     elif settings.regime == "finetune":
         unfreeze(module, settings.unfreeze)
-    optimizer = torch.optim.AdamW(
-        [p for p in module.parameters() if p.requires_grad], settings.lr, weight_decay=settings.weight_decay
-    )
+    decay = settings.weight_decay or 0.05  # a head over features has none: its strength is chosen
+    optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], settings.lr, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
     accuracy = 0.0
     for _ in range(settings.epochs):

@@ -1,0 +1,136 @@
+"""The commands of training as a person gives them: what they print, how they end, and that what is finished stays as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fototeca
+from train import loop
+from workspace import Workspace
+
+Command = Callable[..., tuple[int, str]]
+
+KEYS = ["run", "model", "regime", "manifest", "train_accuracy", "val_accuracy", "parameters", "seconds"]
+"""What other people's scripts read."""
+
+FAILS = '[[run]]\nregime = "features"\nweights = "nowhere.pth"\n'
+
+PLAN = """
+model = "cnn"
+image_size = 32
+batch_size = 16
+device = "cpu"
+[[run]]
+regime = "scratch"
+epochs = [1, 4]
+"""
+
+
+@pytest.fixture
+def command(small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Give a command of training in the small workspace: its exit code, and what it prints."""
+
+    def give(*arguments: object) -> tuple[int, str]:
+        monkeypatch.chdir(small.root)
+        monkeypatch.setattr("sys.argv", ["fototeca", "train", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            fototeca.main()
+        return int(stop.value.code or 0), capsys.readouterr().out
+
+    return give
+
+
+@pytest.fixture
+def epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The epochs that are trained from here on: of which run, and which."""
+    seen: list[tuple[str, int]] = []
+    whole = loop.Loop._epoch
+
+    def noted(self: loop.Loop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+        seen.append((self.folder.name, epoch))
+        return whole(self, epoch, *rest)
+
+    monkeypatch.setattr(loop.Loop, "_epoch", noted)
+    return seen
+
+
+def plan_file(folder: Path, text: str) -> Path:
+    """A plan on disk."""
+    path = folder / "plan.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_command_prints_runs_with_the_fixed_keys(small: Workspace, command: Command) -> None:
+    """One JSON document on stdout, by all four: the same facts of a run, whoever tells them."""
+    settings = (
+        "--manifest",
+        "v001",
+        "--model",
+        "cnn",
+        "--regime",
+        "scratch",
+        "--image-size",
+        32,
+        "--epochs",
+        1,
+        "--device",
+        "cpu",
+    )
+    first, second = (json.loads(command("run", *settings, "--seed", seed, "--json")[1]) for seed in (0, 1))
+    plan = plan_file(small.root, PLAN.replace("[1, 4]", "1").replace("16", "32"))
+    code, said = command("sweep", plan, "--manifest", "latest", "--json")
+    assert code == 0 and json.loads(said) == [first]
+    joined = json.loads(command("ensemble", first["run"], second["run"], "--json")[1])
+    listed = json.loads(command("list", "--json")[1])
+    assert sorted(row["run"] for row in listed) == sorted(row["run"] for row in (first, second, joined))
+    assert first in listed and second in listed and joined in listed
+    for row in listed:
+        assert list(row)[:4] == KEYS[:4] and row.keys() >= set(KEYS)
+        assert row["manifest"] == "v001" and 0 <= row["val_accuracy"] <= 1 and row["parameters"] > 0
+
+
+def test_a_sweep_that_fell_short_ends_with_3_and_its_table_has_the_best_first(small: Workspace, command: Command) -> None:
+    """A line of headings, a line a run that could be trained, in the order of validation; without --json and with it."""
+    plan = plan_file(small.root, PLAN.replace("epochs = [1, 4]", "epochs = 3\nlr = [1e-9, 4e-3]") + FAILS)
+    code, said = command("sweep", plan, "--manifest", "v001")
+    head, *rows = said.splitlines()
+    assert code == 3
+    assert head.split() == ["run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s"]
+    shares = [float(row.split()[4].rstrip("%")) for row in rows]
+    assert len(rows) == 2 and shares[0] > shares[1]
+    assert all(row.split()[:3] == [row.split()[0], "cnn", "scratch"] and len(row) == len(head) for row in rows)
+    low, high = (float(end.rstrip("%")) for end in rows[0].split()[5].split("–"))
+    assert low <= shares[0] <= high
+    code, said = command("sweep", plan, "--manifest", "v001", "--json")
+    assert code == 3 and [row["run"] for row in json.loads(said)] == [row.split()[0] for row in rows]
+    assert command("list")[1].splitlines() == [head, *rows]
+
+
+def test_a_sweep_trains_nothing_twice(
+    small: Workspace, command: Command, epochs: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in its second run, it leaves the first as it is and goes on with the second; when all are there it trains none."""
+    plan = plan_file(small.root, PLAN)
+    saves: list[int] = []
+    save = loop.Loop._save
+
+    def killed(self: loop.Loop) -> None:
+        save(self)
+        saves.append(1)
+        if len(saves) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_save", killed)
+        assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 130
+    assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 0
+    assert [epoch for _, epoch in epochs] == [1, 1, 2, 3, 4] and len(set(epochs)) == 5
+    assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 0
+    assert len(epochs) == 5
