@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from collect.records import (
     PERSON,
     REJECT,
     RESTORE,
+    Attempt,
     Candidate,
     Decision,
     Finding,
@@ -35,6 +36,7 @@ __all__ = [
     "PERSON",
     "REJECT",
     "RESTORE",
+    "Attempt",
     "Candidate",
     "Catalog",
     "Decision",
@@ -51,6 +53,8 @@ _IMAGE = (
     " coalesce(group_id, '') AS group_id, coalesce(component, '') AS component, coalesce(kept, 1) AS kept"
     " FROM images i LEFT JOIN groups USING (image_id) LEFT JOIN components USING (image_id)"
 )
+
+_UNTOLD = Attempt()
 
 
 class Catalog:
@@ -161,9 +165,7 @@ class Catalog:
         reason: str = "",
         *,
         image: ImageRow | None = None,
-        status: int | None = None,
-        size: int = 0,
-        seconds: float = 0.0,
+        attempt: Attempt = _UNTOLD,
     ) -> State:
         """Write down one attempt, and all that follows from it, in one transaction. Returns the candidate's new state.
 
@@ -182,8 +184,9 @@ class Catalog:
                 state, reason = "rejected", "duplicate"
             time = now()
             sql.execute(
-                "INSERT INTO attempts (candidate_id, time, state, reason, status, bytes, seconds) VALUES (?,?,?,?,?,?,?)",
-                (candidate_id, time, state, reason, status, size, seconds),
+                "INSERT INTO attempts (candidate_id, time, state, reason, status, bytes, seconds, declared, announced)"
+                " VALUES (?,?,?,?,?,?,?,?,?)",
+                (candidate_id, time, state, reason, *astuple(attempt)),
             )
             sql.execute(
                 "UPDATE candidates SET state = ?, reason = ?, image_id = ?, attempts = attempts + 1, updated = ?"
@@ -203,7 +206,7 @@ class Catalog:
             if candidate.image_id:
                 finding = replace(finding, url=f"file:{image.path}")
                 candidate = self.add_finding(finding, finding.url)
-            self.record(candidate.candidate_id, "accepted", image=image, size=image.bytes)
+            self.record(candidate.candidate_id, "accepted", image=image, attempt=Attempt(size=image.bytes))
 
     # ---- images
 

@@ -69,6 +69,9 @@ class FetchError(Exception):
     headers: Mapping[str, str] = MappingProxyType({})
     """What came with the refusal."""
 
+    received: int = 0
+    """Bytes of a body that had come."""
+
     def __init__(self, reason: str, *, status: int | None = None, final: bool = False, wait: float | None = None) -> None:
         super().__init__(reason)
         self.reason, self.status, self.final, self.wait = reason, status, final, wait
@@ -95,6 +98,14 @@ class Request:
 
     rules: bool = False
     """It is for a robots.txt: read as far as `max_bytes`, packed or not, whatever its own headers say of its use."""
+
+
+@dataclass
+class _Heard:
+    """What has come of an answer, whole or not."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    size: int = 0
 
 
 class _Clock:
@@ -195,25 +206,16 @@ class Downloader:
         host.count(ok=True)
 
     def _request(self, request: Request, deadline: float) -> Fetched | str:
+        heard = _Heard()
         try:
             with until(deadline):
-                return self._exchange(request)
-        except PrivateAddressError:
-            raise FetchError("private-address", final=True) from None
-        except NameResolutionError:
-            raise FetchError("dns") from None
-        except NewConnectionError:  # urllib3 counts it among the timeouts
-            raise FetchError("connection") from None
-        except (HTTPTimeoutError, TimeoutError):
-            raise FetchError("timeout") from None
-        except SSLError:
-            raise FetchError("tls") from None
-        except ProtocolError as error:
-            raise FetchError("incomplete" if "IncompleteRead" in str(error) else "connection") from None
-        except (HTTPError, OSError, ValueError, UnicodeError):
-            raise FetchError("connection") from None
+                return self._exchange(request, heard)
+        except (FetchError, PrivateAddressError, HTTPError, OSError, ValueError) as error:
+            problem = _problem(error)
+        problem.headers, problem.received = heard.headers, heard.size
+        raise problem
 
-    def _exchange(self, request: Request) -> Fetched | str:
+    def _exchange(self, request: Request, heard: _Heard) -> Fetched | str:
         response = self.pool.request(
             "GET" if request.body is None else "POST",
             request.url,
@@ -225,16 +227,17 @@ class Downloader:
             timeout=urllib3.Timeout(total=self.options.timeout),  # the deadline of `until` is stricter
             decode_content=False,
         )
+        heard.headers = dict(response.headers)
         try:
             if response.status in _MOVED and response.headers.get("Location"):
                 return str(response.headers["Location"])
             _check(response)
-            data = _read_rules(response, request.max_bytes) if request.rules else _read(response, request.max_bytes)
+            data = _read_rules(response, request.max_bytes) if request.rules else _read(response, request.max_bytes, heard)
         except BaseException:
             response.close()
             raise
         response.release_conn()
-        return Fetched(data, response.status, dict(response.headers))
+        return Fetched(data, response.status, heard.headers)
 
     def robots(self, url: str) -> Robots:
         """The robots.txt of the URL's origin, fetched once, before anything else is asked of the host."""
@@ -264,13 +267,31 @@ class Downloader:
         return Robots()
 
 
+def _problem(error: Exception) -> FetchError:
+    """The reason for what went wrong on the way."""
+    match error:
+        case FetchError():
+            return error
+        case PrivateAddressError():
+            return FetchError("private-address", final=True)
+        case NameResolutionError():
+            return FetchError("dns")
+        case NewConnectionError():  # urllib3 counts it among the timeouts
+            return FetchError("connection")
+        case HTTPTimeoutError() | TimeoutError():
+            return FetchError("timeout")
+        case SSLError():
+            return FetchError("tls")
+        case ProtocolError() if "IncompleteRead" in str(error):
+            return FetchError("incomplete")
+    return FetchError("connection")
+
+
 def _check(response: urllib3.BaseHTTPResponse) -> None:
     """Refuse by the status, before the body is read."""
     if response.status != 200:
         wait = retry_after(response.headers.get("Retry-After"))
-        refusal = FetchError(f"http-{response.status}", status=response.status, wait=wait)
-        refusal.headers = dict(response.headers)
-        raise refusal
+        raise FetchError(f"http-{response.status}", status=response.status, wait=wait)
 
 
 def _read_rules(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
@@ -293,7 +314,7 @@ def _encoding(response: urllib3.BaseHTTPResponse) -> str:
     return response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
 
 
-def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
+def _read(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: _Heard) -> bytes:
     """The body, in pieces, as long as its headers, time and size allow."""
     if opted_out(response.headers.getlist("X-Robots-Tag")):
         raise FetchError("opted-out", status=200, final=True)
@@ -302,13 +323,13 @@ def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise FetchError("too-large", status=200, final=True)
-    parts, size = [], 0
+    parts = []
     while piece := response.read1(_CHUNK):
         parts.append(piece)
-        size += len(piece)
-        if size > max_bytes:
+        heard.size += len(piece)
+        if heard.size > max_bytes:
             raise FetchError("too-large", status=200, final=True)
-    if announced.isdigit() and size < int(announced):
+    if announced.isdigit() and heard.size < int(announced):
         raise FetchError("incomplete")
     return b"".join(parts)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tqdm import tqdm
 
 from collect.addresses import url_key
-from collect.catalog import Candidate, Catalog, Finding, ImageRow, State
+from collect.catalog import Attempt, Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchError, FetchOptions
 from collect.local import LOCAL, read_local
 from collect.store import sweep
@@ -85,9 +85,7 @@ class _Result:
     state: State
     reason: str = ""
     image: ImageRow | None = None
-    status: int | None = None
-    size: int = 0
-    seconds: float = 0.0
+    attempt: Attempt = field(default_factory=Attempt)
 
 
 class Collection:
@@ -170,13 +168,7 @@ class Collection:
         self._waiting.popleft()
         with self.catalog.transaction():
             state = self.catalog.record(
-                candidate.candidate_id,
-                result.state,
-                result.reason,
-                image=result.image,
-                status=result.status,
-                size=result.size,
-                seconds=round(result.seconds, 3),
+                candidate.candidate_id, result.state, result.reason, image=result.image, attempt=result.attempt
             )
             for place in self._in_flight.pop(candidate.url_key):
                 self._label(result.image.image_id if result.image else None, place)
@@ -247,23 +239,37 @@ def _key(url: str) -> str:
 def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: Downloader | None) -> _Result:
     """Everything that needs no catalog; runs in a thread."""
     begin = time.monotonic()
-    status, size = None, 0
+    result = _judged(workspace, url, options, downloader)
+    return replace(result, attempt=replace(result.attempt, seconds=round(time.monotonic() - begin, 3)))
+
+
+def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: Downloader | None) -> _Result:
+    came = Attempt()
     try:
         if downloader is None:
             data = read_local(url, options.max_bytes)
+            came = Attempt(size=len(data))
         else:
             fetched = downloader.fetch(url)
-            data, status = fetched.data, fetched.status
-        size = len(data)
+            data = fetched.data
+            came = _attempt(fetched.status, len(data), fetched.headers)
         image = accept(workspace, data, options.min_side)
     except FetchError as error:
         state: State = "rejected" if error.final else "failed"
-        return _Result(state, error.reason, status=error.status, seconds=time.monotonic() - begin)
+        return _Result(state, error.reason, attempt=_attempt(error.status, error.received, error.headers))
     except RefusedError as error:
-        return _Result("rejected", error.reason, status=status, size=size, seconds=time.monotonic() - begin)
+        return _Result("rejected", error.reason, attempt=came)
     except OSError as error:  # of the store: the other two turn theirs into reasons
         hint = "free some disk space or mend the folder, then run the same command again"
         raise FototecaError(f"the picture of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
     except Exception:  # one candidate never ends the run
-        return _Result("failed", "unexpected", status=status, size=size, seconds=time.monotonic() - begin)
-    return _Result("accepted", image=image, status=status, size=size, seconds=time.monotonic() - begin)
+        return _Result("failed", "unexpected", attempt=came)
+    return _Result("accepted", image=image, attempt=came)
+
+
+def _attempt(status: int | None, size: int, headers: Mapping[str, str]) -> Attempt:
+    """With what the site said of the bytes; a length beyond all bounds is none."""
+    said = {name.lower(): value for name, value in headers.items()}
+    length = said.get("content-length", "")
+    announced = int(length) if length.isdecimal() and len(length) < 19 else None
+    return Attempt(status, size, declared=said.get("content-type", "")[:200], announced=announced)

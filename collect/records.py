@@ -52,6 +52,24 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What one try at a candidate brought, whatever became of it."""
+
+    status: int | None = None
+    """The site's answer."""
+
+    size: int = 0
+    """Bytes that came."""
+
+    seconds: float = 0.0
+    declared: str = ""
+    """The content type that the site declared."""
+
+    announced: int | None = None
+    """The length that it announced, in bytes."""
+
+
+@dataclass(frozen=True)
 class ImageRow:
     """One accepted file: its facts, and where people's decisions have left it."""
 

@@ -145,6 +145,10 @@ MIGRATIONS = (
         PRIMARY KEY (a, b)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN declared TEXT NOT NULL DEFAULT '';  -- content type as the site declared it
+    ALTER TABLE attempts ADD COLUMN announced INTEGER;                  -- length that it announced, in bytes
+    """,
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from collect.catalog import Attempt, Catalog, Finding, GroupRow, ImageRow
 from workspace import FototecaError
 
 PICTURE = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
@@ -24,7 +24,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 def accept(catalog: Catalog, url: str, image: ImageRow = PICTURE, category: str = "cat") -> str:
     """Find a picture at a URL, fetch it, record it; return the candidate's state."""
     candidate = catalog.add_finding(Finding(url, "test", category), url)
-    return catalog.record(candidate.candidate_id, "accepted", image=image, size=1234)
+    return catalog.record(candidate.candidate_id, "accepted", image=image, attempt=Attempt(size=1234))
 
 
 def test_one_picture_in_many_places_is_one_image(catalog: Catalog) -> None:

@@ -1,0 +1,53 @@
+"""What the catalog keeps of every try: what the site declared and announced, and what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from collect.catalog import Catalog, Finding
+from collect.download import FetchOptions
+from collect.engine import collect
+from collect.local import LOCAL
+from tests.servers import Answer, Asked, jpeg, serve
+from workspace import create_workspace
+
+OPTIONS = FetchOptions(allow_local=True, min_side=32, timeout=5, per_host=1)
+PICTURE = jpeg(1)
+CLOSE = {"Connection": "close"}
+ANSWERS = {
+    "/declared.jpg": Answer(PICTURE, "text/plain"),
+    "/html.jpg": Answer(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
+    "/gone.jpg": Answer(b"gone", "text/html", 404),
+    "/short.jpg": Answer(jpeg(2)[:700], "image/jpeg", headers={"Content-Length": "9000", **CLOSE}),
+    "/huge.jpg": Answer(b"x", "image/jpeg", headers={"Content-Length": "9" * 30, **CLOSE}),
+    "/out.jpg": Answer(jpeg(3), "image/webp", headers={"X-Robots-Tag": "noai"}),
+}
+
+
+def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
+    """For pictures that are accepted, refused, and broken off alike."""
+
+    def respond(asked: Asked) -> Answer:
+        return ANSWERS.get(asked.path, Answer(status=404))
+
+    workspace = create_workspace(tmp_path / "w", ["fox"])
+    file = tmp_path / "own.jpg"
+    file.write_bytes(jpeg(4))
+    with serve(respond) as site:
+        collect(workspace, [Finding(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
+    collect(workspace, [Finding(LOCAL + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
+    with Catalog.open(workspace) as catalog:
+        rows = catalog.connection.execute(
+            "SELECT url, a.state, a.reason, status, bytes, declared, announced"
+            " FROM attempts a JOIN candidates USING (candidate_id)"
+        )
+        kept = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
+    assert kept == {
+        "declared.jpg": ("accepted", "", 200, len(PICTURE), "text/plain", len(PICTURE)),
+        "html.jpg": ("rejected", "not-an-image", 200, 36, "text/html; charset=utf-8", 36),
+        "gone.jpg": ("failed", "http-404", 404, 0, "text/html", 4),
+        "short.jpg": ("failed", "incomplete", None, 700, "image/jpeg", 9000),
+        "huge.jpg": ("rejected", "too-large", 200, 0, "image/jpeg", None),
+        "out.jpg": ("rejected", "opted-out", 200, 0, "image/webp", len(jpeg(3))),
+        "own.jpg": ("accepted", "", None, file.stat().st_size, "", None),
+    }
