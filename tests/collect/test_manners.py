@@ -6,6 +6,7 @@ import ast
 import re
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collect.hubs.known import HUBS
-from collect.polite import Host, opted_out, retry_after
+from collect.polite import Host, Hosts, opted_out, retry_after
 from collect.robots import parse_robots
 from collect.sites import load_site
 from collect.sources import get_source, known_sources
@@ -119,6 +120,24 @@ def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:
     for thread in threads:
         thread.join()
     assert min(times) >= 0.4
+
+
+@pytest.mark.parametrize(("name", "most"), [("upload.wikimedia.org", 2), ("commons.wikimedia.org", 1), ("example.org", 4)])
+def test_a_host_is_asked_no_more_at_once_than_it_likes(name: str, most: int) -> None:
+    """Wikimedia's own bounds hold whatever --per-host says; everybody else waits until one is done."""
+    host, entered = Hosts(4)[name], threading.Event()
+
+    def ask() -> None:
+        with host.turn():
+            entered.set()
+
+    with ExitStack() as asking:
+        for _ in range(most):
+            asking.enter_context(host.turn())
+        (other := threading.Thread(target=ask, daemon=True)).start()
+        assert not entered.wait(0.1)
+    assert entered.wait(5)
+    other.join()
 
 
 def test_every_reason_is_explained() -> None:
