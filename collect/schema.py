@@ -135,6 +135,8 @@ MIGRATIONS = (
     CREATE TABLE copies (              -- verified pairs: enough of them to tie together what belongs together
         a BLOB NOT NULL,               -- digests of pixels, the smaller first
         b BLOB NOT NULL,
+        reason TEXT NOT NULL,          -- how they were seen to be one picture
+        distance REAL NOT NULL,        -- bits in which their hashes differ
         PRIMARY KEY (a, b)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE ties (                -- how a picture is alike to the best of its group, as far as anybody asked

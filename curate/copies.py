@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.likeness import cells, compare, flat, shifted
+from curate.likeness import cells, compare, shifted
 from curate.looks import COLUMNS, KINDS, Looked, View
 from curate.search import near
 from curate.signatures import Signatures
-from curate.views import Box, greys, trimmed
+from curate.views import SIDE, Box, greys, trimmed
 
 GREY = 0.94
 """Correlation of luminance that makes a proposed pair a verified one."""
@@ -53,16 +53,27 @@ def find_copies(
         yield from _verified(asked.pictures, base.pictures, view, list(pairs), joined)
 
 
-def find_flat(pictures: Signatures) -> Iterator[Copy]:
-    """Pairs of low-information pictures whose pixels are all but equal."""
-    indices = np.flatnonzero(flat(pictures.thumbnails))
-    values = pictures.thumbnails[indices].astype(np.int16)
-    means = values.mean(axis=(1, 2, 3))
+def find_flat(looked: Looked, new: Sequence[int]) -> Iterator[Copy]:
+    """Pairs of a new low-information picture with any other whose pixels are all but equal: enough of them to tie together all
+    that are."""
+    indices = np.flatnonzero(~looked.there[:, 0])
+    if not len(indices):
+        return
+    values = looked.pictures.thumbnails[indices]
+    coarse = values.reshape(len(values), 4, SIDE // 4, 4, SIDE // 4, 3).mean(axis=(2, 4)).reshape(len(values), -1)
+    means = coarse.mean(axis=1)
     order = np.argsort(means, kind="stable")
-    for place, index in enumerate(order):
-        rest = order[place + 1 : np.searchsorted(means[order], means[index] + 1, side="right")]
-        for other in rest[_as_flat(values[rest], values[index])] if len(rest) else ():
-            yield Copy(int(indices[index]), int(indices[other]), "flat", 0, 1.0)
+    lows, highs = (np.searchsorted(means[order], means + step, side) for step, side in ((-1, "left"), (1, "right")))
+    sets = np.arange(len(indices))
+    for place in np.flatnonzero(np.isin(indices, new)):
+        rest = order[lows[place] : highs[place]]
+        rest = rest[sets[rest] != sets[place]]
+        rest = rest[np.abs(coarse[rest] - coarse[place]).max(axis=1) <= _FLAT_LEVELS]
+        for start in range(0, len(rest), _CHUNK):
+            part = rest[start : start + _CHUNK]
+            for other in part[_as_flat(values[part], values[place])]:
+                yield Copy(int(indices[place]), int(indices[other]), "flat", 0, 1.0)
+                sets[sets == sets[other]] = sets[place]
 
 
 _FLAT_LEVELS = 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from collect.catalog import Catalog
-from curate.copies import best_likeness, find_copies, find_flat
+from curate.copies import Copy, best_likeness, find_copies, find_flat
 from curate.grouping import Components, Tie
 from curate.looks import VERSION, Looked, look, unpack
 from curate.signatures import VERSION as SIGNATURES
@@ -35,8 +35,6 @@ class Pairs:
                 self.components.join(place[row["a"]], place[row["b"]])
         if new:
             self._search(new, threshold)
-        for copy in find_flat(pictures):
-            self.components.join(copy.a, copy.b)
         self._ties = {
             (row["a"], row["b"]): Tie(row["reason"], row["distance"])
             for row in catalog.connection.execute("SELECT a, b, reason, distance FROM ties")
@@ -46,7 +44,13 @@ class Pairs:
         """Find what ties new pictures to any; kept with the fact that they were searched, all or nothing."""
         everything, fresh = range(len(self._looked)), set(new)
         old = [index for index in everything if index not in fresh]
-        added: list[Pair] = []
+        added: list[tuple[bytes, bytes, str, float]] = []
+
+        def add(a: int, b: int, copy: Copy) -> None:
+            if not self.components.joined(a, b):
+                self.components.join(a, b)
+                added.append((*self._pair(a, b), copy.reason, float(copy.distance)))
+
         for asked, base in ((new, everything), (old, new)):
 
             def joined(a: int, b: int, asked: Sequence[int] = asked, base: Sequence[int] = base) -> bool:
@@ -55,12 +59,12 @@ class Pairs:
             if not asked:
                 continue
             for copy in find_copies(self._looked.take(asked), self._looked.take(base), threshold, joined):
-                if not joined(copy.a, copy.b):
-                    self.components.join(asked[copy.a], base[copy.b])
-                    added.append(self._pair(asked[copy.a], base[copy.b]))
+                add(asked[copy.a], base[copy.b], copy)
+        for copy in find_flat(self._looked, new):
+            add(copy.a, copy.b, copy)
         digests = self._looked.pictures.digests
         with self._catalog.transaction() as sql:
-            sql.executemany("INSERT OR IGNORE INTO copies (a, b) VALUES (?, ?)", added)
+            sql.executemany("INSERT OR IGNORE INTO copies (a, b, reason, distance) VALUES (?, ?, ?, ?)", added)
             rows = [(digests[index], self._looked.pack(index)) for index in new]
             sql.executemany("INSERT OR IGNORE INTO searched (digest, looks) VALUES (?, ?)", rows)
 

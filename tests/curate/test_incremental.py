@@ -19,6 +19,8 @@ from collect.catalog import Catalog, Finding, ImageRow
 from collect.store import put
 from curate import copies, pairs
 from curate.duplicates import dedup
+from curate.looks import look
+from curate.signatures import Signatures
 from workspace import Workspace, create_workspace
 
 
@@ -139,6 +141,36 @@ def test_nothing_old_is_verified_again(tmp_path: Path, verified: list[frozenset[
     verified.clear()
     dedup(workspace, threshold=8)
     assert [pair for pair in verified if pair <= old]
+
+
+def test_plain_surfaces_are_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new one is compared with those that it is not tied to yet, not each with each; the old are not compared again."""
+    compared: list[int] = []
+    alike = copies._as_flat
+
+    def watched(many, one):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        compared.append(len(many))
+        return alike(many, one)
+
+    monkeypatch.setattr(copies, "_as_flat", watched)
+    values = np.random.default_rng(0).integers(200, 202, (40, 64, 64, 3), dtype=np.uint8)
+    shades = Signatures([str(n) for n in range(40)], [bytes([n]) * 16 for n in range(40)], values)
+    found = list(copies.find_flat(look(shades), range(40)))
+    assert len(found) == 39 and sum(compared) == 39, "one is compared with all, and ties them"
+    compared.clear()
+    assert list(copies.find_flat(look(shades), [])) == [] and not compared
+    assert {copy.a for copy in copies.find_flat(look(shades), [39])} == {39}
+
+
+def test_pairs_are_kept_with_what_made_them_one(tmp_path: Path) -> None:
+    """Every pair that ties a group together has its reason and its distance."""
+    workspace = create_workspace(tmp_path / "w", ["a"], target=1)
+    add(workspace, range(len(pictures())))
+    dedup(workspace)
+    with Catalog.open(workspace) as catalog:
+        rows = catalog.connection.execute("SELECT reason, distance FROM copies").fetchall()
+    assert len(rows) >= 5 and all(row["reason"] and 0 <= row["distance"] <= 10 for row in rows)
+    assert {"mirrored", "cropped"} <= {row["reason"] for row in rows}
 
 
 def test_a_search_that_was_cut_off(tmp_path: Path, at_once: Told, monkeypatch: pytest.MonkeyPatch) -> None:
