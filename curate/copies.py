@@ -63,7 +63,8 @@ def find_flat(looked: Looked, new: Sequence[int]) -> Iterator[Copy]:
     coarse = values.reshape(len(values), 4, SIDE // 4, 4, SIDE // 4, 3).mean(axis=(2, 4)).reshape(len(values), -1)
     means = coarse.mean(axis=1)
     order = np.argsort(means, kind="stable")
-    lows, highs = (np.searchsorted(means[order], means + step, side) for step, side in ((-1, "left"), (1, "right")))
+    lows = np.searchsorted(means[order], means - 1, side="left")
+    highs = np.searchsorted(means[order], means + 1, side="right")
     sets = np.arange(len(indices))
     for place in np.flatnonzero(np.isin(indices, new)):
         rest = order[lows[place] : highs[place]]
