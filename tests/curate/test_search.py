@@ -49,12 +49,26 @@ def test_index_misses_nothing(monkeypatch: pytest.MonkeyPatch, threshold: int) -
     assert set(own) == {(i, j, bits) for i, j, bits in expected(base, base, threshold) if i < j}
 
 
-@settings(max_examples=30)
-@given(st.integers(0, 2**32), st.integers(0, 31), st.integers(1, 40), st.integers(0, 40))
-def test_short_lists(seed: int, threshold: int, asked: int, known: int) -> None:
-    """Short lists are compared all with all, to the same answer."""
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(0, 14), st.integers(1, 40), st.integers(0, 40))
+def test_index_and_comparison_of_all_agree(seed: int, threshold: int, asked: int, known: int) -> None:
+    """Whichever way is taken, however hashes are spread, the pairs are the same."""
     queries, base = crowded(seed, asked + 4), crowded(seed + 1, known + 4)[:known]
-    assert set(listed(search.near(queries, base, threshold))) == expected(queries, base, threshold)
+    by_index = listed(search._banded(queries, base, threshold))
+    assert len(by_index) == len(set(by_index))
+    assert set(by_index) == set(listed(search.near(queries, base, threshold))) == expected(queries, base, threshold)
+
+
+@pytest.mark.parametrize("threshold", [4, 10])
+def test_crowds_of_thousands(threshold: int) -> None:
+    """Ten thousand hashes, a quarter of them in few buckets."""
+    hashes = crowded(5, 10_000)
+    first, second, bits = search.near_pairs(hashes, threshold)
+    i, j, d = search._brute(hashes, hashes, threshold)
+    ordered = i < j
+    found, wanted = np.stack([first, second, bits]), np.stack([i[ordered], j[ordered], d[ordered]])
+    assert len(first) > 1_000_000
+    assert np.array_equal(found[:, np.lexsort(found)], wanted[:, np.lexsort(wanted)])
 
 
 @pytest.mark.parametrize("threshold", [-1, 32])
