@@ -13,14 +13,14 @@ EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accur
 
 
 class Board:
-    """TensorBoard's event files in `folder/tensorboard`; on going on, what was shown from `step` on is taken back."""
+    """TensorBoard's event files of one table, in a folder of their own; what was shown after `keep` is taken back."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, keep: int) -> None:
         try:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError:
             raise FototecaError("--tensorboard needs tensorboard", "run: pip install 'fototeca[tensorboard]'") from None
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self.writer = SummaryWriter(str(folder), purge_step=keep + 1)
 
     def show(self, kind: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:
         """A number for each column, over the first one."""
@@ -35,15 +35,19 @@ class Board:
 class Journal:
     """A CSV that grows by a row at a time. On opening, rows after `keep` are dropped: they will be made again.
 
-    Without a path it writes nowhere: of several processes one keeps the books. A board is shown the same numbers.
+    Without a path it writes nowhere: of several processes one keeps the books. With `tensorboard` the same numbers are shown
+    there, in `tensorboard/` beside the file.
     """
 
-    def __init__(self, path: Path | None, columns: tuple[str, ...], keep: int, board: Board | None = None) -> None:
+    def __init__(self, path: Path | None, columns: tuple[str, ...], keep: int, *, tensorboard: bool = False) -> None:
         self.file: IO[str] | None = None
-        self.columns, self.board = columns, board
+        self.board: Board | None = None
+        self.columns = columns
         if path is None:
             return
         self.kind = path.stem
+        if tensorboard:  # each table counts in its own way, and events are taken back by their count
+            self.board = Board(path.parent / "tensorboard" / self.kind, keep)
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if keep and path.is_file() else []
         write_text(path, "".join([",".join(columns) + "\n", *lines[1 : keep + 1]]))
         self.file = path.open("a", encoding="utf-8", newline="")

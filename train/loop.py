@@ -23,7 +23,7 @@ from tqdm import tqdm
 from train.config import TrainConfig
 from train.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
 from train.device import memory_advice
-from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
+from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.objective import judged, loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
 from vision.backbones import Preprocessing
@@ -98,12 +98,10 @@ class Loop:
         self._resume()
         self.progress.preparing += preparing
         total = self.config.epochs * self.steps_per_epoch
-        first = self.fabric.is_global_zero
-        quiet = None if first else True
-        board = Board(self.folder, self.progress.step) if first and self.config.tensorboard else None
+        quiet = None if self.fabric.is_global_zero else True
         with (
-            Journal(self.folder / "steps.csv" if first else None, STEP_COLUMNS, self.progress.step, board) as steps,
-            Journal(self.folder / "epochs.csv" if first else None, EPOCH_COLUMNS, self.progress.epoch, board) as epochs,
+            self._journal("steps", STEP_COLUMNS, self.progress.step) as steps,
+            self._journal("epochs", EPOCH_COLUMNS, self.progress.epoch) as epochs,
             tqdm(total=total, initial=self.progress.step, desc=self.folder.name, unit="step", disable=quiet) as bar,
         ):
             while self.progress.epoch < self.config.epochs and not self._stale():
@@ -115,6 +113,10 @@ class Loop:
         if self.progress.best:
             self.plain.load_state_dict(self.progress.best)
         return self.progress
+
+    def _journal(self, name: str, columns: tuple[str, ...], keep: int) -> Journal:
+        path = self.folder / f"{name}.csv" if self.fabric.is_global_zero else None
+        return Journal(path, columns, keep, tensorboard=self.config.tensorboard)
 
     def _epoch(self, epoch: int, steps: Journal, bar: tqdm[Any]) -> tuple[Any, ...]:
         """One pass over training, then a look at validation; returns the row of `epochs.csv`."""

@@ -24,7 +24,7 @@ from train.data import Pictures, augmentation, augmented_view, batches, check_ma
 from train.device import check_forward, make_fabric
 from train.guard import check_same, full_disk_told, held
 from train.heads import Fitted, Split, fit_head
-from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Board, Journal
+from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.loop import Loop, Material, Watch, as_float64, predict_together
 from train.objective import choose_thresholds
 from train.optimiser import train_mode, unfreeze
@@ -196,11 +196,11 @@ class Job:
     def _write_curves(self, fitted: Fitted, spent: float) -> None:
         """The head's own steps; its epochs share the time evenly, since they run without a pause."""
         seconds = spent / len(fitted.epochs)
-        board = Board(self.run.folder, 0) if self.config.tensorboard else None
-        with Journal(self.run.folder / "steps.csv", STEP_COLUMNS, 0, board) as steps:
+        shown = self.config.tensorboard
+        with Journal(self.run.folder / "steps.csv", STEP_COLUMNS, 0, tensorboard=shown) as steps:
             for step in fitted.steps:
                 steps.write(step)
-        with Journal(self.run.folder / "epochs.csv", EPOCH_COLUMNS, 0, board) as epochs:
+        with Journal(self.run.folder / "epochs.csv", EPOCH_COLUMNS, 0, tensorboard=shown) as epochs:
             for row in fitted.epochs:
                 epochs.write((*row, seconds, len(self.items["train"]) / seconds))
 

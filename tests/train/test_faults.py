@@ -16,6 +16,7 @@ from curate.manifest import manifest_bytes, read_manifest, write_manifest
 from train import loop
 from train.config import TrainConfig
 from train.run import train_run
+from train.runs import Run
 from vision.nets import SmallNet
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
@@ -95,31 +96,47 @@ def test_a_version_that_cannot_be_learned_from_is_told(small: Workspace, tmp_pat
     assert not list(small.runs.glob("*"))
 
 
-def test_tensorboard_shows_what_the_files_say(small: Workspace) -> None:
-    """Every step's loss and every epoch's validation accuracy are in the event files."""
+def shown(run: Run, name: str) -> dict[int, float]:
+    """What TensorBoard shows under a name: a value for each step."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run = train_run(small, config(tensorboard=True))
-    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events = EventAccumulator(str(run.folder / "tensorboard" / name.split("/")[0]))
     events.Reload()
-    shown = [point.value for point in events.Scalars("steps/loss")]
-    assert shown == pytest.approx([row["loss"] for row in run.steps()], rel=1e-5)
-    assert len(events.Scalars("epochs/val_accuracy")) == 2
+    points = [(point.step, point.value) for point in events.Scalars(name)]
+    assert len(points) == len(dict(points))
+    return dict(points)
 
 
-def test_tensorboard_forgets_what_a_kill_undid(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed before the first checkpoint, the run starts again, and so do its events."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def written(rows: list[dict[str, float]], over: str, name: str) -> dict[int, float]:
+    """The same from a run's own files."""
+    return {int(row[over]): pytest.approx(row[name], rel=1e-5) for row in rows}
 
-    def killed(_: object) -> None:
-        raise KeyboardInterrupt
+
+@pytest.mark.parametrize("features", [False, True])
+def test_tensorboard_shows_what_the_files_say(small: Workspace, features: bool) -> None:
+    """Every step's loss and every epoch's validation accuracy are in the event files: of a network, and of a head."""
+    run = train_run(small, config(tensorboard=True))
+    if features:
+        run = train_run(small, config(regime="features", weights=f"run:{run.id}", tensorboard=True))
+    assert shown(run, "steps/loss") == written(run.steps(), "step", "loss")
+    assert shown(run, "epochs/val_accuracy") == written(run.epochs(), "epoch", "val_accuracy")
+    assert len(run.epochs()) == 2
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_tensorboard_forgets_what_a_kill_undid(small: Workspace, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Killed before an epoch's checkpoint, the run makes that epoch again, and so do its events; those before it stay."""
+    whole = loop.Loop._save
+
+    def killed(self: loop.Loop) -> None:
+        if self.progress.epoch == epoch:
+            raise KeyboardInterrupt
+        whole(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.loop.Loop._save", killed)
+        patch.setattr(loop.Loop, "_save", killed)
         with pytest.raises(KeyboardInterrupt):
-            train_run(small, config(epochs=1, tensorboard=True))
-    run = train_run(small, config(epochs=1, tensorboard=True))
-    events = EventAccumulator(str(run.folder / "tensorboard"))
-    events.Reload()
-    assert [point.step for point in events.Scalars("steps/loss")] == [row["step"] for row in run.steps()]
-    assert [point.step for point in events.Scalars("epochs/val_loss")] == [1]
+            train_run(small, config(tensorboard=True))
+    run = train_run(small, config(tensorboard=True))
+    assert shown(run, "steps/loss") == written(run.steps(), "step", "loss")
+    assert shown(run, "epochs/val_loss") == written(run.epochs(), "epoch", "val_loss")

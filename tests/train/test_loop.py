@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from curate.manifest import image_path, read_manifest
 from train import loop
 from train.config import TrainConfig
-from train.run import train_run
+from train.run import PROBE_EPOCHS, train_run
 from train.runs import Run, load_model
+from vision.backbones import classifier_of
 from workspace import FototecaError, Workspace
 
 Weights = dict[str, torch.Tensor]
+Asked = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
 
 
 def config(**settings: object) -> TrainConfig:
@@ -84,25 +88,82 @@ def test_accumulated_batches_are_one_large_one(small: Workspace, monkeypatch: py
     assert losses(halves) == pytest.approx(losses(large), abs=1e-4)
 
 
-@pytest.mark.parametrize("option", ["mixup", "cutmix"])
-def test_mixed_pictures_have_mixed_labels(small: Workspace, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
-    """Targets are shares that add up to one, most of them of two classes; with neither option they are classes."""
-    seen: list[torch.Tensor] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """What the loop asks of its loss in training: logits, what is wanted, and how it is weighed."""
+    seen: list[Asked] = []
     whole = loop.loss_of
 
     def noted(logits: torch.Tensor, wanted: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
         if logits.requires_grad:
-            seen.append(wanted)
+            seen.append((logits.detach(), wanted, options))
         return whole(logits, wanted, **options)
 
     monkeypatch.setattr(loop, "loss_of", noted)
+    return seen
+
+
+@pytest.mark.parametrize("option", ["mixup", "cutmix"])
+def test_mixed_pictures_have_mixed_labels(small: Workspace, asked: list[Asked], option: str) -> None:
+    """Targets are shares that add up to one, most of them of two classes; with neither option they are classes."""
     train_run(small, config(**{option: 1.0}))
-    shares = torch.cat(seen)
+    shares = torch.cat([wanted for _, wanted, _ in asked])
     assert shares.shape[1] == 3 and torch.allclose(shares.sum(1), torch.ones(len(shares)))
     assert ((shares > 0).sum(1) == 2).float().mean() > 0.3
-    seen.clear()
+    asked.clear()
     train_run(small, config())
-    assert all(wanted.dim() == 1 for wanted in seen)
+    assert all(wanted.dim() == 1 for _, wanted, _ in asked)
+
+
+@pytest.mark.parametrize("option", ["mixup", "cutmix"])
+@pytest.mark.parametrize("kind", ["small", "several"])
+def test_mixed_labels_are_smoothed_and_weighed(
+    option: str, kind: str, request: pytest.FixtureRequest, asked: list[Asked]
+) -> None:
+    """Of one label and of several: each step's loss is torch's own of the mixed shares, smoothed, with the classes' weights."""
+    run = train_run(request.getfixturevalue(kind), config(**{option: 1.0}, label_smoothing=0.2, balance="weights"))
+    for written, (logits, shares, options) in zip(losses(run), asked, strict=True):
+        weights = options["weights"]
+        assert weights.shape == (logits.shape[1],) and shares.shape == logits.shape
+        assert ((shares > 0.01) & (shares < 0.99)).any()
+        if kind == "several":
+            own = nn.BCEWithLogitsLoss(pos_weight=weights)(logits, shares * 0.8 + 0.1)
+        else:
+            own = nn.CrossEntropyLoss(weight=weights, label_smoothing=0.2)(logits, shares)
+        assert written == pytest.approx(own.item(), rel=1e-5)
+
+
+def test_the_weights_of_the_best_epoch_are_kept(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the last one's; of equally accurate epochs the one with the lower loss; what is written down is said by them."""
+    verdicts = iter([(0.9, 0.5), (0.8, 0.7), (0.7, 0.7), (0.1, 0.6)])
+    ends: list[Weights] = []
+
+    def judged(*_: object) -> tuple[float, float]:
+        return next(verdicts)
+
+    def saved(self: loop.Loop) -> None:
+        ends.append({name: value.clone() for name, value in self.plain.state_dict().items()})
+
+    monkeypatch.setattr(loop, "judged", judged)
+    monkeypatch.setattr(loop.Loop, "_save", saved)
+    run = train_run(small, config(epochs=4))
+    kept = load_model(small, run).network.state_dict()
+    agree = [all(torch.equal(value, kept[name]) for name, value in weights.items()) for weights in ends]
+    assert agree == [False, False, True, False]
+    assert (run.facts["best_epoch"], run.facts["epochs_run"]) == (3, 4)
+    rows = read_manifest(small, "v001").split("val")
+    said = load_model(small, run).probabilities([image_path(small, row) for row in rows])
+    assert np.abs(said - run.predictions("val").probabilities).max() < 1e-5
+
+
+def test_fine_tuning_begins_with_a_head_fitted_alone(small: Workspace) -> None:
+    """At a rate of nothing its classifier is the linear head over the same features, and so is what it says."""
+    start = {"weights": f"run:{train_run(small, config()).id}"}
+    alone = train_run(small, config(regime="features", epochs=PROBE_EPOCHS, **start))
+    tuned = train_run(small, config(regime="finetune", lr=0.0, freeze_bn=True, **start))
+    heads = [classifier_of(load_model(small, run).network)[1] for run in (alone, tuned)]
+    assert torch.equal(heads[0].weight, heads[1].weight) and torch.equal(heads[0].bias, heads[1].bias)
+    assert tuned.predictions("val").probabilities == pytest.approx(alone.predictions("val").probabilities, abs=1e-4)
 
 
 def test_when_the_loss_is_no_number_the_last_epoch_is_kept(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
