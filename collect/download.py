@@ -5,27 +5,24 @@ from __future__ import annotations
 import random
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
-from urllib3.exceptions import TimeoutError as HTTPTimeoutError
+from urllib3.exceptions import HTTPError
 
 from collect.addresses import url_key
-from collect.polite import Hosts, opted_out, retry_after
+from collect.bodies import FetchError, Heard, check_status, read_body, read_rules, reason_of
+from collect.polite import Hosts
 from collect.robots import AGENT, Robots, parse_robots
 from collect.sockets import PrivateAddressError, guarded_pool, until
 from workspace import FototecaError
 
 MAX_REDIRECTS = 5
 TRIES = 3
-_CHUNK = 1 << 16
 _ROBOTS_BYTES = 512 * 1024
 _TRANSIENT = ("connection", "incomplete", "http-429", "http-500", "http-502", "http-503", "http-504")
 _TROUBLED = (None, 429, 500, 502, 503, 504)
@@ -63,20 +60,6 @@ class FetchOptions:
                 raise FototecaError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "choose a number above 0")
 
 
-class FetchError(Exception):
-    """Why a URL gave no bytes. `final`: trying again will not help (the candidate is rejected, not failed)."""
-
-    headers: Mapping[str, str] = MappingProxyType({})
-    """What came with the refusal."""
-
-    received: int = 0
-    """Bytes of a body that had come."""
-
-    def __init__(self, reason: str, *, status: int | None = None, final: bool = False, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.status, self.final, self.wait = reason, status, final, wait
-
-
 @dataclass(frozen=True)
 class Fetched:
     """The bytes of one URL, and the headers that came with them."""
@@ -98,14 +81,6 @@ class Request:
 
     rules: bool = False
     """It is for a robots.txt: read as far as `max_bytes`, packed or not, whatever its own headers say of its use."""
-
-
-@dataclass
-class _Heard:
-    """What has come of an answer, whole or not."""
-
-    headers: Mapping[str, str] = field(default_factory=dict)
-    size: int = 0
 
 
 class _Clock:
@@ -206,16 +181,16 @@ class Downloader:
         host.count(ok=True)
 
     def _request(self, request: Request, deadline: float) -> Fetched | str:
-        heard = _Heard()
+        heard = Heard()
         try:
             with until(deadline):
                 return self._exchange(request, heard)
         except (FetchError, PrivateAddressError, HTTPError, OSError, ValueError) as error:
-            problem = _problem(error)
+            problem = reason_of(error)
         problem.headers, problem.received = heard.headers, heard.size
         raise problem
 
-    def _exchange(self, request: Request, heard: _Heard) -> Fetched | str:
+    def _exchange(self, request: Request, heard: Heard) -> Fetched | str:
         response = self.pool.request(
             "GET" if request.body is None else "POST",
             request.url,
@@ -231,8 +206,8 @@ class Downloader:
         try:
             if response.status in _MOVED and response.headers.get("Location"):
                 return str(response.headers["Location"])
-            _check(response)
-            data = _read_rules(response, request.max_bytes) if request.rules else _read(response, request.max_bytes, heard)
+            check_status(response)
+            data = read_rules(response, request.max_bytes) if request.rules else read_body(response, request.max_bytes, heard)
         except BaseException:
             response.close()
             raise
@@ -265,73 +240,6 @@ class Downloader:
                 return parse_robots(answer.data.decode("utf-8", errors="replace"))
             url = urljoin(url, answer)
         return Robots()
-
-
-def _problem(error: Exception) -> FetchError:
-    """The reason for what went wrong on the way."""
-    match error:
-        case FetchError():
-            return error
-        case PrivateAddressError():
-            return FetchError("private-address", final=True)
-        case NameResolutionError():
-            return FetchError("dns")
-        case NewConnectionError():  # urllib3 counts it among the timeouts
-            return FetchError("connection")
-        case HTTPTimeoutError() | TimeoutError():
-            return FetchError("timeout")
-        case SSLError():
-            return FetchError("tls")
-        case ProtocolError() if "IncompleteRead" in str(error):
-            return FetchError("incomplete")
-    return FetchError("connection")
-
-
-def _check(response: urllib3.BaseHTTPResponse) -> None:
-    """Refuse by the status, before the body is read."""
-    if response.status != 200:
-        wait = retry_after(response.headers.get("Retry-After"))
-        raise FetchError(f"http-{response.status}", status=response.status, wait=wait)
-
-
-def _read_rules(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
-    """The first `max_bytes` of a text, unpacked where it comes as gzip or deflate all the same (RFC 9309, section 2.5)."""
-    packed = (encoding := _encoding(response)) in ("gzip", "x-gzip", "deflate")
-    if not packed and encoding != "identity":
-        raise FetchError("encoded", status=200)  # unread rules may forbid anything
-    parts, size = [], 0
-    while size < max_bytes and (piece := response.read1(_CHUNK)):
-        parts.append(piece)
-        size += len(piece)
-    data = b"".join(parts)
-    if packed:
-        with suppress(zlib.error):  # a text that is named so and is not packed
-            data = zlib.decompressobj(wbits=47).decompress(data, max_bytes)
-    return data[:max_bytes]
-
-
-def _encoding(response: urllib3.BaseHTTPResponse) -> str:
-    return response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
-
-
-def _read(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: _Heard) -> bytes:
-    """The body, in pieces, as long as its headers, time and size allow."""
-    if opted_out(response.headers.getlist("X-Robots-Tag")):
-        raise FetchError("opted-out", status=200, final=True)
-    if _encoding(response) != "identity":
-        raise FetchError("encoded", status=200, final=True)  # asked for identity: a compressed body may be a bomb
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
-        raise FetchError("too-large", status=200, final=True)
-    parts = []
-    while piece := response.read1(_CHUNK):
-        parts.append(piece)
-        heard.size += len(piece)
-        if heard.size > max_bytes:
-            raise FetchError("too-large", status=200, final=True)
-    if announced.isdigit() and heard.size < int(announced):
-        raise FetchError("incomplete")
-    return b"".join(parts)
 
 
 def user_agent(contact: str) -> str:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from tqdm import tqdm
 
 from collect.addresses import url_key
+from collect.bodies import FetchError
 from collect.catalog import Attempt, Candidate, Catalog, Finding, ImageRow, State
-from collect.download import Downloader, FetchError, FetchOptions
+from collect.download import Downloader, FetchOptions
 from collect.local import LOCAL, read_local
 from collect.store import sweep
 from collect.targets import Targets
@@ -92,13 +93,19 @@ class Collection:
     """One collection under way: what is in flight, and how to write down what lands."""
 
     def __init__(
-        self, workspace: Workspace, catalog: Catalog, options: FetchOptions, *, local: bool = False, again: Iterable[int] = ()
+        self,
+        workspace: Workspace,
+        catalog: Catalog,
+        options: FetchOptions,
+        downloader: Downloader | None,
+        *,
+        again: Iterable[int] = (),
     ) -> None:
-        self.workspace, self.catalog, self.options = workspace, catalog, options
+        """Without a downloader all findings are files of this machine."""
+        self.workspace, self.catalog, self.options, self._downloader = workspace, catalog, options, downloader
         self.summary = Summary()
         self.targets = Targets(catalog, workspace.settings.target)
-        self._downloader = None if local else Downloader(options, workspace.settings.contact)
-        self._workers = 2 if local else 3 * options.concurrency  # beside the downloads, others wait for the disk
+        self._workers = 3 * options.concurrency if downloader else 2  # beside the downloads, others wait for the disk
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
         self._in_flight: dict[str, list[Finding]] = {}
         self._again = set(again)
@@ -203,7 +210,7 @@ def collect(
     A failed item is a row with a reason and never ends the run.
     """
     with Catalog.open(workspace) as catalog:
-        return Collection(workspace, catalog, options, local=local).run(findings, total)
+        return Collection(workspace, catalog, options, _downloader(workspace, options, local)).run(findings, total)
 
 
 def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
@@ -223,9 +230,13 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
             part = [one.candidate_id for one in ones if one.url.startswith(LOCAL) == local]
             places = [place for one in part for place in catalog.places(one)]
             if part:
-                collection = Collection(workspace, catalog, options, local=local, again=part)
+                collection = Collection(workspace, catalog, options, _downloader(workspace, options, local), again=part)
                 summary.add(collection.run(places, len(places)))
     return summary
+
+
+def _downloader(workspace: Workspace, options: FetchOptions, local: bool) -> Downloader | None:
+    return None if local else Downloader(options, workspace.settings.contact)
 
 
 def _key(url: str) -> str:

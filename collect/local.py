@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
+from collect.bodies import FetchError
 from collect.catalog import Finding
-from collect.download import FetchError
 from workspace import LABEL_SEPARATOR, FototecaError, Settings, say
 
 LOCAL = "file://"

@@ -63,7 +63,7 @@ def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) ->
     context = Context(workspace, fetch, options.headed)
     try:
         with Catalog.open(workspace) as catalog:
-            collection = Collection(workspace, catalog, fetch)
+            collection = Collection(workspace, catalog, fetch, context.downloader)
             search = _Search(context, options, collection.targets, collection.summary.problems)
             return collection.run(search.findings())
     finally:

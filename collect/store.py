@@ -61,7 +61,8 @@ def open_fetcher(workspace: Workspace, *, allow_local: bool = False) -> Callable
 
     Ask one fetcher for all URLs, from any number of threads: it remembers each host's robots.txt and how often it may be asked.
     """
-    from collect.download import Downloader, FetchError, FetchOptions
+    from collect.bodies import FetchError
+    from collect.download import Downloader, FetchOptions
 
     downloader = Downloader(FetchOptions(allow_local=allow_local), workspace.settings.contact)
 

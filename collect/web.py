@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from collect.download import Downloader, FetchError, Request
+from collect.bodies import FetchError
+from collect.download import Downloader, Request
 from collect.keys import Key
 from collect.polite import retry_after
 from collect.quotas import quota_of, remember_quota

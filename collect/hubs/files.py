@@ -18,11 +18,11 @@ from urllib.parse import urljoin
 import urllib3
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from collect.addresses import url_key
 from collect.archives import ENDINGS, check_room, free_room
-from collect.download import MAX_REDIRECTS, TRIES, Downloader, FetchError
+from collect.bodies import FetchError, reason_of
+from collect.download import MAX_REDIRECTS, TRIES, Downloader
 from collect.local import SUFFIXES
 from collect.names import Places
 from collect.polite import retry_after
@@ -189,12 +189,8 @@ def _open(url: str, part: Path, begin: int, downloader: Downloader) -> urllib3.B
                 timeout=urllib3.Timeout(total=seconds),
                 decode_content=False,
             )
-    except PrivateAddressError:
-        raise FetchError("private-address", final=True) from None
-    except (HTTPTimeoutError, TimeoutError):
-        raise FetchError("timeout") from None
-    except (HTTPError, OSError, ValueError):
-        raise FetchError("connection") from None
+    except (PrivateAddressError, HTTPError, OSError, ValueError) as error:
+        raise reason_of(error) from None
 
 
 def _accepted(response: urllib3.BaseHTTPResponse, part: Path, begin: int) -> int:
@@ -243,10 +239,8 @@ def _piece(response: urllib3.BaseHTTPResponse, seconds: float) -> bytes:
     try:
         with until(time.monotonic() + seconds):
             return response.read1(_CHUNK)
-    except (HTTPTimeoutError, TimeoutError):
-        raise FetchError("timeout") from None
-    except (HTTPError, OSError):
-        raise FetchError("connection") from None
+    except (HTTPError, OSError) as error:
+        raise reason_of(error) from None
 
 
 def save(hub: str, pieces: Iterable[bytes], target: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collect.answers import count, entries, rows, text
-from collect.download import FetchError
+from collect.bodies import FetchError
 from collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
 from collect.hubs.files import RemoteFile, download, wanted_files
 from collect.sites import Site

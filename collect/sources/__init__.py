@@ -60,7 +60,7 @@ class Context:
 
     @cached_property
     def downloader(self) -> Downloader:
-        """For pages and interfaces, with the same manners as for pictures."""
+        """For pages, interfaces and pictures: one, so that a host's bounds hold for all of them together."""
         return Downloader(self.fetch, self.workspace.settings.contact)
 
     def site(self, name: str) -> Site:

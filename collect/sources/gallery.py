@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from collect.bodies import FetchError
 from collect.catalog import Finding
-from collect.download import FetchError
 from collect.licenses import to_spdx
 from collect.sources import Context, Query
 from collect.sources.info import SourceInfo

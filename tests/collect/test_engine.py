@@ -18,7 +18,7 @@ from unittest.mock import Mock
 import pytest
 
 from collect.catalog import Catalog, Finding, ImageRow
-from collect.download import FetchOptions
+from collect.download import Downloader, FetchOptions
 from collect.engine import Collection, collect, retry
 from collect.folder import collect_folder
 from collect.local import Labelling
@@ -259,7 +259,7 @@ def test_the_summary_names_sources_and_categories(workspace: Workspace) -> None:
 def test_the_summary_tells_what_went_wrong_and_the_bar_how_far_it_is(workspace: Workspace) -> None:
     """One category and one source have their row too; a source that could not be asked is a line at the end."""
     with serve(pictures) as site, Catalog.open(workspace) as catalog:
-        collection = Collection(workspace, catalog, LOCAL)
+        collection = Collection(workspace, catalog, LOCAL, Downloader(LOCAL, ""))
         collection.summary.problems.append("bing, 'fox': it is down")
         finding = Finding(f"{site.base}/1.jpg", "urls", "fox")
         text = collection.run([finding]).text()
@@ -304,7 +304,8 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            Collection(workspace, catalog, replace(LOCAL, per_host=8)).run(until_stopped())
+            options = replace(LOCAL, per_host=8)
+            Collection(workspace, catalog, options, Downloader(options, "")).run(until_stopped())
         assert len(catalog.images()) >= 7
     assert workspace_status(workspace)["total"]["accepted"] >= 7
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +322,31 @@ def test_a_dry_run_counts_and_fetches_no_picture(point_to: PointTo) -> None:
     assert told["fox"]["sizes"] == {"640×480": 9}
     with sqlite3.connect(workspace.catalog) as sql:
         assert sql.execute("SELECT count(*) FROM candidates").fetchone()[0] == 0
+
+
+def test_a_host_is_asked_once_at_a_time_for_lists_and_pictures_together(point_to: PointTo) -> None:
+    """--per-host bounds what one host is asked for, whatever for."""
+    answer, second = service("openverse", 40), threading.Event()
+    lock, inside, most = threading.Lock(), [0], [0]
+
+    def respond(asked: Asked) -> Answer:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        if asked.query.get("page") == "2":
+            second.set()
+        elif asked.path == "/full/0.jpg":
+            second.wait(0.3)  # the next list is wanted meanwhile
+        try:
+            return answer(asked)
+        finally:
+            with lock:
+                inside[0] -= 1
+
+    with serve(respond) as site:
+        workspace = _queries(point_to("openverse", f"{site.base}/api"))
+        assert search(workspace, SearchOptions(("openverse",)), replace(LOCAL, per_host=1)).accepted == 40
+    assert most == [1]
 
 
 def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_to: PointTo) -> None:

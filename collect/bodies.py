@@ -1,0 +1,107 @@
+"""What a site answers, taken with care: by its status, its headers and its size; and the reason where nothing can be had."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import urllib3
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError, SSLError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
+
+from collect.polite import opted_out, retry_after
+from collect.sockets import PrivateAddressError
+
+_CHUNK = 1 << 16
+
+
+class FetchError(Exception):
+    """Why a URL gave no bytes. `final`: trying again will not help (the candidate is rejected, not failed)."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    """What came with the refusal."""
+
+    received: int = 0
+    """Bytes of a body that had come."""
+
+    def __init__(self, reason: str, *, status: int | None = None, final: bool = False, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.status, self.final, self.wait = reason, status, final, wait
+
+
+@dataclass
+class Heard:
+    """What has come of an answer, whole or not."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    size: int = 0
+
+
+def reason_of(error: Exception) -> FetchError:
+    """The reason for what went wrong on the way."""
+    match error:
+        case FetchError():
+            return error
+        case PrivateAddressError():
+            return FetchError("private-address", final=True)
+        case NameResolutionError():
+            return FetchError("dns")
+        case NewConnectionError():  # urllib3 counts it among the timeouts
+            return FetchError("connection")
+        case HTTPTimeoutError() | TimeoutError():
+            return FetchError("timeout")
+        case SSLError():
+            return FetchError("tls")
+        case ProtocolError() if "IncompleteRead" in str(error):
+            return FetchError("incomplete")
+    return FetchError("connection")
+
+
+def check_status(response: urllib3.BaseHTTPResponse) -> None:
+    """Refuse by the status, before the body is read."""
+    if response.status != 200:
+        wait = retry_after(response.headers.get("Retry-After"))
+        raise FetchError(f"http-{response.status}", status=response.status, wait=wait)
+
+
+def read_rules(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
+    """The first `max_bytes` of a text, unpacked where it comes as gzip or deflate all the same (RFC 9309, section 2.5)."""
+    packed = (encoding := _encoding(response)) in ("gzip", "x-gzip", "deflate")
+    if not packed and encoding != "identity":
+        raise FetchError("encoded", status=200)  # unread rules may forbid anything
+    parts, size = [], 0
+    while size < max_bytes and (piece := response.read1(_CHUNK)):
+        parts.append(piece)
+        size += len(piece)
+    data = b"".join(parts)
+    if packed:
+        with suppress(zlib.error):  # a text that is named so and is not packed
+            data = zlib.decompressobj(wbits=47).decompress(data, max_bytes)
+    return data[:max_bytes]
+
+
+def _encoding(response: urllib3.BaseHTTPResponse) -> str:
+    return response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
+
+
+def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: Heard) -> bytes:
+    """The body, in pieces, as long as its headers, time and size allow."""
+    if opted_out(response.headers.getlist("X-Robots-Tag")):
+        raise FetchError("opted-out", status=200, final=True)
+    if _encoding(response) != "identity":
+        raise FetchError("encoded", status=200, final=True)  # asked for identity: a compressed body may be a bomb
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise FetchError("too-large", status=200, final=True)
+    parts = []
+    while piece := response.read1(_CHUNK):
+        parts.append(piece)
+        heard.size += len(piece)
+        if heard.size > max_bytes:
+            raise FetchError("too-large", status=200, final=True)
+    if announced.isdigit() and heard.size < int(announced):
+        raise FetchError("incomplete")
+    return b"".join(parts)
