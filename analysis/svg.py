@@ -43,9 +43,10 @@ class Figure:
 
 
 def canvas(width: float, height: float, parts: Iterable[str], alt: str) -> str:
-    """A whole SVG; `alt` becomes its accessible name."""
+    """A whole SVG; `alt` becomes its accessible name. A page may shrink it only so far that its words can be read."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
+        f'style="min-width:{0.8 * width:.0f}px" '
         f'role="img" aria-label="{escape(alt)}" {FONT} font-size="12" fill="{INK}">{"".join(parts)}</svg>'
     )
 

@@ -34,7 +34,7 @@ class Texts:
         """0.8731 as 87.3 % in the language's way; a dash for what is not known."""
         if value is None or not isfinite(value):
             return "–"
-        return Shown(self._comma(f"{100 * value:.{digits}f}") + (" %" if self.language == "es" else "%"), value)
+        return Shown(self._comma(f"{100 * value:.{digits}f}") + ("\u00a0%" if self.language == "es" else "%"), value)
 
     def points(self, value: float) -> str:
         """A difference of fractions in signed percentage points."""
@@ -45,7 +45,7 @@ class Texts:
         if value is None or not isfinite(value):
             return "–"
         if isinstance(value, int) or value == int(value) or not digits:
-            return Shown(f"{int(value):,}".replace(",", " " if self.language == "es" else ","), value)
+            return Shown(f"{int(value):,}".replace(",", "\u00a0" if self.language == "es" else ","), value)
         return Shown(self._comma(f"{value:.{digits}f}"), value)
 
     def probability(self, value: float) -> str:

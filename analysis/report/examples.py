@@ -137,7 +137,7 @@ def _shared(story: Story, results: Results) -> Markup:
     measured = errors_by_quality(story.workspace, results)
     rows = [
         [
-            name,
+            words(f"quality.{name}"),
             words.number(one["right"]),
             words.number(one["wrong"]),
             words.number(one["distance"], 2),

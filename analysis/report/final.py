@@ -91,7 +91,7 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
     quality = words("gap.no_quality")
     if measured:
         name, shift = min(measured.items(), key=lambda pair: pair[1]["p"])
-        quality = words("gap.quality", n=len(measured), measure=name, p=words.probability(shift["p"]))
+        quality = words("gap.quality", n=len(measured), measure=words(f"quality.{name}"), p=words.probability(shift["p"]))
     return {
         "sampling": words("gap.sampling", error=error, low=low, high=high, p=words.probability(chance["p"])),
         "selection": words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"])),

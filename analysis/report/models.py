@@ -36,6 +36,9 @@ SETTINGS = (
 )
 """What is shown of a run's configuration, in order."""
 
+STEPPED = frozenset({"epochs", "batch_size", "optimizer", "lr", "schedule"})
+"""Those that only matter where a model learns step by step."""
+
 OPENED = 2
 """So many models are shown unfolded."""
 
@@ -86,7 +89,7 @@ def _model(story: Story, run: Run) -> Markup:
     words, done = story.words, run.facts
     pairs = [
         (words(f"setting.{name}"), _shown(story, name, value))
-        for name in SETTINGS
+        for name in _used(run)
         if (value := run.config.get(name)) or (name == "seed" and value is not None)  # 0 is a seed; elsewhere it is nothing done
     ]
     results = [
@@ -106,6 +109,13 @@ def _model(story: Story, run: Run) -> Markup:
         curves += paragraph(words("curves.one_epoch"))
     files = Markup(" · ").join(story.run_file(run, name) for name in ("done.json", "config.json"))
     return join([facts([*results, *pairs]), curves, paragraph(files, "source")])
+
+
+def _used(run: Run) -> list[str]:
+    """The settings that this run made use of: nothing thaws over frozen features, and what is fitted at once takes no steps."""
+    idle = {"unfreeze"} if run.regime == "features" else set[str]()
+    stepped = run.config.get("head") not in ("svm", "boosting") and len(run.steps()) > 1
+    return [name for name in SETTINGS if name not in (idle if stepped else idle | STEPPED)]
 
 
 def _source(name: str) -> str:

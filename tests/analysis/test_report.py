@@ -23,6 +23,7 @@ from analysis.texts import Texts
 from curate.manifest import read_manifest
 from train.runs import list_runs
 from vision.browser import find_browser, find_drivers
+from vision.quality import MEASURES
 from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -54,6 +55,7 @@ def test_both_languages_say_the_same_things() -> None:
 def test_one_is_not_many(lang: str, one: str, more: str) -> None:
     """Words fit their numbers, plain ones and those that were written in a language's way."""
     words = Texts.load(lang)
+    assert {words(f"quality.{name}") for name in MEASURES}
     assert [words("task.images", n=n) for n in (1, words.number(1), 2)] == [one, one, more]
     for n in (1, 1000):
         told = words("splits.groups", groups=n, images=words.number(n))
