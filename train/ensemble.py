@@ -19,8 +19,8 @@ from train.config import TrainConfig
 from train.data import Pictures, targets
 from train.device import make_fabric
 from train.guard import full_disk_told
-from train.loop import as_float64, predict
 from train.objective import choose_thresholds, loss_of, right
+from train.predict import as_float64, predict
 from train.run import save_model
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_done, write_predictions
 from vision.backbones import Preprocessing, build_model

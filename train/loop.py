@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -26,8 +24,9 @@ from train.device import memory_advice
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.objective import judged, loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
+from train.predict import predict_together
 from vision.backbones import Preprocessing
-from vision.memory import forward, keep_freed_memory, out_of_memory
+from vision.memory import keep_freed_memory, out_of_memory
 from workspace import FototecaError, atomic_write
 
 Watch = Callable[[int, float], None]
@@ -284,33 +283,3 @@ def averaged(module: nn.Module, decay: float) -> AveragedModel:
     """A moving average of the module's weights and statistics."""
     mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it so
     return AveragedModel(module, multi_avg_fn=mean, use_buffers=True)
-
-
-def predict(fabric: Fabric, module: nn.Module, pictures: Pictures, config: TrainConfig) -> torch.Tensor:
-    """Logits (N, C) on the CPU, in eval mode, in the order of `pictures`."""
-    module.eval()
-    parts = []
-    cut = [
-        list(range(start, min(start + config.batch_size, len(pictures)))) for start in range(0, len(pictures), config.batch_size)
-    ]
-    with torch.inference_mode(), fabric.autocast():
-        for batch, _ in load(pictures, cut, config.workers):
-            batch = fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
-            parts.append(forward(module, pictures.preprocessing.normalise(batch)).float().cpu())
-    return torch.cat(parts)
-
-
-def predict_together(fabric: Fabric, module: nn.Module, pictures: Pictures, config: TrainConfig) -> torch.Tensor:
-    """The same, each process asking about its share of the pictures and all of them being given all logits."""
-    if fabric.world_size == 1:
-        return predict(fabric, module, pictures, config)
-    share = -(-len(pictures) // fabric.world_size)
-    ids = [pictures.ids[index % len(pictures)] for index in range(share * fabric.world_size)]  # all shares are of one size
-    mine = Pictures(ids[fabric.global_rank :: fabric.world_size], pictures.pixels, pictures.preprocessing, None, pictures.seed)
-    said = cast(torch.Tensor, fabric.all_gather(fabric.to_device(predict(fabric, module, mine, config))))
-    return said.transpose(0, 1).flatten(0, 1)[: len(pictures)].cpu()
-
-
-def as_float64(logits: torch.Tensor) -> npt.NDArray[np.float64]:
-    """(N, C) for `to_probabilities`."""
-    return np.asarray(logits.double().numpy())

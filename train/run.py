@@ -25,9 +25,10 @@ from train.device import check_forward, make_fabric
 from train.guard import check_same, full_disk_told, held
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
-from train.loop import Loop, Material, Watch, as_float64, predict_together
+from train.loop import Loop, Material, Watch
 from train.objective import choose_thresholds
 from train.optimiser import train_mode, unfreeze
+from train.predict import as_float64, predict_together
 from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_done, write_predictions
 from vision.backbones import (
     NO_WEIGHTS,
