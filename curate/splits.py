@@ -128,4 +128,5 @@ def _reason(members: Sequence[tuple[Unit, int]], counts: Mapping[Split, int], ra
         return "images keep the split that they had in earlier versions"
     largest = max(count for _, count in members)
     shared = any(len(unit.labels) > 1 for unit, _ in members)
-    return f"groups stay whole; the largest has {largest} of {total} images" + (", and images share labels" if shared else "")
+    whole = f"groups stay whole, the largest has {largest} of {total} images" + (", and images share labels" if shared else "")
+    return f"no nearer split was found: {whole}"

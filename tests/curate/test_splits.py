@@ -70,22 +70,28 @@ def test_without_groups_every_share_is_within_one_image(sizes: list[int], seed: 
             assert abs(counts[split] - ratio * total) < (1 if total >= 10 else 2)
 
 
-@given(st.lists(st.integers(1, 9), min_size=3, max_size=9), st.integers(0, 9))
-@settings(max_examples=60)
-def test_where_groups_allow_two_points_they_are_reached(sizes: list[int], seed: int) -> None:
-    """Against every possible split of one category: when any is within two points, so is ours."""
-    units = build([[("c",)] * size for size in sizes], {})
-    splits = assign(units, RATIOS, seed)
-    if reachable(sizes):
-        assert not uneven_shares(units, splits, RATIOS)
+KEPT = st.sampled_from([None, None, None, *SPLITS])
 
 
-def reachable(sizes: list[int]) -> bool:
+@given(st.lists(st.lists(st.tuples(st.integers(1, 9), KEPT), min_size=3, max_size=9), min_size=1, max_size=3), st.integers(0, 9))
+@settings(max_examples=80)
+def test_where_groups_allow_two_points_they_are_reached(categories: list[list[tuple[int, Split | None]]], seed: int) -> None:
+    """Against every possible split of each category, also where earlier versions hold groups: when any is within two points,
+    so is ours."""
+    groups = [(f"c{number}", *group) for number, found in enumerate(categories) for group in found]
+    pins = {str(place): kept for place, (_, _, kept) in enumerate(groups) if kept}
+    units = build([[(name,)] * size for name, size, _ in groups], pins)
+    uneven = {row["label"] for row in uneven_shares(units, assign(units, RATIOS, seed), RATIOS)}
+    assert not uneven & {f"c{number}" for number, found in enumerate(categories) if reachable(found)}
+
+
+def reachable(groups: list[tuple[int, Split | None]]) -> bool:
     """Whether some assignment of groups to splits is within the tolerance and leaves no split empty."""
-    total = sum(sizes)
+    total = sum(size for size, _ in groups)
     states = {(0, 0, 0)}
-    for size in sizes:
-        states = {tuple(n + size * (i == j) for j, n in enumerate(state)) for state in states for i in range(3)}  # type: ignore[misc]
+    for size, kept in groups:
+        places = [SPLITS.index(kept)] if kept else range(3)
+        states = {tuple(n + size * (i == j) for j, n in enumerate(state)) for state in states for i in places}  # type: ignore[misc]
     return any(
         all(n and abs(n / total - ratio) <= TOLERANCE + 1e-9 for n, ratio in zip(state, RATIOS, strict=True)) for state in states
     )
@@ -94,12 +100,12 @@ def reachable(sizes: list[int]) -> bool:
 @given(datasets(multi=True, groups=False), st.integers(0, 9))
 @settings(max_examples=40)
 def test_multi_label_shares_stay_near(dataset: list[list[tuple[str, ...]]], seed: int) -> None:
-    """With several labels an image, no category of thirty images or more strays by more than six points."""
+    """With several labels an image, no category of thirty images or more strays by more than four and a half points."""
     units = build(dataset, {})
     for counts in table(units, assign(units, RATIOS, seed)).values():
         total = sum(counts.values())
         for split, ratio in zip(SPLITS, RATIOS, strict=True):
-            assert total < 30 or abs(counts[split] / total - ratio) <= 0.06
+            assert total < 30 or abs(counts[split] / total - ratio) <= 0.045
 
 
 def test_the_order_of_units_does_not_matter_and_the_seed_does() -> None:
