@@ -7,11 +7,11 @@ better copy is kept) or `rejected` (with a reason). Its label is what the last d
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from collect.addresses import url_key
@@ -165,13 +165,14 @@ class Catalog:
         reason: str = "",
         *,
         image: ImageRow | None = None,
+        quality: Mapping[str, float] = MappingProxyType({}),
         attempt: Attempt = _UNTOLD,
     ) -> State:
         """Write down one attempt, and all that follows from it, in one transaction. Returns the candidate's new state.
 
-        With `image`, an accepted file: a file the store already had makes the candidate `rejected` for `duplicate`,
-        and its places count as places of the image it equals. A candidate that has an image keeps it: another process may
-        have been quicker.
+        With `image`, an accepted file, come the scores of its `quality`, where they were measured. A file the store already had
+        makes the candidate `rejected` for `duplicate`, and its places count as places of the image it equals. A candidate that
+        has an image keeps it: another process may have been quicker.
         """
         with self.transaction() as sql:
             before = sql.execute(
@@ -180,8 +181,12 @@ class Catalog:
             image_id = image.image_id if image else None
             if before["image_id"]:
                 state, reason, image_id = before
-            elif image and state == "accepted" and not self._add_image(image):
-                state, reason = "rejected", "duplicate"
+            elif image and state == "accepted":
+                if self._add_image(image):
+                    scores = [(image_id, name, value) for name, value in quality.items()]
+                    sql.executemany("INSERT INTO quality (image_id, measure, value) VALUES (?, ?, ?)", scores)
+                else:
+                    state, reason = "rejected", "duplicate"
             time = now()
             sql.execute(
                 "INSERT INTO attempts (candidate_id, time, state, reason, status, bytes, seconds, declared, announced)"
@@ -267,12 +272,12 @@ class Catalog:
             )
         return Decision(**{**decision.__dict__, "decision_id": cursor.lastrowid or 0})
 
-    def decisions(self, image_id: str | None = None, since: str = "") -> list[Decision]:
-        """Decisions in the order they were made, of one image or of all, made after `since`."""
+    def decisions(self, image_id: str | None = None) -> list[Decision]:
+        """Decisions in the order they were made, of one image or of all."""
         rows = self.connection.execute(
             "SELECT image_id, time, who, old, new, why, decision_id FROM decisions"
-            " WHERE time > ? AND (? IS NULL OR image_id = ?) ORDER BY decision_id",
-            (since, image_id, image_id),
+            " WHERE ? IS NULL OR image_id = ? ORDER BY decision_id",
+            (image_id, image_id),
         )
         return [Decision(**row) for row in rows]
 

@@ -86,6 +86,7 @@ class _Result:
     state: State
     reason: str = ""
     image: ImageRow | None = None
+    quality: Mapping[str, float] = field(default_factory=dict)
     attempt: Attempt = field(default_factory=Attempt)
 
 
@@ -175,7 +176,12 @@ class Collection:
         self._waiting.popleft()
         with self.catalog.transaction():
             state = self.catalog.record(
-                candidate.candidate_id, result.state, result.reason, image=result.image, attempt=result.attempt
+                candidate.candidate_id,
+                result.state,
+                result.reason,
+                image=result.image,
+                quality=result.quality,
+                attempt=result.attempt,
             )
             for place in self._in_flight.pop(candidate.url_key):
                 self._label(result.image.image_id if result.image else None, place)
@@ -264,7 +270,7 @@ def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: D
             fetched = downloader.fetch(url)
             data = fetched.data
             came = _attempt(fetched.status, len(data), fetched.headers)
-        image = accept(workspace, data, options.min_side)
+        image, quality = accept(workspace, data, options.min_side)
     except FetchError as error:
         state: State = "rejected" if error.final else "failed"
         return _Result(state, error.reason, attempt=_attempt(error.status, error.received, error.headers))
@@ -275,7 +281,7 @@ def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: D
         raise FototecaError(f"the picture of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
     except Exception:  # one candidate never ends the run
         return _Result("failed", "unexpected", attempt=came)
-    return _Result("accepted", image=image, attempt=came)
+    return _Result("accepted", image=image, quality=quality, attempt=came)
 
 
 def _attempt(status: int | None, size: int, headers: Mapping[str, str]) -> Attempt:

@@ -1,4 +1,4 @@
-"""From bytes to an accepted file: one full decode, the size rule, the hash, and the place in the store."""
+"""From bytes to an accepted file: one full decode, the size rule, the hash, the scores, and the place in the store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collect.catalog import ImageRow
 from collect.store import EXTENSIONS, put
 from vision.hashes import phash
 from vision.image import MAX_PIXELS, DecodeError, ImageInfo, decode_with_info, inspect
+from vision.quality import quality
 from vision.threads import PixelBudget
 from workspace import Workspace
 
@@ -21,25 +22,26 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-def _seen(data: bytes) -> tuple[str, ImageInfo]:
-    """The hash of the decoded picture, and its facts."""
+def _seen(data: bytes) -> tuple[str, dict[str, float], ImageInfo]:
+    """The hash of the decoded picture, its scores, and its facts."""
     picture, info = decode_with_info(data)
     grey = picture.convert("L")
     del picture  # its colours make room for what the hash needs
-    return phash(grey), info
+    return phash(grey), quality(grey), info
 
 
-def accept(workspace: Workspace, data: bytes, min_side: int) -> ImageRow:
-    """Verify the bytes and store them; the facts of the image. RefusedError says why not."""
+def accept(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
+    """Verify the bytes and store them; the facts of the image, and the scores of its quality. RefusedError says why not."""
     try:
         header = inspect(data)
         if header.format not in EXTENSIONS:
             raise RefusedError("unsupported-format")
         with _PIXELS.share(header.width * header.height):
-            looks, info = _seen(data)
+            looks, scores, info = _seen(data)
     except DecodeError as error:
         raise RefusedError(error.reason) from None
     if min(info.width, info.height) < min_side:
         raise RefusedError("too-small")
     image_id, path = put(workspace, data, info.format)
-    return ImageRow(image_id, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), looks)
+    row = ImageRow(image_id, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), looks)
+    return row, scores

@@ -138,9 +138,10 @@ def _larger(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow]) -> None:
-    """Score the images that have no scores yet, batch by batch; corrupt ones again, as a disk may have been away."""
+    """Score the images that have no scores yet, batch by batch, and those whose file is not as long as it was; corrupt ones
+    again, as a disk may have been away."""
     known = {row["image_id"] for row in catalog.connection.execute("SELECT image_id FROM quality WHERE measure <> ?", (CORRUPT,))}
-    missing = [image for image in images if image.image_id not in known]
+    missing = [image for image in images if image.image_id not in known or _length(workspace, image) != image.bytes]
     if not missing:
         return
 
@@ -159,6 +160,14 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
                 sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image.image_id,) for image in batch])
                 sql.executemany("INSERT INTO quality (image_id, measure, value) VALUES (?, ?, ?)", rows)
             bar.update(len(batch))
+
+
+def _length(workspace: Workspace, image: ImageRow) -> int:
+    """Of its file; -1 where there is none."""
+    try:
+        return (workspace.root / image.path).stat().st_size
+    except OSError:
+        return -1
 
 
 def findings_table(findings: Sequence[Finding], limit: int) -> str:

@@ -24,7 +24,11 @@ from collect.folder import collect_folder
 from collect.local import Labelling
 from collect.status import workspace_status, write_attribution
 from collect.verify import accept
+from curate.limits import Limits
+from curate.quality import check_images, read_scores
 from tests.servers import Answer, Asked, Respond, jpeg, serve
+from vision.image import decode
+from vision.quality import quality
 from workspace import FototecaError, Workspace, create_workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=10)
@@ -313,7 +317,7 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
 def test_an_error_that_nobody_foresaw_is_a_row(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """One picture that trips a bug fails with its reason; the others are taken in."""
 
-    def trip(workspace: Workspace, data: bytes, min_side: int) -> ImageRow:
+    def trip(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
         if data == jpeg(2):
             raise KeyError("MPO")
         return accept(workspace, data, min_side)
@@ -335,3 +339,15 @@ def test_a_store_that_cannot_be_written_is_one_line(workspace: Workspace) -> Non
     assert caught.value.exit_code == 4
     with Catalog.open(workspace) as catalog:
         assert len(catalog.candidates("found")) == 1
+
+
+def test_quality_is_measured_as_pictures_come(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they are decoded anyway: a check has nothing left to measure, and finds the same."""
+    with serve(pictures) as site:
+        collect(workspace, [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
+    with Catalog.open(workspace) as catalog:
+        scores = read_scores(catalog)
+        images = catalog.images()
+    assert {image.image_id: quality(decode(workspace.root / image.path)) for image in images} == scores
+    monkeypatch.setattr("curate.quality.decode", Mock(side_effect=AssertionError("it was measured already")))
+    check_images(workspace, Limits())
