@@ -33,14 +33,19 @@ def main() -> None:
     print("| hashes | bits | pairs | fototeca s | imagededup brute force s | imagededup BK-tree s | fototeca's peak memory MB |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     own = multiprocessing.get_context("spawn")  # a fork would begin with the memory of this process
+    spent: dict[int, list[float]] = {4: [], 8: [], 10: []}
     with ProcessPoolExecutor(1, own, max_tasks_per_child=1) as pool:
         for size in sizes:
             hashes = crowd(size)
-            for threshold in (4, 8, 10):
+            for threshold in spent:
                 seconds, found, memory = pool.submit(ours, hashes, threshold).result()
+                spent[threshold].append(seconds)
                 peers = [peer(hashes, threshold, method) for method in ("brute_force_cython", "bktree")]
                 cells = [f"{size:,}", threshold, f"{found:,}", f"{seconds:.2f}", *peers, memory]
                 print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+    for threshold, seconds in spent.items() if len(sizes) > 1 else ():
+        power = np.log(seconds[-1] / seconds[-2]) / np.log(sizes[-1] / sizes[-2])
+        print(f"\n{threshold} bits, {sizes[-2]:,} to {sizes[-1]:,} hashes: seconds grow as N^{power:.2f}")
 
 
 def ours(hashes: Hashes, threshold: int) -> tuple[float, int, int]:
