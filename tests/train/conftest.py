@@ -67,6 +67,13 @@ def small(tmp_path: Path, make_pictures: Callable[[Path, dict[str, int]], Path])
 
 
 @pytest.fixture
+def uneven(tmp_path: Path, make_pictures: Callable[[Path, dict[str, int]], Path]) -> Workspace:
+    """The same colours, some of them rare."""
+    folder = make_pictures(tmp_path / "in", {"red": 40, "green": 16, "blue": 10})
+    return freeze_files(tmp_path / "work", [(path, path.parent.name) for path in sorted(folder.rglob("*.jpg"))])
+
+
+@pytest.fixture
 def several(tmp_path: Path, make_pictures: Callable[[Path, dict[str, int]], Path]) -> Workspace:
     """The same colours as a multi-label task: one picture may have two labels or none."""
     folder = make_pictures(tmp_path / "in", {"red": 24, "green": 24, "red|green": 24, "none": 12})

@@ -77,13 +77,18 @@ def test_gradients_are_clipped_to_the_norm(small: Workspace, monkeypatch: pytest
     assert min(norms) > 0.02
 
 
-def test_accumulated_batches_are_one_large_one(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two batches of 8 a step learn what one of 16 does: losses within 1e-4, batch norm's statistics kept, without dropout."""
+@pytest.mark.parametrize("balance", ["none", "weights"])
+def test_accumulated_batches_are_one_large_one(uneven: Workspace, monkeypatch: pytest.MonkeyPatch, balance: str) -> None:
+    """Two batches of 8 a step learn what one of 16 does, also where rare classes weigh more: losses within 1e-4.
+
+    Batch norm's statistics kept, without dropout.
+    """
     monkeypatch.setattr("torch.nn.Dropout", lambda share: nn.Identity())
-    first = train_run(small, config())
+    first = train_run(uneven, config())
     settings = {"regime": "finetune", "weights": f"run:{first.id}", "freeze_bn": True, "lr": 1e-3, "optimizer": "sgd"}
     large, halves = (
-        train_run(small, config(**settings, **parts)) for parts in ({"batch_size": 16}, {"batch_size": 8, "accumulate": 2})
+        train_run(uneven, config(**settings, balance=balance, **parts))
+        for parts in ({"batch_size": 16}, {"batch_size": 8, "accumulate": 2})
     )
     assert losses(halves) == pytest.approx(losses(large), abs=1e-4)
 

@@ -34,30 +34,31 @@ def learned(workspace: Workspace, run: Run) -> tuple[torch.Tensor, dict[str, tor
     return torch.tensor([row["loss"] for row in run.steps()]), load_model(workspace, run).network.state_dict()
 
 
-def test_two_processes_equal_one(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_equal_one(uneven: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """torchrun's two processes learn what one does: losses within 1e-4, weights within 1e-4 or a thousandth.
 
     Without dropout, and with the statistics of batch norm kept: each process would draw and measure for its half of a batch.
     """
     monkeypatch.setattr("torch.nn.Dropout", lambda share: torch.nn.Identity())
-    first = train_run(small, TrainConfig(**BASE, regime="scratch"))  # type: ignore[arg-type]  # a test's plain dict
+    first = train_run(uneven, TrainConfig(**BASE, regime="scratch"))  # type: ignore[arg-type]  # a test's plain dict
     settings = {**BASE, "regime": "finetune", "weights": f"run:{first.id}", "accumulate": 2, "lr": 1e-3, "ema": 0.9}
-    alone = train_run(small, TrainConfig(**settings, freeze_bn=True))  # type: ignore[arg-type]
-    losses, weights = learned(small, alone)
+    settings |= {"epochs": 4, "balance": "weights", "patience": 1}
+    alone = train_run(uneven, TrainConfig(**settings, freeze_bn=True))  # type: ignore[arg-type]
+    losses, weights = learned(uneven, alone)
     alone.folder.rename(tmp_path / "alone")
     (tmp_path / "script.py").write_text(SCRIPT)
     options = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, str(tmp_path / "script.py"), "train", "run", *options, "--freeze-bn", "--json"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "FOTOTECA_WORKSPACE": str(small.root), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FOTOTECA_WORKSPACE": str(uneven.root), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == alone.id
-    shared_losses, shared_weights = learned(small, read_run(small, alone.id))
+    shared_losses, shared_weights = learned(uneven, read_run(uneven, alone.id))
     assert torch.allclose(losses, shared_losses, atol=1e-4)
     for name, value in weights.items():
         assert torch.allclose(value.float(), shared_weights[name].float(), rtol=1e-3, atol=1e-4), name
