@@ -79,18 +79,17 @@ def test_gradients_are_clipped_to_the_norm(small: Workspace, monkeypatch: pytest
 
 @pytest.mark.parametrize("balance", ["none", "weights"])
 def test_accumulated_batches_are_one_large_one(uneven: Workspace, monkeypatch: pytest.MonkeyPatch, balance: str) -> None:
-    """Two batches of 8 a step learn what one of 16 does, also where rare classes weigh more: losses within 1e-4.
+    """Two batches of 8 a step learn what one of 16 does, also where rare classes weigh more: losses within a thousandth.
 
-    Batch norm's statistics kept, without dropout.
+    Without the statistics of batch norm and without dropout, which are each batch's own.
     """
     monkeypatch.setattr("torch.nn.Dropout", lambda share: nn.Identity())
-    first = train_run(uneven, config())
-    settings = {"regime": "finetune", "weights": f"run:{first.id}", "freeze_bn": True, "lr": 1e-3, "optimizer": "sgd"}
+    settings = {"freeze_bn": True, "balance": balance, "epochs": 2}
     large, halves = (
-        train_run(uneven, config(**settings, balance=balance, **parts))
-        for parts in ({"batch_size": 16}, {"batch_size": 8, "accumulate": 2})
+        train_run(uneven, config(**settings, **parts)) for parts in ({"batch_size": 16}, {"batch_size": 8, "accumulate": 2})
     )
-    assert losses(halves) == pytest.approx(losses(large), abs=1e-4)
+    assert min(losses(large)) > 0.1
+    assert losses(halves) == pytest.approx(losses(large), rel=1e-3)
 
 
 @pytest.fixture
