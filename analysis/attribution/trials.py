@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from analysis.attribution.extremal import blurred
 from analysis.attribution.maps import Map, probabilities
@@ -115,9 +116,8 @@ def try_methods(
     shuffled = with_dealt_weights(module)
     every = {**methods, **IGNORANT}
     asked = [_ask(module, case) for case in cases]
-    found = [
-        _try_or_tell(name, partial(_try, name, draw, module, shuffled, asked, mosaics, steps)) for name, draw in every.items()
-    ]
+    bar = tqdm(every.items(), desc="trials", unit="method", disable=None)
+    found = [_try_or_tell(name, partial(_try, name, draw, module, shuffled, asked, mosaics, steps)) for name, draw in bar]
     for scores in found:
         scores.passed = stamp(scores, found[-len(IGNORANT) :])
     return found

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
+from tqdm import tqdm
 
 from analysis.figures import write_figures
 from analysis.pdf import require_browser, write_pdf
@@ -68,7 +69,8 @@ def _page(story: Story) -> str:
         aria_label=words("page.contents"),
     )
     sections = []
-    for number, (name, make) in enumerate(SECTIONS.items(), 1):
+    bar = tqdm(SECTIONS.items(), desc="report", unit="section", disable=None)
+    for number, (name, make) in enumerate(bar, 1):
         title = tag("h2", join([tag("span", str(number)), titles[name]]))
         sections.append(tag("section", title + story.part(partial(make, story)), id=name))
     style = (PAGES / "report.css").read_text(encoding="utf-8")

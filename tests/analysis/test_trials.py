@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -100,6 +101,22 @@ def test_each_map_of_one_picture_is_judged() -> None:
     assert found["truth"].passed == dict.fromkeys(("live", "deletion", "insertion", "pointing", "energy"), True)
     assert not found["constant"].passed["live"] and not found["constant"].passed["energy"]
     assert set(judge_maps(Colours(), Case(case.picture, 0), maps)["truth"].passed) == {"live", "deletion", "insertion"}
+
+
+class Terminal(io.StringIO):
+    """What tqdm takes for a person's terminal."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+def test_a_person_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar counts the methods on a terminal, and none is written to a file."""
+    for shown in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", shown)
+        try_methods(Colours(), {"truth": truth}, [Case(spot(0).picture, 0)], [])
+        assert ("trials: 100%" in shown.getvalue() and "3/3" in shown.getvalue()) == shown.isatty()
 
 
 def test_curves_equal_the_procedure_step_by_step() -> None:
