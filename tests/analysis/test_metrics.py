@@ -59,7 +59,9 @@ def test_single_label_figures_equal_scikit_learns(seed: int) -> None:
     np.testing.assert_array_equal(confusion_matrix(rows, predicted), reference.confusion_matrix(true, said))
     assert top_k_accuracy(rows, probabilities, 2) == pytest.approx(reference.top_k_accuracy_score(true, probabilities, k=2))
     assert log_loss(rows, probabilities) == pytest.approx(reference.log_loss(true, probabilities))
-    assert brier(rows, probabilities) == pytest.approx(((probabilities - rows) ** 2).sum(axis=1).mean())
+    assert brier(rows, probabilities) == pytest.approx(
+        reference.brier_score_loss(true, probabilities, labels=range(4), scale_by_half=False)
+    )
 
 
 def test_average_precision_equals_scikit_learns() -> None:

@@ -1,0 +1,126 @@
+"""What `evaluate` and `compare` say of whole results: scikit-learn's figures, near-duplicates drawn together, views averaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from sklearn import metrics as reference
+
+from analysis.compare import compare
+from analysis.evaluate import measure
+from analysis.intervals import bootstrap_macro, group_index, resamples
+from analysis.results import Results
+from analysis.tta import view_probabilities
+from curate.manifest import Row
+from train.runs import Floats, Run
+
+NAMES = ("a", "b", "c")
+ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
+
+
+def made(name: str, true: np.ndarray, probabilities: np.ndarray, *, multi: bool = False) -> Results:
+    """A run's answers: true (N, 3), and probabilities (N, 3) that say the likeliest, or all from one half on."""
+    said = probabilities >= 0.5 if multi else np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
+    labels, told = (
+        tuple("|".join(n for n, there in zip(NAMES, row, strict=True) if there) for row in side) for side in (true, said)
+    )
+    run = Run(name, Path(name), {"task": "multi" if multi else "single", "categories": NAMES})
+    rows = tuple(replace(ROW, image_id=f"i{k:03}", label=label) for k, label in enumerate(labels))
+    return Results(run, "val", NAMES, multi, rows, labels, told, probabilities)
+
+
+def single(seed: int = 0, n: int = 90, skill: float = 1.2) -> tuple[np.ndarray, np.ndarray]:
+    """True classes (N, 3) and probabilities that know something of them."""
+    rng = np.random.default_rng(seed)
+    true = np.eye(3, dtype=bool)[np.arange(n) % 3]
+    said = np.exp(rng.normal(size=(n, 3)) + skill * true)
+    return true, said / said.sum(axis=1, keepdims=True)
+
+
+def test_all_figures_of_one_label() -> None:
+    """Through `measure`, as the command prints them."""
+    true, probabilities = single()
+    facts = measure(made("r", true, probabilities), None)
+    labels, said = true.argmax(axis=1), probabilities.argmax(axis=1)
+    assert facts["accuracy"] == pytest.approx(reference.accuracy_score(labels, said))
+    assert facts["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(labels, said))
+    assert facts["macro_f1"] == pytest.approx(reference.f1_score(labels, said, average="macro"))
+    assert facts["log_loss"] == pytest.approx(reference.log_loss(labels, probabilities))
+    assert facts["top_k"]["2"] == pytest.approx(reference.top_k_accuracy_score(labels, probabilities, k=2))
+    assert facts["confusion"]["counts"] == reference.confusion_matrix(labels, said).tolist()
+    assert facts["per_class"]["b"]["recall"] == pytest.approx(reference.recall_score(labels, said, average=None)[1])
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        low, high = facts["bootstrap"][name]
+        assert low < facts[name] < high
+
+
+def test_all_figures_of_several_labels() -> None:
+    """Micro and macro, and calibration of every yes and no."""
+    rng = np.random.default_rng(1)
+    true = rng.random((80, 3)) < 0.4
+    probabilities = np.clip(0.5 + 0.25 * (true - 0.5) + rng.normal(0, 0.2, (80, 3)), 0.01, 0.99)
+    facts = measure(made("r", true, probabilities, multi=True), None)
+    said = probabilities >= 0.5
+    assert facts["micro_f1"] == pytest.approx(reference.f1_score(true, said, average="micro"))
+    assert facts["macro_f1"] == pytest.approx(reference.f1_score(true, said, average="macro"))
+    assert facts["accuracy"] == pytest.approx(reference.accuracy_score(true, said))
+    each = [reference.log_loss(true[:, c], probabilities[:, c]) for c in range(3)]
+    assert facts["log_loss"] == pytest.approx(np.mean(each))
+    assert facts["average_precision"]["micro"] == pytest.approx(
+        reference.average_precision_score(true, probabilities, average="micro")
+    )
+    sure = np.where(said, probabilities, 1 - probabilities).ravel()
+    hit, bins = (said == true).ravel(), np.minimum((sure * 15).astype(int), 14)
+    expected = sum(abs(hit[bins == b].mean() - sure[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
+    assert facts["calibration"]["ece"] == pytest.approx(expected)
+
+
+def test_near_duplicates_are_drawn_together() -> None:
+    """Copies of one picture go in and out together: threefold copies tell no more than one of each, however they are counted."""
+    draws = resamples(group_index(["g", "g", "h", "", ""]), count=50)
+    assert (draws[:, 0] == draws[:, 1]).all() and (draws[:, [0, 2, 3, 4]].sum(axis=1) == 4).all()
+    assert (draws[:, 0] != draws[:, 2]).any()
+    true, probabilities = single(n=30)
+    said = np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
+    once = bootstrap_macro(true, said, group_index([f"{k:02}" for k in range(30)]))
+    copies = [np.repeat(side, 3, axis=0) for side in (true, said)]
+    together = bootstrap_macro(*copies, group_index([f"{k // 3:02}" for k in range(90)]))
+    apart = bootstrap_macro(*copies, group_index([""] * 90))
+    for name, ends in once.items():
+        assert together[name] == pytest.approx(ends)
+        assert apart[name][1] - apart[name][0] < 0.8 * (ends[1] - ends[0])
+
+
+def test_runs_are_compared_picture_by_picture() -> None:
+    """Whatever the order of a run's rows; what is clearly worse is not like the best, what is as good is."""
+    true, _ = single()
+    good, same, bad = (
+        made(name, true, single(seed, skill=skill)[1]) for name, seed, skill in (("a", 1, 3), ("b", 2, 3), ("c", 3, 0))
+    )
+    found = compare([bad, same, good])
+    assert {run["run"] for run in found["runs"][:2]} == {"a", "b"} == set(found["like_best"])
+    mixed = same.take(np.random.default_rng(0).permutation(len(same)).tolist())
+    assert compare([bad, mixed, good]) == found
+
+
+def test_views_are_averaged() -> None:
+    """As it is, mirrored, and the middle of both: each asked once, and the mean is what is said."""
+    picture = Image.linear_gradient("L").rotate(90).convert("RGB")  # dark on one side, so that a mirror image differs
+
+    class Brightness:
+        """Says how bright the left half is."""
+
+        def probabilities(self, images: list[Image.Image]) -> Floats:
+            """(N, 2)."""
+            left = [np.asarray(image.convert("L"))[:, : image.width // 2].mean() / 255 for image in images]
+            return np.array([[value, 1 - value] for value in left], dtype=np.float32)
+
+    cut = picture.crop((19, 19, 237, 237))
+    expected = Brightness().probabilities([picture, ImageOps.mirror(picture), cut, ImageOps.mirror(cut)]).mean(axis=0)
+    said = view_probabilities(Brightness(), [picture, Image.new("RGB", (20, 20))])  # type: ignore[arg-type]
+    np.testing.assert_allclose(said, [expected, [0, 1]], atol=1e-6)
+    assert abs(said[0, 0] - Brightness().probabilities([picture])[0, 0]) > 0.1
