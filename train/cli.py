@@ -137,6 +137,10 @@ def sweep(
 
     if (model is None) != (weights is None):
         raise FototecaError("--model and --weights go together", "pass both, or neither")
+    if plan and weights:
+        raise FototecaError("--model and --weights are for the default plan", f"write them into {plan}, or leave the plan out")
+    if trials and (jobs or 1) > 1:
+        raise FototecaError("--search trains one run after the other, each drawn by what came of the last", "leave --jobs out")
     at_hand = (model, weights) if model and weights else None
     if trials:
         outcome = search(Workspace.find(), read_space(plan) if plan else None, manifest, trials, at_hand)

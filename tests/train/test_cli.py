@@ -11,7 +11,8 @@ import pytest
 
 import fototeca
 from train import loop
-from workspace import Workspace
+from train.cli import sweep
+from workspace import FototecaError, Workspace
 
 Command = Callable[..., tuple[int, str]]
 
@@ -134,3 +135,17 @@ def test_a_sweep_trains_nothing_twice(
     assert [epoch for _, epoch in epochs] == [1, 1, 2, 3, 4] and len(set(epochs)) == 5
     assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 0
     assert len(epochs) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"plan": Path("plan.toml"), "model": "resnet18", "weights": "x.pth"}, "for the default plan; write them into plan.toml"),
+        ({"model": "resnet18"}, "go together"),
+        ({"trials": 3, "jobs": 2}, "one run after the other"),
+    ],
+)
+def test_options_of_a_sweep_that_would_do_nothing_are_refused(options: dict[str, Any], words: str) -> None:
+    """Before anything is read or trained."""
+    with pytest.raises(FototecaError, match=words):
+        sweep("v001", **options)
