@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 from analysis.gap import groups_across
-from analysis.report.html import heading, join, note, paragraph, tag
+from analysis.report.html import heading, join, link, note, paragraph, tag
 from analysis.report.story import Story
 from curate.manifest import SPLITS
 from train.runs import Run
@@ -22,7 +22,10 @@ FEW = 6
 def cards(story: Story) -> Markup:
     """What a reader who takes the model or the dataset elsewhere must know, from what is on record."""
     words = story.words
-    model = _list(story, "model_card", MODEL, _model(story)) if story.ranked else note(words("model_card.none"), "missing")
+    model = note(words("model_card.none"), "missing")
+    if story.ranked:
+        row = paragraph(link(words("figure.data"), story.row("models", 0)), "source")
+        model = join([_list(story, "model_card", MODEL, _model(story)), row])
     dataset = _list(story, "datasheet", DATASET, _dataset(story))
     sources = [story.file(f"manifests/{story.manifest.version}.{kind}") for kind in ("json", "csv")]
     return join(

@@ -41,6 +41,8 @@ def told(workspace: Workspace, lang: str = "en") -> tuple[str, str, str]:
 def test_before_the_first_look(unseen: Studied) -> None:
     """Nothing is claimed."""
     test, cover, card = told(unseen[0])
+    story = Story(unseen[0], read_manifest(unseen[0], "v001"), Texts.load("en"), unseen[0].reports)
+    assert 'href="figures-en/models.csv#row=2"' in cards.cards(story), "the card's figures are those of the best model's row"
     assert "was not looked at yet" in test and "on test" not in cover and "It was not looked at on test yet" in card
 
 
