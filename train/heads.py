@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from tqdm import tqdm
 
 from train.objective import judged, loss_of, right
 from train.trees import BLOCK, Boosting, by_blocks, from_sklearn
@@ -34,6 +35,9 @@ SMALL = 20_000_000
 
 _LOST = 0.002
 """Validation accuracy below the best so far at which stronger fits, each slower than the last, are no longer tried."""
+
+BAR: dict[str, Any] = {"delay": 2.0, "leave": False, "disable": None}
+"""How it is shown how far a fit is: once it has lasted a while, to a person only."""
 
 BATCH = 256
 COMPONENTS = 64
@@ -151,7 +155,7 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
     total = epochs * -(-len(x) // BATCH)
     history: list[tuple[int, int, torch.Tensor, float]] = []
     curves = []
-    for epoch in range(1, epochs + 1):
+    for epoch in tqdm(range(1, epochs + 1), desc="head", unit="epoch", **BAR):
         order = torch.randperm(len(x), generator=generator)
         for start in range(0, len(x), BATCH):
             rows = order[start : start + BATCH]
@@ -215,7 +219,7 @@ def _linear_path(
     x, y = scaler(train.features), train.labels.numpy()
     candidates: list[Fitted] = []
     scores: list[tuple[float, float]] = []
-    for strength in strengths:
+    for strength in tqdm(strengths, desc="head", unit="strength", **BAR):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a solver that stops early at a weak strength is judged on validation like any other
             weight, bias = _solve_all(solve, strength, x, y, classes, weights)

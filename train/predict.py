@@ -9,10 +9,14 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from tqdm import tqdm
 
 from train.config import TrainConfig
 from train.data import Pictures, batches, load
 from vision.memory import forward
+
+PATIENCE = 2.0
+"""Seconds after which it is shown how far the asking is."""
 
 
 def predict(fabric: Fabric, module: nn.Module, pictures: Pictures, config: TrainConfig) -> torch.Tensor:
@@ -20,10 +24,16 @@ def predict(fabric: Fabric, module: nn.Module, pictures: Pictures, config: Train
     module.eval()
     parts = []
     cut = batches(range(len(pictures)), config.batch_size, least=1)
-    with torch.inference_mode(), fabric.autocast():
+    quiet = None if fabric.is_global_zero else True
+    with (
+        torch.inference_mode(),
+        fabric.autocast(),
+        tqdm(total=len(pictures), desc="asking", unit="img", delay=PATIENCE, leave=False, disable=quiet) as bar,
+    ):
         for batch, _ in load(pictures, cut, config.workers):
             batch = fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
             parts.append(forward(module, pictures.preprocessing.normalise(batch)).float().cpu())
+            bar.update(len(batch))
     return torch.cat(parts)
 
 

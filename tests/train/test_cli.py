@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 import fototeca
-from train import loop
+from train import heads, loop
 from train.cli import sweep
+from train.config import TrainConfig
+from train.run import train_run
 from workspace import FototecaError, Workspace
 
 Command = Callable[..., tuple[int, str]]
@@ -149,3 +152,21 @@ def test_options_of_a_sweep_that_would_do_nothing_are_refused(options: dict[str,
     """Before anything is read or trained."""
     with pytest.raises(FototecaError, match=words):
         sweep("v001", **options)
+
+
+@pytest.mark.parametrize("person", [True, False])
+def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.MonkeyPatch, person: bool) -> None:
+    """Steps, pictures that are asked about, and the fit of a head; none of it where stderr is no terminal."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return person
+
+    monkeypatch.setattr("train.predict.PATIENCE", 0.0)
+    monkeypatch.setitem(heads.BAR, "delay", 0.0)
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    settings: dict[str, Any] = {"image_size": 32, "epochs": 1, "device": "cpu"}
+    run = train_run(small, TrainConfig("v001", "cnn", "scratch", **settings))
+    train_run(small, TrainConfig("v001", "cnn", "features", weights=f"run:{run.id}", **settings))
+    for what in (f"{run.id}: ", "asking: ", "head: "):
+        assert (what in screen.getvalue()) is person
