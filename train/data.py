@@ -168,4 +168,4 @@ def class_weights(labels: torch.Tensor, classes: int, balance: Balance) -> torch
     if labels.dim() == 1:
         return len(labels) / (classes * torch.bincount(labels, minlength=classes).clamp(min=1).float())
     positive = labels.sum(dim=0)
-    return (len(labels) - positive) / positive.clamp(min=1)
+    return (len(labels) - positive).clamp(min=1) / positive.clamp(min=1)  # a class of all pictures is to be learned, too

@@ -43,6 +43,12 @@ def test_the_multi_label_loss_is_torchs() -> None:
     assert loss_of(logits, labels, multi=True).item() == pytest.approx(nn.BCEWithLogitsLoss()(logits, labels).item())
 
 
+def test_a_class_of_all_pictures_still_counts() -> None:
+    """Weighed by its negatives, of which it has none, it would not be learned; one that is nowhere has a finite weight."""
+    weights = class_weights(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), 2, "weights")
+    assert weights is not None and weights.tolist() == [0.5, 2.0]
+
+
 def test_balanced_sampling_draws_classes_alike() -> None:
     """A class of 10 among 1,000 is drawn as often as the others, within the chance of 1,000 draws."""
     labels = torch.tensor([0] * 500 + [1] * 490 + [2] * 10)
