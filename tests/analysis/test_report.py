@@ -9,11 +9,14 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from typer.testing import CliRunner
 
+from analysis.cli import app
 from analysis.evaluate import evaluate_run
 from analysis.explain import explain_run
 from analysis.predict import predict_paths
@@ -190,24 +193,25 @@ def test_explanations(studied: Studied, tmp_path: Path) -> None:
         explain_run(workspace, runs[0], methods=["magic"])
 
 
-def test_the_commands(studied: Studied, fototeca: Callable[..., object]) -> None:
-    """Through the command line: JSON alone on stdout, figures on disk, an unknown run is one line and exit code 2."""
+def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON alone on stdout, figures on disk; through the whole program an unknown run is one line and exit code 2."""
     workspace, runs = studied
+    monkeypatch.chdir(workspace.root)
     for arguments in (
-        ("evaluate", runs[0], "--split", "val", "--json"),
-        ("compare", *runs, "--json"),
-        ("examples", runs[0], "--json"),
-        ("embed", runs[0], "--json"),
+        ["evaluate", runs[0], "--split", "val", "--json"],
+        ["compare", *runs, "--json"],
+        ["examples", runs[0], "--json"],
+        ["embed", runs[0], "--json"],
     ):
-        done = fototeca("analysis", *arguments, cwd=workspace.root)
-        assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
-        assert json.loads(done.stdout)  # type: ignore[attr-defined]
+        asked = CliRunner().invoke(app, arguments)
+        assert asked.exit_code == 0, asked.output
+        assert json.loads(asked.stdout)
     stills = {path.name for path in (workspace.reports / "embed" / runs[0]).glob("*.svg")}
     assert stills == {f"{name}-{by}.svg" for name in ("pca", "tsne", "umap") for by in ("label", "prediction", "error", "split")}
+    drawn = CliRunner().invoke(app, ["confusion", runs[0]]).stdout
+    assert any(line.endswith("confusion-fractions.svg") for line in drawn.splitlines())
     done = fototeca(*list_runs(workspace)[0].command.split()[1:], cwd=workspace.root)
-    assert "is finished already" in done.stderr  # type: ignore[attr-defined]
-    done = fototeca("analysis", "confusion", runs[0], cwd=workspace.root)
-    assert any(line.endswith("confusion-fractions.svg") for line in done.stdout.splitlines())  # type: ignore[attr-defined]
+    assert "is finished already" in done.stderr
     done = fototeca("analysis", "evaluate", "none", "--split", "val", cwd=workspace.root)
-    assert done.returncode == 2  # type: ignore[attr-defined]
-    assert len(done.stderr.strip().splitlines()) == 1  # type: ignore[attr-defined]
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
