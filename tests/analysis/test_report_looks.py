@@ -34,7 +34,7 @@ def told(workspace: Workspace, lang: str = "en") -> tuple[str, str, str]:
     """The words of the section on test, of the cover and of the cards."""
     story = Story(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports / "v001"))
     parts = final.test(story), page._cover(story), cards.cards(story)
-    plain = [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", part)) for part in parts]
+    plain = [re.sub(r"[ \n]+", " ", re.sub(r"<[^>]+>", " ", part)) for part in parts]
     return plain[0], plain[1], plain[2]
 
 
