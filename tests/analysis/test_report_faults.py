@@ -38,6 +38,12 @@ pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
+@pytest.fixture(autouse=True)
+def without_stills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Chromium for each of many reports: what it draws is tested by itself."""
+    monkeypatch.setattr("analysis.figures.write_pngs", lambda figures, folder: [])
+
+
 def whole(workspace: Workspace) -> str:
     """The English report, which must have every section."""
     page = write_report(workspace, "v001")[0].read_text(encoding="utf-8")
