@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from filelock import FileLock
+
 from collect.local import SUFFIXES
 from collect.names import Places
 from collect.parquet import MAGIC, parquet_pictures
@@ -56,13 +58,15 @@ def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
         return
     facts = f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}"
     folder = workspace.cache / "archives" / hashlib.sha256(facts.encode()).hexdigest()[:16]
-    try:
-        unpack(path, folder)
-        yield folder
-    except Exception:  # not what stops the program: then the next run goes on with what is there
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # who takes in the same archive beside this one waits, and finds it known
+        try:
+            unpack(path, folder)
+            yield folder
+        except Exception:  # not what stops the program: then the next run goes on with what is there
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder)
 
 
 def is_archive(path: Path) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from train.runs import Run, read_run
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
@@ -31,13 +32,16 @@ def held(workspace: Workspace, name: str) -> Iterator[None]:
     """Hold a run: another process that trains it waits here, and then finds it finished or goes on with it."""
     folder = workspace.cache / "locks"  # not in the run's own folder, which --no-resume removes
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"run {name} is being trained by another process: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(folder / name)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say(f"run {name} is being trained by another process: waiting for it")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def check_same(workspace: Workspace, run: Run, identity: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ Data first, flushed to disk, then the ids: after a kill the file may be longer t
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 ID_LENGTH = 64
 """Characters of a SHA-256 in hex."""
@@ -67,8 +67,7 @@ class RowStore:
     def writing(self) -> Iterator[None]:
         """Hold the store: one process adds rows at a time, the others wait and then find them."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.folder / "lock"):
             self.reload()
             yield
 

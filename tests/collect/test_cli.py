@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,23 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 def small(tmp_path: Path) -> Workspace:
     """Two categories that want one picture each."""
     return create_workspace(tmp_path / "small", ["fox", "dog"], target=1)
+
+
+def test_one_archive_taken_in_twice_at_once(tmp_path: Path, fototeca: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """Two commands beside one another share what is unpacked, and none takes it away from the other."""
+    workspace = create_workspace(tmp_path / "w", ["fox", "dog"], target=40)
+    for number in range(80):
+        file = tmp_path / "photos" / ("fox", "dog")[number % 2] / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(jpeg(number))
+    archive = zipped(tmp_path / "photos")
+    with ThreadPoolExecutor(2) as pool:
+        command = ("collect", "folder", archive, "--label-from-folder")
+        both = [pool.submit(fototeca, *command, cwd=workspace.root) for _ in range(2)]
+        assert [each.result().returncode for each in both] == [0, 0], [each.result().stderr for each in both]
+    with Catalog.open(workspace) as catalog:
+        assert len(catalog.images("accepted")) == 80
+        assert not catalog.candidates("failed")
 
 
 def photos(folder: Path) -> Path:

@@ -170,6 +170,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, capsys: pyt
         other.start()
         said = ""
         while "being trained by another process: waiting for it" not in said:
+            assert other.is_alive()
             said += capsys.readouterr().err
         assert not found
     other.join()
