@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -161,20 +162,17 @@ def test_equal_points_are_one_run(tmp_path: Path, told: list[list[TrainConfig]])
     assert [len(part) for part in told] == [1] and len(found.runs) == 1
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one waits, says so, and then finds it finished."""
     run = train_run(small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]  # a test's plain dict
-    found: list[Run] = []
-    with held(small, run.id):
-        other = threading.Thread(target=lambda: found.append(train_run(small, TrainConfig("v001", **SMALL))))  # type: ignore[arg-type]
-        other.start()
-        said = ""
-        while "being trained by another process: waiting for it" not in said:
-            assert other.is_alive()
-            said += capsys.readouterr().err
-        assert not found
-    other.join()
-    assert [one.id for one in found] == [run.id]
+    said: Queue[str] = Queue()
+    monkeypatch.setattr("train.guard.say", said.put)
+    with ThreadPoolExecutor(1) as pool:
+        with held(small, run.id):
+            other = pool.submit(train_run, small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]
+            assert said.get(timeout=60) == f"run {run.id} is being trained by another process: waiting for it"
+            assert not other.done()
+        assert other.result().id == run.id
 
 
 def test_a_name_that_two_runs_share_is_noticed(small: Workspace) -> None:
