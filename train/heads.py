@@ -18,7 +18,8 @@ import torch
 from tqdm import tqdm
 
 from train.objective import judged, loss_of, right
-from train.trees import BLOCK, Boosting, by_blocks, from_sklearn
+from train.scaler import Scaler
+from train.trees import Boosting, by_blocks, from_sklearn
 from vision.threads import one_thread
 from workspace import FototecaError
 
@@ -78,33 +79,6 @@ class Fitted:
         assert self.weight is not None and self.bias is not None
         weight, bias = self.weight, self.bias
         return by_blocks(lambda rows: np.asarray(rows @ weight.T + bias, dtype=np.float64), features)
-
-
-@dataclass(frozen=True)
-class Scaler:
-    """Features minus their mean over their deviation, both of the training split; in float32, as the features are."""
-
-    mean: npt.NDArray[np.float32]
-    deviation: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(cls, features: npt.NDArray[np.float32]) -> Scaler:
-        """Measured on (N, D) in float64, some rows at a time; a feature that never changes keeps its scale."""
-        mean = features.mean(axis=0, dtype=np.float64)
-        squares = sum(((features[at : at + BLOCK] - mean) ** 2).sum(axis=0) for at in range(0, len(features), BLOCK))
-        deviation = np.sqrt(squares / len(features))
-        return cls(mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
-
-    def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(N, D) standardised."""
-        scaled = features - self.mean
-        scaled /= self.deviation
-        return scaled
-
-    def fold(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
-        """Weights over standardised features as weights over raw ones."""
-        raw = weight / self.deviation.astype(np.float64)
-        return raw, bias - raw @ self.mean.astype(np.float64)
 
 
 def fit_head(kind: str, train: Split, val: Split, classes: int, *, epochs: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
