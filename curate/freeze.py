@@ -67,7 +67,9 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
             versions = list_versions(workspace)
             kept = f"; {versions[-1]} is as it was" if versions else ""
             raise FototecaError(
-                f"the version could not be written: {error}{kept}", "free some disk space and freeze again", EXIT_OUTSIDE
+                f"the version could not be written: {error}{kept}",
+                "mend that, and freeze again",
+                EXIT_OUTSIDE,
             ) from None
     _tell(frozen)
     if note and not frozen.new:

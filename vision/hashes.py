@@ -83,17 +83,6 @@ def _blocks(width: int, precision: Precision) -> list[tuple[slice, slice, Floats
     return blocks
 
 
-def dhash(image: Image.Image) -> str:
-    """The gradient hash: exactly `str(imagehash.dhash(image))`."""
-    small = np.asarray(image.convert("L").resize((_LOW + 1, _LOW), Image.Resampling.LANCZOS))
-    return _hex(small[:, 1:] > small[:, :-1])
-
-
-def distance(a: str, b: str) -> int:
-    """Bits in which two hashes differ."""
-    return (int(a, 16) ^ int(b, 16)).bit_count()
-
-
 @lru_cache(maxsize=256)
 def lanczos(length: int) -> Floats:
     """Weights (length, SIDE) that shrink a line of pixels as Pillow's Lanczos filter does, in its fixed-point steps."""

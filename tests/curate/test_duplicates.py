@@ -149,6 +149,24 @@ def test_flat_pictures_are_judged_by_pixels(workspace: Workspace, tmp_path: Path
     assert {row["image_id"] for row in list_groups(workspace)} == {ids["white.png"], ids["white-again.png"]}
 
 
+def test_equal_pixels_are_those_that_are_seen(workspace: Workspace, tmp_path: Path) -> None:
+    """Turned by EXIF and turned in the file is one picture; the same greys in another mode are a near copy, not an equal one."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    upright, grey = photograph(7), photograph(8).convert("L")
+    upright.save(folder / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90° to the right
+    upright.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png", exif=exif)
+    grey.save(folder / "grey.png")
+    grey.convert("RGB").save(folder / "grey-as-colour.png")
+    ids = store(workspace, folder)
+    dedup(workspace)
+    told = {row["image_id"]: row["reason"] for row in list_groups(workspace)}
+    assert {told[ids["upright.png"]], told[ids["turned.png"]]} == {"best", "pixels"}
+    assert {told[ids["grey.png"]], told[ids["grey-as-colour.png"]]} == {"best", "near"}
+
+
 def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
     """More pixels first; then lossless; a copy somebody decided on outranks both."""
     folder = tmp_path / "in"
