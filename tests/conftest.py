@@ -25,6 +25,7 @@ settings.register_profile("fototeca", deadline=None)  # machines are noisy: no t
 settings.load_profile("fototeca")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: threads of torch that wait for one another cost most of the time
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # numba sets OpenMP's threads for the whole process, torch's among them
 os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
 os.environ.setdefault("FOTOTECA_USER", "tester")
 # a person's own FiftyOne database is nobody's playground: nothing answers there, and tests in need of one ask for `fo`
