@@ -19,6 +19,10 @@ from curate.cli import app as curate_app
 from train.cli import app as train_app
 from workspace import EXIT_DONE, EXIT_OUTSIDE, MIN_TARGET, FototecaError, Task, Workspace, create_workspace, say
 
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Threads that wait for one another soon sleep instead of spinning (docs/experiments.md); libgomp reads it as torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
 _OF_THE_DISK = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +97,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rest(tmp_path: Path) -> N
         raise OSError("disk full")
     assert path.read_text() == "old"
     assert [child.name for child in path.parent.iterdir()] == ["b.txt"]
+
+
+SPINS = [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is libgomp's")
+@pytest.mark.parametrize(("own", "shown"), SPINS)
+def test_waiting_threads_soon_sleep(own: dict[str, str], shown: str) -> None:
+    """Told before torch is loaded: threads that spin beside another program are slow. A person's own word comes first."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(Path(__file__).parents[1]), **own}
+    script = "import fototeca, torch"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    (line,) = set(re.findall(r"GOMP_SPINCOUNT.*", done.stderr))
+    assert f"= '{shown}" in line and ("5000" in line) is (not own)
