@@ -57,7 +57,7 @@ def drawn(folder: Path, count: int) -> Workspace:
         name = names[number % len(names)]
         path = folder / "signs" / name / f"{number:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw_picture(name, 7, number).image.save(path, quality=90)
+        path.write_bytes(draw_picture(name, 7, number).jpeg)
     return frozen(folder, names, folder / "signs", Labelling(from_folder=True))
 
 
@@ -98,7 +98,7 @@ def report_rows(workspace: Workspace, runs: int) -> list[tuple[str, str, str]]:
         spent = seconds(lambda lang=lang: write_report(workspace, "v001", lang=lang))
         folder = workspace.reports / "v001"
         page = (folder / f"report-{lang}.html").stat().st_size / 1e6
-        beside = sum(path.stat().st_size for path in (folder / "figures").iterdir()) / 1e6
+        beside = sum(path.stat().st_size for path in (folder / f"figures-{lang}").iterdir()) / 1e6
         rows.append((f"{what}: {images:,} images, {runs} runs", f"{spent:.0f}", f"{page:.1f} + {beside:.1f}"))
     return rows
 
