@@ -14,9 +14,12 @@ from workspace import FototecaError, Workspace
 def kept_decisions(workspace: Workspace, version: str) -> list[Decision]:
     """Those beside a version, oldest first. FototecaError when they are gone or were edited."""
     path = workspace.manifests / f"{version}.decisions.csv"
-    content = path.read_bytes() if path.is_file() else b""
+    restore = f"restore it: git checkout manifests/{path.name}"
+    if not path.is_file():
+        raise FototecaError(f"manifests/{path.name} is missing", restore)
+    content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != read_facts(workspace, version)["decisions_sha256"]:
-        raise FototecaError(f"manifests/{path.name} is gone or was changed", f"restore it: git checkout manifests/{path.name}")
+        raise FototecaError(f"manifests/{path.name} was changed after it was frozen: its digest differs", restore)
     reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
     return [Decision(row["image_id"], row["time"], row["who"], row["old"], row["new"], row["why"]) for row in reader]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from collect.catalog import Catalog, ImageRow
 from curate.backbone import choose_backbone
 from curate.confidence import Floats, Integers, deal_folds, judge, out_of_fold
-from curate.queues import SUGGESTED_AFTER
+from curate.queues import SUGGESTED_AFTER, split_label
 from curate.state import current_state
 from curate.units import find_units
 from vision.backbones import Backbone
@@ -123,11 +123,6 @@ def rank(
         suggestions.append(Suggestion(image.image_id, kind, image.label, guess, round(float(score), 6), evidence))
     order = ("label-error", "boundary", "outlier")
     return sorted(suggestions, key=lambda row: (order.index(row.kind), -row.score, row.image_id))
-
-
-def split_label(label: str) -> list[str]:
-    """The categories of a label."""
-    return label.split(LABEL_SEPARATOR) if label else []
 
 
 def judge_single(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
 
+from curate.kept import kept_decisions
 from curate.manifest import Manifest, Row, counted_facts, is_stored, list_versions, read_facts, read_manifest
 from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
@@ -57,15 +56,13 @@ def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Mani
 
 def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[str]:
     """Whether the decisions beside the manifest are those that were frozen."""
-    path = workspace.manifests / f"{facts['version']}.decisions.csv"
-    if not path.is_file():
-        yield f"{path.name} is missing"
+    try:
+        kept = kept_decisions(workspace, facts["version"])
+    except FototecaError as error:
+        yield str(error)
         return
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != facts["decisions_sha256"]:
-        yield f"{path.name} was changed after it was frozen: its digest differs"
-    elif (rows := sum(1 for _ in csv.reader(io.StringIO(content.decode("utf-8"), newline=""))) - 1) != facts["decisions"]:
-        yield f"{facts['version']}.json says decisions: {facts['decisions']}, there are {rows}"
+    if len(kept) != facts["decisions"]:
+        yield f"{facts['version']}.json says decisions: {facts['decisions']}, there are {len(kept)}"
 
 
 def _row_problems(manifest: Manifest) -> Iterator[str]:

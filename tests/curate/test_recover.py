@@ -104,6 +104,8 @@ def test_edited_decisions_are_refused(workspace: Workspace, ids: list[str]) -> N
     lose(workspace)
     path = workspace.manifests / "v002.decisions.csv"
     path.write_text(path.read_text().replace("drawing", "nothing"))
-    with pytest.raises(FototecaError, match=r"v002\.decisions\.csv is gone or was changed; restore it: git checkout"):
+    with pytest.raises(
+        FototecaError, match=r"v002\.decisions\.csv was changed after it was frozen: its digest differs; restore it: git checkout"
+    ):
         recover_catalog(workspace)
     assert not known(workspace)[1]
