@@ -31,6 +31,11 @@ class FetchError(Exception):
         super().__init__(reason)
         self.reason, self.status, self.final, self.wait = reason, status, final, wait
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the site is sure to answer the same again soon."""
+        return self.final or (self.status is not None and self.status < 500 and self.status != 429)
+
 
 @dataclass
 class Heard:
@@ -87,12 +92,17 @@ def _encoding(response: urllib3.BaseHTTPResponse) -> str:
     return response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
 
 
+def check_encoding(response: urllib3.BaseHTTPResponse) -> None:
+    """Refuse a body that comes packed though nobody asked for it: it may be a bomb."""
+    if _encoding(response) != "identity":
+        raise FetchError("encoded", status=200, final=True)
+
+
 def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: Heard) -> bytes:
     """The body, in pieces, as long as its headers, time and size allow."""
     if opted_out(response.headers.getlist("X-Robots-Tag")):
         raise FetchError("opted-out", status=200, final=True)
-    if _encoding(response) != "identity":
-        raise FetchError("encoded", status=200, final=True)  # asked for identity: a compressed body may be a bomb
+    check_encoding(response)
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise FetchError("too-large", status=200, final=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -18,6 +20,7 @@ from collect.addresses import url_key
 from collect.bodies import FetchError
 from collect.catalog import Attempt, Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchOptions
+from collect.lanes import Lanes
 from collect.local import LOCAL, read_local
 from collect.store import sweep
 from collect.targets import Targets
@@ -106,7 +109,8 @@ class Collection:
         self.workspace, self.catalog, self.options, self._downloader = workspace, catalog, options, downloader
         self.summary = Summary()
         self.targets = Targets(catalog, workspace.settings.target)
-        self._workers = 3 * options.concurrency if downloader else 2  # beside the downloads, others wait for the disk
+        # Beside the downloads of one host and of all, others look at what came and wait for the disk.
+        self._workers, self._lane = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
         self._in_flight: dict[str, list[Finding]] = {}
         self._again = set(again)
@@ -122,10 +126,11 @@ class Collection:
             tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
         ):
             try:
+                lanes = Lanes(pool, self._lane)
                 for finding in findings:
                     if finding is not None:
                         bar.set_description(self._progress(finding), refresh=False)
-                        bar.update(self._begin(finding, pool))
+                        bar.update(self._begin(finding, lanes))
                     elif self._waiting:
                         bar.update(self._land())
                     while len(self._waiting) > 4 * self._workers + 64 or (self._waiting and self._waiting[0][2].done()):
@@ -150,7 +155,7 @@ class Collection:
         while self._waiting:
             self._land()
 
-    def _begin(self, finding: Finding, pool: ThreadPoolExecutor) -> int:
+    def _begin(self, finding: Finding, lanes: Lanes) -> int:
         """Record a finding and start what it needs; 1 when nothing is left to do for it."""
         self.summary.found += 1
         key = finding.url if finding.url.startswith(LOCAL) else _key(finding.url)
@@ -165,8 +170,8 @@ class Collection:
         self._in_flight[key] = [finding]
         self._again.discard(candidate.candidate_id)
         self.targets.pending[finding.category] += 1
-        work = pool.submit(_process, self.workspace, candidate.url, self.options, self._downloader)
-        self._waiting.append((finding, candidate, work))
+        work = partial(_process, self.workspace, candidate.url, self.options, self._downloader)
+        self._waiting.append((finding, candidate, lanes.submit(_host(candidate.url), work)))
         return 0
 
     def _land(self) -> int:
@@ -251,6 +256,13 @@ def _key(url: str) -> str:
         return url_key(url)
     except ValueError:
         return url
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:  # no address: it fails with its reason
+        return ""
 
 
 def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: Downloader | None) -> _Result:

@@ -21,11 +21,10 @@ from urllib3.exceptions import HTTPError
 
 from collect.addresses import url_key
 from collect.archives import ENDINGS, check_room, free_room
-from collect.bodies import FetchError, reason_of
+from collect.bodies import FetchError, check_encoding, check_status, reason_of
 from collect.download import MAX_REDIRECTS, TRIES, Downloader
 from collect.local import SUFFIXES
 from collect.names import Places
-from collect.polite import retry_after
 from collect.sockets import PrivateAddressError, until
 from workspace import EXIT_OUTSIDE, FototecaError, atomic_write, write_text
 
@@ -106,7 +105,7 @@ def _outcome(folder: Path, downloader: Downloader, bar: Any, file: RemoteFile) -
             _fetch(file, target, downloader, bar)
         except FetchError as error:
             pause = error.wait if error.wait is not None else 0.5 * 2**number * random.uniform(0.5, 1.5)
-            if error.final or number == TRIES - 1 or pause > downloader.options.timeout:
+            if error.lasting or number == TRIES - 1 or pause > downloader.options.timeout:
                 return f"{file.name}: {error.reason}"
             time.sleep(pause)
         else:
@@ -195,8 +194,7 @@ def _open(url: str, part: Path, begin: int, downloader: Downloader) -> urllib3.B
 
 def _accepted(response: urllib3.BaseHTTPResponse, part: Path, begin: int) -> int:
     """Where the body begins in the file. FetchError when there is no body to have."""
-    if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        raise FetchError("encoded", final=True)
+    check_encoding(response)
     if response.status == 206:
         first = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         if first and int(first[1]) == begin:
@@ -204,10 +202,7 @@ def _accepted(response: urllib3.BaseHTTPResponse, part: Path, begin: int) -> int
     if response.status in (206, 416):  # another part than was asked for, or the file is shorter by now
         part.unlink(missing_ok=True)
         raise FetchError("incomplete")
-    if response.status != 200:
-        wait = retry_after(response.headers.get("Retry-After"))
-        again = response.status == 429 or response.status >= 500
-        raise FetchError(f"http-{response.status}", status=response.status, final=not again, wait=wait)
+    check_status(response)
     return 0
 
 

@@ -209,9 +209,9 @@ def test_a_slow_host_keeps_no_other_waiting(workspace: Workspace) -> None:
         return pictures(asked)
 
     with serve(slow) as one, serve(quick) as other:
-        places = [Finding(f"{one.base}/{number}.jpg", "site", "fox") for number in range(6)]
-        places.append(Finding(f"{other.base}/9.jpg", "site", "fox"))
-        assert collect(workspace, places, replace(LOCAL, concurrency=3, per_host=3)).accepted == 7
+        places = [Finding(f"{one.base}/{number}.jpg", "site", "fox") for number in range(12)]
+        places.append(Finding(f"{other.base}/20.jpg", "site", "fox"))
+        assert collect(workspace, places, replace(LOCAL, concurrency=3, per_host=2)).accepted == 13
     assert order.index("quick") < 4, order
 
 
