@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 import torchvision
 from PIL import Image
@@ -54,7 +55,7 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """(3, crop, crop) float32 of one picture."""
-        return self.tensor(square(image, self.resize, self.interpolation))
+        return self.tensor(square(np.array(image), self.resize, self.interpolation))
 
     def tensor(self, pixels: torch.Tensor) -> torch.Tensor:
         """(…, 3, crop, crop) float32 of uint8 squares (…, 3, resize, resize)."""

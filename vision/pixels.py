@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from tqdm import tqdm
 
-from vision.image import DecodeError, decode
+from vision.image import DecodeError, Pixels, decode_pixels
 from vision.memory import keep_freed_memory
 from vision.store import RowStore
 from vision.threads import one_thread
@@ -29,14 +28,14 @@ CHUNK = 64
 """Pictures decoded between two writes."""
 
 
-def square(image: Image.Image, side: int, interpolation: str = "bilinear") -> torch.Tensor:
-    """The RGB picture's middle as uint8 (3, side, side): the shorter edge becomes `side`, the longer is cut.
+def square(picture: Pixels, side: int, interpolation: str = "bilinear") -> torch.Tensor:
+    """The middle of a picture (H, W, 3) as uint8 (3, side, side): the shorter edge becomes `side`, the longer is cut.
 
     Bit for bit what torchvision's Resize(side) and CenterCrop(side) do to a tensor; of what they do to a Pillow image bilinear
     within one level, bicubic half a level on the mean. torch's kernel takes a third of the time. In memory it is (side, side, 3).
     """
-    pixels = torch.from_numpy(np.array(image)[None]).permute(0, 3, 1, 2)  # as a batch, so that torch sees channels_last
-    width, height = image.size
+    pixels = torch.from_numpy(picture[None]).permute(0, 3, 1, 2)  # as a batch, so that torch sees channels_last
+    height, width = picture.shape[:2]
     short, long = min(width, height), max(width, height)
     resized = (side, int(side * long / short)) if height <= width else (int(side * long / short), side)
     if resized != (height, width):
@@ -102,12 +101,12 @@ class PixelCache:
     def _read(self, item: tuple[str, Path]) -> Square:
         image_id, path = item
         try:
-            image = decode(path)
+            picture = decode_pixels(path)
         except FileNotFoundError:
             raise FototecaError(f"image {image_id[:12]} is gone: {path}", "restore the file, or collect it again") from None
         except (DecodeError, OSError) as error:
             raise FototecaError(f"image {image_id[:12]} cannot be decoded: {error}", f"look at {path}") from None
-        return np.ascontiguousarray(square(image, self.side, self.interpolation).permute(1, 2, 0).numpy())
+        return np.ascontiguousarray(square(picture, self.side, self.interpolation).permute(1, 2, 0).numpy())
 
 
 def _without_broken(part: Sequence[Coming], broken: dict[str, str]) -> list[Coming]:

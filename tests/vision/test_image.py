@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from vision.image import DecodeError, decode, decode_with_info, inspect
+from vision.image import DecodeError, decode, decode_pixels, decode_with_info, inspect
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -147,3 +147,64 @@ def test_any_error_of_a_decoder_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DecodeError) as caught:
         decode(encoded(gradient(), "PNG"))
     assert caught.value.reason == "truncated"
+
+
+def by_pillow(data: bytes) -> np.ndarray | None:
+    """What Pillow alone makes of a JPEG, upright; None where it refuses it."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            image.load()
+            with suppress(Exception):
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return np.asarray(image.convert("RGB"))
+    except Exception:
+        return None
+
+
+def ours(data: bytes) -> np.ndarray | None:
+    """The same by `decode_pixels`, which `decode` must equal."""
+    try:
+        pixels = decode_pixels(data)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            decode(data)
+        return None
+    assert np.array_equal(pixels, np.asarray(decode(data)))
+    assert pixels.flags.writeable
+    return pixels
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "4:1:1"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"keep_rgb": True, "subsampling": "4:4:4"}, {"restart_marker_blocks": 2}]
+)
+def test_a_jpeg_is_pillows_bit_for_bit(mode: str, subsampling: str, options: dict[str, object]) -> None:
+    """Of odd sizes, turned in any way, in every kind of sampling and coding."""
+    random_ = np.random.default_rng(0)
+    for turn in range(10):
+        noise = random_.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+        image = Image.fromarray(noise).resize((53 + turn, 41), Image.Resampling.BICUBIC).convert(mode)
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        data = encoded(image, "JPEG", **{"subsampling": subsampling, "quality": 60 + 4 * turn, "exif": exif, **options})
+        expected, own = by_pillow(data), ours(data)
+        assert expected is not None and own is not None and np.array_equal(own, expected)
+
+
+def test_a_damaged_jpeg_is_pillows_too() -> None:
+    """Cut off or with bytes changed, it is refused where Pillow refuses it, and mended as Pillow mends it."""
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    whole = encoded(Image.fromarray(noise).resize((120, 90), Image.Resampling.BICUBIC), "JPEG", quality=90)
+    chance = random.Random(0)
+    mended = 0
+    for turn in range(200):
+        data = bytearray(whole if turn % 2 else whole[: chance.randrange(200, len(whole))])
+        for _ in range(chance.randrange(1, 4)):
+            data[chance.randrange(200, len(data))] = chance.randrange(256)
+        expected, own = by_pillow(bytes(data)), ours(bytes(data))
+        assert (expected is None) == (own is None)
+        if expected is not None and own is not None:
+            mended += 1
+            assert np.array_equal(own, expected)
+    assert mended > 50
