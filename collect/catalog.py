@@ -215,22 +215,12 @@ class Catalog:
 
     # ---- images
 
-    def _add_image(self, image: ImageRow) -> bool:
+    def _add_image(self, i: ImageRow) -> bool:
         """Insert the image; False when it is there already."""
         cursor = self.connection.execute(
             "INSERT INTO images (image_id, path, format, width, height, mode, bytes, phash, added) VALUES (?,?,?,?,?,?,?,?,?)"
             " ON CONFLICT (image_id) DO NOTHING",
-            (
-                image.image_id,
-                image.path,
-                image.format,
-                image.width,
-                image.height,
-                image.mode,
-                image.bytes,
-                image.phash,
-                image.added or now(),
-            ),
+            (i.image_id, i.path, i.format, i.width, i.height, i.mode, i.bytes, i.phash, i.added or now()),
         )
         return cursor.rowcount == 1
 
@@ -281,6 +271,10 @@ class Catalog:
         )
         return [Decision(**row) for row in rows]
 
+    def last_decision(self) -> int:
+        """The id of the newest decision; 0 before the first."""
+        return int(self.connection.execute("SELECT coalesce(max(decision_id), 0) FROM decisions").fetchone()[0])
+
     # ---- groups
 
     def replace_groups(self, rows: Iterable[GroupRow], components: Iterable[Sequence[str]] = ()) -> None:
@@ -300,6 +294,18 @@ class Catalog:
             "SELECT image_id, group_id, kept, reason, distance FROM groups ORDER BY group_id, image_id"
         )
         return [GroupRow(**{**row, "kept": bool(row["kept"])}) for row in rows]
+
+    # ---- facts
+
+    def fact(self, name: str) -> str | None:
+        """What `set_fact` kept under this name last."""
+        row = self.connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row["value"]) if row else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Keep one text that belongs to no image, such as what a stage was last run with."""
+        with self.transaction() as sql:
+            sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
 
 def _rights(finding: Finding) -> tuple[object, ...]:

@@ -41,12 +41,9 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         known = {image.image_id: image for image in images}
         groups, components = _find_groups(catalog, pictures, known, threshold)
         rows = _group_rows(pictures, known, groups, _standings(workspace, catalog, known), keep_near)
-        with catalog.transaction() as sql:
+        with catalog.transaction():
             catalog.replace_groups(rows, components)
-            sql.execute(
-                "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (THRESHOLD, str(threshold)),
-            )
+            catalog.set_fact(THRESHOLD, str(threshold))
         set_aside = sum(image.status == "duplicate" for image in catalog.images())
     return {"images": len(images), "groups": len(groups), "set_aside": set_aside}
 

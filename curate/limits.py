@@ -42,11 +42,10 @@ class Limits:
 
 def keep_limits(catalog: Catalog, limits: Limits) -> None:
     """Remember the limits of a check."""
-    with catalog.transaction() as sql:
-        sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (_LIMITS, json.dumps(asdict(limits))))
+    catalog.set_fact(_LIMITS, json.dumps(asdict(limits)))
 
 
 def last_limits(catalog: Catalog) -> Limits:
     """Those of the last check, or the usual ones."""
-    row = catalog.connection.execute("SELECT value FROM facts WHERE name = ?", (_LIMITS,)).fetchone()
-    return Limits(**json.loads(row["value"])) if row else Limits()
+    kept = catalog.fact(_LIMITS)
+    return Limits(**json.loads(kept)) if kept else Limits()

@@ -94,13 +94,12 @@ class Pairs:
 
 def _forget_others(catalog: Catalog, settings: str) -> None:
     """Forget what was found with other settings."""
-    row = catalog.connection.execute("SELECT value FROM facts WHERE name = ?", (SETTINGS,)).fetchone()
-    if row and row["value"] == settings:
+    if catalog.fact(SETTINGS) == settings:
         return
     with catalog.transaction() as sql:
         for table in ("searched", "copies", "ties"):
             sql.execute(f"DELETE FROM {table}")
-        sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (SETTINGS, settings))
+        catalog.set_fact(SETTINGS, settings)
 
 
 def _look(catalog: Catalog, pictures: Signatures) -> tuple[Looked, list[int]]:

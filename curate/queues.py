@@ -152,8 +152,7 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
 
 def _suspects(catalog: Catalog, images: Iterable[ImageRow]) -> dict[str, tuple[str, str, float]]:
     """Queue, suggested label and score of what `suggest` found, but for what a person has decided on since."""
-    row = catalog.connection.execute("SELECT value FROM facts WHERE name = ?", (SUGGESTED_AFTER,)).fetchone()
-    since = int(row["value"]) if row else 0
+    since = int(catalog.fact(SUGGESTED_AFTER) or 0)
     answered = {row.image_id for row in said_by_people(catalog.decisions()) if row.decision_id > since}
     labels = {image.image_id: image.label for image in images}
     return {

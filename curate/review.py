@@ -40,6 +40,8 @@ from curate.samples import (
 from curate.thumbnails import make_thumbnails
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
+_CATALOG_ID = "catalog-id"
+
 
 def dataset_name(workspace: Workspace) -> str:
     """`fototeca-<dataset name>`."""
@@ -218,6 +220,7 @@ def _clear_the_name(fo: FiftyOne, name: str, catalog_id: str) -> None:
 
 def _catalog_id(catalog: Catalog) -> str:
     """What tells this catalog from every other, wherever it lies."""
-    with catalog.transaction() as sql:
-        sql.execute("INSERT INTO facts (name, value) VALUES ('catalog-id', ?) ON CONFLICT DO NOTHING", (secrets.token_hex(16),))
-        return str(sql.execute("SELECT value FROM facts WHERE name = 'catalog-id'").fetchone()["value"])
+    with catalog.transaction():
+        catalog_id = catalog.fact(_CATALOG_ID) or secrets.token_hex(16)
+        catalog.set_fact(_CATALOG_ID, catalog_id)
+    return catalog_id

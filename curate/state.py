@@ -43,10 +43,10 @@ THRESHOLD = "dedup-threshold"
 
 def current_state(catalog: Catalog) -> State:
     """The catalog as it is; read it inside a transaction to have all of one moment."""
-    last = catalog.connection.execute("SELECT coalesce(max(decision_id), 0) FROM decisions").fetchone()[0]
     origins, originals = _read_findings(catalog, "9999")
-    row = catalog.connection.execute("SELECT value FROM facts WHERE name = ?", (THRESHOLD,)).fetchone()
-    return State(tuple(catalog.images()), origins, originals, last, int(row["value"]) if row else None)
+    threshold = catalog.fact(THRESHOLD)
+    used = None if threshold is None else int(threshold)
+    return State(tuple(catalog.images()), origins, originals, catalog.last_decision(), used)
 
 
 def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:

@@ -202,8 +202,7 @@ def save(workspace: Workspace, suggestions: Sequence[Suggestion]) -> None:
         sql.executemany(
             "INSERT INTO suggestions (image_id, label, suggested, score, kind, neighbours) VALUES (?,?,?,?,?,?)", rows
         )
-        last = sql.execute("SELECT coalesce(max(decision_id), 0) FROM decisions").fetchone()[0]
-        sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (SUGGESTED_AFTER, str(last)))
+        catalog.set_fact(SUGGESTED_AFTER, str(catalog.last_decision()))
 
 
 def suggestions_csv(suggestions: Sequence[Suggestion], path: Path) -> None:
