@@ -5,7 +5,7 @@ from __future__ import annotations
 from collect.catalog import ImageRow
 from collect.store import EXTENSIONS, put
 from vision.hashes import phash
-from vision.image import MAX_PIXELS, DecodeError, ImageInfo, decode_with_info, inspect
+from vision.image import MAX_PIXELS, DecodeError, ImageInfo, decode_grey, inspect
 from vision.quality import quality
 from vision.threads import PixelBudget
 from workspace import Workspace
@@ -24,9 +24,7 @@ class RefusedError(Exception):
 
 def _seen(data: bytes) -> tuple[str, dict[str, float], ImageInfo]:
     """The hash of the decoded picture, its scores, and its facts."""
-    picture, info = decode_with_info(data)
-    grey = picture.convert("L")
-    del picture  # its colours make room for what the hash needs
+    grey, info = decode_grey(data)
     return phash(grey), quality(grey), info
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from collect.catalog import Catalog, ImageRow
 from curate.limits import Limits, keep_limits, last_limits
-from vision.image import DecodeError, decode
+from vision.image import DecodeError, decode_grey
 from vision.quality import quality
 from vision.threads import picture_threads
 from workspace import Workspace
@@ -147,7 +147,7 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
 
     def score(image: ImageRow) -> dict[str, float]:
         try:
-            return quality(decode(workspace.root / image.path))
+            return quality(decode_grey(workspace.root / image.path)[0])
         except (DecodeError, OSError):
             return {CORRUPT: 1.0}
 

@@ -12,7 +12,7 @@ from collect.store import digest, stored_images
 from curate.kept import kept_decisions, said
 from curate.manifest import Row, list_versions, read_manifest
 from vision.hashes import phash
-from vision.image import DecodeError, decode_with_info
+from vision.image import DecodeError, decode_grey
 from workspace import FototecaError, Workspace
 
 
@@ -55,11 +55,11 @@ def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
     if digest(data) != path.stem:
         return None
     try:
-        picture, info = decode_with_info(data)
+        grey, info = decode_grey(data)
     except DecodeError:
         return None
-    looks = phash(picture.convert("L"))
-    return ImageRow(path.stem, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), looks)
+    facts = (info.format, info.width, info.height, info.mode, len(data), phash(grey))
+    return ImageRow(path.stem, workspace.relative(path), *facts)
 
 
 def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: dict[str, int]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vision.image import Grey, grey_levels
+from vision.kernels import bend, even_lines
 
 MEASURES = ("sharpness", "brightness", "shadows", "highlights", "contrast", "entropy", "border", "aspect")
 """What `quality` measures."""
@@ -59,37 +59,19 @@ def _sharpness(grey: Grey) -> float:
         return 1.0
     energy = np.zeros(len(_STEPS))
     for lines in (grey, grey.T):
-        along = np.ascontiguousarray(lines[:: max(1, len(lines) // _LINES)].T, np.float32)
-        for index, step in enumerate(_STEPS):
-            energy[index] += _bend(along[::step])
+        some = np.ascontiguousarray(lines[:: max(1, len(lines) // _LINES)])
+        energy += [bend(some, step) for step in _STEPS]
     strength = np.sqrt(np.maximum(energy - _ROUNDING, _ROUNDING / 4))
     return float(min(*(strength[:-1] / strength[1:]), 1.0))
 
 
-def _bend(along: NDArray[np.float32]) -> float:
-    """Mean square of the second differences down the columns."""
-    half = along[:-2] + along[2:]
-    half *= 0.5
-    half -= along[1:-1]
-    return 4 * float(half.ravel() @ half.ravel()) / half.size
-
-
 def borders(grey: Grey) -> tuple[int, int, int, int]:
     """Lines at the top, bottom, left and right of a grey picture (H, W) that are of one even tone; none if all of it is."""
-    top, bottom = _edge(grey), _edge(grey[::-1])
+    top, bottom = even_lines(grey, _EVEN), even_lines(grey[::-1], _EVEN)
     if top == len(grey):
         return 0, 0, 0, 0
     inside = grey[top : len(grey) - bottom]
-    return top, bottom, _edge(inside.T), _edge(inside.T[::-1])
-
-
-def _edge(lines: Grey) -> int:
-    """How many lines, from the first on, are even in themselves and alike."""
-    if int(lines[0].max()) - int(lines[0].min()) > _EVEN:
-        return 0
-    means = lines.mean(axis=1)
-    even = (np.ptp(lines, axis=1) <= _EVEN) & (np.abs(means - means[0]) <= _EVEN)
-    return len(lines) if even.all() else int(np.argmin(even))
+    return top, bottom, even_lines(inside.T, _EVEN), even_lines(inside.T[::-1], _EVEN)
 
 
 _POWERS = np.arange(256.0)[:, None] ** (1, 2)

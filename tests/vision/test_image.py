@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vision.image import DecodeError, decode, decode_pixels, decode_with_info, inspect
+from vision.image import DecodeError, decode, decode_grey, decode_pixels, decode_with_info, inspect
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -170,6 +170,9 @@ def ours(data: bytes) -> np.ndarray | None:
             decode(data)
         return None
     assert np.array_equal(pixels, np.asarray(decode(data)))
+    grey, info = decode_grey(data)
+    assert np.array_equal(grey, np.asarray(decode(data).convert("L")))
+    assert info == decode_with_info(data)[1]
     assert pixels.flags.writeable
     return pixels
 
