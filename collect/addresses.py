@@ -27,8 +27,17 @@ def url_key(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     port = parts.port
     netloc = host if port in (None, {"http": 80, "https": 443}[scheme]) else f"{host}:{port}"
-    query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.match(key)]
-    return urlunsplit((scheme, netloc, _clean_path(parts.path), urlencode(query), ""))
+    fields = parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape")  # bytes that are no UTF-8 stay themselves
+    query = urlencode([field for field in fields if not _TRACKING.match(field[0])], errors="surrogateescape")
+    return urlunsplit((scheme, netloc, _clean_path(parts.path), query, ""))
+
+
+def host_key(url: str) -> str:
+    """The server of an address, however it is spelled: host, and the port where it is not the usual one.
+
+    ValueError when there is no http(s) host.
+    """
+    return urlsplit(url_key(url)).netloc
 
 
 def _clean_path(path: str) -> str:

@@ -104,7 +104,7 @@ def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: Heard) 
         raise FetchError("opted-out", status=200, final=True)
     check_encoding(response)
     announced = response.headers.get("Content-Length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
+    if announced.isdecimal() and int(announced) > max_bytes:
         raise FetchError("too-large", status=200, final=True)
     parts = []
     while piece := response.read1(_CHUNK):
@@ -112,6 +112,6 @@ def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: Heard) 
         heard.size += len(piece)
         if heard.size > max_bytes:
             raise FetchError("too-large", status=200, final=True)
-    if announced.isdigit() and heard.size < int(announced):
+    if announced.isdecimal() and heard.size < int(announced):
         raise FetchError("incomplete")
     return b"".join(parts)

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from collect.addresses import url_key
+from collect.addresses import host_key
 from collect.bodies import FetchError, Heard, check_status, read_body, read_rules, reason_of
 from collect.polite import Hosts
 from collect.robots import AGENT, Robots, parse_robots
@@ -138,18 +138,14 @@ class Downloader:
         raise AssertionError("the last try returns or raises")
 
     def _follow(self, url: str) -> Fetched:
-        clock = _Clock(self.options.timeout)
+        clock, url = _Clock(self.options.timeout), led_to(url, "")
         for _ in range(MAX_REDIRECTS + 1):
-            try:
-                url_key(url)
-            except ValueError:
-                raise FetchError("bad-url", final=True) from None
             if not self.robots(url).allows(url):
                 raise FetchError("robots", final=True)
             answer = self._visit(Request(url, self.options.max_bytes), clock)
             if isinstance(answer, Fetched):
                 return answer
-            url = urljoin(url, answer)
+            url = led_to(url, answer)
         raise FetchError("too-many-redirects", final=True)
 
     def _visit(self, request: Request, clock: _Clock) -> Fetched | str:
@@ -167,7 +163,7 @@ class Downloader:
 
         FetchError when the host has failed too often.
         """
-        host = self.hosts[urlsplit(url).netloc.lower()]
+        host = self.hosts[url]
         try:
             with host.turn(), self.slots:  # whoever waits for one host keeps no other waiting
                 if host.broken:
@@ -216,14 +212,13 @@ class Downloader:
 
     def robots(self, url: str) -> Robots:
         """The robots.txt of the URL's origin, fetched once, before anything else is asked of the host."""
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}".lower()
+        origin = f"{urlsplit(url).scheme.lower()}://{host_key(url)}"
         with self._robots_lock:
             lock = self._origin_locks.setdefault(origin, threading.Lock())
         with lock:
             if origin not in self._robots:
                 self._robots[origin] = self._fetch_robots(f"{origin}/robots.txt")
-                self.hosts[parts.netloc.lower()].slow_down(self._robots[origin].delay)
+                self.hosts[url].slow_down(self._robots[origin].delay)
             return self._robots[origin]
 
     def _fetch_robots(self, url: str) -> Robots:
@@ -238,8 +233,18 @@ class Downloader:
                 raise
             if isinstance(answer, Fetched):
                 return parse_robots(answer.data.decode("utf-8", errors="replace"))
-            url = urljoin(url, answer)
+            url = led_to(url, answer)
         return Robots()
+
+
+def led_to(url: str, location: str) -> str:
+    """The address to which `location` at `url` leads; `url` itself when it is empty. FetchError `bad-url` where it is none."""
+    try:
+        address = urljoin(url, location)
+        host_key(address)
+    except ValueError:
+        raise FetchError("bad-url", final=True) from None
+    return address
 
 
 def user_agent(contact: str) -> str:

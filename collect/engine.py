@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
-from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from collect.addresses import url_key
+from collect.addresses import host_key, url_key
 from collect.bodies import FetchError
 from collect.catalog import Attempt, Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchOptions
@@ -260,7 +259,7 @@ def _key(url: str) -> str:
 
 def _host(url: str) -> str:
     try:
-        return urlsplit(url).netloc.lower()
+        return host_key(url)
     except ValueError:  # no address: it fails with its reason
         return ""
 

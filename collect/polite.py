@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from collect.addresses import host_key
+
 BREAK_AFTER = 8
 """Failures in a row after which a host is left alone for the rest of the run."""
 
@@ -36,21 +38,22 @@ _VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "u
 """Its words that a colon and a value follow, and no agent's rules."""
 
 
-def retry_after(value: str | None, *, longest: float = 120.0) -> float | None:
-    """Seconds that a Retry-After header asks for, in either form (seconds or a date); None when there is none.
+LONGEST_WAIT = 120.0
+"""Seconds; a host that asks for a longer pause is left alone for the rest of the run."""
 
-    Longer waits than `longest` are cut to it: the candidate then fails and can be retried later.
-    """
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for, in either form (seconds or a date); None when there is none."""
     if not value:
         return None
-    if value.strip().isdigit():
-        return min(float(value), longest)
+    if value.strip().isdecimal():
+        return float(value)
     try:
         moment = email.utils.parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), longest)
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def opted_out(tags: list[str]) -> bool:
@@ -80,11 +83,12 @@ class Host:
     filled: float = field(default_factory=time.monotonic)
     next_at: float = 0.0
     failures: int = 0
+    left: bool = False
 
     @property
     def broken(self) -> bool:
-        """It failed so often in a row that asking again would be rude."""
-        return self.failures >= BREAK_AFTER
+        """It failed so often in a row, or asked for so long a pause, that asking again would be rude."""
+        return self.left or self.failures >= BREAK_AFTER
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -116,9 +120,12 @@ class Host:
                 self.tokens = 0.0 if asked else min(self.tokens, 1.0)
 
     def wait(self, seconds: float) -> None:
-        """Nobody asks this host again for so long."""
+        """Nobody asks this host again for so long, or, where that is too long to wait, in this run."""
         with self.lock:
-            self.next_at = max(self.next_at, time.monotonic() + seconds)
+            if seconds > LONGEST_WAIT:
+                self.left = True
+            else:
+                self.next_at = max(self.next_at, time.monotonic() + seconds)
 
     def count(self, ok: bool) -> None:
         """Remember how a request ended."""
@@ -127,15 +134,19 @@ class Host:
 
 
 class Hosts:
-    """Every host met so far."""
+    """Every host met so far, by any address of it."""
 
     def __init__(self, per_host: int) -> None:
         self.per_host = per_host
         self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
 
-    def __getitem__(self, name: str) -> Host:
-        """The state of a host, made at first sight. This machine's own servers are asked as fast as they answer."""
+    def __getitem__(self, url: str) -> Host:
+        """The state of the address's host, made at first sight. This machine's own servers are asked as fast as they answer.
+
+        ValueError for what is no http(s) address.
+        """
+        name = host_key(url)
         with self._lock:
             if name not in self._hosts:
                 at_once = min(self.per_host, AT_ONCE.get(name, self.per_host))

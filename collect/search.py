@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -150,20 +150,24 @@ class _Search:
 
     def _asked(self, name: str, query: Query) -> Iterator[Finding | None]:
         """One query to one source, unless the category has enough; what goes wrong is noted."""
-        if name in self._stopped:
+        if name in self._stopped or (yield from self._enough(query.category)):
             return
         try:
             for finding in islice(get_source(name)(query, self.context), self.options.limit):
-                while self.targets.on_the_way(query.category):
-                    yield None
-                if self.targets.reached(query.category):
-                    return
                 self._answered = True
+                if (yield from self._enough(query.category)):
+                    return
                 if self.options.takes(name, finding.license):
                     yield finding
             self._answered = True
         except FototecaError as error:
             self._note(name, query, error)
+
+    def _enough(self, category: str) -> Generator[None, None, bool]:
+        """Whether the category has its target, once what is in flight and could reach it has landed."""
+        while self.targets.on_the_way(category):
+            yield None
+        return self.targets.reached(category)
 
     def _note(self, name: str, query: Query, error: FototecaError) -> None:
         line = f"{name}, {query.text!r}: {error}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from collect.addresses import host_key
 from collect.bodies import FetchError
 from collect.download import Downloader, Request
 from collect.keys import Key
@@ -56,8 +56,7 @@ class Web:
         body: Mapping[str, Any] | None = None,
     ) -> tuple[Any, Mapping[str, str]]:
         """As `json`, with the headers of the answer."""
-        host = urlsplit(url).netloc.lower()
-        self.downloader.hosts[host].slow_down(self.pause, asked=False)
+        self.downloader.hosts[url].slow_down(self.pause, asked=False)
         query = f"{'&' if '?' in url else '?'}{urlencode(params)}" if params else ""
         sent = {"Accept": "application/json", **(headers or {})}
         content = None
@@ -68,7 +67,7 @@ class Web:
             answer = self.downloader.ask(Request(url + query, MAX_ANSWER, sent, content))
         except FetchError as error:
             remember_quota(self.source, error.headers)
-            raise self._problem(error, host) from None
+            raise self._problem(error, host_key(url)) from None
         remember_quota(self.source, answer.headers)
         try:
             return json.loads(answer.data), answer.headers
@@ -77,7 +76,7 @@ class Web:
 
     def wait(self, url: str, seconds: float) -> None:
         """Leave a host alone for so long, because it said that it is busy."""
-        self.downloader.hosts[urlsplit(url).netloc.lower()].wait(seconds)
+        self.downloader.hosts[url].wait(seconds)
 
     def changed(self, what: str) -> FototecaError:
         """The error for an answer that is not as it was when the source was written."""
@@ -95,7 +94,7 @@ class Web:
     def used_up(self, headers: Mapping[str, str]) -> SourceStop:
         """The error for a quota that is used up, with the time for which the service wants to be left alone."""
         lowered = {name.lower(): value for name, value in headers.items()}
-        wait = retry_after(lowered.get("retry-after"), longest=math.inf)
+        wait = retry_after(lowered.get("retry-after"))
         when = f" in {wait:.0f} s" if wait else " later"
         return SourceStop(f"{self.source}: the quota is used up", f"ask again{when}; see: fototeca doctor", EXIT_OUTSIDE)
 

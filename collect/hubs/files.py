@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import urllib3
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from collect.addresses import url_key
 from collect.archives import ENDINGS, check_room, free_room
 from collect.bodies import FetchError, check_encoding, check_status, reason_of
-from collect.download import MAX_REDIRECTS, TRIES, Downloader
+from collect.download import MAX_REDIRECTS, TRIES, Downloader, led_to
 from collect.local import SUFFIXES
 from collect.names import Places
 from collect.sockets import PrivateAddressError, until
@@ -137,15 +135,11 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
     """Append to what is there, or start anew where the server cannot go on in the middle."""
     seconds = downloader.options.timeout
     limit = file.size or MAX_FILE
-    url = file.url
+    url = led_to(file.url, "")
     for _ in range(MAX_REDIRECTS + 1):
-        try:
-            url_key(url)
-        except ValueError:
-            raise FetchError("bad-url", final=True) from None
         with downloader.visit(url), closing(_open(url, part, begin, downloader)) as response:
             if response.status in _MOVED and response.headers.get("Location"):
-                url = urljoin(url, response.headers["Location"])
+                url = led_to(url, response.headers["Location"])
                 continue
             if begin and response.status == 416 and response.headers.get("Content-Range") == f"bytes */{begin}":
                 return  # it was all there

@@ -111,6 +111,7 @@ def _listed(context: Context, web: Web, address: str, version: str) -> Iterator[
             url, name = text(row, "content_details", "download_url"), text(row, "filename")
             if not url or not name:
                 raise web.changed("a file without name or address")
+            _may(context, url)
             digest = text(row, "content_details", "sha256_hash")
             size = count(row, "size") or count(row, "content_details", "size")
             yield RemoteFile(url, _path(folders, place) + name, size, f"sha256:{digest}" if digest else "")

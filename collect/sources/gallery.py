@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from collect.bodies import FetchError
 from collect.catalog import Finding
@@ -257,7 +257,7 @@ def _read(page: Page, address: str = "") -> dict[str, Any]:
             if not _permitted(address, page.context):
                 return {}
             page.pause()
-            with page.context.downloader.hosts[urlsplit(address).netloc.lower()].turn():
+            with page.context.downloader.hosts[address].turn():
                 page.load(address)
         return _detail(page)
     except SourceStop:

@@ -86,9 +86,13 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
             if finding:
                 known.append(finding.url)
                 yield finding
+            elif not known and index + 1 >= page.site["tries"]:
+                raise page.changed("no tile has an address")
         taken = max(taken, count)
         if not _more(page, taken):
-            return
+            break
+    if taken and not known:
+        raise page.changed("no tile has an address")
 
 
 def _tile(page: ResultsPage, index: int, known: list[str]) -> Finding | None:

@@ -74,6 +74,14 @@ def test_known_spellings(one: str, other: str) -> None:
     assert url_key(one) == url_key(other)
 
 
+def test_bytes_that_are_no_utf8_tell_addresses_apart() -> None:
+    """In the path and in the query, as older sites write them."""
+    for place in ("/", "/i?f="):
+        keys = {url_key(f"http://e.org{place}ni%{byte:02X}o.jpg") for byte in range(0xC0, 0x100)}
+        assert len(keys) == 64
+        assert all(url_key(key) == key for key in keys)
+
+
 @pytest.mark.parametrize(
     "url", ["", "x", "ftp://a/b", "file:///etc/passwd", "http://", "http:///a", "javascript:alert(1)", "//a/b"]
 )

@@ -23,7 +23,8 @@ LOCAL = FetchOptions(allow_local=True, min_side=32)
 
 
 def google(kind: str = "", total: int = 14) -> Respond:
-    """Google's page of results; `kind`: changed, none, captcha, consent (on a page of its own)."""
+    """Google's page of results; `kind`: changed, bare (no address in any tile), older (other names), none, captcha,
+    consent (on a page of its own)."""
 
     def respond(asked: Asked) -> Answer:
         if asked.path == "/search" and kind == "captcha":
@@ -47,7 +48,7 @@ def google(kind: str = "", total: int = 14) -> Respond:
 
 
 def bing(kind: str = "", total: int = 50) -> Respond:
-    """Bing's lists of results; past the end it repeats the last one. `kind`: changed, none, odd, captcha."""
+    """Bing's lists of results; past the end it repeats the last one. `kind`: changed, older (other names), none, odd, captcha."""
 
     def tile(base: str, number: int) -> str:
         facts = {
@@ -57,7 +58,8 @@ def bing(kind: str = "", total: int = 50) -> Respond:
         }
         if number % 7 == 6:
             del facts["murl"]
-        return f'<li><a class="{"other" if kind == "changed" else "iusc"}" m="{html.escape(json.dumps(facts))}">x</a></li>'
+        name = "other" if kind in ("changed", "older") else "iusc"
+        return f'<li><a class="{name}" m="{html.escape(json.dumps(facts))}">x</a></li>'
 
     def respond(asked: Asked) -> Answer:
         if asked.path == "/images/async" and kind == "captcha":
@@ -79,12 +81,13 @@ def bing(kind: str = "", total: int = 50) -> Respond:
 
 
 def duckduckgo(kind: str = "", total: int = 25) -> Respond:
-    """DuckDuckGo's page and lists. `kind`: changed (no token), none, emptied, refused, gone, captcha, alert."""
+    """DuckDuckGo's page and lists. `kind`: changed (no token), a way to write the token, none, emptied,
+    refused, gone, captcha, alert."""
     shown = {"none": '<p class="no-results">No results found</p>', "captcha": '<form id="challenge-form">Are you human?</form>'}
 
     def respond(asked: Asked) -> Answer:
         if asked.path == "/":
-            token = "" if kind == "changed" else 'DDG.init({vqd="4-1234567890"});'
+            token = "" if kind == "changed" else kind if "vqd" in kind else 'DDG.init({vqd="4-1234567890"});'
             page = (PAGES / "duckduckgo.html").read_text().replace("$QUERY", asked.query["q"]).replace("$TOKEN", token)
             page = page.replace("$SHOWN", shown.get(kind, "Images"))
             return Answer((page + ("<script>alert('Hello')</script>" if kind == "alert" else "")).encode())
@@ -178,12 +181,22 @@ def test_duckduckgo_follows_its_own_lists(point_to: PointTo) -> None:
     ("source", "respond"),
     [
         ("google", google("changed")),
+        ("google", google("bare", total=4)),
+        ("google", google("bare")),
         ("bing", bing("changed")),
         ("duckduckgo", duckduckgo("changed")),
         ("duckduckgo", duckduckgo("refused")),
         ("duckduckgo", duckduckgo("emptied")),
     ],
-    ids=["google", "bing", "duckduckgo-token", "duckduckgo-list", "duckduckgo-empty"],
+    ids=[
+        "google",
+        "google-few-without-address",
+        "google-many-without-address",
+        "bing",
+        "duckduckgo-token",
+        "duckduckgo-list",
+        "duckduckgo-empty",
+    ],
 )
 def test_a_changed_page_is_a_loud_error_that_can_be_looked_at(source: str, respond: Respond, point_to: PointTo) -> None:
     """Never a quiet zero: one line, exit code 4, and the page with a screenshot."""
@@ -194,6 +207,25 @@ def test_a_changed_page_is_a_loud_error_that_can_be_looked_at(source: str, respo
     assert caught.value.exit_code == 4
     saved = sorted(path.suffix for path in (workspace.cache / "pages").iterdir())
     assert saved == [".html", ".png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "respond", "count"),
+    [
+        ("google", google("older", total=3), 3),
+        ("bing", bing("older", total=3), 3),
+        ("duckduckgo", duckduckgo("vqd='4-1234567890'", total=3), 3),
+        ("duckduckgo", duckduckgo("x('/d.js?vqd=4-1234567890&p=1')", total=3), 3),
+        ("duckduckgo", duckduckgo('{"vqd":"4-1234567890"}', total=3), 3),
+    ],
+    ids=["google", "bing", "duckduckgo-quotes", "duckduckgo-address", "duckduckgo-json"],
+)
+def test_where_a_sites_first_name_fails_its_next_serves(source: str, respond: Respond, count: int, point_to: PointTo) -> None:
+    """Selectors and patterns have fallbacks, tried in the order of the site's file."""
+    with serve(respond) as site:
+        found = findings(source, point_to(source, site.base + ENDPOINTS[source]))
+    assert [f.url.rpartition("/")[2] for f in found] == [f"{number}.jpg" for number in range(count)]
+    assert not any(f.thumbnail for f in found)
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,10 @@ def test_a_hostile_pattern_takes_no_time() -> None:
 
 
 def test_retry_after() -> None:
-    """Seconds, a date, a date that is past, nonsense, and a limit."""
+    """Seconds, a date, a date that is past, nonsense."""
     assert retry_after("7") == 7
-    assert retry_after("9999") == 120
+    assert retry_after("9999") == 9999
+    assert retry_after("³") is None
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert retry_after("soon") is None
     assert retry_after(None) is None
@@ -122,10 +123,22 @@ def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:
     assert min(times) >= 0.4
 
 
+def test_a_host_that_asks_for_an_hour_is_not_asked_again() -> None:
+    """Nobody waits so long, and nobody asks before."""
+    host = Host(threading.Semaphore(1))
+    host.wait(3600)
+    with host.turn():
+        assert host.broken
+    host.count(ok=True)  # an answer that was on its way
+    assert host.broken
+
+
 @pytest.mark.parametrize(("name", "most"), [("upload.wikimedia.org", 2), ("commons.wikimedia.org", 1), ("example.org", 4)])
 def test_a_host_is_asked_no_more_at_once_than_it_likes(name: str, most: int) -> None:
     """Wikimedia's own bounds hold whatever --per-host says; everybody else waits until one is done."""
-    host, entered = Hosts(4)[name], threading.Event()
+    hosts, entered = Hosts(4), threading.Event()
+    host = hosts[f"https://{name}/a"]
+    assert host is hosts[f"HTTPS://someone@{name.upper()}.:443/b"], "however it is spelled"
 
     def ask() -> None:
         with host.turn():

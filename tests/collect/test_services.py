@@ -355,6 +355,9 @@ def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_t
         workspace = _queries(_repoint(point_to("openverse", f"{first.base}/api"), "pixabay", second.base))
         summary = search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL)
         fetched = [asked.path for asked in second.asked if asked.path.startswith("/full")]
+        before = len(first.asked) + len(second.asked)
+        assert search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL).found == 0
+        assert len(first.asked) + len(second.asked) == before, "who has enough asks nobody"
     assert len(fetched) == 100  # 30 of them are the very pictures that openverse gave
     assert summary.accepted == 100
     with sqlite3.connect(workspace.catalog) as sql:
