@@ -19,8 +19,8 @@ from analysis.charts import scatter_chart
 from analysis.embed_page import colourings, write_page
 from analysis.features import Features, nearest_training, present_features, unit
 from analysis.metrics import Floats
-from analysis.results import find_run
-from curate.manifest import Manifest, Row, read_manifest
+from analysis.results import find_run, manifest_of
+from curate.manifest import Manifest, Row
 from train.runs import Run
 from workspace import FototecaError, Workspace, write_text
 
@@ -57,7 +57,7 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     Returns the facts and the paths.
     """
     run = find_run(workspace, run_id)
-    manifest = read_manifest(workspace, run.manifest_version)
+    manifest = manifest_of(workspace, run)
     known = present_features(workspace, run, sample_rows(manifest, limit))
     if known is None:
         raise FototecaError(f"run {run.id} has no features of its own", "name one of the runs it was made from")

@@ -23,9 +23,9 @@ from analysis.metrics import (
     row_fractions,
     top_k_accuracy,
 )
-from analysis.results import Results, find_run, read_results
+from analysis.results import Results, find_run, manifest_of, read_results
 from analysis.tta import gain_of_views
-from curate.manifest import Manifest, image_path, read_manifest
+from curate.manifest import Manifest, image_path
 from train.runs import BATCH, Run, load_model, write_predictions
 from workspace import FototecaError, Workspace
 
@@ -37,10 +37,10 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     """The figures of a run on `val` or `test`. With `tta` also those of test-time augmentation, under `"tta"`.
 
     A look at test is written to the ledger before the model is asked, and again with what came out; that of `tta` is one more. A
-    second look at the same run gives the stored result again.
+    second look at the same run gives the stored result again. What would make the figures void is refused before the look.
     """
     run = find_run(workspace, run_id)
-    manifest = read_manifest(workspace, run.manifest_version)
+    manifest = manifest_of(workspace, run)
     temperature = temperature_of(workspace, run, manifest)
     if split == "val":
         results = read_results(workspace, run, split, manifest)
@@ -80,7 +80,7 @@ def split_results(workspace: Workspace, run: Run, split: str, purpose: str, mani
 
     FototecaError when it was not looked at on test yet.
     """
-    manifest = manifest or read_manifest(workspace, run.manifest_version)
+    manifest = manifest or manifest_of(workspace, run)
     if split == "val":
         return read_results(workspace, run, split, manifest)
     if not (run.folder / "predictions-test.csv").exists():
@@ -92,11 +92,8 @@ def split_results(workspace: Workspace, run: Run, split: str, purpose: str, mani
 
 
 def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float | None:
-    """The temperature that validation asks for; None when the run has no validation predictions, or none that is wrong."""
-    try:
-        results = read_results(workspace, run, "val", manifest)
-    except FototecaError:
-        return None
+    """The temperature that validation asks for; None when nothing is wrong there. FototecaError when it cannot be read."""
+    results = read_results(workspace, run, "val", manifest)
     return fit_temperature(results.true, results.probabilities, results.multi)
 
 

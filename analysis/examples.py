@@ -16,8 +16,8 @@ from analysis.features import nearest_training, present_features
 from analysis.metrics import class_scores
 from analysis.pictures import overlay, sheet, shown_picture, stored_picture
 from analysis.quality import quality_shift
-from analysis.results import Results, find_run
-from curate.manifest import Manifest, image_path, read_manifest
+from analysis.results import Results, find_run, manifest_of
+from curate.manifest import Manifest, image_path
 from train.runs import load_model
 from workspace import Workspace, say
 
@@ -44,7 +44,7 @@ def examples_of_run(
     """
     check_method(method)
     run = find_run(workspace, run_id)
-    manifest = read_manifest(workspace, run.manifest_version)
+    manifest = manifest_of(workspace, run)
     results = split_results(workspace, run, split, "examples", manifest)
     kinds, worst = choose(results, number, seed), worst_per_class(results)
     chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})

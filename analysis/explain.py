@@ -18,7 +18,6 @@ from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
 from analysis.stamps import SHORT
-from curate.manifest import read_manifest
 from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace, write_text
 
@@ -95,7 +94,7 @@ def explain_run(
     for method in drawn:
         check_method(method)
     run = find_run(workspace, run_id)
-    results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
+    results = read_results(workspace, run, "val")
     chosen = named(results, images) if images else picked(results)
     folder = output or workspace.reports / "explain" / run.id
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from analysis.evaluate import measure, temperature_of
-from analysis.results import find_run, read_results
-from curate.manifest import read_manifest
+from analysis.results import find_run, manifest_of, read_results
 from train.runs import LoadedModel, Run, load_model
 from workspace import FototecaError, Workspace, atomic_write, write_text
 
@@ -43,7 +42,7 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
 
 
 def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
-    manifest = read_manifest(workspace, run.manifest_version)
+    manifest = manifest_of(workspace, run)
     temperature = temperature_of(workspace, run, manifest)
     figures = measure(read_results(workspace, run, "val", manifest), temperature)
     return {

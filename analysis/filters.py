@@ -14,7 +14,6 @@ from analysis.attribution import network_of
 from analysis.explain import named, picked
 from analysis.pictures import heat, sheet, shown_picture, stored_picture
 from analysis.results import find_run, read_results
-from curate.manifest import read_manifest
 from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace
 
@@ -40,7 +39,7 @@ def filter_figures(
     FototecaError when the classifier is no network, a layer is unknown or has no maps, or there is no such picture.
     """
     run = find_run(workspace, run_id)
-    results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
+    results = read_results(workspace, run, "val")
     index = (named(results, [image]) if image else picked(results))[0]
     model = load_model(workspace, run)
     folder = output or workspace.reports / "filters" / run.id

@@ -18,7 +18,6 @@ from analysis.kept import stored_json
 from analysis.numbers import csv_text
 from analysis.pictures import stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
-from curate.manifest import read_manifest
 from train.runs import LoadedModel, Run, load_model
 from workspace import FototecaError, Workspace, write_text
 
@@ -64,7 +63,7 @@ def try_run(
     for name in chosen:
         check_method(name)
     run = find_run(workspace, run_id)
-    results = read_results(workspace, run, "val", read_manifest(workspace, run.manifest_version))
+    results = read_results(workspace, run, "val")
     facts = try_maps(workspace, load_model(workspace, run), results, chosen, layer=layer, iterations=iterations)
     reasons = [one["reason"] for one in facts["methods"][:-BASELINES]]
     if all(reasons):

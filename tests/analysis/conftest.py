@@ -76,6 +76,18 @@ def refreeze(workspace: Workspace, keep: Callable[[Row], bool]) -> None:
 
 
 @pytest.fixture
+def changed(copied: tuple[Workspace, list[str]]) -> tuple[Workspace, list[str]]:
+    """The workspace and its runs, as if v001 had been frozen anew since: whole, but of other labels than they learned."""
+    manifest = read_manifest(copied[0], "v001")
+    content = manifest.path.read_bytes().replace(b",red,", b",olive,", 1)
+    manifest.path.write_bytes(content)
+    path = manifest.path.with_suffix(".json")
+    facts = json.loads(path.read_text(encoding="utf-8")) | {"sha256": hashlib.sha256(content).hexdigest()}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    return copied
+
+
+@pytest.fixture
 def frozen_with() -> Callable[[Workspace, Callable[[Row], bool]], None]:
     """`refreeze`: other rows in v001, and runs that fit."""
     return refreeze

@@ -1,0 +1,69 @@
+"""A version that was frozen anew since a run learned from it: each command says so in one line, and has written nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from analysis.embed import embed_run
+from analysis.evaluate import evaluate_run
+from analysis.examples import examples_of_run
+from analysis.explain import explain_run
+from analysis.export import export_run
+from analysis.figures import confusion_figures
+from analysis.filters import filter_figures
+from analysis.looks import ledger
+from analysis.stamps import try_run
+from workspace import FototecaError, Workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+def files(workspace: Workspace) -> dict[Path, bytes]:
+    """Everything that a command may have left behind."""
+    return {path: path.read_bytes() for home in (workspace.runs, workspace.reports) for path in home.rglob("*") if path.is_file()}
+
+
+def test_the_look_at_test_is_not_spent(changed: Studied) -> None:
+    """`evaluate --split test` reads the digest before the ledger's line, and asks the model nothing."""
+    workspace, (run, _) = changed
+    ledger(workspace).unlink(missing_ok=True)
+    (workspace.runs / run / "predictions-test.csv").unlink(missing_ok=True)
+    with pytest.raises(FototecaError, match="was trained on another v001"):
+        evaluate_run(workspace, run, "test")
+    assert not ledger(workspace).exists() and not (workspace.runs / run / "predictions-test.csv").exists()
+
+
+def test_nor_is_that_of_other_commands(changed: Studied) -> None:
+    """`confusion` and `examples` on test, where predictions are stored: no line of theirs is in the ledger."""
+    workspace, (run, _) = changed
+    ledger(workspace).unlink(missing_ok=True)
+    (workspace.runs / run / "predictions-test.csv").write_text("image_id,label,predicted\n", encoding="utf-8")
+    for ask in (
+        lambda: confusion_figures(workspace, run, "test", None),
+        lambda: examples_of_run(workspace, run, "test"),
+    ):
+        with pytest.raises(FototecaError, match="was trained on another v001"):
+            ask()
+    assert not ledger(workspace).exists()
+
+
+def test_every_command_refuses(changed: Studied) -> None:
+    """New pictures are compared with no other version, and no map is drawn: one line each, and no file."""
+    workspace, (run, _) = changed
+    calls: list[Callable[[], object]] = [
+        lambda: explain_run(workspace, run, methods=["saliency"]),
+        lambda: try_run(workspace, run, ["saliency"]),
+        lambda: filter_figures(workspace, run),
+        lambda: embed_run(workspace, run),
+        lambda: export_run(workspace, run, "torch"),
+    ]
+    before = files(workspace)
+    for call in calls:
+        with pytest.raises(FototecaError, match=r"was trained on another v001 than v001\.csv is now") as error:
+            call()
+        assert "\n" not in error.value.message and "fototeca train run --manifest v001" in error.value.hint
+    assert files(workspace) == before
