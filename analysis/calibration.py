@@ -9,6 +9,9 @@ from analysis.metrics import EPSILON, Booleans, Floats
 SPREAD = 0.5
 """How far the logarithm of the temperature is expected to lie from 0: two of three networks are off by a factor below 1.65."""
 
+NO_MISTAKE = "validation has no mistake to learn a temperature from"
+"""Why there is no temperature, where every validation picture is right."""
+
 _GOLDEN = (5**0.5 - 1) / 2
 
 

@@ -16,16 +16,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from analysis.attribution import check_method
-from analysis.calibration import scale
+from analysis.calibration import NO_MISTAKE, scale
 from analysis.evaluate import temperature_of
 from analysis.explain import drawn_maps
 from analysis.incoming import BATCH, Incoming, name_pictures, read_ahead
 from analysis.novelty import Novelty, fit_novelty
-from analysis.results import find_run
+from analysis.results import find_run, manifest_of
 from curate.duplicates import Near, find_near
-from curate.manifest import read_manifest
+from curate.manifest import Manifest
 from train.runs import LoadedModel, Run, decide, load_model
-from workspace import Workspace, write_text
+from workspace import FototecaError, Workspace, write_text
 
 SHOWN = 48
 """Pictures kept small for the report."""
@@ -41,9 +41,10 @@ COLUMNS = (
     "unknown_threshold",
     "false_alarm_rate",
     "calibrated",
+    "uncalibrated",
     "reason",
 )
-"""Of the CSV; a probability of each category follows."""
+"""Of the CSV; a probability of each category follows. `uncalibrated`: why they are as the model gives them."""
 
 
 def predict_paths(
@@ -60,7 +61,7 @@ def predict_paths(
 
     Probabilities are scaled by the temperature fitted on validation. The result is also kept for the report. With attribution
     `methods` each picture's maps are written to `output` as one PNG, whose path is its fact `maps`. FototecaError when a path is
-    missing, or there is no such method or it does not fit the model.
+    missing, there is no such method or it does not fit the model, or the manifest is not the one that the run learned from.
     """
     for method in methods:
         check_method(method)
@@ -75,7 +76,7 @@ def predict_paths(
         facts += asked.facts(batch)
         signatures += [one.signature for one in batch]
         thumbnails += [one.thumbnail for one in batch]
-    rows = {row.image_id: row for row in read_manifest(workspace, run.manifest_version).rows}
+    rows = {row.image_id: row for row in asked.manifest.rows}
     for fact, near in zip(facts, find_near(workspace, signatures, list(rows.values())), strict=True):
         _note_copy(fact, near, rows[near.image_id].split if near else "")
     _remember(workspace, run, facts, thumbnails)
@@ -89,8 +90,10 @@ class _Asked:
     """A run that is asked about new pictures; `folder` takes their maps, one PNG each."""
 
     run: Run
+    manifest: Manifest
     model: LoadedModel
     temperature: float | None
+    uncalibrated: str | None
     novelty: Novelty | None
     methods: Sequence[str]
     folder: Path
@@ -98,10 +101,11 @@ class _Asked:
 
     @classmethod
     def open(cls, workspace: Workspace, run: Run, methods: Sequence[str], output: Path | None) -> _Asked:
-        manifest = read_manifest(workspace, run.manifest_version)
-        temperature, novelty = temperature_of(workspace, run, manifest), fit_novelty(workspace, run, manifest)
+        manifest = manifest_of(workspace, run)
+        temperature, why = _temperature(workspace, run, manifest)
+        novelty = fit_novelty(workspace, run, manifest)
         folder = output or workspace.reports / "predict" / run.id
-        return cls(run, load_model(workspace, run), temperature, novelty, methods, folder)
+        return cls(run, manifest, load_model(workspace, run), temperature, why, novelty, methods, folder)
 
     def facts(self, batch: Sequence[Incoming]) -> list[dict[str, Any]]:
         """What is said of each picture, in order."""
@@ -130,6 +134,7 @@ class _Asked:
             "unknown_threshold": threshold,
             "false_alarm_rate": self.novelty.false_alarm_rate if self.novelty else None,
             "calibrated": self.temperature is not None,
+            "uncalibrated": self.uncalibrated,
             "reason": None,
         }
         assert one.picture is not None
@@ -149,6 +154,15 @@ class _Asked:
         path = self.folder / f"{self.written:04}-{Path(urlsplit(name).path).stem[:60]}.png"  # names may come twice
         drawn.sheet([path.stem[5:33], words]).save(path)
         return str(path)
+
+
+def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[float | None, str | None]:
+    """What the probabilities are scaled by, or why they are not: a lost file of validation keeps no picture from being asked."""
+    try:
+        found = temperature_of(workspace, run, manifest)
+    except FototecaError as error:
+        return None, error.message
+    return found, NO_MISTAKE if found is None else None
 
 
 def _note_copy(fact: dict[str, Any], near: Near | None, split: str) -> None:
@@ -192,6 +206,7 @@ def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], t
         "near": sum(bool(fact["near_duplicate"]) for fact in seen),
         "false_alarm_rate": next((fact["false_alarm_rate"] for fact in seen), None),
         "calibrated": all(fact["calibrated"] for fact in seen),
+        "uncalibrated": next((fact["uncalibrated"] for fact in seen), None),
         "pictures": [{**fact, "thumbnail": small} for fact, small in pairs if not fact["reason"] and small],
         "failed": [{"path": fact["path"], "reason": fact["reason"]} for fact in facts if fact["reason"]],
     }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from analysis.calibration import NO_MISTAKE
 from analysis.stamps import TRIALS, measured_trials
 
 
@@ -87,7 +88,7 @@ def evaluation_table(facts: dict[str, Any]) -> str:
 
 def _calibration(facts: dict[str, Any]) -> str:
     if facts["temperature"] is None:
-        return f"{facts['ece']:.3f}  (not calibrated: validation has no mistake to learn a temperature from)"
+        return f"{facts['ece']:.3f}  (not calibrated: {NO_MISTAKE})"
     return f"{facts['ece']:.3f}  ({facts['ece_scaled']:.3f} at temperature {facts['temperature']:.2f})"
 
 
@@ -188,7 +189,7 @@ def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:
             f"of pictures that it should know, {seen['false_alarm_rate']:.1%} are called unlike anything it was trained on"
         )
     if seen and not seen["calibrated"]:
-        parts.append("the probabilities are not calibrated: validation has no mistake to learn a temperature from")
+        parts.append(f"the probabilities are not calibrated: {seen['uncalibrated']}")
     return "\n".join(parts).rstrip()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from analysis.calibration import NO_MISTAKE
 from analysis.kept import stored_json
 from analysis.numbers import Numbers
 from analysis.predict import stored_predictions
@@ -27,7 +28,8 @@ def new_images(story: Story) -> Markup:
     if document.get("false_alarm_rate") is not None:
         parts.append(paragraph(words("new.false_alarms", rate=words.percent(document["false_alarm_rate"]))))
     if not document.get("calibrated", True):
-        parts.append(paragraph(words("calibration.none")))
+        learned = document.get("uncalibrated", NO_MISTAKE) == NO_MISTAKE
+        parts.append(paragraph(words("calibration.none" if learned else "calibration.unread")))
     parts += [tiles([_tile(story, fact) for fact in pictures]), _numbers(story, pictures)]
     if failed:
         head = [words("new.picture"), words("new.reason")]

@@ -15,6 +15,7 @@ from analysis.export import export_run
 from analysis.figures import confusion_figures
 from analysis.filters import filter_figures
 from analysis.looks import ledger
+from analysis.predict import predict_paths
 from analysis.stamps import try_run
 from workspace import FototecaError, Workspace
 
@@ -51,10 +52,11 @@ def test_nor_is_that_of_other_commands(changed: Studied) -> None:
     assert not ledger(workspace).exists()
 
 
-def test_every_command_refuses(changed: Studied) -> None:
+def test_every_command_refuses(changed: Studied, first_picture: Callable[[str], Path]) -> None:
     """New pictures are compared with no other version, and no map is drawn: one line each, and no file."""
     workspace, (run, _) = changed
     calls: list[Callable[[], object]] = [
+        lambda: predict_paths(workspace, run, [str(first_picture("val"))]),
         lambda: explain_run(workspace, run, methods=["saliency"]),
         lambda: try_run(workspace, run, ["saliency"]),
         lambda: filter_figures(workspace, run),

@@ -17,14 +17,19 @@ import pytest
 from PIL import Image
 
 from analysis import incoming
+from analysis.calibration import NO_MISTAKE
 from analysis.intervals import group_index
 from analysis.novelty import Novelty, false_alarm_rate, set_threshold
 from analysis.predict import predict_paths, stored_predictions
+from analysis.report.new import new_images
+from analysis.report.story import Story
 from analysis.tables import prediction_table
+from analysis.texts import Texts
 from collect.download import FetchOptions
+from curate.manifest import read_manifest
 from tests.servers import Answer, Asked, jpeg, serve
 from train.ensemble import join_runs
-from train.runs import read_run
+from train.runs import Run, read_run, write_predictions
 from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -268,6 +273,32 @@ def test_no_warning_without_features(copied: Studied, tmp_path: Path) -> None:
     facts = predict_paths(workspace, join_runs(workspace, runs).id, [str(tmp_path / "new.jpg")])
     assert [facts[0][name] for name in ("unknown", "strangeness", "false_alarm_rate")] == [False, None, None]
     assert "are called unlike" not in prediction_table(facts, 1)
+
+
+def say_on_validation(run: Run, wrong: int) -> None:
+    """As if the run had been sure of every validation picture, and mistaken in the first `wrong` of them."""
+    found, names = run.predictions("val"), run.categories
+    said = [names.index(label) for label in found.labels]
+    said[:wrong] = [(place + 1) % len(names) for place in said[:wrong]]
+    write_predictions(run, "val", found.image_ids, found.labels, np.eye(len(names), dtype=np.float32)[said])
+
+
+def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -> None:
+    """Without a mistake on validation there is nothing to learn from; a lost file is another reason, and is told as one."""
+    workspace, (name, _) = copied
+    run, picture = read_run(workspace, name), tmp_path / "new.jpg"
+    picture.write_bytes(jpeg(1))
+    for wrong, why in ((0, NO_MISTAKE), (1, None)):
+        say_on_validation(run, wrong)
+        (fact,) = predict_paths(workspace, name, [str(picture)])
+        assert (fact["calibrated"], fact["uncalibrated"]) == (why is None, why)
+    lost = (run.folder / "predictions-val.csv").rename(tmp_path / "lost.csv")
+    facts = predict_paths(workspace, name, [str(picture)], csv_path=tmp_path / "out.csv")
+    assert f"not calibrated: run {name} has no predictions for val" in prediction_table(facts, 1)
+    assert "has no predictions for val" in (tmp_path / "out.csv").read_text(encoding="utf-8")
+    lost.rename(run.folder / "predictions-val.csv")
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    assert "could not be read" in new_images(story) and "has no mistake" not in new_images(story)
 
 
 def test_maps_on_request(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
