@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError, Protocol
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from collect.polite import opted_out, retry_after
+from collect.room import Share
 from collect.sockets import PrivateAddressError
 
 _CHUNK = 1 << 16
@@ -98,20 +100,32 @@ def check_encoding(response: urllib3.BaseHTTPResponse) -> None:
         raise FetchError("encoded", status=200, final=True)
 
 
-def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: Heard) -> bytes:
-    """The body, in pieces, as long as its headers, time and size allow."""
+def announced_length(response: urllib3.BaseHTTPResponse) -> int | None:
+    """What Content-Length says."""
+    told = response.headers.get("Content-Length", "")
+    return int(told) if told.isdecimal() else None
+
+
+def check_headers(response: urllib3.BaseHTTPResponse, max_bytes: int) -> None:
+    """Refuse by the headers, before the body is read."""
+    check_status(response)
     if opted_out(response.headers.getlist("X-Robots-Tag")):
         raise FetchError("opted-out", status=200, final=True)
     check_encoding(response)
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
+    if (announced_length(response) or 0) > max_bytes:
         raise FetchError("too-large", status=200, final=True)
-    parts = []
-    while piece := response.read1(_CHUNK):
-        parts.append(piece)
-        heard.size += len(piece)
-        if heard.size > max_bytes:
-            raise FetchError("too-large", status=200, final=True)
-    if announced.isdecimal() and heard.size < int(announced):
-        raise FetchError("incomplete")
-    return b"".join(parts)
+
+
+def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: Heard, share: Share) -> bytes:
+    """The body, in pieces, as long as time, size and its share of the room allow."""
+    with io.BytesIO() as body:  # it is freed at once where the body ends badly, and not copied where it ends well
+        while piece := response.read1(_CHUNK):
+            body.write(piece)
+            heard.size += len(piece)
+            if heard.size > max_bytes:
+                raise FetchError("too-large", status=200, final=True)
+            if heard.size > share.size:
+                share.grow()
+        if heard.size < (announced_length(response) or 0):
+            raise FetchError("incomplete")
+        return body.getvalue()

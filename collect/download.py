@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +16,19 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from collect.addresses import host_key
-from collect.bodies import FetchError, Heard, check_status, read_body, read_rules, reason_of
+from collect.bodies import (
+    FetchError,
+    Heard,
+    announced_length,
+    check_headers,
+    check_status,
+    read_body,
+    read_rules,
+    reason_of,
+)
 from collect.polite import Hosts
 from collect.robots import AGENT, Robots, parse_robots
+from collect.room import Room, Share
 from collect.sockets import PrivateAddressError, guarded_pool, until
 from workspace import FototecaError
 
@@ -101,6 +112,7 @@ class Downloader:
         self.pool = guarded_pool(allow_local=options.allow_local, per_host=options.per_host)
         self.hosts = Hosts(options.per_host)
         self.slots = threading.Semaphore(options.concurrency)
+        self.room = Room()
         self.headers = {"User-Agent": user_agent(contact), "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
         self._robots: dict[str, Robots] = {}
         self._robots_lock = threading.Lock()
@@ -180,13 +192,13 @@ class Downloader:
         heard = Heard()
         try:
             with until(deadline):
-                return self._exchange(request, heard)
+                return self._exchange(request, heard, deadline)
         except (FetchError, PrivateAddressError, HTTPError, OSError, ValueError) as error:
             problem = reason_of(error)
         problem.headers, problem.received = heard.headers, heard.size
         raise problem
 
-    def _exchange(self, request: Request, heard: Heard) -> Fetched | str:
+    def _exchange(self, request: Request, heard: Heard, deadline: float) -> Fetched | str:
         response = self.pool.request(
             "GET" if request.body is None else "POST",
             request.url,
@@ -202,13 +214,29 @@ class Downloader:
         try:
             if response.status in _MOVED and response.headers.get("Location"):
                 return str(response.headers["Location"])
-            check_status(response)
-            data = read_rules(response, request.max_bytes) if request.rules else read_body(response, request.max_bytes, heard)
+            fetched = self._received(response, request, heard, deadline)
         except BaseException:
             response.close()
             raise
         response.release_conn()
-        return Fetched(data, response.status, heard.headers)
+        return fetched
+
+    def _received(self, response: urllib3.BaseHTTPResponse, request: Request, heard: Heard, deadline: float) -> Fetched:
+        """The answer with its body, which has its share of the room until nobody holds it any more."""
+        if request.rules:
+            check_status(response)
+            return Fetched(read_rules(response, request.max_bytes), response.status, heard.headers)
+        check_headers(response, request.max_bytes)
+        began = time.monotonic()
+        share = Share(self.room, announced_length(response))
+        try:
+            with until(deadline + time.monotonic() - began):
+                fetched = Fetched(read_body(response, request.max_bytes, heard, share), response.status, heard.headers)
+        except BaseException:
+            share.give_back()
+            raise
+        weakref.finalize(fetched, share.give_back)
+        return fetched
 
     def robots(self, url: str) -> Robots:
         """The robots.txt of the URL's origin, fetched once, before anything else is asked of the host."""

@@ -277,11 +277,11 @@ def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: D
         if downloader is None:
             data = read_local(url, options.max_bytes)
             came = Attempt(size=len(data))
+            image, quality = accept(workspace, data, options.min_side)
         else:
             fetched = downloader.fetch(url)
-            data = fetched.data
-            came = _attempt(fetched.status, len(data), fetched.headers)
-        image, quality = accept(workspace, data, options.min_side)
+            came = _attempt(fetched.status, len(fetched.data), fetched.headers)
+            image, quality = accept(workspace, fetched.data, options.min_side)
     except FetchError as error:
         state: State = "rejected" if error.final else "failed"
         return _Result(state, error.reason, attempt=_attempt(error.status, error.received, error.headers))

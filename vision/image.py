@@ -38,6 +38,9 @@ _MAGIC = (
     (b"II*\x00", ("TIFF",)),
     (b"MM\x00*", ("TIFF",)),
 )
+_STRIP = 256
+"""Lines that are made grey at once."""
+
 _REFUSED = (
     (b"%PDF", "PDF"),
     (b"8BPS", "PSD"),
@@ -174,8 +177,19 @@ def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[
     with _open(data, max_pixels) as image:
         info = _info(image)
         pixels = None if _turn(image) else _jpeg(image, data)
-        levels = grey_levels(_rgb(_upright(image))) if pixels is None else grey_of(pixels)
+        levels = _strips(_upright(image)) if pixels is None else grey_of(pixels)
         return levels, replace(info, width=levels.shape[1], height=levels.shape[0])
+
+
+def _strips(image: Image.Image) -> Grey:
+    """Grey levels of a picture of any mode, strip by strip: beside a large one there is no room for it in colour."""
+    if image.mode.startswith(("I", "F")):
+        return np.array(_rgb(image).convert("L"))  # these are scaled by the range of the whole
+    levels = np.empty((image.height, image.width), np.uint8)
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        levels[top : top + _STRIP] = strip if strip.mode == "L" and "transparency" not in strip.info else _rgb(strip).convert("L")
+    return levels
 
 
 def _jpeg(image: Image.Image, data: bytes) -> Pixels | None:

@@ -349,5 +349,5 @@ def test_quality_is_measured_as_pictures_come(workspace: Workspace, monkeypatch:
         scores = read_scores(catalog)
         images = catalog.images()
     assert {image.image_id: quality(decode(workspace.root / image.path)) for image in images} == scores
-    monkeypatch.setattr("curate.quality.decode", Mock(side_effect=AssertionError("it was measured already")))
+    monkeypatch.setattr("curate.quality.decode_grey", Mock(side_effect=AssertionError("it was measured already")))
     check_images(workspace, Limits())

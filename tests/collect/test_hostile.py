@@ -28,7 +28,7 @@ from PIL import Image
 
 from collect.catalog import Catalog
 from tests.servers import jpeg
-from workspace import create_workspace
+from workspace import Workspace, create_workspace
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 6.0
@@ -201,6 +201,10 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
 FAULTS |= {  # the largest pictures that may be decoded: all of them at once would take gigabytes
     f"large-{number}.png": (plain(png_bomb(7_000 + number), "image/png"), "accepted", "") for number in range(6)
 }
+LONG = {f"long-{number}.jpg": (endless(OK + b"\r\n", b"\xff" * 65536), "rejected", "too-large") for number in range(16)}
+LONG |= {f"heavy-{number}.jpg": (plain(b"x" * 25_000_000), "rejected", "not-an-image") for number in range(16)}
+"""More than memory has room for, if all were held at once."""
+
 BY_ADDRESS = {
     "http://192.168.7.7/a.jpg": ("rejected", "private-address"),
     "http://no-such-host.invalid/a.jpg": ("failed", "dns"),
@@ -252,12 +256,39 @@ def hostile() -> Iterator[tuple[list[str], Counter[str]]]:
 def _answer(path: str) -> Send:
     if path == "robots.txt":
         return plain(b"User-agent: *\nDisallow: /forbidden/\n", "text/plain")
-    wanted = {_path(name): send for name, (send, _, _) in FAULTS.items()} | {"target.jpg": plain(jpeg(30))}
+    wanted = {_path(name): send for name, (send, _, _) in {**FAULTS, **LONG}.items()} | {"target.jpg": plain(jpeg(30))}
     return wanted.get(path, plain(b"", "text/plain", "404 Not Found"))
 
 
 def _path(name: str) -> str:
     return quote(name, safe="/%")
+
+
+def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
+    """Collect a list in a process of its own; kilobytes that it held at most."""
+    program = (
+        "import sys, fototeca\n"
+        "try: fototeca.main()\n"
+        "finally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "collect", "urls", str(listed), "--category", "x", "--allow-local", *limits],
+        cwd=workspace.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr  # short of the target
+    return int(done.stderr.split()[-1])
+
+
+def test_long_bodies_are_held_a_few_at_a_time(hostile: tuple[list[str], Counter[str]], tmp_path: Path) -> None:
+    """With the limits that hold when nobody sets others."""
+    bases, _ = hostile
+    workspace = create_workspace(tmp_path / "w", ["x"], target=100)
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(f"{bases[number % HOSTS]}/{name}" for number, name in enumerate(LONG)), encoding="utf-8")
+    assert _collected(workspace, listed) < 400_000, "kilobytes"
+    with Catalog.open(workspace) as catalog:
+        ends = Counter(catalog.connection.execute("SELECT state, reason FROM candidates").fetchall())
+    assert {tuple(end): count for end, count in ends.items()} == {("rejected", "too-large"): 16, ("rejected", "not-an-image"): 16}
 
 
 def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str], Counter[str]], tmp_path: Path) -> None:
@@ -268,19 +299,8 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     workspace = create_workspace(tmp_path / "w", ["x"], target=100)
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join([*url.values(), *BY_ADDRESS]), encoding="utf-8")
-    program = (
-        "import sys, fototeca\n"
-        "try: fototeca.main()\n"
-        "finally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
-    )
-    arguments = ("collect", "urls", str(listed), "--category", "x", "--allow-local", "--timeout", str(TIMEOUT))
-    limits = ("--min-side", "32", "--max-bytes", "3000000", "--per-host", "16")
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments, *limits],
-        cwd=workspace.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 3, done.stderr  # short of the target
-    assert int(done.stderr.split()[-1]) < 400_000, "kilobytes"
+    limits = ("--timeout", str(TIMEOUT), "--min-side", "32", "--max-bytes", "3000000", "--per-host", "16")
+    assert _collected(workspace, listed, *limits) < 400_000, "kilobytes"
     with Catalog.open(workspace) as catalog:
         rows = {row[0]: (row[1], row[2]) for row in catalog.connection.execute("SELECT url, state, reason FROM candidates")}
         images = catalog.images()

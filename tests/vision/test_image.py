@@ -35,6 +35,26 @@ def test_every_format_keeps_its_colours(kind: str) -> None:
     assert (info.format, info.width, info.height) == (kind, 64, 48)
 
 
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")] + [("TIFF", mode) for mode in ("CMYK", "I", "F")],
+)
+@pytest.mark.parametrize("turn", [1, 6])
+def test_grey_levels_are_those_of_the_decoded_picture(kind: str, mode: str, turn: int) -> None:
+    """Of every mode, transparent or turned, in pieces or at once."""
+    image = gradient(90, 700).convert("I" if mode == "I;16" else mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    image = image.convert("I;16") if mode == "I;16" else image
+    data = encoded(image, kind, exif=exif, **({"transparency": 9} if mode in ("P", "L") else {}))
+    levels, info = decode_grey(data)
+    picture, told = decode_with_info(data)
+    assert np.array_equal(levels, np.asarray(picture.convert("L")))
+    assert info == told
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16", "I", "F"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
     """Grey, palette, CMYK, 16-bit and float pictures keep their brightness order."""
