@@ -43,6 +43,9 @@ _ROOM = 200_000_000
 _HEADER = 1 << 24
 """Bytes that a tar file may ask for at once; its pictures are read in small pieces, so this bounds its headers."""
 
+_UTF8 = 0x800
+"""The flag of a member of a zip file whose name is in UTF-8 (APPNOTE 6.3.10, section 4.4.4)."""
+
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError, zlib.error, lzma.LZMAError)
 
 
@@ -149,7 +152,7 @@ def _members(path: Path, budget: _Budget, places: Places) -> Iterator[tuple[str,
         with zipfile.ZipFile(path) as packed:
             for info in packed.infolist():
                 link = stat.S_ISLNK(info.external_attr >> 16)
-                if not info.is_dir() and not link and (name := places.of(info.filename)):
+                if not info.is_dir() and not link and (name := places.of(_zip_name(info))):
                     budget.take(info.file_size)
                     yield name, info.file_size, packed.open(info)
         return
@@ -168,6 +171,16 @@ def _members(path: Path, budget: _Budget, places: Places) -> Iterator[tuple[str,
             stream = tape.extractfile(member) if member.isreg() else None
             if stream is not None and (name := places.of(member.name)):
                 yield name, member.size, stream
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name; many programs write UTF-8 without the flag that says so, and zipfile takes that for code page 437."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _decompressed(path: Path, start: bytes) -> IO[bytes]:

@@ -20,12 +20,12 @@ from collect.bodies import FetchError
 from collect.catalog import Attempt, Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchOptions
 from collect.lanes import Lanes
-from collect.local import LOCAL, read_local
+from collect.local import LOCAL, local_path, read_local
 from collect.store import sweep
 from collect.targets import Targets
 from collect.verify import RefusedError, accept
 from vision.threads import picture_threads
-from workspace import EXIT_OUTSIDE, LABEL_SEPARATOR, FototecaError, Workspace
+from workspace import EXIT_OUTSIDE, LABEL_SEPARATOR, FototecaError, Workspace, say
 
 Outcome = tuple[str, str, State, str]
 """Source, category, state, reason."""
@@ -103,8 +103,10 @@ class Collection:
         downloader: Downloader | None,
         *,
         again: Iterable[int] = (),
+        anew: bool = False,
     ) -> None:
-        """Without a downloader all findings are files of this machine."""
+        """Without a downloader all findings are files of this machine. `again`: candidates to try once more whatever became of
+        them; `anew`: all those that are no image."""
         self.workspace, self.catalog, self.options, self._downloader = workspace, catalog, options, downloader
         self.summary = Summary()
         self.targets = Targets(catalog, workspace.settings.target)
@@ -112,7 +114,7 @@ class Collection:
         self._workers, self._lane = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
         self._in_flight: dict[str, list[Finding]] = {}
-        self._again = set(again)
+        self._again, self._anew = set(again), anew
 
     def run(self, findings: Iterable[Finding | None], total: int | None = None) -> Summary:
         """Fetch, verify, store and record every finding that has no final state yet, or is to be tried again.
@@ -157,9 +159,9 @@ class Collection:
     def _begin(self, finding: Finding, lanes: Lanes) -> int:
         """Record a finding and start what it needs; 1 when nothing is left to do for it."""
         self.summary.found += 1
-        key = finding.url if finding.url.startswith(LOCAL) else _key(finding.url)
+        key = _key(finding.url) if self._downloader else finding.url
         candidate = self.catalog.add_finding(finding, key)
-        if candidate.state != "found" and candidate.candidate_id not in self._again:
+        if candidate.image_id or not (candidate.state == "found" or self._anew or candidate.candidate_id in self._again):
             self.summary.known += 1
             self._label(candidate.image_id, finding)
             return 1
@@ -213,14 +215,21 @@ class Collection:
 
 
 def collect(
-    workspace: Workspace, findings: Iterable[Finding], options: FetchOptions, *, total: int | None = None, local: bool = False
+    workspace: Workspace,
+    findings: Iterable[Finding],
+    options: FetchOptions,
+    *,
+    total: int | None = None,
+    local: bool = False,
+    anew: bool = False,
 ) -> Summary:
-    """Take in every finding that has no final state yet; `local`: they are files of this machine, named by `collect.local`.
+    """Take in every finding that has no final state yet, and with `anew` whatever is no image; `local`: they are files of this
+    machine, named by `collect.local`.
 
     A failed item is a row with a reason and never ends the run.
     """
     with Catalog.open(workspace) as catalog:
-        return Collection(workspace, catalog, options, _downloader(workspace, options, local)).run(findings, total)
+        return Collection(workspace, catalog, options, _downloader(workspace, options, local), anew=anew).run(findings, total)
 
 
 def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
@@ -233,11 +242,14 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
     with Catalog.open(workspace) as catalog:
         states: tuple[State, ...] = ("failed", "rejected") if reasons else ("found", "failed")
         words = [f"http-{word}" if word.isdigit() else word for word in reasons]
-        ones = [one for state in states for one in catalog.candidates(state, words) if one.image_id is None]
+        found = [one for state in states for one in catalog.candidates(state, words) if one.image_id is None]
+        ones = [one for one in found if not one.url_key.startswith(LOCAL) or local_path(one.url).exists()]
+        if len(ones) < len(found):
+            say(f"{len(found) - len(ones)} are files that are gone: give their folder, archive or dataset again")
         if not ones:
             raise FototecaError("no candidate fits that could be tried again", "see the reasons with: fototeca status")
         for local in (True, False):
-            part = [one.candidate_id for one in ones if one.url.startswith(LOCAL) == local]
+            part = [one.candidate_id for one in ones if one.url_key.startswith(LOCAL) == local]
             places = [place for one in part for place in catalog.places(one)]
             if part:
                 collection = Collection(workspace, catalog, options, _downloader(workspace, options, local), again=part)
@@ -250,11 +262,11 @@ def _downloader(workspace: Workspace, options: FetchOptions, local: bool) -> Dow
 
 
 def _key(url: str) -> str:
-    """The candidate's key; an address that is none keeps its own text, and fails with a reason."""
+    """The candidate's key; of what is no address one that is no file's either, and that fails with a reason."""
     try:
         return url_key(url)
     except ValueError:
-        return url
+        return f"no-address:{url}"
 
 
 def _host(url: str) -> str:

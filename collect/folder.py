@@ -16,4 +16,5 @@ def collect_folder(workspace: Workspace, path: Path, labelling: Labelling, optio
     settings = workspace.settings
     with readable_folder(workspace, path) as folder:
         findings = local_findings(folder, labelling, settings, name=path.name)
-        return collect(workspace, findings, options, total=len(findings), local=True)
+        unpacked = folder != path  # gone by the time of a retry: the archive given again, with other limits perhaps, is one
+        return collect(workspace, findings, options, total=len(findings), local=True, anew=unpacked)

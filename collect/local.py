@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from collect.bodies import FetchError
 from collect.catalog import Finding
@@ -52,10 +53,25 @@ def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name
     _tell_passed_over(name for name in found if _suffix(name) not in SUFFIXES)
     base = path.resolve() if path.is_dir() else path.resolve().parent
     return [
-        Finding(LOCAL + quote(f"{base.as_posix()}/{file}"), "folder", labels.get(file, ""), query=name or path.name, rank=rank)
+        Finding(local_url(base / file), "folder", labels.get(file, ""), query=printable(name or path.name), rank=rank)
         for rank, file in enumerate(names)
         if labelling.file is None or file in labels
     ]
+
+
+def local_url(path: Path) -> str:
+    """The address of an absolute path, in whatever bytes its names are."""
+    return LOCAL + quote(os.fsencode(path.as_posix()))
+
+
+def local_path(url: str) -> Path:
+    """The inverse of `local_url`."""
+    return Path(os.fsdecode(unquote_to_bytes(url.removeprefix(LOCAL))))
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be written down: bytes of an unknown encoding are replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def picture_names(path: Path) -> Iterator[str]:
@@ -134,7 +150,7 @@ def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 def read_local(url: str, max_bytes: int) -> bytes:
     """The bytes of a local picture. FetchError: `unreadable`, `too-large`."""
-    path = Path(unquote(url.removeprefix(LOCAL)))
+    path = local_path(url)
     try:
         if not path.is_file():  # reading a pipe or a device might never end
             raise FetchError("unreadable")

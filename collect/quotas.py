@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,10 +35,11 @@ def quota_of(headers: Mapping[str, str]) -> Quota | None:
 
 
 def remember_quota(source: str, headers: Mapping[str, str]) -> None:
-    """Keep what an answer says of its service's quota."""
+    """Keep what an answer says of its service's quota, where that can be written."""
     if quota := quota_of(headers):
         quotas = {**read_quotas(), source: quota}
-        write_text(_file(), json.dumps({name: asdict(quota) for name, quota in quotas.items()}, indent=2))
+        with suppress(OSError):
+            write_text(_file(), json.dumps({name: asdict(quota) for name, quota in quotas.items()}, indent=2))
 
 
 def read_quotas() -> dict[str, Quota]:

@@ -18,6 +18,9 @@ from collect.targets import Targets
 from collect.web import SourceStop
 from workspace import FototecaError, Workspace, say
 
+PLENTY = 3
+"""Candidates that a dry run looks for, over the images that a category lacks: some of them would not be accepted."""
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -71,7 +74,10 @@ def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) ->
 
 
 def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> dict[str, dict[str, Any]]:
-    """What a search would fetch: per category the candidates, their licences and announced sizes. Downloads no picture."""
+    """What a search would fetch: per category the candidates, their licences and announced sizes. Downloads no picture.
+
+    It ends, as a search would at its target, once a category has PLENTY times the candidates that it lacks images.
+    """
     _check_needs(workspace, options)
     context = Context(workspace, fetch, options.headed)
     found: dict[str, dict[str, Any]] = {}
@@ -91,6 +97,8 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
                 row["thumbnails"] += finding.thumbnail
                 row["licenses"][finding.license] += 1
                 row["sizes"][f"{finding.width}×{finding.height}" if finding.width else "unknown"] += 1
+                if row["candidates"] >= PLENTY * search.targets.missing(finding.category):
+                    search.full.add(finding.category)
     finally:
         context.close()
     return found
@@ -132,6 +140,8 @@ class _Search:
 
     def __init__(self, context: Context, options: SearchOptions, targets: Targets, problems: list[str]) -> None:
         self.context, self.options, self.targets, self.problems = context, options, targets, problems
+        self.full: set[str] = set()
+        """Categories that need no more, whatever their target."""
         self._stopped: set[str] = set()
         self._error: FototecaError | None = None
         self._answered = False
@@ -167,7 +177,7 @@ class _Search:
         """Whether the category has its target, once what is in flight and could reach it has landed."""
         while self.targets.on_the_way(category):
             yield None
-        return self.targets.reached(category)
+        return category in self.full or self.targets.reached(category)
 
     def _note(self, name: str, query: Query, error: FototecaError) -> None:
         line = f"{name}, {query.text!r}: {error}"

@@ -188,7 +188,8 @@ def _strips(image: Image.Image) -> Grey:
     levels = np.empty((image.height, image.width), np.uint8)
     for top in range(0, image.height, _STRIP):
         strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
-        levels[top : top + _STRIP] = strip if strip.mode == "L" and "transparency" not in strip.info else _rgb(strip).convert("L")
+        grey = strip.mode == "L" and "transparency" not in strip.info
+        levels[top : top + _STRIP] = np.asarray(strip if grey else _rgb(strip).convert("L"))
     return levels
 
 

@@ -17,7 +17,7 @@ from collect.catalog import Finding
 from collect.download import FetchOptions
 from collect.engine import Summary, collect
 from collect.hubs import Facts, Hub, get_hub
-from collect.local import LOCAL, picture_names
+from collect.local import local_url, picture_names
 from collect.mapping import class_folders, labels, proposal_text, read_map
 from collect.sources import Context
 from workspace import EXIT_OUTSIDE, EXIT_SHORT, FototecaError, Workspace, write_text
@@ -101,7 +101,7 @@ def _unconfirmed(place: Path, proposal: str) -> FototecaError:
 def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str, str]) -> Iterator[Finding]:
     for rank, (name, category) in enumerate(taken.items()):
         yield Finding(
-            LOCAL + quote(f"{root.resolve().as_posix()}/{name}"),
+            local_url(root.resolve() / name),
             facts.hub,
             category,
             query=facts.ref,

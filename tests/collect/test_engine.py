@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -270,6 +271,38 @@ def test_the_summary_tells_what_went_wrong_and_the_bar_how_far_it_is(workspace: 
         assert collection._progress(finding) == "fox 1/100 from urls"
     assert ["fox", "urls", "1", "0", "0"] in [line.split() for line in text.splitlines()]
     assert text.splitlines()[-1] == "  not asked to its end: bing, 'fox': it is down"
+
+
+def test_a_name_in_any_bytes_is_a_picture(workspace: Workspace, tmp_path: Path) -> None:
+    """Folders and files from an older system, whose names are no UTF-8."""
+    folder = tmp_path / os.fsdecode(b"fotos ni\xf1o")
+    folder.mkdir()
+    (folder / os.fsdecode(b"ni\xf1o.jpg")).write_bytes(jpeg(0))
+    assert collect_folder(workspace, folder, Labelling("fox"), LOCAL).accepted == 1
+
+
+def test_no_list_from_outside_leads_to_a_file_of_this_machine(workspace: Workspace, tmp_path: Path) -> None:
+    """Not when it is collected, nor by any retry; and the file can still be taken in by whoever has it."""
+    file = tmp_path / "mine.jpg"
+    file.write_bytes(jpeg(0))
+    summary = collect(workspace, [Finding(file.as_uri(), "urls", "fox")], LOCAL)
+    assert summary.outcomes["urls", "fox", "rejected", "bad-url"] == 1
+    assert retry(workspace, ["bad-url"], LOCAL).accepted == 0
+    assert collect_folder(workspace, file, Labelling("fox"), LOCAL).accepted == 1
+
+
+def test_an_archive_given_again_is_judged_anew(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was too small is taken under another limit; a retry, for which nothing is unpacked any more, changes nothing."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", jpeg(0))
+    strict, mild = FetchOptions(min_side=500), FetchOptions(min_side=32)
+    assert collect_folder(workspace, tmp_path / "a.zip", Labelling("fox"), strict).accepted == 0
+    with pytest.raises(FototecaError, match="no candidate fits"):
+        retry(workspace, ["too-small"], mild)
+    assert "1 are files that are gone" in capsys.readouterr().err
+    assert workspace_status(workspace)["total"]["rejected"] == {"too-small": 1}
+    assert collect_folder(workspace, tmp_path / "a.zip", Labelling("fox"), mild).accepted == 1
+    assert collect_folder(workspace, tmp_path / "a.zip", Labelling("fox"), mild).known == 1
 
 
 def test_a_pipe_or_device_ends_nothing(workspace: Workspace, tmp_path: Path) -> None:

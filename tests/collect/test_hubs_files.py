@@ -358,6 +358,9 @@ def test_names_in_any_encoding(tmp_path: Path) -> None:
     assert sorted(found.values()) == [b"1", b"2", b"3"]
     assert "folder/perro/año.jpg" in found
     assert all(name.endswith(".jpg") and len(Path(name).name.encode()) <= 255 for name in found)
+    unflagged = zipped({"perro/aNNo.jpg": b"1"}).replace(b"aNNo", "añ".encode() + b"o")  # as many programs write UTF-8
+    (tmp_path / "zero").mkdir()
+    assert list(unpacked(tmp_path / "zero", unflagged)) == ["folder/perro/año.jpg"]
     latin = taped((member("gar\udce7on.jpg"), b"x"), mode="w")
     (tmp_path / "two").mkdir()
     assert list(unpacked(tmp_path / "two", latin, "a.tar").values()) == [b"x"]

@@ -13,8 +13,8 @@ import pytest
 
 import collect.sites
 from collect.download import FetchOptions
-from collect.quotas import read_quotas
-from collect.search import SearchOptions, preview, search
+from collect.quotas import read_quotas, remember_quota
+from collect.search import PLENTY, SearchOptions, preview, search
 from collect.sources import Context, Query, get_source
 from collect.web import SourceStop
 from tests.collect.conftest import PointTo
@@ -322,6 +322,20 @@ def test_a_dry_run_counts_and_fetches_no_picture(point_to: PointTo) -> None:
     assert told["fox"]["sizes"] == {"640×480": 9}
     with sqlite3.connect(workspace.catalog) as sql:
         assert sql.execute("SELECT count(*) FROM candidates").fetchone()[0] == 0
+
+
+def test_a_dry_run_ends_where_there_is_plenty(point_to: PointTo) -> None:
+    """A source of hundreds of pages is asked for a few times what is lacking."""
+    with serve(service("pixabay", 500)) as site:
+        workspace = _queries(point_to("pixabay", site.base))
+        told = preview(workspace, SearchOptions(("pixabay",)), LOCAL)
+    assert told["fox"]["candidates"] == PLENTY * 100
+
+
+def test_a_quota_that_cannot_be_written_down_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is only for doctor."""
+    monkeypatch.setattr("collect.quotas._file", lambda: Path("/proc/fototeca/quotas.json"))
+    remember_quota("flickr", {"X-RateLimit-Remaining": "7"})
 
 
 def test_a_host_is_asked_once_at_a_time_for_lists_and_pictures_together(point_to: PointTo) -> None:
