@@ -35,9 +35,9 @@ class SourceInfo:
     """It can be asked for what it claims to permit commercial use, though it tells no licences."""
 
     def text(self) -> str:
-        """What `fototeca collect sources` prints of it."""
-        facts = (("needs", self.needs), ("limits", self.limits), ("licences", self.licences), ("terms", self.terms))
-        return "\n".join([f"{self.name} ({self.kind})", *(f"  {name + ':':<9} {fact}" for name, fact in facts)])
+        """What `fototeca collect sources` prints of it: three lines."""
+        first = f"{self.name} ({self.kind}) needs {self.needs}; limits: {self.limits}"
+        return f"{first}\n  licences: {self.licences}\n  terms: {self.terms}"
 
     @property
     def tells_licences(self) -> bool:

@@ -15,6 +15,8 @@ import pytest
 
 import fototeca
 from collect.catalog import Catalog
+from collect.hubs.known import HUBS
+from collect.quotas import Quota
 from collect.sources import known_sources
 from tests.collect.conftest import PointTo
 from tests.servers import Answer, Asked, jpeg, json_answer, picture_answer, serve
@@ -177,10 +179,14 @@ def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
 
 
 def test_sources_are_listed(small: Workspace, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every source and hub, with what it says of licences."""
+    """Every source and hub in three lines: keys, limits, licences, terms."""
     assert run(small, "collect", "sources") == 0
-    listed = capsys.readouterr().out
-    assert all(name in listed for name in (*known_sources(), "kaggle", "zenodo"))
+    told = {block.split(" ")[0]: block for block in capsys.readouterr().out.strip().split("\n\n")}
+    infos = {**known_sources(), **HUBS}
+    assert told.keys() == infos.keys()
+    for name, info in infos.items():
+        assert len(told[name].splitlines()) == 3
+        assert all(fact and fact in told[name] for fact in (info.needs, info.limits, info.licences, info.terms))
 
 
 def test_doctor_names_keys_and_what_is_missing(
@@ -188,6 +194,7 @@ def test_doctor_names_keys_and_what_is_missing(
 ) -> None:
     """Each key by its variable and never by its value; what is missing has its fix; without a browser the exit code is 4."""
     monkeypatch.setenv("FLICKR_API_KEY", "s3cret-value")
+    monkeypatch.setattr("collect.checks.read_quotas", lambda: {"pexels": Quota("0", "200", "2026-01-02T03:04:05Z")})
     run(small, "doctor", "--json")
     text = capsys.readouterr().out
     checks = {check["name"]: check for check in json.loads(text)}
@@ -195,3 +202,5 @@ def test_doctor_names_keys_and_what_is_missing(
     assert all(check["fix"] for check in checks.values() if not check["ok"])
     assert [name for name, check in checks.items() if "flickr" in name.lower() and check["ok"]]
     assert [name for name, check in checks.items() if "pexels" in name.lower() and not check["ok"]]
+    quota = checks["quota pexels"]
+    assert (quota["ok"], quota["detail"]) == (False, "0 of 200 requests left at 2026-01-02T03:04 UTC")

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,9 @@ def plain(body: bytes, kind: str = "image/jpeg", status: str = "200 OK", *header
 
     def send(to: socket.socket, base: str, visit: int) -> None:
         lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close", *headers]
-        to.sendall("\r\n".join(lines).replace("$BASE", base).encode("latin-1") + b"\r\n\r\n" + body)
+        soon = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
+        head = "\r\n".join(lines).replace("$BASE", base).replace("$SOON", soon)
+        to.sendall(head.encode("latin-1") + b"\r\n\r\n" + body)
 
     return send
 
@@ -117,7 +119,6 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="200"><rect w
 GIF = encoded(noise(40), "GIF", save_all=True, append_images=[noise(41), noise(42)])
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
-SOON = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
 
 AVIF_HEAD, _, AVIF_BODY = encoded(noise(31), "AVIF").partition(b"mdat")
 BROKEN_AVIF = AVIF_HEAD + b"mdat" + bytes(len(AVIF_BODY))
@@ -155,9 +156,9 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
     "gzip-bomb.jpg": (
         plain(gzip.compress(b"\0" * 50_000_000), "image/jpeg", "200 OK", "Content-Encoding: gzip"), "rejected", "encoded"),
     "429-seconds.jpg": (
-        first_then(plain(b"", "text/plain", "429 Slow down", "Retry-After: 1"), plain(jpeg(8))), "accepted", ""),
+        first_then(plain(b"", "text/plain", "429 Slow down", "Retry-After: 2"), plain(jpeg(8))), "accepted", ""),
     "429-date.jpg": (
-        first_then(plain(b"", "text/plain", "429 Slow down", f"Retry-After: {SOON}"), plain(jpeg(9))), "accepted", ""),
+        first_then(plain(b"", "text/plain", "429 Slow down", "Retry-After: $SOON"), plain(jpeg(9))), "accepted", ""),
     "503-long.jpg": (plain(b"", "text/plain", "503 Busy"), "failed", "http-503"),
     "500-then-200.jpg": (first_then(plain(b"", "text/plain", "500 Oops"), plain(jpeg(10))), "accepted", ""),
     "403.jpg": (plain(b"no", "text/plain", "403 Forbidden"), "failed", "http-403"),
@@ -219,9 +220,9 @@ HOSTS = 6
 
 
 @pytest.fixture
-def hostile() -> Iterator[tuple[list[str], Counter[str]]]:
-    """The servers' addresses, and how often each path was asked for."""
-    visits: Counter[str] = Counter()
+def hostile() -> Iterator[tuple[list[str], dict[str, list[float]]]]:
+    """The servers' addresses, and when each path was asked for."""
+    visits: defaultdict[str, list[float]] = defaultdict(list)
     lock = threading.Lock()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -233,8 +234,8 @@ def hostile() -> Iterator[tuple[list[str], Counter[str]]]:
                 data += piece
             path = data.split(b" ")[1].decode().lstrip("/")
             with lock:
-                visits[path] += 1
-                visit = visits[path] - 1
+                visits[path].append(time.monotonic())
+                visit = len(visits[path]) - 1
             with suppress(OSError):
                 _answer(path)(self.request, f"http://127.0.0.1:{self.server.server_address[1]}", visit)
 
@@ -279,7 +280,7 @@ def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
     return int(done.stderr.split()[-1])
 
 
-def test_long_bodies_are_held_a_few_at_a_time(hostile: tuple[list[str], Counter[str]], tmp_path: Path) -> None:
+def test_long_bodies_are_held_a_few_at_a_time(hostile: tuple[list[str], dict[str, list[float]]], tmp_path: Path) -> None:
     """With the limits that hold when nobody sets others."""
     bases, _ = hostile
     workspace = create_workspace(tmp_path / "w", ["x"], target=100)
@@ -291,7 +292,7 @@ def test_long_bodies_are_held_a_few_at_a_time(hostile: tuple[list[str], Counter[
     assert {tuple(end): count for end, count in ends.items()} == {("rejected", "too-large"): 16, ("rejected", "not-an-image"): 16}
 
 
-def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str], Counter[str]], tmp_path: Path) -> None:
+def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str], dict[str, list[float]]], tmp_path: Path) -> None:
     """As a person runs it, in a process of its own whose memory and time are bounded."""
     bases, visits = hostile
     url = {name: f"{bases[number % HOSTS]}/{_path(name)}" for number, name in enumerate(FAULTS)}
@@ -311,7 +312,10 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     assert turned
     assert turned.image_id
     assert widths[turned.image_id] == (80, 120)  # its EXIF turns it; the bytes stay as they came
-    assert visits["forbidden/a.jpg"] == 0
+    assert not visits["forbidden/a.jpg"]
+    for name in ("429-seconds.jpg", "429-date.jpg"):
+        first, second = visits[name]
+        assert second - first > 1.8, "the pause that was asked for"
     stored = [path for path in workspace.images.rglob("*") if path.is_file()]  # no part of a picture, nothing refused
     assert {workspace.relative(path) for path in stored} == {image.path for image in images}
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in stored)

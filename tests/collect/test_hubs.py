@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from collect.catalog import Catalog
 from collect.download import FetchOptions
+from collect.hubs import get_hub
 from collect.hubs.discover import discover
 from collect.hubs.taking import take
+from collect.sources import Context
 from curate.state import current_state
 from curate.units import find_units
 from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, zipped
@@ -34,6 +38,15 @@ def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
 def confirm(workspace: Workspace, hub: str) -> None:
     """Run the command with the proposal as it is."""
     take(workspace, hub, REFS[hub], propose(workspace, hub), LOCAL)
+
+
+def test_a_client_that_calls_exit_ends_nothing(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kaggle's own client does so for credentials that it does not like."""
+    client = import_module("kaggle.api.kaggle_api_extended")
+    monkeypatch.setattr(client.KaggleApi, "authenticate", lambda _: sys.exit(1))
+    with pytest.raises(FototecaError, match="kaggle refuses access") as refused:
+        get_hub("kaggle").search("cats", Context(workspace, LOCAL))
+    assert refused.value.exit_code == EXIT_OUTSIDE
 
 
 @pytest.mark.parametrize("hub", HUBS)

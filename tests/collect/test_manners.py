@@ -170,7 +170,8 @@ def test_every_source_and_hub_is_explained() -> None:
     """docs/sources.md says of each source what the command says; every source and hub has its site file, dated and versioned."""
     page, hubs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sources.md", "hubs.md"))
     sources = known_sources()
-    assert not [i.name for i in sources.values() if f"| {i.name} | {i.needs} | {i.limits} |" not in page]
+    rows = {i.name: f"| {i.name} | {i.needs} | {i.limits} | {i.licences} | {i.terms} |" for i in sources.values()}
+    assert not [name for name, row in rows.items() if row not in page]
     assert not [name for name in HUBS if f"collect {name}" not in hubs]
     for name in {*sources, *HUBS}:
         site = load_site(Workspace(ROOT), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 import collect.sites
+import collect.sources
 from collect.download import FetchOptions
 from collect.quotas import read_quotas, remember_quota
 from collect.search import PLENTY, SearchOptions, preview, search
-from collect.sources import Context, Query, get_source
+from collect.sources import Context, Query, get_source, known_sources
 from collect.web import SourceStop
+from curate.freeze import freeze_version
 from tests.collect.conftest import PointTo
 from tests.servers import Answer, Asked, Respond, json_answer, picture_answer, serve
 from workspace import FototecaError, Workspace
@@ -107,6 +110,9 @@ def commons(total: int) -> Respond:
         if picture := picture_answer(asked):
             return picture
         assert asked.query["gsrsearch"] == "filetype:bitmap red fox"
+        told = {name: asked.query[name] for name in ("generator", "gsrnamespace", "prop")}
+        assert told == {"generator": "search", "gsrnamespace": "6", "prop": "imageinfo"}
+        assert "extmetadata" in asked.query["iiprop"]
         assert "me@example.org" in asked.headers["User-Agent"]
         start = int(asked.query.get("gsroffset", "0"))
         pages = [_file(asked.base, n) for n in range(start, min(start + 50, total))]
@@ -132,6 +138,8 @@ def inaturalist(total: int) -> Respond:
     def respond(asked: Asked) -> Answer:
         if picture := picture_answer(asked):
             return picture
+        assert asked.query["quality_grade"] == "research"
+        assert asked.query["photo_license"].startswith("cc0,cc-by,cc-by-sa")
         above = int(asked.query["id_above"])
         ids = [n for n in range(1, total + 1) if n > above][:200]
         return json_answer({"total_results": total, "results": [_observation(asked.base, n) for n in ids]})
@@ -145,6 +153,20 @@ def _observation(base: str, n: int) -> dict[str, Any]:
         for k in (0, 1)
     ]
     return {"id": n, "user": {"login": f"author{n}"}, "photos": photos}
+
+
+NEW_SOURCE = """
+from collect.catalog import Finding
+from collect.sources.info import SourceInfo
+
+INFO = SourceInfo("quokka", "interface", "nothing", "none", "none told", "its own")
+
+
+def search(query, context):
+    endpoint = context.site("quokka")["endpoint"]
+    for rank, path in enumerate(context.web("quokka").json(endpoint)):
+        yield Finding(endpoint + path, "quokka", query.category, query=query.text, rank=rank)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -267,8 +289,10 @@ def test_a_refused_key_leaves_no_trace(point_to: PointTo, capsys: pytest.Capture
         search(_repoint(workspace, "flickr", site.base), SearchOptions(("flickr",)), LOCAL)
     shown = capsys.readouterr()
     assert SECRET not in shown.out + shown.err
+    freeze_version(workspace)
     files = [path for path in workspace.root.rglob("*") if path.is_file()]
     assert len(files) > 6
+    assert [path for path in files if path.name == "v001.csv"]
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
@@ -361,6 +385,24 @@ def test_a_host_is_asked_once_at_a_time_for_lists_and_pictures_together(point_to
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
         assert search(workspace, SearchOptions(("openverse",)), replace(LOCAL, per_host=1)).accepted == 40
     assert most == [1]
+
+
+def test_a_new_source_is_one_file_and_what_its_site_is(
+    point_to: PointTo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/new-source.md has it: a module beside the others, found by its name, and a site file."""
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "quokka.py").write_text(NEW_SOURCE)
+    monkeypatch.setattr(collect.sources, "__path__", [*collect.sources.__path__, str(tmp_path / "new")])
+    known_sources.cache_clear()
+    try:
+        with serve(lambda asked: picture_answer(asked) or json_answer(["/full/1.jpg", "/full/2.jpg"])) as site:
+            workspace = point_to("openverse", site.base)
+            (workspace.root / "sites" / "quokka.toml").write_text(f'version = 1\nendpoint = "{site.base}"\n')
+            assert search(workspace, SearchOptions(("quokka",)), LOCAL).accepted == 2
+    finally:
+        known_sources.cache_clear()
+        sys.modules.pop("collect.sources.quokka")
 
 
 def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_to: PointTo) -> None:
