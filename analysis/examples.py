@@ -14,9 +14,10 @@ from analysis.attribution import attribute, check_method
 from analysis.evaluate import split_results
 from analysis.features import nearest_training, present_features
 from analysis.metrics import class_scores
-from analysis.pictures import overlay, sheet, shown_picture, stored_picture
+from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture
 from analysis.quality import quality_shift
 from analysis.results import Results, find_run, manifest_of
+from analysis.verdicts import method_verdicts, read_trials, stamp_words
 from curate.manifest import Manifest, image_path
 from train.runs import load_model
 from workspace import Workspace, say
@@ -40,7 +41,8 @@ def examples_of_run(
 ) -> dict[str, Any]:
     """Right and wrong pictures of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
 
-    Each picture's map by `method` is written to `output` beside what the model saw; a run that is no network has none.
+    Each picture's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
+    run that is no network has none.
     """
     check_method(method)
     run = find_run(workspace, run_id)
@@ -69,12 +71,14 @@ def examples_of_run(
 
 
 def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], method: str, folder: Path) -> dict[str, str]:
-    """By image id a PNG of what the model saw and the map of what it said; of pictures that are there."""
+    """By image id a PNG of what the model saw and the map of what it said, stamped as `--trials` judged the method; of pictures
+    that are there."""
     model = load_model(workspace, results.run)
     if model.module is None:
         say(f"no maps: {results.run.id} has no network")
         return {}
     folder.mkdir(parents=True, exist_ok=True)
+    stamp = stamp_words(method_verdicts(read_trials(workspace, results.run)).get(method, {}))
     drawn = {}
     for index in tqdm(chosen, desc=method, disable=None):
         row = results.rows[index]
@@ -84,7 +88,8 @@ def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], me
         seen = shown_picture(tensor, model.preprocessing)
         values = attribute(model, tensor, int(results.probabilities[index].argmax()), method)
         path = folder / f"{row.image_id[:12]}.png"
-        sheet([seen, overlay(seen, values)], 2).save(path)
+        words = [f"is {row.label or 'none'}", f"says {results.said[index] or 'none'}"]
+        sheet([captioned(seen, words), captioned(overlay(seen, values), [method, stamp])], 2).save(path)
         drawn[row.image_id] = str(path)
     return drawn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
 from analysis.stamps import SHORT
+from analysis.verdicts import Passed, joined, method_verdicts, read_trials, stamp_words
 from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace, write_text
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 OF_ONE = ("live", "deletion", "insertion", "pointing", "energy")
 """The trials that one picture allows; the last two where its mask is known."""
 
-COLUMNS = ("image_id", "label", "predicted", "probability", "method", *OF_ONE, "failed")
-"""Of `explanations.csv`; `failed`: the trials that the map does not pass."""
+COLUMNS = ("image_id", "label", "predicted", "probability", "method", *OF_ONE, "passed", "failed")
+"""Of `explanations.csv`; `passed` and `failed` are trials by name, those of the method that `--trials` kept among them."""
 
 EACH = 4
 """Right and wrong pictures that are explained when none is named."""
@@ -38,23 +39,24 @@ EACH = 4
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked)."""
+    """A picture as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked).
+
+    `verdicts`: what is known of the methods; see `joined`.
+    """
 
     seen: Image.Image
     maps: dict[str, Image.Image]
     scores: dict[str, Scores]
+    verdicts: Mapping[str, Passed]
 
-    def failed(self, method: str) -> tuple[str, ...]:
-        """The trials that the method's map does not pass."""
-        return tuple(trial for trial, passed in self.scores[method].passed.items() if not passed)
+    def passed(self, method: str) -> Passed:
+        """The stamp of the method's map."""
+        return joined(self.scores[method].passed, self.verdicts.get(method, {}))
 
     def sheet(self, words: Sequence[str]) -> Image.Image:
-        """The picture over some words, and its maps, each over its name and what it does not pass."""
-        tiles = [captioned(self.seen, words)]
-        for method, drawn in self.maps.items():
-            failed = ", ".join(self.failed(method))
-            tiles.append(captioned(drawn, [method, f"fails: {failed}" if failed else "passes its trials"]))
-        return sheet(tiles, len(tiles))
+        """The picture over some words, and its maps, each over its name and its stamp."""
+        stamped = [captioned(drawn, [method, stamp_words(self.passed(method))]) for method, drawn in self.maps.items()]
+        return sheet([captioned(self.seen, words), *stamped], 1 + len(stamped))
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ class Explanation:
         """One map's row of `explanations.csv`."""
         scores = [getattr(self.drawn.scores[method], trial) for trial in OF_ONE]
         told = ["" if np.isnan(score) else f"{score:.6g}" for score in scores]
-        failed = " ".join(self.drawn.failed(method))
-        return [self.image_id, self.label, self.said, f"{self.probability:.6f}", method, *told, failed]
+        stamp = self.drawn.passed(method)
+        sides = [" ".join(trial for trial, passed in stamp.items() if passed is side) for side in (True, False)]
+        return [self.image_id, self.label, self.said, f"{self.probability:.6f}", method, *told, *sides]
 
 
 def explain_run(
@@ -87,8 +90,9 @@ def explain_run(
 ) -> list[Path]:
     """Write one PNG per picture (what the model saw, then a map per method) and `explanations.csv`; returns their paths.
 
-    Each map is put to those trials that one picture allows, and carries what came out, in the PNG and in its row of the CSV. The
-    method `class-model` writes a PNG for each category that was said of these pictures. `iterations`: see `attribute`.
+    Each map is put to those trials that one picture allows, and carries what came out, and what `--trials` found of its method,
+    in the PNG and in its row of the CSV. The method `class-model` writes a PNG for each category that was said of these
+    pictures. `iterations`: see `attribute`.
     """
     drawn = [method for method in methods if method != CLASS_MODEL]
     for method in drawn:
@@ -130,7 +134,8 @@ def explain_one(
     tensor = model.preprocessing(stored_picture(workspace, row))
     target = int(results.probabilities[index].argmax())
     mask = true_mask(workspace, row, model.preprocessing) if stamped else None
-    drawn = drawn_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask)
+    known = method_verdicts(read_trials(workspace, results.run), layer, iterations) if stamped else {}
+    drawn = drawn_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask, verdicts=known)
     return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), drawn)
 
 
@@ -144,17 +149,18 @@ def drawn_maps(
     *,
     stamped: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
+    verdicts: Mapping[str, Passed] | None = None,
 ) -> Drawn:
     """A preprocessed picture (3, H, W) as the model saw it, and each method's map of category number `target` over it.
 
-    `stamped`: see `explain_one`. `mask`: where the thing is, if that is known.
+    `stamped`: see `explain_one`. `mask`: where the thing is, if that is known. `verdicts`: those of the methods, if they are.
     """
     from analysis.attribution.trials import Case, judge_maps
 
     seen = shown_picture(tensor, model.preprocessing)
     values = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
     scores = judge_maps(network_of(model, "the trials"), Case(tensor, target, mask), values, SHORT) if stamped else {}
-    return Drawn(seen, {method: overlay(seen, found) for method, found in values.items()}, scores)
+    return Drawn(seen, {method: overlay(seen, found) for method, found in values.items()}, scores, verdicts or {})
 
 
 def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: int | None = None) -> list[Image.Image]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vision.backbones import Preprocessing
 
-CAPTION, LINES = 17, 3
+CAPTION, LINES = 17, 4
 """Pixels for a line of words below a picture, and how many lines fit there."""
 
 _STOPS = np.array([[12, 7, 40], [84, 20, 105], [172, 44, 92], [233, 102, 46], [251, 178, 60], [252, 246, 190]], dtype=np.float64)

@@ -22,6 +22,7 @@ from analysis.explain import drawn_maps
 from analysis.incoming import BATCH, Incoming, name_pictures, read_ahead
 from analysis.novelty import Novelty, fit_novelty
 from analysis.results import find_run, manifest_of
+from analysis.verdicts import Passed, method_verdicts, read_trials
 from curate.duplicates import Near, find_near
 from curate.manifest import Manifest
 from train.runs import LoadedModel, Run, decide, load_model
@@ -97,6 +98,7 @@ class _Asked:
     novelty: Novelty | None
     methods: Sequence[str]
     folder: Path
+    verdicts: Mapping[str, Passed]
     written: int = 0
 
     @classmethod
@@ -105,7 +107,8 @@ class _Asked:
         temperature, why = _temperature(workspace, run, manifest)
         novelty = fit_novelty(workspace, run, manifest)
         folder = output or workspace.reports / "predict" / run.id
-        return cls(run, manifest, load_model(workspace, run), temperature, why, novelty, methods, folder)
+        verdicts = method_verdicts(read_trials(workspace, run))
+        return cls(run, manifest, load_model(workspace, run), temperature, why, novelty, methods, folder, verdicts)
 
     def facts(self, batch: Sequence[Incoming]) -> list[dict[str, Any]]:
         """What is said of each picture, in order."""
@@ -148,7 +151,8 @@ class _Asked:
 
     def _draw(self, name: str, image: Image.Image, target: int, words: str) -> str:
         """Write one PNG: what the model saw, then a map for each method with what it is worth; returns its path."""
-        drawn = drawn_maps(self.model, self.model.preprocessing(image), target, self.methods, stamped=True)
+        seen = self.model.preprocessing(image)
+        drawn = drawn_maps(self.model, seen, target, self.methods, stamped=True, verdicts=self.verdicts)
         self.written += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.written:04}-{Path(urlsplit(name).path).stem[:60]}.png"  # names may come twice

@@ -14,11 +14,11 @@ import numpy as np
 from analysis.attribution import METHODS, check_method, network_of
 from analysis.examples import draw, pick
 from analysis.features import run_digest
-from analysis.kept import stored_json
 from analysis.numbers import csv_text
 from analysis.pictures import stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
-from train.runs import LoadedModel, Run, load_model
+from analysis.verdicts import measured_trials, stored_trials
+from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace, write_text
 
 if TYPE_CHECKING:
@@ -34,12 +34,6 @@ BASELINES = 2
 
 SHORT = 8
 """Shares at which the report's own trials ask the curves: half of what `explain --trials` asks, for half of the time."""
-
-TRIALS = ("live", "classes", "weights", "deletion", "insertion", "grid")
-"""The trials that need no truth, in the order of the table."""
-
-TRUTH = ("pointing", "energy")
-"""Those that need `data/masks`, as the demo's drawn pictures have."""
 
 QUICK = tuple(name for name, method in METHODS.items() if not method.slow)
 """What is tried when no method is named: those that take less than a few seconds a map."""
@@ -104,24 +98,10 @@ def try_maps(
         "trained": run_digest(results.run),
         "pictures": len(cases),
         "mosaics": len(mosaics),
+        "layer": layer,
+        "iterations": iterations,
         "methods": kept,
     }
-
-
-def measured_trials(facts: dict[str, Any]) -> tuple[str, ...]:
-    """The trials that these facts have figures of: those that need the truth only where there was one."""
-    return (*TRIALS, *(name for name in TRUTH if any(one.get(name) is not None for one in facts["methods"])))
-
-
-def read_trials(workspace: Workspace, run: Run) -> dict[str, Any] | None:
-    """What `try_run` kept; None when it was not called since the run was trained, or the file is damaged."""
-    facts: dict[str, Any] = stored_json(stored_trials(workspace, run)) or {}
-    return facts if facts.get("trained") == run_digest(run) else None
-
-
-def stored_trials(workspace: Workspace, run: Run) -> Path:
-    """Where the last trials of a run are kept for the report."""
-    return workspace.reports / "trials" / f"{run.id}.json"
 
 
 def _draw(name: str, layer: str, iterations: int | None, module: torch.nn.Module, tensor: torch.Tensor, target: int) -> Any:  # noqa: ANN401

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from analysis.calibration import NO_MISTAKE
-from analysis.stamps import TRIALS, measured_trials
+from analysis.verdicts import TRIALS, measured_trials
 
 
 def to_json(facts: Any) -> str:  # noqa: ANN401  (whatever JSON can say)

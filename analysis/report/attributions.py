@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,9 @@ from analysis.pictures import data_uri, has_masks, stored_picture
 from analysis.report.html import Tile, Words, heading, join, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
-from analysis.stamps import SHORT, TRIALS, measured_trials, read_trials, try_maps
+from analysis.stamps import SHORT, try_maps
+from analysis.verdicts import TRIALS, Passed, joined, measured_trials, method_verdicts, read_trials
+from workspace import FototecaError
 
 EXPLAINED = 6
 """Pictures whose attributions are shown: half of them wrong, if there are so many."""
@@ -49,7 +51,7 @@ def attributions(story: Story, results: Results) -> Markup:
 
 def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Tile]:
     """What the model saw and a map per method, for each picture."""
-    words, shown = story.words, []
+    words, shown, verdicts = story.words, [], shown_verdicts(story, results)
     for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
         said = f"{found['said']} · {words.percent(found['probability'], 0)}"
         right = bool(results.right[index])
@@ -57,14 +59,29 @@ def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Ti
         mark = "right" if right else "wrong"
         shown.append(Tile(found["seen"], words("attribution.seen", label=results.labels[index]), lines, mark))
         for name, uri in found["maps"].items():
-            shown.append(Tile(uri, words("attribution.alt", method=name, said=found["said"]), _stamped(story, found, name), mark))
+            alt = words("attribution.alt", method=name, said=found["said"])
+            stamp = stamped(story, joined(found["passed"][name], verdicts.get(name, {})))
+            shown.append(Tile(uri, alt, (name, stamp), mark))
     return shown
 
 
-def _stamped(story: Story, found: dict[str, Any], name: str) -> tuple[str, ...]:
-    """The method, and which trials its map of this picture does not pass."""
-    failed = ", ".join(story.words(f"trials.{trial}") for trial in found["failed"][name])
-    return (name, story.words("attribution.fails", what=failed) if failed else story.words("attribution.passes"))
+def stamped(story: Story, passed: Passed) -> str:
+    """A stamp in words: what is failed, else each trial that was passed by name."""
+    failed = [trial for trial, said in passed.items() if not said]
+    what = ", ".join(story.words(f"trials.{trial}") for trial in failed or passed)
+    return story.words("attribution.fails" if failed else "attribution.passes" if passed else "attribution.untried", what=what)
+
+
+def shown_verdicts(story: Story, results: Results) -> Mapping[str, Passed]:
+    """What trials say of the shown methods: those of `explain --trials`, else the report's own; none where these cannot be made,
+    which is told in the place of their table."""
+    found = method_verdicts(read_trials(story.workspace, results.run))
+    if all(name in found for name in SHOWN_METHODS):
+        return found
+    try:
+        return method_verdicts(_tried(story, results.stored(story.workspace)))
+    except FototecaError:
+        return {}
 
 
 def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[str, Any]]:
@@ -76,13 +93,13 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
             found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, stamped=True)
             drawn = found.drawn
             maps = {name: data_uri(one.resize((168, 168))) for name, one in drawn.maps.items()}
-            failed = {name: drawn.failed(name) for name in maps}
+            own = {name: drawn.scores[name].passed for name in maps}
             seen = data_uri(drawn.seen.resize((168, 168)))
-            every.append({"said": found.said, "probability": found.probability, "seen": seen, "maps": maps, "failed": failed})
+            every.append({"said": found.said, "probability": found.probability, "seen": seen, "maps": maps, "passed": own})
         return every
 
     asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS, SHORT, has_masks(story.workspace)]
-    found: list[dict[str, Any]] = kept(story.workspace, results.run, "maps", asked, draw)
+    found: list[dict[str, Any]] = kept(story.workspace, results.run, "stamped-maps", asked, draw)
     return found
 
 
@@ -104,17 +121,22 @@ def _class_models(story: Story, results: Results) -> Markup:
     return join([*parts, paragraph(words("class_model.intro")), tiles(shown)])
 
 
+def _tried(story: Story, results: Results) -> dict[str, Any]:
+    """The shown methods, put to their trials by the report itself and kept between reports."""
+    asked = [story.manifest.sha256, SHOWN_METHODS, SHORT, has_masks(story.workspace)]
+
+    def make() -> dict[str, Any]:
+        return try_maps(story.workspace, story.model(results.run), results, SHOWN_METHODS, steps=SHORT)
+
+    found: dict[str, Any] = kept(story.workspace, results.run, "trials", asked, make)
+    return found
+
+
 def _trials(story: Story, results: Results) -> Markup:
     """Methods × scores: what `explain --trials` kept, else the shown methods tried now."""
     words, run = story.words, results.run
     stored = read_trials(story.workspace, run)
-    facts = stored or kept(
-        story.workspace,
-        run,
-        "trials",
-        [story.manifest.sha256, SHOWN_METHODS, SHORT, has_masks(story.workspace)],
-        lambda: try_maps(story.workspace, story.model(run), results, SHOWN_METHODS, steps=SHORT),
-    )
+    facts = stored or _tried(story, results)
     trials = measured_trials(facts)
     head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]
     rows = [

@@ -20,6 +20,7 @@ from analysis.examples import (
 from analysis.explain import explain_one
 from analysis.kept import kept
 from analysis.pictures import data_uri
+from analysis.report.attributions import SHOWN_METHODS, shown_verdicts, stamped
 from analysis.report.html import Tile, card, cards, details, heading, join, note, paragraph, tag
 from analysis.report.story import Story
 from analysis.results import Results
@@ -31,8 +32,8 @@ EXAMPLES = 8
 OPENED = ("wrong", "right")
 """The kinds that are shown unfolded."""
 
-METHOD = "grad-cam"
-"""The map beside each picture: the quickest that passes its trials."""
+METHOD = SHOWN_METHODS[0]
+"""The map beside each picture: of the methods that the report puts to trials, whose verdict stands above the pictures."""
 
 
 def examples(story: Story, results: Results) -> Markup:
@@ -45,7 +46,7 @@ def examples(story: Story, results: Results) -> Markup:
     near, gone = _neighbours(story, results, every)
     maps = _maps(story, results, every)
     parts = [heading(words("examples.title"), 4), paragraph(words("examples.intro" if maps else "examples.intro_without_maps"))]
-    parts.append(gone)
+    parts += [_verdict(story, results) if maps else Markup(""), gone]
     for kind, chosen in kinds.items():
         shown = [_card(story, results, index, maps.get(results.rows[index].image_id, ""), near) for index in chosen]
         inner = cards(shown) if shown else paragraph(words("examples.none"))
@@ -54,6 +55,12 @@ def examples(story: Story, results: Results) -> Markup:
         parts.append(details(words(f"examples.{kind}"), inner, opened=kind in OPENED))
     parts += [_source(story, results), _suspects(story, results), _shared(story, results)]
     return join(parts)
+
+
+def _verdict(story: Story, results: Results) -> Markup:
+    """What the trials say of every map beside these pictures, since they say it of its method."""
+    verdict = shown_verdicts(story, results).get(METHOD, {})
+    return paragraph(story.words("examples.stamp", method=METHOD, stamp=stamped(story, verdict)))
 
 
 def _neighbours(story: Story, results: Results, chosen: Sequence[int]) -> tuple[dict[str, list[str]], Markup]:

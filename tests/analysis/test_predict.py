@@ -308,6 +308,6 @@ def test_maps_on_request(studied: Studied, first_picture: Callable[[str], Path],
     facts = predict_paths(workspace, runs[0], [picture, picture], methods=["saliency", "grad-cam"], output=out)
     assert sorted(str(path) for path in out.iterdir()) == [fact["maps"] for fact in facts]
     with Image.open(io.BytesIO(Path(facts[0]["maps"]).read_bytes())) as drawn:
-        assert drawn.width > 2.4 * drawn.height
+        assert drawn.width > 2.2 * drawn.height
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         predict_paths(workspace, runs[0], [picture], methods=["magic"])

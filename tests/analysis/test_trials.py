@@ -31,10 +31,12 @@ from analysis.attribution.trials import (
 from analysis.cli import app
 from analysis.explain import explain_run
 from analysis.report.attributions import attributions
+from analysis.report.examples import examples
 from analysis.report.story import Story
-from analysis.stamps import TRIALS, read_trials, try_run
+from analysis.stamps import try_run
 from analysis.tables import trials_table
 from analysis.texts import Texts
+from analysis.verdicts import TRIALS, joined, method_verdicts, read_trials, stamp_words, stored_trials
 from curate.manifest import read_manifest
 from train.runs import read_run
 from workspace import FototecaError, Workspace
@@ -201,6 +203,50 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
     story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
     told = attributions(story, story.validation[run])
     assert "puntería" in told and "✗" in told
+
+
+def fail_weights(workspace: Workspace, run: str) -> None:
+    """As if the run's methods had failed the trial of dealt weights."""
+    path = stored_trials(workspace, read_run(workspace, run))
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    for one in facts["methods"]:
+        one["passed"] = {**dict.fromkeys(("live", "classes", "deletion", "insertion"), True), "weights": False}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """Without `--trials` a map that passes names only its own trials; with them none is praised whose method ignores the weights,
+    in the CSV, in the report's tiles and above the maps of its examples."""
+    workspace, (run, _) = copied
+    stored_trials(workspace, read_run(workspace, run)).unlink(missing_ok=True)
+
+    def told() -> list[dict[str, str]]:
+        path = explain_run(workspace, run, methods=["grad-cam"], output=tmp_path / "maps")[-1]
+        return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+    before = told()
+    assert all({*row["passed"].split(), *row["failed"].split()} == {"live", "deletion", "insertion"} for row in before)
+    try_run(workspace, run, ["grad-cam", "saliency"], output=tmp_path)
+    fail_weights(workspace, run)
+    for row, alone in zip(told(), before, strict=True):
+        assert row["failed"].split() == [*alone["failed"].split(), "weights"] and "classes" in row["passed"]
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
+    tiles, shown = attributions(story, story.validation[run]), examples(story, story.validation[run])
+    stamps = tiles.split("Can these maps be trusted?")[0]
+    assert "passes live" not in stamps and stamps.count("✗") == stamps.count("Map by") > 0
+    assert "What trials say of grad-cam on this model, and so of each map here: ✗ weights." in shown
+
+
+def test_a_stamp_names_its_trials() -> None:
+    """Those that were passed where all were; of the method's only those that no map takes alone; nothing is claimed untried."""
+    own, method = {"live": True, "deletion": True}, {"live": False, "weights": True}
+    assert stamp_words(joined(own, {})) == "passes live, deletion"
+    assert stamp_words(joined(own, method)) == "passes live, deletion, weights"
+    assert stamp_words(joined(own, {"weights": False, "classes": False})) == "fails: classes, weights"
+    assert stamp_words(joined({}, {})) == "not put to trials"
+    facts = {"methods": [{"method": "rise", "passed": method}], "layer": "", "iterations": None}
+    assert method_verdicts(facts) == {"rise": method}
+    assert method_verdicts(None) == method_verdicts(facts, layer="stages.1") == method_verdicts(facts, iterations=9) == {}
 
 
 def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:

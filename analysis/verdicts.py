@@ -1,0 +1,62 @@
+"""What trials said of a run's attribution methods, kept for every map that is drawn after them: the stamp that a map carries.
+
+One picture tells whether its map is live and names what the model needs. Whether the method reacts to another category, to other
+weights, or to where the thing is in a mosaic takes other maps: that is asked of the method once, and said of each of its maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.features import run_digest
+from analysis.kept import stored_json
+from train.runs import Run
+from workspace import Workspace
+
+TRIALS = ("live", "classes", "weights", "deletion", "insertion", "grid")
+"""The trials that need no truth, in the order of the table."""
+
+TRUTH = ("pointing", "energy")
+"""Those that need `data/masks`, as the demo's drawn pictures have."""
+
+OF_METHOD = ("classes", "weights", "grid")
+"""Those that no map can be put to alone."""
+
+Passed = Mapping[str, bool]
+"""By trial; what was not tried is not there."""
+
+
+def stored_trials(workspace: Workspace, run: Run) -> Path:
+    """Where the last trials of a run are kept."""
+    return workspace.reports / "trials" / f"{run.id}.json"
+
+
+def read_trials(workspace: Workspace, run: Run) -> dict[str, Any] | None:
+    """What `explain --trials` kept; None when it was not called since the run was trained, or the file is damaged."""
+    facts: dict[str, Any] = stored_json(stored_trials(workspace, run)) or {}
+    return facts if facts.get("trained") == run_digest(run) else None
+
+
+def measured_trials(facts: dict[str, Any]) -> tuple[str, ...]:
+    """The trials that these facts have figures of: those that need the truth only where there was one."""
+    return (*TRIALS, *(name for name in TRUTH if any(one.get(name) is not None for one in facts["methods"])))
+
+
+def method_verdicts(facts: dict[str, Any] | None, layer: str = "", iterations: int | None = None) -> dict[str, Passed]:
+    """By method what it passes; none when there were no trials, or they were of other maps: another layer, other iterations."""
+    if facts is None or (facts.get("layer", ""), facts.get("iterations")) != (layer, iterations):
+        return {}
+    return {one["method"]: one["passed"] for one in facts["methods"]}
+
+
+def joined(own: Passed, method: Passed) -> Passed:
+    """A map's own trials, and of its method's those that no map can be put to alone."""
+    return {**own, **{trial: method[trial] for trial in OF_METHOD if trial in method}}
+
+
+def stamp_words(passed: Passed) -> str:
+    """A stamp in a line: what is failed, else each trial that was passed by name."""
+    failed = [trial for trial, said in passed.items() if not said]
+    return f"fails: {', '.join(failed)}" if failed else f"passes {', '.join(passed)}" if passed else "not put to trials"
