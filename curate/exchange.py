@@ -8,7 +8,7 @@ thousand images have few kinds.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil, floor
 from typing import Protocol
 
@@ -20,11 +20,19 @@ MAX_STEPS = 2000
 MAX_KINDS = 60
 """Kinds of groups per split that are tried for one category; more exist only with very many labels an image."""
 
+MAX_LOOKS = 50_000
+"""Exchanges that are looked at once none makes things better by itself: about a second."""
+
+TENURE = 7
+"""Steps for which no group of a kind goes back to where one was taken from."""
+
 MAX_STATES = 3_000_000
 """Steps of the exact packing that are worth their time; larger categories have enough groups for exchanges to work."""
 
 Labels = tuple[tuple[str, int], ...]
 Change = list[tuple[Labels, Split, Split]]
+Kinds = dict[tuple[Labels, Split], list[str]]
+"""Groups that may be moved, by what they hold and where they are."""
 
 
 class Group(Protocol):
@@ -61,12 +69,36 @@ class _Board:
                 cost += 2 * total
         return cost
 
+    def cost_of_all(self) -> float:
+        """The cost of every category together."""
+        return sum(self.cost(label, counts) for label, counts in self.counts.items())
+
+    def worst(self, passed: Collection[str] = ()) -> str:
+        """The category that is off by most for its size, of those not `passed`; nothing when none is."""
+        costs = {label: self.cost(label, counts) for label, counts in self.counts.items() if label not in passed}
+        worst = max(sorted(costs), key=lambda label: costs[label] / self.totals[label], default="")
+        return worst if worst and costs[worst] >= 1e-9 else ""
+
     def bounds(self, label: str, fixed: Mapping[Split, int]) -> list[tuple[int, int]]:
         """For each split, the fewest and the most images that may join those that are fixed there."""
         total, found = self.totals[label], []
         for split, ratio in self.ratios.items():
             low = max(1, ceil((ratio - self.tolerance) * total - 1e-9))
             found.append((low - fixed[split], floor((ratio + self.tolerance) * total + 1e-9) - fixed[split]))
+        return found
+
+    def hopeless(self, kinds: Kinds) -> set[str]:
+        """Categories that no way of splitting brings within the tolerance: too few images, or too many that are held."""
+        held = {label: dict(counts) for label, counts in self.counts.items()}
+        for (labels, split), unit_ids in kinds.items():
+            for label, count in labels:
+                held[label][split] -= count * len(unit_ids)
+        found = set()
+        for label, counts in held.items():
+            bounds, free = self.bounds(label, counts), self.totals[label] - sum(counts.values())
+            few, most = (sum(max(bound[end], 0) for bound in bounds) for end in (0, 1))
+            if any(high < max(low, 0) for low, high in bounds) or not few <= free <= most:
+                found.add(label)
         return found
 
     def gain(self, change: Change) -> float:
@@ -92,14 +124,20 @@ def exchange(
 ) -> None:
     """Change `splits` of the `free` units so that fewer categories of all `units` are off by more than `tolerance`."""
     board = _Board(units, splits, ratios, tolerance)
-    kinds: dict[tuple[Labels, Split], list[str]] = defaultdict(list)
+    kinds: Kinds = defaultdict(list)
     for unit in free:
         kinds[unit.labels, splits[unit.unit_id]].append(unit.unit_id)
+    _descend(board, kinds)
+    _wander(board, kinds)
+    splits.update((unit_id, split) for (_, split), unit_ids in kinds.items() for unit_id in unit_ids)
+
+
+def _descend(board: _Board, kinds: Kinds) -> None:
+    """The best exchange for the worst category, again and again, as long as one makes things better."""
     stuck: set[str] = set()
     for _ in range(MAX_STEPS):
-        costs = {label: board.cost(label, board.counts[label]) for label in board.totals if label not in stuck}
-        worst = max(sorted(costs), key=lambda label: costs[label] / board.totals[label], default="")
-        if not worst or costs[worst] < 1e-9:
+        worst = board.worst(stuck)
+        if not worst:
             return
         change = max(_changes(worst, kinds), key=board.gain, default=[])
         if not change or board.gain(change) < 1e-9:
@@ -107,14 +145,40 @@ def exchange(
             stuck.add(worst)
         else:
             stuck.clear()
-        board.apply(change)
-        for labels, source, target in change:
-            unit_id = kinds[labels, source].pop()
-            splits[unit_id] = target
-            kinds[labels, target].append(unit_id)
+        _make(change, board, kinds)
 
 
-def _repack(board: _Board, label: str, kinds: Mapping[tuple[Labels, Split], list[str]]) -> Change:
+def _wander(board: _Board, kinds: Kinds) -> None:
+    """Go on where no single exchange helps: the least bad one, never straight back, and in the end the best that was met.
+
+    Tabu search (Glover, "Tabu Search - Part I", ORSA Journal on Computing 1989), within a number of exchanges looked at.
+    """
+    hopeless = board.hopeless(kinds)
+    best, back = board.cost_of_all(), []
+    barred: dict[tuple[Labels, Split], int] = {}
+    looked, step = 0, 0
+    while looked < MAX_LOOKS and (worst := board.worst(hopeless)):
+        step += 1
+        ways = [way for way in _changes(worst, kinds) if all(barred.get((one[0], one[2]), 0) < step for one in way)]
+        looked += len(ways) + 1
+        change = max(ways, key=board.gain, default=[])
+        _make(change, board, kinds)
+        barred.update(((labels, source), step + TENURE) for labels, source, _ in change)
+        back.append(change)
+        if (cost := board.cost_of_all()) < best - 1e-9:
+            best, back = cost, []
+    for change in reversed(back):
+        _make([(labels, target, source) for labels, source, target in change], board, kinds)
+
+
+def _make(change: Change, board: _Board, kinds: Kinds) -> None:
+    """Move a group of each kind that the change names."""
+    board.apply(change)
+    for labels, source, target in change:
+        kinds[labels, target].append(kinds[labels, source].pop())
+
+
+def _repack(board: _Board, label: str, kinds: Kinds) -> Change:
     """The moves of groups of this category alone that bring it within the tolerance; none if there is no way."""
     groups = [(labels, split) for (labels, split), unit_ids in sorted(kinds.items()) for _ in unit_ids]
     groups = sorted((group for group in groups if [name for name, _ in group[0]] == [label]), key=lambda group: -group[0][0][1])
@@ -153,7 +217,7 @@ def _add(sums: tuple[int, ...], index: int, size: int) -> tuple[int, ...]:
     return (*sums[:index], sums[index] + size, *sums[index + 1 :])
 
 
-def _changes(label: str, kinds: Mapping[tuple[Labels, Split], list[str]]) -> Iterator[Change]:
+def _changes(label: str, kinds: Kinds) -> Iterator[Change]:
     """Every move of one group that has the label, and every swap of two of which one has it."""
     by_split: dict[Split, list[Labels]] = defaultdict(list)
     for (labels, split), unit_ids in sorted(kinds.items()):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 from curate.manifest import SPLITS, Split
 from curate.splits import TOLERANCE, Unit, assign, make_unit, uneven_shares, winner
@@ -97,15 +100,57 @@ def reachable(groups: list[tuple[int, Split | None]]) -> bool:
     )
 
 
-@given(datasets(multi=True, groups=False), st.integers(0, 9))
-@settings(max_examples=40)
-def test_multi_label_shares_stay_near(dataset: list[list[tuple[str, ...]]], seed: int) -> None:
-    """With several labels an image, no category of thirty images or more strays by more than four and a half points."""
-    units = build(dataset, {})
-    for counts in table(units, assign(units, RATIOS, seed)).values():
-        total = sum(counts.values())
-        for split, ratio in zip(SPLITS, RATIOS, strict=True):
-            assert total < 30 or abs(counts[split] / total - ratio) <= 0.045
+def test_where_mixed_labels_allow_two_points_they_are_reached() -> None:
+    """Against an exact solver: of two hundred random datasets with groups, several labels an image, and some images held by
+    earlier versions, all but a few of those that can be split within two points in every category are."""
+    chance = random.Random(1)
+    possible = missed = 0
+    for number in range(200):
+        units = mixed(chance, held=0.3 * (number % 2))
+        if uneven_shares(units, assign(units, RATIOS, 0), RATIOS):
+            missed += (can := solvable(units))
+            possible += can
+        else:
+            possible += 1
+    assert possible > 80
+    assert missed <= 0.03 * possible
+
+
+def mixed(chance: random.Random, held: float) -> list[Unit]:
+    """Units of up to six images, of two to six categories that may come together."""
+    labels = {f"c{number}": chance.uniform(0.1, 0.7) for number in range(chance.randint(2, 6))}
+    largest = chance.choice([1, 1, 3, 6])
+    units = []
+    for number in range(chance.randint(25, 120)):
+        images = [
+            [name for name, share in labels.items() if chance.random() < share] or [chance.choice(list(labels))]
+            for _ in range(chance.randint(1, largest))
+        ]
+        units.append(make_unit(str(number), images, chance.choice(SPLITS) if chance.random() < held else None))
+    return units
+
+
+def solvable(units: list[Unit]) -> bool:
+    """Whether every category can be within the tolerance at once, by integer programming."""
+    names = sorted({label for unit in units for label, _ in unit.labels})
+    count, rows, lows, highs = 3 * len(units), [], [], []
+    for place in range(len(units)):
+        row = np.zeros(count)
+        row[3 * place : 3 * place + 3] = 1
+        rows, lows, highs = [*rows, row], [*lows, 1.0], [*highs, 1.0]
+    for name in names:
+        images = np.array([dict(unit.labels).get(name, 0) for unit in units])
+        for place, ratio in enumerate(RATIOS):
+            row = np.zeros(count)
+            row[place::3] = images
+            least, most = ((ratio + sign * TOLERANCE) * images.sum() + sign * 1e-9 for sign in (-1, 1))
+            rows, lows, highs = [*rows, row], [*lows, max(1.0, least)], [*highs, most]
+    lower = np.zeros(count)
+    for place, unit in enumerate(units):
+        if unit.pinned:
+            lower[3 * place + SPLITS.index(unit.pinned)] = 1
+    limits = {"constraints": LinearConstraint(np.array(rows), lows, highs), "bounds": Bounds(lower, 1)}
+    return bool(milp(np.zeros(count), integrality=np.ones(count), options={"time_limit": 20}, **limits).status == 0)
 
 
 def test_the_order_of_units_does_not_matter_and_the_seed_does() -> None:
