@@ -18,7 +18,7 @@ from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
 from analysis.stamps import SHORT
-from analysis.verdicts import Passed, joined, method_verdicts, read_trials, stamp_words
+from analysis.verdicts import Passed, joined, method_verdicts, read_trials, sides, stamp_words
 from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace, write_text
 
@@ -53,6 +53,11 @@ class Drawn:
         """The stamp of the method's map."""
         return joined(self.scores[method].passed, self.verdicts.get(method, {}))
 
+    def measured(self, method: str) -> dict[str, float]:
+        """What the method's map reached in the trials that this picture allows."""
+        scores = {trial: float(getattr(self.scores[method], trial)) for trial in OF_ONE}
+        return {trial: score for trial, score in scores.items() if not np.isnan(score)}
+
     def sheet(self, words: Sequence[str]) -> Image.Image:
         """The picture over some words, and its maps, each over its name and its stamp."""
         stamped = [captioned(drawn, [method, stamp_words(self.passed(method))]) for method, drawn in self.maps.items()]
@@ -71,11 +76,9 @@ class Explanation:
 
     def row(self, method: str) -> list[object]:
         """One map's row of `explanations.csv`."""
-        scores = [getattr(self.drawn.scores[method], trial) for trial in OF_ONE]
-        told = ["" if np.isnan(score) else f"{score:.6g}" for score in scores]
-        stamp = self.drawn.passed(method)
-        sides = [" ".join(trial for trial, passed in stamp.items() if passed is side) for side in (True, False)]
-        return [self.image_id, self.label, self.said, f"{self.probability:.6f}", method, *told, *sides]
+        scores, stamp = self.drawn.measured(method), self.drawn.passed(method)
+        told = [f"{scores[trial]:.6g}" if trial in scores else "" for trial in OF_ONE]
+        return [self.image_id, self.label, self.said, f"{self.probability:.6f}", method, *told, *sides(stamp)]
 
 
 def explain_run(

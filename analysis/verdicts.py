@@ -56,6 +56,12 @@ def joined(own: Passed, method: Passed) -> Passed:
     return {**own, **{trial: method[trial] for trial in OF_METHOD if trial in method}}
 
 
+def sides(passed: Passed) -> tuple[str, str]:
+    """What was passed and what was failed, by name, as two cells of a table."""
+    both = [" ".join(trial for trial, said in passed.items() if said is side) for side in (True, False)]
+    return both[0], both[1]
+
+
 def stamp_words(passed: Passed) -> str:
     """A stamp in a line: what is failed, else each trial that was passed by name."""
     failed = [trial for trial, said in passed.items() if not said]

@@ -11,15 +11,16 @@ from PIL import Image
 
 from analysis.attribution import METHODS
 from analysis.examples import pick
-from analysis.explain import explain_one
+from analysis.explain import COLUMNS, OF_ONE, explain_one
 from analysis.filters import filter_sheets
 from analysis.kept import kept
+from analysis.numbers import Numbers
 from analysis.pictures import data_uri, has_masks, stored_picture
-from analysis.report.html import Tile, Words, heading, join, note, paragraph, tag, tiles
+from analysis.report.html import Tile, Words, heading, join, link, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
 from analysis.stamps import SHORT, try_maps
-from analysis.verdicts import TRIALS, Passed, joined, measured_trials, method_verdicts, read_trials
+from analysis.verdicts import TRIALS, Passed, joined, measured_trials, method_verdicts, read_trials, sides
 from workspace import FototecaError
 
 EXPLAINED = 6
@@ -51,17 +52,21 @@ def attributions(story: Story, results: Results) -> Markup:
 
 def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Tile]:
     """What the model saw and a map per method, for each picture."""
-    words, shown, verdicts = story.words, [], shown_verdicts(story, results)
+    words, shown, verdicts, file = story.words, list[Tile](), shown_verdicts(story, results), f"maps-{results.run.id}"
+    rows: list[list[object]] = []
     for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
-        said = f"{found['said']} · {words.percent(found['probability'], 0)}"
-        right = bool(results.right[index])
-        lines = (said,) if right else (said, words("examples.true", label=results.labels[index] or words("label.none")))
+        said = link(f"{found['said']} · {words.percent(found['probability'], 0)}", story.row(file, len(rows)))
+        right, label = bool(results.right[index]), results.labels[index]
+        lines = (said,) if right else (said, words("examples.true", label=label or words("label.none")))
         mark = "right" if right else "wrong"
-        shown.append(Tile(found["seen"], words("attribution.seen", label=results.labels[index]), lines, mark))
+        shown.append(Tile(found["seen"], words("attribution.seen", label=label), lines, mark))
         for name, uri in found["maps"].items():
             alt = words("attribution.alt", method=name, said=found["said"])
-            stamp = stamped(story, joined(found["passed"][name], verdicts.get(name, {})))
-            shown.append(Tile(uri, alt, (name, stamp), mark))
+            stamp = joined(found["passed"][name], verdicts.get(name, {}))
+            shown.append(Tile(uri, alt, (name, link(stamped(story, stamp), story.row(file, len(rows)))), mark))
+            head = [results.rows[index].image_id, label, found["said"], found["probability"], name]
+            rows.append([*head, *map(found["scores"][name].get, OF_ONE), *sides(stamp)])
+    story.numbers.append(Numbers(file, COLUMNS, tuple(map(tuple, rows))))
     return shown
 
 
@@ -93,13 +98,13 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
             found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, stamped=True)
             drawn = found.drawn
             maps = {name: data_uri(one.resize((168, 168))) for name, one in drawn.maps.items()}
-            own = {name: drawn.scores[name].passed for name in maps}
-            seen = data_uri(drawn.seen.resize((168, 168)))
-            every.append({"said": found.said, "probability": found.probability, "seen": seen, "maps": maps, "passed": own})
+            one = {"said": found.said, "probability": found.probability, "seen": data_uri(drawn.seen.resize((168, 168)))}
+            passed = {name: drawn.scores[name].passed for name in maps}
+            every.append({**one, "maps": maps, "passed": passed, "scores": {name: drawn.measured(name) for name in maps}})
         return every
 
     asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS, SHORT, has_masks(story.workspace)]
-    found: list[dict[str, Any]] = kept(story.workspace, results.run, "stamped-maps", asked, draw)
+    found: list[dict[str, Any]] = kept(story.workspace, results.run, "judged-maps", asked, draw)
     return found
 
 

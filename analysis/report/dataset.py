@@ -8,7 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from analysis.charts import bars_chart
-from analysis.report.html import Tile, facts, heading, join, note, paragraph, tag, tiles
+from analysis.numbers import Numbers, Shown
+from analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from collect.catalog import PERSON, REJECT, Catalog
 from curate.manifest import SPLITS, Row
@@ -91,19 +92,18 @@ def _labelling(story: Story, catalog: Catalog) -> Markup:
     by_person = [decision for decision in decisions if decision.who.startswith(PERSON)]
     changed = sum(bool(d.old) and d.old != d.new and not d.new.startswith(REJECT) for d in by_person)
     rejected = Counter(d.new[len(REJECT) :] for d in by_person if d.new.startswith(REJECT))
-    reviewed = sum(row.reviewed for row in story.manifest.rows)
+    reviewed, total = sum(row.reviewed for row in story.manifest.rows), len(story.manifest.rows)
     pairs = [
         (words("labels.by_machine"), words.number(len(decisions) - len(by_person))),
         (words("labels.by_person"), words.number(len(by_person))),
         (words("labels.changed"), words.number(changed)),
-        (words("labels.reviewed"), words("labels.of", n=reviewed, total=len(story.manifest.rows))),
+        (words("labels.reviewed"), Shown(words("labels.of", n=reviewed, total=total), reviewed, total)),
     ]
     if rejected:
         reasons = ", ".join(f"{reason} {n}" for reason, n in rejected.most_common())
         pairs.append((words("labels.rejected"), reasons))
     remark = "" if by_person else note(words("labels.nobody"), "warn")
-    source = paragraph(story.file(CATALOG), "source")
-    return join([heading(words("labels.title")), facts(pairs), source, remark])
+    return join([heading(words("labels.title")), story.facts("labels", pairs, CATALOG), remark])
 
 
 def _licences(story: Story) -> Markup:
@@ -155,24 +155,35 @@ def splits(story: Story) -> Markup:
     """Images per category and split; what keeps near-duplicates together."""
     words, manifest = story.words, story.manifest
     counts, total = manifest.label_counts(), manifest.split_counts()
-    pairs = [
-        (words(f"split.{name}"), f"{words.number(total[name])} ({words.percent(total[name] / max(len(manifest.rows), 1))})")
-        for name in SPLITS
-    ]
-    sizes = Counter(row.group for row in manifest.rows if row.group)
-    grouped = sum(n for n in sizes.values() if n > 1)
     bars = [(name, {words(f"split.{part}"): counts[name][part] for part in SPLITS}) for name in manifest.categories]
     alt = words("splits.alt", train=total["train"], val=total["val"], test=total["test"])
     absent = [f"{name} ({words(f'split.{part}')})" for name in manifest.categories for part in SPLITS if not counts[name][part]]
-    threshold = (
-        words("splits.never_deduplicated") if manifest.threshold is None else words("splits.threshold", n=manifest.threshold)
-    )
     return join(
         [
             paragraph(words("splits.intro", ratios=" / ".join(f"{ratio:g}" for ratio in manifest.ratios), seed=manifest.seed)),
-            facts(pairs),
-            paragraph(join([words("splits.groups", groups=sum(n > 1 for n in sizes.values()), images=grouped), " ", threshold])),
+            _shares(story),
+            _groups(story),
             note(words("splits.absent", names=", ".join(absent)), "warn") if absent else "",
             story.draw(bars_chart("splits", bars, alt), words("splits.caption"), f"manifests/{manifest.version}.csv"),
         ]
     )
+
+
+def _shares(story: Story) -> Markup:
+    """How many images each split has."""
+    words, total = story.words, story.manifest.split_counts()
+    every = max(len(story.manifest.rows), 1)
+    told = {name: f"{words.number(total[name])} ({words.percent(total[name] / every)})" for name in SPLITS}
+    pairs = [(words(f"split.{name}"), Shown(told[name], total[name], total[name] / every)) for name in SPLITS]
+    return story.facts("split-sizes", pairs, f"manifests/{story.manifest.version}.json")
+
+
+def _groups(story: Story) -> Markup:
+    """How many near-duplicates were kept together, and what counted as one."""
+    words, threshold = story.words, story.manifest.threshold
+    sizes = Counter(row.group for row in story.manifest.rows if row.group)
+    large = [n for n in sizes.values() if n > 1]
+    rows = (("groups", len(large)), ("images", sum(large)), ("threshold", "" if threshold is None else threshold))
+    story.numbers.append(Numbers("groups", ("name", "value"), rows))
+    how = words("splits.never_deduplicated") if threshold is None else words("splits.threshold", n=threshold)
+    return paragraph(story.lead(f"{words('splits.groups', groups=len(large), images=sum(large))} {how}", "groups"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.examples import (
     DOUBTED,
@@ -93,7 +93,9 @@ def _card(story: Story, results: Results, index: int, drawn: str, near: dict[str
     row, words = results.rows[index], story.words
     label, said = results.labels[index] or words("label.none"), results.said[index] or words("label.none")
     right, sure = bool(results.right[index]), words.percent(float(results.confidence[index]), 0)
-    told = [f"{said} · {sure}"] if right else [words("examples.said", said=said, sure=sure), words("examples.true", label=label)]
+    says = f"{said} · {sure}" if right else words("examples.said", said=said, sure=sure)
+    told = [story.file(f"data/runs/{results.run.id}/predictions-val.csv", says, index)]
+    told += [] if right else [escape(words("examples.true", label=label))]
     mark = "right" if right else "wrong"
     seen = Tile(story.thumbnail(row, 112), words("examples.alt", label=label, said=said), (*told, row.source), mark, row.page_url)
     why = Tile(drawn, words("attribution.alt", method=METHOD, said=said))

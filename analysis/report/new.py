@@ -10,8 +10,11 @@ from analysis.calibration import NO_MISTAKE
 from analysis.kept import stored_json
 from analysis.numbers import Numbers
 from analysis.predict import stored_predictions
-from analysis.report.html import Tile, join, link, note, paragraph, tag, tiles
+from analysis.report.html import Tile, Words, join, link, note, paragraph, tag, tiles
 from analysis.report.story import Story
+
+NEAR = ("image_id", "split", "distance")
+"""What is told of the image of the dataset that a new picture is a near-duplicate of."""
 
 
 def new_images(story: Story) -> Markup:
@@ -22,15 +25,18 @@ def new_images(story: Story) -> Markup:
         return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
     pictures, failed = document["pictures"], document.get("failed", [])
     counts = {name: document.get(name, _counted(pictures, name)) for name in ("n", "unknown", "near")}
-    parts = [paragraph(words("new.intro", run=document["run"], **counts))]
+    rate = document.get("false_alarm_rate")
+    story.numbers.append(Numbers("new-images-counts", ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
+    parts = [paragraph(story.lead(words("new.intro", run=document["run"], **counts), "new-images-counts"))]
     if counts["n"] > len(pictures):
         parts.append(paragraph(words("new.first", n=len(pictures))))
-    if document.get("false_alarm_rate") is not None:
-        parts.append(paragraph(words("new.false_alarms", rate=words.percent(document["false_alarm_rate"]))))
+    if rate is not None:
+        alarms = words("new.false_alarms", rate=words.percent(rate))
+        parts.append(paragraph(story.lead(alarms, "new-images-counts", len(counts))))
     if not document.get("calibrated", True):
         learned = document.get("uncalibrated", NO_MISTAKE) == NO_MISTAKE
         parts.append(paragraph(words("calibration.none" if learned else "calibration.unread")))
-    parts += [tiles([_tile(story, fact) for fact in pictures]), _numbers(story, pictures)]
+    parts += [tiles([_tile(story, fact, row) for row, fact in enumerate(pictures)]), _numbers(story, document)]
     if failed:
         head = [words("new.picture"), words("new.reason")]
         rows = [[fact["path"], fact["reason"]] for fact in failed]
@@ -53,21 +59,25 @@ def _counted(pictures: list[dict[str, Any]], name: str) -> int:
     return sum(name == "n" or bool(fact.get(keys[name])) for fact in pictures)
 
 
-def _numbers(story: Story, pictures: list[dict[str, Any]]) -> Markup:
-    """What stands under the pictures, in a file beside the page."""
-    rows = [
-        (fact["path"], fact["label"], fact["probability"], fact.get("strangeness"), bool(fact.get("unknown")))
-        for fact in pictures
-    ]
-    story.numbers.append(Numbers("new-images", ("path", "label", "probability", "strangeness", "unknown"), tuple(rows)))
-    return paragraph(link(story.words("figure.data"), story.row("new-images", 0)), "source")
+def _numbers(story: Story, document: dict[str, Any]) -> Markup:
+    """What stands under the pictures, in a file beside the page, and the file that `predict` kept."""
+    rows = tuple(
+        (*map(fact.get, ("path", "label", "probability", "strangeness")), bool(fact.get("unknown")), *map(near.get, NEAR))
+        for fact in document["pictures"]
+        for near in [fact.get("near_duplicate") or {}]
+    )
+    columns = ("path", "label", "probability", "strangeness", "unknown", *(f"near_duplicate_{name}" for name in NEAR))
+    story.numbers.append(Numbers("new-images", columns, rows))
+    stored = story.file(f"data/reports/new-images/{document['run']}.json")
+    return paragraph(join([link(story.words("figure.data"), story.row("new-images", 0)), " · ", stored]), "source")
 
 
-def _tile(story: Story, fact: dict[str, Any]) -> Tile:
+def _tile(story: Story, fact: dict[str, Any], row: int) -> Tile:
     words = story.words
     name = fact["path"].replace("\\", "/").rpartition("/")[2]
     label = fact["label"] or words("label.none")
-    lines = [f"{label} · {words.percent(fact['probability'], 0)}", name]
+    said = link(f"{label} · {words.percent(fact['probability'], 0)}", story.row("new-images", row))
+    lines: list[Words] = [said, name]
     if fact.get("unknown"):
         lines.append(words("new.unknown"))
     if near := fact.get("near_duplicate"):

@@ -14,7 +14,7 @@ from analysis.compare import compare
 from analysis.looks import Ledger, read_ledger
 from analysis.numbers import Numbers, row_link
 from analysis.pictures import data_uri, thumbnail
-from analysis.report.html import Words, figure, join, link, note, paragraph, table, tag
+from analysis.report.html import Words, facts, figure, join, link, note, paragraph, table, tag
 from analysis.report.markdown import read_words, render
 from analysis.results import Results, read_results
 from analysis.svg import Figure
@@ -150,6 +150,16 @@ class Story:
         shown = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
         return join([shown, paragraph(self._from(name, source), "source")])
 
+    def facts(self, name: str, pairs: Sequence[tuple[str, str]], source: str = "") -> Markup:
+        """Names with values on the page, kept as `NAME.csv` beside it too, to whose rows they lead. `source`: as for `draw`."""
+        self.numbers.append(Numbers(name, ("name", "value"), tuple(pairs)))
+        shown = [(words, link(value, self.row(name, index))) for index, (words, value) in enumerate(pairs)]
+        return join([facts(shown), paragraph(self._from(name, source), "source")])
+
+    def lead(self, words: Words, name: str, row: int = 0) -> Markup:
+        """Words that hold numbers, and behind them a link to the row of the table beside the page that they are in."""
+        return join([words, " ", link(self.words("figure.data"), self.row(name, row))])
+
     @property
     def beside(self) -> str:
         """The folder beside the page that takes its drawings and numbers: words in them are of the page's language."""
@@ -165,11 +175,12 @@ class Story:
         shown = Markup(" · ").join([data, *([self.file(source)] if source else [])])
         return tag("span", shown, class_="source")
 
-    def file(self, name: str, shown: str = "") -> Markup:
-        """A link to a file of the workspace, by its relative name; `shown`: words instead of the name."""
-        words = shown or name
+    def file(self, name: str, shown: str = "", row: int | None = None) -> Markup:
+        """A link to a file of the workspace, by its relative name; `shown`: words instead of the name; `row`: 0 is the first
+        below a table's head."""
+        words, place = shown or name, "" if row is None else f"#row={row + 2}"
         try:
-            return link(words, Path(_relative(self.workspace.root / name, self.folder)).as_posix())
+            return link(words, Path(_relative(self.workspace.root / name, self.folder)).as_posix() + place)
         except ValueError:  # on another drive
             return Markup("<code>{}</code>").format(words)
 

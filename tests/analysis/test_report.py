@@ -112,6 +112,41 @@ def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[st
             assert any(abs(float(part) * scale - float(plain)) <= step for part in near for scale in (1, 100)), (name, row, shown)
 
 
+def table(page: Path, name: str) -> list[dict[str, str]]:
+    """A file of numbers beside the page."""
+    with (page.parent / "figures-en" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple[Workspace, dict[str, Path]]) -> None:
+    """Of splits, groups, new pictures, examples and maps: the row that is linked holds what stands there."""
+    workspace, page = told[0], told[1]["en"]
+    text = page.read_text(encoding="utf-8")
+    manifest, links = read_manifest(workspace, "v001"), dict[str, list[str]]()
+    for link, words in re.findall(r'<a href="([^"]+#row=\d+)">([^<]+)</a>', text):
+        links.setdefault(link, []).append(words)
+    sizes = [row["value"].split() for row in table(page, "split-sizes")]
+    assert [int(size) for size, _ in sizes] == list(manifest.split_counts().values())
+    assert links["figures-en/split-sizes.csv#row=2"][0].startswith(f"{sizes[0][0]} (")
+    groups = {row["name"]: row["value"] for row in table(page, "groups")}
+    assert f"{groups['groups']} group" in text.split('id="splits"')[1] and groups["threshold"] == str(manifest.threshold)
+    counts = {row["name"]: row["value"] for row in table(page, "new-images-counts")}
+    assert (counts["n"], counts["near"]) == ("1", "1") and f"{float(counts['false_alarm_rate']):.1%} are called" in text
+    (new,) = table(page, "new-images")
+    assert new["near_duplicate_split"] and new["near_duplicate_image_id"] in {row.image_id for row in manifest.rows}
+    assert f"{new['label']} · {float(new['probability']):.0%}" in links["figures-en/new-images.csv#row=2"]
+    assert re.search(r'href="[^"]+/new-images/[^"]+\.json"', text)
+    for run in studied[1]:
+        maps = table(page, f"maps-{run}")
+        assert {f"figures-en/maps-{run}.csv#row={number + 2}" for number in range(len(maps))} <= links.keys()
+        (stamp,) = links[f"figures-en/maps-{run}.csv#row=3"]
+        assert stamp.startswith("✗ " if maps[1]["failed"] else "passes live")
+        link = next(link for link in links if f"{run}/predictions-val.csv#row=" in link)
+        with (page.parent / link.partition("#")[0]).open(encoding="utf-8", newline="") as file:
+            row = list(csv.reader(file))[int(link.rpartition("=")[2]) - 1]
+        assert row[2] in links[link][0] and f"{max(map(float, row[3:])):.0%}" in links[link][0]
+
+
 def test_pictures_stand_beside_what_explains_them(told: tuple[Workspace, dict[str, Path]]) -> None:
     """Each example of a network has its map and its nearest training pictures; the cards describe model and dataset."""
     page = told[1]["en"].read_text(encoding="utf-8")
