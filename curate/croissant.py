@@ -55,7 +55,6 @@ def croissant_document(manifest: Manifest, table: bytes) -> dict[str, Any]:
         "version": f"{int(manifest.version[1:])}.0.0",
         "datePublished": manifest.created,
         "license": sorted({_license(row.license) for row in manifest.rows}),
-        "creator": {"@type": "sc:Organization", "name": manifest.dataset},
         "url": f"urn:sha256:{manifest.sha256}",
         "citeAs": f"{manifest.dataset} {manifest.version}, sha256:{manifest.sha256}",
         "distribution": _distribution(table, sorted({image_type(row.path) for row in manifest.rows})),

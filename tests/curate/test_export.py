@@ -48,7 +48,7 @@ def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manife
 
 
 def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """mlcroissant finds nothing to complain of, and reads splits, labels and pictures."""
+    """mlcroissant finds no error, and reads splits, labels and pictures."""
     mlcroissant = pytest.importorskip("mlcroissant")
     export_version(workspace, "v001", tmp_path / "out", "croissant", copy=True)
     dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))

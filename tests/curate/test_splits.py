@@ -17,12 +17,11 @@ RATIOS = (0.7, 0.1, 0.2)
 
 
 @st.composite
-def datasets(draw: st.DrawFn, multi: bool = False, groups: bool = True) -> list[list[tuple[str, ...]]]:
-    """Groups of images with their labels."""
+def datasets(draw: st.DrawFn) -> list[list[tuple[str, ...]]]:
+    """Groups of images, each with one label."""
     names = [f"c{number}" for number in range(draw(st.integers(1, 5)))]
-    label = st.lists(st.sampled_from(names), max_size=3, unique=True).map(lambda found: tuple(sorted(found)))
-    image = label if multi else st.sampled_from(names).map(lambda name: (name,))
-    return draw(st.lists(st.lists(image, min_size=1, max_size=6 if groups else 1), min_size=3, max_size=120))
+    image = st.sampled_from(names).map(lambda name: (name,))
+    return draw(st.lists(st.lists(image, min_size=1, max_size=6), min_size=3, max_size=120))
 
 
 def build(dataset: list[list[tuple[str, ...]]], pins: dict[str, Split]) -> list[Unit]:
