@@ -27,14 +27,27 @@ SETTINGS = (
     "lr",
     "weight_decay",
     "schedule",
+    "layer_decay",
+    "freeze_bn",
     "augment",
+    "views",
     "mixup",
     "cutmix",
+    "erasing",
     "label_smoothing",
     "balance",
+    "ema",
+    "clip",
+    "accumulate",
+    "patience",
+    "snapshots",
+    "precision",
     "seed",
 )
-"""What is shown of a run's configuration, in order."""
+"""What is shown of a run's configuration, in order: every setting that makes it another run."""
+
+IDLE = {"layer_decay": 1.0, "accumulate": 1, "precision": "32"}
+"""Values of settings that do nothing, as 0 and nothing do elsewhere: a setting is not shown where it is left at its own."""
 
 STEPPED = frozenset({"epochs", "batch_size", "optimizer", "lr", "schedule"})
 """Those that only matter where a model learns step by step."""
@@ -88,9 +101,9 @@ def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | 
 def _model(story: Story, run: Run) -> Markup:
     words, done = story.words, run.facts
     pairs = [
-        (words(f"setting.{name}"), _shown(story, name, value))
+        (words(f"setting.{name}"), _shown(story, name, run.config[name]))
         for name in _used(run)
-        if (value := run.config.get(name)) or (name == "seed" and value is not None)  # 0 is a seed; elsewhere it is nothing done
+        if _does_something(name, run.config.get(name))
     ]
     results = [
         (words("models.train"), words.percent(done.get("train_accuracy"))),
@@ -118,6 +131,11 @@ def _used(run: Run) -> list[str]:
     return [name for name in SETTINGS if name not in (idle if stepped else idle | STEPPED)]
 
 
+def _does_something(name: str, value: Any) -> bool:  # noqa: ANN401 - any setting
+    """Whether a setting is more than what is left at its own; 0 is a seed like others."""
+    return value is not None if name == "seed" else bool(value) and value != IDLE.get(name)
+
+
 def _source(name: str) -> str:
     return "steps.csv" if name.startswith("steps") else "epochs.csv"
 
@@ -125,6 +143,8 @@ def _source(name: str) -> str:
 def _shown(story: Story, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
     if name == "weights" and isinstance(value, str):
         return value.replace("\\", "/").rpartition("/")[2]
+    if value is True:
+        return story.words("setting.on")
     return story.words(f"regime.{value}") if name == "regime" else f"{value:g}" if isinstance(value, float) else str(value)
 
 
