@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 FOLDS = 5
 """Parts of the data; each is judged by a model trained on the others."""
@@ -84,7 +85,7 @@ def out_of_fold(features: NDArray[np.float32], targets: Integers, folds: Integer
     from sklearn.preprocessing import StandardScaler
 
     probabilities = np.zeros((len(features), classes))
-    for fold in np.unique(folds):
+    for fold in tqdm(np.unique(folds), desc="folds", unit="fold", delay=2.0, leave=False, disable=None):
         seen, held = folds != fold, folds == fold
         known = np.unique(targets[seen])
         if len(known) < 2:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tqdm import tqdm
+
 from collect.catalog import Catalog, GroupRow, ImageRow
 from curate.copies import Copy, find_copies
 from curate.grouping import Group, Standing, Tie, name_groups, rank_copy, rank_picture, split_component
@@ -63,7 +65,8 @@ def _find_groups(
     firsts = sorted(equal)
     pairs = Pairs(catalog, pictures.take(firsts), threshold)
     groups = []
-    for members in pairs.components.sets():
+    sets = pairs.components.sets()
+    for members in tqdm(sets, desc="groups", unit="group", delay=2.0, leave=False, disable=None):
         found = split_component(members, lambda i: rank(firsts[i]), pairs.ties)
         groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
     tied: dict[int, list[str]] = defaultdict(list)
