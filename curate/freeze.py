@@ -74,6 +74,8 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
     _tell(frozen)
     if note and not frozen.new:
         say(f"the note is not kept: {frozen.manifest.version} is as it was")
+    if not frozen.new and (seed not in (None, frozen.manifest.seed) or asked not in (None, tuple(frozen.manifest.ratios))):
+        say("another seed or other ratios are for images that come from now on: those of earlier versions keep their split")
     return frozen
 
 
