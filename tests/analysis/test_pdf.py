@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from PIL import Image
 
 from analysis.figures import write_figures
 from analysis.pdf import write_pdf
-from analysis.report.page import write_report
+from analysis.report.page import SECTIONS, write_report
 from analysis.svg import Figure, canvas, text
+from analysis.texts import Texts
 from vision.browser import find_browser
 from workspace import FototecaError, Workspace
 
@@ -32,6 +34,48 @@ def test_pages_and_words(tmp_path: Path) -> None:
     assert made.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type\s*/Page\b", made)) == 2
     assert b"/Font" in made and not re.search(rb"/Subtype\s*/Image", made)
+
+
+def words_of(made: bytes) -> str:
+    """The letters of a PDF of Chromium's, without spaces: glyphs by the table of the font that sets them, `/F7` in object 7."""
+    objects = {int(number): body for number, body in re.findall(rb"(\d+) 0 obj\n(.*?)\nendobj", made, re.DOTALL)}
+    fonts = {number: at for number, body in objects.items() for at in re.findall(rb"/ToUnicode (\d+) 0 R", body)}
+    tables = {number: letters(stream(objects[int(at)])) for number, at in fonts.items()}
+    told, font = [], 0
+    for content in re.findall(rb"/Contents (\d+) 0 R", made):
+        for name, glyphs in re.findall(rb"/F(\d+) [\d.]+ Tf|<([0-9A-F]+)>", stream(objects[int(content)])):
+            font = int(name) if name else font
+            told += [tables.get(font, {}).get(glyphs[i : i + 4], "") for i in range(0, len(glyphs), 4)]
+    return "".join(told).replace(" ", "")
+
+
+def stream(body: bytes) -> bytes:
+    """What is in a stream."""
+    head, _, data = body.partition(b" stream\n")
+    return zlib.decompressobj().decompress(data) if b"/FlateDecode" in head else data
+
+
+def letters(table: bytes) -> dict[bytes, str]:
+    """What each glyph stands for, by its number in hexadecimal."""
+    found = {}
+    for first, last, letter in re.findall(rb"<(\w{4})> (?:<(\w{4})> )?<(\w+)>\n", table):
+        for step in range(int(last or first, 16) - int(first, 16) + 1):
+            found[b"%04X" % (int(first, 16) + step)] = chr(int(letter[:4], 16) + step)
+    return found
+
+
+@browser
+@pytest.mark.xdist_group("report")
+def test_a_whole_report(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """As a person prints it: several pages, pictures, and among the letters each section's title and the names of the runs."""
+    page, printed, *_ = write_report(studied[0], "v001", lang="es", output=tmp_path, pdf=True)
+    made, words = printed.read_bytes(), Texts.load("es")
+    assert (page.name, printed.name) == ("report-es.html", "report-es.pdf")
+    assert len(re.findall(rb"/Type\s*/Page\b", made)) > 5 and len(made) > 100_000
+    assert re.search(rb"/Subtype\s*/Image", made)
+    told = words_of(made)
+    for title in [words(f"section.{name}") for name in SECTIONS] + studied[1]:
+        assert title.replace(" ", "") in told, title
 
 
 @browser
