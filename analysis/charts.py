@@ -1,4 +1,7 @@
-"""The charts of the report: curves, bars with intervals, confusion matrices, reliability diagrams, scatter plots."""
+"""The charts of the report: curves, bars with intervals, confusion matrices, reliability diagrams, scatter plots.
+
+Those that write numbers take the report's `words`, so that they write them as its language does.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from analysis.svg import (
     text,
     ticks,
 )
+from analysis.texts import Texts
 
 Points = Sequence[tuple[float, float]]
 
@@ -34,7 +38,10 @@ Points = Sequence[tuple[float, float]]
 class Frame:
     """Axes: from values to places on the drawing."""
 
-    def __init__(self, size: tuple[float, float], x: tuple[float, float], y: tuple[float, float], left: float = 52) -> None:
+    def __init__(
+        self, words: Texts, size: tuple[float, float], x: tuple[float, float], y: tuple[float, float], left: float = 52
+    ) -> None:
+        self.words = words
         self.width, self.height = size
         self.left, self.right, self.top, self.bottom = left, self.width - 14, 14, self.height - 40
         self.x_ends, self.y_ends = x, y
@@ -56,20 +63,22 @@ class Frame:
             y = self.y(value)
             parts += [
                 line(self.left, y, self.right, y),
-                text(self.left - 7, y + 4, _tick(value, percent), anchor="end", fill=MUTED),
+                text(
+                    self.left - 7,
+                    y + 4,
+                    self.words.percent(value, 0) if percent else self.words.plain(value),
+                    anchor="end",
+                    fill=MUTED,
+                ),
             ]
         for value in ticks(*self.x_ends, 6):
-            parts.append(text(self.x(value), self.bottom + 17, f"{value:g}", anchor="middle", fill=MUTED))
+            parts.append(text(self.x(value), self.bottom + 17, self.words.plain(value), anchor="middle", fill=MUTED))
         parts.append(line(self.left, self.bottom, self.right, self.bottom, stroke=MUTED))
         parts.append(text((self.left + self.right) / 2, self.height - 6, x_name, anchor="middle", fill=MUTED))
         parts.append(
             text(0, 0, y_name, anchor="middle", fill=MUTED, extra=f'transform="translate(12 {self.height / 2:.0f}) rotate(-90)"')
         )
         return parts
-
-
-def _tick(value: float, percent: bool) -> str:
-    return f"{value:.0%}" if percent else f"{value:g}"
 
 
 def thinned(points: Points, most: int = 400) -> Points:
@@ -89,15 +98,22 @@ def smooth(points: Points, share: float = 0.06) -> Points:
 
 
 def lines_chart(
-    name: str, series: Mapping[str, Points], x_name: str, y_name: str, alt: str, *, percent: bool = False, trend: bool = False
+    name: str,
+    series: Mapping[str, Points],
+    axes: tuple[str, str],
+    alt: str,
+    words: Texts,
+    *,
+    percent: bool = False,
+    trend: bool = False,
 ) -> Figure:
-    """Lines with a legend. `trend` draws each series faintly and its running mean over it."""
+    """Lines with a legend. `axes`: their names, x first. `trend` draws each series faintly and its running mean over it."""
     finite = {key: [(x, y) for x, y in points if np.isfinite(y)] for key, points in series.items()}
     every = [point for points in finite.values() for point in points] or [(0.0, 0.0), (1.0, 1.0)]
     xs, ys = [x for x, _ in every], [y for _, y in every]
     top = 1.0 if percent else float(np.quantile(ys, 0.995)) * 1.08 or 1.0
-    frame = Frame((520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
-    parts = frame.axes(x_name, y_name, percent)
+    frame = Frame(words, (520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
+    parts = frame.axes(*axes, percent)
     for number, (key, points) in enumerate(finite.items()):
         colour = PALETTE[number % len(PALETTE)]
         places = [(frame.x(x), frame.y(min(y, top))) for x, y in thinned(points)]
@@ -115,21 +131,21 @@ def lines_chart(
             )
             parts += [line(x0, y0 - 4, x0 + 18, y0 - 4, colour, 3), text(x0 + 24, y0, key)]
     rows = [(key, x, y) for key, points in series.items() for x, y in points]
-    return Figure(name, canvas(frame.width, frame.height, parts, alt), alt, ("series", x_name, y_name), tuple(rows))
+    return Figure(name, canvas(frame.width, frame.height, parts, alt), alt, ("series", *axes), tuple(rows))
 
 
 def intervals_chart(
-    name: str, rows: Sequence[tuple[str, float, float, float]], x_name: str, alt: str, strong: Sequence[str] = ()
+    name: str, rows: Sequence[tuple[str, float, float, float]], x_name: str, alt: str, words: Texts, strong: Sequence[str] = ()
 ) -> Figure:
     """One dot with its interval per row (name, value, low, high); names in `strong` are drawn in the accent colour."""
     left = min(330.0, 22 + 6.6 * max(len(row[0]) for row in rows))
     height = 54 + 26 * len(rows)
     low = max(0.0, min(row[2] for row in rows) - 0.03)
-    frame = Frame((left + 430, height), (low, min(1.0, max(row[3] for row in rows) + 0.02)), (0, 1), left=left)
+    frame = Frame(words, (left + 430, height), (low, min(1.0, max(row[3] for row in rows) + 0.02)), (0, 1), left=left)
     parts = []
     for value in ticks(*frame.x_ends):
         x = frame.x(value)
-        parts += [line(x, 8, x, frame.bottom), text(x, frame.bottom + 17, f"{value:.0%}", anchor="middle", fill=MUTED)]
+        parts += [line(x, 8, x, frame.bottom), text(x, frame.bottom + 17, words.percent(value, 0), anchor="middle", fill=MUTED)]
     for number, (label, value, lower, upper) in enumerate(rows):
         y = 24 + 26 * number
         colour = ACCENT if label in strong or not strong else MUTED
@@ -172,23 +188,24 @@ def confusion_chart(
     categories: Sequence[str],
     counts: Integers,
     fractions: Floats,
-    words: tuple[str, str],
+    axes: tuple[str, str],
     alt: str,
+    words: Texts,
     *,
     as_counts: bool = False,
 ) -> Figure:
-    """The matrix, true classes as rows; cells hold numbers while they fit. `words`: the names of the two axes."""
+    """The matrix, true classes as rows; cells hold numbers while they fit. `axes`: their names, the rows' first."""
     size = len(categories)
     cell = 46 if size <= 8 else 34 if size <= 16 else 15
     left = min(170.0, 34 + 6.6 * max(len(label) for label in categories))
     top = min(130.0, 30 + 4.8 * max(len(label) for label in categories))
     shown = counts / max(int(counts.max()), 1) if as_counts else fractions
-    parts = [text(left + size * cell / 2, 13, words[1], anchor="middle", fill=MUTED)]
+    parts = [text(left + size * cell / 2, 13, axes[1], anchor="middle", fill=MUTED)]
     parts.append(
         text(
             0,
             0,
-            words[0],
+            axes[0],
             anchor="middle",
             fill=MUTED,
             extra=f'transform="translate(12 {top + size * cell / 2:.0f}) rotate(-90)"',
@@ -203,15 +220,15 @@ def confusion_chart(
     for i, j in np.ndindex(size, size):
         share, count = float(shown[i, j]), int(counts[i, j])
         fill = mix(share) if i == j else mix(share, (179, 71, 27))
-        hint = f"{categories[i]} → {categories[j]}: {count} ({fractions[i, j]:.0%})"
+        hint = f"{categories[i]} → {categories[j]}: {count} ({words.percent(float(fractions[i, j]), 0)})"
         parts.append(rect(left + j * cell, top + i * cell, cell, cell, fill, hint, f'stroke="{GRID}" stroke-width="0.6"'))
         if cell > 20 and count:
-            words_in = str(count) if as_counts else f"{fractions[i, j]:.0%}"
+            inside = str(count) if as_counts else words.percent(float(fractions[i, j]), 0)
             parts.append(
                 text(
                     left + (j + 0.5) * cell,
                     top + (i + 0.5) * cell + 4,
-                    words_in,
+                    inside,
                     anchor="middle",
                     size=11,
                     fill=on(fill),
@@ -225,27 +242,25 @@ def confusion_chart(
     return Figure(name, svg, alt, ("true", "predicted", "count", "fraction"), rows)
 
 
-def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str) -> Figure:
+def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str, words: Texts) -> Figure:
     """Accuracy against confidence of each series; on the dashed line a model knows how sure to be."""
-    frame = Frame((380, 320), (0.0, 1.0), (0.0, 1.0))
+    frame = Frame(words, (380, 320), (0.0, 1.0), (0.0, 1.0))
     parts = frame.axes(*axes, percent=True)
     parts.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), MUTED, 1, 'stroke-dasharray="4 4"'))
     rows = []
-    for number, (words, side) in enumerate(series.items()):
+    for number, (told, side) in enumerate(series.items()):
         colour = (WARM, ACCENT)[number]
         full = np.flatnonzero(side.count)
         places = [(frame.x(float(side.confidence[b])), frame.y(float(side.accuracy[b]))) for b in full]
         parts.append(path(places, colour, 1.5, 'opacity="0.6"'))
         for (x, y), b in zip(places, full, strict=True):
             radius = 2.5 + 6 * float(np.sqrt(side.count[b] / side.count.sum()))
-            parts.append(
-                f"<g><title>{escape(words)}: {int(side.count[b])}</title>{marker(x, y, number, colour, size=radius)}</g>"
-            )
+            parts.append(f"<g><title>{escape(told)}: {int(side.count[b])}</title>{marker(x, y, number, colour, size=radius)}</g>")
         parts += [
             marker(frame.left + 16, frame.top + 14 + 18 * number, number, colour),
-            text(frame.left + 26, frame.top + 18 + 18 * number, words),
+            text(frame.left + 26, frame.top + 18 + 18 * number, told),
         ]
-        rows += [(words, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
+        rows += [(told, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
     svg = canvas(frame.width, frame.height, parts, alt)
     return Figure(name, svg, alt, ("series", "confidence", "accuracy", "n"), tuple(rows))
 

@@ -61,7 +61,7 @@ def confusion_figure(name: str, results: Results, words: Texts, *, as_counts: bo
     counts = confusion_matrix(results.true, results.predicted)
     alt = words("confusion.alt", run=results.run.id, accuracy=words.percent(float(results.right.mean())))
     axes = words("axis.true"), words("axis.predicted")
-    return confusion_chart(name, results.categories, counts, row_fractions(counts), axes, alt, as_counts=as_counts)
+    return confusion_chart(name, results.categories, counts, row_fractions(counts), axes, alt, words, as_counts=as_counts)
 
 
 def curves_of(run: Run, words: Texts) -> list[Figure]:
@@ -72,14 +72,15 @@ def curves_of(run: Run, words: Texts) -> list[Figure]:
         points = column(steps, "step", "loss")
         alt = words("curves.steps.alt", run=run.id, first=words.number(points[0][1]), last=words.number(points[-1][1]))
         series = {words("curves.loss"): points}
-        figures.append(lines_chart(f"steps-{run.id}", series, words("axis.step"), words("axis.loss"), alt, trend=True))
+        figures.append(lines_chart(f"steps-{run.id}", series, (words("axis.step"), words("axis.loss")), alt, words, trend=True))
     if len(epochs) > 1:
         series = {words(f"curves.{side}"): column(epochs, "epoch", f"{side}_accuracy") for side in ("train", "val")}
         ends = {
             side: words.percent(points[-1][1]) for side, points in zip(("train", "val"), series.values(), strict=True) if points
         }
         alt = words("curves.epochs.alt", run=run.id, train=ends.get("train", "–"), val=ends.get("val", "–"))
-        figures.append(lines_chart(f"epochs-{run.id}", series, words("axis.epoch"), words("axis.accuracy"), alt, percent=True))
+        axes = words("axis.epoch"), words("axis.accuracy")
+        figures.append(lines_chart(f"epochs-{run.id}", series, axes, alt, words, percent=True))
     return figures
 
 

@@ -48,6 +48,10 @@ class Texts:
             return Shown(f"{int(value):,}".replace(",", "\u00a0" if self.language == "es" else ","), value)
         return Shown(self._comma(f"{value:.{digits}f}"), value)
 
+    def plain(self, value: float) -> str:
+        """A number as short as it is, with six digits at most: what stands at an axis."""
+        return Shown(self._comma(f"{value:g}"), value)
+
     def probability(self, value: float) -> str:
         """A p-value: 0.032, or < 0.001."""
         return Shown(f"< {self._comma('0.001')}" if value < 0.001 else self._comma(f"{value:.3f}"), value)

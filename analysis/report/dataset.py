@@ -160,7 +160,9 @@ def splits(story: Story) -> Markup:
     absent = [f"{name} ({words(f'split.{part}')})" for name in manifest.categories for part in SPLITS if not counts[name][part]]
     return join(
         [
-            paragraph(words("splits.intro", ratios=" / ".join(f"{ratio:g}" for ratio in manifest.ratios), seed=manifest.seed)),
+            paragraph(
+                words("splits.intro", ratios=" / ".join(words.plain(ratio) for ratio in manifest.ratios), seed=manifest.seed)
+            ),
             _shares(story),
             _groups(story),
             note(words("splits.absent", names=", ".join(absent)), "warn") if absent else "",

@@ -82,7 +82,7 @@ def calibration(story: Story, name: str, results: Results, facts: Facts) -> Mark
         ends = {"before": words.percent(found["ece"]), "after": words.percent(found["ece_scaled"])}
         alt = words("calibration.alt", split=split, **ends)
         caption = words("calibration.caption", temperature=words.number(temperature, 2), **ends)
-    chart = reliability_chart(name, series, (words("axis.confidence"), words("axis.accuracy")), alt)
+    chart = reliability_chart(name, series, (words("axis.confidence"), words("axis.accuracy")), alt, words)
     return join([heading(words("calibration.title"), 4), story.draw(chart, caption, said(facts))])
 
 

@@ -145,7 +145,13 @@ def _shown(story: Story, name: str, value: Any) -> str:  # noqa: ANN401 - any se
         return value.replace("\\", "/").rpartition("/")[2]
     if value is True:
         return story.words("setting.on")
-    return story.words(f"regime.{value}") if name == "regime" else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        story.words(f"regime.{value}")
+        if name == "regime"
+        else story.words.plain(value)
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def comparison(story: Story) -> Markup:
@@ -156,7 +162,7 @@ def comparison(story: Story) -> Markup:
     rows = [(row["run"], row["accuracy"], *row["accuracy_interval"]) for row in found["runs"]]
     like = found["like_best"]
     alt = words("comparison.alt", best=found["best"], accuracy=words.percent(rows[0][1]), n=len(like) - 1)
-    chart = intervals_chart("comparison", rows, words("axis.accuracy"), alt, strong=like)
+    chart = intervals_chart("comparison", rows, words("axis.accuracy"), alt, words, strong=like)
     kind = {1: "comparison.alone", 2: "comparison.like_one"}.get(len(like), "comparison.like")
     verdict = words(kind, best=found["best"], n=len(like) - 1)
     pairs = [pair for pair in found["pairs"] if pair["a"] == found["best"]]

@@ -10,7 +10,7 @@ import pytest
 from analysis.charts import confusion_chart
 from analysis.report.html import Tile, table, tiles
 from analysis.svg import PALETTE, mix
-from analysis.texts import PAGES
+from analysis.texts import PAGES, Texts
 
 CSS = (PAGES / "report.css").read_text(encoding="utf-8")
 
@@ -31,7 +31,7 @@ def contrast(one: str, other: str) -> float:
 def test_numbers_in_a_matrix_can_be_read(share: float) -> None:
     """Right and wrong cells of every shade: 4.5 at least, as WCAG AA asks of small words."""
     fractions = np.array([[share, share], [share, share]])
-    svg = confusion_chart("m", ("a", "b"), np.full((2, 2), 9), fractions, ("true", "said"), "a matrix").svg
+    svg = confusion_chart("m", ("a", "b"), np.full((2, 2), 9), fractions, ("true", "said"), "a matrix", Texts.load("en")).svg
     words = re.findall(r'font-size="11" fill="(#\w{6})" pointer', svg)
     assert len(words) == 4
     for fill in (mix(share), mix(share, (179, 71, 27))):

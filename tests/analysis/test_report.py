@@ -112,6 +112,23 @@ def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[st
             assert any(abs(float(part) * scale - float(plain)) <= step for part in near for scale in (1, 100)), (name, row, shown)
 
 
+@pytest.mark.parametrize(
+    ("lang", "own", "foreign"), [("en", r"\d\.\d|\d%", r"\d,\d|\d\s%"), ("es", r"\d,\d|\d\s%", r"\d\.\d|\d%")]
+)
+def test_figures_write_numbers_as_their_language_does(
+    told: tuple[Workspace, dict[str, Path]], lang: str, own: str, foreign: str
+) -> None:
+    """At axes, in cells and in what is told on pointing: a decimal comma and a space before % in Spanish, neither in English."""
+    drawings = list((told[1][lang].parent / f"figures-{lang}").glob("*.svg"))
+    kinds = {path.name.partition("-")[0].removesuffix(".svg") for path in drawings}
+    assert kinds >= {"comparison", "steps", "epochs", "confusion", "reliability"}
+    for path in drawings:
+        words = re.findall(r"<(?:text[^>]*|title)>([^<]+)<", path.read_text(encoding="utf-8"))
+        assert not [word for word in words if re.search(foreign, word)], path.name
+        if path.name.startswith(("comparison", "confusion", "reliability", "epochs")):
+            assert any(re.search(own, word) for word in words), path.name
+
+
 def table(page: Path, name: str) -> list[dict[str, str]]:
     """A file of numbers beside the page."""
     with (page.parent / "figures-en" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
