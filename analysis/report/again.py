@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -52,18 +54,39 @@ def _versions(found: Mapping[str, str]) -> str:
 
 
 def _commands(story: Story) -> Iterator[str]:
-    """From the grouping of copies to this report. Members come before what joins them."""
+    """From the grouping of copies to this report. Runs come before what starts from them, members before what joins them."""
     manifest = story.manifest
     if manifest.threshold is not None:
         yield f"fototeca curate dedup --threshold {manifest.threshold}"
     yield f"fototeca curate freeze --seed {manifest.seed} --ratios {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}"
     yield f"fototeca curate verify {manifest.version}"
-    yield from (run.command for run in sorted(story.ranked, key=_joins))
+    yield from (_trains(story, run) for run in sorted(story.ranked, key=lambda run: _before(story, run)))
     for look in {(look.purpose, look.run): look for look in story.ledger.looks}.values():
         command, *options = look.purpose.split()
         yield " ".join(["fototeca analysis", command, look.run, "--split test", *options])
     yield f"fototeca analysis report --manifest {manifest.version} --lang {story.words.language}"
 
 
-def _joins(run: Run) -> bool:
-    return run.regime == "ensemble"
+def _before(story: Story, run: Run) -> tuple[bool, int]:
+    """What sorts a run: those that are joined last, else by how many others it starts from, one from the other."""
+    known, chain = {f"run:{one.id}": one for one in story.ranked}, [run]
+    while (start := known.get(str(chain[-1].config.get("weights")))) and start not in chain:
+        chain.append(start)
+    return run.regime == "ensemble", len(chain)
+
+
+def _trains(story: Story, run: Run) -> str:
+    """The run's command, with the place of a file of weights, of which it tells only the name."""
+    weights = run.config.get("weights")
+    if not isinstance(weights, str) or not (parts := weights.replace("\\", "/").rpartition("/"))[1]:
+        return run.command
+    return run.command.replace(f"--weights {parts[2]}", f"--weights {_place(story.workspace.root, weights)}")
+
+
+def _place(root: Path, weights: str) -> str:
+    """A file as a person would type it in the workspace: relative inside it, from ~ at home, elsewhere as it was given."""
+    path = Path(weights).expanduser()
+    for folder, start in ((root.resolve(), ""), (Path.home(), "~/")):
+        if path.is_absolute() and path.is_relative_to(folder):
+            return start + shlex.quote(path.relative_to(folder).as_posix())
+    return shlex.quote(weights)

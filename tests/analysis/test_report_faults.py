@@ -20,15 +20,13 @@ from analysis.examples import examples_of_run
 from analysis.explain import explain_run
 from analysis.figures import confusion_figures
 from analysis.predict import predict_paths
-from analysis.report.models import IDLE, SETTINGS, models
 from analysis.report.page import SECTIONS, write_report
-from analysis.report.story import Story
 from analysis.texts import Texts
 from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.freeze import freeze_version
-from curate.manifest import Row, read_manifest
+from curate.manifest import Row
 from train.config import TrainConfig
 from train.ensemble import join_runs
 from train.run import train_run
@@ -207,40 +205,6 @@ def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_pat
     with pytest.raises(FototecaError, match="has no features of its own"):
         embed_run(workspace, joined, output=tmp_path)
     assert f"The best: {joined}" not in section(whole(workspace), "studied")
-
-
-def test_settings_that_did_nothing_are_not_told(copied: Studied) -> None:
-    """Of a classifier fitted at once over frozen features no epochs and no learning rate; of one that took steps both."""
-    workspace, (first, second) = copied
-    config = workspace.runs / first / "config.json"
-    document = json.loads(config.read_text(encoding="utf-8")) | {"regime": "features", "head": "svm"}
-    config.write_text(json.dumps(document), encoding="utf-8")
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-    told = {part.split("<")[0]: part for part in str(models(story)).split("<summary>")[1:]}
-    for name in ("epochs", "learning rate", "optimizer", "what learns"):
-        assert f"<dt>{name}</dt>" in told[second], name
-        assert f"<dt>{name}</dt>" not in told[first], name
-    assert "<dt>seed</dt>" in told[first] and "<dt>classifier</dt><dd>svm</dd>" in told[first]
-
-
-def test_every_setting_that_makes_another_run_is_told(copied: Studied) -> None:
-    """Where it is not left alone, and not where it is. The manifest is named at the report's head."""
-    workspace, (first, second) = copied
-    config = workspace.runs / first / "config.json"
-    changed = {
-        **{"layer_decay": 0.7, "freeze_bn": True, "views": 2, "mixup": 0.2, "cutmix": 0.5, "erasing": 0.25, "ema": 0.99},
-        **{"clip": 1.5, "label_smoothing": 0.1, "accumulate": 4, "patience": 3, "snapshots": 5, "precision": "bf16"},
-    }
-    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | changed), encoding="utf-8")
-    words = Texts.load("en")
-    story = Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
-    told = {part.split("<")[0]: part for part in str(models(story)).split("<summary>")[1:]}
-    for name, value in changed.items():
-        assert f"<dt>{words(f'setting.{name}')}</dt><dd>{'yes' if value is True else value}</dd>" in told[first]
-        assert f"<dt>{words(f'setting.{name}')}</dt>" not in told[second], name
-    plain = TrainConfig("v001", "cnn", "scratch")
-    assert set(plain.identity()) - set(SETTINGS) == {"manifest"}
-    assert {name: getattr(plain, name) for name in IDLE} == IDLE
 
 
 def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
