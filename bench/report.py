@@ -104,7 +104,7 @@ def report_rows(workspace: Workspace, runs: int) -> list[tuple[str, str, str]]:
 
 
 def tsne_rows(count: int) -> list[tuple[str, str]]:
-    """Clouds of (count, 512): the project's way, which is to say on principal components, and openTSNE as it comes, on all 512."""
+    """Clouds of (count, 512): the project's way, on principal components, and openTSNE as it comes, on all 512."""
     rng = np.random.default_rng(0)
     features = (rng.normal(0, 1, (40, 512))[np.arange(count) % 40] + rng.normal(0, 1.5, (count, 512))).astype(np.float32)
     own = seconds(lambda: tsne(principal_components(features, 50)[0]))
