@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.export import export_run
-from train.runs import load_model, read_run
+from analysis.export import _write_onnx, export_run
+from train.runs import LoadedModel, Run, load_model, read_run
+from vision.backbones import build_model, classifier_of
 from vision.image import decode
 from workspace import Workspace
 
@@ -58,3 +59,41 @@ def test_torch_export_equals_the_network(studied: Studied, first_picture: Callab
     for n in (5, 1):
         np.testing.assert_allclose(program(batch[:n]).detach().numpy(), expected[:n], atol=1e-5)
     assert json.loads(extra["fototeca.json"])["run"] == run
+
+
+def with_something_to_say(name: str, side: int) -> LoadedModel:
+    """A network of random weights whose norms know what they see and whose logits are about 1: those of a new one are nearly 0,
+    and would be equal to anything."""
+    torch.manual_seed(0)
+    module, preprocessing, _ = build_model(name, 5)
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.momentum = None  # the statistics of what was seen, and no mean with what was there
+    head, seen = classifier_of(module)[1], torch.randn(8, 3, side, side)
+    torch.nn.init.normal_(head.weight)
+    with torch.no_grad():
+        module.train()(seen)
+        head.weight /= module.eval()(seen).std()
+    run = Run(name, Path(name), {"task": "single", "categories": list("abcde"), "model": name, "regime": "scratch"})
+    return LoadedModel(run, module, preprocessing.at(side), None)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("mobilenet_v3_small", 64), ("squeezenet1_0", 64), ("shufflenet_v2_x0_5", 64), ("densenet121", 64), ("vit_b_32", 224)],
+)
+def test_onnx_equals_networks_of_every_kind(name: str, side: int, tmp_path: Path) -> None:
+    """Squeezes and hard swishes, fire modules, shuffled channels, dense links, attention: within 1e-4, one picture or five."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = with_something_to_say(name, side)
+    assert model.module is not None
+    _write_onnx(model, tmp_path / "network.onnx", {"labels": list("abcde")})
+    session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    batch = torch.randn(5, 3, side, side)
+    with torch.no_grad():
+        expected = model.module(batch).numpy()
+    assert expected.std() > 0.1
+    for n in (5, 1):
+        (found,) = session.run(["logits"], {"pictures": batch[:n].numpy()})
+        np.testing.assert_allclose(found, expected[:n], atol=1e-4)
