@@ -89,7 +89,7 @@ class Loop:
         self.progress = Progress()
 
     def run(self, preparing: float = 0.0) -> Progress:
-        """Train from where the folder's checkpoint stands to the end. FototecaError when the loss is no number any more.
+        """Train from where the folder's checkpoint stands to the end. FototecaError when a loss is no number any more.
 
         `preparing`: seconds that were spent before, which are kept with those of the times before.
         """
@@ -209,11 +209,16 @@ class Loop:
         return mixed, wanted
 
     def _judge(self, epoch: int) -> tuple[float, float]:
-        """Loss and accuracy on validation, of the averaged weights if there are any; the best are kept in mind."""
+        """Loss and accuracy on validation, of the averaged weights if there are any; the best are kept in mind.
+
+        FototecaError when the loss is no number: an epoch's last step can blow the weights up, and no training loss follows it.
+        """
         asked = self.average.module if self.average is not None else self.plain
         for buffer in asked.buffers():  # each process has measured batch norm's statistics on its own part of the last batch
             buffer.copy_(cast(torch.Tensor, self.fabric.all_reduce(buffer, reduce_op="mean")))
         loss, accuracy = judged(predict_together(self.fabric, asked, self.material.val, self.config), self.material.val_labels)
+        if not math.isfinite(loss):
+            raise self._diverged(epoch)
         if (accuracy, -loss) > (self.progress.best_accuracy, -self.progress.best_loss):
             self.progress.best_accuracy, self.progress.best_loss = accuracy, loss
             self.progress.best_epoch, self.progress.stale = epoch, 0

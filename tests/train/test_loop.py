@@ -187,3 +187,18 @@ def test_when_the_loss_is_no_number_the_last_epoch_is_kept(small: Workspace, mon
         train_run(small, config(epochs=3), resume=False)
     monkeypatch.undo()
     assert (train_run(small, config(epochs=3)).folder / "model.safetensors").read_bytes() == weights
+
+
+def test_weights_that_an_epochs_last_step_blew_up_are_not_kept(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No training loss tells of them, validation does: the epoch before is kept, and at a sound rate the run ends as ever."""
+    settings = {"optimizer": "sgd", "lr": 1e-3, "schedule": "constant", "epochs": 2, "batch_size": 64}
+    calm = train_run(small, config(**settings))
+    weights = (calm.folder / "model.safetensors").read_bytes()
+    monkeypatch.setattr(loop, "learning_rate", lambda *_: lambda step: 1e38 if step == 1 else 1e-3)  # one step an epoch
+    with pytest.raises(FototecaError, match=r"step 2 \(epoch 2\); the checkpoint of epoch 1 is kept.*try --lr 0.0001"):
+        train_run(small, config(**settings), resume=False)
+    assert len(losses(calm)) == 2 and np.isfinite(losses(calm)).all() and not calm.done
+    monkeypatch.undo()
+    assert (train_run(small, config(**settings)).folder / "model.safetensors").read_bytes() == weights
+    with pytest.raises(FototecaError, match=r"step 1 \(epoch 1\); no epoch was finished"):
+        train_run(small, config(optimizer="sgd", lr=1e38, batch_size=64))
