@@ -43,6 +43,8 @@ BAR: dict[str, Any] = {"delay": 2.0, "leave": False, "disable": None}
 BATCH = 256
 COMPONENTS = 64
 ROUNDS = 60
+JUDGED = 5
+"""Rounds of boosting after which validation is asked, again and again."""
 
 CERTAIN = 20.0
 """The logit, or minus it, of a class that all training pictures are of, or none."""
@@ -260,14 +262,18 @@ def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats
     else:
         model = grow(y, weights)
         models, certain = [(model, list(model.classes_))], np.full(classes, -CERTAIN)
+    ends = range(JUDGED, ROUNDS + 1, JUDGED)
+    sums = [np.zeros((len(split.features), classes)) for split in (train, val)]
     curves = []
-    for rounds in range(5, ROUNDS + 1, 5):
-        trees = from_sklearn(models, rounds, mean, components, certain)
-        curves.append((trees, _both(trees.decision, train, val)))
-    chosen = _best([(scores[1][1], -scores[1][0]) for _, scores in curves])
-    fitted = Fitted(boosting=curves[chosen][0])
-    fitted.tried = _tried([5 * (n + 1) for n in range(len(curves))], [scores[1] for _, scores in curves], chosen)
-    fitted.epochs = [(5 * number, *scores[0], *scores[1]) for number, (_, scores) in enumerate(curves, start=1)]
+    for end in ends:
+        trees = from_sklearn(models, range(end - JUDGED, end), mean, components, certain)
+        for scores, split in zip(sums, (train, val), strict=True):
+            scores += trees.decision(split.features)
+        curves.append((_scored(_logits(sums[0]), train.labels), judged(_logits(sums[1]), val.labels)))
+    chosen = _best([(scores[1][1], -scores[1][0]) for scores in curves])
+    fitted = Fitted(boosting=from_sklearn(models, range(ends[chosen]), mean, components, certain))
+    fitted.tried = _tried(ends, [scores[1] for scores in curves], chosen)
+    fitted.epochs = [(end, *scores[0], *scores[1]) for end, scores in zip(ends, curves, strict=True)]
     fitted.steps = [(row[0], row[0], row[1], 0.1) for row in fitted.epochs]
     return fitted
 

@@ -71,11 +71,12 @@ class Boosting:
 
 
 def from_sklearn(
-    models: Sequence[tuple[Any, Sequence[int]]], iterations: int, mean: Floats, components: Floats, certain: Floats
+    models: Sequence[tuple[Any, Sequence[int]]], rounds: range, mean: Floats, components: Floats, certain: Floats
 ) -> Boosting:
     """Fitted HistGradientBoostingClassifiers, each with the classes it tells apart, or the one it says yes or no to, as arrays.
 
-    `certain` (C,): the logits of classes that no model tells.
+    Of the trees those of some rounds; what they start from comes with the first. `certain` (C,): the logits of classes that no
+    model tells.
     """
     trees, outputs, baseline = [], [], certain.copy()
     for model, classes in models:
@@ -83,7 +84,7 @@ def from_sklearn(
         binary = len(classes) > len(first)  # of two classes scikit-learn tells the second: half of it to each side is the same
         signs = ((0, -0.5), (1, 0.5))
         baseline[list(classes)] = [sign * first[0] for _, sign in signs] if binary else first
-        for grown in model._predictors[:iterations]:
+        for grown in model._predictors[rounds.start : rounds.stop]:
             for number, tree in enumerate(grown):
                 for place, sign in signs if binary else ((number, 1.0),):
                     trees.append((tree.nodes, sign))
@@ -98,7 +99,8 @@ def from_sklearn(
         packed["left"][row, : len(nodes)] = np.where(leaf, own, nodes["left"])
         packed["right"][row, : len(nodes)] = np.where(leaf, own, nodes["right"])
         packed["value"][row, : len(nodes)] = np.where(leaf, nodes["value"] * sign, 0)
-    return Boosting(mean, components, np.array(outputs, dtype=np.int64), **packed, baseline=baseline)
+    start = np.zeros_like(baseline) if rounds.start else baseline
+    return Boosting(mean, components, np.array(outputs, dtype=np.int64), **packed, baseline=start)
 
 
 _FIELDS = {"feature": np.int64, "threshold": np.float64, "left": np.int64, "right": np.int64, "value": np.float64}
