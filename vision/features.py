@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from vision.backbones import NO_WEIGHTS, Backbone
+from vision.folding import folded
 from vision.memory import forward, keep_freed_memory
 from vision.pixels import PixelCache
 from vision.store import RowStore
@@ -78,7 +79,7 @@ def _compute(
     view: View | None,
 ) -> None:
     keep_freed_memory()
-    module = backbone.module.to(device).to(memory_format=torch.channels_last)
+    module = folded(backbone.module).to(device).to(memory_format=torch.channels_last)
     with (
         tqdm(total=len(missing), desc=f"features of {backbone.name}", unit="img", disable=None if progress else True) as bar,
         torch.inference_mode(),

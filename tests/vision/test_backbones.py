@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from torch import nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from vision.backbones import build_model, classifier_of, default_preprocessing, load_backbone, model_names
+from vision.backbones import build_model, classifier_of, default_preprocessing, load_backbone, model_names, remove_classifier
 from vision.features import extract_features
+from vision.folding import folded
 from vision.memory import forward
 from vision.nets import CBAM, SpatialAttention
 from vision.pixels import CHUNK, PixelCache, square
@@ -287,3 +289,47 @@ def test_own_networks_are_listed_first() -> None:
     """Each builds with the classes asked for."""
     for name in model_names()[:4]:
         assert classifier_of(build_model(name, 7)[0])[1].out_features == 7
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet18-cbam", "mobilenet_v3_small", "densenet121", "shufflenet_v2_x0_5", "cnn-cbam"]
+)
+def test_folded_norms_change_nothing_but_rounding(name: str) -> None:
+    """With statistics unlike those of an untrained network; the network itself keeps its norms."""
+    torch.manual_seed(0)
+    module = _noisy(name)
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        before = module(pictures)
+        part = folded(module)
+        torch.testing.assert_close(part(pictures), before, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(module(pictures), before, rtol=0, atol=0)
+    kept, left = (sum(isinstance(one, nn.BatchNorm2d) for one in each.modules()) for each in (module, part))
+    assert left < kept
+
+
+def test_a_network_that_cannot_be_followed_is_left_alone() -> None:
+    """Its features come all the same."""
+
+    class Winding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(self.conv(x)) if x.mean() > 0 else self.conv(x)
+
+    module = Winding().eval()
+    assert folded(module) is module
+
+
+def _noisy(name: str) -> nn.Module:
+    """A network without classifier whose norms have means, variances, weights and biases of all kinds."""
+    module = remove_classifier(build_model(name, 2)[0]).eval()
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean, part.running_var = torch.randn(part.num_features) * 0.2, torch.rand(part.num_features) + 0.5
+            with torch.no_grad():
+                part.weight.copy_(torch.rand(part.num_features) + 0.5)
+                part.bias.copy_(torch.randn(part.num_features) * 0.2)
+    return module
