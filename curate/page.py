@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+import sqlite3
 import sys
 import webbrowser
 from collections.abc import Mapping
@@ -92,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
             self._json({"error": refusal.status.phrase}, refusal.status)
         except StaleError as error:
             self._json({"error": str(error)}, HTTPStatus.CONFLICT)
-        except FototecaError as error:
+        except (FototecaError, sqlite3.Error) as error:
             self._json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
     def _ask(self) -> tuple[list[str], Mapping[str, str]]:
@@ -160,16 +161,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def _picture(self, image_id: str, *, small: bool) -> None:
         path, form = self.server.desk.picture(image_id, small=small)
-        if form in _KINDS:
-            body, kind = path.read_bytes(), f"image/{_KINDS[form]}"
-        else:
-            file = io.BytesIO()
-            try:
+        file = io.BytesIO()
+        try:
+            if form in _KINDS:
+                file.write(path.read_bytes())
+            else:
                 decode(path).save(file, "JPEG", quality=92)
-            except DecodeError:
-                raise RefusedError(HTTPStatus.NOT_FOUND) from None
-            body, kind = file.getvalue(), "image/jpeg"
-        self._send(body, kind, {"Cache-Control": "private, max-age=86400, immutable"})
+        except (DecodeError, OSError):
+            raise RefusedError(HTTPStatus.NOT_FOUND) from None
+        kind = f"image/{_KINDS.get(form, 'jpeg')}"
+        self._send(file.getvalue(), kind, {"Cache-Control": "private, max-age=86400, immutable"})
 
     def _json(self, document: object, status: HTTPStatus = HTTPStatus.OK) -> None:
         self._send(json.dumps(document, ensure_ascii=False).encode(), "application/json", {}, status)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import resource
-import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from curate.freeze import freeze_facts, freeze_version, read_ratios
 from curate.labels import label_images
 from curate.manifest import Manifest, list_versions, read_manifest
 from curate.rebuild import rebuild_version
+from tests.curate.conftest import file_size_limit
 from workspace import FototecaError, Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
@@ -252,18 +250,6 @@ def test_ratios_that_will_not_do(text: str) -> None:
     """Three percentages above 0 that sum to 100."""
     with pytest.raises(FototecaError, match="ratios"):
         read_ratios(text)
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Writing a file beyond `size` bytes fails, as on a full disk."""
-    old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("size", [100, 20_000])

@@ -29,6 +29,7 @@ from curate.labels import label_images
 from curate.page import PageServer
 from curate.rebuild import rebuild_version
 from curate.undo import take_back
+from tests.curate.conftest import file_size_limit
 from vision.browser import find_browser, find_drivers
 from workspace import FototecaError, Workspace, create_workspace
 
@@ -352,6 +353,26 @@ def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages)
         if process.stderr:
             process.stderr.close()
     assert image(workspace, name).rejected == "off-topic"
+
+
+def test_what_the_disk_does_is_told(workspace: Workspace, add_images: AddImages) -> None:
+    """A full disk, a picture that is gone, a damaged catalog: an answer each time, nothing half decided, and the page goes on."""
+    name, gone = add_images(workspace, ["cat", "dog"])
+    decision = {"image_id": name, "seen": {name: "cat"}, "group": False, "label": "dog"}
+    (workspace.root / image(workspace, gone).path).unlink()
+    with served(workspace) as server:
+        key = f"?key={server.key}"
+        own = {"Origin": f"http://127.0.0.1:{server.server_port}", "Content-Type": "application/json"}
+        with file_size_limit(1):
+            status, told = ask(server, f"/decide{key}", own, decision)
+        assert (status, b"free some disk space" in told) == (400, True)
+        assert log(workspace) == []
+        assert ask(server, f"/picture/{gone}{key}", own)[0] == 400
+        assert ask(server, f"/decide{key}", own, decision)[0] == 200
+        for file in workspace.catalog.parent.glob(f"{workspace.catalog.name}*"):
+            file.write_bytes(b"junk" * 4096)
+        status, told = ask(server, f"/overview{key}", own)
+        assert (status, b"cannot be read" in told) == (400, True)
 
 
 def test_taking_back(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
