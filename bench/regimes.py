@@ -116,13 +116,14 @@ def _heads(folder: Path) -> Table:
 def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
     """Six models by `train sweep` and by six plain runs, with equal epochs, sizes, batches, rates and workers.
 
-    At 64 px, where decoding is much of a plain run, and at 128 px, where the network is.
+    On small pictures, where the network is most of a plain run, and on a camera's, where decoding is.
     """
-    return [row for side in (64, 128) for row in _sweep(folder / str(side), options, side)]
+    cases = (((640, 480), 64), ((640, 480), 128), ((3000, 2000), 128))
+    return [row for size, side in cases for row in _sweep(folder / f"{size[0]}-{side}", options, size, side)]
 
 
-def _sweep(folder: Path, options: argparse.Namespace, side: int) -> Table:
-    workspace = frozen(folder / "sweep", options.pictures, (640, 480), 4)
+def _sweep(folder: Path, options: argparse.Namespace, size: tuple[int, int], side: int) -> Table:
+    workspace = frozen(folder / "sweep", options.pictures, size, 4)
     base = {"epochs": EPOCHS, "image_size": side, "device": "cpu", "workers": options.workers}
     points: list[dict[str, Any]] = []
     for point in SWEEP:
@@ -145,7 +146,7 @@ def _sweep(folder: Path, options: argparse.Namespace, side: int) -> Table:
             plain_run(folder / "plain", config, side)
 
     spent = in_turns({"plain": plain, "sweep": ours}, max(1, options.rounds - 2))
-    name = f"six models, {options.pictures} pictures of 640×480, {EPOCHS} epochs at {side} px: s"
+    name = f"six models, {options.pictures} pictures of {size[0]}×{size[1]}, {EPOCHS} epochs at {side} px: s"
     return [
         (f"{name}, six plain runs", f"{spent['plain']:.0f}", ""),
         (f"{name}, one sweep, nothing cached before", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['plain']:.2f} of it"),
