@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
 
 from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
@@ -22,7 +22,7 @@ from train.guard import full_disk_told
 from train.objective import choose_thresholds, loss_of, right
 from train.predict import as_float64, predict
 from train.run import save_model
-from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_done, write_predictions
+from train.runs import Floats, Run, read_run, read_tensors, to_probabilities, write_config, write_done, write_predictions
 from vision.backbones import Preprocessing, build_model
 from vision.pixels import PixelCache
 from workspace import FototecaError, Workspace, write_text
@@ -118,7 +118,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
     ):
         raise FototecaError("a soup needs runs of one model and one image size", "use --method mean or weighted")
     ranked = sorted(members, key=lambda member: -float(member.facts["val_accuracy"]))
-    states = [load_file(member.folder / "model.safetensors") for member in ranked]
+    states = [read_tensors(member) for member in ranked]
     network = Network(workspace, first, manifest)
 
     def ask(chosen: Sequence[int], split: str) -> Floats:
@@ -169,12 +169,20 @@ def _snapshot(workspace: Workspace, run: Run, path: Path, manifest: Manifest) ->
     own = Run(name, workspace.runs / name, {**run.config, "snapshot_of": run.id})
     if not own.done:
         network = Network(workspace, run, manifest)
-        network.module.load_state_dict(torch.load(path, map_location=network.fabric.device, weights_only=True))
+        network.module.load_state_dict(_read_snapshot(path, network.fabric.device))
         write_config(own)
         save_model(own.folder / "model.safetensors", network.module, network.preprocessing, {})
         said = {split: network.ask(split) for split in ("train", "val")}
         _finish(own, manifest, said, int(run.facts["parameters"]), time.perf_counter() - start)
     return own
+
+
+def _read_snapshot(path: Path, device: torch.device) -> dict[str, torch.Tensor]:
+    try:
+        return dict(torch.load(path, map_location=device, weights_only=True))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
+        hint = "delete it to join the others, or train the run again with --no-resume"
+        raise FototecaError(f"{path} is damaged", hint) from None
 
 
 def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -69,3 +69,19 @@ class Journal:
             self.file.flush()
         if self.board:
             self.board.show(self.kind, self.columns, row)
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The rows of a journal, cells as numbers; none when it is not there yet."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(file) if None not in row.values()]
+
+
+def _number(cell: str) -> float | int:
+    """The number in a cell; NaN in one that was damaged."""
+    try:
+        return int(cell) if cell.lstrip("-").isdigit() else float(cell)
+    except ValueError:
+        return float("nan")

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from train.journal import read_journal
 from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_bytes, write_text
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
     from torch import nn
 
@@ -107,16 +109,19 @@ class Run:
     def thresholds(self) -> Floats:
         """(C,) the probability from which a multi-label run says yes, chosen on validation; one half until then."""
         path = self.folder / "thresholds.json"
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return np.array([found.get(name, 0.5) for name in self.categories], dtype=np.float32)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            return np.array([found.get(name, 0.5) for name in self.categories], dtype=np.float32)
+        except (AttributeError, TypeError, ValueError):
+            raise _damaged(path) from None
 
     def epochs(self) -> list[dict[str, Any]]:
         """The rows of `epochs.csv`, cells as numbers."""
-        return _read_numbers(self.folder / "epochs.csv")
+        return read_journal(self.folder / "epochs.csv")
 
     def steps(self) -> list[dict[str, Any]]:
         """The rows of `steps.csv`, cells as numbers."""
-        return _read_numbers(self.folder / "steps.csv")
+        return read_journal(self.folder / "steps.csv")
 
     def predictions(self, split: str) -> Predictions:
         """What the run says about `split`. FototecaError when it has not been asked, or its file cannot be read."""
@@ -261,9 +266,6 @@ class LoadedEnsemble:
 
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     """The run's model. FototecaError when it is not finished or its file is damaged. An ensemble lacks `features`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from train.trees import Boosting
     from vision.backbones import Preprocessing, build_model
 
@@ -273,18 +275,28 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
         members = [load_model(workspace, read_run(workspace, name)) for name in run.config["members"]]
         return cast(LoadedModel, LoadedEnsemble(members, run.config["member_weights"]))
     network = build_model(run.model_name, 1 if run.config["head"] == "boosting" else len(run.categories))[0]
+    state = read_tensors(run)
     try:
-        state = load_file(run.folder / "model.safetensors")
         network.load_state_dict({key: value for key, value in state.items() if not key.startswith("boosting.")})
-    except (SafetensorError, RuntimeError, OSError):
-        raise FototecaError(
-            f"{run.folder / 'model.safetensors'} is damaged or gone", "delete the run and train it again"
-        ) from None
+    except RuntimeError:
+        raise _damaged(run.folder / "model.safetensors") from None
     arrays = {key: value.numpy() for key, value in state.items() if key.startswith("boosting.")}
     if run.config["transform_input"]:
         setattr(network, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
     preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
     return LoadedModel(run, network.eval(), preprocessing, Boosting.from_arrays(arrays) if arrays else None)
+
+
+def read_tensors(run: Run) -> dict[str, torch.Tensor]:
+    """What `model.safetensors` holds. FototecaError when it is damaged or gone."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = run.folder / "model.safetensors"
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError):
+        raise _damaged(path) from None
 
 
 def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> Floats:
@@ -299,19 +311,3 @@ def _opened(image: Image.Image | Path) -> Image.Image:
     from vision.image import decode
 
     return decode(image) if isinstance(image, Path) else image
-
-
-def _read_numbers(path: Path) -> list[dict[str, Any]]:
-    """A CSV of numbers; empty when it is not there yet."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(file) if None not in row.values()]
-
-
-def _number(cell: str) -> float | int:
-    """The number in a cell; NaN in one that was damaged."""
-    try:
-        return int(cell) if cell.lstrip("-").isdigit() else float(cell)
-    except ValueError:
-        return float("nan")

@@ -11,7 +11,7 @@ from curate.manifest import image_path, read_manifest
 from train.config import TrainConfig
 from train.ensemble import Network, join_runs
 from train.run import train_run
-from train.runs import Run, load_model
+from train.runs import Run, list_runs, load_model
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
@@ -96,3 +96,31 @@ def test_a_snapshot_is_asked_as_its_run_is(small: Workspace) -> None:
         other = Run(run.id, run.folder, {**run.config, "transform_input": turned})
         network = Network(small, other, read_manifest(small, "v001"))
         assert getattr(network.module, "transform_input", False) == turned
+
+
+def test_damaged_files_of_members_are_one_line_each(small: Workspace) -> None:
+    """A snapshot and a model that were cut short, or are gone: which file, and what to do; nothing looks finished."""
+    run, other = trained(small, epochs=2, snapshots=2), trained(small, epochs=1, seed=1)
+    snapshot, model = run.folder / "snapshot-1.pt", other.folder / "model.safetensors"
+    for path, names in ((snapshot, [run.id]), (model, [run.id, other.id])):
+        whole = path.read_bytes()
+        for content in (whole[: len(whole) // 2], b""):
+            path.write_bytes(content)
+            with pytest.raises(FototecaError, match=rf"{path.name} (is damaged|cannot be read); delete"):
+                join_runs(small, names, "soup")
+        path.unlink()
+        if path == model:
+            with pytest.raises(FototecaError, match=r"model.safetensors cannot be read; delete the run's folder"):
+                join_runs(small, names, "soup")
+        path.write_bytes(whole)
+    assert {found.id for found in list_runs(small)} == {run.id, other.id}
+    assert join_runs(small, [run.id], "soup").done and join_runs(small, [run.id, other.id], "soup").done
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"red": {}}', '{"red": "no number"}'])
+def test_damaged_thresholds_are_one_line(several: Workspace, content: str) -> None:
+    """No half is taken for what was chosen on validation."""
+    run = trained(several, epochs=1)
+    (run.folder / "thresholds.json").write_text(content)
+    with pytest.raises(FototecaError, match=r"thresholds.json cannot be read; delete the run's folder"):
+        _ = Run(run.id, run.folder, run.config).thresholds
