@@ -15,7 +15,7 @@ import torch
 from train.config import TrainConfig
 from train.run import train_run
 from train.runs import Run, read_run
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Workspace, write_text
 
 CORES = 4
 """Cores that one run on a CPU can use well: below that, two at once only wait for one another."""
@@ -34,10 +34,17 @@ def jobs_at_once() -> int:
 
 
 def train_each(workspace: Workspace, configs: Sequence[TrainConfig], jobs: int) -> Iterator[Result]:
-    """Train each, `jobs` at once; what came of each, in their order. One that fails, or is killed, does not end the others."""
+    """Train each, `jobs` at once; what came of each, in their order. One that fails, or is killed, does not end the others.
+
+    One at a time are trained by this process, which a kill ends too; the same call then trains that run apart.
+    """
     if jobs == 1:
+        mark = workspace.runs / "under-way.txt"
+        cut_off = mark.read_text(encoding="utf-8") if mark.is_file() else ""
         for config in configs:
-            yield _attempt(workspace, config)
+            write_text(mark, repr(config))
+            yield (_alone if repr(config) == cut_off else _attempt)(workspace, config)
+            mark.unlink(missing_ok=True)
         return
     context, turns = get_context("spawn"), get_context("spawn").Value("i", 0)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(jobs, turns)) as pool:

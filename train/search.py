@@ -43,7 +43,7 @@ FINETUNE_SPACE: Space = {
 BEHIND = "stopped early, behind the median of the others"
 
 KILLED = "killed"
-"""Attribute of a draw that a kill has cut short: it counts for nothing, its settings are drawn again."""
+"""Attribute of a draw that a kill has cut short for the first time: it counts for nothing, its settings are drawn again."""
 
 STARTUP = 4
 """Runs that are trained to their end before any is stopped early: a median needs some."""
@@ -113,7 +113,7 @@ def _judge(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
 
 
 def _study(folder: Path, parts: list[Any]) -> optuna.Study:
-    """The study of these parts, from its journal; a draw that a kill has cut short is taken up first."""
+    """The study of these parts, from its journal; a draw that a kill has cut short is taken up first, once."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -129,9 +129,13 @@ def _study(folder: Path, parts: list[Any]) -> optuna.Study:
         load_if_exists=True,
     )
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # going on must not draw again what was drawn
+    killed = [trial.params for trial in study.trials if KILLED in trial.user_attrs]
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        study.enqueue_trial(trial.params)
-        study._storage.set_trial_user_attr(trial._trial_id, KILLED, True)  # Optuna has no public way to mark a running draw
+        again = trial.params not in killed
+        if again:
+            study.enqueue_trial(trial.params)
+        mark = (KILLED, True) if again else ("error", "it was killed twice, perhaps for memory")
+        study._storage.set_trial_user_attr(trial._trial_id, *mark)  # Optuna has no public way to mark a running draw
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
 

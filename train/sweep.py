@@ -12,7 +12,6 @@ from typing import Any
 
 from train.config import TrainConfig, check_value, kind_of
 from train.parallel import jobs_at_once, train_each
-from train.run import train_run
 from train.runs import Run
 from vision.weights import best_weights, find_weights
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
@@ -156,7 +155,10 @@ def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | 
     weights = weights or _on_disk()
     if weights is None:
         say("no pretrained weights at all: the project's own network is trained first and lends its weights")
-        first = train_run(workspace, TrainConfig(manifest=version, model="cnn", regime="scratch"))
+        (first,) = train_each(workspace, [TrainConfig(manifest=version, model="cnn", regime="scratch")], 1)
+        if isinstance(first, FototecaError):
+            say(f"  failed: {first}")
+            return kept
         weights = ("cnn", f"run:{first.id}")
     model, file = weights
     say(f"instead of what is left out: {model} with {file}")

@@ -161,28 +161,44 @@ def test_a_ladder_starts_each_rung_from_the_one_before(small: Workspace) -> None
     assert broken.failed[1][1].startswith("the run before it, from which it starts, failed")
 
 
+def kill_one(killed: threading.Event) -> None:
+    """The system's part when memory ends: one of this process's workers is killed while it is at work."""
+    for _ in range(2000):
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if any("spawn_main" in part for part in child.cmdline()) and child.cpu_times().user > 3:
+                    child.kill()
+                    killed.set()
+                    return
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_runs_side_by_side_are_all_trained_though_a_process_is_killed(small: Workspace) -> None:
-    """Two at once; the system kills one, as it does when memory ends: what went down with it is trained after all."""
-    killed = threading.Event()
-
-    def kill_one() -> None:
-        for _ in range(2000):
-            for child in psutil.Process().children():
-                with suppress(psutil.Error):
-                    if any("spawn_main" in part for part in child.cmdline()) and child.cpu_times().user > 3:  # it is at work
-                        child.kill()
-                        killed.set()
-                        return
-            time.sleep(0.02)
-
-    killer = threading.Thread(target=kill_one)
+    """Two at once: what went down with the one that is killed is trained after all."""
+    killer = threading.Thread(target=kill_one, args=(killed := threading.Event(),))
     killer.start()
     configs = [config(epochs=1, seed=seed) for seed in (0, 1)]
     results = list(train_each(small, configs, jobs=2))
     killer.join()
     assert killed.is_set()
     assert [result.config["seed"] for result in results if not isinstance(result, FototecaError)] == [0, 1]
+
+
+def test_a_run_that_ended_a_sweep_is_trained_apart(small: Workspace) -> None:
+    """One at a time: what was under way when the sweep was killed is killed again, and the next is trained all the same."""
+    configs = [config(epochs=2000), config(epochs=1, seed=1)]
+    mark = small.runs / "under-way.txt"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(repr(configs[0]))
+    killer = threading.Thread(target=kill_one, args=(killed := threading.Event(),))
+    killer.start()
+    cut_off, other = train_each(small, configs, jobs=1)
+    killer.join()
+    assert killed.is_set()
+    assert isinstance(cut_off, FototecaError) and "the run was killed" in cut_off.message
+    assert isinstance(other, Run) and other.done
+    assert not mark.exists()
 
 
 def test_a_plan_is_a_grid_and_points(tmp_path: Path) -> None:

@@ -58,6 +58,30 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
     assert len(begun) == 13  # a search that is over trains nothing
 
 
+def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a row with its reason, and the search goes on with others."""
+    begun: list[float | None] = []
+
+    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+        """The first draw ends the program whenever it is tried."""
+        begun.append(config.lr)
+        if config.lr == begun[0]:
+            raise KeyboardInterrupt
+        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
+        write_config(run)
+        write_text(run.folder / "done.json", json.dumps({"val_accuracy": 0.5}))
+        return run
+
+    monkeypatch.setattr(searching, "train_run", learns)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(small, SPACE, "v001", 3)
+    found = search(small, SPACE, "v001", 3)
+    assert begun[0] == begun[1] and begun.count(begun[0]) == 2
+    assert len(found.runs) == 2
+    assert [reason for _, reason in found.failed] == ["it was killed twice, perhaps for memory"]
+
+
 def test_a_full_disk_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the search's own journal cannot be written."""
 
