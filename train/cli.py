@@ -153,13 +153,16 @@ def sweep(
 
 @app.command(name="list")
 def list_command(as_json: JsonOption = False) -> None:
-    """Show the finished runs.
+    """Show the finished runs, then those that wait to go on.
 
     Example: fototeca train list --json
     """
-    from train.table import list_facts
+    from train.table import list_facts, unfinished_lines
 
-    _print(list_facts(Workspace.find()), as_json)
+    workspace = Workspace.find()
+    _print(list_facts(workspace), as_json)
+    if not as_json:
+        typer.echo("".join(f"{line}\n" for line in unfinished_lines(workspace)), nl=False)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import warnings
 from typing import Any
 
@@ -38,10 +39,19 @@ def make_fabric(config: TrainConfig) -> Fabric:
         ) from None
     if fabric.device.type == "cpu" and config.precision == "16":
         raise FototecaError("--precision 16 is for GPUs", "leave it out, or train with --device cuda")
-    if fabric.device.type == "cpu" and config.precision == "bf16" and not torch.cpu._is_avx512_bf16_supported():
-        say("this CPU has no units for bf16, which takes many times longer here than 32")
+    if config.precision == "bf16" and not _has_bf16(fabric.device):
+        say("this processor has no units for bf16, which takes many times longer here than 32")
     fabric.launch()
     return fabric
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether it reckons in bf16 by itself. Of other processors than Intel's and AMD's (where AMX comes with it) nothing is known
+    to the contrary."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    foreign = device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64")
+    return foreign or torch.cpu._is_avx512_bf16_supported()
 
 
 def check_forward(module: nn.Module, config: TrainConfig, side: int, pictures: int, processes: int) -> None:

@@ -249,6 +249,7 @@ class Loop:
             "module": self.plain.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
+            "precision": self.fabric._precision.state_dict(),  # with 16 bits the scale of the loss
             "progress": self.progress.__dict__,
         }
         save_tensors(self.folder / "checkpoint.pt", state)
@@ -263,6 +264,7 @@ class Loop:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
+            self.fabric._precision.load_state_dict(state["precision"])
             self.progress = Progress(**state["progress"])
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
             raise FototecaError(f"{path} is damaged", "delete it to train this run from the start, or pass --no-resume") from None

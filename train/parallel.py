@@ -43,8 +43,11 @@ def train_each(workspace: Workspace, configs: Sequence[TrainConfig], jobs: int) 
         cut_off = mark.read_text(encoding="utf-8") if mark.is_file() else ""
         for config in configs:
             write_text(mark, repr(config))
-            yield (_alone if repr(config) == cut_off else _attempt)(workspace, config)
-            mark.unlink(missing_ok=True)
+            try:
+                outcome = (_alone if repr(config) == cut_off else _attempt)(workspace, config)
+            finally:  # a kill leaves it
+                mark.unlink(missing_ok=True)
+            yield outcome
         return
     context, turns = get_context("spawn"), get_context("spawn").Value("i", 0)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(jobs, turns)) as pool:

@@ -94,7 +94,11 @@ class Job:
     def _identity(self) -> dict[str, Any]:
         """What makes it another run: its settings, its data, and its weights by what they are, not by their name."""
         facts = {"weights_id": self.weights_id, "manifest_sha256": self.manifest.sha256}
-        identity = {**self.config.identity(), **facts, "preprocessing": self.preprocessing.to_dict()}
+        sides = {
+            "preprocessing": self.preprocessing.to_dict(),
+            "learning_side": self.config.learning_side(self.preprocessing.crop),
+        }
+        identity = {**self.config.identity(), **facts, **sides}
         identity.pop("weights")
         return identity
 

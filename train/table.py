@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from train.config import train_command
 from train.runs import Run, list_runs
 from workspace import Workspace
 
@@ -14,13 +15,29 @@ COLUMNS = ("run", "model", "regime", "train", "val", "interval", "parameters", "
 
 def run_facts(run: Run) -> dict[str, Any]:
     """A finished run as `train run --json` and `train list --json` print it."""
-    return {"run": run.id, "model": run.model_name, "regime": run.regime, "manifest": run.manifest_version, **run.facts}
+    named = {"run": run.id, "model": run.model_name, "regime": run.regime, "manifest": run.manifest_version}
+    return {**named, **run.facts, "val_interval": list(wilson(run.facts["val_accuracy"], run.facts["val_images"]))}
 
 
 def list_facts(workspace: Workspace) -> list[dict[str, Any]]:
     """The finished runs, by version and then the best on validation first."""
     facts = [run_facts(run) for run in list_runs(workspace)]
     return sorted(facts, key=lambda row: (row["manifest"], -row["val_accuracy"], row["run"]))
+
+
+def unfinished_lines(workspace: Workspace) -> list[str]:
+    """A line for each run that was begun and is not finished: how far it is, and how it goes on."""
+    begun = [run for run in list_runs(workspace, unfinished=True) if not run.done]
+    return [
+        f"not finished: {run.id}{_far(run)}; go on with: {train_command(run.config)}"
+        for run in begun
+        if "members" not in run.config
+    ]
+
+
+def _far(run: Run) -> str:
+    epochs, of = len(run.epochs()), run.config.get("epochs")
+    return f", {epochs} of {of} epochs" if epochs and of else ""
 
 
 def runs_table(facts: Sequence[dict[str, Any]]) -> str:
@@ -45,7 +62,7 @@ def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    low, high = wilson(row["val_accuracy"], row["val_images"])
+    low, high = row["val_interval"]
     return (
         row["run"],
         row["model"],

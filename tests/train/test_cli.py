@@ -140,6 +140,39 @@ def test_a_sweep_trains_nothing_twice(
     assert len(epochs) == 5
 
 
+def test_what_is_not_finished_is_listed_with_how_it_goes_on(
+    small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the finished ones: how far it is, and the command, which then finishes it."""
+
+    def stop(self: loop.Loop) -> None:
+        if self.progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    options = (
+        "--manifest",
+        "v001",
+        "--model",
+        "cnn",
+        "--regime",
+        "scratch",
+        "--image-size",
+        32,
+        "--epochs",
+        3,
+        "--device",
+        "cpu",
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_save", stop)
+        assert command("run", *options)[0] == 130
+    first, last = command("list")[1].splitlines()
+    assert first.startswith("no finished runs")
+    assert last.startswith("not finished: cnn-scratch-v001-") and ", 2 of 3 epochs; go on with: fototeca train run" in last
+    assert command(*last.partition("fototeca train ")[2].split(), "--device", "cpu")[0] == 0
+    assert "not finished" not in command("list")[1]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
