@@ -65,7 +65,7 @@ def confusion_figure(name: str, results: Results, words: Texts, *, as_counts: bo
 
 
 def curves_of(run: Run, words: Texts) -> list[Figure]:
-    """Loss per iteration, loss per epoch and accuracy per epoch, as far as the run has them."""
+    """Loss per iteration and accuracy per epoch, as far as the run has them."""
     steps, epochs = run.steps(), run.epochs()
     figures = []
     if len(steps) > 1:

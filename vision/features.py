@@ -56,7 +56,7 @@ def extract_features(
         pixels = PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation)
         pixels.ensure(items, progress=progress)
         with store.writing():
-            missing = [image_id for image_id, _ in dict.fromkeys(items) if image_id not in store]
+            missing = [image_id for image_id in dict(items) if image_id not in store]
             _compute(store, missing, pixels, backbone, device, batch_size, progress, view)
     return np.asarray(store.take([image_id for image_id, _ in items]), dtype=np.float32)
 

@@ -85,9 +85,10 @@ class SmallNet(nn.Module):
 
     A stride-2 stem spends little on the largest map; batch norm lets it train fast from random weights; residual sums and
     ResNet-D shortcuts keep gradients whole; global average pooling makes it take any size and leaves one linear layer of
-    few weights, where small data sets overfit most; dropout before it. half a million parameters.
-    Kaiming initialisation; the last norm of each block starts at zero, so that a block starts as the identity
-    (Goyal et al. 2017). With `attention`, CBAM stands before each residual sum.
+    few weights, where small data sets overfit most; dropout before it. Half a million parameters.
+    Kaiming initialisation. The last norm of each block starts at zero, so that a block starts as the identity
+    (Goyal et al. 2017). With `attention`, CBAM stands before each residual sum, and that norm starts at one, as in its
+    authors' code.
     """
 
     WIDTHS = (32, 64, 96, 128)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 
 import pytest
 
@@ -190,3 +191,14 @@ def test_each_process_has_a_gpu_that_is_there() -> None:
     """Also when there are more processes than GPUs, and when the person has chosen some of them."""
     assert [gpu_of(number, 2, None) for number in range(3)] == ["0", "1", "0"]
     assert [gpu_of(number, 2, "2, 3") for number in range(3)] == ["2", "3", "2"]
+
+
+@pytest.mark.parametrize(("cores", "free", "jobs"), [(2, 64, 1), (16, 1, 1), (16, 9, 2), (8, 64, 2), (None, 64, 1)], ids=str)
+def test_as_many_runs_at_once_as_cores_and_free_memory_allow(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, free: int, jobs: int
+) -> None:
+    """Four cores and 4 GiB for each, and always one."""
+    monkeypatch.setattr(parallel.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(parallel.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(parallel.psutil, "virtual_memory", lambda: SimpleNamespace(available=free * 2**30))
+    assert parallel.jobs_at_once() == jobs

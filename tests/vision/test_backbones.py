@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from vision.backbones import build_model, classifier_of, default_preprocessing, load_backbone, model_names, remove_classifier
-from vision.features import extract_features
+from vision.features import extract_features, features_folder
 from vision.folding import folded
 from vision.memory import forward
 from vision.nets import CBAM, SpatialAttention
@@ -105,6 +105,19 @@ def test_features_from_the_cache_equal_the_live_forward(tmp_path: Path) -> None:
     for _, path in items:
         path.unlink()
     assert np.array_equal(extract_features(workspace, items, backbone), first)
+
+
+def test_a_picture_that_lies_in_two_places_is_asked_about_once(tmp_path: Path) -> None:
+    """It has one row of features, which both places are given."""
+    module, _, _ = build_model("cnn", 3)
+    torch.save(module.state_dict(), tmp_path / "w.pth")
+    backbone = load_backbone("cnn", str(tmp_path / "w.pth"))
+    for name in ("one.png", "other.png"):
+        Image.new("RGB", (80, 60), "teal").save(tmp_path / name)
+    items = [("0" * 64, tmp_path / "one.png"), ("0" * 64, tmp_path / "other.png")]
+    first, second = extract_features(Workspace(tmp_path), items, backbone)
+    assert np.array_equal(first, second)
+    assert (features_folder(Workspace(tmp_path), backbone) / "ids.txt").read_text().split() == ["0" * 64]
 
 
 def test_a_torn_cache_is_mended(tmp_path: Path) -> None:
@@ -289,6 +302,42 @@ def test_own_networks_are_listed_first() -> None:
     """Each builds with the classes asked for."""
     for name in model_names()[:4]:
         assert classifier_of(build_model(name, 7)[0])[1].out_features == 7
+
+
+# one of each kind of network that torchvision has; the large ones' kinds in their smallest member
+@pytest.mark.parametrize(
+    "name",
+    [
+        "alexnet",
+        "convnext_tiny",
+        "densenet121",
+        "efficientnet_b0",
+        "googlenet",
+        "inception_v3",
+        "maxvit_t",
+        "mnasnet0_5",
+        "mobilenet_v2",
+        "mobilenet_v3_small",
+        "regnet_y_400mf",
+        "resnet18",
+        "resnext50_32x4d",
+        "shufflenet_v2_x0_5",
+        "squeezenet1_1",
+        "swin_t",
+        "vgg11",
+        "vit_b_32",
+        "wide_resnet50_2",
+    ],
+)
+def test_each_kind_of_torchvision_network_gets_a_new_classifier(name: str) -> None:
+    """One picture at the size that its weights want gives a logit a class; without its classifier it gives features."""
+    module, _, _ = build_model(name, 3)
+    side = default_preprocessing(name).crop
+    picture = torch.zeros(1, 3, side, side)
+    with torch.inference_mode():
+        assert module.eval()(picture).shape == (1, 3)
+        width = classifier_of(module)[1].in_features
+        assert remove_classifier(module)(picture).shape == (1, width)
 
 
 @pytest.mark.parametrize(
