@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from train.objective import judged, loss_of, right
 from train.scaler import Scaler
+from train.solving import CERTAIN, SMALL, solve_all
 from train.trees import Boosting, by_blocks, from_sklearn
 from vision.threads import one_thread
 from workspace import FototecaError
@@ -31,9 +33,6 @@ DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C that `logistic` tries, on standardised features; `svm` all but the last, which takes it longest."""
 
-SMALL = 20_000_000
-"""Numbers in the training features up to which one thread is faster than several that wait for one another."""
-
 _LOST = 0.002
 """Validation accuracy below the best so far at which stronger fits, each slower than the last, are no longer tried."""
 
@@ -45,9 +44,6 @@ COMPONENTS = 64
 ROUNDS = 60
 JUDGED = 5
 """Rounds of boosting after which validation is asked, again and again."""
-
-CERTAIN = 20.0
-"""The logit, or minus it, of a class that all training pictures are of, or none."""
 
 
 @dataclass(frozen=True)
@@ -167,13 +163,16 @@ def _logistic(train: Split, val: Split, classes: int, seed: int, weights: Floats
 
 
 def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
-    """One-against-rest linear SVMs (DeCAF; Razavian et al. 2014). Margins become logits by one scale fitted on validation."""
+    """One-against-rest linear SVMs (DeCAF; Razavian et al. 2014), several at once: liblinear needs no interpreter's lock.
+
+    Margins become logits by one scale fitted on validation.
+    """
     from sklearn.svm import LinearSVC
 
     def solve(strength: float, x: npt.NDArray[np.float32], y: npt.NDArray[Any], weight: Any) -> Any:  # noqa: ANN401  (scikit-learn)
         return LinearSVC(C=strength, random_state=seed, class_weight=weight, dual=True, tol=1e-2).fit(x, y)
 
-    fitted = _linear_path(train, val, classes, solve, weights, STRENGTHS[:-1])
+    fitted = _linear_path(train, val, classes, solve, weights, STRENGTHS[:-1], apart=True)
     margins = fitted.logits(val.features)
     scales = np.geomspace(0.1, 30, 60)
     scale = scales[int(np.argmin([_scored(_logits(margins * scale), val.labels)[0] for scale in scales]))]
@@ -189,8 +188,10 @@ def _linear_path(
     solve: Callable[..., Any],
     weights: Floats | None,
     strengths: Sequence[float],
+    *,
+    apart: bool = False,
 ) -> Fitted:
-    """Solve from weak to strong until validation says that it was better before, and keep the best."""
+    """Solve from weak to strong until validation says that it was better before, and keep the best. `apart`: class by class."""
     scaler = Scaler.of(train.features)
     x, y = scaler(train.features), train.labels.numpy()
     candidates: list[Fitted] = []
@@ -198,7 +199,7 @@ def _linear_path(
     for strength in tqdm(strengths, desc="head", unit="strength", **BAR):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a solver that stops early at a weak strength is judged on validation like any other
-            weight, bias = _solve_all(solve, strength, x, y, classes, weights)
+            weight, bias = solve_all(partial(solve, strength), x, y, classes, weights, apart=apart)
         candidates.append(Fitted(*scaler.fold(weight, bias)))
         scores.append(judged(_logits(candidates[-1].logits(val.features)), val.labels))
         if scores[-1][1] < max(accuracy for _, accuracy in scores) - _LOST:
@@ -206,35 +207,6 @@ def _linear_path(
     chosen = _best([(accuracy, -loss) for loss, accuracy in scores])
     candidates[chosen].tried = _tried(strengths[: len(scores)], scores, chosen)
     return candidates[chosen]
-
-
-def _solve_all(
-    solve: Callable[..., Any],
-    strength: float,
-    x: npt.NDArray[np.float32],
-    y: npt.NDArray[Any],
-    classes: int,
-    weights: Floats | None,
-) -> tuple[Floats, Floats]:
-    """(C, D) and (C,): one problem of many classes, or multi-label one of two per class. Classes never seen get a low bias."""
-    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -CERTAIN)
-    if y.ndim == 2:
-        for c in range(classes):
-            if 0 < y[:, c].sum() < len(y):
-                model = solve(strength, x, y[:, c].astype(int), None if weights is None else {0: 1.0, 1: float(weights[c])})
-                weight[c], bias[c] = model.coef_[0], model.intercept_[0]
-            else:
-                bias[c] = CERTAIN if y[:, c].any() else -CERTAIN
-        return weight, bias
-    model = solve(strength, x, y, None if weights is None else {c: float(weights[c]) for c in np.unique(y)})
-    if len(model.classes_) == 2:  # scikit-learn gives one row for two classes; half of it to each side is the same softmax
-        weight[model.classes_], bias[model.classes_] = (
-            np.array([[-0.5], [0.5]]) * model.coef_,
-            np.array([-0.5, 0.5]) * model.intercept_,
-        )
-    else:
-        weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
-    return weight, bias
 
 
 def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:

@@ -1,0 +1,72 @@
+"""Heads that scikit-learn solves: what they give is what it gives for the whole problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from train.solving import CERTAIN, solve_all
+
+Array = npt.NDArray[Any]
+Pictures = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+Weights = dict[int, float] | None
+
+
+def svm(x: Array, y: Array, weight: Weights) -> LinearSVC:
+    """To the end, so that the ways to it make no difference."""
+    return LinearSVC(C=0.01, dual=False, tol=1e-8, max_iter=10_000, class_weight=weight).fit(x, y)
+
+
+def logistic(x: Array, y: Array, weight: Weights) -> LogisticRegression:
+    """The same of the other."""
+    return LogisticRegression(C=0.1, tol=1e-8, max_iter=1000, class_weight=weight).fit(x, y)
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    """Features of 120 pictures of classes 0, 1 and 3."""
+    rng = np.random.default_rng(0)
+    y = rng.choice([0, 1, 3], 120)
+    return (rng.normal(size=(120, 8)) + np.eye(8)[y]).astype(np.float32), y
+
+
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 1.5, 1.0, 2.0])], ids=["plain", "weighted"])
+@pytest.mark.parametrize(("solve", "apart"), [(svm, True), (svm, False), (logistic, False)])
+def test_a_problem_of_many_classes_is_scikit_learns(
+    pictures: Pictures, solve: Callable[..., Any], apart: bool, weights: npt.NDArray[np.float64] | None
+) -> None:
+    """Also where each class is solved apart; a class that no picture is of is never said."""
+    x, y = pictures
+    weight, bias = solve_all(solve, x, y, 4, weights, apart=apart)
+    whole = solve(x, y, None if weights is None else {c: float(weights[c]) for c in (0, 1, 3)})
+    seen = [0, 1, 3]
+    np.testing.assert_allclose(weight[seen], whole.coef_, atol=1e-4)
+    np.testing.assert_allclose(bias[seen], whole.intercept_, atol=1e-4)
+    assert not weight[2].any() and bias[2] == -CERTAIN
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_two_classes_the_difference_is_scikit_learns(pictures: Pictures, apart: bool) -> None:
+    """Which gives one row for both."""
+    x, y = pictures[0], (pictures[1] > 0).astype(int)
+    weight, bias = solve_all(svm, x, y, 2, None, apart=apart)
+    whole = svm(x, y, None)
+    np.testing.assert_allclose(weight[1] - weight[0], whole.coef_[0], atol=1e-6)
+    np.testing.assert_allclose(bias[1] - bias[0], whole.intercept_[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_labels_that_do_not_exclude_one_another_are_problems_of_their_own(pictures: Pictures, apart: bool) -> None:
+    """One that every picture has is always said, one that none has never."""
+    x, y = pictures
+    targets = np.stack([y == 0, np.ones(len(y)), np.zeros(len(y)), x[:, 0] > 0], axis=1).astype(np.float32)
+    weight, bias = solve_all(svm, x, targets, 4, None, apart=apart)
+    for c in (0, 3):
+        np.testing.assert_allclose(weight[c], svm(x, targets[:, c].astype(int), None).coef_[0], atol=1e-6)
+    assert not weight[1:3].any() and bias[1] == CERTAIN and bias[2] == -CERTAIN
