@@ -82,7 +82,8 @@ def evaluation_table(facts: dict[str, Any]) -> str:
     if facts["absent"]:
         parts.append(f"\nno {facts['split']} images of: {', '.join(facts['absent'])}")
     if "looks" in facts:
-        parts.append(f"\nthis version's test split has been looked at {facts['looks']} times (data/runs/test-looks.csv)")
+        times = "once" if facts["looks"] == 1 else f"{facts['looks']} times"
+        parts.append(f"\nthis version's test split has been looked at {times} (data/runs/test-looks.csv)")
     return "\n".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,5 +131,6 @@ def client_problem(hub: str, error: BaseException) -> FototecaError:
         return FototecaError(f"{hub} has no such dataset", "check the reference", EXIT_OUTSIDE)
     if status == 429:
         return SourceStop(f"{hub}: the quota is used up", "ask again later", EXIT_OUTSIDE)
-    what = f"HTTP {status}" if status else type(error).__name__
+    kind = "dns" if isinstance(error, socket.gaierror) else type(error).__name__
+    what = f"HTTP {status}" if status else kind
     return FototecaError(f"{hub} cannot be asked: {what}", "check the network, or try again later", EXIT_OUTSIDE)

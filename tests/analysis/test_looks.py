@@ -11,6 +11,7 @@ from analysis.evaluate import evaluate_run
 from analysis.examples import examples_of_run
 from analysis.figures import confusion_figures
 from analysis.looks import close_look, ledger, open_look, read_ledger, read_looks
+from analysis.tables import evaluation_table
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -35,6 +36,7 @@ def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> No
     first = evaluate_run(workspace, run, "test")
     second = evaluate_run(workspace, run, "test", tta=True)
     assert first["accuracy"] == second["accuracy"]
+    assert "has been looked at once (" in evaluation_table(first) and "looked at 3 times (" in evaluation_table(second)
     assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.keys()
     confusion_figures(workspace, run, "test", None)
     examples_of_run(workspace, run, "test", number=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -47,6 +48,18 @@ def test_a_client_that_calls_exit_ends_nothing(workspace: Workspace, site: Site,
     with pytest.raises(FototecaError, match="kaggle refuses access") as refused:
         get_hub("kaggle").search("cats", Context(workspace, LOCAL))
     assert refused.value.exit_code == EXIT_OUTSIDE
+
+
+def test_a_hub_whose_name_is_not_found_is_told_as_such(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the word that collecting has for it, whatever the hub's client raises."""
+    client = import_module("huggingface_hub")
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(client.HfApi, "list_datasets", unknown)
+    with pytest.raises(FototecaError, match="huggingface cannot be asked: dns"):
+        get_hub("huggingface").search("cats", Context(workspace, LOCAL))
 
 
 @pytest.mark.parametrize("hub", HUBS)
