@@ -18,6 +18,7 @@ from tqdm import tqdm
 from analysis.charts import scatter_chart
 from analysis.embed_page import colourings, write_page
 from analysis.features import Features, nearest_training, present_features, unit
+from analysis.figures import write_figures
 from analysis.metrics import Floats
 from analysis.results import find_run, manifest_of
 from curate.manifest import Manifest, Row
@@ -52,7 +53,8 @@ class Embedding:
 
 
 def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: Path | None = None) -> dict[str, Any]:
-    """Write `embedding.html`, where pointing shows the picture, SVG and CSV for each method and colouring, and `embedding.csv`.
+    """Write `embedding.html`, where pointing shows the picture, `embedding.csv`, and for each method and colouring SVG and CSV,
+    and PNG if there is a Chromium.
 
     Returns the facts and the paths.
     """
@@ -68,10 +70,12 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     facts = {"run": run.id, **embedding_facts(found)}
     page = folder / "embedding.html"
     paths = [write_page(workspace, facts, found.rows, found.places, said, manifest.categories, page)]
+    figures = []
     for by, (groups, names) in colourings(found.rows, said, manifest.categories).items():
         for name, points in found.places.items():
             alt = f"{name} of {len(rows)} images by the features of {run.id}, coloured by {by}"
-            paths += scatter_chart(f"{name}-{by}", points, groups, names, alt, legend=True).write(folder)
+            figures.append(scatter_chart(f"{name}-{by}", points, groups, names, alt, legend=True))
+    paths += write_figures(figures, folder)
     write_text(folder / "embedding.csv", _csv(found, said))
     return {**facts, "paths": [str(path) for path in (*paths, folder / "embedding.csv")]}
 

@@ -14,7 +14,7 @@ from analysis.metrics import Floats
 from analysis.pictures import data_uri, thumbnail
 from analysis.svg import PALETTE
 from analysis.texts import PAGES
-from curate.manifest import Row, image_path
+from curate.manifest import Row, is_stored
 from workspace import Workspace, write_text
 
 SIDE = 72
@@ -87,6 +87,6 @@ def _colours(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]
 
 
 def _picture(workspace: Workspace, row: Row) -> str:
-    """A small picture as a data URI; empty when its file is gone."""
-    small = thumbnail(image_path(workspace, row), SIDE)
+    """A small picture as a data URI; empty when its file is gone, or none of the image store."""
+    small = thumbnail(workspace.root / row.path, SIDE) if is_stored(row) else None
     return data_uri(small, 60) if small else ""

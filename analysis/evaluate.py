@@ -47,6 +47,9 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
         return {**measure(results, temperature), **({"tta": gain_of_views(workspace, results)} if tta else {})}
     if not manifest.split("test"):
         raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
+    if not (run.folder / "predictions-test.csv").exists():
+        for row in manifest.split("test"):
+            image_path(workspace, row)
     look = open_look(workspace, manifest.version, run.id, "evaluate")
     predict_test(workspace, run, manifest)
     results = read_results(workspace, run, split, manifest)

@@ -18,9 +18,9 @@ from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_p
 from analysis.quality import quality_shift
 from analysis.results import Results, find_run, manifest_of
 from analysis.verdicts import method_verdicts, read_trials, stamp_words
-from curate.manifest import Manifest, image_path
+from curate.manifest import Manifest
 from train.runs import load_model
-from workspace import Workspace, say
+from workspace import FototecaError, Workspace, say
 
 METHOD = "grad-cam"
 """The attribution that is drawn of each picture when none is named."""
@@ -82,9 +82,11 @@ def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], me
     drawn = {}
     for index in tqdm(chosen, desc=method, disable=None):
         row = results.rows[index]
-        if not image_path(workspace, row).is_file():
+        try:
+            tensor = model.preprocessing(stored_picture(workspace, row))
+        except FototecaError as error:
+            say(f"no map: {error.message}")
             continue
-        tensor = model.preprocessing(stored_picture(workspace, row))
         seen = shown_picture(tensor, model.preprocessing)
         values = attribute(model, tensor, int(results.probabilities[index].argmax()), method)
         path = folder / f"{row.image_id[:12]}.png"

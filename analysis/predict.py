@@ -119,6 +119,10 @@ class _Asked:
     def _said(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray, float | None, int]]:
         """Of each picture its label, its calibrated probabilities, how strange it is, and the number of the first category."""
         said, features = self.model.answers(images)
+        if not np.isfinite(said).all():
+            raise FototecaError(
+                f"run {self.run.id} answers with what is no number (the model diverged)", "train it again with a lower --lr"
+            )
         known = self.novelty is not None and features is not None
         strange = self.novelty.scores(features).tolist() if known else [None] * len(images)  # type: ignore[union-attr,arg-type]
         scaled = scale(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")

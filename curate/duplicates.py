@@ -14,6 +14,7 @@ from curate.grouping import Group, Standing, Tie, name_groups, rank_copy, rank_p
 from curate.looks import look
 from curate.manifest import list_versions, read_manifest
 from curate.pairs import Pairs
+from curate.quality import forget_scores
 from curate.search import MAX_THRESHOLD
 from curate.signatures import Pictured, Signatures, load_signatures, read_pictures, stack_signatures
 from curate.signatures import sign_picture as sign_picture  # part of this contract: what `find_near` is given
@@ -40,6 +41,7 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         pictures = load_signatures(workspace, catalog, images)
         if len(pictures) < len(images):
             say(f"{len(images) - len(pictures)} stored images cannot be read and are left out: run fototeca curate check")
+            forget_scores(catalog, {image.image_id for image in images} - set(pictures.ids))
         known = {image.image_id: image for image in images}
         groups, components = _find_groups(catalog, pictures, known, threshold)
         rows = _group_rows(pictures, known, groups, _standings(workspace, catalog, known), keep_near)

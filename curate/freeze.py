@@ -36,11 +36,14 @@ MIN_UNITS = 3
 
 @dataclass(frozen=True)
 class Frozen:
-    """A version, whether this call made it or found nothing to change, and accepted images left out for want of a label."""
+    """A version, whether this call made it or found nothing to change, and what it took images without a label for."""
 
     manifest: Manifest
     new: bool
     unlabelled: int
+    """Accepted images left out for want of a label."""
+    unseen: int
+    """Multi-label: images that count as none of the categories, though no person has said so."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,11 @@ def _draft(
     chosen_ratios = asked or (parent.ratios if parent else DEFAULT_RATIOS)
     plan = plan_rows(state, settings.task, settings.names, versions, chosen_ratios, chosen_seed)
     unlabelled = sum(image.status == "accepted" for image in state.images) - len(plan.rows)
+    reviewed = {image.image_id for image in state.images if image.reviewed}
+    unseen = sum(not row.labels and row.image_id not in reviewed for row in plan.rows)
     sha256 = hashlib.sha256(manifest_bytes(plan.rows)).hexdigest()
     if parent and not looked and (sha256, settings.names, settings.task) == (parent.sha256, parent.categories, parent.task):
-        return Frozen(parent, False, unlabelled)
+        return Frozen(parent, False, unlabelled, unseen)
     version = next_version(workspace)
     manifest = Manifest(
         version=version,
@@ -138,7 +143,7 @@ def _draft(
         else 0,
         uneven=plan.uneven,
     )
-    return Frozen(manifest, True, unlabelled)
+    return Frozen(manifest, True, unlabelled, unseen)
 
 
 def read_ratios(text: str) -> tuple[float, float, float]:
@@ -270,6 +275,8 @@ def _tell(frozen: Frozen) -> None:
     """Say on stderr what a person should know before training."""
     if frozen.unlabelled:
         say(f"{frozen.unlabelled} accepted images have no label and are left out; run: fototeca curate review")
+    if frozen.unseen:
+        say(f"{frozen.unseen} images without a label count as none of the categories, unreviewed; run: fototeca curate review")
     if not frozen.new:
         say(f"nothing has changed since {frozen.manifest.version}: no new version was made")
     if frozen.manifest.threshold is None:

@@ -6,7 +6,7 @@ Findings are for people; nothing is rejected.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from os import cpu_count
 from statistics import median
@@ -160,6 +160,12 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
                 sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image.image_id,) for image in batch])
                 sql.executemany("INSERT INTO quality (image_id, measure, value) VALUES (?, ?, ?)", rows)
             bar.update(len(batch))
+
+
+def forget_scores(catalog: Catalog, image_ids: Collection[str]) -> None:
+    """Let the next check look at these files again: they are no longer what was measured."""
+    with catalog.transaction() as sql:
+        sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image_id,) for image_id in sorted(image_ids)])
 
 
 def _length(workspace: Workspace, image: ImageRow) -> int:

@@ -103,11 +103,11 @@ def in_queue(items: Sequence[Item], queue: str) -> list[Item]:
 
 
 def _places(catalog: Catalog) -> dict[str, list[tuple[str, str, str]]]:
-    """Source, licence and category of every place of every image."""
+    """Source, licence and category of every place of every image; first the one that a manifest would name."""
     places: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for row in catalog.connection.execute(
         "SELECT image_id, source, license, category FROM findings JOIN candidates USING (candidate_id)"
-        " WHERE image_id IS NOT NULL ORDER BY finding_id"
+        " WHERE image_id IS NOT NULL ORDER BY license = 'unknown', author = '', page_url = '', finding_id"
     ):
         places[row["image_id"]].append((row["source"], row["license"], row["category"]))
     return places

@@ -38,6 +38,9 @@ _MAGIC = (
     (b"II*\x00", ("TIFF",)),
     (b"MM\x00*", ("TIFF",)),
 )
+_TOPS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+"""Largest values of 8, 10, 12, 14 and 16 bits: cameras and microscopes write fewer bits than their files have room for."""
+
 _STRIP = 256
 """Lines that are made grey at once."""
 
@@ -225,14 +228,14 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Eight-bit RGB of any mode; 16-bit and float pictures are scaled by their range, not clipped."""
+    """Eight-bit RGB of any mode; 16-bit pictures are scaled by the bits that they use, float ones by their range."""
     if image.mode == "RGB":
         return image.copy() if image.readonly else image
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") and values.max(initial=0) > 255 else max(float(values.max(initial=0)), 1.0)
-        scaled = np.clip(values / (top if top > 1 else 1) * 255 if top != 255 else values, 0, 255)
-        return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+        most = max(float(values.max(initial=0)), 1.0)
+        top = next((top for top in _TOPS if top >= most), most) if image.mode.startswith("I") else most
+        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", rgba.size, "white")

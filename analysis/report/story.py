@@ -46,13 +46,17 @@ class Story:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """The finished runs of this version; what cannot be read is in `problems`."""
+        """The finished runs of this version; what is not finished or cannot be read is in `problems`."""
         found = []
         for path in sorted(self.workspace.runs.glob("*/config.json")):
             try:
                 run = read_run(self.workspace, path.parent.name)
-                if run.done and run.manifest_version == self.manifest.version:
+                if run.manifest_version != self.manifest.version:
+                    continue
+                if run.done:
                     found.append(run)
+                else:
+                    self.problems[run.id] = self.words("models.unfinished")
             except Exception as error:  # whatever a damaged file leads to, the others are told
                 self.problems[path.parent.name] = _why(error)
         return found

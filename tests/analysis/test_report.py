@@ -260,6 +260,9 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatc
         assert json.loads(asked.stdout)
     stills = {path.name for path in (workspace.reports / "embed" / runs[0]).glob("*.svg")}
     assert stills == {f"{name}-{by}.svg" for name in ("pca", "tsne", "umap") for by in ("label", "prediction", "error", "split")}
+    assert {path.stem for path in (workspace.reports / "embed" / runs[0]).glob("*.png")} == {
+        name.removesuffix(".svg") for name in stills
+    }
     drawn = CliRunner().invoke(app, ["confusion", runs[0]]).stdout
     assert any(line.endswith("confusion-fractions.svg") for line in drawn.splitlines())
     done = fototeca(*list_runs(workspace)[0].command.split()[1:], cwd=workspace.root)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from analysis.compare import compare_runs
 from analysis.embed import embed_run
@@ -19,6 +20,7 @@ from analysis.evaluate import evaluate_run
 from analysis.examples import examples_of_run
 from analysis.explain import explain_run
 from analysis.figures import confusion_figures
+from analysis.looks import ledger, read_looks
 from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
 from analysis.texts import Texts
@@ -115,6 +117,49 @@ def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
     assert "No new pictures were shown to a model yet" in section(page, "new")
     curve = (workspace.reports / "v001" / "figures-en" / f"steps-{first}.csv").read_text(encoding="utf-8")
     assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
+
+
+def test_a_run_that_is_not_finished_is_named(copied: Studied) -> None:
+    """With what to do about it, in the report's language."""
+    workspace, (first, _) = copied
+    (workspace.runs / first / "done.json").unlink()
+    assert f"{first}: not finished; its train command goes on" in section(whole(workspace), "models")
+
+
+def test_a_picture_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
+    """`examples` and `embed` show all others."""
+    workspace, (first, _) = copied
+    kinds = examples_of_run(workspace, first, number=3)["examples"]
+    shown = {one["image_id"]: one for found in kinds.values() for one in found}
+    lost = next(iter(shown))
+    embed_run(workspace, first)
+    (workspace.root / shown[lost]["path"]).unlink()
+    again = {one["image_id"]: one for found in examples_of_run(workspace, first, number=3)["examples"].values() for one in found}
+    assert again.keys() == shown.keys() and {image_id for image_id, one in again.items() if not one["maps"]} == {lost}
+    assert embed_run(workspace, first)["images"] == embed_run(workspace, first)["images"]
+
+
+def test_a_test_picture_that_is_gone_spends_no_look(copied: Studied) -> None:
+    """It is missed before the ledger is written."""
+    workspace, (first, _) = copied
+    ledger(workspace).unlink(missing_ok=True)
+    (workspace.runs / first / "predictions-test.csv").unlink(missing_ok=True)
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        lost = next(row["path"] for row in csv.DictReader(file) if row["split"] == "test")
+    (workspace.root / lost).unlink()
+    with pytest.raises(FototecaError, match="is gone"):
+        evaluate_run(workspace, first, "test")
+    assert read_looks(workspace, "v001") == []
+
+
+def test_a_model_that_answers_with_no_numbers_predicts_nothing(copied: Studied, tmp_path: Path) -> None:
+    """Its first category is no answer."""
+    workspace, (first, _) = copied
+    path = workspace.runs / first / "model.safetensors"
+    save_file({key: value * float("nan") for key, value in load_file(path).items()}, path)
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "new.png")
+    with pytest.raises(FototecaError, match="no number"):
+        predict_paths(workspace, first, [str(tmp_path / "new.png")])
 
 
 def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:

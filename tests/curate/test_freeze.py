@@ -228,7 +228,10 @@ def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add
         ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10 + [""] * 5)
         if task == "multi":
             label_images(workspace, ids[:5], label="dog|cat")
-        manifest = freeze_version(workspace).manifest
+            label_images(workspace, ids[20:22], label="")
+        frozen = freeze_version(workspace)
+        manifest = frozen.manifest
+        assert (frozen.unlabelled, frozen.unseen) == ((0, 3) if task == "multi" else (5, 0))
         assert len(manifest.rows) == rows
         assert {row.labels for row in manifest.rows} >= ({("cat", "dog"), ()} if task == "multi" else {("cat",), ("dog",)})
 

@@ -15,6 +15,7 @@ from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
+from curate.duplicates import dedup
 from curate.limits import Limits
 from curate.quality import check_images, found_by_image
 from curate.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
@@ -111,6 +112,22 @@ def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]])
     assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
     (made.root / image.path).write_bytes(whole)
     assert all(finding.image_id != victim for finding in check_images(made, Limits())), "it was looked at again"
+
+
+def test_a_file_that_lost_its_pixels_and_not_its_length_is_found_after_a_dedup(
+    workspace: tuple[Workspace, dict[str, str]],
+) -> None:
+    """Which reads every file, and tells to check."""
+    made, kinds = workspace
+    check_images(made, Limits())
+    victim = next(image_id for image_id, kind in kinds.items() if kind == "good3")
+    with Catalog.open(made) as catalog:
+        image = catalog.image(victim)
+    assert image is not None
+    (made.root / image.path).write_bytes(bytes(image.bytes))
+    dedup(made)
+    findings = check_images(made, Limits())
+    assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
 
 
 def test_queues_follow_the_limits_of_the_last_check(workspace: tuple[Workspace, dict[str, str]]) -> None:

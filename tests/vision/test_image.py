@@ -71,6 +71,14 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert columns[-8:].mean() - columns[:8].mean() > 150
 
 
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
+def test_sixteen_bit_pictures_are_as_bright_as_the_bits_that_they_use(top: int) -> None:
+    """A camera of ten bits writes no more than 1,023 into its sixteen."""
+    ramp = np.tile(np.linspace(0, top, 64), (16, 1)).astype(np.uint16)
+    levels = np.asarray(decode(encoded(Image.fromarray(ramp), "PNG")).convert("L"), float).mean(axis=0)
+    np.testing.assert_allclose(levels, np.linspace(0, 255, 64), atol=1.5)
+
+
 def test_orientation_is_honoured() -> None:
     """A picture stored on its side comes out upright, and its size says so before the decode."""
     exif = Image.Exif()
