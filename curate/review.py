@@ -41,6 +41,7 @@ from curate.thumbnails import make_thumbnails
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
 _CATALOG_ID = "catalog-id"
+_TOLD = "conflict-told:"
 
 
 def dataset_name(workspace: Workspace) -> str:
@@ -74,8 +75,9 @@ def push_review(workspace: Workspace) -> dict[str, Any]:
 def pull_review(workspace: Workspace) -> dict[str, Any]:
     """Write the App's edits down as decisions of the person here. Pulling twice is the same as once.
 
-    Returns {"decisions", "conflicts", "problems"}: a conflict is an image that somebody else decided on after it was pushed; a
-    problem is an edit that cannot be followed, such as an unknown label. Neither is overwritten.
+    Returns {"decisions", "conflicts", "problems"}: a conflict is an image that somebody else decided on after it was pushed, and
+    is told until the person here decides on that image. A problem is an edit that cannot be followed, such as an unknown label.
+    Neither is overwritten.
     """
     facts: dict[str, Any] = {"decisions": 0, "conflicts": [], "problems": []}
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
@@ -100,7 +102,7 @@ def _pull_one(
         with catalog.transaction():
             current = Judgement.of_image(_image(catalog, image_id))
             outcome, decisions = settle(said, pushed, current)
-            if outcome == "conflict":
+            if outcome == "conflict" and not _settled(catalog, image_id, said):
                 texts = {"app": said.encode(), "pushed": pushed.encode(), "catalog": current.encode()}
                 facts["conflicts"].append({"image_id": image_id, **texts})
                 return None
@@ -112,6 +114,18 @@ def _pull_one(
         return None
     facts["decisions"] += len(decisions)
     return after
+
+
+def _settled(catalog: Catalog, image_id: str, said: Judgement) -> bool:
+    """Whether the person here has decided on the image since this conflict was told: then what the catalog says holds.
+
+    What is told for the first time is remembered with the last decision that there was.
+    """
+    fact, known = f"{_TOLD}{image_id}", (catalog.fact(f"{_TOLD}{image_id}") or "").partition("\t")
+    if known[2] != said.encode():
+        catalog.set_fact(fact, f"{catalog.last_decision()}\t{said.encode()}")
+        return False
+    return any(one.decision_id > int(known[0]) and one.who == person() for one in catalog.decisions(image_id))
 
 
 def _image(catalog: Catalog, image_id: str) -> ImageRow:

@@ -57,7 +57,7 @@ class Suggestion:
 
 
 def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: str | None = None) -> list[Suggestion]:
-    """Rank the accepted images and keep the ranking in the catalog: label errors, then outliers, then boundary cases.
+    """Rank the accepted images and keep the ranking in the catalog: label errors, then boundary cases, then outliers.
 
     `model`: a torchvision builder; `weights`: a torchvision name or a file; without them, the best weights on disk.
     FototecaError when there are too few labelled images, or (exit 4) no weights.
@@ -74,7 +74,7 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
     features = extract_features(workspace, items, backbone)
     units = find_units(state)
     suggestions = rank(images, [units[image.image_id] for image in images], features, categories, task)
-    save(workspace, suggestions)
+    save(workspace, suggestions, state.last_decision)
     return suggestions
 
 
@@ -194,15 +194,15 @@ def robust_score(values: Floats) -> Floats:
     return np.asarray((values - middle) / max(float(spread), 1e-12), dtype=np.float64)
 
 
-def save(workspace: Workspace, suggestions: Sequence[Suggestion]) -> None:
-    """Replace the catalog's suggestions; what people decide on from now on leaves the queues."""
+def save(workspace: Workspace, suggestions: Sequence[Suggestion], after: int) -> None:
+    """Replace the catalog's suggestions; what people decide on after decision number `after` leaves the queues."""
     rows = [(s.image_id, s.label, s.suggested, s.score, s.kind, " ".join(s.neighbours)) for s in suggestions]
     with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
         sql.execute("DELETE FROM suggestions")
         sql.executemany(
             "INSERT INTO suggestions (image_id, label, suggested, score, kind, neighbours) VALUES (?,?,?,?,?,?)", rows
         )
-        catalog.set_fact(SUGGESTED_AFTER, str(catalog.last_decision()))
+        catalog.set_fact(SUGGESTED_AFTER, str(after))
 
 
 def suggestions_csv(suggestions: Sequence[Suggestion], path: Path) -> None:

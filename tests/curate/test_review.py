@@ -22,6 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from collect.browser import Browser, load, open_browser
 from collect.catalog import Catalog
 from curate.judgement import Judgement, settle
+from curate.labels import label_images
 from tests.conftest import free_port, serve_mongod
 from workspace import FototecaError, Workspace, create_workspace
 
@@ -137,6 +138,10 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     assert last_decision(workspace, ids[0]) == ("person:somebody", "cat", "reject:blurry")
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert last_decision(workspace, ids[4])[2] == "dog"
+    label_images(workspace, [ids[0]], reject="dark")
+    assert pull_review(workspace)["conflicts"] == [], "the person here has settled it for the catalog"
+    assert last_decision(workspace, ids[0])[2] == "reject:dark"
+    assert pull_review(workspace)["conflicts"] == []
 
 
 def test_another_workspace_is_not_touched(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_suspects_have_queues_until_a_person_decides(
     ids = add_images(workspace, ["cat", "cat", "dog", "dog"])
     kinds = {"label-error": "dog", "outlier": "cat", "boundary": "cat"}
     rows = zip(ids, kinds.items(), ("cat", "cat", "dog"), (0.9, 0.5, 0.4), strict=False)
-    save(workspace, [Suggestion(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows])  # type: ignore[arg-type]
+    save(workspace, [Suggestion(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0)  # type: ignore[arg-type]
     dataset = datasets(workspace)
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
     assert [views[name] for name in ("3 suggested", "4 outliers", "5 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]

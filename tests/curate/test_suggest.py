@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from collect.catalog import Catalog, ImageRow
 from curate.confidence import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
-from curate.suggest import rank, suggest_labels
+from curate.labels import label_images
+from curate.queues import SUGGESTED, in_queue, list_items
+from curate.suggest import Suggestion, rank, suggest_labels
 from vision.backbones import build_model
 from workspace import Workspace
 
@@ -104,3 +106,21 @@ def test_a_broken_file_is_passed_over(
     assert all(ids[3] not in (row.image_id, *row.neighbours) for row in found)
     with Catalog.open(workspace) as catalog:
         assert catalog.connection.execute("SELECT count(*) FROM suggestions").fetchone()[0] == len(found)
+
+
+def test_what_a_person_decides_while_it_runs_leaves_the_queue(
+    workspace: Workspace, add_images: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may take minutes, and somebody may review beside it."""
+    ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12)
+    torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
+
+    def slow(*_: object) -> list[Suggestion]:
+        label_images(workspace, ids[:1], label="cat")
+        return [Suggestion(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
+
+    monkeypatch.setattr("curate.suggest.rank", slow)
+    suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    with Catalog.open(workspace) as catalog:
+        suspected = [item.image.image_id for item in in_queue(list_items(catalog, {}), SUGGESTED)]
+    assert suspected == [ids[1]]
