@@ -33,8 +33,9 @@ def run_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> Feature
 
 
 def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
-    """As `run_features`, without the rows whose file is gone and whose features were not kept either; a line tells of them."""
+    """As `run_features`, without rows whose file cannot be read and whose features were not kept either; a line tells of them."""
     from vision.features import extract_features, features_folder
+    from vision.pixels import PixelCache
     from vision.store import RowStore
 
     backbone = _backbone(workspace, run)
@@ -42,13 +43,11 @@ def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tup
         return None
     store = RowStore(features_folder(workspace, backbone), (backbone.dimension,), np.float32)
     missing = [row for row in rows if row.image_id not in store]
-    gone = {row.image_id for row in missing if not (workspace.root / row.path).is_file()}
-    if gone:
-        say(f"{len(gone)} of {len(rows)} images are gone and left out: restore data/images, or freeze a version without them")
-    there = [row for row in rows if row.image_id not in gone]
-    new = [row for row in missing if row.image_id not in gone]
-    if new:
-        extract_features(workspace, _items(workspace, new), backbone)
+    steps, broken = backbone.preprocessing, dict[str, str]()
+    PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation).ensure(_items(workspace, missing), broken=broken)
+    if broken:
+        say(f"{len(broken)} of {len(rows)} images cannot be read and are left out: restore data/images, or freeze without them")
+    there = [row for row in rows if row.image_id not in broken]
     features = extract_features(workspace, _items(workspace, there), backbone) if there else np.empty((0, backbone.dimension))
     return there, np.asarray(features, dtype=np.float32)
 

@@ -10,11 +10,11 @@ from markupsafe import Markup
 from analysis.charts import scatter_chart
 from analysis.embed import embed_features, embedding_facts, predicted_labels, sample_rows
 from analysis.embed_page import colourings
-from analysis.features import run_features
+from analysis.features import present_features
 from analysis.kept import kept
 from analysis.metrics import Floats
 from analysis.numbers import Numbers, flat_numbers
-from analysis.report.html import details, heading, join, link, paragraph, tag
+from analysis.report.html import details, heading, join, link, note, paragraph, tag
 from analysis.report.story import Story
 from analysis.svg import class_style, marker
 from curate.manifest import Row
@@ -31,6 +31,8 @@ def embedding(story: Story, run: Run) -> Markup:
     found: dict[str, Any] | None = kept(story.workspace, run, "embedding", asked, lambda: _place(story, run, rows))
     if found is None:
         return join([heading(words("features.title"), 4), paragraph(words("features.none"))])
+    there = set(found["image_ids"])
+    gone, rows = len(rows) - len(there), tuple(row for row in rows if row.image_id in there)
     labels, categories = [row.label for row in rows], story.manifest.categories
     drawings = []
     for name, points in found["places"].items():
@@ -46,6 +48,7 @@ def embedding(story: Story, run: Run) -> Markup:
         [
             heading(words("features.title"), 4),
             paragraph(words("features.intro", n=len(rows), dimension=found["dimension"])),
+            note(words("features.gone", n=gone), "warn") if gone else Markup(""),
             tag("div", join(drawings), class_="columns"),
             details(words("features.legend", n=len(categories)), legend(categories), opened=len(categories) <= 24),
             paragraph(join([knn, " ", tag("span", numbers, class_="source")])),
@@ -56,7 +59,7 @@ def embedding(story: Story, run: Run) -> Markup:
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
     """What is said of the features, without the places of the pictures."""
-    return {name: value for name, value in found.items() if name != "places"}
+    return {name: value for name, value in found.items() if name not in ("places", "image_ids")}
 
 
 def _by_error(story: Story, run: Run, rows: tuple[Row, ...], points: Floats) -> Markup:
@@ -72,11 +75,12 @@ def _by_error(story: Story, run: Run, rows: tuple[Row, ...], points: Floats) -> 
 
 def _place(story: Story, run: Run, rows: tuple[Row, ...]) -> dict[str, Any] | None:
     """What is drawn and said of the embedding, as JSON values; None when the run has no features."""
-    values = run_features(story.workspace, run, rows)
-    if values is None:
+    known = present_features(story.workspace, run, rows)
+    if known is None:
         return None
-    found = embed_features(rows, values)
-    return {"places": {name: points.tolist() for name, points in found.places.items()}, **embedding_facts(found)}
+    found = embed_features(*known)
+    places = {name: points.tolist() for name, points in found.places.items()}
+    return {"places": places, "image_ids": [row.image_id for row in found.rows], **embedding_facts(found)}
 
 
 def legend(categories: tuple[str, ...]) -> Markup:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -53,7 +55,7 @@ def examples(story: Story, results: Results) -> Markup:
         if kind == "worst" and len(worst) > EXAMPLES:
             inner += paragraph(words("examples.more", n=EXAMPLES, total=len(worst), run=results.run.id))
         parts.append(details(words(f"examples.{kind}"), inner, opened=kind in OPENED))
-    parts += [_source(story, results), _suspects(story, results), _shared(story, results)]
+    parts += [story.part(partial(make, story, results)) for make in (_source, _suspects, _shared)]
     return join(parts)
 
 
@@ -79,8 +81,12 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, st
 
     def draw() -> dict[str, str]:
         model = story.model(results.run)
-        found = [explain_one(story.workspace, model, results, index, [METHOD]) for index in there]
-        return {one.image_id: data_uri(one.drawn.maps[METHOD].resize((112, 112))) for one in found}
+        found = {}
+        for index in there:
+            with suppress(FototecaError):  # a torn file: its card has no map, as its thumbnail is none
+                one = explain_one(story.workspace, model, results, index, [METHOD])
+                found[one.image_id] = data_uri(one.drawn.maps[METHOD].resize((112, 112)))
+        return found
 
     drawn: dict[str, str] = kept(
         story.workspace, results.run, "examples", [METHOD, [results.rows[index].image_id for index in there]], draw

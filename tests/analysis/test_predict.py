@@ -262,7 +262,7 @@ def test_a_training_picture_that_is_gone(copied: Studied, tmp_path: Path, capsys
     (tmp_path / "new.jpg").write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "new.jpg")])
     assert facts[0]["strangeness"] > 0
-    assert "images are gone and left out" in capsys.readouterr().err
+    assert "images cannot be read and are left out" in capsys.readouterr().err
     assert not workspace.catalog.exists()
 
 

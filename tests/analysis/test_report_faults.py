@@ -139,6 +139,24 @@ def test_a_picture_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied
     assert embed_run(workspace, first)["images"] == embed_run(workspace, first)["images"]
 
 
+def test_a_torn_picture_costs_the_report_its_own_map_alone(copied: Studied) -> None:
+    """And one that is gone its place among the features."""
+    workspace, (first, _) = copied
+    shutil.rmtree(workspace.cache)
+    chosen = examples_of_run(workspace, first, number=3)["examples"]
+    torn = workspace.root / next(one["path"] for found in chosen.values() for one in found)
+    shutil.rmtree(workspace.cache)
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        lost = next(workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == "train")
+    lost.unlink()
+    torn.write_bytes(torn.read_bytes()[:300])
+    page = whole(workspace)
+    studied = section(page, "studied")
+    assert "Right and wrong" in studied and "What the errors have in common" in studied
+    assert "2 pictures are left out: their files cannot be read" in studied
+    assert "Map by grad-cam" in page.split('id="studied"')[1]
+
+
 def test_a_test_picture_that_is_gone_spends_no_look(copied: Studied) -> None:
     """It is missed before the ledger is written."""
     workspace, (first, _) = copied
@@ -206,8 +224,8 @@ def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
 
 
 def test_pictures_that_are_gone(copied: Studied) -> None:
-    """All of validation but three are gone, and what was kept of them too: the figures are told, the pictures' places are named,
-    the maps are of those that are left. With none left a note stands in their place."""
+    """All of validation but three are gone, and what was kept of them too: the figures are told, how many have no place among
+    the features, the maps are of those that are left. With none left a note stands in their place."""
     workspace, (first, _) = copied
     shutil.rmtree(workspace.cache)
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
@@ -216,7 +234,7 @@ def test_pictures_that_are_gone(copied: Studied) -> None:
         path.unlink()
     page = whole(workspace)
     assert evaluate_run(workspace, first, "val")["n"] == len(paths)
-    assert "is gone" in section(page, "studied")
+    assert f"{len(paths) - 3} pictures are left out: their files cannot be read" in section(page, "studied")
     assert "Map by saliency" in page.split('id="studied"')[1]
     with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
         explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
