@@ -56,8 +56,8 @@ class Frame:
         low, high = self.y_ends
         return self.bottom - (value - low) / ((high - low) or 1) * (self.bottom - self.top)
 
-    def axes(self, x_name: str, y_name: str, percent: bool = False) -> list[str]:
-        """Grid lines, tick labels and names."""
+    def axes(self, x_name: str, y_name: str, percent: bool = False, whole: bool = False) -> list[str]:
+        """Grid lines, tick labels and names. `whole`: nothing lies between two whole numbers on x."""
         parts = []
         for value in ticks(*self.y_ends):
             y = self.y(value)
@@ -72,6 +72,8 @@ class Frame:
                 ),
             ]
         for value in ticks(*self.x_ends, 6):
+            if whole and value != int(value):
+                continue
             parts.append(text(self.x(value), self.bottom + 17, self.words.plain(value), anchor="middle", fill=MUTED))
         parts.append(line(self.left, self.bottom, self.right, self.bottom, stroke=MUTED))
         parts.append(text((self.left + self.right) / 2, self.height - 6, x_name, anchor="middle", fill=MUTED))
@@ -107,13 +109,16 @@ def lines_chart(
     percent: bool = False,
     trend: bool = False,
 ) -> Figure:
-    """Lines with a legend. `axes`: their names, x first. `trend` draws each series faintly and its running mean over it."""
+    """Lines over steps or epochs, with a legend. `axes`: their names, x first.
+
+    `trend` draws each series faintly and its running mean over it.
+    """
     finite = {key: [(x, y) for x, y in points if np.isfinite(y)] for key, points in series.items()}
     every = [point for points in finite.values() for point in points] or [(0.0, 0.0), (1.0, 1.0)]
     xs, ys = [x for x, _ in every], [y for _, y in every]
     top = 1.0 if percent else float(np.quantile(ys, 0.995)) * 1.08 or 1.0
     frame = Frame(words, (520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
-    parts = frame.axes(*axes, percent)
+    parts = frame.axes(*axes, percent, whole=True)
     for number, (key, points) in enumerate(finite.items()):
         colour = PALETTE[number % len(PALETTE)]
         places = [(frame.x(x), frame.y(min(y, top))) for x, y in thinned(points)]

@@ -16,6 +16,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner
 
+from analysis.charts import lines_chart
 from analysis.cli import app
 from analysis.evaluate import evaluate_run
 from analysis.explain import explain_run
@@ -270,3 +271,12 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatc
     done = fototeca("analysis", "evaluate", "none", "--split", "val", cwd=workspace.root)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("last", [2, 4, 30])
+def test_there_is_no_epoch_and_a_half(last: int) -> None:
+    """What stands below the curves are numbers of epochs."""
+    points = [(float(epoch), 0.5) for epoch in range(1, last + 1)]
+    drawn = lines_chart("epochs", {"val": points}, ("epoch", "accuracy"), "", Texts.load("en"), percent=True).svg
+    told = [float(number) for number in re.findall(r">([\d.]+)</text>", drawn)]
+    assert len(told) >= 2 and all(number == int(number) for number in told)
