@@ -123,8 +123,7 @@ def examples_table(facts: dict[str, Any]) -> str:
     """The lists of `examples`."""
     parts = [f"{facts['run']}: {facts['errors']} of {facts['n']} {facts['split']} images wrong"]
     for kind, found in facts["examples"].items():
-        rows = [(f["image_id"][:12], f["label"], f["predicted"], _share(f["confidence"]), f["path"]) for f in found]
-        parts += ["", f"{kind.replace('_', ' ')}:", columns(rows) if rows else "none"]
+        parts += ["", f"{kind.replace('_', ' ')}:", columns([_example(f) for f in found]) if found else "none"]
     worst = [(name, f["image_id"][:12], f["predicted"], _share(f["confidence"])) for name, f in facts["worst_per_class"].items()]
     parts += ["", "worst of each category:", columns(worst)]
     pairs = [(p["true"], "taken for", p["predicted"], p["n"]) for p in facts["confused_pairs"]]
@@ -134,7 +133,7 @@ def examples_table(facts: dict[str, Any]) -> str:
     groups = [(one["group"][:12], f"{one['errors']} of {one['n']}") for one in facts["by_group"]]
     parts += ["", "errors by near-duplicate group:", columns(groups) if groups else "none"]
     quality = [(name, f"{q['right']:.3f}", f"{q['wrong']:.3f}", f"{q['p']:.3f}") for name, q in facts["by_quality"].items()]
-    unknown = "not measured: fototeca curate check"
+    unknown = "not measured (fototeca curate check), or too few errors to compare"
     parts += ["", "quality:", columns([("measure", "right", "wrong", "p"), *quality]) if quality else unknown]
     if facts["suspects"]:
         parts += [
@@ -143,6 +142,13 @@ def examples_table(facts: dict[str, Any]) -> str:
             columns([(s["image_id"][:12], s["label"], s["predicted"]) for s in facts["suspects"]]),
         ]
     return "\n".join(parts)
+
+
+def _example(fact: dict[str, Any]) -> tuple[str, ...]:
+    """What is, what was said and how sure, where it is from, the nearest training pictures, and its map (else itself)."""
+    near = " ".join(image_id[:8] for image_id in fact["nearest_training"])
+    said = fact["label"], fact["predicted"], _share(fact["confidence"])
+    return fact["image_id"][:12], *said, fact["source"], f"like {near}" if near else "-", fact["maps"] or fact["path"]
 
 
 def embedding_table(facts: dict[str, Any]) -> str:

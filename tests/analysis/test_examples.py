@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.examples import choose, error_groups, examples_of_run, suspects, worst_per_class
 from analysis.results import Results
+from analysis.tables import examples_table
 from curate.manifest import Manifest, Row
 from train.runs import Run
 from workspace import Workspace
@@ -85,3 +86,8 @@ def test_each_example_has_its_map_and_its_neighbours(studied: tuple[Workspace, l
     shown = [one for kind in facts["examples"].values() for one in kind] + list(facts["worst_per_class"].values())
     assert {str(path) for path in tmp_path.glob("*.png")} == {one["maps"] for one in shown}
     assert all(len(one["nearest_training"]) == 3 and one["source"] == "folder" for one in shown)
+    told = examples_table(facts)
+    for one in (one for kind in facts["examples"].values() for one in kind):
+        near = " ".join(image_id[:8] for image_id in one["nearest_training"])
+        (line,) = {line for line in told.splitlines() if one["maps"] in line}
+        assert line.startswith(one["image_id"][:12]) and "folder" in line and f"like {near}" in line
