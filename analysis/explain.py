@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 OF_ONE = ("live", "deletion", "insertion", "pointing", "energy")
 """The trials that one picture allows; the last two where its mask is known."""
 
-COLUMNS = ("image_id", "label", "predicted", "probability", "method", *OF_ONE, "passed", "failed")
-"""Of `explanations.csv`; `passed` and `failed` are trials by name, those of the method that `--trials` kept among them."""
+COLUMNS = ("image_id", "label", "predicted", "category", "probability", "method", *OF_ONE, "passed", "failed")
+"""Of `explanations.csv`; `category`: what the map is of, whose `probability` it is; `passed` and `failed` are trials by name, those
+of the method that `--trials` kept among them."""
 
 EACH = 4
 """Right and wrong pictures that are explained when none is named."""
@@ -71,6 +72,8 @@ class Explanation:
     image_id: str
     label: str
     said: str
+    category: str
+    """The one whose probability this is, and which the maps explain."""
     probability: float
     drawn: Drawn
 
@@ -78,7 +81,7 @@ class Explanation:
         """One map's row of `explanations.csv`."""
         scores, stamp = self.drawn.measured(method), self.drawn.passed(method)
         told = [f"{scores[trial]:.6g}" if trial in scores else "" for trial in OF_ONE]
-        return [self.image_id, self.label, self.said, f"{self.probability:.6f}", method, *told, *sides(stamp)]
+        return [self.image_id, self.label, self.said, self.category, f"{self.probability:.6f}", method, *told, *sides(stamp)]
 
 
 def explain_run(
@@ -110,7 +113,9 @@ def explain_run(
     for index in tqdm(chosen if drawn else [], desc="explain", disable=None):
         found = explain_one(workspace, model, results, index, drawn, layer, iterations, stamped=True)
         path = folder / f"{found.image_id[:12]}.png"
-        found.drawn.sheet([f"is {found.label}", f"says {found.said}, {found.probability:.0%}"]).save(path)
+        sure = f"{found.category}, {found.probability:.0%}"
+        said = [f"says {found.said or 'none'}", f"map of {sure}"] if results.multi else [f"says {sure}"]
+        found.drawn.sheet([f"is {found.label or 'none'}", *said]).save(path)
         paths.append(path)
         rows += [found.row(method) for method in drawn]
     if CLASS_MODEL in methods:
@@ -139,7 +144,8 @@ def explain_one(
     mask = true_mask(workspace, row, model.preprocessing) if stamped else None
     known = method_verdicts(read_trials(workspace, results.run), layer, iterations) if stamped else {}
     drawn = drawn_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask, verdicts=known)
-    return Explanation(row.image_id, row.label, results.said[index], float(results.probabilities[index, target]), drawn)
+    category, probability = results.categories[target], float(results.probabilities[index, target])
+    return Explanation(row.image_id, row.label, results.said[index], category, probability, drawn)
 
 
 def drawn_maps(

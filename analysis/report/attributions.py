@@ -55,16 +55,20 @@ def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Ti
     words, shown, verdicts, file = story.words, list[Tile](), shown_verdicts(story, results), f"maps-{results.run.id}"
     rows: list[list[object]] = []
     for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
-        said = link(f"{found['said']} · {words.percent(found['probability'], 0)}", story.row(file, len(rows)))
+        category = results.categories[int(results.probabilities[index].argmax())]
+        sure = f"{category} · {words.percent(found['probability'], 0)}"
+        said = link(words("attribution.of", category=sure) if results.multi else sure, story.row(file, len(rows)))
         right, label = bool(results.right[index]), results.labels[index]
-        lines = (said,) if right else (said, words("examples.true", label=label or words("label.none")))
+        lines = [said] if right else [said, words("examples.true", label=label or words("label.none"))]
+        if results.multi:
+            lines.insert(0, words("attribution.said", said=found["said"] or words("label.none")))
         mark = "right" if right else "wrong"
-        shown.append(Tile(found["seen"], words("attribution.seen", label=label), lines, mark))
+        shown.append(Tile(found["seen"], words("attribution.seen", label=label or words("label.none")), tuple(lines), mark))
         for name, uri in found["maps"].items():
-            alt = words("attribution.alt", method=name, said=found["said"])
+            alt = words("attribution.alt", method=name, said=category)
             stamp = joined(found["passed"][name], verdicts.get(name, {}))
             shown.append(Tile(uri, alt, (name, link(stamped(story, stamp), story.row(file, len(rows)))), mark))
-            head = [results.rows[index].image_id, label, found["said"], found["probability"], name]
+            head = [results.rows[index].image_id, label, found["said"], category, found["probability"], name]
             rows.append([*head, *map(found["scores"][name].get, OF_ONE), *sides(stamp)])
     story.numbers.append(Numbers(file, COLUMNS, tuple(map(tuple, rows))))
     return shown

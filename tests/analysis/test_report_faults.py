@@ -23,6 +23,7 @@ from analysis.figures import confusion_figures
 from analysis.looks import ledger, read_looks
 from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
+from analysis.results import find_run, read_results
 from analysis.texts import Texts
 from collect.download import FetchOptions
 from collect.folder import collect_folder
@@ -307,6 +308,13 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
     assert embed_run(workspace, runs[0])["images"] > 0
     (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")
     assert [fact["label"] for fact in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
+    table = explain_run(workspace, runs[0], methods=["saliency"])[-1]
+    told = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    results = read_results(workspace, find_run(workspace, runs[0]), "val")
+    likeliest = dict(zip((row.image_id for row in results.rows), results.probabilities.argmax(axis=1), strict=True))
+    assert told and {(row["image_id"], row["category"]) for row in told} <= {
+        (image_id, results.categories[place]) for image_id, place in likeliest.items()
+    }
     with pytest.raises(FototecaError, match="no confusion matrix"):
         confusion_figures(workspace, runs[0], "val", None)
     for lang in ("en", "es"):
@@ -314,4 +322,5 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
         words = Texts.load(lang)
         assert page.count(words("class.ap")) >= 2 and words("figure.ap_macro") in page
         assert words("confusion.multi") in page
+        assert words("attribution.of", category="right") in page
         assert 'class="note warn"' not in page.split('id="studied"')[1].split('id="test"')[0]
