@@ -31,8 +31,8 @@ OF_ONE = ("live", "deletion", "insertion", "pointing", "energy")
 """The trials that one picture allows; the last two where its mask is known."""
 
 COLUMNS = ("image_id", "label", "predicted", "category", "probability", "method", *OF_ONE, "passed", "failed")
-"""Of `explanations.csv`; `category`: what the map is of, whose `probability` it is; `passed` and `failed` are trials by name, those
-of the method that `--trials` kept among them."""
+"""Of `explanations.csv`; `category`: what the map is of, whose `probability` it is; `passed` and `failed` are trials by name,
+those of the method that `--trials` kept among them."""
 
 EACH = 4
 """Right and wrong pictures that are explained when none is named."""
