@@ -114,8 +114,8 @@ def explain_run(
         found = explain_one(workspace, model, results, index, drawn, layer, iterations, stamped=True)
         path = folder / f"{found.image_id[:12]}.png"
         sure = f"{found.category}, {found.probability:.0%}"
-        said = [f"says {found.said or 'none'}", f"map of {sure}"] if results.multi else [f"says {sure}"]
-        found.drawn.sheet([f"is {found.label or 'none'}", *said]).save(path)
+        told = [f"says {found.said or 'none'}", f"map of {sure}"] if results.multi else [f"says {sure}"]
+        found.drawn.sheet([f"is {found.label or 'none'}", *told]).save(path)
         paths.append(path)
         rows += [found.row(method) for method in drawn]
     if CLASS_MODEL in methods:

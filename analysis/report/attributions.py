@@ -59,7 +59,7 @@ def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Ti
         sure = f"{category} · {words.percent(found['probability'], 0)}"
         said = link(words("attribution.of", category=sure) if results.multi else sure, story.row(file, len(rows)))
         right, label = bool(results.right[index]), results.labels[index]
-        lines = [said] if right else [said, words("examples.true", label=label or words("label.none"))]
+        lines: list[Markup | str] = [said] if right else [said, words("examples.true", label=label or words("label.none"))]
         if results.multi:
             lines.insert(0, words("attribution.said", said=found["said"] or words("label.none")))
         mark = "right" if right else "wrong"
