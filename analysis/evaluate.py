@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from analysis.metrics import (
 )
 from analysis.results import Results, find_run, manifest_of, read_results
 from analysis.tta import gain_of_views
-from curate.manifest import Manifest, image_path
+from curate.manifest import Manifest, Row, image_path
 from train.runs import BATCH, Run, load_model, write_predictions
 from workspace import FototecaError, Workspace
 
@@ -47,11 +49,11 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
         return {**measure(results, temperature), **({"tta": gain_of_views(workspace, results)} if tta else {})}
     if not manifest.split("test"):
         raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
-    if not (run.folder / "predictions-test.csv").exists():
-        for row in manifest.split("test"):
-            image_path(workspace, row)
+    asked = (run.folder / "predictions-test.csv").exists()
+    paths = [] if asked else [image_path(workspace, row) for row in manifest.split("test")]
     look = open_look(workspace, manifest.version, run.id, "evaluate")
-    predict_test(workspace, run, manifest)
+    if not asked:
+        predict_test(workspace, run, manifest.split("test"), paths)
     results = read_results(workspace, run, split, manifest)
     facts = measure(results, temperature)
     close_look(workspace, look, len(results), facts["accuracy"])
@@ -63,18 +65,14 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     return facts
 
 
-def predict_test(workspace: Workspace, run: Run, manifest: Manifest) -> None:
-    """Make sure that `predictions-test.csv` is there: the model runs on the test images once and never again."""
-    if (run.folder / "predictions-test.csv").exists():
-        return
-    rows = manifest.split("test")
+def predict_test(workspace: Workspace, run: Run, rows: Sequence[Row], paths: Sequence[Path]) -> None:
+    """Write `predictions-test.csv`: the model runs on the test images once and never again."""
     model = load_model(workspace, run)
     parts = []
     with tqdm(total=len(rows), desc="test", unit="img", disable=None) as bar:
         for start in range(0, len(rows), BATCH):
-            paths = [image_path(workspace, row) for row in rows[start : start + BATCH]]
-            parts.append(model.probabilities(paths))
-            bar.update(len(paths))
+            parts.append(model.probabilities(paths[start : start + BATCH]))
+            bar.update(len(parts[-1]))
     write_predictions(run, "test", [row.image_id for row in rows], [row.label for row in rows], np.concatenate(parts))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
 from curate.judgement import said_by_people, valid
+from curate.state import Origin, current_state
 from workspace import LABEL_SEPARATOR
 
 CONFLICT, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
@@ -50,18 +51,18 @@ class Item:
 
 def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> list[Item]:
     """Every image. `findings`: the names of what a quality check found, by image."""
-    images = catalog.images()
-    places = _places(catalog)
+    state = current_state(catalog)
+    images, origins, categories = state.images, state.origins, _categories(catalog)
     suspects = _suspects(catalog, images)
     quality: dict[str, dict[str, float]] = defaultdict(dict)
     for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
         quality[row["image_id"]][row["measure"]] = row["value"]
-    seen = _seen_as(images, places)
+    seen = _seen_as(images, categories)
     disagreed = _disagreed(catalog)
     items = []
     for image in images:
         suspected, suggested, suspicion = suspects.get(image.image_id, ("", "", 0.0))
-        found = places.get(image.image_id, [])
+        origin = origins.get(image.image_id, Origin())
         also = sorted(seen[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
             CONFLICT: bool(also) and not image.reviewed,
@@ -75,8 +76,8 @@ def list_items(catalog: Catalog, findings: Mapping[str, tuple[str, ...]]) -> lis
             Item(
                 image,
                 tuple(name for name in QUEUES if flags.get(name)),
-                found[0][0] if found else "",
-                found[0][1] if found else "unknown",
+                origin.source,
+                origin.license,
                 tuple(also),
                 suggested,
                 suspicion,
@@ -102,23 +103,22 @@ def in_queue(items: Sequence[Item], queue: str) -> list[Item]:
     return sorted(found, key=lambda item: item.image.group) if queue in (CONFLICT, DUPLICATE) else found
 
 
-def _places(catalog: Catalog) -> dict[str, list[tuple[str, str, str]]]:
-    """Source, licence and category of every place of every image; first the one that a manifest would name."""
-    places: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+def _categories(catalog: Catalog) -> dict[str, set[str]]:
+    """The categories under which each image was found."""
+    found: dict[str, set[str]] = defaultdict(set)
     for row in catalog.connection.execute(
-        "SELECT image_id, source, license, category FROM findings JOIN candidates USING (candidate_id)"
-        " WHERE image_id IS NOT NULL ORDER BY license = 'unknown', author = '', page_url = '', finding_id"
+        "SELECT image_id, category FROM findings JOIN candidates USING (candidate_id) WHERE image_id IS NOT NULL"
     ):
-        places[row["image_id"]].append((row["source"], row["license"], row["category"]))
-    return places
+        found[row["image_id"]].update(split_label(row["category"]))
+    return found
 
 
-def _seen_as(images: list[ImageRow], places: Mapping[str, list[tuple[str, str, str]]]) -> dict[str, set[str]]:
+def _seen_as(images: Sequence[ImageRow], categories: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """The categories under which a group, or an image in none, was found or labelled."""
     seen: dict[str, set[str]] = defaultdict(set)
     for image in images:
         names = seen[image.group or image.image_id]
-        names.update(name for _, _, category in places.get(image.image_id, ()) for name in split_label(category))
+        names.update(categories.get(image.image_id, ()))
         names.update(split_label(image.label))
     return seen
 

@@ -42,6 +42,7 @@ from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
 _CATALOG_ID = "catalog-id"
 _TOLD = "conflict-told:"
+"""Before an image id: the last decision when a conflict was told, what was pushed, and the edit."""
 
 
 def dataset_name(workspace: Workspace) -> str:
@@ -102,10 +103,16 @@ def _pull_one(
         with catalog.transaction():
             current = Judgement.of_image(_image(catalog, image_id))
             outcome, decisions = settle(said, pushed, current)
-            if outcome == "conflict" and not _settled(catalog, image_id, said):
+            told, edit = _TOLD + image_id, f"{pushed.encode()}\n{said.encode()}"
+            if _answered(catalog, image_id, edit):
+                decisions = []
+            elif outcome == "conflict":
+                catalog.set_fact(told, f"{catalog.last_decision()}\n{edit}")
                 texts = {"app": said.encode(), "pushed": pushed.encode(), "catalog": current.encode()}
                 facts["conflicts"].append({"image_id": image_id, **texts})
                 return None
+            if catalog.fact(told):
+                catalog.set_fact(told, "")
             for decision in decisions:
                 catalog.decide(image_id, _checked(workspace, decision), who=person(), why="FiftyOne App")
             after = Judgement.of_image(_image(catalog, image_id))
@@ -116,16 +123,10 @@ def _pull_one(
     return after
 
 
-def _settled(catalog: Catalog, image_id: str, said: Judgement) -> bool:
-    """Whether the person here has decided on the image since this conflict was told: then what the catalog says holds.
-
-    What is told for the first time is remembered with the last decision that there was.
-    """
-    fact, known = f"{_TOLD}{image_id}", (catalog.fact(f"{_TOLD}{image_id}") or "").partition("\t")
-    if known[2] != said.encode():
-        catalog.set_fact(fact, f"{catalog.last_decision()}\t{said.encode()}")
-        return False
-    return any(one.decision_id > int(known[0]) and one.who == person() for one in catalog.decisions(image_id))
+def _answered(catalog: Catalog, image_id: str, edit: str) -> bool:
+    """Whether this edit was told as a conflict and the person here has decided on the image since: then the catalog holds."""
+    number, _, told = (catalog.fact(_TOLD + image_id) or "").partition("\n")
+    return told == edit and any(one.decision_id > int(number) and one.who == person() for one in catalog.decisions(image_id))
 
 
 def _image(catalog: Catalog, image_id: str) -> ImageRow:

@@ -27,12 +27,8 @@ def list_facts(workspace: Workspace) -> list[dict[str, Any]]:
 
 def unfinished_lines(workspace: Workspace) -> list[str]:
     """A line for each run that was begun and is not finished: how far it is, and how it goes on."""
-    begun = [run for run in list_runs(workspace, unfinished=True) if not run.done]
-    return [
-        f"not finished: {run.id}{_far(run)}; go on with: {train_command(run.config)}"
-        for run in begun
-        if "members" not in run.config
-    ]
+    begun = [run for run in list_runs(workspace, unfinished=True) if not run.done and "members" not in run.config]
+    return [f"not finished: {run.id}{_far(run)}; go on with: {train_command(run.config)}" for run in begun]
 
 
 def _far(run: Run) -> str:

@@ -55,7 +55,7 @@ def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Ti
     words, shown, verdicts, file = story.words, list[Tile](), shown_verdicts(story, results), f"maps-{results.run.id}"
     rows: list[list[object]] = []
     for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
-        category = results.categories[int(results.probabilities[index].argmax())]
+        category = found["category"]
         sure = f"{category} · {words.percent(found['probability'], 0)}"
         said = link(words("attribution.of", category=sure) if results.multi else sure, story.row(file, len(rows)))
         right, label = bool(results.right[index]), results.labels[index]
@@ -102,7 +102,8 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
             found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, stamped=True)
             drawn = found.drawn
             maps = {name: data_uri(one.resize((168, 168))) for name, one in drawn.maps.items()}
-            one = {"said": found.said, "probability": found.probability, "seen": data_uri(drawn.seen.resize((168, 168)))}
+            one = {"said": found.said, "category": found.category, "probability": found.probability}
+            one["seen"] = data_uri(drawn.seen.resize((168, 168)))
             passed = {name: drawn.scores[name].passed for name in maps}
             every.append({**one, "maps": maps, "passed": passed, "scores": {name: drawn.measured(name) for name in maps}})
         return every

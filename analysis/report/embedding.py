@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from markupsafe import Markup
 from analysis.charts import scatter_chart
 from analysis.embed import embed_features, embedding_facts, predicted_labels, sample_rows
 from analysis.embed_page import colourings
-from analysis.features import present_features
+from analysis.features import Features, present_features
 from analysis.kept import kept
 from analysis.metrics import Floats
 from analysis.numbers import Numbers, flat_numbers
@@ -26,13 +27,13 @@ PLACED = 1500
 
 def embedding(story: Story, run: Run) -> Markup:
     """PCA and t-SNE of the features, and what is measured beside them."""
-    words, rows = story.words, sample_rows(story.manifest, PLACED)
-    asked = [story.manifest.sha256, [row.image_id for row in rows]]
-    found: dict[str, Any] | None = kept(story.workspace, run, "embedding", asked, lambda: _place(story, run, rows))
-    if found is None:
+    words, wanted = story.words, sample_rows(story.manifest, PLACED)
+    known = present_features(story.workspace, run, wanted)
+    if known is None:
         return join([heading(words("features.title"), 4), paragraph(words("features.none"))])
-    there = set(found["image_ids"])
-    gone, rows = len(rows) - len(there), tuple(row for row in rows if row.image_id in there)
+    rows, gone = known[0], len(wanted) - len(known[0])
+    asked = [story.manifest.sha256, [row.image_id for row in rows]]
+    found: dict[str, Any] = kept(story.workspace, run, "embedding", asked, lambda: _place(*known))
     labels, categories = [row.label for row in rows], story.manifest.categories
     drawings = []
     for name, points in found["places"].items():
@@ -59,10 +60,10 @@ def embedding(story: Story, run: Run) -> Markup:
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
     """What is said of the features, without the places of the pictures."""
-    return {name: value for name, value in found.items() if name not in ("places", "image_ids")}
+    return {name: value for name, value in found.items() if name != "places"}
 
 
-def _by_error(story: Story, run: Run, rows: tuple[Row, ...], points: Floats) -> Markup:
+def _by_error(story: Story, run: Run, rows: Sequence[Row], points: Floats) -> Markup:
     """t-SNE once more, with what the run got right and wrong."""
     words = story.words
     groups, found = colourings(rows, predicted_labels(run, rows), story.manifest.categories)["error"]
@@ -73,14 +74,10 @@ def _by_error(story: Story, run: Run, rows: tuple[Row, ...], points: Floats) -> 
     return story.draw(drawing, words("features.error.caption"), f"data/runs/{run.id}")
 
 
-def _place(story: Story, run: Run, rows: tuple[Row, ...]) -> dict[str, Any] | None:
-    """What is drawn and said of the embedding, as JSON values; None when the run has no features."""
-    known = present_features(story.workspace, run, rows)
-    if known is None:
-        return None
-    found = embed_features(*known)
-    places = {name: points.tolist() for name, points in found.places.items()}
-    return {"places": places, "image_ids": [row.image_id for row in found.rows], **embedding_facts(found)}
+def _place(rows: Sequence[Row], features: Features) -> dict[str, Any]:
+    """What is drawn and said of the embedding, as JSON values."""
+    found = embed_features(rows, features)
+    return {"places": {name: points.tolist() for name, points in found.places.items()}, **embedding_facts(found)}
 
 
 def legend(categories: tuple[str, ...]) -> Markup:

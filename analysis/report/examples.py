@@ -77,20 +77,20 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, st
     """By image id a data URI of the map of what was said; empty when the run's classifier is no network."""
     if story.model(results.run).module is None:
         return {}
-    there = [index for index in chosen if (story.workspace.root / results.rows[index].path).is_file()]
+    files = [story.workspace.root / results.rows[index].path for index in chosen]
+    there = [(index, path.stat().st_size) for index, path in zip(chosen, files, strict=True) if path.is_file()]
 
     def draw() -> dict[str, str]:
         model = story.model(results.run)
         found = {}
-        for index in there:
+        for index, _ in there:
             with suppress(FototecaError):  # a torn file: its card has no map, as its thumbnail is none
                 one = explain_one(story.workspace, model, results, index, [METHOD])
                 found[one.image_id] = data_uri(one.drawn.maps[METHOD].resize((112, 112)))
         return found
 
-    drawn: dict[str, str] = kept(
-        story.workspace, results.run, "examples", [METHOD, [results.rows[index].image_id for index in there]], draw
-    )
+    asked = [METHOD, [[results.rows[index].image_id, size] for index, size in there]]  # a file that was restored has another size
+    drawn: dict[str, str] = kept(story.workspace, results.run, "examples", asked, draw)
     return drawn
 
 

@@ -144,6 +144,27 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     assert pull_review(workspace)["conflicts"] == []
 
 
+def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
+    """Also by the label that was pushed; the same edit against another's newer decision is told again."""
+    from curate.review import pull_review, push_review
+
+    workspace, ids, dataset = pushed
+    label_images(workspace, ids[:1], label="cat")
+    push_review(workspace)
+    for _ in range(2):
+        dataset.reload()
+        edited = sample(dataset, ids[0])
+        edited.ground_truth.label = "dog"
+        edited.save()
+        with Catalog.open(workspace) as catalog:
+            catalog.decide(ids[0], "reject:blurry", who="person:somebody", why="")
+        for _ in range(2):
+            assert [row["image_id"] for row in pull_review(workspace)["conflicts"]] == [ids[0]]
+        label_images(workspace, ids[:1], label="cat")
+        assert pull_review(workspace) == {"decisions": 0, "conflicts": [], "problems": []}
+        assert last_decision(workspace, ids[0])[2] == "cat" and sample(dataset, ids[0]).ground_truth.label == "cat"
+
+
 def test_another_workspace_is_not_touched(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
     """A dataset of that name that belongs to somebody else stays as it is; a workspace that was moved is still its owner."""
     from curate.review import push_review

@@ -22,6 +22,8 @@ Command = Callable[..., tuple[int, str]]
 KEYS = ["run", "model", "regime", "manifest", "train_accuracy", "val_accuracy", "parameters", "seconds"]
 """What other people's scripts read."""
 
+SETTINGS = ("--manifest", "v001", "--model", "cnn", "--regime", "scratch", "--image-size", 32, "--device", "cpu")
+
 FAILS = '[[run]]\nregime = "features"\nweights = "nowhere.pth"\n'
 
 PLAN = """
@@ -73,21 +75,7 @@ def plan_file(folder: Path, text: str) -> Path:
 
 def test_every_command_prints_runs_with_the_fixed_keys(small: Workspace, command: Command) -> None:
     """One JSON document on stdout, by all four: the same facts of a run, whoever tells them."""
-    settings = (
-        "--manifest",
-        "v001",
-        "--model",
-        "cnn",
-        "--regime",
-        "scratch",
-        "--image-size",
-        32,
-        "--epochs",
-        1,
-        "--device",
-        "cpu",
-    )
-    first, second = (json.loads(command("run", *settings, "--seed", seed, "--json")[1]) for seed in (0, 1))
+    first, second = (json.loads(command("run", *SETTINGS, "--epochs", 1, "--seed", seed, "--json")[1]) for seed in (0, 1))
     plan = plan_file(small.root, PLAN.replace("[1, 4]", "1").replace("16", "32"))
     code, said = command("sweep", plan, "--manifest", "latest", "--json")
     assert code == 0 and json.loads(said) == [first]
@@ -149,23 +137,9 @@ def test_what_is_not_finished_is_listed_with_how_it_goes_on(
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
 
-    options = (
-        "--manifest",
-        "v001",
-        "--model",
-        "cnn",
-        "--regime",
-        "scratch",
-        "--image-size",
-        32,
-        "--epochs",
-        3,
-        "--device",
-        "cpu",
-    )
     with monkeypatch.context() as patch:
         patch.setattr(loop.Loop, "_save", stop)
-        assert command("run", *options)[0] == 130
+        assert command("run", *SETTINGS, "--epochs", 3)[0] == 130
     first, last = command("list")[1].splitlines()
     assert first.startswith("no finished runs")
     assert last.startswith("not finished: cnn-scratch-v001-") and ", 2 of 3 epochs; go on with: fototeca train run" in last
