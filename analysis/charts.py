@@ -43,7 +43,7 @@ class Frame:
     ) -> None:
         self.words = words
         self.width, self.height = size
-        self.left, self.right, self.top, self.bottom = left, self.width - 14, 14, self.height - 40
+        self.left, self.right, self.top, self.bottom = left, self.width - 20, 14, self.height - 40  # half of "100 %" fits
         self.x_ends, self.y_ends = x, y
 
     def x(self, value: float) -> float:
