@@ -75,7 +75,7 @@ MIGRATIONS = (
         decision_id INTEGER PRIMARY KEY,
         image_id TEXT NOT NULL REFERENCES images,
         time TEXT NOT NULL,
-        who TEXT NOT NULL,             -- person:NAME, or the machine's part: collect:SOURCE, curate:NAME
+        who TEXT NOT NULL,             -- person:NAME, rename:NAME, or the machine's part: collect:SOURCE, curate:NAME
         old TEXT NOT NULL,
         new TEXT NOT NULL,             -- a label, or reject:REASON, or restore
         why TEXT NOT NULL

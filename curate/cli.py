@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from curate import cli_duplicates, cli_review
-from workspace import EXIT_USAGE, Workspace, say
+from workspace import EXIT_USAGE, FototecaError, Workspace, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +23,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def label(
-    image_id: Annotated[list[str], typer.Argument(help="Image ids, or beginnings of ids that fit one image only.")],
+    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or beginnings of ids that fit one image only.")] = None,
+    every: Annotated[str | None, typer.Option("--from", help="Instead of ids: every image that carries this category.")] = None,
     label: Annotated[str | None, typer.Option(help="The right category; multi-label: several joined by |.")] = None,
     reject: Annotated[str | None, typer.Option(help="Take the images out, for this reason (a short word).")] = None,
     restore: Annotated[bool, typer.Option("--restore", help="Bring rejected or set-aside images back.")] = False,
@@ -31,11 +32,21 @@ def label(
 ) -> None:
     """Decide the label of images, reject them or restore them; who and when are kept.
 
+    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no picture.
+
     Example: fototeca curate label 3fa2b7 --label beagle
     """
-    from curate.labels import label_images
+    from curate.labels import label_images, rename_category
 
-    for decision in label_images(Workspace.find(), image_id, label=label, reject=reject, restore=restore, why=why):
+    if bool(every) == bool(image_id):
+        raise FototecaError("say which images", "give image ids, or --from CATEGORY")
+    if every:
+        if label is None or reject is not None or restore or why:
+            raise FototecaError("--from goes with --label alone", f"give: --from {every} --label CATEGORY")
+        decisions = rename_category(Workspace.find(), every, label)
+    else:
+        decisions = label_images(Workspace.find(), image_id or [], label=label, reject=reject, restore=restore, why=why)
+    for decision in decisions:
         typer.echo(f"{decision.image_id[:12]}  {decision.old or '(none)'} -> {decision.new or '(none)'}")
 
 

@@ -10,7 +10,7 @@ from collect.catalog import Catalog, Decision, ImageRow
 from curate.judgement import Judgement, said_by_people
 from curate.labels import choose, decide_all, person
 from curate.quality import found_by_image
-from curate.queues import DISAGREED, QUEUES, UNREVIEWED, Item, in_queue, last_said, list_items
+from curate.queues import CONFLICT, DISAGREED, QUEUES, UNKNOWN, UNREVIEWED, Item, in_queue, last_said, list_items
 from curate.thumbnails import make_thumbnail
 from curate.undo import take_back
 from workspace import EXIT_SHORT, LABEL_SEPARATOR, FototecaError, Workspace
@@ -73,7 +73,7 @@ class Desk:
             found = [item for item in items if category in item.image.label.split(LABEL_SEPARATOR)]
         else:
             raise FototecaError(f"no queue {name!r}", f"there are: {', '.join(QUEUES)}, {CATEGORY}NAME")
-        always = name in (DISAGREED, UNREVIEWED)
+        always = name in (CONFLICT, DISAGREED, UNKNOWN, UNREVIEWED)
         return [(item.image.image_id, always or item.image.image_id not in self.mine) for item in found]
 
     def show(self, image_id: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Desk:
 
     def _read(self) -> None:
         with Catalog.open(self.workspace) as catalog:
-            items = list_items(catalog, found_by_image(catalog))
+            items = list_items(catalog, self.workspace.settings.names, found_by_image(catalog))
             self.mine = {row.image_id for row in said_by_people(catalog.decisions()) if row.who == self.who}
         self.items = {item.image.image_id: item for item in items}
 

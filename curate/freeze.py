@@ -169,7 +169,7 @@ def check_categories(state: State, names: Sequence[str]) -> None:
         carried = ", ".join(f"{count} carry {label!r}" for label, count in sorted(unknown.items()))
         raise FototecaError(
             f"accepted images have categories that fototeca.toml lacks: {carried}",
-            "add the category to fototeca.toml again, or relabel or reject the images: fototeca curate label",
+            "add the category to fototeca.toml again, or rename it: fototeca curate label --from OLD --label NEW",
         )
 
 

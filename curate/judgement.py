@@ -14,6 +14,9 @@ TAG_REJECT, TAG_REVIEWED, TAG_RESTORE = "reject", "reviewed", "restore"
 REASON = "review"
 """Why an image was rejected when its tag gives no reason."""
 
+RENAME = "rename:"
+"""Begins the `who` of a decision that a person made for all images of a category, without looking at them."""
+
 UNDO = "undo of "
 """Begins the `why` of a decision that takes another back; that one's time follows."""
 
@@ -73,21 +76,24 @@ def said_by_people(decisions: Iterable[Decision]) -> list[Decision]:
     return [row for row in valid(decisions) if row.who.startswith(PERSON)]
 
 
-Outcome = Literal["same", "agreed", "decide", "conflict"]
+Outcome = Literal["same", "withdrawn", "agreed", "decide", "conflict"]
 
 
 def settle(said: Judgement, pushed: Judgement, current: Judgement) -> tuple[Outcome, list[str]]:
     """What to do about a sample that says `said`, was pushed as `pushed`, while the catalog now says `current`.
 
-    same: nobody edited it. agreed: the catalog says already what the edit leads to, as after a pull that was killed.
-    conflict: somebody decided after the push, be it that the label is right, and the edit says something else; nothing is
-    overwritten. decide: with the decisions to write, in order.
+    same: nobody edited it. withdrawn: a tag was removed (`reviewed`, `restore`) and no decision follows from that.
+    agreed: the catalog says already what the edit leads to, as after a pull that was killed. conflict: somebody decided
+    after the push, be it that the label is right, and the edit says something else; nothing is overwritten. decide: with
+    the decisions to write, in order.
     """
     if said == pushed:
         return "same", []
     intended = pushed
     for decision in _decisions(said, pushed):
         intended = intended.after(decision)
+    if intended == pushed:
+        return "withdrawn", []
     if current == intended:
         return "agreed", []
     if current == pushed:

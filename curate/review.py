@@ -44,6 +44,8 @@ _CATALOG_ID = "catalog-id"
 _TOLD = "conflict-told:"
 """Before an image id: the last decision when a conflict was told, what was pushed, and the edit."""
 
+_WITHDRAWN = "removing this tag takes nothing back, it is set again: decide anew, or undo it in fototeca curate review --simple"
+
 
 def dataset_name(workspace: Workspace) -> str:
     """`fototeca-<dataset name>`."""
@@ -57,7 +59,7 @@ def push_review(workspace: Workspace) -> dict[str, Any]:
     that name belongs to another workspace.
     """
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
-        items = {item.image.image_id: item for item in list_items(catalog, found_by_image(catalog))}
+        items = {item.image.image_id: item for item in list_items(catalog, workspace.settings.names, found_by_image(catalog))}
         dataset = _own_dataset(fo, workspace, catalog, create=True)
         declare(fo, dataset, workspace)
         known = dict(zip(dataset.values("image_id"), dataset.values("id"), strict=True))
@@ -111,6 +113,8 @@ def _pull_one(
                 texts = {"app": said.encode(), "pushed": pushed.encode(), "catalog": current.encode()}
                 facts["conflicts"].append({"image_id": image_id, **texts})
                 return None
+            elif outcome == "withdrawn":
+                facts["problems"].append({"image_id": image_id, "problem": _WITHDRAWN})
             if catalog.fact(told):
                 catalog.set_fact(told, "")
             for decision in decisions:

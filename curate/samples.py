@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from curate.judgement import TAG_REVIEWED, Judgement
-from curate.queues import BOUNDARY, CONFLICT, DISAGREED, DUPLICATE, OUTLIER, QUALITY, SUGGESTED, UNREVIEWED, Item
+from curate.queues import BOUNDARY, CONFLICT, DISAGREED, DUPLICATE, OUTLIER, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, Item
 from workspace import LABEL_SEPARATOR, Workspace
 
 FiftyOne = Any
@@ -21,12 +21,13 @@ _CHUNK = 500
 _VIEWS = (
     ("1 label conflicts", CONFLICT, "group", False),
     ("2 reviewers disagree", DISAGREED, "image_id", False),
-    ("3 suggested", SUGGESTED, "suspicion", True),
-    ("4 outliers", OUTLIER, "suspicion", True),
-    ("5 near a boundary", BOUNDARY, "suspicion", True),
-    ("6 near-duplicates", DUPLICATE, "group", False),
-    ("7 quality", QUALITY, "findings", False),
-    ("8 not reviewed", UNREVIEWED, "image_id", False),
+    ("3 unknown category", UNKNOWN, "image_id", False),
+    ("4 suggested", SUGGESTED, "suspicion", True),
+    ("5 outliers", OUTLIER, "suspicion", True),
+    ("6 near a boundary", BOUNDARY, "suspicion", True),
+    ("7 near-duplicates", DUPLICATE, "group", False),
+    ("8 quality", QUALITY, "findings", False),
+    ("9 not reviewed", UNREVIEWED, "image_id", False),
 )
 
 

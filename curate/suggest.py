@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from collect.catalog import Catalog, ImageRow
 from curate.backbone import choose_backbone
 from curate.confidence import Floats, Integers, deal_folds, judge, out_of_fold
-from curate.queues import SUGGESTED_AFTER, split_label
+from curate.queues import SUGGESTED_AFTER, remember_answers, split_label
 from curate.state import current_state
 from curate.units import find_units
 from vision.backbones import Backbone
 from vision.features import extract_features
 from vision.pixels import PixelCache
-from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, say, write_text
+from workspace import LABEL_SEPARATOR, FototecaError, Settings, Task, Workspace, say, write_text
 
 Kind = Literal["label-error", "outlier", "boundary"]
 
@@ -65,7 +65,7 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
     with Catalog.open(workspace) as catalog, catalog.transaction():
         state = current_state(catalog)
     task = workspace.settings.task
-    images = [image for image in state.images if image.status == "accepted" and (image.label or task == "multi")]
+    images = [image for image in state.images if image.status == "accepted" and _known(image, workspace.settings)]
     _check_enough(images, task)
     backbone = choose_backbone(model, weights)
     images = _readable(workspace, images, backbone)
@@ -76,6 +76,11 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
     suggestions = rank(images, [units[image.image_id] for image in images], features, categories, task)
     save(workspace, suggestions, state.last_decision)
     return suggestions
+
+
+def _known(image: ImageRow, settings: Settings) -> bool:
+    """Whether its label means something: an image of a category that was removed from fototeca.toml teaches nothing."""
+    return set(split_label(image.label)) <= set(settings.names) and bool(image.label or settings.task == "multi")
 
 
 def _check_enough(images: Sequence[ImageRow], task: Task) -> list[str]:
@@ -198,6 +203,7 @@ def save(workspace: Workspace, suggestions: Sequence[Suggestion], after: int) ->
     """Replace the catalog's suggestions; what people decide on after decision number `after` leaves the queues."""
     rows = [(s.image_id, s.label, s.suggested, s.score, s.kind, " ".join(s.neighbours)) for s in suggestions]
     with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
+        remember_answers(catalog)
         sql.execute("DELETE FROM suggestions")
         sql.executemany(
             "INSERT INTO suggestions (image_id, label, suggested, score, kind, neighbours) VALUES (?,?,?,?,?,?)", rows

@@ -180,7 +180,7 @@ def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
         catalog.add_finding(Finding(candidate["url"], "site", "b"), candidate["url_key"])
         catalog.decide(ids["good1"], "a", who="person:first", why="")
         catalog.decide(ids["good1"], "b", who="person:second", why="")
-        items = {item.image.image_id: item for item in list_items(catalog, {})}
+        items = {item.image.image_id: item for item in list_items(catalog, made.settings.names, {})}
     assert CONFLICT in items[ids["good0"]].queues
     assert items[ids["good0"]].also == ("b",)
     assert DISAGREED in items[ids["good1"]].queues

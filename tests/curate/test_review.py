@@ -68,9 +68,9 @@ def test_what_is_pushed(pushed: Pushed) -> None:
     assert dataset.name == "fototeca-w"
     assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
     views = dataset.list_saved_views()
-    assert {"1 label conflicts", "3 suggested", "6 near-duplicates", "8 not reviewed", "category cat"} <= set(views)
+    assert {"1 label conflicts", "4 suggested", "7 near-duplicates", "9 not reviewed", "category cat"} <= set(views)
     assert len(dataset.load_saved_view("category cat")) == 3
-    assert len(dataset.load_saved_view("8 not reviewed")) == 5
+    assert len(dataset.load_saved_view("9 not reviewed")) == 5
 
 
 def test_edits_come_back_once(pushed: Pushed) -> None:
@@ -99,6 +99,27 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
     with Catalog.open(workspace) as catalog:
         image = catalog.image(ids[1])
     assert image is not None and image.status == "accepted" and image.label == "cat"
+
+
+def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
+    """Without `reviewed` the decision stays: that is said once, exit code 2, and the tag is there again."""
+    from curate.review import pull_review, push_review
+
+    workspace, ids, dataset = pushed
+    label_images(workspace, ids[:1], label="cat")
+    push_review(workspace)
+    dataset.reload()
+    untagged = sample(dataset, ids[0])
+    untagged.reload()
+    assert untagged.tags == ["reviewed"]
+    untagged.tags = []
+    untagged.save()
+    facts = pull_review(workspace)
+    assert facts["decisions"] == 0 and [row["image_id"] for row in facts["problems"]] == [ids[0]]
+    assert "takes nothing back" in facts["problems"][0]["problem"]
+    untagged.reload()
+    assert untagged.tags == ["reviewed"]
+    assert pull_review(workspace)["problems"] == []
 
 
 def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:

@@ -50,14 +50,14 @@ def test_suspects_have_queues_until_a_person_decides(
     save(workspace, [Suggestion(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0)  # type: ignore[arg-type]
     dataset = datasets(workspace)
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
-    assert [views[name] for name in ("3 suggested", "4 outliers", "5 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]
+    assert [views[name] for name in ("4 suggested", "5 outliers", "6 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]
     first = dataset.one({"image_id": ids[0]})
     assert (first.suggested, first.suspicion, first.kept, first.status) == ("dog", 0.9, True, "accepted")
     assert dataset.one({"image_id": ids[1]}).suggested is None
     with Catalog.open(workspace) as catalog:
         catalog.decide(ids[0], "cat", who="person:ana", why="")
     dataset = datasets(workspace)
-    assert len(dataset.load_saved_view("3 suggested")) == 0
+    assert len(dataset.load_saved_view("4 suggested")) == 0
     assert dataset.description == "1 of 4 images reviewed"
 
 
@@ -83,10 +83,10 @@ def test_groups_findings_and_conflicts_are_shown(
     check_images(workspace, Limits())
     dataset = datasets(workspace)
     assert set(dataset.load_saved_view("1 label conflicts").values("image_id")) == set(ids[:2])
-    assert set(dataset.load_saved_view("6 near-duplicates").values("image_id")) == set(ids[:2])
+    assert set(dataset.load_saved_view("7 near-duplicates").values("image_id")) == set(ids[:2])
     shown = dataset.one({"image_id": ids[1]})
     assert (shown.group, shown.kept, shown.also, shown.status) == (ids[0], False, ["cat"], "duplicate")
-    assert set(dataset.load_saved_view("7 quality").values("image_id")) == set(ids), "pictures of one colour"
+    assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "pictures of one colour"
     assert dataset.one({"image_id": ids[2]}).entropy == 0
 
 

@@ -122,5 +122,5 @@ def test_what_a_person_decides_while_it_runs_leaves_the_queue(
     monkeypatch.setattr("curate.suggest.rank", slow)
     suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
     with Catalog.open(workspace) as catalog:
-        suspected = [item.image.image_id for item in in_queue(list_items(catalog, {}), SUGGESTED)]
+        suspected = [item.image.image_id for item in in_queue(list_items(catalog, workspace.settings.names, {}), SUGGESTED)]
     assert suspected == [ids[1]]

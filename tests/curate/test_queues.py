@@ -1,0 +1,164 @@
+"""What is in which review queue, what takes it out again, and categories that change their name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from collect.catalog import Catalog
+from curate.agreement import measure_agreement
+from curate.freeze import freeze_version
+from curate.labels import label_images, list_decisions, rename_category
+from curate.limits import Limits
+from curate.quality import check_images, found_by_image
+from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, in_queue, list_items
+from curate.suggest import Suggestion, save, suggest_labels
+from vision.backbones import build_model
+from workspace import FototecaError, Workspace, create_workspace
+
+AddImages = Callable[..., list[str]]
+
+
+def queue(workspace: Workspace, name: str) -> list[str]:
+    """The images that wait in it."""
+    with Catalog.open(workspace) as catalog:
+        items = list_items(catalog, workspace.settings.names, found_by_image(catalog))
+    return [item.image.image_id for item in in_queue(items, name)]
+
+
+def without(workspace: Workspace, category: str) -> Workspace:
+    """The workspace after somebody took the category out of fototeca.toml and wrote `puppy` in its place."""
+    path = workspace.root / "fototeca.toml"
+    path.write_text(path.read_text().replace(f'"{category}"', '"puppy"'))
+    return Workspace(workspace.root)
+
+
+def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
+    """Copies and quality findings wait until a person has decided on them, and no longer."""
+    ids = add_images(workspace, ["cat", "cat", "dog"])
+    group_images(workspace, [ids[:2]])
+    check_images(workspace, Limits())
+    assert queue(workspace, DUPLICATE) == ids[:2] and sorted(queue(workspace, QUALITY)) == sorted(ids)
+    label_images(workspace, ids[:1], label="cat")
+    assert queue(workspace, DUPLICATE) == ids[:2], "one of the two was not looked at"
+    label_images(workspace, ids[1:2], label="cat")
+    assert queue(workspace, DUPLICATE) == [] and queue(workspace, QUALITY) == ids[2:]
+    label_images(workspace, ids[2:], reject="blurry")
+    assert queue(workspace, QUALITY) == []
+
+
+def test_copies_that_people_call_by_two_names_are_in_conflict(
+    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One picture, two copies, two reviewers: both decided, and nothing is settled until they say the same of both."""
+    ids = add_images(workspace, ["cat", "cat"])
+    group_images(workspace, [ids])
+    assert queue(workspace, CONFLICT) == []
+    label_images(workspace, ids[:1], label="cat")
+    monkeypatch.setenv("FOTOTECA_USER", "bruno")
+    label_images(workspace, ids[1:], label="dog")
+    assert queue(workspace, CONFLICT) == ids and queue(workspace, UNREVIEWED) == []
+    label_images(workspace, ids[:1], label="dog")
+    assert queue(workspace, CONFLICT) == []
+    label_images(workspace, ids[1:], reject="drawing")
+    assert queue(workspace, CONFLICT) == [], "a rejected copy has no label to contradict"
+
+
+def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_images: AddImages) -> None:
+    """Who kept a label against a suggestion is not asked the same by the next run; another suggestion is asked."""
+    ids = add_images(workspace, ["cat", "cat"])
+    suggestions = [Suggestion(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
+    save(workspace, suggestions, 0)
+    assert queue(workspace, SUGGESTED) == ids
+    label_images(workspace, ids[:1], label="cat")
+    for _ in range(2):
+        with Catalog.open(workspace) as catalog:
+            last = catalog.last_decision()
+        save(workspace, suggestions, last)
+        assert queue(workspace, SUGGESTED) == ids[1:]
+    save(workspace, [replace(suggestions[0], suggested="wolf")], last)
+    assert queue(workspace, SUGGESTED) == ids[:1]
+
+
+def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
+    workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any]
+) -> None:
+    """fototeca.toml changed: freeze says what to do, doing it moves every image, reviews none, and freeze goes on."""
+    ids = add_images(workspace, ["dog"] * 13 + ["cat"] * 12)
+    label_images(workspace, ids[1:2], reject="drawing")
+    renamed = without(workspace, "dog")
+    assert sorted(queue(renamed, UNKNOWN)) == sorted({*ids[:13]} - {ids[1]}), "a rejected image asks for nothing"
+    with pytest.raises(FototecaError) as error:
+        freeze_version(renamed)
+    assert "12 carry 'dog'" in error.value.message and "label --from OLD --label NEW" in error.value.hint
+    done = fototeca("curate", "label", "--from", "dog", "--label", "puppy", cwd=renamed.root)
+    assert done.returncode == 0 and done.stdout.count("dog -> puppy") == 12, done.stderr
+    assert queue(renamed, UNKNOWN) == [] and sorted(queue(renamed, UNREVIEWED)) == sorted({*ids} - {ids[1]})
+    with Catalog.open(renamed) as catalog:
+        rejected = catalog.image(ids[1])
+    assert rejected is not None and (rejected.label, rejected.rejected, rejected.reviewed) == ("puppy", "drawing", True)
+    assert [row.who for row in list_decisions(renamed, ids[0])][-1] == "rename:tester"
+    assert freeze_version(renamed).manifest.version == "v001"
+
+
+def test_who_said_the_old_name_says_the_new_one(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renaming makes no disagreement, and settles none."""
+    ids = add_images(workspace, ["dog", "dog"])
+    for name, said in (("ana", ("dog", "cat")), ("bruno", ("dog", "dog"))):
+        monkeypatch.setenv("FOTOTECA_USER", name)
+        for image_id, label in zip(ids, said, strict=True):
+            label_images(workspace, [image_id], label=label)
+    renamed = without(workspace, "dog")
+    rename_category(renamed, "dog", "puppy")
+    label_images(renamed, ids[:1], label="puppy")
+    assert queue(renamed, DISAGREED) == [ids[1]]
+    (row,) = measure_agreement(renamed)
+    assert (row["agreed"], row["disagreements"]) == (0.5, [{"image_id": ids[1], "said": ("cat", "puppy")}])
+
+
+def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages) -> None:
+    """The others stay; a picture that carries both names carries one."""
+    made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
+    ids = add_images(made, ["cat|dog", "dog", "cat"])
+    renamed = without(made, "dog")
+    assert {row.image_id: row.new for row in rename_category(renamed, "dog", "puppy")} == {ids[0]: "cat|puppy", ids[1]: "puppy"}
+    assert {row.new for row in rename_category(renamed, "puppy", "cat")} == {"cat"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--from", "dog", "--label", "fox"), "fox"),
+        (("--from", "wolf", "--label", "cat"), "no image carries 'wolf'"),
+        (("--from", "dog", "--reject", "drawing"), "--from goes with --label alone"),
+        (("--from", "dog", "--label", "cat", "3fa2b7"), "say which images"),
+        (("--label", "cat"), "say which images"),
+    ],
+)
+def test_wrong_use_renames_nothing(
+    workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], words: tuple[str, ...], message: str
+) -> None:
+    """One line, exit code 2, no decision."""
+    add_images(workspace, ["dog"])
+    done = fototeca("curate", "label", *words, cwd=workspace.root)
+    assert done.returncode == 2 and message in done.stderr.splitlines()[-1]
+    assert len(list_decisions(workspace)) == 1
+
+
+def test_suggestions_learn_nothing_from_a_category_that_is_gone(
+    workspace: Workspace, add_images: AddImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its images are neither ranked nor anybody's evidence, and no image is suggested to be of it."""
+    ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12 + ["puppy"] * 12)
+    torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
+    found = suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    assert found and not {row.image_id for row in found} & set(ids[24:])
+    assert not {one for row in found for one in row.neighbours} & set(ids[24:])
+    assert {row.suggested for row in found} <= {"", "cat", "dog"}
