@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curate.likeness import cells, compare, shifted
 from curate.looks import COLUMNS, KINDS, Looked, View
-from curate.search import near
+from curate.search import Indices, Pairs, near_in_parts
 from curate.signatures import Signatures
 from curate.views import SIDE, Box, greys, trimmed
 
@@ -37,20 +37,31 @@ class Copy:
     likeness: float
 
 
-def find_copies(
-    asked: Looked, base: Looked, threshold: int, joined: Callable[[int, int], bool] = lambda a, b: False
-) -> Iterator[Copy]:
+Joined = Callable[[Indices, Indices], NDArray[np.bool_]]
+"""Says of M pairs, given as indices (M,) and (M,), or one of them (1,), which need no check any more."""
+
+
+def _none_joined(a: Indices, b: Indices) -> NDArray[np.bool_]:
+    return np.zeros(max(len(a), len(b)), np.bool_)
+
+
+def find_copies(asked: Looked, base: Looked, threshold: int, joined: Joined = _none_joined) -> Iterator[Copy]:
     """Verified pairs of a view of `asked` (index a) with a picture of `base` (index b).
 
-    Where both have a picture of the same pixels, it is not paired with itself. `joined(a, b)` says of a pair that it needs no
-    check any more. Low-information pictures are left out: see `find_flat`.
+    Where both have a picture of the same pixels, it is not paired with itself. Low-information pictures are left out: see
+    `find_flat`.
     """
     for column, (view, kind) in enumerate(COLUMNS):
         whole = KINDS.index(kind)
         indices, alive = np.flatnonzero(asked.there[:, column]), np.flatnonzero(base.there[:, whole])
-        proposed, found, bits = near(asked.hashes[indices, column], base.hashes[alive, whole], threshold)
-        pairs = zip(indices[proposed].tolist(), alive[found].tolist(), bits.tolist(), strict=True)
-        yield from _verified(asked.pictures, base.pictures, view, list(pairs), joined)
+
+        def settled(queries: Indices, others: Indices, indices: Indices = indices, alive: Indices = alive) -> bool:
+            ours, theirs = indices[queries], alive[others]
+            return bool(joined(ours, theirs[:1]).all() and joined(ours[:1], theirs).all())
+
+        for queries, others, bits in near_in_parts(asked.hashes[indices, column], base.hashes[alive, whole], threshold, settled):
+            proposed = indices[queries], alive[others], bits
+            yield from _verified(asked.pictures, base.pictures, view, proposed, joined)
 
 
 def find_flat(looked: Looked, new: Sequence[int]) -> Iterator[Copy]:
@@ -90,8 +101,11 @@ def best_likeness(looked: Looked, pairs: Sequence[tuple[int, int]]) -> list[Copy
     for column, (view, kind) in enumerate(COLUMNS):
         for forward in (True, False) if kind == "dct" else ():
             turned = [pair if forward else pair[::-1] for pair in pairs]
-            there = [(a, b, 0) for a, b in turned if looked.there[a, column] and looked.there[b, 0]]
-            for copy in _verified(looked.pictures, looked.pictures, view, there, lambda a, b: False, LOOSE_GREY):
+            there = [pair for pair in turned if looked.there[pair[0], column] and looked.there[pair[1], 0]]
+            a, b = np.array(there, np.int64).reshape(-1, 2).T
+            for copy in _verified(
+                looked.pictures, looked.pictures, view, (a, b, np.zeros(len(a), np.uint8)), _none_joined, LOOSE_GREY
+            ):
                 pair = (copy.a, copy.b) if forward else (copy.b, copy.a)
                 if pair not in found or copy.likeness > found[pair].likeness + 0.005:
                     bits = (int(looked.hashes[copy.a, column]) ^ int(looked.hashes[copy.b, 0])).bit_count()
@@ -112,28 +126,20 @@ def _as_flat(many: NDArray[np.integer], one: NDArray[np.integer]) -> NDArray[np.
     return alike
 
 
-Proposed = tuple[int, int, int]
-
-
 def _verified(
-    asked: Signatures,
-    base: Signatures,
-    view: View,
-    proposed: Sequence[Proposed],
-    joined: Callable[[int, int], bool],
-    grey: float = GREY,
+    asked: Signatures, base: Signatures, view: View, proposed: Pairs, joined: Joined, grey: float = GREY
 ) -> Iterator[Copy]:
-    for start in range(0, len(proposed), _CHUNK):
-        part = [
-            pair
-            for pair in proposed[start : start + _CHUNK]
-            if asked.digests[pair[0]] != base.digests[pair[1]] and not joined(*pair[:2])
-        ]
-        if part:
-            yield from _checked(asked, base, view, part, grey)
+    unsettled = ~joined(proposed[0], proposed[1])
+    a, b, bits = proposed[0][unsettled], proposed[1][unsettled], proposed[2][unsettled]
+    for start in range(0, len(a), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        open_ = ~joined(a[part], b[part])
+        pairs = zip(a[part][open_].tolist(), b[part][open_].tolist(), bits[part][open_].tolist(), strict=True)
+        if others := [pair for pair in pairs if asked.digests[pair[0]] != base.digests[pair[1]]]:
+            yield from _checked(asked, base, view, others, grey)
 
 
-def _checked(asked: Signatures, base: Signatures, view: View, part: list[Proposed], grey: float) -> Iterator[Copy]:
+def _checked(asked: Signatures, base: Signatures, view: View, part: list[tuple[int, int, int]], grey: float) -> Iterator[Copy]:
     seen = base.thumbnails[[pair[1] for pair in part]]
     other = cells(seen)
     shown = asked.thumbnails[[pair[0] for pair in part]]

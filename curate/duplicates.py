@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from tqdm import tqdm
 
 from collect.catalog import Catalog, GroupRow, ImageRow
@@ -72,8 +73,8 @@ def _find_groups(
         found = split_component(members, lambda i: rank(firsts[i]), pairs.ties)
         groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
     tied: dict[int, list[str]] = defaultdict(list)
-    for place, first in enumerate(firsts):
-        tied[pairs.components.root(place)] += [pictures.ids[index] for index in (first, *equal[first])]
+    for root, first in zip(pairs.components.roots(np.arange(len(firsts))).tolist(), firsts, strict=True):
+        tied[root] += [pictures.ids[index] for index in (first, *equal[first])]
     return _with_equals(groups, equal), list(tied.values())
 
 

@@ -6,7 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from collect.catalog import ImageRow
+from curate.search import Indices
 
 BAD_COPY = "bad-quality"
 """The reason of a rejection that speaks of the copy, not of what it shows: another copy may do."""
@@ -19,28 +23,31 @@ class Components:
     """Sets of joined indices."""
 
     def __init__(self, size: int) -> None:
-        self._parents = list(range(size))
+        self._parents = np.arange(size)
 
-    def root(self, index: int) -> int:
-        """The index that stands for the set."""
-        while self._parents[index] != index:
-            self._parents[index] = self._parents[self._parents[index]]
-            index = self._parents[index]
-        return index
+    def roots(self, indices: Indices) -> Indices:
+        """For each index (M,), the one that stands for its set."""
+        found = self._parents[indices]
+        while not np.array_equal(above := self._parents[found], found):
+            found = above
+        self._parents[indices] = found
+        return found
 
     def join(self, a: int, b: int) -> None:
         """Make one set of two."""
-        self._parents[self.root(b)] = self.root(a)
+        one, other = self.roots(np.array([a, b]))
+        self._parents[other] = one
 
-    def joined(self, a: int, b: int) -> bool:
-        """Whether two indices are in one set."""
-        return self.root(a) == self.root(b)
+    def joined(self, a: Indices, b: Indices) -> NDArray[np.bool_]:
+        """Which pairs of indices are in one set."""
+        same: NDArray[np.bool_] = self.roots(a) == self.roots(b)
+        return same
 
     def sets(self) -> list[list[int]]:
         """The sets of two and more, each sorted."""
         members = defaultdict(list)
-        for index in range(len(self._parents)):
-            members[self.root(index)].append(index)
+        for index, root in enumerate(self.roots(np.arange(len(self._parents))).tolist()):
+            members[root].append(index)
         return [indices for indices in members.values() if len(indices) > 1]
 
 

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from collect.catalog import Catalog
 from curate.copies import Copy, best_likeness, find_copies, find_flat
 from curate.grouping import Components, Tie
 from curate.looks import VERSION, Looked, look, unpack
+from curate.search import Indices
 from curate.signatures import VERSION as SIGNATURES
 from curate.signatures import Signatures
 
 SETTINGS = "dedup-search"
 """Where the catalog's facts keep what the pairs were found with."""
+
+BATCH = 20_000
+"""New pictures searched before what was found is kept: what a search that is killed may lose."""
 
 Pair = tuple[bytes, bytes]
 
@@ -33,31 +40,31 @@ class Pairs:
         for row in catalog.connection.execute("SELECT a, b FROM copies"):
             if row["a"] in place and row["b"] in place:  # another search, going on beside this one, knows more pictures
                 self.components.join(place[row["a"]], place[row["b"]])
-        if new:
-            self._search(new, threshold)
+        fresh = set(new)
+        old = [index for index in range(len(pictures)) if index not in fresh]
+        for start in range(0, len(new), BATCH):
+            self._search(new[start : start + BATCH], old + new[:start], threshold)
         self._ties = {
             (row["a"], row["b"]): Tie(row["reason"], row["distance"])
             for row in catalog.connection.execute("SELECT a, b, reason, distance FROM ties")
         }
 
-    def _search(self, new: Sequence[int], threshold: int) -> None:
+    def _search(self, new: Sequence[int], old: Sequence[int], threshold: int) -> None:
         """Find what ties new pictures to any; kept with the fact that they were searched, all or nothing."""
-        everything, fresh = range(len(self._looked)), set(new)
-        old = [index for index in everything if index not in fresh]
+        everything = [*old, *new]
         added: list[tuple[bytes, bytes, str, float]] = []
 
         def add(a: int, b: int, copy: Copy) -> None:
-            if not self.components.joined(a, b):
+            if not self.components.joined(np.array([a]), np.array([b]))[0]:
                 self.components.join(a, b)
                 added.append((*self._pair(a, b), copy.reason, float(copy.distance)))
 
-        for asked, base in ((new, everything), (old, new)):
+        for asked, base in ((new, everything), (old, new)) if old else ((new, new),):
+            ours, theirs = np.array(asked), np.array(base)
 
-            def joined(a: int, b: int, asked: Sequence[int] = asked, base: Sequence[int] = base) -> bool:
-                return self.components.joined(asked[a], base[b])
+            def joined(a: Indices, b: Indices, ours: Indices = ours, theirs: Indices = theirs) -> NDArray[np.bool_]:
+                return self.components.joined(ours[a], theirs[b])
 
-            if not asked:
-                continue
             for copy in find_copies(self._looked.take(asked), self._looked.take(base), threshold, joined):
                 add(asked[copy.a], base[copy.b], copy)
         for copy in find_flat(self._looked, new):

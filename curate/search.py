@@ -8,7 +8,9 @@ buckets of its bands' near values. A pair is taken in the first band that finds 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from os import cpu_count
 
 import numpy as np
@@ -23,6 +25,7 @@ MAX_THRESHOLD = 31
 _BRUTE = 40_000_000
 """Up to so many comparisons, comparing all with all is quicker than building an index (and compiling its code)."""
 _BLOCK = 4_000_000
+_PART = 1 << 16
 _CHUNK = 1 << 11
 _BAND = 16
 _BANDS = 64 // _BAND
@@ -49,6 +52,47 @@ def near_pairs(hashes: Hashes, threshold: int) -> Pairs:
     _check(threshold)
     first, second, bits = _banded(hashes, hashes, threshold)
     return np.minimum(first, second), np.maximum(first, second), bits
+
+
+def near_in_parts(queries: Hashes, base: Hashes, threshold: int, settled: Callable[[Indices, Indices], bool]) -> Iterator[Pairs]:
+    """The pairs of `near` in parts, so that thousands of equal hashes (a film, a camera that does not move) fill no memory.
+
+    Equal hashes are searched once. `settled` is asked, before a part is made, of the indices of two crowds whose hashes are
+    equal within each: where their pairs are of no interest any more, the rest of them is passed over.
+    """
+    asked, crowds = _crowds(queries)
+    known, others = (asked, crowds) if base is queries else _crowds(base)
+    first, second, bits = near(asked, known, threshold)
+    widths = others.sizes[second]
+    ends = np.cumsum(crowds.sizes[first] * widths)
+    at, last = 0, int(ends[-1]) if len(ends) else 0
+    while at < last:
+        pair = int(np.searchsorted(ends, at, side="right"))
+        if ends[pair] - at > _PART and settled(crowds.members(first[pair]), others.members(second[pair])):
+            at = int(ends[pair])
+            continue
+        flat = np.arange(at, min(at + _PART, last))
+        pairs = np.searchsorted(ends, flat, side="right")
+        row, column = np.divmod(flat - ends[pairs] + crowds.sizes[first[pairs]] * widths[pairs], widths[pairs])
+        yield crowds.order[crowds.starts[first[pairs]] + row], others.order[others.starts[second[pairs]] + column], bits[pairs]
+        at += len(flat)
+
+
+@dataclass(frozen=True)
+class _Crowds:
+    """Which indices share each of the distinct hashes."""
+
+    order: Indices
+    starts: Indices
+    sizes: Indices
+
+    def members(self, crowd: int) -> Indices:
+        return self.order[self.starts[crowd] : self.starts[crowd] + self.sizes[crowd]]
+
+
+def _crowds(hashes: Hashes) -> tuple[Hashes, _Crowds]:
+    distinct, inverse, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    return distinct, _Crowds(np.argsort(inverse, kind="stable"), np.cumsum(sizes) - sizes, sizes)
 
 
 def _check(threshold: int) -> None:

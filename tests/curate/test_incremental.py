@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -19,6 +20,7 @@ from collect.catalog import Catalog, Finding, ImageRow
 from collect.store import put
 from curate import copies, pairs
 from curate.duplicates import dedup
+from curate.grouping import Components
 from curate.looks import look
 from curate.signatures import Signatures
 from workspace import Workspace, create_workspace
@@ -173,6 +175,11 @@ def test_pairs_are_kept_with_what_made_them_one(tmp_path: Path) -> None:
     assert {"mirrored", "cropped"} <= {row["reason"] for row in rows}
 
 
+def interrupt(*arguments: object) -> list[object]:
+    """Somebody presses Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def test_a_search_that_was_cut_off(tmp_path: Path, at_once: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted among the candidates or among the ties, it is done again to the same end."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
@@ -180,12 +187,55 @@ def test_a_search_that_was_cut_off(tmp_path: Path, at_once: Told, monkeypatch: p
     dedup(workspace)
     add(workspace, range(10, len(pictures())))
 
-    def stop(*arguments: object) -> list[object]:
-        raise KeyboardInterrupt
-
     for name in ("find_copies", "best_likeness"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(pairs, name, stop)
+            patch.setattr(pairs, name, interrupt)
             dedup(workspace)
     dedup(workspace)
     assert groups(workspace)[0] == at_once
+
+
+def test_a_search_goes_on_after_the_batches_that_were_kept(
+    tmp_path: Path, at_once: Told, monkeypatch: pytest.MonkeyPatch, verified: list[frozenset[bytes]]
+) -> None:
+    """Batches give the groups of one search; killed in a later one, the earlier are not done again."""
+    monkeypatch.setattr(pairs, "BATCH", 7)
+    workspace = create_workspace(tmp_path / "w", ["a"], target=1)
+    add(workspace, range(len(pictures())))
+    find, calls = pairs.find_copies, []
+
+    def killed(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) > 3:  # the second batch is searched twice: for its own views, and for the views of the first
+            raise KeyboardInterrupt
+        return find(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pairs, "find_copies", killed)
+        dedup(workspace)
+    with Catalog.open(workspace) as catalog:
+        kept = {row["digest"] for row in catalog.connection.execute("SELECT digest FROM searched")}
+    assert len(kept) == 14
+    verified.clear()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pairs, "best_likeness", interrupt)
+        dedup(workspace)
+    assert verified and not [pair for pair in verified if pair <= kept]
+    dedup(workspace)
+    assert groups(workspace)[0] == at_once
+
+
+def test_thousands_of_like_pictures_fill_no_memory() -> None:
+    """A camera that does not move: one set, found without a list of every pair (16 million a view)."""
+    values = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8), 4000, axis=0)
+    values = values.repeat(8, axis=1).repeat(8, axis=2)
+    values[:, 0, 0, 0], values[:, 0, 0, 1] = np.arange(4000) % 256, np.arange(4000) // 256
+    frames = look(Signatures([str(n) for n in range(4000)], [n.to_bytes(16) for n in range(4000)], values))
+    joined = Components(4000)
+    tracemalloc.start()
+    for copy in copies.find_copies(frames, frames, 10, joined.joined):
+        joined.join(copy.a, copy.b)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(joined.sets()) == 1 and len(joined.sets()[0]) == 4000
+    assert peak < 300e6, "16 million pairs as Python's numbers take ten times as much"

@@ -59,6 +59,28 @@ def test_index_and_comparison_of_all_agree(seed: int, threshold: int, asked: int
     assert set(by_index) == set(listed(search.near(queries, base, threshold))) == expected(queries, base, threshold)
 
 
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(0, 10), st.integers(0, 60), st.integers(0, 60), st.integers(1, 9))
+def test_parts_are_the_whole(seed: int, threshold: int, asked: int, known: int, part: int) -> None:
+    """Crowds of equal hashes, cut anywhere: every pair comes once, but for what is settled, which may be left out."""
+    queries, base = crowded(seed, 64)[:asked] & np.uint64(0x3F), crowded(seed + 1, 64)[:known] & np.uint64(0x3F)
+    wanted = expected(queries, base, threshold)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "_PART", part)
+        parts = list(search.near_in_parts(queries, base, threshold, lambda a, b: False))
+        assert all(0 < len(first) <= part for first, _, _ in parts)
+        found = [pair for pairs in parts for pair in listed(pairs)]
+        assert len(found) == len(set(found)) and set(found) == wanted
+
+        def settled(a: search.Indices, b: search.Indices) -> bool:
+            assert len({int(queries[one]) for one in a}) == len({int(base[one]) for one in b}) == 1
+            return bool((a % 2 == 0).all())
+
+        found = [pair for pairs in search.near_in_parts(queries, base, threshold, settled) for pair in listed(pairs)]
+        odd = {int(queries[one]) for one in range(len(queries)) if one % 2}
+        assert set(found) <= wanted and {pair for pair in wanted if int(queries[pair[0]]) in odd} <= set(found)
+
+
 @pytest.mark.parametrize("threshold", [4, 10])
 def test_crowds_of_thousands(threshold: int) -> None:
     """Ten thousand hashes, a quarter of them in few buckets."""
