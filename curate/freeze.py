@@ -22,6 +22,7 @@ from curate.manifest import (
     read_manifest,
     write_manifest,
 )
+from curate.queues import CONFLICT, DISAGREED, list_items
 from curate.splits import Unit, assign, make_unit, uneven_shares, winner
 from curate.state import Origin, State, current_state, keep_groups
 from curate.units import find_units
@@ -66,6 +67,7 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
     with Catalog.open(workspace) as catalog:
         try:
             frozen = _freeze(workspace, catalog, seed, asked, note)
+            items = list_items(catalog, workspace.settings.names, {})
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
             kept = f"; {versions[-1]} is as it was" if versions else ""
@@ -75,6 +77,9 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
                 EXIT_OUTSIDE,
             ) from None
     _tell(frozen)
+    if unsettled := sum(item.image.status == "accepted" and not {CONFLICT, DISAGREED}.isdisjoint(item.queues) for item in items):
+        found = f"images whose label is in conflict, found as two categories or called so by two people: {unsettled}"
+        say(f"warning: {found}; settle it: fototeca curate review, and freeze again")
     if note and not frozen.new:
         say(f"the note is not kept: {frozen.manifest.version} is as it was")
     if not frozen.new and (seed not in (None, frozen.manifest.seed) or asked not in (None, tuple(frozen.manifest.ratios))):

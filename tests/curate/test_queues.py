@@ -162,3 +162,16 @@ def test_suggestions_learn_nothing_from_a_category_that_is_gone(
     assert found and not {row.image_id for row in found} & set(ids[24:])
     assert not {one for row in found for one in row.neighbours} & set(ids[24:])
     assert {row.suggested for row in found} <= {"", "cat", "dog"}
+
+
+def test_freezing_tells_what_is_not_settled(
+    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The version is made, and whoever trains on it knows of the images whose label is in doubt."""
+    ids = add_images(workspace, ["dog"] * 12 + ["cat"] * 12)
+    group_images(workspace, [[ids[0], ids[20]]])
+    freeze_version(workspace)
+    assert "called so by two people: 1;" in capsys.readouterr().err, "the copy that is kept"
+    label_images(workspace, [ids[0], ids[20]], label="dog")
+    freeze_version(workspace)
+    assert "in conflict" not in capsys.readouterr().err
