@@ -41,6 +41,23 @@ def test_imagefolder_is_read_by_torchvision(workspace: Workspace, manifest: Mani
         assert dataset[0][0].size == (64, 48)
 
 
+def test_a_category_that_a_split_lacks_keeps_its_number(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """An empty folder, so that torchvision counts the classes alike in every split, once it is told to allow it."""
+    from torchvision.datasets import ImageFolder
+
+    workspace.config.write_text(workspace.config.read_text() + '\n[categories."bird"]\nqueries = []\n')
+    changed = Workspace(workspace.root)
+    label_images(changed, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], label="bird")
+    counts = freeze_version(changed).manifest.label_counts()["bird"]
+    assert counts == {"train": 3, "val": 0, "test": 0}, "images keep their split"
+    export_version(changed, "v002", tmp_path / "out", "imagefolder")
+    found = {split: ImageFolder(str(tmp_path / "out" / split), allow_empty=True) for split in SPLITS}
+    assert [dataset.class_to_idx for dataset in found.values()] == [{"bird": 0, "cat": 1, "dog": 2}] * 3
+    assert {split: dataset.targets.count(0) for split, dataset in found.items()} == counts
+    with pytest.raises(FileNotFoundError, match="bird"):
+        ImageFolder(str(tmp_path / "out" / "test"))
+
+
 def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
     """Links point into the store; copies are files of their own with the same bytes."""
     for name, copy in (("links", False), ("copies", True)):
