@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,20 +69,30 @@ def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manife
 
 
 def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """mlcroissant finds no error, and reads splits, labels and pictures."""
+    """mlcroissant finds no error, and reads splits, labels, pictures, and the digest of every picture's file."""
     mlcroissant = pytest.importorskip("mlcroissant")
     export_version(workspace, "v001", tmp_path / "out", "croissant", copy=True)
     dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))
     assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
     assert not dataset.metadata.ctx.issues.errors
-    assert [record["splits/name"].decode() if isinstance(record["splits/name"], bytes) else record["splits/name"]
-            for record in dataset.records("splits")] == list(SPLITS)  # fmt: skip
-    records = list(dataset.records("images"))
-    text = [{key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()} for record in records]
-    assert {(row["images/image_id"], row["images/label"], row["images/split"]) for row in text} == {
+    assert [tuple(text(record).values()) for record in dataset.records("splits")] == [
+        ("train", "cr:TrainingSplit"),
+        ("val", "cr:ValidationSplit"),
+        ("test", "cr:TestSplit"),
+    ]
+    records = [text(record) for record in dataset.records("images")]
+    assert {(row["images/sha256"], row["images/label"], row["images/split"]) for row in records} == {
         (row.image_id, row.label, row.split) for row in manifest.rows
     }
+    for row in records:
+        file = tmp_path / "out" / "images" / str(row["images/path"])
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == row["images/sha256"]
     assert records[0]["images/content"].size == (64, 48)
+
+
+def text(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of mlcroissant, which gives text as bytes."""
+    return {key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()}
 
 
 def test_hugging_face_folder(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
