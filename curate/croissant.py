@@ -129,6 +129,15 @@ def _labels(manifest: Manifest) -> dict[str, Any]:
 def _images(manifest: Manifest) -> dict[str, Any]:
     """One record per row of the table, and the picture itself."""
     fields = [_column(name, manifest) for name in COLUMNS]
+    sha256 = {
+        "@type": "cr:Field",
+        "@id": "images/sha256",
+        "name": "sha256",
+        "description": "SHA-256 of the picture's file.",
+        "dataType": "sc:Text",
+        "equivalentProperty": "sc:sha256",
+        "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": "image_id"}},
+    }
     content = {
         "@type": "cr:Field",
         "@id": "images/content",
@@ -142,7 +151,7 @@ def _images(manifest: Manifest) -> dict[str, Any]:
         "@id": "images",
         "name": "images",
         "key": {"@id": "images/image_id"},
-        "field": [*fields, content],
+        "field": [*fields, sha256, content],
     }
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from curate.manifest import SPLITS, Manifest
 from workspace import REPORT_TEMPLATE, Workspace
 
 FEW = 20
 """Sources or authors listed by name; the rest are counted."""
+
+HUB_LICENSES = frozenset(
+    (
+        *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
+        *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "odbl", "odc-by", "pddl", "gfdl"),
+        *("cdla-sharing-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "mit", "apache-2.0", "bsd-2-clause"),
+        *("bsd-3-clause", "unlicense", "gpl-2.0", "gpl-3.0", "agpl-3.0", "lgpl-2.1", "lgpl-3.0", "mpl-2.0"),
+    )
+)
+"""The ids of the Hugging Face Hub for licences that `collect` knows; the Hub refuses a card that names another."""
 
 
 def datasheet(workspace: Workspace, manifest: Manifest) -> str:
@@ -36,10 +47,9 @@ def datasheet(workspace: Workspace, manifest: Manifest) -> str:
 
 def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
     """The README.md of a Hugging Face dataset: the facts that its viewer reads, then the datasheet."""
-    licenses = {row.license for row in manifest.rows}
     lines = [
         "---",
-        f"license: {next(iter(licenses)).lower() if len(licenses) == 1 and 'unknown' not in licenses else 'other'}",
+        f"license: {hub_license({row.license for row in manifest.rows})}",
         "task_categories:",
         "- image-classification",
         f"pretty_name: {_quoted(manifest.dataset)}",
@@ -52,6 +62,15 @@ def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
     for split in SPLITS:
         lines += [f"  - split: {'validation' if split == 'val' else split}", f"    path: data/{split}/**"]
     return "\n".join([*lines, "---", "", datasheet(workspace, manifest)])
+
+
+def hub_license(licenses: Collection[str]) -> str:
+    """What the Hub calls the one licence of all images; `other` for several, an unknown one, or one not on its list."""
+    if len(licenses) != 1:
+        return "other"
+    name = re.sub(r"-(only|or-later)$", "", next(iter(licenses)).lower())
+    family = re.sub(r"^(odbl|odc-by|pddl|gfdl)-1\.\d$", r"\1", name)
+    return family if family in HUB_LICENSES else "other"
 
 
 def known_issues(manifest: Manifest) -> list[str]:

@@ -94,14 +94,18 @@ def export_imagefolder(export: Export) -> None:
 
 
 def export_huggingface(export: Export) -> None:
-    """`data/SPLIT/ID.jpg` with a metadata.csv in each split and a dataset card, as `datasets` loads a folder of images."""
-    columns = ("file_name", "label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
-    cells: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
+    """`data/SPLIT/ID.jpg` with a metadata.jsonl in each split and a dataset card, as `datasets` loads a folder of images.
+
+    No metadata.csv: `datasets` guesses the types of its columns, quoted or not. Labels like 007 would become numbers, and
+    `nan` or an empty cell nothing.
+    """
+    columns = ("label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
+    lines: dict[str, list[str]] = {split: [] for split in SPLITS}
     for row in export.rows():
-        name = Path(export.place(row, f"data/{row.split}")).name
-        cells[row.split].append([name, *(str(getattr(row, column)) for column in columns[1:])])
-    for split, rows in cells.items():
-        write_bytes(export.folder / "data" / split / "metadata.csv", csv_bytes(columns, rows))
+        cells = {"file_name": Path(export.place(row, f"data/{row.split}")).name} | {name: getattr(row, name) for name in columns}
+        lines[row.split].append(json.dumps(cells, ensure_ascii=False) + "\n")
+    for split, found in lines.items():
+        write_text(export.folder / "data" / split / "metadata.jsonl", "".join(found))
     write_text(export.folder / "README.md", dataset_card(export.workspace, export.manifest))
 
 

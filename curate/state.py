@@ -111,11 +111,16 @@ def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, Origin], dic
 
 
 def _finding_rows(catalog: Catalog, until: str) -> Iterator[Mapping[str, Any]]:
-    """Findings whose image was there by `until`; a candidate is last touched when its image is accepted."""
+    """Findings that were there by `until`, of candidates whose image was theirs by then.
+
+    The first attempt that brought the image tells when; `updated` would not, since a slower process that tried the same
+    candidate once more moves it.
+    """
     return catalog.connection.execute(
         "SELECT c.image_id, c.url, f.finding_id, f.source, f.page_url, f.author, f.license, f.thumbnail, f.original"
         " FROM findings f JOIN candidates c USING (candidate_id)"
-        " WHERE c.image_id IS NOT NULL AND f.found <= ? AND c.updated <= ?",
+        " WHERE c.image_id IS NOT NULL AND f.found <= ? AND coalesce((SELECT min(time) FROM attempts a"
+        " WHERE a.candidate_id = c.candidate_id AND (a.state = 'accepted' OR a.reason = 'duplicate')), c.updated) <= ?",
         (until, until),
     )
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from collect.catalog import Catalog, ImageRow
+from collect.store import put
+from curate.datasheet import hub_license
 from curate.export import FORMATS, export_version
 from curate.freeze import freeze_version
 from curate.labels import label_images
-from curate.manifest import SPLITS, Manifest
+from curate.manifest import SPLITS, Manifest, Row
+from tests.curate.conftest import picture
 from workspace import FototecaError, Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
@@ -38,6 +42,23 @@ def test_imagefolder_is_read_by_torchvision(workspace: Workspace, manifest: Mani
         assert dataset[0][0].size == (64, 48)
 
 
+def test_a_category_that_a_split_lacks_keeps_its_number(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """An empty folder, so that torchvision counts the classes alike in every split, once it is told to allow it."""
+    from torchvision.datasets import ImageFolder
+
+    workspace.config.write_text(workspace.config.read_text() + '\n[categories."bird"]\nqueries = []\n')
+    changed = Workspace(workspace.root)
+    label_images(changed, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], label="bird")
+    counts = freeze_version(changed).manifest.label_counts()["bird"]
+    assert counts == {"train": 3, "val": 0, "test": 0}, "images keep their split"
+    export_version(changed, "v002", tmp_path / "out", "imagefolder")
+    found = {split: ImageFolder(str(tmp_path / "out" / split), allow_empty=True) for split in SPLITS}
+    assert [dataset.class_to_idx for dataset in found.values()] == [{"bird": 0, "cat": 1, "dog": 2}] * 3
+    assert {split: dataset.targets.count(0) for split, dataset in found.items()} == counts
+    with pytest.raises(FileNotFoundError, match="bird"):
+        ImageFolder(str(tmp_path / "out" / "test"))
+
+
 def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
     """Links point into the store; copies are files of their own with the same bytes."""
     for name, copy in (("links", False), ("copies", True)):
@@ -48,33 +69,124 @@ def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manife
 
 
 def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """mlcroissant finds no error, and reads splits, labels and pictures."""
+    """mlcroissant finds no error, and reads splits, labels, pictures, and the digest of every picture's file."""
     mlcroissant = pytest.importorskip("mlcroissant")
     export_version(workspace, "v001", tmp_path / "out", "croissant", copy=True)
     dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))
     assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
     assert not dataset.metadata.ctx.issues.errors
-    assert [record["splits/name"].decode() if isinstance(record["splits/name"], bytes) else record["splits/name"]
-            for record in dataset.records("splits")] == list(SPLITS)  # fmt: skip
-    records = list(dataset.records("images"))
-    text = [{key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()} for record in records]
-    assert {(row["images/image_id"], row["images/label"], row["images/split"]) for row in text} == {
+    assert [tuple(text(record).values()) for record in dataset.records("splits")] == [
+        ("train", "cr:TrainingSplit"),
+        ("val", "cr:ValidationSplit"),
+        ("test", "cr:TestSplit"),
+    ]
+    records = [text(record) for record in dataset.records("images")]
+    assert {(row["images/sha256"], row["images/label"], row["images/split"]) for row in records} == {
         (row.image_id, row.label, row.split) for row in manifest.rows
     }
+    for row in records:
+        file = tmp_path / "out" / "images" / str(row["images/path"])
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == row["images/sha256"]
     assert records[0]["images/content"].size == (64, 48)
 
 
+def text(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of mlcroissant, which gives text as bytes."""
+    return {key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()}
+
+
 def test_hugging_face_folder(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """Every file of a split is in its metadata.csv with its label; the card names the splits."""
+    """Every file of a split is in its metadata.jsonl with its label; the card names the splits."""
     export_version(workspace, "v001", tmp_path / "out", "huggingface")
     for split in SPLITS:
-        with (tmp_path / "out" / "data" / split / "metadata.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        folder = tmp_path / "out" / "data" / split
+        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
         assert {(row["image_id"], row["label"]) for row in rows} == {(r.image_id, r.label) for r in manifest.split(split)}
-        assert all((tmp_path / "out" / "data" / split / row["file_name"]).is_file() for row in rows)
+        assert all((folder / row["file_name"]).is_file() for row in rows)
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: cc-by-4.0\n")
     assert "- split: validation\n    path: data/val/**" in card
+
+
+AWKWARD = [
+    ("single", ["007", "010"], []),
+    ("single", ["nan", "none", "NA"], []),
+    ("single", ["true", "false", "1e5"], []),
+    ("multi", ["007", "cat"], ["", "007|cat"]),
+]
+"""Tasks, their categories and further labels that a reader who guesses types takes for something else."""
+
+
+@pytest.fixture(params=AWKWARD, ids=lambda case: " ".join(case[1]))
+def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, Path]:
+    """A version with such labels and nothing known of any image's origin, and its export for Hugging Face."""
+    task, names, more = request.param
+    workspace = create_workspace(tmp_path / "w", names, task=task)
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        for number, label in enumerate([*names, *more] * 10):
+            image_id, path = put(workspace, picture(number), "PNG")
+            catalog._add_image(ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}"))
+            catalog.decide(image_id, label, who="person:ana", why="")
+    manifest = freeze_version(workspace).manifest
+    return manifest, export_version(workspace, "v001", tmp_path / "out", "huggingface")
+
+
+def test_types_that_hugging_face_guesses(awkward: tuple[Manifest, Path]) -> None:
+    """pyarrow, which reads the metadata for `datasets`, gives back the manifest's text, in columns that are wholly empty too."""
+    reader = pytest.importorskip("pyarrow.json")
+    manifest, folder = awkward
+    for split in SPLITS:
+        rows = reader.read_json(folder / "data" / split / "metadata.jsonl").to_pylist()
+        assert [cells(row) for row in rows] == [expected(row) for row in manifest.split(split)]
+
+
+@pytest.mark.parametrize("how", ["imagefolder", "card"])
+def test_hugging_face_datasets_gives_back_the_rows(
+    awkward: tuple[Manifest, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """As a folder of images and by the card alike: the splits, the text of every row, and its picture."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    manifest, folder = awkward
+    source = ("imagefolder", None, str(folder)) if how == "imagefolder" else (str(folder),)
+    loaded = datasets.load_dataset(*source, cache_dir=str(tmp_path / "cache"))
+    assert list(loaded) == ["train", "validation", "test"]
+    for split, rows in zip(SPLITS, loaded.values(), strict=True):
+        assert [cells(row) for row in rows] == [expected(row) for row in manifest.split(split)]
+        files = rows.cast_column("image", datasets.Image(decode=False))["image"]
+        assert [hashlib.sha256(Path(file["path"]).read_bytes()).hexdigest() for file in files] == list(rows["image_id"])
+
+
+def cells(row: dict[str, object]) -> dict[str, object]:
+    """What a reader gives of a row but for the picture itself."""
+    return {name: value for name, value in row.items() if name not in ("file_name", "image")}
+
+
+def expected(row: Row) -> dict[str, object]:
+    """The same of a manifest's row."""
+    names = ("label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
+    return {name: getattr(row, name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("licenses", "called"),
+    [
+        ({"CC-BY-4.0"}, "cc-by-4.0"),
+        ({"ODbL-1.0"}, "odbl"),
+        ({"GPL-3.0-or-later"}, "gpl-3.0"),
+        ({"GFDL-1.2-only"}, "gfdl"),
+        ({"CC-BY-SA-2.0"}, "other"),
+        ({"CC-BY-3.0-DE"}, "other"),
+        ({"CC-PDM-1.0"}, "other"),
+        ({"LicenseRef-PublicDomain"}, "other"),
+        ({"unknown"}, "other"),
+        ({"CC-BY-4.0", "CC0-1.0"}, "other"),
+        (set(), "other"),
+    ],
+)
+def test_the_card_names_a_licence_that_the_hub_knows(licenses: set[str], called: str) -> None:
+    """Its list has few of SPDX's ids, some of them under another name; several licences are none of them."""
+    assert hub_license(licenses) == called
 
 
 def test_coco_counts(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:

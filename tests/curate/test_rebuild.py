@@ -1,0 +1,94 @@
+"""Making a version again: what became known of its images afterwards is not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from collect.catalog import Catalog, Finding
+from curate.freeze import freeze_version
+from curate.manifest import read_manifest
+from curate.rebuild import rebuild_version
+from workspace import Workspace
+
+AddImages = Callable[..., list[str]]
+Later = Callable[[Catalog, Sequence[str]], None]
+
+BEST = {"page_url": "https://museum.example/7", "author": "Eva", "license": "CC0-1.0"}
+"""Rights that rank before those of the images here, which have no page."""
+
+
+def better_origin(catalog: Catalog, ids: Sequence[str]) -> None:
+    """Another site names the author and the page of addresses that are known."""
+    for number in range(len(ids)):
+        place = Finding(f"https://example.org/{number}.png", "museum", "cat", **BEST)
+        catalog.add_finding(place, place.url)
+
+
+def another_address(catalog: Catalog, ids: Sequence[str]) -> None:
+    """The same bytes from elsewhere, with all that can be known of them."""
+    for number, image_id in enumerate(ids):
+        place = Finding(f"https://museum.example/{number}.png", "museum", "cat", **BEST)
+        candidate = catalog.add_finding(place, place.url)
+        assert catalog.record(candidate.candidate_id, "accepted", image=catalog.image(image_id)) == "rejected"
+
+
+def failed_address(catalog: Catalog, ids: Sequence[str]) -> None:
+    """An address that was known and could not be fetched at the time is fetched at last."""
+    candidates = catalog.candidates("failed")
+    assert candidates
+    for candidate, image_id in zip(candidates, ids, strict=False):
+        catalog.record(candidate.candidate_id, "accepted", image=catalog.image(image_id))
+
+
+def same_address_again(catalog: Catalog, ids: Sequence[str]) -> None:
+    """A second process, slower, writes down its own attempt at what the first one has taken in."""
+    for image_id in ids:
+        (url,) = {place.url for place in catalog.findings(image_id)}
+        candidate = catalog.candidate(url)
+        assert candidate is not None
+        assert catalog.record(candidate.candidate_id, "failed", "timeout") == "accepted"
+
+
+def one_original(catalog: Catalog, ids: Sequence[str]) -> None:
+    """A source calls images of every split copies of one original, which would put them into one group."""
+    for number in range(0, len(ids), 2):
+        place = Finding(f"https://example.org/{number}.png", "hub", "cat", original="photograph 1")
+        catalog.add_finding(place, place.url)
+
+
+@pytest.fixture
+def frozen(workspace: Workspace, add_images: AddImages) -> Sequence[str]:
+    """Images of a frozen version, whose origins could be better, and addresses that failed."""
+    ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
+    with Catalog.open(workspace) as catalog:
+        for number in range(5):
+            place = Finding(f"https://down.example/{number}.png", "museum", "cat", **BEST)
+            catalog.record(catalog.add_finding(place, place.url).candidate_id, "failed", "timeout")
+    freeze_version(workspace)
+    return ids
+
+
+@pytest.mark.parametrize("later", [better_origin, another_address, failed_address, same_address_again, one_original])
+def test_what_is_learned_later_is_not_in_it(workspace: Workspace, frozen: Sequence[str], later: Later) -> None:
+    """Each way in which a place of a known image is written down, and then the next version, which may follow it."""
+    before = (workspace.manifests / "v001.csv").read_bytes()
+    with Catalog.open(workspace) as catalog:
+        later(catalog, frozen)
+    assert rebuild_version(workspace, "v001", workspace.root / "again.csv")
+    assert (workspace.root / "again.csv").read_bytes() == before
+    if freeze_version(workspace).new:
+        assert rebuild_version(workspace, "v002")
+        assert rebuild_version(workspace, "v001")
+
+
+@pytest.mark.parametrize("later", [better_origin, another_address, failed_address])
+def test_the_next_version_follows_the_better_origin(workspace: Workspace, frozen: Sequence[str], later: Later) -> None:
+    """The rows above are not merely ignored: frozen now, they count."""
+    with Catalog.open(workspace) as catalog:
+        later(catalog, frozen)
+    manifest = freeze_version(workspace).manifest
+    assert manifest.version == "v002"
+    assert "Eva" in {row.author for row in manifest.rows}
+    assert {row.author for row in read_manifest(workspace, "v001").rows} == {"author A"}
