@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import psutil
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -20,6 +24,15 @@ Browser = Chrome
 
 PAGE_SECONDS = 45
 """A page that has not loaded by then fails."""
+
+_OURS = "FOTOTECA_BROWSER"
+"""The variable by which the processes of one browser are known: it names their folder."""
+
+_FOLDER = "fototeca."
+"""Begins the names of those folders; the id of the process that made one follows."""
+
+_LONGEST = 32
+"""Letters of the path of the folder around them: Chromium makes a socket inside, and a socket's path has about a hundred."""
 
 _FLAGS = (
     "--disable-gpu",
@@ -41,13 +54,46 @@ def open_browser(*, headed: bool, user_agent: str, proxy: str = "") -> Iterator[
 
     FototecaError (exit 4) when none can be started.
     """
-    driver = _start(_options(headed, user_agent, proxy))
+    with own_folder() as environment:
+        driver = _start(_options(headed, user_agent, proxy), environment)
+        try:
+            driver.set_page_load_timeout(PAGE_SECONDS)
+            driver.set_script_timeout(PAGE_SECONDS)
+            yield driver
+        finally:
+            driver.quit()
+
+
+@contextmanager
+def own_folder() -> Iterator[Mapping[str, str]]:
+    """The environment of a driver whose temporary files, Chromium's too, lie in a folder of their own.
+
+    Chromium leaves some behind, and all of them where it or its driver is killed; a driver that is killed leaves Chromium
+    running. So at the end both are ended and the folder is removed, and so is what a fototeca that was killed has left.
+    """
+    around = Path(tempfile.gettempdir())
+    if len(str(around)) > _LONGEST and Path("/tmp").is_dir():
+        around = Path("/tmp")
+    for left in around.glob(f"{_FOLDER}*.*"):
+        if (pid := left.name.split(".")[1]).isdecimal() and not psutil.pid_exists(int(pid)):
+            _remove(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}.", dir=around))
     try:
-        driver.set_page_load_timeout(PAGE_SECONDS)
-        driver.set_script_timeout(PAGE_SECONDS)
-        yield driver
+        yield {**os.environ, **dict.fromkeys(("TMPDIR", "TMP", "TEMP", _OURS), str(folder))}
     finally:
-        driver.quit()
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """End what runs with the folder, and remove it."""
+    running = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # another's, or gone meanwhile
+            if process.environ().get(_OURS) == str(folder):
+                process.kill()
+                running.append(process)
+    psutil.wait_procs(running, timeout=5)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _options(headed: bool, user_agent: str, proxy: str) -> ChromeOptions:
@@ -69,13 +115,13 @@ def _options(headed: bool, user_agent: str, proxy: str) -> ChromeOptions:
     return options
 
 
-def _start(options: ChromeOptions) -> Chrome:
+def _start(options: ChromeOptions, environment: Mapping[str, str]) -> Chrome:
     """Try the drivers in order until one starts: named, on PATH, Selenium Manager's, webdriver-manager's."""
-    ways: list[Callable[[], Service]] = [*(partial(Service, path) for path in find_drivers()), Service, _managed_service]
+    ways: list[Callable[..., Service]] = [*(partial(Service, path) for path in find_drivers()), Service, _managed_service]
     problems = []
     for way in ways:
         try:
-            return Chrome(options=options, service=way())
+            return Chrome(options=options, service=way(env=environment))
         except (WebDriverException, OSError, ValueError, RuntimeError) as error:
             problems.append(_first_line(error))
         except Exception as error:  # webdriver-manager raises requests' errors, which are not worth an import here
@@ -83,10 +129,10 @@ def _start(options: ChromeOptions) -> Chrome:
     raise FototecaError(f"no browser could be started: {problems[0]}", "run: fototeca doctor", EXIT_OUTSIDE)
 
 
-def _managed_service() -> Service:
+def _managed_service(env: Mapping[str, str]) -> Service:
     from webdriver_manager.chrome import ChromeDriverManager
 
-    return Service(ChromeDriverManager().install())
+    return Service(ChromeDriverManager().install(), env=env)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from workspace import EXIT_OUTSIDE, Check, FototecaError
+
+_SHORTEST = 8
+"""Letters of a key; what has fewer would be found in any text."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,21 @@ class Key:
             if os.environ.get(name):
                 return f"{name} is set"
         return f"~/{self.file}" if self.file and (Path.home() / self.file).is_file() else ""
+
+    def without(self, text: str) -> str:
+        """The text with the key left out, which a service may repeat in what it answers."""
+        for value in self._values():
+            for spelled in {value, json.dumps(value)[1:-1], quote(value), quote_plus(value)}:
+                text = text.replace(spelled, "(key)")
+        return text
+
+    def _values(self) -> list[str]:
+        """The key, from wherever a client may take it; what is too short to be one is none."""
+        found = [os.environ.get(name, "").strip() for name in (self.variable, self.other) if name]
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            text = (Path.home() / self.file).read_text(encoding="utf-8").strip() if self.file else ""
+            found.append(str(json.loads(text)["key"]) if text.startswith("{") else text)
+        return [value for value in found if len(value) >= _SHORTEST]
 
 
 KEYS = {

@@ -26,7 +26,8 @@ class SourceStop(FototecaError):  # noqa: N818 - it says what to do: ask this so
 
 @dataclass(frozen=True)
 class Web:
-    """Asks one service. Neither its errors nor anything it writes shows the query or a header: keys may be in them."""
+    """Asks one service. Neither its errors nor anything it writes shows the query or a header, in which keys may be; and where
+    a service repeats the key in its answer, it is taken out before anybody reads that."""
 
     downloader: Downloader
     source: str
@@ -66,13 +67,21 @@ class Web:
         try:
             answer = self.downloader.ask(Request(url + query, MAX_ANSWER, sent, content))
         except FetchError as error:
-            remember_quota(self.source, error.headers)
-            raise self._problem(error, host_key(url)) from None
-        remember_quota(self.source, answer.headers)
+            told = self._clean(error.headers)
+            remember_quota(self.source, told)
+            raise self._problem(error.reason, told, host_key(url)) from None
+        told = self._clean(answer.headers)
+        remember_quota(self.source, told)
         try:
-            return json.loads(answer.data), answer.headers
+            return json.loads(self._without_key(answer.data.decode("utf-8-sig"))), told
         except (ValueError, RecursionError):
             raise self.changed("it is not JSON") from None
+
+    def _without_key(self, text: str) -> str:
+        return self.key.without(text) if self.key else text
+
+    def _clean(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {name: self._without_key(value) for name, value in headers.items()}
 
     def wait(self, url: str, seconds: float) -> None:
         """Leave a host alone for so long, because it said that it is busy."""
@@ -98,10 +107,10 @@ class Web:
         when = f" in {wait:.0f} s" if wait else " later"
         return SourceStop(f"{self.source}: the quota is used up", f"ask again{when}; see: fototeca doctor", EXIT_OUTSIDE)
 
-    def _problem(self, error: FetchError, host: str) -> FototecaError:
-        reason, quota = error.reason, quota_of(error.headers)
+    def _problem(self, reason: str, headers: Mapping[str, str], host: str) -> FototecaError:
+        quota = quota_of(headers)
         if reason == "http-429" or (quota and quota.remaining == "0"):
-            return self.used_up(error.headers)
+            return self.used_up(headers)
         if reason in ("http-401", "http-403") and self.key:
             return self.refused()
         if reason == "private-address":

@@ -6,9 +6,9 @@ import importlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from collect.hubs.known import HUBS
 from collect.keys import KEYS
@@ -62,6 +62,9 @@ class Facts:
     license_found: str = ""
 
 
+_T = TypeVar("_T", Dataset, Facts)
+
+
 class Hub(Protocol):
     """What the module of a hub offers."""
 
@@ -85,6 +88,15 @@ def get_hub(name: str) -> Hub:
     return cast(Hub, importlib.import_module(f"collect.hubs.{name}"))
 
 
+def without_key(hub: str, facts: _T) -> _T:
+    """What a hub tells with the key left out, which its answers may repeat."""
+    key = KEYS.get(hub)
+    texts: dict[str, Any] = (
+        {name: key.without(value) for name, value in asdict(facts).items() if isinstance(value, str)} if key else {}
+    )
+    return replace(facts, **texts)
+
+
 def no_ref(hub: str, ref: str, form: str) -> FototecaError:
     """The error for a reference that a hub cannot know."""
     return FototecaError(f"{ref!r} is no dataset of {hub}", f"give {form}")
@@ -104,7 +116,8 @@ def client_of(hub: str) -> Iterator[None]:
     """
     try:
         yield
-    except FototecaError:
+    except FototecaError as error:
+        error.message, error.hint = KEYS[hub].without(error.message), KEYS[hub].without(error.hint)
         raise
     except ModuleNotFoundError as error:
         raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None

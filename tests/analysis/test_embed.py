@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from sklearn.decomposition import PCA
@@ -19,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from analysis import embed
 from analysis.embed import embed_features, embed_run, principal_components, umap
 from curate.manifest import Row
-from vision.browser import find_browser, find_drivers
+from tests.browsers import chromium
 from workspace import Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -92,13 +91,7 @@ def test_the_page_shows_what_one_points_at(
     assert {row["split"] for row in told} == {"train", "val"}
     assert all(row["predicted"] in ("red", "green", "olive") for row in told)
     assert "http" not in page.read_text(encoding="utf-8").replace("http-equiv", "")
-    options = ChromeOptions()
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1400"):
-        options.add_argument(flag)
-    options.binary_location = find_browser() or ""
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = Chrome(options=options, service=Service(next(iter(find_drivers()), None)))
-    try:
+    with chromium("--window-size=1200,1400") as browser:
         browser.get(page.as_uri())
         lonely, x, y = browser.execute_script(ALONE)
         plot = browser.find_element(By.ID, "plot")
@@ -115,5 +108,3 @@ def test_the_page_shows_what_one_points_at(
         browser.find_element(By.CSS_SELECTOR, "#legend button").click()
         assert browser.execute_script("return [...hidden]") == [0]
         assert browser.get_log("browser") == []
-    finally:
-        browser.quit()

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner
 
 from analysis.charts import lines_chart
@@ -25,8 +23,8 @@ from analysis.report.page import SECTIONS, write_report
 from analysis.report.story import Story
 from analysis.texts import Texts
 from curate.manifest import read_manifest
+from tests.browsers import chromium
 from train.runs import list_runs
-from vision.browser import find_browser, find_drivers
 from vision.quality import MEASURES
 from workspace import FototecaError, Workspace
 
@@ -218,13 +216,7 @@ def _place(page: str, name: str) -> int:
 @pytest.mark.parametrize("width", [1400, 400])
 def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int) -> None:
     """In Chromium nothing sticks out sideways, every picture has loaded, and the console is silent."""
-    options = ChromeOptions()
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(flag)
-    options.binary_location = find_browser() or ""
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = Chrome(options=options, service=Service(next(iter(find_drivers()), None)))
-    try:
+    with chromium() as browser:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(told[1]["es"].as_uri())
@@ -232,8 +224,6 @@ def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int)
         broken = "return [...document.images].filter(image => !image.complete || !image.naturalWidth).length"
         assert browser.execute_script(broken) == 0
         assert browser.get_log("browser") == []
-    finally:
-        browser.quit()
 
 
 def test_explanations(studied: Studied, tmp_path: Path) -> None:

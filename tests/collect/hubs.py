@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import collect.sites
-from tests.servers import Answer, Asked, jpeg, json_answer
+from tests.servers import Answer, Asked, Respond, jpeg, json_answer
 from workspace import Workspace, create_workspace
 
 SECRET = "S3cretKeyOfTheUser"
@@ -54,6 +54,11 @@ class Hubs:
     instead: dict[str, Answer] = field(default_factory=dict)
     """Answers by the beginning of a path, before all others."""
 
+    instead_of_all: Respond | None = None
+    """What answers everything, if something does."""
+
+    title: str = "Cats and dogs"
+
     half: int = 0
     """So many downloads break off in the middle."""
 
@@ -71,6 +76,8 @@ class Hubs:
 
     def __call__(self, asked: Asked) -> Answer:
         """The answer to one request."""
+        if self.instead_of_all:
+            return self.instead_of_all(asked)
         for beginning, answer in self.instead.items():
             if asked.path.startswith(beginning):
                 return answer
@@ -106,7 +113,7 @@ class Hubs:
                 {"key": "README.md", "size": 5, "checksum": "md5:0", "links": {"self": f"{asked.base}/nowhere"}},
             ],
             "metadata": {
-                "title": "Cats and dogs",
+                "title": self.title,
                 "license": {"id": "cc-by-4.0"},
                 "creators": [{"name": "Alice"}, {"name": "Bob"}],
                 "version": "v2",
@@ -122,7 +129,7 @@ class Hubs:
     def _figshare(self, asked: Asked, rest: str) -> Answer:
         item = {
             "id": 5678,
-            "title": "Cats and dogs",
+            "title": self.title,
             "version": 3,
             "url_public_html": "https://figshare.com/articles/dataset/Pets/5678",
             "license": {"name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"},
@@ -154,13 +161,13 @@ class Hubs:
             folders[part] = {"id": part, "name": part}
             folders[f"{part}-{kind}"] = {"id": f"{part}-{kind}", "name": kind, "parent_id": part}
         if rest == "search":
-            known = {"title": "Cats and dogs", "url": "https://data.mendeley.com/datasets/abcdefghij"}
+            known = {"title": self.title, "url": "https://data.mendeley.com/datasets/abcdefghij"}
             other = {"title": "Elsewhere", "url": "https://example.org/1"}
             return json_answer({"records": [] if asked.query["query"] == "nothing" else [known, other]})
         if rest == "datasets/abcdefghij":
             licence = {"short_name": "CC BY 4.0", "url": "http://creativecommons.org/licenses/by/4.0"}
             people = [{"first_name": "Alice", "last_name": "Liddell"}]
-            return json_answer({"name": "Cats and dogs", "version": 2, "data_licence": licence, "contributors": people})
+            return json_answer({"name": self.title, "version": 2, "data_licence": licence, "contributors": people})
         if rest == "datasets/abcdefghij/folders/2":
             return json_answer(list(folders.values()))
         if rest == "datasets/abcdefghij/files":
@@ -177,7 +184,7 @@ class Hubs:
         request = json.loads(asked.body or b"{}")
         dataset = {
             "ref": "alice/pets",
-            "title": "Cats and dogs",
+            "title": self.title,
             "totalBytes": 4321,
             "licenseName": "CC0: Public Domain",
             "creatorName": "Alice",
@@ -197,14 +204,14 @@ class Hubs:
             return json_answer({"error": f"no such key: {asked.query.get('api_key')}"}, 401)
         if rest == "universe/search":
             row = {
-                "name": "Cats and dogs",
+                "name": self.title,
                 "type": "classification",
                 "images": 4,
                 "url": "https://universe.roboflow.com/alice/pets",
             }
             return json_answer({"results": [] if asked.query["q"] == "nothing" else [row]})
         if rest == "alice/pets":
-            project = {"id": "alice/pets", "name": "Cats and dogs", "type": "classification", "license": "CC BY 4.0"}
+            project = {"id": "alice/pets", "name": self.title, "type": "classification", "license": "CC BY 4.0"}
             return json_answer({"project": project, "versions": [{"id": "alice/pets/1"}, {"id": "alice/pets/2"}]})
         self.exports -= 1
         if self.exports > 0:
@@ -218,7 +225,7 @@ class Hubs:
             "sha": SHA,
             "mainSize": 4321,
             "tags": ["license:cc-by-4.0"],
-            "cardData": {"license": "cc-by-4.0", "pretty_name": "Cats and dogs"},
+            "cardData": {"license": "cc-by-4.0", "pretty_name": self.title},
             "siblings": [{"rfilename": name, "size": len(data)} for name, data in self.files.items()],
         }
         if rest == "api/datasets":

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
-from collections.abc import Callable
-from contextlib import closing
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from collect import browser
@@ -18,6 +23,8 @@ from collect.sources import Context
 from tests.servers import Answer, Asked, serve
 from vision.browser import find_drivers
 from workspace import FototecaError, create_workspace
+
+ROOT = Path(__file__).parents[2]
 
 
 def program(folder: Path, name: str) -> str:
@@ -40,8 +47,8 @@ def tried(monkeypatch: pytest.MonkeyPatch, works: Callable[[str], bool]) -> list
         return object()
 
     monkeypatch.setattr(browser, "Chrome", start)
-    monkeypatch.setattr(browser, "_managed_service", lambda: "webdriver-manager")
-    browser._start(browser.ChromeOptions())
+    monkeypatch.setattr(browser, "_managed_service", lambda env: "webdriver-manager")
+    browser._start(browser.ChromeOptions(), {})
     return seen
 
 
@@ -63,6 +70,59 @@ def test_no_driver_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         tried(monkeypatch, lambda driver: False)
     assert stop.value.exit_code == 4
     assert "\n" not in str(stop.value)
+
+
+OPEN = """
+import sys
+from collect.browser import open_browser
+with open_browser(headed=False, user_agent="fototeca") as driver:
+    driver.get("data:text/html,<title>here</title>")
+    print(driver.service.process.pid, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def opened(folder: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that has a browser open until it is told to close it; its temporary files lie in `folder`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OPEN],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": folder},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        yield program
+        program.communicate("close\n", timeout=60)
+
+
+def running(folder: str) -> list[str]:
+    """Processes that were told to put their temporary files below this folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("TMPDIR", "").startswith(f"{folder}/"):
+                found.append(process.name())
+    return found
+
+
+@pytest.mark.parametrize("killed", ["nothing", "driver", "program"])
+def test_a_browser_leaves_nothing_behind(killed: str) -> None:
+    """No file and no process, also where its driver was killed; what a program that was killed has left, the next one removes."""
+    with tempfile.TemporaryDirectory() as folder:
+        with opened(folder) as program:
+            assert program.stdout
+            driver = psutil.Process(int(program.stdout.readline()))
+            assert running(folder) and list(Path(folder).iterdir())
+            if killed != "nothing":
+                (program if killed == "program" else driver).kill()
+        if killed == "program":
+            assert running(folder), "nobody was there to end it"
+            with opened(folder):
+                pass
+        else:
+            assert program.returncode == 0
+        assert (running(folder), list(Path(folder).iterdir())) == ([], [])
 
 
 def asked_through(gateway: Gateway, address: str) -> bytes:

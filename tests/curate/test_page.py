@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -29,8 +28,8 @@ from curate.labels import label_images
 from curate.page import PageServer
 from curate.rebuild import rebuild_version
 from curate.undo import take_back
+from tests.browsers import chromium
 from tests.curate.conftest import file_size_limit
-from vision.browser import find_browser, find_drivers
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("page")
@@ -42,14 +41,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
     """A Chromium that remembers what its console said."""
-    options = ChromeOptions()
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.binary_location = find_browser() or ""
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(next(iter(find_drivers()), None)))
-    yield driver
-    driver.quit()
+    with chromium() as driver:
+        yield driver
 
 
 @contextmanager

@@ -1,0 +1,28 @@
+"""A Chromium for tests of pages that are ours: it remembers what its console said, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+from collect.browser import own_folder
+from vision.browser import find_browser, find_drivers
+
+
+@contextmanager
+def chromium(*flags: str) -> Iterator[Chrome]:
+    """A headless one, closed at the end of the block."""
+    options = ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *flags):
+        options.add_argument(flag)
+    options.binary_location = find_browser() or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with own_folder() as environment:
+        driver = Chrome(options=options, service=Service(next(iter(find_drivers()), None), env=environment))
+        try:
+            yield driver
+        finally:
+            driver.quit()

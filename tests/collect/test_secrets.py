@@ -1,0 +1,164 @@
+"""Keys of every keyed source and hub, sent through refusals, errors and answers that repeat them: nothing keeps or shows one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from collect.keys import Key
+from collect.sources import all_keys, known_sources
+from tests.collect.conftest import PointTo
+from tests.collect.hubs import REFS, SECRET, Hubs
+from tests.collect.test_services import SHAPES
+from tests.servers import Answer, Asked, Respond, Site, json_answer, picture_answer, serve
+from workspace import Workspace, write_text
+
+Shown = Callable[..., str]
+SERVICES = {name: info.key for name, info in known_sources().items() if info.key}
+HUBS = ("kaggle", "roboflow", "huggingface")
+
+
+def sent(asked: Asked) -> str:
+    """Everything in which a client can send a key."""
+    _, basic, rest = asked.headers.get("Authorization", "").partition("Basic ")
+    login = base64.b64decode(rest).decode() if basic else ""
+    return " ".join([login, *asked.query.values(), *asked.headers.values(), asked.body.decode("latin-1")])
+
+
+def told(status: int, **headers: str) -> Respond:
+    """An answer that repeats the whole question, the key in it."""
+
+    def respond(asked: Asked) -> Answer:
+        document = dict.fromkeys(("error", "message", "code"), sent(asked)) | {"stat": "fail"}
+        return json_answer(document, status, **headers)
+
+    return respond
+
+
+FAULTS: dict[str, Respond] = {
+    **{str(status): told(status) for status in (200, 400, 401, 403, 404, 500)},
+    "quota": told(429, X_RateLimit_Remaining=SECRET, X_RateLimit_Limit=SECRET, Retry_After="0"),
+    "redirect": lambda asked: Answer(sent(asked).encode(), status=302, headers={"Location": f"/elsewhere?key={SECRET}"}),
+    "html": lambda asked: Answer(f"<html>{sent(asked)}".encode()),
+    "broken": lambda asked: Answer(sent(asked).encode(), headers={"Content-Length": "99999", "Connection": "close"}),
+}
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Shown:
+    """What a command prints, on both streams."""
+    import fototeca
+
+    def run(workspace: Workspace, *arguments: object) -> str:
+        monkeypatch.chdir(workspace.root)
+        monkeypatch.setattr("sys.argv", ["fototeca", *map(str, arguments)])
+        with pytest.raises(SystemExit):
+            fototeca.main()
+        return "".join(capfd.readouterr())
+
+    return run
+
+
+def kept(folder: Path) -> list[Path]:
+    """Files that hold the key: catalog, manifests, saved answers, the quotas in the person's cache."""
+    return [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+
+
+def test_every_source_with_a_key_is_tried_here() -> None:
+    """Whoever adds one adds it to these tests."""
+    assert set(all_keys()) == {*SERVICES, *HUBS}
+    assert set(SERVICES) < set(SHAPES)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("source", SERVICES)
+def test_no_refusal_of_a_service_shows_its_key(
+    source: str, fault: str, point_to: PointTo, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what is printed then and by doctor after, nor any file."""
+    monkeypatch.setenv(SERVICES[source].variable, SECRET)
+    questions = []
+
+    def respond(asked: Asked) -> Answer:
+        questions.append(sent(asked))
+        return FAULTS[fault](asked)
+
+    with serve(respond) as site:
+        workspace = point_to(source, f"{site.base}/api")
+        text = shown(workspace, "collect", "search", source, "--allow-local") + shown(workspace, "doctor")
+    assert questions and all(SECRET in question for question in questions)
+    assert f"fototeca: {source}" in text
+    assert SECRET not in text
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("fault", ["200", "401", "403", "quota", "html"])
+@pytest.mark.parametrize("hub", HUBS)
+def test_no_refusal_of_a_hub_shows_its_key(
+    hub: str, fault: str, workspace: Workspace, hubs: Hubs, site: Site, tmp_path: Path, shown: Shown
+) -> None:
+    """Of the hubs' own clients neither."""
+    answer = FAULTS[fault]
+    hubs.instead_of_all = answer
+    text = shown(workspace, "collect", hub, REFS[hub], "--allow-local")
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-local")
+    assert any(SECRET in sent(asked) for asked in site.asked)
+    assert text.count(f"fototeca: {hub}") == 2
+    assert SECRET not in text
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("source", SERVICES)
+def test_a_service_that_repeats_the_key_in_its_results(
+    source: str, point_to: PointTo, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures come, and no provenance, manifest or attribution has the key of whoever searched."""
+    monkeypatch.setenv(SERVICES[source].variable, SECRET)
+    item, document, _, _ = SHAPES[source]
+
+    def respond(asked: Asked) -> Answer:
+        answer = json.dumps(document([item(asked.base, number) for number in range(5)], 5))
+        answer = answer.replace("Author", f"Author {SECRET}").replace(
+            "https://example.org/", f"https://example.org/?k={SECRET}&n="
+        )
+        return picture_answer(asked) or Answer(answer.encode(), "application/json")
+
+    with serve(respond) as site:
+        workspace = point_to(source, f"{site.base}/api")
+        text = shown(workspace, "collect", "search", source, "--allow-local", "--min-side", "32")
+    text += shown(workspace, "curate", "freeze") + shown(workspace, "collect", "attribution")
+    assert "5 accepted" in text
+    assert "Author (key) 3" in (workspace.root / "ATTRIBUTION.csv").read_text()
+    assert SECRET not in text
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("hub", HUBS)
+def test_a_hub_that_repeats_the_key_in_what_it_tells(
+    hub: str, workspace: Workspace, hubs: Hubs, tmp_path: Path, shown: Shown
+) -> None:
+    """Titles are shown, and kept with the dataset and in its proposal."""
+    hubs.title = f"Cats {SECRET}"
+    text = shown(workspace, "collect", hub, REFS[hub], "--allow-local")
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-local")
+    assert "Cats (key)" in text
+    assert "confirm it with --map" in text
+    assert SECRET not in text
+    assert kept(tmp_path) == []
+
+
+def test_a_key_is_known_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a variable, in the file of the service's own client, and however an address or JSON spells it; no word is a key."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("A_KEY", 'one"/key+1')
+    monkeypatch.setenv("B_KEY", "fox")
+    key = Key("A_KEY", "", ".a/key.json", "B_KEY")
+    write_text(tmp_path / ".a" / "key.json", '{"username": "somebody", "key": "another-key-2"}')
+    told = 'a fox of somebody: one"/key+1 one\\"/key+1 one%22%2Fkey%2B1 one%22/key%2B1 another-key-2'
+    assert key.without(told) == "a fox of somebody: (key) (key) (key) (key) (key)"
+    write_text(tmp_path / ".a" / "key.json", "another-key-3\n")
+    assert key.without("another-key-3") == "(key)"
