@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from shlex import quote
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -226,12 +227,12 @@ def _option(name: str) -> str:
 
 
 def train_command(config: Mapping[str, Any]) -> str:
-    """The command that trains the run of this `config.json` again; a weights file goes by its name alone."""
+    """The command that trains the run of this `config.json` again: given to a shell it is the same run."""
     told = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
     plain = TrainConfig(**{name: told[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
-    chosen = [(name, told[name]) for name in told if name not in NOT_IDENTITY and told[name] != getattr(plain, name)]
-    words = ["fototeca train run", f"--manifest {plain.manifest} --model {plain.model} --regime {plain.regime}"]
-    for name, value in chosen:
-        shown = str(value).replace("\\", "/").rpartition("/")[2] if name == "weights" else f"{value}"
-        words.append(_option(name) if value is True else f"{_option(name)} {shown}")
+    usual = {**asdict(plain), "optimizer": TrainConfig.optimizer}  # other defaults follow from it, so it is told itself
+    words = ["fototeca train run", *(f"{_option(name)} {quote(told[name])}" for name in ("manifest", "model", "regime"))]
+    for name, value in told.items():
+        if name not in NOT_IDENTITY and value != usual[name]:
+            words.append(_option(name) if value is True else f"{_option(name)} {quote(str(value))}")
     return " ".join(words)

@@ -19,7 +19,7 @@ from train.config import TrainConfig
 from train.data import Pictures, targets
 from train.device import make_fabric
 from train.guard import full_disk_told
-from train.objective import choose_thresholds, loss_of, right
+from train.objective import choose_thresholds, judged
 from train.predict import as_float64, predict
 from train.run import save_model
 from train.runs import Floats, Run, read_run, read_tensors, to_probabilities, write_config, write_done, write_predictions
@@ -102,11 +102,10 @@ def _greedy(said: Sequence[Floats], labels: torch.Tensor) -> npt.NDArray[np.floa
 
 
 def _score(probabilities: Floats, labels: torch.Tensor) -> tuple[float, float]:
-    """Accuracy, then the negative loss, of probabilities (N, C)."""
+    """Accuracy, then the negative loss, of probabilities (N, C), judged as a finished run is: with thresholds of its own."""
     given = torch.from_numpy(np.clip(probabilities, 1e-7, 1 - 1e-7))
-    multi = labels.dim() == 2
-    logits = torch.logit(given) if multi else given.log()
-    return right(logits, labels) / len(labels), -float(loss_of(logits, labels, multi=multi))
+    loss, accuracy = judged(torch.logit(given) if labels.dim() == 2 else given.log(), labels)
+    return accuracy, -loss
 
 
 def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Manifest, start: float) -> None:

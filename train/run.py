@@ -29,7 +29,8 @@ from train.loop import Loop, Material, Watch
 from train.objective import choose_thresholds
 from train.optimiser import train_mode, unfreeze
 from train.predict import as_float64, predict_together
-from train.runs import Floats, Run, read_run, to_probabilities, write_config, write_done, write_predictions
+from train.runs import Floats, Run, to_probabilities, write_config, write_done, write_predictions
+from train.start import weights_path, whole_path
 from vision.backbones import (
     NO_WEIGHTS,
     Backbone,
@@ -108,7 +109,7 @@ class Job:
         name = f"{self.config.model}-{self.config.regime}{kind}-{self.manifest.version}-{digest}"
         facts = {
             **self.identity,
-            "weights": self.config.weights,
+            "weights": whole_path(self.config),
             "task": self.manifest.task,
             "categories": list(self.manifest.categories),
             "transform_input": bool(getattr(self.module, "transform_input", False)),
@@ -288,16 +289,6 @@ def classifier_size(module: nn.Module) -> int:
 def _speed(run: Run) -> float:
     rows = run.epochs()
     return round(float(np.mean([row["images_per_second"] for row in rows])), 1)
-
-
-def weights_path(workspace: Workspace, weights: str | None) -> str | None:
-    """`run:ID` as the path of that run's model; everything else as it is."""
-    if weights is None or not weights.startswith("run:"):
-        return weights
-    run = read_run(workspace, weights.removeprefix("run:"))
-    if not run.done or "members" in run.config:
-        raise FototecaError(f"run {run.id} has no model of its own to start from", "name a finished run that is no ensemble")
-    return str(run.folder / "model.safetensors")
 
 
 def save_model(path: Path, module: nn.Module, preprocessing: Preprocessing, extra: Mapping[str, Any]) -> None:

@@ -76,11 +76,11 @@ def _before(story: Story, run: Run) -> tuple[bool, int]:
 
 
 def _trains(story: Story, run: Run) -> str:
-    """The run's command, with the place of a file of weights, of which it tells only the name."""
+    """The run's command, with the place of a file of weights told as short as a reader needs it."""
     weights = run.config.get("weights")
-    if not isinstance(weights, str) or not (parts := weights.replace("\\", "/").rpartition("/"))[1]:
+    if not isinstance(weights, str):
         return run.command
-    return run.command.replace(f"--weights {parts[2]}", f"--weights {_place(story.workspace.root, weights)}")
+    return run.command.replace(f"--weights {shlex.quote(weights)}", f"--weights {_place(story.workspace.root, weights)}")
 
 
 def _place(root: Path, weights: str) -> str:

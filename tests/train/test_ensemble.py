@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from curate.manifest import image_path, read_manifest
+from curate.manifest import image_path, manifest_bytes, read_manifest, write_manifest
+from train import ensemble
 from train.config import TrainConfig
+from train.data import targets
 from train.ensemble import Network, join_runs
 from train.run import train_run
-from train.runs import Run, list_runs, load_model
+from train.runs import Run, list_runs, load_model, read_tensors, write_config
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
@@ -38,6 +43,79 @@ def test_mean_and_weighted(kind: str, request: pytest.FixtureRequest) -> None:
     assert weighted.facts["val_accuracy"] >= max(run.facts["val_accuracy"] for run in members) - 1e-9
     for run in (mean, weighted):
         assert np.abs(asked(workspace, run) - run.predictions("val").probabilities).max() < 1e-4
+
+
+LABELS = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+
+LOW = np.where(LABELS.numpy() > 0, 0.3, 0.1).astype(np.float32)
+"""Wholly right with thresholds of its own, and nowhere above one half."""
+
+HALF = np.where(LABELS.numpy() > 0, 0.9, 0.1).astype(np.float32)
+HALF[0], HALF[3] = HALF[3].copy(), HALF[0].copy()
+"""Right for half of the pictures, at one half and at any other threshold."""
+
+
+def test_shares_are_chosen_with_the_thresholds_that_a_run_is_judged_by() -> None:
+    """A multi-label member that is wholly right below one half keeps its word; at one half it would seem the worse one."""
+    shares = ensemble._greedy([HALF, LOW], LABELS)
+    assert shares[1] > shares[0]
+    assert ensemble._score((shares[0] * HALF + shares[1] * LOW).astype(np.float32), LABELS)[0] == 1
+
+
+def test_a_soup_is_judged_with_the_thresholds_of_a_run(several: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mean that is right with thresholds of its own is kept, though at one half it would be worse than the first alone."""
+    members = [trained(several, seed=seed, epochs=1).id for seed in (0, 1)]
+    manifest = read_manifest(several, "v001")
+    labels = targets(manifest.split("val"), manifest.categories, True).numpy()
+    alone, mean = np.full_like(labels, 0.6), np.where(labels > 0, 0.3, 0.1).astype(np.float32)
+    said = iter([alone, mean, np.full((len(manifest.split("train")), 2), 0.5, np.float32), mean])
+    monkeypatch.setattr(Network, "ask", lambda *_: next(said))
+    soup = join_runs(several, members, "soup")
+    assert sorted(soup.config["soup"]) == sorted(members) and soup.facts["val_accuracy"] == 1
+
+
+def test_a_soup_has_the_mean_of_its_members_weights(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all that do no harm, tensor by tensor; counts stay whole numbers."""
+    members = [trained(small, seed=seed, epochs=1) for seed in (0, 1, 2)]
+    monkeypatch.setattr(ensemble, "_score", lambda *_: (1.0, 0.0))
+    soup = join_runs(small, [run.id for run in members], "soup")
+    assert len(soup.config["soup"]) == 3
+    parts, whole = [read_tensors(run) for run in members], read_tensors(soup)
+    for name, value in whole.items():
+        mean = sum(part[name].double() for part in parts) / 3
+        assert value.dtype == parts[0][name].dtype
+        assert torch.allclose(value.double(), mean if value.is_floating_point() else mean.floor(), atol=1e-6), name
+
+
+def test_a_weighted_mean_has_its_shares(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three quarters of what the one says and a quarter of the other: as it is written down, and as it is loaded."""
+    members = [trained(small, seed=seed, epochs=1) for seed in (0, 1)]
+    monkeypatch.setattr(ensemble, "_greedy", lambda *_: np.array([0.75, 0.25]))
+    joined = join_runs(small, [run.id for run in members], "weighted")
+    assert joined.config["member_weights"] == [0.75, 0.25]
+    for split in ("train", "val"):
+        said = [run.predictions(split).probabilities for run in members]
+        mixed = 0.75 * said[0] + 0.25 * said[1]
+        assert np.abs(mixed - (said[0] + said[1]) / 2).max() > 1e-3
+        assert joined.predictions(split).probabilities == pytest.approx(mixed, abs=1e-6)
+    assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
+
+
+def test_runs_of_different_versions_are_not_joined(small: Workspace) -> None:
+    """Nor two versions of one name whose content differs."""
+    whole = read_manifest(small, "v001")
+    rows = [row for row in whole.rows if row.split != "train" or row.image_id > "2"]
+    digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
+    place = small.manifests / "v002.csv"
+    write_manifest(replace(whole, version="v002", rows=tuple(rows), sha256=digest, path=place), [])
+    first, second = (trained(small, epochs=1, manifest=version) for version in ("v001", "v002"))
+    for method in ("mean", "weighted", "soup"):
+        with pytest.raises(FototecaError, match="the runs are of different versions; train them on one"):
+            join_runs(small, [first.id, second.id], method)  # type: ignore[arg-type]  # of the three words
+    other = trained(small, epochs=1, seed=1)
+    write_config(Run(other.id, other.folder, {**other.config, "manifest_sha256": "0" * 64}))
+    with pytest.raises(FototecaError, match="different versions"):
+        join_runs(small, [first.id, other.id])
 
 
 def test_a_soup_is_no_worse_than_its_best(small: Workspace) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from curate.manifest import image_path, read_manifest
 from train import loop
-from train.config import TrainConfig, train_command
+from train.config import TrainConfig
 from train.parallel import train_each
 from train.run import train_run
 from train.runs import Run, list_runs, load_model
@@ -285,13 +285,3 @@ def test_curves_are_numbers(small: Workspace) -> None:
         head = next(csv.reader(file))
     assert head == ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_second"]
     assert list(run.steps()[0]) == ["step", "epoch", "loss", "learning_rate"]
-
-
-def test_the_command_of_a_run_names_what_is_not_usual() -> None:
-    """Settings that differ from their defaults are told, those that change only the speed not; weights by their file's name."""
-    chosen = {"unfreeze": "layer4", "weights": "/far/away/resnet18.pth", "freeze_bn": True, "mixup": 0.2, "seed": 3, "workers": 2}
-    config = TrainConfig("v002", "resnet18", "finetune", **chosen).resolved()  # type: ignore[arg-type]
-    assert train_command(config.identity()) == (
-        "fototeca train run --manifest v002 --model resnet18 --regime finetune --unfreeze layer4 --weights resnet18.pth"
-        " --freeze-bn --mixup 0.2 --seed 3"
-    )
