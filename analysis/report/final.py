@@ -13,7 +13,7 @@ from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
 from analysis.numbers import Numbers, flat_numbers
 from analysis.report.html import heading, join, link, note, paragraph, tag
-from analysis.report.measured import calibration, classes_table, figures_table
+from analysis.report.measured import calibration, classes_table, figures_table, yes_no_table
 from analysis.report.story import Story
 from analysis.results import Results, read_results
 from analysis.texts import Texts
@@ -52,7 +52,7 @@ def _measured(story: Story, run: Run) -> Markup:
         partial(figures_table, story, "test", sides),
         partial(_why, story, val, held_out),
         partial(classes_table, story, "classes", sides),
-        partial(_confusion, story, held_out),
+        partial(_confusion, story, held_out, sides[1]),
         partial(calibration, story, "reliability", held_out, sides[1]),
     ]
     return join([paragraph(intro), *map(story.part, parts)])
@@ -109,9 +109,9 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _confusion(story: Story, held_out: Results) -> Markup:
+def _confusion(story: Story, held_out: Results, facts: dict[str, Any]) -> Markup:
     if held_out.multi:
-        return Markup("")
+        return join([heading(story.words("confusion.title"), 4), yes_no_table(story, "confusion-test", facts)])
     drawing = confusion_figure("confusion-test", held_out, story.words)
     source = f"data/runs/{held_out.run.id}/predictions-test.csv"
     return story.draw(drawing, story.words("test.confusion", n=len(held_out)), source)
