@@ -113,7 +113,7 @@ def filters(
 
 @app.command()
 def confusion(run: RunArgument, split: SplitOption = "val", output: OutputOption = None, as_json: JsonOption = False) -> None:
-    """Draw the confusion matrix, as counts and as fractions of the true class.
+    """Draw the confusion matrix, as counts and as fractions of the true class; multi-label: each category's two by two.
 
     Example: fototeca analysis confusion squeezenet1_0-features-linear-v001-3f2a --split val
     """

@@ -13,6 +13,7 @@ from analysis.calibration import fit_temperature, scale
 from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect, wilson
 from analysis.looks import close_look, open_look, read_looks
 from analysis.metrics import (
+    YES_NO,
     Reliability,
     average_precisions,
     binary_log_loss,
@@ -24,6 +25,7 @@ from analysis.metrics import (
     reliability,
     row_fractions,
     top_k_accuracy,
+    yes_no_cells,
 )
 from analysis.results import Results, find_run, manifest_of, read_results
 from analysis.tta import gain_of_views
@@ -157,6 +159,10 @@ def _multi_figures(results: Results) -> dict[str, Any]:
     return {
         "log_loss": binary_log_loss(results.true, results.probabilities),
         "micro_f1": 2 * hits / total if total else 0.0,
+        "confusion_per_class": {
+            name: dict(zip(YES_NO, cells, strict=True))
+            for name, cells in zip(results.categories, yes_no_cells(results.true, results.predicted), strict=True)
+        },
         "average_precision": {
             "macro": mean,
             "micro": micro,

@@ -10,7 +10,8 @@ import numpy as np
 
 from analysis.charts import confusion_chart, lines_chart
 from analysis.evaluate import split_results
-from analysis.metrics import confusion_matrix, row_fractions
+from analysis.metrics import YES_NO, confusion_matrix, row_fractions, yes_no_cells
+from analysis.numbers import Numbers
 from analysis.pdf import write_pngs
 from analysis.results import Results, find_run
 from analysis.svg import Figure
@@ -20,19 +21,28 @@ from workspace import FototecaError, Workspace, say
 
 
 def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Path | None) -> list[Path]:
-    """Write `confusion-counts` and `confusion-fractions` (SVG, CSV, and PNG if there is a Chromium); returns the paths."""
+    """Write `confusion-counts` and `confusion-fractions` (SVG, CSV, and PNG if there is a Chromium); returns the paths.
+
+    Of several labels no single matrix holds: then `confusion-per-class.csv`, whose rows are each category's own two by two.
+    """
     run = find_run(workspace, run_id)
-    if run.task == "multi":
-        raise FototecaError(
-            "a multi-label run has no confusion matrix", f"per category: fototeca analysis evaluate {run_id} --json"
-        )
     results = split_results(workspace, run, split, "confusion")
-    words = Texts.load("en")
+    folder, words = output or workspace.reports / "confusion" / f"{run.id}-{split}", Texts.load("en")
+    if results.multi:
+        say("fototeca: several labels have no single confusion matrix; each category has its own, in a row of the table")
+        return [yes_no_numbers(results).write(folder)]
     both = [
         confusion_figure("confusion-counts", results, words, as_counts=True),
         confusion_figure("confusion-fractions", results, words),
     ]
-    return write_figures(both, output or workspace.reports / "confusion" / f"{run.id}-{split}")
+    return write_figures(both, folder)
+
+
+def yes_no_numbers(results: Results) -> Numbers:
+    """Each category's own confusion matrix of two by two, as a row."""
+    cells = yes_no_cells(results.true, results.predicted)
+    rows = tuple((name, *row) for name, row in zip(results.categories, cells, strict=True))
+    return Numbers("confusion-per-class", ("category", *YES_NO), rows)
 
 
 def curve_figures(workspace: Workspace, run_ids: Sequence[str], output: Path | None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Incoming:
 
     name: str
     picture: Image.Image | None = None
+    digest: str = ""
+    """SHA-256 of its bytes, which is the `image_id` of a picture that is in the dataset as it is."""
     signature: bytes | None = None
     thumbnail: str = ""
     reason: str = ""
@@ -79,10 +82,12 @@ def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> I
     """One picture; whatever is wrong with it is its reason."""
     number, name = item
     try:
-        picture, info = decode_with_info(fetch(name) if _is_url(name) else Path(name), max_pixels=MAX_PIXELS)
+        data = fetch(name) if _is_url(name) else Path(name).read_bytes()
+        picture, info = decode_with_info(data, max_pixels=MAX_PIXELS)
     except (FetchFailedError, DecodeError) as error:
         return Incoming(name, reason=error.reason)
     except OSError:
         return Incoming(name, reason="unreadable")
     small = thumbnail(picture) if number < shown else None
-    return Incoming(name, picture, sign_picture(picture, info.mode), data_uri(small) if small else "")
+    digest = hashlib.sha256(data).hexdigest()
+    return Incoming(name, picture, digest, sign_picture(picture, info.mode), data_uri(small) if small else "")

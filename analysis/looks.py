@@ -19,10 +19,14 @@ from workspace import Workspace
 COLUMNS = ("time", "who", "version", "run", "n", "accuracy", "purpose", "look")
 """`look` is the same in both lines of a look. The first six are all that older ledgers have."""
 
+PREDICT, REPORT = "predict", "report"
+"""Purposes of looks that are of single pictures, and that show what another look had stored."""
+
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the test split of `version`. `time` is UTC, ISO 8601; `n` and `accuracy` are None where nothing came out."""
+    """One look at the test split of `version`. `time` is UTC, ISO 8601; `n` and `accuracy` are None where nothing came out, and
+    `accuracy` alone where single pictures were asked about."""
 
     time: str
     who: str
@@ -50,6 +54,15 @@ class Ledger:
         """The looks at one run."""
         return tuple(look for look in self.looks if look.run == run)
 
+    @property
+    def whole(self) -> tuple[Look, ...]:
+        """The looks at all of the split."""
+        return tuple(look for look in self.looks if look.purpose != PREDICT)
+
+    def evaluated(self, run: str) -> bool:
+        """Whether a look is that of the command that asks a run about all of the split."""
+        return any(look.purpose.startswith("evaluate") for look in self.of(run))
+
     def accuracies(self, run: str) -> tuple[float, ...]:
         """The different accuracies that were seen of a run: more than one where views were tried too."""
         return tuple(dict.fromkeys(look.accuracy for look in self.of(run) if look.accuracy is not None))
@@ -68,9 +81,10 @@ def open_look(workspace: Workspace, version: str, run: str, purpose: str) -> Loo
     return look
 
 
-def close_look(workspace: Workspace, look: Look, n: int, accuracy: float) -> None:
+def close_look(workspace: Workspace, look: Look, n: int, accuracy: float | None) -> None:
     """Write down what came out of a look."""
-    _append(workspace, replace(look, time=datetime.now(UTC).isoformat(timespec="seconds"), n=n, accuracy=round(accuracy, 6)))
+    moment, rounded = datetime.now(UTC).isoformat(timespec="seconds"), None if accuracy is None else round(accuracy, 6)
+    _append(workspace, replace(look, time=moment, n=n, accuracy=rounded))
 
 
 def read_looks(workspace: Workspace, version: str) -> list[Look]:

@@ -20,6 +20,9 @@ Booleans = npt.NDArray[np.bool_]
 EPSILON = float(np.finfo(np.float64).eps)
 """Probabilities are kept this far from 0 before a logarithm is taken, as scikit-learn does."""
 
+YES_NO = ("true_positive", "false_negative", "false_positive", "true_negative")
+"""The four counts of a category by itself."""
+
 
 @dataclass(frozen=True)
 class ClassScores:
@@ -68,6 +71,18 @@ def confusion_matrix(true: Booleans, predicted: Booleans) -> Integers:
     size = true.shape[1]
     cells = true.argmax(axis=1) * size + predicted.argmax(axis=1)
     return np.bincount(cells, minlength=size * size).reshape(size, size).astype(np.int64)
+
+
+def yes_no_counts(true: Booleans, predicted: Booleans) -> Integers:
+    """(C, 2, 2) counts, a confusion matrix of each category by itself: row whether it is there, column whether it was said."""
+    sides = [[(~true, ~predicted), (~true, predicted)], [(true, ~predicted), (true, predicted)]]
+    return np.array([[(there & said).sum(axis=0) for there, said in row] for row in sides], dtype=np.int64).transpose(2, 0, 1)
+
+
+def yes_no_cells(true: Booleans, predicted: Booleans) -> list[list[int]]:
+    """Of each category its counts as YES_NO names them."""
+    cells: list[list[int]] = yes_no_counts(true, predicted).reshape(-1, 4)[:, ::-1].tolist()
+    return cells
 
 
 def row_fractions(matrix: Integers) -> Floats:

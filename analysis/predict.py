@@ -20,13 +20,14 @@ from analysis.calibration import NO_MISTAKE, scale
 from analysis.evaluate import temperature_of
 from analysis.explain import drawn_maps
 from analysis.incoming import BATCH, Incoming, name_pictures, read_ahead
+from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
 from analysis.results import find_run, manifest_of
 from analysis.verdicts import Passed, method_verdicts, read_trials
 from curate.duplicates import Near, find_near
 from curate.manifest import Manifest
 from train.runs import LoadedModel, Run, decide, load_model
-from workspace import FototecaError, Workspace, write_text
+from workspace import FototecaError, Workspace, say, write_text
 
 SHOWN = 48
 """Pictures kept small for the report."""
@@ -63,6 +64,8 @@ def predict_paths(
     Probabilities are scaled by the temperature fitted on validation. The result is also kept for the report. With attribution
     `methods` each picture's maps are written to `output` as one PNG, whose path is its fact `maps`. FototecaError when a path is
     missing, there is no such method or it does not fit the model, or the manifest is not the one that the run learned from.
+    Pictures of the test split, and copies of them, are a look at it: the ledger has it before the model is asked, or for copies
+    before anything is told.
     """
     for method in methods:
         check_method(method)
@@ -73,13 +76,17 @@ def predict_paths(
     signatures: list[bytes | None] = []
     thumbnails: list[str] = []
     batches = read_ahead(workspace, names, SHOWN, allow_local=allow_local)
+    held_out, look = {row.image_id for row in asked.manifest.split("test")}, None
     for batch in tqdm(batches, desc="predict", total=-(-len(names) // BATCH), disable=None):
+        if look is None and any(one.digest in held_out for one in batch):
+            look = open_look(workspace, run.manifest_version, run.id, PREDICT)
         facts += asked.facts(batch)
         signatures += [one.signature for one in batch]
         thumbnails += [one.thumbnail for one in batch]
     rows = {row.image_id: row for row in asked.manifest.rows}
     for fact, near in zip(facts, find_near(workspace, signatures, list(rows.values())), strict=True):
         _note_copy(fact, near, rows[near.image_id].split if near else "")
+    _close_look(workspace, run, look, facts)
     _remember(workspace, run, facts, thumbnails)
     if csv_path:
         write_text(csv_path, _csv(facts, run.categories))
@@ -178,6 +185,17 @@ def _note_copy(fact: dict[str, Any], near: Near | None, split: str) -> None:
     if near:
         fact["near_duplicate"] = {"image_id": near.image_id, "split": split, "distance": near.distance}
         fact["unknown"] = fact["unknown"] and split != "train"
+
+
+def _close_look(workspace: Workspace, run: Run, look: Look | None, facts: Sequence[dict[str, Any]]) -> None:
+    """Write down how many test pictures were asked about, copies among them. Their share that is right is not told: it is of a
+    few that somebody chose."""
+    shown = sum(bool(fact["near_duplicate"]) and fact["near_duplicate"]["split"] == "test" for fact in facts)
+    if not shown:
+        return
+    close_look(workspace, look or open_look(workspace, run.manifest_version, run.id, PREDICT), shown, None)
+    what = "1 picture is" if shown == 1 else f"{shown} pictures are"
+    say(f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test-looks.csv")
 
 
 def _csv(facts: Sequence[dict[str, Any]], categories: Sequence[str]) -> str:

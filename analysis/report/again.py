@@ -8,6 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from analysis.looks import REPORT
 from analysis.report.html import join, paragraph, table, tag
 from analysis.report.story import Story
 from train.runs import Run, software
@@ -61,7 +62,7 @@ def _commands(story: Story) -> Iterator[str]:
     yield f"fototeca curate freeze --seed {manifest.seed} --ratios {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}"
     yield f"fototeca curate verify {manifest.version}"
     yield from (_trains(story, run) for run in sorted(story.ranked, key=lambda run: _before(story, run)))
-    for look in {(look.purpose, look.run): look for look in story.ledger.looks}.values():
+    for look in {(look.purpose, look.run): look for look in story.ledger.whole if look.purpose != REPORT}.values():
         command, *options = look.purpose.split()
         yield " ".join(["fototeca analysis", command, look.run, "--split test", *options])
     yield f"fototeca analysis report --manifest {manifest.version} --lang {story.words.language}"

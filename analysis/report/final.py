@@ -8,12 +8,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.evaluate import measure, temperature_of
+from analysis.evaluate import measure, split_results, temperature_of
 from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
+from analysis.looks import REPORT
 from analysis.numbers import Numbers, flat_numbers
 from analysis.report.html import heading, join, link, note, paragraph, tag
-from analysis.report.measured import calibration, classes_table, figures_table
+from analysis.report.measured import calibration, classes_table, figures_table, yes_no_table
 from analysis.report.story import Story
 from analysis.results import Results, read_results
 from analysis.texts import Texts
@@ -41,8 +42,8 @@ def _nothing(story: Story) -> Markup:
 
 
 def _measured(story: Story, run: Run) -> Markup:
-    words = story.words
-    val, held_out = story.validation[run.id], read_results(story.workspace, run, "test", story.manifest)
+    words, val = story.words, story.validation[run.id]
+    held_out = _held_out(story, run)
     temperature = temperature_of(story.workspace, run, story.manifest)
     sides = [measure(results, temperature) for results in (val, held_out)]
     best = story.ranked[0].id
@@ -52,10 +53,19 @@ def _measured(story: Story, run: Run) -> Markup:
         partial(figures_table, story, "test", sides),
         partial(_why, story, val, held_out),
         partial(classes_table, story, "classes", sides),
-        partial(_confusion, story, held_out),
+        partial(_confusion, story, held_out, sides[1]),
         partial(calibration, story, "reliability", held_out, sides[1]),
     ]
     return join([paragraph(intro), *map(story.part, parts)])
+
+
+def _held_out(story: Story, run: Run) -> Results:
+    """What the run said on test. Nobody sees it without a look on record: where there is none, showing it is one."""
+    if any(look.run == run.id for look in story.ledger.whole):
+        return read_results(story.workspace, run, "test", story.manifest)
+    found = split_results(story.workspace, run, "test", REPORT, story.manifest)
+    del story.ledger  # so that the table and the cover have it too
+    return found
 
 
 def _headline(story: Story, facts: dict[str, Any]) -> Markup:
@@ -109,9 +119,9 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _confusion(story: Story, held_out: Results) -> Markup:
+def _confusion(story: Story, held_out: Results, facts: dict[str, Any]) -> Markup:
     if held_out.multi:
-        return Markup("")
+        return join([heading(story.words("confusion.title"), 4), yes_no_table(story, "confusion-test", facts)])
     drawing = confusion_figure("confusion-test", held_out, story.words)
     source = f"data/runs/{held_out.run.id}/predictions-test.csv"
     return story.draw(drawing, story.words("test.confusion", n=len(held_out)), source)
@@ -121,7 +131,7 @@ def _looks(story: Story, run: Run | None) -> Markup:
     """The ledger, and what follows from it for the figures."""
     words, found = story.words, story.ledger
     remarks = _remarks(story)
-    if run is not None and not found.of(run.id):
+    if run is not None and not found.evaluated(run.id):
         remarks.append(note(words("looks.unwritten", run=run.id), "warn"))
     body = [
         [look.time.replace("T", " ")[:16], look.who, look.run, look.purpose, words.number(look.n), words.percent(look.accuracy)]
@@ -143,8 +153,10 @@ def _remarks(story: Story) -> list[Markup]:
     elif found.looks and len(seen := found.accuracies(found.runs[0])) > 1:
         remarks.append(note(words("looks.ways", run=found.runs[0], n=len(seen)), "warn"))
     elif found.looks and seen:
-        kind = "looks.once" if len(found.looks) == 1 else "looks.again"
-        remarks.append(note(words(kind, run=found.runs[0], n=len(found.looks)), "good"))
-    if cut := sum(look.accuracy is None for look in found.looks):
+        kind = "looks.once" if len(found.whole) == 1 else "looks.again"
+        remarks.append(note(words(kind, run=found.runs[0], n=len(found.whole)), "good"))
+    if single := len(found.looks) - len(found.whole):
+        remarks.append(note(words("looks.predicted", n=single), "warn"))
+    if cut := sum(look.n is None for look in found.looks):
         remarks.append(note(words("looks.cut", n=cut), "warn"))
     return remarks

@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from analysis.charts import reliability_chart
 from analysis.evaluate import reliability_of
-from analysis.report.html import heading, join
+from analysis.metrics import YES_NO
+from analysis.report.html import heading, join, paragraph
 from analysis.report.story import Story
 from analysis.results import Results
 
@@ -68,6 +69,16 @@ def classes_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
             row += [words.number(side["average_precision"]["per_class"][row[0]], 2) for side in (shown, *before)]
     caption = words(f"class.table_{shown['split']}")
     return story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=said(shown))
+
+
+def yes_no_table(story: Story, name: str, facts: Facts) -> Markup:
+    """A multi-label run's confusion: of each category its own two by two, since no single matrix holds several labels."""
+    words = story.words
+    head = [words("class.name"), *(words(f"confusion.{cell}") for cell in YES_NO)]
+    body = [[category, *(words.number(row[cell]) for cell in YES_NO)] for category, row in facts["confusion_per_class"].items()]
+    caption = words("confusion.each", n=facts["n"])
+    shown = story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=said(facts))
+    return join([paragraph(words("confusion.multi")), shown])
 
 
 def calibration(story: Story, name: str, results: Results, facts: Facts) -> Markup:

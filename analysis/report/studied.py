@@ -13,7 +13,7 @@ from analysis.report.attributions import attributions
 from analysis.report.embedding import embedding
 from analysis.report.examples import examples
 from analysis.report.html import heading, join, note, paragraph, tag
-from analysis.report.measured import calibration, classes_table, figures_table
+from analysis.report.measured import Facts, calibration, classes_table, figures_table, yes_no_table
 from analysis.report.story import Story
 from analysis.results import Results
 from train.runs import Run
@@ -44,7 +44,7 @@ def _study(story: Story, run: Run) -> Markup:
 def _measured(story: Story, results: Results) -> Markup:
     """The figures of validation, by category too, and whether it knows how sure to be."""
     run = results.run
-    sides = [measure(results, temperature_of(story.workspace, run, story.manifest))]
+    sides = [_figures(story, results)]
     return join(
         [
             heading(story.words("measured.title"), 4),
@@ -55,22 +55,26 @@ def _measured(story: Story, results: Results) -> Markup:
     )
 
 
+def _figures(story: Story, results: Results) -> Facts:
+    return measure(results, temperature_of(story.workspace, results.run, story.manifest))
+
+
 def _confusion(story: Story, results: Results) -> Markup:
-    words = story.words
+    """The matrix, or of several labels one for each category, and what is most often taken for what."""
+    words, name = story.words, f"confusion-{results.run.id}"
+    source = f"data/runs/{results.run.id}/predictions-val.csv"
     if results.multi:
-        return paragraph(words("confusion.multi"))
-    chart = confusion_figure(f"confusion-{results.run.id}", results, words)
-    groups = error_groups(results)
-    pairs = [[pair["true"], pair["predicted"], words.number(pair["n"])] for pair in groups["confused_pairs"][:8]]
+        shown = yes_no_table(story, name, _figures(story, results))
+    else:
+        shown = story.draw(confusion_figure(name, results, words), words("confusion.caption", n=len(results)), source)
+    return join([heading(words("confusion.title"), 4), shown, _pairs(story, results, source)])
+
+
+def _pairs(story: Story, results: Results, source: str) -> Markup:
+    words, none = story.words, story.words("label.none")
+    found = error_groups(results)["confused_pairs"][:8]
+    if not found:
+        return paragraph(words("confusion.no_errors"))
+    pairs = [[pair["true"] or none, pair["predicted"] or none, words.number(pair["n"])] for pair in found]
     head = [words("axis.true"), words("axis.predicted"), words("confusion.errors")]
-    name, source = f"confused-{results.run.id}", f"data/runs/{results.run.id}/predictions-val.csv"
-    shown = paragraph(words("confusion.no_errors"))
-    if pairs:
-        shown = story.table(name, head, pairs, caption=words("confusion.pairs"), numeric=(2,), source=source)
-    return join(
-        [
-            heading(words("confusion.title"), 4),
-            story.draw(chart, words("confusion.caption", n=len(results)), source),
-            shown,
-        ]
-    )
+    return story.table(f"confused-{results.run.id}", head, pairs, caption=words("confusion.pairs"), numeric=(2,), source=source)

@@ -25,6 +25,7 @@ from analysis.metrics import (
     macro,
     reliability,
     top_k_accuracy,
+    yes_no_counts,
 )
 
 NAMES = ("a", "b", "c", "d")
@@ -62,6 +63,13 @@ def test_single_label_figures_equal_scikit_learns(seed: int) -> None:
     assert brier(rows, probabilities) == pytest.approx(
         reference.brier_score_loss(true, probabilities, labels=range(4), scale_by_half=False)
     )
+
+
+def test_each_categorys_own_confusion_equals_scikit_learns() -> None:
+    """Two by two of each category, where images carry several or none."""
+    rng = np.random.default_rng(3)
+    true, said = rng.random((90, 4)) < 0.3, rng.random((90, 4)) < 0.4
+    np.testing.assert_array_equal(yes_no_counts(true, said), reference.multilabel_confusion_matrix(true, said))
 
 
 def test_average_precision_equals_scikit_learns() -> None:

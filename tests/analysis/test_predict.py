@@ -19,8 +19,10 @@ from PIL import Image
 from analysis import incoming
 from analysis.calibration import NO_MISTAKE
 from analysis.intervals import group_index
+from analysis.looks import ledger, read_looks
 from analysis.novelty import Novelty, false_alarm_rate, set_threshold
 from analysis.predict import predict_paths, stored_predictions
+from analysis.report import final
 from analysis.report.new import new_images
 from analysis.report.story import Story
 from analysis.tables import prediction_table
@@ -208,9 +210,28 @@ def test_counts_are_of_all_pictures(
     for path in copies:
         shutil.copyfile(first_picture("val"), path)
     predict_paths(workspace, runs[0], list(map(str, copies)))
-    assert sorted(map(str, decoded)) == list(map(str, copies))
+    assert decoded == [path.read_bytes() for path in copies]
     kept = json.loads(stored_predictions(workspace, read_run(workspace, runs[0])).read_text())
     assert (kept["n"], kept["near"], len(kept["pictures"])) == (3, 3, 2)
+
+
+def test_a_test_picture_is_a_look(copied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """The file itself, on record before the model is asked, and a copy that was saved anew; not a picture of another split."""
+    workspace, runs = copied
+    ledger(workspace).unlink(missing_ok=True)
+    predict_paths(workspace, runs[0], [str(first_picture("val")), str(first_picture("train"))])
+    assert read_looks(workspace, "v001") == []
+    with Image.open(first_picture("test")) as picture:
+        picture.save(tmp_path / "copy.png")
+    with pytest.raises(FototecaError, match="no number"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.predict.np.isfinite", lambda values: np.zeros(values.shape, dtype=bool))
+        predict_paths(workspace, runs[0], [str(first_picture("test"))])
+    predict_paths(workspace, runs[0], [str(first_picture("test")), str(tmp_path / "copy.png")])
+    predict_paths(workspace, runs[0], [str(tmp_path / "copy.png")])
+    looks = [(look.purpose, look.run, look.n, look.accuracy) for look in read_looks(workspace, "v001")]
+    assert looks == [("predict", runs[0], n, None) for n in (None, 2, 1)]
+    test = final.test(Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
+    assert Texts.load("en")("looks.predicted", n=3) in test and Texts.load("en")("looks.cut", n=1) in test
 
 
 def test_a_copy_of_a_training_picture_is_known(

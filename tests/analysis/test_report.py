@@ -18,6 +18,7 @@ from analysis.charts import lines_chart
 from analysis.cli import app
 from analysis.evaluate import evaluate_run
 from analysis.explain import explain_run
+from analysis.looks import ledger
 from analysis.predict import predict_paths
 from analysis.report.page import SECTIONS, write_report
 from analysis.report.story import Story
@@ -36,9 +37,10 @@ Studied = tuple[Workspace, list[str]]
 def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Path]]:
     """The workspace after a look at test and a prediction, with a report in each language."""
     workspace, runs = studied
+    ledger(workspace).unlink(missing_ok=True)  # of what other tests asked
     evaluate_run(workspace, runs[0], "test")
     new = tmp_path_factory.mktemp("new") / "new.jpg"
-    shutil.copyfile(next(workspace.images.glob("*/*.jpg")), new)
+    shutil.copyfile(workspace.root / read_manifest(workspace, "v001").split("train")[0].path, new)
     predict_paths(workspace, runs[0], [str(new)])
     explain_run(workspace, runs[0], methods=["class-model"], iterations=2)
     workspace.report_text.write_text("## motivation\n\nBecause **colours** matter. <script>alert(1)</script>\n", encoding="utf-8")

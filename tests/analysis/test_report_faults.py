@@ -315,12 +315,15 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
     assert told and {(row["image_id"], row["category"]) for row in told} <= {
         (image_id, results.categories[place]) for image_id, place in likeliest.items()
     }
-    with pytest.raises(FototecaError, match="no confusion matrix"):
-        confusion_figures(workspace, runs[0], "val", None)
+    facts, (path,) = evaluate_run(workspace, runs[0], "val"), confusion_figures(workspace, runs[0], "val", None)
+    told = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    cells = ("true_positive", "false_negative", "false_positive", "true_negative")
+    assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == facts["confusion_per_class"]
     for lang in ("en", "es"):
         page = write_report(workspace, "v001", lang=lang)[0].read_text(encoding="utf-8")
         words = Texts.load(lang)
         assert page.count(words("class.ap")) >= 2 and words("figure.ap_macro") in page
-        assert words("confusion.multi") in page
+        assert page.count(words("confusion.multi")) == 3, "of both models on validation, and of one on test"
+        assert words("confusion.false_positive") in page
         assert words("attribution.of", category="right") in page
         assert 'class="note warn"' not in page.split('id="studied"')[1].split('id="test"')[0]

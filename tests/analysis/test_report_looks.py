@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.evaluate import evaluate_run
-from analysis.looks import close_look, ledger, open_look
+from analysis.looks import close_look, ledger, open_look, read_looks
 from analysis.report import cards, final, page, studied
 from analysis.report.story import Story
 from analysis.texts import Texts
@@ -90,7 +90,9 @@ def test_how_often_and_of_which_run(unseen: Studied) -> None:
     assert "4 times with 2 models" in test and "the last of 4 looks" in cover and "looked at on test once" in card
     assert f"{best}, the best on validation" in test
     ledger(workspace).unlink()
-    assert f"There are test predictions of {best}, but no look at it was written down." in told(workspace)[0]
+    for _ in range(2):
+        assert f"There are test predictions of {best}, but no look at it was written down." in told(workspace)[0]
+        assert [(look.run, look.purpose) for look in read_looks(workspace, "v001")] == [(best, "report")], "showing it is a look"
     shutil.rmtree(workspace.runs / other)
     assert "There is only one" not in told(workspace)[0]
 
