@@ -193,10 +193,14 @@ def neighbours(features: NDArray[np.float32], groups: Sequence[str]) -> tuple[In
 
 
 def robust_score(values: Floats) -> Floats:
-    """How many standard deviations, estimated from the median absolute deviation, each value is above the median (N,)."""
-    middle = np.median(values)
-    spread = 1.4826 * np.median(np.abs(values - middle))
-    return np.asarray((values - middle) / max(float(spread), 1e-12), dtype=np.float64)
+    """How many standard deviations each value is above the median (N,); 0 for all where they are equal.
+
+    The deviation is estimated from the median absolute deviation, or, where more than half of the values are equal, from the
+    mean absolute deviation (Iglewicz and Hoaglin 1993, "How to detect and handle outliers").
+    """
+    above = values - np.median(values)
+    spread = 1.4826 * np.median(np.abs(above)) or 1.2533 * np.mean(np.abs(above))
+    return np.asarray(above / spread if spread else np.zeros(len(values)), dtype=np.float64)
 
 
 def save(workspace: Workspace, suggestions: Sequence[Suggestion], after: int) -> None:

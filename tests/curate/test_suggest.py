@@ -16,7 +16,7 @@ from collect.catalog import Catalog, ImageRow
 from curate.confidence import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
 from curate.labels import label_images
 from curate.queues import SUGGESTED, in_queue, list_items
-from curate.suggest import Suggestion, rank, suggest_labels
+from curate.suggest import Suggestion, rank, robust_score, suggest_labels
 from vision.backbones import build_model
 from workspace import Workspace
 
@@ -80,6 +80,31 @@ def test_wrong_labels_come_first() -> None:
     assert {int(row.image_id, 16) for row in first} == wrong
     assert all(row.kind == "label-error" and row.suggested == names[truth[int(row.image_id, 16)]] for row in first)
     assert all(groups[int(other, 16)] != groups[int(row.image_id, 16)] for row in found for other in row.neighbours)
+
+
+def test_what_is_far_from_all_and_what_lies_between() -> None:
+    """A picture like no other is an outlier; one half-way between two categories is near a boundary; the strangest come first."""
+    rng = np.random.default_rng(0)
+    axes = 10 * np.eye(16)
+    truth = np.arange(200) % 2
+    features = axes[15] + axes[truth] + rng.normal(scale=2, size=(200, 16))
+    features[0] = axes[7] + 0.02 * features[0]
+    features[2] = axes[6] + 0.3 * features[2]
+    features[4] = axes[15] + (axes[0] + axes[1]) / 2
+    labels = ["ab"[number] for number in truth]
+    found = rank(rows(labels), [str(number) for number in range(200)], features.astype(np.float32), ["a", "b"], "single")
+    told = [(row.kind, int(row.image_id, 16)) for row in found]
+    assert [number for kind, number in told if kind == "outlier"][:2] == [0, 2]
+    assert ("boundary", 4) in told
+    assert len(told) <= 10, "a twentieth of a clean set is asked about"
+
+
+def test_a_score_where_most_values_are_equal() -> None:
+    """Deviations from the median in standard deviations; equal distances make no crowd of outliers, all equal ones none."""
+    normal = np.random.default_rng(0).normal(5, 2, 10_000)
+    assert robust_score(normal).std() == pytest.approx(1, abs=0.03)
+    assert robust_score(np.array([1.0, 1, 1, 1, 1, 1.01, 9]))[4:].round(1).tolist() == [0.0, 0.0, 5.6]
+    assert robust_score(np.ones(5)).tolist() == [0] * 5
 
 
 def test_several_labels() -> None:
