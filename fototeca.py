@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from analysis.cli import app as analysis_app
 from collect.cli import app as collect_app
 from curate.cli import app as curate_app
 from train.cli import app as train_app
-from workspace import EXIT_DONE, EXIT_OUTSIDE, MIN_TARGET, FototecaError, Task, Workspace, create_workspace, say
+from workspace import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, MIN_TARGET, FototecaError, Task, Workspace, create_workspace, say
 
 if "OMP_WAIT_POLICY" not in os.environ:
     # Threads that wait for one another soon sleep instead of spinning (docs/experiments.md); libgomp reads it as torch is loaded.
@@ -28,6 +29,9 @@ _OF_THE_DISK = (
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
 )
 """What keeps a file from being written that is not our own mistake."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What SQLite says of a catalog whose file was cut or overwritten."""
 
 app = typer.Typer(
     name="fototeca",
@@ -147,6 +151,12 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         say(f"fototeca: {where}{os.strerror(error.errno)}; free some space, or name a place that can be written")
         code = EXIT_OUTSIDE
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            raise
+        said = f"data/catalog.sqlite is damaged: {error}"
+        say(f"fototeca: {said}; restore a copy, or move it away and run: fototeca curate recover")
+        code = EXIT_USAGE
     except typer.Exit as stop:
         code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt):

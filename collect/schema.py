@@ -184,7 +184,8 @@ def connect(path: Path) -> sqlite3.Connection:
             _migrate(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise FototecaError(f"{path} cannot be read: {error}", "restore a copy, or move it away and collect again") from None
+        hint = "restore a copy, or move it away and run: fototeca curate recover"
+        raise FototecaError(f"{path} cannot be read: {error}", hint) from None
     except BaseException:
         connection.close()
         raise

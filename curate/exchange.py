@@ -1,6 +1,7 @@
 """Exchanges between splits that bring categories closer to their ratios, found by trying moves and swaps of groups.
 
-A small category that exchanges cannot mend is packed anew by dynamic programming, which finds a way if there is one.
+A small category that exchanges cannot mend is packed anew by dynamic programming, which finds a way if there is one; where
+categories that come together are still off in the end, all of them are, as far as that is small enough to be looked through.
 Groups with the same counts in the same split are interchangeable, so that only kinds of groups are compared: a hundred
 thousand images have few kinds.
 """
@@ -29,8 +30,13 @@ TENURE = 7
 MAX_STATES = 3_000_000
 """Steps of the exact packing that are worth their time; larger categories have enough groups for exchanges to work."""
 
+MAX_SUMS = 200_000
+"""Partial packings of several categories that are looked at before giving up: about two seconds."""
+
 Labels = tuple[tuple[str, int], ...]
 Change = list[tuple[Labels, Split, Split]]
+Sums = tuple[int, ...]
+"""Images per category and bin, the bins of a category side by side."""
 Kinds = dict[tuple[Labels, Split], list[str]]
 """Groups that may be moved, by what they hold and where they are."""
 
@@ -128,7 +134,10 @@ def exchange(
     for unit in free:
         kinds[unit.labels, splits[unit.unit_id]].append(unit.unit_id)
     _descend(board, kinds)
-    _wander(board, kinds)
+    hopeless = board.hopeless(kinds)
+    _wander(board, kinds, hopeless)
+    if board.worst(hopeless):
+        _repack_all(board, kinds, hopeless)
     splits.update((unit_id, split) for (_, split), unit_ids in kinds.items() for unit_id in unit_ids)
 
 
@@ -148,12 +157,11 @@ def _descend(board: _Board, kinds: Kinds) -> None:
         _make(change, board, kinds)
 
 
-def _wander(board: _Board, kinds: Kinds) -> None:
+def _wander(board: _Board, kinds: Kinds, hopeless: Collection[str]) -> None:
     """Go on where no single exchange helps: the least bad one, never straight back, and in the end the best that was met.
 
     Tabu search (Glover, "Tabu Search - Part I", ORSA Journal on Computing 1989), within a number of exchanges looked at.
     """
-    hopeless = board.hopeless(kinds)
     best, back = board.cost_of_all(), []
     barred: dict[tuple[Labels, Split], int] = {}
     looked, step = 0, 0
@@ -187,34 +195,81 @@ def _repack(board: _Board, label: str, kinds: Kinds) -> Change:
     fixed = dict(board.counts[label])
     for labels, split in groups:
         fixed[split] -= labels[0][1]
-    targets = _pack([labels[0][1] for labels, _ in groups], board.bounds(label, fixed))
+    return _moves(groups, _pack([(labels[0][1],) for labels, _ in groups], [board.bounds(label, fixed)], MAX_STATES))
+
+
+def _repack_all(board: _Board, kinds: Kinds, hopeless: Collection[str]) -> None:
+    """Put every group anew such that all categories but the hopeless ones are within the tolerance, if that makes the whole
+    better and a way is found."""
+    names = [name for name in sorted(board.counts) if name not in hopeless]
+    groups = [(labels, split) for (labels, split), unit_ids in sorted(kinds.items()) for _ in unit_ids]
+    groups = [group for group in groups if any(name in names for name, _ in group[0])]
+    groups.sort(key=lambda group: -sum(count for _, count in group[0]))
+    fixed = {name: dict(board.counts[name]) for name in names}
+    items = [tuple(dict(labels).get(name, 0) for name in names) for labels, _ in groups]
+    for item, (_, split) in zip(items, groups, strict=True):
+        for name, count in zip(names, item, strict=True):
+            fixed[name][split] -= count
+    change = _moves(groups, _pack(items, [board.bounds(name, fixed[name]) for name in names], MAX_SUMS))
+    before = board.cost_of_all()
+    _make(change, board, kinds)
+    if board.cost_of_all() > before - 1e-9:
+        _make([(labels, target, source) for labels, source, target in reversed(change)], board, kinds)
+
+
+def _moves(groups: Sequence[tuple[Labels, Split]], targets: Sequence[int]) -> Change:
+    """What has to move for every group to be in its target; nothing where there are no targets."""
     moves = ((labels, source, SPLITS[index]) for (labels, source), index in zip(groups, targets, strict=False))
     return [move for move in moves if move[1] != move[2]]
 
 
-def _pack(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> list[int]:
-    """A bin for every size such that each bin's sum is within its bounds (fewest, most); empty if there is no way."""
-    layers: list[dict[tuple[int, ...], int]] = [{(0,) * len(bounds): -1}]
-    for size in sizes:
-        layer: dict[tuple[int, ...], int] = {}
+def _pack(items: Sequence[tuple[int, ...]], bounds: Sequence[Sequence[tuple[int, int]]], limit: int) -> list[int]:
+    """A bin for every item such that each bin's sums are within its bounds (fewest, most) in every category.
+
+    `items`: images per category; `bounds`: per category and bin. Empty if there is no way, or after `limit` partial sums.
+    """
+    layers: list[dict[Sums, int]] = [{(0,) * len(bounds) * len(SPLITS): -1}]
+    rest = [sum(column) for column in zip(*items, strict=True)]
+    for item in items:
+        rest = [left - count for left, count in zip(rest, item, strict=True)]
+        layer: dict[Sums, int] = {}
         for sums in layers[-1]:
-            for index, (_, most) in enumerate(bounds):
-                if sums[index] + size <= most:
-                    layer.setdefault(_add(sums, index, size), index)
+            for index in range(len(SPLITS)):
+                added = _add(sums, index, item)
+                if added not in layer and _may_fit(added, bounds, rest):
+                    layer[added] = index
         layers.append(layer)
-    fitting = [sums for sums in layers[-1] if all(n >= low for n, (low, _) in zip(sums, bounds, strict=True))]
-    if not fitting:
+        limit -= len(layer)
+        if limit < 0:
+            return []
+    if not layers[-1]:
         return []
-    sums, chosen = min(fitting), []
-    for size, layer in zip(reversed(sizes), reversed(layers), strict=False):
+    sums, chosen = min(layers[-1]), []
+    for item, layer in zip(reversed(items), reversed(layers), strict=False):
         chosen.append(layer[sums])
-        sums = _add(sums, layer[sums], -size)
+        sums = _add(sums, layer[sums], [-count for count in item])
     return chosen[::-1]
 
 
-def _add(sums: tuple[int, ...], index: int, size: int) -> tuple[int, ...]:
-    """The sums with `size` more in one bin."""
-    return (*sums[:index], sums[index] + size, *sums[index + 1 :])
+def _may_fit(sums: Sums, bounds: Sequence[Sequence[tuple[int, int]]], rest: Sequence[int]) -> bool:
+    """Whether no bin holds too much, and what is left may suffice for those that hold too little."""
+    for place, (limits, left) in enumerate(zip(bounds, rest, strict=True)):
+        for index, (fewest, most) in enumerate(limits):
+            count = sums[place * len(SPLITS) + index]
+            if count > most:
+                return False
+            left -= max(fewest - count, 0)
+        if left < 0:
+            return False
+    return True
+
+
+def _add(sums: Sums, index: int, item: Sequence[int]) -> Sums:
+    """The sums with the item in one bin."""
+    found = list(sums)
+    for place, count in enumerate(item):
+        found[place * len(SPLITS) + index] += count
+    return tuple(found)
 
 
 def _changes(label: str, kinds: Kinds) -> Iterator[Change]:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fototeca
 from collect.catalog import Catalog, Decision
 from curate.freeze import freeze_version
 from curate.manifest import list_versions
@@ -217,7 +218,7 @@ def test_a_copy_cut_anywhere(
 
 
 def test_a_catalog_that_cannot_grow(grown: Workspace) -> None:
-    """No space for the catalog itself, from the first byte on: one line, exit code 4, and no advice to collect again."""
+    """No space for the catalog itself, from the first byte on: one line, exit code 4, and no advice to give the catalog up."""
     script = (
         "import resource, signal, sys; import fototeca; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()),) * 2); fototeca.main()"
@@ -229,8 +230,50 @@ def test_a_catalog_that_cannot_grow(grown: Workspace) -> None:
             break
         assert done.returncode == 4, done.stderr
         assert len(done.stderr.splitlines()) == 1 and "disk space" in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr and "collect again" not in done.stderr
+        assert "Traceback" not in done.stderr and "recover" not in done.stderr
         assert contents(grown, "v001") == before
         assert sound(grown) == decisions
     assert freeze_version(grown).manifest.version == "v002"
     assert verify_version(grown, "v001")["ok"] and verify_version(grown, "v002")["ok"]
+
+
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """The exit code of `fototeca ARG...`, which raises what it does not tell, and what it said on stderr."""
+    monkeypatch.setattr(sys, "argv", ["fototeca", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        fototeca.main()
+    return int(stop.value.code or 0), capfd.readouterr().err
+
+
+DAMAGES = {"cut": b"half a page", "zeros": bytes(4096), "noise": b"\xff" * 4096}
+"""What stands in the place of a page of the catalog's file; where it is cut, nothing comes after it."""
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_catalog_file_that_is_damaged_anywhere(
+    grown: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], damage: str
+) -> None:
+    """Cut off inside any page, or a page overwritten: one line that says how to go on, never a traceback, and the last
+    version stays; moved away, what git and the store keep brings the catalog back."""
+    with Catalog.open(grown) as catalog:
+        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole, before, handler = grown.catalog.read_bytes(), contents(grown, "v001"), signal.getsignal(signal.SIGTERM)
+    told = 0
+    for place in range(4096, len(whole), 3 * 4096):
+        for path in grown.data.glob("catalog.sqlite*"):
+            path.unlink()
+        grown.catalog.write_bytes(whole[:place] + DAMAGES[damage] + (b"" if damage == "cut" else whole[place + 4096 :]))
+        for words in (["status"], ["curate", "log"], ["curate", "freeze"]):
+            code, said = command(monkeypatch, capfd, "--workspace", grown.root, *words)
+            if code:
+                told += 1
+                assert code == 2 and len(said.splitlines()) == 1, said
+                assert "run: fototeca curate recover" in said or "too few" in said
+            assert contents(grown, "v001") == before
+        for path in grown.manifests.glob("v002*"):
+            path.unlink()
+    assert told > 5
+    signal.signal(signal.SIGTERM, handler)
+    grown.catalog.unlink()
+    assert command(monkeypatch, capfd, "--workspace", grown.root, "curate", "recover")[0] == 0
+    assert sound(grown) and contents(grown, "v001") == before

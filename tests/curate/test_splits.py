@@ -101,7 +101,7 @@ def reachable(groups: list[tuple[int, Split | None]]) -> bool:
 
 def test_where_mixed_labels_allow_two_points_they_are_reached() -> None:
     """Against an exact solver: of two hundred random datasets with groups, several labels an image, and some images held by
-    earlier versions, all but a few of those that can be split within two points in every category are."""
+    earlier versions, all those that can be split within two points in every category are."""
     chance = random.Random(1)
     possible = missed = 0
     for number in range(200):
@@ -112,7 +112,15 @@ def test_where_mixed_labels_allow_two_points_they_are_reached() -> None:
         else:
             possible += 1
     assert possible > 80
-    assert missed <= 0.03 * possible
+    assert not missed
+
+
+def test_a_small_dataset_is_looked_through() -> None:
+    """Twelve groups of images with both labels, which exchanges alone left off although there is a way within two points."""
+    counts = [(1, 1), (4, 5), (3, 2), (1, 1), (0, 1), (4, 2), (1, 1), (4, 4), (4, 4), (6, 4), (3, 5), (2, 4)]
+    groups = [[[name for name, has in zip("ab", pair, strict=True) if number < has] for number in range(6)] for pair in counts]
+    units = [make_unit(str(number), images, "test" if number == 4 else None) for number, images in enumerate(groups)]
+    assert uneven_shares(units, assign(units, RATIOS, 0), RATIOS) == []
 
 
 def mixed(chance: random.Random, held: float) -> list[Unit]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from collect.catalog import Catalog
 from curate.cli import app
 from curate.freeze import freeze_version
 from curate.labels import label_images
-from curate.manifest import read_manifest
-from workspace import FototecaError, Workspace
+from curate.manifest import list_versions, read_manifest
+from workspace import FototecaError, Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
 
@@ -45,7 +47,107 @@ def test_diff_names_every_change(
     assert facts["moved"] == [{"image_id": train, "from": "train", "to": "test"}]
     assert facts["regrouped"] == [{"image_id": test, "from": test, "to": train}]
     assert facts["reviewed"] == [{"image_id": others[1], "from": "no", "to": "yes"}]
-    assert f"{train[:12]}  train -> test" in curate("diff", "v001", "v002").stdout
+    assert curate("diff", "v001", "v002").stdout.splitlines() == [
+        "v001 -> v002",
+        *("added: 1", "  dog: 1", "removed: 1", "  cat: 1"),
+        *("relabelled: 1", f"  {others[1][:12]}  cat -> dog"),
+        *("moved: 1", f"  {train[:12]}  train -> test"),
+        *("regrouped: 1", f"  {test[:12]}  {test[:12]} -> {train[:12]}"),
+        *("reviewed: 1", f"  {others[1][:12]}  no -> yes"),
+    ]
+    back = json.loads(curate("diff", "v002", "v001", "--json").stdout)
+    assert (back["added"], back["removed"]) == (facts["removed"], facts["added"])
+    assert back["moved"] == [{"image_id": train, "from": "test", "to": "train"}]
+
+
+def test_a_long_diff_names_the_first(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
+    """Ten of a kind for people, all of them for programs; of a version against itself nothing."""
+    ids = add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
+    freeze_version(workspace)
+    label_images(workspace, ids[:14], label="dog")
+    freeze_version(workspace)
+    text = curate("diff", "v001", "v002").stdout
+    assert text.count("cat -> dog") == 10
+    assert "relabelled: 14" in text and text.count("and 4 more (--json has all)") == 2, "relabelled and reviewed"
+    assert len(json.loads(curate("diff", "v001", "v002", "--json").stdout)["relabelled"]) == 14
+    nothing = json.loads(curate("diff", "v002", "latest", "--json").stdout)
+    assert not any(nothing[kind] for kind in ("added", "removed", "relabelled", "moved", "regrouped", "reviewed"))
+
+
+def test_diff_of_several_labels(tmp_path: Path, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image that lost all its labels is told as having none."""
+    workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
+    ids = add_images(workspace, ["cat", "dog"] * 10)
+    freeze_version(workspace)
+    label_images(workspace, [ids[0]], label="")
+    label_images(workspace, [ids[1]], label="cat|dog")
+    freeze_version(workspace)
+    monkeypatch.setenv("FOTOTECA_WORKSPACE", str(workspace.root))
+    text = CliRunner().invoke(app, ["diff", "v001", "v002"], catch_exceptions=False).stdout
+    assert f"{ids[0][:12]}  cat -> (none)" in text
+    assert f"{ids[1][:12]}  dog -> cat|dog" in text
+
+
+def test_verify_reads_every_file_again(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
+    """Each one in turn with one bit turned over, its size and its times as they were: named, and no other."""
+    add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
+    for row in freeze_version(workspace).manifest.rows:
+        path = workspace.root / row.path
+        times, whole = path.stat(), path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        (problem,) = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
+        assert f"{row.image_id[:12]} has other bytes" in problem
+        path.write_bytes(whole)
+    assert curate("verify", "v001").exit_code == 0
+
+
+def test_a_removed_category_stays_in_earlier_versions(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
+) -> None:
+    """They are read, verified, rebuilt, compared and exported as they were frozen, whatever fototeca.toml says by now."""
+    ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    freeze_version(workspace)
+    workspace.config.write_text(workspace.config.read_text().replace('[categories."dog"]', '[categories."fox"]'))
+    changed = Workspace(workspace.root)
+    assert curate("verify", "v001").exit_code == 0
+    assert curate("rebuild", "v001").exit_code == 0
+    assert curate("export", "v001", workspace.root.parent / "out", "--format", "coco").exit_code == 0
+    label_images(changed, ids[10:], label="fox")
+    assert freeze_version(changed).manifest.categories == ("cat", "fox")
+    assert curate("diff", "v001", "v002").stdout.count("dog -> fox") == 10
+    assert curate("rebuild", "v001").exit_code == 0
+
+
+def test_a_version_of_a_newer_fototeca_is_refused(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
+) -> None:
+    """Its JSON says so; nothing is guessed of what it means, and no version is made after it."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    path = freeze_version(workspace).manifest.path.with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    for words in (["verify", "v001"], ["diff", "v001", "v001"], ["rebuild", "v001"], ["freeze"]):
+        with pytest.raises(FototecaError, match=r"schema 99, this fototeca knows 1; install a newer fototeca"):
+            curate(*words)
+    assert list_versions(workspace) == ["v001"]
+
+
+def test_a_catalog_of_a_newer_fototeca_is_refused(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
+) -> None:
+    """Every command that needs it says so and changes nothing; versions can still be verified and compared without it."""
+    ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    freeze_version(workspace)
+    with Catalog.open(workspace) as catalog:
+        catalog.connection.execute("PRAGMA user_version = 99")
+        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = workspace.catalog.read_bytes()
+    for words in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["log"], ["recover"]):
+        with pytest.raises(FototecaError, match=r"catalog\.sqlite has schema 99, .* install a newer fototeca"):
+            curate(*words)
+    assert workspace.catalog.read_bytes() == before
+    assert curate("verify", "v001").exit_code == 0
+    assert curate("diff", "v001", "v001").exit_code == 0
 
 
 def test_verify_finds_what_is_gone_or_other(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
