@@ -240,6 +240,7 @@ class Downloader:
 
     def robots(self, url: str) -> Robots:
         """The robots.txt of the URL's origin, fetched once, before anything else is asked of the host."""
+        url = led_to(url, "")
         origin = f"{urlsplit(url).scheme.lower()}://{host_key(url)}"
         with self._robots_lock:
             lock = self._origin_locks.setdefault(origin, threading.Lock())

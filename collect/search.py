@@ -123,8 +123,8 @@ def _check_needs(workspace: Workspace, options: SearchOptions) -> None:
             info.secret()
         if info.contact and not workspace.settings.contact:
             raise FototecaError(f"{name} needs a contact", f'write contact = "you@example.org" into {workspace.config}')
-        if info.page and not options.url:
-            raise FototecaError(f"{name} needs a page", "pass --url http://… ({query} in it stands for the query)")
+        if info.page:
+            _check_page(name, options.url)
         if info.tells_licences or options.license == "any":
             continue
         if options.license == "commercial":
@@ -133,6 +133,14 @@ def _check_needs(workspace: Workspace, options: SearchOptions) -> None:
         if not info.claims:
             claiming = ", ".join(other.name for other in known.values() if other.claims)
             raise FototecaError(f"{name} cannot be asked for a licence", f"ask one that can: {claiming}")
+
+
+def _check_page(name: str, url: str) -> None:
+    try:
+        url_key(url)
+    except ValueError:
+        problem = f"--url is no address of a page: {url}" if url else f"{name} needs a page"
+        raise FototecaError(problem, "pass --url https://… ({query} in it stands for the query)") from None
 
 
 class _Search:

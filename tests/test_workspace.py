@@ -112,3 +112,12 @@ def test_waiting_threads_soon_sleep(own: dict[str, str], shown: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     (line,) = set(re.findall(r"GOMP_SPINCOUNT.*", done.stderr))
     assert f"= '{shown}" in line and ("5000" in line) is (not own)
+
+
+def test_the_program_runs_as_a_module(tmp_path: Path) -> None:
+    """`python -m fototeca` is the command, also where the program that is installed beside Python is not on PATH."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "fototeca", "status"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "fototeca init" in done.stderr

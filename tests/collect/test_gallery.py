@@ -10,6 +10,7 @@ import pytest
 import collect.sites
 from collect.catalog import Finding
 from collect.download import FetchOptions
+from collect.search import SearchOptions, search
 from collect.sources import Context, Query, get_source
 from collect.web import SourceStop
 from tests.servers import Answer, Asked, Respond, picture_answer, serve
@@ -106,6 +107,30 @@ def test_what_a_click_does_by_script(read: Read, click: str, expected: str) -> N
         found = read(f"{site.base}/list")
     assert [finding.url for finding in found] == [f"{site.base}/{expected}/{n}.jpg" for n in range(2)]
     assert all(finding.thumbnail == (expected == "thumbs") for finding in found)
+
+
+def test_a_tile_that_leads_to_no_site_leaves_its_thumbnail(read: Read) -> None:
+    """A page that a script opens without an address has no robots.txt to ask; the search goes on."""
+    script = "event.preventDefault(); window.open('about:blank')"
+    with serve(pages(list=tiles(2, extra=f'onclick="{script}"'))) as site:
+        found = read(f"{site.base}/list")
+    assert [(finding.url.rpartition("/")[2], finding.thumbnail) for finding in found] == [("0.jpg", True), ("1.jpg", True)]
+
+
+def test_a_page_that_leads_to_no_site_is_one_line(read: Read) -> None:
+    """A script may take the browser to a page without an address."""
+    with serve(pages(list="<script>location = 'about:blank'</script>")) as site, pytest.raises(FototecaError) as stop:
+        read(f"{site.base}/list")
+    assert stop.value.exit_code == 4
+
+
+@pytest.mark.parametrize("url", ["", "example.org/foxes", "file:///etc/passwd", "javascript:alert(1)", "http://[::1"])
+def test_what_is_no_page_is_told_before_a_browser_starts(workspace: Workspace, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong use, with the form that is wanted."""
+    monkeypatch.setattr("collect.browser.open_browser", None)
+    with pytest.raises(FototecaError, match=r"page.*; pass --url https://…") as stop:
+        search(workspace, SearchOptions(("gallery",), url=url), LOCAL)
+    assert stop.value.exit_code == 2
 
 
 def test_a_page_that_robots_forbids_is_not_opened_for_its_picture(read: Read) -> None:

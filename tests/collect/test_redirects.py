@@ -1,0 +1,105 @@
+"""Where a redirect or a name leads: the rules of each host hold for it, and no name is a way inside."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collect.catalog import Finding
+from collect.download import FetchOptions
+from collect.engine import collect
+from collect.sources import Context
+from collect.status import workspace_status
+from tests.servers import Answer, Asked, Respond, picture_answer, serve
+from workspace import Workspace, create_workspace
+
+LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """One category."""
+    return create_workspace(tmp_path / "w", ["fox"])
+
+
+def rejected(workspace: Workspace, *urls: str, options: FetchOptions = LOCAL) -> tuple[int, dict[str, int]]:
+    """How many of the addresses were accepted, and why the others were not."""
+    accepted = collect(workspace, [Finding(url, "urls", "fox") for url in urls], options).accepted
+    total = workspace_status(workspace)["total"]
+    return accepted, total["rejected"] | total["failed"]
+
+
+def ruled(rules: str, status: int = 200) -> Respond:
+    """A site of pictures with a robots.txt; /to?url=… leads elsewhere."""
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/robots.txt":
+            return Answer(rules.encode(), "text/plain", status)
+        if asked.path == "/to":
+            return Answer(status=302, headers={"Location": asked.query["url"]})
+        return picture_answer(asked) or Answer(status=404)
+
+    return respond
+
+
+def test_a_redirect_to_another_host_asks_its_rules_first(workspace: Workspace) -> None:
+    """What the other host forbids is not asked of it, and what it permits comes after its robots.txt."""
+    with serve(ruled("User-agent: *\nDisallow: /full/1.jpg\n")) as other, serve(ruled("")) as site:
+        urls = [f"{site.base}/to?url={other.base}/full/{number}.jpg" for number in (1, 2)]
+        assert rejected(workspace, *urls) == (1, {"robots": 1})
+        assert [asked.path for asked in other.asked] == ["/robots.txt", "/full/2.jpg"]
+
+
+def test_a_redirect_does_not_lead_past_the_rules_of_its_own_host(workspace: Workspace) -> None:
+    """From what is permitted to what is not."""
+    with serve(ruled("User-agent: *\nDisallow: /full/\n")) as site:
+        assert rejected(workspace, f"{site.base}/to?url=/full/1.jpg") == (0, {"robots": 1})
+        assert [asked.path for asked in site.asked] == ["/robots.txt", "/to"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_host_that_cannot_tell_its_rules_is_not_asked_for_pictures(workspace: Workspace, status: int) -> None:
+    """Busy or broken, it may forbid anything (RFC 9309, section 2.3.1.4)."""
+    with serve(ruled("", status)) as site:
+        assert rejected(workspace, f"{site.base}/full/1.jpg") == (0, {f"http-{status}": 1})
+        assert {asked.path for asked in site.asked} == {"/robots.txt"}
+
+
+INSIDE = ["10.0.0.1", "169.254.169.254", "fd00::1", "fe80::1", "::ffff:192.168.0.1", "64:ff9b::a00:1", "2002:a00:1::", "0.0.0.0"]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_a_name_that_stands_for_a_private_address_is_no_way_inside(
+    workspace: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in a list nor in a redirect, in whatever form the name server gives it, also where a public one comes with it."""
+    known = socket.getaddrinfo
+
+    def resolve(host: str, *more: int, **named: int) -> list[Any]:
+        if not host.endswith(".example"):
+            return known(host, *more, **named)
+        private = (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80))
+        return [private, (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 80))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with serve(ruled("")) as site:
+        urls = ["http://inside.example/a.jpg", "https://inside.example/b.jpg", f"{site.base}/to?url=http://other.example/c.jpg"]
+        assert rejected(workspace, *urls) == (0, {"private-address": 3})
+
+
+def test_no_page_asks_this_machine_without_leave(workspace: Workspace) -> None:
+    """The browser asks its own machine through the gateway too, which it would else go around."""
+    with serve(lambda asked: Answer(b"inside")) as site:
+        context = Context(workspace, FetchOptions())
+        try:
+            for host in ("127.0.0.1", "localhost"):
+                address = site.base.replace("127.0.0.1", host)
+                context.window.load(f"data:text/html,<img src='{address}/a.jpg' onerror='document.title=\"refused\"'>")
+                assert context.window.script("return document.title") == "refused"
+        finally:
+            context.close()
+        assert context.gateway.refused == {"127.0.0.1", "localhost"}
+        assert not site.asked

@@ -1,0 +1,202 @@
+"""Searching on: the next query, the next source, a bound on candidates, and pauses that hold for a whole host."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import fototeca
+from collect.catalog import Catalog, Finding
+from collect.download import FetchOptions
+from collect.engine import collect
+from collect.folder import collect_folder
+from collect.hubs.taking import take
+from collect.local import Labelling
+from collect.polite import BURST, RATE, Hosts
+from collect.search import SearchOptions, search
+from collect.sources import Context, Query, get_source
+from collect.status import write_attribution
+from tests.collect.conftest import PointTo
+from tests.collect.hubs import REFS, Hubs
+from tests.collect.test_services import inaturalist, openverse
+from tests.servers import Answer, Asked, Respond, Site, jpeg, json_answer, picture_answer, serve
+from workspace import FototecaError, Workspace, create_workspace
+
+LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
+
+
+def library(**counts: int) -> Respond:
+    """A stand-in of Openverse that has so many pictures for each query, unlike those of the others."""
+
+    def respond(asked: Asked) -> Answer:
+        if picture := picture_answer(asked):
+            return picture
+        first = 1000 * list(counts).index(asked.query["q"])
+        page, size = int(asked.query["page"]), int(asked.query["page_size"])
+        total = counts[asked.query["q"]]
+        numbers = range(first, first + total)[(page - 1) * size : page * size]
+        return json_answer({"results": [openverse(asked.base, number) for number in numbers], "result_count": total})
+
+    return respond
+
+
+def asking(workspace: Workspace, *queries: str) -> Workspace:
+    """The workspace with these queries for its category."""
+    listed = ", ".join(f'"{query}"' for query in queries)
+    workspace.config.write_text(workspace.config.read_text().replace('queries = ["fox"]', f"queries = [{listed}]"))
+    return Workspace(workspace.root)
+
+
+def test_when_a_query_runs_dry_the_next_one_is_asked(point_to: PointTo) -> None:
+    """Until the category has its target: then the last query is not asked at all."""
+    with serve(library(fox=30, zorro=300, renard=30)) as site:
+        workspace = asking(point_to("openverse", site.base), "fox", "zorro", "renard")
+        assert search(workspace, SearchOptions(("openverse",)), LOCAL).accepted == 100
+    assert list(dict.fromkeys(asked.query["q"] for asked in site.asked if "q" in asked.query)) == ["fox", "zorro"]
+    with Catalog.open(workspace) as catalog:
+        found = Counter(place.query for image in catalog.images() for place in catalog.findings(image.image_id))
+    assert found == {"fox": 30, "zorro": 70}
+
+
+def test_a_limit_bounds_the_candidates_of_each_query(point_to: PointTo) -> None:
+    """Where somebody wants a few of each; pages beyond it are not asked for."""
+    with serve(library(fox=90, zorro=90)) as site:
+        workspace = asking(point_to("openverse", site.base), "fox", "zorro")
+        assert search(workspace, SearchOptions(("openverse",), limit=7), LOCAL).found == 14
+    assert [asked.query["page"] for asked in site.asked if "q" in asked.query] == ["1", "1"]
+
+
+def test_inaturalist_is_asked_for_what_permits_commercial_use(point_to: PointTo) -> None:
+    """At the source, so that no page of the others is read."""
+    with serve(inaturalist(0)) as site:
+        context = Context(point_to("inaturalist", site.base), LOCAL)
+        assert list(get_source("inaturalist")(Query("fox", "Vulpes", commercial=True), context)) == []
+    assert site.asked[0].query["photo_license"] == "cc0,cc-by,cc-by-sa,cc-by-nd"
+
+
+def test_roboflow_is_asked_for_folders(workspace: Workspace, site: Site) -> None:
+    """Of the forms of an export the one that tells classes by folders."""
+    with pytest.raises(FototecaError, match="confirm it"):
+        take(workspace, "roboflow", REFS["roboflow"], None, LOCAL)
+    assert "/roboflow/alice/pets/2/folder" in [asked.path for asked in site.asked]
+
+
+def test_kaggle_is_asked_for_the_version_that_is_written_down(workspace: Workspace, site: Site) -> None:
+    """Between two questions there may come a newer one."""
+    for ref, version in (("alice/pets", 7), ("alice/pets/versions/3", 3)):
+        with pytest.raises(FototecaError, match="confirm it"):
+            take(workspace, "kaggle", ref, None, LOCAL)
+        (asked,) = (asked for asked in site.asked if asked.path.endswith("/DownloadDataset"))
+        assert json.loads(asked.body)["datasetVersionNumber"] == version
+        site.asked.clear()
+
+
+def test_what_figshare_only_links_to_is_left_out(workspace: Workspace, site: Site, hubs: Hubs) -> None:
+    """A link leads to another site, under rules of its own."""
+    files = "/figshare/5678/versions/3/files"
+    listed = json.loads(hubs(Asked(files, {"page_size": "9", "page": "1"}, {}, b"", site.base)).body)
+    listed[0] |= {"is_link_only": True, "download_url": f"{site.base}/elsewhere"}
+    hubs.instead[files] = json_answer(listed)
+    with pytest.raises(FototecaError, match="confirm it"):
+        take(workspace, "figshare", REFS["figshare"], None, LOCAL)
+    assert len(list(workspace.cache.rglob("*.jpg"))) == len(listed) - 1
+    assert "/elsewhere" not in [asked.path for asked in site.asked]
+
+
+def test_only_the_categories_that_were_asked_for_are_told_as_short(
+    point_to: PointTo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A search for one category that reaches its target has done what it should, whatever another one lacks."""
+    with serve(library(fox=9)) as site:
+        workspace = point_to("openverse", site.base)
+        config = workspace.config.read_text().replace("target = 100", "target = 5")
+        workspace.config.write_text(f'{config}\n[categories.dog]\nqueries = ["dog"]\n')
+        monkeypatch.chdir(workspace.root)
+        arguments = ["fototeca", "collect", "search", "openverse", "--category", "fox", "--allow-local", "--min-side", "32"]
+        monkeypatch.setattr("sys.argv", arguments)
+        with pytest.raises(SystemExit) as stop:
+            fototeca.main()
+    assert (stop.value.code, capsys.readouterr().err) == (0, "")
+
+
+def test_a_host_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first ones, each has to wait for its token."""
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    host = Hosts(4)["https://example.org/"]
+    host.filled = time.monotonic()
+    waits = [host._claim() for _ in range(int(BURST) + 1)]
+    assert waits == [0.0] * int(BURST) + [1 / RATE]
+
+
+def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
+    """Retry-After holds for the host, not for the one picture that met it."""
+    times: list[float] = []
+    lock = threading.Lock()
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/robots.txt":
+            return Answer(status=404)
+        with lock:
+            times.append(time.monotonic())
+            if len(times) == 1:
+                return Answer(status=429, headers={"Retry-After": "1"})
+        return picture_answer(asked) or Answer(status=404)
+
+    workspace = create_workspace(tmp_path / "w", ["fox"])
+    with serve(respond) as site:
+        findings = [Finding(f"{site.base}/full/{number}.jpg", "urls", "fox") for number in range(4)]
+        options = FetchOptions(allow_local=True, min_side=32, per_host=1)
+        assert collect(workspace, findings, options).accepted == 4
+    assert len(times) == 5
+    assert times[1] - times[0] > 0.9, "nobody asked meanwhile"
+
+
+def test_attribution_tells_nothing_of_this_machine(tmp_path: Path) -> None:
+    """A file goes with a published dataset: no folder of whoever collected is in it."""
+    workspace = create_workspace(tmp_path / "w", ["fox"])
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(jpeg(1))
+    collect_folder(workspace, tmp_path / "photos", Labelling("fox"), LOCAL)
+    assert write_attribution(workspace, tmp_path / "ATTRIBUTION.csv") == 1
+    with (tmp_path / "ATTRIBUTION.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["source"], row["license"], row["image_url"]) == ("folder", "unknown", "")
+    assert str(tmp_path) not in (tmp_path / "ATTRIBUTION.csv").read_text()
+
+
+def test_a_label_of_a_person_is_not_changed_by_another_place(tmp_path: Path) -> None:
+    """Found again under another category: with several labels a machine adds its own, and never to what a person decided."""
+    workspace = create_workspace(tmp_path / "w", ["fox", "dog"], task="multi")
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / "photos" / f"{number}.jpg").write_bytes(jpeg(number))
+    collect_folder(workspace, tmp_path / "photos", Labelling("fox"), LOCAL)
+    with Catalog.open(workspace) as catalog:
+        decided, rejected, _ = catalog.images()
+        catalog.decide(decided.image_id, "fox", who="person:me", why="seen")
+        catalog.decide(rejected.image_id, "reject:off-topic", who="curate:x", why="seen")
+    collect_folder(workspace, tmp_path / "photos", Labelling("dog"), LOCAL)
+    with Catalog.open(workspace) as catalog:
+        assert [image.label for image in catalog.images()] == ["fox", "fox", "dog|fox"]
+
+
+def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
+    """The half of a picture goes with the next collection; what another process writes just now stays."""
+    workspace = create_workspace(tmp_path / "w", ["fox"])
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    incoming = workspace.images / "incoming"
+    incoming.mkdir(parents=True)
+    left, living = incoming / f".{gone.stdout.strip()}.ab.tmp", incoming / f".{os.getpid()}.cd.tmp"
+    for path in (left, living):
+        path.write_bytes(b"half")
+    collect(workspace, [], LOCAL)
+    assert [left.exists(), living.exists()] == [False, True]
