@@ -153,7 +153,7 @@ def sweep(
 
 @app.command(name="list")
 def list_command(as_json: JsonOption = False) -> None:
-    """Show the finished runs, then those that wait to go on.
+    """Show the finished runs, then those that wait to go on, then those that were given up, and why.
 
     Example: fototeca train list --json
     """

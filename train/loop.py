@@ -21,6 +21,7 @@ from tqdm import tqdm
 from train.config import TrainConfig
 from train.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
 from train.device import memory_advice
+from train.guard import GivenUpError
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.objective import judged, loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
@@ -269,10 +270,10 @@ class Loop:
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
             raise FototecaError(f"{path} is damaged", "delete it to train this run from the start, or pass --no-resume") from None
 
-    def _diverged(self, epoch: int) -> FototecaError:
+    def _diverged(self, epoch: int) -> GivenUpError:
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished"
         assert self.config.lr is not None
-        return FototecaError(
+        return GivenUpError(
             f"the loss is no number any more at step {self.progress.step} (epoch {epoch}); {kept}",
             f"try --lr {self.config.lr / 10:g}" + ("" if self.config.clip else " or --clip 1"),
         )

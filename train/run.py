@@ -20,7 +20,7 @@ from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, targets
 from train.device import check_forward, make_fabric
-from train.guard import check_same, full_disk_told, held
+from train.guard import check_same, full_disk_told, giving_up_noted, held
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.loop import Loop, Material, Watch
@@ -50,7 +50,8 @@ PROBE_EPOCHS = 40
 def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True, watch: Watch | None = None) -> Run:
     """Train, or go on with, the run that this configuration names; a finished one is returned as it is.
 
-    `watch` is told every epoch with its best validation accuracy so far; what it raises ends the run, which can go on later.
+    `watch` is told every epoch with its best validation accuracy so far; what it raises ends the run, which can go on later
+    unless that is GivenUpError.
 
     FototecaError for a manifest, model, weights or setting that will not do, and when the loss is no number any more.
     """
@@ -144,10 +145,11 @@ class Job:
                 shutil.rmtree(self.run.folder)
             write_config(self.run)
         self.fabric.barrier()
-        if self.config.regime != "features":
-            self.train_network(watch)
-        elif self.first:
-            self.train_features()
+        with giving_up_noted(self.run) if self.first else nullcontext():
+            if self.config.regime != "features":
+                self.train_network(watch)
+            elif self.first:
+                self.train_features()
         self.fabric.barrier()
 
     def train_features(self) -> None:

@@ -37,6 +37,10 @@ FACTS = ("train_accuracy", "val_accuracy", "val_images", "parameters", "seconds"
 """What every `done.json` tells."""
 
 
+STOPPED = "stopped.txt"
+"""File of a run that was given up: why."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a run says about N images of one split."""
@@ -86,6 +90,12 @@ class Run:
     def done(self) -> bool:
         """Whether training has come to its end."""
         return (self.folder / "done.json").is_file()
+
+    @property
+    def given_up(self) -> str:
+        """Why it is not to go on, in one line; empty for others."""
+        path = self.folder / STOPPED
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() and not self.done else ""
 
     @property
     def facts(self) -> dict[str, Any]:
