@@ -97,7 +97,7 @@ class TrainConfig:
     balance: Balance = "none"
     """weights: rare classes weigh more in the loss; sampling: they are drawn more often."""
     ema: float = 0.0
-    """Decay of the moving average of the weights that is judged and kept; 0 is off."""
+    """Decay of the moving average of the weights that is judged and kept, less in the first steps; 0 is off."""
     clip: float | None = None
     """Largest norm of a gradient; 0 is off. 1 where SGD fine-tunes, else off."""
     accumulate: int = 1
@@ -135,6 +135,8 @@ class TrainConfig:
         for name in ("erasing", "label_smoothing", "ema", "layer_decay"):
             if getattr(self, name) > 1:
                 raise FototecaError(f"{_option(name)} is {getattr(self, name)}", "choose a number from 0 to 1")
+        if self.ema == 1:
+            raise FototecaError("--ema 1 would keep the first weights for ever", "choose less than 1, such as 0.999")
         self._check_together()
 
     def _check_together(self) -> None:

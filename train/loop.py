@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 from tqdm import tqdm
 
@@ -29,6 +29,8 @@ from train.predict import predict_together
 from vision.backbones import Preprocessing
 from vision.memory import keep_freed_memory, out_of_memory
 from workspace import FototecaError, atomic_write
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 Watch = Callable[[int, float], None]
 """Told each epoch and the best validation accuracy so far."""
@@ -288,6 +290,19 @@ def save_tensors(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def averaged(module: nn.Module, decay: float) -> AveragedModel:
-    """A moving average of the module's weights and statistics."""
-    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it so
+    """A moving average of the module's weights and statistics.
+
+    After t steps at most (1 + t) / (10 + t) of the mean is kept, as by `num_updates` of TensorFlow's ExponentialMovingAverage:
+    a mean over thousands of steps would else be what some hundreds began with.
+    """
+
+    @torch.no_grad()
+    def mean(means: Tensors, values: Tensors, steps: torch.Tensor | int) -> None:
+        kept = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        if means[0].is_floating_point():  # torch gives those of one type at a time
+            torch._foreach_lerp_(means, values, 1 - kept)
+            return
+        for old, new in zip(means, values, strict=True):
+            old.copy_(old * kept + new * (1 - kept))
+
     return AveragedModel(module, multi_avg_fn=mean, use_buffers=True)

@@ -50,16 +50,28 @@ def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
     return seen
 
 
-def test_averaged_weights_are_the_moving_mean_of_all_steps(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--ema 0.8: the kept network is 0.8 of the mean before and 0.2 of the weights, step by step from the first one's."""
+@pytest.mark.parametrize("decay", [0.3, 0.999])
+def test_averaged_weights_are_the_moving_mean_of_all_steps(
+    small: Workspace, monkeypatch: pytest.MonkeyPatch, decay: float
+) -> None:
+    """--ema D: after t steps the mean keeps the less of D and (1 + t) / (10 + t), and takes the rest from the weights."""
     seen = after_each_step(monkeypatch)
-    kept = load_model(small, train_run(small, config(ema=0.8))).network.state_dict()
+    kept = load_model(small, train_run(small, config(ema=decay, batch_size=8))).network.state_dict()
+    assert len(seen) >= 7
     mean = {name: value.double() for name, value in seen[0].items()}
-    for weights in seen[1:]:
-        mean = {name: 0.8 * value + 0.2 * weights[name].double() for name, value in mean.items()}
+    for number, weights in enumerate(seen[1:], start=1):
+        share = min(decay, (1 + number) / (10 + number))
+        mean = {name: share * value + (1 - share) * weights[name].double() for name, value in mean.items()}
     for name, value in mean.items():
         if "num_batches" not in name:
             assert torch.allclose(kept[name].double(), value, atol=1e-5), name
+
+
+def test_a_long_average_learns_on_few_pictures(small: Workspace) -> None:
+    """Some dozens of steps at --ema 0.999: what is kept tells the colours apart, as it does without; 1 would learn nothing."""
+    assert train_run(small, config(ema=0.999, epochs=8)).facts["val_accuracy"] >= 0.8
+    with pytest.raises(FototecaError, match="--ema 1 would keep the first weights for ever; choose less than 1"):
+        config(ema=1.0)
 
 
 def test_gradients_are_clipped_to_the_norm(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
