@@ -51,7 +51,9 @@ def run(
     label_smoothing: Annotated[float, typer.Option(help="Share of a target spread over all classes.")] = 0.0,
     balance: Annotated[Literal["none", "weights", "sampling"], typer.Option(help="What rare classes get.")] = "none",
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights that are kept; 0 is off.")] = 0.0,
-    clip: Annotated[float, typer.Option(help="Largest norm of a gradient; 0 is off.")] = 0.0,
+    clip: Annotated[
+        float | None, typer.Option(help="Largest norm of a gradient; 0 is off. 1 for SGD finetune, else off.")
+    ] = None,
     accumulate: Annotated[int, typer.Option(help="Batches per step.")] = 1,
     patience: Annotated[int, typer.Option(help="Epochs without progress after which to stop; 0 is off.")] = 0,
     snapshots: Annotated[int, typer.Option(help="Cycles of the rate, each with its weights kept; 0 is off.")] = 0,
@@ -153,7 +155,7 @@ def sweep(
 
 @app.command(name="list")
 def list_command(as_json: JsonOption = False) -> None:
-    """Show the finished runs, then those that wait to go on.
+    """Show the finished runs, then those that wait to go on, then those that were given up, and why.
 
     Example: fototeca train list --json
     """

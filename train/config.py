@@ -21,8 +21,12 @@ Precision = Literal["32", "bf16", "16"]
 EPOCHS = {"scratch": 20, "features": 60, "finetune": 5}
 """Passes over the training split, by regime; over cached features one costs next to nothing."""
 
-RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adamw"): 4e-5, ("finetune", "sgd"): 0.01}
+RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adamw"): 4e-5, ("finetune", "sgd"): 3e-3}
 """Highest learning rate, by regime and optimizer; the heads over cached features have their own."""
+
+FINETUNE_CLIP = 1.0
+"""Largest norm of a gradient where SGD fine-tunes: without it a network that has no batch norm loses in the first steps what it
+had learned before, at any rate that is of use to it."""
 
 LEARNING_SHARE = 5 / 7
 """Side of the crops that fine-tuning learns on, of the side it is asked at: random crops make things look larger than the
@@ -93,9 +97,9 @@ class TrainConfig:
     balance: Balance = "none"
     """weights: rare classes weigh more in the loss; sampling: they are drawn more often."""
     ema: float = 0.0
-    """Decay of the moving average of the weights that is judged and kept; 0 is off."""
-    clip: float = 0.0
-    """Largest norm of a gradient; 0 is off."""
+    """Decay of the moving average of the weights that is judged and kept, less in the first steps; 0 is off."""
+    clip: float | None = None
+    """Largest norm of a gradient; 0 is off. 1 where SGD fine-tunes, else off."""
     accumulate: int = 1
     """Batches whose gradients make one step."""
     patience: int = 0
@@ -131,6 +135,8 @@ class TrainConfig:
         for name in ("erasing", "label_smoothing", "ema", "layer_decay"):
             if getattr(self, name) > 1:
                 raise FototecaError(f"{_option(name)} is {getattr(self, name)}", "choose a number from 0 to 1")
+        if self.ema == 1:
+            raise FototecaError("--ema 1 would keep the first weights for ever", "choose less than 1, such as 0.999")
         self._check_together()
 
     def _check_together(self) -> None:
@@ -178,12 +184,16 @@ class TrainConfig:
             "image_size": self.image_size or self._side(),
             "lr": RATES.get((self.regime, self.optimizer), 1e-2) if self.lr is None else self.lr,
             "weight_decay": (1e-4 if self.optimizer == "sgd" else 0.05) if self.weight_decay is None else self.weight_decay,
+            "clip": self._clip() if self.clip is None else self.clip,
             "augment": self.augment or ("none" if self.regime == "features" and not self.views else "basic"),
         }
         if self.regime == "features":
-            filled |= {"batch_size": TrainConfig.batch_size, "weight_decay": None}
+            filled |= {"batch_size": TrainConfig.batch_size, "weight_decay": None, "clip": None}
             filled |= {} if self.head == "linear" else {"epochs": None, "lr": None}
         return replace(self, **filled)
+
+    def _clip(self) -> float:
+        return FINETUNE_CLIP if (self.regime, self.optimizer) == ("finetune", "sgd") else 0.0
 
     def _side(self) -> int | None:
         own = self.regime != "scratch" or self.model in ("cnn", "cnn-cbam") or self.model.startswith(FIXED_SIDE)

@@ -21,8 +21,8 @@ from train.device import make_fabric
 from train.guard import full_disk_told
 from train.objective import choose_thresholds, judged
 from train.predict import as_float64, predict
-from train.run import save_model
 from train.runs import Floats, Run, read_run, read_tensors, to_probabilities, write_config, write_done, write_predictions
+from train.start import save_model
 from vision.backbones import Preprocessing, build_model
 from vision.pixels import PixelCache
 from workspace import FototecaError, Workspace, write_text
@@ -135,7 +135,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
     inherited = {name: value for name, value in first.config.items() if name != "snapshot_of"}
     run.config.update({**inherited, "regime": "ensemble", "method": "soup", "soup": [ranked[index].id for index in kept]})
     write_config(run)
-    save_model(run.folder / "model.safetensors", network.module, network.preprocessing, {})
+    save_model(run, network.module, network.preprocessing, {})
     _finish(run, manifest, joined, int(first.facts["parameters"]), time.perf_counter() - start)
 
 
@@ -170,7 +170,7 @@ def _snapshot(workspace: Workspace, run: Run, path: Path, manifest: Manifest) ->
         network = Network(workspace, run, manifest)
         network.module.load_state_dict(_read_snapshot(path, network.fabric.device))
         write_config(own)
-        save_model(own.folder / "model.safetensors", network.module, network.preprocessing, {})
+        save_model(own, network.module, network.preprocessing, {})
         said = {split: network.ask(split) for split in ("train", "val")}
         _finish(own, manifest, said, int(run.facts["parameters"]), time.perf_counter() - start)
     return own

@@ -1,4 +1,4 @@
-"""What guards a run's folder: one process at a time, no other run of the same name, and a full disk told in one line."""
+"""What guards a run's folder: one process at a time, no other run of its name, why it was given up, a full disk in one line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,23 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from train.runs import Run, read_run
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
+from train.runs import STOPPED, Run, read_run
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say, write_text
+
+
+class GivenUpError(FototecaError):
+    """A run has ended for good without being finished: going on would end in the same place, or is of no use."""
+
+
+@contextmanager
+def giving_up_noted(run: Run) -> Iterator[None]:
+    """Keep the reason in the run's folder when it is given up; whoever trains it all the same begins without that mark."""
+    (run.folder / STOPPED).unlink(missing_ok=True)
+    try:
+        yield
+    except GivenUpError as error:
+        write_text(run.folder / STOPPED, f"{error}\n")
+        raise
 
 
 @contextmanager

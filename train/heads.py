@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from train.guard import GivenUpError
 from train.objective import judged, loss_of, right
 from train.scaler import Scaler
 from train.solving import CERTAIN, SMALL, solve_all
@@ -135,7 +136,7 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
             optimizer.param_groups[0]["lr"] = rate
             losses = torch.stack([loss_of(part, y[rows], multi=multi, **options) for part in said(x[rows])])
             if not losses.isfinite().all():
-                raise FototecaError(
+                raise GivenUpError(
                     f"the head's loss is no number any more at step {len(history) + 1} (epoch {epoch})", f"try --lr {lr / 10:g}"
                 )
             optimizer.zero_grad()

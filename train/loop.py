@@ -14,13 +14,14 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 from tqdm import tqdm
 
 from train.config import TrainConfig
 from train.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
 from train.device import memory_advice
+from train.guard import GivenUpError
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.objective import judged, loss_of, right
 from train.optimiser import learning_rate, make_optimizer, set_rate, train_mode
@@ -28,6 +29,8 @@ from train.predict import predict_together
 from vision.backbones import Preprocessing
 from vision.memory import keep_freed_memory, out_of_memory
 from workspace import FototecaError, atomic_write
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 Watch = Callable[[int, float], None]
 """Told each epoch and the best validation accuracy so far."""
@@ -269,10 +272,10 @@ class Loop:
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
             raise FototecaError(f"{path} is damaged", "delete it to train this run from the start, or pass --no-resume") from None
 
-    def _diverged(self, epoch: int) -> FototecaError:
+    def _diverged(self, epoch: int) -> GivenUpError:
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished"
         assert self.config.lr is not None
-        return FototecaError(
+        return GivenUpError(
             f"the loss is no number any more at step {self.progress.step} (epoch {epoch}); {kept}",
             f"try --lr {self.config.lr / 10:g}" + ("" if self.config.clip else " or --clip 1"),
         )
@@ -287,6 +290,19 @@ def save_tensors(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def averaged(module: nn.Module, decay: float) -> AveragedModel:
-    """A moving average of the module's weights and statistics."""
-    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it so
+    """A moving average of the module's weights and statistics.
+
+    After t steps at most (1 + t) / (10 + t) of the mean is kept, as by `num_updates` of TensorFlow's ExponentialMovingAverage:
+    a mean over thousands of steps would else be what some hundreds began with.
+    """
+
+    @torch.no_grad()
+    def mean(means: Tensors, values: Tensors, steps: torch.Tensor | int) -> None:
+        kept = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        if means[0].is_floating_point():  # torch gives those of one type at a time
+            torch._foreach_lerp_(means, values, 1 - kept)
+            return
+        for old, new in zip(means, values, strict=True):
+            old.copy_(old * kept + new * (1 - kept))
+
     return AveragedModel(module, multi_avg_fn=mean, use_buffers=True)

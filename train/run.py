@@ -10,19 +10,17 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from curate.manifest import Manifest, image_path, read_manifest
 from train.config import TrainConfig
 from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, targets
 from train.device import check_forward, make_fabric
-from train.guard import check_same, full_disk_told, held
+from train.guard import check_same, full_disk_told, giving_up_noted, held
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.loop import Loop, Material, Watch
@@ -30,20 +28,20 @@ from train.objective import choose_thresholds
 from train.optimiser import train_mode, unfreeze
 from train.predict import as_float64, predict_together
 from train.runs import Floats, Run, to_probabilities, write_config, write_done, write_predictions
-from train.start import weights_path, whole_path
+from train.start import answers, save_model, weights_path, whole_path
 from vision.backbones import (
     NO_WEIGHTS,
     Backbone,
-    Preprocessing,
     backbone_of,
     build_model,
     check_model,
     classifier_of,
     replace_classifier,
+    take_classifier,
 )
 from vision.features import extract_features
 from vision.pixels import PixelCache
-from workspace import FototecaError, Workspace, say, write_bytes, write_text
+from workspace import FototecaError, Workspace, say, write_text
 
 PROBE_EPOCHS = 40
 """Epochs of the head alone, over cached features, before fine-tuning."""
@@ -52,7 +50,8 @@ PROBE_EPOCHS = 40
 def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True, watch: Watch | None = None) -> Run:
     """Train, or go on with, the run that this configuration names; a finished one is returned as it is.
 
-    `watch` is told every epoch with its best validation accuracy so far; what it raises ends the run, which can go on later.
+    `watch` is told every epoch with its best validation accuracy so far; what it raises ends the run, which can go on later
+    unless that is GivenUpError.
 
     FototecaError for a manifest, model, weights or setting that will not do, and when the loss is no number any more.
     """
@@ -86,11 +85,16 @@ class Job:
         self.module, preprocessing, self.weights_id = build_model(config.model, self.classes, self.weights)
         self.preprocessing = preprocessing.at(config.image_size)
         self.learning = unfreeze(self.module, config.unfreeze) if config.regime == "finetune" else []
+        self.goes_on = config.regime == "finetune" and self.weights is not None and self._take_classifier(self.weights)
         self.splits = {name: manifest.split(name) for name in ("train", "val")}
         self.items = {name: [(row.image_id, image_path(workspace, row)) for row in rows] for name, rows in self.splits.items()}
         self.labels = {name: targets(rows, manifest.categories, self.multi) for name, rows in self.splits.items()}
         self.identity = self._identity()
         self.run = self._name()
+
+    def _take_classifier(self, weights: str) -> bool:
+        """Go on with the classifier of a run that tells the same categories apart; whether there is one."""
+        return take_classifier(self.config.model, self.module, weights, answers(self.manifest.categories, self.manifest.task))
 
     def _identity(self) -> dict[str, Any]:
         """What makes it another run: its settings, its data, and its weights by what they are, not by their name."""
@@ -99,7 +103,8 @@ class Job:
             "preprocessing": self.preprocessing.to_dict(),
             "learning_side": self.config.learning_side(self.preprocessing.crop),
         }
-        identity = {**self.config.identity(), **facts, **sides}
+        start = {"classifier": "kept"} if self.goes_on else {}
+        identity = {**self.config.identity(), **facts, **sides, **start}
         identity.pop("weights")
         return identity
 
@@ -140,10 +145,11 @@ class Job:
                 shutil.rmtree(self.run.folder)
             write_config(self.run)
         self.fabric.barrier()
-        if self.config.regime != "features":
-            self.train_network(watch)
-        elif self.first:
-            self.train_features()
+        with giving_up_noted(self.run) if self.first else nullcontext():
+            if self.config.regime != "features":
+                self.train_network(watch)
+            elif self.first:
+                self.train_features()
         self.fabric.barrier()
 
     def train_features(self) -> None:
@@ -223,11 +229,11 @@ class Job:
     def prepare(self, *, onward: bool = False) -> Material:
         """Decode what is not decoded yet; in fine-tuning fit the head first, alone, over cached features (Kumar et al. 2022).
 
-        `onward`: a checkpoint has a head that has learned already.
+        Not a head that has learned already: with `onward` that of a checkpoint, else that of the run that lends its weights.
         """
         pixels = PixelCache(self.workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
         pixels.ensure([*self.items["train"], *self.items["val"]])
-        if self.config.regime == "finetune" and not onward:
+        if self.config.regime == "finetune" and not (onward or self.goes_on):
             splits, learned = self._extract()
             self._take_head(self._fit_head("linear", learned, splits["val"], PROBE_EPOCHS, 1e-2))
         assert self.config.augment is not None
@@ -266,7 +272,7 @@ class Job:
             said = self.run.predictions(name).predicted
             accuracy[f"{name}_images"] = len(rows)
             accuracy[f"{name}_accuracy"] = float(np.mean([a == b for a, b in zip(labels, said, strict=True)]))
-        save_model(self.run.folder / "model.safetensors", self.module, self.preprocessing, extra)
+        save_model(self.run, self.module, self.preprocessing, extra)
         learning = sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
         document = {
             **accuracy,
@@ -289,11 +295,3 @@ def classifier_size(module: nn.Module) -> int:
 def _speed(run: Run) -> float:
     rows = run.epochs()
     return round(float(np.mean([row["images_per_second"] for row in rows])), 1)
-
-
-def save_model(path: Path, module: nn.Module, preprocessing: Preprocessing, extra: Mapping[str, Any]) -> None:
-    """Weights, and arrays beside them; in the file's metadata what the pictures go through before the first layer."""
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in extra.items()}
-    noted = {**preprocessing.to_dict(), "transform_input": bool(getattr(module, "transform_input", False))}
-    write_bytes(path, save(state, metadata={"preprocessing": json.dumps(noted)}))  # one entry: the order of several is by chance

@@ -17,23 +17,28 @@ import numpy as np
 import numpy.typing as npt
 
 from train.journal import read_journal
-from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_bytes, write_text
+from train.loaded import BATCH as BATCH  # this module is what other packages know of runs
+from train.loaded import Floats as Floats
+from train.loaded import LoadedEnsemble as LoadedEnsemble
+from train.loaded import LoadedModel as LoadedModel
+from train.loaded import to_probabilities as to_probabilities
+from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, say, write_bytes, write_text
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
-    from torch import nn
-
-    from train.trees import Boosting
-    from vision.backbones import Preprocessing
-
-BATCH = 32
-"""Pictures in one forward pass when a model is only asked."""
 
 SOFTWARE = ("fototeca", "torch", "torchvision", "scikit-learn")
 """The packages whose versions are kept with a run."""
 
-Floats = npt.NDArray[np.float32]
+SETTINGS = ("model", "regime", "manifest")
+"""What every `config.json` tells."""
+
+FACTS = ("train_accuracy", "val_accuracy", "val_images", "parameters", "seconds", "images_per_second")
+"""What every `done.json` tells."""
+
+
+STOPPED = "stopped.txt"
+"""File of a run that was given up: why."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +92,15 @@ class Run:
         return (self.folder / "done.json").is_file()
 
     @property
+    def given_up(self) -> str:
+        """Why it is not to go on, in one line; empty for others."""
+        path = self.folder / STOPPED
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() and not self.done else ""
+
+    @property
     def facts(self) -> dict[str, Any]:
         """`done.json`: train_accuracy, val_accuracy, parameters, seconds and more. FototecaError when it cannot be read."""
-        try:
-            return cast(dict[str, Any], json.loads((self.folder / "done.json").read_text(encoding="utf-8")))
-        except ValueError:
-            raise _damaged(self.folder / "done.json") from None
+        return _document(self.folder / "done.json")
 
     @property
     def command(self) -> str:
@@ -139,8 +147,17 @@ class Run:
 
 
 def list_runs(workspace: Workspace, version: str | None = None, *, unfinished: bool = False) -> list[Run]:
-    """The runs, by id; only finished ones unless asked, and only of `version` when it is given."""
-    found = [_open(path.parent) for path in sorted(workspace.runs.glob("*/config.json"))]
+    """The runs, by id; only finished ones unless asked, and only of `version` when it is given. Damaged ones are said."""
+    found: list[Run] = []
+    for path in sorted(workspace.runs.glob("*/config.json")):
+        try:
+            run = _open(path.parent)
+            if run.done:
+                _document(path.with_name("done.json"), FACTS)
+        except FototecaError as error:
+            say(f"left out: {error}")
+        else:
+            found.append(run)
     return [run for run in found if (run.done or unfinished) and version in (None, run.manifest_version)]
 
 
@@ -148,7 +165,7 @@ def read_run(workspace: Workspace, run_id: str) -> Run:
     """The run of this id. FototecaError when there is none."""
     folder = workspace.runs / run_id
     if "/" in run_id or not (folder / "config.json").is_file():
-        known = [run.id for run in list_runs(workspace, unfinished=True)]
+        known = sorted(path.parent.name for path in workspace.runs.glob("*/config.json"))
         raise FototecaError(
             f"no run {run_id!r}", f"this workspace has: {', '.join(known[:12])}" if known else "run: fototeca train"
         )
@@ -156,11 +173,18 @@ def read_run(workspace: Workspace, run_id: str) -> Run:
 
 
 def _open(folder: Path) -> Run:
+    return Run(folder.name, folder, _document(folder / "config.json", SETTINGS))
+
+
+def _document(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """The object in a run's own JSON file. FototecaError when it is none, or lacks what every one has."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError:
-        raise _damaged(folder / "config.json") from None
-    return Run(folder.name, folder, config)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise _damaged(path) from None
+    if not isinstance(found, dict) or not set(needed) <= found.keys():
+        raise _damaged(path)
+    return found
 
 
 def _damaged(path: Path) -> FototecaError:
@@ -200,80 +224,6 @@ def decide(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> list[str]:
     return [LABEL_SEPARATOR.join(sorted(names[row >= run.thresholds])) for row in probabilities]
 
 
-class LoadedModel:
-    """A trained model, ready to be asked."""
-
-    def __init__(self, run: Run, network: nn.Module, preprocessing: Preprocessing, boosting: Boosting | None) -> None:
-        self.preprocessing = preprocessing
-        self.multi = run.task == "multi"
-        self.boosting = boosting
-        self.network = network
-        self.module: nn.Module | None = None if boosting else network
-        """(N, 3, H, W) to logits (N, C), in eval mode; None where the head is no torch module (boosting)."""
-
-    @cached_property
-    def _quick(self) -> nn.Module:
-        """The same network in the form that answers fastest."""
-        import torch
-
-        from vision.folding import folded
-
-        return folded(self.network).to(memory_format=torch.channels_last)
-
-    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
-        """(N, C) of pictures or paths."""
-        return self.answers(images, batch_size)[0]
-
-    def features(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
-        """(N, D): what the classifier is given."""
-        return self._forward(images, batch_size)[1]
-
-    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
-        """Probabilities (N, C) and features (N, D) from one pass."""
-        logits, features = self._forward(images, batch_size)
-        said = self.boosting.decision(features) if self.boosting else logits.astype(np.float64)
-        return to_probabilities(said, self.multi), features
-
-    def _forward(self, images: Sequence[Image.Image | Path], batch_size: int) -> tuple[Floats, Floats]:
-        """Logits and features of every picture, in one pass."""
-        import torch
-
-        from vision.backbones import classifier_of
-        from vision.image import decode
-
-        seen: list[torch.Tensor] = []
-        handle = classifier_of(self._quick)[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
-        logits = []
-        try:
-            with torch.inference_mode():
-                for start in range(0, len(images), batch_size):
-                    opened = (decode(image) if isinstance(image, Path) else image for image in images[start : start + batch_size])
-                    batch = torch.stack([self.preprocessing(image) for image in opened])
-                    logits.append(self._quick(batch.contiguous(memory_format=torch.channels_last)).float())
-        finally:
-            handle.remove()
-        return torch.cat(logits).numpy(), torch.cat(seen).numpy()
-
-
-class LoadedEnsemble:
-    """Runs that are asked together. It has no features of its own, and no single module."""
-
-    def __init__(self, members: Sequence[LoadedModel], weights: Sequence[float]) -> None:
-        self.members = members
-        self.weights = weights
-        self.module = None
-        self.preprocessing = members[0].preprocessing
-
-    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
-        """(N, C): the members' probabilities, averaged by weight."""
-        pairs = zip(self.weights, self.members, strict=True)
-        return np.asarray(sum(weight * member.probabilities(images, batch_size) for weight, member in pairs), dtype=np.float32)
-
-    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
-        """Probabilities (N, C), and no features."""
-        return self.probabilities(images, batch_size), None
-
-
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     """The run's model. FototecaError when it is not finished or its file is damaged. An ensemble lacks `features`."""
     from train.trees import Boosting
@@ -294,7 +244,7 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     if run.config["transform_input"]:
         setattr(network, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
     preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
-    return LoadedModel(run, network.eval(), preprocessing, Boosting.from_arrays(arrays) if arrays else None)
+    return LoadedModel(run.task == "multi", network.eval(), preprocessing, Boosting.from_arrays(arrays) if arrays else None)
 
 
 def read_tensors(run: Run) -> dict[str, torch.Tensor]:
@@ -307,11 +257,3 @@ def read_tensors(run: Run) -> dict[str, torch.Tensor]:
         return dict(load_file(path))
     except (SafetensorError, OSError):
         raise _damaged(path) from None
-
-
-def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> Floats:
-    """(N, C) of logits: softmax, or a sigmoid of each when labels do not exclude one another."""
-    if multi:
-        return (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)

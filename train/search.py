@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.manifest import read_manifest
 from train.config import TrainConfig, kind_of
-from train.guard import full_disk_told
+from train.guard import GivenUpError, full_disk_told
 from train.parallel import told
 from train.run import train_run
 from train.sweep import Outcome, Point, describe
@@ -49,6 +50,10 @@ STARTUP = 4
 """Runs that are trained to their end before any is stopped early: a median needs some."""
 
 
+class BehindError(GivenUpError):
+    """A run was stopped early."""
+
+
 def search(
     workspace: Workspace, space: Space | None, version: str, trials: int, weights: tuple[str, str] | None = None
 ) -> Outcome:
@@ -57,12 +62,14 @@ def search(
     In `space` a table {low, high, log} is a range, a list a choice, all else is fixed. After each epoch a run whose validation
     accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped.
     """
+    _check_optuna()
     with full_disk_told():
         return _search(workspace, space, version, trials, weights)
 
 
 def _search(workspace: Workspace, space: Space | None, version: str, trials: int, weights: tuple[str, str] | None) -> Outcome:
-    optuna = _optuna()
+    from optuna.trial import TrialState
+
     if space is None:
         space = {**FINETUNE_SPACE, "model": weights[0], "weights": weights[1]} if weights else SCRATCH_SPACE
     manifest = read_manifest(workspace, version)
@@ -74,14 +81,14 @@ def _search(workspace: Workspace, space: Space | None, version: str, trials: int
         say(f"[{over + 1}/{trials}] {describe(point)}")
         try:
             run = train_run(workspace, TrainConfig(**{"manifest": manifest.version, **point}), watch=_judge(trial))
-        except optuna.TrialPruned:
-            say(f"  {BEHIND}")
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except BehindError as error:
+            say(f"  {error}")
+            study.tell(trial, state=TrialState.PRUNED)
         except Exception as error:  # whatever ends one run must not end the others
             reason = str(told(error))
             say(f"  failed: {reason}")
             trial.set_user_attr("error", reason)
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL)
         else:
             trial.set_user_attr("run", run.id)
             study.tell(trial, run.facts["val_accuracy"])
@@ -102,12 +109,10 @@ def draw(trial: optuna.Trial, space: Space) -> Point:
 
 
 def _judge(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
-    import optuna
-
     def watch(epoch: int, accuracy: float) -> None:
         trial.report(accuracy, epoch)
         if trial.should_prune():
-            raise optuna.TrialPruned
+            raise BehindError(BEHIND)
 
     return watch
 
@@ -160,9 +165,6 @@ def _collect(workspace: Workspace, study: optuna.Study, outcome: Outcome) -> Non
     outcome.runs = sorted({run.id: run for run in outcome.runs}.values(), key=lambda run: -run.facts["val_accuracy"])
 
 
-def _optuna() -> Any:  # noqa: ANN401  (a module)
-    try:
-        import optuna
-    except ImportError:
-        raise FototecaError("--search needs optuna", "run: pip install 'fototeca[search]'") from None
-    return optuna
+def _check_optuna() -> None:
+    if find_spec("optuna") is None:
+        raise FototecaError("--search needs optuna", "run: pip install 'fototeca[search]'")

@@ -1,13 +1,22 @@
-"""Where a run starts from: weights by torchvision's name, by a path, or those of another run."""
+"""Where a run starts from, and what it leaves for others to start from: weights by name, by path, or of another run."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import nn
 
 from train.config import TrainConfig
-from train.runs import read_run
+from train.runs import Run, read_run
+from vision.backbones import Preprocessing
 from vision.weights import weight_members
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Workspace, write_bytes
 
 
 def weights_path(workspace: Workspace, weights: str | None) -> str | None:
@@ -27,3 +36,22 @@ def whole_path(config: TrainConfig) -> str | None:
         return weights
     names = {"DEFAULT", *(member.name for member in weight_members(config.model))}
     return weights if weights in names else str(Path(weights).expanduser().absolute())
+
+
+def answers(categories: Sequence[str], task: str) -> dict[str, Any]:
+    """What the outputs of a classifier mean."""
+    return {"task": task, "categories": list(categories)}
+
+
+def save_model(run: Run, module: nn.Module, preprocessing: Preprocessing, extra: Mapping[str, Any]) -> None:
+    """Weights, and arrays beside them (trees, which are the classifier then).
+
+    In the file's metadata: what the pictures go through before the first layer, and what the outputs mean.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in extra.items()}
+    noted = {**preprocessing.to_dict(), "transform_input": bool(getattr(module, "transform_input", False))}
+    if not extra:
+        noted["answers"] = answers(run.categories, run.task)
+    content = save(state, metadata={"preprocessing": json.dumps(noted)})  # one entry: the order of several is by chance
+    write_bytes(run.folder / "model.safetensors", content)

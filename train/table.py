@@ -26,9 +26,13 @@ def list_facts(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def unfinished_lines(workspace: Workspace) -> list[str]:
-    """A line for each run that was begun and is not finished: how far it is, and how it goes on."""
+    """A line for each run that was begun and is not finished: how far it is, and how it goes on, or why it was given up."""
     begun = [run for run in list_runs(workspace, unfinished=True) if not run.done and "members" not in run.config]
-    return [f"not finished: {run.id}{_far(run)}; go on with: {train_command(run.config)}" for run in begun]
+    waiting = [run for run in begun if not run.given_up]
+    return [
+        *(f"not finished: {run.id}{_far(run)}; go on with: {train_command(run.config)}" for run in waiting),
+        *(f"given up: {run.id}{_far(run)}: {run.given_up}" for run in begun if run.given_up),
+    ]
 
 
 def _far(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
@@ -107,11 +108,26 @@ def build_model(name: str, classes: int, weights: str | None = None) -> tuple[nn
     file = find_weights(name, weights)
     new = _load(name, module, file)
     noted = file.metadata()
+    noted.pop("answers", None)
     published = name in ("googlenet", "inception_v3") and file.member is not None  # torchvision's files for these two expect it
     if noted.pop("transform_input", published):
         setattr(module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
     preprocessing = Preprocessing.from_dict(noted) if noted else default_preprocessing(name, file.member)
     return module, preprocessing, _digest(file.sha256, module, new)
+
+
+def take_classifier(name: str, module: nn.Module, weights: str, answers: Mapping[str, Any]) -> bool:
+    """Give a model the classifier of a file too, if its outputs mean the same; whether they do.
+
+    `answers`: what they mean, as a run notes it in its own file; others tell nothing.
+    """
+    file = find_weights(name, weights)
+    if file.metadata().get("answers") != answers:
+        return False
+    path, layer = classifier_of(module)
+    state = file.state()
+    layer.load_state_dict({leaf: state[f"{path}.{leaf}"] for leaf in layer.state_dict()})
+    return True
 
 
 def load_backbone(name: str, weights: str | None) -> Backbone:

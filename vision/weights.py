@@ -54,7 +54,7 @@ class WeightFile:
         return {_modern(key.removeprefix("module.")): value for key, value in state.items()}
 
     def metadata(self) -> dict[str, Any]:
-        """What a run wrote into its own file: its preprocessing, and transform_input; empty for others."""
+        """What a run wrote into its own file: its preprocessing, transform_input, what it answers; empty for others."""
         if self.path.suffix != ".safetensors":
             return {}
         with safe_open(self.path, "pt") as file:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from analysis.export import _write_onnx, export_run
-from train.runs import LoadedModel, Run, load_model, read_run
+from train.runs import LoadedModel, load_model, read_run
 from vision.backbones import build_model, classifier_of
 from vision.image import decode
 from workspace import Workspace
@@ -74,8 +74,7 @@ def with_something_to_say(name: str, side: int) -> LoadedModel:
     with torch.no_grad():
         module.train()(seen)
         head.weight /= module.eval()(seen).std()
-    run = Run(name, Path(name), {"task": "single", "categories": list("abcde"), "model": name, "regime": "scratch"})
-    return LoadedModel(run, module, preprocessing.at(side), None)
+    return LoadedModel(False, module, preprocessing.at(side), None)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

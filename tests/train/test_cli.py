@@ -15,6 +15,7 @@ from train import heads, loop
 from train.cli import sweep
 from train.config import TrainConfig
 from train.run import train_run
+from train.runs import Run, list_runs, read_run, write_config, write_done
 from workspace import FototecaError, Workspace
 
 Command = Callable[..., tuple[int, str]]
@@ -64,6 +65,34 @@ def epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(loop.Loop, "_epoch", noted)
     return seen
+
+
+def test_a_run_that_diverged_is_listed_apart(small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its reason, and no command to go on with; a network and a head; trained all the same to its end, it is like others."""
+    whole = loop.learning_rate
+    monkeypatch.setattr(loop, "learning_rate", lambda *_: lambda step: 1e38 if step > 4 else 1e-3)
+    settings = (*SETTINGS, "--optimizer", "sgd", "--epochs", 2, "--batch-size", 16)
+    assert command("run", *settings)[0] == 2
+    first, *rest = command("list")[1].splitlines()
+    assert first.startswith("no finished runs")
+    (line,) = rest
+    assert line.startswith("given up: cnn-scratch-v001-") and ", 1 of 2 epochs: the loss is no number any more at step" in line
+    assert "go on with" not in line
+    monkeypatch.setattr(loop, "learning_rate", whole)
+    assert command("run", *settings)[0] == 0
+    assert "given up" not in command("list")[1]
+    features = ("run", "--manifest", "v001", "--model", "cnn", "--regime", "features", "--image-size", 32, "--lr", 1e30)
+    assert command(*features, "--weights", f"run:{list_runs(small)[0].id}")[0] == 2
+    assert "given up: cnn-features-linear-v001-" in command("list")[1] and "not finished" not in command("list")[1]
+
+
+def make_run(workspace: Workspace, name: str) -> Run:
+    """A finished run that nobody has trained."""
+    run = Run(name, workspace.runs / name, {"model": "cnn", "regime": "scratch", "manifest": "v001"})
+    write_config(run)
+    shares = {"train_accuracy": 0.5, "val_accuracy": 0.5, "val_images": 9, "images_per_second": 1.0}
+    write_done(run, {**shares, "parameters": 1, "seconds": 1.0})
+    return run
 
 
 def plan_file(folder: Path, text: str) -> Path:
@@ -145,6 +174,24 @@ def test_what_is_not_finished_is_listed_with_how_it_goes_on(
     assert last.startswith("not finished: cnn-scratch-v001-") and ", 2 of 3 epochs; go on with: fototeca train run" in last
     assert command(*last.partition("fototeca train ")[2].split(), "--device", "cpu")[0] == 0
     assert "not finished" not in command("list")[1]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff\xfe"], ids=["cut", "list", "empty", "bytes"])
+@pytest.mark.parametrize("name", ["done.json", "config.json"])
+def test_a_damaged_run_is_named_and_the_others_are_listed(
+    small: Workspace, command: Command, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
+    """One line that names the file and says what to do; as a table and as JSON the rest is there."""
+    runs = [make_run(small, f"cnn-scratch-v001-{number}") for number in range(3)]
+    (runs[1].folder / name).write_bytes(content)
+    for options in ((), ("--json",)):
+        code, said = command("list", *options)
+        assert code == 0 and [run.id in said for run in runs] == [True, False, True]
+    assert [run.id for run in list_runs(small, unfinished=True)] == [runs[0].id, runs[2].id]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"left out: {runs[1].folder / name} cannot be read; delete the run's folder and train it again"
+    with pytest.raises(FototecaError, match=f"no run 'none'; this workspace has: {runs[0].id}, {runs[1].id}, {runs[2].id}"):
+        read_run(small, "none")
 
 
 @pytest.mark.parametrize(

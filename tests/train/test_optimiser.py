@@ -148,3 +148,13 @@ def test_a_compiled_network_learns_the_same(small: Workspace, monkeypatch: pytes
     compiled = train_run(small, config(epochs=1, augment="none", compile=True), resume=False)
     assert compiled.id == plain.id
     assert [row["loss"] for row in compiled.steps()] == pytest.approx(losses, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("regime", "optimizer", "norm"), [("finetune", "sgd", 1), ("finetune", "adamw", 0), ("scratch", "sgd", 0)]
+)
+def test_only_fine_tuning_by_sgd_clips_unless_told(regime: str, optimizer: str, norm: float) -> None:
+    """What was learned before is not lost in its first steps; a person can choose another norm, or none."""
+    settings = {"regime": regime, "optimizer": optimizer}
+    assert config(**settings).resolved().clip == norm
+    assert [config(**settings, clip=chosen).resolved().clip for chosen in (0.0, 0.3)] == [0.0, 0.3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,3 +49,12 @@ def test_heads_are_as_good_as_scikit_learns(tmp_path: Path, grocery: Path, squee
     reached = peer.score(x["val"], y["val"])
     assert logistic.facts["val_accuracy"] >= reached
     assert linear.facts["val_accuracy"] >= reached - 1.5 / len(y["val"])  # another solver: one picture may fall otherwise
+
+
+def test_fine_tuning_by_sgd_does_not_diverge(tmp_path: Path, grocery: Path, squeezenet_weights: Path) -> None:
+    """A network without batch norm, at the rate that is taken when none is given: no loss is above that of a guess."""
+    workspace = _frozen(tmp_path / "work", grocery)
+    settings = {"optimizer": "sgd", "weights": str(squeezenet_weights), "image_size": 96, "epochs": 3, "device": "cpu"}
+    run = train_run(workspace, TrainConfig("v001", "squeezenet1_0", "finetune", **settings))  # type: ignore[arg-type]
+    assert max(row["loss"] for row in run.steps()) < math.log(10)
+    assert run.facts["val_accuracy"] >= 0.6

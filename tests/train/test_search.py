@@ -6,6 +6,7 @@ import errno
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 
 from train import search as searching
@@ -14,6 +15,7 @@ from train.loop import Watch
 from train.runs import Run, write_config
 from train.search import search
 from train.sweep import read_space
+from train.table import unfinished_lines
 from workspace import FototecaError, Workspace, write_text
 
 SPACE = {
@@ -56,6 +58,29 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
     assert rates == sorted(rates, reverse=True)
     assert [run.id for run in search(small, SPACE, "v001", 12).runs] == [run.id for run in found.runs]
     assert len(begun) == 13  # a search that is over trains nothing
+
+
+def test_a_search_trains_runs_and_stops_them(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two real ones: that which was drawn is trained and its accuracy told to Optuna; the other is listed as given up."""
+    monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda trial: trial.number == 1)
+    told: list[tuple[int, float | None]] = []
+    whole = optuna.Study.tell
+
+    def tell(self: optuna.Study, trial: optuna.Trial, value: float | None = None, **options: object) -> object:
+        told.append((trial.number, value))
+        return whole(self, trial, value, **options)  # type: ignore[arg-type]  # whatever it takes
+
+    monkeypatch.setattr(optuna.Study, "tell", tell)
+    found = search(small, {**SPACE, "epochs": 2, "lr": {"low": 1e-3, "high": 1e-2, "log": True}}, "v001", 2)
+    (run,) = found.runs
+    assert told == [(0, run.facts["val_accuracy"]), (1, None)]
+    assert run.done and len(run.epochs()) == 2 and 1e-3 <= run.config["lr"] <= 1e-2 and run.config["model"] == "cnn"
+    ((drawn, reason),) = found.failed
+    assert drawn.startswith("lr=") and reason == "left out: stopped early, behind the median of the others"
+    (line,) = unfinished_lines(small)
+    assert line.startswith("given up: cnn-scratch-v001-") and line.endswith(
+        ", 1 of 2 epochs: stopped early, behind the median of the others"
+    )
 
 
 def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
