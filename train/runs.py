@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.journal import read_journal
+from vision.vectors import side_by_side
 from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class LoadedModel:
 
 
 class LoadedEnsemble:
-    """Runs that are asked together. It has no features of its own, and no single module."""
+    """Runs that are asked together. It has no features but its members', and no single module."""
 
     def __init__(self, members: Sequence[LoadedModel], weights: Sequence[float]) -> None:
         self.members = members
@@ -266,12 +267,13 @@ class LoadedEnsemble:
 
     def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
         """(N, C): the members' probabilities, averaged by weight."""
-        pairs = zip(self.weights, self.members, strict=True)
-        return np.asarray(sum(weight * member.probabilities(images, batch_size) for weight, member in pairs), dtype=np.float32)
+        return self.answers(images, batch_size)[0]
 
     def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
-        """Probabilities (N, C), and no features."""
-        return self.probabilities(images, batch_size), None
+        """Probabilities (N, C), and the members' features `side_by_side`, from one pass of each."""
+        said = [member.answers(images, batch_size) for member in self.members]
+        joined = sum(weight * probabilities for weight, (probabilities, _) in zip(self.weights, said, strict=True))
+        return np.asarray(joined, dtype=np.float32), side_by_side([features for _, features in said if features is not None])
 
 
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:
