@@ -137,7 +137,7 @@ def examples_table(facts: dict[str, Any]) -> str:
             "perhaps labelled wrongly:",
             columns([(s["image_id"][:12], s["label"], s["predicted"]) for s in facts["suspects"]]),
         ]
-    return "\n".join(parts)
+    return "\n".join([*parts, "", facts["table"]])
 
 
 def _example(fact: dict[str, Any]) -> tuple[str, ...]:
