@@ -155,9 +155,11 @@ def _tried(story: Story, results: Results) -> dict[str, Any]:
 
 
 def _trials(story: Story, results: Results) -> Markup:
-    """Methods × scores: what `explain --trials` kept, else the shown methods tried now."""
+    """Methods × scores: what `explain --trials` kept of the layer that the maps are of, else the shown methods tried now."""
     words, run = story.words, results.run
     stored = read_trials(story.workspace, run)
+    if stored and stored.get("layer"):
+        stored = None
     facts = stored or _tried(story, results)
     trials = measured_trials(facts)
     head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]
@@ -174,6 +176,7 @@ def _trials(story: Story, results: Results) -> Markup:
         ),
         paragraph(words("trials.how")),
         paragraph(words("trials.truth")) if len(trials) > len(TRIALS) else "",
+        paragraph(words("trials.iterations", n=facts["iterations"])) if facts.get("iterations") else "",
     ]
     unfit = "; ".join(f"{one['method']}: {one['reason']}" for one in facts["methods"] if one.get("reason"))
     if unfit:
