@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,32 @@ from analysis.attribution import attribute, check_method
 from analysis.evaluate import split_results
 from analysis.features import nearest_training, present_features
 from analysis.metrics import class_scores
+from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture
 from analysis.quality import quality_shift
 from analysis.results import Results, find_run, manifest_of
 from analysis.verdicts import method_verdicts, read_trials, stamp_words
 from curate.manifest import Manifest
 from train.runs import load_model
-from workspace import FototecaError, Workspace, say
+from workspace import FototecaError, Workspace, say, write_text
 
 METHOD = "grad-cam"
 """The attribution that is drawn of each picture when none is named."""
+
+COLUMNS = (
+    "kind",
+    "image_id",
+    "path",
+    "label",
+    "predicted",
+    "probability",
+    "source",
+    "page_url",
+    "nearest_training",
+    "nearest_training_paths",
+    "map",
+)
+"""Of `examples.csv`; the nearest three are parted by spaces, nearest first, and so are their paths."""
 
 DOUBTED = 40
 """The surest mistakes, among which label errors are looked for."""
@@ -42,7 +58,7 @@ def examples_of_run(
     """Right and wrong pictures of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
 
     Each picture's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
-    run that is no network has none.
+    run that is no network has none. `examples.csv` there has a row for each example: COLUMNS.
     """
     check_method(method)
     run = find_run(workspace, run_id)
@@ -52,12 +68,13 @@ def examples_of_run(
     chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
     neighbours = neighbours_of(workspace, manifest, results, sorted({*chosen, *pick(results, right=False, number=DOUBTED)}))
     wrong = suspects(results, neighbours, manifest)
-    maps = _draw_maps(workspace, results, chosen, method, output or workspace.reports / "examples" / f"{run.id}-{split}")
+    folder = output or workspace.reports / "examples" / f"{run.id}-{split}"
+    maps = _draw_maps(workspace, results, chosen, method, folder)
 
     def describe(index: int) -> dict[str, Any]:
         return _describe(results, index, neighbours, maps)
 
-    return {
+    facts = {
         "run": run.id,
         "split": split,
         "n": len(results),
@@ -67,7 +84,23 @@ def examples_of_run(
         "suspects": [describe(index) for index in wrong],
         **error_groups(results),
         "by_quality": errors_by_quality(workspace, results),
+        "table": str(folder / "examples.csv"),
     }
+    write_text(folder / "examples.csv", _csv(facts, {row.image_id: row.path for row in manifest.rows}))
+    return facts
+
+
+def _csv(facts: dict[str, Any], paths: Mapping[str, str]) -> str:
+    """A row for each example of each kind; `paths`: of the dataset's pictures, by image id."""
+    kinds = {**facts["examples"], "worst": facts["worst_per_class"].values(), "suspect": facts["suspects"]}
+    return csv_text(COLUMNS, [_example_row(kind, one, paths) for kind, found in kinds.items() for one in found])
+
+
+def _example_row(kind: str, one: dict[str, Any], paths: Mapping[str, str]) -> list[object]:
+    near = one["nearest_training"]
+    said = one["label"], one["predicted"], f"{one['confidence']:.6f}"
+    beside = " ".join(near), " ".join(paths[image_id] for image_id in near)
+    return [kind, one["image_id"], one["path"], *said, one["source"], one["page_url"], *beside, one["maps"] or ""]
 
 
 def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], method: str, folder: Path) -> dict[str, str]:

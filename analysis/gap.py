@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compare import aligned
+from analysis.compare import aligned, holm
 from analysis.evaluate import reliability_of
 from analysis.intervals import LEVEL, design_effect, resamples
 from analysis.quality import quality_shift
@@ -24,19 +24,26 @@ SEED = 1
 def explain_gap(
     workspace: Workspace, manifest: Manifest, val: Results, test: Results, rivals: Sequence[Results]
 ) -> dict[str, Any]:
-    """The difference of two accuracies (test minus validation) and what may account for it.
+    """The difference of two accuracies (test minus validation) and what may account for it. Each shift has its p, and that of
+    Holm's correction for all `shift_tests` of them.
 
     `rivals`: the validation results of every run that the choice of the best was made from, on the images of `val`.
     """
-    difference = float(test.right.mean() - val.right.mean())
+    sources = category_shift([row.source for row in val.rows], [row.source for row in test.rows])
+    quality = quality_shift(workspace, val.rows, test.rows)
+    shifts = [sources, *quality.values()]
+    for shift, corrected in zip(shifts, holm([shift["p"] for shift in shifts]), strict=True):
+        shift["p_holm"] = corrected
     return {
-        "difference": difference,
+        "difference": float(test.right.mean() - val.right.mean()),
         "sampling": sampling(val, test),
         "selection": selection(val, rivals),
         "class_mix": class_mix(val, test),
         "groups_across_splits": groups_across(manifest),
-        "sources": category_shift([row.source for row in val.rows], [row.source for row in test.rows]),
-        "quality": quality_shift(workspace, val.rows, test.rows),
+        "shift_tests": len(shifts),
+        "sources": sources,
+        "unseen_sources": unseen_sources(manifest, val, test),
+        "quality": quality,
         "calibration": calibration_shift(val, test),
     }
 
@@ -116,11 +123,28 @@ def category_shift(before: Sequence[str], after: Sequence[str]) -> dict[str, Any
     return {"distance": observed, "p": p, "before": dict(Counter(before)), "after": dict(Counter(after))}
 
 
+def unseen_sources(manifest: Manifest, val: Results, test: Results) -> dict[str, Any]:
+    """The pictures of each split from sources that training has none of, and the share of test that is right there and elsewhere
+    (None where there are none)."""
+    known = {row.source for row in manifest.split("train")}
+    strange = [np.array([row.source not in known for row in results.rows], dtype=np.bool_) for results in (val, test)]
+    there, elsewhere = test.right[strange[1]], test.right[~strange[1]]
+    return {
+        "names": sorted({row.source for results in (val, test) for row in results.rows} - known),
+        "val": int(strange[0].sum()),
+        "test": int(strange[1].sum()),
+        "test_accuracy": float(there.mean()) if len(there) else None,
+        "test_accuracy_elsewhere": float(elsewhere.mean()) if len(elsewhere) else None,
+    }
+
+
 def calibration_shift(val: Results, test: Results) -> dict[str, float]:
     """Calibration error and mean confidence on both splits: a model less sure on test has met harder pictures."""
+    errors = reliability_of(val).error, reliability_of(test).error
     return {
-        "val_ece": reliability_of(val).error,
-        "test_ece": reliability_of(test).error,
+        "val_ece": errors[0],
+        "test_ece": errors[1],
+        "ece_difference": errors[1] - errors[0],
         "val_confidence": float(val.confidence.mean()),
         "test_confidence": float(test.confidence.mean()),
     }

@@ -68,12 +68,8 @@ def evaluation_table(facts: dict[str, Any]) -> str:
     rows.append(("calibration error", _calibration(facts["calibration"])))
     if "tta" in facts:
         tta = facts["tta"]
-        rows.append(
-            (
-                "with views",
-                f"{_share(tta['accuracy'])}  ({tta['gain']:+.1%}, p = {tta['p']:.3f}, {tta['seconds_per_image']:.3f} s an image)",
-            )
-        )
+        cost = f"{tta['seconds_per_image']:.3f} s an image, without {tta['seconds_per_image_alone']:.3f}"
+        rows.append(("with views", f"{_share(tta['accuracy'])}  ({tta['gain']:+.1%}, p = {tta['p']:.3f}, {cost})"))
     per_class = [("category", "precision", "recall", "F1", "images")] + [
         (name, _share(c["precision"]), _share(c["recall"]), f"{c['f1']:.3f}", str(c["n"]))
         for name, c in facts["per_class"].items()
@@ -141,7 +137,7 @@ def examples_table(facts: dict[str, Any]) -> str:
             "perhaps labelled wrongly:",
             columns([(s["image_id"][:12], s["label"], s["predicted"]) for s in facts["suspects"]]),
         ]
-    return "\n".join(parts)
+    return "\n".join([*parts, "", facts["table"]])
 
 
 def _example(fact: dict[str, Any]) -> tuple[str, ...]:

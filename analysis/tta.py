@@ -39,7 +39,7 @@ def view_probabilities(model: LoadedModel, images: list[Image.Image]) -> Floats:
 
 
 def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
-    """Accuracy with the views beside that without: difference, its interval, the exact McNemar p, and the cost in seconds."""
+    """Accuracy with the views beside that without: difference, its interval, the exact McNemar p, and the seconds of both."""
     model = load_model(workspace, results.run)
     parts, started = [], time.perf_counter()
     for start in tqdm(range(0, len(results), BATCH), desc="views", disable=None):
@@ -55,4 +55,14 @@ def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
         "gain_interval": difference["interval"],
         "p": mcnemar(augmented.right, results.right)["p"],
         "seconds_per_image": seconds / len(results),
+        "seconds_per_image_alone": seconds_per_image(workspace, model, results),
     }
+
+
+def seconds_per_image(workspace: Workspace, model: LoadedModel, results: Results) -> float:
+    """How long a model takes to read a picture and to answer, over at most a batch of pictures and after a first one."""
+    rows = results.rows[:BATCH]
+    model.probabilities([stored_picture(workspace, rows[0])])
+    started = time.perf_counter()
+    model.probabilities([stored_picture(workspace, row) for row in rows])
+    return (time.perf_counter() - started) / len(rows)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.attribution import METHODS
 from analysis.features import run_digest
 from analysis.kept import stored_json
 from train.runs import Run
@@ -45,10 +46,16 @@ def measured_trials(facts: dict[str, Any]) -> tuple[str, ...]:
 
 
 def method_verdicts(facts: dict[str, Any] | None, layer: str = "", iterations: int | None = None) -> dict[str, Passed]:
-    """By method what it passes; none when there were no trials, or they were of other maps: another layer, other iterations."""
-    if facts is None or (facts.get("layer", ""), facts.get("iterations")) != (layer, iterations):
-        return {}
-    return {one["method"]: one["passed"] for one in facts["methods"]}
+    """By method what it passes; none when there were no trials. A method that looks at another layer than was tried, or
+    takes other iterations, draws other maps: what they said does not hold for it."""
+    asked, tried = (layer, iterations), (facts.get("layer", ""), facts.get("iterations")) if facts else ("", None)
+    return {one["method"]: one["passed"] for one in (facts or {"methods": []})["methods"] if _same(one["method"], asked, tried)}
+
+
+def _same(name: str, asked: tuple[str, int | None], tried: tuple[str, int | None]) -> bool:
+    """Whether a method draws the same map under both a layer and a number of iterations."""
+    method = METHODS.get(name)
+    return method is None or ((not method.spatial or asked[0] == tried[0]) and (not method.iterates or asked[1] == tried[1]))
 
 
 def joined(own: Passed, method: Passed) -> Passed:

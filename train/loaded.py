@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from vision.vectors import side_by_side
+
 if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
@@ -79,7 +81,7 @@ class LoadedModel:
 
 
 class LoadedEnsemble:
-    """Runs that are asked together. It has no features of its own, and no single module."""
+    """Runs that are asked together. It has no features but its members', and no single module."""
 
     def __init__(self, members: Sequence[LoadedModel], weights: Sequence[float]) -> None:
         self.members = members
@@ -89,12 +91,13 @@ class LoadedEnsemble:
 
     def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
         """(N, C): the members' probabilities, averaged by weight."""
-        pairs = zip(self.weights, self.members, strict=True)
-        return np.asarray(sum(weight * member.probabilities(images, batch_size) for weight, member in pairs), dtype=np.float32)
+        return self.answers(images, batch_size)[0]
 
     def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
-        """Probabilities (N, C), and no features."""
-        return self.probabilities(images, batch_size), None
+        """Probabilities (N, C), and the members' features `side_by_side`, from one pass of each."""
+        said = [member.answers(images, batch_size) for member in self.members]
+        joined = sum(weight * probabilities for weight, (probabilities, _) in zip(self.weights, said, strict=True))
+        return np.asarray(joined, dtype=np.float32), side_by_side([features for _, features in said if features is not None])
 
 
 def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> Floats:

@@ -33,7 +33,7 @@ def attributions(story: Story, results: Results) -> Markup:
     """What made the model say what it said: a row of maps per picture."""
     words, model = story.words, story.model(results.run)
     if model.module is None:
-        return join([heading(words("attribution.title"), 4), paragraph(words("attribution.no_network"))])
+        return join([heading(words("attribution.title"), 4), note(words("attribution.no_network"), "missing")])
     results = results.stored(story.workspace)
     wrong = pick(results, right=False, number=EXPLAINED // 2)
     chosen = [*wrong, *pick(results, right=True, number=EXPLAINED - len(wrong))]
@@ -114,7 +114,7 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
 
 
 def _class_models(story: Story, results: Results) -> Markup:
-    """What `explain --method class-model` drew since the run was trained; how to have it drawn if it was not."""
+    """What `explain --method class-model` drew since the run was trained; which categories are missing, and how to have them."""
     words, run = story.words, results.run
     done = (run.folder / "done.json").stat().st_mtime
     folder = story.workspace.reports / "explain" / run.id
@@ -123,12 +123,24 @@ def _class_models(story: Story, results: Results) -> Markup:
     parts = [heading(words("class_model.title"), 5)]
     if not drawn:
         command = f"fototeca analysis explain {run.id} --method class-model"
-        return join([*parts, paragraph(words("class_model.none")), tag("pre", command)])
+        return join([*parts, note(words("class_model.none"), "missing"), tag("pre", command)])
     shown = []
     for name, path in drawn.items():
         with Image.open(path) as picture:
             shown.append(Tile(data_uri(picture.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
-    return join([*parts, paragraph(words("class_model.intro")), tiles(shown)])
+    missing = [name for name in found if name not in drawn]
+    return join([*parts, paragraph(words("class_model.intro")), tiles(shown), _undrawn(story, results, missing)])
+
+
+def _undrawn(story: Story, results: Results, missing: Sequence[str]) -> Markup:
+    """The categories that no picture was drawn of; of those that the model says of a picture, how to have it."""
+    if not missing:
+        return Markup("")
+    told = note(story.words("class_model.missing", names=", ".join(missing)), "missing")
+    said = [results.categories[place] for place in results.probabilities.argmax(axis=1)]
+    images = [f"--image {results.rows[said.index(name)].image_id[:12]}" for name in missing if name in said]
+    command = " ".join([f"fototeca analysis explain {results.run.id} --method class-model", *images])
+    return join([told, tag("pre", command) if images else ""])
 
 
 def _tried(story: Story, results: Results) -> dict[str, Any]:
@@ -143,9 +155,11 @@ def _tried(story: Story, results: Results) -> dict[str, Any]:
 
 
 def _trials(story: Story, results: Results) -> Markup:
-    """Methods × scores: what `explain --trials` kept, else the shown methods tried now."""
+    """Methods × scores: what `explain --trials` kept of the layer that the maps are of, else the shown methods tried now."""
     words, run = story.words, results.run
     stored = read_trials(story.workspace, run)
+    if stored and stored.get("layer"):
+        stored = None
     facts = stored or _tried(story, results)
     trials = measured_trials(facts)
     head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]
@@ -162,6 +176,7 @@ def _trials(story: Story, results: Results) -> Markup:
         ),
         paragraph(words("trials.how")),
         paragraph(words("trials.truth")) if len(trials) > len(TRIALS) else "",
+        paragraph(words("trials.iterations", n=facts["iterations"])) if facts.get("iterations") else "",
     ]
     unfit = "; ".join(f"{one['method']}: {one['reason']}" for one in facts["methods"] if one.get("reason"))
     if unfit:

@@ -101,7 +101,7 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
     quality = words("gap.no_quality")
     if measured:
         name, shift = min(measured.items(), key=lambda pair: pair[1]["p"])
-        quality = words("gap.quality", n=len(measured), measure=words(f"quality.{name}"), p=words.probability(shift["p"]))
+        quality = words("gap.quality", n=len(measured), measure=words(f"quality.{name}"), **_chances(words, gap, shift))
     return {
         "sampling": words("gap.sampling", error=error, low=low, high=high, p=words.probability(chance["p"])),
         "selection": words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"])),
@@ -109,14 +109,29 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
         "groups_across_splits": words("splits.never_deduplicated")
         if gap["groups_across_splits"] is None
         else words("gap.groups", n=gap["groups_across_splits"]),
-        "sources": words("gap.sources", distance=words.percent(source["distance"]), p=words.probability(source["p"])),
+        "sources": words("gap.sources", distance=words.percent(source["distance"]), **_chances(words, gap, source)),
+        "unseen_sources": _unseen(words, gap["unseen_sources"]),
         "calibration": words(
             "gap.calibration",
-            val=words.percent(calibration["val_confidence"]),
-            test=words.percent(calibration["test_confidence"]),
+            **{name: words.percent(calibration[name]) for name in ("val_ece", "test_ece", "val_confidence", "test_confidence")},
+            difference=words.points(calibration["ece_difference"]),
         ),
         "quality": quality,
     }
+
+
+def _chances(words: Texts, gap: dict[str, Any], shift: dict[str, Any]) -> dict[str, object]:
+    """A shift's p as it is, and corrected for all that were tested."""
+    return {"p": words.probability(shift["p"]), "holm": words.probability(shift["p_holm"]), "tests": gap["shift_tests"]}
+
+
+def _unseen(words: Texts, found: dict[str, Any]) -> str:
+    """Whether test has sources that the model did not learn from."""
+    if not found["names"]:
+        return words("gap.no_unseen")
+    there, elsewhere = words.percent(found["test_accuracy"]), words.percent(found["test_accuracy_elsewhere"])
+    counts = {"val": found["val"], "test": found["test"]}
+    return words("gap.unseen", names=", ".join(found["names"]), there=there, elsewhere=elsewhere, **counts)
 
 
 def _confusion(story: Story, held_out: Results, facts: dict[str, Any]) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -10,8 +11,12 @@ from analysis.compare import mcnemar, paired_difference
 from analysis.kept import kept
 from analysis.report.html import heading, join, paragraph, tag
 from analysis.report.story import Story
-from analysis.tta import gain_of_views
-from train.runs import Run
+from analysis.tta import gain_of_views, seconds_per_image
+from train.runs import Run, load_model
+from workspace import FototecaError
+
+COLUMNS = ("what", "alone", "with", "gain", "interval", "p", "cost", "seconds_alone", "seconds")
+"""Of the table."""
 
 
 def gains(story: Story) -> Markup:
@@ -22,7 +27,7 @@ def gains(story: Story) -> Markup:
     rows = [row for row in [_views(story, single) if single else None, *(_joined(story, run) for run in joined)] if row]
     parts = [heading(words("gains.title")), paragraph(words("gains.intro"))]
     if rows:
-        head = [words(f"gains.{name}") for name in ("what", "alone", "with", "gain", "interval", "p", "cost")]
+        head = [words(f"gains.{name}") for name in COLUMNS]
         numeric = tuple(range(1, len(head)))
         parts.append(story.table("gains", head, rows, caption=words("gains.table"), numeric=numeric, source="data/runs"))
     if not joined and len(story.ranked) > 1:
@@ -39,11 +44,11 @@ def _members(run: Run) -> list[str]:
 def _views(story: Story, run: Run) -> list[str]:
     """Found out once, since every validation picture is asked again in each of its views."""
     results = story.validation[run.id].stored(story.workspace)
-    facts: dict[str, Any] = kept(
-        story.workspace, run, "views", [story.manifest.sha256, len(results)], lambda: gain_of_views(story.workspace, results)
-    )
+    asked = [story.manifest.sha256, len(results), "seconds"]
+    facts: dict[str, Any] = kept(story.workspace, run, "views", asked, lambda: gain_of_views(story.workspace, results))
     what = story.words("gains.views", run=run.id, n=facts["views"])
-    return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"])
+    seconds = facts["seconds_per_image_alone"], facts["seconds_per_image"]
+    return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"], seconds)
 
 
 def _joined(story: Story, run: Run) -> list[str] | None:
@@ -59,11 +64,35 @@ def _joined(story: Story, run: Run) -> list[str] | None:
         "gain_interval": found["interval"],
         "p": mcnemar(joined.right, best.right)["p"],
     }
-    what = story.words("gains.ensemble", run=run.id, n=len(_members(run)), best=best.run.id)
-    return _row(story, what, float(best.right.mean()), facts, 1 if "soup" in run.config else len(_members(run)))
+    how = story.words(f"gains.how.{_how(run, [one.run for one in members])}")
+    what = story.words("gains.ensemble", run=run.id, how=how, n=len(_members(run)), best=best.run.id)
+    passes = 1 if "soup" in run.config else len(_members(run))
+    seconds = _seconds(story, best.run), _seconds(story, run)
+    return _row(story, what, float(best.right.mean()), facts, passes, seconds)
 
 
-def _row(story: Story, what: str, alone: float, facts: dict[str, Any], passes: int) -> list[str]:
+def _how(run: Run, members: Sequence[Run]) -> str:
+    """How an ensemble was joined: mean, weighted, soup, or snapshot (the mean of one run's)."""
+    method = str(run.config.get("method", "mean"))
+    return "snapshot" if method == "mean" and all("snapshot_of" in one.config for one in members) else method
+
+
+def _seconds(story: Story, run: Run) -> float | None:
+    """Seconds a picture, measured once; None where the model or all pictures are gone."""
+
+    def measured() -> float:
+        results = story.validation[run.id].stored(story.workspace)
+        return seconds_per_image(story.workspace, load_model(story.workspace, run), results)
+
+    try:
+        return float(kept(story.workspace, run, "seconds", story.manifest.sha256, measured))
+    except FototecaError:
+        return None
+
+
+def _row(
+    story: Story, what: str, alone: float, facts: dict[str, Any], passes: int, seconds: tuple[float | None, float | None]
+) -> list[str]:
     words = story.words
     return [
         what,
@@ -73,4 +102,5 @@ def _row(story: Story, what: str, alone: float, facts: dict[str, Any], passes: i
         words.span(facts["gain_interval"]),
         words.probability(facts["p"]),
         words.number(passes),
+        *("–" if one is None else words.plain(float(f"{one:.2g}")) for one in seconds),
     ]

@@ -45,6 +45,22 @@ def test_grad_cam_equals_captums(name: str) -> None:
     np.testing.assert_allclose(grad_cam(network(name, frozen=True), seen, 2), grad_cam(module, seen, 2), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("resnet18", "layer2"), ("squeezenet1_0", "features.7"), ("mobilenet_v3_small", "features.4"), ("regnet_y_400mf", "stem")],
+)
+def test_a_layer_of_ones_own_choice_equals_captums(name: str, layer: str) -> None:
+    """--layer: the map of that layer and not of the family's own, also when the backbone is frozen."""
+    module, seen = network(name), picture()
+    with torch.enable_grad():
+        theirs = LayerGradCam(module, module.get_submodule(layer)).attribute(seen.clone().requires_grad_(), target=2)
+    expected = LayerAttribution.interpolate(torch.relu(theirs.detach()), (96, 96), "bilinear")[0, 0].numpy()
+    found, near = grad_cam(module, seen, 2, layer), 1e-3 * float(expected.max())
+    np.testing.assert_allclose(found, expected, atol=near)
+    np.testing.assert_allclose(grad_cam(network(name, frozen=True), seen, 2, layer), found, atol=near)
+    assert not np.allclose(found, grad_cam(module, seen, 2), atol=100 * near)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_grad_cam_plus_plus_equals_its_paper(name: str) -> None:
     """Equations 10 and 19 for the score e^S, place by place, within 1e-4 of the largest; frozen or not.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from analysis.examples import choose, error_groups, examples_of_run, suspects, worst_per_class
 from analysis.results import Results
@@ -86,7 +88,23 @@ def test_each_example_has_its_map_and_its_neighbours(studied: tuple[Workspace, l
     shown = [one for kind in facts["examples"].values() for one in kind] + list(facts["worst_per_class"].values())
     assert {str(path) for path in tmp_path.glob("*.png")} == {one["maps"] for one in shown}
     assert all(len(one["nearest_training"]) == 3 and one["source"] == "folder" for one in shown)
+    rows = list(csv.DictReader((tmp_path / "examples.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["kind"], row["image_id"], row["map"]) for row in rows] == [
+        (kind, one["image_id"], one["maps"])
+        for kind, found in {**facts["examples"], "worst": facts["worst_per_class"].values(), "suspect": facts["suspects"]}.items()
+        for one in found
+    ]
+    for row, one in zip(rows, shown, strict=False):
+        assert [row[name] for name in ("path", "label", "predicted", "source")] == [
+            one[name] for name in ("path", "label", "predicted", "source")
+        ]
+        assert float(row["probability"]) == pytest.approx(one["confidence"], abs=1e-6)
+        assert row["nearest_training"].split() == one["nearest_training"]
+        paths = [Path(path) for path in row["nearest_training_paths"].split()]
+        assert [path.stem for path in paths] == one["nearest_training"]
+        assert all((workspace.root / path).is_file() for path in (row["path"], *paths))
     told = examples_table(facts)
+    assert told.splitlines()[-1] == str(tmp_path / "examples.csv")
     for one in (one for kind in facts["examples"].values() for one in kind):
         near = " ".join(image_id[:8] for image_id in one["nearest_training"])
         (line,) = {line for line in told.splitlines() if one["maps"] in line}

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.gap import category_shift, class_mix, explain_gap, groups_across, sampling, selection
+from analysis import gap
+from analysis.gap import category_shift, class_mix, explain_gap, groups_across, sampling, selection, unseen_sources
+from analysis.report.final import _reasons
 from analysis.results import Results
+from analysis.texts import Texts
 from curate.manifest import Manifest, Row
 from train.runs import Run
 from workspace import FototecaError, Workspace
@@ -99,3 +102,33 @@ def test_sources_and_groups(tmp_path: Path) -> None:
     assert whole["difference"] == pytest.approx(0.5)
     assert whole["quality"] == {}
     assert whole["calibration"]["test_ece"] == pytest.approx(0.1)
+    assert whole["calibration"]["ece_difference"] == pytest.approx(0.1 - whole["calibration"]["val_ece"])
+
+
+def test_shifts_are_corrected_for_how_many_were_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holm's steps over sources and measures of quality together; the smallest p counts as often as there are tests."""
+    measured = {name: {"distance": 0.0, "p": p} for name, p in (("sharpness", 0.004), ("border", 0.9))}
+    monkeypatch.setattr(gap, "quality_shift", lambda *_: measured)
+    val, test = results(["a", "b"] * 5, ["a"] * 10), results(["a", "b"] * 5, ["a", "b"] * 5, "test")
+    found = explain_gap(Workspace(tmp_path), manifest([FIRST]), val, test, [val])
+    assert found["shift_tests"] == 3
+    assert found["quality"]["sharpness"]["p_holm"] == pytest.approx(0.012)
+    assert found["sources"]["p_holm"] == found["quality"]["border"]["p_holm"] == 1
+    for lang in ("en", "es"):
+        words = Texts.load(lang)
+        told = _reasons(words, found)
+        assert words.probability(0.012) in told["quality"] and words.percent(0.1) in told["calibration"]
+
+
+def test_sources_that_training_does_not_have(tmp_path: Path) -> None:
+    """They are named with their pictures of both splits and how many are right, beside the others; none is told as none."""
+    val, test = results(["a"] * 4, ["a"] * 4), results(["a"] * 4, ["a", "b", "a", "a"], "test")
+    new = replace(test, rows=tuple(replace(row, source="phone") if k < 2 else row for k, row in enumerate(test.rows)))
+    rows = [replace(FIRST, split="train"), replace(FIRST, split="train", source="gone")]
+    found = unseen_sources(manifest(rows), val, new)
+    assert found == {"names": ["phone"], "val": 0, "test": 2, "test_accuracy": 0.5, "test_accuracy_elsewhere": 1}
+    assert unseen_sources(manifest(rows), val, test)["names"] == []
+    words = Texts.load("en")
+    told = [_reasons(words, explain_gap(Workspace(tmp_path), manifest(rows), val, one, [val])) for one in (new, test)]
+    assert "phone" in told[0]["unseen_sources"] and "50.0% of theirs" in told[0]["unseen_sources"]
+    assert told[1]["unseen_sources"] == words("gap.no_unseen")

@@ -18,9 +18,7 @@ from PIL import Image
 
 from analysis import incoming
 from analysis.calibration import NO_MISTAKE
-from analysis.intervals import group_index
 from analysis.looks import ledger, read_looks
-from analysis.novelty import Novelty, false_alarm_rate, set_threshold
 from analysis.predict import predict_paths, stored_predictions
 from analysis.report import final
 from analysis.report.new import new_images
@@ -30,7 +28,6 @@ from analysis.texts import Texts
 from collect.download import FetchOptions
 from curate.manifest import read_manifest
 from tests.servers import Answer, Asked, jpeg, serve
-from train.ensemble import join_runs
 from train.runs import Run, read_run, write_predictions
 from workspace import FototecaError, Workspace
 
@@ -234,45 +231,6 @@ def test_a_test_picture_is_a_look(copied: Studied, first_picture: Callable[[str]
     assert Texts.load("en")("looks.predicted", n=3) in test and Texts.load("en")("looks.cut", n=1) in test
 
 
-def test_a_copy_of_a_training_picture_is_known(
-    studied: Studied, first_picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where every picture is stranger than the threshold, only a copy of a training picture is known."""
-    workspace, runs = studied
-    monkeypatch.setattr("analysis.novelty.set_threshold", lambda train, val, groups: Novelty(train, -1.0, 1.0))
-    facts = predict_paths(workspace, runs[0], [str(first_picture(split)) for split in ("train", "test")])
-    assert [fact["unknown"] for fact in facts] == [False, True]
-
-
-def test_a_picture_like_nothing_it_was_trained_on(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """With the threshold that validation sets: a validation picture is known, a chessboard of blue is not; the rate is told."""
-    workspace, runs = studied
-    board = np.indices((96, 96)).sum(axis=0) // 4 % 2
-    pixels = np.stack([np.zeros_like(board), np.zeros_like(board), 255 * board], axis=2).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "strange.png")
-    known, strange = predict_paths(workspace, runs[0], [str(first_picture("val")), str(tmp_path / "strange.png")])
-    assert (known["unknown"], strange["unknown"]) == (False, True)
-    assert strange["strangeness"] > strange["unknown_threshold"] >= known["strangeness"]
-    assert 0 < strange["false_alarm_rate"] < 1
-    told = prediction_table([known, strange], 1)
-    assert f"{strange['false_alarm_rate']:.1%} are called unlike anything" in told
-    assert told.splitlines()[1].endswith("unlike anything it was trained on")
-
-
-def test_the_false_alarm_rate_is_of_pictures_that_did_not_set_the_threshold() -> None:
-    """The strangest of ten is above what the nine others set: one in ten, not none. Copies do not vouch for each other."""
-    scores = np.linspace(0.1, 1.0, 10)
-    assert false_alarm_rate(scores, np.arange(10)) == pytest.approx(0.1)
-    twins = np.array([*range(9), 8])
-    assert false_alarm_rate(scores, twins) == pytest.approx(0.2)
-    assert false_alarm_rate(scores, np.zeros(10, dtype=np.int64)) == 1
-    rng = np.random.default_rng(0)
-    train, val = (rng.normal(size=(n, 6)).astype(np.float32) + 2 for n in (200, 400))
-    found = set_threshold(train / np.linalg.norm(train, axis=1, keepdims=True), val, group_index([""] * 400))
-    assert float(np.mean(found.scores(val) > found.threshold)) <= 0.05
-    assert found.false_alarm_rate == pytest.approx(0.05, abs=0.01)
-
-
 def test_a_training_picture_that_is_gone(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Others are compared with those that are left, and a line says how many are not there; no catalog is made."""
     workspace, runs = copied
@@ -285,15 +243,6 @@ def test_a_training_picture_that_is_gone(copied: Studied, tmp_path: Path, capsys
     assert facts[0]["strangeness"] > 0
     assert "images cannot be read and are left out" in capsys.readouterr().err
     assert not workspace.catalog.exists()
-
-
-def test_no_warning_without_features(copied: Studied, tmp_path: Path) -> None:
-    """An ensemble has no features of its own: what cannot be known is null, and no rate is claimed."""
-    workspace, runs = copied
-    (tmp_path / "new.jpg").write_bytes(jpeg(1))
-    facts = predict_paths(workspace, join_runs(workspace, runs).id, [str(tmp_path / "new.jpg")])
-    assert [facts[0][name] for name in ("unknown", "strangeness", "false_alarm_rate")] == [False, None, None]
-    assert "are called unlike" not in prediction_table(facts, 1)
 
 
 def say_on_validation(run: Run, wrong: int) -> None:

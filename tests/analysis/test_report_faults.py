@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -22,14 +23,16 @@ from analysis.explain import explain_run
 from analysis.figures import confusion_figures
 from analysis.looks import ledger, read_looks
 from analysis.predict import predict_paths
+from analysis.report.attributions import _class_models, attributions
 from analysis.report.page import SECTIONS, write_report
+from analysis.report.story import Story
 from analysis.results import find_run, read_results
 from analysis.texts import Texts
 from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.freeze import freeze_version
-from curate.manifest import Row
+from curate.manifest import Row, read_manifest
 from train.config import TrainConfig
 from train.ensemble import join_runs
 from train.run import train_run
@@ -269,6 +272,29 @@ def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_pat
     with pytest.raises(FototecaError, match="has no features of its own"):
         embed_run(workspace, joined, output=tmp_path)
     assert f"The best: {joined}" not in section(whole(workspace), "studied")
+
+
+def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path) -> None:
+    """None drawn, some drawn, and none possible: each is told, with the command that draws what can be."""
+    workspace, runs = copied
+    words, drawn = Texts.load("en"), workspace.reports / "explain" / runs[0]
+    shutil.rmtree(drawn, ignore_errors=True)
+    story = Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
+    results = story.validation[runs[0]]
+    assert escape(words("class_model.none")) in _class_models(story, results)
+    said = results.probabilities.argmax(axis=1)
+    explain_run(workspace, runs[0], methods=["class-model"], images=[results.rows[0].image_id], iterations=1)
+    others = [name for place, name in enumerate(results.categories) if place != said[0]]
+    told = _class_models(story, results)
+    assert words("class_model.missing", names=", ".join(others)) in told
+    named = re.findall(r"--image (\w+)", told)
+    assert len(named) == len(set(said) - {said[0]}) and ("<pre>" in told) == bool(named)
+    if named:
+        explain_run(workspace, runs[0], methods=["class-model"], images=named, iterations=1)
+    there = {path.stem.removeprefix("class-model-") for path in drawn.glob("class-model-*.png")}
+    assert there == {results.categories[place] for place in said}
+    story.model(results.run).module = None
+    assert words("attribution.no_network") in attributions(story, results)
 
 
 def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:

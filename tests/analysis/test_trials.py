@@ -14,6 +14,8 @@ from PIL import Image
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
+from analysis.attribution.gradients import grad_cam
+from analysis.attribution.layers import spatial_layers, target_layer
 from analysis.attribution.maps import Reading, set_reading
 from analysis.attribution.trials import (
     STEPS,
@@ -29,16 +31,18 @@ from analysis.attribution.trials import (
     with_dealt_weights,
 )
 from analysis.cli import app
-from analysis.explain import explain_run
+from analysis.explain import drawn_maps, explain_run
+from analysis.pictures import overlay, stored_picture
 from analysis.report.attributions import attributions
 from analysis.report.examples import examples
 from analysis.report.story import Story
+from analysis.results import read_results
 from analysis.stamps import try_run
 from analysis.tables import trials_table
 from analysis.texts import Texts
 from analysis.verdicts import TRIALS, joined, method_verdicts, read_trials, stamp_words, stored_trials
 from curate.manifest import read_manifest
-from train.runs import read_run
+from train.runs import load_model, read_run
 from workspace import FototecaError, Workspace
 
 
@@ -244,9 +248,38 @@ def test_a_stamp_names_its_trials() -> None:
     assert stamp_words(joined(own, method)) == "passes live, deletion, weights"
     assert stamp_words(joined(own, {"weights": False, "classes": False})) == "fails: classes, weights"
     assert stamp_words(joined({}, {})) == "not put to trials"
-    facts = {"methods": [{"method": "rise", "passed": method}], "layer": "", "iterations": None}
-    assert method_verdicts(facts) == {"rise": method}
-    assert method_verdicts(None) == method_verdicts(facts, layer="stages.1") == method_verdicts(facts, iterations=9) == {}
+    facts = {"methods": [{"method": name, "passed": method} for name in ("rise", "grad-cam", "extremal")]}
+    assert method_verdicts(None) == {}
+    assert set(method_verdicts(facts)) == {"rise", "grad-cam", "extremal"}
+    assert set(method_verdicts(facts, layer="stages.1")) == {"rise", "extremal"}, "another layer is another map of Grad-CAM"
+    assert set(method_verdicts(facts, iterations=9)) == {"rise", "grad-cam"}
+    assert set(method_verdicts({**facts, "layer": "stages.1", "iterations": 9}, "stages.1", 9)) == set(method_verdicts(facts))
+
+
+def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """`--layer`: the map is that layer's, and only trials of that layer say something of it. The report's maps are of the
+    family's own layer: neither their stamps nor its table take what was tried of another."""
+    workspace, (run, _) = copied
+    found = read_run(workspace, run)
+    model, results = load_model(workspace, found), read_results(workspace, found, "val")
+    tensor = model.preprocessing(stored_picture(workspace, results.rows[0]))
+    assert model.module is not None
+    own, other = target_layer(model.module, tensor[None]), next(iter(spatial_layers(model.module, tensor[None])))
+    assert model.module.get_submodule(other) is not own
+    drawn = drawn_maps(model, tensor, 0, ["grad-cam"], other)
+    expected = overlay(drawn.seen, grad_cam(model.module, tensor[None], 0, other))
+    assert np.array_equal(drawn.maps["grad-cam"], expected)
+    assert not np.array_equal(drawn.maps["grad-cam"], drawn_maps(model, tensor, 0, ["grad-cam"]).maps["grad-cam"])
+    try_run(workspace, run, ["grad-cam"], layer=other, output=tmp_path)
+    fail_weights(workspace, run)
+    for layer in (other, ""):
+        table = explain_run(workspace, run, methods=["grad-cam"], layer=layer, output=tmp_path)[-1]
+        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+        assert {"weights" in row["failed"].split() for row in rows} == {bool(layer)}
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
+    told = attributions(story, results)
+    assert f"{run}.json" not in told.split("Can these maps be trusted?")[1]
+    assert "saliency" in next(numbers for numbers in story.numbers if numbers.name == f"trials-{run}").rows[1]
 
 
 def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""What several views and several models gain and what they cost, in the report's table."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis.evaluate import evaluate_run
+from analysis.numbers import Shown
+from analysis.report.gains import gains
+from analysis.report.story import Story
+from analysis.tables import evaluation_table
+from analysis.texts import Texts
+from curate.manifest import read_manifest
+from train.config import TrainConfig
+from train.ensemble import join_runs
+from train.run import train_run
+from workspace import Workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+def opened(workspace: Workspace, lang: str = "en") -> Story:
+    """A report that is begun."""
+    return Story(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports))
+
+
+def table(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
+    """The rows of the table, as its file gets them."""
+    story = opened(workspace, lang)
+    gains(story)
+    return list(next(numbers.rows for numbers in story.numbers if numbers.name == "gains"))
+
+
+def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
+    """Views, a mean, a weighted mean and one training's snapshots: passes, and seconds a picture alone and with it."""
+    workspace, runs = copied
+    cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id
+    joined = {"mean": join_runs(workspace, runs).id, "weighted": join_runs(workspace, runs, "weighted").id}
+    joined["snapshot"] = join_runs(workspace, [cycles]).id
+    for lang in ("en", "es"):
+        words, rows = Texts.load(lang), table(workspace, lang)
+        told = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in joined.items()}
+        assert all(words(f"gains.how.{kind}") in str(row[0]) for kind, row in told.items())
+        assert rows[0][6] == "4" and {row[6] for row in told.values()} == {"2"}
+        for row in (rows[0], *told.values()):
+            assert all(isinstance(cell, Shown) and cell.value[0] > 0 for cell in row[7:]) and len(row) == 9
+
+
+def test_seconds_that_cannot_be_measured_are_a_dash(copied: Studied) -> None:
+    """A member whose weights are gone: what it gained is known from what it said, what it costs is not."""
+    workspace, runs = copied
+    joined = join_runs(workspace, runs).id
+    shutil.rmtree(workspace.cache / "analysis", ignore_errors=True)
+    *_, last = (run for run in opened(workspace).ranked if run.id in runs)
+    (last.folder / "model.safetensors").unlink()
+    (row,) = [row for row in table(workspace) if str(row[0]).startswith(joined)]
+    assert row[-1] == "–" and row[1] != "–"
+
+
+def test_the_command_tells_both(copied: Studied) -> None:
+    """Seconds with the views and without."""
+    workspace, runs = copied
+    facts = evaluate_run(workspace, runs[0], "val", tta=True)
+    assert facts["tta"]["seconds_per_image"] > 0 < facts["tta"]["seconds_per_image_alone"]
+    assert "s an image, without " in evaluation_table(facts)

@@ -1,0 +1,101 @@
+"""Pictures like nothing that a run was trained on: the warning, its threshold, and how often it is a false alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.features import run_features, unit
+from analysis.intervals import group_index
+from analysis.novelty import Novelty, false_alarm_rate, set_threshold
+from analysis.predict import predict_paths
+from analysis.tables import prediction_table
+from curate.manifest import Row, read_manifest
+from tests.servers import jpeg
+from train.ensemble import join_runs
+from train.runs import load_model, read_run
+from workspace import Workspace
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+def test_a_copy_of_a_training_picture_is_known(
+    studied: Studied, first_picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every picture is stranger than the threshold, only a copy of a training picture is known."""
+    workspace, runs = studied
+    monkeypatch.setattr("analysis.novelty.set_threshold", lambda train, val, groups: Novelty(train, -1.0, 1.0))
+    facts = predict_paths(workspace, runs[0], [str(first_picture(split)) for split in ("train", "test")])
+    assert [fact["unknown"] for fact in facts] == [False, True]
+
+
+def chessboard(path: Path) -> str:
+    """A picture in blue and black, which looks like no other here."""
+    board = np.indices((96, 96)).sum(axis=0) // 4 % 2
+    pixels = np.stack([np.zeros_like(board), np.zeros_like(board), 255 * board], axis=2).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+    return str(path)
+
+
+def test_a_picture_like_nothing_it_was_trained_on(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """With the threshold that validation sets: a validation picture is known, a chessboard of blue is not; the rate is told."""
+    workspace, runs = studied
+    known, strange = predict_paths(workspace, runs[0], [str(first_picture("val")), chessboard(tmp_path / "strange.png")])
+    assert (known["unknown"], strange["unknown"]) == (False, True)
+    assert strange["strangeness"] > strange["unknown_threshold"] >= known["strangeness"]
+    assert 0 < strange["false_alarm_rate"] < 1
+    told = prediction_table([known, strange], 1)
+    assert f"{strange['false_alarm_rate']:.1%} are called unlike anything" in told
+    assert told.splitlines()[1].endswith("unlike anything it was trained on")
+
+
+def test_the_false_alarm_rate_is_of_pictures_that_did_not_set_the_threshold() -> None:
+    """The strangest of ten is above what the nine others set: one in ten, not none. Copies do not vouch for each other."""
+    scores = np.linspace(0.1, 1.0, 10)
+    assert false_alarm_rate(scores, np.arange(10)) == pytest.approx(0.1)
+    twins = np.array([*range(9), 8])
+    assert false_alarm_rate(scores, twins) == pytest.approx(0.2)
+    assert false_alarm_rate(scores, np.zeros(10, dtype=np.int64)) == 1
+    rng = np.random.default_rng(0)
+    train, val = (rng.normal(size=(n, 6)).astype(np.float32) + 2 for n in (200, 400))
+    found = set_threshold(train / np.linalg.norm(train, axis=1, keepdims=True), val, group_index([""] * 400))
+    assert float(np.mean(found.scores(val) > found.threshold)) <= 0.05
+    assert found.false_alarm_rate == pytest.approx(0.05, abs=0.01)
+
+
+def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
+    """How strange a picture is to several: their features side by side, each counting alike; threshold and rate of validation."""
+    workspace, runs = copied
+    joined, strange = join_runs(workspace, runs).id, chessboard(tmp_path / "strange.png")
+    facts = predict_paths(workspace, joined, [str(first_picture("val")), strange])
+    assert [fact["unknown"] for fact in facts] == [False, True]
+    assert facts[1]["strangeness"] > facts[1]["unknown_threshold"] >= facts[0]["strangeness"]
+    assert 0 < facts[1]["false_alarm_rate"] < 1
+    assert f"{facts[1]['false_alarm_rate']:.1%} are called unlike anything" in prediction_table(facts, 1)
+    manifest, parts, asked = read_manifest(workspace, "v001"), [], []
+    with Image.open(strange) as picture:
+        for name in runs:
+            run = read_run(workspace, name)
+            features = run_features(workspace, run, manifest.split("train"))
+            assert features is not None
+            parts.append(unit(features))
+            asked.append(unit(load_model(workspace, run).features([picture.convert("RGB")])))
+    squares = [((one - new) ** 2).sum(axis=1) for one, new in zip(parts, asked, strict=True)]
+    assert facts[1]["strangeness"] == pytest.approx(np.sort(np.mean(squares, axis=0))[4] ** 0.5, abs=1e-3)
+
+
+def test_no_warning_where_nothing_is_known(
+    copied: Studied, tmp_path: Path, frozen_with: Callable[[Workspace, Callable[[Row], bool]], None]
+) -> None:
+    """Without a validation split there is no threshold: what cannot be known is null, and no rate is claimed."""
+    workspace, runs = copied
+    frozen_with(workspace, lambda row: row.split != "val")
+    (tmp_path / "new.jpg").write_bytes(jpeg(1))
+    facts = predict_paths(workspace, runs[0], [str(tmp_path / "new.jpg")])
+    assert [facts[0][name] for name in ("unknown", "strangeness", "false_alarm_rate")] == [False, None, None]
+    assert "are called unlike" not in prediction_table(facts, 1)
