@@ -185,7 +185,11 @@ def test_a_site_file_of_the_workspace_comes_first(tmp_path: Path) -> None:
     own = tmp_path / "sites" / "bing.toml"
     own.write_text('version = 1\nendpoint = "https://example.org"\n')
     assert load_site(Workspace(tmp_path), "bing")["endpoint"] == "https://example.org"
-    for text in ("version = 2", "not toml"):
+    with pytest.raises(FototecaError, match=re.escape(f"{own} has no 'tiles'; add it")):
+        load_site(Workspace(tmp_path), "bing")["tiles"]
+    own.write_text("version = 1\npause = 2\n")
+    assert load_site(Workspace(tmp_path), "bing")["pause"] == 2
+    for text in ("version = 2", "not toml", "version = 1\nmost = '9'", "version = 1\ntiles = 'a'"):
         own.write_text(text)
         with pytest.raises(FototecaError, match=re.escape(str(own))):
             load_site(Workspace(tmp_path), "bing")
