@@ -101,9 +101,9 @@ def check_encoding(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def announced_length(response: urllib3.BaseHTTPResponse) -> int | None:
-    """What Content-Length says."""
+    """What Content-Length says; a number that nobody could write out says nothing."""
     told = response.headers.get("Content-Length", "")
-    return int(told) if told.isdecimal() else None
+    return int(told) if told.isdecimal() and len(told) < 1000 else None
 
 
 def check_headers(response: urllib3.BaseHTTPResponse, max_bytes: int) -> None:

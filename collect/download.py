@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -32,6 +33,7 @@ from collect.room import Room, Share
 from collect.sockets import PrivateAddressError, guarded_pool, until
 from workspace import FototecaError
 
+DAY = 86_400.0
 MAX_REDIRECTS = 5
 TRIES = 3
 _ROBOTS_BYTES = 512 * 1024
@@ -67,8 +69,10 @@ class FetchOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         for name in ("min_side", "max_bytes", "concurrency", "per_host", "timeout"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise FototecaError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "choose a number above 0")
+        if self.timeout > DAY:
+            raise FototecaError(f"--timeout is {self.timeout:g}", "choose at most a day, in seconds")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ PERSON = "person:"
 REJECT = "reject:"
 """Begins the `new` of a decision that rejects an image; the reason follows."""
 
+_MOST = 10**9
+"""Pixels or places beyond which a number means nothing."""
+
 RESTORE = "restore"
 """The `new` of a decision that brings a rejected or set-aside image back under the label it had."""
 
@@ -36,6 +39,16 @@ class Finding:
     height: int | None = None
     thumbnail: bool = False
     original: str = ""
+
+    def __post_init__(self) -> None:
+        """Let everything be such as can be written down, whatever a site said of itself."""
+        for name, value in vars(self).items():
+            if isinstance(value, str) and not value.isascii():
+                object.__setattr__(self, name, writable(value))
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, int(value) if value is not None and 0 < value < _MOST else None)
+        object.__setattr__(self, "rank", int(min(max(self.rank, -_MOST), _MOST)))
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,11 @@ class GroupRow:
     kept: bool
     reason: str
     distance: float
+
+
+def writable(text: str) -> str:
+    """The text with a question mark for each half of a character, which a site may give where it cuts titles."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def now() -> str:

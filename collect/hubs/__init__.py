@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar, cast
 from collect.hubs.known import HUBS
 from collect.keys import KEYS
 from collect.licenses import UNKNOWN, to_spdx
+from collect.records import writable
 from collect.sites import Site
 from collect.sockets import PrivateAddressError
 from collect.sources import Context
@@ -88,13 +89,12 @@ def get_hub(name: str) -> Hub:
     return cast(Hub, importlib.import_module(f"collect.hubs.{name}"))
 
 
-def without_key(hub: str, facts: _T) -> _T:
-    """What a hub tells with the key left out, which its answers may repeat."""
+def cleaned(hub: str, facts: _T) -> _T:
+    """What a hub tells, such as can be written down: with the key left out, which its answers may repeat."""
     key = KEYS.get(hub)
-    texts: dict[str, Any] = (
-        {name: key.without(value) for name, value in asdict(facts).items() if isinstance(value, str)} if key else {}
-    )
-    return replace(facts, **texts)
+    texts = {name: writable(value) for name, value in asdict(facts).items() if isinstance(value, str)}
+    shown: dict[str, Any] = {name: key.without(text) if key else text for name, text in texts.items()}
+    return replace(facts, **shown)
 
 
 def no_ref(hub: str, ref: str, form: str) -> FototecaError:

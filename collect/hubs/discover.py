@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from collect.download import FetchOptions
-from collect.hubs import Dataset, get_hub, without_key
+from collect.hubs import Dataset, cleaned, get_hub
 from collect.hubs.known import HUBS
 from collect.sources import Context
 from workspace import FototecaError, Workspace
@@ -91,7 +91,7 @@ def discover(workspace: Workspace, query: str, hubs: Sequence[str], options: Fet
         elif isinstance(answer, Exception):
             raise answer
         else:
-            result.datasets += [without_key(name, dataset) for dataset in answer]
+            result.datasets += [cleaned(name, dataset) for dataset in answer]
     return result
 
 

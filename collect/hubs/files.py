@@ -19,7 +19,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
 from collect.archives import ENDINGS, check_room, free_room
-from collect.bodies import FetchError, check_encoding, check_status, reason_of
+from collect.bodies import FetchError, announced_length, check_encoding, check_status, reason_of
 from collect.download import MAX_REDIRECTS, TRIES, Downloader, led_to
 from collect.local import SUFFIXES
 from collect.names import Places
@@ -144,8 +144,8 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
             if begin and response.status == 416 and response.headers.get("Content-Range") == f"bytes */{begin}":
                 return  # it was all there
             begin = _accepted(response, part, begin)
-            announced = response.headers.get("Content-Length", "")
-            expected = begin + int(announced) if announced.isdecimal() else None
+            announced = announced_length(response)
+            expected = None if announced is None else begin + announced
             if expected is not None and expected > limit:
                 raise FetchError("too-large", status=response.status, final=True)
             check_room(part.parent, (expected or begin) - begin)
@@ -191,7 +191,7 @@ def _accepted(response: urllib3.BaseHTTPResponse, part: Path, begin: int) -> int
     check_encoding(response)
     if response.status == 206:
         first = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        if first and int(first[1]) == begin:
+        if first and first[1] == str(begin):
             return begin
     if response.status in (206, 416):  # another part than was asked for, or the file is shorter by now
         part.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from collect.archives import bare_name, is_archive, unpack
 from collect.catalog import Finding
 from collect.download import FetchOptions
 from collect.engine import Summary, collect
-from collect.hubs import Facts, Hub, get_hub, without_key
+from collect.hubs import Facts, Hub, cleaned, get_hub
 from collect.local import local_url, picture_names
 from collect.mapping import class_folders, labels, proposal_text, read_map
 from collect.sources import Context
@@ -68,7 +68,7 @@ def _fetched(hub: str, ref: str, place: Path, context: Context) -> Facts:
     if not record.is_file():
         # A hub's client may print; what it prints may hold addresses with keys, and stdout is for results.
         with contextlib.redirect_stdout(io.StringIO()):
-            facts = without_key(hub, get_hub(hub).fetch(ref, place, context))
+            facts = cleaned(hub, get_hub(hub).fetch(ref, place, context))
         _unpack_all(place / facts.place)
         write_text(record, json.dumps(asdict(facts), ensure_ascii=False, indent=2) + "\n")
     facts = Facts(**json.loads(record.read_text(encoding="utf-8")))

@@ -12,8 +12,17 @@ from workspace import FototecaError, Workspace
 VERSION = 1
 """The shape of the site files that this program reads."""
 
-Site = Mapping[str, Any]
-"""A site file as read. Every one has `version` and `checked`, the month in which the site was seen to be so."""
+
+class Site(dict[str, Any]):
+    """A site file as read. Every one has `version` and `checked`, the month in which the site was seen to be so."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - what a dictionary without it gives
+        """FototecaError: what somebody wrote or mended lacks something."""
+        raise FototecaError(f"{self.path} has no {name!r}", "add it, as the files that ship have it")
 
 
 def load_site(workspace: Workspace, name: str) -> Site:
@@ -21,8 +30,22 @@ def load_site(workspace: Workspace, name: str) -> Site:
 
     A site that has changed can so be mended without waiting for a release. FototecaError names what is wrong with a file.
     """
-    own = workspace.root / "sites" / f"{name}.toml"
-    path = own if own.is_file() else Path(__file__).parent / f"{name}.toml"
+    own, shipped = workspace.root / "sites" / f"{name}.toml", Path(__file__).parent / f"{name}.toml"
+    if not own.is_file():
+        return _read(shipped)
+    site, like = _read(own), _read(shipped) if shipped.is_file() else {}
+    for field, value in site.items():
+        if _kind(value) is not _kind(like.get(field, value)):
+            raise FototecaError(f"{own}: {field} is {value!r}", f"write it as in the file that ships: {like[field]!r}")
+    return site
+
+
+def _kind(value: object) -> type:
+    """Of numbers one, with a point or without."""
+    return float if type(value) is int else type(value)
+
+
+def _read(path: Path) -> Site:
     try:
         site = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -31,4 +54,4 @@ def load_site(workspace: Workspace, name: str) -> Site:
         ) from None
     if site.get("version") != VERSION:
         raise FototecaError(f"{path} has version {site.get('version')!r}, not {VERSION}", "write it anew from the one that ships")
-    return site
+    return Site(path, site)

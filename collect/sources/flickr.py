@@ -57,4 +57,4 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
 
 def _pixels(value: str) -> int | None:
-    return int(value) if value.isdecimal() else None
+    return int(value) if value.isdecimal() and len(value) < 10 else None

@@ -129,7 +129,7 @@ def _finding(query: Query, index: int, opened: dict[str, Any], thumb: str) -> Fi
 
 
 def _pixels(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+    return int(text) if text and text.isdecimal() and len(text) < 10 else None
 
 
 def _more(page: ResultsPage, taken: int) -> bool:

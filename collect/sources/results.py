@@ -29,7 +29,7 @@ class Page:
 
     def __init__(self, name: str, query: Query, context: Context) -> None:
         self.name, self.query, self.context = name, query, context
-        self.site = dict(context.site(name))
+        self.site = context.site(name)
         self.window: Window = context.window
 
     def load(self, address: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
@@ -51,3 +54,30 @@ def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
         "out.jpg": ("rejected", "opted-out", 200, 0, "image/webp", len(jpeg(3))),
         "own.jpg": ("accepted", "", None, file.stat().st_size, "", None),
     }
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "half of a character": {"author": "Fox \ud83d", "page_url": "https://e.org/\udcff", "query": "\ud83d"},
+    "numbers": {"width": 10**30, "height": 1e300, "rank": 10**30},
+    "no numbers": {"width": float("nan"), "height": -1, "rank": -(10**30)},
+    "a zero": {"author": "a\0b"},
+    "in the address": {"url": "http://127.0.0.1:1/\ud83d.jpg"},
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_whatever_a_site_says_of_a_picture_can_be_written_down(tmp_path: Path, kind: str) -> None:
+    """A title that was cut in the middle of a character, a width without end: the run goes on, and the picture has its row."""
+    workspace = create_workspace(tmp_path / "w", ["fox"])
+    with serve(lambda asked: ANSWERS["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
+        facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}
+        after = Finding(f"{site.base}/b.jpg", "urls", "fox")
+        assert collect(workspace, [Finding(**facts), after], OPTIONS).found == 2
+    with Catalog.open(workspace) as catalog:
+        states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates(state)]
+        places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]
+    assert states == (["failed", "failed"] if kind == "in the address" else ["accepted", "failed"])
+    if kind == "half of a character":
+        assert (places[0].author, places[0].page_url) == ("Fox ?", "https://e.org/?")
+    if "numbers" in kind:
+        assert (places[0].width, places[0].height) == (None, None)

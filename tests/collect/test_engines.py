@@ -24,7 +24,7 @@ LOCAL = FetchOptions(allow_local=True, min_side=32)
 
 def google(kind: str = "", total: int = 14) -> Respond:
     """Google's page of results; `kind`: changed, bare (no address in any tile), older (other names), none, captcha,
-    consent (on a page of its own)."""
+    consent (on a page of its own), accept (consent that cannot be refused)."""
 
     def respond(asked: Asked) -> Answer:
         if asked.path == "/search" and kind == "captcha":
@@ -41,6 +41,8 @@ def google(kind: str = "", total: int = 14) -> Respond:
             told = {"$QUERY": asked.query["q"], "$TOTAL": str(0 if kind == "none" else total), "$BASE": asked.base, "$KIND": kind}
             for name, value in told.items():
                 page = page.replace(name, value)
+            if kind == "accept":  # there is nothing that refuses
+                page = page.replace('<button id="W0wltc">Reject all</button>', "").replace("'#W0wltc'", "'#L2AGLb'")
             return Answer(page.encode())
         return picture_answer(asked) or Answer(b"gone", status=404)
 
@@ -249,6 +251,12 @@ def test_google_asks_for_consent_on_a_page_of_its_own(point_to: PointTo) -> None
     with serve(google("consent", total=3)) as site:
         assert len(findings("google", point_to("google", f"{site.base}/search"))) == 3
         assert [asked.path for asked in site.asked if asked.path in ("/search", "/ml")] == ["/search", "/ml", "/search"]
+
+
+def test_google_asks_for_consent_that_cannot_be_refused(point_to: PointTo) -> None:
+    """Then what accepts is pressed; without it no result is shown."""
+    with serve(google("accept", total=3)) as site:
+        assert len(findings("google", point_to("google", f"{site.base}/search"))) == 3
 
 
 def test_a_page_that_talks_holds_nothing_up(point_to: PointTo) -> None:

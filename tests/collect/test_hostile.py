@@ -159,6 +159,11 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
         first_then(plain(b"", "text/plain", "429 Slow down", "Retry-After: 2"), plain(jpeg(8))), "accepted", ""),
     "429-date.jpg": (
         first_then(plain(b"", "text/plain", "429 Slow down", "Retry-After: $SOON"), plain(jpeg(9))), "accepted", ""),
+    "429-odd-date.jpg": (
+        plain(b"", "text/plain", "429 Slow down", "Retry-After: Wed, 21 Oct 99999999999999999999 07:28:00 GMT"),
+        "failed", "http-429"),
+    "length-endless.jpg": (
+        raw(OK + b"Connection: close\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n" + jpeg(33)), "accepted", ""),
     "503-long.jpg": (plain(b"", "text/plain", "503 Busy"), "failed", "http-503"),
     "500-then-200.jpg": (first_then(plain(b"", "text/plain", "500 Oops"), plain(jpeg(10))), "accepted", ""),
     "403.jpg": (plain(b"no", "text/plain", "403 Forbidden"), "failed", "http-403"),

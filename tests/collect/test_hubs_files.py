@@ -92,6 +92,9 @@ def test_a_whole_part_needs_no_bytes(site: Site, hubs: Hubs, tmp_path: Path) -> 
         (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "private-address"),
         (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "bad-url"),
         (Answer(status=206, headers={"Content-Range": "bytes 5-9/10"}), "incomplete"),
+        (Answer(status=206, headers={"Content-Range": f"bytes {'9' * 5000}-/9"}), "incomplete"),
+        (Answer(ARCHIVE[:-9], headers={"Content-Length": "9" * 5000, "Connection": "close"}), "checksum"),
+        (Answer(status=503, headers={"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}), "http-503"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collect.download import FetchOptions
 from collect.hubs.known import HUBS
 from collect.polite import Host, Hosts, opted_out, retry_after
 from collect.robots import parse_robots
@@ -79,7 +81,19 @@ def test_retry_after() -> None:
     assert retry_after("³") is None
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert retry_after("soon") is None
+    for odd in ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 +99999999999999"):
+        assert retry_after(odd) is None
     assert retry_after(None) is None
+
+
+@pytest.mark.parametrize("number", [0.0, -1.0, math.nan, math.inf])
+def test_limits_that_cannot_work_are_wrong_use(number: float) -> None:
+    """One line that names the option; a timeout is no longer than the system can wait."""
+    for option in ("timeout", "min_side"):
+        with pytest.raises(FototecaError, match=f"--{option.replace('_', '-')} is"):
+            FetchOptions(**{option: number})  # type: ignore[arg-type]
+    with pytest.raises(FototecaError, match="at most a day"):
+        FetchOptions(timeout=1e10)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +199,11 @@ def test_a_site_file_of_the_workspace_comes_first(tmp_path: Path) -> None:
     own = tmp_path / "sites" / "bing.toml"
     own.write_text('version = 1\nendpoint = "https://example.org"\n')
     assert load_site(Workspace(tmp_path), "bing")["endpoint"] == "https://example.org"
-    for text in ("version = 2", "not toml"):
+    with pytest.raises(FototecaError, match=re.escape(f"{own} has no 'tiles'; add it")):
+        load_site(Workspace(tmp_path), "bing")["tiles"]
+    own.write_text("version = 1\npause = 2\n")
+    assert load_site(Workspace(tmp_path), "bing")["pause"] == 2
+    for text in ("version = 2", "not toml", "version = 1\nmost = '9'", "version = 1\ntiles = 'a'"):
         own.write_text(text)
         with pytest.raises(FototecaError, match=re.escape(str(own))):
             load_site(Workspace(tmp_path), "bing")

@@ -19,6 +19,7 @@ from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
 from collect.engine import collect
 from collect.folder import collect_folder
+from collect.hubs.discover import discover
 from collect.hubs.taking import take
 from collect.local import Labelling
 from collect.polite import BURST, RATE, Hosts
@@ -110,6 +111,15 @@ def test_what_figshare_only_links_to_is_left_out(workspace: Workspace, site: Sit
         take(workspace, "figshare", REFS["figshare"], None, LOCAL)
     assert len(list(workspace.cache.rglob("*.jpg"))) == len(listed) - 1
     assert "/elsewhere" not in [asked.path for asked in site.asked]
+
+
+@pytest.mark.parametrize("hub", REFS)
+def test_a_title_that_was_cut_in_a_character_ends_nothing(workspace: Workspace, hubs: Hubs, hub: str) -> None:
+    """It is kept, proposed and listed with a question mark in the place of the half."""
+    hubs.title = "Cats \ud83d"
+    with pytest.raises(FototecaError, match="confirm it"):
+        take(workspace, hub, REFS[hub], None, LOCAL)
+    assert "Cats ?" in discover(workspace, "cats", (hub,), LOCAL).table()
 
 
 def test_only_the_categories_that_were_asked_for_are_told_as_short(
