@@ -23,6 +23,7 @@ from analysis.explain import explain_run
 from analysis.figures import confusion_figures
 from analysis.looks import ledger, read_looks
 from analysis.predict import predict_paths
+from analysis.report import cards
 from analysis.report.attributions import _class_models, attributions
 from analysis.report.page import SECTIONS, write_report
 from analysis.report.story import Story
@@ -36,6 +37,7 @@ from curate.manifest import Row, read_manifest
 from train.config import TrainConfig
 from train.ensemble import join_runs
 from train.run import train_run
+from train.runs import read_run, write_predictions
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -295,6 +297,18 @@ def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path
     assert there == {results.categories[place] for place in said}
     story.model(results.run).module = None
     assert words("attribution.no_network") in attributions(story, results)
+
+
+def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> None:
+    """The model card says so in words, and names categories where some are."""
+    workspace, runs = copied
+    found, words = [read_run(workspace, run) for run in runs], Texts.load("en")
+    for missed, key in ((1, "Hardest on validation: "), (0, words("model_card.none_missed"))):
+        for run in found:
+            told, names = run.predictions("val"), run.categories
+            sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
+            write_predictions(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
+        assert key in cards.cards(Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
 
 
 def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
