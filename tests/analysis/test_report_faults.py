@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from analysis.compare import compare_runs
-from analysis.embed import embed_run
+from analysis.embed import embed_run, predicted_labels
+from analysis.embed_page import colourings
 from analysis.evaluate import evaluate_run
 from analysis.examples import examples_of_run
 from analysis.explain import explain_run
@@ -359,9 +361,16 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
     told = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     cells = ("true_positive", "false_negative", "false_positive", "true_negative")
     assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == facts["confusion_per_class"]
+    said = predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
+    colours = colourings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
+    assert colours["error"][0].count("not asked") == colours["prediction"][0].count("not asked") == 1, "no category is an answer"
     for lang in ("en", "es"):
         page = write_report(workspace, "v001", lang=lang)[0].read_text(encoding="utf-8")
         words = Texts.load(lang)
+        legends = re.findall(r'<ul class="legend">.*?</ul>', page)
+        both = {"left", "right", "left + right", words("label.none")}
+        assert len(legends) == 2 and all({*re.findall(r"</svg> ([^<]+)<", one)} == both for one in legends)
+        assert len(set(re.findall(r'fill="(#\w+)"', legends[0]))) == 4 and "left|right" not in page
         assert page.count(words("class.ap")) >= 2 and words("figure.ap_macro") in page
         assert page.count(words("confusion.multi")) == 3, "of both models on validation, and of one on test"
         assert words("confusion.false_positive") in page
