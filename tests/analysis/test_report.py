@@ -94,7 +94,11 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
     links = [link for link in re.findall(r'href="([^"#]+)"', page) if not link.startswith("http")]
     assert len(links) > 10
     assert all((pages["en"].parent / link).exists() for link in links)
-    numbers = pages["en"].parent / "figures-en" / "comparison.csv"
+    folder = pages["en"].parent / "figures-en"
+    beside = {kind: {path.stem for path in folder.glob(f"*.{kind}")} for kind in ("svg", "png", "csv")}
+    assert beside["svg"] == beside["png"] < beside["csv"], "as docs/report.md says"
+    assert {"comparison", f"tsne-{list_runs(workspace, 'v001')[0].id}"} <= beside["svg"] and {"gap", "models"} <= beside["csv"]
+    numbers = folder / "comparison.csv"
     with numbers.open(encoding="utf-8") as file:
         assert [row["name"] for row in csv.DictReader(file)] == sorted(
             [path.parent.name for path in workspace.runs.glob("*/done.json")], key=lambda name: _place(page, name)
