@@ -52,7 +52,7 @@ def embedding(story: Story, run: Run) -> Markup:
     return join(
         [
             heading(words("features.title"), 4),
-            paragraph(words("features.intro", n=len(rows), dimension=found["dimension"])),
+            paragraph(story.lead(words("features.intro", n=len(rows), dimension=found["dimension"]), f"features-{run.id}")),
             note(words("features.gone", n=gone), "warn") if gone else Markup(""),
             tag("div", join(drawings), class_="columns"),
             details(_named(story, groups), legend(groups), opened=len(groups) <= 24),

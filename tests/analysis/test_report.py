@@ -152,6 +152,10 @@ def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple
     sizes = [row["value"].split() for row in table(page, "split-sizes")]
     assert [int(size) for size, _ in sizes] == list(manifest.split_counts().values())
     assert links["figures-en/split-sizes.csv#row=2"][0].startswith(f"{sizes[0][0]} (")
+    led = set(re.findall(r'<(?:p|p class="note warn")>([^<]+) <a href="figures-en/([^"]+)#row=\d+">numbers</a></p>', text))
+    difference = 100 * float(table(page, "gap")[0]["value"])
+    assert (f"The difference is {difference:+.1f} points. Chance alone makes one as large.", "gap.csv") in led
+    assert {f"features-{run}.csv" for run in studied[1]} | {"licences.csv"} <= {name for _, name in led}
     groups = {row["name"]: row["value"] for row in table(page, "groups")}
     assert f"{groups['groups']} group" in text.split('id="splits"')[1] and groups["threshold"] == str(manifest.threshold)
     counts = {row["name"]: row["value"] for row in table(page, "new-images-counts")}
