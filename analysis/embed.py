@@ -80,14 +80,14 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     return {**facts, "paths": [str(path) for path in (*paths, folder / "embedding.csv")]}
 
 
-def predicted_labels(run: Run, rows: Sequence[Row]) -> list[str]:
-    """What the run said of each image of train and validation; empty where it was not asked."""
+def predicted_labels(run: Run, rows: Sequence[Row]) -> list[str | None]:
+    """What the run said of each image of train and validation; None where it was not asked, empty where it said no category."""
     said: dict[str, str] = {}
     for split in ("train", "val"):
         if (run.folder / f"predictions-{split}.csv").is_file():
             found = run.predictions(split)
             said.update(zip(found.image_ids, found.predicted, strict=True))
-    return [said.get(row.image_id, "") for row in rows]
+    return [said.get(row.image_id) for row in rows]
 
 
 def embedding_facts(found: Embedding) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _silhouette(rows: Sequence[Row], features: Features) -> float | None:
     return float(silhouette_score(unit(features)[chosen], labels[chosen], metric="cosine"))
 
 
-def _csv(found: Embedding, said: Sequence[str]) -> str:
+def _csv(found: Embedding, said: Sequence[str | None]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image_id", "label", "split", "predicted", *(f"{name}_{axis}" for name in found.places for axis in (1, 2))])

@@ -17,6 +17,9 @@ from analysis.texts import PAGES
 from curate.manifest import Row, is_stored
 from workspace import Workspace, write_text
 
+Said = Sequence[str | None]
+"""What a run said of each image; None where it was not asked, empty where it said no category."""
+
 SIDE = 72
 """Pixels of a picture on the page: 5,000 of them are about 8 MB."""
 
@@ -29,12 +32,12 @@ def write_page(
     facts: Mapping[str, Any],
     rows: Sequence[Row],
     places: Mapping[str, Floats],
-    said: Sequence[str],
+    said: Said,
     categories: Sequence[str],
     path: Path,
 ) -> Path:
     """Write the page of rows at places (N, 2) by method. `facts`: run, dimension, knn_accuracy, silhouette; `said`: what the run
-    said of each image, empty where it was not asked."""
+    said of each image, None where it was not asked."""
     knn = "unknown" if facts["knn_accuracy"] is None else f"{facts['knn_accuracy']:.1%}"
     silhouette = "unknown" if facts["silhouette"] is None else f"{facts['silhouette']:.2f}"
     document = {
@@ -62,12 +65,14 @@ def _unit_square(points: Floats) -> list[list[float]]:
     return [[round(float(value), 4) for value in point] for point in (points - low) / span + middle]
 
 
-def colourings(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+def colourings(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
     """By what the points can be coloured: each image's group, and the groups' names in order. `said`: as for `write_page`."""
-    right = ["not asked" if not one else "right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
+    asked = ["not asked" if one is None else one for one in said]
+    hits = ["right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
+    right = ["not asked" if one is None else hit for hit, one in zip(hits, said, strict=True)]
     by: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         "label": ([row.label for row in rows], categories),
-        "prediction": (said, categories),
+        "prediction": (asked, categories),
         "error": (right, ("right", "wrong")),
         "split": ([row.split for row in rows], ("train", "val")),
     }
@@ -78,7 +83,7 @@ def colourings(rows: Sequence[Row], said: Sequence[str], categories: Sequence[st
     return found
 
 
-def _colours(rows: Sequence[Row], said: Sequence[str], categories: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _colours(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The colourings as the page reads them: the groups, and the number of each image's."""
     return {
         name: {"groups": groups, "of": [groups.index(value) for value in values]}

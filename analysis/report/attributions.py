@@ -59,11 +59,11 @@ def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Ti
         sure = f"{category} · {words.percent(found['probability'], 0)}"
         said = link(words("attribution.of", category=sure) if results.multi else sure, story.row(file, len(rows)))
         right, label = bool(results.right[index]), results.labels[index]
-        lines: list[Markup | str] = [said] if right else [said, words("examples.true", label=label or words("label.none"))]
+        lines: list[Markup | str] = [said] if right else [said, words("examples.true", label=story.label(label))]
         if results.multi:
-            lines.insert(0, words("attribution.said", said=found["said"] or words("label.none")))
+            lines.insert(0, words("attribution.said", said=story.label(found["said"])))
         mark = "right" if right else "wrong"
-        shown.append(Tile(found["seen"], words("attribution.seen", label=label or words("label.none")), tuple(lines), mark))
+        shown.append(Tile(found["seen"], words("attribution.seen", label=story.label(label)), tuple(lines), mark))
         for name, uri in found["maps"].items():
             alt = words("attribution.alt", method=name, said=category)
             stamp = joined(found["passed"][name], verdicts.get(name, {}))
@@ -190,6 +190,7 @@ def _trials(story: Story, results: Results) -> Markup:
 def _filters(story: Story, results: Results, index: int) -> Markup:
     """The first layer's filters, and the first and last of the layers that are drawn of one picture."""
     words, row = story.words, results.rows[index]
+    label = story.label(row.label)
     found: dict[str, str] = kept(
         story.workspace, results.run, "filters", row.image_id, lambda: _filter_sheets(story, results, index)
     )
@@ -197,8 +198,8 @@ def _filters(story: Story, results: Results, index: int) -> Markup:
     shown = [Tile(found[first], words("filters.alt"), (words("filters.first"),))]
     for name in dict.fromkeys([maps[0], maps[-1]]):
         layer = name.removeprefix("maps-")
-        shown.append(Tile(found[name], words("filters.maps.alt", layer=layer, label=row.label), (layer,)))
-    return join([heading(words("filters.title"), 5), paragraph(words("filters.intro", label=row.label)), tiles(shown, "sheets")])
+        shown.append(Tile(found[name], words("filters.maps.alt", layer=layer, label=label), (layer,)))
+    return join([heading(words("filters.title"), 5), paragraph(words("filters.intro", label=label)), tiles(shown, "sheets")])
 
 
 def _filter_sheets(story: Story, results: Results, index: int) -> dict[str, str]:

@@ -63,7 +63,7 @@ def _model(story: Story) -> dict[str, object]:
         "n": words.number(len(results)),
         "accuracy": words.percent(compared["accuracy"]),
         "interval": words.interval(compared["accuracy_interval"]),
-        "hardest": ", ".join(_hardest(story)) or "–",
+        "hardest": _hardest_words(story),
         "sources": _named(row.source for row in manifest.rows),
         "train": words.number(manifest.split_counts()["train"]),
         "copies": _copies(story),
@@ -78,6 +78,11 @@ def _tested(story: Story, run: Run) -> str:
         unwritten = (run.folder / "predictions-test.csv").exists()
         return story.words("looks.unwritten", run=run.id) if unwritten else story.words("model_card.not_tested")
     return story.words("model_card.tested_once") if looks == 1 else story.words("model_card.tested", n=looks)
+
+
+def _hardest_words(story: Story) -> str:
+    found = _hardest(story)
+    return story.words("model_card.hardest", names=", ".join(found)) if found else story.words("model_card.none_missed")
 
 
 def _hardest(story: Story) -> list[str]:

@@ -118,8 +118,11 @@ def _licences(story: Story) -> Markup:
         [name, words.number(n), words.percent(n / len(rows)), words.number(len(authors.get(name, ())))]
         for name, n in counts.most_common()
     ]
+    place = next((number for number, (name, _) in enumerate(counts.most_common()) if name == "unknown"), 0)
     remark = (
-        note(words("licence.unknown", share=words.percent(counts["unknown"] / len(rows))), "warn") if counts["unknown"] else ""
+        note(story.lead(words("licence.unknown", share=words.percent(counts["unknown"] / len(rows))), "licences", place), "warn")
+        if counts["unknown"]
+        else ""
     )
     source = f"manifests/{story.manifest.version}.csv"
     shown = story.table("licences", head, body, caption=words("licence.title"), numeric=(1, 2, 3), source=source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from analysis.svg import class_style, marker
 from curate.manifest import Row
 from train.runs import Run
 
+COMBINED = 12
+"""Combinations of several categories that have a colour and shape of their own."""
+
 PLACED = 1500
 """Images in the plot of features at most: t-SNE of more would take most of the report's time."""
 
@@ -34,11 +38,11 @@ def embedding(story: Story, run: Run) -> Markup:
     rows, gone = known[0], len(wanted) - len(known[0])
     asked = [story.manifest.sha256, [row.image_id for row in rows]]
     found: dict[str, Any] = kept(story.workspace, run, "embedding", asked, lambda: _place(*known))
-    labels, categories = [row.label for row in rows], story.manifest.categories
+    labels, groups = label_groups(story, rows)
     drawings = []
     for name, points in found["places"].items():
         alt = words(f"features.{name}.alt", n=len(rows), run=run.id)
-        drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, categories, alt)
+        drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, groups, alt)
         share = words.percent(sum(found["explained_variance"][:2]))
         drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
     drawings.append(_by_error(story, run, rows, np.asarray(found["places"]["tsne"])))
@@ -48,14 +52,32 @@ def embedding(story: Story, run: Run) -> Markup:
     return join(
         [
             heading(words("features.title"), 4),
-            paragraph(words("features.intro", n=len(rows), dimension=found["dimension"])),
+            paragraph(story.lead(words("features.intro", n=len(rows), dimension=found["dimension"]), f"features-{run.id}")),
             note(words("features.gone", n=gone), "warn") if gone else Markup(""),
             tag("div", join(drawings), class_="columns"),
-            details(words("features.legend", n=len(categories)), legend(categories), opened=len(categories) <= 24),
+            details(_named(story, groups), legend(groups), opened=len(groups) <= 24),
             paragraph(join([knn, " ", tag("span", numbers, class_="source")])),
             paragraph(words("features.umap", run=run.id)),
         ]
     )
+
+
+def label_groups(story: Story, rows: Sequence[Row]) -> tuple[list[str], tuple[str, ...]]:
+    """What each image is coloured by, and the colours' names in order: the categories, and where images carry several or none
+    the COMBINED most frequent combinations, the others together."""
+    told, categories = [story.label(row.label) for row in rows], story.manifest.categories
+    others = Counter(name for name in told if name not in categories)
+    shown = (*categories, *(name for name, _ in others.most_common(COMBINED)))
+    if len(others) <= COMBINED:
+        return told, shown
+    rest = story.words("features.rest")
+    return [name if name in shown else rest for name in told], (*shown, rest)
+
+
+def _named(story: Story, groups: Sequence[str]) -> str:
+    """What the legend is of."""
+    n = len(story.manifest.categories)
+    return story.words("features.legend", n=n) if len(groups) == n else story.words("features.combined", n=len(groups))
 
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:

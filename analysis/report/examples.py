@@ -97,7 +97,7 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, st
 def _card(story: Story, results: Results, index: int, drawn: str, near: dict[str, list[str]]) -> Markup:
     """The picture, its map, what was said, where it is from, and its nearest training pictures."""
     row, words = results.rows[index], story.words
-    label, said = results.labels[index] or words("label.none"), results.said[index] or words("label.none")
+    label, said = story.label(results.labels[index]), story.label(results.said[index])
     right, sure = bool(results.right[index]), words.percent(float(results.confidence[index]), 0)
     says = f"{said} · {sure}" if right else words("examples.said", said=said, sure=sure)
     told = [story.file(f"data/runs/{results.run.id}/predictions-val.csv", says, index)]
@@ -110,7 +110,7 @@ def _card(story: Story, results: Results, index: int, drawn: str, near: dict[str
 
 def _near(story: Story, image_id: str) -> Tile:
     row = story.rows[image_id]
-    label = row.label or story.words("label.none")
+    label = story.label(row.label)
     return Tile(story.thumbnail(row, 56), story.words("examples.near", label=label), (label,))
 
 

@@ -89,7 +89,7 @@ def _why(story: Story, val: Results, held_out: Results) -> Markup:
     )
     chance = "gap.chance" if gap["sampling"]["p"] >= 0.05 else "gap.real"
     verdict = words(chance, difference=words.points(gap["difference"]))
-    return join([heading(words("gap.title")), paragraph(verdict), tag("ul", items)])
+    return join([heading(words("gap.title")), paragraph(story.lead(verdict, "gap")), tag("ul", items)])
 
 
 def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:

@@ -75,7 +75,7 @@ def _numbers(story: Story, document: dict[str, Any]) -> Markup:
 def _tile(story: Story, fact: dict[str, Any], row: int) -> Tile:
     words = story.words
     name = fact["path"].replace("\\", "/").rpartition("/")[2]
-    label = fact["label"] or words("label.none")
+    label = story.label(fact["label"])
     said = link(f"{label} · {words.percent(fact['probability'], 0)}", story.row("new-images", row))
     lines: list[Words] = [said, name]
     if fact.get("unknown"):

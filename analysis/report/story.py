@@ -21,7 +21,7 @@ from analysis.svg import Figure
 from analysis.texts import Texts
 from curate.manifest import Manifest, Row
 from train.runs import LoadedModel, Run, load_model, read_run
-from workspace import FototecaError, Workspace
+from workspace import LABEL_SEPARATOR, FototecaError, Workspace
 
 
 @dataclass
@@ -117,6 +117,10 @@ class Story:
         if text:
             return Markup('<div class="own">{}</div>').format(render(text))
         return Markup('<p class="note missing">{}</p>').format(self.words("own.missing", heading=f"## {name}"))
+
+    def label(self, name: str) -> str:
+        """A label as a reader sees it: of several categories each apart, so that a line can end between them."""
+        return " + ".join(name.split(LABEL_SEPARATOR)) or self.words("label.none")
 
     def model(self, run: Run) -> LoadedModel:
         """The run's model, loaded once."""

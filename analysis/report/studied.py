@@ -71,10 +71,10 @@ def _confusion(story: Story, results: Results) -> Markup:
 
 
 def _pairs(story: Story, results: Results, source: str) -> Markup:
-    words, none = story.words, story.words("label.none")
+    words = story.words
     found = error_groups(results)["confused_pairs"][:8]
     if not found:
         return paragraph(words("confusion.no_errors"))
-    pairs = [[pair["true"] or none, pair["predicted"] or none, words.number(pair["n"])] for pair in found]
+    pairs = [[story.label(pair["true"]), story.label(pair["predicted"]), words.number(pair["n"])] for pair in found]
     head = [words("axis.true"), words("axis.predicted"), words("confusion.errors")]
     return story.table(f"confused-{results.run.id}", head, pairs, caption=words("confusion.pairs"), numeric=(2,), source=source)

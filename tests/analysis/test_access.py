@@ -57,3 +57,10 @@ def test_pictures_have_words_and_boxes_that_scroll_can_be_reached() -> None:
     assert 'class="scroll" tabindex="0" role="region" aria-label="Counts"' in box
     assert '<th scope="row">red</th>' in box and 'scope="col"' in box
     assert ":focus-visible" in CSS
+
+
+@pytest.mark.parametrize("place", ["tbody th", ".tiles span", ".cards .near figcaption"])
+def test_no_word_is_cut_to_make_a_column_narrow(place: str) -> None:
+    """A word is broken only where a whole line has no room for it: `anywhere` lets a table squeeze a column until "banan/a"."""
+    (rule,) = re.findall(rf"^{re.escape(place)} {{([^}}]+)}}", CSS, flags=re.MULTILINE)[:1]
+    assert "overflow-wrap: break-word" in rule

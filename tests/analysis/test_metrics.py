@@ -9,13 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as reference
-from torchmetrics.classification import MulticlassCalibrationError
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+    MultilabelAveragePrecision,
+    MultilabelConfusionMatrix,
+)
 
 from analysis.calibration import fit_temperature, scale
 from analysis.compare import holm, mcnemar, paired_difference
 from analysis.intervals import accuracy_interval, design_effect, group_index, wilson
 from analysis.metrics import (
     average_precisions,
+    binary_log_loss,
     brier,
     class_scores,
     confusion_matrix,
@@ -24,6 +34,7 @@ from analysis.metrics import (
     log_loss,
     macro,
     reliability,
+    row_fractions,
     top_k_accuracy,
     yes_no_counts,
 )
@@ -63,6 +74,53 @@ def test_single_label_figures_equal_scikit_learns(seed: int) -> None:
     assert brier(rows, probabilities) == pytest.approx(
         reference.brier_score_loss(true, probabilities, labels=range(4), scale_by_half=False)
     )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_single_label_figures_equal_torchmetrics(seed: int) -> None:
+    """The same again by another library: accuracy, balanced accuracy, precision, recall, F1 by class and on average, top-k."""
+    true, probabilities, said = guesses(seed)
+    rows, predicted = as_rows(true), as_rows(said)
+    scores, every = class_scores(rows, predicted), np.ones(4, dtype=bool)
+    target, given = torch.tensor(true), torch.tensor(probabilities)
+    theirs = (MulticlassPrecision, MulticlassRecall, MulticlassF1Score)
+    for mine, make in zip((scores.precision, scores.recall, scores.f1), theirs, strict=True):
+        np.testing.assert_allclose(mine, make(4, average="none")(given, target).numpy(), atol=1e-6)
+        assert macro(mine, every) == pytest.approx(float(make(4, average="macro")(given, target)), abs=1e-6)
+    accuracy = MulticlassAccuracy(4, average="micro")(given, target)
+    assert correct(rows, predicted).mean() == pytest.approx(float(accuracy), abs=1e-6)
+    assert macro(scores.recall, every) == pytest.approx(float(MulticlassAccuracy(4)(given, target)), abs=1e-6)
+    np.testing.assert_array_equal(confusion_matrix(rows, predicted), MulticlassConfusionMatrix(4)(given, target).numpy())
+    for k in (1, 2, 3):
+        within = MulticlassAccuracy(4, top_k=k, average="micro")(given, target)
+        assert top_k_accuracy(rows, probabilities, k) == pytest.approx(float(within), abs=1e-6)
+        assert top_k_accuracy(rows, probabilities, k) == pytest.approx(reference.top_k_accuracy_score(true, probabilities, k=k))
+
+
+def test_fractions_of_the_true_class_equal_scikit_learns() -> None:
+    """A row of zeros where a class has no picture."""
+    true, _, said = guesses(6)
+    true = np.where(true == 3, 0, true)
+    found = row_fractions(confusion_matrix(as_rows(true), as_rows(said)))
+    np.testing.assert_allclose(found, reference.confusion_matrix(true, said, labels=range(4), normalize="true"))
+
+
+def test_several_labels_equal_scikit_learn_and_torchmetrics() -> None:
+    """Log loss of every yes and no; average precision by class, macro and micro; a class without a positive is in no mean."""
+    rng = np.random.default_rng(7)
+    true, scores = rng.random((120, 4)) < 0.3, np.round(rng.uniform(0.01, 0.99, (120, 4)), 3)
+    each = [reference.log_loss(true[:, c], scores[:, c], labels=[False, True]) for c in range(4)]
+    assert binary_log_loss(true, scores) == pytest.approx(np.mean(each))
+    target, given = torch.tensor(true.astype(int)), torch.tensor(scores)
+    by_class, mean, micro = average_precisions(true, scores)
+    np.testing.assert_allclose(by_class, MultilabelAveragePrecision(4, average="none")(given, target).numpy(), atol=1e-6)
+    assert mean == pytest.approx(float(MultilabelAveragePrecision(4, average="macro")(given, target)), abs=1e-6)
+    assert micro == pytest.approx(float(MultilabelAveragePrecision(4, average="micro")(given, target)), abs=1e-6)
+    np.testing.assert_array_equal(yes_no_counts(true, scores >= 0.5), MultilabelConfusionMatrix(4)(given, target).numpy())
+    true[:, 2] = False
+    by_class, mean, _ = average_precisions(true, scores)
+    assert np.isnan(by_class[2])
+    assert mean == pytest.approx(reference.average_precision_score(true[:, [0, 1, 3]], scores[:, [0, 1, 3]], average="macro"))
 
 
 def test_each_categorys_own_confusion_equals_scikit_learns() -> None:

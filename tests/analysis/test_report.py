@@ -92,7 +92,11 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
     links = [link for link in re.findall(r'href="([^"#]+)"', page) if not link.startswith("http")]
     assert len(links) > 10
     assert all((pages["en"].parent / link).exists() for link in links)
-    numbers = pages["en"].parent / "figures-en" / "comparison.csv"
+    folder = pages["en"].parent / "figures-en"
+    beside = {kind: {path.stem for path in folder.glob(f"*.{kind}")} for kind in ("svg", "png", "csv")}
+    assert beside["svg"] == beside["png"] < beside["csv"], "as docs/report.md says"
+    assert {"comparison", f"tsne-{list_runs(workspace, 'v001')[0].id}"} <= beside["svg"] and {"gap", "models"} <= beside["csv"]
+    numbers = folder / "comparison.csv"
     with numbers.open(encoding="utf-8") as file:
         assert [row["name"] for row in csv.DictReader(file)] == sorted(
             [path.parent.name for path in workspace.runs.glob("*/done.json")], key=lambda name: _place(page, name)
@@ -146,6 +150,10 @@ def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple
     sizes = [row["value"].split() for row in table(page, "split-sizes")]
     assert [int(size) for size, _ in sizes] == list(manifest.split_counts().values())
     assert links["figures-en/split-sizes.csv#row=2"][0].startswith(f"{sizes[0][0]} (")
+    led = set(re.findall(r'<(?:p|p class="note warn")>([^<]+) <a href="figures-en/([^"]+)#row=\d+">numbers</a></p>', text))
+    difference = 100 * float(table(page, "gap")[0]["value"])
+    assert (f"The difference is {difference:+.1f} points. Chance alone makes one as large.", "gap.csv") in led
+    assert {f"features-{run}.csv" for run in studied[1]} | {"licences.csv"} <= {name for _, name in led}
     groups = {row["name"]: row["value"] for row in table(page, "groups")}
     assert f"{groups['groups']} group" in text.split('id="splits"')[1] and groups["threshold"] == str(manifest.threshold)
     counts = {row["name"]: row["value"] for row in table(page, "new-images-counts")}

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from analysis.compare import compare_runs
-from analysis.embed import embed_run
+from analysis.embed import embed_run, predicted_labels
+from analysis.embed_page import colourings
 from analysis.evaluate import evaluate_run
 from analysis.examples import examples_of_run
 from analysis.explain import explain_run
 from analysis.figures import confusion_figures
 from analysis.looks import ledger, read_looks
 from analysis.predict import predict_paths
+from analysis.report import cards
 from analysis.report.attributions import _class_models, attributions
 from analysis.report.page import SECTIONS, write_report
 from analysis.report.story import Story
@@ -36,6 +39,7 @@ from curate.manifest import Row, read_manifest
 from train.config import TrainConfig
 from train.ensemble import join_runs
 from train.run import train_run
+from train.runs import read_run, write_predictions
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -297,6 +301,18 @@ def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path
     assert words("attribution.no_network") in attributions(story, results)
 
 
+def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> None:
+    """The model card says so in words, and names categories where some are."""
+    workspace, runs = copied
+    found, words = [read_run(workspace, run) for run in runs], Texts.load("en")
+    for missed, key in ((1, "Hardest on validation: "), (0, words("model_card.none_missed"))):
+        for run in found:
+            told, names = run.predictions("val"), run.categories
+            sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
+            write_predictions(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
+        assert key in cards.cards(Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
+
+
 def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
     """The last line of steps.csv was cut off: the curve ends one step before."""
     workspace, runs = copied
@@ -345,9 +361,16 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
     told = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     cells = ("true_positive", "false_negative", "false_positive", "true_negative")
     assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == facts["confusion_per_class"]
+    said = predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
+    colours = colourings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
+    assert colours["error"][0].count("not asked") == colours["prediction"][0].count("not asked") == 1, "no category is an answer"
     for lang in ("en", "es"):
         page = write_report(workspace, "v001", lang=lang)[0].read_text(encoding="utf-8")
         words = Texts.load(lang)
+        legends = re.findall(r'<ul class="legend">.*?</ul>', page)
+        both = {"left", "right", "left + right", words("label.none")}
+        assert len(legends) == 2 and all({*re.findall(r"</svg> ([^<]+)<", one)} == both for one in legends)
+        assert len(set(re.findall(r'fill="(#\w+)"', legends[0]))) == 4 and "left|right" not in page
         assert page.count(words("class.ap")) >= 2 and words("figure.ap_macro") in page
         assert page.count(words("confusion.multi")) == 3, "of both models on validation, and of one on test"
         assert words("confusion.false_positive") in page
