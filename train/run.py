@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from curate.manifest import Manifest, image_path, read_manifest
+from curate.manifest import Manifest, read_manifest
 from train.config import TrainConfig
-from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, targets
+from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, locate, targets
 from train.device import check_forward, make_fabric
 from train.guard import check_same, full_disk_told, giving_up_noted, held
 from train.heads import Fitted, Split, fit_head
@@ -89,7 +89,8 @@ class Job:
         self.own = own_by_process(self.module, config) if several else []
         self.goes_on = config.regime == "finetune" and self.weights is not None and self._take_classifier(self.weights)
         self.splits = {name: manifest.split(name) for name in ("train", "val")}
-        self.items = {name: [(row.image_id, image_path(workspace, row)) for row in rows] for name, rows in self.splits.items()}
+        items = locate(workspace, [row for rows in self.splits.values() for row in rows])
+        self.items = {"train": items[: len(self.splits["train"])], "val": items[len(self.splits["train"]) :]}
         self.labels = {name: targets(rows, manifest.categories, self.multi) for name, rows in self.splits.items()}
         self.identity = self._identity()
         self.run = self._name()
