@@ -241,7 +241,11 @@ def train_command(config: Mapping[str, Any]) -> str:
     told = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
     plain = TrainConfig(**{name: told[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
     usual = {**asdict(plain), "optimizer": TrainConfig.optimizer}  # other defaults follow from it, so it is told itself
-    words = ["fototeca train run", *(f"{_option(name)} {quote(told[name])}" for name in ("manifest", "model", "regime"))]
+    several = f"torchrun --nproc-per-node {processes} $(which fototeca)" if (processes := config.get("processes", 1)) > 1 else ""
+    words = [
+        f"{several or 'fototeca'} train run",
+        *(f"{_option(name)} {quote(told[name])}" for name in ("manifest", "model", "regime")),
+    ]
     for name, value in told.items():
         if name not in NOT_IDENTITY and value != usual[name]:
             words.append(_option(name) if value is True else f"{_option(name)} {quote(str(value))}")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from curate.manifest import Manifest, Row
+from curate.manifest import Manifest, Row, image_path
 from train.config import Augment, Balance, TrainConfig
 from vision.backbones import Preprocessing
 from vision.features import View
 from vision.pixels import PixelCache
 from vision.threads import one_thread
-from workspace import FototecaError, Task
+from workspace import FototecaError, Task, Workspace
+
+NAMED = 3
+"""Files that cannot be had, of which each is named."""
 
 AHEAD = 8
 """Batches that are made before the network is asked about the first of them."""
@@ -43,6 +47,22 @@ def check_manifest(manifest: Manifest, task: Task) -> None:
         raise FototecaError(
             f"the training split of {manifest.version} has one category only", "label images of a second one, then freeze again"
         )
+
+
+def locate(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:
+    """Image id and file of each row. FototecaError counts the files that cannot be had and names the first NAMED."""
+    found, missing = [], list[FototecaError]()
+    for row in rows:
+        try:
+            found.append((row.image_id, image_path(workspace, row)))
+        except FototecaError as error:
+            missing.append(error)
+    if len(missing) > 1:
+        first = "; ".join(error.message for error in missing[:NAMED])
+        raise FototecaError(f"{len(missing)} images of {len(rows)} cannot be had: {first}", missing[0].hint)
+    if missing:
+        raise missing[0]
+    return found
 
 
 def targets(rows: Sequence[Row], categories: Sequence[str], multi: bool) -> torch.Tensor:

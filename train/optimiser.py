@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torchvision.ops import StochasticDepth
 
 from train.config import TrainConfig
 from vision.backbones import classifier_of
@@ -15,6 +18,9 @@ from workspace import FototecaError
 
 CONTAINERS = ("features", "trunk_output", "layers", "encoder", "blocks")
 """Children that only hold the stages of a network."""
+
+DRAWING = (_DropoutNd, StochasticDepth)
+"""What leaves out by chance."""
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm)
 
@@ -82,6 +88,18 @@ def train_mode(module: nn.Module, freeze_bn: bool) -> None:
         frozen = bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
         if frozen or (freeze_bn and isinstance(child, nn.BatchNorm2d)):
             child.eval()
+
+
+def own_by_process(module: nn.Module, config: TrainConfig) -> list[str]:
+    """What each of several processes draws or measures on its own part of a batch, so that they learn otherwise than one does."""
+    train_mode(module, config.freeze_bn)
+    learning = [child for child in module.modules() if child.training]
+    found = {
+        "mixing": bool(config.mixup or config.cutmix),
+        "dropout": any(isinstance(child, DRAWING) and child.p > 0 for child in learning),
+        "batch norm": any(isinstance(child, _BatchNorm) for child in learning),
+    }
+    return [name for name, there in found.items() if there]
 
 
 def parameter_groups(module: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:

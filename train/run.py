@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from curate.manifest import Manifest, image_path, read_manifest
+from curate.manifest import Manifest, read_manifest
 from train.config import TrainConfig
-from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, targets
+from train.data import Pictures, augmentation, augmented_view, batches, check_manifest, class_weights, locate, targets
 from train.device import check_forward, make_fabric
 from train.guard import check_same, full_disk_told, giving_up_noted, held
 from train.heads import Fitted, Split, fit_head
 from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from train.loop import Loop, Material, Watch
 from train.objective import choose_thresholds
-from train.optimiser import train_mode, unfreeze
+from train.optimiser import own_by_process, train_mode, unfreeze
 from train.predict import as_float64, predict_together
 from train.runs import Floats, Run, to_probabilities, write_config, write_done, write_predictions
 from train.start import answers, save_model, weights_path, whole_path
@@ -85,9 +85,12 @@ class Job:
         self.module, preprocessing, self.weights_id = build_model(config.model, self.classes, self.weights)
         self.preprocessing = preprocessing.at(config.image_size)
         self.learning = unfreeze(self.module, config.unfreeze) if config.regime == "finetune" else []
+        several = self.fabric.world_size > 1 and config.regime != "features"
+        self.own = own_by_process(self.module, config) if several else []
         self.goes_on = config.regime == "finetune" and self.weights is not None and self._take_classifier(self.weights)
         self.splits = {name: manifest.split(name) for name in ("train", "val")}
-        self.items = {name: [(row.image_id, image_path(workspace, row)) for row in rows] for name, rows in self.splits.items()}
+        items = locate(workspace, [row for rows in self.splits.values() for row in rows])
+        self.items = {"train": items[: len(self.splits["train"])], "val": items[len(self.splits["train"]) :]}
         self.labels = {name: targets(rows, manifest.categories, self.multi) for name, rows in self.splits.items()}
         self.identity = self._identity()
         self.run = self._name()
@@ -104,7 +107,8 @@ class Job:
             "learning_side": self.config.learning_side(self.preprocessing.crop),
         }
         start = {"classifier": "kept"} if self.goes_on else {}
-        identity = {**self.config.identity(), **facts, **sides, **start}
+        parts = {"processes": self.fabric.world_size} if self.own else {}
+        identity = {**self.config.identity(), **facts, **sides, **start, **parts}
         identity.pop("weights")
         return identity
 
@@ -141,6 +145,9 @@ class Job:
         check_same(self.workspace, self.run, self.identity)
         self.fabric.barrier()
         if self.first:
+            if self.own:
+                what = f"{', '.join(self.own)} are each process's own"
+                say(f"{what}: {self.fabric.world_size} processes make another run than one, with an id of its own")
             if not resume and self.run.folder.exists():
                 shutil.rmtree(self.run.folder)
             write_config(self.run)

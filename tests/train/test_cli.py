@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +226,35 @@ def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.Monke
     train_run(small, TrainConfig("v001", "cnn", "features", weights=f"run:{run.id}", **settings))
     for what in (f"{run.id}: ", "asking: ", "head: "):
         assert (what in screen.getvalue()) is person
+
+
+def test_the_line_of_progress_tells_loss_rate_and_time_left(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of each step, as they are written down; how many steps there are, and how long they will still take."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(loop, "tqdm", partial(loop.tqdm, mininterval=0, miniters=1))
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    settings: dict[str, Any] = {"image_size": 32, "epochs": 2, "batch_size": 16, "device": "cpu"}
+    run = train_run(small, TrainConfig("v001", "cnn", "scratch", **settings))
+    line = rf"{run.id}: .*?(\d+)/(\d+) \[[\d:]+<([\d:?]+), [^]]*, loss=([\d.]+), lr=([\d.e-]+)\]"
+    told = re.findall(line, screen.getvalue())
+    rows = run.steps()
+    assert len(rows) >= 8 and {total for _, total, *_ in told} == {str(len(rows))}
+    assert {(f"{row['loss']:.3f}", f"{row['learning_rate']:.2g}") for row in rows[:-1]} <= {
+        (loss, rate) for *_, loss, rate in told
+    }
+    assert any(re.fullmatch(r"\d\d:\d\d", left) for _, _, left, *_ in told)
+
+
+def test_a_search_is_given_as_a_command(small: Workspace, command: Command) -> None:
+    """One real run, drawn from the plan's space: its settings lie there, and it is printed like any other."""
+    plan = plan_file(
+        small.root, PLAN.replace("[[run]]", "").replace("epochs = [1, 4]", "epochs = 1\nlr = {low = 1e-3, high = 2e-3}")
+    )
+    code, said = command("sweep", plan, "--manifest", "v001", "--search", 1, "--json")
+    (row,) = json.loads(said)
+    assert code == 0 and row == json.loads(command("list", "--json")[1])[0]
+    assert 1e-3 <= read_run(small, row["run"]).config["lr"] <= 2e-3

@@ -78,6 +78,23 @@ def test_a_disk_that_is_full_from_the_start_is_one_line(small: Workspace, monkey
         train_run(small, config(image_size=48))
 
 
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_pictures_that_are_gone_are_counted_and_three_named(small: Workspace, number: int) -> None:
+    """Of whatever split, before a run is begun; when they are back it is trained."""
+    manifest = read_manifest(small, "v001")
+    rows = [*manifest.split("train"), *manifest.split("val")[:2]][-number:]
+    for row in rows:
+        (small.root / row.path).rename(small.root / row.image_id)
+    with pytest.raises(FototecaError, match="; restore the file, or collect it again") as caught:
+        train_run(small, config())
+    assert caught.value.message.startswith("image " if number == 1 else f"{number} images of 72 cannot be had: image ")
+    assert [row.image_id[:12] in str(caught.value) for row in rows] == [True, True, True, False, False][:number]
+    assert not list(small.runs.glob("*"))
+    for row in rows:
+        (small.root / row.image_id).rename(small.root / row.path)
+    assert train_run(small, config(epochs=1)).done
+
+
 def test_a_version_that_cannot_be_learned_from_is_told(small: Workspace, tmp_path: Path) -> None:
     """One category only; no validation; another task than the workspace's. Each is one line and leaves no run behind."""
     whole = read_manifest(small, "v001")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from train.config import TrainConfig
-from train.data import class_weights, epoch_order
+from train.data import class_weights, epoch_order, sampling_weights
 from train.objective import choose_thresholds, loss_of, right
+from train.runs import Run, decide
 
 
 def test_class_weights_are_scikit_learns_and_the_loss_is_torchs() -> None:
@@ -55,6 +58,32 @@ def test_balanced_sampling_draws_classes_alike() -> None:
     config = TrainConfig(manifest="v001", model="cnn", regime="scratch", balance="sampling")
     drawn = torch.bincount(labels[epoch_order(labels, config, 1)], minlength=3) / 1000
     assert drawn.numpy() == pytest.approx([1 / 3] * 3, abs=0.06)
+
+
+def test_balanced_sampling_draws_rare_labels_alike() -> None:
+    """Multi-label: each picture as often as its rarest label asks for; one without labels as often as by chance."""
+    labels = torch.zeros(1000, 3)
+    labels[:900, 0], labels[850:950, 1], labels[940:960, 2] = 1, 1, 1
+    weights = sampling_weights(labels)
+    assert weights[[0, 860, 945, 999]].tolist() == pytest.approx([1 / 900, 1 / 100, 1 / 20, 1 / 1000])
+    config = TrainConfig(manifest="v001", model="cnn", regime="scratch", balance="sampling")
+    drawn = torch.tensor([index for epoch in range(1, 11) for index in epoch_order(labels, config, epoch)])
+    counts = torch.bincount(drawn, minlength=1000).float()
+    share = (weights / weights.sum()).float()
+    groups = [slice(0, 850), slice(850, 940), slice(940, 960), slice(960, 1000)]
+    assert [float(counts[part].sum()) / 10_000 for part in groups] == pytest.approx(
+        [float(share[part].sum()) for part in groups], abs=0.02
+    )
+
+
+def test_a_label_is_said_from_its_own_threshold_on(tmp_path: Path) -> None:
+    """Not from one half: each category from what was chosen for it, and from exactly that on."""
+    run = Run("a", tmp_path, {"task": "multi", "categories": ["red", "green", "blue"]})
+    said = np.array([[0.25, 0.6, 0.5], [0.24, 0.8, 0.49], [0.9, 0.7, 0.0]], dtype=np.float32)
+    assert decide(run, said) == ["blue|green", "green", "green|red"]
+    (tmp_path / "thresholds.json").write_text('{"blue": 0.5, "red": 0.25, "green": 0.7}')
+    run = Run("a", tmp_path, run.config)
+    assert decide(run, said) == ["blue|red", "green", "green|red"]
 
 
 def test_thresholds_reach_the_best_f1() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import pytest
 import torch
 
 from train.config import TrainConfig
 from train.device import make_fabric
-from train.optimiser import learning_rate, parameter_groups, stages, train_mode, unfreeze
+from train.optimiser import learning_rate, make_optimizer, parameter_groups, set_rate, stages, train_mode, unfreeze
 from train.run import train_run
-from train.runs import load_model
+from train.runs import load_model, read_tensors
 from vision.backbones import build_model
+from vision.nets import SmallNet
 from workspace import FototecaError, Workspace
 
 
@@ -102,6 +103,17 @@ def test_patience_ends_a_run_that_gets_no_better(small: Workspace) -> None:
     assert train_run(small, config(epochs=12, patience=2, lr=1e-9, augment="none")).facts == run.facts
 
 
+def test_a_stage_learns_at_its_share_of_the_rate() -> None:
+    """Each step's rate reaches the optimizer by group: whole for the head, half of the next for each stage further away."""
+    module = build_model("cnn", 3)[0]
+    settings = config(layer_decay=0.5).resolved()
+    optimizer = make_optimizer(module, settings)
+    set_rate(optimizer, 0.2)
+    rate = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    names = ("head.weight", "layers.3.body.0.weight", "layers.2.body.0.weight", "stem.0.weight")
+    assert [rate[id(module.get_parameter(name))] for name in names] == pytest.approx([0.2, 0.1, 0.05, 0.2 * 0.5**5])
+
+
 def test_schedules() -> None:
     """onecycle rises for a quarter and falls to nothing; cosine rises for a twentieth; constant stays; cycles repeat."""
     one = [learning_rate(config(lr=1.0), 100)(step) for step in range(100)]
@@ -139,14 +151,43 @@ def test_bf16_is_warned_of_where_it_does_not_pay(
     assert ("no units for bf16" in capsys.readouterr().err) is not units
 
 
+@pytest.mark.parametrize(("precision", "kind"), [("32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_network_reckons_in_its_precision(
+    small: Workspace, monkeypatch: pytest.MonkeyPatch, precision: str, kind: torch.dtype
+) -> None:
+    """--precision bf16: in learning and when it is asked; what is kept has 32 bits all the same."""
+    seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    whole = SmallNet.forward
+
+    def noted(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
+        logits = whole(self, x)
+        if torch.any(x):  # not of the empty pictures that sizes are tried with
+            seen[self.training].add(logits.dtype)
+        return logits
+
+    monkeypatch.setattr(SmallNet, "forward", noted)
+    run = train_run(small, config(epochs=1, precision=precision))
+    assert seen == {True: {kind}, False: {kind}}
+    assert {value.dtype for value in read_tensors(run).values()} == {torch.float32, torch.int64}
+
+
 def test_a_compiled_network_learns_the_same(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """--compile changes the speed: the losses agree within 1e-3 where no dropout is drawn. Traced, without the C++ compiler."""
     monkeypatch.setattr("torch.nn.Dropout", lambda share: torch.nn.Identity())
     plain = train_run(small, config(epochs=1, augment="none"))
     losses = [row["loss"] for row in plain.steps()]
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    whole, compilations = torch.compile, list[int]()
+
+    def traced(module: torch.nn.Module, **_: object) -> Any:  # noqa: ANN401  (whatever torch gives)
+        def counted(graph: torch.fx.GraphModule, _: object) -> Any:  # noqa: ANN401  (torch's own signature)
+            compilations.append(1)
+            return graph.forward
+
+        return whole(module, backend=counted)
+
+    monkeypatch.setattr(torch, "compile", traced)
     compiled = train_run(small, config(epochs=1, augment="none", compile=True), resume=False)
-    assert compiled.id == plain.id
+    assert compiled.id == plain.id and compilations
     assert [row["loss"] for row in compiled.steps()] == pytest.approx(losses, rel=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Several processes on one machine: the run that one process makes."""
+"""Several processes on one machine: the run that one process makes, where they can make it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from curate.manifest import read_manifest
 from train.config import TrainConfig
-from train.run import train_run
+from train.run import Job, train_run
 from train.runs import Run, load_model, read_run
+from vision.backbones import build_model
 from workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +36,38 @@ BASE = {"manifest": "v001", "model": "cnn", "image_size": 32, "batch_size": 16, 
 def learned(workspace: Workspace, run: Run) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Losses and weights."""
     return torch.tensor([row["loss"] for row in run.steps()]), load_model(workspace, run).network.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("settings", "own"),
+    [
+        ({}, ["dropout", "batch norm"]),
+        ({"freeze_bn": True, "mixup": 0.2}, ["mixing", "dropout"]),
+        ({"regime": "finetune", "unfreeze": "head"}, ["dropout"]),
+        ({"regime": "finetune", "freeze_bn": True, "dropout": False}, []),
+        ({"regime": "features"}, []),
+    ],
+    ids=["usual", "mixing", "head", "calm", "features"],
+)
+def test_processes_that_learn_otherwise_than_one_make_another_run(
+    small: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], own: list[str]
+) -> None:
+    """What each draws or measures on its part of a batch makes two processes another run, whose command says so."""
+    if not settings.pop("dropout", True):
+        monkeypatch.setattr("torch.nn.Dropout", lambda share: torch.nn.Identity())
+    if settings.get("regime"):
+        path = small.root / "plain.pth"
+        torch.save(build_model("cnn", 3)[0].state_dict(), path)
+        settings = {**settings, "weights": str(path)}
+    config = TrainConfig(**{**BASE, "regime": "scratch", **settings}).resolved()
+    alone = Job(small, config, read_manifest(small, "v001"))
+    monkeypatch.setattr("train.run.make_fabric", lambda _: SimpleNamespace(world_size=2, is_global_zero=True, device="cpu"))
+    both = Job(small, config, read_manifest(small, "v001"))
+    assert alone.own == [] and both.own == own
+    assert (both.run.id == alone.run.id) is (not own)
+    assert both.run.command.startswith(
+        "torchrun --nproc-per-node 2 $(which fototeca) train run --manifest" if own else "fototeca "
+    )
 
 
 def test_two_processes_equal_one(uneven: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

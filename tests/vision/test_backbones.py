@@ -86,6 +86,28 @@ def test_cbam_is_the_papers_equations() -> None:
     assert torch.allclose(module(x), refined * place, atol=1e-6)
 
 
+def test_cbam_gives_the_numbers_of_the_papers_equations() -> None:
+    """Two channels of two places, weights of small whole numbers, worked out with pencil and paper to six digits.
+
+    Means (2, -1) and maxima (3, 0) through the MLP: relu(2 - 2) = 0 gives (0, 0.5), relu(3 + 0) = 3 gives (3, -2.5); their sums
+    3 and -2 are gates of 0.952574 and 0.119203. Over the channels that is at most (0.952574, 2.857722), on the mean (0.476287,
+    1.309658); half the one less the other, and a quarter of the place to the right, is (0.714431, 0.119203): gates of 0.671379
+    and 0.529765.
+    """
+    module = CBAM(2, reduction=2).eval()
+    first, _, second = module.channel.mlp
+    with torch.no_grad():
+        first.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        second.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        first.bias.zero_()
+        second.bias.copy_(torch.tensor([0.0, 0.5]))
+        module.spatial.conv.weight.zero_()
+        module.spatial.conv.weight[0, :, 3, 3] = torch.tensor([0.5, -1.0])
+        module.spatial.conv.weight[0, 0, 3, 4] = 0.25
+        y = module(torch.tensor([[[[1.0, 3.0]], [[0.0, -2.0]]]]))
+    assert y.flatten().tolist() == pytest.approx([0.639538, 1.513922, 0, -0.126299], abs=2e-5)
+
+
 def test_features_from_the_cache_equal_the_live_forward(tmp_path: Path) -> None:
     """A second call reads what the first has computed, and both are what the network says."""
     torch.manual_seed(0)

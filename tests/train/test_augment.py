@@ -1,0 +1,53 @@
+"""What pictures go through while a network learns from them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from train.config import Augment
+from train.data import augmentation
+
+GREY = torch.full((3, 48, 48), 90, dtype=torch.uint8)
+
+HALVES = GREY.clone()
+HALVES[:, :, 24:] = 200
+
+
+def seen(kind: Augment, erasing: float, picture: torch.Tensor) -> list[torch.Tensor]:
+    """What comes of a picture, 60 times."""
+    torch.manual_seed(0)
+    transform = augmentation(kind, 32, erasing)
+    assert transform is not None
+    return [transform(picture) for _ in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [("basic", None), ("trivial", v2.TrivialAugmentWide), ("rand", v2.RandAugment)],
+)
+def test_each_kind_is_what_it_is_called(kind: Augment, own: type[v2.Transform] | None) -> None:
+    """Crops and mirrored ones, then torchvision's policy of that name and no other."""
+    transform = augmentation(kind, 32, 0.0)
+    assert isinstance(transform, v2.Compose)
+    policies = [type(step) for step in transform.transforms if isinstance(step, (v2.TrivialAugmentWide, v2.RandAugment))]
+    assert policies == ([own] if own else [])
+    made = seen(kind, 0.0, HALVES)
+    assert {tuple(picture.shape) for picture in made} == {(3, 32, 32)}
+    assert {bool(picture[0, 16, 0] > picture[0, 16, -1]) for picture in made} == {True, False}
+
+
+def test_basic_changes_no_colour_and_the_others_do() -> None:
+    """A grey picture stays as it is under crops and mirrors."""
+    assert all(torch.equal(picture, GREY[:, :32, :32]) for picture in seen("basic", 0.0, GREY))
+    for kind in ("trivial", "rand"):
+        assert sum(not torch.equal(picture, GREY[:, :32, :32]) for picture in seen(kind, 0.0, GREY)) > 10  # type: ignore[arg-type]
+
+
+def test_none_is_the_middle_alone_and_erasing_a_share_of_pictures() -> None:
+    """Without erasing nothing is to be done while learning; with it about as many pictures have a patch as was asked."""
+    assert augmentation("none", 32, 0.0) is None
+    erased = [bool((picture == 124).any()) for picture in seen("none", 0.4, GREY)]
+    assert 0.2 < sum(erased) / len(erased) < 0.6
+    assert not any((picture == 124).any() for picture in seen("basic", 0.0, GREY))
