@@ -1,4 +1,4 @@
-"""What reviewing many pictures costs: the first push to FiftyOne, a push after changes, a pull, and the keyboard page.
+"""What reviewing many pictures costs: pushing to FiftyOne, pushing changes, pulling, the App in Chromium, the keyboard page.
 
     python bench/review.py [--pictures 20000]
 
@@ -16,17 +16,22 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from collect.browser import open_browser
 from collect.catalog import Catalog
 from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.desk import Desk
 from curate.labels import label_images
-from curate.review import dataset_name, pull_review, push_review
+from curate.review import dataset_name, pull_review, push_review, serve_app
 from workspace import Workspace, create_workspace
+
+PORT = 5199
 
 
 def main() -> None:
@@ -66,6 +71,7 @@ def measure(workspace: Workspace) -> None:
     timed("push after 1,000 decisions", lambda: push_review(workspace))
     edit(workspace, 1000)
     timed("pull of 1,000 edits", lambda: pull_review(workspace))
+    look_at_the_app(workspace)
     desk = Desk(workspace)
     timed("keyboard page: start", desk.overview)
     timed("keyboard page: show a picture", lambda: desk.show(ids[-1]))
@@ -78,6 +84,26 @@ def timed(name: str, work: Callable[[], object]) -> None:
     start = time.perf_counter()
     work()
     print(f"| {name} | {time.perf_counter() - start:.3g} |", flush=True)
+
+
+def look_at_the_app(workspace: Workspace) -> None:
+    """Until the first pictures of the dataset, and of a saved view, are drawn on the screen."""
+    import fiftyone
+
+    dataset = fiftyone.load_dataset(dataset_name(workspace))
+    session = serve_app(fiftyone, dataset, PORT)
+
+    def show(view: str) -> None:
+        with open_browser(headed=False, user_agent="") as browser:
+            browser.get(f"http://127.0.0.1:{PORT}/datasets/{dataset.name}{view}")
+            WebDriverWait(browser, 120, 0.1).until(lambda _: browser.find_elements(By.CSS_SELECTOR, "canvas"))
+
+    try:
+        timed("the App, with Chromium's start", lambda: show(""))
+        timed("the App, its view of a category", lambda: show("?view=category-class-3"))
+        timed("the App, its view of what is not reviewed", lambda: show("?view=9-not-reviewed"))
+    finally:
+        session.close()
 
 
 def edit(workspace: Workspace, count: int) -> None:

@@ -56,7 +56,8 @@ class Story:
                 if run.done:
                     found.append(run)
                 else:
-                    self.problems[run.id] = self.words("models.unfinished")
+                    name = "models.given_up" if run.given_up else "models.unfinished"
+                    self.problems[run.id] = self.words(name, why=run.given_up)
             except Exception as error:  # whatever a damaged file leads to, the others are told
                 self.problems[path.parent.name] = _why(error)
         return found

@@ -132,6 +132,8 @@ def test_a_run_that_is_not_finished_is_named(copied: Studied) -> None:
     workspace, (first, _) = copied
     (workspace.runs / first / "done.json").unlink()
     assert f"{first}: not finished; its train command goes on" in section(whole(workspace), "models")
+    (workspace.runs / first / "stopped.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
+    assert f"{first}: given up: the loss is NaN at step 3" in section(whole(workspace), "models")
 
 
 def test_a_picture_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
