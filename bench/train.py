@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -51,7 +52,7 @@ def drain(batches_of_it: Iterable[Any]) -> None:
 
 def feeding(folder: Path, options: argparse.Namespace) -> Table:
     """Pictures per second: ImageFolder with RandomResizedCrop, full decodes alone, the cache being made, the cache being read."""
-    small, large = options.pictures, max(32, options.pictures // 10)
+    small, large = options.pictures, max(32, options.pictures // 4)
     return [row for size, count in (((640, 480), small), ((3000, 2000), large)) for row in _feeding(folder, options, size, count)]
 
 
@@ -62,6 +63,7 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
     cache = PixelCache(folder / f"cache-{size[0]}", 256)
     cache.ensure(items, progress=False)
     pictures = Pictures([image_id for image_id, _ in items], cache, Preprocessing(256, SIDE), augmentation("basic", SIDE, 0.0), 0)
+    shuffled = np.random.default_rng(0).permutation(count).tolist()
     threads = os.cpu_count() or 1
 
     def decoding() -> None:
@@ -75,7 +77,7 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
     spent = in_turns(
         {
             "peer": lambda: drain(DataLoader(plain, batch_size=32, shuffle=True, num_workers=options.workers)),
-            "own": lambda: drain(load(pictures, batches(range(count), 32), options.workers)),
+            "own": lambda: drain(load(pictures, batches(shuffled, 32), options.workers)),
             "decode": decoding,
             "make": making,
         },
