@@ -35,6 +35,13 @@ for name in ("FOTOTECA_WORKSPACE", "TORCH_HOME"):
     os.environ.pop(name, None)
 
 
+@pytest.fixture(autouse=True)
+def _no_workspace_left() -> Iterator[None]:
+    """No test sends those after it to its own workspace: `fototeca --workspace` within this process would."""
+    yield
+    assert "FOTOTECA_WORKSPACE" not in os.environ
+
+
 @pytest.fixture(scope="session")
 def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """FiftyOne on a mongod that only these tests know; once a process, since it reads the address while it is imported."""

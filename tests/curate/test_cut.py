@@ -255,6 +255,7 @@ def test_a_catalog_file_that_is_damaged_anywhere(
 ) -> None:
     """Cut off inside any page, or a page overwritten: one line that says how to go on, never a traceback, and the last
     version stays; moved away, what git and the store keep brings the catalog back."""
+    monkeypatch.chdir(grown.root)
     with Catalog.open(grown) as catalog:
         catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     whole, before, handler = grown.catalog.read_bytes(), contents(grown, "v001"), signal.getsignal(signal.SIGTERM)
@@ -264,7 +265,7 @@ def test_a_catalog_file_that_is_damaged_anywhere(
             path.unlink()
         grown.catalog.write_bytes(whole[:place] + DAMAGES[damage] + (b"" if damage == "cut" else whole[place + 4096 :]))
         for words in (["status"], ["curate", "log"], ["curate", "freeze"]):
-            code, said = command(monkeypatch, capfd, "--workspace", grown.root, *words)
+            code, said = command(monkeypatch, capfd, *words)
             if code:
                 told += 1
                 assert code == 2 and len(said.splitlines()) == 1, said
@@ -275,5 +276,5 @@ def test_a_catalog_file_that_is_damaged_anywhere(
     assert told > 5
     signal.signal(signal.SIGTERM, handler)
     grown.catalog.unlink()
-    assert command(monkeypatch, capfd, "--workspace", grown.root, "curate", "recover")[0] == 0
+    assert command(monkeypatch, capfd, "curate", "recover")[0] == 0
     assert sound(grown) and contents(grown, "v001") == before
