@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from urllib3 import HTTPHeaderDict
+
 from collect.addresses import host_key
 from collect.bodies import FetchError
 from collect.download import Downloader, Request
@@ -80,8 +82,8 @@ class Web:
     def _without_key(self, text: str) -> str:
         return self.key.without(text) if self.key else text
 
-    def _clean(self, headers: Mapping[str, str]) -> dict[str, str]:
-        return {name: self._without_key(value) for name, value in headers.items()}
+    def _clean(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return HTTPHeaderDict({name: self._without_key(value) for name, value in headers.items()})
 
     def wait(self, url: str, seconds: float) -> None:
         """Leave a host alone for so long, because it said that it is busy."""
@@ -102,8 +104,7 @@ class Web:
 
     def used_up(self, headers: Mapping[str, str]) -> SourceStop:
         """The error for a quota that is used up, with the time for which the service wants to be left alone."""
-        lowered = {name.lower(): value for name, value in headers.items()}
-        wait = retry_after(lowered.get("retry-after"))
+        wait = retry_after(headers.get("Retry-After"))
         when = f" in {wait:.0f} s" if wait else " later"
         return SourceStop(f"{self.source}: the quota is used up", f"ask again{when}; see: fototeca doctor", EXIT_OUTSIDE)
 

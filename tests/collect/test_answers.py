@@ -159,3 +159,15 @@ def test_commons_is_left_alone_while_it_is_busy(busy: int, found: int | None, po
             with pytest.raises(FototecaError, match="commons is busy: maxlag; try again later"):
                 findings("commons", workspace)
             assert len(site.asked) == 3
+
+
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after"])
+def test_commons_says_how_long_it_is_busy(name: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the header is spelled: proxies write it small."""
+    waited: list[float] = []
+    monkeypatch.setattr(Web, "wait", lambda web, url, seconds: waited.append(seconds))
+    busy = Answer(json.dumps({"error": {"code": "maxlag"}}).encode(), "application/json", headers={name: "7"})
+    answers = iter([busy])
+    with serve(lambda asked: next(answers, None) or commons(60)(asked)) as site:
+        assert len(findings("commons", point_to("commons", f"{site.base}/api"))) == 60
+    assert waited == [7]
