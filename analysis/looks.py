@@ -47,8 +47,8 @@ class Ledger:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The runs that were looked at, in the order of their first look; some may be deleted by now."""
-        return tuple(dict.fromkeys(look.run for look in self.looks))
+        """The runs that were looked at on all of the split, in the order of their first look; some may be deleted by now."""
+        return tuple(dict.fromkeys(look.run for look in self.whole))
 
     def of(self, run: str) -> tuple[Look, ...]:
         """The looks at one run."""

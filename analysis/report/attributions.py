@@ -168,9 +168,10 @@ def _trials(story: Story, results: Results) -> Markup:
         for one in facts["methods"]
     ]
     source = f"data/reports/trials/{run.id}.json" if stored else ""
+    intro = words("trials.intro", pictures=facts["pictures"], mosaics=facts["mosaics"])
     parts = [
         heading(words("trials.title"), 5),
-        paragraph(words("trials.intro", pictures=facts["pictures"], mosaics=facts["mosaics"])),
+        paragraph(join([intro, " ", story.file(source)]) if source else intro),
         story.table(
             f"trials-{run.id}", head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head))), source=source
         ),

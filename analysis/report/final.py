@@ -164,10 +164,10 @@ def _remarks(story: Story) -> list[Markup]:
     words, found = story.words, story.ledger
     remarks = []
     if len(found.runs) > 1:
-        remarks.append(note(words("looks.several", n=len(found.looks), runs=len(found.runs)), "warn"))
-    elif found.looks and len(seen := found.accuracies(found.runs[0])) > 1:
+        remarks.append(note(words("looks.several", n=len(found.whole), runs=len(found.runs)), "warn"))
+    elif found.whole and len(seen := found.accuracies(found.runs[0])) > 1:
         remarks.append(note(words("looks.ways", run=found.runs[0], n=len(seen)), "warn"))
-    elif found.looks and seen:
+    elif found.whole and seen:
         kind = "looks.once" if len(found.whole) == 1 else "looks.again"
         remarks.append(note(words(kind, run=found.runs[0], n=len(found.whole)), "good"))
     if single := len(found.looks) - len(found.whole):

@@ -100,8 +100,10 @@ def _cover(story: Story) -> Markup:
     looks = story.ledger.looks
     seen = [number for number, look in enumerate(looks) if look.accuracy is not None]
     if seen:
-        under = words("cover.test") if len(looks) == 1 else words("cover.tests", n=len(looks))
+        whole = len(story.ledger.whole)
+        under = words("cover.test") if whole == 1 else words("cover.tests", n=whole)
         cells.append((link(words.percent(looks[seen[-1]].accuracy), story.row("looks", seen[-1])), under))
     big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
     made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
-    return tag("header", join([tag("h1", manifest.dataset), tag("p", made), tag("ul", big, class_="big")]))
+    told = join([made, " ", story.file(f"{frozen}.json")])
+    return tag("header", join([tag("h1", manifest.dataset), tag("p", told), tag("ul", big, class_="big")]))

@@ -81,6 +81,8 @@ def test_how_often_and_of_which_run(unseen: Studied) -> None:
     test, cover, card = told(workspace)
     assert "One model was looked at, once" in test and "on test, looked at once" in cover
     assert f"It is not the best on validation: {best} is." in test and "It was not looked at on test yet" in card
+    close_look(workspace, open_look(workspace, "v001", other, "predict"), 1, None)
+    assert "on test, looked at once" in told(workspace)[1], "single pictures are no look at all of it"
     evaluate_run(workspace, other, "test")
     assert f"{other} alone was looked at, 2 times" in told(workspace)[0]
     close_look(workspace, open_look(workspace, "v001", other, "evaluate --tta"), 18, 0.123)
