@@ -85,7 +85,7 @@ def table(
         )
         for index, row in enumerate(rows)
     )
-    title = tag("caption", caption) if caption else Markup("")
+    title = tag("caption", tag("span", caption)) if caption else Markup("")
     whole = tag("table", join([title, tag("thead", tag("tr", top)), tag("tbody", body)]))
     return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=str(caption or head[0]))
 
