@@ -36,7 +36,8 @@ def label(
 
     Example: fototeca curate label 3fa2b7 --label beagle
     """
-    from curate.labels import label_images, rename_category
+    from curate.labels import label_images
+    from curate.rename import rename_category
 
     if bool(every) == bool(image_id):
         raise FototecaError("say which images", "give image ids, or --from CATEGORY")

@@ -10,7 +10,7 @@ from collect.catalog import Catalog, Decision, ImageRow
 from curate.judgement import Judgement, said_by_people
 from curate.labels import choose, decide_all, person
 from curate.quality import found_by_image
-from curate.queues import CONFLICT, DISAGREED, QUEUES, UNKNOWN, UNREVIEWED, Item, in_queue, last_said, list_items
+from curate.queues import DUPLICATE, QUEUES, Item, in_queue, last_said, list_items
 from curate.thumbnails import make_thumbnail
 from curate.undo import take_back
 from workspace import EXIT_SHORT, LABEL_SEPARATOR, FototecaError, Workspace
@@ -73,7 +73,7 @@ class Desk:
             found = [item for item in items if category in item.image.label.split(LABEL_SEPARATOR)]
         else:
             raise FototecaError(f"no queue {name!r}", f"there are: {', '.join(QUEUES)}, {CATEGORY}NAME")
-        always = name in (CONFLICT, DISAGREED, UNKNOWN, UNREVIEWED)
+        always = name in QUEUES and name != DUPLICATE  # a group waits for members that one has decided on too
         return [(item.image.image_id, always or item.image.image_id not in self.mine) for item in found]
 
     def show(self, image_id: str) -> dict[str, Any]:

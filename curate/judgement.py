@@ -17,6 +17,9 @@ REASON = "review"
 RENAME = "rename:"
 """Begins the `who` of a decision that a person made for all images of a category, without looking at them."""
 
+RENAMED = "renamed: "
+"""Begins its `why`; the old name and the new one follow, joined as labels are."""
+
 UNDO = "undo of "
 """Begins the `why` of a decision that takes another back; that one's time follows."""
 

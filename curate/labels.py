@@ -7,9 +7,8 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
-from curate.judgement import RENAME
-from workspace import LABEL_SEPARATOR, FototecaError, Settings, Workspace
+from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision
+from workspace import FototecaError, Settings, Workspace
 
 
 def person() -> str:
@@ -55,27 +54,6 @@ def label_images(
     new = choose(workspace.settings, label=label, reject=reject, restore=restore)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         return decide_all(catalog, [find_image_id(catalog, prefix) for prefix in prefixes], new, why or "curate label")
-
-
-def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
-    """Give every image that carries `old` the category `new` in its place; returns the decisions written.
-
-    Nobody looked at the pictures for this, so it reviews none. FototecaError when `new` is no category or no image carries `old`.
-    """
-    new, why = workspace.settings.check(new), f"{old} is now {new}"
-    with Catalog.open(workspace) as catalog, catalog.transaction():
-        found = [image for image in catalog.images() if old in image.label.split(LABEL_SEPARATOR)]
-        if not found:
-            raise FototecaError(f"no image carries {old!r}", "see which categories they carry: fototeca status")
-        return [decision for image in found for decision in _rename(catalog, image, old, new, why)]
-
-
-def _rename(catalog: Catalog, image: ImageRow, old: str, new: str, why: str) -> list[Decision]:
-    """The decisions that change one image's label; a rejected one stays rejected."""
-    names = {new if name == old else name for name in image.label.split(LABEL_SEPARATOR)}
-    steps = [LABEL_SEPARATOR.join(sorted(names)), *([REJECT + image.rejected] if image.rejected else [])]
-    written = [catalog.decide(image.image_id, step, who=RENAME + person().partition(":")[2], why=why) for step in steps]
-    return [decision for decision in written if decision]
 
 
 def choose(settings: Settings, *, label: str | None = None, reject: str | None = None, restore: bool = False) -> str:

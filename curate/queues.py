@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
-from curate.judgement import RENAME, said_by_people, valid
+from curate.judgement import RENAME, RENAMED, said_by_people, valid
 from curate.state import Origin, current_state
 from workspace import LABEL_SEPARATOR
 
@@ -71,7 +71,7 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
         origin = origins.get(image.image_id, Origin())
         also = sorted(seen[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
-            CONFLICT: len(given[image.group]) > 1 if image.reviewed else bool(also),
+            CONFLICT: len(given.get(image.group, ())) > 1 if image.reviewed else bool(also),
             UNKNOWN: image.status == "accepted" and not set(split_label(image.label)) <= set(names),
             DISAGREED: image.image_id in disagreed,
             suspected: True,
@@ -130,19 +130,20 @@ def _seen_as(images: Sequence[ImageRow], categories: Mapping[str, set[str]]) -> 
     return seen
 
 
-def _looked_at(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[str]]]:
+def _looked_at(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[frozenset[str]]]]:
     """The groups with a member that nobody has reviewed, and by group the labels that people left its members with.
 
-    Who calls two copies of one picture by two names has not settled what it shows.
+    Who calls two copies of one picture by two names has not settled what it shows; a crop may show less than the whole, so a
+    label whose categories another one has too is left out.
     """
-    waiting, given = set(), defaultdict[str, set[str]](set)
+    waiting, given = set(), defaultdict[str, set[frozenset[str]]](set)
     for image in images:
         if image.group and not image.rejected:
             if image.reviewed:
-                given[image.group].add(image.label)
+                given[image.group].add(frozenset(split_label(image.label)))
             else:
                 waiting.add(image.group)
-    return waiting, given
+    return waiting, {name: {one for one in labels if not any(one < other for other in labels)} for name, labels in given.items()}
 
 
 def _disagreed(catalog: Catalog) -> set[str]:
@@ -172,25 +173,52 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
             last[decision.image_id][decision.who] = word
         elif decision.who.startswith(RENAME) and decision.image_id in last:
             said = last[decision.image_id]
-            said.update({who: word for who, before in said.items() if before == decision.old})
+            said.update(
+                {who: renamed(before, *decision.why.removeprefix(RENAMED).split(LABEL_SEPARATOR)) for who, before in said.items()}
+            )
     return last
+
+
+def renamed(label: str, old: str, new: str) -> str:
+    """The label with one category's name changed; sorted, and each name once."""
+    return LABEL_SEPARATOR.join(sorted({new if name == old else name for name in split_label(label)}))
 
 
 def _suspects(catalog: Catalog, images: Iterable[ImageRow]) -> dict[str, tuple[str, str, float]]:
     """Queue, suggested label and score of what `suggest` found, but for what a person has answered."""
-    labels, before = {image.image_id: image.label for image in images}, _remembered(catalog)
-    since = {row["image_id"] for row in _answered_now(catalog)}
+    labels, since = {image.image_id: image.label for image in images}, {row["image_id"] for row in _answered_now(catalog)}
     return {
         row["image_id"]: (_SUSPECTS[row["kind"]], row["suggested"] if row["kind"] != "outlier" else "", row["score"])
         for row in catalog.connection.execute("SELECT image_id, label, suggested, score, kind FROM suggestions")
-        if labels[row["image_id"]] == row["label"] and row["image_id"] not in since and before.get(row["image_id"]) != _word(row)
+        if labels[row["image_id"]] == row["label"] and row["image_id"] not in since
     }
 
 
-def remember_answers(catalog: Catalog) -> None:
-    """Keep which of the suggestions people have answered, before others take their place: the same is not asked again."""
+def answered(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """By image the last suggestion that a person has answered: kind, label and suggested label.
+
+    Those that were answered since the last `suggest` are remembered from here on: others will take their place.
+    """
     for row in _answered_now(catalog):
-        catalog.set_fact(ANSWERED + row["image_id"], _word(row))
+        _remember(catalog, row["image_id"], (row["kind"], row["label"], row["suggested"]))
+    rows = catalog.connection.execute("SELECT name, value FROM facts WHERE name >= ? AND name < ?", (ANSWERED, ANSWERED + "g"))
+    return {row["name"][len(ANSWERED) :]: tuple(row["value"].split("\n")) for row in rows}
+
+
+def rename_suggestions(catalog: Catalog, old: str, new: str) -> None:
+    """Let suggestions, and those that were answered, say the new name of a category."""
+    for image_id, (kind, *labels) in answered(catalog).items():
+        _remember(catalog, image_id, (kind, *(renamed(label, old, new) for label in labels)))
+    rows = catalog.connection.execute("SELECT image_id, label, suggested FROM suggestions").fetchall()
+    catalog.connection.executemany(
+        "UPDATE suggestions SET label = ?, suggested = ? WHERE image_id = ?",
+        [(renamed(row["label"], old, new), renamed(row["suggested"], old, new), row["image_id"]) for row in rows],
+    )
+    catalog.connection.execute("DELETE FROM suggestions WHERE kind = 'label-error' AND label = suggested")
+
+
+def _remember(catalog: Catalog, image_id: str, suggestion: Sequence[str]) -> None:
+    catalog.set_fact(ANSWERED + image_id, "\n".join(suggestion))
 
 
 def _answered_now(catalog: Catalog) -> list[sqlite3.Row]:
@@ -199,13 +227,3 @@ def _answered_now(catalog: Catalog) -> list[sqlite3.Row]:
     decided = {row.image_id for row in said_by_people(catalog.decisions()) if row.decision_id > since}
     rows = catalog.connection.execute("SELECT image_id, label, suggested, kind FROM suggestions")
     return [row for row in rows if row["image_id"] in decided]
-
-
-def _remembered(catalog: Catalog) -> dict[str, str]:
-    rows = catalog.connection.execute("SELECT name, value FROM facts WHERE name >= ? AND name < ?", (ANSWERED, ANSWERED + "g"))
-    return {row["name"][len(ANSWERED) :]: row["value"] for row in rows}
-
-
-def _word(row: sqlite3.Row) -> str:
-    """What a suggestion says."""
-    return "\n".join((row["kind"], row["label"], row["suggested"]))

@@ -25,7 +25,9 @@ def recover_catalog(workspace: Workspace) -> dict[str, int]:
     """
     versions = list_versions(workspace)
     if not versions:
-        raise FototecaError("there is no frozen version to recover from", "restore it: git checkout manifests")
+        raise FototecaError(
+            "there is no frozen version to recover from", "restore it: git checkout manifests; if none was made, collect again"
+        )
     rows = {row.image_id: row for version in versions for row in read_manifest(workspace, version).rows}
     facts = dict.fromkeys(("images", "broken", "decisions", "unknown", "older"), 0)
     with Catalog.open(workspace) as catalog:

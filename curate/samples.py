@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -172,7 +173,7 @@ def _set(dataset: Dataset, ids: Mapping[str, str], name: str, wanted: Mapping[st
 
 
 def save_views(fo: FiftyOne, dataset: Dataset, categories: Sequence[str]) -> None:
-    """One saved view per queue, and per category."""
+    """One saved view per queue, and per category; those of a queue or category of another name go."""
     there = set(dataset.list_saved_views())
     field = fo.ViewField
     views = {name: (field("queues").contains(queue), order, reverse) for name, queue, order, reverse in _VIEWS}
@@ -182,6 +183,9 @@ def save_views(fo: FiftyOne, dataset: Dataset, categories: Sequence[str]) -> Non
         else:
             match = field(f"{LABEL}.label") == category
         views[f"category {category}"] = (match, "image_id", False)
+    for name in there - views.keys():
+        if re.match(r"\d+ |category ", name):
+            dataset.delete_saved_view(name)
     for name, (match, order, reverse) in views.items():
         if name not in there:
             dataset.save_view(name, dataset.match(match).sort_by(order, reverse=reverse))

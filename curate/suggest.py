@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from collect.catalog import Catalog, ImageRow
 from curate.backbone import choose_backbone
 from curate.confidence import Floats, Integers, deal_folds, judge, out_of_fold
-from curate.queues import SUGGESTED_AFTER, remember_answers, split_label
+from curate.queues import SUGGESTED_AFTER, answered, split_label
 from curate.state import current_state
 from curate.units import find_units
 from vision.backbones import Backbone
@@ -58,6 +58,7 @@ class Suggestion:
 
 def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: str | None = None) -> list[Suggestion]:
     """Rank the accepted images and keep the ranking in the catalog: label errors, then boundary cases, then outliers.
+    What a person has answered already is left out.
 
     `model`: a torchvision builder; `weights`: a torchvision name or a file; without them, the best weights on disk.
     FototecaError when there are too few labelled images, or (exit 4) no weights.
@@ -74,8 +75,7 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
     features = extract_features(workspace, items, backbone)
     units = find_units(state)
     suggestions = rank(images, [units[image.image_id] for image in images], features, categories, task)
-    save(workspace, suggestions, state.last_decision)
-    return suggestions
+    return save(workspace, suggestions, state.last_decision)
 
 
 def _known(image: ImageRow, settings: Settings) -> bool:
@@ -203,16 +203,21 @@ def robust_score(values: Floats) -> Floats:
     return np.asarray(above / spread if spread else np.zeros(len(values)), dtype=np.float64)
 
 
-def save(workspace: Workspace, suggestions: Sequence[Suggestion], after: int) -> None:
-    """Replace the catalog's suggestions; what people decide on after decision number `after` leaves the queues."""
-    rows = [(s.image_id, s.label, s.suggested, s.score, s.kind, " ".join(s.neighbours)) for s in suggestions]
+def save(workspace: Workspace, suggestions: Sequence[Suggestion], after: int) -> list[Suggestion]:
+    """Replace the catalog's suggestions by those that nobody has answered yet, and return them.
+
+    What people decide on after decision number `after` leaves the queues.
+    """
     with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
-        remember_answers(catalog)
+        before = answered(catalog)
+        new = [one for one in suggestions if before.get(one.image_id) != (one.kind, one.label, one.suggested)]
         sql.execute("DELETE FROM suggestions")
         sql.executemany(
-            "INSERT INTO suggestions (image_id, label, suggested, score, kind, neighbours) VALUES (?,?,?,?,?,?)", rows
+            "INSERT INTO suggestions (image_id, label, suggested, score, kind, neighbours) VALUES (?,?,?,?,?,?)",
+            [(s.image_id, s.label, s.suggested, s.score, s.kind, " ".join(s.neighbours)) for s in new],
         )
         catalog.set_fact(SUGGESTED_AFTER, str(after))
+    return new
 
 
 def suggestions_csv(suggestions: Sequence[Suggestion], path: Path) -> None:

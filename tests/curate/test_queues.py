@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from collect.catalog import Catalog
+from collect.catalog import Catalog, Finding
+from collect.status import workspace_status
 from curate.agreement import measure_agreement
+from curate.desk import Desk
 from curate.freeze import freeze_version
-from curate.labels import label_images, list_decisions, rename_category
+from curate.labels import label_images, list_decisions
 from curate.limits import Limits
 from curate.quality import check_images, found_by_image
 from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, in_queue, list_items
+from curate.rename import rename_category
 from curate.suggest import Suggestion, save, suggest_labels
 from vision.backbones import build_model
 from workspace import FototecaError, Workspace, create_workspace
@@ -86,7 +89,7 @@ def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_imag
 
 
 def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
-    workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any]
+    workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """fototeca.toml changed: freeze says what to do, doing it moves every image, reviews none, and freeze goes on."""
     ids = add_images(workspace, ["dog"] * 13 + ["cat"] * 12)
@@ -103,7 +106,11 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
         rejected = catalog.image(ids[1])
     assert rejected is not None and (rejected.label, rejected.rejected, rejected.reviewed) == ("puppy", "drawing", True)
     assert [row.who for row in list_decisions(renamed, ids[0])][-1] == "rename:tester"
+    assert queue(renamed, CONFLICT) == [], "they were found under the name that is changed, too"
+    assert workspace_status(renamed)["categories"]["puppy"]["found"] == 13
+    capsys.readouterr()
     assert freeze_version(renamed).manifest.version == "v001"
+    assert "in conflict" not in capsys.readouterr().err
 
 
 def test_who_said_the_old_name_says_the_new_one(
@@ -121,6 +128,89 @@ def test_who_said_the_old_name_says_the_new_one(
     assert queue(renamed, DISAGREED) == [ids[1]]
     (row,) = measure_agreement(renamed)
     assert (row["agreed"], row["disagreements"]) == (0.5, [{"image_id": ids[1], "said": ("cat", "puppy")}])
+
+
+def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who meant the old name means the new one while the image is rejected too; nobody's word becomes a rejection."""
+    first, second = add_images(workspace, ["dog", "dog"])
+
+    def decide(name: str, image_id: str, **what: Any) -> None:  # noqa: ANN401
+        monkeypatch.setenv("FOTOTECA_USER", name)
+        label_images(renamed, [image_id], **what)
+
+    renamed = workspace
+    decide("ana", first, label="dog")
+    decide("bruno", first, reject="drawing")
+    decide("ana", second, label="cat")
+    decide("bruno", second, label="dog")
+    decide("bruno", second, reject="drawing")
+    renamed = without(workspace, "dog")
+    rename_category(renamed, "dog", "puppy")
+    decide("bruno", first, restore=True)
+    assert queue(renamed, DISAGREED) == [second]
+    decide("bruno", second, restore=True)
+    assert queue(renamed, DISAGREED) == [second], "a cat to ana, a puppy to bruno"
+
+
+def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace) -> None:
+    """A place found under the old name, tried again later; one found under both names says neither of them twice."""
+    failed = Finding("https://example.org/late.png", "site", "dog")
+    with Catalog.open(workspace) as catalog:
+        for category in ("dog", "cat"):
+            candidate = catalog.add_finding(replace(failed, category=category), failed.url)
+    renamed = without(workspace, "dog")
+    assert rename_category(renamed, "dog", "puppy") == []
+    with Catalog.open(renamed) as catalog:
+        assert [place.category for place in catalog.places(candidate.candidate_id)] == ["puppy", "cat"]
+    rename_category(renamed, "puppy", "cat")
+    with Catalog.open(renamed) as catalog:
+        assert [place.category for place in catalog.places(candidate.candidate_id)] == ["", "cat"]
+
+
+def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImages) -> None:
+    """Open ones stay open, answered ones are not made again, and none suggests the name that an image has by now."""
+    ids = add_images(workspace, ["dog", "dog", "dog"])
+    save(
+        workspace,
+        [Suggestion(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
+        0,
+    )
+    label_images(workspace, ids[:1], label="dog")
+    renamed = without(workspace, "dog")
+    rename_category(renamed, "dog", "puppy")
+    assert queue(renamed, SUGGESTED) == ids[1:2]
+    again = [Suggestion(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
+    with Catalog.open(renamed) as catalog:
+        last = catalog.last_decision()
+    assert save(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
+
+
+def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddImages, group_images: Callable[..., None]) -> None:
+    """Several labels a picture: a copy may rightly have some of them only; two that contradict each other may not."""
+    made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
+    ids = add_images(made, ["cat|dog", "cat"])
+    group_images(made, [ids])
+    label_images(made, ids[:1], label="cat|dog")
+    label_images(made, ids[1:], label="cat")
+    assert queue(made, CONFLICT) == []
+    label_images(made, ids[:1], label="dog")
+    assert queue(made, CONFLICT) == ids
+
+
+def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: AddImages) -> None:
+    """A suggestion about an image that one has reviewed waits for one, until it is answered."""
+    (image_id,) = add_images(workspace, ["cat"])
+    label_images(workspace, [image_id], label="cat")
+    with Catalog.open(workspace) as catalog:
+        last = catalog.last_decision()
+    save(workspace, [Suggestion(image_id, "label-error", "cat", "dog", 0.9, ())], last)
+
+    def waiting() -> int:
+        return {row["name"]: row["waiting"] for row in Desk(workspace).overview()["queues"]}[SUGGESTED]
+
+    assert waiting() == 1
+    label_images(workspace, [image_id], label="cat")
+    assert waiting() == 0
 
 
 def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages) -> None:

@@ -90,6 +90,16 @@ def test_groups_findings_and_conflicts_are_shown(
     assert dataset.one({"image_id": ids[2]}).entropy == 0
 
 
+def test_views_of_other_names_go(workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
+    """Queues that had other numbers, and a category that is gone; a view of one's own stays."""
+    add_images(workspace, ["cat"])
+    dataset = datasets(workspace)
+    for name in ("3 suggested", "category fox", "my own"):
+        dataset.save_view(name, dataset.limit(1))
+    there = set(datasets(workspace).list_saved_views())
+    assert "my own" in there and "4 suggested" in there and not there & {"3 suggested", "category fox"}
+
+
 def test_several_labels_there_and_back(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:

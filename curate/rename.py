@@ -1,0 +1,47 @@
+"""A category that changes its name: everything that the catalog knows under the old one, in one transaction."""
+
+from __future__ import annotations
+
+from collect.catalog import REJECT, Catalog, Decision, ImageRow
+from curate.judgement import RENAME, RENAMED
+from curate.labels import person
+from curate.queues import rename_suggestions, renamed
+from workspace import LABEL_SEPARATOR, FototecaError, Workspace
+
+
+def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
+    """Give everything that is of `old` the category `new` in its place; returns the decisions written.
+
+    Nobody looked at the pictures for this, so it reviews none. FototecaError when `new` is no category or nothing is of `old`.
+    """
+    new = workspace.settings.check(new)
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        images = [image for image in catalog.images() if old in image.label.split(LABEL_SEPARATOR)]
+        if not _rename_findings(catalog, old, new) and not images:
+            raise FototecaError(f"no image carries {old!r}", "see which categories they carry: fototeca status")
+        rename_suggestions(catalog, old, new)
+        return [decision for image in images for decision in _rename_label(catalog, image, old, new)]
+
+
+def _rename_findings(catalog: Catalog, old: str, new: str) -> int:
+    """Let candidates be found under the new name, those too that are fetched later; how many places that were.
+
+    A place that was found under both names keeps its row and says no category there.
+    """
+    sql, count = catalog.connection, 0
+    for row in sql.execute("SELECT DISTINCT category FROM findings").fetchall():
+        category = row["category"]
+        if old in category.split(LABEL_SEPARATOR):
+            count += sql.execute(
+                "UPDATE OR IGNORE findings SET category = ? WHERE category = ?", (renamed(category, old, new), category)
+            ).rowcount
+            count += sql.execute("UPDATE OR IGNORE findings SET category = '' WHERE category = ?", (category,)).rowcount
+    return count
+
+
+def _rename_label(catalog: Catalog, image: ImageRow, old: str, new: str) -> list[Decision]:
+    """The decisions that change one image's label; a rejected one stays rejected."""
+    who, why = RENAME + person().partition(":")[2], f"{RENAMED}{old}{LABEL_SEPARATOR}{new}"
+    steps = [renamed(image.label, old, new), *([REJECT + image.rejected] if image.rejected else [])]
+    written = [catalog.decide(image.image_id, step, who=who, why=why) for step in steps]
+    return [decision for decision in written if decision]
