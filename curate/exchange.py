@@ -30,15 +30,13 @@ TENURE = 7
 MAX_STATES = 3_000_000
 """Steps of the exact packing that are worth their time; larger categories have enough groups for exchanges to work."""
 
-MAX_SUMS = 200_000
-"""Partial packings of several categories that are looked at before giving up: about two seconds."""
+MAX_SUMS = 600_000
+"""Sums of categories in partial packings that are looked at before giving up: some seconds."""
 
 Labels = tuple[tuple[str, int], ...]
 Change = list[tuple[Labels, Split, Split]]
 Sums = tuple[int, ...]
 """Images per category and bin, the bins of a category side by side."""
-Kinds = dict[tuple[Labels, Split], list[str]]
-"""Groups that may be moved, by what they hold and where they are."""
 
 
 class Group(Protocol):
@@ -53,6 +51,20 @@ class Group(Protocol):
         """Images per category."""
 
 
+class _Kinds(defaultdict[tuple[Labels, Split], list[str]]):
+    """Groups that may be moved, by what they hold and where they are."""
+
+    def __init__(self, free: Sequence[Group], splits: Mapping[str, Split]) -> None:
+        super().__init__(list)
+        for unit in free:
+            self[unit.labels, splits[unit.unit_id]].append(unit.unit_id)
+        self.of: dict[str, list[Labels]] = defaultdict(list)
+        """What groups hold that have a category, sorted: wherever they are moved, they hold the same."""
+        for labels in sorted({labels for labels, _ in self}):
+            for label, _ in labels:
+                self.of[label].append(labels)
+
+
 class _Board:
     """Images per category and split, and what a deviation costs."""
 
@@ -64,6 +76,7 @@ class _Board:
         self.totals = {label: sum(counts.values()) for label, counts in self.counts.items()}
         self.ratios = dict(zip(SPLITS, ratios, strict=True))
         self.tolerance = tolerance
+        self._costs = {label: self.cost(label, counts) for label, counts in self.counts.items()}
 
     def cost(self, label: str, counts: Mapping[Split, int]) -> float:
         """Images outside the tolerance; an empty split weighs more than any other fault."""
@@ -77,13 +90,12 @@ class _Board:
 
     def cost_of_all(self) -> float:
         """The cost of every category together."""
-        return sum(self.cost(label, counts) for label, counts in self.counts.items())
+        return sum(self._costs.values())
 
     def worst(self, passed: Collection[str] = ()) -> str:
         """The category that is off by most for its size, of those not `passed`; nothing when none is."""
-        costs = {label: self.cost(label, counts) for label, counts in self.counts.items() if label not in passed}
-        worst = max(sorted(costs), key=lambda label: costs[label] / self.totals[label], default="")
-        return worst if worst and costs[worst] >= 1e-9 else ""
+        off = sorted(label for label, cost in self._costs.items() if cost >= 1e-9 and label not in passed)
+        return max(off, key=lambda label: self._costs[label] / self.totals[label], default="")
 
     def bounds(self, label: str, fixed: Mapping[Split, int]) -> list[tuple[int, int]]:
         """For each split, the fewest and the most images that may join those that are fixed there."""
@@ -93,7 +105,7 @@ class _Board:
             found.append((low - fixed[split], floor((ratio + self.tolerance) * total + 1e-9) - fixed[split]))
         return found
 
-    def hopeless(self, kinds: Kinds) -> set[str]:
+    def hopeless(self, kinds: _Kinds) -> set[str]:
         """Categories that no way of splitting brings within the tolerance: too few images, or too many that are held."""
         held = {label: dict(counts) for label, counts in self.counts.items()}
         for (labels, split), unit_ids in kinds.items():
@@ -115,7 +127,7 @@ class _Board:
                 counts = changed.setdefault(label, dict(self.counts[label]))
                 counts[source] -= count
                 counts[target] += count
-        return sum(self.cost(label, self.counts[label]) - self.cost(label, counts) for label, counts in changed.items())
+        return sum(self._costs[label] - self.cost(label, counts) for label, counts in changed.items())
 
     def apply(self, change: Change) -> None:
         """Make the change."""
@@ -123,6 +135,8 @@ class _Board:
             for label, count in labels:
                 self.counts[label][source] -= count
                 self.counts[label][target] += count
+        for label in {label for labels, _, _ in change for label, _ in labels}:
+            self._costs[label] = self.cost(label, self.counts[label])
 
 
 def exchange(
@@ -130,9 +144,7 @@ def exchange(
 ) -> None:
     """Change `splits` of the `free` units so that fewer categories of all `units` are off by more than `tolerance`."""
     board = _Board(units, splits, ratios, tolerance)
-    kinds: Kinds = defaultdict(list)
-    for unit in free:
-        kinds[unit.labels, splits[unit.unit_id]].append(unit.unit_id)
+    kinds = _Kinds(free, splits)
     _descend(board, kinds)
     hopeless = board.hopeless(kinds)
     _wander(board, kinds, hopeless)
@@ -141,7 +153,7 @@ def exchange(
     splits.update((unit_id, split) for (_, split), unit_ids in kinds.items() for unit_id in unit_ids)
 
 
-def _descend(board: _Board, kinds: Kinds) -> None:
+def _descend(board: _Board, kinds: _Kinds) -> None:
     """The best exchange for the worst category, again and again, as long as one makes things better."""
     stuck: set[str] = set()
     for _ in range(MAX_STEPS):
@@ -157,7 +169,7 @@ def _descend(board: _Board, kinds: Kinds) -> None:
         _make(change, board, kinds)
 
 
-def _wander(board: _Board, kinds: Kinds, hopeless: Collection[str]) -> None:
+def _wander(board: _Board, kinds: _Kinds, hopeless: Collection[str]) -> None:
     """Go on where no single exchange helps: the least bad one, never straight back, and in the end the best that was met.
 
     Tabu search (Glover, "Tabu Search - Part I", ORSA Journal on Computing 1989), within a number of exchanges looked at.
@@ -179,14 +191,14 @@ def _wander(board: _Board, kinds: Kinds, hopeless: Collection[str]) -> None:
         _make([(labels, target, source) for labels, source, target in change], board, kinds)
 
 
-def _make(change: Change, board: _Board, kinds: Kinds) -> None:
+def _make(change: Change, board: _Board, kinds: _Kinds) -> None:
     """Move a group of each kind that the change names."""
     board.apply(change)
     for labels, source, target in change:
         kinds[labels, target].append(kinds[labels, source].pop())
 
 
-def _repack(board: _Board, label: str, kinds: Kinds) -> Change:
+def _repack(board: _Board, label: str, kinds: _Kinds) -> Change:
     """The moves of groups of this category alone that bring it within the tolerance; none if there is no way."""
     groups = [(labels, split) for (labels, split), unit_ids in sorted(kinds.items()) for _ in unit_ids]
     groups = sorted((group for group in groups if [name for name, _ in group[0]] == [label]), key=lambda group: -group[0][0][1])
@@ -198,7 +210,7 @@ def _repack(board: _Board, label: str, kinds: Kinds) -> Change:
     return _moves(groups, _pack([(labels[0][1],) for labels, _ in groups], [board.bounds(label, fixed)], MAX_STATES))
 
 
-def _repack_all(board: _Board, kinds: Kinds, hopeless: Collection[str]) -> None:
+def _repack_all(board: _Board, kinds: _Kinds, hopeless: Collection[str]) -> None:
     """Put every group anew such that all categories but the hopeless ones are within the tolerance, if that makes the whole
     better and a way is found."""
     names = [name for name in sorted(board.counts) if name not in hopeless]
@@ -226,7 +238,7 @@ def _moves(groups: Sequence[tuple[Labels, Split]], targets: Sequence[int]) -> Ch
 def _pack(items: Sequence[tuple[int, ...]], bounds: Sequence[Sequence[tuple[int, int]]], limit: int) -> list[int]:
     """A bin for every item such that each bin's sums are within its bounds (fewest, most) in every category.
 
-    `items`: images per category; `bounds`: per category and bin. Empty if there is no way, or after `limit` partial sums.
+    `items`: images per category; `bounds`: per category and bin. Empty if there is no way, or after `limit` sums of categories.
     """
     layers: list[dict[Sums, int]] = [{(0,) * len(bounds) * len(SPLITS): -1}]
     rest = [sum(column) for column in zip(*items, strict=True)]
@@ -239,7 +251,7 @@ def _pack(items: Sequence[tuple[int, ...]], bounds: Sequence[Sequence[tuple[int,
                 if added not in layer and _may_fit(added, bounds, rest):
                     layer[added] = index
         layers.append(layer)
-        limit -= len(layer)
+        limit -= len(layer) * len(bounds)
         if limit < 0:
             return []
     if not layers[-1]:
@@ -272,12 +284,13 @@ def _add(sums: Sums, index: int, item: Sequence[int]) -> Sums:
     return tuple(found)
 
 
-def _changes(label: str, kinds: Kinds) -> Iterator[Change]:
+def _changes(label: str, kinds: _Kinds) -> Iterator[Change]:
     """Every move of one group that has the label, and every swap of two of which one has it."""
     by_split: dict[Split, list[Labels]] = defaultdict(list)
-    for (labels, split), unit_ids in sorted(kinds.items()):
-        if unit_ids and any(name == label for name, _ in labels) and len(by_split[split]) < MAX_KINDS:
-            by_split[split].append(labels)
+    for labels in kinds.of[label]:
+        for split in SPLITS:
+            if kinds[labels, split] and len(by_split[split]) < MAX_KINDS:
+                by_split[split].append(labels)
     for source in SPLITS:
         for labels in by_split[source]:
             for target in SPLITS:
