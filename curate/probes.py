@@ -12,17 +12,13 @@ Buckets = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int32]]
 
 
 def join_buckets(
-    queries: Buckets, base: Buckets, values: range, band: int, masks: NDArray[np.uint16], radii: NDArray[np.int64], threshold: int
+    values: range, queries: Buckets, base: Buckets, band: int, masks: NDArray[np.uint16], radii: NDArray[np.int64], threshold: int
 ) -> Pairs:
-    """Pairs of the queries in the buckets `values` with the base's buckets near them.
-
-    Where `queries` is `base`, each pair comes once, and no hash with itself.
-    """
+    """Pairs of the queries in the buckets `values` with the base's buckets near them."""
     room = 4 * int(queries[2][values.stop] - queries[2][values.start]) + 1024
-    same = queries is base
     while True:
         query, found, bits = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
-        needed = _join(*queries, *base, values.start, values.stop, band, masks, radii, threshold, same, query, found, bits)
+        needed = _join(*queries, *base, values.start, values.stop, band, masks, radii, threshold, query, found, bits)
         if needed <= room:
             return query[:needed].copy(), found[:needed].copy(), bits[:needed].copy()
         room = needed
@@ -61,7 +57,6 @@ def _join(  # type: ignore[no-untyped-def]  # noqa: ANN202
     masks,  # noqa: ANN001
     radii,  # noqa: ANN001
     threshold,  # noqa: ANN001
-    same,  # noqa: ANN001
     query,  # noqa: ANN001
     found,  # noqa: ANN001
     bits,  # noqa: ANN001
@@ -71,11 +66,8 @@ def _join(  # type: ignore[no-untyped-def]  # noqa: ANN202
     for value in range(start, stop):
         for place in range(len(masks)):
             other = value ^ np.int64(masks[place])
-            if same and other < value:
-                continue
             for i in range(asked_offsets[value], asked_offsets[value + 1]):
-                first = i + 1 if same and other == value else offsets[other]
-                for j in range(first, offsets[other + 1]):
+                for j in range(offsets[other], offsets[other + 1]):
                     difference = asked[i] ^ hashes[j]
                     distance = np.int64(_count(difference))
                     if distance > threshold or _earlier(difference, band, radii):

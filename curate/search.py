@@ -43,17 +43,6 @@ def near(queries: Hashes, base: Hashes, threshold: int) -> Pairs:
     return _banded(queries, base, threshold)
 
 
-def near_pairs(hashes: Hashes, threshold: int) -> Pairs:
-    """All pairs i < j of one list (N,) that differ in at most `threshold` bits. ValueError as in `near`."""
-    if len(hashes) ** 2 <= _BRUTE:
-        first, second, bits = near(hashes, hashes, threshold)
-        ordered = first < second
-        return first[ordered], second[ordered], bits[ordered]
-    _check(threshold)
-    first, second, bits = _banded(hashes, hashes, threshold)
-    return np.minimum(first, second), np.maximum(first, second), bits
-
-
 def near_in_parts(queries: Hashes, base: Hashes, threshold: int, settled: Callable[[Indices, Indices], bool]) -> Iterator[Pairs]:
     """The pairs of `near` in parts, so that thousands of equal hashes (a film, a camera that does not move) fill no memory.
 
@@ -61,7 +50,7 @@ def near_in_parts(queries: Hashes, base: Hashes, threshold: int, settled: Callab
     equal within each: where their pairs are of no interest any more, the rest of them is passed over.
     """
     asked, crowds = _crowds(queries)
-    known, others = (asked, crowds) if base is queries else _crowds(base)
+    known, others = _crowds(base)
     first, second, bits = near(asked, known, threshold)
     widths = others.sizes[second]
     ends = np.cumsum(crowds.sizes[first] * widths)
@@ -129,15 +118,12 @@ def _banded(queries: Hashes, base: Hashes, threshold: int) -> Pairs:
     radii = _radii(threshold)
     threads = cpu_count() or 1
     values = [range(start, start + _CHUNK) for start in range(0, 1 << _BAND, _CHUNK)]
-    dealt = _deal(base)
-    asked = dealt if queries is base else _deal(queries)
+    asked, dealt = _deal(queries), _deal(base)
     parts: list[Pairs] = []
     with ThreadPoolExecutor(threads) as pool:
         for band in range(_BANDS):
-            buckets = _buckets(dealt, band)
-            near_buckets = buckets if asked is dealt else _buckets(asked, band)
-            rest = (band, _masks(int(radii[band])), radii, threshold)
-            parts += pool.map(lambda chunk, a=near_buckets, b=buckets, r=rest: join_buckets(a, b, chunk, *r), values)
+            rest = (_buckets(asked, band), _buckets(dealt, band), band, _masks(int(radii[band])), radii, threshold)
+            parts += pool.map(lambda chunk, r=rest: join_buckets(chunk, *r), values)
     return _joined(parts)
 
 
