@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,10 +30,10 @@ PAGE_SECONDS = 45
 _OURS = "FOTOTECA_BROWSER"
 """The variable by which the processes of one browser are known: it names their folder."""
 
-_FOLDER = "fototeca."
-"""Begins the names of those folders; the id of the process that made one follows."""
+_FOLDER = f"fototeca.{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]}."
+"""Begins the names of this machine's folders, which may lie beside another's; the id of the process that made one follows."""
 
-_LONGEST = 32
+_LONGEST = 26
 """Letters of the path of the folder around them: Chromium makes a socket inside, and a socket's path has about a hundred."""
 
 _FLAGS = (
@@ -75,7 +77,7 @@ def own_folder() -> Iterator[Mapping[str, str]]:
     if len(str(around)) > _LONGEST and Path("/tmp").is_dir():
         around = Path("/tmp")
     for left in around.glob(f"{_FOLDER}*.*"):
-        if (pid := left.name.split(".")[1]).isdecimal() and not psutil.pid_exists(int(pid)):
+        if (pid := left.name.split(".")[2]).isdecimal() and not psutil.pid_exists(int(pid)):
             _remove(left)
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}.", dir=around))
     try:

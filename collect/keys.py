@@ -22,19 +22,19 @@ class Key:
 
     variable: str
     page: str
-    file: str = ""
-    """A file in the home folder that the service's own client reads."""
+    files: tuple[str, ...] = ()
+    """Files that the service's own client reads, in the home folder (~) or where a variable ($) says."""
 
-    other: str = ""
-    """Another variable that will do."""
+    others: tuple[str, ...] = ()
+    """Other variables that will do."""
 
     @property
     def found(self) -> str:
         """The variable or file that holds the key, or nothing; the key itself is not shown and not tried."""
-        for name in filter(None, (self.variable, self.other)):
+        for name in (self.variable, *self.others):
             if os.environ.get(name):
                 return f"{name} is set"
-        return f"~/{self.file}" if self.file and (Path.home() / self.file).is_file() else ""
+        return next((file for file, path in self._paths() if path.is_file()), "")
 
     def without(self, text: str) -> str:
         """The text with the key left out, which a service may repeat in what it answers."""
@@ -43,19 +43,35 @@ class Key:
                 text = text.replace(spelled, "(key)")
         return text
 
+    def _paths(self) -> list[tuple[str, Path]]:
+        """The files, as they are told and where they are; those whose variable is not set are nowhere."""
+        places = ((file, os.path.expandvars(file)) for file in self.files)
+        return [(file, Path(place).expanduser()) for file, place in places if "$" not in place]
+
     def _values(self) -> list[str]:
         """The key, from wherever a client may take it; what is too short to be one is none."""
-        found = [os.environ.get(name, "").strip() for name in (self.variable, self.other) if name]
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            text = (Path.home() / self.file).read_text(encoding="utf-8").strip() if self.file else ""
-            found.append(str(json.loads(text)["key"]) if text.startswith("{") else text)
+        found = [os.environ.get(name, "").strip() for name in (self.variable, *self.others)]
+        for path in (*(path for _, path in self._paths()), *map(Path, filter(None, found))):  # a variable may name a file
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                text = path.read_text(encoding="utf-8").strip()
+                found.append(str(json.loads(text)["key"]) if text.startswith("{") else text)
         return [value for value in found if len(value) >= _SHORTEST]
 
 
+_KAGGLE_FILES = (
+    "$KAGGLE_CONFIG_DIR/kaggle.json",
+    "~/.kaggle/kaggle.json",
+    "~/.kaggle/access_token",
+    "~/.kaggle/access_token.txt",
+    "$XDG_CONFIG_HOME/kaggle/kaggle.json",
+    "~/.config/kaggle/kaggle.json",
+)
+_HUGGINGFACE_FILES = ("$HF_TOKEN_PATH", "$HF_HOME/token", "$XDG_CACHE_HOME/huggingface/token", "~/.cache/huggingface/token")
+
 KEYS = {
-    "kaggle": Key("KAGGLE_KEY", "https://www.kaggle.com/settings", ".kaggle/kaggle.json", "KAGGLE_API_TOKEN"),
+    "kaggle": Key("KAGGLE_KEY", "https://www.kaggle.com/settings", _KAGGLE_FILES, ("KAGGLE_API_TOKEN",)),
     "roboflow": Key("ROBOFLOW_API_KEY", "https://app.roboflow.com/settings/api"),
-    "huggingface": Key("HF_TOKEN", "https://huggingface.co/settings/tokens", ".cache/huggingface/token"),
+    "huggingface": Key("HF_TOKEN", "https://huggingface.co/settings/tokens", _HUGGINGFACE_FILES, ("HUGGING_FACE_HUB_TOKEN",)),
 }
 """The hubs that want a key (huggingface: only for datasets that are gated); a source says it in its own file."""
 

@@ -75,15 +75,20 @@ class Web:
         told = self._clean(answer.headers)
         remember_quota(self.source, told)
         try:
-            return json.loads(self._without_key(answer.data.decode("utf-8-sig"))), told
+            return self._without_key(json.loads(answer.data.decode("utf-8-sig"))), told
         except (ValueError, RecursionError):
             raise self.changed("it is not JSON") from None
 
-    def _without_key(self, text: str) -> str:
-        return self.key.without(text) if self.key else text
+    def _without_key(self, value: Any) -> Any:  # noqa: ANN401 - whatever the service answers
+        """The same with the key left out of all texts; numbers stay, for a key may be of digits alone."""
+        if isinstance(value, str):
+            return self.key.without(value) if self.key else value
+        if isinstance(value, dict):
+            return {self._without_key(name): self._without_key(part) for name, part in value.items()}
+        return [self._without_key(part) for part in value] if isinstance(value, list) else value
 
     def _clean(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        return HTTPHeaderDict({name: self._without_key(value) for name, value in headers.items()})
+        return HTTPHeaderDict(self._without_key(dict(headers)))
 
     def wait(self, url: str, seconds: float) -> None:
         """Leave a host alone for so long, because it said that it is busy."""

@@ -109,7 +109,7 @@ def running(folder: str) -> list[str]:
 @pytest.mark.parametrize("killed", ["nothing", "driver", "program"])
 def test_a_browser_leaves_nothing_behind(killed: str) -> None:
     """No file and no process, also where its driver was killed; what a program that was killed has left, the next one removes."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a longer path would not be taken
         with opened(folder) as program:
             assert program.stdout
             driver = psutil.Process(int(program.stdout.readline()))
@@ -123,6 +123,21 @@ def test_a_browser_leaves_nothing_behind(killed: str) -> None:
         else:
             assert program.returncode == 0
         assert (running(folder), list(Path(folder).iterdir())) == ([], [])
+
+
+def test_only_what_this_machine_has_left_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of temporary files may be shared with machines and containers whose processes cannot be seen from here."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        with browser.own_folder() as environment:
+            mine = Path(environment["TMPDIR"]).name
+        gone = mine.replace(f".{os.getpid()}.", ".999999999.")
+        another = "fototeca.zzzz.999999999.abc"
+        for name in (gone, another):
+            (Path(folder) / name).mkdir()
+        with browser.own_folder():
+            pass
+        assert [path.name for path in Path(folder).iterdir()] == [another]
 
 
 def asked_through(gateway: Gateway, address: str) -> bytes:

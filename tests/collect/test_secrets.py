@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from collect.keys import Key
+from collect.download import Downloader, FetchOptions
+from collect.keys import KEYS, Key
 from collect.sources import all_keys, known_sources
+from collect.web import Web
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, SECRET, Hubs
 from tests.collect.test_services import SHAPES
@@ -156,9 +158,40 @@ def test_a_key_is_known_wherever_it_is(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("A_KEY", 'one"/key+1')
     monkeypatch.setenv("B_KEY", "fox")
-    key = Key("A_KEY", "", ".a/key.json", "B_KEY")
-    write_text(tmp_path / ".a" / "key.json", '{"username": "somebody", "key": "another-key-2"}')
+    key = Key("A_KEY", "", ("$A_HOME/key.json", "~/.a/token"), ("B_KEY",))
+    assert Key("C_KEY", "", key.files).found == ""
+    monkeypatch.setenv("A_HOME", str(tmp_path / "elsewhere"))
+    write_text(tmp_path / "elsewhere" / "key.json", '{"username": "somebody", "key": "another-key-2"}')
     told = 'a fox of somebody: one"/key+1 one\\"/key+1 one%22%2Fkey%2B1 one%22/key%2B1 another-key-2'
     assert key.without(told) == "a fox of somebody: (key) (key) (key) (key) (key)"
-    write_text(tmp_path / ".a" / "key.json", "another-key-3\n")
-    assert key.without("another-key-3") == "(key)"
+    write_text(tmp_path / ".a" / "token", "another-key-3\n")
+    assert key.without("another-key-3 another-key-2") == "(key) (key)"
+    assert Key("C_KEY", "", key.files).found == "$A_HOME/key.json"
+    monkeypatch.setenv("B_KEY", str(tmp_path / ".a" / "token"))
+    assert Key("C_KEY", "", (), ("B_KEY",)).without("another-key-3") == "(key)", "a variable may name a file"
+
+
+def test_what_the_hubs_clients_read_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the real clients find a key, it is found, told by doctor, and left out of texts."""
+    from huggingface_hub import constants, get_token
+    from kagglesdk import get_access_token_from_env
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "KAGGLE_API_TOKEN", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+    write_text(tmp_path / "hf" / "token", SECRET)
+    write_text(tmp_path / ".kaggle" / "access_token", SECRET)
+    for hub, taken in (("huggingface", get_token()), ("kaggle", get_access_token_from_env()[0])):
+        assert taken == SECRET and KEYS[hub].found and SECRET not in KEYS[hub].without(f"a {taken}")
+
+
+def test_a_key_of_digits_breaks_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left out of texts, and a number that happens to be the same stays one."""
+    monkeypatch.setenv("A_KEY", "12345678")
+    answer = json_answer({"id": 12345678, "12345678": ["of 12345678", None, 1.5]})
+    with serve(lambda asked: answer) as site:
+        web = Web(Downloader(FetchOptions(allow_local=True), ""), "some", 0.0, Key("A_KEY", ""))
+        said = web.json(f"{site.base}/")
+    assert said == {"id": 12345678, "(key)": ["of (key)", None, 1.5]}
