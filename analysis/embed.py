@@ -219,8 +219,11 @@ def _silhouette(rows: Sequence[Row], features: Features) -> float | None:
 def _csv(found: Embedding, said: Sequence[str | None]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "label", "split", "predicted", *(f"{name}_{axis}" for name in found.places for axis in (1, 2))])
+    writer.writerow(
+        ["image_id", "label", "split", "asked", "predicted", *(f"{name}_{axis}" for name in found.places for axis in (1, 2))]
+    )
     for index, row in enumerate(found.rows):
         values = [value for points in found.places.values() for value in points[index]]
-        writer.writerow([row.image_id, row.label, row.split, said[index], *(f"{value:.6g}" for value in values)])
+        asked = "no" if said[index] is None else "yes"
+        writer.writerow([row.image_id, row.label, row.split, asked, said[index], *(f"{value:.6g}" for value in values)])
     return text.getvalue()

@@ -50,22 +50,22 @@ class Ledger:
         """The runs that were looked at on all of the split, in the order of their first look; some may be deleted by now."""
         return tuple(dict.fromkeys(look.run for look in self.whole))
 
-    def of(self, run: str) -> tuple[Look, ...]:
-        """The looks at one run."""
-        return tuple(look for look in self.looks if look.run == run)
-
     @property
     def whole(self) -> tuple[Look, ...]:
         """The looks at all of the split."""
         return tuple(look for look in self.looks if look.purpose != PREDICT)
 
+    def whole_of(self, run: str) -> tuple[Look, ...]:
+        """The looks at all of the split with one run."""
+        return tuple(look for look in self.whole if look.run == run)
+
     def evaluated(self, run: str) -> bool:
         """Whether a look is that of the command that asks a run about all of the split."""
-        return any(look.purpose.startswith("evaluate") for look in self.of(run))
+        return any(look.purpose.startswith("evaluate") for look in self.whole_of(run))
 
     def accuracies(self, run: str) -> tuple[float, ...]:
         """The different accuracies that were seen of a run: more than one where views were tried too."""
-        return tuple(dict.fromkeys(look.accuracy for look in self.of(run) if look.accuracy is not None))
+        return tuple(dict.fromkeys(look.accuracy for look in self.whole_of(run) if look.accuracy is not None))
 
 
 def ledger(workspace: Workspace) -> Path:

@@ -24,8 +24,8 @@ from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
 from analysis.results import find_run, manifest_of
 from analysis.verdicts import Passed, method_verdicts, read_trials
-from curate.duplicates import Near, find_near
-from curate.manifest import Manifest
+from curate.duplicates import find_near
+from curate.manifest import Manifest, Row
 from train.runs import LoadedModel, Run, decide, load_model
 from workspace import FototecaError, Workspace, say, write_text
 
@@ -73,6 +73,7 @@ def predict_paths(
     names = name_pictures(paths)
     asked = _Asked.open(workspace, run, methods, output)
     facts: list[dict[str, Any]] = []
+    digests: list[str] = []
     signatures: list[bytes | None] = []
     thumbnails: list[str] = []
     batches = read_ahead(workspace, names, SHOWN, allow_local=allow_local)
@@ -81,11 +82,16 @@ def predict_paths(
         if look is None and any(one.digest in held_out for one in batch):
             look = open_look(workspace, run.manifest_version, run.id, PREDICT)
         facts += asked.facts(batch)
+        digests += [one.digest for one in batch]
         signatures += [one.signature for one in batch]
         thumbnails += [one.thumbnail for one in batch]
     rows = {row.image_id: row for row in asked.manifest.rows}
-    for fact, near in zip(facts, find_near(workspace, signatures, list(rows.values())), strict=True):
-        _note_copy(fact, near, rows[near.image_id].split if near else "")
+    copies = find_near(workspace, signatures, list(rows.values()))
+    for fact, digest, near in zip(facts, digests, copies, strict=True):
+        if digest in rows:  # the very file, whatever else shows the same and though the dataset's own has been lost
+            _note_copy(fact, rows[digest], 0)
+        elif near:
+            _note_copy(fact, rows[near.image_id], near.distance)
     _close_look(workspace, run, look, facts)
     _remember(workspace, run, facts, thumbnails)
     if csv_path:
@@ -130,8 +136,7 @@ class _Asked:
             raise FototecaError(
                 f"run {self.run.id} answers with what is no number (the model diverged)", "train it again with a lower --lr"
             )
-        known = self.novelty is not None and features is not None
-        strange = self.novelty.scores(features).tolist() if known else [None] * len(images)  # type: ignore[union-attr,arg-type]
+        strange = self.novelty.scores(features).tolist() if self.novelty else [None] * len(images)
         scaled = scale(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")
         return list(zip(decide(self.run, said), scaled, strange, said.argmax(axis=1).tolist(), strict=True))
 
@@ -180,11 +185,10 @@ def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[fl
     return found, NO_MISTAKE if found is None else None
 
 
-def _note_copy(fact: dict[str, Any], near: Near | None, split: str) -> None:
+def _note_copy(fact: dict[str, Any], row: Row, distance: int) -> None:
     """Tell what a picture is a copy of. A copy of a training picture is known, however alone that one is."""
-    if near:
-        fact["near_duplicate"] = {"image_id": near.image_id, "split": split, "distance": near.distance}
-        fact["unknown"] = fact["unknown"] and split != "train"
+    fact["near_duplicate"] = {"image_id": row.image_id, "split": row.split, "distance": distance}
+    fact["unknown"] = fact["unknown"] and row.split != "train"
 
 
 def _close_look(workspace: Workspace, run: Run, look: Look | None, facts: Sequence[dict[str, Any]]) -> None:

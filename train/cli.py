@@ -159,12 +159,13 @@ def list_command(as_json: JsonOption = False) -> None:
 
     Example: fototeca train list --json
     """
+    from train.runs import list_runs
     from train.table import list_facts, unfinished_lines
 
-    workspace = Workspace.find()
-    _print(list_facts(workspace), as_json)
+    runs = list_runs(Workspace.find(), unfinished=True)
+    _print(list_facts(runs), as_json)
     if not as_json:
-        typer.echo("".join(f"{line}\n" for line in unfinished_lines(workspace)), nl=False)
+        typer.echo("".join(f"{line}\n" for line in unfinished_lines(runs)), nl=False)
 
 
 @app.command()

@@ -156,10 +156,11 @@ class TrainConfig:
             raise FototecaError(f"{self.epochs} epochs are not {self.snapshots} equal cycles", "choose a multiple")
 
     def _check_features(self) -> None:
-        """Refuse what would be written down as done and is not."""
+        """Refuse what would be written down as done and is not; a 0 that asks for nothing is none of that."""
         usual = {item.name: item.default for item in fields(self)}
         for name in ONLY_NETWORKS:
-            if getattr(self, name) != usual[name]:
+            value = getattr(self, name)
+            if (value or None if usual[name] is None else value) != usual[name]:
                 raise FototecaError(
                     f"{_option(name)} does nothing over frozen features", "leave it out, or use --regime finetune"
                 )
@@ -188,7 +189,7 @@ class TrainConfig:
             "augment": self.augment or ("none" if self.regime == "features" and not self.views else "basic"),
         }
         if self.regime == "features":
-            filled |= {"batch_size": TrainConfig.batch_size, "weight_decay": None, "clip": None}
+            filled |= {"batch_size": TrainConfig.batch_size, "weight_decay": None, "clip": 0.0}
             filled |= {} if self.head == "linear" else {"epochs": None, "lr": None}
         return replace(self, **filled)
 

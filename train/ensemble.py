@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from curate.manifest import Manifest, image_path, read_manifest
+from curate.manifest import Manifest, read_manifest
 from train.config import TrainConfig
-from train.data import Pictures, targets
+from train.data import Pictures, locate, targets
 from train.device import make_fabric
 from train.guard import full_disk_told
 from train.objective import choose_thresholds, judged
@@ -78,12 +78,15 @@ def _average(run: Run, members: Sequence[Run], manifest: Manifest, method: Metho
     weights = np.full(len(members), 1 / len(members))
     if method == "weighted":
         weights = _greedy([part.probabilities for part in said["val"]], labels)
-    run.config.update(_config(method, members, manifest), members=[m.id for m in members], member_weights=weights.tolist())
     joined = {
         split: np.tensordot(weights, np.stack([part.probabilities for part in parts]), axes=1).astype(np.float32)
         for split, parts in said.items()
     }
-    _finish(run, manifest, joined, sum(member.facts["parameters"] for member in members), time.perf_counter() - start)
+    asked = [member for member, share in zip(members, weights, strict=True) if share]  # the others would only cost time
+    run.config.update(
+        _config(method, asked, manifest), members=[m.id for m in asked], member_weights=weights[weights > 0].tolist()
+    )
+    _finish(run, manifest, joined, sum(member.facts["parameters"] for member in asked), time.perf_counter() - start)
 
 
 def _greedy(said: Sequence[Floats], labels: torch.Tensor) -> npt.NDArray[np.float64]:
@@ -152,7 +155,7 @@ class Network:
             setattr(self.module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
         self.pixels = PixelCache(workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
         rows = [row for split in ("train", "val") for row in manifest.split(split)]
-        self.pixels.ensure([(row.image_id, image_path(workspace, row)) for row in rows])
+        self.pixels.ensure(locate(workspace, rows))
 
     def ask(self, split: str) -> Floats:
         """Probabilities (N, C), with the weights it has."""

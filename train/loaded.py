@@ -53,7 +53,7 @@ class LoadedModel:
         """(N, D): what the classifier is given."""
         return self._forward(images, batch_size)[1]
 
-    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
+    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats]:
         """Probabilities (N, C) and features (N, D) from one pass."""
         logits, features = self._forward(images, batch_size)
         said = self.boosting.decision(features) if self.boosting else logits.astype(np.float64)
@@ -81,7 +81,7 @@ class LoadedModel:
 
 
 class LoadedEnsemble:
-    """Runs that are asked together. It has no features but its members', and no single module."""
+    """Runs that are asked together. Its features are its members', and it has no single module."""
 
     def __init__(self, members: Sequence[LoadedModel], weights: Sequence[float]) -> None:
         self.members = members
@@ -93,11 +93,11 @@ class LoadedEnsemble:
         """(N, C): the members' probabilities, averaged by weight."""
         return self.answers(images, batch_size)[0]
 
-    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats | None]:
+    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats]:
         """Probabilities (N, C), and the members' features `side_by_side`, from one pass of each."""
         said = [member.answers(images, batch_size) for member in self.members]
         joined = sum(weight * probabilities for weight, (probabilities, _) in zip(self.weights, said, strict=True))
-        return np.asarray(joined, dtype=np.float32), side_by_side([features for _, features in said if features is not None])
+        return np.asarray(joined, dtype=np.float32), side_by_side([features for _, features in said])
 
 
 def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> Floats:

@@ -225,7 +225,7 @@ def decide(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> list[str]:
 
 
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:
-    """The run's model. FototecaError when it is not finished or its file is damaged. An ensemble lacks `features`."""
+    """The run's model. FototecaError when it is not finished or its file is damaged."""
     from train.trees import Boosting
     from vision.backbones import Preprocessing, build_model
 

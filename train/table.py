@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from train.config import train_command
-from train.runs import Run, list_runs
-from workspace import Workspace
+from train.runs import Run
 
 COLUMNS = ("run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s")
 
@@ -19,18 +17,17 @@ def run_facts(run: Run) -> dict[str, Any]:
     return {**named, **run.facts, "val_interval": list(wilson(run.facts["val_accuracy"], run.facts["val_images"]))}
 
 
-def list_facts(workspace: Workspace) -> list[dict[str, Any]]:
-    """The finished runs, by version and then the best on validation first."""
-    facts = [run_facts(run) for run in list_runs(workspace)]
+def list_facts(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The finished ones of them, by version and then the best on validation first."""
+    facts = [run_facts(run) for run in runs if run.done]
     return sorted(facts, key=lambda row: (row["manifest"], -row["val_accuracy"], row["run"]))
 
 
-def unfinished_lines(workspace: Workspace) -> list[str]:
-    """A line for each run that was begun and is not finished: how far it is, and how it goes on, or why it was given up."""
-    begun = [run for run in list_runs(workspace, unfinished=True) if not run.done and "members" not in run.config]
-    waiting = [run for run in begun if not run.given_up]
+def unfinished_lines(runs: Sequence[Run]) -> list[str]:
+    """A line for each of them that is not finished: how far it is, and how it goes on, or why it was given up."""
+    begun = [run for run in runs if not run.done]
     return [
-        *(f"not finished: {run.id}{_far(run)}; go on with: {train_command(run.config)}" for run in waiting),
+        *(f"not finished: {run.id}{_far(run)}; go on with: {run.command}" for run in begun if not run.given_up),
         *(f"given up: {run.id}{_far(run)}: {run.given_up}" for run in begun if run.given_up),
     ]
 

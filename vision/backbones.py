@@ -117,15 +117,18 @@ def build_model(name: str, classes: int, weights: str | None = None) -> tuple[nn
 
 
 def take_classifier(name: str, module: nn.Module, weights: str, answers: Mapping[str, Any]) -> bool:
-    """Give a model the classifier of a file too, if its outputs mean the same; whether they do.
+    """Give a model the classifier of a file too, if it fits what the model takes from that file; whether it does.
 
-    `answers`: what they mean, as a run notes it in its own file; others tell nothing.
+    `answers`: what the outputs mean, as a run notes it in its own file; others tell nothing. A classifier that learned without
+    the layers that start at random here (CBAM) was given other features.
     """
     file = find_weights(name, weights)
     if file.metadata().get("answers") != answers:
         return False
-    path, layer = classifier_of(module)
     state = file.state()
+    if any(_is_new(name, key) and key not in state for key in module.state_dict()):
+        return False
+    path, layer = classifier_of(module)
     layer.load_state_dict({leaf: state[f"{path}.{leaf}"] for leaf in layer.state_dict()})
     return True
 

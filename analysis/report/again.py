@@ -70,10 +70,21 @@ def _commands(story: Story) -> Iterator[str]:
 
 def _before(story: Story, run: Run) -> tuple[bool, int]:
     """What sorts a run: those that are joined last, else by how many others it starts from, one from the other."""
-    known, chain = {f"run:{one.id}": one for one in story.ranked}, [run]
-    while (start := known.get(str(chain[-1].config.get("weights")))) and start not in chain:
+    known, chain = {name: one for one in story.ranked for name in _names(one)}, [run]
+    while (start := known.get(_start(chain[-1]))) and start not in chain:
         chain.append(start)
     return run.regime == "ensemble", len(chain)
+
+
+def _names(run: Run) -> tuple[str, Path]:
+    """What others start from: the run by its name, or its file."""
+    return f"run:{run.id}", (run.folder / "model.safetensors").resolve()
+
+
+def _start(run: Run) -> str | Path:
+    """What a run starts from, as `_names` has it."""
+    weights = str(run.config.get("weights"))
+    return weights if weights.startswith("run:") else Path(weights).expanduser().resolve()
 
 
 def _trains(story: Story, run: Run) -> str:

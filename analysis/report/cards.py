@@ -72,8 +72,8 @@ def _model(story: Story) -> dict[str, object]:
 
 
 def _tested(story: Story, run: Run) -> str:
-    """What the ledger says of this run."""
-    looks = len(story.ledger.of(run.id))
+    """What the ledger says of this run: of the looks at all of the split, as on the cover."""
+    looks = len(story.ledger.whole_of(run.id))
     if not looks:
         unwritten = (run.folder / "predictions-test.csv").exists()
         return story.words("looks.unwritten", run=run.id) if unwritten else story.words("model_card.not_tested")

@@ -35,7 +35,7 @@ def test(story: Story) -> Markup:
 
 def _nothing(story: Story) -> Markup:
     """How to take the first look; or that looks were taken of which nothing is left."""
-    if story.ledger.looks:
+    if story.ledger.whole:
         return note(story.words("test.lost"), "warn")
     best = story.ranked[0].id if story.ranked else "RUN"
     return join([note(story.words("test.none"), "missing"), tag("pre", f"fototeca analysis evaluate {best} --split test")])
@@ -53,7 +53,7 @@ def _measured(story: Story, run: Run) -> Markup:
         partial(figures_table, story, "test", sides),
         partial(_why, story, val, held_out),
         partial(classes_table, story, "classes", sides),
-        partial(_confusion, story, held_out, sides[1]),
+        partial(_confusion, story, held_out),
         partial(calibration, story, "reliability", held_out, sides[1]),
     ]
     return join([paragraph(intro), *map(story.part, parts)])
@@ -61,7 +61,7 @@ def _measured(story: Story, run: Run) -> Markup:
 
 def _held_out(story: Story, run: Run) -> Results:
     """What the run said on test. Nobody sees it without a look on record: where there is none, showing it is one."""
-    if any(look.run == run.id for look in story.ledger.whole):
+    if story.ledger.whole_of(run.id):
         return read_results(story.workspace, run, "test", story.manifest)
     found = split_results(story.workspace, run, "test", REPORT, story.manifest)
     del story.ledger  # so that the table and the cover have it too
@@ -134,9 +134,9 @@ def _unseen(words: Texts, found: dict[str, Any]) -> str:
     return words("gap.unseen", names=", ".join(found["names"]), there=there, elsewhere=elsewhere, **counts)
 
 
-def _confusion(story: Story, held_out: Results, facts: dict[str, Any]) -> Markup:
+def _confusion(story: Story, held_out: Results) -> Markup:
     if held_out.multi:
-        return join([heading(story.words("confusion.title"), 4), yes_no_table(story, "confusion-test", facts)])
+        return join([heading(story.words("confusion.title"), 4), yes_no_table(story, "confusion-test", held_out)])
     drawing = confusion_figure("confusion-test", held_out, story.words)
     source = f"data/runs/{held_out.run.id}/predictions-test.csv"
     return story.draw(drawing, story.words("test.confusion", n=len(held_out)), source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,7 +11,7 @@ from analysis.kept import kept
 from analysis.report.html import heading, join, paragraph, tag
 from analysis.report.story import Story
 from analysis.tta import gain_of_views, seconds_per_image
-from train.runs import Run, load_model
+from train.runs import Run
 from workspace import FototecaError
 
 COLUMNS = ("what", "alone", "with", "gain", "interval", "p", "cost", "seconds_alone", "seconds")
@@ -64,17 +63,17 @@ def _joined(story: Story, run: Run) -> list[str] | None:
         "gain_interval": found["interval"],
         "p": mcnemar(joined.right, best.right)["p"],
     }
-    how = story.words(f"gains.how.{_how(run, [one.run for one in members])}")
+    how = story.words(f"gains.how.{_how(run)}")
     what = story.words("gains.ensemble", run=run.id, how=how, n=len(_members(run)), best=best.run.id)
     passes = 1 if "soup" in run.config else len(_members(run))
     seconds = _seconds(story, best.run), _seconds(story, run)
     return _row(story, what, float(best.right.mean()), facts, passes, seconds)
 
 
-def _how(run: Run, members: Sequence[Run]) -> str:
-    """How an ensemble was joined: mean, weighted, soup, or snapshot (the mean of one run's)."""
-    method = str(run.config.get("method", "mean"))
-    return "snapshot" if method == "mean" and all("snapshot_of" in one.config for one in members) else method
+def _how(run: Run) -> str:
+    """How an ensemble was joined: mean, weighted, soup, or snapshot (the mean of a single run's)."""
+    method = str(run.config["method"])
+    return "snapshot" if method == "mean" and len(set(run.config["of"])) == 1 else method
 
 
 def _seconds(story: Story, run: Run) -> float | None:
@@ -82,7 +81,7 @@ def _seconds(story: Story, run: Run) -> float | None:
 
     def measured() -> float:
         results = story.validation[run.id].stored(story.workspace)
-        return seconds_per_image(story.workspace, load_model(story.workspace, run), results)
+        return seconds_per_image(story.workspace, story.model(run), results)
 
     try:
         return float(kept(story.workspace, run, "seconds", story.manifest.sha256, measured))

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from analysis.charts import reliability_chart
 from analysis.evaluate import reliability_of
-from analysis.metrics import YES_NO
+from analysis.metrics import YES_NO, yes_no_cells
 from analysis.report.html import heading, join, paragraph
 from analysis.report.story import Story
 from analysis.results import Results
@@ -71,13 +71,14 @@ def classes_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
     return story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=said(shown))
 
 
-def yes_no_table(story: Story, name: str, facts: Facts) -> Markup:
+def yes_no_table(story: Story, name: str, results: Results) -> Markup:
     """A multi-label run's confusion: of each category its own two by two, since no single matrix holds several labels."""
     words = story.words
     head = [words("class.name"), *(words(f"confusion.{cell}") for cell in YES_NO)]
-    body = [[category, *(words.number(row[cell]) for cell in YES_NO)] for category, row in facts["confusion_per_class"].items()]
-    caption = words("confusion.each", n=facts["n"])
-    shown = story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=said(facts))
+    cells = yes_no_cells(results.true, results.predicted)
+    body = [[category, *(words.number(count) for count in row)] for category, row in zip(results.categories, cells, strict=True)]
+    caption, source = words("confusion.each", n=len(results)), f"data/runs/{results.run.id}/predictions-{results.split}.csv"
+    shown = story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=source)
     return join([paragraph(words("confusion.multi")), shown])
 
 

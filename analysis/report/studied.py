@@ -13,7 +13,7 @@ from analysis.report.attributions import attributions
 from analysis.report.embedding import embedding
 from analysis.report.examples import examples
 from analysis.report.html import heading, join, note, paragraph, tag
-from analysis.report.measured import Facts, calibration, classes_table, figures_table, yes_no_table
+from analysis.report.measured import calibration, classes_table, figures_table, yes_no_table
 from analysis.report.story import Story
 from analysis.results import Results
 from train.runs import Run
@@ -44,7 +44,7 @@ def _study(story: Story, run: Run) -> Markup:
 def _measured(story: Story, results: Results) -> Markup:
     """The figures of validation, by category too, and whether it knows how sure to be."""
     run = results.run
-    sides = [_figures(story, results)]
+    sides = [measure(results, temperature_of(story.workspace, run, story.manifest))]
     return join(
         [
             heading(story.words("measured.title"), 4),
@@ -55,16 +55,12 @@ def _measured(story: Story, results: Results) -> Markup:
     )
 
 
-def _figures(story: Story, results: Results) -> Facts:
-    return measure(results, temperature_of(story.workspace, results.run, story.manifest))
-
-
 def _confusion(story: Story, results: Results) -> Markup:
     """The matrix, or of several labels one for each category, and what is most often taken for what."""
     words, name = story.words, f"confusion-{results.run.id}"
     source = f"data/runs/{results.run.id}/predictions-val.csv"
     if results.multi:
-        shown = yes_no_table(story, name, _figures(story, results))
+        shown = yes_no_table(story, name, results)
     else:
         shown = story.draw(confusion_figure(name, results, words), words("confusion.caption", n=len(results)), source)
     return join([heading(words("confusion.title"), 4), shown, _pairs(story, results, source)])

@@ -64,6 +64,14 @@ def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
     assert found.silhouette == pytest.approx(silhouette_score(values, labels, metric="cosine"), abs=1e-5)
 
 
+def test_not_asked_is_another_thing_than_no_category() -> None:
+    """In the CSV, too, where both have an empty prediction."""
+    found = embed_features(rows(30), features(30))
+    said = [None, "", *["a"] * 28]
+    told = list(csv.DictReader(embed._csv(found, said).splitlines()))
+    assert [(row["asked"], row["predicted"]) for row in told[:3]] == [("no", ""), ("yes", ""), ("yes", "a")]
+
+
 def test_umap_keeps_clouds_apart() -> None:
     """If it is installed: neighbours stay neighbours, and the same call gives the same places."""
     pytest.importorskip("umap")

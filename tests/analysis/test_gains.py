@@ -36,11 +36,15 @@ def table(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
 
 
 def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
-    """Views, a mean, a weighted mean and one training's snapshots: passes, and seconds a picture alone and with it."""
+    """Views, a weighted mean, one training's snapshots, and a mean of two trainings' ones: passes, and seconds a picture alone
+    and with it."""
     workspace, runs = copied
     cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id
-    joined = {"mean": join_runs(workspace, runs).id, "weighted": join_runs(workspace, runs, "weighted").id}
+    joined = {"weighted": join_runs(workspace, runs, "weighted").id}
     joined["snapshot"] = join_runs(workspace, [cycles]).id
+    other = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2, seed=1)).id
+    join_runs(workspace, [other])
+    joined["mean"] = join_runs(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
     for lang in ("en", "es"):
         words, rows = Texts.load(lang), table(workspace, lang)
         told = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in joined.items()}

@@ -26,6 +26,7 @@ from analysis.report.story import Story
 from analysis.tables import prediction_table
 from analysis.texts import Texts
 from collect.download import FetchOptions
+from curate.duplicates import Near
 from curate.manifest import read_manifest
 from tests.servers import Answer, Asked, jpeg, serve
 from train.runs import Run, read_run, write_predictions
@@ -229,6 +230,21 @@ def test_a_test_picture_is_a_look(copied: Studied, first_picture: Callable[[str]
     assert looks == [("predict", runs[0], n, None) for n in (None, 2, 1)]
     test = final.test(Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
     assert Texts.load("en")("looks.predicted", n=3) in test and Texts.load("en")("looks.cut", n=1) in test
+
+
+def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path: Path) -> None:
+    """A test picture whose pixels a training picture has too, or that the dataset has lost: it is that one, and the look ends."""
+    workspace, runs = copied
+    ledger(workspace).unlink(missing_ok=True)
+    row, twin = (read_manifest(workspace, "v001").split(split)[0] for split in ("test", "train"))
+    asked = tmp_path / "asked.jpg"
+    shutil.copy(workspace.root / row.path, asked)
+    for found in ([Near(twin.image_id, 0, "pixels")], [None]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("analysis.predict.find_near", lambda *_, found=found: found)
+            (fact,) = predict_paths(workspace, runs[0], [str(asked)])
+        assert fact["near_duplicate"] == {"image_id": row.image_id, "split": "test", "distance": 0}
+    assert [look.n for look in read_looks(workspace, "v001")] == [1, 1]
 
 
 def test_a_training_picture_that_is_gone(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

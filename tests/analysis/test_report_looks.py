@@ -72,6 +72,19 @@ def test_looks_remain_when_their_run_is_gone(unseen: Studied, lang: str) -> None
     assert words.percent(0.5) in cover and words("cover.tests", n=2) in cover
 
 
+def test_single_pictures_are_no_look_at_all_of_it(unseen: Studied) -> None:
+    """After `predict` alone nothing was lost and the card counts none; after `evaluate` too it counts that one, as the cover."""
+    workspace = unseen[0]
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    best, words = story.ranked[0].id, Texts.load("en")
+    close_look(workspace, open_look(workspace, "v001", best, "predict"), 1, None)
+    test, _, card = told(workspace)
+    assert words("test.none") in test and words("test.lost") not in test and words("looks.predicted", n=1) in test
+    assert "It was not looked at on test yet" in card
+    evaluate_run(workspace, best, "test")
+    assert "looked at on test once" in told(workspace)[2] and "on test, looked at once" in told(workspace)[1]
+
+
 def test_how_often_and_of_which_run(unseen: Studied) -> None:
     """Once; again with the same figure; in another way; with the run that is not the best on validation; with both."""
     workspace = unseen[0]

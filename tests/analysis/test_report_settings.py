@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,13 @@ def test_where_first_weights_lay_is_told(copied: Studied, monkeypatch: pytest.Mo
 
 
 def test_what_starts_from_another_run_comes_after_it(copied: Studied) -> None:
-    """Whichever of the two is the better one: else the commands could not be given in order."""
+    """Whichever of the two is the better one, and by whichever name: else the commands could not be given in order."""
     workspace, runs = copied
-    for start, other in (runs, runs[::-1]):
+    for (start, other), by_file in product((runs, runs[::-1]), (False, True)):
         config = workspace.runs / other / "config.json"
         kept = config.read_text(encoding="utf-8")
-        config.write_text(json.dumps(json.loads(kept) | {"regime": "finetune", "weights": f"run:{start}"}), encoding="utf-8")
+        weights = str(workspace.runs / start / "model.safetensors") if by_file else f"run:{start}"
+        config.write_text(json.dumps(json.loads(kept) | {"regime": "finetune", "weights": weights}), encoding="utf-8")
         story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
         commands = re.findall(r"fototeca train run [^\n]+", again(story))
         assert ["finetune" in command for command in commands] == [False, True]

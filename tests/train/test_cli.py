@@ -178,20 +178,41 @@ def test_what_is_not_finished_is_listed_with_how_it_goes_on(
     assert "not finished" not in command("list")[1]
 
 
+def test_an_ensemble_that_is_not_finished_is_listed_with_how_it_goes_on(
+    small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mean, a soup and a snapshot: the command that joins, which then finishes it."""
+    cycles = train_run(small, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2, device="cpu")).id
+    other = train_run(small, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=1, device="cpu")).id
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for asked in ((cycles, other), (cycles, other, "--method", "soup"), (cycles,)):
+        with monkeypatch.context() as patch:
+            patch.setattr("train.ensemble.write_done", stop)
+            assert command("ensemble", *asked)[0] == 130
+        (line,) = [line for line in command("list")[1].splitlines() if line.startswith("not finished")]
+        assert command(*line.partition("go on with: fototeca train ")[2].split())[0] == 0
+        assert "not finished" not in command("list")[1]
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff\xfe"], ids=["cut", "list", "empty", "bytes"])
 @pytest.mark.parametrize("name", ["done.json", "config.json"])
 def test_a_damaged_run_is_named_and_the_others_are_listed(
-    small: Workspace, command: Command, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+    small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
 ) -> None:
     """One line that names the file and says what to do; as a table and as JSON the rest is there."""
+    lines: list[str] = []
+    monkeypatch.setattr("train.runs.say", lines.append)
     runs = [make_run(small, f"cnn-scratch-v001-{number}") for number in range(3)]
     (runs[1].folder / name).write_bytes(content)
     for options in ((), ("--json",)):
         code, said = command("list", *options)
         assert code == 0 and [run.id in said for run in runs] == [True, False, True]
     assert [run.id for run in list_runs(small, unfinished=True)] == [runs[0].id, runs[2].id]
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"left out: {runs[1].folder / name} cannot be read; delete the run's folder and train it again"
+    line = f"left out: {runs[1].folder / name} cannot be read; delete the run's folder and train it again"
+    assert lines == [line] * 3, "each time once"
     with pytest.raises(FototecaError, match=f"no run 'none'; this workspace has: {runs[0].id}, {runs[1].id}, {runs[2].id}"):
         read_run(small, "none")
 

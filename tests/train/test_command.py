@@ -69,10 +69,13 @@ def allowed(settings: dict[str, Any]) -> TrainConfig | None:
         return None
 
 
+OFF = {"clip": st.none() | st.just(0.0), "weight_decay": st.none() | st.just(0.0)}
+"""What may be told of settings that frozen features have no use for: nothing, or that they are off."""
+
 LEFT_OUT = {
     "scratch": ("head", "views", "unfreeze", "weights"),
     "finetune": ("head", "views"),
-    "features": ("unfreeze", *ONLY_NETWORKS),
+    "features": ("unfreeze", *(name for name in ONLY_NETWORKS if name not in OFF)),
 }
 """What a regime refuses."""
 
@@ -80,6 +83,7 @@ LEFT_OUT = {
 def configs(regime: str) -> st.SearchStrategy[TrainConfig | None]:
     """Runs of a regime with any of its settings."""
     optional = {name: values for name, values in SETTINGS.items() if name not in ("model", *LEFT_OUT[regime])}
+    optional |= OFF if regime == "features" else {}
     needed = {"model": SETTINGS["model"], "regime": st.just(regime)}
     return st.fixed_dictionaries(needed, optional=optional).map(allowed).filter(lambda config: config is not None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +100,28 @@ def test_a_weighted_mean_has_its_shares(small: Workspace, monkeypatch: pytest.Mo
         assert np.abs(mixed - (said[0] + said[1]) / 2).max() > 1e-3
         assert joined.predictions(split).probabilities == pytest.approx(mixed, abs=1e-6)
     assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
+
+
+def test_who_has_no_share_is_not_asked(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its network would cost time and its features a say in what is unknown; what was named is still told."""
+    members = [trained(small, seed=seed, epochs=1) for seed in (0, 1, 2)]
+    monkeypatch.setattr(ensemble, "_greedy", lambda *_: np.array([0.25, 0.0, 0.75]))
+    joined = join_runs(small, [run.id for run in members], "weighted")
+    assert joined.config["members"] == [members[0].id, members[2].id] and joined.config["member_weights"] == [0.25, 0.75]
+    assert joined.facts["parameters"] == 2 * members[0].facts["parameters"]
+    assert joined.command.endswith(f"{' '.join(run.id for run in members)} --method weighted")
+    assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
+
+
+def test_pictures_that_are_gone_are_counted(small: Workspace) -> None:
+    """As training does: how many, and the first by name."""
+    members = [trained(small, seed=seed, epochs=1).id for seed in (0, 1)]
+    shutil.rmtree(small.cache)
+    rows = read_manifest(small, "v001").split("train")
+    for row in rows[:2]:
+        image_path(small, row).unlink()
+    with pytest.raises(FototecaError, match=rf"2 images of \d+ cannot be had: .*{rows[0].path}"):
+        join_runs(small, members, "soup")
 
 
 def test_runs_of_different_versions_are_not_joined(small: Workspace) -> None:

@@ -209,13 +209,15 @@ def test_a_ladder_goes_on_with_the_head_that_has_learned(small: Workspace, tmp_p
     assert fits == ["linear"] and run.config["classifier"] == "kept" and "classifier" not in head.config
 
 
-@pytest.mark.parametrize("change", ["order", "names", "task", "trees"])
+@pytest.mark.parametrize("change", ["order", "names", "task", "trees", "twin"])
 def test_a_head_of_other_answers_is_fitted_anew(small: Workspace, fits: list[str], change: str) -> None:
-    """Other categories, another order, another task, or trees, which are no layer: that classifier would mean something else."""
-    run = train_run(small, config())
+    """Other categories, another order, another task, trees, which are no layer, or the plain twin of a network whose CBAM starts
+    at random: that classifier would mean something else."""
+    first, second = ("resnet18", "resnet18-cbam") if change == "twin" else ("cnn", "cnn")
+    run = train_run(small, config(model=first))
     if change == "trees":
         run = train_run(small, config(regime="features", head="boosting", epochs=None, weights=f"run:{run.id}"))
-    else:
+    elif change != "twin":
         other = {
             "order": {"categories": ["red", "green", "blue"]},
             "names": {"categories": ["a", "b", "c"]},
@@ -225,7 +227,7 @@ def test_a_head_of_other_answers_is_fitted_anew(small: Workspace, fits: list[str
         model = load_model(small, run)
         save_model(changed, model.network, model.preprocessing, {})
     fits.clear()
-    tuned = train_run(small, config(regime="finetune", weights=f"run:{run.id}"))
+    tuned = train_run(small, config(model=second, regime="finetune", weights=f"run:{run.id}"))
     assert fits == ["linear"] and "classifier" not in tuned.config
 
 

@@ -12,7 +12,7 @@ import pytest
 from train import search as searching
 from train.config import TrainConfig
 from train.loop import Watch
-from train.runs import Run, write_config
+from train.runs import Run, list_runs, write_config
 from train.search import search
 from train.sweep import read_space
 from train.table import unfinished_lines
@@ -77,7 +77,7 @@ def test_a_search_trains_runs_and_stops_them(small: Workspace, monkeypatch: pyte
     assert run.done and len(run.epochs()) == 2 and 1e-3 <= run.config["lr"] <= 1e-2 and run.config["model"] == "cnn"
     ((drawn, reason),) = found.failed
     assert drawn.startswith("lr=") and reason == "left out: stopped early, behind the median of the others"
-    (line,) = unfinished_lines(small)
+    (line,) = unfinished_lines(list_runs(small, unfinished=True))
     assert line.startswith("given up: cnn-scratch-v001-") and line.endswith(
         ", 1 of 2 epochs: stopped early, behind the median of the others"
     )
