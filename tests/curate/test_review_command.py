@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def review(fo: FiftyOne, workspace: Workspace) -> Iterator[tuple[subprocess.Pope
         "PYTHONPATH": str(ROOT)
     }
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=workspace.root, env=environment, **streams) as process:
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell puts in the background is made deaf to it
+    with subprocess.Popen(command, cwd=workspace.root, env=environment, preexec_fn=heeded, **streams) as process:
         family = [psutil.Process(process.pid)]
         try:
             name = served(process)
