@@ -164,6 +164,8 @@ class _Search:
                     query = Query(category.name, text, self.options.license != "any", self.options.url)
                     yield from self._asked(name, query)
         if self._error and not self._answered:
+            for problem in self.problems[:-1]:
+                say(f"fototeca: {problem}")
             raise self._error
 
     def _asked(self, name: str, query: Query) -> Iterator[Finding | None]:
@@ -172,12 +174,12 @@ class _Search:
             return
         try:
             for finding in islice(get_source(name)(query, self.context), self.options.limit):
-                self._answered = True
+                self._hear()
                 if (yield from self._enough(query.category)):
                     return
                 if self.options.takes(name, finding.license):
                     yield finding
-            self._answered = True
+            self._hear()
         except FototecaError as error:
             self._note(name, query, error)
 
@@ -187,10 +189,17 @@ class _Search:
             yield None
         return category in self.full or self.targets.reached(category)
 
+    def _hear(self) -> None:
+        """A source has answered: from here on no problem is what ends the command, and each is told as it comes."""
+        if not self._answered:
+            for problem in self.problems:
+                say(f"fototeca: {problem}")
+        self._answered = True
+
     def _note(self, name: str, query: Query, error: FototecaError) -> None:
-        line = f"{name}, {query.text!r}: {error}"
-        self.problems.append(line)
-        say(f"fototeca: {line}")
+        self.problems.append(f"{name}, {query.text!r}: {error}")
+        if self._answered:
+            say(f"fototeca: {self.problems[-1]}")
         self._error = error
         if isinstance(error, SourceStop):
             self._stopped.add(name)

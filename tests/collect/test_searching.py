@@ -138,6 +138,27 @@ def test_only_the_categories_that_were_asked_for_are_told_as_short(
     assert (stop.value.code, capsys.readouterr().err) == (0, "")
 
 
+@pytest.mark.parametrize(("good", "code"), [("", 4), ("zorro", 3)], ids=["none answers", "one answers"])
+def test_what_goes_wrong_is_told_once(
+    point_to: PointTo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], good: str, code: int
+) -> None:
+    """A line for each query that was refused, whether another one is answered or the last refusal is what ends the command."""
+    answer = library(zorro=1)
+
+    def refuse(asked: Asked) -> Answer:
+        return answer(asked) if asked.query.get("q", good) == good else json_answer({}, 400)
+
+    with serve(refuse) as site:
+        workspace = asking(point_to("openverse", site.base), "fox", "zorro", "renard")
+        monkeypatch.chdir(workspace.root)
+        monkeypatch.setattr("sys.argv", ["fototeca", "collect", "search", "openverse", "--allow-local"])
+        with pytest.raises(SystemExit) as stop:
+            fototeca.main()
+    said = capsys.readouterr().err
+    assert stop.value.code == code, said
+    assert said.count("openverse cannot be asked") == 3 - bool(good), said
+
+
 def test_a_host_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first ones, each has to wait for its token."""
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
