@@ -14,6 +14,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from io import StringIO
 from itertools import count
 from typing import Any
 
@@ -153,6 +154,7 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> dict[str, A
         say(f"{facts['pending']} edits were not pulled yet and stay as they are")
     with _fiftyone() as fo:
         dataset = fo.load_dataset(facts["dataset"])
+        say("starting the App; slow machines need half a minute")
         session = serve_app(fo, dataset, port)
         url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
         say(f"{facts['samples']} images at {url}; press Ctrl-C here when you are done, and the edits are pulled")
@@ -172,7 +174,8 @@ def serve_app(fo: FiftyOne, dataset: Dataset, port: int) -> Any:  # noqa: ANN401
     problem = ""
     for _ in range(3):
         try:
-            return fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
+            with redirect_stdout(StringIO()):  # its client says that the server is not there yet, each time that it is not
+                return fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
         except fo.core.service.ServiceListenTimeout as error:
             problem = str(error)
     raise FototecaError(f"the App does not start: {problem}", "is the port free? choose another with --port", EXIT_OUTSIDE)
@@ -183,6 +186,7 @@ def _fiftyone() -> Iterator[FiftyOne]:
     """The module, quiet, without telemetry; whatever it says about its database is one line of ours."""
     os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
     os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
+    os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "WARNING")  # else it tells how to reach this machine from another one
     with redirect_stdout(sys.stderr):
         try:
             fo = import_module("fiftyone")
