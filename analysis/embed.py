@@ -20,9 +20,9 @@ from analysis.embed_page import colourings, write_page
 from analysis.features import Features, nearest_training, present_features, unit
 from analysis.figures import write_figures
 from analysis.metrics import Floats
-from analysis.results import find_run, manifest_of
+from analysis.results import find_run
 from curate.manifest import Manifest, Row
-from train.runs import Run
+from train.runs import Run, manifest_of
 from workspace import FototecaError, Workspace, write_text
 
 SEED = 0

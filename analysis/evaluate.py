@@ -27,10 +27,10 @@ from analysis.metrics import (
     top_k_accuracy,
     yes_no_cells,
 )
-from analysis.results import Results, find_run, manifest_of, read_results
+from analysis.results import Results, find_run, read_results
 from analysis.tta import gain_of_views
 from curate.manifest import Manifest, Row, image_path
-from train.runs import BATCH, Run, load_model, write_predictions
+from train.runs import BATCH, Run, load_model, manifest_of, write_predictions
 from workspace import FototecaError, Workspace
 
 TOP_K = (1, 2, 3, 5)

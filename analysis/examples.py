@@ -17,10 +17,10 @@ from analysis.metrics import class_scores
 from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture
 from analysis.quality import quality_shift
-from analysis.results import Results, find_run, manifest_of
+from analysis.results import Results, find_run
 from analysis.verdicts import method_verdicts, read_trials, stamp_words
 from curate.manifest import Manifest
-from train.runs import load_model
+from train.runs import load_model, manifest_of
 from workspace import FototecaError, Workspace, say, write_text
 
 METHOD = "grad-cam"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from analysis.evaluate import measure, temperature_of
-from analysis.results import find_run, manifest_of, read_results
-from train.runs import LoadedModel, Run, load_model
+from analysis.results import find_run, read_results
+from train.runs import LoadedModel, Run, load_model, manifest_of
 from workspace import FototecaError, Workspace, atomic_write, write_text
 
 if TYPE_CHECKING:

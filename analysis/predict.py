@@ -22,11 +22,11 @@ from analysis.explain import drawn_maps
 from analysis.incoming import BATCH, Incoming, name_pictures, read_ahead
 from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
-from analysis.results import find_run, manifest_of
+from analysis.results import find_run
 from analysis.verdicts import Passed, method_verdicts, read_trials
 from curate.duplicates import find_near
 from curate.manifest import Manifest, Row
-from train.runs import LoadedModel, Run, decide, load_model
+from train.runs import LoadedModel, Run, decide, load_model, manifest_of
 from workspace import FototecaError, Workspace, say, write_text
 
 SHOWN = 48

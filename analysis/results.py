@@ -10,8 +10,8 @@ import numpy as np
 
 from analysis.intervals import group_index
 from analysis.metrics import Booleans, Floats, Integers, correct, indicator
-from curate.manifest import Manifest, Row, read_manifest
-from train.runs import Predictions, Run, decide, read_run
+from curate.manifest import Manifest, Row
+from train.runs import Predictions, Run, check_learned_from, decide, manifest_of, read_run
 from workspace import FototecaError, Workspace
 
 
@@ -83,13 +83,6 @@ class Results:
         return replace(self, probabilities=probabilities, said=tuple(decide(self.run, probabilities)))
 
 
-def manifest_of(workspace: Workspace, run: Run) -> Manifest:
-    """The version that the run learned from. FototecaError when its file is another now: ask before anything is written."""
-    manifest = read_manifest(workspace, run.manifest_version)
-    _check_manifest(run, manifest)
-    return manifest
-
-
 def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> Results:
     """A run's predictions on a split. FototecaError when there are none, or they do not fit the manifest."""
     manifest = manifest or manifest_of(workspace, run)
@@ -119,18 +112,9 @@ def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) ->
     )
 
 
-def _check_manifest(run: Run, manifest: Manifest) -> None:
-    """FototecaError unless the run learned from this very manifest: else every figure would be of other images."""
-    if run.config["manifest_sha256"] != manifest.sha256:
-        raise FototecaError(
-            f"run {run.id} was trained on another {manifest.version} than {manifest.path.name} is now",
-            f"bring that file back, or train again: fototeca train run --manifest {manifest.version}",
-        )
-
-
 def _check_images(run: Run, split: str, manifest: Manifest, said: Predictions, by_id: dict[str, Row]) -> None:
     """FototecaError unless the run learned from this very manifest, and says something of every image of the split, once."""
-    _check_manifest(run, manifest)
+    check_learned_from(run, manifest)
     if not by_id:
         raise FototecaError(f"{manifest.version} has no {split} images", "freeze a version with more images")
     again = "delete the run's folder and train it again" if split != "test" else f"delete {run.id}/predictions-test.csv"

@@ -14,14 +14,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from curate.manifest import Manifest, read_manifest
+from curate.manifest import Manifest
 from train.config import TrainConfig
 from train.data import Pictures, locate, targets
 from train.device import make_fabric
 from train.guard import full_disk_told
 from train.objective import choose_thresholds, judged
 from train.predict import as_float64, predict
-from train.runs import Floats, Run, read_run, read_tensors, to_probabilities, write_config, write_done, write_predictions
+from train.runs import (
+    Floats,
+    Run,
+    manifest_of,
+    read_run,
+    read_tensors,
+    to_probabilities,
+    write_config,
+    write_done,
+    write_predictions,
+)
 from train.start import save_model
 from vision.backbones import Preprocessing, build_model
 from vision.pixels import PixelCache
@@ -45,7 +55,7 @@ def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean
 def _join(workspace: Workspace, names: Sequence[str], method: Method) -> Run:
     start = time.perf_counter()
     members = [read_run(workspace, name) for name in dict.fromkeys(names)]
-    manifest = read_manifest(workspace, members[0].manifest_version)
+    manifest = manifest_of(workspace, members[0])
     if len(members) == 1 and members[0].done and (paths := sorted(members[0].folder.glob("snapshot-*.pt"))):
         members = [_snapshot(workspace, members[0], path, manifest) for path in paths]
     _check(members)
@@ -135,7 +145,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
         if score >= best:
             kept, best = [*kept, index], score
     joined = {split: ask(kept, split) for split in ("train", "val")}
-    inherited = {name: value for name, value in first.config.items() if name != "snapshot_of"}
+    inherited = {name: value for name, value in first.config.items() if name not in ("snapshot_of", "of")}
     run.config.update({**inherited, "regime": "ensemble", "method": "soup", "soup": [ranked[index].id for index in kept]})
     write_config(run)
     save_model(run, network.module, network.preprocessing, {})

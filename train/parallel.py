@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from io import TextIOWrapper
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -95,13 +97,21 @@ def _outcome(workspace: Workspace, future: Future[tuple[str, str, str]]) -> Resu
 
 def _prepare(jobs: int, turns: object) -> None:
     """Begin a process: its own GPU, its share of the cores, no progress bars that write over one another's."""
-    os.environ["TQDM_DISABLE"] = "1"
+    sys.stderr = _NoTerminal(sys.stderr.buffer, encoding="utf-8", line_buffering=True)
     with turns.get_lock():  # type: ignore[attr-defined]
         number = turns.value  # type: ignore[attr-defined]
         turns.value += 1  # type: ignore[attr-defined]
     if (there := torch.cuda.device_count()) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(number, there, os.environ.get("CUDA_VISIBLE_DEVICES"))
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+class _NoTerminal(TextIOWrapper):
+    """What lines are written to, and bars are not."""
+
+    def isatty(self) -> bool:
+        """No."""
+        return False
 
 
 def gpu_of(number: int, there: int, visible: str | None) -> str:

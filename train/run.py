@@ -43,6 +43,9 @@ from vision.features import extract_features
 from vision.pixels import PixelCache
 from workspace import FototecaError, Workspace, say, write_text
 
+NAMED = ("weights", "image_size", "unfreeze")
+"""Settings of which it counts what they lead to: a default that is written out makes no other run."""
+
 PROBE_EPOCHS = 40
 """Epochs of the head alone, over cached features, before fine-tuning."""
 
@@ -100,17 +103,17 @@ class Job:
         return take_classifier(self.config.model, self.module, weights, answers(self.manifest.categories, self.manifest.task))
 
     def _identity(self) -> dict[str, Any]:
-        """What makes it another run: its settings, its data, and its weights by what they are, not by their name."""
+        """What makes it another run: its settings, its data, and its weights, sizes and stages by what they are."""
         facts = {"weights_id": self.weights_id, "manifest_sha256": self.manifest.sha256}
-        sides = {
+        meant = {
             "preprocessing": self.preprocessing.to_dict(),
             "learning_side": self.config.learning_side(self.preprocessing.crop),
+            "learning_stages": self.learning,
         }
         start = {"classifier": "kept"} if self.goes_on else {}
         parts = {"processes": self.fabric.world_size} if self.own else {}
-        identity = {**self.config.identity(), **facts, **sides, **start, **parts}
-        identity.pop("weights")
-        return identity
+        told = {name: value for name, value in self.config.identity().items() if name not in NAMED}
+        return {**told, **facts, **meant, **start, **parts}
 
     def _name(self) -> Run:
         digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:6]
@@ -118,11 +121,11 @@ class Job:
         name = f"{self.config.model}-{self.config.regime}{kind}-{self.manifest.version}-{digest}"
         facts = {
             **self.identity,
+            **{name: getattr(self.config, name) for name in NAMED},
             "weights": whole_path(self.config),
             "task": self.manifest.task,
             "categories": list(self.manifest.categories),
             "transform_input": bool(getattr(self.module, "transform_input", False)),
-            "learning_stages": self.learning,
         }
         return Run(name, self.workspace.runs / name, facts)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from curate.manifest import Manifest, read_manifest
 from train.journal import read_journal
 from train.loaded import BATCH as BATCH  # this module is what other packages know of runs
 from train.loaded import Floats as Floats
@@ -170,6 +171,22 @@ def read_run(workspace: Workspace, run_id: str) -> Run:
             f"no run {run_id!r}", f"this workspace has: {', '.join(known[:12])}" if known else "run: fototeca train"
         )
     return _open(folder)
+
+
+def manifest_of(workspace: Workspace, run: Run) -> Manifest:
+    """The version that the run learned from. FototecaError when its file is another now: ask before anything is written."""
+    manifest = read_manifest(workspace, run.manifest_version)
+    check_learned_from(run, manifest)
+    return manifest
+
+
+def check_learned_from(run: Run, manifest: Manifest) -> None:
+    """FototecaError unless the run learned from this very manifest: else every figure would be of other images."""
+    if run.config["manifest_sha256"] != manifest.sha256:
+        raise FototecaError(
+            f"run {run.id} was trained on another {manifest.version} than {manifest.path.name} is now",
+            f"bring that file back, or train again: fototeca train run --manifest {manifest.version}",
+        )
 
 
 def _open(folder: Path) -> Run:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from curate.manifest import read_manifest
 from train.config import TrainConfig, kind_of
+from train.data import locate
 from train.guard import GivenUpError, full_disk_told
 from train.parallel import told
 from train.run import train_run
 from train.sweep import Outcome, Point, describe
-from workspace import FototecaError, Workspace, say
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
 if TYPE_CHECKING:
     import optuna
@@ -43,8 +44,11 @@ FINETUNE_SPACE: Space = {
 
 BEHIND = "stopped early, behind the median of the others"
 
-KILLED = "killed"
-"""Attribute of a draw that a kill has cut short for the first time: it counts for nothing, its settings are drawn again."""
+VOID = "void"
+"""Attribute of a draw that counts for nothing, and why; its settings are drawn again."""
+
+KILLED, OUTSIDE = "killed", "outside"
+"""A kill has cut it short for the first time; or what failed lies outside, such as a host of weights or a full disk."""
 
 STARTUP = 4
 """Runs that are trained to their end before any is stopped early: a median needs some."""
@@ -60,7 +64,8 @@ def search(
     """Train up to `trials` runs with settings drawn by TPE (Bergstra et al. 2011), the best first.
 
     In `space` a table {low, high, log} is a range, a list a choice, all else is fixed. After each epoch a run whose validation
-    accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped.
+    accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped, by a kill
+    or by what is wrong outside: pictures that are gone, weights that cannot be fetched, a full disk.
     """
     _check_optuna()
     with full_disk_told():
@@ -73,6 +78,7 @@ def _search(workspace: Workspace, space: Space | None, version: str, trials: int
     if space is None:
         space = {**FINETUNE_SPACE, "model": weights[0], "weights": weights[1]} if weights else SCRATCH_SPACE
     manifest = read_manifest(workspace, version)
+    locate(workspace, [row for split in ("train", "val") for row in manifest.split(split)])
     study = _study(workspace.runs, [space, manifest.version, manifest.sha256])
     outcome = Outcome()
     while (over := len(_over(study))) < trials:
@@ -85,9 +91,14 @@ def _search(workspace: Workspace, space: Space | None, version: str, trials: int
             say(f"  {error}")
             study.tell(trial, state=TrialState.PRUNED)
         except Exception as error:  # whatever ends one run must not end the others
-            reason = str(told(error))
+            reason = told(error)
+            if reason.exit_code == EXIT_OUTSIDE:
+                trial.set_user_attr(VOID, OUTSIDE)
+                study.tell(trial, state=TrialState.FAIL)
+                study.enqueue_trial(trial.params)
+                raise reason from None
             say(f"  failed: {reason}")
-            trial.set_user_attr("error", reason)
+            trial.set_user_attr("error", str(reason))
             study.tell(trial, state=TrialState.FAIL)
         else:
             trial.set_user_attr("run", run.id)
@@ -134,12 +145,12 @@ def _study(folder: Path, parts: list[Any]) -> optuna.Study:
         load_if_exists=True,
     )
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # going on must not draw again what was drawn
-    killed = [trial.params for trial in study.trials if KILLED in trial.user_attrs]
+    killed = [trial.params for trial in study.trials if trial.user_attrs.get(VOID) == KILLED]
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         again = trial.params not in killed
         if again:
             study.enqueue_trial(trial.params)
-        mark = (KILLED, True) if again else ("error", "it was killed twice, perhaps for memory")
+        mark = (VOID, KILLED) if again else ("error", "it was killed twice, perhaps for memory")
         study._storage.set_trial_user_attr(trial._trial_id, *mark)  # Optuna has no public way to mark a running draw
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
@@ -147,7 +158,7 @@ def _study(folder: Path, parts: list[Any]) -> optuna.Study:
 
 def _over(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """The draws that have come to an end of their own."""
-    return [trial for trial in study.trials if trial.state.is_finished() and KILLED not in trial.user_attrs]
+    return [trial for trial in study.trials if trial.state.is_finished() and VOID not in trial.user_attrs]
 
 
 def _collect(workspace: Workspace, study: optuna.Study, outcome: Outcome) -> None:

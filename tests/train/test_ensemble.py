@@ -141,6 +141,30 @@ def test_runs_of_different_versions_are_not_joined(small: Workspace) -> None:
         join_runs(small, [first.id, other.id])
 
 
+def test_runs_of_a_version_that_is_another_now_are_not_joined(small: Workspace) -> None:
+    """Frozen anew under its old name, of as many images: what the runs said is of others."""
+    names = [trained(small, epochs=2, snapshots=2).id, trained(small, epochs=1, seed=1).id]
+    manifest = read_manifest(small, "v001")
+    colours = {"red": "green", "green": "blue", "blue": "red"}
+    rows = tuple(replace(row, label=colours[row.label]) for row in manifest.rows)
+    digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
+    for path in small.manifests.glob("v001.*"):
+        path.unlink()
+    write_manifest(replace(manifest, rows=rows, sha256=digest), [])
+    for asked_for, method in ((names, "mean"), (names, "soup"), (names[:1], "mean")):
+        with pytest.raises(FototecaError, match="was trained on another v001"):
+            join_runs(small, asked_for, method)  # type: ignore[arg-type]  # of the three words
+    assert {run.id for run in list_runs(small, unfinished=True)} == set(names)
+
+
+def test_a_soup_is_an_ingredient_like_others(small: Workspace) -> None:
+    """What it is made of is told, not what its first ingredient was made of."""
+    members = [trained(small, epochs=1, seed=seed).id for seed in (0, 1, 2)]
+    first = join_runs(small, members[:2], "soup")
+    second = join_runs(small, [first.id, members[2]], "soup")
+    assert second.command == f"fototeca train ensemble {first.id} {members[2]} --method soup"
+
+
 def test_a_soup_is_no_worse_than_its_best(small: Workspace) -> None:
     """Weights are averaged only as long as validation does not suffer; it is one network."""
     members = [trained(small, seed=seed) for seed in (0, 1)]

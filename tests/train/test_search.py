@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from curate.manifest import read_manifest
 from train import search as searching
 from train.config import TrainConfig
 from train.loop import Watch
@@ -16,7 +17,7 @@ from train.runs import Run, list_runs, write_config
 from train.search import search
 from train.sweep import read_space
 from train.table import unfinished_lines
-from workspace import FototecaError, Workspace, write_text
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, write_text
 
 SPACE = {
     "model": "cnn",
@@ -105,6 +106,35 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
     assert begun[0] == begun[1] and begun.count(begun[0]) == 2
     assert len(found.runs) == 2
     assert [reason for _, reason in found.failed] == ["it was killed twice, perhaps for memory"]
+
+
+def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that does not answer, a picture that is gone: the search ends with its reason, and goes on with the same draw."""
+    begun: list[float | None] = []
+
+    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+        """The host answers the third time."""
+        begun.append(config.lr)
+        if len(begun) < 3:
+            raise FototecaError("cannot fetch the weights", "connect", EXIT_OUTSIDE)
+        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
+        write_config(run)
+        write_text(run.folder / "done.json", json.dumps({"val_accuracy": 0.5}))
+        return run
+
+    monkeypatch.setattr(searching, "train_run", learns)
+    for _ in range(2):
+        with pytest.raises(FototecaError, match="cannot fetch the weights"):
+            search(small, SPACE, "v001", 2)
+    lost = small.root / read_manifest(small, "v001").split("val")[0].path
+    content = lost.read_bytes()
+    lost.unlink()
+    with pytest.raises(FototecaError, match="is gone"):
+        search(small, SPACE, "v001", 2)
+    lost.write_bytes(content)
+    found = search(small, SPACE, "v001", 2)
+    assert len(found.runs) == 2 and not found.failed
+    assert len(begun) == 4 and begun[0] == begun[1] == begun[2] != begun[3]
 
 
 def test_a_full_disk_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import ThreadPoolExecutor
+from io import TextIOWrapper
+from multiprocessing import get_context
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from tqdm import tqdm
 
-from train import parallel
+from curate.manifest import read_manifest
+from train import optimiser, parallel
 from train import sweep as sweeping
 from train.config import TrainConfig, train_command
 from train.guard import held
 from train.parallel import gpu_of
-from train.run import train_run
+from train.run import Job, train_run
 from train.runs import Run, write_config
 from train.sweep import read_plan, sweep
-from workspace import FototecaError, Workspace
+from vision.backbones import build_model
+from workspace import FototecaError, Workspace, say
 
 SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "batch_size": 16, "device": "cpu"}
 
@@ -161,6 +168,31 @@ def test_equal_points_are_one_run(tmp_path: Path, told: list[list[TrainConfig]])
     base = {"model": "cnn", "regime": "scratch"}
     found = sweep(Workspace(tmp_path), [base, {**base, "epochs": 20}, {**base, "mixup": 0}], "v001")
     assert [len(part) for part in told] == [1] and len(found.runs) == 1
+
+
+@pytest.mark.parametrize("other", [{"image_size": 64}, {"regime": "finetune", "unfreeze": "half"}], ids=["size", "stages"])
+def test_what_comes_to_the_same_is_one_run(small: Workspace, other: dict[str, Any]) -> None:
+    """A network's own size in numbers, and stages by their number: named otherwise it is trained once."""
+    weights = {"weights": f"run:{train_run(small, TrainConfig('v001', **SMALL)).id}"} if "unfreeze" in other else {}  # type: ignore[arg-type]
+    base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "epochs": 1, "device": "cpu", **weights, **other}
+    stages = len(optimiser.stages(build_model("cnn", 3)[0]))
+    plain = {**base, "image_size": None} if "image_size" in other else {**base, "unfreeze": str((stages + 1) // 2)}
+    jobs = [Job(small, TrainConfig(**one).resolved(), read_manifest(small, "v001")) for one in (base, plain)]  # type: ignore[arg-type]
+    assert jobs[0].run.id == jobs[1].run.id
+    assert Job(small, TrainConfig(**{**base, "seed": 1}).resolved(), jobs[0].manifest).run.id != jobs[0].run.id  # type: ignore[arg-type]
+
+
+def test_bars_of_runs_side_by_side_do_not_write_over_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, too, a process beside others draws none; its lines are written."""
+    terminal = TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr(parallel.torch, "set_num_threads", lambda _: None)
+    assert not tqdm([], disable=None).disable
+    parallel._prepare(2, get_context("spawn").Value("i", 0))
+    assert tqdm([], disable=None).disable
+    say("a line")
+    assert terminal.buffer.getvalue().endswith(b"a line\n")  # type: ignore[attr-defined]
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
