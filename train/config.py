@@ -44,6 +44,12 @@ ONLY_NETWORKS = (
 )
 """Settings of the loop that trains a network; a head over cached features is fitted without it."""
 
+LEAST = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1}
+"""Smallest values of settings that are whole numbers; 0 of the others, and none of the seed."""
+
+SHARES = ("erasing", "label_smoothing", "ema", "layer_decay")
+"""Settings that lie between 0 and 1."""
+
 NOT_IDENTITY = ("device", "workers", "compile", "tensorboard")
 """Settings that change how fast a run is or what it shows, not which run it is."""
 
@@ -122,21 +128,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for item in fields(self):
             object.__setattr__(self, item.name, check_value(item.name, getattr(self, item.name)))
-        least_of = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1}
-        counts = dict.fromkeys(("workers", "patience", "snapshots", "views"), 0)
-        for name, least in {**least_of, **counts}.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise FototecaError(f"{_option(name)} is {value}", f"choose {least} or more")
-        for name in ("lr", "weight_decay", "mixup", "cutmix", "erasing", "label_smoothing", "ema", "clip", "layer_decay"):
-            value = getattr(self, name)
-            if value is not None and not (0 <= value < float("inf")):
-                raise FototecaError(f"{_option(name)} is {value}", "choose a number of 0 or more")
-        for name in ("erasing", "label_smoothing", "ema", "layer_decay"):
-            if getattr(self, name) > 1:
-                raise FototecaError(f"{_option(name)} is {getattr(self, name)}", "choose a number from 0 to 1")
-        if self.ema == 1:
-            raise FototecaError("--ema 1 would keep the first weights for ever", "choose less than 1, such as 0.999")
         self._check_together()
 
     def _check_together(self) -> None:
@@ -220,7 +211,8 @@ def kind_of(setting: str) -> tuple[Any, bool]:
 
 
 def check_value(setting: str, value: object) -> Any:  # noqa: ANN401  (of the setting's own type)
-    """The value as the setting holds it: a whole number also where a broken one or text is wanted. FototecaError for others."""
+    """The value as the setting holds it: a whole number also where a broken one or text is wanted. FototecaError for others, and
+    for numbers that are out of its bounds."""
     kind, optional = kind_of(setting)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     if value is None and optional:
@@ -228,9 +220,21 @@ def check_value(setting: str, value: object) -> Any:  # noqa: ANN401  (of the se
     if type(value) is int and kind is not int and kind is not bool:
         value = float(value) if kind is float else str(value)
     if value in choices if choices else type(value) is kind:
+        _check_bounds(setting, value)
         return value
     words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     raise FototecaError(f"{_option(setting)} is {value!r}", f"choose {', '.join(choices) if choices else words[kind]}")
+
+
+def _check_bounds(setting: str, value: object) -> None:
+    if type(value) is int and setting != "seed" and value < (least := LEAST.get(setting, 0)):
+        raise FototecaError(f"{_option(setting)} is {value}", f"choose {least} or more")
+    if type(value) is float and not (0 <= value < float("inf")):
+        raise FototecaError(f"{_option(setting)} is {value}", "choose a number of 0 or more")
+    if type(value) is float and setting in SHARES and value > 1:
+        raise FototecaError(f"{_option(setting)} is {value}", "choose a number from 0 to 1")
+    if setting == "ema" and value == 1:
+        raise FototecaError("--ema 1 would keep the first weights for ever", "choose less than 1, such as 0.999")
 
 
 def _option(name: str) -> str:

@@ -44,14 +44,14 @@ def full_disk_told() -> Iterator[None]:
 
 @contextmanager
 def held(workspace: Workspace, name: str) -> Iterator[None]:
-    """Hold a run: another process that trains it waits here, and then finds it finished or goes on with it."""
+    """Hold a run or a search: another process at it waits here, and then finds it finished or goes on with it."""
     folder = workspace.cache / "locks"  # not in the run's own folder, which --no-resume removes
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / name)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        say(f"run {name} is being trained by another process: waiting for it")
+        say(f"{name} is being trained by another process: waiting for it")
         lock.acquire()
     try:
         yield

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from curate.manifest import read_manifest
 from train.config import TrainConfig, kind_of
 from train.data import locate
-from train.guard import GivenUpError, full_disk_told
+from train.guard import GivenUpError, full_disk_told, held
 from train.parallel import told
 from train.run import train_run
+from train.runs import read_run
 from train.sweep import Outcome, Point, describe
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
@@ -73,38 +74,45 @@ def search(
 
 
 def _search(workspace: Workspace, space: Space | None, version: str, trials: int, weights: tuple[str, str] | None) -> Outcome:
-    from optuna.trial import TrialState
 
     if space is None:
         space = {**FINETUNE_SPACE, "model": weights[0], "weights": weights[1]} if weights else SCRATCH_SPACE
     manifest = read_manifest(workspace, version)
     locate(workspace, [row for split in ("train", "val") for row in manifest.split(split)])
-    study = _study(workspace.runs, [space, manifest.version, manifest.sha256])
-    outcome = Outcome()
-    while (over := len(_over(study))) < trials:
-        trial = study.ask()
-        point = draw(trial, space)
-        say(f"[{over + 1}/{trials}] {describe(point)}")
-        try:
-            run = train_run(workspace, TrainConfig(**{"manifest": manifest.version, **point}), watch=_judge(trial))
-        except BehindError as error:
-            say(f"  {error}")
-            study.tell(trial, state=TrialState.PRUNED)
-        except Exception as error:  # whatever ends one run must not end the others
-            reason = told(error)
-            if reason.exit_code == EXIT_OUTSIDE:
-                trial.set_user_attr(VOID, OUTSIDE)
-                study.tell(trial, state=TrialState.FAIL)
-                study.enqueue_trial(trial.params)
-                raise reason from None
-            say(f"  failed: {reason}")
-            trial.set_user_attr("error", str(reason))
-            study.tell(trial, state=TrialState.FAIL)
-        else:
-            trial.set_user_attr("run", run.id)
-            study.tell(trial, run.facts["val_accuracy"])
-    _collect(workspace, study, outcome)
-    return outcome
+    parts = json.dumps([space, manifest.version, manifest.sha256], sort_keys=True)
+    name = hashlib.sha256(parts.encode()).hexdigest()[:8]
+    with held(workspace, f"search-{name}"):
+        study = _study(workspace.runs, name)
+        while (over := len(_over(study))) < trials:
+            trial = study.ask()
+            point = draw(trial, space)
+            say(f"[{over + 1}/{trials}] {describe(point)}")
+            _train(workspace, {"manifest": manifest.version, **point}, trial)
+        return _collect(workspace, study)
+
+
+def _train(workspace: Workspace, settings: Point, trial: optuna.Trial) -> None:
+    """Train what was drawn, and tell the study what came of it. FototecaError for what is wrong outside."""
+    from optuna.trial import TrialState
+
+    study = trial.study
+    try:
+        run = train_run(workspace, TrainConfig(**settings), watch=_judge(trial))
+    except BehindError as error:
+        say(f"  {error}")
+        study.tell(trial, state=TrialState.PRUNED)
+    except Exception as error:  # whatever ends one run must not end the others
+        reason = told(error)
+        outside = reason.exit_code == EXIT_OUTSIDE
+        trial.set_user_attr(*((VOID, OUTSIDE) if outside else ("error", str(reason))))
+        study.tell(trial, state=TrialState.FAIL)
+        if outside:
+            study.enqueue_trial(trial.params)
+            raise reason from None
+        say(f"  failed: {reason}")
+    else:
+        trial.set_user_attr("run", run.id)
+        study.tell(trial, run.facts["val_accuracy"])
 
 
 def draw(trial: optuna.Trial, space: Space) -> Point:
@@ -128,14 +136,13 @@ def _judge(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
     return watch
 
 
-def _study(folder: Path, parts: list[Any]) -> optuna.Study:
-    """The study of these parts, from its journal; a draw that a kill has cut short is taken up first, once."""
+def _study(folder: Path, name: str) -> optuna.Study:
+    """The study of this name, from its journal; a draw that a kill has cut short is taken up first, once."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(folder / f"search-{name}.journal"))),
@@ -161,10 +168,9 @@ def _over(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in study.trials if trial.state.is_finished() and VOID not in trial.user_attrs]
 
 
-def _collect(workspace: Workspace, study: optuna.Study, outcome: Outcome) -> None:
+def _collect(workspace: Workspace, study: optuna.Study) -> Outcome:
     """The finished runs, the best first, and why the others are not."""
-    from train.runs import read_run
-
+    outcome = Outcome()
     for trial in _over(study):
         drawn = " ".join(f"{name}={value}" for name, value in trial.params.items())
         if "run" in trial.user_attrs:
@@ -174,6 +180,7 @@ def _collect(workspace: Workspace, study: optuna.Study, outcome: Outcome) -> Non
     if not outcome.runs:
         raise FototecaError("no run of the search succeeded", outcome.failed[0][1] if outcome.failed else "ask for one or more")
     outcome.runs = sorted({run.id: run for run in outcome.runs}.values(), key=lambda run: -run.facts["val_accuracy"])
+    return outcome
 
 
 def _check_optuna() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from train.config import TrainConfig, check_value, kind_of
 from train.parallel import jobs_at_once, train_each
 from train.runs import Run
+from vision.backbones import check_model
 from vision.weights import best_weights, find_weights
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, say
 
@@ -246,12 +247,14 @@ def _check_setting(path: Path, name: str, value: object, *, ranges: bool) -> Non
             raise FototecaError(f"{path}: {name} is a range", "write a list, or draw from it with --search N")
         if not _is_range(name, value):
             raise FototecaError(f"{path}: {name} is no range", "write it as {low = 1e-5, high = 1e-3, log = true}")
-        return
+        value = [value["low"], value["high"]]
     if value == []:
         raise FototecaError(f"{path}: {name} has no choices", "name one or more, or leave it out")
     try:
         for one in value if isinstance(value, list) else [value]:
-            check_value(name, one)
+            checked = check_value(name, one)
+            if name == "model":
+                check_model(checked)
     except FototecaError as error:
         raise FototecaError(f"{path}: {error.message}", error.hint) from None
 

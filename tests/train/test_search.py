@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import optuna
 import pytest
@@ -15,7 +17,7 @@ from train.config import TrainConfig
 from train.loop import Watch
 from train.runs import Run, list_runs, write_config
 from train.search import search
-from train.sweep import read_space
+from train.sweep import Outcome, read_space
 from train.table import unfinished_lines
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, write_text
 
@@ -135,6 +137,32 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
     found = search(small, SPACE, "v001", 2)
     assert len(found.runs) == 2 and not found.failed
     assert len(begun) == 4 and begun[0] == begun[1] == begun[2] != begun[3]
+
+
+def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one waits, and then finds what was drawn: no draw is taken for one that a kill cut short."""
+    said: Queue[str] = Queue()
+    monkeypatch.setattr("train.guard.say", said.put)
+    begun: list[TrainConfig] = []
+
+    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+        """In the first run another process gives the same command."""
+        begun.append(config)
+        if len(begun) == 1:
+            others.append(pool.submit(search, small, SPACE, "v001", 2))
+            assert said.get(timeout=60).startswith("search-")
+            assert not others[0].done()
+        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
+        write_config(run)
+        write_text(run.folder / "done.json", json.dumps({"val_accuracy": 0.5}))
+        return run
+
+    monkeypatch.setattr(searching, "train_run", learns)
+    others: list[Future[Outcome]] = []
+    with ThreadPoolExecutor(1) as pool:
+        found = search(small, SPACE, "v001", 2)
+        assert [run.id for run in others[0].result(timeout=60).runs] == [run.id for run in found.runs]
+    assert len(begun) == 2 and not found.failed
 
 
 def test_a_full_disk_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

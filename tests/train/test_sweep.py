@@ -41,6 +41,10 @@ SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "ba
         ("freeze_bn = 1", "--freeze-bn is 1; choose true or false"),
         ("mixup = true", "--mixup is True; choose a number"),
         ("seed = []", "seed has no choices"),
+        ("lr = [0.01, -1.0]", "--lr is -1.0; choose a number of 0 or more"),
+        ("epochs = 0", "--epochs is 0; choose 1 or more"),
+        ("erasing = 2", "--erasing is 2.0; choose a number from 0 to 1"),
+        ('model = "cnnn"', "unknown model 'cnnn'; close ones: cnn"),
         ("lr = {low = 0.1, high = 0.2}", "lr is a range; write a list, or draw from it with --search N"),
         ('[run]\nmodel = "cnn"', r"run is no list of tables; write each run as \[\[run\]\]"),
     ],
@@ -203,7 +207,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch
     with ThreadPoolExecutor(1) as pool:
         with held(small, run.id):
             other = pool.submit(train_run, small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]
-            assert said.get(timeout=60) == f"run {run.id} is being trained by another process: waiting for it"
+            assert said.get(timeout=60) == f"{run.id} is being trained by another process: waiting for it"
             assert not other.done()
         assert other.result().id == run.id
 
