@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from io import TextIOWrapper
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import torch
@@ -54,9 +55,9 @@ def train_each(workspace: Workspace, configs: Sequence[TrainConfig], jobs: int) 
     context, turns = get_context("spawn"), get_context("spawn").Value("i", 0)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(jobs, turns)) as pool:
         waiting = [pool.submit(_apart, workspace.root, config) for config in configs]
-        results = [(config, _outcome(workspace, future)) for config, future in zip(configs, waiting, strict=True)]
-    for config, result in results:  # a process that is killed takes its pool along: those left over are trained one by one
-        yield result or _alone(workspace, config)
+        for config, future in zip(configs, waiting, strict=True):
+            # a process that is killed takes its pool along: those left over are trained one by one
+            yield _outcome(workspace, future) or _alone(workspace, config)
 
 
 def _attempt(workspace: Workspace, config: TrainConfig) -> Result:
@@ -82,7 +83,7 @@ def _apart(root: Path, config: TrainConfig) -> tuple[str, str, str]:
 
 def _alone(workspace: Workspace, config: TrainConfig) -> Result:
     """In a process of its own, so that it can be killed without harm."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         result = _outcome(workspace, pool.submit(_apart, workspace.root, config))
     return result or FototecaError("the run was killed, perhaps for memory", "use a smaller --batch-size or --image-size")
 
@@ -97,6 +98,7 @@ def _outcome(workspace: Workspace, future: Future[tuple[str, str, str]]) -> Resu
 
 def _prepare(jobs: int, turns: object) -> None:
     """Begin a process: its own GPU, its share of the cores, no progress bars that write over one another's."""
+    _end_with_parent()
     sys.stderr = _NoTerminal(sys.stderr.buffer, encoding="utf-8", line_buffering=True)
     with turns.get_lock():  # type: ignore[attr-defined]
         number = turns.value  # type: ignore[attr-defined]
@@ -104,6 +106,18 @@ def _prepare(jobs: int, turns: object) -> None:
     if (there := torch.cuda.device_count()) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(number, there, os.environ.get("CUDA_VISIBLE_DEVICES"))
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def _end_with_parent() -> None:
+    """A sweep that is killed leaves no process behind that trains on, unseen, and keeps its memory."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 class _NoTerminal(TextIOWrapper):

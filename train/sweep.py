@@ -109,11 +109,10 @@ class Ladder:
         at_once = min(jobs or jobs_at_once(), len(configs))
         named = ", ".join(describe(self.points[number]) for number in configs.values())
         say(f"training {named}" + (f" ({at_once} at once)" if at_once > 1 else ""))
-        results = dict(zip(configs, train_each(self.workspace, list(configs), at_once), strict=True))
-        for config, number in configs.items():
-            self._end(number, results[config])
+        for number, result in zip(configs.values(), train_each(self.workspace, list(configs), at_once), strict=True):
+            self._end(number, result)
         for number in set(numbers) - self.ended.keys():
-            self.ended[number] = results[self._config(number).resolved()]
+            self.ended[number] = self.ended[configs[self._config(number).resolved()]]
 
     def _config(self, number: int) -> TrainConfig:
         """The settings of a point, with the run before it in the place of `weights = "previous"`."""
@@ -135,6 +134,7 @@ class Ladder:
             self.outcome.fail(describe(self.points[number]), result)
         elif result.id not in [run.id for run in self.outcome.runs]:  # weights of one file may have several names
             self.outcome.runs.append(result)
+            say(f"  {result.id}: {result.facts['val_accuracy']:.1%} on validation")
 
 
 def _before(points: Sequence[Point], number: int) -> int | None:

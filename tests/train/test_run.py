@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -197,6 +200,31 @@ def test_runs_side_by_side_are_all_trained_though_a_process_is_killed(small: Wor
     killer.join()
     assert killed.is_set()
     assert [result.config["seed"] for result in results if not isinstance(result, FototecaError)] == [0, 1]
+
+
+SIDE_BY_SIDE = """
+import sys
+from train.config import TrainConfig
+from train.parallel import train_each
+from workspace import Workspace
+if __name__ == "__main__":
+    base = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 5000, "device": "cpu"}
+    list(train_each(Workspace(sys.argv[1]), [TrainConfig("v001", **base, seed=seed) for seed in (0, 1)], 2))
+"""
+
+
+def test_a_sweep_that_is_killed_leaves_no_process(small: Workspace, tmp_path: Path) -> None:
+    """Those that trained side by side end with it, in the middle of a run."""
+    (tmp_path / "sweep.py").write_text(SIDE_BY_SIDE)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, tmp_path / "sweep.py", small.root], env=environment) as process:
+        started = time.monotonic()
+        while len(list(small.runs.glob("*/epochs.csv"))) < 2:
+            assert process.poll() is None and time.monotonic() < started + 120
+            time.sleep(0.1)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
 def test_a_run_that_ended_a_sweep_is_trained_apart(small: Workspace) -> None:

@@ -192,6 +192,7 @@ def test_bars_of_runs_side_by_side_do_not_write_over_each_other(monkeypatch: pyt
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setattr(parallel.torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(parallel, "_end_with_parent", lambda: None)
     assert not tqdm([], disable=None).disable
     parallel._prepare(2, get_context("spawn").Value("i", 0))
     assert tqdm([], disable=None).disable
