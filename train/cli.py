@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from train.config import Device
 from workspace import EXIT_SHORT, Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Train classifiers on a frozen version, and compare them.")
@@ -59,7 +60,7 @@ def run(
     snapshots: Annotated[int, typer.Option(help="Cycles of the rate, each with its weights kept; 0 is off.")] = 0,
     precision: Annotated[Literal["32", "bf16", "16"], typer.Option(help="16: GPUs; bf16: also CPUs with units for it.")] = "32",
     seed: Annotated[int, typer.Option(help="Of weights, order, augmentation, dropout.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where it is trained.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that augment; changes only the speed.")] = 0,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the network.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's event files too.")] = False,
@@ -91,7 +92,7 @@ def find_rate_command(
     optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with momentum, or AdamW.")] = "adamw",
     layer_decay: Annotated[float, typer.Option(help="Each stage further from the head learns this much slower.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of weights, order, augmentation, dropout.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where it is trained.")] = "auto",
     low: Annotated[float, typer.Option(help="Rate of the first step.")] = 1e-6,
     high: Annotated[float, typer.Option(help="Rate of the last step.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 100,

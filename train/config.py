@@ -17,6 +17,7 @@ Augment = Literal["none", "basic", "trivial", "rand"]
 Balance = Literal["none", "weights", "sampling"]
 Schedule = Literal["onecycle", "cosine", "constant"]
 Precision = Literal["32", "bf16", "16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 EPOCHS = {"scratch": 20, "features": 60, "finetune": 5}
 """Passes over the training split, by regime; over cached features one costs next to nothing."""
@@ -45,7 +46,13 @@ ONLY_NETWORKS = (
 """Settings of the loop that trains a network; a head over cached features is fitted without it."""
 
 LEAST = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1}
-"""Smallest values of settings that are whole numbers; 0 of the others, and none of the seed."""
+"""Smallest values of settings that are whole numbers; 0 of the others."""
+
+MOST = 2**32 - 1
+"""Largest whole number: scikit-learn takes no larger seed."""
+
+LARGEST = 1e30
+"""Largest broken number: what is made of it must fit into 32 bits."""
 
 SHARES = ("erasing", "label_smoothing", "ema", "layer_decay")
 """Settings that lie between 0 and 1."""
@@ -116,8 +123,8 @@ class TrainConfig:
     """16 is for GPUs, bf16 for GPUs and CPUs with units for it: another CPU is many times slower with it."""
     seed: int = 0
     """Of initial weights, order, augmentation and dropout."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Device = "auto"
+    """Where it is trained; auto takes a GPU if there is one."""
     workers: int = 0
     """Processes that augment; changes nothing but the speed."""
     compile: bool = False
@@ -227,10 +234,12 @@ def check_value(setting: str, value: object) -> Any:  # noqa: ANN401  (of the se
 
 
 def _check_bounds(setting: str, value: object) -> None:
-    if type(value) is int and setting != "seed" and value < (least := LEAST.get(setting, 0)):
+    if type(value) is int and value < (least := LEAST.get(setting, 0)):
         raise FototecaError(f"{_option(setting)} is {value}", f"choose {least} or more")
-    if type(value) is float and not (0 <= value < float("inf")):
-        raise FototecaError(f"{_option(setting)} is {value}", "choose a number of 0 or more")
+    if type(value) is int and value > MOST:
+        raise FototecaError(f"{_option(setting)} is {value}", f"choose {MOST} or less")
+    if type(value) is float and not 0 <= value <= LARGEST:
+        raise FototecaError(f"{_option(setting)} is {value}", f"choose a number from 0 to {LARGEST:g}")
     if type(value) is float and setting in SHARES and value > 1:
         raise FototecaError(f"{_option(setting)} is {value}", "choose a number from 0 to 1")
     if setting == "ema" and value == 1:

@@ -80,22 +80,22 @@ class Fitted:
         return by_blocks(lambda rows: np.asarray(rows @ weight.T + bias, dtype=np.float64), features)
 
 
-def fit_head(kind: str, train: Split, val: Split, classes: int, *, epochs: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
+def fit_head(kind: str, train: Split, val: Split, classes: int, *, seed: int, **options: Any) -> Fitted:  # noqa: ANN401  (a head's own)
     """Fit a head of `kind` on `train`, its strength chosen by validation accuracy, then loss. Bit for bit the same each time.
 
-    FototecaError for features or a loss that are no numbers.
+    `options`: class weights, and what `fit_linear` takes. FototecaError for features or a loss that are no numbers.
     """
     if not all(np.isfinite(split.features.sum(dtype=np.float64)) for split in (train, val)):
         raise FototecaError(
             "some features are no numbers", "the weights are damaged or of no use: fetch them again, or name others"
         )
     with one_thread() if train.features.size <= SMALL else nullcontext():
-        return _fitted(kind, train, val, classes, epochs=epochs, seed=seed, **options)
+        return _fitted(kind, train, val, classes, seed, **options)
 
 
-def _fitted(kind: str, train: Split, val: Split, classes: int, *, epochs: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
+def _fitted(kind: str, train: Split, val: Split, classes: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
     if kind == "linear":
-        return fit_linear(train, val, classes, epochs=epochs, seed=seed, **options)
+        return fit_linear(train, val, classes, seed=seed, **options)
     weights = options.get("weights")
     fit = {"logistic": _logistic, "svm": _svm, "boosting": _boosting}[kind]
     fitted = fit(train, val, classes, seed, None if weights is None else weights.numpy())
@@ -218,7 +218,8 @@ def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats
     from sklearn.decomposition import PCA
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    projection = PCA(min(COMPONENTS, *train.features.shape), svd_solver="full").fit(train.features.astype(np.float64))
+    solver = "covariance_eigh" if len(train.features) > train.features.shape[1] else "full"  # whichever matrix is the smaller one
+    projection = PCA(min(COMPONENTS, *train.features.shape), svd_solver=solver).fit(train.features.astype(np.float64))
     mean, components = projection.mean_, projection.components_
     x = by_blocks(lambda rows: (rows - mean) @ components.T, train.features)
     y = train.labels.numpy().astype(int)

@@ -63,7 +63,7 @@ def unfreeze(module: nn.Module, which: str) -> list[str]:
     counts = {"all": len(names), "head": 0, "half": (len(names) + 1) // 2}
     if which in counts:
         count = counts[which]
-    elif which.isdigit() and int(which) <= len(names):
+    elif which.isdecimal() and int(which) <= len(names):
         count = int(which)
     elif which in names:
         count = len(names) - names.index(which)

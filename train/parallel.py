@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from io import TextIOWrapper
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from threading import Thread
 
@@ -55,9 +55,14 @@ def train_each(workspace: Workspace, configs: Sequence[TrainConfig], jobs: int) 
     context, turns = get_context("spawn"), get_context("spawn").Value("i", 0)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(jobs, turns)) as pool:
         waiting = [pool.submit(_apart, workspace.root, config) for config in configs]
-        for config, future in zip(configs, waiting, strict=True):
-            # a process that is killed takes its pool along: those left over are trained one by one
-            yield _outcome(workspace, future) or _alone(workspace, config)
+        try:
+            for config, future in zip(configs, waiting, strict=True):
+                # a process that is killed takes its pool along: those left over are trained one by one
+                yield _outcome(workspace, future) or _alone(workspace, config)
+        except BaseException:  # whoever interrupts does not wait for what is queued; a run that is killed goes on another time
+            for worker in active_children():
+                worker.kill()
+            raise
 
 
 def _attempt(workspace: Workspace, config: TrainConfig) -> Result:

@@ -166,7 +166,7 @@ class Job:
         """Fit a head on cached features and write it as the network's classifier."""
         splits, learned = self._extract()
         ready = time.perf_counter()
-        fitted = self._fit_head(self.config.head, learned, splits["val"], self.config.epochs or 1, self.config.lr or 1e-2)
+        fitted = self._fit_head(self.config.head, learned, splits["val"], self.config.epochs, self.config.lr)
         spent = (ready - self.start, time.perf_counter() - ready)
         self._write_curves(fitted, spent[1])
         if fitted.boosting is None:
@@ -190,11 +190,11 @@ class Job:
         splits = {"train": Split(both[:edge], self.labels["train"]), "val": Split(both[edge:], self.labels["val"])}
         return splits, self._with_views(splits["train"], backbone)
 
-    def _fit_head(self, kind: str, learned: Split, val: Split, epochs: int, lr: float) -> Fitted:
+    def _fit_head(self, kind: str, learned: Split, val: Split, epochs: int | None, lr: float | None) -> Fitted:
         options: dict[str, Any] = {"weights": class_weights(self.labels["train"], self.classes, self.config.balance)}
-        if kind == "linear":
-            options |= {"smoothing": self.config.label_smoothing, "lr": lr}
-        return fit_head(kind, learned, val, self.classes, epochs=epochs, seed=self.config.seed, **options)
+        if kind == "linear":  # the only one that takes steps
+            options |= {"smoothing": self.config.label_smoothing, "lr": lr, "epochs": epochs}
+        return fit_head(kind, learned, val, self.classes, seed=self.config.seed, **options)
 
     def _with_views(self, train: Split, backbone: Backbone) -> Split:
         """The training features, and those of each augmented view of the same pictures."""

@@ -167,12 +167,13 @@ def test_a_sweep_goes_on_after_a_failure(small: Workspace) -> None:
 def test_a_ladder_starts_each_rung_from_the_one_before(small: Workspace) -> None:
     """`previous` is the run before with equal settings; where that one failed, so does the rung, and the rest goes on."""
     rung = {**SMALL, "regime": "finetune", "weights": "previous", "epochs": 1}
-    points = [{**SMALL, "epochs": 1}, {**rung, "unfreeze": "1"}, {**rung, "unfreeze": "all"}]
-    found = sweep(small, points, "v001")
+    rungs = ("head", "1", "half", "all")
+    found = sweep(small, [{**SMALL, "epochs": 1}, *({**rung, "unfreeze": unfreeze} for unfreeze in rungs)], "v001")
     by_unfreeze = {run.config["unfreeze"]: run for run in found.runs if run.regime == "finetune"}
     (first,) = (run for run in found.runs if run.regime == "scratch")
-    assert by_unfreeze["1"].config["weights"] == f"run:{first.id}"
-    assert by_unfreeze["all"].config["weights"] == f"run:{by_unfreeze['1'].id}"
+    for start, unfreeze in zip([first, *map(by_unfreeze.get, rungs)], rungs, strict=False):
+        assert start is not None and by_unfreeze[unfreeze].config["weights"] == f"run:{start.id}"
+    assert [len(by_unfreeze[unfreeze].config["learning_stages"]) for unfreeze in rungs] == [0, 1, 3, 5]
     broken = sweep(small, [{**SMALL, "epochs": 1}, {**rung, "unfreeze": "no-such"}, {**rung, "unfreeze": "1"}], "v001")
     assert len(broken.runs) == 1 and "no-such" in broken.failed[0][1]
     assert broken.failed[1][1].startswith("the run before it, from which it starts, failed")
@@ -225,6 +226,16 @@ def test_a_sweep_that_is_killed_leaves_no_process(small: Workspace, tmp_path: Pa
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
     assert psutil.wait_procs(workers, timeout=30)[1] == []
+
+
+def test_an_interrupted_sweep_begins_no_other_run(small: Workspace) -> None:
+    """Ctrl-C while two of six are trained: the command ends, and none of the others is there."""
+    runs = train_each(small, [config(epochs=1 if seed == 0 else 5000, seed=seed) for seed in range(6)], jobs=2)
+    assert isinstance(next(runs), Run)
+    with pytest.raises(KeyboardInterrupt):
+        runs.throw(KeyboardInterrupt)  # type: ignore[attr-defined]  # it is a generator
+    assert len(list_runs(small)) == 1
+    assert not [child for child in psutil.Process().children() if any("spawn_main" in part for part in child.cmdline())]
 
 
 def test_a_run_that_ended_a_sweep_is_trained_apart(small: Workspace) -> None:
