@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import time
 from collections.abc import Sequence
@@ -19,7 +18,8 @@ from train.config import TrainConfig
 from train.data import Pictures, locate, targets
 from train.device import make_fabric
 from train.guard import full_disk_told
-from train.objective import choose_thresholds, judged
+from train.objective import judged
+from train.outcome import write_said
 from train.predict import as_float64, predict
 from train.runs import (
     Floats,
@@ -30,12 +30,11 @@ from train.runs import (
     to_probabilities,
     write_config,
     write_done,
-    write_predictions,
 )
 from train.start import save_model
 from vision.backbones import Preprocessing, build_model
 from vision.pixels import PixelCache
-from workspace import FototecaError, Workspace, write_text
+from workspace import FototecaError, Workspace
 
 Method = Literal["mean", "weighted", "soup"]
 
@@ -123,13 +122,12 @@ def _score(probabilities: Floats, labels: torch.Tensor) -> tuple[float, float]:
 
 def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Manifest, start: float) -> None:
     """Greedy soup (Wortsman et al. 2022): the best network, and each next one whose weights do not harm it on validation."""
-    first = max(members, key=lambda member: float(member.facts["val_accuracy"]))
-    shape = ("model", "preprocessing", "transform_input")
-    if any(
-        member.config[name] != first.config[name] or member.config["head"] == "boosting" for member in members for name in shape
-    ):
-        raise FototecaError("a soup needs runs of one model and one image size", "use --method mean or weighted")
     ranked = sorted(members, key=lambda member: -float(member.facts["val_accuracy"]))
+    first = ranked[0]
+    shape = ("model", "preprocessing", "transform_input")
+    alike = all(member.config[name] == first.config[name] for member in members for name in shape)
+    if not alike or any(member.config["head"] == "boosting" for member in members):
+        raise FototecaError("a soup needs runs of one model and one image size", "use --method mean or weighted")
     states = [read_tensors(member) for member in ranked]
     network = Network(workspace, first, manifest)
 
@@ -220,16 +218,5 @@ def _config(method: Method, members: Sequence[Run], manifest: Manifest) -> dict[
 def _finish(run: Run, manifest: Manifest, said: dict[str, Floats], parameters: int, seconds: float) -> None:
     """Config, predictions of both splits, and last `done.json`."""
     write_config(run)
-    facts: dict[str, object] = {}
-    if manifest.task == "multi":
-        wanted = targets(manifest.split("val"), manifest.categories, True).numpy() > 0.5
-        found = dict(zip(manifest.categories, map(float, choose_thresholds(said["val"], wanted)), strict=True))
-        write_text(run.folder / "thresholds.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
-    for split, probabilities in said.items():
-        rows = manifest.split(split)
-        write_predictions(run, split, [row.image_id for row in rows], [row.label for row in rows], probabilities)
-        predicted = run.predictions(split).predicted
-        facts[f"{split}_accuracy"] = float(np.mean([row.label == name for row, name in zip(rows, predicted, strict=True)]))
-        facts[f"{split}_images"] = len(rows)
-    facts |= {"parameters": parameters, "learning_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}
-    write_done(run, facts)
+    sizes = {"parameters": parameters, "learning_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}
+    write_done(run, {**write_said(run, manifest, said), **sizes})

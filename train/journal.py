@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,14 +13,18 @@ STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
 EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_second")
 
 
+def check_tensorboard() -> None:
+    """FototecaError where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        raise FototecaError("--tensorboard needs tensorboard", "run: pip install 'fototeca[tensorboard]'")
+
+
 class Board:
     """TensorBoard's event files of one table, in a folder of their own; what was shown after `keep` is taken back."""
 
     def __init__(self, folder: Path, keep: int) -> None:
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError:
-            raise FototecaError("--tensorboard needs tensorboard", "run: pip install 'fototeca[tensorboard]'") from None
+        from torch.utils.tensorboard.writer import SummaryWriter
+
         self.writer = SummaryWriter(str(folder), purge_step=keep + 1)
 
     def show(self, kind: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:

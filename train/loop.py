@@ -54,7 +54,6 @@ class Progress:
 
     epoch: int = 0
     step: int = 0
-    stale: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
     best_loss: float = math.inf
@@ -226,10 +225,8 @@ class Loop:
             raise self._diverged(epoch)
         if (accuracy, -loss) > (self.progress.best_accuracy, -self.progress.best_loss):
             self.progress.best_accuracy, self.progress.best_loss = accuracy, loss
-            self.progress.best_epoch, self.progress.stale = epoch, 0
+            self.progress.best_epoch = epoch
             self.progress.best = {name: value.detach().cpu().clone() for name, value in asked.state_dict().items()}
-        else:
-            self.progress.stale += 1
         cycle = self.config.epochs // self.config.snapshots if self.config.snapshots and self.config.epochs else 0
         if cycle and epoch % cycle == 0 and self.fabric.is_global_zero:
             save_tensors(self.folder / f"snapshot-{epoch // cycle}.pt", asked.state_dict())
@@ -244,7 +241,7 @@ class Loop:
         return batch[self.fabric.global_rank :: self.fabric.world_size]
 
     def _stale(self) -> bool:
-        return bool(self.config.patience) and self.progress.stale >= self.config.patience
+        return 0 < self.config.patience <= self.progress.epoch - self.progress.best_epoch
 
     def _save(self) -> None:
         """Write the checkpoint; the one before stays whole until the new one is."""

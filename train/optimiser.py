@@ -86,7 +86,7 @@ def train_mode(module: nn.Module, freeze_bn: bool) -> None:
     for child in module.modules():
         parameters = list(child.parameters())
         frozen = bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
-        if frozen or (freeze_bn and isinstance(child, nn.BatchNorm2d)):
+        if frozen or (freeze_bn and isinstance(child, _BatchNorm)):
             child.eval()
 
 

@@ -22,12 +22,12 @@ from train.data import Pictures, augmentation, augmented_view, batches, check_ma
 from train.device import check_forward, make_fabric
 from train.guard import check_same, full_disk_told, giving_up_noted, held
 from train.heads import Fitted, Split, fit_head
-from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal
+from train.journal import EPOCH_COLUMNS, STEP_COLUMNS, Journal, check_tensorboard
 from train.loop import Loop, Material, Watch
-from train.objective import choose_thresholds
 from train.optimiser import own_by_process, train_mode, unfreeze
+from train.outcome import write_said
 from train.predict import as_float64, predict_together
-from train.runs import Floats, Run, to_probabilities, write_config, write_done, write_predictions
+from train.runs import Floats, Run, to_probabilities, write_config, write_done
 from train.start import answers, save_model, weights_path, whole_path
 from vision.backbones import (
     NO_WEIGHTS,
@@ -132,6 +132,10 @@ class Job:
     def check(self) -> None:
         """FototecaError, before anything is decoded, for pictures or batches that the network or the processes cannot take."""
         config, processes = self.config, self.fabric.world_size
+        if config.regime == "features" and processes > 1:
+            raise FototecaError("features are computed by one process", "give the command without torchrun")
+        if config.tensorboard:
+            check_tensorboard()
         smallest = min(map(len, batches(range(len(self.items["train"])), config.batch_size, least=2 * processes)))
         if smallest < processes:
             raise FototecaError(
@@ -177,7 +181,7 @@ class Job:
         write_text(self.run.folder / "regularisation.json", json.dumps(fitted.tried, indent=2) + "\n")
         probabilities = {name: to_probabilities(fitted.logits(split.features), self.multi) for name, split in splits.items()}
         strength = next(row["strength"] for row in fitted.tried if row["chosen"])
-        self._finish(probabilities, extra, spent, {"strength": strength, "best_epoch": len(fitted.epochs)})
+        self._finish(probabilities, extra, spent, {"strength": strength})
 
     def _extract(self) -> tuple[dict[str, Split], Split]:
         """The features of both splits, and those to learn from: training's and its views'. Of this very network."""
@@ -270,18 +274,8 @@ class Job:
         spent: tuple[float, float],
         facts: Mapping[str, Any],
     ) -> None:
-        """Thresholds, predictions, the model, and last `done.json`. `spent`: seconds of preparing and of training."""
-        if self.multi:
-            chosen = choose_thresholds(probabilities["val"], self.labels["val"].numpy() > 0.5)
-            found = dict(zip(self.manifest.categories, map(float, chosen), strict=True))
-            write_text(self.run.folder / "thresholds.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
-        accuracy: dict[str, float] = {}
-        for name, rows in self.splits.items():
-            labels = [row.label for row in rows]
-            write_predictions(self.run, name, [row.image_id for row in rows], labels, probabilities[name])
-            said = self.run.predictions(name).predicted
-            accuracy[f"{name}_images"] = len(rows)
-            accuracy[f"{name}_accuracy"] = float(np.mean([a == b for a, b in zip(labels, said, strict=True)]))
+        """What it says, the model, and last `done.json`. `spent`: seconds of preparing and of training."""
+        accuracy = write_said(self.run, self.manifest, probabilities)
         save_model(self.run, self.module, self.preprocessing, extra)
         learning = sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
         document = {

@@ -24,6 +24,10 @@ Square = npt.NDArray[np.uint8]
 RESIZE = {"bilinear": torch.ops.aten._upsample_bilinear2d_aa.out, "bicubic": torch.ops.aten._upsample_bicubic2d_aa.out}
 """What `torch.nn.functional.interpolate` calls with `antialias`; it alone would give channels first, to be turned again."""
 
+LONGEST = 16
+"""How many times as long as wide a picture may be before its ends, which are cut off anyway, are left out of resizing: of the
+flat ones that are hundreds of times as long a few kilobytes become gigabytes."""
+
 CHUNK = 64
 """Pictures decoded between two writes."""
 
@@ -34,6 +38,10 @@ def square(picture: Pixels, side: int, interpolation: str = "bilinear") -> torch
     Bit for bit what torchvision's Resize(side) and CenterCrop(side) do to a tensor; of what they do to a Pillow image bilinear
     within one level, bicubic half a level on the mean. torch's kernel takes a third of the time. In memory it is (side, side, 3).
     """
+    height, width = picture.shape[:2]
+    kept = LONGEST * min(height, width)
+    top, left = max(0, (height - kept) // 2), max(0, (width - kept) // 2)
+    picture = picture[top : top + kept, left : left + kept]
     pixels = torch.from_numpy(picture[None]).permute(0, 3, 1, 2)  # as a batch, so that torch sees channels_last
     height, width = picture.shape[:2]
     short, long = min(width, height), max(width, height)

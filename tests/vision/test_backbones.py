@@ -16,6 +16,7 @@ from torch import nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from vision import pixels
 from vision.backbones import build_model, classifier_of, default_preprocessing, load_backbone, model_names, remove_classifier
 from vision.features import extract_features, features_folder
 from vision.folding import folded
@@ -39,6 +40,24 @@ def test_the_square_is_torchvisions(size: tuple[int, int], interpolation: str) -
     assert torch.equal(own, plain(functional.pil_to_tensor(image)))
     apart = (own.int() - functional.pil_to_tensor(plain(image)).int()).abs()
     assert apart.max() <= 1 if interpolation == "bilinear" else apart.float().mean() < 0.5
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_strip_only_its_middle_is_resized(monkeypatch: pytest.MonkeyPatch, turned: bool) -> None:
+    """A picture of a few kilobytes that is thousands of times as long as wide takes no gigabytes; what is seen is the same."""
+    strip = np.random.default_rng(0).integers(0, 256, (12, 3000, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    picture = np.ascontiguousarray(strip.swapaxes(0, 1)) if turned else strip
+    expected = v2.Compose([v2.Resize(96), v2.CenterCrop(96)])(torch.from_numpy(picture).permute(2, 0, 1))
+    asked: list[list[int]] = []
+    whole = pixels.RESIZE["bilinear"]
+
+    def noted(picture: torch.Tensor, size: list[int], *rest: object, out: torch.Tensor) -> torch.Tensor:
+        asked.append([*size])
+        return whole(picture, size, *rest, out=out)
+
+    monkeypatch.setitem(pixels.RESIZE, "bilinear", noted)
+    assert (square(picture, 96).int() - expected.int()).abs().max() <= 1
+    assert max(asked[0]) == 96 * pixels.LONGEST
 
 
 def test_the_cache_holds_what_the_plain_path_gives(tmp_path: Path) -> None:
