@@ -95,9 +95,11 @@ def random_weights(folder: Path, model: str) -> str:
 def _heads(folder: Path) -> Table:
     """`train run` with a second head on 3,000 pictures whose features are cached: the call, and the command with its start."""
     workspace = frozen(folder / "heads", 3000, (160, 120), 40)
-    base = TrainConfig(
-        manifest="v001", model="resnet18", regime="features", weights=random_weights(folder, "resnet18"), device="cpu"
-    )
+    return [row for model, side in (("resnet18", 512), ("resnet50", 2048)) for row in _heads_of(workspace, folder, model, side)]
+
+
+def _heads_of(workspace: Workspace, folder: Path, model: str, dimension: int) -> Table:
+    base = TrainConfig(manifest="v001", model=model, regime="features", weights=random_weights(folder, model), device="cpu")
     train_run(workspace, replace(base, image_size=64, seed=1))
     rows = []
     for head in ("linear", "logistic", "svm", "boosting"):
@@ -106,10 +108,12 @@ def _heads(folder: Path) -> Table:
         train_run(workspace, config)
         call = time.perf_counter() - begin
         begin = time.perf_counter()
-        options = ["--model", "resnet18", "--regime", "features", "--head", head, "--image-size", "64", "--seed", "2"]
+        options = ["--model", model, "--regime", "features", "--head", head, "--image-size", "64", "--seed", "2"]
         peak(workspace, [*options, "--weights", str(base.weights), "--device", "cpu"])
         command = time.perf_counter() - begin
-        rows.append((f"second head on 3,000×512 cached features, {head}: s", f"{call:.1f}", f"{command:.1f} with its start"))
+        rows.append(
+            (f"second head on 3,000×{dimension} cached features, {head}: s", f"{call:.1f}", f"{command:.1f} with its start")
+        )
     return rows
 
 

@@ -61,12 +61,18 @@ def _join(workspace: Workspace, names: Sequence[str], method: Method) -> Run:
     digest = hashlib.sha256("/".join([method, *sorted(run.id for run in members)]).encode()).hexdigest()[:6]
     name = f"{method}-ensemble-{manifest.version}-{digest}"
     run = Run(name, workspace.runs / name, {"of": list(names)})
-    if not run.done:
+    if not _made_since(run, [member.folder / "done.json" for member in members]):
         if method == "soup":
             _soup(workspace, run, members, manifest, start)
         else:
             _average(run, members, manifest, method, start)
     return read_run(workspace, name)
+
+
+def _made_since(run: Run, sources: Sequence[Path]) -> bool:
+    """Whether a run is finished and as new as what it is made of: a member that was trained again is another one."""
+    done = run.folder / "done.json"
+    return run.done and all(done.stat().st_mtime_ns >= source.stat().st_mtime_ns for source in sources)
 
 
 def _check(members: Sequence[Run]) -> None:
@@ -177,7 +183,7 @@ def _snapshot(workspace: Workspace, run: Run, path: Path, manifest: Manifest) ->
     start = time.perf_counter()
     name = f"{run.id}-{path.stem}"
     own = Run(name, workspace.runs / name, {**run.config, "snapshot_of": run.id})
-    if not own.done:
+    if not _made_since(own, [path]):
         network = Network(workspace, run, manifest)
         network.module.load_state_dict(_read_snapshot(path, network.fabric.device))
         write_config(own)

@@ -40,9 +40,13 @@ def give_back_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+WORDS = ("can't allocate memory", "out of memory", "bad_alloc", "could not create a primitive", "could not execute a primitive")
+"""What torch and, in the last two, oneDNN say where memory ends."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ended: on the CPU, on CUDA or on MPS."""
-    said = any(words in str(error).lower() for words in ("can't allocate memory", "out of memory"))
+    said = any(words in str(error).lower() for words in WORDS)
     import torch
 
     return said or isinstance(error, (MemoryError, torch.OutOfMemoryError))

@@ -17,7 +17,7 @@ from train.config import TrainConfig
 from train.data import targets
 from train.ensemble import Network, join_runs
 from train.run import train_run
-from train.runs import Run, list_runs, load_model, read_tensors, write_config
+from train.runs import Run, list_runs, load_model, read_tensors, write_config, write_done, write_predictions
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
@@ -100,6 +100,26 @@ def test_a_weighted_mean_has_its_shares(small: Workspace, monkeypatch: pytest.Mo
         assert np.abs(mixed - (said[0] + said[1]) / 2).max() > 1e-3
         assert joined.predictions(split).probabilities == pytest.approx(mixed, abs=1e-6)
     assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
+
+
+def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Workspace) -> None:
+    """On another machine the same run has other weights: its ensembles and snapshots follow it."""
+    run = trained(small, epochs=2, snapshots=2)
+    other = trained(small, epochs=1, seed=1)
+    joined, snapshots = join_runs(small, [run.id, other.id]), join_runs(small, [run.id])
+    said = [one.predictions("val").probabilities for one in (joined, snapshots)]
+    content = {path: path.read_bytes() for path in (snapshots.folder / "predictions-val.csv", joined.folder / "done.json")}
+    assert join_runs(small, [run.id]).done and join_runs(small, [run.id, other.id]).done
+    assert {path: path.read_bytes() for path in content} == content, "as long as nothing has changed they are left alone"
+    for path in sorted(run.folder.glob("snapshot-*.pt")):
+        state = torch.load(path, weights_only=True)
+        torch.save({name: value * 0 if value.is_floating_point() else value for name, value in state.items()}, path)
+    even = np.full_like(said[0], 1 / 3)
+    write_predictions(run, "val", run.predictions("val").image_ids, run.predictions("val").labels, even)
+    write_done(run, run.facts)
+    again = [join_runs(small, names).predictions("val").probabilities for names in ([run.id, other.id], [run.id])]
+    assert again[0] == pytest.approx((even + other.predictions("val").probabilities) / 2, abs=1e-6)
+    assert again[1] == pytest.approx(even, abs=1e-6)
 
 
 def test_who_has_no_share_is_not_asked(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

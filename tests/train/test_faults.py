@@ -27,13 +27,14 @@ def config(**settings: object) -> TrainConfig:
     return TrainConfig(**{"epochs": 2, **base, **settings})  # type: ignore[arg-type]  # a test's plain dict
 
 
-def test_out_of_memory_says_which_batch_fits(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", ["CUDA out of memory", "could not create a primitive", "std::bad_alloc"])
+def test_out_of_memory_says_which_batch_fits(small: Workspace, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     """A network that takes at most five pictures: batches of 4, as many steps as before; and those settings do train."""
     whole = SmallNet.forward
 
     def narrow(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
         if self.training and len(x) > 5:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise RuntimeError(words)
         return whole(self, x)
 
     monkeypatch.setattr(SmallNet, "forward", narrow)
