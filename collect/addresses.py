@@ -32,6 +32,14 @@ def url_key(url: str) -> str:
     return urlunsplit((scheme, netloc, _clean_path(parts.path), query, ""))
 
 
+def candidate_key(url: str) -> str:
+    """The candidate's key; of what is no address one that is no file's either, and that fails with a reason."""
+    try:
+        return url_key(url)
+    except ValueError:
+        return f"no-address:{url}"
+
+
 def host_key(url: str) -> str:
     """The server of an address, however it is spelled: host, and the port where it is not the usual one.
 
@@ -42,10 +50,10 @@ def host_key(url: str) -> str:
 
 def _clean_path(path: str) -> str:
     kept: list[str] = []
-    for segment in path.split("/"):
+    for segment in (unquote(part, errors="surrogateescape") for part in path.split("/")):
         if segment == "..":
             kept[1:] = kept[1:-1]
         elif segment != ".":
-            kept.append(quote(unquote(segment, errors="surrogateescape"), safe=_SAFE.replace("/", ""), errors="surrogateescape"))
+            kept.append(quote(segment, safe=_SAFE.replace("/", ""), errors="surrogateescape"))
     cleaned = "/".join(kept)
     return cleaned if cleaned.startswith("/") else f"/{cleaned}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +16,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
+from collect.machine import MACHINE
 from vision.browser import find_browser, find_drivers
 from workspace import EXIT_OUTSIDE, FototecaError
 
@@ -30,7 +29,7 @@ PAGE_SECONDS = 45
 _OURS = "FOTOTECA_BROWSER"
 """The variable by which the processes of one browser are known: it names their folder."""
 
-_FOLDER = f"fototeca.{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]}."
+_FOLDER = f"fototeca.{MACHINE}."
 """Begins the names of this machine's folders, which may lie beside another's; the id of the process that made one follows."""
 
 _LONGEST = 26

@@ -102,7 +102,7 @@ class Catalog:
     # ---- candidates
 
     def add_finding(self, finding: Finding, url_key: str) -> Candidate:
-        """Remember a place; the same place twice is one row. Returns the candidate with the state it has."""
+        """Remember a place; told twice it is one row, which learns of rights what it lacks. Returns the candidate as it is."""
         with self.transaction() as sql:
             sql.execute(
                 "INSERT INTO candidates (url_key, url, updated) VALUES (?, ?, ?) ON CONFLICT (url_key) DO NOTHING",
@@ -113,7 +113,9 @@ class Catalog:
             f = finding
             sql.execute(
                 "INSERT INTO findings (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
-                " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+                " author = iif(author = '', excluded.author, author), license = iif(license = 'unknown', excluded.license,"
+                " license), license_found = iif(license = 'unknown', excluded.license_found, license_found)",
                 (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, *_rights(f), now()),
             )
         return candidate
@@ -308,8 +310,7 @@ class Catalog:
             sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
 
-def _rights(finding: Finding) -> tuple[object, ...]:
-    f = finding
+def _rights(f: Finding) -> tuple[object, ...]:
     return f.author, f.license, f.license_found, f.width, f.height, int(f.thumbnail), f.original
 
 

@@ -33,7 +33,7 @@ def sources() -> None:
 def search(
     source: Annotated[list[str], typer.Argument(help="Sources, asked in this order; see: fototeca collect sources")],
     category: Annotated[list[str] | None, typer.Option(help="A category; repeat it. Without it all of them.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Candidates per category and query.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Candidates per source, category and query.")] = None,
     license_: Annotated[
         str, typer.Option("--license", help="any; commercial: only what permits it; claimed: also what an engine says does.")
     ] = "any",

@@ -9,7 +9,7 @@ import typer
 from workspace import EXIT_SHORT, Workspace, say
 
 if TYPE_CHECKING:
-    from collect.engine import Summary
+    from collect.summary import Summary
 
 MinSide = Annotated[int, typer.Option(help="Reject pictures whose shorter side has fewer pixels.")]
 MaxBytes = Annotated[int, typer.Option(help="Reject longer files.")]

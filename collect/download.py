@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import threading
 import time
 import weakref
@@ -27,7 +26,7 @@ from collect.bodies import (
     read_rules,
     reason_of,
 )
-from collect.polite import Hosts
+from collect.polite import LONGEST_WAIT, Hosts, pause_before
 from collect.robots import AGENT, Robots, parse_robots
 from collect.room import Room, Share
 from collect.sockets import PrivateAddressError, guarded_pool, until
@@ -147,8 +146,8 @@ class Downloader:
             except FetchError as error:
                 if error.reason not in _TRANSIENT or number == TRIES - 1:
                     raise
-                pause = error.wait if error.wait is not None else 0.5 * 2**number * random.uniform(0.5, 1.5)
-                if pause > self.options.timeout:
+                pause = pause_before(error.wait, number)
+                if pause > LONGEST_WAIT:
                     raise
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")

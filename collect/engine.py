@@ -7,7 +7,7 @@ collection goes on when the same command is given again, because a candidate tha
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -15,72 +15,18 @@ from functools import partial
 
 from tqdm import tqdm
 
-from collect.addresses import host_key, url_key
+from collect.addresses import candidate_key, host_key
 from collect.bodies import FetchError
 from collect.catalog import Attempt, Candidate, Catalog, Finding, ImageRow, State
 from collect.download import Downloader, FetchOptions
 from collect.lanes import Lanes
 from collect.local import LOCAL, local_path, read_local
 from collect.store import sweep
+from collect.summary import Summary
 from collect.targets import Targets
 from collect.verify import RefusedError, accept
 from vision.threads import picture_threads
 from workspace import EXIT_OUTSIDE, LABEL_SEPARATOR, FototecaError, Workspace, say
-
-Outcome = tuple[str, str, State, str]
-"""Source, category, state, reason."""
-
-
-@dataclass
-class Summary:
-    """What one collection did."""
-
-    found: int = 0
-    """Findings read, known ones included."""
-
-    known: int = 0
-    """Findings whose candidate had a final state already."""
-
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    """How many candidates ended how during this collection."""
-
-    problems: list[str] = field(default_factory=list)
-    """Sources that could not be asked, a line each."""
-
-    @property
-    def accepted(self) -> int:
-        """New images."""
-        return sum(count for (_, _, state, _), count in self.outcomes.items() if state == "accepted")
-
-    def add(self, other: Summary) -> None:
-        """Count another collection in."""
-        self.found += other.found
-        self.known += other.known
-        self.outcomes += other.outcomes
-        self.problems += other.problems
-
-    def text(self) -> str:
-        """The summary for people: a line, a table of sources and categories, and a line for each reason and problem."""
-        first = f"{self.found} candidates, {self.known} known before, {self.accepted} accepted"
-        reasons: Counter[tuple[str, str]] = Counter()
-        for (_, _, state, reason), count in self.outcomes.items():
-            reasons[state, reason] += count if state != "accepted" else 0
-        rest = [f"  {state} {reason}: {count}" for (state, reason), count in reasons.most_common() if count]
-        return "\n".join([first, *self._table(), *rest, *(f"  not asked to its end: {problem}" for problem in self.problems)])
-
-    def _table(self) -> list[str]:
-        rows: dict[tuple[str, str], Counter[str]] = {}
-        for (source, category, state, _), count in sorted(self.outcomes.items()):
-            rows.setdefault((category or "(no category)", source), Counter())[state] += count
-        if not rows:
-            return []
-        lines = [("category", "source", "accepted", "rejected", "failed")]
-        lines += [(*names, *(str(counts[state]) for state in lines[0][2:])) for names, counts in rows.items()]  # type: ignore[misc]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return [
-            "  " + "  ".join(cell.ljust(width) if number < 2 else cell.rjust(width) for number, (cell, width) in enumerate(row))
-            for row in (list(zip(line, widths, strict=True)) for line in lines)
-        ]
 
 
 @dataclass(frozen=True)
@@ -103,10 +49,10 @@ class Collection:
         downloader: Downloader | None,
         *,
         again: Iterable[int] = (),
-        anew: bool = False,
     ) -> None:
-        """Without a downloader all findings are files of this machine. `again`: candidates to try once more whatever became of
-        them; `anew`: all those that are no image."""
+        """Without a downloader all findings are files of this machine, which are read again as long as they are no image: that
+        costs little, and one that was cut short may be whole by now. `again`: candidates to try once more whatever became of
+        them."""
         self.workspace, self.catalog, self.options, self._downloader = workspace, catalog, options, downloader
         self.summary = Summary()
         self.targets = Targets(catalog, workspace.settings.target)
@@ -114,7 +60,7 @@ class Collection:
         self._workers, self._lane = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
         self._in_flight: dict[str, list[Finding]] = {}
-        self._again, self._anew = set(again), anew
+        self._again, self._anew = set(again), downloader is None
 
     def run(self, findings: Iterable[Finding | None], total: int | None = None) -> Summary:
         """Fetch, verify, store and record every finding that has no final state yet, or is to be tried again.
@@ -159,7 +105,7 @@ class Collection:
     def _begin(self, finding: Finding, lanes: Lanes) -> int:
         """Record a finding and start what it needs; 1 when nothing is left to do for it."""
         self.summary.found += 1
-        key = _key(finding.url) if self._downloader else finding.url
+        key = candidate_key(finding.url) if self._downloader else self._local_key(finding.url)
         candidate = self.catalog.add_finding(finding, key)
         if candidate.image_id or not (candidate.state == "found" or self._anew or candidate.candidate_id in self._again):
             self.summary.known += 1
@@ -174,6 +120,17 @@ class Collection:
         work = partial(_process, self.workspace, candidate.url, self.options, self._downloader)
         self._waiting.append((finding, candidate, lanes.submit(_host(candidate.url), work)))
         return 0
+
+    def _local_key(self, url: str) -> str:
+        """A file's address; of one that has been overwritten since its picture was taken in, another one."""
+        known = self.catalog.candidate(url)
+        image = self.catalog.image(known.image_id) if known and known.image_id else None
+        try:
+            size = local_path(url).stat().st_size
+            same = image is None or (self.workspace.root / image.path).stat().st_size == size
+        except OSError:
+            return url
+        return url if same else f"{url}#{size}"
 
     def _land(self) -> int:
         """Wait for the oldest result and write it down with the label that follows, in one transaction."""
@@ -221,15 +178,13 @@ def collect(
     *,
     total: int | None = None,
     local: bool = False,
-    anew: bool = False,
 ) -> Summary:
-    """Take in every finding that has no final state yet, and with `anew` whatever is no image; `local`: they are files of this
-    machine, named by `collect.local`.
+    """Take in every finding that has no final state yet; `local`: they are files of this machine, named by `collect.local`.
 
     A failed item is a row with a reason and never ends the run.
     """
     with Catalog.open(workspace) as catalog:
-        return Collection(workspace, catalog, options, _downloader(workspace, options, local), anew=anew).run(findings, total)
+        return Collection(workspace, catalog, options, _downloader(workspace, options, local)).run(findings, total)
 
 
 def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
@@ -259,14 +214,6 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
 
 def _downloader(workspace: Workspace, options: FetchOptions, local: bool) -> Downloader | None:
     return None if local else Downloader(options, workspace.settings.contact)
-
-
-def _key(url: str) -> str:
-    """The candidate's key; of what is no address one that is no file's either, and that fails with a reason."""
-    try:
-        return url_key(url)
-    except ValueError:
-        return f"no-address:{url}"
 
 
 def _host(url: str) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from collect.archives import readable_folder
 from collect.download import FetchOptions
-from collect.engine import Summary, collect
+from collect.engine import collect
 from collect.local import Labelling, local_findings
+from collect.summary import Summary
 from workspace import Workspace
 
 
@@ -16,5 +17,4 @@ def collect_folder(workspace: Workspace, path: Path, labelling: Labelling, optio
     settings = workspace.settings
     with readable_folder(workspace, path) as folder:
         findings = local_findings(folder, labelling, settings, name=path.name)
-        unpacked = folder != path  # gone by the time of a retry: the archive given again, with other limits perhaps, is one
-        return collect(workspace, findings, options, total=len(findings), local=True, anew=unpacked)
+        return collect(workspace, findings, options, total=len(findings), local=True)

@@ -96,7 +96,8 @@ class _Passage(socketserver.BaseRequestHandler):
             else:
                 upstream.sendall(_for_origin(head, method, urlunsplit(("", "", parts.path or "/", parts.query, ""))) + rest)
             # A plain request is the only one of its connection: the next one may be for another host.
-            more = None if tunnel else _body_length(head) - len(rest)
+            length = None if tunnel else _body_length(head)
+            more = None if length is None else length - len(rest)
             with suppress(OSError):
                 _pass(self.request, upstream, more)
 
@@ -121,7 +122,10 @@ def _for_origin(head: bytes, method: str, path: str) -> bytes:
     return b"\r\n".join([first, *kept, b"Connection: close"]) + b"\r\n\r\n"
 
 
-def _body_length(head: bytes) -> int:
+def _body_length(head: bytes) -> int | None:
+    """Bytes of the body; None where only its pieces tell."""
+    if re.search(rb"(?im)^transfer-encoding:", head):
+        return None
     found = re.search(rb"(?im)^content-length:\s*(\d{1,12})\s*$", head)
     return int(found[1]) if found else 0
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -36,12 +38,13 @@ class Key:
                 return f"{name} is set"
         return next((file for file, path in self._paths() if path.is_file()), "")
 
-    def without(self, text: str) -> str:
-        """The text with the key left out, which a service may repeat in what it answers."""
-        for value in self._values():
-            for spelled in {value, json.dumps(value)[1:-1], quote(value), quote_plus(value)}:
-                text = text.replace(spelled, "(key)")
-        return text
+    def cleaner(self) -> Callable[[str], str]:
+        """What leaves the key out of a text, in whatever spelling a service may repeat it in what it answers."""
+        spelled = {form for value in self._values() for form in (value, json.dumps(value)[1:-1], quote(value), quote_plus(value))}
+        if not spelled:
+            return str
+        any_case = "|".join(map(re.escape, sorted(spelled, key=len, reverse=True)))  # escapes may have small letters
+        return partial(re.compile(any_case, re.IGNORECASE).sub, "(key)")
 
     def _paths(self) -> list[tuple[str, Path]]:
         """The files, as they are told and where they are; those whose variable is not set are nowhere."""

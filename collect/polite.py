@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email.utils
+import random
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +40,10 @@ _VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "u
 """Its words that a colon and a value follow, and no agent's rules."""
 
 
+_AGENT = re.compile(r"\*|[a-z][\w.-]*")
+"""A name that rules may follow; in the second half of a date, whose comma looks like that between two rules, there is none."""
+
+
 LONGEST_WAIT = 120.0
 """Seconds; a host that asks for a longer pause is left alone for the rest of the run."""
 
@@ -56,13 +62,20 @@ def retry_after(value: str | None) -> float | None:
     return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
 
 
+def pause_before(wait: float | None, number: int) -> float:
+    """Seconds until the try after try `number` (from 0): as long as the host asks for, else twice as long each time, with jitter.
+
+    Who is asked to wait longer than LONGEST_WAIT does not try again."""
+    return wait if wait is not None else 0.5 * 2**number * random.uniform(0.5, 1.5)
+
+
 def opted_out(tags: list[str]) -> bool:
     """Whether X-Robots-Tag headers forbid the use; what follows another agent's name does not count."""
     for tag in tags:
         for_us = True
         for part in tag.lower().split(","):
             name, colon, rest = (piece.strip() for piece in part.partition(":"))
-            if colon and name in _VALUED:
+            if colon and (name in _VALUED or not _AGENT.fullmatch(name)):
                 continue
             if colon:
                 for_us = name in ("fototeca", "*", "otherbots")

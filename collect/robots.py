@@ -80,6 +80,6 @@ def parse_robots(text: str, agent: str = AGENT) -> Robots:
 
 def _add(group: Robots, key: str, value: str) -> None:
     if key == "crawl-delay":
-        group.delay = float(value) if re.fullmatch(r"\d{1,3}(\.\d+)?", value) else group.delay
+        group.delay = float(value) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", value) else group.delay
     elif value:
         group.rules.append((value, key == "allow"))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from collect.addresses import url_key
+from collect.addresses import candidate_key, url_key
 from collect.catalog import Catalog, Finding
 from collect.download import FetchOptions
-from collect.engine import Collection, Summary
+from collect.engine import Collection
 from collect.licenses import allows_commercial
 from collect.sources import Context, Query, get_source, known_sources
+from collect.summary import Summary
 from collect.targets import Targets
 from collect.web import SourceStop
 from workspace import FototecaError, Workspace, say
@@ -67,7 +68,7 @@ def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) ->
     try:
         with Catalog.open(workspace) as catalog:
             collection = Collection(workspace, catalog, fetch, context.downloader)
-            search = _Search(context, options, collection.targets, collection.summary.problems)
+            search = _Search(context, options, collection.targets, collection.summary)
             return collection.run(search.findings())
     finally:
         context.close()
@@ -81,15 +82,16 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
     _check_needs(workspace, options)
     context = Context(workspace, fetch, options.headed)
     found: dict[str, dict[str, Any]] = {}
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     try:
         with Catalog.open(workspace) as catalog:
-            search = _Search(context, options, Targets(catalog, workspace.settings.target), [])
+            search = _Search(context, options, Targets(catalog, workspace.settings.target), Summary())
             for finding in search.findings():
                 assert finding is not None, "nothing is in flight"
-                if finding.url in seen or _settled(catalog, finding):
+                place = finding.category, candidate_key(finding.url)
+                if place in seen or _settled(catalog, finding):
                     continue
-                seen.add(finding.url)
+                seen.add(place)
                 row = found.setdefault(
                     finding.category, {"candidates": 0, "thumbnails": 0, "licenses": Counter(), "sizes": Counter()}
                 )
@@ -106,10 +108,7 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
 
 def _settled(catalog: Catalog, finding: Finding) -> bool:
     """Whether a search would not fetch this, because it was tried before."""
-    try:
-        known = catalog.candidate(url_key(finding.url))
-    except ValueError:
-        return False
+    known = catalog.candidate(candidate_key(finding.url))
     return known is not None and known.state != "found"
 
 
@@ -146,8 +145,9 @@ def _check_page(name: str, url: str) -> None:
 class _Search:
     """Asks the sources for findings in the order in which they are wanted."""
 
-    def __init__(self, context: Context, options: SearchOptions, targets: Targets, problems: list[str]) -> None:
-        self.context, self.options, self.targets, self.problems = context, options, targets, problems
+    def __init__(self, context: Context, options: SearchOptions, targets: Targets, summary: Summary) -> None:
+        self.context, self.options, self.targets, self.summary = context, options, targets, summary
+        self.problems = summary.problems
         self.full: set[str] = set()
         """Categories that need no more, whatever their target."""
         self._stopped: set[str] = set()
@@ -179,6 +179,8 @@ class _Search:
                     return
                 if self.options.takes(name, finding.license):
                     yield finding
+                else:
+                    self.summary.unlicensed += 1
             self._hear()
         except FototecaError as error:
             self._note(name, query, error)

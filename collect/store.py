@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from collect.machine import MACHINE
 from workspace import Workspace, atomic_write
+
+DAY = 86_400.0
+"""Seconds after which nothing is still being written."""
 
 EXTENSIONS = {
     "JPEG": "jpg",
@@ -76,11 +82,17 @@ def open_fetcher(workspace: Workspace, *, allow_local: bool = False) -> Callable
 
 
 def sweep(workspace: Workspace) -> None:
-    """Remove what writers that were killed have left half done. What living processes write stays."""
-    for path in _workshop(workspace).glob(".*.tmp"):
-        if not psutil.pid_exists(int(path.name.split(".")[1])):
-            path.unlink(missing_ok=True)
+    """Remove what writers that were killed have left half done. What living processes write stays; of another machine, whose
+    processes are not known here, all that is not a day old."""
+    own = _workshop(workspace)
+    for path in own.parent.glob("*/.*.tmp"):
+        pid = path.name.split(".")[1]
+        left = path.parent == own and pid.isdecimal() and not psutil.pid_exists(int(pid))
+        with suppress(OSError):  # another one may sweep, too
+            if left or time.time() - path.stat().st_mtime > DAY:
+                path.unlink(missing_ok=True)
 
 
 def _workshop(workspace: Workspace) -> Path:
-    return workspace.images / "incoming"
+    """Where this machine's writers are at work: a workspace may lie on a disk that several share."""
+    return workspace.images / "incoming" / MACHINE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -69,10 +69,10 @@ class Web:
         try:
             answer = self.downloader.ask(Request(url + query, MAX_ANSWER, sent, content))
         except FetchError as error:
-            told = self._clean(error.headers)
+            told = HTTPHeaderDict(self._without_key(dict(error.headers)))
             remember_quota(self.source, told)
             raise self._problem(error.reason, told, host_key(url)) from None
-        told = self._clean(answer.headers)
+        told = HTTPHeaderDict(self._without_key(dict(answer.headers)))
         remember_quota(self.source, told)
         try:
             return self._without_key(json.loads(answer.data.decode("utf-8-sig"))), told
@@ -81,14 +81,7 @@ class Web:
 
     def _without_key(self, value: Any) -> Any:  # noqa: ANN401 - whatever the service answers
         """The same with the key left out of all texts; numbers stay, for a key may be of digits alone."""
-        if isinstance(value, str):
-            return self.key.without(value) if self.key else value
-        if isinstance(value, dict):
-            return {self._without_key(name): self._without_key(part) for name, part in value.items()}
-        return [self._without_key(part) for part in value] if isinstance(value, list) else value
-
-    def _clean(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        return HTTPHeaderDict(self._without_key(dict(headers)))
+        return _each_text(value, self.key.cleaner()) if self.key else value
 
     def wait(self, url: str, seconds: float) -> None:
         """Leave a host alone for so long, because it said that it is busy."""
@@ -125,3 +118,11 @@ class Web:
         if reason == "http-400":
             hint = f"check the query{f' and {self.key.variable}' if self.key else ''}"
         return FototecaError(f"{self.source} cannot be asked: {reason}", hint, EXIT_OUTSIDE)
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever JSON can say
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(name): _each_text(part, change) for name, part in value.items()}
+    return [_each_text(part, change) for part in value] if isinstance(value, list) else value

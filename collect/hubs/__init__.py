@@ -91,9 +91,9 @@ def get_hub(name: str) -> Hub:
 
 def cleaned(hub: str, facts: _T) -> _T:
     """What a hub tells, such as can be written down: with the key left out, which its answers may repeat."""
-    key = KEYS.get(hub)
+    clean = KEYS[hub].cleaner() if hub in KEYS else str
     texts = {name: writable(value) for name, value in asdict(facts).items() if isinstance(value, str)}
-    shown: dict[str, Any] = {name: key.without(text) if key else text for name, text in texts.items()}
+    shown: dict[str, Any] = {name: clean(text) for name, text in texts.items()}
     return replace(facts, **shown)
 
 
@@ -117,7 +117,7 @@ def client_of(hub: str) -> Iterator[None]:
     try:
         yield
     except FototecaError as error:
-        error.message, error.hint = KEYS[hub].without(error.message), KEYS[hub].without(error.hint)
+        error.message, error.hint = map(KEYS[hub].cleaner(), (error.message, error.hint))
         raise
     except ModuleNotFoundError as error:
         raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None

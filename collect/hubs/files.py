@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from collect.bodies import FetchError, announced_length, check_encoding, check_s
 from collect.download import MAX_REDIRECTS, TRIES, Downloader, led_to
 from collect.local import SUFFIXES
 from collect.names import Places
+from collect.polite import LONGEST_WAIT, pause_before
 from collect.sockets import PrivateAddressError, until
 from workspace import EXIT_OUTSIDE, FototecaError, atomic_write, write_text
 
@@ -102,8 +102,8 @@ def _outcome(folder: Path, downloader: Downloader, bar: Any, file: RemoteFile) -
         try:
             _fetch(file, target, downloader, bar)
         except FetchError as error:
-            pause = error.wait if error.wait is not None else 0.5 * 2**number * random.uniform(0.5, 1.5)
-            if error.lasting or number == TRIES - 1 or pause > downloader.options.timeout:
+            pause = pause_before(error.wait, number)
+            if error.lasting or number == TRIES - 1 or pause > LONGEST_WAIT:
                 return f"{file.name}: {error.reason}"
             time.sleep(pause)
         else:

@@ -15,11 +15,12 @@ from collect.answers import text
 from collect.archives import bare_name, is_archive, unpack
 from collect.catalog import Finding
 from collect.download import FetchOptions
-from collect.engine import Summary, collect
+from collect.engine import collect
 from collect.hubs import Facts, Hub, cleaned, get_hub
 from collect.local import local_url, picture_names
 from collect.mapping import class_folders, labels, proposal_text, read_map
 from collect.sources import Context
+from collect.summary import Summary
 from workspace import EXIT_OUTSIDE, EXIT_SHORT, FototecaError, Workspace, write_text
 
 _AUGMENTED = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]+\.\w+$")

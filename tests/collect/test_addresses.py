@@ -39,11 +39,12 @@ def test_a_key_is_an_address_of_the_same_host(url: str) -> None:
     assert (key.port or default) == (parts.port or default)
 
 
-@given(st.lists(st.sampled_from(["a", "b", "..", "."]), max_size=8))
+@given(st.lists(st.sampled_from(["a", "b", "..", ".", "%2e%2E", "%2e", "%252e."]), max_size=8))
 def test_dots_never_climb_out(segments: list[str]) -> None:
     """Every path stays below the root, without dots."""
-    path = urlsplit(url_key("http://e.org/" + "/".join(segments))).path
-    assert path.startswith("/")
+    key = url_key("http://e.org/" + "/".join(segments))
+    path = urlsplit(key).path
+    assert path.startswith("/") and url_key(key) == key
     assert not {"..", "."} & set(path.split("/"))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from collect.download import FetchOptions
 from collect.hubs.known import HUBS
-from collect.polite import Host, Hosts, opted_out, retry_after
+from collect.polite import RATE, Host, Hosts, opted_out, pause_before, retry_after
 from collect.robots import parse_robots
 from collect.sites import load_site
 from collect.sources import get_source, known_sources
@@ -110,11 +110,34 @@ def test_limits_that_cannot_work_are_wrong_use(number: float) -> None:
         (["unavailable_after: 25 Jun 2030 15:00:00 PST"], False),
         (["max-snippet:-1", "googlebot: nofollow, noindex"], False),
         (["googlebot: noindex, otherbots: noai"], True),
+        (["unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], True),
+        (["unavailable_after: Friday, 25-Jun-10 15:00:00 GMT, nofollow"], False),
+        (["googlebot: unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], False),
     ],
 )
 def test_opting_out(tags: list[str], out: bool) -> None:
     """A tag for another agent is none of our business; ours and everybody's is."""
     assert opted_out(tags) is out
+
+
+@pytest.mark.parametrize(
+    ("said", "delay"), [("2", 2), ("0.5", 0.5), (".5", 0.5), ("3600", 3600), ("9" * 400, math.inf), ("2 s", 0), ("-1", 0)]
+)
+def test_the_pause_that_a_site_asks_for(said: str, delay: float) -> None:
+    """In seconds, however many; of what is no number nothing. A host is asked once in half a minute at the least."""
+    robots = parse_robots(f"User-agent: *\nCrawl-delay: {said}\n")
+    assert robots.delay == delay
+    host = Host(threading.Semaphore(1))
+    host.slow_down(robots.delay)
+    assert host.rate == pytest.approx(1 / min(delay, 30) if delay else RATE)
+
+
+def test_pauses_between_tries_grow_and_differ() -> None:
+    """Twice as long each time, and not the same for all who were refused together; what the host says comes first."""
+    pauses = [[pause_before(None, number) for _ in range(50)] for number in range(3)]
+    assert all(0.25 * 2**number <= min(row) < max(row) <= 0.75 * 2**number for number, row in enumerate(pauses))
+    assert all(len(set(row)) == len(row) for row in pauses)
+    assert pause_before(7.0, 2) == 7.0
 
 
 def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:

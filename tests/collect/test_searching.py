@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ from collect.folder import collect_folder
 from collect.hubs.discover import discover
 from collect.hubs.taking import take
 from collect.local import Labelling
+from collect.machine import MACHINE
 from collect.polite import BURST, RATE, Hosts
-from collect.search import SearchOptions, search
+from collect.search import SearchOptions, preview, search
 from collect.sources import Context, Query, get_source
 from collect.status import write_attribution
 from tests.collect.conftest import PointTo
@@ -221,13 +223,78 @@ def test_a_label_of_a_person_is_not_changed_by_another_place(tmp_path: Path) -> 
 
 
 def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
-    """The half of a picture goes with the next collection; what another process writes just now stays."""
+    """The half of a picture goes with the next collection; what another process or another machine writes just now stays, and
+    what is none of ours."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
-    incoming = workspace.images / "incoming"
-    incoming.mkdir(parents=True)
-    left, living = incoming / f".{gone.stdout.strip()}.ab.tmp", incoming / f".{os.getpid()}.cd.tmp"
-    for path in (left, living):
+    own, other = workspace.images / "incoming" / MACHINE, workspace.images / "incoming" / "0000"
+    left, living = own / f".{gone.stdout.strip()}.ab.tmp", own / f".{os.getpid()}.cd.tmp"
+    strange, elsewhere = own / ".syncthing.x.tmp", other / left.name
+    old = other / ".1.ef.tmp"
+    for path in (left, living, strange, elsewhere, old):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
+    os.utime(old, (0, 0))
     collect(workspace, [], LOCAL)
-    assert [left.exists(), living.exists()] == [False, True]
+    assert [path.exists() for path in (left, living, strange, elsewhere, old)] == [False, True, True, True, False]
+
+
+def test_a_file_that_was_overwritten_is_another_picture(tmp_path: Path) -> None:
+    """Under a name that is known, as cameras number theirs anew; and one that was cut short and is whole by now is read again."""
+    workspace, photos = create_workspace(tmp_path / "w", ["fox"]), tmp_path / "photos"
+    photos.mkdir()
+    (photos / "IMG_1.jpg").write_bytes(jpeg(1, 200))
+    (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200)[:900])
+    first = collect_folder(workspace, photos, Labelling("fox"), LOCAL)
+    assert (first.accepted, first.known) == (1, 0)
+    (photos / "IMG_1.jpg").write_bytes(jpeg(3, 300))
+    (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200))
+    again = collect_folder(workspace, photos, Labelling("fox"), LOCAL)
+    assert (again.accepted, again.known) == (2, 0)
+    assert collect_folder(workspace, photos, Labelling("fox"), LOCAL).known == 2
+    with Catalog.open(workspace) as catalog:
+        assert len(catalog.images()) == 3
+
+
+def test_rights_that_are_told_later_are_learned(tmp_path: Path) -> None:
+    """A list given again with author and licence; what is known already is not changed."""
+    workspace = create_workspace(tmp_path / "w", ["fox"])
+    place = Finding("http://e.org/a.jpg", "urls", "fox", page_url="http://e.org/")
+    with Catalog.open(workspace) as catalog:
+        for author, license_ in (("", "unknown"), ("Ana", "CC-BY-4.0"), ("Eva", "CC0-1.0")):
+            candidate = catalog.add_finding(replace(place, author=author, license=license_, license_found=license_), place.url)
+        (found,) = catalog.places(candidate.candidate_id)
+    assert (found.author, found.license, found.license_found) == ("Ana", "CC-BY-4.0", "CC-BY-4.0")
+
+
+def test_what_is_passed_over_for_its_licence_is_counted(
+    point_to: PointTo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not as if there had been nothing."""
+    with serve(library(fox=9)) as site:
+        workspace = point_to("openverse", site.base)
+        monkeypatch.setattr("collect.search.allows_commercial", lambda _: False)
+        monkeypatch.chdir(workspace.root)
+        arguments = ["fototeca", "collect", "search", "openverse", "--license", "commercial", "--allow-local"]
+        monkeypatch.setattr("sys.argv", arguments)
+        with pytest.raises(SystemExit):
+            fototeca.main()
+    assert capsys.readouterr().out.startswith("0 candidates, 0 known before, 0 accepted; 9 more passed over for their licence\n")
+
+
+def test_a_preview_counts_as_the_search_does(point_to: PointTo) -> None:
+    """One address in two spellings is one candidate; found for two categories it is one of each."""
+    answer = library(fox=1)
+
+    def respond(asked: Asked) -> Answer:
+        if picture := picture_answer(asked):
+            return picture
+        one, other = openverse(asked.base, 1), openverse(asked.base, 1)
+        other["url"] = f"{other['url']}#again"
+        return json_answer({"results": [one, other], "result_count": 2}) if asked.query.get("page") == "1" else answer(asked)
+
+    with serve(respond) as site:
+        workspace = point_to("openverse", site.base)
+        workspace.config.write_text(f'{workspace.config.read_text()}\n[categories.dog]\nqueries = ["fox"]\n')
+        counted = preview(Workspace(workspace.root), SearchOptions(("openverse",), limit=2), LOCAL)
+    assert {category: row["candidates"] for category, row in counted.items()} == {"fox": 1, "dog": 1}

@@ -1,0 +1,9 @@
+"""What files are marked with that only this machine's processes may remove."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+
+MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+"""The same for every process of this machine, and hardly ever another's."""
