@@ -17,7 +17,7 @@ import pytest
 
 import fototeca
 from collect.catalog import Catalog, Finding
-from collect.download import FetchOptions
+from collect.download import Downloader, FetchOptions
 from collect.engine import collect
 from collect.folder import collect_folder
 from collect.hubs.discover import discover
@@ -191,6 +191,13 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
         assert collect(workspace, findings, options).accepted == 4
     assert len(times) == 5
     assert times[1] - times[0] > 0.9, "nobody asked meanwhile"
+
+
+def test_a_pause_may_be_longer_than_a_download_may_take() -> None:
+    """A picture whose host asks for one waits it out; its time does not run meanwhile."""
+    answers = [Answer(status=429, headers={"Retry-After": "1"})]
+    with serve(lambda asked: answers.pop() if answers and asked.path == "/a.jpg" else Answer(jpeg(1), "image/jpeg")) as site:
+        assert Downloader(FetchOptions(allow_local=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)
 
 
 def test_attribution_tells_nothing_of_this_machine(tmp_path: Path) -> None:
