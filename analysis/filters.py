@@ -75,7 +75,7 @@ def feature_maps(module: nn.Module, tensor: torch.Tensor, names: Sequence[str] =
     """
     import torch
 
-    from analysis.attribution.layers import as_maps, target_layer
+    from analysis.attribution.layers import as_maps, listening, target_layer
 
     wanted = {id(target_layer(module, tensor, name)): name for name in names}
     seen: dict[str, npt.NDArray[np.float32]] = {}
@@ -89,13 +89,8 @@ def feature_maps(module: nn.Module, tensor: torch.Tensor, names: Sequence[str] =
     inner = [
         (name, layer) for name, layer in module.named_modules() if (id(layer) in wanted if names else not [*layer.children()])
     ]
-    handles = [layer.register_forward_hook(lambda _, __, output, name=name: keep(name, output)) for name, layer in inner]
-    try:
-        with torch.no_grad():
-            module(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with listening(inner, keep), torch.no_grad():
+        module(tensor)
     flat = [name for name in names if name not in seen]
     if flat or not seen:
         raise FototecaError(f"layer {', '.join(flat) or 'by layer'} gives no maps", "name a layer before pooling, or no layer")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -75,14 +76,20 @@ def spatial_layers(module: nn.Module, tensor: torch.Tensor) -> dict[str, int]:
                 seen[name] = maps.shape[1]
 
     named = [(name, inner) for name, inner in module.named_modules() if name]
-    handles = [inner.register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name, inner in named]
+    with listening(named, note), torch.no_grad():
+        module(tensor)
+    return seen
+
+
+@contextmanager
+def listening(layers: Sequence[tuple[str, nn.Module]], note: Callable[[str, Any], None]) -> Iterator[None]:
+    """While the block runs, `note` is told the name and the output of each of the layers that is asked."""
+    handles = [layer.register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name, layer in layers]
     try:
-        with torch.no_grad():
-            module(tensor)
+        yield
     finally:
         for handle in handles:
             handle.remove()
-    return seen
 
 
 def _likely(names: Iterable[str]) -> list[str]:

@@ -33,6 +33,14 @@ SPACE = {
 }
 
 
+def as_if_trained(workspace: Workspace, config: TrainConfig, number: int, accuracy: float = 0.5) -> Run:
+    """A finished run in which nothing was learned."""
+    run = Run(f"run-{number}", workspace.runs / f"run-{number}", config.identity())
+    write_config(run)
+    write_text(run.folder / "done.json", json.dumps({"val_accuracy": accuracy}))
+    return run
+
+
 def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in its third run, it takes that one up again, which counts once; low rates are stopped early, and said to be."""
     begun: list[TrainConfig] = []
@@ -45,10 +53,7 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
         accuracy = config.lr or 0.0
         for epoch in (1, 2, 3):
             watch(epoch, accuracy)
-        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
-        write_config(run)
-        write_text(run.folder / "done.json", json.dumps({"val_accuracy": accuracy}))
-        return run
+        return as_if_trained(workspace, config, len(begun), accuracy)
 
     monkeypatch.setattr(searching, "train_run", learns)
     with pytest.raises(KeyboardInterrupt):
@@ -95,10 +100,7 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
         begun.append(config.lr)
         if config.lr == begun[0]:
             raise KeyboardInterrupt
-        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
-        write_config(run)
-        write_text(run.folder / "done.json", json.dumps({"val_accuracy": 0.5}))
-        return run
+        return as_if_trained(workspace, config, len(begun))
 
     monkeypatch.setattr(searching, "train_run", learns)
     for _ in range(2):
@@ -119,10 +121,7 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
         begun.append(config.lr)
         if len(begun) < 3:
             raise FototecaError("cannot fetch the weights", "connect", EXIT_OUTSIDE)
-        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
-        write_config(run)
-        write_text(run.folder / "done.json", json.dumps({"val_accuracy": 0.5}))
-        return run
+        return as_if_trained(workspace, config, len(begun))
 
     monkeypatch.setattr(searching, "train_run", learns)
     for _ in range(2):
@@ -152,10 +151,7 @@ def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch
             others.append(pool.submit(search, small, SPACE, "v001", 2))
             assert said.get(timeout=60).startswith("search-")
             assert not others[0].done()
-        run = Run(f"run-{len(begun)}", workspace.runs / f"run-{len(begun)}", config.identity())
-        write_config(run)
-        write_text(run.folder / "done.json", json.dumps({"val_accuracy": 0.5}))
-        return run
+        return as_if_trained(workspace, config, len(begun))
 
     monkeypatch.setattr(searching, "train_run", learns)
     others: list[Future[Outcome]] = []
