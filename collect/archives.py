@@ -11,17 +11,19 @@ import os
 import shutil
 import stat
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from collect.local import SUFFIXES
+from collect.machine import DAY
 from collect.names import Places
 from collect.parquet import MAGIC, parquet_pictures
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, atomic_write
@@ -46,6 +48,11 @@ _HEADER = 1 << 24
 _UTF8 = 0x800
 """The flag of a member of a zip file whose name is in UTF-8 (APPNOTE 6.3.10, section 4.4.4)."""
 
+
+class DamagedArchiveError(FototecaError):
+    """The fault lies with the archive itself: it will not unpack another time either."""
+
+
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError, zlib.error, lzma.LZMAError)
 
 
@@ -63,6 +70,7 @@ def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
     folder = workspace.cache / "archives" / hashlib.sha256(facts.encode()).hexdigest()[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):  # who takes in the same archive beside this one waits, and finds it known
+        _sweep(folder)
         try:
             unpack(path, folder)
             yield folder
@@ -70,6 +78,17 @@ def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder)
+
+
+def _sweep(own: Path) -> None:
+    """Remove what a collection that was killed has left of another archive, once it is a day old and nobody holds it."""
+    for lock in own.parent.glob("*.lock"):
+        folder = lock.with_suffix("")
+        if folder == own or time.time() - lock.stat().st_mtime < DAY:
+            continue
+        with suppress(Timeout), FileLock(lock, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
 
 
 def is_archive(path: Path) -> bool:
@@ -86,15 +105,17 @@ def bare_name(name: str) -> str:
 def unpack(path: Path, folder: Path) -> None:
     """Lay the pictures of an archive, and of the archives in it, under `folder`; what is there already stays.
 
-    FototecaError when it is broken, has a password, or would unpack to too much.
+    DamagedArchiveError when it is broken, has a password, or would unpack to too much; FototecaError (exit 4) for the disk.
     """
     budget = _Budget(path, max(MAX_RATIO * path.stat().st_size, _FREE), MAX_MEMBERS)
     try:
         _unpack(path, folder, budget, 1)
     except _BROKEN as error:
-        raise FototecaError(
-            f"{path} cannot be unpacked: {error}", "check that the archive is whole and without password"
-        ) from None
+        if isinstance(error, OSError) and error.errno:  # the system's: what decompressors raise has no number
+            hint = "free some room or mend the disk, and give the command again: it goes on where it was"
+            raise FototecaError(f"{path} cannot be unpacked: {error.strerror}", hint, EXIT_OUTSIDE) from None
+        hint = "check that the archive is whole and without password"
+        raise DamagedArchiveError(f"{path} cannot be unpacked: {error}", hint) from None
 
 
 def free_room(folder: Path) -> int:
@@ -121,7 +142,7 @@ class _Budget:
         self.files -= 1
         self.size -= size
         if self.files < 0 or self.size < 0:
-            raise FototecaError(
+            raise DamagedArchiveError(
                 f"{self.archive} unpacks to too much", f"at most {MAX_MEMBERS} files and {MAX_RATIO} times its own size"
             )
 

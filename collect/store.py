@@ -10,11 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from collect.machine import MACHINE
+from collect.machine import DAY, MACHINE
 from workspace import Workspace, atomic_write
-
-DAY = 86_400.0
-"""Seconds after which nothing is still being written."""
 
 EXTENSIONS = {
     "JPEG": "jpg",

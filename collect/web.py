@@ -26,6 +26,14 @@ class SourceStop(FototecaError):  # noqa: N818 - it says what to do: ask this so
     """A source that wants to be left alone: no valid key, no quota left, a CAPTCHA."""
 
 
+class UnansweredError(FototecaError):
+    """A service gave no answer; `reason` is that of the fetch."""
+
+    def __init__(self, source: str, reason: str, hint: str) -> None:
+        super().__init__(f"{source} cannot be asked: {reason}", hint, EXIT_OUTSIDE)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Web:
     """Asks one service. Neither its errors nor anything it writes shows the query or a header, in which keys may be; and where
@@ -117,7 +125,7 @@ class Web:
         hint = "check the network and try again later"
         if reason == "http-400":
             hint = f"check the query{f' and {self.key.variable}' if self.key else ''}"
-        return FototecaError(f"{self.source} cannot be asked: {reason}", hint, EXIT_OUTSIDE)
+        return UnansweredError(self.source, reason, hint)
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever JSON can say

@@ -13,10 +13,14 @@ from collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
 from collect.hubs.files import RemoteFile, download, wanted_files
 from collect.sites import Site
 from collect.sources import Context
-from collect.web import SourceStop, Web
+from collect.web import UnansweredError, Web
 from workspace import EXIT_OUTSIDE, FototecaError
 
 NAME = "mendeley"
+
+PARTIAL = "http-206"
+"""What it answers where a list is not whole."""
+
 _REF = re.compile(
     r"^(?:https?://)?(?:data\.mendeley\.com/datasets/|(?:doi\.org/)?10\.17632/)?([a-z0-9]{10})(?:[./](\d+))?/?(?:[?#].*)?$",
     re.IGNORECASE,
@@ -91,9 +95,9 @@ def _files(context: Context, web: Web, site: Site, number: str, version: str) ->
     """The files of all folders; one zip where they are many, or told in part only (206: over 1,000 in a folder)."""
     try:
         listed = list(_listed(context, web, f"{site['endpoint']}/datasets/{number}", version))
-    except SourceStop:
-        raise
-    except FototecaError:
+    except UnansweredError as error:
+        if error.reason != PARTIAL:
+            raise
         listed = []
     if listed and len(files := wanted_files(NAME, listed)) <= site["most_files"]:
         return files

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from collect.answers import text
-from collect.archives import bare_name, is_archive, unpack
+from collect.archives import DamagedArchiveError, bare_name, is_archive, unpack
 from collect.catalog import Finding
 from collect.download import FetchOptions
 from collect.engine import collect
@@ -82,7 +82,7 @@ def _unpack_all(place: Path) -> None:
     for archive in _archives(place):
         try:
             unpack(archive, archive.with_name(bare_name(archive.name)))
-        except FototecaError as error:
+        except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # else it would count as fetched for ever
             raise FototecaError(error.message, error.hint, EXIT_OUTSIDE) from None
 
@@ -116,6 +116,10 @@ def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str
 
 
 def _original(facts: Facts, folder: str, name: str) -> str:
-    """An id for the picture of which this is an augmented copy, so that all copies land in one split; else nothing."""
+    """An id for the picture of which this is an augmented copy, so that all copies land in one split; else nothing.
+
+    Every version of a dataset makes copies of its own of the same pictures.
+    """
     copy = _AUGMENTED.match(name)
-    return f"{facts.ref}/{folder}/{copy[1]}" if copy else ""
+    dataset = re.sub(rf"(/versions)?/{re.escape(facts.version)}$|@[^@]*$", "", facts.ref)
+    return f"{facts.hub}/{dataset}/{folder}/{copy[1]}" if copy else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import tarfile
 import zipfile
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import fototeca
 from collect.catalog import Catalog
@@ -109,6 +111,21 @@ def test_files_that_are_passed_over_are_told(
     run(small, "collect", "folder", photos(tmp_path / "photos"), "--label-from-folder")
     assert "passed over" in (said := capsys.readouterr().err)
     assert said.endswith("can be read: 1 .heic, 1 without ending\n")
+
+
+def test_what_a_killed_collection_unpacked_goes_with_a_later_one(small: Workspace, run: Run, tmp_path: Path) -> None:
+    """Once it is a day old and nobody is at work on it: its own archive may never be given again."""
+    old, held, young = (small.cache / "archives" / name for name in ("0a", "0b", "0c"))
+    for folder in (old, held, young):
+        (folder / "fox").mkdir(parents=True)
+        folder.with_suffix(".lock").touch()
+    with zipfile.ZipFile(tmp_path / "new.zip", "w") as packed:
+        packed.writestr("a.jpg", jpeg(1))
+    with FileLock(held.with_suffix(".lock")):
+        for folder in (old, held):
+            os.utime(folder.with_suffix(".lock"), (0, 0))
+        run(small, "collect", "folder", tmp_path / "new.zip", "--category", "fox")
+    assert [folder.exists() for folder in (old, held, young)] == [False, True, True]
 
 
 def test_an_archive_that_cannot_be_taken_in_leaves_nothing_unpacked(run: Run, tmp_path: Path) -> None:

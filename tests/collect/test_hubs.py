@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import socket
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from collect import archives
 from collect.catalog import Catalog
 from collect.download import FetchOptions
-from collect.hubs import get_hub
+from collect.hubs import Facts, get_hub
 from collect.hubs.discover import discover
-from collect.hubs.taking import take
+from collect.hubs.taking import _original, take
 from collect.sources import Context
 from curate.state import current_state
 from curate.units import find_units
@@ -116,10 +119,47 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
     confirm(workspace, "roboflow")
     with Catalog.open(workspace) as catalog:
         originals = [place.original for image in catalog.images() for place in catalog.findings(image.image_id)]
-        assert sorted(originals) == [f"alice/pets/{name}" for name in ("cat/a_jpg", "cat/a_jpg", "cat/b_jpg", "dog/a_jpg")]
+        assert sorted(originals) == [
+            f"roboflow/alice/pets/{name}" for name in ("cat/a_jpg", "cat/a_jpg", "cat/b_jpg", "dog/a_jpg")
+        ]
         units = find_units(current_state(catalog))
     assert len(units) == 4
     assert len(set(units.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("ref", "version"),
+    [
+        ("alice/pets", "2"),
+        ("alice/pets/2", "2"),
+        ("alice/pets/versions/7", "7"),
+        ("alice/pets@main", "0a1b"),
+        ("alice/pets@0a1b", "0a1b"),
+    ],
+)
+def test_versions_of_a_dataset_share_their_originals(ref: str, version: str) -> None:
+    """However the dataset was named, and whichever version its copies are of; another hub's dataset is another."""
+    facts = Facts("roboflow", ref, "Pets", "", "", version)
+    assert _original(facts, "cat", "a_jpg.rf.0a1.jpg") == "roboflow/alice/pets/cat/a_jpg"
+    assert _original(replace(facts, hub="kaggle"), "cat", "a_jpg.rf.0a1.jpg") == "kaggle/alice/pets/cat/a_jpg"
+
+
+def test_a_disk_that_fills_up_while_unpacking_loses_no_archive(
+    workspace: Workspace, hubs: Hubs, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told as what it is, and with room again the archive is not fetched another time."""
+    whole = archives.atomic_write
+
+    def full(path: Path) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(archives, "atomic_write", full)
+    with pytest.raises(FototecaError, match="cannot be unpacked: No space left on device; free some room") as stop:
+        take(workspace, "zenodo", "1234", None, LOCAL)
+    assert stop.value.exit_code == EXIT_OUTSIDE
+    monkeypatch.setattr(archives, "atomic_write", whole)
+    confirm(workspace, "zenodo")
+    assert sum(asked.path == "/files/archive.zip" for asked in site.asked) == 1
 
 
 def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +231,14 @@ def test_a_folder_that_mendeley_lists_in_part_comes_as_a_zip(workspace: Workspac
     hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_answer([], 206)
     confirm(workspace, "mendeley")
     assert any(asked.path.startswith("/mendeley/zip/") for asked in site.asked)
+
+
+def test_a_list_of_mendeley_that_does_not_come_is_told(workspace: Workspace, hubs: Hubs, site: Site) -> None:
+    """It is no reason to fetch everything in one archive without checksums."""
+    hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_answer({}, 404)
+    with pytest.raises(FototecaError, match="mendeley cannot be asked: http-404"):
+        take(workspace, "mendeley", "abcdefghij", None, LOCAL)
+    assert not any(asked.path.startswith("/mendeley/zip/") for asked in site.asked)
 
 
 def test_many_files_of_mendeley_come_as_a_zip(workspace: Workspace, site: Site) -> None:
