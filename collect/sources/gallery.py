@@ -26,6 +26,9 @@ INFO = SourceInfo(
     page=True,
 )
 
+STEP_SECONDS = 0.3
+"""That a page may take to draw the next screen of what it holds already."""
+
 _SITE = """
 const site = arguments[0];
 const furniture = site.furniture.join(','), picture = new RegExp(site.picture, 'i');
@@ -66,10 +69,11 @@ return pictures().slice(arguments[1], arguments[2]).map((img, index) => {
   const figure = img.closest('figure, article, li, a, div') || img;
   const linked = link && picture.test(link.href), clickable = Boolean(link || img.closest('button, [role=button]'));
   const thumb = [img.currentSrc, img.src, img.dataset.src].find(src => src && !/^(data|blob):/.test(src)) || '';
+  const full = site.full.map(told).find(Boolean) || (linked ? link.href : '') || largest(img) || (clickable ? '' : thumb);
+  const page = link && !linked ? link.href : '';
   return {
-    index: arguments[1] + index, thumb, clickable,
-    full: site.full.map(told).find(Boolean) || (linked ? link.href : '') || largest(img) || (clickable ? '' : thumb),
-    page: link && !linked ? link.href : '',
+    index: arguments[1] + index, thumb, clickable, full, page,
+    key: full || (page.split('#')[0] !== location.href.split('#')[0] ? page : '') || thumb,
     author: told('data-author') || text(figure, site.author),
     license: href(figure, site.license) || told('data-license'),
     width: parseInt(told('data-width')) || null, height: parseInt(told('data-height')) || null,
@@ -77,6 +81,9 @@ return pictures().slice(arguments[1], arguments[2]).map((img, index) => {
 });
 """
 )
+
+# One screen further down; whether there is none.
+_STEP = "const before = scrollY; scrollBy(0, innerHeight * 0.8); return scrollY === before;"
 
 # A click as the page's own scripts see it; a link that they leave alone is not followed, but told, so that the page stays.
 _CLICK = (
@@ -145,17 +152,51 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
     page = Page("gallery", query, context)
     address = _open(page, query.url.replace("{query}", quote(query.text)))
     taken = found = 0
-    while taken < page.site["most"]:
-        for tile in (tiles := page.script(_TILES, page.site, taken, page.site["most"])):
-            finding = _finding(page, address, tile)
-            if finding is not None:
-                found += 1
-                yield finding
-        taken += len(tiles)
-        if not _more(page, taken):
-            break
+    for tile in _tiles(page):
+        finding = _finding(page, address, tile, rank=taken)
+        taken += 1
+        if finding is not None:
+            found += 1
+            yield finding
     if not found and (error := page.changed("no picture has an address") if taken else page.nothing()):
         raise error
+
+
+def _tiles(page: Page) -> Iterator[dict[str, Any]]:
+    """The tiles of the page in its order, as many as it may have: those at its end as they come, and those that it shows only
+    where one has scrolled to."""
+    seen: set[str] = set()
+    taken, most = 0, page.site["most"]
+    while taken < most:
+        tiles = page.script(_TILES, page.site, taken, most)
+        yield from tiles
+        taken += len(tiles)
+        seen.update(tile["key"] for tile in tiles)
+        if not _more(page, taken):
+            break
+    if seen <= {tile["key"] for tile in page.script(_TILES, page.site, 0, most)}:
+        return
+    page.script("scrollTo(0, 0)")  # it takes away what is out of sight: screen after screen, then
+    at_end = False
+    while taken < most:
+        fresh = _unseen(page, seen, page.site["settle"] if at_end else STEP_SECONDS)
+        yield from fresh[: most - taken]
+        taken += len(fresh)
+        if at_end and not fresh:
+            break
+        at_end = not fresh and page.script(_STEP)
+
+
+def _unseen(page: Page, seen: set[str], seconds: float) -> list[dict[str, Any]]:
+    """The tiles on the screen that were not there before, once they are; `seen` has them from here on."""
+    deadline = time.monotonic() + seconds
+    fresh: list[dict[str, Any]] = []
+    while not fresh and time.monotonic() < deadline:
+        tiles = page.script(_TILES, page.site, 0, page.site["most"])
+        fresh = list({tile["key"]: tile for tile in tiles if tile["key"] and tile["key"] not in seen}.values())
+        time.sleep(0 if fresh else 0.1)
+    seen.update(tile["key"] for tile in fresh)
+    return fresh
 
 
 def _open(page: Page, address: str) -> str:
@@ -199,7 +240,7 @@ def _more(page: Page, taken: int) -> bool:
     return False
 
 
-def _finding(page: Page, address: str, tile: dict[str, Any]) -> Finding | None:
+def _finding(page: Page, address: str, tile: dict[str, Any], rank: int) -> Finding | None:
     """A tile as a finding: its full picture, by a click where the tile does not tell, else its thumbnail, marked as such."""
     if not tile["full"] and tile["clickable"]:
         tile = {**tile, **_opened(page, tile["index"])}
@@ -211,7 +252,7 @@ def _finding(page: Page, address: str, tile: dict[str, Any]) -> Finding | None:
         "gallery",
         page.query.category,
         query=page.query.text,
-        rank=tile["index"],
+        rank=rank,
         page_url=urljoin(address, tile["page"] or ""),
         author=tile["author"],
         license=to_spdx(tile["license"]),

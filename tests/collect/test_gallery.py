@@ -189,3 +189,30 @@ def test_a_page_without_end_is_left_at_its_bound(read: Read) -> None:
     endless = f"<div id=box style=height:3000px></div><script>{script} addEventListener('scroll', add, {{once: true}});</script>"
     with serve(pages(list=endless)) as site:
         assert len(read(f"{site.base}/list")) == 60
+
+
+RECYCLING = """<div id=box style="position:relative;height:12000px"></div><script>
+const draw = () => {
+  const first = Math.max(0, Math.floor(scrollY / 200) - 1), shown = Math.ceil(innerHeight / 200) + 2;
+  box.innerHTML = [...Array(shown).keys()].map(k => k + first).filter(n => n < 60 && n % WIDE === 0).map(
+    n => `<img style="position:absolute;top:${200 * n}px;width:150px;height:150px" src=/full/${n}.jpg>`).join('');
+};
+addEventListener('scroll', () => setTimeout(draw, 50)); draw();
+</script>"""
+"""A list that holds in its page only what is in sight."""
+
+
+def test_a_list_that_takes_away_what_is_out_of_sight_is_read_whole(read: Read) -> None:
+    """Each of its pictures once; they are numbered as they come into sight."""
+    with serve(pages(list=RECYCLING.replace("WIDE", "2"))) as site:
+        found = read(f"{site.base}/list")
+    numbers = [int(one.url.rpartition("/")[2].partition(".")[0]) for one in found]
+    assert sorted(numbers) == list(range(0, 60, 2)) and [one.rank for one in found] == list(range(30))
+
+
+def test_a_recycling_list_is_left_at_the_bound_too(read: Read, workspace: Workspace) -> None:
+    """The site file's number of pictures counts for every kind of page."""
+    site_file = workspace.root / "sites" / "gallery.toml"
+    site_file.write_text(site_file.read_text().replace("most = 60", "most = 20"))
+    with serve(pages(list=RECYCLING.replace("WIDE", "1"))) as site:
+        assert len(read(f"{site.base}/list")) == 20
