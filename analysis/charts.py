@@ -155,7 +155,7 @@ def intervals_chart(
         y = 24 + 26 * number
         colour = ACCENT if label in strong or not strong else MUTED
         parts += [
-            text(left - 10, y + 4, label if len(label) < 48 else label[:46] + "…", anchor="end"),
+            text(left - 10, y + 4, _short(label, 47), anchor="end"),
             line(frame.x(lower), y, frame.x(upper), y, colour, 3, 'stroke-linecap="round" opacity="0.55"'),
             marker(frame.x(value), y, 0, colour, size=5),
         ]
@@ -178,7 +178,7 @@ def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: st
         place += 40 + 7 * len(key)
     for row, (label, counts) in enumerate(rows):
         y, x = 28 + step * row, left
-        parts.append(text(left - 8, y + step / 2, label, anchor="end"))
+        parts.append(text(left - 8, y + step / 2, _short(label, 31), anchor="end"))
         for number, key in enumerate(keys):
             width = counts.get(key, 0) * scale
             parts.append(rect(x, y, width, step - 7, PALETTE[number], f"{label}, {key}: {counts.get(key, 0)}"))
@@ -218,7 +218,7 @@ def confusion_chart(
     )
     small = 11 if size > 16 else 12
     for i, label in enumerate(categories):
-        short = label if len(label) < 24 else label[:22] + "…"
+        short = _short(label, 23)
         y, x = top + (i + 0.5) * cell + 4, left + (i + 0.5) * cell
         parts.append(text(left - 6, y, short, anchor="end", size=small))
         parts.append(text(0, 0, short, size=small, extra=f'transform="translate({x + 3:.1f} {top - 6:.1f}) rotate(-45)"'))
@@ -293,3 +293,8 @@ def scatter_chart(
     height = 420 + 18 * ceil(len(names) / 4) + (14 if names else 0)
     rows = [(label, float(x), float(y)) for label, (x, y) in zip(labels, points, strict=True)]
     return Figure(name, canvas(560, height, parts, alt), alt, ("label", "x", "y"), tuple(rows))
+
+
+def _short(label: str, most: int) -> str:
+    """A name that has its place beside a chart, its beginning if need be."""
+    return label if len(label) <= most else label[: most - 1] + "…"

@@ -42,7 +42,7 @@ COLUMNS = (
 """Of `examples.csv`; the nearest three are parted by spaces, nearest first, and so are their paths."""
 
 DOUBTED = 40
-"""The surest mistakes, among which label errors are looked for."""
+"""Mistakes at the most among which label errors are looked for."""
 
 
 def examples_of_run(
@@ -66,7 +66,7 @@ def examples_of_run(
     results = split_results(workspace, run, split, "examples", manifest)
     kinds, worst = choose(results, number, seed), worst_per_class(results)
     chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
-    neighbours = neighbours_of(workspace, manifest, results, sorted({*chosen, *pick(results, right=False, number=DOUBTED)}))
+    neighbours = neighbours_of(workspace, manifest, results, sorted({*chosen, *doubted(results)}))
     wrong = suspects(results, neighbours, manifest)
     folder = output or workspace.reports / "examples" / f"{run.id}-{split}"
     maps = _draw_maps(workspace, results, chosen, method, folder)
@@ -188,12 +188,18 @@ def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, pl
     return {image_id: [ids[k] for k in near] for image_id, near in zip(asked, nearest, strict=True)}
 
 
+def doubted(results: Results) -> list[int]:
+    """The mistakes that were said with 0.9 or more, the surest first, whatever their categories: labels may be wrong by rule."""
+    wrong = np.flatnonzero(~results.right & (results.confidence >= 0.9))
+    return [int(index) for index in wrong[np.argsort(-results.confidence[wrong], kind="stable")][:DOUBTED]]
+
+
 def suspects(results: Results, neighbours: dict[str, list[str]], manifest: Manifest) -> list[int]:
-    """Mistakes that may be label errors: said with 0.9 or more, and the nearest training images all carry what was said."""
+    """Of the `doubted` mistakes those whose nearest training images all carry what was said: they may be label errors."""
     label = {row.image_id: row.label for row in manifest.rows}
     return [
         index
-        for index in np.flatnonzero(~results.right & (results.confidence >= 0.9)).tolist()
+        for index in doubted(results)
         if (near := neighbours.get(results.rows[index].image_id)) and {label[k] for k in near} == {results.said[index]}
     ]
 

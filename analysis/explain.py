@@ -102,7 +102,7 @@ def explain_run(
     """
     drawn = [method for method in methods if method != CLASS_MODEL]
     for method in drawn:
-        check_method(method)
+        check_method(method, CLASS_MODEL)
     run = find_run(workspace, run_id)
     results = read_results(workspace, run, "val")
     chosen = named(results, images) if images else picked(results)

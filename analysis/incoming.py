@@ -14,12 +14,9 @@ from PIL import Image
 from analysis.pictures import data_uri, thumbnail
 from collect.store import FetchFailedError, open_fetcher
 from curate.duplicates import sign_picture
-from vision.image import MAX_PIXELS, DecodeError, decode_with_info
+from vision.image import MAX_PIXELS, SUFFIXES, DecodeError, decode_with_info
 from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
-
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-"""What counts as a picture when a folder is named."""
 
 BATCH = 32
 """Pictures held decoded at once."""
@@ -51,9 +48,9 @@ def name_pictures(paths: Sequence[str]) -> list[str]:
             continue
         if not path.exists():
             raise FototecaError(f"{name} is not there", "name a picture, a folder or a URL")
-        inside = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+        inside = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if not inside:
-            raise FototecaError(f"{name} has no pictures in it", f"known endings: {', '.join(sorted(ENDINGS))}")
+            raise FototecaError(f"{name} has no pictures in it", f"known endings: {', '.join(sorted(SUFFIXES))}")
         found += inside
     return found
 

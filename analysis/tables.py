@@ -121,7 +121,7 @@ def examples_table(facts: dict[str, Any]) -> str:
     for kind, found in facts["examples"].items():
         parts += ["", f"{kind.replace('_', ' ')}:", columns([_example(f) for f in found]) if found else "none"]
     worst = [(name, f["image_id"][:12], f["predicted"], _share(f["confidence"])) for name, f in facts["worst_per_class"].items()]
-    parts += ["", "worst of each category:", columns(worst)]
+    parts += ["", "worst of each category:", columns(worst) if worst else "none"]
     pairs = [(p["true"], "taken for", p["predicted"], p["n"]) for p in facts["confused_pairs"]]
     parts += ["", "confused pairs:", columns(pairs) if pairs else "none"]
     sources = [(name, f"{one['errors']} of {one['n']}") for name, one in facts["by_source"].items()]

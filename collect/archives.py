@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -22,10 +23,10 @@ from typing import IO, Any, cast
 
 from filelock import FileLock, Timeout
 
-from collect.local import SUFFIXES
 from collect.machine import DAY
 from collect.names import Places
 from collect.parquet import MAGIC, parquet_pictures
+from vision.image import SUFFIXES
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace, atomic_write
 
 ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip", ".parquet")
@@ -111,7 +112,7 @@ def unpack(path: Path, folder: Path) -> None:
     try:
         _unpack(path, folder, budget, 1)
     except _BROKEN as error:
-        if isinstance(error, OSError) and error.errno:  # the system's: what decompressors raise has no number
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # not what decompressors and wild offsets raise
             hint = "free some room or mend the disk, and give the command again: it goes on where it was"
             raise FototecaError(f"{path} cannot be unpacked: {error.strerror}", hint, EXIT_OUTSIDE) from None
         hint = "check that the archive is whole and without password"

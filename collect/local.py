@@ -12,13 +12,11 @@ from urllib.parse import quote, unquote_to_bytes
 
 from collect.bodies import FetchError
 from collect.catalog import Finding
+from vision.image import SUFFIXES
 from workspace import LABEL_SEPARATOR, FototecaError, Settings, say
 
 LOCAL = "file://"
 """Begins the address of a local file."""
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
-"""Files that are tried; everything else in a folder is passed over, and its number told."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from collect.local import SUFFIXES
+from vision.image import SUFFIXES
 from workspace import EXIT_OUTSIDE, FototecaError
 
 MAGIC = b"PAR1"

@@ -17,6 +17,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
+"""Endings of the files of a folder that are taken for pictures."""
+
 MAX_PIXELS = 50_000_000
 """A picture with more pixels is refused before it is decoded (200 MB as RGB)."""
 

@@ -60,13 +60,13 @@ METHODS: dict[str, Method] = {
 """Every method by the name that `--method` takes."""
 
 CLASS_MODEL = "class-model"
-"""The method that draws a category and no map of a picture (Simonyan et al. 2014); `--method` takes it too."""
+"""The method that draws a category and no map of a picture (Simonyan et al. 2014); `explain --method` takes it too."""
 
 
-def check_method(name: str) -> Method:
-    """The method of this name, or FototecaError with those there are."""
+def check_method(name: str, *others: str) -> Method:
+    """The method of this name, or FototecaError with those there are, and the `others` that a command takes beside them."""
     if name not in METHODS:
-        raise FototecaError(f"no attribution method {name!r}", f"choose from: {', '.join((*METHODS, CLASS_MODEL))}")
+        raise FototecaError(f"no attribution method {name!r}", f"choose from: {', '.join((*METHODS, *others))}")
     return METHODS[name]
 
 

@@ -10,12 +10,11 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from analysis.examples import (
-    DOUBTED,
     choose,
+    doubted,
     error_groups,
     errors_by_quality,
     neighbours_of,
-    pick,
     suspects,
     worst_per_class,
 )
@@ -120,8 +119,7 @@ def _source(story: Story, results: Results) -> Markup:
 
 def _suspects(story: Story, results: Results) -> Markup:
     """Confident mistakes among whose neighbours everything speaks for what the model said."""
-    surest = pick(results, right=False, number=DOUBTED)
-    near, _ = _neighbours(story, results, surest)
+    near, _ = _neighbours(story, results, doubted(results))
     found = suspects(results, near, story.manifest)
     words = story.words
     if not found:

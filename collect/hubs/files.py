@@ -20,10 +20,10 @@ from urllib3.exceptions import HTTPError
 from collect.archives import ENDINGS, check_room, free_room
 from collect.bodies import FetchError, announced_length, check_encoding, check_status, reason_of
 from collect.download import MAX_REDIRECTS, TRIES, Downloader, led_to
-from collect.local import SUFFIXES
 from collect.names import Places
 from collect.polite import LONGEST_WAIT, pause_before
 from collect.sockets import PrivateAddressError, until
+from vision.image import SUFFIXES
 from workspace import EXIT_OUTSIDE, FototecaError, atomic_write, write_text
 
 WANTED = (*sorted(SUFFIXES), *ENDINGS)

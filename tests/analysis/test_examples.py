@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.examples import choose, error_groups, examples_of_run, suspects, worst_per_class
+from analysis.charts import bars_chart
+from analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
 from analysis.results import Results
 from analysis.tables import examples_table
 from curate.manifest import Manifest, Row
@@ -45,6 +46,20 @@ def answers() -> Results:
         probabilities[k, NAMES.index(said)] = sure
     labels, said = tuple(one[0] for one in ANSWERS), tuple(one[1] for one in ANSWERS)
     return Results(run, "val", NAMES, False, rows, labels, said, probabilities)
+
+
+def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels of one category may all be wrong: none of it makes room for a less sure one of another."""
+    monkeypatch.setattr("analysis.examples.DOUBTED", 3)
+    assert doubted(answers()) == [4, 8, 5] and answers().confidence[7] < 0.9
+    monkeypatch.setattr("analysis.examples.DOUBTED", 40)
+    assert doubted(answers()) == [4, 8, 5, 6]
+
+
+def test_a_long_name_keeps_its_beginning() -> None:
+    """In the bars of the splits, too, where it ends at the bars."""
+    drawn = bars_chart("splits", [("x" * 60, {"train": 1}), ("short", {"train": 2})], "alt").svg
+    assert ">short<" in drawn and f">{'x' * 30}…<" in drawn
 
 
 def test_what_is_chosen() -> None:

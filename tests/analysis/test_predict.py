@@ -72,10 +72,10 @@ def test_folders(studied: Studied, tmp_path: Path) -> None:
     """A folder is searched wholly, in order, for what is named like a picture; one without pictures is an error."""
     workspace, runs = studied
     (tmp_path / "in" / "deep").mkdir(parents=True)
-    for name in ("b.JPG", "deep/a.jpg", "notes.txt"):
+    for name in ("b.JPG", "c.jfif", "deep/a.jpg", "notes.txt"):
         (tmp_path / "in" / name).write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "in")])
-    assert [Path(fact["path"]).name for fact in facts] == ["b.JPG", "a.jpg"]
+    assert [Path(fact["path"]).name for fact in facts] == ["b.JPG", "c.jfif", "a.jpg"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(FototecaError, match="has no pictures in it"):
         predict_paths(workspace, runs[0], [str(tmp_path / "empty")])

@@ -30,6 +30,7 @@ from analysis.report.attributions import _class_models, attributions
 from analysis.report.page import SECTIONS, write_report
 from analysis.report.story import Story
 from analysis.results import find_run, read_results
+from analysis.tables import examples_table
 from analysis.texts import Texts
 from collect.download import FetchOptions
 from collect.folder import collect_folder
@@ -280,6 +281,21 @@ def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_pat
     assert f"The best: {joined}" not in section(whole(workspace), "studied")
 
 
+def test_only_explain_draws_a_category(copied: Studied) -> None:
+    """Others do not offer what they refuse."""
+    workspace, runs = copied
+    for command in (
+        lambda: examples_of_run(workspace, runs[0], method="class-model"),
+        lambda: predict_paths(workspace, runs[0], ["x.jpg"], methods=["class-model"]),
+    ):
+        with pytest.raises(FototecaError, match="no attribution method 'class-model'") as stop:
+            command()
+        assert "class-model" not in stop.value.hint
+    with pytest.raises(FototecaError, match="no attribution method 'lime'") as stop:
+        explain_run(workspace, runs[0], methods=["lime"])
+    assert stop.value.hint.endswith("class-model")
+
+
 def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path) -> None:
     """None drawn, some drawn, and none possible: each is told, with the command that draws what can be."""
     workspace, runs = copied
@@ -347,7 +363,9 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
     ]
     facts = evaluate_run(workspace, runs[0], "test")
     assert set(facts["average_precision"]["per_class"]) == {"left", "right"}
-    assert json.dumps(examples_of_run(workspace, runs[0]))
+    chosen = examples_of_run(workspace, runs[0])
+    assert json.dumps(chosen)
+    assert "worst of each category:\nnone\n" in examples_table({**chosen, "worst_per_class": {}})
     assert compare_runs(workspace, runs)["pairs"]
     assert embed_run(workspace, runs[0])["images"] > 0
     (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")
