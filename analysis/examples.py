@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from analysis.attribution import attribute, check_method
 from analysis.evaluate import split_results
-from analysis.features import nearest_training, present_features
+from analysis.features import answer_features, nearest_training
 from analysis.metrics import class_scores
 from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture
@@ -170,12 +170,12 @@ def worst_per_class(results: Results) -> dict[str, int]:
 
 
 def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, places: Sequence[int]) -> dict[str, list[str]]:
-    """The three nearest training images of each picture, by the run's features; none of one that is gone, or without features."""
+    """The three nearest training images of each picture, by the run's features or its members'; none of one that is gone."""
     train = manifest.split("train")
     if not places or not train:
         return {}
     chosen = [results.rows[index] for index in places]
-    found = present_features(workspace, results.run, [*train, *chosen])
+    found = answer_features(workspace, results.run, [*train, *chosen])
     if found is None:
         return {}
     rows, features = found

@@ -121,8 +121,10 @@ def explain_run(
     if CLASS_MODEL in methods:
         said = dict.fromkeys(int(results.probabilities[index].argmax()) for index in chosen)
         paths += _write_class_models(model, {results.categories[target]: target for target in said}, iterations, folder)
-    write_text(folder / "explanations.csv", csv_text(COLUMNS, rows))
-    return [*paths, folder / "explanations.csv"]
+    if drawn:
+        paths.append(folder / "explanations.csv")
+        write_text(paths[-1], csv_text(COLUMNS, rows))
+    return paths
 
 
 def explain_one(

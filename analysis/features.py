@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.manifest import Row
-from train.runs import Run, load_model
+from train.runs import Run, load_model, read_run
+from vision.vectors import side_by_side
 from workspace import Workspace, say
 
 if TYPE_CHECKING:
@@ -20,20 +21,12 @@ if TYPE_CHECKING:
 Features = npt.NDArray[np.float32]
 
 
-def run_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> Features | None:
-    """(N, D) of the rows, in order; None when the run has no features of its own (an ensemble).
+def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
+    """Rows, without those whose file cannot be read and whose features were not kept either, which a line tells of, and their
+    features (N, D); None when the run has none of its own (an ensemble).
 
     Those of a frozen backbone are what its training kept; another run's are asked for once, from the pixels its training kept.
-    FototecaError names the first image that is gone.
     """
-    from vision.features import extract_features
-
-    backbone = _backbone(workspace, run)
-    return None if backbone is None else extract_features(workspace, _items(workspace, rows), backbone)
-
-
-def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
-    """As `run_features`, without rows whose file cannot be read and whose features were not kept either; a line tells of them."""
     from vision.features import extract_features, features_folder
     from vision.pixels import PixelCache
     from vision.store import RowStore
@@ -50,6 +43,18 @@ def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tup
     there = [row for row in rows if row.image_id not in broken]
     features = extract_features(workspace, _items(workspace, there), backbone) if there else np.empty((0, backbone.dimension))
     return there, np.asarray(features, dtype=np.float32)
+
+
+def answer_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
+    """What the run's `answers` give beside probabilities, of rows that are there: an ensemble's are its members'."""
+    if "members" not in run.config:
+        return present_features(workspace, run, rows)
+    parts = [present_features(workspace, read_run(workspace, name), rows) for name in run.config["members"]]
+    found = [{row.image_id: one for row, one in zip(*part, strict=True)} for part in parts if part is not None]
+    there = [row for row in rows if all(row.image_id in part for part in found)]
+    if not there:
+        return None
+    return there, side_by_side([np.stack([part[row.image_id] for row in there]) for part in found])
 
 
 def _items(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:

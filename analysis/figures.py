@@ -51,7 +51,10 @@ def curve_figures(workspace: Workspace, run_ids: Sequence[str], output: Path | N
     words = Texts.load("en")
     figures = [figure for run in runs for figure in curves_of(run, words)]
     if not figures:
-        raise FototecaError("these runs have no curves", "runs whose classifier is fitted at once (svm, boosting) have none")
+        raise FototecaError(
+            "these runs have no curves",
+            "runs that are fitted at once (svm, boosting) or join others have none",
+        )
     return write_figures(figures, output or workspace.reports / "curves")
 
 

@@ -6,17 +6,15 @@ set on validation: at most the stated share of validation pictures, which the mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.features import Features, present_features, unit
+from analysis.features import Features, answer_features, unit
 from analysis.intervals import group_index
 from analysis.metrics import Floats, Integers
-from curate.manifest import Manifest, Row
-from train.runs import Run, read_run
-from vision.vectors import side_by_side
+from curate.manifest import Manifest
+from train.runs import Run
 from workspace import Workspace
 
 NEIGHBOUR = 5
@@ -54,7 +52,7 @@ def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty |
         return None
     if len(train) > MOST_TRAINING:
         train = tuple(train[index] for index in np.random.default_rng(0).permutation(len(train))[:MOST_TRAINING])
-    found = _features(workspace, run, [*train, *val])
+    found = answer_features(workspace, run, [*train, *val])
     if found is None:
         return None
     rows, features = found
@@ -63,18 +61,6 @@ def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty |
         return None
     groups = group_index([row.group for row in rows if row.split == "val"])
     return set_threshold(unit(features[learned]), features[~learned], groups)
-
-
-def _features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
-    """What the run's `answers` give beside probabilities, of rows that are there: an ensemble's are its members'."""
-    if "members" not in run.config:
-        return present_features(workspace, run, rows)
-    parts = [present_features(workspace, read_run(workspace, name), rows) for name in run.config["members"]]
-    found = [{row.image_id: one for row, one in zip(*part, strict=True)} for part in parts if part is not None]
-    there = [row for row in rows if all(row.image_id in part for part in found)]
-    if not there:
-        return None
-    return there, side_by_side([np.stack([part[row.image_id] for row in there]) for part in found])
 
 
 def set_threshold(train: Features, val: Features, groups: Integers) -> Novelty:

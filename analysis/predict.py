@@ -19,6 +19,7 @@ from analysis.attribution import check_method
 from analysis.calibration import NO_MISTAKE, scale
 from analysis.evaluate import temperature_of
 from analysis.explain import drawn_maps
+from analysis.features import run_digest
 from analysis.incoming import BATCH, Incoming, name_pictures, read_ahead
 from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
@@ -157,7 +158,8 @@ class _Asked:
             "reason": None,
         }
         assert one.picture is not None
-        said_so = f"says {label or 'none'}, {said.max():.0%}"
+        surest = self.run.categories[int(said.argmax())]
+        said_so = f"says {label or 'none'}{'' if surest == label else f'; {surest}'}, {said.max():.0%}"
         return {**fact, "maps": self._draw(one.name, one.picture, target, said_so)} if self.methods else fact
 
     def _failed(self, one: Incoming) -> dict[str, Any]:
@@ -231,6 +233,7 @@ def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], t
     pairs = zip(facts, thumbnails, strict=True)
     document = {
         "run": run.id,
+        "trained": run_digest(run),
         "n": len(seen),
         "unknown": sum(fact["unknown"] for fact in seen),
         "near": sum(bool(fact["near_duplicate"]) for fact in seen),

@@ -197,8 +197,10 @@ def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:
 
 
 def _said(fact: dict[str, Any], top: int) -> str:
+    """The likeliest categories; what is said comes first where it is not the first of them, as with several labels."""
     best = sorted(fact["probabilities"].items(), key=lambda item: -item[1])[:top]
-    return "  ".join(f"{name} {value:.1%}" for name, value in best)
+    listed = "  ".join(f"{name} {value:.1%}" for name, value in best)
+    return listed if not best or best[0][0] == fact["label"] else f"{fact['label'] or 'none'}: {listed}"
 
 
 def _notes(fact: dict[str, Any]) -> str:

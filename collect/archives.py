@@ -112,7 +112,7 @@ def unpack(path: Path, folder: Path) -> None:
     try:
         _unpack(path, folder, budget, 1)
     except _BROKEN as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # not what decompressors and wild offsets raise
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # those are of decompressors and wild offsets
             hint = "free some room or mend the disk, and give the command again: it goes on where it was"
             raise FototecaError(f"{path} cannot be unpacked: {error.strerror}", hint, EXIT_OUTSIDE) from None
         hint = "check that the archive is whole and without password"

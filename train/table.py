@@ -69,5 +69,5 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{low:.1%}–{high:.1%}",
         f"{row['parameters']:,}",
         f"{row['seconds']:.1f}",
-        f"{row['images_per_second']:.0f}",
+        f"{row['images_per_second']:.0f}" if row["images_per_second"] else "–",
     )

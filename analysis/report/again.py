@@ -8,7 +8,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from analysis.attribution import METHODS
 from analysis.looks import REPORT
+from analysis.report.attributions import drawn_class_models, kept_trials
 from analysis.report.html import join, paragraph, table, tag
 from analysis.report.story import Story
 from train.runs import Run, software
@@ -62,10 +64,22 @@ def _commands(story: Story) -> Iterator[str]:
     yield f"fototeca curate freeze --seed {manifest.seed} --ratios {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}"
     yield f"fototeca curate verify {manifest.version}"
     yield from (_trains(story, run) for run in sorted(story.ranked, key=lambda run: _before(story, run)))
+    yield from (command for run in story.studied for command in _explains(story, run))
     for look in {(look.purpose, look.run): look for look in story.ledger.whole if look.purpose != REPORT}.values():
         command, *options = look.purpose.split()
         yield " ".join(["fototeca analysis", command, look.run, "--split test", *options])
     yield f"fototeca analysis report --manifest {manifest.version} --lang {story.words.language}"
+
+
+def _explains(story: Story, run: Run) -> Iterator[str]:
+    """What made the trials and the categories' pictures that are shown of a run."""
+    command = f"fototeca analysis explain {run.id}"
+    if facts := kept_trials(story, run):
+        methods = [f"--method {one['method']}" for one in facts["methods"] if one["method"] in METHODS]
+        iterations = [f"--iterations {facts['iterations']}"] if facts.get("iterations") else []
+        yield " ".join([command, "--trials", *methods, *iterations])
+    if drawn_class_models(story, run):
+        yield f"{command} --method class-model"
 
 
 def _before(story: Story, run: Run) -> tuple[bool, int]:

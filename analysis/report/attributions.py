@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -21,6 +22,7 @@ from analysis.report.story import Story
 from analysis.results import Results
 from analysis.stamps import SHORT, try_maps
 from analysis.verdicts import TRIALS, Passed, joined, measured_trials, method_verdicts, read_trials, sides
+from train.runs import Run
 from workspace import FototecaError
 
 EXPLAINED = 6
@@ -84,13 +86,18 @@ def stamped(story: Story, passed: Passed) -> str:
 def shown_verdicts(story: Story, results: Results) -> Mapping[str, Passed]:
     """What trials say of the shown methods: those of `explain --trials`, else the report's own; none where these cannot be made,
     which is told in the place of their table."""
-    found = method_verdicts(read_trials(story.workspace, results.run))
-    if all(name in found for name in SHOWN_METHODS):
-        return found
     try:
-        return method_verdicts(_tried(story, results.stored(story.workspace)))
+        return method_verdicts(kept_trials(story, results.run) or _tried(story, results.stored(story.workspace)))
     except FototecaError:
         return {}
+
+
+def kept_trials(story: Story, run: Run) -> dict[str, Any] | None:
+    """What `explain --trials` kept, if it is of the layer that the shown maps are of, and of all shown methods."""
+    facts = read_trials(story.workspace, run)
+    if not facts or facts.get("layer") or not set(SHOWN_METHODS) <= {one["method"] for one in facts["methods"]}:
+        return None
+    return facts
 
 
 def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[str, Any]]:
@@ -113,13 +120,18 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
     return found
 
 
+def drawn_class_models(story: Story, run: Run) -> dict[str, Path]:
+    """By category what `explain --method class-model` drew since the run was trained."""
+    done = (run.folder / "done.json").stat().st_mtime
+    folder = story.workspace.reports / "explain" / run.id
+    found = {name: folder / f"class-model-{name}.png" for name in run.categories}
+    return {name: path for name, path in found.items() if path.is_file() and path.stat().st_mtime > done}
+
+
 def _class_models(story: Story, results: Results) -> Markup:
     """What `explain --method class-model` drew since the run was trained; which categories are missing, and how to have them."""
     words, run = story.words, results.run
-    done = (run.folder / "done.json").stat().st_mtime
-    folder = story.workspace.reports / "explain" / run.id
-    found = {name: folder / f"class-model-{name}.png" for name in results.categories}
-    drawn = {name: path for name, path in found.items() if path.is_file() and path.stat().st_mtime > done}
+    drawn = drawn_class_models(story, run)
     parts = [heading(words("class_model.title"), 5)]
     if not drawn:
         command = f"fototeca analysis explain {run.id} --method class-model"
@@ -128,7 +140,7 @@ def _class_models(story: Story, results: Results) -> Markup:
     for name, path in drawn.items():
         with Image.open(path) as picture:
             shown.append(Tile(data_uri(picture.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
-    missing = [name for name in found if name not in drawn]
+    missing = [name for name in results.categories if name not in drawn]
     return join([*parts, paragraph(words("class_model.intro")), tiles(shown), _undrawn(story, results, missing)])
 
 
@@ -155,11 +167,9 @@ def _tried(story: Story, results: Results) -> dict[str, Any]:
 
 
 def _trials(story: Story, results: Results) -> Markup:
-    """Methods × scores: what `explain --trials` kept of the layer that the maps are of, else the shown methods tried now."""
+    """Methods × scores: those of `kept_trials`, else the shown methods tried now."""
     words, run = story.words, results.run
-    stored = read_trials(story.workspace, run)
-    if stored and stored.get("layer"):
-        stored = None
+    stored = kept_trials(story, run)
     facts = stored or _tried(story, results)
     trials = measured_trials(facts)
     head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]

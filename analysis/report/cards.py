@@ -64,7 +64,7 @@ def _model(story: Story) -> dict[str, object]:
         "accuracy": words.percent(compared["accuracy"]),
         "interval": words.interval(compared["accuracy_interval"]),
         "hardest": _hardest_words(story),
-        "sources": _named(row.source for row in manifest.rows),
+        "sources": _named(row.source for row in manifest.split("train")),
         "train": words.number(manifest.split_counts()["train"]),
         "copies": _copies(story),
         "test": _tested(story, run),

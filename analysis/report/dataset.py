@@ -138,7 +138,7 @@ def samples(story: Story) -> Markup:
     for name in categories:
         rows = [row for row in story.manifest.rows if name in row.labels and row.split != "test"]
         chosen = [rows[index] for index in generator.permutation(len(rows))[:each]]
-        parts.append(heading(join([name, Markup(" "), tag("small", words("task.images", n=len(rows)))]), 3))
+        parts.append(heading(name, 3))
         parts.append(
             tiles([_sample(story, row, name) for row in chosen], "montage") if chosen else note(words("samples.none"), "missing")
         )

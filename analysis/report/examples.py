@@ -44,7 +44,7 @@ def examples(story: Story, results: Results) -> Markup:
     worst = list(worst_per_class(results).values())
     kinds["worst"] = worst[:EXAMPLES]
     every = sorted({index for found in kinds.values() for index in found})
-    near, gone = _neighbours(story, results, every)
+    near, gone = _neighbours(story, results, sorted({*every, *doubted(results)}))
     maps = _maps(story, results, every)
     parts = [heading(words("examples.title"), 4), paragraph(words("examples.intro" if maps else "examples.intro_without_maps"))]
     parts += [_verdict(story, results) if maps else Markup(""), gone]
@@ -54,7 +54,8 @@ def examples(story: Story, results: Results) -> Markup:
         if kind == "worst" and len(worst) > EXAMPLES:
             inner += paragraph(words("examples.more", n=EXAMPLES, total=len(worst), run=results.run.id))
         parts.append(details(words(f"examples.{kind}"), inner, opened=kind in OPENED))
-    parts += [story.part(partial(make, story, results)) for make in (_source, _suspects, _shared)]
+    parts += [story.part(part) for part in (partial(_source, story, results), partial(_suspects, story, results, near))]
+    parts.append(story.part(partial(_shared, story, results)))
     return join(parts)
 
 
@@ -117,9 +118,8 @@ def _source(story: Story, results: Results) -> Markup:
     return paragraph(story.run_file(results.run, "predictions-val.csv"), "source")
 
 
-def _suspects(story: Story, results: Results) -> Markup:
+def _suspects(story: Story, results: Results, near: dict[str, list[str]]) -> Markup:
     """Confident mistakes among whose neighbours everything speaks for what the model said."""
-    near, _ = _neighbours(story, results, doubted(results))
     found = suspects(results, near, story.manifest)
     words = story.words
     if not found:

@@ -94,7 +94,7 @@ def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | 
         words.interval(compared["accuracy_interval"]),
         words.number(done.get("parameters")),
         words.number(done.get("seconds"), 1),
-        words.number(done.get("images_per_second"), 0),
+        words.number(done.get("images_per_second") or None, 0),
     ]
 
 

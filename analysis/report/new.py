@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.calibration import NO_MISTAKE
+from analysis.features import run_digest
 from analysis.kept import stored_json
 from analysis.numbers import Numbers
 from analysis.predict import stored_predictions
@@ -23,9 +24,8 @@ def new_images(story: Story) -> Markup:
     if document is None:
         best = story.ranked[0].id if story.ranked else "RUN"
         return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
-    pictures, failed = document["pictures"], document.get("failed", [])
-    counts = {name: document.get(name, _counted(pictures, name)) for name in ("n", "unknown", "near")}
-    rate = document.get("false_alarm_rate")
+    pictures, failed, rate = document["pictures"], document["failed"], document["false_alarm_rate"]
+    counts = {name: document[name] for name in ("n", "unknown", "near")}
     story.numbers.append(Numbers("new-images-counts", ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
     parts = [paragraph(story.lead(words("new.intro", run=document["run"], **counts), "new-images-counts"))]
     if counts["n"] > len(pictures):
@@ -33,8 +33,8 @@ def new_images(story: Story) -> Markup:
     if rate is not None:
         alarms = words("new.false_alarms", rate=words.percent(rate))
         parts.append(paragraph(story.lead(alarms, "new-images-counts", len(counts))))
-    if not document.get("calibrated", True):
-        learned = document.get("uncalibrated", NO_MISTAKE) == NO_MISTAKE
+    if not document["calibrated"]:
+        learned = document["uncalibrated"] == NO_MISTAKE
         parts.append(paragraph(words("calibration.none" if learned else "calibration.unread")))
     parts += [tiles([_tile(story, fact, row) for row, fact in enumerate(pictures)]), _numbers(story, document)]
     if failed:
@@ -45,18 +45,12 @@ def new_images(story: Story) -> Markup:
 
 
 def _stored(story: Story) -> dict[str, Any] | None:
-    """Of the best run that was asked; a damaged file counts as none."""
+    """Of the best run that was asked since it was trained; a damaged file counts as none."""
     for run in story.ranked:
         document = stored_json(stored_predictions(story.workspace, run))
-        if isinstance(document, dict) and "pictures" in document:
+        if isinstance(document, dict) and document.get("trained") == run_digest(run):
             return document
     return None
-
-
-def _counted(pictures: list[dict[str, Any]], name: str) -> int:
-    """What a document of an older version does not tell."""
-    keys = {"n": "label", "unknown": "unknown", "near": "near_duplicate"}
-    return sum(name == "n" or bool(fact.get(keys[name])) for fact in pictures)
 
 
 def _numbers(story: Story, document: dict[str, Any]) -> Markup:
@@ -76,7 +70,10 @@ def _tile(story: Story, fact: dict[str, Any], row: int) -> Tile:
     words = story.words
     name = fact["path"].replace("\\", "/").rpartition("/")[2]
     label = story.label(fact["label"])
-    said = link(f"{label} · {words.percent(fact['probability'], 0)}", story.row("new-images", row))
+    surest = max(fact["probabilities"], key=fact["probabilities"].get)
+    sure = words.percent(fact["probability"], 0)
+    shown = f"{label} · {sure}" if surest == fact["label"] else f"{label} ({surest} · {sure})"
+    said = link(shown, story.row("new-images", row))
     lines: list[Words] = [said, name]
     if fact.get("unknown"):
         lines.append(words("new.unknown"))

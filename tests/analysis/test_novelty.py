@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.features import run_features, unit
+from analysis.features import present_features, unit
 from analysis.intervals import group_index
 from analysis.novelty import Novelty, false_alarm_rate, set_threshold
 from analysis.predict import predict_paths
@@ -81,9 +81,9 @@ def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_pictur
     with Image.open(strange) as picture:
         for name in runs:
             run = read_run(workspace, name)
-            features = run_features(workspace, run, manifest.split("train"))
+            features = present_features(workspace, run, manifest.split("train"))
             assert features is not None
-            parts.append(unit(features))
+            parts.append(unit(features[1]))
             asked.append(unit(load_model(workspace, run).features([picture.convert("RGB")])))
     squares = [((one - new) ** 2).sum(axis=1) for one, new in zip(parts, asked, strict=True)]
     assert facts[1]["strangeness"] == pytest.approx(np.sort(np.mean(squares, axis=0))[4] ** 0.5, abs=1e-3)

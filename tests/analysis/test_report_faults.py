@@ -36,11 +36,11 @@ from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.freeze import freeze_version
-from curate.manifest import Row, read_manifest
+from curate.manifest import Row, image_path, read_manifest
 from train.config import TrainConfig
 from train.ensemble import join_runs
 from train.run import train_run
-from train.runs import read_run, write_predictions
+from train.runs import read_run, write_done, write_predictions
 from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -205,16 +205,17 @@ def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: p
 
 
 def test_new_pictures_that_could_not_be_had(copied: Studied) -> None:
-    """They are listed with their reasons; a document of an older version, without its counts, is read too."""
+    """They are listed with their reasons beside those that were seen; what a run said before it was trained again is not its."""
     workspace, (first, _) = copied
-    fact = {"path": "a.jpg", "label": "red", "probability": 0.9, "unknown": True, "near_duplicate": {"split": "val"}}
-    document = {"run": first, "pictures": [{**fact, "thumbnail": ""}], "failed": [{"path": "gone.jpg", "reason": "http-404"}]}
-    folder = workspace.reports / "new-images"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{first}.json").write_text(json.dumps(document), encoding="utf-8")
+    picture = image_path(workspace, read_manifest(workspace, "v001").split("val")[0])
+    (workspace.root / "broken.jpg").write_bytes(b"no picture")
+    predict_paths(workspace, first, [str(picture), str(workspace.root / "broken.jpg")])
     told = section(whole(workspace), "new")
-    assert f"1 new picture through {first}; 1 looks like nothing it was trained on, 1 is a near-duplicate" in told
-    assert "gone.jpg" in told and "http-404" in told
+    assert f"1 new picture through {first}; 0 look like nothing it was trained on, 1 is a near-duplicate" in told
+    assert "broken.jpg" in told
+    run = read_run(workspace, first)
+    write_done(run, {**run.facts, "seconds": 0.1})
+    assert "No new pictures were shown to a model yet" in section(whole(workspace), "new")
 
 
 def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
