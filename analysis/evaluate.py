@@ -97,7 +97,7 @@ def split_results(workspace: Workspace, run: Run, split: str, purpose: str, mani
 def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float | None:
     """The temperature that validation asks for; None when nothing is wrong there. FototecaError when it cannot be read."""
     results = read_results(workspace, run, "val", manifest)
-    return fit_temperature(results.true, results.probabilities, results.multi)
+    return None if results.right.all() else fit_temperature(results.true, results.probabilities, results.multi)
 
 
 def measure(results: Results, temperature: float | None) -> dict[str, Any]:
@@ -105,6 +105,9 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
     scores = class_scores(results.true, results.predicted)
     present, seen = scores.n > 0, results.true.any(axis=0) | results.predicted.any(axis=0)
     right = results.right
+    intervals = bootstrap_macro(results.true, results.predicted, results.groups)
+    if results.multi:  # a mean recall alone would not count what was said and is not there
+        del intervals["balanced_accuracy"]
     facts: dict[str, Any] = {
         "run": results.run.id,
         "split": results.split,
@@ -113,13 +116,10 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
         "accuracy_interval": list(accuracy_interval(right, results.groups)),
         "wilson_interval": list(wilson(float(right.sum()), len(right))),
         "design_effect": design_effect(right, results.groups),
-        "balanced_accuracy": macro(scores.recall, present),
         "macro_precision": macro(scores.precision, seen),
         "macro_recall": macro(scores.recall, seen),
         "macro_f1": macro(scores.f1, seen),
-        "bootstrap": {
-            name: list(ends) for name, ends in bootstrap_macro(results.true, results.predicted, results.groups).items()
-        },
+        "bootstrap": {name: list(ends) for name, ends in intervals.items()},
         "absent": [name for name, there in zip(results.categories, present, strict=True) if not there],
         "per_class": {
             name: {
@@ -139,8 +139,9 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
 
 def _single_figures(results: Results) -> dict[str, Any]:
     matrix = confusion_matrix(results.true, results.predicted)
-    size = len(results.categories)
+    size, scores = len(results.categories), class_scores(results.true, results.predicted)
     return {
+        "balanced_accuracy": macro(scores.recall, scores.n > 0),
         "log_loss": log_loss(results.true, results.probabilities),
         "brier": brier(results.true, results.probabilities),
         "top_k": {str(k): top_k_accuracy(results.true, results.probabilities, k) for k in TOP_K if k == 1 or k < size},
@@ -178,11 +179,11 @@ def recall_interval(results: Results, c: int) -> tuple[float, float]:
 
 
 def reliability_of(results: Results, temperature: float | None = None) -> Reliability:
-    """The reliability of what was said, after scaling. Multi-label: of every yes and no (N·C of them)."""
+    """The reliability of what was said, after scaling. Multi-label: of every category's probability (N·C of them), against how
+    often it is there, whichever threshold makes it a yes."""
     scaled = scale(results.probabilities, temperature or 1.0, results.multi)
     if results.multi:
-        said = scaled >= 0.5
-        return reliability(np.where(said, scaled, 1 - scaled).ravel(), (said == results.true).ravel())
+        return reliability(scaled.ravel(), results.true.ravel())
     return reliability(scaled.max(axis=1), results.true[np.arange(len(scaled)), scaled.argmax(axis=1)])
 
 

@@ -69,7 +69,7 @@ def examples_of_run(
     neighbours = neighbours_of(workspace, manifest, results, sorted({*chosen, *doubted(results)}))
     wrong = suspects(results, neighbours, manifest)
     folder = output or workspace.reports / "examples" / f"{run.id}-{split}"
-    maps = _draw_maps(workspace, results, chosen, method, folder)
+    maps = _draw_maps(workspace, results, sorted({*chosen, *wrong}), method, folder)
 
     def describe(index: int) -> dict[str, Any]:
         return _describe(results, index, neighbours, maps)

@@ -81,8 +81,7 @@ def curves_of(run: Run, words: Texts) -> list[Figure]:
     """Loss per iteration and accuracy per epoch, as far as the run has them."""
     steps, epochs = run.steps(), run.epochs()
     figures = []
-    if len(steps) > 1:
-        points = column(steps, "step", "loss")
+    if len(points := column(steps, "step", "loss")) > 1:
         alt = words("curves.steps.alt", run=run.id, first=words.number(points[0][1]), last=words.number(points[-1][1]))
         series = {words("curves.loss"): points}
         figures.append(lines_chart(f"steps-{run.id}", series, (words("axis.step"), words("axis.loss")), alt, words, trend=True))

@@ -68,14 +68,17 @@ def selection(val: Results, rivals: Sequence[Results]) -> dict[str, Any]:
     """The optimism of having chosen the best of K on validation.
 
     Each resample chooses its own best of the K; how far that winner's accuracy lies above what it has on all of validation,
-    on average, is what the choice alone adds (a bootstrap estimate, as in Tibshirani and Tibshirani 2009).
+    on average, is what the choice alone adds (a bootstrap estimate, as in Tibshirani and Tibshirani 2009). To a run that is not
+    the best it adds nothing.
     """
     weights = resamples(val.groups).astype(np.float64)
     right = np.stack([aligned(results, val).right for results in rivals], axis=1).astype(np.float64)
     drawn = weights @ right / weights.sum(axis=1, keepdims=True)
     winner = drawn.argmax(axis=1)
     rows = np.arange(len(drawn))
-    return {"candidates": len(rivals), "optimism": float((drawn[rows, winner] - right.mean(axis=0)[winner]).mean())}
+    optimism = float((drawn[rows, winner] - right.mean(axis=0)[winner]).mean())
+    best = bool(val.right.mean() >= right.mean(axis=0).max())
+    return {"candidates": len(rivals), "chosen": best, "optimism": optimism if best else 0.0}
 
 
 def class_mix(val: Results, test: Results) -> dict[str, Any]:
@@ -86,11 +89,12 @@ def class_mix(val: Results, test: Results) -> dict[str, Any]:
     """
     accuracy = {label: float(val.right[np.array(val.labels) == label].mean()) for label in set(val.labels)}
     expected = [accuracy[label] for label in test.labels if label in accuracy]
-    shares = [results.true.sum(axis=0) / max(int(results.true.sum()), 1) for results in (val, test)]
+    counts = [Counter(results.labels) for results in (val, test)]
+    apart = (abs(counts[0][label] / len(val) - counts[1][label] / len(test)) for label in {*val.labels, *test.labels})
     return {
         "effect": float(np.mean(expected) - val.right.mean()) if expected else 0.0,
         "unseen": 1 - len(expected) / len(test),
-        "distance": float(np.abs(shares[0] - shares[1]).sum() / 2),
+        "distance": sum(apart) / 2,
     }
 
 

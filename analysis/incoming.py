@@ -43,7 +43,7 @@ def name_pictures(paths: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in paths:
         path = Path(name)
-        if _is_url(name) or path.is_file():
+        if is_url(name) or path.is_file():
             found.append(name)
             continue
         if not path.exists():
@@ -63,7 +63,7 @@ def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_
     """
     read = partial(_read, open_fetcher(workspace, allow_local=allow_local), shown)
     numbered = list(enumerate(names))
-    with picture_threads(AT_ONCE if any(map(_is_url, names)) else os.cpu_count() or 1) as pool:
+    with picture_threads(AT_ONCE if any(map(is_url, names)) else os.cpu_count() or 1) as pool:
         ahead: Iterator[Incoming] = iter(())
         for start in range(0, len(names) + BATCH, BATCH):
             current, ahead = ahead, pool.map(read, numbered[start : start + BATCH])
@@ -71,7 +71,8 @@ def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_
                 yield batch
 
 
-def _is_url(name: str) -> bool:
+def is_url(name: str) -> bool:
+    """Whether it is to be fetched."""
     return name.lower().startswith(("http://", "https://"))
 
 
@@ -79,7 +80,7 @@ def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> I
     """One picture; whatever is wrong with it is its reason."""
     number, name = item
     try:
-        data = fetch(name) if _is_url(name) else Path(name).read_bytes()
+        data = fetch(name) if is_url(name) else Path(name).read_bytes()
         picture, info = decode_with_info(data, max_pixels=MAX_PIXELS)
     except (FetchFailedError, DecodeError) as error:
         return Incoming(name, reason=error.reason)

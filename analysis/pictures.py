@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import textwrap
 from collections.abc import Sequence
@@ -52,9 +53,10 @@ def stored_picture(workspace: Workspace, row: Row) -> Image.Image:
         raise FototecaError(f"image {row.image_id[:12]} cannot be read: {error}", f"restore the file: {row.path}") from None
 
 
-def has_masks(workspace: Workspace) -> bool:
-    """Whether somebody told where the things are: see `true_mask`."""
-    return _masks(workspace).is_dir()
+def masks_digest(workspace: Workspace) -> str:
+    """Changes with what somebody told of where the things are: see `true_mask`."""
+    files = ((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(_masks(workspace).glob("*.png")))
+    return hashlib.sha256(repr(list(files)).encode()).hexdigest()[:16]
 
 
 def _masks(workspace: Workspace) -> Path:
@@ -120,8 +122,9 @@ def overlay(picture: Image.Image, values: npt.NDArray[np.float32], strength: flo
 
 
 def captioned(tile: Image.Image, words: Sequence[str], side: int = 224) -> Image.Image:
-    """The tile, at least `side` wide, over a line or more for each of `words`, LINES in all."""
-    lines = [line for one in words for line in textwrap.wrap(one, 34)][:LINES]
+    """The tile, at least `side` wide, over LINES lines, of which each of `words` has its share: what is too long is cut."""
+    share = LINES // max(len(words), 1)
+    lines = [line for one in words for line in textwrap.wrap(one, 34, max_lines=share, placeholder="…")]
     if tile.width < side:
         tile = tile.resize((side, round(side * tile.height / tile.width)), Image.Resampling.BICUBIC)
     page = Image.new("RGB", (tile.width, tile.height + CAPTION * LINES), "white")

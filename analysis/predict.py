@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from analysis.attribution import check_method
+from analysis.attribution import check_method, network_of
 from analysis.calibration import NO_MISTAKE, scale
 from analysis.evaluate import temperature_of
 from analysis.explain import drawn_maps
 from analysis.features import run_digest
-from analysis.incoming import BATCH, Incoming, name_pictures, read_ahead
+from analysis.incoming import BATCH, Incoming, is_url, name_pictures, read_ahead
 from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
 from analysis.results import find_run
@@ -122,7 +122,10 @@ class _Asked:
         novelty = fit_novelty(workspace, run, manifest)
         folder = output or workspace.reports / "predict" / run.id
         verdicts = method_verdicts(read_trials(workspace, run))
-        return cls(run, manifest, load_model(workspace, run), temperature, why, novelty, methods, folder, verdicts)
+        model = load_model(workspace, run)
+        if methods:
+            network_of(model, methods[0])
+        return cls(run, manifest, model, temperature, why, novelty, methods, folder, verdicts)
 
     def facts(self, batch: Sequence[Incoming]) -> list[dict[str, Any]]:
         """What is said of each picture, in order."""
@@ -173,7 +176,8 @@ class _Asked:
         drawn = drawn_maps(self.model, seen, target, self.methods, stamped=True, verdicts=self.verdicts)
         self.written += 1
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{self.written:04}-{Path(urlsplit(name).path).stem[:60]}.png"  # names may come twice
+        stem = Path(urlsplit(name).path if is_url(name) else name).stem[:60]
+        path = self.folder / f"{self.written:04}-{stem}.png"  # names may come twice
         drawn.sheet([path.stem[5:33], words]).save(path)
         return str(path)
 

@@ -53,15 +53,14 @@ def evaluation_table(facts: dict[str, Any]) -> str:
     rows: list[tuple[str, str]] = [
         ("accuracy", f"{_share(facts['accuracy'])}  (95% interval {_range(facts['accuracy_interval'])}, {facts['n']} images)"),
         (
-            "balanced accuracy",
-            f"{_share(facts['balanced_accuracy'])}  (bootstrap {_range(facts['bootstrap']['balanced_accuracy'])})",
-        ),
-        (
             "macro F1",
             f"{facts['macro_f1']:.3f}  (bootstrap {' to '.join(f'{end:.3f}' for end in facts['bootstrap']['macro_f1'])})",
         ),
         ("log loss", f"{facts['log_loss']:.3f}"),
     ]
+    if "balanced_accuracy" in facts:
+        shown = f"{_share(facts['balanced_accuracy'])}  (bootstrap {_range(facts['bootstrap']['balanced_accuracy'])})"
+        rows.insert(1, ("balanced accuracy", shown))
     rows += [(f"top-{k}", _share(value)) for k, value in facts.get("top_k", {}).items() if k != "1"]
     if "average_precision" in facts:
         rows.append(("mean average precision", f"{facts['average_precision']['macro']:.3f}"))

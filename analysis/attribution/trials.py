@@ -160,10 +160,16 @@ def _try(
         row["weights"] = rank_correlation(found, draw(shuffled, case.picture[None], case.target))
         rows.append(row)
     scores = Scores(name)
-    _set(scores, {key: float(np.mean([row[key] for row in rows if key in row])) for key in {key for row in rows for key in row}})
+    _set(scores, {key: _mean([row[key] for row in rows if key in row]) for key in {key for row in rows for key in row}})
     if mosaics:
         scores.grid = float(np.mean([_in_cell(draw(module, one.picture[None], one.target), one.cell) for one in mosaics]))
     return scores
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that were measured; NaN when none was."""
+    measured = [value for value in values if np.isfinite(value)]
+    return float(np.mean(measured)) if measured else float("nan")
 
 
 def _set(scores: Scores, measured: dict[str, float]) -> None:
@@ -192,11 +198,13 @@ def with_dealt_weights(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def rank_correlation(one: Map, other: Map) -> float:
-    """Spearman's, ties sharing their ranks; 0 when either map is the same everywhere."""
+    """Spearman's, ties sharing their ranks; 0 when `other` is the same everywhere. NaN when `one` is: nothing can change it."""
     from scipy.stats import rankdata
 
     first, second = (rankdata(values.ravel()) for values in (one, other))
-    if first.std() == 0 or second.std() == 0:
+    if first.std() == 0:
+        return float("nan")
+    if second.std() == 0:
         return 0.0
     return float(np.corrcoef(first, second)[0, 1])
 

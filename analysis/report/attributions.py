@@ -16,7 +16,7 @@ from analysis.explain import COLUMNS, OF_ONE, explain_one
 from analysis.filters import filter_sheets
 from analysis.kept import kept
 from analysis.numbers import Numbers
-from analysis.pictures import data_uri, has_masks, stored_picture
+from analysis.pictures import data_uri, masks_digest, stored_picture
 from analysis.report.html import Tile, Words, heading, join, link, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
@@ -115,7 +115,7 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
             every.append({**one, "maps": maps, "passed": passed, "scores": {name: drawn.measured(name) for name in maps}})
         return every
 
-    asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS, SHORT, has_masks(story.workspace)]
+    asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS, SHORT, masks_digest(story.workspace)]
     found: list[dict[str, Any]] = kept(story.workspace, results.run, "judged-maps", asked, draw)
     return found
 
@@ -157,7 +157,7 @@ def _undrawn(story: Story, results: Results, missing: Sequence[str]) -> Markup:
 
 def _tried(story: Story, results: Results) -> dict[str, Any]:
     """The shown methods, put to their trials by the report itself and kept between reports."""
-    asked = [story.manifest.sha256, SHOWN_METHODS, SHORT, has_masks(story.workspace)]
+    asked = [story.manifest.sha256, SHOWN_METHODS, SHORT, masks_digest(story.workspace)]
 
     def make() -> dict[str, Any]:
         return try_maps(story.workspace, story.model(results.run), results, SHOWN_METHODS, steps=SHORT)

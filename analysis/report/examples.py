@@ -45,7 +45,8 @@ def examples(story: Story, results: Results) -> Markup:
     kinds["worst"] = worst[:EXAMPLES]
     every = sorted({index for found in kinds.values() for index in found})
     near, gone = _neighbours(story, results, sorted({*every, *doubted(results)}))
-    maps = _maps(story, results, every)
+    suspected = suspects(results, near, story.manifest)
+    maps = _maps(story, results, sorted({*every, *suspected[:EXAMPLES]}))
     parts = [heading(words("examples.title"), 4), paragraph(words("examples.intro" if maps else "examples.intro_without_maps"))]
     parts += [_verdict(story, results) if maps else Markup(""), gone]
     for kind, chosen in kinds.items():
@@ -54,7 +55,8 @@ def examples(story: Story, results: Results) -> Markup:
         if kind == "worst" and len(worst) > EXAMPLES:
             inner += paragraph(words("examples.more", n=EXAMPLES, total=len(worst), run=results.run.id))
         parts.append(details(words(f"examples.{kind}"), inner, opened=kind in OPENED))
-    parts += [story.part(part) for part in (partial(_source, story, results), partial(_suspects, story, results, near))]
+    parts.append(story.part(partial(_source, story, results)))
+    parts.append(story.part(partial(_suspects, story, results, suspected, maps, near)))
     parts.append(story.part(partial(_shared, story, results)))
     return join(parts)
 
@@ -118,9 +120,8 @@ def _source(story: Story, results: Results) -> Markup:
     return paragraph(story.run_file(results.run, "predictions-val.csv"), "source")
 
 
-def _suspects(story: Story, results: Results, near: dict[str, list[str]]) -> Markup:
+def _suspects(story: Story, results: Results, found: Sequence[int], maps: dict[str, str], near: dict[str, list[str]]) -> Markup:
     """Confident mistakes among whose neighbours everything speaks for what the model said."""
-    found = suspects(results, near, story.manifest)
     words = story.words
     if not found:
         return paragraph(words("suspects.none"))
@@ -129,7 +130,7 @@ def _suspects(story: Story, results: Results, near: dict[str, list[str]]) -> Mar
         [
             heading(words("suspects.title"), 5),
             paragraph(words("suspects.intro", n=len(found))),
-            cards([_card(story, results, index, "", near) for index in found[:EXAMPLES]]),
+            cards([_card(story, results, index, maps.get(results.rows[index].image_id, ""), near) for index in found[:EXAMPLES]]),
             tag("pre", f"fototeca curate label {ids} --label …"),
         ]
     )

@@ -104,7 +104,9 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
         quality = words("gap.quality", n=len(measured), measure=words(f"quality.{name}"), **_chances(words, gap, shift))
     return {
         "sampling": words("gap.sampling", error=error, low=low, high=high, p=words.probability(chance["p"])),
-        "selection": words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"])),
+        "selection": words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"]))
+        if chosen["chosen"]
+        else words("gap.not_chosen"),
         "class_mix": words("gap.mix", effect=words.points(mix["effect"]), distance=words.percent(mix["distance"])),
         "groups_across_splits": words("splits.never_deduplicated")
         if gap["groups_across_splits"] is None

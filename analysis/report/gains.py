@@ -43,7 +43,7 @@ def _members(run: Run) -> list[str]:
 def _views(story: Story, run: Run) -> list[str]:
     """Found out once, since every validation picture is asked again in each of its views."""
     results = story.validation[run.id].stored(story.workspace)
-    asked = [story.manifest.sha256, len(results), "seconds"]
+    asked = [[row.image_id for row in results.rows], "seconds"]
     facts: dict[str, Any] = kept(story.workspace, run, "views", asked, lambda: gain_of_views(story.workspace, results))
     what = story.words("gains.views", run=run.id, n=facts["views"])
     seconds = facts["seconds_per_image_alone"], facts["seconds_per_image"]

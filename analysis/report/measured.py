@@ -24,7 +24,7 @@ SHARES, NUMBERS = ("accuracy", "balanced_accuracy"), ("macro_f1", "log_loss")
 def figures_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
     """One column for each side; `name` is that of the file of numbers."""
     words = story.words
-    body = [[words(f"figure.{key}"), *(words.percent(side[key]) for side in sides)] for key in SHARES]
+    body = [[words(f"figure.{key}"), *(words.percent(side[key]) for side in sides)] for key in SHARES if key in sides[0]]
     body.insert(1, [words("figure.interval"), *(words.interval(side["accuracy_interval"]) for side in sides)])
     body += [[words(f"figure.{key}"), *(words.number(side[key]) for side in sides)] for key in NUMBERS]
     if "average_precision" in sides[0]:

@@ -126,7 +126,7 @@ def _model(story: Story, run: Run) -> Markup:
 
 def _used(run: Run) -> list[str]:
     """The settings that this run made use of: nothing thaws over frozen features, and what is fitted at once takes no steps."""
-    idle = {"unfreeze"} if run.regime == "features" else set[str]()
+    idle = {"features": {"unfreeze"}, "ensemble": {"head"}}.get(run.regime, set[str]())
     stepped = run.config.get("head") not in ("svm", "boosting") and len(run.steps()) > 1
     return [name for name in SETTINGS if name not in (idle if stepped else idle | STEPPED)]
 

@@ -100,9 +100,13 @@ def _cover(story: Story) -> Markup:
     looks = story.ledger.looks
     seen = [number for number, look in enumerate(looks) if look.accuracy is not None]
     if seen:
-        whole = len(story.ledger.whole)
+        whole, run = len(story.ledger.whole), final.looked_at(story)
+        plain = [number for number in seen if run and looks[number].run == run.id and "--tta" not in looks[number].purpose]
+        shown = (plain or seen)[-1]  # what section 8 shows, if it is there
         under = words("cover.test") if whole == 1 else words("cover.tests", n=whole)
-        cells.append((link(words.percent(looks[seen[-1]].accuracy), story.row("looks", seen[-1])), under))
+        if story.ranked and looks[shown].run != story.ranked[0].id:
+            under = f"{under} ({looks[shown].run})"
+        cells.append((link(words.percent(looks[shown].accuracy), story.row("looks", shown)), under))
     big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
     made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
     told = join([made, " ", story.file(f"{frozen}.json")])

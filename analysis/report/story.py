@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -19,7 +20,7 @@ from analysis.report.markdown import read_words, render
 from analysis.results import Results, read_results
 from analysis.svg import Figure
 from analysis.texts import Texts
-from curate.manifest import Manifest, Row
+from curate.manifest import Manifest, Row, is_stored
 from train.runs import LoadedModel, Run, load_model, read_run
 from workspace import LABEL_SEPARATOR, FototecaError, Workspace
 
@@ -133,7 +134,7 @@ class Story:
         """A picture of the dataset as a data URI; empty when its file is gone."""
         key = (row.image_id, side)
         if key not in self._thumbnails:
-            small = thumbnail(self.workspace.root / row.path, side)
+            small = thumbnail(self.workspace.root / row.path, side) if is_stored(row) else None
             self._thumbnails[key] = data_uri(small) if small else ""
         return self._thumbnails[key]
 
@@ -189,7 +190,7 @@ class Story:
         below a table's head."""
         words, place = shown or name, "" if row is None else f"#row={row + 2}"
         try:
-            return link(words, Path(_relative(self.workspace.root / name, self.folder)).as_posix() + place)
+            return link(words, quote(Path(_relative(self.workspace.root / name, self.folder)).as_posix()) + place)
         except ValueError:  # on another drive
             return Markup("<code>{}</code>").format(words)
 

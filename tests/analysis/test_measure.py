@@ -14,6 +14,7 @@ from analysis.compare import compare
 from analysis.evaluate import measure
 from analysis.intervals import bootstrap_macro, group_index, resamples
 from analysis.results import Results
+from analysis.tables import evaluation_table
 from analysis.tta import view_probabilities
 from curate.manifest import Row
 from train.runs import Floats, Run
@@ -59,7 +60,7 @@ def test_all_figures_of_one_label() -> None:
 
 
 def test_all_figures_of_several_labels() -> None:
-    """Micro and macro, and calibration of every yes and no."""
+    """Micro and macro, and calibration of every category's probability; no balanced accuracy, which is of single labels."""
     rng = np.random.default_rng(1)
     true = rng.random((80, 3)) < 0.4
     probabilities = np.clip(0.5 + 0.25 * (true - 0.5) + rng.normal(0, 0.2, (80, 3)), 0.01, 0.99)
@@ -73,10 +74,12 @@ def test_all_figures_of_several_labels() -> None:
     assert facts["average_precision"]["micro"] == pytest.approx(
         reference.average_precision_score(true, probabilities, average="micro")
     )
-    sure = np.where(said, probabilities, 1 - probabilities).ravel()
-    hit, bins = (said == true).ravel(), np.minimum((sure * 15).astype(int), 14)
+    sure = probabilities.ravel()
+    hit, bins = true.ravel(), np.minimum((sure * 15).astype(int), 14)
     expected = sum(abs(hit[bins == b].mean() - sure[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
     assert facts["calibration"]["ece"] == pytest.approx(expected)
+    assert "balanced_accuracy" not in facts and "balanced_accuracy" not in facts["bootstrap"]
+    assert "balanced accuracy" not in evaluation_table(facts) and "macro F1" in evaluation_table(facts)
 
 
 def test_near_duplicates_are_drawn_together() -> None:

@@ -22,7 +22,7 @@ from analysis.embed_page import colourings
 from analysis.evaluate import evaluate_run
 from analysis.examples import examples_of_run
 from analysis.explain import explain_run
-from analysis.figures import confusion_figures
+from analysis.figures import confusion_figures, curves_of
 from analysis.looks import ledger, read_looks
 from analysis.predict import predict_paths
 from analysis.report import cards
@@ -280,6 +280,54 @@ def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_pat
     with pytest.raises(FototecaError, match="has no features of its own"):
         embed_run(workspace, joined, output=tmp_path)
     assert f"The best: {joined}" not in section(whole(workspace), "studied")
+
+
+def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_picture: Callable[[str], Path]) -> None:
+    """An ensemble has no network to be explained: that is told before a test picture is asked about."""
+    workspace, runs = copied
+    ledger(workspace).unlink(missing_ok=True)
+    joined = join_runs(workspace, runs).id
+    with pytest.raises(FototecaError, match="needs a network"):
+        predict_paths(workspace, joined, [str(first_picture("test"))], methods=["grad-cam"])
+    assert read_looks(workspace, "v001") == []
+
+
+def test_pictures_of_elsewhere_are_not_shown(copied: Studied) -> None:
+    """A manifest that somebody sent may name any file; a report is made to be passed on."""
+    workspace = copied[0]
+    Image.new("RGB", (60, 60), "red").save(workspace.root.parent / "secret.png")
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    row = story.manifest.rows[0]
+    assert story.thumbnail(row).startswith("data:image/webp")
+    assert story.thumbnail(replace(row, image_id="f" * 64, path="../secret.png")) == ""
+
+
+def test_links_lead_out_of_any_folder(copied: Studied) -> None:
+    """A name with a number sign in it does not end the address."""
+    workspace = Workspace(copied[0].root.rename(copied[0].root.with_name("proj #1 100%")))
+    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
+    assert 'href="../proj%20%231%20100%25/data/runs#row=2"' in story.file("data/runs", row=0)
+
+
+def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
+    """A run whose every loss is none has no drawing of them, and ends no command."""
+    run = read_run(copied[0], copied[1][0])
+    steps = run.folder / "steps.csv"
+    head, *rows = steps.read_text(encoding="utf-8").splitlines()
+    steps.write_text(
+        "\n".join([head, *(re.sub(r"^(\d+),(\d+),[^,]*", r"\1,\2,nan", row) for row in rows)]) + "\n", encoding="utf-8"
+    )
+    assert [figure.name for figure in curves_of(run, Texts.load("en"))] == [f"epochs-{run.id}"]
+
+
+def test_drawing_categories_keeps_what_was_explained(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of the maps that lie there stay when only the categories' pictures are drawn."""
+    workspace, (run, _) = copied
+    monkeypatch.setattr("analysis.explain._write_class_models", lambda *_: [])
+    *_, table = explain_run(workspace, run, methods=["saliency"], output=tmp_path)
+    before = table.read_text(encoding="utf-8")
+    assert explain_run(workspace, run, methods=["class-model"], output=tmp_path) == []
+    assert table.read_text(encoding="utf-8") == before and len(before.splitlines()) > 2
 
 
 def test_only_explain_draws_a_category(copied: Studied) -> None:

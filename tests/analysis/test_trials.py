@@ -74,6 +74,13 @@ def spot(channel: int, top: int = 4, left: int = 20) -> Case:
     return Case(picture, channel, mask)
 
 
+def test_a_map_that_is_the_same_everywhere_passes_nothing() -> None:
+    """Neither another category nor other weights can change it: that was not measured, and is in no stamp."""
+    flat, varied = np.zeros((4, 4), np.float32), np.arange(16, dtype=np.float32).reshape(4, 4)
+    assert np.isnan(rank_correlation(flat, varied)) and rank_correlation(varied, flat) == 0
+    assert rank_correlation(varied, varied) == pytest.approx(1)
+
+
 def test_the_truth_passes_and_chance_does_not() -> None:
     """The right map is stamped in every trial, a constant one is dead, and both baselines react to nothing."""
     mosaics = [make_mosaic([spot(c).picture, *[spot((c + 1) % 3).picture] * 3], c, c) for c in range(3)]
