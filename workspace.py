@@ -227,7 +227,8 @@ def _read_category(path: Path, name: str, table: object) -> Category:
 
 def check_name(name: str, kind: str) -> str:
     """Return `name` if it can stand in a CSV cell, a file name and a joined label; else raise FototecaError."""
-    if not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f\x7f"]', name) or name.startswith("."):
+    word = re.match(r"\.|restore$|reject:", name)  # a hidden file's beginning, and what decisions say instead of a label
+    if word or not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f\x7f"]', name):
         raise FototecaError(
             f"{kind} name {name!r} will not do", 'use letters, digits, spaces, "-" and "_", without | / \\ or quotes'
         )

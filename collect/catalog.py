@@ -102,7 +102,7 @@ class Catalog:
     # ---- candidates
 
     def add_finding(self, finding: Finding, url_key: str) -> Candidate:
-        """Remember a place; told twice it is one row, which learns of rights what it lacks. Returns the candidate as it is."""
+        """Remember a place, once and as first told: versions are frozen of that. Returns the candidate with the state it has."""
         with self.transaction() as sql:
             sql.execute(
                 "INSERT INTO candidates (url_key, url, updated) VALUES (?, ?, ?) ON CONFLICT (url_key) DO NOTHING",
@@ -113,9 +113,7 @@ class Catalog:
             f = finding
             sql.execute(
                 "INSERT INTO findings (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
-                " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
-                " author = iif(author = '', excluded.author, author), license = iif(license = 'unknown', excluded.license,"
-                " license), license_found = iif(license = 'unknown', excluded.license_found, license_found)",
+                " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                 (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, *_rights(f), now()),
             )
         return candidate

@@ -160,6 +160,7 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
     """
     last: dict[str, dict[str, str]] = defaultdict(dict)
     labels: dict[str, str] = {}
+    renaming = ""
     for decision in valid(decisions):
         word = decision.new
         if word.startswith(REJECT):
@@ -171,12 +172,19 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
         silent = decision.new == RESTORE and not decision.old.startswith(REJECT)
         if decision.who.startswith(PERSON) and not silent:
             last[decision.image_id][decision.who] = word
-        elif decision.who.startswith(RENAME) and decision.image_id in last:
-            said = last[decision.image_id]
-            said.update(
-                {who: renamed(before, *decision.why.removeprefix(RENAMED).split(LABEL_SEPARATOR)) for who, before in said.items()}
-            )
+        if not decision.who.startswith(RENAME):
+            renaming = ""
+        elif decision.why != renaming:  # the first of those that one renaming has made: it holds for what was said of any image
+            renaming = decision.why
+            for said in last.values():
+                said.update({who: renamed(before, *renamed_from(renaming)) for who, before in said.items()})
     return last
+
+
+def renamed_from(why: str) -> tuple[str, str]:
+    """The old and the new name that a renaming wrote down."""
+    old, _, new = why.removeprefix(RENAMED).partition(LABEL_SEPARATOR)
+    return old, new
 
 
 def renamed(label: str, old: str, new: str) -> str:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from collect.catalog import PERSON, Catalog, Finding, ImageRow
 from collect.store import digest, stored_images
+from curate.judgement import said_by_people
 from curate.kept import kept_decisions, said
 from curate.manifest import Row, list_versions, read_manifest
 from vision.hashes import phash
@@ -79,3 +80,6 @@ def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: 
         else:
             made = catalog.decide(decision.image_id, decision.new, who=decision.who, why=decision.why, time=decision.time)
             facts["decisions"] += made is not None
+    judged = {one.image_id for one in said_by_people(catalog.decisions())}
+    undone = [(image.image_id,) for image in catalog.images() if image.reviewed and image.image_id not in judged]
+    catalog.connection.executemany("UPDATE images SET reviewed = 0 WHERE image_id = ?", undone)  # as taking back does

@@ -26,7 +26,7 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
 def _rename_findings(catalog: Catalog, old: str, new: str) -> int:
     """Let candidates be found under the new name, those too that are fetched later; how many places that were.
 
-    A place that was found under both names keeps its row and says no category there.
+    A place that was found under both names keeps its row, which says no category and, beside the query, the old one.
     """
     sql, count = catalog.connection, 0
     for row in sql.execute("SELECT DISTINCT category FROM findings").fetchall():
@@ -35,7 +35,8 @@ def _rename_findings(catalog: Catalog, old: str, new: str) -> int:
             count += sql.execute(
                 "UPDATE OR IGNORE findings SET category = ? WHERE category = ?", (renamed(category, old, new), category)
             ).rowcount
-            count += sql.execute("UPDATE OR IGNORE findings SET category = '' WHERE category = ?", (category,)).rowcount
+            also = "UPDATE OR IGNORE findings SET category = '', query = query || ? WHERE category = ?"
+            count += sql.execute(also, (f" ({category})", category)).rowcount
     return count
 
 

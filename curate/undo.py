@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collect.catalog import REJECT, RESTORE, Catalog, Decision, ImageRow
-from curate.judgement import UNDO, said_by_people, valid
+from curate.judgement import RENAME, UNDO, said_by_people, valid
 from curate.labels import person
+from curate.queues import renamed, renamed_from
 from curate.state import follow
 from workspace import FototecaError, Workspace
 
@@ -33,10 +34,21 @@ def _take_back(catalog: Catalog, decision_id: int) -> list[Decision]:
     before = ImageRow(**{**current.__dict__, "label": "", "rejected": "", "keep": False})
     for decision in log[:-1]:
         before = follow(before, decision)
+    for old, new in _renamings(catalog, log[-2].decision_id if len(log) > 1 else 0):
+        before = ImageRow(**{**before.__dict__, "label": renamed(before.label, old, new)})
     written = [catalog.decide(last.image_id, new, who=last.who, why=UNDO + last.time) for new in _steps(current, before)]
     if not said_by_people(catalog.decisions(last.image_id)):
         catalog.connection.execute("UPDATE images SET reviewed = 0 WHERE image_id = ?", (last.image_id,))
     return [decision for decision in written if decision]
+
+
+def _renamings(catalog: Catalog, after: int) -> list[tuple[str, str]]:
+    """The old and new names of categories that were renamed after a decision, in order."""
+    rows = catalog.connection.execute(
+        "SELECT why, min(decision_id) AS first FROM decisions WHERE who LIKE ? AND decision_id > ? GROUP BY why ORDER BY first",
+        (RENAME + "%", after),
+    )
+    return [renamed_from(row["why"]) for row in rows]
 
 
 def _steps(current: ImageRow, before: ImageRow) -> list[str]:

@@ -121,3 +121,10 @@ def test_the_program_runs_as_a_module(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "fototeca init" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["restore", "reject:blurry", ".hidden", "a|b", " a", ""])
+def test_names_that_mean_something_else_are_refused(tmp_path: Path, name: str) -> None:
+    """A category called as a decision is written would be taken for that decision."""
+    with pytest.raises(FototecaError, match="will not do"):
+        create_workspace(tmp_path / "w", ["fox", name])

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -261,17 +260,6 @@ def test_a_file_that_was_overwritten_is_another_picture(tmp_path: Path) -> None:
     assert collect_folder(workspace, photos, Labelling("fox"), LOCAL).known == 2
     with Catalog.open(workspace) as catalog:
         assert len(catalog.images()) == 3
-
-
-def test_rights_that_are_told_later_are_learned(tmp_path: Path) -> None:
-    """A list given again with author and licence; what is known already is not changed."""
-    workspace = create_workspace(tmp_path / "w", ["fox"])
-    place = Finding("http://e.org/a.jpg", "urls", "fox", page_url="http://e.org/")
-    with Catalog.open(workspace) as catalog:
-        for author, license_ in (("", "unknown"), ("Ana", "CC-BY-4.0"), ("Eva", "CC0-1.0")):
-            candidate = catalog.add_finding(replace(place, author=author, license=license_, license_found=license_), place.url)
-        (found,) = catalog.places(candidate.candidate_id)
-    assert (found.author, found.license, found.license_found) == ("Ana", "CC-BY-4.0", "CC-BY-4.0")
 
 
 def test_what_is_passed_over_for_its_licence_is_counted(

@@ -21,6 +21,7 @@ from curate.duplicates import dedup, find_near
 from curate.freeze import freeze_version
 from curate.grouping import name_groups
 from curate.groups import list_groups
+from curate.labels import label_images
 from curate.manifest import read_manifest
 from curate.rebuild import rebuild_version
 from curate.signatures import read_pictures
@@ -184,6 +185,21 @@ def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
     rows = list_groups(workspace)
     assert [row["image_id"] for row in rows if row["kept"]] == [ids["c.png"]]
     assert rows[0]["label"] == "b", "groups with two labels come first, the kept copy first in them"
+
+
+def test_a_copy_that_was_brought_back_does_not_push_out_the_better_one(workspace: Workspace, tmp_path: Path) -> None:
+    """Who restores a set-aside copy wants both: the best stays, whenever duplicates are looked for again."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photograph(5).save(folder / "large.png")
+    photograph(5).resize((160, 120)).save(folder / "small.png")
+    ids = store(workspace, folder)
+    dedup(workspace)
+    label_images(workspace, [ids["small.png"]], restore=True)
+    for _ in range(2):
+        dedup(workspace)
+        with Catalog.open(workspace) as catalog:
+            assert {image.status for image in catalog.images()} == {"accepted"}
 
 
 @pytest.mark.parametrize(("reason", "kept"), [("bad-quality", "large.png"), ("off-topic", "small.png")])

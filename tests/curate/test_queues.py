@@ -21,6 +21,7 @@ from curate.quality import check_images, found_by_image
 from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, in_queue, list_items
 from curate.rename import rename_category
 from curate.suggest import Suggestion, save, suggest_labels
+from curate.undo import take_back
 from vision.backbones import build_model
 from workspace import FototecaError, Workspace, create_workspace
 
@@ -150,6 +151,46 @@ def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddI
     assert queue(renamed, DISAGREED) == [second]
     decide("bruno", second, restore=True)
     assert queue(renamed, DISAGREED) == [second], "a cat to ana, a puppy to bruno"
+
+
+def test_a_renaming_holds_for_words_about_any_image(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ann's word was overruled before the renaming: who says the new name since agrees with her."""
+    image_id, _ = add_images(workspace, ["cat", "dog"])
+    for who, label in (("ann", "dog"), ("bob", "cat")):
+        monkeypatch.setenv("FOTOTECA_USER", who)
+        label_images(workspace, [image_id], label=label)
+    renamed = without(workspace, "dog")
+    rename_category(renamed, "dog", "puppy")
+    assert queue(renamed, DISAGREED) == [image_id]
+    label_images(renamed, [image_id], label="puppy")
+    assert queue(renamed, DISAGREED) == []
+
+
+def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspace, add_images: AddImages) -> None:
+    """The label that comes back is of a category that there is."""
+    image_id, _ = add_images(workspace, ["dog", "dog"])
+    (decision,) = label_images(workspace, [image_id], label="cat")
+    renamed = without(workspace, "dog")
+    rename_category(renamed, "dog", "puppy")
+    take_back(renamed, [decision.decision_id])
+    with Catalog.open(renamed) as catalog:
+        image = catalog.image(image_id)
+    assert image is not None and (image.label, image.reviewed) == ("puppy", False)
+
+
+def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Workspace, add_images: AddImages) -> None:
+    """Renamed one after the other; what is left of a place says no category."""
+    add_images(workspace, ["cat"])
+    with Catalog.open(workspace) as catalog:
+        for category in ("", "cat", "dog", "fox"):
+            candidate = catalog.add_finding(Finding("http://e.org/a.jpg", "urls", category), "http://e.org/a.jpg")
+    rename_category(workspace, "fox", "cat")
+    rename_category(workspace, "dog", "cat")
+    with Catalog.open(workspace) as catalog:
+        places = catalog.places(candidate.candidate_id)
+    assert sorted(place.category for place in places) == ["", "", "", "cat"]
 
 
 def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace) -> None:

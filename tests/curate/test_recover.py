@@ -11,6 +11,7 @@ from collect.catalog import Catalog, Decision, Finding, ImageRow
 from curate.freeze import freeze_version
 from curate.labels import label_images
 from curate.recover import recover_catalog
+from curate.undo import take_back
 from vision.hashes import phash
 from vision.image import decode
 from workspace import FototecaError, Workspace
@@ -58,6 +59,18 @@ def test_a_lost_catalog_comes_back(workspace: Workspace, ids: list[str]) -> None
     assert known(workspace) == before
     assert not freeze_version(workspace).new
     assert recover_catalog(workspace) == dict.fromkeys(facts, 0)
+
+
+def test_what_was_taken_back_comes_back_unreviewed(workspace: Workspace, add_images: AddImages) -> None:
+    """Nobody's word is left on the image: the next version says so, too."""
+    ids = add_images(workspace, ["cat"] * 6 + ["dog"] * 6)
+    (decision,) = label_images(workspace, ids[:1], label="dog")
+    take_back(workspace, [decision.decision_id])
+    freeze_version(workspace)
+    before = known(workspace)
+    lose(workspace)
+    recover_catalog(workspace)
+    assert known(workspace)[0][ids[0]][1:] == before[0][ids[0]][1:] == ("cat", "", False, False)
 
 
 def test_places_and_rights_come_back(workspace: Workspace, ids: list[str]) -> None:
