@@ -116,7 +116,7 @@ def _draft(
     settings = workspace.settings
     versions = [read_manifest(workspace, name) for name in list_versions(workspace)]
     parent = versions[-1] if versions else None
-    check_categories(state, settings.names)
+    check_categories(state, settings.names, settings.task)
     chosen_seed = seed if seed is not None else parent.seed if parent else 0
     chosen_ratios = asked or (parent.ratios if parent else DEFAULT_RATIOS)
     plan = plan_rows(state, settings.task, settings.names, versions, chosen_ratios, chosen_seed)
@@ -162,19 +162,19 @@ def read_ratios(text: str) -> tuple[float, float, float]:
     return train, val, test
 
 
-def check_categories(state: State, names: Sequence[str]) -> None:
-    """FototecaError when accepted images carry a category that the configuration lacks."""
+def check_categories(state: State, names: Sequence[str], task: Task) -> None:
+    """FototecaError when accepted images carry a category that the configuration lacks, or several where one is all."""
     unknown: dict[str, int] = defaultdict(int)
     for image in state.images:
         if image.status == "accepted":
-            for label in image.label.split(LABEL_SEPARATOR):
+            for label in [image.label] if task == "single" else image.label.split(LABEL_SEPARATOR):
                 if label and label not in names:
                     unknown[label] += 1
     if unknown:
         carried = ", ".join(f"{count} carry {label!r}" for label, count in sorted(unknown.items()))
         raise FototecaError(
             f"accepted images have categories that fototeca.toml lacks: {carried}",
-            "add the category to fototeca.toml again, or rename it: fototeca curate label --from OLD --label NEW",
+            "mend fototeca.toml (categories, task), or rename a category: fototeca curate label --from OLD --label NEW",
         )
 
 

@@ -71,7 +71,7 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
         origin = origins.get(image.image_id, Origin())
         also = sorted(seen[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
-            CONFLICT: len(given.get(image.group, ())) > 1 if image.reviewed else bool(also),
+            CONFLICT: len(given.get(image.group, ())) > 1 and not image.rejected if image.reviewed else bool(also),
             UNKNOWN: image.status == "accepted" and not set(split_label(image.label)) <= set(names),
             DISAGREED: image.image_id in disagreed,
             suspected: True,

@@ -15,6 +15,8 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
     Nobody looked at the pictures for this, so it reviews none. FototecaError when `new` is no category or nothing is of `old`.
     """
     new = workspace.settings.check(new)
+    if old == new:
+        raise FototecaError(f"{old!r} is its name already", "name another one with --label")
     with Catalog.open(workspace) as catalog, catalog.transaction():
         images = [image for image in catalog.images() if old in image.label.split(LABEL_SEPARATOR)]
         if not _rename_findings(catalog, old, new) and not images:

@@ -212,7 +212,10 @@ def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create
     if not fo.dataset_exists(name):
         if not create:
             raise FototecaError("there is nothing to pull: no dataset was pushed", "run: fototeca curate review")
-        dataset = fo.Dataset(name, persistent=True)
+        try:
+            dataset = fo.Dataset(name, persistent=True)
+        except ValueError as error:  # it tells names apart by their letters from a to z and digits alone
+            raise FototecaError(f"FiftyOne takes no dataset {name}: {error}", "choose another name in fototeca.toml") from None
         dataset.info["fototeca"] = owner
         dataset.save()
         return dataset

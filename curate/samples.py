@@ -177,12 +177,13 @@ def save_views(fo: FiftyOne, dataset: Dataset, categories: Sequence[str]) -> Non
     there = set(dataset.list_saved_views())
     field = fo.ViewField
     views = {name: (field("queues").contains(queue), order, reverse) for name, queue, order, reverse in _VIEWS}
-    for category in categories:
+    for number, category in enumerate(categories, start=1):
         if dataset.has_field(_SEVERAL):
             match = field(_SEVERAL).filter(field("label") == category).length() > 0
         else:
             match = field(f"{LABEL}.label") == category
-        views[f"category {category}"] = (match, "image_id", False)
+        # FiftyOne tells views apart by their letters from a to z and digits alone
+        views[f"category {number:02} {category}"] = (match, "image_id", False)
     for name in there - views.keys():
         if re.match(r"\d+ |category ", name):
             dataset.delete_saved_view(name)

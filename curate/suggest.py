@@ -80,7 +80,9 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
 
 def _known(image: ImageRow, settings: Settings) -> bool:
     """Whether its label means something: an image of a category that was removed from fototeca.toml teaches nothing."""
-    return set(split_label(image.label)) <= set(settings.names) and bool(image.label or settings.task == "multi")
+    if settings.task == "single":
+        return image.label in settings.names
+    return set(split_label(image.label)) <= set(settings.names)
 
 
 def _check_enough(images: Sequence[ImageRow], task: Task) -> list[str]:

@@ -214,7 +214,7 @@ def test_a_category_that_was_removed_from_the_configuration(workspace: Workspace
     ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     workspace.config.write_text(workspace.config.read_text().replace('[categories."dog"]', '[categories."fox"]'))
     changed = Workspace(workspace.root)
-    with pytest.raises(FototecaError, match=r"20 carry 'dog'.*add the category") as error:
+    with pytest.raises(FototecaError, match=r"20 carry 'dog'.*mend fototeca.toml") as error:
         freeze_version(changed)
     assert error.value.exit_code == 2
     label_images(changed, ids[20:], label="fox")
@@ -301,3 +301,12 @@ def test_an_image_without_any_place_has_an_unknown_licence(workspace: Workspace)
             catalog._add_image(row)
             catalog.decide(row.image_id, ("cat", "dog")[number % 2], who="collect:x", why="")
     assert {row.license for row in freeze_version(workspace).manifest.rows} == {"unknown"}
+
+
+def test_a_task_that_was_changed_to_single_is_refused(tmp_path: Path, add_images: Callable[..., list[str]]) -> None:
+    """While images carry several labels: no version of it, and no category that is called after two."""
+    workspace = create_workspace(tmp_path / "w", ["cat", "dog"], task="multi")
+    add_images(workspace, ["cat|dog"] * 10 + ["cat"] * 10 + ["dog"] * 10)
+    workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
+    with pytest.raises(FototecaError, match=r"10 carry 'cat\|dog'; mend fototeca.toml \(categories, task\)"):
+        freeze_version(Workspace(workspace.root))

@@ -268,6 +268,7 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
     [
         (("--from", "dog", "--label", "fox"), "fox"),
         (("--from", "wolf", "--label", "cat"), "no image carries 'wolf'"),
+        (("--from", "dog", "--label", "dog"), "'dog' is its name already"),
         (("--from", "dog", "--reject", "drawing"), "--from goes with --label alone"),
         (("--from", "dog", "--label", "cat", "3fa2b7"), "say which images"),
         (("--label", "cat"), "say which images"),

@@ -68,8 +68,8 @@ def test_what_is_pushed(pushed: Pushed) -> None:
     assert dataset.name == "fototeca-w"
     assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
     views = dataset.list_saved_views()
-    assert {"1 label conflicts", "4 suggested", "7 near-duplicates", "9 not reviewed", "category cat"} <= set(views)
-    assert len(dataset.load_saved_view("category cat")) == 3
+    assert {"1 label conflicts", "4 suggested", "7 near-duplicates", "9 not reviewed", "category 01 cat"} <= set(views)
+    assert len(dataset.load_saved_view("category 01 cat")) == 3
     assert len(dataset.load_saved_view("9 not reviewed")) == 5
 
 

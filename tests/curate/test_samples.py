@@ -100,6 +100,16 @@ def test_views_of_other_names_go(workspace: Workspace, add_images: AddImages, da
     assert "my own" in there and "4 suggested" in there and not there & {"3 suggested", "category fox"}
 
 
+def test_categories_that_fiftyone_would_call_alike(
+    tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
+) -> None:
+    """It makes its own names of letters from a to z and digits: signs, capitals and other scripts are no reason not to review."""
+    workspace = create_workspace(tmp_path / "alike", ["C", "C#", "c", "猫", "犬"])
+    add_images(workspace, ["C", "C#", "猫"])
+    views = [name for name in datasets(workspace).list_saved_views() if name.startswith("category")]
+    assert sorted(views) == ["category 01 C", "category 02 C#", "category 03 c", "category 04 猫", "category 05 犬"]
+
+
 def test_several_labels_there_and_back(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
