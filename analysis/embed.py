@@ -117,10 +117,12 @@ def sample_rows(manifest: Manifest, limit: int) -> tuple[Row, ...]:
 
 
 def embed_features(rows: Sequence[Row], features: Features, *, with_umap: bool = False) -> Embedding:
-    """PCA, t-SNE and perhaps UMAP of features (N, D), with the measures. FototecaError when there are too few images."""
+    """PCA, t-SNE and perhaps UMAP of features (N, D), with the measures. FototecaError for too few, or all alike."""
     if len(rows) < 5:
         raise FototecaError(f"{len(rows)} images are too few to place", "freeze a version with more images")
     components, explained = principal_components(features, 50)
+    if not np.ptp(components):
+        raise FototecaError("all features are alike: the network sees every picture the same", "train it again with a lower --lr")
     places = {"pca": components[:, :2], "tsne": tsne(components)}
     if with_umap and find_spec("umap"):
         places["umap"] = umap(components)

@@ -7,8 +7,16 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision
-from workspace import FototecaError, Settings, Workspace
+from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
+from workspace import LABEL_SEPARATOR, FototecaError, Settings, Task, Workspace
+
+
+def check_task(images: Iterable[ImageRow], task: Task) -> None:
+    """FototecaError where images carry several labels and the task knows of one."""
+    several = sum(LABEL_SEPARATOR in image.label for image in images) if task == "single" else 0
+    if several:
+        hint = 'write task = "multi" there again, or give each of them one label: fototeca curate label'
+        raise FototecaError(f"{several} images carry several labels, and fototeca.toml says single", hint)
 
 
 def person() -> str:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from collect.catalog import REJECT, RESTORE, Catalog, ImageRow
 from curate.checks import FIX
 from curate.judgement import Judgement, settle
-from curate.labels import check_reason, person
+from curate.labels import check_reason, check_task, person
 from curate.quality import found_by_image
 from curate.queues import list_items
 from curate.samples import (
@@ -59,6 +59,8 @@ def push_review(workspace: Workspace) -> dict[str, Any]:
     Returns {"dataset", "samples", "added", "updated", "pending"}. FototecaError (4) without a database, (2) when a dataset of
     that name belongs to another workspace.
     """
+    with Catalog.open(workspace) as catalog:
+        check_task(catalog.images(), workspace.settings.task)
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
         items = {item.image.image_id: item for item in list_items(catalog, workspace.settings.names, found_by_image(catalog))}
         dataset = _own_dataset(fo, workspace, catalog, create=True)

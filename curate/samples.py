@@ -8,7 +8,7 @@ from typing import Any
 
 from curate.judgement import TAG_REVIEWED, Judgement
 from curate.queues import BOUNDARY, CONFLICT, DISAGREED, DUPLICATE, OUTLIER, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, Item
-from workspace import LABEL_SEPARATOR, Workspace
+from workspace import LABEL_SEPARATOR, FototecaError, Workspace
 
 FiftyOne = Any
 """The module; it ships no types."""
@@ -33,8 +33,12 @@ _VIEWS = (
 
 
 def declare(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
-    """The dataset's fields."""
-    kind = fo.Classifications if workspace.settings.task == "multi" else fo.Classification
+    """The dataset's fields. FototecaError where it was made for another task."""
+    several = workspace.settings.task == "multi"
+    if dataset.has_sample_field(LABEL) and dataset.has_field(_SEVERAL) != several:
+        hint = f"pull what is left in it with the old task, then: fiftyone datasets delete {dataset.name}"
+        raise FototecaError(f"the task was changed since {dataset.name} was made", hint)
+    kind = fo.Classifications if several else fo.Classification
     if not dataset.has_sample_field(LABEL):
         dataset.add_sample_field(LABEL, fo.EmbeddedDocumentField, embedded_doc_type=kind)
     strings = ("image_id", PUSHED, "thumbnail_path", "group", "status", "source", "license", "suggested")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from collect.catalog import REJECT, RESTORE, Catalog, Decision, ImageRow
 from curate.judgement import RENAME, UNDO, said_by_people, valid
@@ -25,8 +26,8 @@ def _take_back(catalog: Catalog, decision_id: int) -> list[Decision]:
     row = catalog.connection.execute("SELECT image_id FROM decisions WHERE decision_id = ?", (decision_id,)).fetchone()
     if row is None:
         raise FototecaError(f"there is no decision {decision_id}", "see: fototeca curate log")
-    log = valid(catalog.decisions(row["image_id"]))
-    last = log[-1] if log else None
+    log = [one for one in valid(catalog.decisions(row["image_id"])) if not one.who.startswith(RENAME)]
+    last = log[-1] if log else None  # a renaming is nobody's word on the image
     if last is None or last.decision_id != decision_id or last.who != person():
         raise FototecaError("this is not your last word on the image", f"see: fototeca curate log {row['image_id'][:12]}")
     current = catalog.image(last.image_id)
@@ -45,10 +46,9 @@ def _take_back(catalog: Catalog, decision_id: int) -> list[Decision]:
 def _renamings(catalog: Catalog, after: int) -> list[tuple[str, str]]:
     """The old and new names of categories that were renamed after a decision, in order."""
     rows = catalog.connection.execute(
-        "SELECT why, min(decision_id) AS first FROM decisions WHERE who LIKE ? AND decision_id > ? GROUP BY why ORDER BY first",
-        (RENAME + "%", after),
+        "SELECT why FROM decisions WHERE who LIKE ? AND decision_id > ? ORDER BY decision_id", (RENAME + "%", after)
     )
-    return [renamed_from(row["why"]) for row in rows]
+    return [renamed_from(why) for why, _ in groupby(row["why"] for row in rows)]
 
 
 def _steps(current: ImageRow, before: ImageRow) -> list[str]:

@@ -19,7 +19,7 @@ from analysis import embed
 from analysis.embed import embed_features, embed_run, principal_components, umap
 from curate.manifest import Row
 from tests.browsers import chromium
-from workspace import Workspace
+from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 
@@ -62,6 +62,12 @@ def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
     judge = KNeighborsClassifier(10, metric="cosine").fit(values[train], labels[train])
     assert found.knn_accuracy == pytest.approx(judge.score(values[~train], labels[~train]))
     assert found.silhouette == pytest.approx(silhouette_score(values, labels, metric="cosine"), abs=1e-5)
+
+
+def test_features_that_are_all_alike_have_no_places() -> None:
+    """A network that has collapsed is told as such, not drawn as places that are no numbers."""
+    with pytest.raises(FototecaError, match="all features are alike"):
+        embed_features(rows(12), np.ones((12, 8), np.float32))
 
 
 def test_not_asked_is_another_thing_than_no_category() -> None:

@@ -35,10 +35,10 @@ def queue(workspace: Workspace, name: str) -> list[str]:
     return [item.image.image_id for item in in_queue(items, name)]
 
 
-def without(workspace: Workspace, category: str) -> Workspace:
-    """The workspace after somebody took the category out of fototeca.toml and wrote `puppy` in its place."""
+def without(workspace: Workspace, category: str, instead: str = "puppy") -> Workspace:
+    """The workspace after somebody took the category out of fototeca.toml and wrote another in its place."""
     path = workspace.root / "fototeca.toml"
-    path.write_text(path.read_text().replace(f'"{category}"', '"puppy"'))
+    path.write_text(path.read_text().replace(f'"{category}"', f'"{instead}"'))
     return Workspace(workspace.root)
 
 
@@ -178,6 +178,13 @@ def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspa
     with Catalog.open(renamed) as catalog:
         image = catalog.image(image_id)
     assert image is not None and (image.label, image.reviewed) == ("puppy", False)
+    (decision,) = label_images(renamed, [image_id], label="puppy", why="sure")
+    final = without(renamed, "puppy", "hound")
+    rename_category(final, "puppy", "hound")
+    take_back(final, [decision.decision_id])
+    with Catalog.open(final) as catalog:
+        image = catalog.image(image_id)
+    assert image is not None and (image.label, image.reviewed) == ("hound", False), "the renaming is nobody's last word"
 
 
 def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Workspace, add_images: AddImages) -> None:

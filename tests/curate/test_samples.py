@@ -11,10 +11,12 @@ import pytest
 
 from collect.catalog import Catalog
 from curate.judgement import Judgement
+from curate.labels import label_images
 from curate.limits import Limits
 from curate.quality import check_images
+from curate.review import push_review
 from curate.suggest import Suggestion, save
-from workspace import Workspace, create_workspace
+from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
@@ -98,6 +100,19 @@ def test_views_of_other_names_go(workspace: Workspace, add_images: AddImages, da
         dataset.save_view(name, dataset.limit(1))
     there = set(datasets(workspace).list_saved_views())
     assert "my own" in there and "4 suggested" in there and not there & {"3 suggested", "category fox"}
+
+
+def test_a_task_that_was_changed_is_told(tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
+    """Nothing is pushed for a task that the labels or the dataset are not of, so that nothing wrong is pulled."""
+    workspace = create_workspace(tmp_path / "changed", ["cat", "dog"], task="multi")
+    ids = add_images(workspace, ["cat|dog", "cat"])
+    datasets(workspace)
+    workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
+    with pytest.raises(FototecaError, match="1 images carry several labels"):
+        push_review(Workspace(workspace.root))
+    label_images(Workspace(workspace.root), ids[:1], label="dog")
+    with pytest.raises(FototecaError, match="the task was changed since fototeca-changed was made"):
+        push_review(Workspace(workspace.root))
 
 
 def test_categories_that_fiftyone_would_call_alike(
