@@ -85,10 +85,11 @@ def test_two_processes_equal_one(uneven: Workspace, tmp_path: Path) -> None:
     alone.folder.rename(tmp_path / "alone")
     (tmp_path / "script.py").write_text(SCRIPT)
     options = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    kept = {"PYTHONPATH": str(ROOT), "FOTOTECA_WORKSPACE": str(uneven.root), "TMPDIR": str(tmp_path)}  # torchrun leaves a folder
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, str(tmp_path / "script.py"), "train", "run", *options, "--freeze-bn", "--json"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "FOTOTECA_WORKSPACE": str(uneven.root), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **kept, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=200,
