@@ -30,9 +30,8 @@ def scale(probabilities: Floats, temperature: float, multi: bool = False) -> Flo
 def fit_temperature(true: Booleans, probabilities: Floats, multi: bool = False) -> float:
     """The temperature, between 0.05 and 20, that fits best: golden-section search on its logarithm.
 
-    What is minimised is the log loss and, against few images, the square of log T by its expected spread. Where nothing is
-    wrong every temperature below 1 fits better than the one before, so that there is nothing to learn how sure is too sure from.
-    The loss is convex in 1/T, so it has one valley in log T too. Fit on validation, never on test.
+    What is minimised is the log loss and, against few images, the square of log T by its expected spread. The loss is convex in
+    1/T, so it has one valley in log T too. Fit on validation, never on test.
     """
 
     def loss(exponent: float) -> float:

@@ -14,6 +14,7 @@ from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect
 from analysis.looks import close_look, open_look, read_looks
 from analysis.metrics import (
     YES_NO,
+    ClassScores,
     Reliability,
     average_precisions,
     binary_log_loss,
@@ -95,7 +96,11 @@ def split_results(workspace: Workspace, run: Run, split: str, purpose: str, mani
 
 
 def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float | None:
-    """The temperature that validation asks for; None when nothing is wrong there. FototecaError when it cannot be read."""
+    """The temperature that validation asks for. FototecaError when it cannot be read.
+
+    None when nothing is wrong there: every temperature below 1 then fits better than the one before, so that there is nothing to
+    learn how sure is too sure from.
+    """
     results = read_results(workspace, run, "val", manifest)
     return None if results.right.all() else fit_temperature(results.true, results.probabilities, results.multi)
 
@@ -133,13 +138,13 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
         },
         "calibration": calibration(results, temperature),
     }
-    facts.update(_multi_figures(results) if results.multi else _single_figures(results))
+    facts.update(_multi_figures(results) if results.multi else _single_figures(results, scores))
     return facts
 
 
-def _single_figures(results: Results) -> dict[str, Any]:
+def _single_figures(results: Results, scores: ClassScores) -> dict[str, Any]:
     matrix = confusion_matrix(results.true, results.predicted)
-    size, scores = len(results.categories), class_scores(results.true, results.predicted)
+    size = len(results.categories)
     return {
         "balanced_accuracy": macro(scores.recall, scores.n > 0),
         "log_loss": log_loss(results.true, results.probabilities),

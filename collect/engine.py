@@ -60,7 +60,7 @@ class Collection:
         self._workers, self._lane = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
         self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
         self._in_flight: dict[str, list[Finding]] = {}
-        self._again, self._anew = set(again), downloader is None
+        self._again = set(again)
 
     def run(self, findings: Iterable[Finding | None], total: int | None = None) -> Summary:
         """Fetch, verify, store and record every finding that has no final state yet, or is to be tried again.
@@ -107,7 +107,9 @@ class Collection:
         self.summary.found += 1
         key = candidate_key(finding.url) if self._downloader else self._local_key(finding.url)
         candidate = self.catalog.add_finding(finding, key)
-        if candidate.image_id or not (candidate.state == "found" or self._anew or candidate.candidate_id in self._again):
+        if candidate.image_id or not (
+            candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._again
+        ):
             self.summary.known += 1
             self._label(candidate.image_id, finding)
             return 1

@@ -147,7 +147,6 @@ class _Search:
 
     def __init__(self, context: Context, options: SearchOptions, targets: Targets, summary: Summary) -> None:
         self.context, self.options, self.targets, self.summary = context, options, targets, summary
-        self.problems = summary.problems
         self.full: set[str] = set()
         """Categories that need no more, whatever their target."""
         self._stopped: set[str] = set()
@@ -164,7 +163,7 @@ class _Search:
                     query = Query(category.name, text, self.options.license != "any", self.options.url)
                     yield from self._asked(name, query)
         if self._error and not self._answered:
-            for problem in self.problems[:-1]:
+            for problem in self.summary.problems[:-1]:
                 say(f"fototeca: {problem}")
             raise self._error
 
@@ -194,14 +193,14 @@ class _Search:
     def _hear(self) -> None:
         """A source has answered: from here on no problem is what ends the command, and each is told as it comes."""
         if not self._answered:
-            for problem in self.problems:
+            for problem in self.summary.problems:
                 say(f"fototeca: {problem}")
         self._answered = True
 
     def _note(self, name: str, query: Query, error: FototecaError) -> None:
-        self.problems.append(f"{name}, {query.text!r}: {error}")
+        self.summary.problems.append(f"{name}, {query.text!r}: {error}")
         if self._answered:
-            say(f"fototeca: {self.problems[-1]}")
+            say(f"fototeca: {self.summary.problems[-1]}")
         self._error = error
         if isinstance(error, SourceStop):
             self._stopped.add(name)

@@ -59,10 +59,9 @@ def push_review(workspace: Workspace) -> dict[str, Any]:
     Returns {"dataset", "samples", "added", "updated", "pending"}. FototecaError (4) without a database, (2) when a dataset of
     that name belongs to another workspace.
     """
-    with Catalog.open(workspace) as catalog:
-        check_task(catalog.images(), workspace.settings.task)
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
         items = {item.image.image_id: item for item in list_items(catalog, workspace.settings.names, found_by_image(catalog))}
+        check_task((item.image for item in items.values()), workspace.settings.task)
         dataset = _own_dataset(fo, workspace, catalog, create=True)
         declare(fo, dataset, workspace)
         known = dict(zip(dataset.values("image_id"), dataset.values("id"), strict=True))

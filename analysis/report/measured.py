@@ -77,7 +77,7 @@ def yes_no_table(story: Story, name: str, results: Results) -> Markup:
     head = [words("class.name"), *(words(f"confusion.{cell}") for cell in YES_NO)]
     cells = yes_no_cells(results.true, results.predicted)
     body = [[category, *(words.number(count) for count in row)] for category, row in zip(results.categories, cells, strict=True)]
-    caption, source = words("confusion.each", n=len(results)), f"data/runs/{results.run.id}/predictions-{results.split}.csv"
+    caption, source = words("confusion.each", n=len(results)), said({"run": results.run.id, "split": results.split})
     shown = story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=source)
     return join([paragraph(words("confusion.multi")), shown])
 
