@@ -18,6 +18,7 @@ from collect.addresses import url_key
 from collect.records import (
     PERSON,
     REJECT,
+    RENAME,
     RESTORE,
     Attempt,
     Candidate,
@@ -35,6 +36,7 @@ from workspace import Workspace
 __all__ = [
     "PERSON",
     "REJECT",
+    "RENAME",
     "RESTORE",
     "Attempt",
     "Candidate",
@@ -239,14 +241,15 @@ class Catalog:
     def decide(self, image_id: str, new: str, *, who: str, why: str, time: str = "") -> Decision | None:
         """Append a decision and let the image follow it. None when a machine's decision would change nothing.
 
-        A person's decision is always written, since agreeing with a label is a review of it.
+        A person's decision is always written, since agreeing with a label is a review of it; a renaming too, as it holds for
+        what was said before.
         """
         with self.transaction() as sql:
             image = self.image(image_id)
             assert image is not None, f"no image {image_id}"
             old = f"{REJECT}{image.rejected}" if image.rejected else image.label
             person = who.startswith(PERSON)
-            if not person and new == old:
+            if new == old and not who.startswith((PERSON, RENAME)):
                 return None
             decision = Decision(image_id, time or now(), who, old, new, why)
             cursor = sql.execute(

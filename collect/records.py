@@ -12,6 +12,9 @@ Status = Literal["accepted", "duplicate", "rejected"]
 PERSON = "person:"
 """Begins the `who` of a decision that a person made."""
 
+RENAME = "rename:"
+"""Begins the `who` of a decision that a person made for all images of a category, without looking at them."""
+
 REJECT = "reject:"
 """Begins the `new` of a decision that rejects an image; the reason follows."""
 

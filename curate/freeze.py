@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collect.catalog import PERSON, Catalog, ImageRow, now
+from curate.grouping import BAD_COPY
 from curate.kept import decisions_to_keep
 from curate.manifest import (
     SPLITS,
@@ -77,6 +78,9 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
                 EXIT_OUTSIDE,
             ) from None
     _tell(frozen)
+    if left := _without_copy([item.image for item in items]):
+        lost = f"pictures whose copy was rejected as {BAD_COPY}, with another one set aside: {left}"
+        say(f"warning: {lost}; run: fototeca curate dedup, and freeze again")
     if unsettled := sum(item.image.status == "accepted" and not {CONFLICT, DISAGREED}.isdisjoint(item.queues) for item in items):
         found = f"images whose label is in conflict, found as two categories or called so by two people: {unsettled}"
         say(f"warning: {found}; settle it: fototeca curate review, and freeze again")
@@ -274,6 +278,15 @@ def freeze_table(frozen: Frozen) -> str:
     reasons = {row["label"]: row["reason"] for row in manifest.uneven}
     lines += [f"uneven: {label}: {reason}" for label, reason in reasons.items()]
     return "\n".join(lines)
+
+
+def _without_copy(images: Sequence[ImageRow]) -> int:
+    """The groups of which nothing is accepted since the copy kept was rejected for its quality, though another one could be."""
+    statuses: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        if image.group:
+            statuses[image.group].add(image.status if image.rejected in ("", BAD_COPY) else "gone")
+    return sum(found == {"rejected", "duplicate"} for found in statuses.values())
 
 
 def _tell(frozen: Frozen) -> None:

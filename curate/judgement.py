@@ -7,18 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from collect.catalog import PERSON, REJECT, RESTORE, Decision, ImageRow
+from curate.names import renamed, renamings
 
 TAG_REJECT, TAG_REVIEWED, TAG_RESTORE = "reject", "reviewed", "restore"
 """Tags that mean what they say. `reject:REASON` gives a reason."""
 
 REASON = "review"
 """Why an image was rejected when its tag gives no reason."""
-
-RENAME = "rename:"
-"""Begins the `who` of a decision that a person made for all images of a category, without looking at them."""
-
-RENAMED = "renamed: "
-"""Begins its `why`; the old name and the new one follow, joined as labels are."""
 
 UNDO = "undo of "
 """Begins the `why` of a decision that takes another back; that one's time follows."""
@@ -56,6 +51,10 @@ class Judgement:
         label = self.label if rejected or decision == RESTORE else decision
         return Judgement(label, rejected, True, decision == RESTORE or (self.restored and not rejected))
 
+    def renamed(self, old: str, new: str) -> Judgement:
+        """With a category's name changed."""
+        return replace(self, label=renamed(self.label, old, new))
+
     def encode(self) -> str:
         """One line of text, to be compared and kept."""
         return "\t".join([self.label, *self.tags])
@@ -77,6 +76,20 @@ def valid(decisions: Iterable[Decision]) -> list[Decision]:
 def said_by_people(decisions: Iterable[Decision]) -> list[Decision]:
     """What people said and did not take back, in order."""
     return [row for row in valid(decisions) if row.who.startswith(PERSON)]
+
+
+def under_new_names(
+    said: Judgement, pushed: Judgement, current: Judgement, decisions: Iterable[Decision]
+) -> tuple[Judgement, Judgement]:
+    """What a sample says and what was pushed, its categories renamed as they were since if that is all that happened to it."""
+    names, since = renamings(decisions), 0
+    found = said, pushed
+    while found[1] != current and since < len(names):
+        since += 1
+        found = said, pushed
+        for old, new in names[-since:]:
+            found = found[0].renamed(old, new), found[1].renamed(old, new)
+    return found if found[1] == current else (said, pushed)
 
 
 Outcome = Literal["same", "withdrawn", "agreed", "decide", "conflict"]

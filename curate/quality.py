@@ -42,7 +42,7 @@ def check_images(workspace: Workspace, limits: Limits) -> list[Finding]:
     """
     with Catalog.open(workspace) as catalog:
         keep_limits(catalog, limits)
-        images = [image for image in catalog.images() if not image.rejected]
+        images = _not_rejected(catalog)
         _measure(workspace, catalog, images)
         return judge(images, read_scores(catalog), read_shrinkage(catalog), limits)
 
@@ -50,9 +50,13 @@ def check_images(workspace: Workspace, limits: Limits) -> list[Finding]:
 def found_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
     """The findings of what was measured before, by the limits of the last check."""
     found: dict[str, list[str]] = defaultdict(list)
-    for finding in judge(catalog.images(), read_scores(catalog), read_shrinkage(catalog), last_limits(catalog)):
+    for finding in judge(_not_rejected(catalog), read_scores(catalog), read_shrinkage(catalog), last_limits(catalog)):
         found[finding.image_id].append(finding.finding)
     return {image_id: tuple(names) for image_id, names in found.items()}
+
+
+def _not_rejected(catalog: Catalog) -> list[ImageRow]:
+    return [image for image in catalog.images() if not image.rejected]
 
 
 def judge(

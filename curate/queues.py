@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
-from curate.judgement import RENAME, RENAMED, said_by_people, valid
+from collect.catalog import PERSON, REJECT, RENAME, RESTORE, Catalog, Decision, ImageRow
+from curate.judgement import said_by_people, valid
+from curate.names import renamed, renamed_from, split_label
 from curate.state import Origin, current_state
-from workspace import LABEL_SEPARATOR
 
 CONFLICT, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
     "label-conflict",
@@ -64,7 +64,7 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
         quality[row["image_id"]][row["measure"]] = row["value"]
     seen = _seen_as(images, categories)
     waiting, given = _looked_at(images)
-    disagreed = _disagreed(catalog)
+    disagreed = _disagreed(catalog, images)
     items = []
     for image in images:
         suspected, suggested, suspicion = suspects.get(image.image_id, ("", "", 0.0))
@@ -93,11 +93,6 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
             )
         )
     return items
-
-
-def split_label(label: str) -> list[str]:
-    """The categories of a label."""
-    return label.split(LABEL_SEPARATOR) if label else []
 
 
 def in_queue(items: Sequence[Item], queue: str) -> list[Item]:
@@ -146,10 +141,16 @@ def _looked_at(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[froz
     return waiting, {name: {one for one in labels if not any(one < other for other in labels)} for name, labels in given.items()}
 
 
-def _disagreed(catalog: Catalog) -> set[str]:
-    """Images about which two people last said different things."""
+def _disagreed(catalog: Catalog, images: Iterable[ImageRow]) -> set[str]:
+    """Images about which people last said different things, unless most of them say what the catalog does."""
     last = last_said(catalog.decisions())
-    return {image_id for image_id, said in last.items() if len(set(said.values())) > 1}
+    found = set()
+    for image in images:
+        said = list(last.get(image.image_id, {}).values())
+        agreeing = said.count(REJECT if image.rejected else image.label)
+        if len(set(said)) > 1 and agreeing * 2 <= len(said):
+            found.add(image.image_id)
+    return found
 
 
 def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
@@ -160,7 +161,6 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
     """
     last: dict[str, dict[str, str]] = defaultdict(dict)
     labels: dict[str, str] = {}
-    renaming = ""
     for decision in valid(decisions):
         word = decision.new
         if word.startswith(REJECT):
@@ -172,24 +172,10 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
         silent = decision.new == RESTORE and not decision.old.startswith(REJECT)
         if decision.who.startswith(PERSON) and not silent:
             last[decision.image_id][decision.who] = word
-        if not decision.who.startswith(RENAME):
-            renaming = ""
-        elif decision.why != renaming:  # the first of those that one renaming has made: it holds for what was said of any image
-            renaming = decision.why
-            for said in last.values():
-                said.update({who: renamed(before, *renamed_from(renaming)) for who, before in said.items()})
+        if decision.who.startswith(RENAME):
+            said = last[decision.image_id]
+            said.update({who: renamed(before, *renamed_from(decision)) for who, before in said.items()})
     return last
-
-
-def renamed_from(why: str) -> tuple[str, str]:
-    """The old and the new name that a renaming wrote down."""
-    old, _, new = why.removeprefix(RENAMED).partition(LABEL_SEPARATOR)
-    return old, new
-
-
-def renamed(label: str, old: str, new: str) -> str:
-    """The label with one category's name changed; sorted, and each name once."""
-    return LABEL_SEPARATOR.join(sorted({new if name == old else name for name in split_label(label)}))
 
 
 def _suspects(catalog: Catalog, images: Iterable[ImageRow]) -> dict[str, tuple[str, str, float]]:

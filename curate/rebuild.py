@@ -9,19 +9,26 @@ from collect.catalog import Catalog
 from curate.freeze import plan_rows
 from curate.manifest import list_versions, manifest_bytes, read_facts, read_manifest
 from curate.state import past_state
-from workspace import Workspace, write_bytes
+from workspace import FototecaError, Workspace, write_bytes
 
 
 def rebuild_version(workspace: Workspace, version: str, output: Path | None = None) -> bool:
     """Whether the version's CSV, made again from the decisions up to its time, has the frozen digest.
 
     `output`: where to write the CSV. The version's own CSV is not read, so that a lost or edited one can be replaced.
+    FototecaError when the catalog is younger than the version, as after `recover`.
     """
     facts = read_facts(workspace, version)
     names = list_versions(workspace)
     earlier = [read_manifest(workspace, name) for name in names[: names.index(facts["version"])]]
     with Catalog.open(workspace) as catalog:
         state = past_state(catalog, facts)
+    if len(state.images) < facts["rows"]:
+        known = f"the catalog has known {len(state.images)} images since before {facts['version']} was frozen"
+        raise FototecaError(
+            f"{facts['version']} cannot be made again: {known}, of {sum(facts['counts'].values())} that it has",
+            "a recovered catalog is younger than its versions; the CSV itself is checked by: fototeca curate verify",
+        )
     plan = plan_rows(state, facts["task"], facts["categories"], earlier, facts["ratios"], facts["seed"])
     content = manifest_bytes(plan.rows)
     if output is not None:

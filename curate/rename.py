@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collect.catalog import REJECT, Catalog, Decision, ImageRow
-from curate.judgement import RENAME, RENAMED
+from collect.catalog import REJECT, RENAME, Catalog, Decision, ImageRow
 from curate.labels import person
-from curate.queues import rename_suggestions, renamed
-from workspace import LABEL_SEPARATOR, FototecaError, Workspace
+from curate.names import names_said, renamed, split_label, why_renamed
+from curate.queues import rename_suggestions
+from workspace import FototecaError, Workspace
 
 
 def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
-    """Give everything that is of `old` the category `new` in its place; returns the decisions written.
+    """Give everything that is of `old` the category `new` in its place; returns the decisions that changed a label.
 
-    Nobody looked at the pictures for this, so it reviews none. FototecaError when `new` is no category or nothing is of `old`.
+    Nobody looked at the pictures for this, so it reviews none. What was said of a picture before is of `new` too, also where its
+    label is another by now. FototecaError when `new` is no category or nothing is of `old`.
     """
     new = workspace.settings.check(new)
     if old == new:
         raise FototecaError(f"{old!r} is its name already", "name another one with --label")
     with Catalog.open(workspace) as catalog, catalog.transaction():
-        images = [image for image in catalog.images() if old in image.label.split(LABEL_SEPARATOR)]
+        said = names_said(catalog.decisions())
+        images = [image for image in catalog.images() if old in said.get(image.image_id, ())]
         if not _rename_findings(catalog, old, new) and not images:
             raise FototecaError(f"no image carries {old!r}", "see which categories they carry: fototeca status")
         rename_suggestions(catalog, old, new)
-        return [decision for image in images for decision in _rename_label(catalog, image, old, new)]
+        written = [decision for image in images for decision in _rename_label(catalog, image, old, new)]
+        return [decision for decision in written if decision.new != decision.old]
 
 
 def _rename_findings(catalog: Catalog, old: str, new: str) -> int:
@@ -33,7 +36,7 @@ def _rename_findings(catalog: Catalog, old: str, new: str) -> int:
     sql, count = catalog.connection, 0
     for row in sql.execute("SELECT DISTINCT category FROM findings").fetchall():
         category = row["category"]
-        if old in category.split(LABEL_SEPARATOR):
+        if old in split_label(category):
             count += sql.execute(
                 "UPDATE OR IGNORE findings SET category = ? WHERE category = ?", (renamed(category, old, new), category)
             ).rowcount
@@ -43,8 +46,9 @@ def _rename_findings(catalog: Catalog, old: str, new: str) -> int:
 
 
 def _rename_label(catalog: Catalog, image: ImageRow, old: str, new: str) -> list[Decision]:
-    """The decisions that change one image's label; a rejected one stays rejected."""
-    who, why = RENAME + person().partition(":")[2], f"{RENAMED}{old}{LABEL_SEPARATOR}{new}"
-    steps = [renamed(image.label, old, new), *([REJECT + image.rejected] if image.rejected else [])]
+    """The decisions that change one image's label, or leave it and hold for what was said; a rejected one stays rejected."""
+    who, why, label = RENAME + person().partition(":")[2], why_renamed(old, new), renamed(image.label, old, new)
+    rejected = [REJECT + image.rejected] if image.rejected else []
+    steps = [label, *rejected] if label != image.label else rejected or [label]
     written = [catalog.decide(image.image_id, step, who=who, why=why) for step in steps]
     return [decision for decision in written if decision]

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from collect.catalog import REJECT, RESTORE, Catalog, ImageRow
 from curate.checks import FIX
-from curate.judgement import Judgement, settle
+from curate.judgement import Judgement, settle, under_new_names
 from curate.labels import check_reason, check_task, person
 from curate.quality import found_by_image
 from curate.queues import list_items
@@ -106,7 +106,7 @@ def _pull_one(
     try:
         with catalog.transaction():
             current = Judgement.of_image(_image(catalog, image_id))
-            outcome, decisions = settle(said, pushed, current)
+            outcome, decisions = settle(*under_new_names(said, pushed, current, catalog.decisions(image_id)), current)
             told, edit = _TOLD + image_id, f"{pushed.encode()}\n{said.encode()}"
             if _answered(catalog, image_id, edit):
                 decisions = []

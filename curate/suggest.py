@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from collect.catalog import Catalog, ImageRow
 from curate.backbone import choose_backbone
 from curate.confidence import Floats, Integers, deal_folds, judge, out_of_fold
-from curate.queues import SUGGESTED_AFTER, answered, split_label
+from curate.names import split_label
+from curate.queues import SUGGESTED_AFTER, answered
 from curate.state import current_state
 from curate.units import find_units
 from vision.backbones import Backbone

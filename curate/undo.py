@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from dataclasses import replace
 
-from collect.catalog import REJECT, RESTORE, Catalog, Decision, ImageRow
-from curate.judgement import RENAME, UNDO, said_by_people, valid
+from collect.catalog import REJECT, RENAME, RESTORE, Catalog, Decision, ImageRow
+from curate.judgement import UNDO, said_by_people, valid
 from curate.labels import person
-from curate.queues import renamed, renamed_from
+from curate.names import renamed, renamed_from
 from curate.state import follow
 from workspace import FototecaError, Workspace
 
@@ -26,29 +26,23 @@ def _take_back(catalog: Catalog, decision_id: int) -> list[Decision]:
     row = catalog.connection.execute("SELECT image_id FROM decisions WHERE decision_id = ?", (decision_id,)).fetchone()
     if row is None:
         raise FototecaError(f"there is no decision {decision_id}", "see: fototeca curate log")
-    log = [one for one in valid(catalog.decisions(row["image_id"])) if not one.who.startswith(RENAME)]
-    last = log[-1] if log else None  # a renaming is nobody's word on the image
+    log = valid(catalog.decisions(row["image_id"]))
+    spoken = [one for one in log if not one.who.startswith(RENAME)]  # a renaming is nobody's word on the image
+    last = spoken[-1] if spoken else None
     if last is None or last.decision_id != decision_id or last.who != person():
         raise FototecaError("this is not your last word on the image", f"see: fototeca curate log {row['image_id'][:12]}")
     current = catalog.image(last.image_id)
     assert current is not None
-    before = ImageRow(**{**current.__dict__, "label": "", "rejected": "", "keep": False})
-    for decision in log[:-1]:
-        before = follow(before, decision)
-    for old, new in _renamings(catalog, log[-2].decision_id if len(log) > 1 else 0):
-        before = ImageRow(**{**before.__dict__, "label": renamed(before.label, old, new)})
+    before = replace(current, label="", rejected="", keep=False)
+    for decision in log:
+        if decision.who.startswith(RENAME):
+            before = replace(before, label=renamed(before.label, *renamed_from(decision)))
+        elif decision is not last:
+            before = follow(before, decision)
     written = [catalog.decide(last.image_id, new, who=last.who, why=UNDO + last.time) for new in _steps(current, before)]
     if not said_by_people(catalog.decisions(last.image_id)):
         catalog.connection.execute("UPDATE images SET reviewed = 0 WHERE image_id = ?", (last.image_id,))
     return [decision for decision in written if decision]
-
-
-def _renamings(catalog: Catalog, after: int) -> list[tuple[str, str]]:
-    """The old and new names of categories that were renamed after a decision, in order."""
-    rows = catalog.connection.execute(
-        "SELECT why FROM decisions WHERE who LIKE ? AND decision_id > ? ORDER BY decision_id", (RENAME + "%", after)
-    )
-    return [renamed_from(why) for why, _ in groupby(row["why"] for row in rows)]
 
 
 def _steps(current: ImageRow, before: ImageRow) -> list[str]:

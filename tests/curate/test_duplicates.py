@@ -23,6 +23,7 @@ from curate.grouping import name_groups
 from curate.groups import list_groups
 from curate.labels import label_images
 from curate.manifest import read_manifest
+from curate.queues import CONFLICT, list_items
 from curate.rebuild import rebuild_version
 from curate.signatures import read_pictures
 from workspace import FototecaError, Workspace, create_workspace
@@ -169,7 +170,7 @@ def test_equal_pixels_are_those_that_are_seen(workspace: Workspace, tmp_path: Pa
 
 
 def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
-    """More pixels first; then lossless; a copy somebody decided on outranks both."""
+    """More pixels first; then lossless; a word on a copy that is set aside does not put it in the place of the better one."""
     folder = tmp_path / "in"
     folder.mkdir()
     original = photograph(5)
@@ -183,8 +184,41 @@ def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
         catalog.decide(ids["c.png"], "b", who="person:tester", why="")
     dedup(workspace)
     rows = list_groups(workspace)
-    assert [row["image_id"] for row in rows if row["kept"]] == [ids["c.png"]]
-    assert rows[0]["label"] == "b", "groups with two labels come first, the kept copy first in them"
+    assert [row["image_id"] for row in rows if row["kept"]] == [ids["b.png"]]
+    assert rows[0]["image_id"] == ids["b.png"], "the kept copy comes first"
+    with Catalog.open(workspace) as catalog:
+        waiting = {item.image.image_id for item in list_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
+    assert ids["b.png"] in waiting, "and is to be looked at: the other was given another label"
+
+
+def test_a_copy_that_somebody_decided_on_is_kept_when_a_better_one_comes(workspace: Workspace, tmp_path: Path) -> None:
+    """What a person looked at stays in the dataset, whatever is collected afterwards."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photograph(5).resize((160, 120)).save(folder / "small.png")
+    ids = store(workspace, folder)
+    label_images(workspace, [ids["small.png"]], label="a")
+    photograph(5).save(folder / "large.png")
+    ids = store(workspace, folder)
+    for _ in range(2):
+        dedup(workspace)
+        assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["small.png"]]
+
+
+def test_a_version_tells_of_pictures_that_lost_their_copy(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The copy kept is rejected for its quality and no search has put another one in its place yet: neither is in."""
+    two_categories(workspace, tmp_path / "in", 12, {"whole": lambda p: p, "half": lambda p: p.resize((160, 120))})
+    dedup(workspace)
+    kept = next(row["image_id"] for row in list_groups(workspace) if row["kept"])
+    label_images(workspace, [kept], reject="bad-quality")
+    assert len(freeze_version(workspace).manifest.rows) == 11
+    told = capsys.readouterr().err
+    assert "pictures whose copy was rejected as bad-quality, with another one set aside: 1; run: fototeca curate dedup" in told
+    dedup(workspace)
+    assert len(freeze_version(workspace).manifest.rows) == 12
+    assert "rejected as bad-quality" not in capsys.readouterr().err
 
 
 def test_a_copy_that_was_brought_back_does_not_push_out_the_better_one(workspace: Workspace, tmp_path: Path) -> None:

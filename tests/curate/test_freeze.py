@@ -17,8 +17,10 @@ from curate.freeze import freeze_facts, freeze_version, read_ratios
 from curate.labels import label_images
 from curate.manifest import Manifest, list_versions, read_manifest
 from curate.rebuild import rebuild_version
+from curate.rename import rename_category
+from curate.undo import take_back
 from tests.curate.conftest import file_size_limit
-from workspace import FototecaError, Workspace, create_workspace
+from workspace import FototecaError, Task, Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
@@ -137,26 +139,36 @@ def test_when_groups_merge_test_wins_and_it_is_told(
     assert second.moved == ({"image_id": train, "from": "train", "to": "test", "group": train},)
 
 
-@given(st.data())
+@pytest.mark.parametrize("task", ["single", "multi"])
+@given(data=st.data())
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_leak_and_no_move_whatever_happens(
-    tmp_path_factory: pytest.TempPathFactory, add_images: AddImages, group_images: GroupImages, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, add_images: AddImages, group_images: GroupImages, task: Task, data: st.DataObject
 ) -> None:
-    """Images come, are rejected, relabelled and grouped: no group crosses splits, and only merged groups move."""
-    workspace = create_workspace(tmp_path_factory.mktemp("w"), ["cat", "dog"])
+    """Images come, are rejected, relabelled, restored, taken back, renamed and grouped: no group crosses splits, only merged
+    groups move, and every version can be made again."""
+    workspace = create_workspace(tmp_path_factory.mktemp("w"), ["cat", "dog0"], task=task)
     ids: list[str] = []
     groups: list[list[str]] = []
-    for _ in range(data.draw(st.integers(1, 4), label="versions")):
-        labels = ["cat", "dog"] * 12 + data.draw(st.lists(st.sampled_from(["cat", "dog"]), max_size=20), label="new")
+    for number in range(data.draw(st.integers(1, 4), label="versions")):
+        words = ["cat", dog := f"dog{number}", *([f"cat|{dog}", ""] if task == "multi" else [])]
+        labels = ["cat", dog] * 12 + data.draw(st.lists(st.sampled_from(words), max_size=20), label="new")
         ids += add_images(workspace, labels, start=len(ids))
-        fresh = ids[len(ids) - len(labels) :]
+        fresh, some = ids[len(ids) - len(labels) :], st.lists(st.sampled_from(ids), max_size=3)
         groups.append(data.draw(st.lists(st.sampled_from(ids), min_size=2, max_size=4, unique=True), label="group"))
         taken: set[str] = set()
         apart = [[x for x in group if not (x in taken or taken.add(x))] for group in groups]  # type: ignore[func-returns-value]
         group_images(workspace, [group for group in apart if len(group) > 1], keep_near=data.draw(st.booleans(), label="keep"))
         label_images(workspace, data.draw(st.lists(st.sampled_from(fresh), max_size=2), label="reject"), reject="bad")
-        label_images(workspace, data.draw(st.lists(st.sampled_from(ids), max_size=3), label="relabel"), label="dog")
+        label_images(workspace, data.draw(some, label="relabel"), label=data.draw(st.sampled_from(words), label="word"))
+        said = label_images(workspace, data.draw(some, label="restore"), restore=True)
+        if data.draw(st.booleans(), label="undo"):
+            take_back(workspace, [decision.decision_id for decision in said])
         freeze_version(workspace)
+        config = workspace.root / "fototeca.toml"
+        config.write_text(config.read_text().replace(f'"{dog}"', f'"dog{number + 1}"'))
+        workspace = Workspace(workspace.root)
+        rename_category(workspace, dog, f"dog{number + 1}")
     manifests = [read_manifest(workspace, name) for name in list_versions(workspace)]
     kept: dict[str, str] = {}
     for manifest in manifests:

@@ -16,6 +16,7 @@ from collect.download import FetchOptions
 from collect.folder import collect_folder
 from collect.local import Labelling
 from curate.duplicates import dedup
+from curate.labels import label_images
 from curate.limits import Limits
 from curate.quality import check_images, found_by_image
 from curate.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
@@ -130,9 +131,16 @@ def test_a_file_that_lost_its_pixels_and_not_its_length_is_found_after_a_dedup(
     assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
 
 
-def test_queues_follow_the_limits_of_the_last_check(workspace: tuple[Workspace, dict[str, str]]) -> None:
-    """What a person has told the check, a review shows."""
+def test_queues_follow_the_last_check(workspace: tuple[Workspace, dict[str, str]]) -> None:
+    """What a person has told the check, a review shows; neither measures sizes by what is rejected."""
     made, kinds = workspace
+    rest = [image_id for image_id, kind in kinds.items() if kind != "odd-size"]
+    label_images(made, rest, reject="drawing")
+    (odd,) = kinds.keys() - {*rest}
+    check_images(made, Limits())
+    with Catalog.open(made) as catalog:
+        assert "odd-size" not in found_by_image(catalog).get(odd, ()), "it is as large as what is left"
+    label_images(made, rest, restore=True)
     for limits, named in ((Limits(blurry=0.0), False), (Limits(), True)):
         check_images(made, limits)
         with Catalog.open(made) as catalog:

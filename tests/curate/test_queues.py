@@ -19,6 +19,7 @@ from curate.labels import label_images, list_decisions
 from curate.limits import Limits
 from curate.quality import check_images, found_by_image
 from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, in_queue, list_items
+from curate.recover import recover_catalog
 from curate.rename import rename_category
 from curate.suggest import Suggestion, save, suggest_labels
 from curate.undo import take_back
@@ -168,6 +169,49 @@ def test_a_renaming_holds_for_words_about_any_image(
     assert queue(renamed, DISAGREED) == []
 
 
+def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_label(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing carries the name that is given up: who had said it agrees by now, and the page shows the word it became. The log
+    keeps the renaming; a second time there is nothing to rename."""
+    ids = add_images(workspace, ["cat"] * 13 + ["dog"] * 12)
+    monkeypatch.setenv("FOTOTECA_USER", "ann")
+    label_images(without(workspace, "dog"), ids[12:13], label="puppy")
+    monkeypatch.setenv("FOTOTECA_USER", "bob")
+    merged = without(workspace, "puppy", "dog")
+    label_images(merged, ids[12:13], label="dog")
+    assert queue(merged, DISAGREED) == ids[12:13]
+    assert rename_category(merged, "puppy", "dog") == [], "no label changed"
+    assert queue(merged, DISAGREED) == []
+    assert Desk(merged).show(ids[12])["said"] == [{"who": "ann", "new": "dog"}]
+    with pytest.raises(FototecaError, match="no image carries 'puppy'"):
+        rename_category(merged, "puppy", "dog")
+    freeze_version(merged)
+    for path in merged.data.glob("catalog.sqlite*"):
+        path.unlink()
+    recover_catalog(merged)
+    assert queue(merged, DISAGREED) == [], "a recovered catalog knows of it too"
+
+
+def test_a_third_person_settles_a_disagreement(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two against one is settled as long as the catalog says what the two do."""
+    ids = add_images(workspace, ["cat"])
+
+    def say(who: str, **what: str) -> list[str]:
+        monkeypatch.setenv("FOTOTECA_USER", who)
+        label_images(workspace, ids, **what)  # type: ignore[arg-type]
+        return queue(workspace, DISAGREED)
+
+    assert say("ann", label="cat") == []
+    assert say("bob", reject="drawing") == ids
+    assert say("eve", reject="blurry") == []
+    assert say("ann", label="dog") == ids, "most say that it is rejected, and it is a dog by now"
+    assert say("eve", label="dog") == []
+    assert say("joe", label="cat") == ids
+
+
 def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspace, add_images: AddImages) -> None:
     """The label that comes back is of a category that there is."""
     image_id, _ = add_images(workspace, ["dog", "dog"])
@@ -185,6 +229,12 @@ def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspa
     with Catalog.open(final) as catalog:
         image = catalog.image(image_id)
     assert image is not None and (image.label, image.reviewed) == ("hound", False), "the renaming is nobody's last word"
+    label_images(final, [image_id], reject="drawing")
+    (decision,) = label_images(final, [image_id], restore=True)
+    take_back(final, [decision.decision_id])
+    with Catalog.open(final) as catalog:
+        image = catalog.image(image_id)
+    assert image is not None and (image.label, image.rejected) == ("hound", "drawing"), "its label was given before the renamings"
 
 
 def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Workspace, add_images: AddImages) -> None:

@@ -10,6 +10,7 @@ import pytest
 from collect.catalog import Catalog, Decision, Finding, ImageRow
 from curate.freeze import freeze_version
 from curate.labels import label_images
+from curate.rebuild import rebuild_version
 from curate.recover import recover_catalog
 from curate.undo import take_back
 from vision.hashes import phash
@@ -110,6 +111,15 @@ def test_what_was_decided_since_is_not_overwritten(workspace: Workspace, ids: li
     label_images(workspace, [ids[0]], reject="off-topic")
     assert recover_catalog(workspace)["older"] == 2
     assert known(workspace)[0][ids[0]][2] == "off-topic"
+
+
+def test_a_version_older_than_the_catalog_is_not_made_again(workspace: Workspace, ids: list[str]) -> None:
+    """Which images were there at its time is what was lost: one line says so."""
+    lose(workspace)
+    recover_catalog(workspace)
+    with pytest.raises(FototecaError, match="v001 cannot be made again: the catalog has known 0 images since before") as error:
+        rebuild_version(workspace, "v001")
+    assert "fototeca curate verify" in error.value.hint
 
 
 def test_edited_decisions_are_refused(workspace: Workspace, ids: list[str]) -> None:

@@ -23,6 +23,7 @@ from collect.browser import Browser, load, open_browser
 from collect.catalog import Catalog
 from curate.judgement import Judgement, settle
 from curate.labels import label_images
+from curate.rename import rename_category
 from tests.conftest import free_port, serve_mongod
 from workspace import FototecaError, Workspace, create_workspace
 
@@ -163,6 +164,28 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     assert pull_review(workspace)["conflicts"] == [], "the person here has settled it for the catalog"
     assert last_decision(workspace, ids[0])[2] == "reject:dark"
     assert pull_review(workspace)["conflicts"] == []
+
+
+def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> None:
+    """Saved in the App, not pulled: the category has another name by now, and each edit means what it meant."""
+    from curate.review import pull_review
+
+    workspace, ids, dataset = pushed
+    edits = [("dog", []), ("cat", []), ("dog", ["reviewed"]), ("cat", ["reject"])]
+    for image_id, (label, tags) in zip((ids[0], *ids[2:]), edits, strict=True):
+        edited = sample(dataset, image_id)
+        edited.ground_truth.label, edited.tags = label, tags
+        edited.save()
+    label_images(workspace, ids[2:3], label="dog")
+    config = workspace.root / "fototeca.toml"
+    config.write_text(config.read_text().replace('"cat"', '"kitten"'))
+    workspace = Workspace(workspace.root)
+    rename_category(workspace, "cat", "kitten")
+    facts = pull_review(workspace)
+    assert (facts["decisions"], [row["image_id"] for row in facts["conflicts"]]) == (3, [ids[2]])
+    assert last_decision(workspace, ids[0]) == ("person:tester", "kitten", "dog")
+    assert last_decision(workspace, ids[3]) == ("person:tester", "dog", "dog")
+    assert last_decision(workspace, ids[4]) == ("person:tester", "kitten", "reject:review")
 
 
 def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
