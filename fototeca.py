@@ -162,8 +162,12 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         say("fototeca: stopped; run the same command again to go on")
         code = 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        code = error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        say(f"fototeca: {error.format_message().rstrip('.')}; see: {context.command_path if context else 'fototeca'} --help")
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
 

@@ -118,9 +118,6 @@ class Workspace:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).resolve()
 
-    def __repr__(self) -> str:
-        return f"Workspace({str(self.root)!r})"
-
     @classmethod
     def find(cls, path: Path | str | None = None) -> Workspace:
         """The workspace at `path`, at FOTOTECA_WORKSPACE, or in the nearest parent of the current folder."""
@@ -191,7 +188,8 @@ class Workspace:
 
     def relative(self, path: Path) -> str:
         """`path` as it is written in manifests: relative to the workspace, with forward slashes."""
-        return path.resolve().relative_to(self.root).as_posix()
+        inside = Path(os.path.abspath(path))  # noqa: PTH100 - `data` may be a link to another disk
+        return (inside if inside.is_relative_to(self.root) else path.resolve()).relative_to(self.root).as_posix()
 
 
 def read_settings(path: Path) -> Settings:
@@ -200,10 +198,14 @@ def read_settings(path: Path) -> Settings:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FototecaError(f"{path} is missing", "run: fototeca init DIR --category NAME") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FototecaError(f"{path}: {error}", "mend the file") from None
-    dataset = document.get("dataset", {})
-    tables = document.get("categories", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FototecaError(f"{path}: {getattr(error, 'strerror', error)}", "mend the file") from None
+    dataset, tables = document.get("dataset", {}), document.get("categories", {})
+    if not (isinstance(dataset, dict) and isinstance(tables, dict)):
+        raise FototecaError(f"{path}: dataset or categories is no table", "write [dataset], and [categories.NAME] for each")
+    for name in ("name", "contact"):
+        if not isinstance(dataset.get(name, ""), str):
+            raise FototecaError(f"{path}: {name} is {dataset[name]!r}", f'write {name} = "TEXT"')
     categories = tuple(_read_category(path, name, table) for name, table in tables.items())
     task = dataset.get("task", "single")
     target = dataset.get("target", 150)
@@ -213,8 +215,8 @@ def read_settings(path: Path) -> Settings:
         raise FototecaError(f"{path}: target is {target!r}", "write a whole number above 0")
     if not categories:
         raise FototecaError(f"{path} has no categories", "add a table: [categories.NAME]")
-    name = check_name(str(dataset.get("name", path.parent.name)), "dataset")
-    return Settings(name, task, target, str(dataset.get("contact", "")), categories)
+    name = check_name(dataset.get("name", path.parent.name), "dataset")
+    return Settings(name, task, target, dataset.get("contact", ""), categories)
 
 
 def _read_category(path: Path, name: str, table: object) -> Category:

@@ -36,7 +36,7 @@ def evaluate(
 ) -> None:
     """Measure a run: accuracy and its interval, F1, top-k, log loss, calibration, per class.
 
-    Example: fototeca analysis evaluate squeezenet1_0-features-linear-v001-3f2a --split val
+    Example: fototeca analysis evaluate squeezenet1_0-features-linear-v001-3f2a90 --split val
     """
     from analysis.evaluate import evaluate_run
     from analysis.tables import evaluation_table
@@ -52,7 +52,7 @@ def compare(
 ) -> None:
     """Tell which runs differ on validation: exact McNemar with Holm's correction, paired bootstrap, the set like the best.
 
-    Example: fototeca analysis compare resnet18-finetune-linear-v001-91c0 cnn-scratch-linear-v001-7d1e
+    Example: fototeca analysis compare resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
     """
     from analysis.compare import compare_runs
     from analysis.tables import comparison_table
@@ -78,7 +78,7 @@ def explain(
 ) -> None:
     """Draw which pixels made the run say what it said, or try whether such maps can be trusted.
 
-    Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a --method grad-cam --method saliency
+    Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a90 --method grad-cam --method saliency
     """
     from analysis.explain import explain_run
     from analysis.stamps import try_run
@@ -104,7 +104,7 @@ def filters(
 ) -> None:
     """Draw the first layer's filters, and what chosen layers make of one picture.
 
-    Example: fototeca analysis filters squeezenet1_0-features-linear-v001-3f2a --layer features.3
+    Example: fototeca analysis filters squeezenet1_0-features-linear-v001-3f2a90 --layer features.3
     """
     from analysis.filters import filter_figures
 
@@ -115,7 +115,7 @@ def filters(
 def confusion(run: RunArgument, split: SplitOption = "val", output: OutputOption = None, as_json: JsonOption = False) -> None:
     """Draw the confusion matrix, as counts and as fractions of the true class; multi-label: each category's two by two.
 
-    Example: fototeca analysis confusion squeezenet1_0-features-linear-v001-3f2a --split val
+    Example: fototeca analysis confusion squeezenet1_0-features-linear-v001-3f2a90 --split val
     """
     from analysis.figures import confusion_figures
 
@@ -134,7 +134,7 @@ def examples(
 ) -> None:
     """List right and wrong pictures, picked and at random, with maps and nearest training images, and errors by pair and source.
 
-    Example: fototeca analysis examples squeezenet1_0-features-linear-v001-3f2a --number 12
+    Example: fototeca analysis examples squeezenet1_0-features-linear-v001-3f2a90 --number 12
     """
     from analysis.examples import examples_of_run
     from analysis.tables import examples_table
@@ -152,7 +152,7 @@ def embed(
 ) -> None:
     """Place the images by the run's features with PCA, t-SNE and (if installed) UMAP, and say what their neighbours are.
 
-    Example: fototeca analysis embed squeezenet1_0-features-linear-v001-3f2a --limit 2000
+    Example: fototeca analysis embed squeezenet1_0-features-linear-v001-3f2a90 --limit 2000
     """
     from analysis.embed import embed_run
     from analysis.tables import embedding_table
@@ -169,7 +169,7 @@ def curves(
 ) -> None:
     """Draw loss per iteration and accuracy per epoch.
 
-    Example: fototeca analysis curves cnn-scratch-linear-v001-7d1e
+    Example: fototeca analysis curves cnn-scratch-v001-7d1e02
     """
     from analysis.figures import curve_figures
 
@@ -193,7 +193,7 @@ def predict(
 
     A picture that cannot be fetched or read is told with a reason, and the exit code is then 3.
 
-    Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a photo.jpg holiday/
+    Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a90 photo.jpg holiday/
     """
     from analysis.predict import predict_paths
     from analysis.tables import prediction_table
@@ -232,7 +232,7 @@ def export(
 ) -> None:
     """Write the model for other programs, with its labels, preprocessing and model card.
 
-    Example: fototeca analysis export squeezenet1_0-features-linear-v001-3f2a --format onnx
+    Example: fototeca analysis export squeezenet1_0-features-linear-v001-3f2a90 --format onnx
     """
     from analysis.export import export_run
 

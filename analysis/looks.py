@@ -6,7 +6,6 @@ A look is written before anything is asked, and again with what came out: one th
 from __future__ import annotations
 
 import csv
-import getpass
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.numbers import csv_text
+from collect.catalog import user_name
 from workspace import Workspace
 
 COLUMNS = ("time", "who", "version", "run", "n", "accuracy", "purpose", "look")
-"""`look` is the same in both lines of a look. The first six are all that older ledgers have."""
+"""`look` is the same in both lines of a look."""
 
 PREDICT, REPORT = "predict", "report"
 """Purposes of looks that are of single pictures, and that show what another look had stored."""
@@ -76,7 +76,7 @@ def ledger(workspace: Workspace) -> Path:
 def open_look(workspace: Workspace, version: str, run: str, purpose: str) -> Look:
     """Write down that the test split is about to be looked at. Call it before anything is read or asked."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    look = Look(moment, _who(), version, run, None, None, purpose, os.urandom(4).hex())
+    look = Look(moment, user_name(), version, run, None, None, purpose, os.urandom(4).hex())
     _append(workspace, look)
     return look
 
@@ -132,8 +132,6 @@ def _parse(cells: Sequence[str], number: int) -> Look | None:
     if len(cells) < 5 or cells[0] == COLUMNS[0]:
         return None
     time, who, version, run, n, accuracy, purpose, name = (*cells, "", "", "")[: len(COLUMNS)]
-    if len(cells) == 6:  # an older ledger's: one line a look, and evaluate was all that looked
-        purpose = "evaluate"
     counted = int(n) if n.isdigit() else None
     return Look(time, who, version, run, counted, _number(accuracy), purpose, name or f"line {number}")
 
@@ -143,11 +141,3 @@ def _number(cell: str) -> float | None:
         return float(cell)
     except ValueError:
         return None
-
-
-def _who() -> str:
-    """The person; the number of a user whom the system does not know, as in a container."""
-    try:
-        return os.environ.get("FOTOTECA_USER") or getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return f"uid {os.getuid()}"

@@ -29,6 +29,8 @@ from collect.records import (
     State,
     Status,
     now,
+    user_name,
+    writable,
 )
 from collect.schema import connect, told
 from workspace import Workspace
@@ -48,6 +50,8 @@ __all__ = [
     "State",
     "Status",
     "now",
+    "user_name",
+    "writable",
 ]
 
 _IMAGE = (
@@ -55,6 +59,8 @@ _IMAGE = (
     " coalesce(group_id, '') AS group_id, coalesce(component, '') AS component, coalesce(kept, 1) AS kept"
     " FROM images i LEFT JOIN groups USING (image_id) LEFT JOIN components USING (image_id)"
 )
+
+_CANDIDATE = "candidate_id, url_key, url, state, reason, image_id"
 
 _UNTOLD = Attempt()
 
@@ -122,24 +128,14 @@ class Catalog:
 
     def candidate(self, url_key: str) -> Candidate | None:
         """The candidate with this key, if it was ever found."""
-        row = self.connection.execute(
-            "SELECT candidate_id, url_key, url, state, reason, image_id, attempts FROM candidates WHERE url_key = ?", (url_key,)
-        ).fetchone()
+        row = self.connection.execute(f"SELECT {_CANDIDATE} FROM candidates WHERE url_key = ?", (url_key,)).fetchone()
         return Candidate(**row) if row else None
 
-    def candidates(self, state: State, reasons: Sequence[str] = (), category: str | None = None) -> list[Candidate]:
-        """Candidates in a state, oldest first; `reasons` and `category` narrow it."""
-        where, values = ["state = ?"], [str(state)]
-        if reasons:
-            where.append(f"reason IN ({','.join('?' * len(reasons))})")
-            values += reasons
-        if category is not None:
-            where.append("candidate_id IN (SELECT candidate_id FROM findings WHERE category = ?)")
-            values.append(category)
+    def candidates(self, state: State, reasons: Sequence[str] = ()) -> list[Candidate]:
+        """Candidates in a state, oldest first; `reasons` narrow it."""
+        narrowed = f" AND reason IN ({','.join('?' * len(reasons))})" if reasons else ""
         rows = self.connection.execute(
-            "SELECT candidate_id, url_key, url, state, reason, image_id, attempts FROM candidates"
-            f" WHERE {' AND '.join(where)} ORDER BY candidate_id",
-            values,
+            f"SELECT {_CANDIDATE} FROM candidates WHERE state = ?{narrowed} ORDER BY candidate_id", (state, *reasons)
         )
         return [Candidate(**row) for row in rows]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -64,7 +66,6 @@ class Candidate:
     state: State
     reason: str
     image_id: str | None
-    attempts: int
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,16 @@ class GroupRow:
 def writable(text: str) -> str:
     """The text with a question mark for each half of a character, which a site may give where it cuts titles."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def user_name() -> str:
+    """Who is at the keyboard: FOTOTECA_USER, else the login name; by number a user whom the system does not know, as in a
+    container."""
+    try:
+        name = os.environ.get("FOTOTECA_USER", "").strip() or getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        name = f"uid {os.getuid()}"
+    return " ".join(writable(name).split())
 
 
 def now() -> str:

@@ -1,12 +1,12 @@
-"""Which backbone `suggest` looks through when nobody names one: the best whose weights are on disk."""
+"""Which backbone `suggest` looks through when nobody names one: the best whose weights are on disk, else a small one."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from vision.backbones import Backbone, load_backbone
-from workspace import EXIT_OUTSIDE, FototecaError
+from vision.weights import best_weights
+from workspace import FototecaError
 
 PREFERRED = (
     "efficientnet_b0",
@@ -20,38 +20,22 @@ PREFERRED = (
 )
 """Best first by what their frozen features cost and give on two cores."""
 
-HINT = "pass --model NAME --weights FILE, or where there is a network: --model mobilenet_v3_small --weights DEFAULT"
+SMALL = "mobilenet_v3_small"
+"""Fetched where none of them is there: 10 MB."""
 
 
 def choose_backbone(model: str | None, weights: str | None) -> Backbone:
-    """The backbone asked for. Without a model it is read from the name of the weight file; without both, found on disk.
+    """The backbone asked for. Without a model it is read from the file's name; without both, found on disk or fetched.
 
     FototecaError (exit 4) when no weights are to be had.
     """
-    if model is None and weights is not None:
-        model = model_of_file(Path(weights).name)
+    if model is None and weights is None:
+        model, weights = next(((name, found) for name in PREFERRED if (found := best_weights(name))), (SMALL, "DEFAULT"))
+    elif model is None:
+        model = model_of_file(Path(str(weights)).name)
         if model is None:
-            raise FototecaError(f"cannot tell the model from the name {Path(weights).name!r}", "pass --model NAME as well")
-    if model is None:
-        model, path = find_weights()
-        weights = str(path)
+            raise FototecaError(f"cannot tell the model from the name {Path(str(weights)).name!r}", "pass --model NAME as well")
     return load_backbone(model, weights or "DEFAULT")
-
-
-def find_weights() -> tuple[str, Path]:
-    """The preferred model among the weight files that torchvision has downloaded; FototecaError (exit 4) if none."""
-    folder = checkpoints_folder()
-    found = {model_of_file(path.name): path for path in sorted(folder.glob("*.pth"))} if folder.is_dir() else {}
-    for name in PREFERRED:
-        if name in found:
-            return name, found[name]
-    raise FototecaError(f"no pretrained weights in {folder}", HINT, EXIT_OUTSIDE)
-
-
-def checkpoints_folder() -> Path:
-    """Where torchvision keeps its downloads, without importing torch."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return Path(os.environ.get("TORCH_HOME", cache / "torch")).expanduser() / "hub" / "checkpoints"
 
 
 def model_of_file(name: str) -> str | None:

@@ -194,8 +194,10 @@ def export(
 @app.command()
 def suggest(
     csv: Annotated[Path | None, typer.Option(help="Write the suggestions to this CSV file.")] = None,
-    model: Annotated[str | None, typer.Option(help="torchvision model whose features are used.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="torchvision model to look through; else the best on disk, or mobilenet_v3_small.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file; else DEFAULT.")] = None,
     limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json have all.")] = 20,
     as_json: AsJson = False,
 ) -> None:

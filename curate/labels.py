@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 from collections.abc import Iterable, Sequence
 
-from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow
+from collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow, user_name, writable
 from workspace import LABEL_SEPARATOR, FototecaError, Settings, Task, Workspace
 
 
@@ -21,7 +19,7 @@ def check_task(images: Iterable[ImageRow], task: Task) -> None:
 
 def person() -> str:
     """The `who` of a decision made here: FOTOTECA_USER, else the login name."""
-    return PERSON + (os.environ.get("FOTOTECA_USER") or getpass.getuser())
+    return PERSON + user_name()
 
 
 def check_reason(reason: str) -> str:
@@ -61,7 +59,7 @@ def label_images(
     """
     new = choose(workspace.settings, label=label, reject=reject, restore=restore)
     with Catalog.open(workspace) as catalog, catalog.transaction():
-        return decide_all(catalog, [find_image_id(catalog, prefix) for prefix in prefixes], new, why or "curate label")
+        return decide_all(catalog, [find_image_id(catalog, prefix) for prefix in prefixes], new, writable(why) or "curate label")
 
 
 def choose(settings: Settings, *, label: str | None = None, reject: str | None = None, restore: bool = False) -> str:

@@ -61,7 +61,7 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
     """Rank the accepted images and keep the ranking in the catalog: label errors, then boundary cases, then outliers.
     What a person has answered already is left out.
 
-    `model`: a torchvision builder; `weights`: a torchvision name or a file; without them, the best weights on disk.
+    `model`: a torchvision builder; `weights`: a torchvision name or a file; without them the best on disk, else small ones.
     FototecaError when there are too few labelled images, or (exit 4) no weights.
     """
     with Catalog.open(workspace) as catalog, catalog.transaction():

@@ -25,6 +25,12 @@ def test_every_command_has_an_example(name: str) -> None:
     assert f"Example: {name}" in (NAMES[name].help or "")
 
 
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_argument_and_option_says_what_it_is(name: str) -> None:
+    """In `--help` as on the page."""
+    assert [row.name for row in NAMES[name].params if not (getattr(row, "help", None) or "").strip()] == []
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_documents_name_only_commands_that_exist(path: Path) -> None:
     """A `fototeca stage command` in a document is one that can be run."""

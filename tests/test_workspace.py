@@ -63,6 +63,11 @@ def test_a_name_that_passes_survives_toml(name: str) -> None:
         ('[dataset]\ntask = "both"\n[categories.a]\n', "task"),
         ("[dataset]\ntarget = 0\n[categories.a]\n", "target"),
         ("[categories.a]\nqueries = 3\n", "queries"),
+        ("dataset = 3\n[categories.a]\n", "no table"),
+        ("categories = 3\n", "no table"),
+        ("[[categories]]\n", "no table"),
+        ('[dataset]\nname = ["x"]\n[categories.a]\n', "name is"),
+        ("[dataset]\ncontact = 3\n[categories.a]\n", "contact is 3"),
     ],
 )
 def test_a_broken_config_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
@@ -71,6 +76,24 @@ def test_a_broken_config_is_one_clear_line(tmp_path: Path, text: str, words: str
     with pytest.raises(FototecaError, match=words) as caught:
         _ = Workspace(tmp_path).settings
     assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
+    """A folder of that name, say."""
+    (tmp_path / "fototeca.toml").mkdir()
+    with pytest.raises(FototecaError, match="Is a directory"):
+        _ = Workspace(tmp_path).settings
+
+
+def test_a_store_on_another_disk_is_inside(tmp_path: Path) -> None:
+    """`data` may be a link: manifests name what lies there as if it were not."""
+    made = create_workspace(tmp_path / "w", ["a"])
+    made.data.rmdir()
+    (tmp_path / "big").mkdir()
+    made.data.symlink_to(tmp_path / "big")
+    assert made.relative(made.images / "ab" / "x.png") == "data/images/ab/x.png"
+    (tmp_path / "short").symlink_to(made.root)
+    assert made.relative(tmp_path / "short" / "manifests" / "v001.csv") == "manifests/v001.csv"
 
 
 def test_the_nearest_workspace_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-from collections.abc import Callable
-
 import pytest
 
 from analysis.evaluate import evaluate_run
@@ -64,12 +61,13 @@ def test_a_look_that_was_cut_off_is_one(workspace: Workspace, copied: Studied, m
 
 
 def test_a_torn_ledger_goes_on(tmp_path: Workspace) -> None:
-    """A line that was cut off costs no other line, and an older ledger's lines are looks too."""
+    """A line that was cut off costs no other line."""
     workspace = create_workspace(tmp_path / "colours", ["red", "green"])  # type: ignore[operator]
     path = ledger(workspace)
     path.parent.mkdir(parents=True)
     path.write_text(
-        'time,who,version,run,n,accuracy\n2026-01-02T03:04:05+00:00,ana,v001,old,20,0.75\n2026-01-03T03:04:05+00:00,"an',
+        "time,who,version,run,n,accuracy,purpose,look\n"
+        '2026-01-02T03:04:05+00:00,ana,v001,old,20,0.75,evaluate,1f\n2026-01-03T03:04:05+00:00,"an',
         encoding="utf-8",
     )
     close_look(workspace, open_look(workspace, "v001", "new", "evaluate"), 20, 0.8)
@@ -79,16 +77,3 @@ def test_a_torn_ledger_goes_on(tmp_path: Workspace) -> None:
     looks = read_looks(workspace, "v001")
     assert [(look.run, look.n, look.accuracy) for look in looks] == [("old", 20, 0.75), ("new", 20, 0.8), ("cut", 2, None)]
     assert read_ledger(workspace, "v001").runs == ("old", "new", "cut")
-
-
-def test_a_user_whom_the_system_does_not_know(
-    workspace: Workspace, copied: Studied, monkeypatch: pytest.MonkeyPatch, fototeca: Callable[..., object]
-) -> None:
-    """As in a container: the look is written with the user's number."""
-
-    def unknown() -> str:
-        raise KeyError("getpwuid(): uid not found")
-
-    monkeypatch.delenv("FOTOTECA_USER", raising=False)
-    monkeypatch.setattr(getpass, "getuser", unknown)
-    assert open_look(workspace, "v001", copied[1][0], "evaluate").who.startswith("uid ")

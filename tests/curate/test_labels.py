@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +49,28 @@ def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddI
     assert image(workspace, ids[1]).status == "duplicate"
     label_images(workspace, [ids[1]], restore=True)
     assert image(workspace, ids[1]).status == "accepted"
+
+
+def test_who_decides(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FOTOTECA_USER on one line, in characters that can be written; else the login name; in a container the user's number."""
+    (image_id,) = add_images(workspace, ["cat"])
+
+    def who() -> str:
+        (decision,) = label_images(workspace, [image_id], label="cat", why="caf\udce9")
+        assert decision.why == "caf?"
+        return decision.who
+
+    monkeypatch.setattr(getpass, "getuser", lambda: "login")
+    for given, expected in (("ana\nmaría \udce9", "ana maría ?"), (" ", "login")):
+        monkeypatch.setenv("FOTOTECA_USER", given)
+        assert who() == f"person:{expected}"
+    monkeypatch.delenv("FOTOTECA_USER")
+
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert who() == f"person:uid {os.getuid()}"
 
 
 def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddImages) -> None:

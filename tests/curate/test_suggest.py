@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collect.catalog import Catalog, ImageRow
+from curate import backbone
+from curate.backbone import choose_backbone
 from curate.confidence import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
 from curate.labels import label_images
 from curate.queues import SUGGESTED, in_queue, list_items
 from curate.suggest import Suggestion, rank, robust_score, suggest_labels
 from vision.backbones import build_model
-from workspace import Workspace
+from vision.weights import cached_path, weight_members
+from workspace import FototecaError, Workspace
 
 
 def draw(seed: int, count: int = 300, classes: int = 5) -> tuple[Integers, np.ndarray]:
@@ -149,3 +152,28 @@ def test_what_a_person_decides_while_it_runs_leaves_the_queue(
     with Catalog.open(workspace) as catalog:
         suspected = [item.image.image_id for item in in_queue(list_items(catalog, workspace.settings.names, {}), SUGGESTED)]
     assert suspected == [ids[1]]
+
+
+def test_which_backbone_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best whose weights are on disk, else a small one that is fetched; a file names its model, and either can be given."""
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(backbone, "load_backbone", lambda *what: asked.append(what))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    files = [cached_path(weight_members(name)[0]) for name in ("squeezenet1_0", "resnet50")]
+    assert all(path.is_relative_to(tmp_path) for path in files)
+    files[0].parent.mkdir(parents=True)
+    for path in (None, *files):
+        if path:
+            path.touch()
+        choose_backbone(None, None)
+    choose_backbone(None, "/far/resnet18-f37072fd.pth")
+    choose_backbone("vgg11", None)
+    assert asked == [
+        ("mobilenet_v3_small", "DEFAULT"),
+        ("squeezenet1_0", "IMAGENET1K_V1"),
+        ("resnet50", "IMAGENET1K_V1"),
+        ("resnet18", "/far/resnet18-f37072fd.pth"),
+        ("vgg11", "DEFAULT"),
+    ]
+    with pytest.raises(FototecaError, match="cannot tell the model"):
+        choose_backbone(None, "/far/mine.pth")
