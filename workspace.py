@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -62,17 +63,6 @@ class FototecaError(Exception):
 
 
 @dataclass(frozen=True)
-class Check:
-    """One line of `fototeca doctor`. `needed`: the main job does not work without it."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    needed: bool = False
-
-
-@dataclass(frozen=True)
 class Category:
     """One class of the task: its name as it appears in labels, and what to search for."""
 
@@ -96,11 +86,11 @@ class Settings:
         return tuple(category.name for category in self.categories)
 
     def check(self, category: str) -> str:
-        """Return `category` if the workspace has it, else raise FototecaError."""
-        if category not in self.names:
+        """Return `category` as the workspace writes it if it has it, else raise FototecaError."""
+        if (name := composed(category)) not in self.names:
             known = ", ".join(self.names)
             raise FototecaError(f"unknown category {category!r}", f"this workspace has: {known}")
-        return category
+        return name
 
     def check_label(self, label: str) -> str:
         """`label` as the catalog writes it: one category, or for multi-label tasks any number, sorted and joined by `|`.
@@ -213,28 +203,33 @@ def read_settings(path: Path) -> Settings:
         raise FototecaError(f"{path}: task is {task!r}", 'write task = "single" or task = "multi"')
     if not isinstance(target, int) or isinstance(target, bool) or target < 1:
         raise FototecaError(f"{path}: target is {target!r}", "write a whole number above 0")
-    if not categories:
-        raise FototecaError(f"{path} has no categories", "add a table: [categories.NAME]")
+    if len({category.name for category in categories}) < max(len(categories), 1):
+        raise FototecaError(f"{path} has no categories, or one twice", "write a table for each: [categories.NAME]")
     name = check_name(dataset.get("name", path.parent.name), "dataset")
     return Settings(name, task, target, dataset.get("contact", ""), categories)
 
 
 def _read_category(path: Path, name: str, table: object) -> Category:
-    check_name(name, "category")
+    name = check_name(name, "category")
     queries = table.get("queries", [name]) if isinstance(table, dict) else None
     if not isinstance(queries, list) or not all(isinstance(query, str) and query for query in queries):
         raise FototecaError(f"{path}: categories.{name}.queries is not a list of texts", 'write queries = ["text", "text"]')
     return Category(name, tuple(queries) or (name,))
 
 
+def composed(name: str) -> str:
+    """The name with its accents in one piece (NFC): macOS takes them apart in file names, and both look the same."""
+    return unicodedata.normalize("NFC", name)
+
+
 def check_name(name: str, kind: str) -> str:
-    """Return `name` if it can stand in a CSV cell, a file name and a joined label; else raise FototecaError."""
+    """Return `name` composed if it can stand in a CSV cell, a file name and a joined label; else raise FototecaError."""
     word = re.match(r"\.|restore$|reject:", name)  # a hidden file's beginning, and what decisions say instead of a label
     if word or not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f\x7f"]', name):
         raise FototecaError(
             f"{kind} name {name!r} will not do", 'use letters, digits, spaces, "-" and "_", without | / \\ or quotes'
         )
-    return name
+    return composed(name)
 
 
 def create_workspace(
@@ -243,10 +238,9 @@ def create_workspace(
     """Make `root` a workspace with these categories. FototecaError if it already is one or a name will not do."""
     if not names:
         raise FototecaError("a workspace needs categories", "pass --category NAME for each")
+    names = [check_name(name, "category") for name in names]
     if len(set(names)) != len(names):
         raise FototecaError("a category is named twice", "name each once")
-    for name in names:
-        check_name(name, "category")
     if target < 1:
         raise FototecaError(f"target is {target}", "choose a whole number above 0")
     workspace = Workspace(root)

@@ -62,6 +62,9 @@ _IMAGE = (
 
 _CANDIDATE = "candidate_id, url_key, url, state, reason, image_id"
 
+AFTER = "after-the-last-version"
+"""Where the facts keep the first moment after the last version."""
+
 _UNTOLD = Attempt()
 
 
@@ -81,10 +84,6 @@ class Catalog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
         self.connection.close()
 
     @contextmanager
@@ -114,7 +113,7 @@ class Catalog:
         with self.transaction() as sql:
             sql.execute(
                 "INSERT INTO candidates (url_key, url, updated) VALUES (?, ?, ?) ON CONFLICT (url_key) DO NOTHING",
-                (url_key, finding.url, now()),
+                (url_key, finding.url, self.moment()),
             )
             candidate = self.candidate(url_key)
             assert candidate is not None
@@ -122,7 +121,7 @@ class Catalog:
             sql.execute(
                 "INSERT INTO findings (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
                 " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-                (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, *_rights(f), now()),
+                (candidate.candidate_id, f.source, f.category, f.query, f.rank, f.page_url, *_rights(f), self.moment()),
             )
         return candidate
 
@@ -185,7 +184,7 @@ class Catalog:
                     sql.executemany("INSERT INTO quality (image_id, measure, value) VALUES (?, ?, ?)", scores)
                 else:
                     state, reason = "rejected", "duplicate"
-            time = now()
+            time = self.moment()
             sql.execute(
                 "INSERT INTO attempts (candidate_id, time, state, reason, status, bytes, seconds, declared, announced)"
                 " VALUES (?,?,?,?,?,?,?,?,?)",
@@ -218,7 +217,7 @@ class Catalog:
         cursor = self.connection.execute(
             "INSERT INTO images (image_id, path, format, width, height, mode, bytes, phash, added) VALUES (?,?,?,?,?,?,?,?,?)"
             " ON CONFLICT (image_id) DO NOTHING",
-            (i.image_id, i.path, i.format, i.width, i.height, i.mode, i.bytes, i.phash, i.added or now()),
+            (i.image_id, i.path, i.format, i.width, i.height, i.mode, i.bytes, i.phash, i.added or self.moment()),
         )
         return cursor.rowcount == 1
 
@@ -295,6 +294,10 @@ class Catalog:
         return [GroupRow(**{**row, "kept": bool(row["kept"])}) for row in rows]
 
     # ---- facts
+
+    def moment(self) -> str:
+        """The time, but after the last version's whatever the clock was set to: what comes later is known to be later."""
+        return max(now(), self.fact(AFTER) or "")
 
     def fact(self, name: str) -> str | None:
         """What `set_fact` kept under this name last."""

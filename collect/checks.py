@@ -6,7 +6,7 @@ from collect.keys import key_checks
 from collect.quotas import read_quotas
 from collect.sources import all_keys
 from vision.browser import find_browser, find_drivers
-from workspace import Check
+from vision.checks import Check
 
 
 def checks() -> list[Check]:

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from workspace import EXIT_OUTSIDE, Check, FototecaError
+from vision.checks import Check
+from workspace import EXIT_OUTSIDE, FototecaError
 
 _SHORTEST = 8
 """Letters of a key; what has fewer would be found in any text."""

@@ -12,8 +12,7 @@ from workspace import FototecaError, Settings
 
 def listed_findings(file: Path, category: str, settings: Settings) -> list[Finding]:
     """The addresses in a file, with what it says about each. FototecaError for a missing column or an unknown category."""
-    if category:
-        settings.check(category)
+    category = category and settings.check(category)
     if not file.is_file():
         raise FototecaError(f"{file} does not exist", "name a CSV or text file with addresses")
     if file.suffix.lower() == ".csv":

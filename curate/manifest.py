@@ -162,9 +162,15 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
         )
     known = {field.name for field in fields(Manifest)}
     values = {name: value for name, value in facts.items() if name in known}
-    for name in ("categories", "ratios", "moved", "uneven"):
-        values[name] = tuple(values[name])
-    return Manifest(**{**values, "rows": tuple(_parse(content, path)), "path": path})
+    try:
+        for name in ("categories", "ratios", "moved", "uneven"):
+            values[name] = tuple(values[name])
+        return Manifest(**{**values, "rows": tuple(_parse(content, path)), "path": path})
+    except (ValueError, TypeError) as error:
+        raise FototecaError(
+            f"{facts['version']} is no manifest as fototeca writes it: {error}",
+            f"restore it: git checkout manifests/{path.stem}.*",
+        ) from None
 
 
 def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
@@ -290,5 +296,5 @@ def _parse(content: bytes, path: Path) -> Iterable[Row]:
         values: dict[str, Any] = dict(zip(COLUMNS, cells, strict=True))
         for name in ("width", "height"):
             values[name] = int(values[name])
-        values["reviewed"] = values["reviewed"] == "yes"
+        values["reviewed"] = ("no", "yes").index(values["reviewed"]) == 1
         yield Row(**values)

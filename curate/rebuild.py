@@ -15,8 +15,9 @@ from workspace import FototecaError, Workspace, write_bytes
 def rebuild_version(workspace: Workspace, version: str, output: Path | None = None) -> bool:
     """Whether the version's CSV, made again from the decisions up to its time, has the frozen digest.
 
-    `output`: where to write the CSV. The version's own CSV is not read, so that a lost or edited one can be replaced.
-    FototecaError when the catalog is younger than the version, as after `recover`.
+    `output`: where to write the CSV. The version's own CSV is not read, so that a lost or edited one can be replaced, if by the
+    frozen bytes: others are not written among the manifests. FototecaError then, and when the catalog is younger than the
+    version, as after `recover`.
     """
     facts = read_facts(workspace, version)
     names = list_versions(workspace)
@@ -26,11 +27,16 @@ def rebuild_version(workspace: Workspace, version: str, output: Path | None = No
     if len(state.images) < facts["rows"]:
         known = f"the catalog has known {len(state.images)} images since before {facts['version']} was frozen"
         raise FototecaError(
-            f"{facts['version']} cannot be made again: {known}, of {sum(facts['counts'].values())} that it has",
+            f"{facts['version']} cannot be made again: {known}, of {facts['rows']} that it has",
             "a recovered catalog is younger than its versions; the CSV itself is checked by: fototeca curate verify",
         )
     plan = plan_rows(state, facts["task"], facts["categories"], earlier, facts["ratios"], facts["seed"])
     content = manifest_bytes(plan.rows)
+    same = hashlib.sha256(content).hexdigest() == str(facts["sha256"])
     if output is not None:
+        if not same and output.resolve().is_relative_to(workspace.manifests):
+            raise FototecaError(
+                f"what can be made again is not {facts['version']}: nothing was written", "name another file to see it"
+            )
         write_bytes(output, content)
-    return hashlib.sha256(content).hexdigest() == str(facts["sha256"])
+    return same

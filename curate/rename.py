@@ -6,7 +6,7 @@ from collect.catalog import REJECT, RENAME, Catalog, Decision, ImageRow
 from curate.labels import person
 from curate.names import names_said, renamed, split_label, why_renamed
 from curate.queues import rename_suggestions
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Workspace, composed
 
 
 def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
@@ -15,7 +15,7 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
     Nobody looked at the pictures for this, so it reviews none. What was said of a picture before is of `new` too, also where its
     label is another by now. FototecaError when `new` is no category or nothing is of `old`.
     """
-    new = workspace.settings.check(new)
+    old, new = composed(old), workspace.settings.check(new)
     if old == new:
         raise FototecaError(f"{old!r} is its name already", "name another one with --label")
     with Catalog.open(workspace) as catalog, catalog.transaction():

@@ -98,13 +98,17 @@ def mark(fo: FiftyOne, sample: Sample, said: Judgement, after: Judgement, worksp
 
     One write for label, tags and what was pushed: a kill leaves all or none of it.
     """
-    found = sample[LABEL]
-    labels = found.classifications if hasattr(found, "classifications") else [found] if found else []
-    if Judgement.of_tags(_joined(one.label for one in labels), sample.tags) == said:
+    if _said(sample) == said:
         _say(fo, sample, after, workspace)
     else:
         sample[PUSHED] = after.encode()
     sample.save()
+
+
+def _said(sample: Sample) -> Judgement:
+    found = sample[LABEL]
+    labels = found.classifications if hasattr(found, "classifications") else [found] if found else []
+    return Judgement.of_tags(_joined(one.label for one in labels), sample.tags)
 
 
 def show_progress(dataset: Dataset) -> None:
@@ -151,14 +155,19 @@ def update_samples(
             pending += 1
         elif now != pushed:
             changed[sample_id] = now
+    updated = 0
     for sample in dataset.select(list(changed)).iter_samples(autosave=True, batch_size=_CHUNK):
-        _say(fo, sample, changed[sample.id], workspace)
+        if _said(sample) == Judgement.decode(sample[PUSHED]):
+            _say(fo, sample, changed[sample.id], workspace)
+            updated += 1
+        else:  # edited since it was read above
+            pending += 1
     ids = {row[1]: row[0] for row in rows if row[1] in items}
     paths = {image_id: str(workspace.root / items[image_id].image.path) for image_id in ids}
     _set(dataset, ids, "filepath", paths)
     _set(dataset, ids, "thumbnail_path", {image_id: thumbnails.get(image_id, path) for image_id, path in paths.items()})
     _update_facts(dataset, items, ids)
-    return len(changed), pending
+    return updated, pending
 
 
 def _update_facts(dataset: Dataset, items: Mapping[str, Item], ids: Mapping[str, str]) -> None:

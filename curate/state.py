@@ -35,6 +35,8 @@ class State:
     last_decision: int
     threshold: int | None
     """What the last search for near-duplicates used; None before the first."""
+    newest: str
+    """The latest time of anything that is known of them: the clock may have been set back."""
 
 
 THRESHOLD = "dedup-threshold"
@@ -46,7 +48,7 @@ def current_state(catalog: Catalog) -> State:
     origins, originals = _read_findings(catalog, "9999")
     threshold = catalog.fact(THRESHOLD)
     used = None if threshold is None else int(threshold)
-    return State(tuple(catalog.images()), origins, originals, catalog.last_decision(), used)
+    return State(tuple(catalog.images()), origins, originals, catalog.last_decision(), used, _newest(catalog))
 
 
 def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
@@ -70,7 +72,7 @@ def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
     looked_at = {decision.image_id for decision in said_by_people(decisions)}
     images = {image_id: replace(image, reviewed=image_id in looked_at) for image_id, image in images.items()}
     origins, originals = _read_findings(catalog, facts["created"])
-    return State(tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"])
+    return State(tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"], facts["created"])
 
 
 def follow(image: ImageRow, decision: Decision) -> ImageRow:
@@ -108,6 +110,12 @@ def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, Origin], dic
         if row["original"]:
             originals[row["image_id"]].add(f"{row['source']}:{row['original']}")
     return {key: origin for key, (_, origin) in best.items()}, {key: frozenset(names) for key, names in originals.items()}
+
+
+def _newest(catalog: Catalog) -> str:
+    times = "SELECT max(added) AS t FROM images UNION SELECT max(found) FROM findings UNION SELECT max(time) FROM attempts"
+    row = catalog.connection.execute(f"SELECT max(t) FROM ({times} UNION SELECT max(updated) FROM candidates)").fetchone()
+    return str(row[0] or "")
 
 
 def _finding_rows(catalog: Catalog, until: str) -> Iterator[Mapping[str, Any]]:

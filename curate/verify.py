@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,13 +42,13 @@ def _before(workspace: Workspace, version: str) -> list[str]:
 def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Manifest]) -> Iterator[str]:
     """What the JSON says and its rows or the versions before do not."""
     for name, counted in counted_facts(manifest).items():
-        if facts[name] != counted:
+        if json.dumps(facts[name]) != json.dumps(counted):  # in order too: it is that of the categories
             yield f"{manifest.version}.json says {name}: {facts[name]}, the rows {counted}"
     parent = earlier[-1].version if earlier else None
     if manifest.parent != parent:
         yield f"{manifest.version}.json says parent: {manifest.parent}, the version before is {parent}"
     known = {row.image_id: row.split for version in earlier for row in version.rows}
-    told = {(row["image_id"], row["from"], row["to"]) for row in manifest.moved}
+    told = {(row.get("image_id"), row.get("from"), row.get("to")) for row in manifest.moved if isinstance(row, dict)}
     for row in manifest.rows:
         before = known.get(row.image_id, row.split)
         if before != row.split and (row.image_id, before, row.split) not in told:
@@ -68,7 +69,12 @@ def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[
 def _row_problems(manifest: Manifest) -> Iterator[str]:
     """What would make a manifest unfit although its digest is right."""
     splits: dict[str, str] = {}
+    ids = [row.image_id for row in manifest.rows]
+    if ids != sorted(set(ids)):
+        yield f"{manifest.version}.csv has images twice, or not in the order of their ids"
     for row in manifest.rows:
+        if manifest.task == "single" and len(row.labels) != 1:
+            yield f"image {row.image_id[:12]} has {len(row.labels)} labels in a single-label dataset"
         if splits.setdefault(row.group, row.split) != row.split:
             yield f"group {row.group[:12]} is in {splits[row.group]} and in {row.split}"
         unknown = set(row.labels) - set(manifest.categories)

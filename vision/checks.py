@@ -1,8 +1,19 @@
-"""What `fototeca doctor` says about torch and pretrained weights."""
+"""What `fototeca doctor` says about torch and pretrained weights, and how it says it."""
 
 from __future__ import annotations
 
-from workspace import Check
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `fototeca doctor`. `needed`: the main job does not work without it."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    needed: bool = False
 
 
 def checks() -> list[Check]:

@@ -87,7 +87,8 @@ def test_a_transaction_that_fails_leaves_nothing(catalog: Catalog) -> None:
 def test_a_catalog_of_a_newer_fototeca_is_left_alone(tmp_path: Path) -> None:
     """An older program refuses it with one line and changes nothing."""
     path = tmp_path / "catalog.sqlite"
-    Catalog(path).close()
+    with Catalog(path):
+        pass
     with sqlite3.connect(path) as sql:
         sql.execute("PRAGMA user_version = 99")
     before = path.read_bytes()

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from collect.catalog import Catalog, ImageRow
+from collect.download import FetchOptions
+from collect.folder import collect_folder
+from collect.local import Labelling
 from collect.store import put
 from curate.datasheet import hub_license
-from curate.export import FORMATS, export_version
+from curate.export import FORMATS, KNOWN, export_version
 from curate.freeze import freeze_version
 from curate.labels import label_images
 from curate.manifest import SPLITS, Manifest, Row
 from tests.curate.conftest import picture
+from vision.image import decode
 from workspace import FototecaError, Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
@@ -195,6 +200,66 @@ def test_coco_counts(workspace: Workspace, manifest: Manifest, tmp_path: Path) -
         assert all((tmp_path / "out" / "images" / image["file_name"]).is_file() for image in document["images"])
         seen += [row["id"] for row in document["annotations"]]
     assert sorted(seen) == list(range(1, 21))
+
+
+def test_coco_is_read_by_its_own_tools(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Boxes and masks are the whole image, and each image's licence is in the table of licences."""
+    coco = import_module("pycocotools.coco")
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    found = coco.COCO(str(tmp_path / "out" / "annotations" / "train.json"))
+    (first, *_) = found.loadAnns(found.getAnnIds(imgIds=found.getImgIds()[:1]))
+    assert found.annToMask(first).shape == (48, 64) and found.annToMask(first).all()
+    names = {row["id"]: row["name"] for row in found.dataset["licenses"]}
+    assert {names[row["license"]] for row in found.dataset["images"]} == {"CC-BY-4.0"}
+
+
+def test_what_torchvision_passes_over_is_written_as_png(tmp_path: Path) -> None:
+    """GIF and AVIF, with the pixels that fototeca sees; the store's other formats are known to it."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
+
+    assert set(IMG_EXTENSIONS) >= KNOWN
+    folder = tmp_path / "in"
+    for label, colours in (("cat", range(0, 200, 40)), ("dog", range(20, 220, 40))):
+        (folder / label).mkdir(parents=True)
+        for colour in colours:
+            for suffix in ("gif", "avif", "jpg", "webp"):
+                Image.new("RGB", (300, 260), (colour, 200 - colour, len(suffix) * 9)).save(folder / label / f"{colour}.{suffix}")
+    workspace = create_workspace(tmp_path / "w", ["cat", "dog"])
+    collect_folder(workspace, folder, Labelling(from_folder=True), FetchOptions())
+    manifest = freeze_version(workspace).manifest
+    assert {Path(row.path).suffix for row in manifest.rows} == {".gif", ".avif", ".jpg", ".webp"}
+    export_version(workspace, "v001", tmp_path / "out", "imagefolder")
+    for split in SPLITS:
+        assert len(ImageFolder(str(tmp_path / "out" / split), allow_empty=True)) == len(manifest.split(split))
+    gif = next(row for row in manifest.rows if row.path.endswith(".gif"))
+    written = Image.open(tmp_path / "out" / gif.split / gif.label / f"{gif.image_id}.png")
+    assert written.tobytes() == decode(workspace.root / gif.path).tobytes()
+
+
+def test_a_split_without_images_is_left_out_for_hugging_face(
+    workspace: Workspace, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`datasets` refuses a folder of which a split holds nothing."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    label_images(workspace, [row.image_id for row in manifest.split("val")], reject="drawing")
+    counts = freeze_version(workspace).manifest.split_counts()
+    assert counts["val"] == 0
+    export_version(workspace, "v002", tmp_path / "out", "huggingface")
+    found = import_module("datasets").load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(rows) for name, rows in found.items()} == {"train": counts["train"], "test": counts["test"]}
+
+
+def test_an_export_touches_nobodys_folder(
+    workspace: Workspace, manifest: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an export that was killed has left beside it is told, and not deleted; a folder of that kind may be somebody's."""
+    for name in (".out.part", ".out.0a1b2c3d.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("mine")
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    assert f"has left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
+    assert len(list(tmp_path.glob(".out.*/thesis.txt"))) == 2
 
 
 def test_multi_label_exports(tmp_path: Path, add_images: AddImages) -> None:

@@ -260,7 +260,7 @@ def test_files_of_this_machine_are_not_named(workspace: Workspace, add_images: A
     assert {row.author for row in manifest.rows} == {"Ana B"}
 
 
-@pytest.mark.parametrize("text", ["70/10", "80/20/10", "100/0/0", "a/b/c", "-10/50/60", ""])
+@pytest.mark.parametrize("text", ["70/10", "80/20/10", "100/0/0", "a/b/c", "-10/50/60", "nan/10/20", "70/10/nan", ""])
 def test_ratios_that_will_not_do(text: str) -> None:
     """Three percentages above 0 that sum to 100."""
     with pytest.raises(FototecaError, match="ratios"):

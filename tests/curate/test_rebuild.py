@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from collect.catalog import Catalog, Finding
 from curate.freeze import freeze_version
 from curate.manifest import read_manifest
 from curate.rebuild import rebuild_version
-from workspace import Workspace
+from workspace import FototecaError, Workspace
 
 AddImages = Callable[..., list[str]]
 Later = Callable[[Catalog, Sequence[str]], None]
@@ -92,3 +93,32 @@ def test_the_next_version_follows_the_better_origin(workspace: Workspace, frozen
     assert manifest.version == "v002"
     assert "Eva" in {row.author for row in manifest.rows}
     assert {row.author for row in read_manifest(workspace, "v001").rows} == {"author A"}
+
+
+@pytest.mark.parametrize("hours", [-1, -48, 1])
+def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """Back or forth between collecting, freezing and collecting more: what came first is in the version, and no more."""
+    add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
+    for version in ("v001", "v002"):
+        wrong = (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="microseconds")
+        with monkeypatch.context() as clock:
+            clock.setattr("collect.catalog.now", lambda wrong=wrong: wrong)
+            clock.setattr("curate.freeze.now", lambda wrong=wrong: wrong)
+            add_images(workspace, ["cat"] * 3, start=30 + 10 * int(version[-1]))
+            freeze_version(workspace)
+            add_images(workspace, ["dog"], start=35 + 10 * int(version[-1]))
+        add_images(workspace, ["dog"], start=36 + 10 * int(version[-1]))
+    assert rebuild_version(workspace, "v001") and rebuild_version(workspace, "v002")
+    assert len(read_manifest(workspace, "v001").rows) == 33 and len(read_manifest(workspace, "v002").rows) == 38
+
+
+def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen: Sequence[str]) -> None:
+    """What is made again of a catalog that somebody edited is not the version: it may be looked at elsewhere."""
+    before = (workspace.manifests / "v001.csv").read_bytes()
+    with Catalog.open(workspace) as catalog:
+        catalog.connection.execute("UPDATE decisions SET new = 'dog' WHERE decision_id = 1")
+    with pytest.raises(FototecaError, match="is not v001: nothing was written"):
+        rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
+    assert (workspace.manifests / "v001.csv").read_bytes() == before
+    assert not rebuild_version(workspace, "v001", workspace.root / "again.csv")
+    assert (workspace.root / "again.csv").read_bytes() != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -100,6 +101,56 @@ def test_verify_reads_every_file_again(workspace: Workspace, add_images: AddImag
         assert f"{row.image_id[:12]} has other bytes" in problem
         path.write_bytes(whole)
     assert curate("verify", "v001").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("categories", ["dog", "cat"], "says labels"),
+        ("task", "multi", ""),
+        ("moved", [{"image_id": "x"}], ""),
+        ("moved", None, "is no manifest as fototeca writes it"),
+        ("ratios", 3, "is no manifest as fototeca writes it"),
+        ("rows", 19, "says rows: 19"),
+    ],
+)
+def test_an_edited_json_is_told(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], name: str, value: object, problem: str
+) -> None:
+    """The order of the categories is that of every model's outputs; whatever else stands there ends in no traceback."""
+    add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
+    freeze_version(workspace)
+    path = workspace.manifests / "v001.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    found = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
+    assert [problem in one for one in found] == ([True] if problem else [])
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (lambda lines: [lines[0], *lines[1:], lines[-1]], "has images twice"),
+        (lambda lines: [lines[0], *reversed(lines[1:])], "not in the order of their ids"),
+        (lambda lines: [line.replace(",no", ",perhaps") for line in lines], "is no manifest"),
+        (lambda lines: [line.replace(",64,48,", ",9x,48,") for line in lines], "is no manifest"),
+        (lambda lines: [*lines[:-1], lines[-1][:90]], "is no manifest"),
+    ],
+)
+def test_rows_that_fototeca_does_not_write_are_told(
+    workspace: Workspace,
+    add_images: AddImages,
+    curate: Callable[..., Result],
+    edit: Callable[[list[str]], list[str]],
+    problem: str,
+) -> None:
+    """Although the digest was made to fit."""
+    add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
+    freeze_version(workspace)
+    csv, facts = workspace.manifests / "v001.csv", workspace.manifests / "v001.json"
+    csv.write_text("\n".join(edit(csv.read_text().splitlines())) + "\n")
+    sha256 = hashlib.sha256(csv.read_bytes()).hexdigest()
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"sha256": sha256}))
+    assert any(problem in one for one in json.loads(curate("verify", "v001", "--json").stdout)["problems"])
 
 
 def test_a_removed_category_stays_in_earlier_versions(
