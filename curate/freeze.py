@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from collect.catalog import AFTER, PERSON, Catalog, ImageRow, now
+from collect.catalog import AFTER, PERSON, Catalog, ImageRow, now, writable
 from curate.grouping import BAD_COPY
 from curate.kept import decisions_to_keep
 from curate.manifest import (
@@ -104,7 +104,7 @@ def _freeze(
         state = current_state(catalog)
         decisions = decisions_to_keep(catalog, workspace)
         looked = any(decision.who.startswith(PERSON) for decision in decisions)
-        frozen = _draft(workspace, state, seed, asked, note, looked)
+        frozen = _draft(workspace, state, seed, asked, writable(note), looked)
         if frozen.new:
             keep_groups(catalog, frozen.manifest.version, state.images)
             later = datetime.fromisoformat(frozen.manifest.created) + timedelta(microseconds=1)

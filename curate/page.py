@@ -91,6 +91,8 @@ class Handler(BaseHTTPRequestHandler):
         except RefusedError as refusal:
             self.close_connection = True
             self._json({"error": refusal.status.phrase}, refusal.status)
+        except (UnicodeError, OverflowError, RecursionError):  # a request that the page does not make
+            self._json({"error": HTTPStatus.BAD_REQUEST.phrase}, HTTPStatus.BAD_REQUEST)
         except StaleError as error:
             self._json({"error": str(error)}, HTTPStatus.CONFLICT)
         except (FototecaError, sqlite3.Error) as error:
@@ -142,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         size = self.headers.get("Content-Length", "")
         if self.headers.get("Origin") is None or self.headers.get("Content-Type") != "application/json":
             raise RefusedError(HTTPStatus.FORBIDDEN)
-        if not size.isdigit() or int(size) > MAX_BODY:
+        if not (size.isascii() and size.isdigit()) or int(size) > MAX_BODY:
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         with suppress(ValueError):
             found = json.loads(self.rfile.read(int(size)))

@@ -44,13 +44,14 @@ def check_images(workspace: Workspace, limits: Limits) -> list[Finding]:
         keep_limits(catalog, limits)
         images = _not_rejected(catalog)
         _measure(workspace, catalog, images)
-        return judge(images, read_scores(catalog), read_shrinkage(catalog), limits)
+        return judge(images, read_scores(catalog), _read_shrinkage(catalog, images), limits)
 
 
 def found_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
     """The findings of what was measured before, by the limits of the last check."""
     found: dict[str, list[str]] = defaultdict(list)
-    for finding in judge(_not_rejected(catalog), read_scores(catalog), read_shrinkage(catalog), last_limits(catalog)):
+    images = _not_rejected(catalog)
+    for finding in judge(images, read_scores(catalog), _read_shrinkage(catalog, images), last_limits(catalog)):
         found[finding.image_id].append(finding.finding)
     return {image_id: tuple(names) for image_id, names in found.items()}
 
@@ -105,13 +106,13 @@ def read_scores(catalog: Catalog) -> dict[str, dict[str, float]]:
     return dict(scores)
 
 
-def read_shrinkage(catalog: Catalog) -> dict[str, float]:
-    """The side of accepted images that are smaller than their originals, by the original's; 0 where that is not known.
+def _read_shrinkage(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, float]:
+    """The side of accepted images that are smaller than their originals, by the original's; 0 where that is not known. `images`:
+    those that are not rejected.
 
     An original is a near-duplicate with more pixels, or what a source announced and did not give; a crop is no thumbnail, so
     only those of the same shape count.
     """
-    images = {image.image_id: image for image in catalog.images()}
     originals: dict[str, list[tuple[int, int]]] = defaultdict(list)
     bare: dict[str, bool] = {}
     for row in catalog.connection.execute(
@@ -122,11 +123,11 @@ def read_shrinkage(catalog: Catalog) -> dict[str, float]:
         if row["width"] and row["height"]:
             originals[row["image_id"]].append((row["width"], row["height"]))
     groups = defaultdict(list)
-    for image in images.values():
-        if image.group and not image.rejected:
+    for image in images:
+        if image.group:
             groups[image.group].append((image.width, image.height))
     found = {}
-    for image in images.values():
+    for image in images:
         own = image.width, image.height
         larger = [size for size in originals[image.image_id] + groups[image.group] if _larger(size, own)]
         if image.status == "accepted" and (larger or bare.get(image.image_id)):

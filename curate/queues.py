@@ -58,13 +58,14 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
     """Every image. `names`: the configured categories; `findings`: the names of what a quality check found, by image."""
     state = current_state(catalog)
     images, origins, categories = state.images, state.origins, _categories(catalog)
-    suspects = _suspects(catalog, images)
+    decisions = catalog.decisions()
+    suspects = _suspects(catalog, images, decisions)
     quality: dict[str, dict[str, float]] = defaultdict(dict)
     for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
         quality[row["image_id"]][row["measure"]] = row["value"]
     seen = _seen_as(images, categories)
     waiting, given = _looked_at(images)
-    disagreed = _disagreed(catalog, images)
+    disagreed = _disagreed(images, decisions)
     items = []
     for image in images:
         suspected, suggested, suspicion = suspects.get(image.image_id, ("", "", 0.0))
@@ -141,9 +142,9 @@ def _looked_at(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[froz
     return waiting, {name: {one for one in labels if not any(one < other for other in labels)} for name, labels in given.items()}
 
 
-def _disagreed(catalog: Catalog, images: Iterable[ImageRow]) -> set[str]:
+def _disagreed(images: Iterable[ImageRow], decisions: Iterable[Decision]) -> set[str]:
     """Images about which people last said different things, unless most of them say what the catalog does."""
-    last = last_said(catalog.decisions())
+    last = last_said(decisions)
     found = set()
     for image in images:
         said = list(last.get(image.image_id, {}).values())
@@ -178,9 +179,12 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
     return last
 
 
-def _suspects(catalog: Catalog, images: Iterable[ImageRow]) -> dict[str, tuple[str, str, float]]:
+def _suspects(catalog: Catalog, images: Iterable[ImageRow], decisions: Iterable[Decision]) -> dict[str, tuple[str, str, float]]:
     """Queue, suggested label and score of what `suggest` found, but for what a person has answered."""
-    labels, since = {image.image_id: image.label for image in images}, {row["image_id"] for row in _answered_now(catalog)}
+    labels, since = (
+        {image.image_id: image.label for image in images},
+        {row["image_id"] for row in _answered_now(catalog, decisions)},
+    )
     return {
         row["image_id"]: (_SUSPECTS[row["kind"]], row["suggested"] if row["kind"] != "outlier" else "", row["score"])
         for row in catalog.connection.execute("SELECT image_id, label, suggested, score, kind FROM suggestions")
@@ -193,7 +197,7 @@ def answered(catalog: Catalog) -> dict[str, tuple[str, ...]]:
 
     Those that were answered since the last `suggest` are remembered from here on: others will take their place.
     """
-    for row in _answered_now(catalog):
+    for row in _answered_now(catalog, catalog.decisions()):
         _remember(catalog, row["image_id"], (row["kind"], row["label"], row["suggested"]))
     rows = catalog.connection.execute("SELECT name, value FROM facts WHERE name >= ? AND name < ?", (ANSWERED, ANSWERED + "g"))
     return {row["name"][len(ANSWERED) :]: tuple(row["value"].split("\n")) for row in rows}
@@ -215,9 +219,9 @@ def _remember(catalog: Catalog, image_id: str, suggestion: Sequence[str]) -> Non
     catalog.set_fact(ANSWERED + image_id, "\n".join(suggestion))
 
 
-def _answered_now(catalog: Catalog) -> list[sqlite3.Row]:
+def _answered_now(catalog: Catalog, decisions: Iterable[Decision]) -> list[sqlite3.Row]:
     """The suggestions on whose image a person has decided since they were made."""
     since = int(catalog.fact(SUGGESTED_AFTER) or 0)
-    decided = {row.image_id for row in said_by_people(catalog.decisions()) if row.decision_id > since}
+    decided = {row.image_id for row in said_by_people(decisions) if row.decision_id > since}
     rows = catalog.connection.execute("SELECT image_id, label, suggested, kind FROM suggestions")
     return [row for row in rows if row["image_id"] in decided]

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from collect.catalog import PERSON, Catalog, Decision, ImageRow
 from curate.judgement import Judgement, said_by_people
@@ -38,6 +37,9 @@ class State:
     newest: str
     """The latest time of anything that is known of them: the clock may have been set back."""
 
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+"""Of an address; a drive has one letter."""
 
 THRESHOLD = "dedup-threshold"
 """Where the catalog's facts keep that threshold."""
@@ -136,10 +138,12 @@ def _finding_rows(catalog: Catalog, until: str) -> Iterator[Mapping[str, Any]]:
 def _public(url: str) -> str:
     """The address if it means something elsewhere too; nothing for a file of this machine."""
     text = _line(url)
-    scheme = urlsplit(text).scheme
-    return text if len(scheme) > 1 and scheme != "file" else ""
+    scheme = _SCHEME.match(text)
+    return text if scheme and scheme[1].lower() != "file" else ""
 
 
 def _line(text: str) -> str:
     """The text on one line, without control characters."""
-    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+    if not text.isprintable() or "  " in text:
+        text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)
+    return text.strip()

@@ -96,6 +96,17 @@ def test_a_store_on_another_disk_is_inside(tmp_path: Path) -> None:
     assert made.relative(tmp_path / "short" / "manifests" / "v001.csv") == "manifests/v001.csv"
 
 
+def test_names_are_compared_composed(tmp_path: Path) -> None:
+    """macOS takes accents apart: what looks the same is the same, in the file, in a command and in a folder's name."""
+    apart, composed = "nin\u0303o", "ni\xf1o"
+    made = create_workspace(tmp_path / "w", [apart, "perro"], task="multi")
+    assert made.settings.names == (composed, "perro")
+    assert made.settings.check_label(f"perro|{apart}") == f"{composed}|perro"
+    made.config.write_text(f'[categories."{apart}"]\n[categories."{composed}"]\n', encoding="utf-8")
+    with pytest.raises(FototecaError, match="one twice"):
+        _ = Workspace(made.root).settings
+
+
 def test_the_nearest_workspace_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a folder inside, by FOTOTECA_WORKSPACE, and not at all."""
     monkeypatch.chdir(tmp_path)

@@ -258,6 +258,33 @@ def test_both_languages_say_the_same_things(browser: Chrome, workspace: Workspac
     assert gaps[0] == gaps[1]
 
 
+def test_a_reason_of_ones_own_is_shown_as_it_is(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Also one that the page or its language has another word for; the page's own reasons are translated."""
+    reasons = ["constructor", "other", "off-topic"]
+    ids = add_images(workspace, ["cat"] * 3)
+    for image_id, reason in zip(ids, reasons, strict=True):
+        label_images(workspace, [image_id], reject=reason)
+    with served(workspace) as server:
+        look(browser, server, queue="category:cat")
+        click(browser, "#language")
+        shown_as = {}
+        for _ in ids:
+            shown_as[shown(browser)] = browser.find_element(By.CSS_SELECTOR, "#chips .chip").text
+            press(browser, " ")
+        click(browser, "#language")
+    assert [shown_as[image_id] for image_id in ids] == ["rechazada: constructor", "rechazada: other", "rechazada: otro tema"]
+
+
+def test_enter_without_a_label_asks_for_one(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Nothing is decided, and the page says what to do."""
+    add_images(workspace, [""])
+    with served(workspace) as server:
+        look(browser, server)
+        press(browser, Keys.ENTER)
+        assert browser.find_element(By.ID, "message").text == "Choose a label first."
+    assert log(workspace) == []
+
+
 def ask(server: PageServer, path: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
     """What the server answers to a request that need not come from a browser."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
@@ -301,7 +328,10 @@ def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> N
             assert ask(server, f"/decide{key}", headers, decision)[0] == 403
         for nonsense in ({}, [], {**decision, "seen": 1}, {**decision, "group": "yes"}, {"decisions": ["x"]}):
             assert ask(server, f"/decide{key}", own, nonsense)[0] == 400
-        assert ask(server, f"/undo{key}", own, {"decisions": ["x"]})[0] == 400
+        for nonsense in ({"decisions": ["x"]}, {"decisions": [10**30]}):
+            assert ask(server, f"/undo{key}", own, nonsense)[0] == 400
+        assert ask(server, f"/decide{key}", own, {**decision, "image_id": "\ud800"})[0] == 400
+        assert ask(server, f"/decide{key}", {**own, "Content-Length": "\xb2"}, decision)[0] == 413
         assert ask(server, f"/decide{key}", own, {**decision, "label": "wolf"})[0] == 400
         assert ask(server, f"/decide{key}", {**own, "Content-Length": "99999999"}, decision)[0] == 413
         assert log(workspace) == []
