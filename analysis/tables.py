@@ -44,6 +44,10 @@ def _share(value: float | None) -> str:
     return "-" if value is None or not isfinite(value) else f"{value:.1%}"
 
 
+def _number(value: float | None) -> str:
+    return "-" if value is None or not isfinite(value) else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no minus before nothing
+
+
 def _range(ends: Sequence[float]) -> str:
     return f"{ends[0]:.1%} to {ends[1]:.1%}"
 
@@ -56,14 +60,21 @@ def evaluation_table(facts: dict[str, Any]) -> str:
             "macro F1",
             f"{facts['macro_f1']:.3f}  (bootstrap {' to '.join(f'{end:.3f}' for end in facts['bootstrap']['macro_f1'])})",
         ),
-        ("log loss", f"{facts['log_loss']:.3f}"),
+        ("macro precision", _share(facts["macro_precision"])),
+        ("macro recall", _share(facts["macro_recall"])),
+        ("log loss", _number(facts["log_loss"])),
     ]
+    if "brier" in facts:
+        rows.append(("Brier score", _number(facts["brier"])))
     if "balanced_accuracy" in facts:
         shown = f"{_share(facts['balanced_accuracy'])}  (bootstrap {_range(facts['bootstrap']['balanced_accuracy'])})"
         rows.insert(1, ("balanced accuracy", shown))
     rows += [(f"top-{k}", _share(value)) for k, value in facts.get("top_k", {}).items() if k != "1"]
     if "average_precision" in facts:
-        rows.append(("mean average precision", f"{facts['average_precision']['macro']:.3f}"))
+        rows.append(("micro F1", _number(facts["micro_f1"])))
+        for name, of in (("mean average precision", "macro"), ("average precision, all at once", "micro")):
+            ends = " to ".join(map(_number, facts["bootstrap"][f"average_precision_{of}"]))
+            rows.append((name, f"{_number(facts['average_precision'][of])}  (bootstrap {ends})"))
     rows.append(("calibration error", _calibration(facts["calibration"])))
     if "tta" in facts:
         tta = facts["tta"]

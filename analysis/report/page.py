@@ -57,6 +57,9 @@ def write_report(
     write_text(page, _page(story))
     figures = write_figures(story.figures, folder / story.beside)
     figures += [numbers.write(folder / story.beside) for numbers in story.numbers]
+    for left in set((folder / story.beside).glob("*.*")) - set(figures):
+        if left.suffix in (".svg", ".png", ".csv"):  # of a run that is gone, say: it would look like this report's own
+            left.unlink()
     return [page, *([write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else []), *figures]
 
 
