@@ -123,13 +123,13 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_local_addresses_need_a_word(studied: Studied) -> None:
     """Without --allow-local nothing on this machine is asked for."""
     workspace, runs = studied
+    stored = stored_predictions(workspace, read_run(workspace, runs[0]))
+    stored.unlink(missing_ok=True)
     with serve(site) as at:
         facts = predict_paths(workspace, runs[0], [f"{at.base}/good%20one.jpg"])
         assert not at.asked
     assert reasons(facts) == ["private-address"]
-    assert json.loads(stored_predictions(workspace, read_run(workspace, runs[0])).read_text())["failed"] == [
-        {"path": facts[0]["path"], "reason": "private-address"}
-    ]
+    assert json.loads(stored.read_text())["failed"] == [{"path": facts[0]["path"], "reason": "private-address"}]
 
 
 @pytest.fixture
