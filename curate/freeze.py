@@ -222,7 +222,7 @@ def plan_rows(
 
 
 def check_enough(units: Sequence[Unit], names: Sequence[str], unlabelled: int) -> None:
-    """FototecaError when a category has too few groups for every split to have one. `unlabelled`: images that wait for a label."""
+    """FototecaError when a category has too few groups for every split to have one. `unlabelled`: images without a label."""
     groups, images = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for unit in units:
         for label, count in unit.labels:
