@@ -129,9 +129,9 @@ def examples_table(facts: dict[str, Any]) -> str:
     """The lists of `examples`."""
     parts = [f"{facts['run']}: {facts['errors']} of {facts['n']} {facts['split']} images wrong"]
     for kind, found in facts["examples"].items():
-        parts += ["", f"{kind.replace('_', ' ')}:", columns([_example(f) for f in found]) if found else "none"]
+        parts += ["", f"{kind.replace('_', ' ')}:", columns([_EXAMPLE, *map(_example, found)]) if found else "none"]
     worst = [(name, f["image_id"][:12], f["predicted"], _share(f["confidence"])) for name, f in facts["worst_per_class"].items()]
-    parts += ["", "worst of each category:", columns(worst) if worst else "none"]
+    parts += ["", "worst of each category:", columns([("label", "image", "predicted", "sure"), *worst]) if worst else "none"]
     pairs = [(p["true"], "taken for", p["predicted"], p["n"]) for p in facts["confused_pairs"]]
     parts += ["", "confused pairs:", columns(pairs) if pairs else "none"]
     sources = [(name, f"{one['errors']} of {one['n']}") for name, one in facts["by_source"].items()]
@@ -150,11 +150,14 @@ def examples_table(facts: dict[str, Any]) -> str:
     return "\n".join([*parts, "", facts["table"]])
 
 
+_EXAMPLE = ("image", "label", "predicted", "sure", "source", "nearest training", "map or picture")
+
+
 def _example(fact: dict[str, Any]) -> tuple[str, ...]:
     """What is, what was said and how sure, where it is from, the nearest training pictures, and its map (else itself)."""
     near = " ".join(image_id[:8] for image_id in fact["nearest_training"])
     said = fact["label"], fact["predicted"], _share(fact["confidence"])
-    return fact["image_id"][:12], *said, fact["source"], f"like {near}" if near else "-", fact["maps"] or fact["path"]
+    return fact["image_id"][:12], *said, fact["source"], near or "-", fact["maps"] or fact["path"]
 
 
 def embedding_table(facts: dict[str, Any]) -> str:

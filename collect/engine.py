@@ -211,7 +211,8 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
         if len(ones) < len(found):
             say(f"{len(found) - len(ones)} are files that are gone: give their folder, archive or dataset again")
         if not ones:
-            raise FototecaError("no candidate fits that could be tried again", "see the reasons with: fototeca status")
+            named = f" for {', '.join(words)}" if words else ""
+            raise FototecaError(f"no candidate fits{named} that could be tried again", "see the reasons with: fototeca status")
         for local in (True, False):
             part = [one.candidate_id for one in ones if one.url_key.startswith(LOCAL) == local]
             places = [place for one in part for place in catalog.places(one)]
