@@ -36,8 +36,8 @@ def stored_trials(workspace: Workspace, run: Run) -> Path:
 
 def read_trials(workspace: Workspace, run: Run) -> dict[str, Any] | None:
     """What `explain --trials` kept; None when it was not called since the run was trained, or the file is damaged."""
-    facts: dict[str, Any] = stored_json(stored_trials(workspace, run)) or {}
-    return facts if facts.get("trained") == run_digest(run) else None
+    facts = stored_json(stored_trials(workspace, run))
+    return facts if isinstance(facts, dict) and facts.get("trained") == run_digest(run) else None
 
 
 def measured_trials(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from train.runs import Run
 from vision.intervals import wilson
+from workspace import FototecaError
 
 COLUMNS = ("run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s")
 
@@ -39,7 +40,10 @@ def unfinished_lines(runs: Sequence[Run]) -> list[str]:
 
 
 def _far(run: Run) -> str:
-    epochs, of = len(run.epochs()), run.config.get("epochs")
+    try:
+        epochs, of = len(run.epochs()), run.config.get("epochs")
+    except FototecaError:  # the others are listed all the same, and going on writes this file's head anew
+        return ""
     return f", {epochs} of {of} epochs" if epochs and of else ""
 
 

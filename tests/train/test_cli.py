@@ -95,7 +95,8 @@ def test_a_run_that_diverged_is_listed_apart(small: Workspace, command: Command,
 
 def make_run(workspace: Workspace, name: str, **facts: float) -> Run:
     """A finished run that nobody has trained, as one that wrote no interval."""
-    run = Run(name, workspace.runs / name, {"model": "cnn", "regime": "scratch", "manifest": "v001"})
+    learned_from = {"manifest": "v001", "manifest_sha256": "0" * 64, "task": "single", "categories": ["blue", "green", "red"]}
+    run = Run(name, workspace.runs / name, {"model": "cnn", "regime": "scratch", **learned_from})
     write_config(run)
     shares = {"train_accuracy": 0.5, "val_accuracy": 0.5, "val_images": 9, "images_per_second": 1.0, **facts}
     write_done(run, {**shares, "parameters": 1, "seconds": 1.0})
@@ -227,7 +228,11 @@ def test_an_ensemble_that_is_not_finished_is_listed_with_how_it_goes_on(
         assert "not finished" not in command("list")[1]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff\xfe"], ids=["cut", "list", "empty", "bytes"])
+OLD_CONFIG = b'{"model": "cnn", "regime": "scratch", "manifest": "v001"}'
+"""Without what tells which categories the run knows and what it learned from."""
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", OLD_CONFIG, b"\xff\xfe"], ids=["cut", "list", "lacking", "bytes"])
 @pytest.mark.parametrize("name", ["done.json", "config.json"])
 def test_a_damaged_run_is_named_and_the_others_are_listed(
     small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
