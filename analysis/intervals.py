@@ -7,16 +7,16 @@ Wilson interval counts them as fewer images than there are (a design effect).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.metrics import Booleans, Floats, Integers
-
-LEVEL = 0.95
-"""The confidence of every interval."""
+from vision.intervals import LEVEL as LEVEL  # training gives Wilson's too; analysis knows all of them by this module
+from vision.intervals import accuracy_interval as accuracy_interval
+from vision.intervals import design_effect as design_effect
+from vision.intervals import group_index as group_index
+from vision.intervals import wilson as wilson
 
 RESAMPLES = 2000
 """Bootstrap resamples; the percentile ends are then good to about a tenth of their distance."""
@@ -28,40 +28,6 @@ SEED = 20190722
 """Seed of every bootstrap, so that the same predictions give the same interval."""
 
 
-def group_index(groups: Sequence[str]) -> Integers:
-    """(N,) the number of each image's group; an image without a group is its own."""
-    names = [group or f"\0{position}" for position, group in enumerate(groups)]
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
-
-
-def wilson(hits: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval for a fraction (Wilson 1927); (0, 1) when there is nothing to count."""
-    if n <= 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    p = hits / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
-    return max(0.0, min(middle - half, p)), min(1.0, max(middle + half, p))
-
-
-def design_effect(right: Booleans, groups: Integers) -> float:
-    """By how much grouping widens an accuracy's variance: that of group sums over the binomial one, at least 1 (Kish 1965)."""
-    n, mean = len(right), float(np.mean(right)) if len(right) else 0.0
-    count = int(groups.max()) + 1 if n else 0
-    if count < 2 or count == n or mean in (0.0, 1.0):
-        return n / count if count else 1.0
-    residual = np.bincount(groups, weights=right - mean, minlength=count)
-    variance = count / (count - 1) * float((residual**2).sum()) / n**2
-    return max(1.0, variance / (mean * (1 - mean) / n))
-
-
-def accuracy_interval(right: Booleans, groups: Integers) -> tuple[float, float]:
-    """Wilson's interval on the effective number of images."""
-    n = len(right) / design_effect(right, groups)
-    return wilson(float(np.mean(right)) * n if len(right) else 0.0, n)
-
-
 def resamples(groups: Integers, count: int = RESAMPLES, seed: int = SEED) -> npt.NDArray[np.int64]:
     """(count, N) how often each image is in each resample, when whole groups are drawn with replacement."""
     size = int(groups.max()) + 1
@@ -69,12 +35,12 @@ def resamples(groups: Integers, count: int = RESAMPLES, seed: int = SEED) -> npt
     return draws[:, groups]
 
 
-def percentile_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """The middle `level` of the values that are numbers; (NaN, NaN) when none is."""
+def percentile_interval(values: Floats) -> tuple[float, float]:
+    """The middle 95% of the values that are numbers; (NaN, NaN) when none is."""
     known = values[~np.isnan(values)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

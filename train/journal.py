@@ -53,7 +53,7 @@ class Journal:
         self.kind = path.stem
         if tensorboard:  # each table counts in its own way, and events are taken back by their count
             self.board = Board(path.parent / "tensorboard" / self.kind, keep)
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if keep and path.is_file() else []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if keep and path.is_file() else []
         write_text(path, "".join([",".join(columns) + "\n", *lines[1 : keep + 1]]))
         self.file = path.open("a", encoding="utf-8", newline="")
 
@@ -77,11 +77,20 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The rows of a journal, cells as numbers; none when it is not there yet."""
+    """The rows of a journal, cells as numbers, without torn ones; none when it is not there yet.
+
+    FototecaError when it cannot be read, or its columns are not those of a journal.
+    """
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(file) if None not in row.values()]
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            head, *rows = csv.reader(file)
+        if tuple(head) not in (STEP_COLUMNS, EPOCH_COLUMNS):
+            raise ValueError
+    except (OSError, ValueError, csv.Error):
+        raise FototecaError(f"{path} cannot be read", "delete the run's folder and train it again") from None
+    return [dict(zip(head, map(_number, row), strict=True)) for row in rows if len(row) == len(head)]
 
 
 def _number(cell: str) -> float | int:

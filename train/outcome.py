@@ -12,13 +12,15 @@ from curate.manifest import Manifest
 from train.data import targets
 from train.objective import choose_thresholds
 from train.runs import Floats, Run, write_predictions
+from vision.intervals import accuracy_interval, group_index
 from workspace import write_text
 
 
 def write_said(run: Run, manifest: Manifest, said: Mapping[str, Floats]) -> dict[str, Any]:
     """Write what a run says, probabilities (N, C) of train and val; multi-label, first the thresholds chosen on validation.
 
-    Returns `<split>_images` and `<split>_accuracy`, part of `done.json`.
+    Returns `<split>_images` and `<split>_accuracy`, and `val_interval`, in which a near-duplicate counts for less than one image:
+    part of `done.json`.
     """
     if manifest.task == "multi":
         wanted = targets(manifest.split("val"), manifest.categories, True).numpy() > 0.5
@@ -31,5 +33,8 @@ def write_said(run: Run, manifest: Manifest, said: Mapping[str, Floats]) -> dict
         write_predictions(run, split, [row.image_id for row in rows], labels, probabilities)
         predicted = run.predictions(split).predicted
         facts[f"{split}_images"] = len(rows)
-        facts[f"{split}_accuracy"] = float(np.mean([label == name for label, name in zip(labels, predicted, strict=True)]))
+        right = np.array([label == name for label, name in zip(labels, predicted, strict=True)])
+        facts[f"{split}_accuracy"] = float(np.mean(right))
+        if split == "val":
+            facts["val_interval"] = list(accuracy_interval(right, group_index([row.group for row in rows])))
     return facts

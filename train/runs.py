@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SOFTWARE = ("fototeca", "torch", "torchvision", "scikit-learn")
 """The packages whose versions are kept with a run."""
 
-SETTINGS = ("model", "regime", "manifest")
+SETTINGS = ("model", "regime", "manifest", "manifest_sha256", "task", "categories")
 """What every `config.json` tells."""
 
 FACTS = ("train_accuracy", "val_accuracy", "val_images", "parameters", "seconds", "images_per_second")
@@ -131,11 +131,11 @@ class Run:
             raise _damaged(path) from None
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The rows of `epochs.csv`, cells as numbers."""
+        """The rows of `epochs.csv`, cells as numbers. FototecaError when it cannot be read."""
         return read_journal(self.folder / "epochs.csv")
 
     def steps(self) -> list[dict[str, Any]]:
-        """The rows of `steps.csv`, cells as numbers."""
+        """The rows of `steps.csv`, cells as numbers. FototecaError when it cannot be read."""
         return read_journal(self.folder / "steps.csv")
 
     def predictions(self, split: str) -> Predictions:
@@ -144,17 +144,19 @@ class Run:
         if not path.is_file():
             known = f"for test: fototeca analysis evaluate {self.id} --split test"
             raise FototecaError(f"run {self.id} has no predictions for {split}", known)
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))[1:]
         try:
+            with path.open(encoding="utf-8", newline="") as file:
+                head, *rows = csv.reader(file)
+            if head != _columns(self):
+                raise ValueError
             values = np.array([row[3:] for row in rows], dtype=np.float32).reshape(len(rows), len(self.categories))
-        except ValueError:
+            return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)
+        except (OSError, ValueError, IndexError, csv.Error):
             raise _damaged(path) from None
-        return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)
 
 
-def list_runs(workspace: Workspace, version: str | None = None, *, unfinished: bool = False) -> list[Run]:
-    """The runs, by id; only finished ones unless asked, and only of `version` when it is given. Damaged ones are said."""
+def list_runs(workspace: Workspace, *, unfinished: bool = False) -> list[Run]:
+    """The runs, by id; only finished ones unless asked. Damaged ones are said."""
     found: list[Run] = []
     for path in sorted(workspace.runs.glob("*/config.json")):
         try:
@@ -165,7 +167,7 @@ def list_runs(workspace: Workspace, version: str | None = None, *, unfinished: b
             say(f"left out: {error}")
         else:
             found.append(run)
-    return [run for run in found if (run.done or unfinished) and version in (None, run.manifest_version)]
+    return [run for run in found if run.done or unfinished]
 
 
 def read_run(workspace: Workspace, run_id: str) -> Run:
@@ -241,10 +243,15 @@ def write_predictions(run: Run, split: str, image_ids: Sequence[str], labels: Se
     """Write `predictions-<split>.csv` from probabilities (N, C); what is said follows from them and the run's thresholds."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "label", "predicted", *(f"p:{name}" for name in run.categories)])
+    writer.writerow(_columns(run))
     for image_id, label, said, row in zip(image_ids, labels, decide(run, probabilities), probabilities, strict=True):
         writer.writerow([image_id, label, said, *(f"{value:.8g}" for value in row)])
     write_bytes(run.folder / f"predictions-{split}.csv", text.getvalue().encode("utf-8"))
+
+
+def _columns(run: Run) -> list[str]:
+    """The first line of `predictions-<split>.csv`."""
+    return ["image_id", "label", "predicted", *(f"p:{name}" for name in run.categories)]
 
 
 def decide(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> list[str]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from curate.manifest import read_manifest
 from train.config import TrainConfig, check_value, kind_of
+from train.data import check_manifest
 from train.parallel import jobs_at_once, train_each
 from train.runs import Run
 from vision.backbones import check_model
@@ -69,8 +71,9 @@ def sweep(
     """Train every point of the plan on a version; None is the default plan for the weights at hand.
 
     `weights`: (model, file) to use where the default plan's cannot be had. `jobs`: runs at once; None is what the machine
-    allows. FototecaError when no run succeeds.
+    allows. FototecaError when no run succeeds, and before anything is planned when none could learn from the version.
     """
+    version = _version(workspace, version)
     outcome = Outcome()
     points = list(plan) if plan is not None else default_plan(workspace, version, weights, outcome)
     Ladder(workspace, version, points, outcome).train(jobs)
@@ -78,6 +81,13 @@ def sweep(
         raise FototecaError("no run of the plan succeeded", outcome.failed[0][1] if outcome.failed else "the plan is empty")
     outcome.runs.sort(key=lambda run: -run.facts["val_accuracy"])
     return outcome
+
+
+def _version(workspace: Workspace, version: str) -> str:
+    """The version by its name, `latest` too: a freeze meanwhile changes nothing. FototecaError as of any run on it."""
+    manifest = read_manifest(workspace, version)
+    check_manifest(manifest, workspace.settings.task)
+    return manifest.version
 
 
 class Ladder:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from train.runs import Run
+from vision.intervals import wilson
+from workspace import FototecaError
 
 COLUMNS = ("run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s")
 
 
 def run_facts(run: Run) -> dict[str, Any]:
-    """A finished run as `train run --json` and `train list --json` print it."""
+    """A finished run as `train run --json` and `train list --json` print it.
+
+    `val_interval`: Wilson's 95% interval as `analysis compare` gives it, or, where `done.json` has none, of images counted one by
+    one.
+    """
     named = {"run": run.id, "model": run.model_name, "regime": run.regime, "manifest": run.manifest_version}
-    return {**named, **run.facts, "val_interval": list(wilson(run.facts["val_accuracy"], run.facts["val_images"]))}
+    facts = run.facts
+    alone = wilson(facts["val_accuracy"] * facts["val_images"], facts["val_images"])
+    return {**named, "val_interval": list(alone), **facts}
 
 
 def list_facts(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -33,7 +40,10 @@ def unfinished_lines(runs: Sequence[Run]) -> list[str]:
 
 
 def _far(run: Run) -> str:
-    epochs, of = len(run.epochs()), run.config.get("epochs")
+    try:
+        epochs, of = len(run.epochs()), run.config.get("epochs")
+    except FototecaError:  # the others are listed all the same, and going on writes this file's head anew
+        return ""
     return f", {epochs} of {of} epochs" if epochs and of else ""
 
 
@@ -49,13 +59,6 @@ def runs_table(facts: Sequence[dict[str, Any]]) -> str:
         numbers = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
         lines.append("  ".join([*names, *numbers]))
     return "\n".join(lines)
-
-
-def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share of n images (95% by default)."""
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return middle - half, middle + half
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

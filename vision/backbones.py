@@ -99,7 +99,7 @@ def build_model(name: str, classes: int, weights: str | None = None) -> tuple[nn
     """The model with a new classifier of `classes` outputs, its preprocessing, and the weights' id.
 
     `weights`: a torchvision name, a path, or None for random ones. FototecaError for an unknown model, weights that are
-    not to be had, and weights of another architecture.
+    not to be had, that are of another architecture, or with a note on preprocessing that no run wrote.
     """
     check_model(name)
     module = _build(name, classes, initialise=weights is None)
@@ -112,8 +112,18 @@ def build_model(name: str, classes: int, weights: str | None = None) -> tuple[nn
     published = name in ("googlenet", "inception_v3") and file.member is not None  # torchvision's files for these two expect it
     if noted.pop("transform_input", published):
         setattr(module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
-    preprocessing = Preprocessing.from_dict(noted) if noted else default_preprocessing(name, file.member)
+    preprocessing = _noted(file, noted) if noted else default_preprocessing(name, file.member)
     return module, preprocessing, _digest(file.sha256, module, new)
+
+
+def _noted(file: WeightFile, values: dict[str, Any]) -> Preprocessing:
+    """The preprocessing that a file tells of, tried on a picture. FototecaError when there is no such one."""
+    try:
+        found = Preprocessing.from_dict(values)
+        found(Image.new("RGB", (9, 9)))
+    except (LookupError, RuntimeError, TypeError, ValueError):
+        raise file.odd_note() from None
+    return found
 
 
 def take_classifier(name: str, module: nn.Module, weights: str, answers: Mapping[str, Any]) -> bool:

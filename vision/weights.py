@@ -49,17 +49,33 @@ class WeightFile:
         for key in ("state_dict", "model"):  # how training scripts wrap it
             if isinstance(state, dict) and isinstance(state.get(key), dict):
                 state = state[key]
-        if not isinstance(state, dict) or not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        if (
+            not isinstance(state, dict)
+            or not state
+            or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items())
+        ):
             raise FototecaError(f"{self.path} holds no state dict", "save model.state_dict() and pass that file")
         return {_modern(key.removeprefix("module.")): value for key, value in state.items()}
 
     def metadata(self) -> dict[str, Any]:
-        """What a run wrote into its own file: its preprocessing, transform_input, what it answers; empty for others."""
+        """What a run wrote into its own file: its preprocessing, transform_input, what it answers; empty for others.
+
+        FototecaError when something else wrote there.
+        """
         if self.path.suffix != ".safetensors":
             return {}
         with safe_open(self.path, "pt") as file:
             noted = (file.metadata() or {}).get("preprocessing")
-        return dict(json.loads(noted)) if noted else {}
+        try:
+            return dict(json.loads(noted).items()) if noted else {}
+        except (AttributeError, ValueError):
+            raise self.odd_note() from None
+
+    def odd_note(self) -> FototecaError:
+        """What to say of a file whose note on preprocessing is none of ours."""
+        return FototecaError(
+            f"{self.path} has a note on preprocessing that no run of fototeca wrote", "save the tensors without metadata"
+        )
 
 
 def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:

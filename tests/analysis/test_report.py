@@ -95,7 +95,7 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
     folder = pages["en"].parent / "figures-en"
     beside = {kind: {path.stem for path in folder.glob(f"*.{kind}")} for kind in ("svg", "png", "csv")}
     assert beside["svg"] == beside["png"] < beside["csv"], "as docs/report.md says"
-    assert {"comparison", f"tsne-{list_runs(workspace, 'v001')[0].id}"} <= beside["svg"] and {"gap", "models"} <= beside["csv"]
+    assert {"comparison", f"tsne-{list_runs(workspace)[0].id}"} <= beside["svg"] and {"gap", "models"} <= beside["csv"]
     numbers = folder / "comparison.csv"
     with numbers.open(encoding="utf-8") as file:
         assert [row["name"] for row in csv.DictReader(file)] == sorted(
@@ -193,7 +193,7 @@ def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict
     again = page.split('id="again"')[1]
     assert "0 for the split; 0 for the models" in again
     assert again.count(f", torch {version('torch')}, ") == 2
-    runs = list_runs(workspace, "v001")
+    runs = list_runs(workspace)
     commands = [
         "curate dedup --threshold 10",
         "curate freeze --seed 0 --ratios 70/10/20",

@@ -43,7 +43,7 @@ from analysis.texts import Texts
 from analysis.verdicts import TRIALS, joined, method_verdicts, read_trials, stamp_words, stored_trials
 from curate.manifest import read_manifest
 from train.runs import load_model, read_run
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Workspace, write_text
 
 
 class Colours(torch.nn.Module):
@@ -189,6 +189,15 @@ def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]],
     assert "pointing" not in trials_table(facts)
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         try_run(workspace, runs[0], ["magic"])
+
+
+@pytest.mark.parametrize("content", ["[1]", "3", "{"])
+def test_damaged_trials_are_as_if_none_were_made(copied: tuple[Workspace, list[str]], content: str) -> None:
+    """A map is drawn without their stamp, and nothing else is lost."""
+    workspace, runs = copied
+    run = read_run(workspace, runs[0])
+    write_text(stored_trials(workspace, run), content)
+    assert read_trials(workspace, run) is None
 
 
 def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ from typing import Any
 import pytest
 
 import fototeca
+from analysis.evaluate import evaluate_run
+from curate.manifest import manifest_bytes, read_manifest, write_manifest
 from train import heads, loop
 from train.cli import sweep
 from train.config import TrainConfig
 from train.run import train_run
 from train.runs import Run, list_runs, read_run, write_config, write_done
+from vision.intervals import wilson
 from workspace import FototecaError, Workspace
 
 Command = Callable[..., tuple[int, str]]
@@ -88,11 +93,12 @@ def test_a_run_that_diverged_is_listed_apart(small: Workspace, command: Command,
     assert "given up: cnn-features-linear-v001-" in command("list")[1] and "not finished" not in command("list")[1]
 
 
-def make_run(workspace: Workspace, name: str) -> Run:
-    """A finished run that nobody has trained."""
-    run = Run(name, workspace.runs / name, {"model": "cnn", "regime": "scratch", "manifest": "v001"})
+def make_run(workspace: Workspace, name: str, **facts: float) -> Run:
+    """A finished run that nobody has trained, as one that wrote no interval."""
+    learned_from = {"manifest": "v001", "manifest_sha256": "0" * 64, "task": "single", "categories": ["blue", "green", "red"]}
+    run = Run(name, workspace.runs / name, {"model": "cnn", "regime": "scratch", **learned_from})
     write_config(run)
-    shares = {"train_accuracy": 0.5, "val_accuracy": 0.5, "val_images": 9, "images_per_second": 1.0}
+    shares = {"train_accuracy": 0.5, "val_accuracy": 0.5, "val_images": 9, "images_per_second": 1.0, **facts}
     write_done(run, {**shares, "parameters": 1, "seconds": 1.0})
     return run
 
@@ -117,6 +123,31 @@ def test_every_command_prints_runs_with_the_fixed_keys(small: Workspace, command
     for row in listed:
         assert list(row)[:4] == KEYS[:4] and row.keys() >= set(KEYS)
         assert row["manifest"] == "v001" and 0 <= row["val_accuracy"] <= 1 and row["parameters"] > 0
+
+
+def test_the_interval_of_a_run_is_the_one_that_analysis_gives(small: Workspace, command: Command) -> None:
+    """Where validation comes in near-duplicate threes, it is wider than that of as many images on their own."""
+    whole = read_manifest(small, "v001")
+    val = [row.image_id for row in sorted(whole.split("val"), key=lambda row: row.label)]
+    groups = {image_id: f"g{place // 3}" for place, image_id in enumerate(val)}
+    rows = tuple(replace(row, group=groups.get(row.image_id, row.group)) for row in whole.rows)
+    digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
+    write_manifest(replace(whole, version="v002", rows=rows, sha256=digest, path=small.manifests / "v002.csv"), [])
+    settings = [{"v001": "v002"}.get(word, word) for word in map(str, SETTINGS)]
+    run = json.loads(command("run", *settings, "--epochs", 1, "--json")[1])
+    (listed,) = json.loads(command("list", "--json")[1])
+    assert listed["val_interval"] == run["val_interval"] == evaluate_run(small, run["run"], "val")["accuracy_interval"]
+    alone = wilson(run["val_accuracy"] * len(val), len(val))
+    assert run["val_interval"][1] - run["val_interval"][0] > 1.2 * (alone[1] - alone[0])
+
+
+def test_the_interval_of_nothing_and_of_all_right_ends_there(small: Workspace, command: Command) -> None:
+    """From 0% up, or up to 100%, and not a last digit beyond."""
+    make_run(small, "none", val_accuracy=0.0, val_images=6)
+    make_run(small, "all", val_accuracy=1.0, val_images=9)
+    every, none = (row["val_interval"] for row in json.loads(command("list", "--json")[1]))
+    assert none == [0, pytest.approx(0.3903, abs=1e-4)] and every == [pytest.approx(0.7009, abs=1e-4), 1]
+    assert "0.0%–39.0%" in command("list")[1].split()
 
 
 def test_a_sweep_that_fell_short_ends_with_3_and_its_table_has_the_best_first(small: Workspace, command: Command) -> None:
@@ -197,7 +228,11 @@ def test_an_ensemble_that_is_not_finished_is_listed_with_how_it_goes_on(
         assert "not finished" not in command("list")[1]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff\xfe"], ids=["cut", "list", "empty", "bytes"])
+OLD_CONFIG = b'{"model": "cnn", "regime": "scratch", "manifest": "v001"}'
+"""Without what tells which categories the run knows and what it learned from."""
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", OLD_CONFIG, b"\xff\xfe"], ids=["cut", "list", "lacking", "bytes"])
 @pytest.mark.parametrize("name", ["done.json", "config.json"])
 def test_a_damaged_run_is_named_and_the_others_are_listed(
     small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes

@@ -63,6 +63,20 @@ def test_shares_are_chosen_with_the_thresholds_that_a_run_is_judged_by() -> None
     assert ensemble._score((shares[0] * HALF + shares[1] * LOW).astype(np.float32), LABELS)[0] == 1
 
 
+def test_of_all_shares_on_the_way_the_best_are_taken() -> None:
+    """Not those of the last draw: where one member must count twice as much as the other, the third draw has it right.
+
+    The truth is given 0.9 by one member and 0.1 by the other: of 11 pictures by the first, of 19 by the second. With a share s of
+    the first the loss is lowest where 11 / (0.1 + 0.8 s) = 19 / (0.9 - 0.8 s), which is at a third.
+    """
+    labels = torch.tensor([0, 1, 2] * 10)
+    sure = np.where(np.arange(30) < 11, 0.9, 0.1)
+    said = [
+        np.where(np.eye(3)[labels] > 0, part[:, None], (1 - part[:, None]) / 2).astype(np.float32) for part in (sure, 1 - sure)
+    ]
+    assert ensemble._greedy(said, labels) == pytest.approx([1 / 3, 2 / 3])
+
+
 def test_a_soup_is_judged_with_the_thresholds_of_a_run(several: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mean that is right with thresholds of its own is kept, though at one half it would be worse than the first alone."""
     members = [trained(several, seed=seed, epochs=1).id for seed in (0, 1)]

@@ -134,6 +134,17 @@ def test_mixed_pictures_have_mixed_labels(small: Workspace, asked: list[Asked], 
     assert all(wanted.dim() == 1 for _, wanted, _ in asked)
 
 
+@pytest.mark.parametrize("options", [{}, {"mixup": 1.0}, {"cutmix": 1.0}], ids=["plain", "mixup", "cutmix"])
+def test_the_accuracy_in_training_counts_what_was_said_while_learning(
+    small: Workspace, asked: list[Asked], options: dict[str, float]
+) -> None:
+    """A mixed picture is right where the class is named that it has most of."""
+    (row,) = train_run(small, config(**options)).epochs()
+    said = torch.cat([logits.argmax(dim=1) for logits, *_ in asked])
+    most = torch.cat([wanted.argmax(dim=1) if options else wanted for _, wanted, _ in asked])
+    assert row["train_accuracy"] == pytest.approx(float((said == most).float().mean()))
+
+
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
 @pytest.mark.parametrize("kind", ["small", "several"])
 def test_mixed_labels_are_smoothed_and_weighed(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +77,26 @@ def test_a_network_goes_on(
             train_run(small, config(**settings))
     monkeypatch.setattr("train.run.fit_head", None)  # a head that has learned already is not fitted
     assert same(outcome(train_run(small, config(**settings))), calm)
+
+
+def test_the_time_of_all_epochs_counts(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that moves on by a second whenever it is looked at: what was spent before a stop is told with the rest."""
+    clock = itertools.count(0.0)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    whole = loop.Loop._save
+
+    def stops(self: loop.Loop) -> None:
+        whole(self)
+        if self.progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_save", stops)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(small, config())
+    run = train_run(small, config())
+    assert [row["seconds"] for row in run.epochs()] == [2, 2, 2]
+    assert run.facts["seconds_training"] == 6 and run.facts["seconds"] >= 6
 
 
 def test_features_go_on(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from train.run import Job, train_run
 from train.runs import Run, write_config
 from train.sweep import read_plan, sweep
 from vision.backbones import build_model
-from workspace import FototecaError, Workspace, say
+from workspace import FototecaError, Workspace, create_workspace, say
 
 SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "batch_size": 16, "device": "cpu"}
 
@@ -119,6 +119,21 @@ def test_a_run_that_ends_by_a_bug_does_not_end_the_others(small: Workspace, monk
     assert "seed=0" in name and reason.startswith("RuntimeError: sizes do not match; ")
 
 
+@pytest.mark.parametrize("plan", [None, [SMALL, {**SMALL, "seed": 1}]], ids=["default", "own"])
+@pytest.mark.parametrize("version", ["latest", "v009"])
+def test_a_version_that_is_not_there_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str, plan: list[dict[str, Any]] | None
+) -> None:
+    """In the line that a single run gives, without a word of weights that are not at hand either."""
+    workspace = create_workspace(tmp_path / "work", ["red", "blue"])
+    with pytest.raises(FototecaError) as alone:
+        train_run(workspace, TrainConfig(**{**SMALL, "manifest": version}))  # type: ignore[arg-type]  # a test's plain dict
+    with pytest.raises(FototecaError) as swept:
+        sweep(workspace, plan, version)
+    assert str(swept.value) == str(alone.value) == f"no version {version!r}; run: fototeca curate freeze"
+    assert not capsys.readouterr().err
+
+
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConfig]]:
     """What a sweep asks for side by side; nothing is trained."""
@@ -136,6 +151,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConf
         return Run(name, folder, {})
 
     monkeypatch.setattr(sweeping, "train_each", each)
+    monkeypatch.setattr(sweeping, "_version", lambda _, version: version)
     return asked
 
 

@@ -1,0 +1,73 @@
+"""Files of a run that were torn, edited or written by something else: one line that names the file, and no wrong figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from train.config import TrainConfig
+from train.journal import read_journal
+from train.run import train_run
+from train.runs import Run
+from train.table import unfinished_lines
+from workspace import FototecaError, Workspace
+
+Edit = Callable[[bytes], bytes]
+
+
+def trained(workspace: Workspace, **settings: object) -> Run:
+    """A small finished run."""
+    base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 2, "device": "cpu"}
+    return train_run(workspace, TrainConfig(**{**base, **settings}))  # type: ignore[arg-type]  # a test's plain dict
+
+
+def test_damaged_predictions_are_one_line(small: Workspace) -> None:
+    """Columns in another order are not taken for those of the run, nor an empty file for that of no image."""
+    run = trained(small, epochs=1)
+    path = run.folder / "predictions-val.csv"
+    whole = path.read_bytes()
+    damages: dict[str, Edit] = {
+        "a byte": lambda text: text.replace(b"red", b"r\xffd", 1),
+        "columns": lambda text: text.replace(b"p:blue,p:green", b"p:green,p:blue"),
+        "no head": lambda text: text.partition(b"\n")[2],
+        "nothing": lambda _: b"",
+        "an empty line": lambda text: text + b"\n",
+        "a short line": lambda text: text + b"00",
+        "no number": lambda text: text[:-4] + b"x\n",
+        "a long cell": lambda text: text + b"0" * 200_000 + b"\n",
+    }
+    for name, damage in damages.items():
+        path.write_bytes(damage(whole))
+        assert path.read_bytes() != whole, name
+        with pytest.raises(FototecaError, match=r"predictions-val.csv cannot be read; delete the run's folder"):
+            run.predictions("val")
+    path.write_bytes(whole)
+    assert len(run.predictions("val").labels) == len(whole.splitlines()) - 1
+
+
+def test_damaged_curves_are_one_line_or_a_point_less(small: Workspace) -> None:
+    """What is no number is a gap and a torn row is left out; a file of other columns is refused."""
+    run = trained(small)
+    path = run.folder / "epochs.csv"
+    first, one, two = path.read_bytes().splitlines(keepends=True)
+    for rows, kept in (([one, two[:-20]], 1), ([one, two + b"3,"], 2), ([one[:-1] + b",1,2\n", two], 1)):
+        path.write_bytes(b"".join([first, *rows]))
+        assert len(run.epochs()) == kept
+    path.write_bytes(first + one.replace(b".", b"\xff", 1) + two)
+    torn, sound = run.epochs()
+    assert torn["train_loss"] != torn["train_loss"] and torn["val_loss"] > 0 and sound["epoch"] == 2
+    for content in (b"", one + two, first.replace(b"val_loss", b"loss") + one, first + b"0" * 200_000):
+        path.write_bytes(content)
+        with pytest.raises(FototecaError, match=r"epochs.csv cannot be read; delete the run's folder"):
+            read_journal(path)
+
+
+def test_a_run_goes_on_over_damaged_curves(small: Workspace) -> None:
+    """It is listed with the command that goes on, and then they are whole again."""
+    run = trained(small)
+    (run.folder / "done.json").unlink()
+    path = run.folder / "epochs.csv"
+    path.write_bytes(b"\xff" * 9 + path.read_bytes())
+    assert unfinished_lines([run]) == [f"not finished: {run.id}; go on with: {run.command}"]
+    assert trained(small).id == run.id and [row["epoch"] for row in run.epochs()] == [1, 2]

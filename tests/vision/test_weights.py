@@ -1,0 +1,41 @@
+"""Files that are given as weights, whoever wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vision.backbones import build_model
+from workspace import FototecaError
+
+
+@pytest.mark.parametrize(
+    "content", [{1: torch.ones(2)}, {"epoch": 3}, {}, [torch.ones(2)]], ids=["keys", "values", "none", "list"]
+)
+def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: object) -> None:
+    """A list of tensors, or one by number, as an optimizer saves them, is told in one line."""
+    torch.save(content, path := tmp_path / "f.pth")
+    with pytest.raises(FototecaError, match=r"f.pth holds no state dict; save model.state_dict\(\)"):
+        build_model("cnn", 3, str(path))
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "bicubic, 224",
+        "[224, 224]",
+        '{"size": 224}',
+        '{"resize": "224", "crop": 224}',
+        '{"resize": 73, "crop": 64, "mean": 0.5}',
+        '{"resize": 73, "crop": 64, "std": [1, 1]}',
+        '{"resize": 73, "crop": 64, "interpolation": "best"}',
+    ],
+)
+def test_a_foreign_note_on_preprocessing_is_refused(tmp_path: Path, note: str) -> None:
+    """Written by another program under the name that runs use: no picture is prepared by a guess at what it means."""
+    save_file(build_model("cnn", 3)[0].state_dict(), path := tmp_path / "f.safetensors", metadata={"preprocessing": note})
+    with pytest.raises(FototecaError, match=r"f.safetensors has a note on preprocessing that no run of fototeca wrote"):
+        build_model("cnn", 3, str(path))
