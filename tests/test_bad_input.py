@@ -70,11 +70,12 @@ def filled(shell: Shell, make_pictures: MakePictures) -> Shell:
 
 
 def refuses(outcome: Outcome, *words: str, code: int = EXIT_USAGE) -> None:
-    """One line on stderr with these words, no traceback, the right exit code."""
+    """One line on stderr with these words and nothing else there, and the right exit code."""
     assert outcome.code == code, outcome
-    assert "Traceback" not in outcome.err
+    assert outcome.err.splitlines() == [outcome.last]
+    assert outcome.last.startswith("fototeca: ")
     for word in words:
-        assert word in outcome.err, outcome.err
+        assert word in outcome.last
 
 
 @pytest.mark.parametrize(
