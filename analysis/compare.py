@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.intervals import LEVEL, accuracy_interval, percentile_interval, resamples
-from analysis.metrics import Booleans, Integers, class_scores, macro
+from analysis.metrics import Booleans, Floats, Integers, class_scores, macro
 from analysis.results import Results, find_run, read_results
 from curate.manifest import read_manifest
 from workspace import FototecaError, Workspace
@@ -32,7 +32,7 @@ def compare(several: Sequence[Results]) -> dict[str, Any]:
     several = [aligned(results, several[0]) for results in several]
     order = sorted(range(len(several)), key=lambda index: (-float(several[index].right.mean()), several[index].run.id))
     several = [several[index] for index in order]
-    draws = resamples(several[0].groups)
+    draws = resamples(several[0].groups).astype(np.float64)
     pairs = [_pair(a, b, draws) for a, b in combinations(several, 2)]
     for pair, adjusted in zip(pairs, holm([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = adjusted
@@ -58,7 +58,7 @@ def _summary(results: Results) -> dict[str, Any]:
     }
 
 
-def _pair(a: Results, b: Results, draws: Integers) -> dict[str, Any]:
+def _pair(a: Results, b: Results, draws: Floats) -> dict[str, Any]:
     test = mcnemar(a.right, b.right, a.groups)
     return {"a": a.run.id, "b": b.run.id, **paired_difference(a.right, b.right, a.groups, draws), **test}
 
@@ -103,8 +103,9 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def paired_difference(a: Booleans, b: Booleans, groups: Integers, draws: Integers | None = None) -> dict[str, Any]:
-    """The difference of two accuracies on the same images, with its interval when groups are drawn together."""
-    weights = (resamples(groups) if draws is None else draws).astype(np.float64)
+def paired_difference(a: Booleans, b: Booleans, groups: Integers, draws: Floats | None = None) -> dict[str, Any]:
+    """The difference of two accuracies on the same images, with its interval when groups are drawn together. `draws`: what
+    `resamples` gives of the groups, where it is at hand."""
+    weights = resamples(groups).astype(np.float64) if draws is None else draws
     gap = a.astype(np.float64) - b.astype(np.float64)
     return {"difference": float(gap.mean()), "interval": list(percentile_interval(weights @ gap / weights.sum(axis=1)))}

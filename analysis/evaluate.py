@@ -49,10 +49,10 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     """
     run = find_run(workspace, run_id)
     manifest = manifest_of(workspace, run)
-    temperature = temperature_of(workspace, run, manifest)
+    val = read_results(workspace, run, "val", manifest)
+    temperature = learn_temperature(val)
     if split == "val":
-        results = read_results(workspace, run, split, manifest)
-        return {**measure(results, temperature), **({"tta": gain_of_views(workspace, results)} if tta else {})}
+        return {**measure(val, temperature), **({"tta": gain_of_views(workspace, val)} if tta else {})}
     if not manifest.split("test"):
         raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
     asked = (run.folder / "predictions-test.csv").exists()
@@ -106,13 +106,12 @@ def split_results(workspace: Workspace, run: Run, split: str, purpose: str, mani
     return results
 
 
-def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float | None:
-    """The temperature that validation asks for. FototecaError when it cannot be read.
+def learn_temperature(results: Results) -> float | None:
+    """The temperature that the results, of validation, ask for.
 
     None when every logit there is on its side, which for several labels is that of one half: every temperature below 1 then fits
     better than the one before, so that there is nothing to learn how sure is too sure from.
     """
-    results = read_results(workspace, run, "val", manifest)
     apart = ((results.probabilities > 0.5) == results.true) if results.multi else results.right
     return None if apart.all() else fit_temperature(results.true, results.probabilities, results.multi)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from analysis.evaluate import measure, temperature_of
+from analysis.evaluate import learn_temperature, measure
 from analysis.results import find_run, read_results
 from train.runs import LoadedModel, Run, load_model, manifest_of
 from workspace import FototecaError, Workspace, atomic_write, write_text
@@ -47,8 +47,9 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
 
 def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
     manifest = manifest_of(workspace, run)
-    temperature = temperature_of(workspace, run, manifest)
-    figures = measure(read_results(workspace, run, "val", manifest), temperature)
+    results = read_results(workspace, run, "val", manifest)
+    temperature = learn_temperature(results)
+    figures = measure(results, temperature)
     return {
         "run": run.id,
         "model": run.model_name,

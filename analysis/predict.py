@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from analysis.attribution import check_method, network_of
 from analysis.calibration import NO_MISTAKE, scale
-from analysis.evaluate import temperature_of
+from analysis.evaluate import learn_temperature
 from analysis.explain import drawn_maps
 from analysis.incoming import Incoming, is_url, name_pictures, read_ahead
 from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
-from analysis.results import find_run
+from analysis.results import find_run, read_results
 from analysis.verdicts import Passed, read_verdicts
 from curate.duplicates import find_near
 from curate.manifest import Manifest, Row
@@ -187,7 +187,7 @@ class _Asked:
 def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[float | None, str | None]:
     """What the probabilities are scaled by, or why they are not: a lost file of validation keeps no picture from being asked."""
     try:
-        found = temperature_of(workspace, run, manifest)
+        found = learn_temperature(read_results(workspace, run, "val", manifest))
     except FototecaError as error:
         return None, error.message
     return found, NO_MISTAKE if found is None else None

@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from analysis.attribution import METHODS
 from analysis.looks import REPORT
+from analysis.numbers import Numbers
 from analysis.report.attributions import drawn_class_models, kept_trials
-from analysis.report.html import join, paragraph, table, tag
+from analysis.report.html import join, link, paragraph, table, tag
 from analysis.report.story import Story
 from train.runs import Run, software
 
@@ -20,15 +21,17 @@ def again(story: Story) -> Markup:
     """Digest, seeds, versions, and every command in order."""
     words, manifest = story.words, story.manifest
     rows = [
-        [words("again.manifest"), f"{manifest.version}, SHA-256 {manifest.sha256}"],
-        [words("again.frozen"), manifest.created[:16].replace("T", " ")],
-        [words("again.seeds"), _seeds(story)],
+        (words("again.manifest"), f"{manifest.version}, SHA-256 {manifest.sha256}"),
+        (words("again.frozen"), manifest.created[:16].replace("T", " ")),
+        (words("again.seeds"), _seeds(story)),
         *_trained(story),
-        [words("again.software"), _versions(software())],
+        (words("again.software"), _versions(software())),
     ]
+    head = (words("again.what"), words("again.value"))
+    story.numbers.append(Numbers("again", head, tuple(rows)))
     return join(
         [
-            table([words("again.what"), words("again.value")], rows),
+            table(head, [[name, link(value, story.row("again", number))] for number, (name, value) in enumerate(rows)]),
             paragraph(words("again.commands")),
             tag("pre", "\n".join(_commands(story))),
         ]
@@ -41,15 +44,15 @@ def _seeds(story: Story) -> str:
     return story.words("again.seeds_of", split=story.manifest.seed, runs=", ".join(map(str, drawn)) or "–")
 
 
-def _trained(story: Story) -> list[list[str]]:
+def _trained(story: Story) -> list[tuple[str, str]]:
     """The versions that the models were made with; which models, where they differ."""
     words, found = story.words, dict[str, list[str]]()
     for run in story.ranked:
         kept = run.facts.get("software")
         found.setdefault(_versions(kept) if kept else words("again.unknown"), []).append(run.id)
     if len(found) == 1:
-        return [[words("again.trained_all"), *found]]
-    return [[words("again.trained", runs=", ".join(runs)), versions] for versions, runs in found.items()]
+        return [(words("again.trained_all"), next(iter(found)))]
+    return [(words("again.trained", runs=", ".join(runs)), versions) for versions, runs in found.items()]
 
 
 def _versions(found: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from analysis.charts import scatter_chart
 from analysis.embed import embed_features, embedding_facts, predicted_labels, sample_rows
-from analysis.embed_page import colourings
+from analysis.embed_page import Said, colourings
 from analysis.features import Features, present_features
 from analysis.kept import kept
 from analysis.metrics import Floats
@@ -45,7 +45,10 @@ def embedding(story: Story, run: Run) -> Markup:
         drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, groups, alt)
         share = words.percent(sum(found["explained_variance"][:2]))
         drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
-    drawings.append(_by_error(story, run, rows, np.asarray(found["places"]["tsne"])))
+    points, said = np.asarray(found["places"]["tsne"]), predicted_labels(run, rows)
+    drawings.append(_by_prediction(story, run, said, points, groups))
+    told = colourings(rows, said, story.manifest.categories)
+    drawings += [_coloured(story, run, by, *told[by], points) for by in ("error", "split")]
     story.numbers.append(Numbers(f"features-{run.id}", ("what", "value"), tuple(flat_numbers(_measured(found)))))
     numbers = link(words("figure.data"), story.row(f"features-{run.id}", 0))
     knn = words("features.knn", accuracy=words.percent(found["knn_accuracy"]), silhouette=words.number(found["silhouette"], 2))
@@ -85,15 +88,24 @@ def _measured(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "places"}
 
 
-def _by_error(story: Story, run: Run, rows: Sequence[Row], points: Floats) -> Markup:
-    """t-SNE once more, with what the run got right and wrong."""
+def _by_prediction(story: Story, run: Run, said: Said, points: Floats, groups: tuple[str, ...]) -> Markup:
+    """t-SNE once more, with what the run said, in the colours that the labels have."""
     words = story.words
-    groups, found = colourings(rows, predicted_labels(run, rows), story.manifest.categories)["error"]
-    names = {name: words(f"features.error.{name.replace(' ', '_')}") for name in found}
-    alt = words("features.error.alt", n=sum(group == "wrong" for group in groups), run=run.id)
+    none, rest = words("features.error.not_asked"), words("features.rest")
+    told = [none if one is None else name if (name := story.label(one)) in groups else rest for one in said]
+    names = (*groups, *(name for name in (rest, none) if name in told and name not in groups))
+    drawing = scatter_chart(f"tsne-prediction-{run.id}", points, told, names, words("features.prediction.alt", run=run.id))
+    return story.draw(drawing, words("features.prediction.caption"), f"data/runs/{run.id}")
+
+
+def _coloured(story: Story, run: Run, by: str, groups: Sequence[str], found: Sequence[str], points: Floats) -> Markup:
+    """t-SNE once more, with what the run got right and wrong, or with the splits."""
+    words = story.words
+    names = {name: words(f"split.{name}" if by == "split" else f"features.error.{name.replace(' ', '_')}") for name in found}
+    alt = words(f"features.{by}.alt", n=sum(group == "wrong" for group in groups), run=run.id)
     told = [names[group] for group in groups]
-    drawing = scatter_chart(f"tsne-error-{run.id}", points, told, list(names.values()), alt, legend=True)
-    return story.draw(drawing, words("features.error.caption"), f"data/runs/{run.id}")
+    drawing = scatter_chart(f"tsne-{by}-{run.id}", points, told, list(names.values()), alt, legend=True)
+    return story.draw(drawing, words(f"features.{by}.caption"), f"data/runs/{run.id}")
 
 
 def _place(rows: Sequence[Row], features: Features) -> dict[str, Any]:

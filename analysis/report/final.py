@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.evaluate import measure, split_results, temperature_of
+from analysis.evaluate import learn_temperature, measure, split_results
 from analysis.figures import confusion_figure
 from analysis.gap import explain_gap
 from analysis.looks import REPORT
@@ -44,7 +44,7 @@ def _nothing(story: Story) -> Markup:
 def _measured(story: Story, run: Run) -> Markup:
     words, val = story.words, story.validation[run.id]
     held_out = _held_out(story, run)
-    temperature = temperature_of(story.workspace, run, story.manifest)
+    temperature = learn_temperature(val)
     sides = [measure(results, temperature) for results in (val, held_out)]
     best = story.ranked[0].id
     intro = words("test.chosen", run=run.id) if run.id == best else words("test.other", run=run.id, best=best)

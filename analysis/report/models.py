@@ -10,7 +10,7 @@ from markupsafe import Markup
 from analysis.charts import intervals_chart
 from analysis.figures import curves_of
 from analysis.report.gains import gains
-from analysis.report.html import columns, details, facts, heading, join, note, paragraph
+from analysis.report.html import columns, details, heading, join, note, paragraph
 from analysis.report.story import Story
 from train.runs import Run
 
@@ -123,8 +123,9 @@ def _model(story: Story, run: Run) -> Markup:
     curves = columns(shown) if shown else paragraph(words("curves.none"))
     if shown and not any(drawing.name.startswith("epochs") for drawing in drawings):
         curves += paragraph(words("curves.one_epoch"))
-    files = Markup(" · ").join(story.run_file(run, name) for name in ("done.json", "config.json"))
-    return join([facts([*results, *pairs]), curves, paragraph(files, "source")])
+    files = story.run_file(run, "done.json")
+    told = story.facts(f"run-{run.id}", [*results, *pairs], f"data/runs/{run.id}/config.json")
+    return join([told, curves, paragraph(files, "source")])
 
 
 def _used(run: Run) -> list[str]:

@@ -6,7 +6,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from analysis.evaluate import measure, temperature_of
+from analysis.evaluate import learn_temperature, measure
 from analysis.examples import error_groups
 from analysis.figures import confusion_figure
 from analysis.report.attributions import attributions
@@ -44,7 +44,7 @@ def _study(story: Story, run: Run) -> Markup:
 def _measured(story: Story, results: Results) -> Markup:
     """The figures of validation, by category too, and whether it knows how sure to be."""
     run = results.run
-    sides = [measure(results, temperature_of(story.workspace, run, story.manifest))]
+    sides = [measure(results, learn_temperature(results))]
     return join(
         [
             heading(story.words("measured.title"), 4),

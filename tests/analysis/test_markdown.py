@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from analysis.report.html import link
-from analysis.report.markdown import render
+from analysis.report.markdown import read_words, render
 
 
 @pytest.mark.parametrize(
@@ -17,17 +20,38 @@ from analysis.report.markdown import render
             '<p><strong>see <a href="https://x.org/a">it</a> and <code>b</code></strong></p>',
         ),
         ("[*all*](https://x.org/*a*/**b**?q=1&r=2)", '<p><a href="https://x.org/*a*/**b**?q=1&amp;r=2"><em>all</em></a></p>'),
-        ("[x](https://x.org/`a`)", "<p>[x](https://x.org/<code>a</code>)</p>"),
         ("`*not* <b>`", "<p><code>*not* &lt;b&gt;</code></p>"),
-        ('[x](https://x.org/"onload=y)', '<p><a href="https://x.org/&#34;onload=y">x</a></p>'),
+        ("<b onclick=x>&amp;</b>", "<p>&lt;b onclick=x&gt;&amp;&lt;/b&gt;</p>"),
+        ('[x](https://x.org/"onload=y)', '<p><a href="https://x.org/%22onload=y">x</a></p>'),
         ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
-        ("1. a\n2. b\n   c", "<ol><li>a</li><li>b c</li></ol>"),
-        ("### Title\ntext", "<h4>Title</h4><p>text</p>"),
+        ("![x](https://x.org/track.png)", '<p>!<a href="https://x.org/track.png">x</a></p>'),
+        ("1) a\n2) b\n   c", "<ol><li>a</li><li>b\nc</li></ol>"),
+        ("- a\n  - _b_\n\n> said", "<ul><li>a<ul><li><em>b</em></li></ul></li></ul><blockquote><p>said</p></blockquote>"),
+        ("# Title\ntext", "<h4>Title</h4><p>text</p>"),
+        ("```\n## x\n```", "<pre><code>## x</code></pre>"),
+        (
+            "|a|\n|-|\n|1|",
+            "<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>",
+        ),
     ],
 )
 def test_what_people_write(text: str, html: str) -> None:
     """Emphasis around links and code, none inside them; nothing but the web is linked, and quotation marks end no attribute."""
-    assert render(text) == html
+    assert re.sub(r"(?<=>)\n|\n(?=<[/ou])", "", render(text)) == html
+
+
+def test_sections_are_headings_of_the_second_rank(tmp_path: Path) -> None:
+    """Whatever case they are in; not within a fence, nor of another rank, and comments are left out."""
+    path = tmp_path / "report.md"
+    path.write_text(
+        "<!-- hint -->\nintro\n## Motivation ##\nWhy *not*\n### more\n```\n## challenges\n```\n"
+        "## other\nlost\n\nConclusions\n---\n<!-- none -->So it is\n",
+        encoding="utf-8",
+    )
+    found = read_words(path)
+    assert found["motivation"] == "Why *not*\n### more\n```\n## challenges\n```"
+    assert (found["collection"], found["challenges"], found["conclusions"]) == ("", "", "So it is")
+    assert not any(read_words(tmp_path / "none.md").values())
 
 
 @pytest.mark.parametrize(

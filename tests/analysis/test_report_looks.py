@@ -49,7 +49,7 @@ def test_before_the_first_look(unseen: Studied) -> None:
 def test_validation_is_measured_before_the_first_look(unseen: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures with top-k, every category, and the reliability diagram with and without scaling, on validation."""
     workspace = unseen[0]
-    monkeypatch.setattr(studied, "temperature_of", lambda *_: 1.5)
+    monkeypatch.setattr(studied, "learn_temperature", lambda *_: 1.5)
     story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     run = story.ranked[0]
     words, text = Texts.load("en"), studied._measured(story, story.validation[run.id])
@@ -116,6 +116,6 @@ def test_a_run_without_mistakes_is_not_called_calibrated(unseen: Studied, monkey
     """Without a temperature the diagram has one series, and a line says so."""
     workspace, runs = unseen
     evaluate_run(workspace, runs[0], "test")
-    monkeypatch.setattr(final, "temperature_of", lambda *_: None)
+    monkeypatch.setattr(final, "learn_temperature", lambda *_: None)
     test = told(workspace)[0]
     assert "Not calibrated" in test and "scaled" not in test

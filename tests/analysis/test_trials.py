@@ -225,9 +225,9 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
     assert "puntería" in told and "✗" in told
 
 
-def fail_weights(workspace: Workspace, run: str) -> None:
+def fail_weights(workspace: Workspace, run: str, layer: str = "") -> None:
     """As if the run's methods had failed the trial of dealt weights."""
-    path = stored_trials(workspace, read_run(workspace, run))
+    path = stored_trials(workspace, read_run(workspace, run), layer)
     facts = json.loads(path.read_text(encoding="utf-8"))
     for one in facts["methods"]:
         one["passed"] = {**dict.fromkeys(("live", "classes", "deletion", "insertion"), True), "weights": False}
@@ -286,12 +286,15 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
     expected = overlay(drawn.seen, grad_cam(model.module, tensor[None], 0, other))
     assert np.array_equal(drawn.maps["grad-cam"], expected)
     assert not np.array_equal(drawn.maps["grad-cam"], drawn_maps(model, tensor, 0, ["grad-cam"]).maps["grad-cam"])
+    kept = try_run(workspace, run, ["grad-cam"], output=tmp_path)["methods"]
     try_run(workspace, run, ["grad-cam"], layer=other, output=tmp_path)
-    fail_weights(workspace, run)
+    fail_weights(workspace, run, other)
+    family = read_trials(workspace, found)
+    assert family is not None and family["methods"] == kept, "what was tried of the family's layer stays beside it"
     for layer in (other, ""):
         table = explain_run(workspace, run, methods=["grad-cam"], layer=layer, output=tmp_path)[-1]
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-        assert {"weights" in row["failed"].split() for row in rows} == {bool(layer)}
+        assert {"weights" in row["failed"].split() for row in rows} == {bool(layer) or not kept[0]["passed"]["weights"]}
     story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
     told = attributions(story, results)
     assert f"{run}.json" not in told.split("Can these maps be trusted?")[1]
