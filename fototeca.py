@@ -71,6 +71,8 @@ def init(
     Example: fototeca init perros --category beagle --category pug --contact me@example.org
     """
     workspace = create_workspace(folder, category, task=task, target=target, contact=contact)
+    if contact and "@" not in contact:
+        say(f"warning: {contact!r} is no e-mail address: a site could not reach you by it")
     if target < MIN_TARGET:
         say(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more train far better")
     typer.echo(f"workspace ready: {workspace.root}")

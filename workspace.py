@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 CONFIG_NAME = "fototeca.toml"
 """The file that makes a folder a workspace."""
@@ -190,12 +190,7 @@ def read_settings(path: Path) -> Settings:
         raise FototecaError(f"{path} is missing", "run: fototeca init DIR --category NAME") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise FototecaError(f"{path}: {getattr(error, 'strerror', error)}", "mend the file") from None
-    dataset, tables = document.get("dataset", {}), document.get("categories", {})
-    if not (isinstance(dataset, dict) and isinstance(tables, dict)):
-        raise FototecaError(f"{path}: dataset or categories is no table", "write [dataset], and [categories.NAME] for each")
-    for name in ("name", "contact"):
-        if not isinstance(dataset.get(name, ""), str):
-            raise FototecaError(f"{path}: {name} is {dataset[name]!r}", f'write {name} = "TEXT"')
+    dataset, tables = _tables(path, document)
     categories = tuple(_read_category(path, name, table) for name, table in tables.items())
     task = dataset.get("task", "single")
     target = dataset.get("target", 150)
@@ -209,11 +204,23 @@ def read_settings(path: Path) -> Settings:
     return Settings(name, task, target, dataset.get("contact", ""), categories)
 
 
+def _tables(path: Path, document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:  # dataset, categories
+    dataset, tables = document.get("dataset", {}), document.get("categories", {})
+    if not (isinstance(dataset, dict) and isinstance(tables, dict)):
+        raise FototecaError(f"{path}: dataset or categories is no table", "write [dataset], and [categories.NAME] for each")
+    for table, known in ((document, ("dataset", "categories")), (dataset, ("name", "task", "target", "contact"))):
+        if unknown := sorted(table.keys() - {*known}):
+            raise FototecaError(f"{path}: unknown key {unknown[0]!r}", f"there are: {', '.join(known)}")
+    if no_text := [name for name in ("name", "contact") if not isinstance(dataset.get(name, ""), str)]:
+        raise FototecaError(f"{path}: {no_text[0]} is {dataset[no_text[0]]!r}", f'write {no_text[0]} = "TEXT"')
+    return dataset, tables
+
+
 def _read_category(path: Path, name: str, table: object) -> Category:
     name = check_name(name, "category")
-    queries = table.get("queries", [name]) if isinstance(table, dict) else None
+    queries = table.get("queries", [name]) if isinstance(table, dict) and table.keys() <= {"queries"} else None
     if not isinstance(queries, list) or not all(isinstance(query, str) and query for query in queries):
-        raise FototecaError(f"{path}: categories.{name}.queries is not a list of texts", 'write queries = ["text", "text"]')
+        raise FototecaError(f"{path}: categories.{name} has more than a list of texts", 'write queries = ["text", "text"]')
     return Category(name, tuple(queries) or (name,))
 
 
@@ -258,8 +265,7 @@ def create_workspace(
     return workspace
 
 
-def _toml(text: str) -> str:
-    """`text` as a TOML basic string."""
+def _toml(text: str) -> str:  # a basic string
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -12,12 +12,15 @@ SPREAD = 0.5
 NO_MISTAKE = "validation has no mistake to learn a temperature from"
 """Why there is no temperature, where every validation picture is right."""
 
+_SUREST = 1 - 2**-24
+"""The largest probability that is kept below 1: what was rounded up to 1 was no surer than that, for all one knows."""
+
 _GOLDEN = (5**0.5 - 1) / 2
 
 
 def scale(probabilities: Floats, temperature: float, multi: bool = False) -> Floats:
     """Probabilities (N, C) after dividing their logits by `temperature`; log-probabilities serve as logits."""
-    kept = np.clip(probabilities, EPSILON, 1 - EPSILON)
+    kept = np.clip(probabilities, EPSILON, _SUREST)
     if multi:
         logits = (np.log(kept) - np.log1p(-kept)) / temperature
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))))

@@ -202,7 +202,9 @@ def predict(
     facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_local=allow_local)
     _print(facts, as_json, prediction_table(facts, top))
     if failed := sum(bool(fact["reason"]) for fact in facts):
-        say(f"fototeca: {failed} of {len(facts)} pictures could not be had; docs/reasons.md explains the reasons")
+        reasons = ", ".join(sorted({str(fact["reason"]) for fact in facts if fact["reason"]}))
+        allow = "; --allow-local allows this machine's own" if "private-address" in reasons and not allow_local else ""
+        say(f"fototeca: {failed} of {len(facts)} pictures could not be had or read: {reasons}{allow}")
         raise typer.Exit(EXIT_SHORT)
 
 

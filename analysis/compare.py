@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ def _summary(results: Results) -> dict[str, Any]:
 
 
 def _pair(a: Results, b: Results, draws: Integers) -> dict[str, Any]:
-    test = mcnemar(a.right, b.right)
+    test = mcnemar(a.right, b.right, a.groups)
     return {"a": a.run.id, "b": b.run.id, **paired_difference(a.right, b.right, a.groups, draws), **test}
 
 
@@ -78,15 +77,20 @@ def aligned(results: Results, first: Results) -> Results:
     return results.take([place[image_id] for image_id in wanted])
 
 
-def mcnemar(a: Booleans, b: Booleans) -> dict[str, Any]:
+def mcnemar(a: Booleans, b: Booleans, groups: Integers) -> dict[str, Any]:
     """McNemar's exact test (1947) of two runs on the same images: `only_a` and `only_b` right, and the two-sided p.
 
-    Under the null hypothesis each image that only one has right is a fair coin.
+    Under the null hypothesis each image that only one has right is a fair coin; the near-duplicates of one group are one coin,
+    which falls to the run that has more of them right.
     """
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    n = only_a + only_b
-    tail = sum(comb(n, k) for k in range(min(only_a, only_b) + 1))
-    return {"only_a": only_a, "only_b": only_b, "p": min(1.0, 2 * tail / 2**n)}
+    ahead = np.bincount(groups, weights=a.astype(np.float64) - b.astype(np.float64))
+    for_a, for_b = int((ahead > 0).sum()), int((ahead < 0).sum())
+    n = for_a + for_b
+    ways = tail = 1  # of k coins among n, and of up to k
+    for k in range(1, min(for_a, for_b) + 1):
+        ways = ways * (n - k + 1) // k
+        tail += ways
+    return {"only_a": int((a & ~b).sum()), "only_b": int((b & ~a).sum()), "p": min(1.0, 2 * tail / 2**n)}
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -117,9 +117,11 @@ def sample_rows(manifest: Manifest, limit: int) -> tuple[Row, ...]:
 
 
 def embed_features(rows: Sequence[Row], features: Features, *, with_umap: bool = False) -> Embedding:
-    """PCA, t-SNE and perhaps UMAP of features (N, D), with the measures. FototecaError for too few, or all alike."""
+    """PCA, t-SNE and perhaps UMAP of features (N, D), with the measures. FototecaError for too few, all alike, or no numbers."""
     if len(rows) < 5:
         raise FototecaError(f"{len(rows)} images are too few to place", "freeze a version with more images")
+    if not np.isfinite(features).all():
+        raise FototecaError("features are not numbers (the model diverged)", "train it again with a lower --lr")
     components, explained = principal_components(features, 50)
     if not np.ptp(components):
         raise FototecaError("all features are alike: the network sees every picture the same", "train it again with a lower --lr")

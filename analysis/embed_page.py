@@ -48,8 +48,8 @@ def write_page(
         "pictures": [_picture(workspace, row) for row in rows],
     }
     words = (
-        f"{len(rows)} training and validation images by {facts['dimension']} features. Of the ten nearest training images the "
-        f"majority names the right category of {knn} of the validation images; silhouette {silhouette}. Trust these more than "
+        f"{len(rows)} training and validation images by {facts['dimension']} features. Share of validation images that the "
+        f"majority of their ten nearest training images names rightly: {knn}; silhouette: {silhouette}. Trust these more than "
         "the eye: t-SNE and UMAP show neighbours, not distances."
     )
     page = (PAGES / "embed.html").read_text(encoding="utf-8")

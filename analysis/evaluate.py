@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.calibration import fit_temperature, scale
-from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect, wilson
+from analysis.intervals import accuracy_interval, bootstrap_average_precision, bootstrap_macro, design_effect, wilson
 from analysis.looks import close_look, open_look, read_looks
 from analysis.metrics import (
     YES_NO,
@@ -28,10 +29,12 @@ from analysis.metrics import (
     top_k_accuracy,
     yes_no_cells,
 )
+from analysis.pictures import stored_picture
 from analysis.results import Results, find_run, read_results
 from analysis.tta import gain_of_views
 from curate.manifest import Manifest, Row, image_path
 from train.runs import BATCH, Run, load_model, manifest_of, write_predictions
+from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
 
 TOP_K = (1, 2, 3, 5)
@@ -53,7 +56,7 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     if not manifest.split("test"):
         raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
     asked = (run.folder / "predictions-test.csv").exists()
-    paths = [] if asked else [image_path(workspace, row) for row in manifest.split("test")]
+    paths = [] if asked else _readable(workspace, manifest.split("test"))
     look = open_look(workspace, manifest.version, run.id, "evaluate")
     if not asked:
         predict_test(workspace, run, manifest.split("test"), paths)
@@ -66,6 +69,14 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
         close_look(workspace, look, len(results), facts["tta"]["accuracy"])
     facts["looks"] = len(read_looks(workspace, manifest.version))
     return facts
+
+
+def _readable(workspace: Workspace, rows: Sequence[Row]) -> list[Path]:
+    """The files of rows. FototecaError when one is gone or cannot be decoded."""
+    with picture_threads(os.cpu_count() or 1) as pool:
+        checked = pool.map(lambda row: stored_picture(workspace, row) and None, rows)
+        list(tqdm(checked, desc="reading", total=len(rows), unit="img", disable=None))
+    return [image_path(workspace, row) for row in rows]
 
 
 def predict_test(workspace: Workspace, run: Run, rows: Sequence[Row], paths: Sequence[Path]) -> None:
@@ -98,11 +109,12 @@ def split_results(workspace: Workspace, run: Run, split: str, purpose: str, mani
 def temperature_of(workspace: Workspace, run: Run, manifest: Manifest) -> float | None:
     """The temperature that validation asks for. FototecaError when it cannot be read.
 
-    None when nothing is wrong there: every temperature below 1 then fits better than the one before, so that there is nothing to
-    learn how sure is too sure from.
+    None when every logit there is on its side, which for several labels is that of one half: every temperature below 1 then fits
+    better than the one before, so that there is nothing to learn how sure is too sure from.
     """
     results = read_results(workspace, run, "val", manifest)
-    return None if results.right.all() else fit_temperature(results.true, results.probabilities, results.multi)
+    apart = ((results.probabilities > 0.5) == results.true) if results.multi else results.right
+    return None if apart.all() else fit_temperature(results.true, results.probabilities, results.multi)
 
 
 def measure(results: Results, temperature: float | None) -> dict[str, Any]:
@@ -113,6 +125,8 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
     intervals = bootstrap_macro(results.true, results.predicted, results.groups)
     if results.multi:  # a mean recall alone would not count what was said and is not there
         del intervals["balanced_accuracy"]
+        found = bootstrap_average_precision(results.true, results.probabilities, results.groups)
+        intervals |= {f"average_precision_{name}": ends for name, ends in found.items()}
     facts: dict[str, Any] = {
         "run": results.run.id,
         "split": results.split,

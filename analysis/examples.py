@@ -18,7 +18,7 @@ from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture
 from analysis.quality import quality_shift
 from analysis.results import Results, find_run
-from analysis.verdicts import method_verdicts, read_trials, stamp_words
+from analysis.verdicts import read_verdicts, stamp_words
 from curate.manifest import Manifest
 from train.runs import load_model, manifest_of
 from workspace import FototecaError, Workspace, say, write_text
@@ -111,7 +111,7 @@ def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], me
         say(f"no maps: {results.run.id} has no network")
         return {}
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = stamp_words(method_verdicts(read_trials(workspace, results.run)).get(method, {}))
+    stamp = stamp_words(read_verdicts(workspace, results.run).get(method, {}))
     drawn = {}
     for index in tqdm(chosen, desc=method, disable=None):
         row = results.rows[index]
@@ -210,12 +210,12 @@ def error_groups(results: Results) -> dict[str, Any]:
     pairs = Counter((results.labels[index], results.said[index]) for index in wrong)
     sources, per_source = Counter(row.source for row in results.rows), Counter(results.rows[index].source for index in wrong)
     sizes = Counter(row.group for row in results.rows if row.group)
-    groups = Counter(results.rows[index].group for index in wrong if results.rows[index].group)
+    groups = Counter(group for index in wrong if sizes[group := results.rows[index].group] > 1)
     recall = class_scores(results.true, results.predicted).recall
     return {
         "confused_pairs": [{"true": a, "predicted": b, "n": n} for (a, b), n in pairs.most_common(20)],
         "by_source": {name: {"n": n, "errors": per_source[name]} for name, n in sources.most_common()},
-        "by_group": [{"group": name, "n": sizes[name], "errors": n} for name, n in groups.most_common(20) if sizes[name] > 1],
+        "by_group": [{"group": name, "n": sizes[name], "errors": n} for name, n in groups.most_common(20)],
         "hardest": [results.categories[c] for c in np.argsort(recall, kind="stable") if results.true[:, c].any()][:5],
     }
 

@@ -18,7 +18,7 @@ from analysis.numbers import csv_text
 from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
 from analysis.stamps import SHORT
-from analysis.verdicts import Passed, joined, method_verdicts, read_trials, sides, stamp_words
+from analysis.verdicts import Passed, joined, read_verdicts, sides, stamp_words
 from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace, write_text
 
@@ -144,7 +144,7 @@ def explain_one(
     tensor = model.preprocessing(stored_picture(workspace, row))
     target = int(results.probabilities[index].argmax())
     mask = true_mask(workspace, row, model.preprocessing) if stamped else None
-    known = method_verdicts(read_trials(workspace, results.run), layer, iterations) if stamped else {}
+    known = read_verdicts(workspace, results.run, layer, iterations) if stamped else {}
     drawn = drawn_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask, verdicts=known)
     category, probability = results.categories[target], float(results.probabilities[index, target])
     return Explanation(row.image_id, row.label, results.said[index], category, probability, drawn)

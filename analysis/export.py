@@ -26,6 +26,10 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
     run = find_run(workspace, run_id)
     model = load_model(workspace, run)
     if model.module is None:
+        if "members" in run.config:
+            raise FototecaError(
+                f"{run.id} asks several networks", f"export one of them, or a soup: {', '.join(run.config['members'])}"
+            )
         raise FototecaError(f"the classifier of {run.id} is no network", "export a run with a linear, logistic or svm head")
     folder = output or workspace.reports / "export"
     folder.mkdir(parents=True, exist_ok=True)

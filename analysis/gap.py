@@ -76,8 +76,10 @@ def selection(val: Results, rivals: Sequence[Results]) -> dict[str, Any]:
     drawn = weights @ right / weights.sum(axis=1, keepdims=True)
     winner = drawn.argmax(axis=1)
     rows = np.arange(len(drawn))
-    optimism = float((drawn[rows, winner] - right.mean(axis=0)[winner]).mean())
-    best = bool(val.right.mean() >= right.mean(axis=0).max())
+    accuracy, leader = right.mean(axis=0), int(right.mean(axis=0).argmax())
+    noise = drawn[:, leader] - accuracy[leader]  # what the resamples themselves are off by, which no choice has made
+    optimism = float((drawn[rows, winner] - accuracy[winner] - noise).mean())
+    best = bool(val.right.mean() >= accuracy.max())
     return {"candidates": len(rivals), "chosen": best, "optimism": optimism if best else 0.0}
 
 

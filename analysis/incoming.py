@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -19,7 +21,10 @@ from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
 
 BATCH = 32
-"""Pictures held decoded at once."""
+"""Pictures of a batch at most."""
+
+PIXELS = 100_000_000
+"""Pixels after which a batch is full, and that are decoded ahead of it: 0.3 GB each."""
 
 AT_ONCE = 16
 """Downloads at once; a thread that waits for a site costs nothing."""
@@ -36,6 +41,11 @@ class Incoming:
     signature: bytes | None = None
     thumbnail: str = ""
     reason: str = ""
+
+    @property
+    def pixels(self) -> int:
+        """How many it has decoded."""
+        return self.picture.width * self.picture.height if self.picture else 0
 
 
 def name_pictures(paths: Sequence[str]) -> list[str]:
@@ -56,19 +66,25 @@ def name_pictures(paths: Sequence[str]) -> list[str]:
 
 
 def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_local: bool) -> Iterator[list[Incoming]]:
-    """The pictures, at most BATCH at a time; while one batch is looked at the next is being fetched and decoded.
+    """The pictures in order, a batch at a time; while one batch is looked at the next is being fetched and decoded.
 
     The first `shown` get a thumbnail. What cannot be fetched or read has a reason; nothing is fetched from private addresses
     (loopback with `allow_local`).
     """
     read = partial(_read, open_fetcher(workspace, allow_local=allow_local), shown)
-    numbered = list(enumerate(names))
-    with picture_threads(AT_ONCE if any(map(is_url, names)) else os.cpu_count() or 1) as pool:
-        ahead: Iterator[Incoming] = iter(())
-        for start in range(0, len(names) + BATCH, BATCH):
-            current, ahead = ahead, pool.map(read, numbered[start : start + BATCH])
-            if batch := list(current):
+    workers = AT_ONCE if any(map(is_url, names)) else os.cpu_count() or 1
+    left, most = iter(enumerate(names)), 1
+    with picture_threads(workers) as pool:
+        ahead = deque(pool.submit(read, item) for item in islice(left, BATCH if workers == AT_ONCE else workers))
+        batch: list[Incoming] = []
+        while ahead:
+            batch.append(ahead.popleft().result())
+            most = max(most, batch[-1].pixels)
+            room = max(workers, min(BATCH, PIXELS // most))  # of the largest so far
+            ahead.extend(pool.submit(read, item) for item in islice(left, max(0, room - len(ahead))))
+            if len(batch) == BATCH or sum(one.pixels for one in batch) >= PIXELS or not ahead:
                 yield batch
+                batch = []
 
 
 def is_url(name: str) -> bool:

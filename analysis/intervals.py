@@ -6,6 +6,8 @@ Wilson interval counts them as fewer images than there are (a design effect).
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,9 @@ from vision.intervals import wilson as wilson
 
 RESAMPLES = 2000
 """Bootstrap resamples; the percentile ends are then good to about a tenth of their distance."""
+
+FEW_RESAMPLES = 400
+"""Of figures that need every image's rank in each."""
 
 SEED = 20190722
 """Seed of every bootstrap, so that the same predictions give the same interval."""
@@ -37,6 +42,27 @@ def percentile_interval(values: Floats) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def bootstrap_average_precision(true: Booleans, probabilities: Floats, groups: Integers) -> dict[str, tuple[float, float]]:
+    """Intervals of average precision, `macro` (the mean over the categories that are there) and `micro` (all cells at once)."""
+    weights = resamples(groups, FEW_RESAMPLES).astype(np.float64)
+    each = np.stack([_average_precisions(true[:, c], probabilities[:, c], weights) for c in range(true.shape[1])], axis=1)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a resample without any category
+        macro = np.nanmean(each, axis=1)
+    whole = _average_precisions(true.ravel(), probabilities.ravel(), np.repeat(weights, true.shape[1], axis=1))
+    return {"macro": percentile_interval(macro), "micro": percentile_interval(whole)}
+
+
+def _average_precisions(true: Booleans, scores: Floats, weights: Floats) -> Floats:
+    """(R,) the average precision of (N,) scores in resamples (R, N); NaN in those where nothing is true."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # what ties is said yes to together
+    drawn = weights[:, order]
+    all_said, hits = drawn.cumsum(axis=1)[:, ends], (drawn * true[order]).cumsum(axis=1)[:, ends]
+    precision = np.divide(hits, all_said, out=np.zeros(hits.shape), where=all_said > 0)
+    gained = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
+    return np.asarray(np.divide(gained, hits[:, -1], out=np.full(len(gained), np.nan), where=hits[:, -1] > 0))
 
 
 def bootstrap_macro(true: Booleans, predicted: Booleans, groups: Integers) -> dict[str, tuple[float, float]]:

@@ -9,7 +9,6 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from analysis.features import run_digest
 from train.runs import Run
 from workspace import Workspace, write_text
 
@@ -27,7 +26,7 @@ def kept(workspace: Workspace, run: Run, name: str, question: Any, make: Callabl
 
     `question`: JSON values that `make` depends on besides the run's weights: pictures, method, settings.
     """
-    asked = json.dumps([installed_version("fototeca"), run_digest(run), question], sort_keys=True)
+    asked = json.dumps([installed_version("fototeca"), run.digest, question], sort_keys=True)
     path = workspace.cache / "analysis" / run.id / f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
     if (stored := stored_json(path)) is not None:
         return stored

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.features import Features, answer_features, unit
+from analysis.features import BLOCK, Features, answer_features, unit
 from analysis.intervals import group_index
 from analysis.metrics import Floats, Integers
 from curate.manifest import Manifest
@@ -39,9 +39,11 @@ class Novelty:
 
     def scores(self, features: Features) -> Floats:
         """(N,) Euclidean distance to the k-th nearest training image; 0 to 2, higher is stranger."""
-        similarity = unit(features) @ self.train.T
         k = min(NEIGHBOUR, len(self.train))
-        near = -np.partition(-similarity, k - 1, axis=1)[:, k - 1]
+        near = np.empty(len(features), dtype=np.float32)
+        for start in range(0, len(features), BLOCK):
+            distance = -(unit(features[start : start + BLOCK]) @ self.train.T)
+            near[start : start + BLOCK] = -np.partition(distance, k - 1, axis=1)[:, k - 1]
         return np.sqrt(np.maximum(2 - 2 * near.astype(np.float64), 0))
 
 

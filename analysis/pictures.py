@@ -7,6 +7,7 @@ import hashlib
 import io
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,8 +132,16 @@ def captioned(tile: Image.Image, words: Sequence[str], side: int = 224) -> Image
     page.paste(tile)
     for number, line in enumerate(lines):
         place = (2, tile.height + CAPTION * number + 1)
-        ImageDraw.Draw(page).text(place, line, fill="black", font=ImageFont.load_default(13))
+        ImageDraw.Draw(page).text(place, line, fill="black", font=_font())
     return page
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: Pillow's own font has no letter beyond ASCII."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 12)
 
 
 def sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:

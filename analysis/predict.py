@@ -19,12 +19,11 @@ from analysis.attribution import check_method, network_of
 from analysis.calibration import NO_MISTAKE, scale
 from analysis.evaluate import temperature_of
 from analysis.explain import drawn_maps
-from analysis.features import run_digest
-from analysis.incoming import BATCH, Incoming, is_url, name_pictures, read_ahead
+from analysis.incoming import Incoming, is_url, name_pictures, read_ahead
 from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
 from analysis.results import find_run
-from analysis.verdicts import Passed, method_verdicts, read_trials
+from analysis.verdicts import Passed, read_verdicts
 from curate.duplicates import find_near
 from curate.manifest import Manifest, Row
 from train.runs import LoadedModel, Run, decide, load_model, manifest_of
@@ -79,13 +78,16 @@ def predict_paths(
     thumbnails: list[str] = []
     batches = read_ahead(workspace, names, SHOWN, allow_local=allow_local)
     held_out, look = {row.image_id for row in asked.manifest.split("test")}, None
-    for batch in tqdm(batches, desc="predict", total=-(-len(names) // BATCH), disable=None):
+    bar = tqdm(total=len(names), desc="predict", unit="img", disable=None)
+    for batch in batches:
         if look is None and any(one.digest in held_out for one in batch):
             look = open_look(workspace, run.manifest_version, run.id, PREDICT)
         facts += asked.facts(batch)
         digests += [one.digest for one in batch]
         signatures += [one.signature for one in batch]
         thumbnails += [one.thumbnail for one in batch]
+        bar.update(len(batch))
+    bar.close()
     rows = {row.image_id: row for row in asked.manifest.rows}
     copies = find_near(workspace, signatures, list(rows.values()))
     for fact, digest, near in zip(facts, digests, copies, strict=True):
@@ -121,7 +123,7 @@ class _Asked:
         temperature, why = _temperature(workspace, run, manifest)
         novelty = fit_novelty(workspace, run, manifest)
         folder = output or workspace.reports / "predict" / run.id
-        verdicts = method_verdicts(read_trials(workspace, run))
+        verdicts = read_verdicts(workspace, run)
         model = load_model(workspace, run)
         if methods:
             network_of(model, methods[0])
@@ -234,10 +236,12 @@ def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], t
     The counts are of all `n` pictures that were seen; `pictures` are the first of them, `failed` those that were not seen.
     """
     seen = [fact for fact in facts if not fact["reason"]]
+    if not seen and stored_predictions(workspace, run).is_file():
+        return  # a mistyped address costs no earlier pictures
     pairs = zip(facts, thumbnails, strict=True)
     document = {
         "run": run.id,
-        "trained": run_digest(run),
+        "trained": run.digest,
         "n": len(seen),
         "unknown": sum(fact["unknown"] for fact in seen),
         "near": sum(bool(fact["near_duplicate"]) for fact in seen),

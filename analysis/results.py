@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.intervals import group_index
 from analysis.metrics import Booleans, Floats, Integers, correct, indicator
 from curate.manifest import Manifest, Row
-from train.runs import Predictions, Run, check_learned_from, decide, manifest_of, read_run
+from train.runs import Predictions, Run, check_learned_from, check_members, decide, manifest_of, read_run
 from workspace import FototecaError, Workspace
 
 
@@ -79,12 +81,15 @@ class Results:
         )
 
     def with_probabilities(self, probabilities: Floats) -> Results:
-        """The same images, judged by other probabilities."""
+        """The same images, judged by other probabilities. FototecaError when they are no numbers."""
+        check_finite(self.run, self.split, probabilities)
         return replace(self, probabilities=probabilities, said=tuple(decide(self.run, probabilities)))
 
 
 def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> Results:
-    """A run's predictions on a split. FototecaError when there are none, or they do not fit the manifest."""
+    """A run's predictions on a split. FototecaError when there are none, they do not fit the manifest, or a member of an ensemble
+    was trained again since."""
+    check_members(workspace, run)
     manifest = manifest or manifest_of(workspace, run)
     return join_results(run, split, manifest, run.predictions(split))
 
@@ -94,12 +99,7 @@ def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) ->
     by_id = {row.image_id: row for row in manifest.split(split)}
     _check_images(run, split, manifest, said, by_id)
     probabilities = np.asarray(said.probabilities, dtype=np.float64)
-    if not np.isfinite(probabilities).all():
-        broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
-        raise FototecaError(
-            f"run {run.id}: {broken} of {len(probabilities)} {split} predictions are not numbers (the model diverged)",
-            "train it again with a lower --lr",
-        )
+    check_finite(run, split, probabilities)
     return Results(
         run=run,
         split=split,
@@ -110,6 +110,16 @@ def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) ->
         said=tuple(said.predicted),
         probabilities=probabilities,
     )
+
+
+def check_finite(run: Run, split: str, values: npt.NDArray[np.floating[Any]]) -> None:
+    """FototecaError where a model answers (N, …) with what is no number."""
+    if not np.isfinite(values).all():
+        broken = int((~np.isfinite(values)).any(axis=1).sum())
+        raise FototecaError(
+            f"run {run.id}: {broken} of {len(values)} {split} predictions are not numbers (the model diverged)",
+            "train it again with a lower --lr",
+        )
 
 
 def _check_images(run: Run, split: str, manifest: Manifest, said: Predictions, by_id: dict[str, Row]) -> None:

@@ -13,9 +13,8 @@ import numpy as np
 
 from analysis.attribution import METHODS, check_method, network_of
 from analysis.examples import draw, pick
-from analysis.features import run_digest
 from analysis.numbers import csv_text
-from analysis.pictures import stored_picture, true_mask
+from analysis.pictures import masks_digest, stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
 from analysis.verdicts import measured_trials, stored_trials
 from train.runs import LoadedModel, load_model
@@ -62,10 +61,11 @@ def try_run(
     reasons = [one["reason"] for one in facts["methods"][:-BASELINES]]
     if all(reasons):
         raise FototecaError(reasons[0])
-    write_text(stored_trials(workspace, run), json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+    stored = stored_trials(workspace, run, layer)
+    write_text(stored, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
     table = (output or workspace.reports / "explain" / run.id) / "trials.csv"
     write_text(table, _csv(facts))
-    return {**facts, "paths": [str(stored_trials(workspace, run)), str(table)]}
+    return {**facts, "paths": [str(stored), str(table)]}
 
 
 def try_maps(
@@ -95,7 +95,8 @@ def try_maps(
     kept = [{key: _plain(value) for key, value in one.items()} for one in scores]
     return {
         "run": results.run.id,
-        "trained": run_digest(results.run),
+        "trained": results.run.digest,
+        "masks": masks_digest(workspace),
         "pictures": len(cases),
         "mosaics": len(mosaics),
         "layer": layer,

@@ -44,6 +44,10 @@ def _share(value: float | None) -> str:
     return "-" if value is None or not isfinite(value) else f"{value:.1%}"
 
 
+def _number(value: float | None) -> str:
+    return "-" if value is None or not isfinite(value) else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no minus before nothing
+
+
 def _range(ends: Sequence[float]) -> str:
     return f"{ends[0]:.1%} to {ends[1]:.1%}"
 
@@ -56,14 +60,21 @@ def evaluation_table(facts: dict[str, Any]) -> str:
             "macro F1",
             f"{facts['macro_f1']:.3f}  (bootstrap {' to '.join(f'{end:.3f}' for end in facts['bootstrap']['macro_f1'])})",
         ),
-        ("log loss", f"{facts['log_loss']:.3f}"),
+        ("macro precision", _share(facts["macro_precision"])),
+        ("macro recall", _share(facts["macro_recall"])),
+        ("log loss", _number(facts["log_loss"])),
     ]
+    if "brier" in facts:
+        rows.append(("Brier score", _number(facts["brier"])))
     if "balanced_accuracy" in facts:
         shown = f"{_share(facts['balanced_accuracy'])}  (bootstrap {_range(facts['bootstrap']['balanced_accuracy'])})"
         rows.insert(1, ("balanced accuracy", shown))
     rows += [(f"top-{k}", _share(value)) for k, value in facts.get("top_k", {}).items() if k != "1"]
     if "average_precision" in facts:
-        rows.append(("mean average precision", f"{facts['average_precision']['macro']:.3f}"))
+        rows.append(("micro F1", _number(facts["micro_f1"])))
+        for name, of in (("mean average precision", "macro"), ("average precision, all at once", "micro")):
+            ends = " to ".join(map(_number, facts["bootstrap"][f"average_precision_{of}"]))
+            rows.append((name, f"{_number(facts['average_precision'][of])}  (bootstrap {ends})"))
     rows.append(("calibration error", _calibration(facts["calibration"])))
     if "tta" in facts:
         tta = facts["tta"]
@@ -118,9 +129,9 @@ def examples_table(facts: dict[str, Any]) -> str:
     """The lists of `examples`."""
     parts = [f"{facts['run']}: {facts['errors']} of {facts['n']} {facts['split']} images wrong"]
     for kind, found in facts["examples"].items():
-        parts += ["", f"{kind.replace('_', ' ')}:", columns([_example(f) for f in found]) if found else "none"]
+        parts += ["", f"{kind.replace('_', ' ')}:", columns([_EXAMPLE, *map(_example, found)]) if found else "none"]
     worst = [(name, f["image_id"][:12], f["predicted"], _share(f["confidence"])) for name, f in facts["worst_per_class"].items()]
-    parts += ["", "worst of each category:", columns(worst) if worst else "none"]
+    parts += ["", "worst of each category:", columns([("label", "image", "predicted", "sure"), *worst]) if worst else "none"]
     pairs = [(p["true"], "taken for", p["predicted"], p["n"]) for p in facts["confused_pairs"]]
     parts += ["", "confused pairs:", columns(pairs) if pairs else "none"]
     sources = [(name, f"{one['errors']} of {one['n']}") for name, one in facts["by_source"].items()]
@@ -139,11 +150,14 @@ def examples_table(facts: dict[str, Any]) -> str:
     return "\n".join([*parts, "", facts["table"]])
 
 
+_EXAMPLE = ("image", "label", "predicted", "sure", "source", "nearest training", "map or picture")
+
+
 def _example(fact: dict[str, Any]) -> tuple[str, ...]:
     """What is, what was said and how sure, where it is from, the nearest training pictures, and its map (else itself)."""
     near = " ".join(image_id[:8] for image_id in fact["nearest_training"])
     said = fact["label"], fact["predicted"], _share(fact["confidence"])
-    return fact["image_id"][:12], *said, fact["source"], f"like {near}" if near else "-", fact["maps"] or fact["path"]
+    return fact["image_id"][:12], *said, fact["source"], near or "-", fact["maps"] or fact["path"]
 
 
 def embedding_table(facts: dict[str, Any]) -> str:

@@ -38,15 +38,15 @@ class Texts:
 
     def points(self, value: float) -> str:
         """A difference of fractions in signed percentage points."""
-        return Shown(self._comma(f"{100 * value:+.1f}"), value)
+        return Shown(self._comma(f"{round(100 * value, 1) + 0.0:+.1f}"), value)  # + 0.0: no minus before nothing
 
     def number(self, value: float | None, digits: int = 3) -> str:
         """A number with at most so many decimals; a dash for what is not known."""
         if value is None or not isfinite(value):
             return "–"
         if isinstance(value, int) or value == int(value) or not digits:
-            return Shown(f"{int(value):,}".replace(",", "\u00a0" if self.language == "es" else ","), value)
-        return Shown(self._comma(f"{value:.{digits}f}"), value)
+            return Shown(f"{round(value):,}".replace(",", "\u00a0" if self.language == "es" else ","), value)
+        return Shown(self._comma(f"{round(value, digits) + 0.0:.{digits}f}"), value)
 
     def plain(self, value: float) -> str:
         """A number as short as it is, with six digits at most: what stands at an axis."""
@@ -59,6 +59,10 @@ class Texts:
     def interval(self, ends: tuple[float, float] | list[float]) -> str:
         """An interval of fractions."""
         return Shown(f"{self.percent(ends[0])} – {self.percent(ends[1])}", *ends)
+
+    def between(self, ends: tuple[float, float] | list[float]) -> str:
+        """An interval of plain numbers."""
+        return Shown(f"{self.number(ends[0])} – {self.number(ends[1])}", *ends)
 
     def span(self, ends: tuple[float, float] | list[float]) -> str:
         """An interval of differences of fractions, in signed percentage points."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.attribution import METHODS
-from analysis.features import run_digest
 from analysis.kept import stored_json
+from analysis.pictures import masks_digest
 from train.runs import Run
 from workspace import Workspace
 
@@ -29,15 +29,23 @@ Passed = Mapping[str, bool]
 """By trial; what was not tried is not there."""
 
 
-def stored_trials(workspace: Workspace, run: Run) -> Path:
-    """Where the last trials of a run are kept."""
-    return workspace.reports / "trials" / f"{run.id}.json"
+def stored_trials(workspace: Workspace, run: Run, layer: str = "") -> Path:
+    """Where the last trials of a run are kept: those at a layer of one's own choice beside those at the family's."""
+    return workspace.reports / "trials" / f"{run.id}{layer and '@'}{layer}.json"
 
 
-def read_trials(workspace: Workspace, run: Run) -> dict[str, Any] | None:
-    """What `explain --trials` kept; None when it was not called since the run was trained, or the file is damaged."""
-    facts = stored_json(stored_trials(workspace, run))
-    return facts if isinstance(facts, dict) and facts.get("trained") == run_digest(run) else None
+def read_trials(workspace: Workspace, run: Run, layer: str = "") -> dict[str, Any] | None:
+    """What `explain --trials` kept; None when it was not called since the run was trained and `data/masks` was changed, or the
+    file is damaged."""
+    facts = stored_json(stored_trials(workspace, run, layer))
+    known = {"trained": run.digest, "masks": masks_digest(workspace)}
+    return facts if isinstance(facts, dict) and known.items() <= facts.items() else None
+
+
+def read_verdicts(workspace: Workspace, run: Run, layer: str = "", iterations: int | None = None) -> dict[str, Passed]:
+    """By method what it passes, as kept trials say that hold for maps of this layer and so many iterations."""
+    kept = [read_trials(workspace, run, name) for name in dict.fromkeys(("", layer))]
+    return {name: passed for facts in kept for name, passed in method_verdicts(facts, layer, iterations).items()}
 
 
 def measured_trials(facts: dict[str, Any]) -> tuple[str, ...]:

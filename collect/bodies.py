@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ from collect.room import Share
 from collect.sockets import PrivateAddressError
 
 _CHUNK = 1 << 16
+
+_HEADED, _RAW = 47, -15
+"""zlib's names for gzip or deflate, by their headers, and for deflate without one, as some servers send it."""
 
 
 class FetchError(Exception):
@@ -84,10 +89,39 @@ def read_rules(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
         parts.append(piece)
         size += len(piece)
     data = b"".join(parts)
-    if packed:
-        with suppress(zlib.error):  # a text that is named so and is not packed
-            data = zlib.decompressobj(wbits=47).decompress(data, max_bytes)
-    return data[:max_bytes]
+    return (_unpacked(data, max_bytes) if packed else data)[:max_bytes]
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """The text, as far as `most` bytes, of what is said to be packed and need not be; FetchError where there is none."""
+    for wbits in (_HEADED, _RAW):
+        with suppress(zlib.error):
+            return _inflated(data, wbits, most)
+    if not _is_text(data):
+        raise FetchError("encoded", status=200)
+    return data
+
+
+def _inflated(data: bytes, wbits: int, most: int) -> bytes:
+    """All members of packed data, as far as `most` bytes; zlib.error where it is not packed so, or cut off."""
+    parts, size = list[bytes](), 0
+    while data and size < most:
+        stream = zlib.decompressobj(wbits)
+        parts.append(stream.decompress(data, most - size))
+        size += len(parts[-1])
+        if not stream.eof and size < most:
+            raise zlib.error("cut off")
+        data = stream.unused_data.lstrip(b"\0")  # padding, which is no member
+    return b"".join(parts)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether it is UTF-8, though it may be cut off, without control characters."""
+    try:
+        text = getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return not re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text)
 
 
 def _encoding(response: urllib3.BaseHTTPResponse) -> str:

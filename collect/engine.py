@@ -107,9 +107,8 @@ class Collection:
         self.summary.found += 1
         key = candidate_key(finding.url) if self._downloader else self._local_key(finding.url)
         candidate = self.catalog.add_finding(finding, key)
-        if candidate.image_id or not (
-            candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._again
-        ):
+        wanted = candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._again
+        if not self._is_lost(candidate) and (candidate.image_id or not wanted):
             self.summary.known += 1
             self._label(candidate.image_id, finding)
             return 1
@@ -122,6 +121,11 @@ class Collection:
         work = partial(_process, self.workspace, candidate.url, self.options, self._downloader)
         self._waiting.append((finding, candidate, lanes.submit(_host(candidate.url), work)))
         return 0
+
+    def _is_lost(self, candidate: Candidate) -> bool:
+        """Whether its image's file is gone from the store: what was found again brings it back."""
+        image = self.catalog.image(candidate.image_id) if candidate.image_id else None
+        return image is not None and not (self.workspace.root / image.path).is_file()
 
     def _local_key(self, url: str) -> str:
         """A file's address; of one that has been overwritten since its picture was taken in, another one."""
@@ -151,6 +155,9 @@ class Collection:
             for place in self._in_flight.pop(candidate.url_key):
                 self._label(result.image.image_id if result.image else None, place)
         self.targets.pending[finding.category] -= 1
+        if candidate.image_id:
+            self.summary.restored += not self._is_lost(candidate)
+            return 1
         reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
         self.summary.outcomes[finding.source, finding.category, state, reason] += 1
         return 1
@@ -204,7 +211,8 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
         if len(ones) < len(found):
             say(f"{len(found) - len(ones)} are files that are gone: give their folder, archive or dataset again")
         if not ones:
-            raise FototecaError("no candidate fits that could be tried again", "see the reasons with: fototeca status")
+            named = f" for {', '.join(words)}" if words else ""
+            raise FototecaError(f"no candidate fits{named} that could be tried again", "see the reasons with: fototeca status")
         for local in (True, False):
             part = [one.candidate_id for one in ones if one.url_key.startswith(LOCAL) == local]
             places = [place for one in part for place in catalog.places(one)]

@@ -31,6 +31,9 @@ class Key:
     others: tuple[str, ...] = ()
     """Other variables that will do."""
 
+    use: str = ""
+    """What it is for, where that is less than all of the service."""
+
     @property
     def found(self) -> str:
         """The variable or file that holds the key, or nothing; the key itself is not shown and not tried."""
@@ -73,9 +76,21 @@ _KAGGLE_FILES = (
 _HUGGINGFACE_FILES = ("$HF_TOKEN_PATH", "$HF_HOME/token", "$XDG_CACHE_HOME/huggingface/token", "~/.cache/huggingface/token")
 
 KEYS = {
-    "kaggle": Key("KAGGLE_KEY", "https://www.kaggle.com/settings", _KAGGLE_FILES, ("KAGGLE_API_TOKEN",)),
+    "kaggle": Key(
+        "KAGGLE_KEY",
+        "https://www.kaggle.com/settings",
+        _KAGGLE_FILES,
+        ("KAGGLE_API_TOKEN",),
+        "for discover and what is not public, beside KAGGLE_USERNAME",
+    ),
     "roboflow": Key("ROBOFLOW_API_KEY", "https://app.roboflow.com/settings/api"),
-    "huggingface": Key("HF_TOKEN", "https://huggingface.co/settings/tokens", _HUGGINGFACE_FILES, ("HUGGING_FACE_HUB_TOKEN",)),
+    "huggingface": Key(
+        "HF_TOKEN",
+        "https://huggingface.co/settings/tokens",
+        _HUGGINGFACE_FILES,
+        ("HUGGING_FACE_HUB_TOKEN",),
+        "for gated datasets",
+    ),
 }
 """The hubs that want a key (huggingface: only for datasets that are gated); a source says it in its own file."""
 
@@ -95,7 +110,7 @@ def key_checks(keys: Mapping[str, Key]) -> list[Check]:
             f"key {name}",
             bool(key.found),
             key.found or "no key",
-            f"only for {name}: set {key.variable}; get one at {key.page}",
+            f"{key.use or f'only for {name}'}: set {' or '.join((key.variable, *key.others))}; get one at {key.page}",
         )
         for name, key in keys.items()
     ]

@@ -14,7 +14,7 @@ def listed_findings(file: Path, category: str, settings: Settings) -> list[Findi
     """The addresses in a file, with what it says about each. FototecaError for a missing column or an unknown category."""
     category = category and settings.check(category)
     if not file.is_file():
-        raise FototecaError(f"{file} does not exist", "name a CSV or text file with addresses")
+        raise FototecaError(f"{file} does not exist", "name a CSV or text file with addresses, one alone too")
     if file.suffix.lower() == ".csv":
         return _from_csv(file, category, settings)
     try:

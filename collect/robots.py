@@ -9,13 +9,16 @@ from urllib.parse import quote, urlsplit
 AGENT = "fototeca"
 """The product token that robots.txt files can name."""
 
+_TOKEN = re.compile(r"\*(?!\S)|[a-z_-]*")
+"""The part of a User-agent line that counts: a version may follow it (RFC 9309, section 2.2.1)."""
+
 
 @dataclass
 class Robots:
     """The rules for our agent. Without rules everything is allowed."""
 
     rules: list[tuple[str, bool]] = field(default_factory=list)
-    """Path patterns with whether they allow."""
+    """Path patterns, their escapes in one spelling, with whether they allow."""
 
     delay: float = 0.0
     """Seconds between requests that the site asks for."""
@@ -24,7 +27,7 @@ class Robots:
         """Whether this URL may be fetched: the longest matching pattern decides, and a tie allows."""
         parts = urlsplit(url)
         path = _normal((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-        matching = [(len(pattern), allow) for pattern, allow in self.rules if _fits(_normal(pattern), path)]
+        matching = [(len(pattern), allow) for pattern, allow in self.rules if _fits(pattern, path)]
         return max(matching, default=(0, True))[1]
 
 
@@ -57,8 +60,8 @@ def _fits(pattern: str, path: str) -> bool:
     return at == len(path) if last is None else path.endswith(last) and len(path) - len(last) >= at
 
 
-def parse_robots(text: str, agent: str = AGENT) -> Robots:
-    """The group that names `agent`, else the group for `*`, else nothing forbidden."""
+def parse_robots(text: str) -> Robots:
+    """The rules of the group that names our agent, in whatever version, else of the one for `*`, else nothing forbidden."""
     groups: dict[str, Robots] = {}
     current: list[str] = []
     in_agents = False
@@ -68,18 +71,19 @@ def parse_robots(text: str, agent: str = AGENT) -> Robots:
         if not colon:
             continue
         if key == "user-agent":
-            current = [*current, value.lower()] if in_agents else [value.lower()]
+            name = _TOKEN.match(value.lower())[0]  # type: ignore[index]  # it fits everything
+            current = [*current, name] if in_agents else [name]
             in_agents = True
-            groups.setdefault(value.lower(), Robots())
+            groups.setdefault(name, Robots())
         elif key in ("allow", "disallow", "crawl-delay"):
             in_agents = False
             for name in current:
                 _add(groups[name], key, value)
-    return groups.get(agent.lower()) or groups.get("*") or Robots()
+    return groups.get(AGENT) or groups.get("*") or Robots()
 
 
 def _add(group: Robots, key: str, value: str) -> None:
     if key == "crawl-delay":
         group.delay = float(value) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", value) else group.delay
     elif value:
-        group.rules.append((value, key == "allow"))
+        group.rules.append((_normal(value), key == "allow"))

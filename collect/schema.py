@@ -200,9 +200,10 @@ def told(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in _OUTSIDE:
             raise
-        raise FototecaError(
-            f"{path} cannot be written: {error}", "free some disk space, or end what else is writing to it", EXIT_OUTSIDE
-        ) from None
+        hint = "free some disk space, or end what else is writing to it"
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+            hint = "make it and its folder writable for you"
+        raise FototecaError(f"{path} cannot be written: {error}", hint, EXIT_OUTSIDE) from None
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -25,10 +25,11 @@ class _Try(NamedTuple):
 
 
 def workspace_status(workspace: Workspace) -> dict[str, Any]:
-    """`{"dataset", "task", "categories": {name: counts}, "total": counts}`.
+    """`{"dataset", "task", "unlabelled", "categories": {name: counts}, "total": counts}`.
 
     An image counts for every category of its label; a candidate for every category it was found under. `found` are
-    candidates, `fetched` those whose bytes came, `duplicate` both exact copies and near-duplicates set aside.
+    candidates, `fetched` those whose bytes came, `duplicate` both exact copies and near-duplicates set aside, `unlabelled`
+    accepted images that carry no category and that no person has looked at.
     """
     settings = workspace.settings
     with Catalog.open(workspace) as catalog:
@@ -50,6 +51,7 @@ def workspace_status(workspace: Workspace) -> dict[str, Any]:
     return {
         "dataset": settings.name,
         "task": settings.task,
+        "unlabelled": sum(image.status == "accepted" and not image.label and not image.reviewed for image in images),
         "categories": {name: _counts(per_label[name], tries[name], settings.target) for name in settings.names},
         "total": _counts(images, everything, settings.target * len(settings.names)),
     }
@@ -105,6 +107,8 @@ def status_table(status: dict[str, Any]) -> str:
         lines.append([name, *map(str, values)])
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     table = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]
+    if status["unlabelled"]:
+        table.append(f"{status['unlabelled']} accepted images have no label: give them one in fototeca curate review")
     reasons = [f"{kind}: {_listed(status['total'][kind])}" for kind in ("rejected", "failed") if status["total"][kind]]
     return "\n".join([f"{status['dataset']} ({status['task']}-label)", *table, *reasons])
 

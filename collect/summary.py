@@ -21,6 +21,9 @@ class Summary:
     known: int = 0
     """Findings whose candidate had a final state already."""
 
+    restored: int = 0
+    """Known images whose file was gone from the store and is there again."""
+
     unlicensed: int = 0
     """Findings that were passed over for their licence; they are in no ledger, for another search may want them."""
 
@@ -39,6 +42,7 @@ class Summary:
         """Count another collection in."""
         self.found += other.found
         self.known += other.known
+        self.restored += other.restored
         self.unlicensed += other.unlicensed
         self.outcomes += other.outcomes
         self.problems += other.problems
@@ -46,6 +50,7 @@ class Summary:
     def text(self) -> str:
         """The summary for people: a line, a table of sources and categories, and a line for each reason and problem."""
         first = f"{self.found} candidates, {self.known} known before, {self.accepted} accepted"
+        first += f", {self.restored} brought back to the store" if self.restored else ""
         first += f"; {self.unlicensed} more passed over for their licence" if self.unlicensed else ""
         reasons: Counter[tuple[str, str]] = Counter()
         for (_, _, state, reason), count in self.outcomes.items():

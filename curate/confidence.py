@@ -55,15 +55,15 @@ def confident_thresholds(labels: Integers, probabilities: Floats) -> Floats:
     return thresholds
 
 
-def deal_folds(labels: Sequence[object], groups: Sequence[str], seed: int = 0) -> Integers:
-    """A fold for each image (N,): whole groups, every label spread evenly, in an order that `seed` shuffles."""
+def deal_folds(labels: Sequence[object], groups: Sequence[str]) -> Integers:
+    """A fold for each image (N,): whole groups, every label spread evenly; the same for the same images."""
     first: dict[str, object] = {}
     sizes: dict[str, int] = {}
     for label, group in zip(labels, groups, strict=True):
         first.setdefault(group, label)
         sizes[group] = sizes.get(group, 0) + 1
     names = sorted(first)
-    np.random.default_rng(seed).shuffle(names)
+    np.random.default_rng(0).shuffle(names)
     names.sort(key=lambda name: (str(first[name]), -sizes[name]))
     filled: dict[object, list[int]] = {}
     fold_of = {}

@@ -33,12 +33,14 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
     """Group the near-duplicates among all images, and set aside all but the best of each group.
 
     With `keep_near` only copies with equal pixels are set aside; near ones are grouped, so that no split parts them.
-    Returns {"images", "groups", "set_aside"}. FototecaError (2) for a threshold outside 0 to 31.
+    Returns {"images", "groups", "set_aside"}. FototecaError (2) for a threshold outside 0 to 31, or where there is no image.
     """
     if not 0 <= threshold <= MAX_THRESHOLD:
         raise FototecaError(f"the threshold must lie between 0 and {MAX_THRESHOLD} bits, not {threshold}", "try 10")
     with Catalog.open(workspace) as catalog:
         images = catalog.images()
+        if not images:
+            raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
         pictures = load_signatures(workspace, catalog, images)
         if len(pictures) < len(images):
             say(f"{len(images) - len(pictures)} stored images cannot be read and are left out: run fototeca curate check")

@@ -208,7 +208,7 @@ def plan_rows(
     for image in chosen:
         labels[unit_of[image.image_id]].append(image.label.split(LABEL_SEPARATOR) if image.label else ())
     units = [make_unit(unit_id, found, winner(pins.get(unit_id, ()))) for unit_id, found in labels.items()]
-    check_enough(units, names)
+    check_enough(units, names, sum(image.status == "accepted" for image in state.images) - len(chosen))
     shares = [ratio / 100 for ratio in ratios]
     splits = assign(units, shares, seed)
     rows = [make_row(image, splits[unit_of[image.image_id]], unit_of[image.image_id], state.origins) for image in chosen]
@@ -221,8 +221,8 @@ def plan_rows(
     return Plan(tuple(rows), moved, tuple(uneven_shares(units, splits, shares)))
 
 
-def check_enough(units: Sequence[Unit], names: Sequence[str]) -> None:
-    """FototecaError when a category has too few groups for every split to have one."""
+def check_enough(units: Sequence[Unit], names: Sequence[str], unlabelled: int) -> None:
+    """FototecaError when a category has too few groups for every split to have one. `unlabelled`: images without a label."""
     groups, images = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for unit in units:
         for label, count in unit.labels:
@@ -230,10 +230,11 @@ def check_enough(units: Sequence[Unit], names: Sequence[str]) -> None:
             images[label] += count
     few = [name for name in names if groups[name] < MIN_UNITS]
     if few:
+        label = f", label the {unlabelled} images that have no label" if unlabelled else ""
         named = ", ".join(f"{name} has {images[name]}" + f" in {groups[name]} groups" * (images[name] > 0) for name in few)
         raise FototecaError(
             f"too few accepted images to split: {named}",
-            f"each category needs {MIN_UNITS} or more that are no near-duplicates: collect more, or remove the category",
+            f"each category needs {MIN_UNITS} or more that are no near-duplicates: collect more{label}, or remove the category",
         )
 
 

@@ -70,4 +70,4 @@ def groups_table(rows: list[MemberRow]) -> str:
         lines.append(
             f"  {row['image_id'][:12]}  {mark}  {row['reason']:9} {row['distance']:4.0f}  {row['label']}  {row['source']}"
         )
-    return "\n".join(lines) if lines else "no groups: run fototeca curate dedup"
+    return "\n".join(lines) if lines else "no groups; they are made by: fototeca curate dedup"

@@ -25,7 +25,6 @@ VERSION = 1
 """Raised when signatures change their meaning; older ones are then made again."""
 
 _DIGEST = 16
-_LENGTH = _DIGEST + SIDE * SIDE * 3
 _BATCH = 64
 
 

@@ -70,11 +70,76 @@ def filled(shell: Shell, make_pictures: MakePictures) -> Shell:
 
 
 def refuses(outcome: Outcome, *words: str, code: int = EXIT_USAGE) -> None:
-    """One line on stderr with these words, no traceback, the right exit code."""
+    """One line on stderr with these words and nothing else there, and the right exit code."""
     assert outcome.code == code, outcome
-    assert "Traceback" not in outcome.err
+    assert outcome.err.splitlines() == [outcome.last]
+    assert outcome.last.startswith("fototeca: ")
     for word in words:
-        assert word in outcome.err, outcome.err
+        assert word in outcome.last
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status"],
+        ["collect", "attribution", "names.csv"],
+        ["collect", "retry"],
+        *(
+            ["curate", name]
+            for name in ("dedup", "groups", "check", "agreement", "log", "freeze", "versions", "recover", "suggest")
+        ),
+        ["curate", "verify", "latest"],
+        ["train", "list"],
+        ["train", "run", "--manifest", "latest", "--model", "cnn", "--regime", "scratch"],
+        ["train", "ensemble", "a", "b"],
+        ["analysis", "evaluate", "r", "--split", "val"],
+        ["analysis", "report", "--manifest", "latest"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_before_there_is_anything(shell: Shell, words: list[str]) -> None:
+    """In a workspace without a picture: it does what it can, or one line says what to do first."""
+    outcome = shell(*words)
+    assert outcome.code in (0, EXIT_USAGE, EXIT_SHORT) and "Traceback" not in outcome.err, outcome
+    assert outcome.code == 0 or (outcome.last.startswith("fototeca: ") and "; " in outcome.last), outcome
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "run", "--model", "cnn"], "fototeca: Missing option '--manifest'; see: fototeca train run --help"),
+        (["curate", "freeze", "--seed", "x"], "fototeca: Invalid value for '--seed': 'x' is not a valid integer; see:"),
+        (["curate", "feeze"], "fototeca: No such command 'feeze'"),
+    ],
+)
+def test_wrong_words_are_one_line(shell: Shell, words: list[str], message: str) -> None:
+    """What is wrong with the command, and where its help is."""
+    outcome = shell(*words)
+    assert outcome.code == EXIT_USAGE
+    assert outcome.err.count("\n") == 1 and outcome.last.startswith(message), outcome.err
+
+
+def test_pictures_without_a_label_are_told(shell: Shell, make_pictures: MakePictures) -> None:
+    """Taken in without a category they are no category's: status says how many wait, and where to give them one."""
+    make_pictures(shell.folder / "in", {"red": 3})
+    assert "3 accepted" in shell("collect", "folder", "in").out
+    assert "3 accepted images have no label: give them one in fototeca curate review" in shell("status").out
+    refuses(shell("curate", "freeze"), "red has 0", "collect more, label the 3 images that have no label, or remove the category")
+
+
+def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_pictures: MakePictures) -> None:
+    """As the error says: collected again from the same place, it is in the store again, with all that was decided about it."""
+    make_pictures(shell.folder / "in", {"red": 30, "blue": 30})
+    shell("collect", "folder", "in", "--label-from-folder")
+    shell("curate", "freeze")
+    victim = next((shell.folder / "data" / "images").glob("*/*"))
+    whole = victim.read_bytes()
+    victim.unlink()
+    assert "is gone" in shell("curate", "verify", "v001").out
+    assert (
+        "59 known before, 0 accepted, 1 brought back to the store" in shell("collect", "folder", "in", "--label-from-folder").out
+    )
+    assert victim.read_bytes() == whole and shell("curate", "verify", "v001").code == 0
 
 
 def test_no_workspace(shell: Shell) -> None:

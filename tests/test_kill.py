@@ -99,7 +99,7 @@ def test_killed_and_started_again_ends_as_if_nothing_had_happened(
     collect = ("collect", "folder", str(pictures), "--label-from-folder")
     finish(calm, *collect)
     for wanted in sorted(random.Random(5).sample(range(5, 230), 5)):
-        kill_when(harsh, lambda wanted=wanted: len(rows(harsh, "SELECT 1 FROM images")) >= wanted, *collect)
+        assert kill_when(harsh, lambda wanted=wanted: len(rows(harsh, "SELECT 1 FROM images")) >= wanted, *collect)
     finish(harsh, *collect)
     assert ledger(harsh) == ledger(calm)
     assert not list((harsh / "data").rglob("*.tmp"))
@@ -107,7 +107,7 @@ def test_killed_and_started_again_ends_as_if_nothing_had_happened(
     dedup = ("curate", "dedup")
     finish(calm, *dedup)
     for wanted in (1, 120):
-        kill_when(harsh, lambda wanted=wanted: len(rows(harsh, "SELECT 1 FROM signatures")) >= wanted, *dedup)
+        assert kill_when(harsh, lambda wanted=wanted: len(rows(harsh, "SELECT 1 FROM signatures")) >= wanted, *dedup)
     finish(harsh, *dedup)
     assert ledger(harsh) == ledger(calm)
     assert len(ledger(calm)["groups"]) >= 60  # type: ignore[arg-type]

@@ -34,9 +34,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
                 precision=precision,
             )
     except (RuntimeError, ValueError) as error:
-        raise FototecaError(
-            f"--device {config.device} will not do: {str(error).splitlines()[0]}", "use --device auto or cpu"
-        ) from None
+        absent = "can not run on your system" in str(error)
+        why = "torch finds no such device here" if absent else str(error).splitlines()[0]
+        raise FototecaError(f"--device {config.device} will not do: {why}", "use --device auto or cpu") from None
     if fabric.device.type == "cpu" and config.precision == "16":
         raise FototecaError("--precision 16 is for GPUs", "leave it out, or train with --device cuda")
     if config.precision == "bf16" and not _has_bf16(fabric.device):

@@ -34,6 +34,7 @@ from train.runs import (
 from train.start import save_model
 from vision.backbones import Preprocessing, build_model
 from vision.pixels import PixelCache
+from vision.weights import file_sha256
 from workspace import FototecaError, Workspace
 
 Method = Literal["mean", "weighted", "soup"]
@@ -60,8 +61,9 @@ def _join(workspace: Workspace, names: Sequence[str], method: Method) -> Run:
     _check(members)
     digest = hashlib.sha256("/".join([method, *sorted(run.id for run in members)]).encode()).hexdigest()[:6]
     name = f"{method}-ensemble-{manifest.version}-{digest}"
-    run = Run(name, workspace.runs / name, {"of": list(names)})
-    if not _made_since(run, [member.folder / "done.json" for member in members]):
+    made_of = {member.id: member.digest for member in members}
+    run = Run(name, workspace.runs / name, {"of": list(names), "made_of": made_of})
+    if not _is_made_of(workspace, name, made_of):
         if method == "soup":
             _soup(workspace, run, members, manifest, start)
         else:
@@ -69,10 +71,12 @@ def _join(workspace: Workspace, names: Sequence[str], method: Method) -> Run:
     return read_run(workspace, name)
 
 
-def _made_since(run: Run, sources: Sequence[Path]) -> bool:
-    """Whether a run is finished and as new as what it is made of: a member that was trained again is another one."""
-    done = run.folder / "done.json"
-    return run.done and all(done.stat().st_mtime_ns >= source.stat().st_mtime_ns for source in sources)
+def _is_made_of(workspace: Workspace, name: str, sources: dict[str, str]) -> bool:
+    """Whether a run is finished and of these very sources, by their digests: a member that was trained again is another one."""
+    if not (workspace.runs / name / "config.json").is_file():
+        return False
+    run = read_run(workspace, name)
+    return run.done and run.config.get("made_of") == sources
 
 
 def _check(members: Sequence[Run]) -> None:
@@ -149,7 +153,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
         if score >= best:
             kept, best = [*kept, index], score
     joined = {split: ask(kept, split) for split in ("train", "val")}
-    inherited = {name: value for name, value in first.config.items() if name not in ("snapshot_of", "of")}
+    inherited = {name: value for name, value in first.config.items() if name not in ("snapshot_of", "of", "made_of")}
     run.config.update({**inherited, "regime": "ensemble", "method": "soup", "soup": [ranked[index].id for index in kept]})
     write_config(run)
     save_model(run, network.module, network.preprocessing, {})
@@ -182,8 +186,9 @@ def _snapshot(workspace: Workspace, run: Run, path: Path, manifest: Manifest) ->
     """The weights at the end of a cycle as a finished run, which other commands can load, compare and join."""
     start = time.perf_counter()
     name = f"{run.id}-{path.stem}"
-    own = Run(name, workspace.runs / name, {**run.config, "snapshot_of": run.id})
-    if not _made_since(own, [path]):
+    made_of = {path.name: file_sha256(path)}
+    own = Run(name, workspace.runs / name, {**run.config, "snapshot_of": run.id, "made_of": made_of})
+    if not _is_made_of(workspace, name, made_of):
         network = Network(workspace, run, manifest)
         network.module.load_state_dict(_read_snapshot(path, network.fabric.device))
         write_config(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import platform
@@ -104,6 +105,11 @@ class Run:
         return _document(self.folder / "done.json")
 
     @property
+    def digest(self) -> str:
+        """Changes when the run is trained again under the same id."""
+        return hashlib.sha256((self.folder / "done.json").read_bytes()).hexdigest()[:16]
+
+    @property
     def command(self) -> str:
         """What trains, or joins, this run again."""
         from train.config import train_command
@@ -191,6 +197,14 @@ def check_learned_from(run: Run, manifest: Manifest) -> None:
         )
 
 
+def check_members(workspace: Workspace, run: Run) -> None:
+    """FototecaError when a run that an ensemble asks was trained again since: what was kept of the ensemble is of another one."""
+    for name in run.config.get("members", ()):
+        member = read_run(workspace, name)
+        if not member.done or member.digest != run.config["made_of"][name]:
+            raise FototecaError(f"{name} was trained again since {run.id} was made of it", f"join them again: {run.command}")
+
+
 def _open(folder: Path) -> Run:
     return Run(folder.name, folder, _document(folder / "config.json", SETTINGS))
 
@@ -256,6 +270,7 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     if not run.done:
         raise FototecaError(f"run {run.id} is not finished", "give its train command again: it goes on where it stopped")
     if "members" in run.config:
+        check_members(workspace, run)
         members = [load_model(workspace, read_run(workspace, name)) for name in run.config["members"]]
         return cast(LoadedModel, LoadedEnsemble(members, run.config["member_weights"]))
     network = build_model(run.model_name, 1 if run.config["head"] == "boosting" else len(run.categories))[0]

@@ -75,7 +75,6 @@ class ImageInfo:
     width: int
     height: int
     mode: str
-    animated: bool
 
 
 def sniff(data: bytes) -> tuple[str, ...]:
@@ -139,7 +138,7 @@ def _header_exif(image: Image.Image) -> Image.Exif:
 
 def _info(image: Image.Image) -> ImageInfo:
     size = (image.height, image.width) if _turned(image) else (image.width, image.height)
-    return ImageInfo(str(image.format), *size, image.mode, bool(getattr(image, "is_animated", False)))
+    return ImageInfo(str(image.format), *size, image.mode)
 
 
 def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:

@@ -8,9 +8,6 @@ from PIL import Image
 from vision.image import Grey, grey_levels
 from vision.kernels import bend, even_lines
 
-MEASURES = ("sharpness", "brightness", "shadows", "highlights", "contrast", "entropy", "border", "aspect")
-"""What `quality` measures."""
-
 _SAMPLED = 120
 _LINES = 24
 _STEPS = (1, 2, 4, 8)

@@ -15,9 +15,9 @@ from analysis.examples import pick
 from analysis.explain import COLUMNS, OF_ONE, explain_one
 from analysis.filters import filter_sheets
 from analysis.kept import kept
-from analysis.numbers import Numbers
+from analysis.numbers import Numbers, Shown
 from analysis.pictures import data_uri, masks_digest, stored_picture
-from analysis.report.html import Tile, Words, heading, join, link, note, paragraph, tag, tiles
+from analysis.report.html import Tile, heading, join, link, note, paragraph, tag, tiles
 from analysis.report.story import Story
 from analysis.results import Results
 from analysis.stamps import SHORT, try_maps
@@ -93,9 +93,9 @@ def shown_verdicts(story: Story, results: Results) -> Mapping[str, Passed]:
 
 
 def kept_trials(story: Story, run: Run) -> dict[str, Any] | None:
-    """What `explain --trials` kept, if it is of the layer that the shown maps are of, and of all shown methods."""
+    """What `explain --trials` kept, if it is of all shown methods."""
     facts = read_trials(story.workspace, run)
-    if not facts or facts.get("layer") or not set(SHOWN_METHODS) <= {one["method"] for one in facts["methods"]}:
+    if not facts or not set(SHOWN_METHODS) <= {one["method"] for one in facts["methods"]}:
         return None
     return facts
 
@@ -157,7 +157,7 @@ def _undrawn(story: Story, results: Results, missing: Sequence[str]) -> Markup:
 
 def _tried(story: Story, results: Results) -> dict[str, Any]:
     """The shown methods, put to their trials by the report itself and kept between reports."""
-    asked = [story.manifest.sha256, SHOWN_METHODS, SHORT, masks_digest(story.workspace)]
+    asked = [story.manifest.sha256, len(results), SHOWN_METHODS, SHORT, masks_digest(story.workspace)]
 
     def make() -> dict[str, Any]:
         return try_maps(story.workspace, story.model(results.run), results, SHOWN_METHODS, steps=SHORT)
@@ -227,7 +227,7 @@ def _named(story: Story, method: str) -> str:
     return method if method in METHODS else story.words(f"trials.{method}")
 
 
-def _score(story: Story, one: dict[str, Any], trial: str) -> Words:
+def _score(story: Story, one: dict[str, Any], trial: str) -> str:
     """The figure, marked where the trial is not passed; a sign, since colour alone does not tell."""
     figure = story.words.number(one[trial], 2)
-    return figure if one["passed"].get(trial, True) else tag("span", f"{figure} ✗", title=story.words("trials.failed"))
+    return figure if one["passed"].get(trial, True) else Shown(f"{figure} ✗", *getattr(figure, "value", ()))

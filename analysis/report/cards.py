@@ -108,7 +108,7 @@ def _dataset(story: Story) -> dict[str, object]:
         "smallest": f"{low} ({sizes[low]})",
         "largest": f"{high} ({sizes[high]})",
         "sources": _named(row.source for row in rows),
-        "licences": _named(row.license for row in rows),
+        "licences": _named(story.licence(row.license) for row in rows),
         "reviewed": words.percent(sum(row.reviewed for row in rows) / max(len(rows), 1)),
         "created": manifest.created[:10],
         "version": manifest.version,

@@ -11,7 +11,7 @@ from analysis.charts import bars_chart
 from analysis.numbers import Numbers, Shown
 from analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
 from analysis.report.story import Story
-from collect.catalog import PERSON, REJECT, Catalog
+from collect.catalog import PERSON, REJECT, RENAME, Catalog
 from curate.manifest import SPLITS, Row
 
 CATALOG = "data/catalog.sqlite"
@@ -94,7 +94,7 @@ def _labelling(story: Story, catalog: Catalog) -> Markup:
     rejected = Counter(d.new[len(REJECT) :] for d in by_person if d.new.startswith(REJECT))
     reviewed, total = sum(row.reviewed for row in story.manifest.rows), len(story.manifest.rows)
     pairs = [
-        (words("labels.by_machine"), words.number(len(decisions) - len(by_person))),
+        (words("labels.by_machine"), words.number(sum(not d.who.startswith((PERSON, RENAME)) for d in decisions))),
         (words("labels.by_person"), words.number(len(by_person))),
         (words("labels.changed"), words.number(changed)),
         (words("labels.reviewed"), Shown(words("labels.of", n=reviewed, total=total), reviewed, total)),
@@ -115,7 +115,7 @@ def _licences(story: Story) -> Markup:
             authors.setdefault(row.license, set()).add(row.author)
     head = [words("licence.name"), words("licence.images"), words("licence.share"), words("licence.authors")]
     body = [
-        [name, words.number(n), words.percent(n / len(rows)), words.number(len(authors.get(name, ())))]
+        [story.licence(name), words.number(n), words.percent(n / len(rows)), words.number(len(authors.get(name, ())))]
         for name, n in counts.most_common()
     ]
     place = next((number for number, (name, _) in enumerate(counts.most_common()) if name == "unknown"), 0)
@@ -191,4 +191,6 @@ def _groups(story: Story) -> Markup:
     rows = (("groups", len(large)), ("images", sum(large)), ("threshold", "" if threshold is None else threshold))
     story.numbers.append(Numbers("groups", ("name", "value"), rows))
     how = words("splits.never_deduplicated") if threshold is None else words("splits.threshold", n=threshold)
+    if threshold is not None and not large:
+        return paragraph(story.lead(f"{words('splits.no_groups')} {how}", "groups"))
     return paragraph(story.lead(f"{words('splits.groups', groups=len(large), images=sum(large))} {how}", "groups"))

@@ -104,9 +104,7 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
         quality = words("gap.quality", n=len(measured), measure=words(f"quality.{name}"), **_chances(words, gap, shift))
     return {
         "sampling": words("gap.sampling", error=error, low=low, high=high, p=words.probability(chance["p"])),
-        "selection": words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"]))
-        if chosen["chosen"]
-        else words("gap.not_chosen"),
+        "selection": _selection(words, chosen),
         "class_mix": words("gap.mix", effect=words.points(mix["effect"]), distance=words.percent(mix["distance"])),
         "groups_across_splits": words("splits.never_deduplicated")
         if gap["groups_across_splits"] is None
@@ -120,6 +118,15 @@ def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
         ),
         "quality": quality,
     }
+
+
+def _selection(words: Texts, chosen: dict[str, Any]) -> str:
+    """What having chosen the run adds, where there was a choice and it was chosen."""
+    if chosen["candidates"] == 1:
+        return words("gap.no_choice")
+    if not chosen["chosen"]:
+        return words("gap.not_chosen")
+    return words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"]))
 
 
 def _chances(words: Texts, gap: dict[str, Any], shift: dict[str, Any]) -> dict[str, object]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
 
 from analysis.compare import mcnemar, paired_difference
 from analysis.kept import kept
-from analysis.report.html import heading, join, paragraph, tag
+from analysis.report.html import heading, join, note, paragraph, tag
 from analysis.report.story import Story
 from analysis.tta import gain_of_views, seconds_per_image
 from train.runs import Run
@@ -23,8 +25,16 @@ def gains(story: Story) -> Markup:
     words = story.words
     single = next((run for run in story.ranked if not _members(run)), None)
     joined = [run for run in story.ranked if _members(run)]
-    rows = [row for row in [_views(story, single) if single else None, *(_joined(story, run) for run in joined)] if row]
-    parts = [heading(words("gains.title")), paragraph(words("gains.intro"))]
+    makers: list[Callable[[], list[str] | None]] = [partial(_views, story, single)] if single else []
+    makers += [partial(_joined, story, run) for run in joined]
+    rows: list[list[str]] = []
+    untold: list[Markup] = []
+    for make in makers:
+        try:
+            rows += filter(None, [make()])
+        except FototecaError as error:  # one that cannot be asked does not cost the others
+            untold.append(note(words("part.failed", why=str(error)), "warn"))
+    parts = [heading(words("gains.title")), paragraph(words("gains.intro")), *untold]
     if rows:
         head = [words(f"gains.{name}") for name in COLUMNS]
         numeric = tuple(range(1, len(head)))
@@ -61,7 +71,7 @@ def _joined(story: Story, run: Run) -> list[str] | None:
         "accuracy": float(joined.right.mean()),
         "gain": found["difference"],
         "gain_interval": found["interval"],
-        "p": mcnemar(joined.right, best.right)["p"],
+        "p": mcnemar(joined.right, best.right, joined.groups)["p"],
     }
     how = story.words(f"gains.how.{_how(run)}")
     what = story.words("gains.ensemble", run=run.id, how=how, n=len(_members(run)), best=best.run.id)

@@ -17,20 +17,25 @@ from analysis.results import Results
 Facts = dict[str, Any]
 """What `measure` returns."""
 
-SHARES, NUMBERS = ("accuracy", "balanced_accuracy"), ("macro_f1", "log_loss")
+SHARES = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
+NUMBERS = ("macro_f1", "log_loss", "brier")
 """What is shown of `measure`, as shares and as numbers."""
 
 
 def figures_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
     """One column for each side; `name` is that of the file of numbers."""
     words = story.words
-    body = [[words(f"figure.{key}"), *(words.percent(side[key]) for side in sides)] for key in SHARES if key in sides[0]]
-    body.insert(1, [words("figure.interval"), *(words.interval(side["accuracy_interval"]) for side in sides)])
-    body += [[words(f"figure.{key}"), *(words.number(side[key]) for side in sides)] for key in NUMBERS]
+    body: list[list[str]] = []
+    for key in (*SHARES, *NUMBERS):
+        show = words.percent if key in SHARES else words.number
+        if key in sides[0]:
+            body.append([words(f"figure.{key}"), *(show(side[key]) for side in sides)])
+        body += _interval(story, key, sides)
     if "average_precision" in sides[0]:
         body.append([words("figure.micro_f1"), *(words.number(side["micro_f1"]) for side in sides)])
         for key in ("macro", "micro"):
             body.append([words(f"figure.ap_{key}"), *(words.number(side["average_precision"][key]) for side in sides)])
+            body += _interval(story, f"average_precision_{key}", sides)
     else:
         body += [
             [words("figure.top_k", k=k), *(words.percent(side["top_k"][k]) for side in sides)]
@@ -44,6 +49,18 @@ def figures_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
     head = [words("figure.name"), *(words(f"split.{side['split']}") for side in sides)]
     caption, numeric = words("test.table" if len(sides) > 1 else "measured.table"), tuple(range(1, len(head)))
     return story.table(name, head, body, caption=caption, numeric=numeric, source=said(sides[-1]))
+
+
+def _interval(story: Story, key: str, sides: Sequence[Facts]) -> list[list[str]]:
+    """The row of a figure's interval: Wilson's for accuracy, else the bootstrap's; no row where it has none."""
+    words = story.words
+    if key == "accuracy":
+        return [[words("figure.interval"), *(words.interval(side["accuracy_interval"]) for side in sides)]]
+    if key not in sides[0]["bootstrap"]:
+        return []
+    ends = [side["bootstrap"][key] for side in sides]
+    show = words.interval if key in SHARES else words.between
+    return [[words("figure.bootstrap"), *(show(pair) for pair in ends)]]
 
 
 def classes_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:

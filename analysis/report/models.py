@@ -46,8 +46,11 @@ SETTINGS = (
 )
 """What is shown of a run's configuration, in order: every setting that makes it another run."""
 
-IDLE = {"layer_decay": 1.0, "accumulate": 1, "precision": "32"}
+IDLE = {"layer_decay": 1.0, "accumulate": 1, "precision": "32", "balance": "none"}
 """Values of settings that do nothing, as 0 and nothing do elsewhere: a setting is not shown where it is left at its own."""
+
+WORDS = ("none", "all", "half")
+"""Values of settings that are words of a language; others are names."""
 
 STEPPED = frozenset({"epochs", "batch_size", "optimizer", "lr", "schedule"})
 """Those that only matter where a model learns step by step."""
@@ -143,8 +146,8 @@ def _source(name: str) -> str:
 def _shown(story: Story, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
     if name == "weights" and isinstance(value, str):
         return value.replace("\\", "/").rpartition("/")[2]
-    if value is True:
-        return story.words("setting.on")
+    if value is True or value in WORDS:
+        return story.words(f"setting.{'on' if value is True else value}")
     return (
         story.words(f"regime.{value}")
         if name == "regime"

@@ -7,7 +7,6 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.calibration import NO_MISTAKE
-from analysis.features import run_digest
 from analysis.kept import stored_json
 from analysis.numbers import Numbers
 from analysis.predict import stored_predictions
@@ -48,7 +47,7 @@ def _stored(story: Story) -> dict[str, Any] | None:
     """Of the best run that was asked since it was trained; a damaged file counts as none."""
     for run in story.ranked:
         document = stored_json(stored_predictions(story.workspace, run))
-        if isinstance(document, dict) and document.get("trained") == run_digest(run):
+        if isinstance(document, dict) and document.get("trained") == run.digest:
             return document
     return None
 

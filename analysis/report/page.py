@@ -19,7 +19,7 @@ from analysis.report.story import Story
 from analysis.texts import PAGES, Texts
 from curate.manifest import read_manifest
 from vision.memory import keep_freed_memory
-from workspace import Workspace, write_text
+from workspace import Workspace, say, write_text
 
 SECTIONS: dict[str, Callable[[Story], Markup]] = {
     "task": dataset.task,
@@ -53,10 +53,16 @@ def write_report(
     folder = output or workspace.reports / manifest.version
     folder.mkdir(parents=True, exist_ok=True)
     story = Story(workspace, manifest, Texts.load(lang), folder)
+    if not story.ranked:
+        train = f"fototeca train sweep --manifest {manifest.version}"
+        say(f"{manifest.version} has no finished runs: the report is of the dataset alone; train: {train}")
     page = folder / f"report-{lang}.html"
     write_text(page, _page(story))
     figures = write_figures(story.figures, folder / story.beside)
     figures += [numbers.write(folder / story.beside) for numbers in story.numbers]
+    for left in set((folder / story.beside).glob("*.*")) - set(figures):
+        if left.suffix in (".svg", ".png", ".csv"):  # of a run that is gone, say: it would look like this report's own
+            left.unlink()
     return [page, *([write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else []), *figures]
 
 

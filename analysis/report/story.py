@@ -124,6 +124,10 @@ class Story:
         """A label as a reader sees it: of several categories each apart, so that a line can end between them."""
         return " + ".join(name.split(LABEL_SEPARATOR)) or self.words("label.none")
 
+    def licence(self, name: str) -> str:
+        """A licence as a reader sees it: its SPDX name, or that it is not known."""
+        return self.words("licence.none") if name == "unknown" else name
+
     def model(self, run: Run) -> LoadedModel:
         """The run's model, loaded once."""
         if run.id not in self._models:

@@ -70,6 +70,12 @@ def test_features_that_are_all_alike_have_no_places() -> None:
         embed_features(rows(12), np.ones((12, 8), np.float32))
 
 
+def test_features_that_are_no_numbers_have_no_places() -> None:
+    """A model that has diverged is told as such."""
+    with pytest.raises(FototecaError, match="not numbers"):
+        embed_features(rows(12), np.where(np.eye(12, 8) > 0, np.nan, 1).astype(np.float32))
+
+
 def test_not_asked_is_another_thing_than_no_category() -> None:
     """In the CSV, too, where both have an empty prediction."""
     found = embed_features(rows(30), features(30))

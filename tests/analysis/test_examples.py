@@ -96,6 +96,19 @@ def test_what_errors_share() -> None:
     assert found["hardest"] == ["c", "a", "b"]
 
 
+def test_groups_of_errors_are_not_crowded_out() -> None:
+    """However many single pictures are wrong, a near-duplicate group with one error is told."""
+    alone = answers()
+    many = replace(
+        alone,
+        rows=tuple(replace(ROW, image_id=f"i{k}", label="a", group="pair" if k > 38 else f"i{k}") for k in range(41)),
+        labels=("a",) * 41,
+        said=("b",) * 40 + ("a",),
+        probabilities=np.tile([[0.1, 0.8, 0.1]], (41, 1)),
+    )
+    assert error_groups(many)["by_group"] == [{"group": "pair", "n": 2, "errors": 1}]
+
+
 def test_each_example_has_its_map_and_its_neighbours(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """A PNG of the asked method for each, the nearest training pictures' ids, and where it is from."""
     workspace, runs = studied
@@ -120,7 +133,8 @@ def test_each_example_has_its_map_and_its_neighbours(studied: tuple[Workspace, l
         assert all((workspace.root / path).is_file() for path in (row["path"], *paths))
     told = examples_table(facts)
     assert told.splitlines()[-1] == str(tmp_path / "examples.csv")
+    assert "image         label" in told, "which of the two is which stands above them"
     for one in (one for kind in facts["examples"].values() for one in kind):
         near = " ".join(image_id[:8] for image_id in one["nearest_training"])
         (line,) = {line for line in told.splitlines() if one["maps"] in line}
-        assert line.startswith(one["image_id"][:12]) and "folder" in line and f"like {near}" in line
+        assert line.startswith(one["image_id"][:12]) and "folder" in line and near in line

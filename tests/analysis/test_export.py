@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from analysis.export import _write_onnx, export_run
+from analysis.predict import predict_paths
 from train.runs import LoadedModel, load_model, read_run
 from vision.backbones import build_model, classifier_of
 from vision.image import decode
@@ -47,6 +49,25 @@ def test_onnx_equals_the_network(studied: Studied, first_picture: Callable[[str]
     assert told["preprocessing"]["crop"] == 32
     assert told["temperature"] > 0
     assert "Intended use" in paths[2].read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_program_of_the_documents_says_what_predict_says(
+    studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Copied from docs/analysis.md, with the names of the files: the same label, and nearly the same probability."""
+    pytest.importorskip("onnxruntime")
+    run = studied[1][1]
+    export_run(studied[0], run, "onnx", tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    picture = first_picture("val")
+    for name in ("RUN.json", "RUN.onnx"):
+        program = program.replace(name, str(tmp_path / name.replace("RUN", run)))
+    exec(program.replace("photo.jpg", str(picture)), {})
+    label, probability = capsys.readouterr().out.split()
+    (fact,) = predict_paths(studied[0], run, [str(picture)])
+    assert label == fact["label"] and float(probability) == pytest.approx(fact["probability"], abs=0.03)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

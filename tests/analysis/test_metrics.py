@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,16 @@ from torchmetrics.classification import (
 
 from analysis.calibration import fit_temperature, scale
 from analysis.compare import holm, mcnemar, paired_difference
-from analysis.intervals import accuracy_interval, design_effect, group_index, wilson
+from analysis.intervals import (
+    FEW_RESAMPLES,
+    _average_precisions,
+    accuracy_interval,
+    bootstrap_average_precision,
+    design_effect,
+    group_index,
+    resamples,
+    wilson,
+)
 from analysis.metrics import (
     average_precisions,
     binary_log_loss,
@@ -190,11 +201,47 @@ def test_comparisons() -> None:
     """McNemar's exact p equals the binomial test; Holm's steps are monotone and never below the raw values."""
     rng = np.random.default_rng(2)
     a, b = rng.random(80) < 0.9, rng.random(80) < 0.7
-    found = mcnemar(a, b)
+    alone = group_index([""] * 80)
+    found = mcnemar(a, b, alone)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     assert (found["only_a"], found["only_b"]) == (only_a, only_b)
     assert found["p"] == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    burst = mcnemar(np.repeat(a, 3), np.repeat(b, 3), np.repeat(alone, 3))
+    assert burst == {"only_a": 3 * only_a, "only_b": 3 * only_b, "p": found["p"]}, "three shots of one thing are one thing"
+    many = np.arange(40_000) < 20_100
+    assert mcnemar(many, ~many, group_index([""] * 40_000))["p"] == pytest.approx(binomtest(20_100, 40_000).pvalue)
     difference = paired_difference(a, b, group_index([""] * 80))
     assert difference["interval"][0] < difference["difference"] == pytest.approx(a.mean() - b.mean())
     assert difference["difference"] < difference["interval"][1]
+
+
+def test_the_interval_of_average_precision_is_of_whole_groups() -> None:
+    """As wide as the figures of resamples that scikit-learn would give; three shots of everything make it no narrower."""
+    rng = np.random.default_rng(4)
+    true = rng.random((90, 3)) < [0.5, 0.3, 0.1]
+    scores = np.round(np.clip(true * 0.3 + rng.random((90, 3)) * 0.7, 0, 1), 2)  # with ties
+    alone = group_index([""] * 90)
+    found = bootstrap_average_precision(true, scores, alone)
+    weights = resamples(alone, FEW_RESAMPLES)
+    with warnings.catch_warnings(action="ignore"):
+        theirs = np.array(
+            [
+                [reference.average_precision_score(true[:, c], scores[:, c], sample_weight=w) for c in range(3)]
+                for w in weights[:60]
+            ]
+        )
+        whole = [reference.average_precision_score(true, scores, average="micro", sample_weight=w) for w in weights[:60]]
+    theirs[np.stack([(weights[:60] @ true[:, c]) == 0 for c in range(3)], axis=1)] = np.nan
+    ours = np.stack([_average_precisions(true[:, c], scores[:, c], weights[:60].astype(float)) for c in range(3)], axis=1)
+    np.testing.assert_allclose(ours, theirs, atol=1e-9)
+    micro = _average_precisions(true.ravel(), scores.ravel(), np.repeat(weights[:60].astype(float), 3, axis=1))
+    np.testing.assert_allclose(micro, whole, atol=1e-9)
+    thrice = bootstrap_average_precision(np.repeat(true, 3, axis=0), np.repeat(scores, 3, axis=0), np.repeat(alone, 3))
+    assert thrice["macro"] == pytest.approx(found["macro"]) and thrice["micro"] == pytest.approx(found["micro"])
+
+
+def test_a_sure_yes_is_no_surer_than_it_was_kept() -> None:
+    """Probabilities are kept in 32 bits: a logit above 17 comes back as 17, and at a temperature as what an export gives."""
+    kept = np.array([[1 / (1 + np.exp(-18.0)), 1 / (1 + np.exp(18.0))]], dtype=np.float32).astype(np.float64)
+    np.testing.assert_allclose(scale(kept, 4.0, multi=True), [[1 / (1 + np.exp(-4.5)), 1 / (1 + np.exp(4.5))]], atol=5e-3)

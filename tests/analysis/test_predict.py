@@ -123,13 +123,13 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_local_addresses_need_a_word(studied: Studied) -> None:
     """Without --allow-local nothing on this machine is asked for."""
     workspace, runs = studied
+    stored = stored_predictions(workspace, read_run(workspace, runs[0]))
+    stored.unlink(missing_ok=True)
     with serve(site) as at:
         facts = predict_paths(workspace, runs[0], [f"{at.base}/good%20one.jpg"])
         assert not at.asked
     assert reasons(facts) == ["private-address"]
-    assert json.loads(stored_predictions(workspace, read_run(workspace, runs[0])).read_text())["failed"] == [
-        {"path": facts[0]["path"], "reason": "private-address"}
-    ]
+    assert json.loads(stored.read_text())["failed"] == [{"path": facts[0]["path"], "reason": "private-address"}]
 
 
 @pytest.fixture
@@ -209,8 +209,24 @@ def test_counts_are_of_all_pictures(
         shutil.copyfile(first_picture("val"), path)
     predict_paths(workspace, runs[0], list(map(str, copies)))
     assert decoded == [path.read_bytes() for path in copies]
-    kept = json.loads(stored_predictions(workspace, read_run(workspace, runs[0])).read_text())
+    stored = stored_predictions(workspace, read_run(workspace, runs[0]))
+    kept = json.loads(stored.read_text())
     assert (kept["n"], kept["near"], len(kept["pictures"])) == (3, 3, 2)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    assert predict_paths(workspace, runs[0], [str(tmp_path / "broken.jpg")])[0]["reason"]
+    assert json.loads(stored.read_text()) == kept, "who asked about nothing that can be seen loses no earlier pictures"
+
+
+def test_large_pictures_are_not_all_decoded_at_once(studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends where its pixels do, in order; small pictures still make full batches."""
+    monkeypatch.setattr(incoming, "PIXELS", 60_000)
+    names = []
+    for number in range(12):
+        names.append(str(tmp_path / f"{number:02}.png"))
+        Image.new("RGB", (200, 150) if number < 5 else (20, 15), (number * 20, 90, 90)).save(names[-1])
+    batches = list(incoming.read_ahead(studied[0], names, 0, allow_local=False))
+    assert [one.name for batch in batches for one in batch] == names
+    assert [len(batch) for batch in batches] == [2, 2, 8]
 
 
 def test_a_test_picture_is_a_look(copied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:

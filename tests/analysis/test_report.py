@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from analysis.charts import lines_chart
@@ -26,7 +27,7 @@ from analysis.texts import Texts
 from curate.manifest import read_manifest
 from tests.browsers import chromium
 from train.runs import list_runs
-from vision.quality import MEASURES
+from vision.quality import quality
 from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -55,11 +56,17 @@ def test_both_languages_say_the_same_things() -> None:
     assert all(first == second for first, second in gaps.values())
 
 
+@pytest.mark.parametrize("lang", ["en", "es"])
+def test_every_measure_of_quality_has_a_name(lang: str) -> None:
+    """Whatever is measured of a picture is named in the report, each measure in its own words."""
+    words, measures = Texts.load(lang), quality(Image.new("RGB", (64, 48)))
+    assert len({words(f"quality.{name}") for name in measures}) == len(measures)
+
+
 @pytest.mark.parametrize(("lang", "one", "more"), [("en", "1 image", "2 images"), ("es", "1 imagen", "2 imágenes")])
 def test_one_is_not_many(lang: str, one: str, more: str) -> None:
     """Words fit their numbers, plain ones and those that were written in a language's way."""
     words = Texts.load(lang)
-    assert {words(f"quality.{name}") for name in MEASURES}
     assert [words("task.images", n=n) for n in (1, words.number(1), 2)] == [one, one, more]
     for n in (1, 1000):
         told = words("splits.groups", groups=n, images=words.number(n))

@@ -45,15 +45,24 @@ def test_the_same_place_twice_is_one_row(catalog: Catalog) -> None:
 
 
 def test_status_follows_groups_and_people(catalog: Catalog) -> None:
-    """Set aside by dedup, restored by a person, rejected, relabelled: the image says where it stands."""
+    """Set aside by dedup, restored by a person, rejected, relabelled: the image says where it stands. A program's label undoes no
+    review, and a rejection ends a restoration."""
     accept(catalog, "http://x/1")
     image_id = PICTURE.image_id
     catalog.decide(image_id, "cat", who="collect:test", why="found as cat")
     catalog.replace_groups([GroupRow(image_id, "g", False, "phash", 3.0)])
+    said = [
+        ("restore", "person:ana"),
+        ("reject:blurry", "person:ana"),
+        ("restore", "person:ana"),
+        ("dog", "person:ana"),
+        ("cat", "collect:test"),
+        ("reject:blurry", "person:ana"),
+        ("dog", "person:ana"),
+    ]
     states = []
-    for new in ("", "restore", "reject:blurry", "restore", "dog"):
-        if new:
-            catalog.decide(image_id, new, who="person:ana", why="looked at it")
+    for new, who in [("cat", "collect:test"), *said]:
+        catalog.decide(image_id, new, who=who, why="looked at it")
         image = catalog.image(image_id)
         assert image is not None
         states.append((image.status, image.label, image.reviewed))
@@ -63,8 +72,11 @@ def test_status_follows_groups_and_people(catalog: Catalog) -> None:
         ("rejected", "cat", True),
         ("accepted", "cat", True),
         ("accepted", "dog", True),
+        ("accepted", "cat", True),
+        ("rejected", "cat", True),
+        ("duplicate", "dog", True),
     ]
-    assert [decision.new for decision in catalog.decisions(image_id)] == ["cat", "restore", "reject:blurry", "restore", "dog"]
+    assert [decision.new for decision in catalog.decisions(image_id)] == ["cat", *(new for new, _ in said)]
 
 
 def test_a_machine_that_agrees_writes_nothing_and_a_person_does(catalog: Catalog) -> None:

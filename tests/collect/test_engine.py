@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -163,19 +164,23 @@ def test_robots_come_first_and_no_more_at_once_than_allowed(workspace: Workspace
 
 
 RULES = b"User-agent: *\nDisallow: /private/\n"
+GZIP, DEFLATE = {"Content-Encoding": "gzip"}, {"Content-Encoding": "deflate"}
 
 
 @pytest.mark.parametrize(
     "rules",
     [
         Answer(RULES, "text/plain", headers={"X-Robots-Tag": "noindex"}),
-        Answer(gzip.compress(RULES), "text/plain", headers={"Content-Encoding": "gzip"}),
-        Answer(zlib.compress(RULES), "text/plain", headers={"Content-Encoding": "deflate"}),
-        Answer(RULES, "text/plain", headers={"Content-Encoding": "gzip"}),
+        Answer(gzip.compress(RULES), "text/plain", headers=GZIP),
+        Answer(gzip.compress(b"") + gzip.compress(RULES) + bytes(512), "text/plain", headers=GZIP),
+        Answer(zlib.compress(RULES), "text/plain", headers=DEFLATE),
+        Answer(zlib.compress(RULES, wbits=-15), "text/plain", headers=DEFLATE),
+        Answer(RULES, "text/plain", headers=GZIP),
+        Answer(RULES, "text/plain", headers=DEFLATE),
         Answer(RULES + b"# more\n" * 200_000, "text/plain"),
-        Answer(gzip.compress(RULES + b"#\n" * 40_000_000, 1), "text/plain", headers={"Content-Encoding": "gzip"}),
+        Answer(gzip.compress(RULES + b"#\n" * 40_000_000, 1), "text/plain", headers=GZIP),
     ],
-    ids=["noindex", "gzip", "deflate", "not-gzip", "long", "bomb"],
+    ids=["noindex", "gzip", "members", "deflate", "raw-deflate", "not-gzip", "not-deflate", "long", "bomb"],
 )
 def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) -> None:
     """Not to be indexed, packed, longer than is read: what the file forbids is not asked for."""
@@ -186,9 +191,20 @@ def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) 
     assert summary.outcomes["site", "fox", "rejected", "robots"] == 1 and summary.accepted == 1
 
 
-def test_rules_that_cannot_be_read_permit_nothing(workspace: Workspace) -> None:
-    """Packed in a way that is not known here, they may forbid anything."""
-    rules = Answer(RULES, "text/plain", headers={"Content-Encoding": "br"})
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (RULES, {"Content-Encoding": "br"}),
+        (gzip.compress(RULES)[:-12], GZIP),
+        (b"\x80", DEFLATE),
+        (b"\xff" * 99, DEFLATE),
+        (bytes(9), GZIP),
+    ],
+    ids=["unknown", "cut-off", "begun", "noise", "zeros"],
+)
+def test_rules_that_cannot_be_read_permit_nothing(workspace: Workspace, body: bytes, headers: dict[str, str]) -> None:
+    """Packed in a way that is not known here, or not to their end, they may forbid anything."""
+    rules = Answer(body, "text/plain", headers=headers)
     with serve(lambda asked: rules if asked.path == "/robots.txt" else pictures(asked)) as site:
         summary = collect(workspace, [Finding(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
     assert summary.outcomes["site", "fox", "failed", "encoded"] == 1
@@ -329,19 +345,18 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
         return pictures(asked)
 
     with serve(respond) as site, Catalog.open(workspace) as catalog:
-        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(8)]
+        options = replace(LOCAL, per_host=8)
+        collection = Collection(workspace, catalog, options, Downloader(options, ""))
 
         def until_stopped() -> Iterator[Finding]:
-            yield from findings
-            while len(site.asked) < 9:  # robots.txt too
-                time.sleep(0.01)
-            time.sleep(0.2)
+            yield from (Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(8))
+            _, *others = (future for _, _, future in collection._waiting)
+            assert not wait(others, 60).not_done
             slow.set()
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            options = replace(LOCAL, per_host=8)
-            Collection(workspace, catalog, options, Downloader(options, "")).run(until_stopped())
+            collection.run(until_stopped())
         assert len(catalog.images()) >= 7
     assert workspace_status(workspace)["total"]["accepted"] >= 7
 

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parents[2]
         ("Disallow: /ñ", "/%C3%B1/x", False),
         ("Disallow:", "/anything", True),
         ("Disallow: /*?", "/a?b", False),
+        ("Allow: /%61\nDisallow: /ab", "/abc", False),
     ],
 )
 def test_robots(rules: str, path: str, allowed: bool) -> None:
@@ -56,6 +58,27 @@ def test_the_group_that_names_us_comes_first() -> None:
     assert robots.allows("http://example.org/yes")
     assert not robots.allows("http://example.org/no/x")
     assert robots.delay == 2
+
+
+@pytest.mark.parametrize(
+    "agents",
+    [
+        "User-agent: fototeca\nUser-agent: other",
+        "User-agent: other\nUser-agent: fototeca",
+        "User-agent: Fototeca/0.1",
+        "User-agent: fototeca 2.0 (pictures)",
+        "\ufeffUser-agent: fototeca",
+    ],
+)
+def test_a_group_names_us_however_it_is_written(agents: str) -> None:
+    """Among other agents, with a version, after a byte order mark: its rules hold for us."""
+    assert not parse_robots(f"{agents}\nDisallow: /\n").allows("http://example.org/a.jpg")
+
+
+@pytest.mark.parametrize("agent", ["other/fototeca", "fototeca-news", "*bot"])
+def test_a_group_for_another_agent_says_nothing_to_us(agent: str) -> None:
+    """Not even where a part of its name is ours."""
+    assert parse_robots(f"User-agent: {agent}\nDisallow: /\n").allows("http://example.org/a.jpg")
 
 
 @settings(max_examples=200)
@@ -138,6 +161,17 @@ def test_pauses_between_tries_grow_and_differ() -> None:
     assert all(0.25 * 2**number <= min(row) < max(row) <= 0.75 * 2**number for number, row in enumerate(pauses))
     assert all(len(set(row)) == len(row) for row in pauses)
     assert pause_before(7.0, 2) == 7.0
+
+
+def test_a_host_is_asked_twenty_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After forty requests at once, however quick its answers are; the clock here moves only where somebody waits."""
+    host, moments = Hosts(4)["https://example.org/a"], [time.monotonic()]
+    clock = SimpleNamespace(monotonic=lambda: moments[-1], sleep=lambda pause: moments.append(moments[-1] + pause + 1e-6))
+    monkeypatch.setattr("collect.polite.time", clock)
+    for _ in range(140):
+        with host.turn():
+            pass
+    assert moments[-1] - moments[0] == pytest.approx(5, abs=0.01)
 
 
 def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,20 @@ def test_a_redirect_does_not_lead_past_the_rules_of_its_own_host(workspace: Work
     with serve(ruled("User-agent: *\nDisallow: /full/\n")) as site:
         assert rejected(workspace, f"{site.base}/to?url=/full/1.jpg") == (0, {"robots": 1})
         assert [asked.path for asked in site.asked] == ["/robots.txt", "/to"]
+
+
+def test_slow_redirects_take_no_longer_than_one_download_may(workspace: Workspace) -> None:
+    """Each one answers within the time limit, and all of them together do not."""
+
+    def respond(asked: Asked) -> Answer:
+        hop = asked.path.removeprefix("/hop/")
+        if not hop.isdigit():
+            return picture_answer(asked) or Answer(status=404)
+        time.sleep(0.4)
+        return Answer(status=302, headers={"Location": "/full/1.jpg" if hop == "1" else f"/hop/{int(hop) - 1}"})
+
+    with serve(respond) as site:
+        assert rejected(workspace, f"{site.base}/hop/4", options=replace(LOCAL, timeout=1)) == (0, {"timeout": 1})
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -50,6 +50,18 @@ def test_what_counts_once_is_what_is_near_an_earlier_one(
     assert targets.missing("fox") == max(5 - len(kept), 0)
 
 
+def test_no_more_is_asked_for_while_enough_is_on_its_way(tmp_path: Path) -> None:
+    """Enough is what is missing by now; less than that, or nothing, is no reason to wait."""
+    with Catalog(tmp_path / "catalog.sqlite") as catalog:
+        for accepted, waits in {0: [False, False, False, True], 1: [False, False, True], 3: [False, True]}.items():
+            for number in range(accepted):
+                add(catalog, number, (1 << 16 * number) * 0xFFFF)
+            targets = Targets(catalog, 3)
+            for pending, expected in enumerate(waits):
+                targets.pending["fox"] = pending
+                assert targets.on_the_way("fox") is expected, (accepted, pending)
+
+
 def test_what_dedup_kept_counts_whatever_it_looks_like(tmp_path: Path) -> None:
     """Two pictures of one pHash that dedup compared and kept are two; one that it has not seen yet is none of its own."""
     with Catalog(tmp_path / "catalog.sqlite") as catalog:

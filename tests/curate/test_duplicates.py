@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from curate.signatures import read_pictures
 from workspace import FototecaError, Workspace, create_workspace
 
 Edit = Callable[[Image.Image], Image.Image]
+Rights = dict[str, str]
 
 
 def crop(picture: Image.Image, share: float, across: float = 0.5, down: float = 0.5) -> Image.Image:
@@ -189,6 +191,37 @@ def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
     with Catalog.open(workspace) as catalog:
         waiting = {item.image.image_id for item in list_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
     assert ids["b.png"] in waiting, "and is to be looked at: the other was given another label"
+
+
+def test_the_less_compressed_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
+    """Of JPEGs of one size the one with more bytes, whichever came first."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed in range(6):
+        for quality in ((95, 40), (40, 95))[seed % 2]:
+            photograph(seed).save(folder / f"{seed}-{quality}.jpg", quality=quality)
+    ids = store(workspace, folder)
+    dedup(workspace)
+    kept = {row["image_id"] for row in list_groups(workspace) if row["kept"]}
+    assert kept == {ids[f"{seed}-95.jpg"] for seed in range(6)}
+
+
+@pytest.mark.parametrize("rights", [{"license": "MIT"}, {"author": "Eva"}, {"page_url": "https://e.org/7"}])
+def test_of_equal_copies_the_one_whose_source_is_known_is_kept(workspace: Workspace, tmp_path: Path, rights: Rights) -> None:
+    """Two files of one length and the same pixels: by a licence, an author or a page, whichever of them has it."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photograph(5).save(folder / "a.png")
+    data = (folder / "a.png").read_bytes()
+    (folder / "a.png").write_bytes(data + b"a")
+    (folder / "b.png").write_bytes(data + b"b")
+    ids = store(workspace, folder)
+    later = max(ids.values())  # the smaller id is kept where nothing else tells them apart
+    with Catalog.open(workspace) as catalog:
+        (place,) = catalog.findings(later)
+        catalog.add_finding(replace(place, source="site", **rights), place.url)
+    dedup(workspace)
+    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [later]
 
 
 def test_a_copy_that_somebody_decided_on_is_kept_when_a_better_one_comes(workspace: Workspace, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tracemalloc
 from collections import defaultdict
@@ -52,6 +53,10 @@ def png(picture: Image.Image, compress_level: int = 6) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=compress_level)
     return file.getvalue()
+
+
+ALONE = (3, 4, 5, len(pictures()) - 1)
+"""The pictures made of the second stranger, which are a group by themselves."""
 
 
 def add(workspace: Workspace, numbers: Iterable[int]) -> None:
@@ -108,6 +113,22 @@ def test_any_order_of_arrival_gives_the_same_groups(
         assert all(names[members] == name for members, name in before.items() if members in names)
         before = names
     assert told == at_once
+
+
+def test_a_group_that_others_do_not_join_keeps_its_id(tmp_path: Path) -> None:
+    """Also one that would have another id if it were found only now: its smallest image came after it was named."""
+    workspace = create_workspace(tmp_path / "w", ["a"], target=1)
+    others = [number for number in range(len(pictures())) if number not in ALONE]
+    *first, last = sorted(ALONE, key=lambda number: hashlib.sha256(pictures()[number]).hexdigest(), reverse=True)
+    found = []
+    for coming in (first, [last], others):
+        add(workspace, coming)
+        dedup(workspace)
+        found.append(groups(workspace)[1])
+    (members,) = found[1]
+    assert len(members) == len(ALONE)
+    assert found[1][members] == found[2][members] != min(members)[:12]
+    assert len(found[2]) > 1
 
 
 @pytest.fixture

@@ -42,6 +42,13 @@ def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages)
     assert "person:tester" in decisions_table(log)
 
 
+def test_an_image_named_twice_is_decided_once(workspace: Workspace, add_images: AddImages) -> None:
+    """Whichever part of its id is given: one decision is told and logged."""
+    (first,) = add_images(workspace, ["cat"])
+    assert len(label_images(workspace, [first, first[:8], first], label="dog")) == 1
+    assert [row.new for row in list_decisions(workspace)] == ["cat", "dog"]
+
+
 def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
     """A person's restore outweighs the duplicate search."""
     ids = add_images(workspace, ["cat", "cat"])

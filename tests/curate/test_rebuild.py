@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +13,7 @@ from collect.catalog import Catalog, Finding
 from curate.freeze import freeze_version
 from curate.manifest import read_manifest
 from curate.rebuild import rebuild_version
+from curate.state import keep_groups
 from workspace import FototecaError, Workspace
 
 AddImages = Callable[..., list[str]]
@@ -95,6 +98,23 @@ def test_the_next_version_follows_the_better_origin(workspace: Workspace, frozen
     assert {row.author for row in read_manifest(workspace, "v001").rows} == {"author A"}
 
 
+def test_the_place_that_says_most_is_named(workspace: Workspace, add_images: AddImages) -> None:
+    """A known licence before an author and a page; else the picture itself before its thumbnail; else the place found first."""
+    ids = add_images(workspace, ["cat"] * 5 + ["dog"] * 5, source="first")
+    places = [
+        Finding("https://example.org/0.png", "unlicensed", "cat", author="Eva", page_url="https://museum.example/7"),
+        Finding("https://example.org/1.png", "small", "cat", **BEST, thumbnail=True),
+        Finding("https://example.org/1.png", "large", "cat", **BEST),
+        Finding("https://example.org/2.png", "one", "cat", **BEST),
+        Finding("https://example.org/2.png", "other", "cat", **BEST),
+    ]
+    with Catalog.open(workspace) as catalog:
+        for place in places:
+            catalog.add_finding(place, place.url)
+    source = {row.image_id: row.source for row in freeze_version(workspace).manifest.rows}
+    assert [source[image_id] for image_id in ids[:3]] == ["first", "large", "one"]
+
+
 @pytest.mark.parametrize("hours", [-1, -48, 1])
 def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     """Back or forth between collecting, freezing and collecting more: what came first is in the version, and no more."""
@@ -110,6 +130,29 @@ def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monke
         add_images(workspace, ["dog"], start=36 + 10 * int(version[-1]))
     assert rebuild_version(workspace, "v001") and rebuild_version(workspace, "v002")
     assert len(read_manifest(workspace, "v001").rows) == 33 and len(read_manifest(workspace, "v002").rows) == 38
+
+
+def test_another_freeze_that_came_between(
+    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a new search it kept other groups under the same name, and was stopped: the version that is there is made again."""
+    ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
+    group_images(workspace, [ids[:3]], keep_near=True)
+    transaction = Catalog.transaction
+
+    @contextmanager
+    def watched(catalog: Catalog) -> Iterator[sqlite3.Connection]:
+        with transaction(catalog) as sql:
+            yield sql
+        if not sql.in_transaction:
+            monkeypatch.undo()
+            group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
+            keep_groups(catalog, "v001", catalog.images())
+
+    monkeypatch.setattr(Catalog, "transaction", watched)
+    manifest = freeze_version(workspace).manifest
+    assert len({row.group for row in manifest.rows if row.image_id in ids[:3]}) == 1
+    assert rebuild_version(workspace, "v001")
 
 
 def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from curate.queues import SUGGESTED, in_queue, list_items
 from curate.suggest import Suggestion, rank, robust_score, suggest_labels
 from vision.backbones import build_model
 from vision.weights import cached_path, weight_members
-from workspace import FototecaError, Workspace
+from workspace import FototecaError, Task, Workspace
 
 
 def draw(seed: int, count: int = 300, classes: int = 5) -> tuple[Integers, np.ndarray]:
@@ -56,6 +57,16 @@ def test_folds_split_no_group(drawn: list[tuple[str, int]]) -> None:
     assert set(folds.tolist()) <= set(range(FOLDS))
 
 
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), min_size=1, max_size=120))
+def test_every_label_is_spread_over_the_folds(drawn: list[tuple[str, int]]) -> None:
+    """No fold has more images of a label than another by more than the largest of its groups."""
+    labels, groups = [label for label, _ in drawn], [f"{label}{number}" for label, number in drawn]
+    folds = deal_folds(labels, groups)
+    for label in set(labels):
+        counts = np.bincount([fold for fold, other in zip(folds, labels, strict=True) if other == label], minlength=FOLDS)
+        assert max(counts) - min(counts) <= max(Counter(group for group in groups if group[0] == label).values())
+
+
 def clusters(seed: int, count: int, classes: int) -> tuple[np.ndarray, Integers]:
     """Features that can be told apart, and their classes."""
     rng = np.random.default_rng(seed)
@@ -83,6 +94,16 @@ def test_wrong_labels_come_first() -> None:
     assert {int(row.image_id, 16) for row in first} == wrong
     assert all(row.kind == "label-error" and row.suggested == names[truth[int(row.image_id, 16)]] for row in first)
     assert all(groups[int(other, 16)] != groups[int(row.image_id, 16)] for row in found for other in row.neighbours)
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_a_category_of_one_group_is_not_called_wrong(task: Task) -> None:
+    """All copies of one picture are judged together, by models that know no other of its category and can say nothing of it."""
+    features, truth = clusters(3, 240, 3)
+    labels = ["abc"[number] for number in truth]
+    groups = ["copies" if label == "c" else str(number) for number, label in enumerate(labels)]
+    found = rank(rows(labels), groups, features, ["a", "b", "c"], task)
+    assert not [row for row in found if row.kind == "label-error" and row.label == "c" and "c" not in row.suggested]
 
 
 def test_what_is_far_from_all_and_what_lies_between() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,8 @@ def test_an_edited_json_is_told(
         (lambda lines: [line.replace(",no", ",perhaps") for line in lines], "is no manifest"),
         (lambda lines: [line.replace(",64,48,", ",9x,48,") for line in lines], "is no manifest"),
         (lambda lines: [*lines[:-1], lines[-1][:90]], "is no manifest"),
+        (lambda lines: [re.sub(r"(train|val|test),\w{64}", r"\1,one", line) for line in lines], "group one is in t"),
+        (lambda lines: [*lines[:-1], re.sub(",(cat|dog),", ",fox,", lines[-1])], "has an unknown label: fox"),
     ],
 )
 def test_rows_that_fototeca_does_not_write_are_told(

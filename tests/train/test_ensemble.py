@@ -17,7 +17,7 @@ from train.config import TrainConfig
 from train.data import targets
 from train.ensemble import Network, join_runs
 from train.run import train_run
-from train.runs import Run, list_runs, load_model, read_tensors, write_config, write_done, write_predictions
+from train.runs import Run, check_members, list_runs, load_model, read_tensors, write_config, write_done, write_predictions
 from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 
@@ -130,7 +130,12 @@ def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Works
         torch.save({name: value * 0 if value.is_floating_point() else value for name, value in state.items()}, path)
     even = np.full_like(said[0], 1 / 3)
     write_predictions(run, "val", run.predictions("val").image_ids, run.predictions("val").labels, even)
-    write_done(run, run.facts)
+    write_done(run, {**run.facts, "train_accuracy": 0.5})
+    with pytest.raises(FototecaError, match=f"{run.id} was trained again since {joined.id} was made of it") as error:
+        load_model(small, joined)
+    assert joined.command in error.value.hint
+    with pytest.raises(FototecaError, match="was trained again"):
+        check_members(small, joined)
     again = [join_runs(small, names).predictions("val").probabilities for names in ([run.id, other.id], [run.id])]
     assert again[0] == pytest.approx((even + other.predictions("val").probabilities) / 2, abs=1e-6)
     assert again[1] == pytest.approx(even, abs=1e-6)
