@@ -111,7 +111,7 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
 
 
 def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[str, Path]]) -> None:
-    """The row of the file beside the page holds, in the same column, the number that the page shows, not rounded and with a point."""
+    """The row of the file beside the page holds, in the same column, the number that the page shows, not rounded."""
     page, met = told[1]["es"], set[str]()
     for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page.read_text(encoding="utf-8"), re.DOTALL):
         for column, cell in enumerate(re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)):
