@@ -34,6 +34,9 @@ from analysis.texts import Texts
 
 Points = Sequence[tuple[float, float]]
 
+MOST = 400
+"""Points of a line that are drawn."""
+
 
 class Frame:
     """Axes: from values to places on the drawing."""
@@ -83,11 +86,11 @@ class Frame:
         return parts
 
 
-def thinned(points: Points, most: int = 400) -> Points:
-    """At most about `most` points: means of neighbours, so that a long run stays a small drawing."""
-    if len(points) <= most:
+def thinned(points: Points) -> Points:
+    """At most MOST points: means of neighbours, so that a long run stays a small drawing."""
+    if len(points) <= MOST:
         return points
-    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), most)]
+    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), MOST)]
 
 
 def smooth(points: Points, share: float = 0.06) -> Points:

@@ -15,8 +15,8 @@ from curate.manifest import read_manifest
 from workspace import FototecaError, Workspace
 
 
-def compare_runs(workspace: Workspace, run_ids: Sequence[str], split: str = "val") -> dict[str, Any]:
-    """Compare runs of one manifest. FototecaError when there are fewer than two, or their images differ."""
+def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> dict[str, Any]:
+    """Compare runs of one manifest on validation. FototecaError when there are fewer than two, or their images differ."""
     runs = [find_run(workspace, run_id) for run_id in dict.fromkeys(run_ids)]
     if len(runs) < 2:
         raise FototecaError("one run cannot be compared", "name two or more: fototeca train list")
@@ -24,7 +24,7 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str], split: str = "val
     if len(versions) > 1:
         raise FototecaError(f"the runs are of different manifests: {', '.join(versions)}", "compare runs of one manifest")
     manifest = read_manifest(workspace, versions[0])
-    return compare([read_results(workspace, run, split, manifest) for run in runs])
+    return compare([read_results(workspace, run, "val", manifest) for run in runs])
 
 
 def compare(several: Sequence[Results]) -> dict[str, Any]:

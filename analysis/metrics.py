@@ -20,6 +20,9 @@ Booleans = npt.NDArray[np.bool_]
 EPSILON = float(np.finfo(np.float64).eps)
 """Probabilities are kept this far from 0 before a logarithm is taken, as scikit-learn does."""
 
+BINS = 15
+"""Of a reliability diagram."""
+
 YES_NO = ("true_positive", "false_negative", "false_positive", "true_negative")
 """The four counts of a category by itself."""
 
@@ -145,12 +148,12 @@ class Reliability:
     error: float
 
 
-def reliability(confidence: Floats, right: Booleans, bins: int = 15) -> Reliability:
-    """Expected calibration error over equal bins of confidence (Guo et al. 2017): confidence and right are (N,)."""
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    count = np.bincount(place, minlength=bins)
-    sums = np.bincount(place, weights=confidence, minlength=bins), np.bincount(place, weights=right, minlength=bins)
-    mean, accuracy = (np.divide(total, count, out=np.zeros(bins), where=count > 0) for total in sums)
+def reliability(confidence: Floats, right: Booleans) -> Reliability:
+    """Expected calibration error over BINS equal bins of confidence (Guo et al. 2017): confidence and right are (N,)."""
+    edges = np.linspace(0, 1, BINS + 1)
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
+    count = np.bincount(place, minlength=BINS)
+    sums = np.bincount(place, weights=confidence, minlength=BINS), np.bincount(place, weights=right, minlength=BINS)
+    mean, accuracy = (np.divide(total, count, out=np.zeros(BINS), where=count > 0) for total in sums)
     error = float((np.abs(mean - accuracy) * count).sum() / max(len(confidence), 1))
     return Reliability(mean, accuracy, count.astype(np.int64), error)

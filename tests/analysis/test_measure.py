@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 from sklearn import metrics as reference
+from torchmetrics.classification import MulticlassCalibrationError
 
+from analysis.calibration import fit_temperature
 from analysis.compare import compare
 from analysis.evaluate import measure
-from analysis.intervals import bootstrap_macro, group_index, resamples
+from analysis.intervals import bootstrap_macro, group_index, resamples, wilson
 from analysis.results import Results
 from analysis.tables import evaluation_table
 from analysis.tta import view_probabilities
@@ -53,7 +56,14 @@ def test_all_figures_of_one_label() -> None:
     assert facts["log_loss"] == pytest.approx(reference.log_loss(labels, probabilities))
     assert facts["top_k"]["2"] == pytest.approx(reference.top_k_accuracy_score(labels, probabilities, k=2))
     assert facts["confusion"]["counts"] == reference.confusion_matrix(labels, said).tolist()
-    assert facts["per_class"]["b"]["recall"] == pytest.approx(reference.recall_score(labels, said, average=None)[1])
+    assert facts["brier"] == pytest.approx(
+        reference.brier_score_loss(labels, probabilities, labels=range(3), scale_by_half=False)
+    )
+    by_class = reference.precision_recall_fscore_support(labels, said)
+    for name, values in zip(("precision", "recall", "f1", "n"), by_class, strict=True):
+        assert [facts["per_class"][category][name] for category in NAMES] == pytest.approx(values)
+    means = reference.precision_recall_fscore_support(labels, said, average="macro")
+    assert [facts[f"macro_{name}"] for name in ("precision", "recall", "f1")] == pytest.approx(means[:3])
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         low, high = facts["bootstrap"][name]
         assert low < facts[name] < high
@@ -82,6 +92,36 @@ def test_all_figures_of_several_labels() -> None:
     assert "balanced accuracy" not in evaluation_table(facts) and "macro F1" in evaluation_table(facts)
 
 
+def test_calibration_is_told_before_and_after_the_temperature() -> None:
+    """Of probabilities that are too sure: the error of both, which falls."""
+    true, probabilities = single(n=900)
+    sharp = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
+    temperature = fit_temperature(true, sharp)
+    facts = measure(made("r", true, sharp), temperature)["calibration"]
+    tempered = sharp ** (1 / temperature)
+    before, after = (
+        MulticlassCalibrationError(3, n_bins=15, norm="l1")(torch.tensor(given), torch.tensor(true.argmax(axis=1)))
+        for given in (sharp, tempered / tempered.sum(axis=1, keepdims=True))
+    )
+    assert (facts["ece"], facts["ece_scaled"]) == (pytest.approx(float(before), abs=1e-6), pytest.approx(float(after), abs=1e-6))
+    assert facts["temperature"] == temperature and facts["ece_scaled"] < facts["ece"] / 2
+
+
+def test_intervals_count_near_duplicates_together() -> None:
+    """Threefold copies widen the intervals of accuracy and of every recall to those of one of each, less one picture."""
+    true, probabilities = single(n=60)
+    copies = made("r", *(np.repeat(side, 3, axis=0) for side in (true, probabilities)))
+    rows = tuple(replace(row, group=f"g{k // 3:02}") for k, row in enumerate(copies.rows))
+    cases = (made("r", true, probabilities), 1, 0), (copies, 3, 0), (replace(copies, rows=rows), 1, 1)
+    for results, times, less in cases:
+        facts = measure(results, None)
+        figures = [(facts["accuracy"], 60, facts["accuracy_interval"])]
+        figures += [(row["recall"], 20, row["recall_interval"]) for row in facts["per_class"].values()]
+        for share, n, interval in figures:
+            assert 0 < share < 1
+            assert interval == pytest.approx(wilson(share * (n * times - less), n * times - less))
+
+
 def test_near_duplicates_are_drawn_together() -> None:
     """Copies of one picture go in and out together: threefold copies tell no more than one of each, however they are counted."""
     draws = resamples(group_index(["g", "g", "h", "", ""]), count=50)
@@ -108,6 +148,18 @@ def test_runs_are_compared_picture_by_picture() -> None:
     assert {run["run"] for run in found["runs"][:2]} == {"a", "b"} == set(found["like_best"])
     mixed = same.take(np.random.default_rng(0).permutation(len(same)).tolist())
     assert compare([bad, mixed, good]) == found
+
+
+def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
+    """Of three runs one has six pictures wrong that the others have right: alone p = 0.03, as one test of three no proof."""
+    true, _ = single()
+    runs = []
+    for name, wrong in (("a", 0), ("b", 0), ("c", 6)):
+        said = np.where(np.arange(len(true))[:, None] < wrong, np.roll(true, 1, axis=1), true)
+        runs.append(made(name, true, np.where(said, 0.8, 0.1)))
+    found = compare(runs)
+    assert [pair["p"] for pair in found["pairs"]] == pytest.approx([1, 2 / 2**6, 2 / 2**6])
+    assert found["like_best"] == ["a", "b", "c"]
 
 
 def test_views_are_averaged() -> None:

@@ -166,6 +166,9 @@ def test_temperature_mends_overconfidence() -> None:
     honest, hot = (fit_temperature(as_rows(true), values) for values in (probabilities, sharp))
     assert hot / honest == pytest.approx(3, rel=0.02)
     np.testing.assert_allclose(scale(sharp, 3.0), probabilities, atol=1e-9)
+    right = sharp.argmax(axis=1) == true
+    before, after = (reliability(values.max(axis=1), right).error for values in (sharp, scale(sharp, hot)))
+    assert after < before / 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -185,6 +188,13 @@ def test_near_duplicates_widen_an_interval() -> None:
     right, groups = np.repeat(once, 3), group_index([f"g{k}" for k in range(60) for _ in range(3)])
     assert design_effect(right, groups) == pytest.approx(3, rel=0.1)
     np.testing.assert_allclose(accuracy_interval(right, groups), alone, atol=0.01)
+
+
+def test_near_duplicates_never_narrow_an_interval() -> None:
+    """Groups of one right and one wrong each are as balanced as chance never is: their images count as one each, not as more."""
+    right, groups = np.tile([True, False], 30), group_index([f"g{k // 2:02}" for k in range(60)])
+    assert design_effect(right, groups) == 1
+    assert accuracy_interval(right, groups) == wilson(30, 60)
 
 
 def test_comparisons() -> None:
