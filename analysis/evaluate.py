@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.calibration import fit_temperature, scale
-from analysis.intervals import accuracy_interval, bootstrap_average_precision, bootstrap_macro, design_effect, wilson
+from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect, wilson
 from analysis.looks import close_look, open_look, read_looks
 from analysis.metrics import (
     YES_NO,
@@ -124,8 +124,7 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
     intervals = bootstrap_macro(results.true, results.predicted, results.groups)
     if results.multi:  # a mean recall alone would not count what was said and is not there
         del intervals["balanced_accuracy"]
-        found = bootstrap_average_precision(results.true, results.probabilities, results.groups)
-        intervals |= {f"average_precision_{name}": ends for name, ends in found.items()}
+        intervals |= {f"average_precision_{name}": ends for name, ends in results.average_precision_intervals.items()}
     facts: dict[str, Any] = {
         "run": results.run.id,
         "split": results.split,

@@ -24,6 +24,9 @@ RESAMPLES = 2000
 FEW_RESAMPLES = 400
 """Of figures that need every image's rank in each."""
 
+_CELLS = 1_000_000
+"""Numbers in each table of a block of resamples: 8 MB."""
+
 SEED = 20190722
 """Seed of every bootstrap, so that the same predictions give the same interval."""
 
@@ -46,23 +49,27 @@ def percentile_interval(values: Floats) -> tuple[float, float]:
 
 def bootstrap_average_precision(true: Booleans, probabilities: Floats, groups: Integers) -> dict[str, tuple[float, float]]:
     """Intervals of average precision, `macro` (the mean over the categories that are there) and `micro` (all cells at once)."""
-    weights = resamples(groups, FEW_RESAMPLES).astype(np.float64)
-    each = np.stack([_average_precisions(true[:, c], probabilities[:, c], weights) for c in range(true.shape[1])], axis=1)
+    weights, size = resamples(groups, FEW_RESAMPLES).astype(np.float64), true.shape[1]
+    of = np.arange(len(true))
+    each = np.stack([_average_precisions(true[:, c], probabilities[:, c], weights, of) for c in range(size)], axis=1)
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a resample without any category
         macro = np.nanmean(each, axis=1)
-    whole = _average_precisions(true.ravel(), probabilities.ravel(), np.repeat(weights, true.shape[1], axis=1))
+    whole = _average_precisions(true.ravel(), probabilities.ravel(), weights, np.repeat(of, size))
     return {"macro": percentile_interval(macro), "micro": percentile_interval(whole)}
 
 
-def _average_precisions(true: Booleans, scores: Floats, weights: Floats) -> Floats:
-    """(R,) the average precision of (N,) scores in resamples (R, N); NaN in those where nothing is true."""
+def _average_precisions(true: Booleans, scores: Floats, weights: Floats, of: Integers) -> Floats:
+    """(R,) the average precision of (M,) scores, of the images `of`, in resamples of images (R, N); NaN where nothing is true."""
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # what ties is said yes to together
-    drawn = weights[:, order]
-    all_said, hits = drawn.cumsum(axis=1)[:, ends], (drawn * true[order]).cumsum(axis=1)[:, ends]
-    precision = np.divide(hits, all_said, out=np.zeros(hits.shape), where=all_said > 0)
-    gained = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
-    return np.asarray(np.divide(gained, hits[:, -1], out=np.full(len(gained), np.nan), where=hits[:, -1] > 0))
+    found, block = np.empty(len(weights)), max(1, _CELLS // len(scores))
+    for start in range(0, len(weights), block):
+        drawn = weights[start : start + block, of[order]]
+        all_said, hits = drawn.cumsum(axis=1)[:, ends], (drawn * true[order]).cumsum(axis=1)[:, ends]
+        precision = np.divide(hits, all_said, out=np.zeros(hits.shape), where=all_said > 0)
+        gained, all_true = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1), hits[:, -1]
+        found[start : start + block] = np.divide(gained, all_true, out=np.full(len(gained), np.nan), where=all_true > 0)
+    return found
 
 
 def bootstrap_macro(true: Booleans, predicted: Booleans, groups: Integers) -> dict[str, tuple[float, float]]:

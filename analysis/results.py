@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import group_index
+from analysis.intervals import bootstrap_average_precision, group_index
 from analysis.metrics import Booleans, Floats, Integers, correct, indicator
 from curate.manifest import Manifest, Row
 from train.runs import Predictions, Run, check_learned_from, check_members, decide, manifest_of, read_run
@@ -62,6 +62,11 @@ class Results:
         if self.multi:
             return np.asarray(np.where(self.predicted, self.probabilities, 1 - self.probabilities).min(axis=1))
         return np.asarray(self.probabilities.max(axis=1))
+
+    @cached_property
+    def average_precision_intervals(self) -> dict[str, tuple[float, float]]:
+        """Those of `bootstrap_average_precision`, which take seconds where there are many images and categories."""
+        return bootstrap_average_precision(self.true, self.probabilities, self.groups)
 
     def stored(self, workspace: Workspace) -> Results:
         """The images whose files are there. FototecaError when none is."""

@@ -81,7 +81,10 @@ def said_by_people(decisions: Iterable[Decision]) -> list[Decision]:
 def under_new_names(
     said: Judgement, pushed: Judgement, current: Judgement, decisions: Iterable[Decision]
 ) -> tuple[Judgement, Judgement]:
-    """What a sample says and what was pushed, its categories renamed as they were since if that is all that happened to it."""
+    """What a sample says and what was pushed, its categories renamed as they were since if that is all that happened to it.
+
+    Who gave it the name that all have by now has looked at it.
+    """
     names, since = renamings(decisions), 0
     found = said, pushed
     while found[1] != current and since < len(names):
@@ -89,7 +92,10 @@ def under_new_names(
         found = said, pushed
         for old, new in names[-since:]:
             found = found[0].renamed(old, new), found[1].renamed(old, new)
-    return found if found[1] == current else (said, pushed)
+    if found[1] != current:
+        return said, pushed
+    looked = said != pushed and found[0] == found[1]
+    return (replace(found[0], reviewed=True) if looked else found[0]), found[1]
 
 
 Outcome = Literal["same", "withdrawn", "agreed", "decide", "conflict"]

@@ -22,10 +22,10 @@ def read_words(path: Path) -> dict[str, str]:
     if not path.is_file():
         return words
     content = re.sub(r"<!--.*?-->", "", path.read_text(encoding="utf-8", errors="replace"), flags=re.DOTALL)
-    lines, found = content.splitlines(), [("", 0, 0)]
+    lines, found = re.split(r"\r\n|\r|\n", content), [("", 0, 0)]  # and at nothing else, as the reader does
     tokens = _READER.parse(content)
     for heading, title in pairwise(tokens):
-        if heading.type == "heading_open" and heading.tag == "h2" and heading.level == 0 and heading.map:
+        if heading.type == "heading_open" and heading.markup == "##" and heading.level == 0 and heading.map:
             found.append((title.content.strip().lower(), heading.map[0], heading.map[1]))
     for (name, _, start), (_, end, _) in pairwise([*found, ("", len(lines), 0)]):
         if name in words:

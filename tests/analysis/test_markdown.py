@@ -45,12 +45,13 @@ def test_sections_are_headings_of_the_second_rank(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     path.write_text(
         "<!-- hint -->\nintro\n## Motivation ##\nWhy *not*\n### more\n```\n## challenges\n```\n"
-        "## other\nlost\n\nConclusions\n---\n<!-- none -->So it is\n",
+        "## other\nlost\n\n## Conclusions\r\n<!-- none -->So\u2028it\x0bis\n---\nall\n## collection\nfound\n",
         encoding="utf-8",
     )
     found = read_words(path)
     assert found["motivation"] == "Why *not*\n### more\n```\n## challenges\n```"
-    assert (found["collection"], found["challenges"], found["conclusions"]) == ("", "", "So it is")
+    assert (found["collection"], found["challenges"]) == ("found", "")
+    assert found["conclusions"] == "So\u2028it\x0bis\n---\nall", "an underlined line begins no section"
     assert not any(read_words(tmp_path / "none.md").values())
 
 

@@ -233,9 +233,11 @@ def test_the_interval_of_average_precision_is_of_whole_groups() -> None:
         )
         whole = [reference.average_precision_score(true, scores, average="micro", sample_weight=w) for w in weights[:60]]
     theirs[np.stack([(weights[:60] @ true[:, c]) == 0 for c in range(3)], axis=1)] = np.nan
-    ours = np.stack([_average_precisions(true[:, c], scores[:, c], weights[:60].astype(float)) for c in range(3)], axis=1)
+    ours = np.stack(
+        [_average_precisions(true[:, c], scores[:, c], weights[:60].astype(float), np.arange(90)) for c in range(3)], axis=1
+    )
     np.testing.assert_allclose(ours, theirs, atol=1e-9)
-    micro = _average_precisions(true.ravel(), scores.ravel(), np.repeat(weights[:60].astype(float), 3, axis=1))
+    micro = _average_precisions(true.ravel(), scores.ravel(), weights[:60].astype(float), np.repeat(np.arange(90), 3))
     np.testing.assert_allclose(micro, whole, atol=1e-9)
     thrice = bootstrap_average_precision(np.repeat(true, 3, axis=0), np.repeat(scores, 3, axis=0), np.repeat(alone, 3))
     assert thrice["macro"] == pytest.approx(found["macro"]) and thrice["micro"] == pytest.approx(found["micro"])

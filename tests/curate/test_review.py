@@ -188,6 +188,21 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
     assert last_decision(workspace, ids[4]) == ("person:tester", "kitten", "reject:review")
 
 
+def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> None:
+    """A label was changed in the App to what a renaming then made of it: that is a review, and a renaming alone is none."""
+    from curate.review import pull_review
+
+    workspace, ids, dataset = pushed
+    edited = sample(dataset, ids[0])
+    edited.ground_truth.label = "dog"
+    edited.save()
+    rename_category(workspace, "cat", "dog")
+    assert pull_review(workspace) == {"decisions": 1, "conflicts": [], "problems": []}
+    assert last_decision(workspace, ids[0]) == ("person:tester", "dog", "dog")
+    with Catalog.open(workspace) as catalog:
+        assert [image.image_id for image in catalog.images() if image.reviewed] == ids[:1]
+
+
 def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
     """Also by the label that was pushed; the same edit against another's newer decision is told again."""
     from curate.review import pull_review, push_review
