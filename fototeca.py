@@ -139,6 +139,16 @@ def _unwind_when_terminated() -> None:
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
+def _asked(words: list[str]) -> str:
+    """The command that these words are for, as far as there is one."""
+    command, names = typer.main.get_command(app), ["fototeca"]
+    for word in words:
+        if isinstance(command, click.Group) and word in command.commands:
+            command = command.commands[word]
+            names.append(word)
+    return " ".join(names)
+
+
 def main() -> None:
     """Run the command line; errors that a person can mend become one line and an exit code."""
     _unwind_when_terminated()
@@ -168,8 +178,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        say(f"fototeca: {error.format_message().rstrip('.')}; see: {context.command_path if context else 'fototeca'} --help")
+        say(f"fototeca: {error.format_message().rstrip('.')}; see: {_asked(sys.argv[1:])} --help")
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
 

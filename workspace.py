@@ -259,7 +259,7 @@ def create_workspace(
     lines = ["[dataset]", f"name = {_toml(name)}", f"task = {_toml(task)}", f"target = {target}", f"contact = {_toml(contact)}"]
     for category in names:
         lines += ["", f"[categories.{_toml(category)}]", f"queries = [{_toml(category)}]"]
-    write_text(workspace.root / ".gitignore", "data/\n.*.tmp\n")
+    write_text(workspace.root / ".gitignore", "/data\n.*.tmp\n")
     write_text(workspace.report_text, REPORT_TEMPLATE)
     write_text(workspace.config, "\n".join(lines) + "\n")
     return workspace

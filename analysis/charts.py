@@ -34,6 +34,9 @@ from analysis.texts import Texts
 
 Points = Sequence[tuple[float, float]]
 
+SMOOTHED = 0.06
+"""Share of a line's points that a running mean is over."""
+
 MOST = 400
 """Points of a line that are drawn."""
 
@@ -93,9 +96,9 @@ def thinned(points: Points) -> Points:
     return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), MOST)]
 
 
-def smooth(points: Points, share: float = 0.06) -> Points:
-    """A running mean over `share` of the points."""
-    width = max(1, round(len(points) * share))
+def smooth(points: Points) -> Points:
+    """A running mean over a share of the points."""
+    width = max(1, round(len(points) * SMOOTHED))
     values = np.array([y for _, y in points])
     kernel = np.ones(width)
     sums = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")

@@ -24,7 +24,7 @@ BATCH = 32
 """Pictures of a batch at most."""
 
 PIXELS = 100_000_000
-"""Pixels after which a batch is full, and that are decoded ahead of it: 0.3 GB each."""
+"""Pixels after which a batch is full, and about as many as are decoded ahead of it: 0.3 GB each."""
 
 AT_ONCE = 16
 """Downloads at once; a thread that waits for a site costs nothing."""
@@ -72,15 +72,16 @@ def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_
     (loopback with `allow_local`).
     """
     read = partial(_read, open_fetcher(workspace, allow_local=allow_local), shown)
-    workers = AT_ONCE if any(map(is_url, names)) else os.cpu_count() or 1
+    first = AT_ONCE if any(map(is_url, names)) else 4  # of which nobody knows the size yet
+    workers = max(first, os.cpu_count() or 1)
     left, most = iter(enumerate(names)), 1
     with picture_threads(workers) as pool:
-        ahead = deque(pool.submit(read, item) for item in islice(left, BATCH if workers == AT_ONCE else workers))
+        ahead = deque(pool.submit(read, item) for item in islice(left, first))
         batch: list[Incoming] = []
         while ahead:
             batch.append(ahead.popleft().result())
             most = max(most, batch[-1].pixels)
-            room = max(workers, min(BATCH, PIXELS // most))  # of the largest so far
+            room = max(2, min(BATCH, PIXELS // most))  # of the largest so far
             ahead.extend(pool.submit(read, item) for item in islice(left, max(0, room - len(ahead))))
             if len(batch) == BATCH or sum(one.pixels for one in batch) >= PIXELS or not ahead:
                 yield batch

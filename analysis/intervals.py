@@ -31,10 +31,10 @@ SEED = 20190722
 """Seed of every bootstrap, so that the same predictions give the same interval."""
 
 
-def resamples(groups: Integers, count: int = RESAMPLES, seed: int = SEED) -> npt.NDArray[np.int64]:
+def resamples(groups: Integers, count: int = RESAMPLES) -> npt.NDArray[np.int64]:
     """(count, N) how often each image is in each resample, when whole groups are drawn with replacement."""
     size = int(groups.max()) + 1
-    draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=count)
+    draws = np.random.default_rng(SEED).multinomial(size, np.full(size, 1 / size), size=count)
     return draws[:, groups]
 
 

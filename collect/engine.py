@@ -133,16 +133,17 @@ class Collection:
         image = self.catalog.image(known.image_id) if known and known.image_id else None
         try:
             size = local_path(url).stat().st_size
-            same = image is None or (self.workspace.root / image.path).stat().st_size == size
         except OSError:
             return url
-        return url if same else f"{url}#{size}"
+        return url if image is None or image.bytes == size else f"{url}#{size}"
 
     def _land(self) -> int:
         """Wait for the oldest result and write it down with the label that follows, in one transaction."""
         finding, candidate, future = self._waiting[0]
         result = future.result()
         self._waiting.popleft()
+        if candidate.image_id:
+            return self._restore(finding, candidate, result)
         with self.catalog.transaction():
             state = self.catalog.record(
                 candidate.candidate_id,
@@ -155,11 +156,22 @@ class Collection:
             for place in self._in_flight.pop(candidate.url_key):
                 self._label(result.image.image_id if result.image else None, place)
         self.targets.pending[finding.category] -= 1
-        if candidate.image_id:
-            self.summary.restored += not self._is_lost(candidate)
-            return 1
         reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
         self.summary.outcomes[finding.source, finding.category, state, reason] += 1
+        return 1
+
+    def _restore(self, finding: Finding, candidate: Candidate, result: _Result) -> int:
+        """Count what has come of a place whose image was lost: its bytes are in the store again, or others that nobody asked for
+        are taken out of it."""
+        for place in self._in_flight.pop(candidate.url_key):
+            self._label(candidate.image_id, place)
+        self.targets.pending[finding.category] -= 1
+        if result.image and result.image.image_id == candidate.image_id:
+            self.summary.restored += 1
+            return 1
+        self.summary.lost += 1
+        if result.image and self.catalog.image(result.image.image_id) is None:
+            (self.workspace.root / result.image.path).unlink(missing_ok=True)
         return 1
 
     def _label(self, image_id: str | None, finding: Finding) -> None:

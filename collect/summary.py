@@ -24,6 +24,9 @@ class Summary:
     restored: int = 0
     """Known images whose file was gone from the store and is there again."""
 
+    lost: int = 0
+    """Known images whose file is gone, and whose place has something else by now, or nothing."""
+
     unlicensed: int = 0
     """Findings that were passed over for their licence; they are in no ledger, for another search may want them."""
 
@@ -43,6 +46,7 @@ class Summary:
         self.found += other.found
         self.known += other.known
         self.restored += other.restored
+        self.lost += other.lost
         self.unlicensed += other.unlicensed
         self.outcomes += other.outcomes
         self.problems += other.problems
@@ -51,6 +55,7 @@ class Summary:
         """The summary for people: a line, a table of sources and categories, and a line for each reason and problem."""
         first = f"{self.found} candidates, {self.known} known before, {self.accepted} accepted"
         first += f", {self.restored} brought back to the store" if self.restored else ""
+        first += f", {self.lost} gone from the store and from where they were" if self.lost else ""
         first += f"; {self.unlicensed} more passed over for their licence" if self.unlicensed else ""
         reasons: Counter[tuple[str, str]] = Counter()
         for (_, _, state, reason), count in self.outcomes.items():

@@ -106,7 +106,7 @@ def rank_picture(image: ImageRow) -> tuple[object, ...]:
 def rank_copy(image: ImageRow, standing: Standing) -> tuple[object, ...]:
     """The smaller, the better: the rule by which the copy that a group keeps is chosen.
 
-    In order: not rejected for its quality; held out for test by an earlier version; decided on by a person while it was not set
+    In order: not rejected for its quality; held out for test by an earlier version; decided on by a person, unless it is set
     aside (rejected for what it shows, it keeps its copies out too, set aside or not; brought back, it says nothing against the
     better one beside it); more pixels; lossless; less compressed; source known; the smaller id.
     """

@@ -168,6 +168,8 @@ def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
             word = REJECT
         elif word == RESTORE:
             word = labels.get(decision.image_id, "")
+        elif decision.who.startswith(RENAME):  # of the label that is left when the word that it met is taken back
+            labels[decision.image_id] = renamed(labels.get(decision.image_id, ""), *renamed_from(decision))
         else:
             labels[decision.image_id] = word
         silent = decision.new == RESTORE and not decision.old.startswith(REJECT)

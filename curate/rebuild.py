@@ -34,9 +34,15 @@ def rebuild_version(workspace: Workspace, version: str, output: Path | None = No
     content = manifest_bytes(plan.rows)
     same = hashlib.sha256(content).hexdigest() == str(facts["sha256"])
     if output is not None:
-        if not same and output.resolve().is_relative_to(workspace.manifests):
-            raise FototecaError(
-                f"what can be made again is not {facts['version']}: nothing was written", "name another file to see it"
-            )
+        _check_place(workspace, output, facts["version"] if same else "")
         write_bytes(output, content)
     return same
+
+
+def _check_place(workspace: Workspace, output: Path, version: str) -> None:
+    """FototecaError where a CSV would take the place of another manifest's file; `version`: what it is, if it is one."""
+    manifests = workspace.manifests.resolve()
+    place = output.resolve()
+    if place.is_relative_to(manifests) and place != manifests / f"{version}.csv":
+        what = f"this would be no {place.name}" if version else "what can be made again is not what was frozen"
+        raise FototecaError(f"{what}: nothing was written", "name a file outside manifests/ to see it")

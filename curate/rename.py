@@ -15,11 +15,12 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
     Nobody looked at the pictures for this, so it reviews none. What was said of a picture before is of `new` too, also where its
     label is another by now. FototecaError when `new` is no category or nothing is of `old`.
     """
-    old, new = composed(old), workspace.settings.check(new)
-    if old == new:
-        raise FototecaError(f"{old!r} is its name already", "name another one with --label")
+    new = workspace.settings.check(new)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         said = names_said(catalog.decisions())
+        old = old if any(old in names for names in said.values()) else composed(old)
+        if old == new:
+            raise FototecaError(f"{old!r} is its name already", "name another one with --label")
         images = [image for image in catalog.images() if old in said.get(image.image_id, ())]
         if not _rename_findings(catalog, old, new) and not images:
             raise FototecaError(f"no image carries {old!r}", "see which categories they carry: fototeca status")

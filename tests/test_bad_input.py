@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import fototeca
 from workspace import EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, create_workspace
@@ -110,6 +112,10 @@ def test_a_command_before_there_is_anything(shell: Shell, words: list[str]) -> N
         (["train", "run", "--model", "cnn"], "fototeca: Missing option '--manifest'; see: fototeca train run --help"),
         (["curate", "freeze", "--seed", "x"], "fototeca: Invalid value for '--seed': 'x' is not a valid integer; see:"),
         (["curate", "feeze"], "fototeca: No such command 'feeze'"),
+        (
+            ["curate", "export", "v001", "--format"],
+            "fototeca: Option '--format' requires an argument; see: fototeca curate export --help",
+        ),
     ],
 )
 def test_wrong_words_are_one_line(shell: Shell, words: list[str], message: str) -> None:
@@ -132,7 +138,7 @@ def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_pi
     make_pictures(shell.folder / "in", {"red": 30, "blue": 30})
     shell("collect", "folder", "in", "--label-from-folder")
     shell("curate", "freeze")
-    victim = next((shell.folder / "data" / "images").glob("*/*"))
+    victim = next((shell.folder / "data" / "images").glob("*/*.jpg"))
     whole = victim.read_bytes()
     victim.unlink()
     assert "is gone" in shell("curate", "verify", "v001").out
@@ -140,6 +146,27 @@ def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_pi
         "59 known before, 0 accepted, 1 brought back to the store" in shell("collect", "folder", "in", "--label-from-folder").out
     )
     assert victim.read_bytes() == whole and shell("curate", "verify", "v001").code == 0
+
+
+def test_a_lost_file_whose_place_has_something_else(shell: Shell, make_pictures: MakePictures) -> None:
+    """Told each time, and nothing is left in the store that no image is of; a picture in its place is a new image."""
+    make_pictures(shell.folder / "in", {"red": 30, "blue": 30})
+    shell("collect", "folder", "in", "--label-from-folder")
+    store = shell.folder / "data" / "images"
+    places = {path.read_bytes(): path for path in (shell.folder / "in").rglob("*.jpg")}
+    first, second = sorted(store.glob("*/*.jpg"))[:2]
+    origins = [places[path.read_bytes()] for path in (first, second)]
+    for path in (first, second):
+        path.unlink()
+    origins[0].write_bytes(bytes(origins[0].stat().st_size))  # as long as it was, and no picture
+    whole = origins[1].read_bytes()
+    Image.open(io.BytesIO(whole)).rotate(90, expand=True).save(origins[1], quality=99)
+    told = shell("collect", "folder", "in", "--label-from-folder").out
+    assert "1 accepted, 1 gone from the store and from where they were" in told
+    assert len(list(store.glob("*/*.jpg"))) == 59, "58 of the old, one new"
+    origins[1].write_bytes(whole)
+    told = shell("collect", "folder", "in", "--label-from-folder").out
+    assert "1 brought back to the store, 1 gone from the store" in told and second.read_bytes() == whole
 
 
 def test_no_workspace(shell: Shell) -> None:

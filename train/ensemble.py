@@ -64,6 +64,7 @@ def _join(workspace: Workspace, names: Sequence[str], method: Method) -> Run:
     made_of = {member.id: member.digest for member in members}
     run = Run(name, workspace.runs / name, {"of": list(names), "made_of": made_of})
     if not _is_made_of(workspace, name, made_of):
+        _forget(run)
         if method == "soup":
             _soup(workspace, run, members, manifest, start)
         else:
@@ -77,6 +78,12 @@ def _is_made_of(workspace: Workspace, name: str, sources: dict[str, str]) -> boo
         return False
     run = read_run(workspace, name)
     return run.done and run.config.get("made_of") == sources
+
+
+def _forget(run: Run) -> None:
+    """Take away what says that the run is done, and what its former self said of test, before anything of it is made again."""
+    for name in ("done.json", "predictions-test.csv"):
+        (run.folder / name).unlink(missing_ok=True)
 
 
 def _check(members: Sequence[Run]) -> None:
@@ -189,6 +196,7 @@ def _snapshot(workspace: Workspace, run: Run, path: Path, manifest: Manifest) ->
     made_of = {path.name: file_sha256(path)}
     own = Run(name, workspace.runs / name, {**run.config, "snapshot_of": run.id, "made_of": made_of})
     if not _is_made_of(workspace, name, made_of):
+        _forget(own)
         network = Network(workspace, run, manifest)
         network.module.load_state_dict(_read_snapshot(path, network.fabric.device))
         write_config(own)

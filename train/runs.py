@@ -200,8 +200,10 @@ def check_learned_from(run: Run, manifest: Manifest) -> None:
 def check_members(workspace: Workspace, run: Run) -> None:
     """FototecaError when a run that an ensemble asks was trained again since: what was kept of the ensemble is of another one."""
     for name in run.config.get("members", ()):
-        member = read_run(workspace, name)
-        if not member.done or member.digest != run.config["made_of"][name]:
+        member = Run(name, workspace.runs / name, {})
+        if not member.folder.is_dir():
+            continue  # what was kept of the ensemble is still of it
+        if not member.done or member.digest != run.config.get("made_of", {}).get(name):
             raise FototecaError(f"{name} was trained again since {run.id} was made of it", f"join them again: {run.command}")
 
 
@@ -271,6 +273,9 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
         raise FototecaError(f"run {run.id} is not finished", "give its train command again: it goes on where it stopped")
     if "members" in run.config:
         check_members(workspace, run)
+        gone = [name for name in run.config["members"] if not (workspace.runs / name).is_dir()]
+        if gone:
+            raise FototecaError(f"{run.id} asks {gone[0]}, which is gone", "train that run again, and join them again")
         members = [load_model(workspace, read_run(workspace, name)) for name in run.config["members"]]
         return cast(LoadedModel, LoadedEnsemble(members, run.config["member_weights"]))
     network = build_model(run.model_name, 1 if run.config["head"] == "boosting" else len(run.categories))[0]

@@ -73,14 +73,14 @@ def _joined(story: Story, run: Run) -> list[str] | None:
         "gain_interval": found["interval"],
         "p": mcnemar(joined.right, best.right, joined.groups)["p"],
     }
-    how = story.words(f"gains.how.{_how(run)}")
+    how = story.words(f"gains.how.{how_joined(run)}")
     what = story.words("gains.ensemble", run=run.id, how=how, n=len(_members(run)), best=best.run.id)
     passes = 1 if "soup" in run.config else len(_members(run))
     seconds = _seconds(story, best.run), _seconds(story, run)
     return _row(story, what, float(best.right.mean()), facts, passes, seconds)
 
 
-def _how(run: Run) -> str:
+def how_joined(run: Run) -> str:
     """How an ensemble was joined: mean, weighted, soup, or snapshot (the mean of a single run's)."""
     method = str(run.config["method"])
     return "snapshot" if method == "mean" and len(set(run.config["of"])) == 1 else method

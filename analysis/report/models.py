@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from analysis.charts import intervals_chart
 from analysis.figures import curves_of
-from analysis.report.gains import gains
+from analysis.report.gains import gains, how_joined
 from analysis.report.html import columns, details, heading, join, note, paragraph
 from analysis.report.story import Story
 from train.runs import Run
@@ -49,7 +49,7 @@ SETTINGS = (
 IDLE = {"layer_decay": 1.0, "accumulate": 1, "precision": "32", "balance": "none"}
 """Values of settings that do nothing, as 0 and nothing do elsewhere: a setting is not shown where it is left at its own."""
 
-WORDS = ("none", "all", "half")
+WORDS = ("none", "all", "half", "head", "linear", "logistic", "basic", "constant", "weights", "sampling")
 """Values of settings that are words of a language; others are names."""
 
 STEPPED = frozenset({"epochs", "batch_size", "optimizer", "lr", "schedule"})
@@ -104,7 +104,7 @@ def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | 
 def _model(story: Story, run: Run) -> Markup:
     words, done = story.words, run.facts
     pairs = [
-        (words(f"setting.{name}"), _shown(story, name, run.config[name]))
+        (words(f"setting.{name}"), _shown(story, run, name, run.config[name]))
         for name in _used(run)
         if _does_something(name, run.config.get(name))
     ]
@@ -144,11 +144,13 @@ def _source(name: str) -> str:
     return "steps.csv" if name.startswith("steps") else "epochs.csv"
 
 
-def _shown(story: Story, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
+def _shown(story: Story, run: Run, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
+    if name == "model" and run.regime == "ensemble":
+        return story.words(f"gains.how.{how_joined(run)}")
     if name == "weights" and isinstance(value, str):
         return value.replace("\\", "/").rpartition("/")[2]
     if value is True or value in WORDS:
-        return story.words(f"setting.{'on' if value is True else value}")
+        return story.words(f"setting.{'on' if value is True else f'value.{value}'}")
     return (
         story.words(f"regime.{value}")
         if name == "regime"

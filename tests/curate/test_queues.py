@@ -18,7 +18,7 @@ from curate.freeze import freeze_version
 from curate.labels import label_images, list_decisions
 from curate.limits import Limits
 from curate.quality import check_images, found_by_image
-from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, in_queue, list_items
+from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, in_queue, last_said, list_items
 from curate.recover import recover_catalog
 from curate.rename import rename_category
 from curate.suggest import Suggestion, save, suggest_labels
@@ -191,6 +191,32 @@ def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_l
         path.unlink()
     recover_catalog(merged)
     assert queue(merged, DISAGREED) == [], "a recovered catalog knows of it too"
+
+
+def test_a_renaming_of_a_word_that_was_taken_back_says_nothing(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ann's fox became a wolf and was taken back: who rejects the cat and brings it back says cat."""
+    (image_id,) = add_images(workspace, ["cat"])
+    monkeypatch.setenv("FOTOTECA_USER", "ann")
+    (decision,) = label_images(without(workspace, "dog", "fox"), [image_id], label="fox")
+    renamed = without(workspace, "fox", "wolf")
+    rename_category(renamed, "fox", "wolf")
+    take_back(renamed, [decision.decision_id])
+    monkeypatch.setenv("FOTOTECA_USER", "bob")
+    label_images(renamed, [image_id], reject="drawing")
+    label_images(renamed, [image_id], restore=True)
+    with Catalog.open(renamed) as catalog:
+        assert last_said(catalog.decisions()) == {image_id: {"person:bob": "cat"}}
+
+
+def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace: Workspace, add_images: AddImages) -> None:
+    """Accents apart in the labels of an older catalog: renamed like any other name."""
+    apart, composed = "nin\u0303o", "ni\xf1o"
+    add_images(workspace, [apart, "cat"])
+    renamed = without(workspace, "dog", composed)
+    assert [row.new for row in rename_category(renamed, apart, composed)] == [composed]
+    assert queue(renamed, UNKNOWN) == []
 
 
 def test_a_third_person_settles_a_disagreement(

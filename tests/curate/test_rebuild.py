@@ -160,8 +160,20 @@ def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen:
     before = (workspace.manifests / "v001.csv").read_bytes()
     with Catalog.open(workspace) as catalog:
         catalog.connection.execute("UPDATE decisions SET new = 'dog' WHERE decision_id = 1")
-    with pytest.raises(FototecaError, match="is not v001: nothing was written"):
+    with pytest.raises(FototecaError, match="is not what was frozen: nothing was written"):
         rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
     assert (workspace.manifests / "v001.csv").read_bytes() == before
     assert not rebuild_version(workspace, "v001", workspace.root / "again.csv")
     assert (workspace.root / "again.csv").read_bytes() != before
+
+
+def test_a_version_takes_no_other_files_place(workspace: Workspace, frozen: Sequence[str]) -> None:
+    """Not that of another version, nor of what lies beside it; a link to the folder is the folder."""
+    for name in ("v002.csv", "v001.json", "v001.decisions.csv"):
+        with pytest.raises(FototecaError, match=f"this would be no {name}: nothing was written"):
+            rebuild_version(workspace, "v001", workspace.manifests / name)
+    elsewhere = workspace.manifests.rename(workspace.root.parent / "kept")
+    workspace.manifests.symlink_to(elsewhere)
+    with pytest.raises(FototecaError, match="this would be no v002"):
+        rebuild_version(workspace, "v001", workspace.manifests / "v002.csv")
+    assert rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")

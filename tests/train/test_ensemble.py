@@ -116,8 +116,8 @@ def test_a_weighted_mean_has_its_shares(small: Workspace, monkeypatch: pytest.Mo
     assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
 
 
-def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Workspace) -> None:
-    """On another machine the same run has other weights: its ensembles and snapshots follow it."""
+def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another machine the same run has other weights: its ensembles and snapshots follow it, also after a kill in between."""
     run = trained(small, epochs=2, snapshots=2)
     other = trained(small, epochs=1, seed=1)
     joined, snapshots = join_runs(small, [run.id, other.id]), join_runs(small, [run.id])
@@ -136,6 +136,15 @@ def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Works
     assert joined.command in error.value.hint
     with pytest.raises(FototecaError, match="was trained again"):
         check_members(small, joined)
+    write_predictions(joined, "test", ["x"], ["red"], even[:1])
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ensemble, "write_said", stop)
+        join_runs(small, [run.id, other.id])
+    assert not (joined.folder / "predictions-test.csv").exists(), "what the former one said of test is not the new one's"
     again = [join_runs(small, names).predictions("val").probabilities for names in ([run.id, other.id], [run.id])]
     assert again[0] == pytest.approx((even + other.predictions("val").probabilities) / 2, abs=1e-6)
     assert again[1] == pytest.approx(even, abs=1e-6)
