@@ -5,6 +5,7 @@ Standard library only, so that every other module may import it for nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -185,7 +186,7 @@ class Workspace:
 def read_settings(path: Path) -> Settings:
     """Read and check a `fototeca.toml`; FototecaError names the first thing that is wrong."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FototecaError(f"{path} is missing", "run: fototeca init DIR --category NAME") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -266,7 +267,7 @@ def create_workspace(
 
 
 def _toml(text: str) -> str:  # a basic string
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import textwrap
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -125,15 +124,36 @@ def overlay(picture: Image.Image, values: npt.NDArray[np.float32], strength: flo
 def captioned(tile: Image.Image, words: Sequence[str], side: int = 224) -> Image.Image:
     """The tile, at least `side` wide, over LINES lines, of which each of `words` has its share: what is too long is cut."""
     share = LINES // max(len(words), 1)
-    lines = [line for one in words for line in textwrap.wrap(one, 34, max_lines=share, placeholder="…")]
     if tile.width < side:
         tile = tile.resize((side, round(side * tile.height / tile.width)), Image.Resampling.BICUBIC)
+    lines = [line for one in words for line in _wrapped(one, tile.width - 4, share)]
     page = Image.new("RGB", (tile.width, tile.height + CAPTION * LINES), "white")
     page.paste(tile)
     for number, line in enumerate(lines):
         place = (2, tile.height + CAPTION * number + 1)
         ImageDraw.Draw(page).text(place, line, fill="black", font=_font())
     return page
+
+
+def _wrapped(text: str, width: int, most: int) -> list[str]:
+    """The text in at most so many lines of so many pixels; what is too long is cut."""
+    font, lines = _font(), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        lines += [""] if lines[-1] else []
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    if len(lines) > most:
+        last = lines[most - 1]
+        while last and font.getlength(last + "…") > width:
+            last = last[:-1]
+        lines[most - 1 :] = [last + "…"]
+    return lines
 
 
 @cache

@@ -16,7 +16,7 @@ from analysis.examples import draw, pick
 from analysis.numbers import csv_text
 from analysis.pictures import masks_digest, stored_picture, true_mask
 from analysis.results import Results, find_run, read_results
-from analysis.verdicts import measured_trials, stored_trials
+from analysis.verdicts import measured_trials, of_layer, stored_trials
 from train.runs import LoadedModel, load_model
 from workspace import FototecaError, Workspace, write_text
 
@@ -63,7 +63,7 @@ def try_run(
         raise FototecaError(reasons[0])
     stored = stored_trials(workspace, run, layer)
     write_text(stored, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
-    table = (output or workspace.reports / "explain" / run.id) / "trials.csv"
+    table = (output or workspace.reports / "explain" / run.id) / f"trials{of_layer(layer)}.csv"
     write_text(table, _csv(facts))
     return {**facts, "paths": [str(stored), str(table)]}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from analysis.attribution import METHODS
 from analysis.kept import stored_json
@@ -31,7 +32,12 @@ Passed = Mapping[str, bool]
 
 def stored_trials(workspace: Workspace, run: Run, layer: str = "") -> Path:
     """Where the last trials of a run are kept: those at a layer of one's own choice beside those at the family's."""
-    return workspace.reports / "trials" / f"{run.id}{layer and '@'}{layer}.json"
+    return workspace.reports / "trials" / f"{run.id}{of_layer(layer)}.json"
+
+
+def of_layer(layer: str) -> str:
+    """What the names of files say of a layer of one's own choice."""
+    return f"@{quote(layer, safe='')}" if layer else ""
 
 
 def read_trials(workspace: Workspace, run: Run, layer: str = "") -> dict[str, Any] | None:

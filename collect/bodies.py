@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from collect.sockets import PrivateAddressError
 _CHUNK = 1 << 16
 
 _HEADED, _RAW = 47, -15
+_MEMBER = b"\x1f\x8b"
 """zlib's names for gzip or deflate, by their headers, and for deflate without one, as some servers send it."""
 
 
@@ -111,17 +111,15 @@ def _inflated(data: bytes, wbits: int, most: int) -> bytes:
         size += len(parts[-1])
         if not stream.eof and size < most:
             raise zlib.error("cut off")
-        data = stream.unused_data.lstrip(b"\0")  # padding, which is no member
+        rest = stream.unused_data.lstrip(b"\0")
+        data = rest if rest.startswith(_MEMBER) else b""  # other things behind it are passed over, as gzip does
     return b"".join(parts)
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether it is UTF-8, though it may be cut off, without control characters."""
-    try:
-        text = getincrementaldecoder("utf-8")().decode(data)
-    except UnicodeDecodeError:
-        return False
-    return not re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text)
+    """Whether it has no control characters, and is mostly ASCII: what is packed is neither."""
+    strange = len(re.findall(rb"[\x80-\xff]", data))
+    return not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", data) and 4 * strange <= len(data)
 
 
 def _encoding(response: urllib3.BaseHTTPResponse) -> str:

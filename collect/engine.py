@@ -161,17 +161,13 @@ class Collection:
         return 1
 
     def _restore(self, finding: Finding, candidate: Candidate, result: _Result) -> int:
-        """Count what has come of a place whose image was lost: its bytes are in the store again, or others that nobody asked for
-        are taken out of it."""
+        """Count what has come of a place whose image was lost: its bytes, which are in the store again, or something else."""
         for place in self._in_flight.pop(candidate.url_key):
             self._label(candidate.image_id, place)
         self.targets.pending[finding.category] -= 1
-        if result.image and result.image.image_id == candidate.image_id:
-            self.summary.restored += 1
-            return 1
-        self.summary.lost += 1
-        if result.image and self.catalog.image(result.image.image_id) is None:
-            (self.workspace.root / result.image.path).unlink(missing_ok=True)
+        back = result.image is not None and result.image.image_id == candidate.image_id
+        self.summary.restored += back
+        self.summary.lost += not back
         return 1
 
     def _label(self, image_id: str | None, finding: Finding) -> None:

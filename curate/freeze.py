@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from collect.catalog import AFTER, PERSON, Catalog, ImageRow, now, writable
+from collect.catalog import AFTER, PERSON, RENAME, Catalog, ImageRow, writable
 from curate.grouping import BAD_COPY
 from curate.kept import decisions_to_keep
 from curate.manifest import (
@@ -103,8 +103,8 @@ def _freeze(
     with catalog.transaction():
         state = current_state(catalog)
         decisions = decisions_to_keep(catalog, workspace)
-        looked = any(decision.who.startswith(PERSON) for decision in decisions)
-        frozen = _draft(workspace, state, seed, asked, writable(note), looked)
+        looked = any(decision.who.startswith((PERSON, RENAME)) for decision in decisions)
+        frozen = _draft(workspace, state, seed, asked, writable(note), looked, catalog.moment())
         if frozen.new:
             keep_groups(catalog, frozen.manifest.version, state.images)
             later = datetime.fromisoformat(frozen.manifest.created) + timedelta(microseconds=1)
@@ -117,7 +117,13 @@ def _freeze(
 
 
 def _draft(
-    workspace: Workspace, state: State, seed: int | None, asked: tuple[float, float, float] | None, note: str, looked: bool
+    workspace: Workspace,
+    state: State,
+    seed: int | None,
+    asked: tuple[float, float, float] | None,
+    note: str,
+    looked: bool,
+    moment: str,
 ) -> Frozen:
     """The version as it would be written, or the last one where it would equal that and nobody has `looked` since."""
     settings = workspace.settings
@@ -145,7 +151,7 @@ def _draft(
         ratios=chosen_ratios,
         threshold=state.threshold,
         parent=parent.version if parent else None,
-        created=max(now(), state.newest),
+        created=max(moment, state.newest),
         note=note,
         path=workspace.manifests / f"{version}.csv",
         last_decision=state.last_decision,

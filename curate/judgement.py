@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from collect.catalog import PERSON, REJECT, RESTORE, Decision, ImageRow
-from curate.names import renamed, renamings
+from curate.names import renamed, split_label
 
 TAG_REJECT, TAG_REVIEWED, TAG_RESTORE = "reject", "reviewed", "restore"
 """Tags that mean what they say. `reject:REASON` gives a reason."""
@@ -51,9 +51,12 @@ class Judgement:
         label = self.label if rejected or decision == RESTORE else decision
         return Judgement(label, rejected, True, decision == RESTORE or (self.restored and not rejected))
 
-    def renamed(self, old: str, new: str) -> Judgement:
-        """With a category's name changed."""
-        return replace(self, label=renamed(self.label, old, new))
+    def renamed(self, names: Iterable[tuple[str, str]]) -> Judgement:
+        """With categories' names changed, old ones to new ones, in order."""
+        label = self.label
+        for old, new in names:
+            label = renamed(label, old, new)
+        return replace(self, label=label)
 
     def encode(self) -> str:
         """One line of text, to be compared and kept."""
@@ -76,26 +79,6 @@ def valid(decisions: Iterable[Decision]) -> list[Decision]:
 def said_by_people(decisions: Iterable[Decision]) -> list[Decision]:
     """What people said and did not take back, in order."""
     return [row for row in valid(decisions) if row.who.startswith(PERSON)]
-
-
-def under_new_names(
-    said: Judgement, pushed: Judgement, current: Judgement, decisions: Iterable[Decision]
-) -> tuple[Judgement, Judgement]:
-    """What a sample says and what was pushed, its categories renamed as they were since if that is all that happened to it.
-
-    Who gave it the name that all have by now has looked at it.
-    """
-    names, since = renamings(decisions), 0
-    found = said, pushed
-    while found[1] != current and since < len(names):
-        since += 1
-        found = said, pushed
-        for old, new in names[-since:]:
-            found = found[0].renamed(old, new), found[1].renamed(old, new)
-    if found[1] != current:
-        return said, pushed
-    looked = said != pushed and found[0] == found[1]
-    return (replace(found[0], reviewed=True) if looked else found[0]), found[1]
 
 
 Outcome = Literal["same", "withdrawn", "agreed", "decide", "conflict"]
@@ -123,6 +106,26 @@ def settle(said: Judgement, pushed: Judgement, current: Judgement) -> tuple[Outc
     if current == replace(intended, reviewed=False):
         return "decide", [current.label]  # a machine came to the same: what is new is that a person says so
     return "conflict", []
+
+
+def settle_renamed(
+    said: Judgement, pushed: Judgement, current: Judgement, names: Sequence[tuple[str, str]], known: Collection[str]
+) -> tuple[Outcome, list[str]]:
+    """`settle` of an edit that renamings may have come between. `names`: old and new ones, in order; `known`: the categories.
+
+    Where nothing but renamings has happened to the image since, the edit means what it meant under the new names; who gave it
+    the very name that it has by now has looked at it.
+    """
+    after = (names[len(names) - since :] for since in range(len(names) + 1))
+    since = next((part for part in after if pushed.renamed(part) == current), None)
+    if since is None:
+        return settle(said, pushed, current)
+    meant = said.renamed(since)
+    if not {*split_label(meant.label)} <= {*known}:
+        meant = said.renamed(names)
+    if said != pushed and meant == current:
+        return "decide", [current.label]
+    return settle(meant, current, current)
 
 
 def _decisions(said: Judgement, current: Judgement) -> list[str]:

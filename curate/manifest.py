@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version as installed_version
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from collect.catalog import Decision
 from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_bytes, write_text
@@ -55,6 +55,13 @@ FACTS = (
     *("tool", "created", "note", "decisions", "decisions_sha256", "last_decision", "moved", "unsearched", "uneven"),
 )
 """What else it holds."""
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), str),
+    **dict.fromkeys(("rows", "seed", "decisions", "last_decision", "unsearched"), int),
+    **dict.fromkeys(("categories", "ratios", "moved", "uneven"), list),
+    **dict.fromkeys(("splits", "labels"), dict),
+}
 
 
 @dataclass(frozen=True)
@@ -194,10 +201,22 @@ def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
         missing = [fact for fact in FACTS if fact not in facts]
     except (OSError, ValueError, KeyError, TypeError):
         raise FototecaError(f"manifests/{path.name} cannot be read", restore) from None
-    if missing or facts["version"] != name:
-        wrong = f"lacks {missing[0]}" if missing else f"calls itself {facts['version']}"
+    odd = "" if missing else _odd(facts)
+    if missing or odd or facts["version"] != name:
+        wrong = f"lacks {missing[0]}" if missing else f"has no {odd} as it should" if odd else f"calls itself {facts['version']}"
         raise FototecaError(f"manifests/{path.name} {wrong}", restore)
     return facts
+
+
+def _odd(facts: dict[str, Any]) -> str:
+    """The first fact that is not of its kind."""
+    parts: dict[str, tuple[type, ...]] = {"categories": (str,), "ratios": (int, float), "moved": (dict,), "uneven": (dict,)}
+    for name, kind in _KINDS.items():
+        inner = facts[name] if name in parts and isinstance(facts[name], list) else []
+        if not isinstance(facts[name], kind) or not all(isinstance(one, parts[name]) for one in inner):
+            return name
+    unlike = {"task": facts["task"] in get_args(Task), "ratios": len(facts["ratios"]) == len(SPLITS)}
+    return next((name for name, right in unlike.items() if not right), "")
 
 
 def is_stored(row: Row) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import groupby
 
-from collect.catalog import REJECT, RENAME, RESTORE, Decision
+from collect.catalog import REJECT, RENAME, RESTORE, Catalog, Decision
 from workspace import LABEL_SEPARATOR
 
 _RENAMED = "renamed: "
@@ -36,9 +37,10 @@ def renamed_from(decision: Decision) -> tuple[str, str]:
     return old, new
 
 
-def renamings(decisions: Iterable[Decision]) -> list[tuple[str, str]]:
-    """The old and the new name of each renaming among an image's decisions, in order."""
-    return [renamed_from(one) for one in decisions if one.who.startswith(RENAME)]
+def renamings(catalog: Catalog) -> list[tuple[str, str]]:
+    """The old and the new name of each renaming, in order."""
+    log = [decision for decision in catalog.decisions() if decision.who.startswith(RENAME)]
+    return [renamed_from(next(rows)) for _, rows in groupby(log, key=lambda decision: decision.why)]
 
 
 def names_said(decisions: Iterable[Decision]) -> dict[str, set[str]]:

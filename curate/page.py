@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import secrets
 import sqlite3
 import sys
@@ -144,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         size = self.headers.get("Content-Length", "")
         if self.headers.get("Origin") is None or self.headers.get("Content-Type") != "application/json":
             raise RefusedError(HTTPStatus.FORBIDDEN)
-        if not (size.isascii() and size.isdigit()) or int(size) > MAX_BODY:
+        if not re.fullmatch(r"[0-9]{1,9}", size) or int(size) > MAX_BODY:
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         with suppress(ValueError):
             found = json.loads(self.rfile.read(int(size)))

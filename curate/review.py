@@ -11,7 +11,7 @@ import secrets
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from io import StringIO
@@ -22,10 +22,11 @@ from tqdm import tqdm
 
 from collect.catalog import REJECT, RESTORE, Catalog, ImageRow
 from curate.checks import FIX
-from curate.judgement import Judgement, settle, under_new_names
+from curate.judgement import Judgement, settle_renamed
 from curate.labels import check_reason, check_task, person
+from curate.names import renamings
 from curate.quality import found_by_image
-from curate.queues import list_items
+from curate.queues import last_said, list_items
 from curate.samples import (
     Dataset,
     FiftyOne,
@@ -88,8 +89,9 @@ def pull_review(workspace: Workspace) -> dict[str, Any]:
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
         dataset = _own_dataset(fo, workspace, catalog, create=False)
         edits = [row for row in read_samples(dataset) if row[2] != row[3] and catalog.image(row[1])]
+        names = renamings(catalog) if edits else []
         for sample_id, image_id, said, pushed in tqdm(edits, desc="pulling", unit="edit", disable=None):
-            after = _pull_one(workspace, catalog, image_id, said, pushed, facts)
+            after = _pull_one(workspace, catalog, image_id, said, pushed, names, facts)
             if after:
                 mark(fo, dataset[sample_id], said, after, workspace)
         show_progress(dataset)
@@ -97,16 +99,25 @@ def pull_review(workspace: Workspace) -> dict[str, Any]:
 
 
 def _pull_one(
-    workspace: Workspace, catalog: Catalog, image_id: str, said: Judgement, pushed: Judgement, facts: dict[str, Any]
+    workspace: Workspace,
+    catalog: Catalog,
+    image_id: str,
+    said: Judgement,
+    pushed: Judgement,
+    names: Sequence[tuple[str, str]],
+    facts: dict[str, Any],
 ) -> Judgement | None:
     """Follow one edit, or tell in `facts` why not; what the catalog says then, None where the sample is to stay as it is.
+    `names`: the renamings of categories.
 
     What the catalog says is read, judged and written in one transaction: nobody's decision comes in between.
     """
     try:
         with catalog.transaction():
             current = Judgement.of_image(_image(catalog, image_id))
-            outcome, decisions = settle(*under_new_names(said, pushed, current, catalog.decisions(image_id)), current)
+            outcome, decisions = settle_renamed(said, pushed, current, names, workspace.settings.names)
+            if decisions == [current.label] and current.reviewed and _said(catalog, image_id) == current.label:
+                decisions = []  # as after a pull that was killed
             told, edit = _TOLD + image_id, f"{pushed.encode()}\n{said.encode()}"
             if _answered(catalog, image_id, edit):
                 decisions = []
@@ -127,6 +138,11 @@ def _pull_one(
         return None
     facts["decisions"] += len(decisions)
     return after
+
+
+def _said(catalog: Catalog, image_id: str) -> str | None:
+    """The last word of the person here on an image."""
+    return last_said(catalog.decisions(image_id)).get(image_id, {}).get(person())
 
 
 def _answered(catalog: Catalog, image_id: str, edit: str) -> bool:

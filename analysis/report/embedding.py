@@ -94,7 +94,8 @@ def _by_prediction(story: Story, run: Run, said: Said, points: Floats, groups: t
     none, rest = words("features.error.not_asked"), words("features.rest")
     told = [none if one is None else name if (name := story.label(one)) in groups else rest for one in said]
     names = (*groups, *(name for name in (rest, none) if name in told and name not in groups))
-    drawing = scatter_chart(f"tsne-prediction-{run.id}", points, told, names, words("features.prediction.alt", run=run.id))
+    alt, more = words("features.prediction.alt", run=run.id), len(names) > len(groups)
+    drawing = scatter_chart(f"tsne-prediction-{run.id}", points, told, names, alt, legend=more)
     return story.draw(drawing, words("features.prediction.caption"), f"data/runs/{run.id}")
 
 

@@ -62,15 +62,17 @@ def _views(story: Story, run: Run) -> list[str]:
 
 def _joined(story: Story, run: Run) -> list[str] | None:
     """None when no member is left to compare with."""
-    members = [story.validation[name] for name in _members(run) if name in story.validation]
+    of = run.config.get("made_of", {})
+    found = [story.validation[name] for name in _members(run) if name in story.validation]
+    members = [one for one in found if one.run.digest == of.get(one.run.id)]  # one that was trained again is another one
     if not members:
         return None
     best, joined = max(members, key=lambda one: float(one.right.mean())), story.validation[run.id]
-    found = paired_difference(joined.right, best.right, joined.groups)
+    difference = paired_difference(joined.right, best.right, joined.groups)
     facts = {
         "accuracy": float(joined.right.mean()),
-        "gain": found["difference"],
-        "gain_interval": found["interval"],
+        "gain": difference["difference"],
+        "gain_interval": difference["interval"],
         "p": mcnemar(joined.right, best.right, joined.groups)["p"],
     }
     how = story.words(f"gains.how.{how_joined(run)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -60,10 +60,19 @@ def write_report(
     write_text(page, _page(story))
     figures = write_figures(story.figures, folder / story.beside)
     figures += [numbers.write(folder / story.beside) for numbers in story.numbers]
-    for left in set((folder / story.beside).glob("*.*")) - set(figures):
-        if left.suffix in (".svg", ".png", ".csv"):  # of a run that is gone, say: it would look like this report's own
-            left.unlink()
+    _clear(folder / story.beside, [path.name for path in figures])
     return [page, *([write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else []), *figures]
+
+
+def _clear(folder: Path, names: Sequence[str]) -> None:
+    """Remove what the former report wrote here and this one has not, as of a run that is gone: it would look like this one's."""
+    listed = folder / ".written"
+    former = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    for name in {*former} - {*names}:
+        if name == Path(name).name and Path(name).suffix in (".svg", ".csv"):  # PNGs stay where no Chromium draws them
+            for left in (folder / name, (folder / name).with_suffix(".png")):
+                left.unlink(missing_ok=True)
+    write_text(listed, "\n".join(sorted(names)) + "\n")
 
 
 def _page(story: Story) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from analysis.charts import bars_chart
 from analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
+from analysis.pictures import captioned
 from analysis.results import Results
 from analysis.tables import examples_table
 from curate.manifest import Manifest, Row
@@ -54,6 +56,15 @@ def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: py
     assert doubted(answers()) == [4, 8, 5] and answers().confidence[7] < 0.9
     monkeypatch.setattr("analysis.examples.DOUBTED", 40)
     assert doubted(answers()) == [4, 8, 5, 6]
+
+
+def test_captions_stay_within_their_picture() -> None:
+    """Cut by what letters are wide, not by how many there are; letters beyond ASCII are drawn as they are."""
+    blank = Image.new("RGB", (224, 10))
+    for words in ("SEÑAL DE PROHIBIDO ADELANTAR A OTROS", "Donaudampfschifffahrtsgesellschaftskapitän", "ñ"):
+        page = np.asarray(captioned(blank, [words, "x"]).convert("L"))[10:]
+        assert page.min() < 100 and (page[:, -2:] == 255).all(), words
+    assert not np.array_equal(captioned(blank, ["ñ"]), captioned(blank, ["\ue000"])), "no box for a letter that there is"
 
 
 def test_a_long_name_keeps_its_beginning() -> None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from sklearn import metrics as reference
 from torchmetrics.classification import MulticlassCalibrationError
 
+from analysis import tta
 from analysis.calibration import fit_temperature
 from analysis.compare import compare
 from analysis.evaluate import measure
@@ -160,6 +161,18 @@ def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
     found = compare(runs)
     assert [pair["p"] for pair in found["pairs"]] == pytest.approx([1, 2 / 2**6, 2 / 2**6])
     assert found["like_best"] == ["a", "b", "c"]
+
+
+def test_views_of_large_pictures_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends where its pixels do, never empty, and no picture is left out."""
+    monkeypatch.setattr(tta, "PIXELS", 250)
+    row = Row("", "", "", "val", "", 10, 10, "0" * 16, "drawn", "", "", "", "MIT", True)
+    rows = [replace(row, image_id=str(k), width=10 if k < 7 else 90) for k in range(9)] + [row] * 40
+    found = list(tta.batches(rows))
+    assert [one for part in found for one in part] == rows
+    assert [len(part) for part in found[:6]] == [2, 2, 2, 1, 1, 1] and max(map(len, found)) == 2
+    monkeypatch.setattr(tta, "PIXELS", 10**9)
+    assert [len(part) for part in tta.batches(rows)] == [32, 17]
 
 
 def test_views_are_averaged() -> None:

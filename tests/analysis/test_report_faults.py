@@ -181,6 +181,43 @@ def test_a_test_picture_that_is_gone_spends_no_look(copied: Studied) -> None:
     assert read_looks(workspace, "v001") == []
 
 
+def test_a_torn_test_picture_spends_no_look(copied: Studied) -> None:
+    """It is named before the model is asked of any, and once it is whole again the look is the first."""
+    workspace, runs = copied
+    row = read_manifest(workspace, "v001").split("test")[-1]
+    path = workspace.root / row.path
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FototecaError, match=f"image {row.image_id[:12]} cannot be read"):
+        evaluate_run(workspace, runs[1], "test")
+    assert read_looks(workspace, "v001") == []
+    path.write_bytes(whole)
+    assert evaluate_run(workspace, runs[1], "test")["looks"] == 1
+
+
+def test_drawings_of_a_run_that_is_gone_go(copied: Studied, tmp_path: Path) -> None:
+    """The next report takes away what the one before had written and it has not; what somebody else put there stays."""
+    workspace, runs = copied
+    folder = tmp_path / "out" / "figures-en"
+    folder.mkdir(parents=True)
+    (folder / "mine.csv").write_text("a\n")
+    write_report(workspace, "v001", output=tmp_path / "out")
+    assert (folder / f"steps-{runs[0]}.svg").is_file()
+    shutil.rmtree(workspace.runs / runs[0])
+    write_report(workspace, "v001", output=tmp_path / "out")
+    left = {path.name for path in folder.iterdir() if runs[0] in path.name}
+    assert left == set() and (folder / f"steps-{runs[1]}.svg").is_file() and (folder / "mine.csv").is_file()
+
+
+def test_what_has_no_name_is_told_in_the_pages_language(copied: Studied, tmp_path: Path) -> None:
+    """An unknown licence, settings whose values are words, a version without copies."""
+    workspace, _ = copied
+    page = write_report(workspace, "v001", lang="es", output=tmp_path)[0].read_text(encoding="utf-8")
+    assert ">desconocida</td>" in page or ">desconocida<" in page
+    assert "unknown" not in re.sub(r"<pre.*?</pre>|<[^>]+>", "", page, flags=re.DOTALL)
+    assert "Ninguna imagen de esta versión es casi duplicada de otra de ella." in page
+
+
 def test_a_model_that_answers_with_no_numbers_predicts_nothing(copied: Studied, tmp_path: Path) -> None:
     """Its first category is no answer."""
     workspace, (first, _) = copied

@@ -301,6 +301,17 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
     assert "saliency" in next(numbers for numbers in story.numbers if numbers.name == f"trials-{run}").rows[1]
 
 
+def test_trials_are_of_the_masks_that_there_are(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """Drawn anew or taken away, what was measured against the former ones is not told any more."""
+    workspace, (run, _) = copied
+    try_run(workspace, run, ["saliency"], output=tmp_path)
+    found = read_run(workspace, run)
+    assert read_trials(workspace, found) is not None
+    (workspace.data / "masks").mkdir()
+    Image.new("L", (9, 9)).save(workspace.data / "masks" / "0.png")
+    assert read_trials(workspace, found) is None
+
+
 def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """A layer that only some methods take, and that has no place: the others are tried. Where none fits a line says why."""
     workspace, runs = studied

@@ -171,8 +171,8 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
     from curate.review import pull_review
 
     workspace, ids, dataset = pushed
-    edits = [("dog", []), ("cat", []), ("dog", ["reviewed"]), ("cat", ["reject"])]
-    for image_id, (label, tags) in zip((ids[0], *ids[2:]), edits, strict=True):
+    edits = [("dog", []), ("dog", ["reviewed"]), ("cat", []), ("cat", []), ("cat", ["reject"])]
+    for image_id, (label, tags) in zip(ids, edits, strict=True):
         edited = sample(dataset, image_id)
         edited.ground_truth.label, edited.tags = label, tags
         edited.save()
@@ -182,25 +182,35 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
     workspace = Workspace(workspace.root)
     rename_category(workspace, "cat", "kitten")
     facts = pull_review(workspace)
-    assert (facts["decisions"], [row["image_id"] for row in facts["conflicts"]]) == (3, [ids[2]])
+    assert (facts["decisions"], [row["image_id"] for row in facts["conflicts"]], facts["problems"]) == (4, [ids[2]], [])
     assert last_decision(workspace, ids[0]) == ("person:tester", "kitten", "dog")
-    assert last_decision(workspace, ids[3]) == ("person:tester", "dog", "dog")
+    assert last_decision(workspace, ids[1]) == ("person:tester", "kitten", "dog")
+    assert last_decision(workspace, ids[3]) == ("person:tester", "dog", "kitten"), "it never was a cat to anybody before"
     assert last_decision(workspace, ids[4]) == ("person:tester", "kitten", "reject:review")
 
 
 def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> None:
-    """A label was changed in the App to what a renaming then made of it: that is a review, and a renaming alone is none."""
-    from curate.review import pull_review
+    """A label was changed in the App to what a renaming then made of it: that is a review, whoever had reviewed it before, and a
+    renaming alone is none."""
+    from curate.review import pull_review, push_review
 
     workspace, ids, dataset = pushed
-    edited = sample(dataset, ids[0])
-    edited.ground_truth.label = "dog"
-    edited.save()
-    rename_category(workspace, "cat", "dog")
-    assert pull_review(workspace) == {"decisions": 1, "conflicts": [], "problems": []}
-    assert last_decision(workspace, ids[0]) == ("person:tester", "dog", "dog")
     with Catalog.open(workspace) as catalog:
-        assert [image.image_id for image in catalog.images() if image.reviewed] == ids[:1]
+        catalog.decide(ids[1], "cat", who="person:ana", why="")
+    push_review(workspace)
+    dataset.reload()
+    for image_id in ids[:2]:
+        edited = sample(dataset, image_id)
+        edited.reload()
+        edited.ground_truth.label = "dog"
+        edited.save()
+    rename_category(workspace, "cat", "dog")
+    told = pull_review(workspace)
+    assert told == {"decisions": 2, "conflicts": [], "problems": []} and pull_review(workspace)["decisions"] == 0
+    for image_id in ids[:2]:
+        assert last_decision(workspace, image_id) == ("person:tester", "dog", "dog")
+    with Catalog.open(workspace) as catalog:
+        assert {image.image_id for image in catalog.images() if image.reviewed} == {*ids[:2]}
 
 
 def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:

@@ -110,8 +110,6 @@ def test_verify_reads_every_file_again(workspace: Workspace, add_images: AddImag
         ("categories", ["dog", "cat"], "says labels"),
         ("task", "multi", ""),
         ("moved", [{"image_id": "x"}], ""),
-        ("moved", None, "is no manifest as fototeca writes it"),
-        ("ratios", 3, "is no manifest as fototeca writes it"),
         ("rows", 19, "says rows: 19"),
     ],
 )
@@ -125,6 +123,35 @@ def test_an_edited_json_is_told(
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     found = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
     assert [problem in one for one in found] == ([True] if problem else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("moved", None),
+        ("uneven", [3]),
+        ("ratios", 3),
+        ("ratios", [70, 30]),
+        ("ratios", ["x", 1, 2]),
+        ("categories", [1, 2]),
+        ("task", "both"),
+        ("rows", "12"),
+        ("created", 3),
+        ("last_decision", "x"),
+        ("splits", None),
+    ],
+)
+@pytest.mark.parametrize("command", ["verify", "rebuild", "versions"])
+def test_facts_of_another_kind_are_one_line(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], command: str, name: str, value: object
+) -> None:
+    """Whatever reads the version says which of its facts somebody has broken."""
+    add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
+    freeze_version(workspace)
+    path = workspace.manifests / "v001.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(FototecaError, match=f"has no {name} as it should"):
+        curate(command, *(["v001"] if command != "versions" else []))
 
 
 @pytest.mark.parametrize(
