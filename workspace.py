@@ -89,8 +89,7 @@ class Settings:
     def check(self, category: str) -> str:
         """Return `category` as the workspace writes it if it has it, else raise FototecaError."""
         if (name := composed(category)) not in self.names:
-            known = ", ".join(self.names)
-            raise FototecaError(f"unknown category {category!r}", f"this workspace has: {known}")
+            raise FototecaError(f"unknown category {category!r}", f"this workspace has: {', '.join(self.names)}")
         return name
 
     def check_label(self, label: str) -> str:

@@ -184,6 +184,8 @@ def test_a_test_picture_that_is_gone_spends_no_look(copied: Studied) -> None:
 def test_a_torn_test_picture_spends_no_look(copied: Studied) -> None:
     """It is named before the model is asked of any, and once it is whole again the look is the first."""
     workspace, runs = copied
+    ledger(workspace).unlink(missing_ok=True)
+    (workspace.runs / runs[1] / "predictions-test.csv").unlink(missing_ok=True)
     row = read_manifest(workspace, "v001").split("test")[-1]
     path = workspace.root / row.path
     whole = path.read_bytes()

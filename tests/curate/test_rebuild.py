@@ -11,6 +11,7 @@ import pytest
 
 from collect.catalog import Catalog, Finding
 from curate.freeze import freeze_version
+from curate.labels import label_images
 from curate.manifest import read_manifest
 from curate.rebuild import rebuild_version
 from curate.state import keep_groups
@@ -123,7 +124,6 @@ def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monke
         wrong = (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="microseconds")
         with monkeypatch.context() as clock:
             clock.setattr("collect.catalog.now", lambda wrong=wrong: wrong)
-            clock.setattr("curate.freeze.now", lambda wrong=wrong: wrong)
             add_images(workspace, ["cat"] * 3, start=30 + 10 * int(version[-1]))
             freeze_version(workspace)
             add_images(workspace, ["dog"], start=35 + 10 * int(version[-1]))
@@ -153,6 +153,21 @@ def test_another_freeze_that_came_between(
     manifest = freeze_version(workspace).manifest
     assert len({row.group for row in manifest.rows if row.image_id in ids[:3]}) == 1
     assert rebuild_version(workspace, "v001")
+
+
+def test_a_clock_that_went_ahead_and_was_set_right(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version of tomorrow, one of today, and pictures that come afterwards: they are in neither."""
+    ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
+    ahead = (datetime.now(UTC) + timedelta(hours=5)).isoformat(timespec="microseconds")
+    with monkeypatch.context() as clock:
+        clock.setattr("collect.catalog.now", lambda: ahead)
+        freeze_version(workspace)
+    label_images(workspace, ids[:1], label="dog")
+    freeze_version(workspace)
+    add_images(workspace, ["cat"] * 3, start=30)
+    assert rebuild_version(workspace, "v001") and rebuild_version(workspace, "v002")
 
 
 def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen: Sequence[str]) -> None:
