@@ -81,7 +81,7 @@ KEYS = {
         "https://www.kaggle.com/settings",
         _KAGGLE_FILES,
         ("KAGGLE_API_TOKEN",),
-        "for discover and what is not public, beside KAGGLE_USERNAME",
+        "for discover and what is not public (KAGGLE_KEY beside KAGGLE_USERNAME)",
     ),
     "roboflow": Key("ROBOFLOW_API_KEY", "https://app.roboflow.com/settings/api"),
     "huggingface": Key(

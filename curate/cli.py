@@ -45,6 +45,8 @@ def label(
         if label is None or reject is not None or restore or why:
             raise FototecaError("--from goes with --label alone", f"give: --from {every} --label CATEGORY")
         decisions = rename_category(Workspace.find(), every, label)
+        if not decisions:
+            say(f"no label has changed; what was found as {every}, or called so before, is {label} from here on")
     else:
         decisions = label_images(Workspace.find(), image_id or [], label=label, reject=reject, restore=restore, why=why)
     for decision in decisions:

@@ -346,6 +346,14 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
     assert {row.new for row in rename_category(renamed, "puppy", "cat")} == {"cat"}
 
 
+def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
+    """No picture carries the name yet: what is fetched later will have the new one."""
+    with Catalog.open(workspace) as catalog:
+        catalog.add_finding(Finding("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
+    done = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)
+    assert (done.returncode, done.stdout) == (0, "") and "what was found as fox" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
