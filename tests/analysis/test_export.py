@@ -53,12 +53,12 @@ def test_onnx_equals_the_network(studied: Studied, first_picture: Callable[[str]
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_program_of_the_documents_says_what_predict_says(
-    studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copied: Studied, first_picture: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Copied from docs/analysis.md, with the names of the files: the same label, and nearly the same probability."""
     pytest.importorskip("onnxruntime")
-    run = studied[1][1]
-    export_run(studied[0], run, "onnx", tmp_path)
+    run = copied[1][1]
+    export_run(copied[0], run, "onnx", tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     picture = first_picture("val")
@@ -66,7 +66,7 @@ def test_the_program_of_the_documents_says_what_predict_says(
         program = program.replace(name, str(tmp_path / name.replace("RUN", run)))
     exec(program.replace("photo.jpg", str(picture)), {})
     label, probability = capsys.readouterr().out.split()
-    (fact,) = predict_paths(studied[0], run, [str(picture)])
+    (fact,) = predict_paths(copied[0], run, [str(picture)])
     assert label == fact["label"] and float(probability) == pytest.approx(fact["probability"], abs=0.03)
 
 
