@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.intervals import LEVEL, accuracy_interval, percentile_interval, resamples
+from analysis.intervals import percentile_interval, resamples
 from analysis.metrics import Booleans, Floats, Integers, class_scores, macro
 from analysis.results import Results, find_run, read_results
 from curate.manifest import read_manifest
+from vision.intervals import LEVEL, accuracy_interval
 from workspace import FototecaError, Workspace
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.calibration import fit_temperature, scale
-from analysis.intervals import accuracy_interval, bootstrap_macro, design_effect, wilson
+from analysis.intervals import bootstrap_macro
 from analysis.looks import close_look, open_look, read_looks
 from analysis.metrics import (
     YES_NO,
@@ -34,6 +34,7 @@ from analysis.results import Results, find_run, read_results
 from analysis.tta import gain_of_views
 from curate.manifest import Manifest, Row, image_path
 from train.runs import BATCH, Run, load_model, manifest_of, write_predictions
+from vision.intervals import accuracy_interval, design_effect, wilson
 from vision.threads import picture_threads
 from workspace import FototecaError, Workspace
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from analysis.compare import aligned, holm
 from analysis.evaluate import reliability_of
-from analysis.intervals import LEVEL, design_effect, resamples
+from analysis.intervals import resamples
 from analysis.quality import quality_shift
 from analysis.results import Results
 from curate.manifest import Manifest
+from vision.intervals import LEVEL, design_effect
 from workspace import Workspace
 
 SEED = 1

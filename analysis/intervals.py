@@ -1,7 +1,6 @@
-"""How sure a figure is: Wilson intervals, and bootstraps in which near-duplicates are drawn together.
+"""How sure a figure is: bootstraps in which near-duplicates are drawn together.
 
-Two shots of the same shelf are not two observations. Images of one group go in and out of a resample together, and the
-Wilson interval counts them as fewer images than there are (a design effect).
+Two shots of the same shelf are not two observations: images of one group go in and out of a resample together.
 """
 
 from __future__ import annotations
@@ -12,11 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.metrics import Booleans, Floats, Integers
-from vision.intervals import LEVEL as LEVEL  # training gives Wilson's too; analysis knows all of them by this module
-from vision.intervals import accuracy_interval as accuracy_interval
-from vision.intervals import design_effect as design_effect
-from vision.intervals import group_index as group_index
-from vision.intervals import wilson as wilson
+from vision.intervals import LEVEL
 
 RESAMPLES = 2000
 """Bootstrap resamples; the percentile ends are then good to about a tenth of their distance."""

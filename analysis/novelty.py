@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.features import BLOCK, Features, answer_features, unit
-from analysis.intervals import group_index
 from analysis.metrics import Floats, Integers
 from curate.manifest import Manifest
 from train.runs import Run
+from vision.intervals import group_index
 from workspace import Workspace
 
 NEIGHBOUR = 5

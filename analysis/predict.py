@@ -22,7 +22,7 @@ from analysis.explain import drawn_maps
 from analysis.incoming import Incoming, is_url, name_pictures, read_ahead
 from analysis.looks import PREDICT, Look, close_look, open_look
 from analysis.novelty import Novelty, fit_novelty
-from analysis.results import find_run, read_results
+from analysis.results import check_finite, find_run, read_results
 from analysis.verdicts import Passed, read_verdicts
 from curate.duplicates import find_near
 from curate.manifest import Manifest, Row
@@ -138,10 +138,7 @@ class _Asked:
     def _said(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray, float | None, int]]:
         """Of each picture its label, its calibrated probabilities, how strange it is, and the number of the first category."""
         said, features = self.model.answers(images)
-        if not np.isfinite(said).all():
-            raise FototecaError(
-                f"run {self.run.id} answers with what is no number (the model diverged)", "train it again with a lower --lr"
-            )
+        check_finite(self.run, "new", said)
         strange = self.novelty.scores(features).tolist() if self.novelty else [None] * len(images)
         scaled = scale(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")
         return list(zip(decide(self.run, said), scaled, strange, said.argmax(axis=1).tolist(), strict=True))

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import bootstrap_average_precision, group_index
+from analysis.intervals import bootstrap_average_precision
 from analysis.metrics import Booleans, Floats, Integers, correct, indicator
 from curate.manifest import Manifest, Row
 from train.runs import Predictions, Run, check_learned_from, check_members, decide, manifest_of, read_run
+from vision.intervals import group_index
 from workspace import FototecaError, Workspace
 
 

@@ -116,8 +116,8 @@ def settle_renamed(
     Where nothing but renamings has happened to the image since, the edit means what it meant under the new names; who gave it
     the very name that it has by now has looked at it.
     """
-    after = (names[len(names) - since :] for since in range(len(names) + 1))
-    since = next((part for part in after if pushed.renamed(part) == current), None)
+    lately = (names[start:] for start in range(len(names), -1, -1))
+    since = next((part for part in lately if pushed.renamed(part) == current), None)
     if since is None:
         return settle(said, pushed, current)
     meant = said.renamed(since)

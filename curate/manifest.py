@@ -50,18 +50,15 @@ DECISION_COLUMNS = ("image_id", "time", "who", "old", "new", "why")
 SCHEMA = 1
 """Version of the JSON beside a manifest."""
 
-FACTS = (
-    *("version", "dataset", "task", "categories", "sha256", "rows", "splits", "labels", "parent", "seed", "ratios", "threshold"),
-    *("tool", "created", "note", "decisions", "decisions_sha256", "last_decision", "moved", "unsearched", "uneven"),
-)
-"""What else it holds."""
-
-_KINDS: dict[str, type] = {
-    **dict.fromkeys(("dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), str),
-    **dict.fromkeys(("rows", "seed", "decisions", "last_decision", "unsearched"), int),
-    **dict.fromkeys(("categories", "ratios", "moved", "uneven"), list),
-    **dict.fromkeys(("splits", "labels"), dict),
+FACTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("version", "dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), (str,)),
+    **dict.fromkeys(("rows", "seed", "decisions", "last_decision", "unsearched"), (int,)),
+    **dict.fromkeys(("categories", "ratios", "moved", "uneven"), (list,)),
+    **dict.fromkeys(("splits", "labels"), (dict,)),
+    "parent": (str, type(None)),
+    "threshold": (int, type(None)),
 }
+"""What else it holds, and of what kind."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
         for name in ("categories", "ratios", "moved", "uneven"):
             values[name] = tuple(values[name])
         return Manifest(**{**values, "rows": tuple(_parse(content, path)), "path": path})
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise FototecaError(
             f"{facts['version']} is no manifest as fototeca writes it: {error}",
             f"restore it: git checkout manifests/{path.stem}.*",
@@ -211,7 +208,7 @@ def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
 def _odd(facts: dict[str, Any]) -> str:
     """The first fact that is not of its kind."""
     parts: dict[str, tuple[type, ...]] = {"categories": (str,), "ratios": (int, float), "moved": (dict,), "uneven": (dict,)}
-    for name, kind in _KINDS.items():
+    for name, kind in FACTS.items():
         inner = facts[name] if name in parts and isinstance(facts[name], list) else []
         if not isinstance(facts[name], kind) or not all(isinstance(one, parts[name]) for one in inner):
             return name

@@ -16,12 +16,13 @@ from analysis import tta
 from analysis.calibration import fit_temperature
 from analysis.compare import compare
 from analysis.evaluate import measure
-from analysis.intervals import bootstrap_macro, group_index, resamples, wilson
+from analysis.intervals import bootstrap_macro, resamples
 from analysis.results import Results
 from analysis.tables import evaluation_table
 from analysis.tta import view_probabilities
 from curate.manifest import Row
 from train.runs import Floats, Run
+from vision.intervals import group_index, wilson
 
 NAMES = ("a", "b", "c")
 ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)

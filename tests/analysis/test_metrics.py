@@ -24,16 +24,7 @@ from torchmetrics.classification import (
 
 from analysis.calibration import fit_temperature, scale
 from analysis.compare import holm, mcnemar, paired_difference
-from analysis.intervals import (
-    FEW_RESAMPLES,
-    _average_precisions,
-    accuracy_interval,
-    bootstrap_average_precision,
-    design_effect,
-    group_index,
-    resamples,
-    wilson,
-)
+from analysis.intervals import FEW_RESAMPLES, _average_precisions, bootstrap_average_precision, resamples
 from analysis.metrics import (
     average_precisions,
     binary_log_loss,
@@ -49,6 +40,7 @@ from analysis.metrics import (
     top_k_accuracy,
     yes_no_counts,
 )
+from vision.intervals import accuracy_interval, design_effect, group_index, wilson
 
 NAMES = ("a", "b", "c", "d")
 

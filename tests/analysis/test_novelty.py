@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from analysis.features import present_features, unit
-from analysis.intervals import group_index
 from analysis.novelty import Novelty, false_alarm_rate, set_threshold
 from analysis.predict import predict_paths
 from analysis.tables import prediction_table
@@ -18,6 +17,7 @@ from curate.manifest import Row, read_manifest
 from tests.servers import jpeg
 from train.ensemble import join_runs
 from train.runs import load_model, read_run
+from vision.intervals import group_index
 from workspace import Workspace
 
 pytestmark = pytest.mark.xdist_group("report")

@@ -226,7 +226,7 @@ def test_a_model_that_answers_with_no_numbers_predicts_nothing(copied: Studied, 
     path = workspace.runs / first / "model.safetensors"
     save_file({key: value * float("nan") for key, value in load_file(path).items()}, path)
     Image.new("RGB", (64, 64), "red").save(tmp_path / "new.png")
-    with pytest.raises(FototecaError, match="no number"):
+    with pytest.raises(FototecaError, match="1 of 1 new predictions are not numbers"):
         predict_paths(workspace, first, [str(tmp_path / "new.png")])
 
 

@@ -104,6 +104,12 @@ def test_verify_reads_every_file_again(workspace: Workspace, add_images: AddImag
     assert curate("verify", "v001").exit_code == 0
 
 
+def edit_facts(workspace: Workspace, name: str, value: object) -> None:
+    """Let v001's JSON say something else."""
+    path = workspace.manifests / "v001.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
@@ -119,8 +125,7 @@ def test_an_edited_json_is_told(
     """The order of the categories is that of every model's outputs; whatever else stands there ends in no traceback."""
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
-    path = workspace.manifests / "v001.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    edit_facts(workspace, name, value)
     found = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
     assert [problem in one for one in found] == ([True] if problem else [])
 
@@ -148,8 +153,7 @@ def test_facts_of_another_kind_are_one_line(
     """Whatever reads the version says which of its facts somebody has broken."""
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
-    path = workspace.manifests / "v001.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    edit_facts(workspace, name, value)
     with pytest.raises(FototecaError, match=f"has no {name} as it should"):
         curate(command, *(["v001"] if command != "versions" else []))
 
@@ -176,10 +180,9 @@ def test_rows_that_fototeca_does_not_write_are_told(
     """Although the digest was made to fit."""
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
-    csv, facts = workspace.manifests / "v001.csv", workspace.manifests / "v001.json"
+    csv = workspace.manifests / "v001.csv"
     csv.write_text("\n".join(edit(csv.read_text().splitlines())) + "\n")
-    sha256 = hashlib.sha256(csv.read_bytes()).hexdigest()
-    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"sha256": sha256}))
+    edit_facts(workspace, "sha256", hashlib.sha256(csv.read_bytes()).hexdigest())
     assert any(problem in one for one in json.loads(curate("verify", "v001", "--json").stdout)["problems"])
 
 
