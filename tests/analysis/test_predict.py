@@ -237,7 +237,7 @@ def test_a_test_picture_is_a_look(copied: Studied, first_picture: Callable[[str]
     assert read_looks(workspace, "v001") == []
     with Image.open(first_picture("test")) as picture:
         picture.save(tmp_path / "copy.png")
-    with pytest.raises(FototecaError, match="no number"), pytest.MonkeyPatch.context() as patch:
+    with pytest.raises(FototecaError, match="1 of 1 new predictions are not numbers"), pytest.MonkeyPatch.context() as patch:
         patch.setattr("analysis.predict.np.isfinite", lambda values: np.zeros(values.shape, dtype=bool))
         predict_paths(workspace, runs[0], [str(first_picture("test"))])
     predict_paths(workspace, runs[0], [str(first_picture("test")), str(tmp_path / "copy.png")])
