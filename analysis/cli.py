@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from workspace import EXIT_SHORT, Workspace, say
+from fototeca.core.console import say
+from fototeca.core.errors import EXIT_SHORT
+from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Figures, comparisons, explanations, predictions, the report.")
 
@@ -18,7 +20,7 @@ OutputOption = Annotated[Path | None, typer.Option(file_okay=False, help="Folder
 
 
 def _print(facts: Any, as_json: bool, table: str) -> None:  # noqa: ANN401  (whatever JSON can say)
-    from analysis.tables import to_json
+    from fototeca.analysis.cli_tables import to_json
 
     typer.echo(to_json(facts) if as_json else table)
 
@@ -38,8 +40,8 @@ def evaluate(
 
     Example: fototeca analysis evaluate squeezenet1_0-features-linear-v001-3f2a90 --split val
     """
-    from analysis.evaluate import evaluate_run
-    from analysis.tables import evaluation_table
+    from fototeca.analysis.cli_tables import evaluation_table
+    from fototeca.analysis.evaluation.evaluate import evaluate_run
 
     facts = evaluate_run(Workspace.find(), run, split, tta=tta)
     _print(facts, as_json, evaluation_table(facts))
@@ -54,8 +56,8 @@ def compare(
 
     Example: fototeca analysis compare resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
     """
-    from analysis.compare import compare_runs
-    from analysis.tables import comparison_table
+    from fototeca.analysis.cli_tables import comparison_table
+    from fototeca.analysis.evaluation.compare import compare_runs
 
     facts = compare_runs(Workspace.find(), runs)
     _print(facts, as_json, comparison_table(facts))
@@ -80,9 +82,9 @@ def explain(
 
     Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a90 --method grad-cam --method saliency
     """
-    from analysis.explain import explain_run
-    from analysis.stamps import try_run
-    from analysis.tables import trials_table
+    from fototeca.analysis.attribution.explain import explain_run
+    from fototeca.analysis.attribution.run_checks import try_run
+    from fototeca.analysis.cli_tables import trials_table
 
     if trials:
         facts = try_run(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
@@ -106,7 +108,7 @@ def filters(
 
     Example: fototeca analysis filters squeezenet1_0-features-linear-v001-3f2a90 --layer features.3
     """
-    from analysis.filters import filter_figures
+    from fototeca.analysis.attribution.filters import filter_figures
 
     _print_paths(filter_figures(Workspace.find(), run, layers=layer or (), image=image, output=output), as_json)
 
@@ -117,7 +119,7 @@ def confusion(run: RunArgument, split: SplitOption = "val", output: OutputOption
 
     Example: fototeca analysis confusion squeezenet1_0-features-linear-v001-3f2a90 --split val
     """
-    from analysis.figures import confusion_figures
+    from fototeca.analysis.plots.figures import confusion_figures
 
     _print_paths(confusion_figures(Workspace.find(), run, split, output), as_json)
 
@@ -136,8 +138,8 @@ def examples(
 
     Example: fototeca analysis examples squeezenet1_0-features-linear-v001-3f2a90 --number 12
     """
-    from analysis.examples import examples_of_run
-    from analysis.tables import examples_table
+    from fototeca.analysis.cli_tables import examples_table
+    from fototeca.analysis.examples import examples_of_run
 
     facts = examples_of_run(Workspace.find(), run, split, number=number, seed=seed, method=method, output=output)
     _print(facts, as_json, examples_table(facts))
@@ -154,8 +156,8 @@ def embed(
 
     Example: fototeca analysis embed squeezenet1_0-features-linear-v001-3f2a90 --limit 2000
     """
-    from analysis.embed import embed_run
-    from analysis.tables import embedding_table
+    from fototeca.analysis.cli_tables import embedding_table
+    from fototeca.analysis.features.embedding import embed_run
 
     facts = embed_run(Workspace.find(), run, limit=limit, output=output)
     _print(facts, as_json, embedding_table(facts))
@@ -171,7 +173,7 @@ def curves(
 
     Example: fototeca analysis curves cnn-scratch-v001-7d1e02
     """
-    from analysis.figures import curve_figures
+    from fototeca.analysis.plots.figures import curve_figures
 
     _print_paths(curve_figures(Workspace.find(), runs, output), as_json)
 
@@ -195,8 +197,8 @@ def predict(
 
     Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a90 photo.jpg holiday/
     """
-    from analysis.predict import predict_paths
-    from analysis.tables import prediction_table
+    from fototeca.analysis.cli_tables import prediction_table
+    from fototeca.analysis.predict.predict import predict_paths
 
     workspace, methods = Workspace.find(), method or ()
     facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_local=allow_local)
@@ -220,7 +222,7 @@ def report(
 
     Example: fototeca analysis report --manifest v001 --lang es --output informe
     """
-    from analysis.report.page import write_report
+    from fototeca.analysis.report.page import write_report
 
     _print_paths(write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf), as_json)
 
@@ -236,6 +238,6 @@ def export(
 
     Example: fototeca analysis export squeezenet1_0-features-linear-v001-3f2a90 --format onnx
     """
-    from analysis.export import export_run
+    from fototeca.analysis.export import export_run
 
     _print_paths(export_run(Workspace.find(), run, form, output), as_json)

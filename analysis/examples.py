@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from analysis.attribution import attribute, check_method
-from analysis.evaluate import split_results
-from analysis.features import answer_features, nearest_training
-from analysis.metrics import class_scores
-from analysis.numbers import csv_text
-from analysis.pictures import captioned, overlay, sheet, shown_picture, stored_picture
-from analysis.quality import quality_shift
-from analysis.results import Results, find_run
-from analysis.verdicts import read_verdicts, stamp_words
-from curate.manifest import Manifest
-from train.runs import load_model, manifest_of
-from workspace import FototecaError, Workspace, say, write_text
+from fototeca.analysis.attribution import attribute, check_method
+from fototeca.analysis.attribution.check_results import read_verdicts, stamp_words
+from fototeca.analysis.evaluation.evaluate import split_results
+from fototeca.analysis.evaluation.metrics import class_scores
+from fototeca.analysis.evaluation.predictions import Results, find_run
+from fototeca.analysis.evaluation.quality_shift import quality_shift
+from fototeca.analysis.evaluation.sampling import draw, pick
+from fototeca.analysis.features.extract import answer_features, nearest_training
+from fototeca.analysis.images import captioned, overlay, sheet, shown_picture, stored_picture
+from fototeca.analysis.tabular import csv_text
+from fototeca.core.console import say
+from fototeca.core.errors import FototecaError
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Manifest
+from fototeca.train.runs import load_model, manifest_of
 
 METHOD = "grad-cam"
 """The attribution that is drawn of each picture when none is named."""
@@ -138,25 +142,6 @@ def choose(results: Results, number: int, seed: int = 0) -> dict[str, list[int]]
         "right": pick(results, right=True, number=number),
         "right_random": draw(results, right=True, number=number, seed=seed),
     }
-
-
-def pick(results: Results, *, right: bool, number: int) -> list[int]:
-    """The surest right or wrong pictures, at most two of a class so that many classes are seen, surest first."""
-    wanted = np.flatnonzero(results.right == right)
-    order = wanted[np.argsort(-results.confidence[wanted], kind="stable")]
-    taken: Counter[str] = Counter()
-    first: list[int] = []
-    rest: list[int] = []
-    for index in order:
-        taken[results.labels[index]] += 1
-        (first if taken[results.labels[index]] <= 2 else rest).append(int(index))
-    return (first + rest)[:number]
-
-
-def draw(results: Results, *, right: bool, number: int, seed: int) -> list[int]:
-    """Right or wrong pictures at random, the same for the same seed."""
-    wanted = np.flatnonzero(results.right == right)
-    return [int(index) for index in np.random.default_rng(seed).permutation(wanted)[:number]]
 
 
 def worst_per_class(results: Results) -> dict[str, int]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from analysis.evaluate import learn_temperature, measure
-from analysis.results import find_run, read_results
-from train.runs import LoadedModel, Run, load_model, manifest_of
-from workspace import FototecaError, Workspace, atomic_write, write_text
+from fototeca.analysis.evaluation.evaluate import learn_temperature, measure
+from fototeca.analysis.evaluation.predictions import find_run, read_results
+from fototeca.core.errors import FototecaError
+from fototeca.core.files import atomic_write, write_text
+from fototeca.core.workspace import Workspace
+from fototeca.train.runs import LoadedModel, Run, load_model, manifest_of
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,18 +25,16 @@ from torchray.attribution.extremal_perturbation import extremal_perturbation
 from torchray.attribution.rise import rise
 from torchvision.transforms.v2 import functional
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
-
-from analysis.attribution import METHODS
-from analysis.attribution.extremal import Extremal, extremal_masks
-from analysis.attribution.layers import target_layer
-from analysis.attribution.sampled import MASKS, NOISE, SAMPLES, STEPS, STRIDE, WINDOW
-from analysis.attribution.trials import Case, Mosaic, Scores, make_mosaic, try_methods
-from demo.pictures import draw_picture
-from demo.signs import CATEGORIES
-from vision.backbones import Preprocessing, build_model, classifier_of, load_backbone
-from vision.image import decode
-from vision.memory import keep_freed_memory
+from fototeca.analysis.attribution import METHODS
+from fototeca.analysis.attribution.extremal import Extremal, extremal_masks
+from fototeca.analysis.attribution.layers import target_layer
+from fototeca.analysis.attribution.sampled import MASKS, NOISE, SAMPLES, STEPS, STRIDE, WINDOW
+from fototeca.analysis.attribution.sanity_checks import Case, Mosaic, Scores, make_mosaic, try_methods
+from fototeca.demo.pictures import draw_picture
+from fototeca.demo.signs import CATEGORIES
+from fototeca.vision.backbones import Preprocessing, build_model, classifier_of, load_backbone
+from fototeca.vision.image import decode
+from fototeca.vision.memory import keep_freed_memory
 
 SIDE, SMALL = 224, 128
 """Pixels of the pictures that are timed, and of those that are tried, of which there are many."""

@@ -27,10 +27,10 @@ ROOT = Path(__file__).parents[1]
 AT_ONCE = 16
 
 FOTOTECA = """
-from collect.download import FetchOptions
-from collect.engine import collect
-from collect.listing import listed_findings
-from workspace import create_workspace
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.pipeline import collect
+from fototeca.collect.ingest.url_list import listed_findings
+from fototeca.core.workspace import create_workspace
 workspace = create_workspace(Path(target), ["x"], target=1)
 findings = listed_findings(Path(listed), "x", workspace.settings)
 options = FetchOptions(concurrency=at_once, per_host=at_once, allow_local=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,12 +19,10 @@ import numpy as np
 from edits import EDITS
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from curate.copies import find_copies
-from curate.duplicates import DEFAULT_THRESHOLD
-from curate.looks import Looked, look
-from curate.signatures import read_pictures, stack_signatures
+from fototeca.curate.duplicates.dedup import DEFAULT_THRESHOLD
+from fototeca.curate.duplicates.signatures import read_pictures, stack_signatures
+from fototeca.curate.duplicates.verify_pairs import find_copies
+from fototeca.curate.duplicates.view_hashes import Looked, look
 
 Found = Mapping[str, set[tuple[int, int]]]
 """By edit: pairs of the copied photograph's number and the photograph it was taken for."""

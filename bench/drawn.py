@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curate.manifest import Manifest, Row, Split, manifest_bytes, write_manifest
-from workspace import Workspace, create_workspace
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import Manifest, Row, Split, manifest_bytes, write_manifest
 
 Work = Callable[[], object]
 

@@ -23,11 +23,9 @@ import torch
 from torch import nn
 from torchray.attribution.extremal_perturbation import extremal_perturbation
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
-
-from analysis.attribution.extremal import Extremal, blend, extremal_masks, pyramid
-from vision.backbones import Preprocessing, build_model
-from vision.image import decode
+from fototeca.analysis.attribution.extremal import Extremal, blend, extremal_masks, pyramid
+from fototeca.vision.backbones import Preprocessing, build_model
+from fototeca.vision.image import decode
 
 FEWER = 400
 """Steps of the shorter run, each as much longer."""

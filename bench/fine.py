@@ -24,19 +24,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.duplicates import dedup
-from curate.freeze import freeze_version
-from curate.manifest import Manifest, image_path
-from train.config import TrainConfig
-from train.run import train_run
-from vision.backbones import load_backbone
-from vision.features import extract_features
-from workspace import Workspace, create_workspace
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.manifest import Manifest, image_path
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.train.config import TrainConfig
+from fototeca.train.trainer import train_run
+from fototeca.vision.backbones import load_backbone
+from fototeca.vision.features import extract_features
 
 MIN_CLASS = 20
 Hits = dict[str, list[np.ndarray[Any, np.dtype[np.bool_]]]]

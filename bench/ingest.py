@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +18,10 @@ from pathlib import Path
 
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from collect.verify import accept
-from vision.image import decode
-from vision.threads import picture_threads
-from workspace import Workspace, create_workspace
+from fototeca.collect.ingest.validate import accept
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.vision.image import decode
+from fototeca.vision.threads import picture_threads
 
 SIZE = (640, 480)
 

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from train.config import TrainConfig
-from train.optimiser import unfreeze
-from vision.backbones import build_model, classifier_of
-from vision.weights import MEAN, STD
+from fototeca.train.config import TrainConfig
+from fototeca.train.training.optim import unfreeze
+from fototeca.vision.backbones import build_model, classifier_of
+from fototeca.vision.weights import MEAN, STD
 
 
 def plain_run(folder: Path, config: TrainConfig, side: int) -> float:

@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
-
 from drawn import draw_all, frozen, in_turns
 from regimes import SIDE, random_weights
 
-from analysis.predict import predict_paths
-from train.config import TrainConfig
-from train.run import train_run
-from train.runs import load_model
-from vision.image import decode
-from vision.threads import picture_threads
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import load_model
+from fototeca.train.trainer import train_run
+from fototeca.vision.image import decode
+from fototeca.vision.threads import picture_threads
 
 BATCH = 32
 

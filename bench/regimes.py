@@ -19,14 +19,14 @@ from drawn import frozen, in_turns
 from plain import plain_run
 from torch import nn
 
-from curate.manifest import image_path, read_manifest
-from train.config import TrainConfig
-from train.run import train_run
-from train.sweep import sweep
-from vision.backbones import build_model, load_backbone
-from vision.features import BATCH, extract_features
-from vision.memory import keep_freed_memory
-from workspace import Workspace
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import image_path, read_manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.sweep.plan import sweep
+from fototeca.train.trainer import train_run
+from fototeca.vision.backbones import build_model, load_backbone
+from fototeca.vision.features import BATCH, extract_features
+from fototeca.vision.memory import keep_freed_memory
 
 SIDE = 224
 EPOCHS = 8
@@ -159,7 +159,7 @@ def _sweep(folder: Path, options: argparse.Namespace, size: tuple[int, int], sid
 
 def peak(workspace: Workspace, options: list[str]) -> float:
     """GB that `train run` with these options holds at most (VmHWM)."""
-    script = "import fototeca,sys\ntry: fototeca.main()\nfinally: sys.stderr.write(open('/proc/self/status').read())"
+    script = "import fototeca.cli,sys\ntry: fototeca.cli.main()\nfinally: sys.stderr.write(open('/proc/self/status').read())"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", script, "train", "run", "--manifest", "v001", *options]
     done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,21 +19,19 @@ from pathlib import Path
 import numpy as np
 from openTSNE import TSNE
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
-
-from analysis.embed import principal_components, tsne
-from analysis.report.page import write_report
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.duplicates import dedup
-from curate.freeze import freeze_version
-from demo.pictures import draw_picture
-from demo.signs import CATEGORIES
-from train.config import TrainConfig
-from train.ensemble import join_runs
-from train.run import train_run
-from workspace import Workspace, create_workspace
+from fototeca.analysis.features.embedding import principal_components, tsne
+from fototeca.analysis.report.page import write_report
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.demo.pictures import draw_picture
+from fototeca.demo.signs import CATEGORIES
+from fototeca.train.config import TrainConfig
+from fototeca.train.ensemble import join_runs
+from fototeca.train.trainer import train_run
 
 HEADS = ("linear", "logistic", "svm", "boosting")
 """Runs over frozen features."""

@@ -8,7 +8,6 @@ Drawn pictures of 160×120, in FiftyOne's own database and a temporary workspace
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,17 +18,15 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from collect.browser import open_browser
-from collect.catalog import Catalog
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.desk import Desk
-from curate.labels import label_images
-from curate.review import dataset_name, pull_review, push_review, serve_app
-from workspace import Workspace, create_workspace
+from fototeca.collect.browser.driver import open_browser
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.review.fiftyone_app import dataset_name, pull_review, push_review, serve_app
+from fototeca.curate.review.session import Desk
 
 PORT = 5199
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from curate.search import Hashes, near
+from fototeca.curate.duplicates.hamming_search import Hashes, near
 
 PEER_LIMIT = 10_000
 BKTREE_LIMIT = 2_000

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +18,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from curate.manifest import SPLITS, Split
-from curate.splits import TOLERANCE, assign, make_unit, winner
+from fototeca.curate.manifest import SPLITS, Split
+from fototeca.curate.versions.splits import TOLERANCE, assign, make_unit, winner
 
 RATIOS = (0.7, 0.1, 0.2)
 FOLDS = ("test", "test", "val", *["train"] * 7)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,20 +19,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from collect.catalog import Catalog, ImageRow
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.confidence import deal_folds, out_of_fold
-from curate.duplicates import dedup
-from curate.state import current_state
-from curate.suggest import rank
-from curate.units import find_units
-from vision.backbones import load_backbone
-from vision.features import extract_features
-from workspace import Workspace, create_workspace
+from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.label_issues.confident_learning import deal_folds, out_of_fold
+from fototeca.curate.label_issues.find import rank
+from fototeca.curate.snapshot.catalog_state import current_state
+from fototeca.curate.snapshot.split_groups import find_units
+from fototeca.vision.backbones import load_backbone
+from fototeca.vision.features import extract_features
 
 MIN_CLASS = 100
 Floats = NDArray[np.float64]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,25 +19,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from drawn import draw_all, frozen, in_turns
+from regimes import Table, features, peak, random_weights, sweep_of_six
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is called as the package that it measures
-
-from drawn import draw_all, frozen, in_turns
-from regimes import Table, features, peak, random_weights, sweep_of_six
-
-from train.config import TrainConfig
-from train.data import Pictures, augmentation, batches, load
-from train.device import make_fabric
-from train.journal import STEP_COLUMNS, Journal
-from train.loop import Loop, Material
-from vision.backbones import Preprocessing, build_model
-from vision.image import decode
-from vision.pixels import PixelCache
+from fototeca.train.config import TrainConfig
+from fototeca.train.training.data import Pictures, augmentation, batches, load
+from fototeca.train.training.device import make_fabric
+from fototeca.train.training.loop import Loop, Material
+from fototeca.train.training.metrics_log import STEP_COLUMNS, Journal
+from fototeca.vision.backbones import Preprocessing, build_model
+from fototeca.vision.image import decode
+from fototeca.vision.pixels import PixelCache
 
 SIDE = 224
 SETTINGS: dict[str, dict[str, Any]] = {"32": {}, "--compile": {"compile": True}, "--precision bf16": {"precision": "bf16"}}

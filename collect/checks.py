@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collect.keys import key_checks
-from collect.quotas import read_quotas
-from collect.sources import all_keys
-from vision.browser import find_browser, find_drivers
-from vision.checks import Check
+from fototeca.collect.api.credentials import key_checks
+from fototeca.collect.api.quotas import read_quotas
+from fototeca.collect.sources import all_keys
+from fototeca.vision.browser import find_browser, find_drivers
+from fototeca.vision.checks import Check
 
 
 def checks() -> list[Check]:

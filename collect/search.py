@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from collect.addresses import candidate_key, url_key
-from collect.catalog import Catalog, Finding
-from collect.download import FetchOptions
-from collect.engine import Collection
-from collect.licenses import allows_commercial
-from collect.sources import Context, Query, get_source, known_sources
-from collect.summary import Summary
-from collect.targets import Targets
-from collect.web import SourceStop
-from workspace import FototecaError, Workspace, say
+from fototeca.collect.api.client import SourceStop
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.urls import candidate_key, url_key
+from fototeca.collect.ingest.pipeline import Collection
+from fototeca.collect.ingest.summary import Summary
+from fototeca.collect.ingest.targets import Targets
+from fototeca.collect.licenses import allows_commercial
+from fototeca.collect.sources import Context, Query, get_source, known_sources
+from fototeca.core.console import say
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 
 PLENTY = 3
 """Candidates that a dry run looks for, over the images that a category lacks: some of them would not be accepted."""

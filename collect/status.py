@@ -8,10 +8,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collect.catalog import Catalog, ImageRow
-from collect.local import LOCAL
-from collect.targets import Targets
-from workspace import LABEL_SEPARATOR, Workspace, write_text
+from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.files.local_files import LOCAL
+from fototeca.collect.ingest.targets import Targets
+from fototeca.core.files import write_text
+from fototeca.core.settings import LABEL_SEPARATOR
+from fototeca.core.workspace import Workspace
 
 Counts = dict[str, Any]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from collect.machine import DAY, MACHINE
-from workspace import Workspace, atomic_write
+from fototeca.collect.host_id import DAY, MACHINE
+from fototeca.core.files import atomic_write
+from fototeca.core.workspace import Workspace
 
 EXTENSIONS = {
     "JPEG": "jpg",
@@ -68,8 +69,8 @@ def open_fetcher(workspace: Workspace, *, allow_local: bool = False) -> Callable
 
     Ask one fetcher for all URLs, from any number of threads: it remembers each host's robots.txt and how often it may be asked.
     """
-    from collect.bodies import FetchError
-    from collect.download import Downloader, FetchOptions
+    from fototeca.collect.http.client import Downloader, FetchOptions
+    from fototeca.collect.http.responses import FetchError
 
     downloader = Downloader(FetchOptions(allow_local=allow_local), workspace.settings.contact)
 

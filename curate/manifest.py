@@ -18,8 +18,11 @@ from importlib.metadata import version as installed_version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
-from collect.catalog import Decision
-from workspace import LABEL_SEPARATOR, FototecaError, Task, Workspace, write_bytes, write_text
+from fototeca.collect.catalog import Decision
+from fototeca.core.errors import FototecaError
+from fototeca.core.files import write_bytes, write_text
+from fototeca.core.settings import LABEL_SEPARATOR, Task
+from fototeca.core.workspace import Workspace
 
 Split = Literal["train", "val", "test"]
 

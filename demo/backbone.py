@@ -6,17 +6,18 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.duplicates import dedup
-from curate.freeze import freeze_version
-from demo.gallery import new_pictures
-from demo.signs import OTHERS
-from train.config import TrainConfig
-from train.run import train_run
-from vision.weights import best_weights, cached_path, weight_members
-from workspace import Workspace, create_workspace, say
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.console import say
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.demo.gallery import new_pictures
+from fototeca.demo.signs import OTHERS
+from fototeca.train.config import TrainConfig
+from fototeca.train.trainer import train_run
+from fototeca.vision.weights import best_weights, cached_path, weight_members
 
 MODEL = "mobilenet_v3_small"
 """Of torchvision's models the cheapest to ask that still knows much."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from demo.noise import fractal, smooth
+from fototeca.demo.noise import fractal, smooth
 
 Corners = npt.NDArray[np.float64]
 """(4, 2): x and y in pixels of top left, top right, bottom right, bottom left."""

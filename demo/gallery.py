@@ -14,9 +14,9 @@ from pathlib import Path
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from tqdm import tqdm
 
-from demo.pictures import draw_picture
-from demo.plan import SEED, Entry
-from workspace import write_bytes, write_text
+from fototeca.core.files import write_bytes, write_text
+from fototeca.demo.pictures import draw_picture
+from fototeca.demo.plan import SEED, Entry
 
 THUMBNAIL = 120
 """Width of a thumbnail at most, in pixels."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from demo.camera import corners, develop, lit, warp, weather, worn
-from demo.scenes import colour, draw_scene, shade, tree
-from demo.signs import OTHERS, draw_sign
+from fototeca.demo.camera import corners, develop, lit, warp, weather, worn
+from fototeca.demo.scenes import colour, draw_scene, shade, tree
+from fototeca.demo.signs import OTHERS, draw_sign
 
 SHAPES = ((440, 330), (432, 288), (400, 300), (360, 360), (330, 440), (320, 400), (448, 252))
 """Picture sizes, width and height in pixels."""

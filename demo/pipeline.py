@@ -11,28 +11,30 @@ from typing import Any
 
 import typer
 
-from analysis.evaluate import evaluate_run
-from analysis.predict import predict_paths
-from analysis.report.page import write_report
-from collect.download import FetchOptions
-from collect.search import SearchOptions, search
-from collect.status import workspace_status
-from curate.duplicates import dedup
-from curate.freeze import freeze_version
-from curate.limits import Limits
-from curate.manifest import Manifest
-from curate.quality import check_images
-from curate.suggest import suggest_labels
-from demo.backbone import Pretrained, find_pretrained
-from demo.gallery import build_gallery, new_pictures
-from demo.plan import Entry, plan_entries
-from demo.signs import CATEGORIES
-from demo.site import serve_gallery
-from demo.truth import keep_masks, planted_table
-from train.runs import Run
-from train.sweep import sweep
-from train.table import run_facts, runs_table
-from workspace import FototecaError, Workspace, create_workspace, write_text
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.analysis.report.page import write_report
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.search import SearchOptions, search
+from fototeca.collect.status import workspace_status
+from fototeca.core.errors import FototecaError
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.label_issues.find import suggest_labels
+from fototeca.curate.manifest import Manifest
+from fototeca.curate.quality.checks import check_images
+from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.demo.backbone import Pretrained, find_pretrained
+from fototeca.demo.gallery import build_gallery, new_pictures
+from fototeca.demo.plan import Entry, plan_entries
+from fototeca.demo.signs import CATEGORIES
+from fototeca.demo.site import serve_gallery
+from fototeca.demo.truth import keep_masks, planted_table
+from fototeca.train.runs import Run
+from fototeca.train.sweep.plan import sweep
+from fototeca.train.tables import run_facts, runs_table
 
 NEW_EACH = 4
 """Newly drawn pictures of each sign that the best model is shown at the end."""
@@ -141,7 +143,7 @@ def _collect(workspace: Workspace, entries: Sequence[Entry]) -> None:
 
 
 def _review(workspace: Workspace) -> None:
-    from curate.review import push_review
+    from fototeca.curate.review.fiftyone_app import push_review
 
     try:
         facts = push_review(workspace)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.signs import CATEGORIES
+from fototeca.demo.signs import CATEGORIES
 
 SEED = 7
 EACH = 122

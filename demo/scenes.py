@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from demo.noise import fractal, smooth, textured
+from fototeca.demo.noise import fractal, smooth, textured
 
 Size = tuple[int, int]
 Scene = Callable[[np.random.Generator, Size], Image.Image]

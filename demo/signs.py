@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from demo.board import BLACK, BLUE, GREY, RED, SCALE, WHITE, YELLOW, Board, Colour, Point, regular, rounded, towards
+from fototeca.demo.board import BLACK, BLUE, GREY, RED, SCALE, WHITE, YELLOW, Board, Colour, Point, regular, rounded, towards
 
 Draw = Callable[[Board, np.random.Generator], None]
 

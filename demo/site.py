@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
-from demo.plan import Entry
+from fototeca.demo.plan import Entry
 
 BATCH = 24
 """Tiles that a page holds, and that scrolling adds."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from collect.catalog import Catalog, ImageRow
-from curate.suggest import Suggestion
-from demo.plan import BROKEN, Entry
-from workspace import Workspace, write_bytes
+from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.core.files import write_bytes
+from fototeca.core.workspace import Workspace
+from fototeca.curate.label_issues.find import Suggestion
+from fototeca.demo.plan import BROKEN, Entry
 
 
 @dataclass(frozen=True)

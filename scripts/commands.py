@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import typer
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from fototeca import app
+from fototeca.cli import app
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from collect.browser import own_folder
-from vision.browser import find_browser, find_drivers
+from fototeca.collect.browser.driver import own_folder
+from fototeca.vision.browser import find_browser, find_drivers
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def fototeca(tmp_path: Path) -> Fototeca:
     """Run `fototeca ARG…` in a process of its own, in `tmp_path` unless `cwd` says otherwise."""
 
     def run(*arguments: object, cwd: Path = tmp_path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "import fototeca; fototeca.main()", *map(str, arguments)]
+        command = [sys.executable, "-m", "fototeca", *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
 

@@ -6,32 +6,63 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"vision": 1, "collect": 2, "curate": 3, "train": 4, "analysis": 5, "demo": 6}
-CONTRACTS = {"collect.store", "collect.catalog", "curate.manifest", "curate.duplicates", "train.runs"}
-ONLY_IN = {"selenium": "collect.browser", "webdriver_manager": "collect.browser", "fiftyone": "curate.review"}
-HEAVY = ("torch", "torchvision", "fiftyone", "selenium", "captum", "sklearn", "plotly", "matplotlib", "numba", "scipy")
+FLOORS = {"core": 0, "vision": 1, "collect": 2, "curate": 3, "train": 4, "analysis": 5, "demo": 6}
+OPEN_FLOORS = ("core", "vision")
+"""Floors of which every module may be imported from above."""
+CONTRACTS = {
+    "fototeca.collect.catalog",
+    "fototeca.collect.store",
+    "fototeca.curate.duplicates",
+    "fototeca.curate.manifest",
+    "fototeca.train.runs",
+}
+"""What higher floors may import of the others: a module, or what a package's `__init__` exports."""
+ONLY_IN = {
+    "distributed": "fototeca.core.pool",
+    "fiftyone": "fototeca.curate.review",
+    "selenium": "fototeca.collect.browser",
+    "webdriver_manager": "fototeca.collect.browser",
+}
+HEAVY = (
+    "torch",
+    "torchvision",
+    "fiftyone",
+    "selenium",
+    "captum",
+    "sklearn",
+    "matplotlib",
+    "numba",
+    "scipy",
+    "timm",
+    "distributed",
+)
 
 
 def sources() -> dict[str, Path]:
-    """Every module of the project by its dotted name."""
-    files = [ROOT / "workspace.py", ROOT / "fototeca.py"]
-    for package in FLOORS:
-        files += sorted((ROOT / package).rglob("*.py"))
-    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    """Every module of the package by its import name."""
+    found = {}
+    for folder in ("fototeca", *FLOORS):
+        for path in (ROOT / folder).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(parts if folder == "fototeca" else ("fototeca", *parts))
+            found[name.removesuffix(".__init__")] = path
+    return dict(sorted(found.items()))
 
 
 MODULES = sources()
 
 
-def imports(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each imported module with the names taken from it; relative imports are refused."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path: Path, *, functions: bool = True) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each imported module with the names taken from it, with or without the imports inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if functions else tree.body:
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -49,48 +80,71 @@ def targets(path: Path) -> set[str]:
     return found
 
 
-def commands_call(package: str) -> set[str]:
-    """What the commands of a package call: the modules its cli files import."""
-    return {target for name, path in MODULES.items() if name.startswith(f"{package}.cli") for target in targets(path)}
+def floor(module: str) -> str:
+    """The top-level folder of a module; "" for the roof."""
+    name = module.split(".")[1] if "." in module else ""
+    return name if name in FLOORS else ""
+
+
+def folder(module: str) -> str:
+    """The package of a module: its room; for a file directly on a floor, the file itself."""
+    is_package = MODULES[module].name == "__init__.py"
+    parent = module if is_package else module.rpartition(".")[0]
+    return parent if parent.count(".") > 1 else module
+
+
+def called_by_commands(package: str) -> set[str]:
+    """The modules that the commands of a floor call."""
+    own = (f"fototeca.{package}.cli", f"fototeca.{package}.cli.")
+    return {target for name, path in MODULES.items() if name == own[0] or name.startswith(own[1]) for target in targets(path)}
 
 
 def allowed(module: str, target: str) -> bool:
     """Whether the design draws this arrow."""
-    home, there = module.split(".")[0], target.split(".")[0]
-    if there == "workspace" or home in ("fototeca", there):
-        return home != "workspace" or there == "workspace"
-    if home not in FLOORS or there not in FLOORS or FLOORS[there] >= FLOORS[home]:
-        return False
-    if there == "vision" or target in CONTRACTS:
+    home, there = floor(module), floor(target)
+    if not home or home == there:
         return True
-    return home == "demo" and target in commands_call(there)
+    if not there:
+        return False
+    if FLOORS[there] >= FLOORS[home]:
+        return False
+    return there in OPEN_FLOORS or target in CONTRACTS or (home == "demo" and target in called_by_commands(there))
 
 
 def test_arrows_only_go_down_and_only_to_contracts() -> None:
-    """A module imports its own package, the ground, vision, and contract modules of lower floors; nothing else."""
+    """A module imports its own floor, core, vision, and the contracts of lower floors; nothing else."""
     wrong = [f"{name} -> {target}" for name, path in MODULES.items() for target in targets(path) if not allowed(name, target)]
     assert not wrong
 
 
-def test_the_ground_floor_needs_only_the_standard_library() -> None:
-    """workspace.py may be imported by anything for nothing."""
-    foreign = {module.split(".")[0] for module, _ in imports(MODULES["workspace"])} - sys.stdlib_module_names
-    assert not foreign
+def test_core_imports_only_the_standard_library() -> None:
+    """Everything imports core, so core costs nothing."""
+    foreign = {
+        module.split(".")[0]
+        for name, path in MODULES.items()
+        if floor(name) == "core"
+        for module, _ in imports(path, functions=False)
+    } - sys.stdlib_module_names
+    assert foreign <= {"fototeca"}
 
 
-def test_no_circles() -> None:
-    """No module imports itself by way of others."""
-    graph = {name: targets(path) - {name} for name, path in MODULES.items()}
+@pytest.mark.parametrize("level", ["file", "folder"])
+def test_no_circles(level: str) -> None:
+    """No module, and no folder, imports itself by way of others."""
+    graph: dict[str, set[str]] = defaultdict(set)
+    for name, path in MODULES.items():
+        home = name if level == "file" else folder(name)
+        graph[home] |= {target if level == "file" else folder(target) for target in targets(path)} - {home}
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
         assert name not in trail, " -> ".join((*trail, name))
         if name not in done:
-            for target in graph[name]:
+            for target in sorted(graph[name]):
                 visit(target, (*trail, name))
             done.add(name)
 
-    for name in graph:
+    for name in sorted(graph):
         visit(name, ())
 
 
@@ -100,7 +154,7 @@ def test_browser_and_fiftyone_have_one_door_each() -> None:
         f"{name} imports {module}"
         for name, path in MODULES.items()
         for module, _ in imports(path)
-        if ONLY_IN.get(module.split(".")[0], name) != name
+        if not f"{name}.".startswith(ONLY_IN.get(module.split(".")[0], name) + ".")
     ]
     assert not wrong
 
@@ -108,20 +162,20 @@ def test_browser_and_fiftyone_have_one_door_each() -> None:
 def test_help_imports_nothing_heavy() -> None:
     """`fototeca --help`, and importing every command, costs no torch, browser or database."""
     code = (
-        "import sys\nfrom typer.testing import CliRunner\nimport fototeca\n"
-        "assert CliRunner().invoke(fototeca.app, ['--help']).exit_code == 0\n"
+        "import sys\nfrom typer.testing import CliRunner\nimport fototeca.cli\n"
+        "assert CliRunner().invoke(fototeca.cli.app, ['--help']).exit_code == 0\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
 
 
-def test_the_wheel_lists_every_package_and_is_private() -> None:
-    """A package that is missing from pyproject.toml would be missing for a user who installs the wheel."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
-    assert set(project["tool"]["setuptools"]["packages"]) == packages
-    assert "Private :: Do Not Upload" in project["project"]["classifiers"]
+def test_pyproject_lists_every_package() -> None:
+    """A package missing from pyproject.toml would be missing from the wheel."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    packages = {name: path.parent.relative_to(ROOT).as_posix() for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(setuptools["packages"]) == packages.keys()
+    assert setuptools["package-dir"] == packages
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import fototeca
-from workspace import EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, create_workspace
+import fototeca.cli
+from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE
+from fototeca.core.workspace import create_workspace
 
 MakePictures = Callable[[Path, dict[str, int]], Path]
 
@@ -50,7 +51,7 @@ class Shell:
         self.monkeypatch.chdir(self.folder)
         self.monkeypatch.setattr(sys, "argv", ["fototeca", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            fototeca.main()
+            fototeca.cli.main()
         captured = self.capsys.readouterr()
         return Outcome(int(stop.value.code or 0), captured.out, captured.err)
 

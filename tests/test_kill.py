@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fototeca.core.workspace import create_workspace
 from tests.servers import Answer, Asked, serve
-from workspace import create_workspace
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch")
@@ -27,7 +27,7 @@ SMALL = ("--epochs", "4", "--image-size", "32", "--batch-size", "16", "--seed", 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Begin `fototeca ARG…` in a process group of its own."""
-    command = [sys.executable, "-c", "import fototeca; fototeca.main()", *arguments]
+    command = [sys.executable, "-m", "fototeca", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command, cwd=folder, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

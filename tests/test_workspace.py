@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workspace import FototecaError, Workspace, atomic_write, check_name, composed, create_workspace, write_text
+from fototeca.core.errors import FototecaError
+from fototeca.core.files import atomic_write, write_text
+from fototeca.core.settings import check_name, composed
+from fototeca.core.workspace import Workspace, create_workspace
 
 
 def test_init_makes_a_workspace_that_reads_back(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_waiting_threads_soon_sleep(own: dict[str, str], shown: str) -> None:
     """Told before torch is loaded: threads that spin beside another program are slow. A person's own word comes first."""
     environment = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(Path(__file__).parents[1]), **own}
-    script = "import fototeca, torch"
+    script = "import fototeca.cli, torch"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     (line,) = set(re.findall(r"GOMP_SPINCOUNT.*", done.stderr))
     assert f"= '{shown}" in line and ("5000" in line) is (not own)

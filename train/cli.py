@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from train.config import Device
-from workspace import EXIT_SHORT, Workspace
+from fototeca.core.errors import EXIT_SHORT
+from fototeca.core.workspace import Workspace
+from fototeca.train.config import Device
 
 app = typer.Typer(no_args_is_help=True, help="Train classifiers on a frozen version, and compare them.")
 
@@ -19,7 +20,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _print(facts: Any, as_json: bool) -> None:  # noqa: ANN401  (whatever JSON can say)
-    from train.table import runs_table
+    from fototeca.train.tables import runs_table
 
     if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun starts, the first one speaks
         return
@@ -72,9 +73,9 @@ def run(
     Example: fototeca train run --manifest v001 --model resnet18 --regime finetune --unfreeze layer4
     """
     settings = {name: value for name, value in locals().items() if name not in ("resume", "as_json", "compile_")}
-    from train.config import TrainConfig
-    from train.run import train_run
-    from train.table import run_facts
+    from fototeca.train.config import TrainConfig
+    from fototeca.train.tables import run_facts
+    from fototeca.train.trainer import train_run
 
     finished = train_run(Workspace.find(), TrainConfig(**settings, compile=compile_), resume=resume)
     _print(run_facts(finished), as_json)
@@ -103,8 +104,8 @@ def find_rate_command(
     Example: fototeca train find-rate --manifest v001 --model cnn --regime scratch
     """
     settings = {name: value for name, value in locals().items() if name not in ("low", "high", "steps", "as_json")}
-    from train.config import TrainConfig
-    from train.finder import find_rate, sparks
+    from fototeca.train.config import TrainConfig
+    from fototeca.train.lr_finder import find_rate, sparks
 
     curve = find_rate(Workspace.find(), TrainConfig(**settings), low=low, high=high, steps=steps)
     facts = {"suggested": curve.suggested, "table": str(curve.table), "plot": str(curve.plot)}
@@ -132,11 +133,11 @@ def sweep(
     Example: fototeca train sweep --manifest v001
     Example: fototeca train sweep --manifest v001 --search 20
     """
-    from train.search import search
-    from train.sweep import read_plan, read_space
-    from train.sweep import sweep as train_all
-    from train.table import run_facts
-    from workspace import FototecaError
+    from fototeca.core.errors import FototecaError
+    from fototeca.train.sweep.hpo import search
+    from fototeca.train.sweep.plan import read_plan, read_space
+    from fototeca.train.sweep.plan import sweep as train_all
+    from fototeca.train.tables import run_facts
 
     if (model is None) != (weights is None):
         raise FototecaError("--model and --weights go together", "pass both, or neither")
@@ -160,8 +161,8 @@ def list_command(as_json: JsonOption = False) -> None:
 
     Example: fototeca train list --json
     """
-    from train.runs import list_runs
-    from train.table import list_facts, unfinished_lines
+    from fototeca.train.runs.registry import list_runs
+    from fototeca.train.tables import list_facts, unfinished_lines
 
     runs = list_runs(Workspace.find(), unfinished=True)
     _print(list_facts(runs), as_json)
@@ -179,7 +180,7 @@ def ensemble(
 
     Example: fototeca train ensemble resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
     """
-    from train.ensemble import join_runs
-    from train.table import run_facts
+    from fototeca.train.ensemble import join_runs
+    from fototeca.train.tables import run_facts
 
     _print(run_facts(join_runs(Workspace.find(), runs, method)), as_json)

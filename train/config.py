@@ -9,7 +9,7 @@ from shlex import quote
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from workspace import FototecaError
+from fototeca.core.errors import FototecaError
 
 Regime = Literal["scratch", "features", "finetune"]
 Head = Literal["linear", "logistic", "svm", "boosting"]

@@ -13,29 +13,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from curate.manifest import Manifest
-from train.config import TrainConfig
-from train.data import Pictures, locate, targets
-from train.device import make_fabric
-from train.guard import full_disk_told
-from train.objective import judged
-from train.outcome import write_said
-from train.predict import as_float64, predict
-from train.runs import (
-    Floats,
-    Run,
-    manifest_of,
-    read_run,
-    read_tensors,
-    to_probabilities,
-    write_config,
-    write_done,
-)
-from train.start import save_model
-from vision.backbones import Preprocessing, build_model
-from vision.pixels import PixelCache
-from vision.weights import file_sha256
-from workspace import FototecaError, Workspace
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run, manifest_of, read_run
+from fototeca.train.runs.locks import full_disk_told
+from fototeca.train.runs.registry import Floats, read_tensors, to_probabilities, write_config, write_done
+from fototeca.train.runs.weights_io import save_model
+from fototeca.train.runs.write_predictions import write_predictions
+from fototeca.train.training.data import Pictures, locate, targets
+from fototeca.train.training.device import make_fabric
+from fototeca.train.training.losses import judged
+from fototeca.train.training.predict import as_float64, predict
+from fototeca.vision.backbones import Preprocessing, build_model
+from fototeca.vision.pixels import PixelCache
+from fototeca.vision.weights import file_sha256
 
 Method = Literal["mean", "weighted", "soup"]
 
@@ -238,4 +231,4 @@ def _finish(run: Run, manifest: Manifest, said: dict[str, Floats], parameters: i
     """Config, predictions of both splits, and last `done.json`."""
     write_config(run)
     sizes = {"parameters": parameters, "learning_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}
-    write_done(run, {**write_said(run, manifest, said), **sizes})
+    write_done(run, {**write_predictions(run, manifest, said), **sizes})

@@ -18,10 +18,10 @@ from torch import nn
 from torchvision.models import get_model_builder, list_models
 from torchvision.transforms.v2 import functional
 
-from vision.nets import OWN, PLAIN
-from vision.pixels import square
-from vision.weights import MEAN, STD, WeightFile, find_weights, weight_members
-from workspace import FototecaError
+from fototeca.core.errors import FototecaError
+from fototeca.vision.nets import OWN, PLAIN
+from fototeca.vision.pixels import square
+from fototeca.vision.weights import MEAN, STD, WeightFile, find_weights, weight_members
 
 NO_WEIGHTS = "none"
 """The weights' id of a network that starts at random."""

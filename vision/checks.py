@@ -38,7 +38,7 @@ def _device() -> str:
 
 
 def _weights() -> Check:
-    from vision.weights import checkpoints_folder
+    from fototeca.vision.weights import checkpoints_folder
 
     folder = checkpoints_folder()
     files = sorted(path.name for path in folder.glob("*.pth")) if folder.is_dir() else []

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from vision.backbones import NO_WEIGHTS, Backbone
-from vision.folding import folded
-from vision.memory import forward, keep_freed_memory
-from vision.pixels import PixelCache
-from vision.store import RowStore
-from workspace import Workspace
+from fototeca.core.workspace import Workspace
+from fototeca.vision.backbones import NO_WEIGHTS, Backbone
+from fototeca.vision.bn_fusion import folded
+from fototeca.vision.memory import forward, keep_freed_memory
+from fototeca.vision.pixels import PixelCache
+from fototeca.vision.store import RowStore
 
 BATCH = 32
 """Pictures in one forward pass; larger gains nothing on a CPU."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vision.image import Grey, grey_levels
-from vision.kernels import shrink
+from fototeca.vision.image import Grey, grey_levels
+from fototeca.vision.kernels import shrink
 
 SIDE = 32
 """The DCT hash looks at a grey picture of SIDE × SIDE pixels."""

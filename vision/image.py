@@ -176,7 +176,7 @@ def decode_pixels(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Pixe
 
 def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Grey, ImageInfo]:
     """The grey levels of what `decode` gives, and what `inspect` says, for less than the price of one decode."""
-    from vision.kernels import grey_of  # a compiler, which whoever only needs colours does not wait for
+    from fototeca.vision.kernels import grey_of  # a compiler, which whoever only needs colours does not wait for
 
     data = source if isinstance(source, bytes) else source.read_bytes()
     with _open(data, max_pixels) as image:

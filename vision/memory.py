@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-from workspace import FototecaError
+from fototeca.core.errors import FototecaError
 
 if TYPE_CHECKING:  # whoever only keeps memory does not pay for torch
     import torch

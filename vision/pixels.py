@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from vision.image import DecodeError, Pixels, decode_pixels
-from vision.memory import keep_freed_memory
-from vision.store import RowStore
-from vision.threads import one_thread
-from workspace import FototecaError
+from fototeca.core.errors import FototecaError
+from fototeca.vision.image import DecodeError, Pixels, decode_pixels
+from fototeca.vision.memory import keep_freed_memory
+from fototeca.vision.store import RowStore
+from fototeca.vision.threads import one_thread
 
 Square = npt.NDArray[np.uint8]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from vision.image import Grey, grey_levels
-from vision.kernels import bend, even_lines
+from fototeca.vision.image import Grey, grey_levels
+from fototeca.vision.kernels import bend, even_lines
 
 _SAMPLED = 120
 _LINES = 24

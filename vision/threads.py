@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
-from vision.memory import give_back_memory, keep_freed_memory
+from fototeca.vision.memory import give_back_memory, keep_freed_memory
 
 LARGE = 12_000_000
 """Pixels; before a picture with more, and after it, memory that is kept but not used is given back to the system."""

@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 from torchvision.models import get_model_weights
 from tqdm import tqdm
 
-from vision.nets import OWN, PLAIN
-from workspace import EXIT_OUTSIDE, FototecaError, atomic_write
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.files import atomic_write
+from fototeca.vision.nets import OWN, PLAIN
 
 TIMEOUT = 10.0
 """Seconds without an answer after which a download is given up."""

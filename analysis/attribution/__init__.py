@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workspace import FototecaError
+from fototeca.core.errors import FototecaError
 
 if TYPE_CHECKING:
     import torch
 
-    from analysis.attribution.maps import Map
-    from train.runs import LoadedModel
+    from fototeca.analysis.attribution.maps import Map
+    from fototeca.train.runs import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Method:
 
     def draw(self, module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str, iterations: int | None) -> Map:
         """The map."""
-        home: Any = import_module(f"analysis.attribution.{self.home}")
+        home: Any = import_module(f"fototeca.analysis.attribution.{self.home}")
         extra: list[Any] = [layer] if self.spatial else []
         if self.iterates and iterations:
             extra.append(home.Extremal.within(iterations))
@@ -74,7 +74,7 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
     """The model's network, pictures to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
     import torch
 
-    from analysis.attribution.maps import Reading, set_reading
+    from fototeca.analysis.attribution.maps import Reading, set_reading
 
     if model.module is None:
         raise FototecaError(

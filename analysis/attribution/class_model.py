@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from vision.memory import keep_freed_memory
+from fototeca.vision.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)

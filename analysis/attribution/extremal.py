@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from analysis.attribution.maps import Map
-from analysis.attribution.masks import MaskGrid
-from vision.memory import keep_freed_memory
+from fototeca.analysis.attribution.maps import Map
+from fototeca.analysis.attribution.mask_grid import MaskGrid
+from fototeca.vision.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)

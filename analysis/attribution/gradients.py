@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from analysis.attribution.layers import as_maps, target_layer
-from analysis.attribution.maps import Map
-from workspace import FototecaError
+from fototeca.analysis.attribution.layers import as_maps, target_layer
+from fototeca.analysis.attribution.maps import Map
+from fototeca.core.errors import FototecaError
 
 
 def grad_cam(module: nn.Module, tensor: torch.Tensor, target: int, layer: str = "") -> Map:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from workspace import FototecaError
+from fototeca.core.errors import FototecaError
 
 STAGES = ("layer4", "trunk_output.block4", "encoder.layers", "features", "blocks", "Mixed_7c", "inception5b", "conv5", "layers")
 """How torchvision's families call the stage before pooling, the surest name first."""

@@ -10,7 +10,7 @@ from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 from torch import nn
 from torch.nn import functional as F
 
-from analysis.attribution.maps import Map, probabilities, reading_of
+from fototeca.analysis.attribution.maps import Map, probabilities, reading_of
 
 SAMPLES = 24
 """Noisy copies that SmoothGrad averages."""

@@ -10,20 +10,28 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image
 
-from analysis.attribution import METHODS
-from analysis.examples import pick
-from analysis.explain import COLUMNS, OF_ONE, explain_one
-from analysis.filters import filter_sheets
-from analysis.kept import kept
-from analysis.numbers import Numbers, Shown
-from analysis.pictures import data_uri, masks_digest, stored_picture
-from analysis.report.html import Tile, heading, join, link, note, paragraph, tag, tiles
-from analysis.report.story import Story
-from analysis.results import Results
-from analysis.stamps import SHORT, try_maps
-from analysis.verdicts import TRIALS, Passed, joined, measured_trials, method_verdicts, read_trials, sides
-from train.runs import Run
-from workspace import FototecaError
+from fototeca.analysis.attribution import METHODS
+from fototeca.analysis.attribution.check_results import (
+    TRIALS,
+    Passed,
+    joined,
+    measured_trials,
+    method_verdicts,
+    read_trials,
+    sides,
+)
+from fototeca.analysis.attribution.explain import COLUMNS, OF_ONE, explain_one
+from fototeca.analysis.attribution.filters import filter_sheets
+from fototeca.analysis.attribution.run_checks import SHORT, try_maps
+from fototeca.analysis.cache import kept
+from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.sampling import pick
+from fototeca.analysis.images import data_uri, masks_digest, stored_picture
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.html import Tile, heading, join, link, note, paragraph, tag, tiles
+from fototeca.analysis.tabular import Numbers, Shown
+from fototeca.core.errors import FototecaError
+from fototeca.train.runs import Run
 
 EXPLAINED = 6
 """Pictures whose attributions are shown: half of them wrong, if there are so many."""

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
-from analysis.gap import groups_across
-from analysis.report.html import heading, join, link, note, paragraph, tag
-from analysis.report.story import Story
-from curate.manifest import SPLITS
-from train.runs import Run
+from fototeca.analysis.evaluation.generalization_gap import groups_across
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.html import heading, join, link, note, paragraph, tag
+from fototeca.curate.manifest import SPLITS
+from fototeca.train.runs import Run
 
 MODEL = ("details", "use", "not_for", "factors", "metrics", "data", "results", "limits")
 DATASET = ("motivation", "composition", "collection", "labelling", "splits", "uses", "distribution", "maintenance")

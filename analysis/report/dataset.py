@@ -7,12 +7,12 @@ from collections import Counter
 import numpy as np
 from markupsafe import Markup
 
-from analysis.charts import bars_chart
-from analysis.numbers import Numbers, Shown
-from analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
-from analysis.report.story import Story
-from collect.catalog import PERSON, REJECT, RENAME, Catalog
-from curate.manifest import SPLITS, Row
+from fototeca.analysis.plots.charts import bars_chart
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
+from fototeca.analysis.tabular import Numbers, Shown
+from fototeca.collect.catalog import PERSON, REJECT, RENAME, Catalog
+from fototeca.curate.manifest import SPLITS, Row
 
 CATALOG = "data/catalog.sqlite"
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from analysis.charts import scatter_chart
-from analysis.embed import embed_features, embedding_facts, predicted_labels, sample_rows
-from analysis.embed_page import Said, colourings
-from analysis.features import Features, present_features
-from analysis.kept import kept
-from analysis.metrics import Floats
-from analysis.numbers import Numbers, flat_numbers
-from analysis.report.html import details, heading, join, link, note, paragraph, tag
-from analysis.report.story import Story
-from analysis.svg import class_style, marker
-from curate.manifest import Row
-from train.runs import Run
+from fototeca.analysis.cache import kept
+from fototeca.analysis.evaluation.metrics import Floats
+from fototeca.analysis.features.embed_page import Said, colourings
+from fototeca.analysis.features.embedding import embed_features, embedding_facts, predicted_labels, sample_rows
+from fototeca.analysis.features.extract import Features, present_features
+from fototeca.analysis.plots.charts import scatter_chart
+from fototeca.analysis.plots.svg import class_style, marker
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.html import details, heading, join, link, note, paragraph, tag
+from fototeca.analysis.tabular import Numbers, flat_numbers
+from fototeca.curate.manifest import Row
+from fototeca.train.runs import Run
 
 COMBINED = 12
 """Combinations of several categories that have a colour and shape of their own."""

@@ -9,23 +9,15 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from analysis.examples import (
-    choose,
-    doubted,
-    error_groups,
-    errors_by_quality,
-    neighbours_of,
-    suspects,
-    worst_per_class,
-)
-from analysis.explain import explain_one
-from analysis.kept import kept
-from analysis.pictures import data_uri
-from analysis.report.attributions import SHOWN_METHODS, shown_verdicts, stamped
-from analysis.report.html import Tile, card, cards, details, heading, join, note, paragraph, tag
-from analysis.report.story import Story
-from analysis.results import Results
-from workspace import FototecaError
+from fototeca.analysis.attribution.explain import explain_one
+from fototeca.analysis.cache import kept
+from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.examples import choose, doubted, error_groups, errors_by_quality, neighbours_of, suspects, worst_per_class
+from fototeca.analysis.images import data_uri
+from fototeca.analysis.report.attributions import SHOWN_METHODS, shown_verdicts, stamped
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.html import Tile, card, cards, details, heading, join, note, paragraph, tag
+from fototeca.core.errors import FototecaError
 
 EXAMPLES = 8
 """Pictures of each kind."""

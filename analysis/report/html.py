@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from analysis.svg import Figure
+from fototeca.analysis.plots.svg import Figure
 
 Words = str | Markup
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.charts import intervals_chart
-from analysis.figures import curves_of
-from analysis.report.gains import gains, how_joined
-from analysis.report.html import columns, details, heading, join, note, paragraph
-from analysis.report.story import Story
-from train.runs import Run
+from fototeca.analysis.plots.charts import intervals_chart
+from fototeca.analysis.plots.figures import curves_of
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.ensemble_gains import gains, how_joined
+from fototeca.analysis.report.html import columns, details, heading, join, note, paragraph
+from fototeca.train.runs import Run
 
 SETTINGS = (
     "model",

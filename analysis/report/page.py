@@ -10,16 +10,21 @@ from pathlib import Path
 from markupsafe import Markup
 from tqdm import tqdm
 
-from analysis.figures import write_figures
-from analysis.pdf import require_browser, write_pdf
-from analysis.report import cards, dataset, final, models, new, studied
-from analysis.report.again import again
-from analysis.report.html import join, link, tag
-from analysis.report.story import Story
-from analysis.texts import PAGES, Texts
-from curate.manifest import read_manifest
-from vision.memory import keep_freed_memory
-from workspace import Workspace, say, write_text
+from fototeca.analysis.i18n import PAGES, Texts
+from fototeca.analysis.plots.export import require_browser, write_pdf
+from fototeca.analysis.plots.figures import write_figures
+from fototeca.analysis.report import cards, dataset, models
+from fototeca.analysis.report import model_analysis as studied
+from fototeca.analysis.report import new_images as new
+from fototeca.analysis.report import test_section as final
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.html import join, link, tag
+from fototeca.analysis.report.reproducibility import again
+from fototeca.core.console import say
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.vision.memory import keep_freed_memory
 
 SECTIONS: dict[str, Callable[[Story], Markup]] = {
     "task": dataset.task,

@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from collect.hubs.known import HUBS
-from collect.keys import KEYS
-from collect.licenses import UNKNOWN, to_spdx
-from collect.records import writable
-from collect.sites import Site
-from collect.sockets import PrivateAddressError
-from collect.sources import Context
-from collect.web import SourceStop
-from workspace import EXIT_OUTSIDE, FototecaError
+from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.credentials import KEYS
+from fototeca.collect.catalog import writable
+from fototeca.collect.http.guarded_sockets import PrivateAddressError
+from fototeca.collect.hubs.registry import HUBS
+from fototeca.collect.licenses import UNKNOWN, to_spdx
+from fototeca.collect.sites import Site
+from fototeca.collect.sources import Context
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 RESULTS = 20
 """Datasets that a search asks of each hub."""
@@ -86,7 +86,7 @@ def get_hub(name: str) -> Hub:
     """The module of a hub. FototecaError names those there are."""
     if name not in HUBS:
         raise FototecaError(f"unknown hub {name!r}", f"there are: {', '.join(HUBS)}")
-    return cast(Hub, importlib.import_module(f"collect.hubs.{name}"))
+    return cast(Hub, importlib.import_module(f"fototeca.collect.hubs.{name}"))
 
 
 def cleaned(hub: str, facts: _T) -> _T:

@@ -13,11 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from collect.download import FetchOptions
-from collect.hubs import Dataset, cleaned, get_hub
-from collect.hubs.known import HUBS
-from collect.sources import Context
-from workspace import FototecaError, Workspace
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.hubs import Dataset, cleaned, get_hub
+from fototeca.collect.hubs.registry import HUBS
+from fototeca.collect.sources import Context
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 
 PATIENCE = 4
 """Times the timeout after which a hub's own client, which knows no deadline, is no longer waited for."""

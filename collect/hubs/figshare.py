@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from collect.answers import count, rows, text
-from collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
-from collect.hubs.files import RemoteFile, download, wanted_files
-from collect.sites import Site
-from collect.sources import Context
-from collect.web import Web
+from fototeca.collect.api.client import Web
+from fototeca.collect.api.json_fields import count, rows, text
+from fototeca.collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
+from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
+from fototeca.collect.sites import Site
+from fototeca.collect.sources import Context
 
 NAME = "figshare"
 _REF = re.compile(r"(?:^|/|\.)(\d{4,})(?:(?:/|\.v)(\d+))?/?(?:[?#].*)?$", re.IGNORECASE)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collect.answers import count, text
-from collect.archives import check_room
-from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
-from collect.hubs.files import WANTED, nothing_to_take
-from collect.names import safe_name
-from collect.sites import Site
-from collect.sockets import check_address
-from collect.sources import Context
-from workspace import EXIT_OUTSIDE, FototecaError
+from fototeca.collect.api.json_fields import count, text
+from fototeca.collect.files.archives import check_room
+from fototeca.collect.files.safe_names import safe_name
+from fototeca.collect.http.guarded_sockets import check_address
+from fototeca.collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
+from fototeca.collect.hubs.transfer import WANTED, nothing_to_take
+from fototeca.collect.sites import Site
+from fototeca.collect.sources import Context
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 NAME = "huggingface"
 _REF = re.compile(

@@ -9,14 +9,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from collect.answers import count, text
-from collect.hubs import Dataset, Facts, client_of, no_ref, spdx
-from collect.hubs.files import RemoteFile, download, save
-from collect.keys import KEYS
-from collect.sites import Site
-from collect.sources import Context
-from collect.web import SourceStop
-from workspace import EXIT_OUTSIDE
+from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.credentials import KEYS
+from fototeca.collect.api.json_fields import count, text
+from fototeca.collect.hubs import Dataset, Facts, client_of, no_ref, spdx
+from fototeca.collect.hubs.transfer import RemoteFile, download, save
+from fototeca.collect.sites import Site
+from fototeca.collect.sources import Context
+from fototeca.core.errors import EXIT_OUTSIDE
 
 NAME = "kaggle"
 _REF = re.compile(

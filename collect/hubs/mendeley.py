@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from collect.answers import count, entries, rows, text
-from collect.bodies import FetchError
-from collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
-from collect.hubs.files import RemoteFile, download, wanted_files
-from collect.sites import Site
-from collect.sources import Context
-from collect.web import UnansweredError, Web
-from workspace import EXIT_OUTSIDE, FototecaError
+from fototeca.collect.api.client import UnansweredError, Web
+from fototeca.collect.api.json_fields import count, entries, rows, text
+from fototeca.collect.http.responses import FetchError
+from fototeca.collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
+from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
+from fototeca.collect.sites import Site
+from fototeca.collect.sources import Context
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 NAME = "mendeley"
 

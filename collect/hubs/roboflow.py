@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from collect.answers import count, dig, rows, text
-from collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
-from collect.hubs.files import RemoteFile, download
-from collect.keys import KEYS, get_key
-from collect.sites import Site
-from collect.sources import Context
-from workspace import EXIT_OUTSIDE, FototecaError
+from fototeca.collect.api.credentials import KEYS, get_key
+from fototeca.collect.api.json_fields import count, dig, rows, text
+from fototeca.collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
+from fototeca.collect.hubs.transfer import RemoteFile, download
+from fototeca.collect.sites import Site
+from fototeca.collect.sources import Context
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 NAME = "roboflow"
 _REF = re.compile(

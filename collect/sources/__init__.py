@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, cast
 
-from collect.catalog import Finding
-from collect.download import Downloader, FetchOptions, user_agent
-from collect.gateway import Gateway, open_gateway
-from collect.keys import KEYS, Key
-from collect.sites import Site, load_site
-from collect.sources.info import SourceInfo
-from collect.web import Web
-from workspace import FototecaError, Workspace
+from fototeca.collect.api.client import Web
+from fototeca.collect.api.credentials import KEYS, Key
+from fototeca.collect.browser.proxy import Gateway, open_gateway
+from fototeca.collect.catalog import Finding
+from fototeca.collect.http.client import Downloader, FetchOptions, user_agent
+from fototeca.collect.sites import Site, load_site
+from fototeca.collect.sources.metadata import SourceInfo
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collect.browser import Window
+    from fototeca.collect.browser.driver import Window
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Context:
     @cached_property
     def window(self) -> Window:
         """The one browser of this search."""
-        from collect.browser import Window, open_browser
+        from fototeca.collect.browser.driver import Window, open_browser
 
         agent, proxy = user_agent(self.workspace.settings.contact), self.gateway.address
         return Window(self._stack.enter_context(open_browser(headed=self.headed, user_agent=agent, proxy=proxy)))

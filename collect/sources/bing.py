@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collect.catalog import Finding
-from collect.download import FetchOptions
-from collect.sources import Context, Query
-from collect.sources.info import ENGINE, SEARCHING, SourceInfo
-from collect.sources.results import ResultsPage, first
+from fototeca.collect.catalog import Finding
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.browser_page import ResultsPage, first
+from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
 
 INFO = SourceInfo(
     "bing",

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from collect.answers import count, dig, needed, rows, text
-from collect.catalog import Finding
-from collect.download import TRIES
-from collect.licenses import UNKNOWN, to_spdx
-from collect.polite import retry_after
-from collect.sites import Site
-from collect.sources import Context, Query
-from collect.sources.info import SourceInfo
-from collect.sources.numbered import read_items
-from collect.web import Web
-from workspace import EXIT_OUTSIDE, FototecaError
+from fototeca.collect.api.client import Web
+from fototeca.collect.api.json_fields import count, dig, needed, rows, text
+from fototeca.collect.catalog import Finding
+from fototeca.collect.http.client import TRIES
+from fototeca.collect.http.throttle import retry_after
+from fototeca.collect.licenses import UNKNOWN, to_spdx
+from fototeca.collect.sites import Site
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.metadata import SourceInfo
+from fototeca.collect.sources.paginated import read_items
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 INFO = SourceInfo(
     "commons",

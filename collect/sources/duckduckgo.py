@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from collect.answers import count
-from collect.catalog import Finding
-from collect.sources import Context, Query
-from collect.sources.info import ENGINE, SEARCHING, SourceInfo
-from collect.sources.results import ResultsPage, first
+from fototeca.collect.api.json_fields import count
+from fototeca.collect.catalog import Finding
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.browser_page import ResultsPage, first
+from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
 
 INFO = SourceInfo(
     "duckduckgo",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collect.answers import first_needed, needed, text
-from collect.catalog import Finding
-from collect.keys import Key
-from collect.licenses import to_spdx
-from collect.sources import Context, Query
-from collect.sources.info import SourceInfo
-from collect.sources.numbered import search_pages
-from collect.web import Web
-from workspace import EXIT_OUTSIDE, FototecaError
+from fototeca.collect.api.client import Web
+from fototeca.collect.api.credentials import Key
+from fototeca.collect.api.json_fields import first_needed, needed, text
+from fototeca.collect.catalog import Finding
+from fototeca.collect.licenses import to_spdx
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.metadata import SourceInfo
+from fototeca.collect.sources.paginated import search_pages
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 INFO = SourceInfo(
     "flickr",

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from collect.bodies import FetchError
-from collect.catalog import Finding
-from collect.licenses import to_spdx
-from collect.sources import Context, Query
-from collect.sources.info import SourceInfo
-from collect.sources.results import Page
-from collect.web import SourceStop
-from workspace import EXIT_OUTSIDE, FototecaError
+from fototeca.collect.api.client import SourceStop
+from fototeca.collect.catalog import Finding
+from fototeca.collect.http.responses import FetchError
+from fototeca.collect.licenses import to_spdx
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.browser_page import Page
+from fototeca.collect.sources.metadata import SourceInfo
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 INFO = SourceInfo(
     "gallery",

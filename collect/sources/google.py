@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from collect.catalog import Finding
-from collect.sources import Context, Query
-from collect.sources.info import ENGINE, SEARCHING, SourceInfo
-from collect.sources.results import ResultsPage
+from fototeca.collect.catalog import Finding
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.browser_page import ResultsPage
+from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
 
 INFO = SourceInfo(
     "google",

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from collect.answers import number, rows, text
-from collect.catalog import Finding
-from collect.licenses import to_spdx
-from collect.sources import Context, Query
-from collect.sources.info import SourceInfo
-from collect.web import Web
+from fototeca.collect.api.client import Web
+from fototeca.collect.api.json_fields import number, rows, text
+from fototeca.collect.catalog import Finding
+from fototeca.collect.licenses import to_spdx
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.metadata import SourceInfo
 
 INFO = SourceInfo(
     "inaturalist",

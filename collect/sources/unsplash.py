@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collect.answers import dig, first_needed, text
-from collect.catalog import Finding
-from collect.keys import Key
-from collect.sources import Context, Query
-from collect.sources.info import SourceInfo
-from collect.sources.numbered import search_pages
+from fototeca.collect.api.credentials import Key
+from fototeca.collect.api.json_fields import dig, first_needed, text
+from fototeca.collect.catalog import Finding
+from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources.metadata import SourceInfo
+from fototeca.collect.sources.paginated import search_pages
 
 INFO = SourceInfo(
     "unsplash",

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.duplicates import dedup
-from curate.freeze import freeze_version
-from curate.manifest import Row, manifest_bytes, read_manifest
-from train.config import TrainConfig
-from train.run import train_run
-from workspace import Workspace, create_workspace
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.manifest import Row, manifest_bytes, read_manifest
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.train.config import TrainConfig
+from fototeca.train.trainer import train_run
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from analysis.charts import confusion_chart
-from analysis.report.html import Tile, table, tiles
-from analysis.svg import PALETTE, mix
-from analysis.texts import PAGES, Texts
+from fototeca.analysis.i18n import PAGES, Texts
+from fototeca.analysis.plots.charts import confusion_chart
+from fototeca.analysis.plots.svg import PALETTE, mix
+from fototeca.analysis.report.html import Tile, table, tiles
 
 CSS = (PAGES / "report.css").read_text(encoding="utf-8")
 

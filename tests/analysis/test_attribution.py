@@ -10,11 +10,11 @@ import torch
 from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam, Saliency
 from torchvision.models import get_model
 
-from analysis.attribution.gradients import grad_cam, grad_cam_plus_plus, guided_backprop, saliency
-from analysis.attribution.layers import target_layer
-from analysis.attribution.maps import Reading, set_reading
-from analysis.attribution.sampled import integrated_gradients, occlusion, rise, rise_masks, smoothgrad
-from workspace import FototecaError
+from fototeca.analysis.attribution.gradients import grad_cam, grad_cam_plus_plus, guided_backprop, saliency
+from fototeca.analysis.attribution.layers import target_layer
+from fototeca.analysis.attribution.maps import Reading, set_reading
+from fototeca.analysis.attribution.sampled import integrated_gradients, occlusion, rise, rise_masks, smoothgrad
+from fototeca.core.errors import FototecaError
 
 FAMILIES = ("resnet18", "squeezenet1_0", "mobilenet_v3_small", "regnet_y_400mf")
 

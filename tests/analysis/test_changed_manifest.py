@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from analysis.embed import embed_run
-from analysis.evaluate import evaluate_run
-from analysis.examples import examples_of_run
-from analysis.explain import explain_run
-from analysis.export import export_run
-from analysis.figures import confusion_figures
-from analysis.filters import filter_figures
-from analysis.looks import ledger
-from analysis.predict import predict_paths
-from analysis.stamps import try_run
-from workspace import FototecaError, Workspace
+from fototeca.analysis.attribution.explain import explain_run
+from fototeca.analysis.attribution.filters import filter_figures
+from fototeca.analysis.attribution.run_checks import try_run
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.evaluation.test_access_log import ledger
+from fototeca.analysis.examples import examples_of_run
+from fototeca.analysis.export import export_run
+from fototeca.analysis.features.embedding import embed_run
+from fototeca.analysis.plots.figures import confusion_figures
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]

@@ -15,11 +15,12 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from analysis import embed
-from analysis.embed import embed_features, embed_run, principal_components, umap
-from curate.manifest import Row
+from fototeca.analysis.features import embedding as embed
+from fototeca.analysis.features.embedding import embed_features, embed_run, principal_components, umap
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Row
 from tests.browsers import chromium
-from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 

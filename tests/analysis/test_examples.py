@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.charts import bars_chart
-from analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
-from analysis.pictures import captioned
-from analysis.results import Results
-from analysis.tables import examples_table
-from curate.manifest import Manifest, Row
-from train.runs import Run
-from workspace import Workspace
+from fototeca.analysis.cli_tables import examples_table
+from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
+from fototeca.analysis.images import captioned
+from fototeca.analysis.plots.charts import bars_chart
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Manifest, Row
+from fototeca.train.runs import Run
 
 NAMES = ("a", "b", "c", "never")
 ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "", "", "", "", "MIT", True)
@@ -52,9 +52,9 @@ def answers() -> Results:
 
 def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels of one category may all be wrong: none of it makes room for a less sure one of another."""
-    monkeypatch.setattr("analysis.examples.DOUBTED", 3)
+    monkeypatch.setattr("fototeca.analysis.examples.DOUBTED", 3)
     assert doubted(answers()) == [4, 8, 5] and answers().confidence[7] < 0.9
-    monkeypatch.setattr("analysis.examples.DOUBTED", 40)
+    monkeypatch.setattr("fototeca.analysis.examples.DOUBTED", 40)
     assert doubted(answers()) == [4, 8, 5, 6]
 
 

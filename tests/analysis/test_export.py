@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.export import _write_onnx, export_run
-from analysis.predict import predict_paths
-from train.runs import LoadedModel, load_model, read_run
-from vision.backbones import build_model, classifier_of
-from vision.image import decode
-from workspace import Workspace
+from fototeca.analysis.export import _write_onnx, export_run
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.core.workspace import Workspace
+from fototeca.train.runs import LoadedModel, load_model, read_run
+from fototeca.vision.backbones import build_model, classifier_of
+from fototeca.vision.image import decode
 
 Studied = tuple[Workspace, list[str]]
 

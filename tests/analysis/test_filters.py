@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torchvision.models import get_model
 
-from analysis.filters import TILE, draw_filters, draw_maps, feature_maps, filter_figures, first_filters
-from workspace import FototecaError, Workspace
+from fototeca.analysis.attribution.filters import TILE, draw_filters, draw_maps, feature_maps, filter_figures, first_filters
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "swin_t", "vit_b_32"])

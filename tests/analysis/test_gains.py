@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evaluate import evaluate_run
-from analysis.numbers import Shown
-from analysis.report.gains import gains
-from analysis.report.story import Story
-from analysis.tables import evaluation_table
-from analysis.texts import Texts
-from curate.manifest import read_manifest
-from train.config import TrainConfig
-from train.ensemble import join_runs
-from train.run import train_run
-from workspace import Workspace
+from fototeca.analysis.cli_tables import evaluation_table
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.ensemble_gains import gains
+from fototeca.analysis.tabular import Shown
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.ensemble import join_runs
+from fototeca.train.trainer import train_run
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]

@@ -9,14 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import gap
-from analysis.gap import category_shift, class_mix, explain_gap, groups_across, sampling, selection, unseen_sources
-from analysis.report.final import _reasons
-from analysis.results import Results
-from analysis.texts import Texts
-from curate.manifest import Manifest, Row
-from train.runs import Run
-from workspace import FototecaError, Workspace
+from fototeca.analysis.evaluation import generalization_gap as gap
+from fototeca.analysis.evaluation.generalization_gap import (
+    category_shift,
+    class_mix,
+    explain_gap,
+    groups_across,
+    sampling,
+    selection,
+    unseen_sources,
+)
+from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.report.test_section import _reasons
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Manifest, Row
+from fototeca.train.runs import Run
 
 FIRST = Row("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
 

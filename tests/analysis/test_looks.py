@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.evaluate import evaluate_run
-from analysis.examples import examples_of_run
-from analysis.figures import confusion_figures
-from analysis.looks import close_look, ledger, open_look, read_ledger, read_looks
-from analysis.tables import evaluation_table
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.analysis.cli_tables import evaluation_table
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.evaluation.test_access_log import close_look, ledger, open_look, read_ledger, read_looks
+from fototeca.analysis.examples import examples_of_run
+from fototeca.analysis.plots.figures import confusion_figures
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
@@ -53,7 +54,7 @@ def test_a_look_that_was_cut_off_is_one(workspace: Workspace, copied: Studied, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("analysis.evaluate.load_model", stop)
+        patch.setattr("fototeca.analysis.evaluation.evaluate.load_model", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluate_run(workspace, copied[1][0], "test")
     (look,) = read_looks(workspace, "v001")

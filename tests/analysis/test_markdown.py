@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.report.html import link
-from analysis.report.markdown import read_words, render
+from fototeca.analysis.report.html import link
+from fototeca.analysis.report.markdown import read_words, render
 
 
 @pytest.mark.parametrize(

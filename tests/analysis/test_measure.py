@@ -12,17 +12,18 @@ from PIL import Image, ImageOps
 from sklearn import metrics as reference
 from torchmetrics.classification import MulticlassCalibrationError
 
-from analysis import tta
-from analysis.calibration import fit_temperature
-from analysis.compare import compare
-from analysis.evaluate import measure
-from analysis.intervals import bootstrap_macro, resamples
-from analysis.results import Results
-from analysis.tables import evaluation_table
-from analysis.tta import view_probabilities
-from curate.manifest import Row
-from train.runs import Floats, Run
-from vision.intervals import group_index, wilson
+from fototeca.analysis.cli_tables import evaluation_table
+from fototeca.analysis.evaluation import tta
+from fototeca.analysis.evaluation.bootstrap import bootstrap_macro, resamples
+from fototeca.analysis.evaluation.calibration import fit_temperature
+from fototeca.analysis.evaluation.compare import compare
+from fototeca.analysis.evaluation.evaluate import measure
+from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.tta import view_probabilities
+from fototeca.curate.manifest import Row
+from fototeca.train.runs import Run
+from fototeca.train.runs.registry import Floats
+from fototeca.vision.intervals import group_index, wilson
 
 NAMES = ("a", "b", "c")
 ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)

@@ -22,10 +22,10 @@ from torchmetrics.classification import (
     MultilabelConfusionMatrix,
 )
 
-from analysis.calibration import fit_temperature, scale
-from analysis.compare import holm, mcnemar, paired_difference
-from analysis.intervals import FEW_RESAMPLES, _average_precisions, bootstrap_average_precision, resamples
-from analysis.metrics import (
+from fototeca.analysis.evaluation.bootstrap import FEW_RESAMPLES, _average_precisions, bootstrap_average_precision, resamples
+from fototeca.analysis.evaluation.calibration import fit_temperature, scale
+from fototeca.analysis.evaluation.compare import holm, mcnemar, paired_difference
+from fototeca.analysis.evaluation.metrics import (
     average_precisions,
     binary_log_loss,
     brier,
@@ -40,7 +40,7 @@ from analysis.metrics import (
     top_k_accuracy,
     yes_no_counts,
 )
-from vision.intervals import accuracy_interval, design_effect, group_index, wilson
+from fototeca.vision.intervals import accuracy_interval, design_effect, group_index, wilson
 
 NAMES = ("a", "b", "c", "d")
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.features import present_features, unit
-from analysis.novelty import Novelty, false_alarm_rate, set_threshold
-from analysis.predict import predict_paths
-from analysis.tables import prediction_table
-from curate.manifest import Row, read_manifest
+from fototeca.analysis.cli_tables import prediction_table
+from fototeca.analysis.features.extract import present_features, unit
+from fototeca.analysis.features.ood import Novelty, false_alarm_rate, set_threshold
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Row, read_manifest
+from fototeca.train.ensemble import join_runs
+from fototeca.train.runs import load_model, read_run
+from fototeca.vision.intervals import group_index
 from tests.servers import jpeg
-from train.ensemble import join_runs
-from train.runs import load_model, read_run
-from vision.intervals import group_index
-from workspace import Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
@@ -29,7 +29,7 @@ def test_a_copy_of_a_training_picture_is_known(
 ) -> None:
     """Where every picture is stranger than the threshold, only a copy of a training picture is known."""
     workspace, runs = studied
-    monkeypatch.setattr("analysis.novelty.set_threshold", lambda train, val, groups: Novelty(train, -1.0, 1.0))
+    monkeypatch.setattr("fototeca.analysis.features.ood.set_threshold", lambda train, val, groups: Novelty(train, -1.0, 1.0))
     facts = predict_paths(workspace, runs[0], [str(first_picture(split)) for split in ("train", "test")])
     assert [fact["unknown"] for fact in facts] == [False, True]
 

@@ -15,11 +15,11 @@ from torchray.attribution.rise import rise as torchrays_rise
 from torchvision.models import SwinTransformer, VisionTransformer, get_model
 from torchvision.transforms.functional import normalize
 
-from analysis.attribution.extremal import Extremal, extremal_masks
-from analysis.attribution.gradients import grad_cam, grad_cam_plus_plus
-from analysis.attribution.layers import target_layer
-from analysis.attribution.masks import MaskGrid
-from analysis.attribution.sampled import (
+from fototeca.analysis.attribution.extremal import Extremal, extremal_masks
+from fototeca.analysis.attribution.gradients import grad_cam, grad_cam_plus_plus
+from fototeca.analysis.attribution.layers import target_layer
+from fototeca.analysis.attribution.mask_grid import MaskGrid
+from fototeca.analysis.attribution.sampled import (
     KEPT,
     NOISE,
     SAMPLES,

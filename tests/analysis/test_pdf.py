@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from analysis.figures import write_figures
-from analysis.pdf import write_pdf
-from analysis.report.page import SECTIONS, write_report
-from analysis.svg import Figure, canvas, text
-from analysis.texts import Texts
-from vision.browser import find_browser
-from workspace import FototecaError, Workspace
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.plots.export import write_pdf
+from fototeca.analysis.plots.figures import write_figures
+from fototeca.analysis.plots.svg import Figure, canvas, text
+from fototeca.analysis.report.page import SECTIONS, write_report
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.vision.browser import find_browser
 
 browser = pytest.mark.skipif(find_browser() is None, reason="no Chromium here")
 

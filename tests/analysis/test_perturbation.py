@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from analysis.attribution.class_model import ClassModel, class_models
-from analysis.attribution.extremal import Extremal, area_error, blend, extremal, extremal_masks, pyramid
-from analysis.attribution.masks import MaskGrid
+from fototeca.analysis.attribution.class_model import ClassModel, class_models
+from fototeca.analysis.attribution.extremal import Extremal, area_error, blend, extremal, extremal_masks, pyramid
+from fototeca.analysis.attribution.mask_grid import MaskGrid
 
 
 class Bands(torch.nn.Module):

@@ -16,21 +16,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import incoming
-from analysis.calibration import NO_MISTAKE
-from analysis.looks import ledger, read_looks
-from analysis.predict import predict_paths, stored_predictions
-from analysis.report import final
-from analysis.report.new import new_images
-from analysis.report.story import Story
-from analysis.tables import prediction_table
-from analysis.texts import Texts
-from collect.download import FetchOptions
-from curate.duplicates import Near
-from curate.manifest import read_manifest
+from fototeca.analysis.cli_tables import prediction_table
+from fototeca.analysis.evaluation.calibration import NO_MISTAKE
+from fototeca.analysis.evaluation.test_access_log import ledger, read_looks
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.predict import inputs as incoming
+from fototeca.analysis.predict.predict import predict_paths, stored_predictions
+from fototeca.analysis.report import test_section as final
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.new_images import new_images
+from fototeca.collect.http.client import FetchOptions
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.duplicates.dedup import Near
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.runs import Run, read_run, write_predictions_csv
 from tests.servers import Answer, Asked, jpeg, serve
-from train.runs import Run, read_run, write_predictions
-from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
@@ -99,7 +100,7 @@ def site(asked: Asked) -> Answer:
 def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     """Good ones are seen, spaces and redirects included; every bad one is a row with its reason, and none ends the others."""
     workspace, runs = studied
-    monkeypatch.setattr("collect.download.FetchOptions", partial(FetchOptions, max_bytes=50_000))
+    monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, max_bytes=50_000))
     names = ("good one.jpg", "none.jpg", "moved.jpg", "inward.jpg", "forbidden/a.jpg", "large.jpg", "page.jpg")
     with serve(site) as at:
         urls = [f"{at.base}/{name}" for name in names]
@@ -166,7 +167,7 @@ def slow_site() -> Iterator[str]:
 def test_a_slow_drip_has_a_deadline(studied: Studied, slow_site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that keep coming do not keep the download alive."""
     workspace, runs = studied
-    monkeypatch.setattr("collect.download.FetchOptions", partial(FetchOptions, timeout=0.6))
+    monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, timeout=0.6))
     assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_local=True)) == ["timeout"]
 
 
@@ -193,7 +194,7 @@ def test_counts_are_of_all_pictures(
 ) -> None:
     """Three copies of which two are shown in the report are three copies; each file is decoded once."""
     workspace, runs = studied
-    monkeypatch.setattr("analysis.predict.SHOWN", 2)
+    monkeypatch.setattr("fototeca.analysis.predict.predict.SHOWN", 2)
     decoded: list[object] = []
     plain = incoming.decode_with_info
 
@@ -202,7 +203,7 @@ def test_counts_are_of_all_pictures(
         return plain(source, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(incoming, "decode_with_info", counting)
-    for decoder in ("analysis.pictures.decode", "curate.signatures.decode_with_info"):
+    for decoder in ("fototeca.analysis.images.decode", "fototeca.curate.duplicates.signatures.decode_with_info"):
         monkeypatch.setattr(decoder, counting)
     copies = [tmp_path / f"{number}.jpg" for number in range(3)]
     for path in copies:
@@ -238,7 +239,7 @@ def test_a_test_picture_is_a_look(copied: Studied, first_picture: Callable[[str]
     with Image.open(first_picture("test")) as picture:
         picture.save(tmp_path / "copy.png")
     with pytest.raises(FototecaError, match="1 of 1 new predictions are not numbers"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.predict.np.isfinite", lambda values: np.zeros(values.shape, dtype=bool))
+        patch.setattr("fototeca.analysis.predict.predict.np.isfinite", lambda values: np.zeros(values.shape, dtype=bool))
         predict_paths(workspace, runs[0], [str(first_picture("test"))])
     predict_paths(workspace, runs[0], [str(first_picture("test")), str(tmp_path / "copy.png")])
     predict_paths(workspace, runs[0], [str(tmp_path / "copy.png")])
@@ -257,7 +258,7 @@ def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path:
     shutil.copy(workspace.root / row.path, asked)
     for found in ([Near(twin.image_id, 0, "pixels")], [None]):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("analysis.predict.find_near", lambda *_, found=found: found)
+            patch.setattr("fototeca.analysis.predict.predict.find_near", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
         assert fact["near_duplicate"] == {"image_id": row.image_id, "split": "test", "distance": 0}
     assert [look.n for look in read_looks(workspace, "v001")] == [1, 1]
@@ -282,7 +283,7 @@ def say_on_validation(run: Run, wrong: int) -> None:
     found, names = run.predictions("val"), run.categories
     said = [names.index(label) for label in found.labels]
     said[:wrong] = [(place + 1) % len(names) for place in said[:wrong]]
-    write_predictions(run, "val", found.image_ids, found.labels, np.eye(len(names), dtype=np.float32)[said])
+    write_predictions_csv(run, "val", found.image_ids, found.labels, np.eye(len(names), dtype=np.float32)[said])
 
 
 def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -> None:

@@ -15,20 +15,21 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from analysis.charts import lines_chart
-from analysis.cli import app
-from analysis.evaluate import evaluate_run
-from analysis.explain import explain_run
-from analysis.looks import ledger
-from analysis.predict import predict_paths
-from analysis.report.page import SECTIONS, write_report
-from analysis.report.story import Story
-from analysis.texts import Texts
-from curate.manifest import read_manifest
+from fototeca.analysis.attribution.explain import explain_run
+from fototeca.analysis.cli import app
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.evaluation.test_access_log import ledger
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.plots.charts import lines_chart
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.page import SECTIONS, write_report
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.runs.registry import list_runs
+from fototeca.vision.quality import quality
 from tests.browsers import chromium
-from train.runs import list_runs
-from vision.quality import quality
-from workspace import FototecaError, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]

@@ -16,32 +16,34 @@ from markupsafe import escape
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from analysis.compare import compare_runs
-from analysis.embed import embed_run, predicted_labels
-from analysis.embed_page import colourings
-from analysis.evaluate import evaluate_run
-from analysis.examples import examples_of_run
-from analysis.explain import explain_run
-from analysis.figures import confusion_figures, curves_of
-from analysis.looks import ledger, read_looks
-from analysis.predict import predict_paths
-from analysis.report import cards
-from analysis.report.attributions import _class_models, attributions
-from analysis.report.page import SECTIONS, write_report
-from analysis.report.story import Story
-from analysis.results import find_run, read_results
-from analysis.tables import examples_table
-from analysis.texts import Texts
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.freeze import freeze_version
-from curate.manifest import Row, image_path, read_manifest
-from train.config import TrainConfig
-from train.ensemble import join_runs
-from train.run import train_run
-from train.runs import read_run, write_done, write_predictions
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.analysis.attribution.explain import explain_run
+from fototeca.analysis.cli_tables import examples_table
+from fototeca.analysis.evaluation.compare import compare_runs
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.evaluation.predictions import find_run, read_results
+from fototeca.analysis.evaluation.test_access_log import ledger, read_looks
+from fototeca.analysis.examples import examples_of_run
+from fototeca.analysis.features.embed_page import colourings
+from fototeca.analysis.features.embedding import embed_run, predicted_labels
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.plots.figures import confusion_figures, curves_of
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.analysis.report import cards
+from fototeca.analysis.report.attributions import _class_models, attributions
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.page import SECTIONS, write_report
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import Row, image_path, read_manifest
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.train.config import TrainConfig
+from fototeca.train.ensemble import join_runs
+from fototeca.train.runs import read_run, write_predictions_csv
+from fototeca.train.runs.registry import write_done
+from fototeca.train.trainer import train_run
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
@@ -50,7 +52,7 @@ Studied = tuple[Workspace, list[str]]
 @pytest.fixture(autouse=True)
 def without_stills(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Chromium for each of many reports: what it draws is tested by itself."""
-    monkeypatch.setattr("analysis.figures.write_pngs", lambda figures, folder: [])
+    monkeypatch.setattr("fototeca.analysis.plots.figures.write_pngs", lambda figures, folder: [])
 
 
 def whole(workspace: Workspace) -> str:
@@ -236,7 +238,7 @@ def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: p
     def broken(_: object) -> None:
         raise ZeroDivisionError("by nought")
 
-    monkeypatch.setattr("analysis.report.page._cover", broken)
+    monkeypatch.setattr("fototeca.analysis.report.page._cover", broken)
     monkeypatch.setitem(SECTIONS, "samples", broken)
     page = write_report(copied[0], "v001", lang="es")[0].read_text(encoding="utf-8")
     assert page.count("Esta parte no se pudo hacer (ZeroDivisionError: by nought)") == 2
@@ -362,7 +364,7 @@ def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
 def test_drawing_categories_keeps_what_was_explained(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows of the maps that lie there stay when only the categories' pictures are drawn."""
     workspace, (run, _) = copied
-    monkeypatch.setattr("analysis.explain._write_class_models", lambda *_: [])
+    monkeypatch.setattr("fototeca.analysis.attribution.explain._write_class_models", lambda *_: [])
     *_, table = explain_run(workspace, run, methods=["saliency"], output=tmp_path)
     before = table.read_text(encoding="utf-8")
     assert explain_run(workspace, run, methods=["class-model"], output=tmp_path) == []
@@ -415,7 +417,7 @@ def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> N
         for run in found:
             told, names = run.predictions("val"), run.categories
             sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
-            write_predictions(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
+            write_predictions_csv(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
         assert key in cards.cards(Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evaluate import evaluate_run
-from analysis.looks import close_look, ledger, open_look, read_looks
-from analysis.report import cards, final, page, studied
-from analysis.report.story import Story
-from analysis.texts import Texts
-from curate.manifest import read_manifest
-from workspace import Workspace
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.evaluation.test_access_log import close_look, ledger, open_look, read_looks
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.report import cards, page
+from fototeca.analysis.report import model_analysis as studied
+from fototeca.analysis.report import test_section as final
+from fototeca.analysis.report.context import Story
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]

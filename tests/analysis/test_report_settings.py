@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.report.again import again
-from analysis.report.models import IDLE, SETTINGS, models
-from analysis.report.story import Story
-from analysis.texts import Texts
-from curate.manifest import read_manifest
-from train.config import TrainConfig
-from workspace import Workspace
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.models import IDLE, SETTINGS, models
+from fototeca.analysis.report.reproducibility import again
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.config import TrainConfig
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]

@@ -14,10 +14,13 @@ from PIL import Image
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
-from analysis.attribution.gradients import grad_cam
-from analysis.attribution.layers import spatial_layers, target_layer
-from analysis.attribution.maps import Reading, set_reading
-from analysis.attribution.trials import (
+from fototeca.analysis.attribution.check_results import TRIALS, joined, method_verdicts, read_trials, stamp_words, stored_trials
+from fototeca.analysis.attribution.explain import drawn_maps, explain_run
+from fototeca.analysis.attribution.gradients import grad_cam
+from fototeca.analysis.attribution.layers import spatial_layers, target_layer
+from fototeca.analysis.attribution.maps import Reading, set_reading
+from fototeca.analysis.attribution.run_checks import try_run
+from fototeca.analysis.attribution.sanity_checks import (
     STEPS,
     Case,
     Scores,
@@ -30,20 +33,19 @@ from analysis.attribution.trials import (
     try_methods,
     with_dealt_weights,
 )
-from analysis.cli import app
-from analysis.explain import drawn_maps, explain_run
-from analysis.pictures import overlay, stored_picture
-from analysis.report.attributions import attributions
-from analysis.report.examples import examples
-from analysis.report.story import Story
-from analysis.results import read_results
-from analysis.stamps import try_run
-from analysis.tables import trials_table
-from analysis.texts import Texts
-from analysis.verdicts import TRIALS, joined, method_verdicts, read_trials, stamp_words, stored_trials
-from curate.manifest import read_manifest
-from train.runs import load_model, read_run
-from workspace import FototecaError, Workspace, write_text
+from fototeca.analysis.cli import app
+from fototeca.analysis.cli_tables import trials_table
+from fototeca.analysis.evaluation.predictions import read_results
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.images import overlay, stored_picture
+from fototeca.analysis.report.attributions import attributions
+from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.examples import examples
+from fototeca.core.errors import FototecaError
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.runs import load_model, read_run
 
 
 class Colours(torch.nn.Module):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import collect.sites
+import fototeca.collect.sites
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.hubs import Hubs, person_at
 from tests.servers import Site, serve
-from workspace import Workspace, create_workspace
 
 PointTo = Callable[[str, str], Workspace]
 
@@ -30,7 +30,7 @@ def point_to(tmp_path: Path) -> PointTo:
 
     def make(source: str, endpoint: str) -> Workspace:
         workspace = create_workspace(tmp_path / "w", ["fox"], target=100, contact="me@example.org")
-        text = (Path(collect.sites.__file__).parent / f"{source}.toml").read_text(encoding="utf-8")
+        text = (Path(fototeca.collect.sites.__file__).parent / f"{source}.toml").read_text(encoding="utf-8")
         text = re.sub(r'(?m)^endpoint = ".*"', f'endpoint = "{endpoint}"', text)
         text = re.sub(r"(?m)^(pause|settle|click) = [\d.]+", r"\1 = 0.0", text)
         text = re.sub(r"(?m)^settle = 0.0", "settle = 0.6", text)

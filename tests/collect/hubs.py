@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-import collect.sites
+import fototeca.collect.sites
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import Answer, Asked, Respond, jpeg, json_answer
-from workspace import Workspace, create_workspace
 
 SECRET = "S3cretKeyOfTheUser"
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -269,7 +269,7 @@ def workspace_at(folder: Path, base: str) -> Workspace:
     workspace = create_workspace(folder, ["cat", "dog"], target=1, contact="me@example.org")
     (workspace.root / "sites").mkdir()
     for name in (*HUBS, "doi"):
-        text = (Path(collect.sites.__file__).parent / f"{name}.toml").read_text(encoding="utf-8")
+        text = (Path(fototeca.collect.sites.__file__).parent / f"{name}.toml").read_text(encoding="utf-8")
         text = re.sub(r'(?m)^endpoint = ".*"', f'endpoint = "{base}/{name}{"/" if name == "doi" else ""}"', text)
         text = re.sub(r'(?m)^search = ".*"', f'search = "{base}/{name}/search"', text)
         text = re.sub(r"(?m)^(pause|poll) = [\d.]+", r"\1 = 0.01", text)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from collect.addresses import url_key
-from collect.sockets import PrivateAddressError, check_address
+from fototeca.collect.http.guarded_sockets import PrivateAddressError, check_address
+from fototeca.collect.http.urls import url_key
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\\?#[]@:\r\n\t"), max_size=12)
 URLS = st.builds(

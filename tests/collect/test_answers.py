@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from collect.download import FetchOptions
-from collect.quotas import read_quotas
-from collect.sources import Context
-from collect.web import SourceStop, Web
+from fototeca.collect.api.client import SourceStop, Web
+from fototeca.collect.api.quotas import read_quotas
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.sources import Context
+from fototeca.core.errors import FototecaError
 from tests.collect.conftest import PointTo
 from tests.collect.test_services import KEYS, SECRET, SHAPES, commons, findings, inaturalist, service
 from tests.servers import Answer, Asked, Respond, json_answer, serve
-from workspace import FototecaError
 
 SERVICES = [*SHAPES, "commons", "inaturalist"]
 MISSING = object()

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from collect.catalog import Catalog, Finding
-from collect.download import FetchOptions
-from collect.engine import collect
-from collect.local import LOCAL
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.files.local_files import LOCAL
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.pipeline import collect
+from fototeca.core.workspace import create_workspace
 from tests.servers import Answer, Asked, jpeg, serve
-from workspace import create_workspace
 
 OPTIONS = FetchOptions(allow_local=True, min_side=32, timeout=5, per_host=1)
 PICTURE = jpeg(1)

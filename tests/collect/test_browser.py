@@ -16,13 +16,14 @@ from typing import Any
 import psutil
 import pytest
 
-from collect import browser
-from collect.download import FetchOptions
-from collect.gateway import Gateway, open_gateway
-from collect.sources import Context
+from fototeca.collect.browser import driver as browser
+from fototeca.collect.browser.proxy import Gateway, open_gateway
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.sources import Context
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import create_workspace
+from fototeca.vision.browser import find_drivers
 from tests.servers import Answer, Asked, serve
-from vision.browser import find_drivers
-from workspace import FototecaError, create_workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,7 +75,7 @@ def test_no_driver_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 OPEN = """
 import sys
-from collect.browser import open_browser
+from fototeca.collect.browser.driver import open_browser
 with open_browser(headed=False, user_agent="fototeca") as driver:
     driver.get("data:text/html,<title>here</title>")
     print(driver.service.process.pid, flush=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from collect.catalog import Attempt, Catalog, Finding, GroupRow, ImageRow
-from workspace import FototecaError
+from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from fototeca.collect.catalog.catalog import Attempt
+from fototeca.core.errors import FototecaError
 
 PICTURE = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-import fototeca
-from collect.catalog import Catalog
-from collect.hubs.known import HUBS
-from collect.quotas import Quota
-from collect.sources import known_sources
+import fototeca.cli
+from fototeca.collect.api.quotas import Quota
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.hubs.registry import HUBS
+from fototeca.collect.sources import known_sources
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
 from tests.servers import Answer, Asked, jpeg, json_answer, picture_answer, serve
-from workspace import Workspace, create_workspace
 
 Run = Callable[..., int]
 
@@ -35,7 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.chdir(workspace.root)
         monkeypatch.setattr("sys.argv", ["fototeca", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            fototeca.main()
+            fototeca.cli.main()
         return int(stop.value.code or 0)
 
     return command
@@ -211,7 +211,7 @@ def test_doctor_names_keys_and_what_is_missing(
 ) -> None:
     """Each key by its variable and never by its value; what is missing has its fix; without a browser the exit code is 4."""
     monkeypatch.setenv("FLICKR_API_KEY", "s3cret-value")
-    monkeypatch.setattr("collect.checks.read_quotas", lambda: {"pexels": Quota("0", "200", "2026-01-02T03:04:05Z")})
+    monkeypatch.setattr("fototeca.collect.checks.read_quotas", lambda: {"pexels": Quota("0", "200", "2026-01-02T03:04:05Z")})
     run(small, "doctor", "--json")
     text = capsys.readouterr().out
     checks = {check["name"]: check for check in json.loads(text)}

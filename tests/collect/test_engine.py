@@ -18,19 +18,20 @@ from unittest.mock import Mock
 
 import pytest
 
-from collect.catalog import Catalog, Finding, ImageRow
-from collect.download import Downloader, FetchOptions
-from collect.engine import Collection, collect, retry
-from collect.folder import collect_folder
-from collect.local import Labelling
-from collect.status import workspace_status, write_attribution
-from collect.verify import accept
-from curate.limits import Limits
-from curate.quality import check_images, read_scores
+from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.collect.ingest.pipeline import Collection, collect, retry
+from fototeca.collect.ingest.validate import accept
+from fototeca.collect.status import workspace_status, write_attribution
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.quality.checks import check_images, read_scores
+from fototeca.curate.quality.thresholds import Limits
+from fototeca.vision.image import decode
+from fototeca.vision.quality import quality
 from tests.servers import Answer, Asked, Respond, jpeg, serve
-from vision.image import decode
-from vision.quality import quality
-from workspace import FototecaError, Workspace, create_workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=10)
 
@@ -383,7 +384,7 @@ def test_an_error_that_nobody_foresaw_is_a_row(workspace: Workspace, monkeypatch
             raise KeyError("MPO")
         return accept(workspace, data, min_side)
 
-    monkeypatch.setattr("collect.engine.accept", trip)
+    monkeypatch.setattr("fototeca.collect.ingest.pipeline.accept", trip)
     with serve(pictures) as site:
         summary = collect(workspace, [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in (1, 2, 3)], LOCAL)
     assert summary.accepted == 2
@@ -410,5 +411,5 @@ def test_quality_is_measured_as_pictures_come(workspace: Workspace, monkeypatch:
         scores = read_scores(catalog)
         images = catalog.images()
     assert {image.image_id: quality(decode(workspace.root / image.path)) for image in images} == scores
-    monkeypatch.setattr("curate.quality.decode_grey", Mock(side_effect=AssertionError("it was measured already")))
+    monkeypatch.setattr("fototeca.curate.quality.checks.decode_grey", Mock(side_effect=AssertionError("it was measured already")))
     check_images(workspace, Limits())

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-import collect.sites
-from collect.catalog import Catalog, Finding
-from collect.download import FetchOptions
-from collect.search import SearchOptions, search
-from collect.sources import Context, Query, get_source
-from collect.web import SourceStop
+import fototeca.collect.sites
+from fototeca.collect.api.client import SourceStop
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.search import SearchOptions, search
+from fototeca.collect.sources import Context, Query, get_source
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
 from tests.servers import Answer, Asked, Respond, json_answer, picture_answer, serve
-from workspace import FototecaError, Workspace
 
 PAGES = Path(__file__).parent / "pages"
 LOCAL = FetchOptions(allow_local=True, min_side=32)
@@ -312,7 +313,11 @@ def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo,
         config = workspace.config.read_text().replace('queries = ["fox"]', 'queries = ["fox", "red fox"]')
         workspace.config.write_text(config)
         with serve(bing(total=12)) as other:
-            text = (Path(collect.sites.__file__).parent / "bing.toml").read_text().replace("https://www.bing.com", other.base)
+            text = (
+                (Path(fototeca.collect.sites.__file__).parent / "bing.toml")
+                .read_text()
+                .replace("https://www.bing.com", other.base)
+            )
             (workspace.root / "sites" / "bing.toml").write_text(text.replace("pause = 1.0", "pause = 0.0"))
             before = len(site.asked)
             summary = search(Workspace(workspace.root), SearchOptions(("google", "bing")), LOCAL)

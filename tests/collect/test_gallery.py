@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-import collect.sites
-from collect.catalog import Finding
-from collect.download import FetchOptions
-from collect.search import SearchOptions, search
-from collect.sources import Context, Query, get_source
-from collect.web import SourceStop
+import fototeca.collect.sites
+from fototeca.collect.api.client import SourceStop
+from fototeca.collect.catalog import Finding
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.search import SearchOptions, search
+from fototeca.collect.sources import Context, Query, get_source
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import Answer, Asked, Respond, picture_answer, serve
-from workspace import FototecaError, Workspace, create_workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32)
 FAST = {"most = 5000": "most = 60", "pause = 1.0": "pause = 0.0", "settle = 1.5": "settle = 0.4", "click = 4.0": "click = 1.0"}
@@ -26,7 +27,7 @@ Read = Callable[..., list[Finding]]
 def workspace(tmp_path: Path) -> Workspace:
     """A workspace whose site file does not wait long."""
     made = create_workspace(tmp_path / "w", ["fox"])
-    text = (Path(collect.sites.__file__).parent / "gallery.toml").read_text(encoding="utf-8")
+    text = (Path(fototeca.collect.sites.__file__).parent / "gallery.toml").read_text(encoding="utf-8")
     for old, new in FAST.items():
         assert old in text
         text = text.replace(old, new)
@@ -127,7 +128,7 @@ def test_a_page_that_leads_to_no_site_is_one_line(read: Read) -> None:
 @pytest.mark.parametrize("url", ["", "example.org/foxes", "file:///etc/passwd", "javascript:alert(1)", "http://[::1"])
 def test_what_is_no_page_is_told_before_a_browser_starts(workspace: Workspace, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong use, with the form that is wanted."""
-    monkeypatch.setattr("collect.browser.open_browser", None)
+    monkeypatch.setattr("fototeca.collect.browser.driver.open_browser", None)
     with pytest.raises(FototecaError, match=r"page.*; pass --url https://…") as stop:
         search(workspace, SearchOptions(("gallery",), url=url), LOCAL)
     assert stop.value.exit_code == 2

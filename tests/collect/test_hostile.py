@@ -26,9 +26,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collect.catalog import Catalog
+from fototeca.collect.catalog import Catalog
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import jpeg
-from workspace import Workspace, create_workspace
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 6.0
@@ -274,7 +274,7 @@ def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
     """Collect a list in a process of its own; kilobytes that it held at most."""
     program = (
         "import sys, fototeca\n"
-        "try: fototeca.main()\n"
+        "try: fototeca.cli.main()\n"
         "finally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
     )
     done = subprocess.run(

@@ -15,18 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from collect import archives
-from collect.catalog import Catalog
-from collect.download import FetchOptions
-from collect.hubs import Facts, get_hub
-from collect.hubs.discover import discover
-from collect.hubs.taking import _original, take
-from collect.sources import Context
-from curate.state import current_state
-from curate.units import find_units
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.files import archives
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.hubs import Facts, get_hub
+from fototeca.collect.hubs.discover import discover
+from fototeca.collect.hubs.import_dataset import _original, take
+from fototeca.collect.sources import Context
+from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.snapshot.catalog_state import current_state
+from fototeca.curate.snapshot.split_groups import find_units
 from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, zipped
 from tests.servers import Answer, Site, jpeg, json_answer
-from workspace import EXIT_OUTSIDE, EXIT_SHORT, FototecaError, Workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
 
@@ -360,7 +361,7 @@ def test_no_field_is_taken_for_granted(
     workspace: Workspace, hubs: Hubs, site: Site, monkeypatch: pytest.MonkeyPatch, hub: str, instead: object
 ) -> None:
     """Each field of each answer, missing or of another type, gives a proposal or one line, never a traceback."""
-    monkeypatch.setattr("collect.hubs.files.TRIES", 1)
+    monkeypatch.setattr("fototeca.collect.hubs.transfer.TRIES", 1)
     hubs.files = {"train/Cats/1.jpg": jpeg(1)}
     discover(workspace, "cats", (hub,), LOCAL)
     searched = len(site.asked)

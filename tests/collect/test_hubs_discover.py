@@ -10,15 +10,16 @@ from collections.abc import Callable
 import pytest
 import typer
 
-import fototeca
-from collect.cli_hubs import HUBS as COMMANDS
-from collect.download import FetchOptions
-from collect.hubs import get_hub
-from collect.hubs.discover import discover
-from collect.hubs.known import HUBS as KNOWN
+import fototeca.cli
+from fototeca.collect.cli.hubs import HUBS as COMMANDS
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.hubs import get_hub
+from fototeca.collect.hubs.discover import discover
+from fototeca.collect.hubs.registry import HUBS as KNOWN
+from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, FototecaError
+from fototeca.core.workspace import Workspace
 from tests.collect.hubs import HUBS, REFS, Hubs
 from tests.servers import Answer, json_answer
-from workspace import EXIT_DONE, EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, FototecaError, Workspace
 
 LOCAL = FetchOptions(allow_local=True, timeout=5.0)
 Run = Callable[..., tuple[int, str, str]]
@@ -32,7 +33,7 @@ def run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         monkeypatch.chdir(workspace.root)
         monkeypatch.setattr(sys, "argv", ["fototeca", "collect", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            fototeca.main()
+            fototeca.cli.main()
         captured = capsys.readouterr()
         return int(stop.value.code or 0), captured.out, captured.err
 
@@ -137,7 +138,7 @@ def test_wrong_use(workspace: Workspace, run: Run) -> None:
 
 def test_a_bug_in_a_hub_is_no_answer_of_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own mistakes are not told as a hub's failure."""
-    monkeypatch.setattr("collect.hubs.zenodo.search", lambda query, context: 1 / 0)
+    monkeypatch.setattr("fototeca.collect.hubs.zenodo.search", lambda query, context: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         discover(workspace, "cats", ("zenodo",), LOCAL)
 
@@ -145,7 +146,7 @@ def test_a_bug_in_a_hub_is_no_answer_of_it(workspace: Workspace, monkeypatch: py
 def test_a_hub_that_hangs_is_not_waited_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clients of some hubs know no deadline."""
     done = threading.Event()
-    monkeypatch.setattr("collect.hubs.zenodo.search", lambda query, context: done.wait(30))
+    monkeypatch.setattr("fototeca.collect.hubs.zenodo.search", lambda query, context: done.wait(30))
     found = discover(workspace, "cats", ("zenodo", "figshare"), FetchOptions(allow_local=True, timeout=0.3))
     done.set()
     assert [dataset.hub for dataset in found.datasets] == ["figshare"]

@@ -18,15 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from collect import archives
-from collect.archives import unpack
-from collect.download import Downloader, FetchOptions
-from collect.hubs.files import RemoteFile, download, wanted_files
-from collect.hubs.taking import take
-from collect.names import safe_name
+from fototeca.collect.files import archives
+from fototeca.collect.files.archives import unpack
+from fototeca.collect.files.safe_names import safe_name
+from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.hubs.import_dataset import take
+from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.workspace import Workspace
 from tests.collect.hubs import ARCHIVE, PICTURES, Hubs, workspace_at, zipped
 from tests.servers import Answer, Asked, Site, jpeg, serve
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace
 
 ROOT = Path(__file__).parents[2]
 LOCAL = FetchOptions(allow_local=True, timeout=3.0)
@@ -102,7 +103,7 @@ def test_faults_of_a_download(
     site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, reason: str
 ) -> None:
     """Each ends with exit 4, its reason, and no file that looks whole."""
-    monkeypatch.setattr("collect.hubs.files.TRIES", 1)
+    monkeypatch.setattr("fototeca.collect.hubs.transfer.TRIES", 1)
     hubs.instead["/files/archive.zip"] = answer
     with pytest.raises(FototecaError, match=reason) as stop:
         get(site, tmp_path)
@@ -167,7 +168,7 @@ def test_a_killed_download_goes_on(tmp_path: Path) -> None:
     hubs = Hubs(archive=zipped({name: jpeg(number, 900) for number, name in enumerate(PICTURES)}), stalled=True)
     with serve(hubs) as site:
         workspace = workspace_at(tmp_path / "w", site.base)
-        command = [sys.executable, "-c", "import fototeca; fototeca.main()", "collect", "zenodo", "1234", "--allow-local"]
+        command = [sys.executable, "-m", "fototeca", "collect", "zenodo", "1234", "--allow-local"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, start_new_session=True)
         part = workspace.cache / "hubs" / "zenodo-1234" / "1234" / "pets.zip.part"
@@ -398,7 +399,7 @@ def test_a_part_of_another_version_is_not_gone_on_with(
     hubs.half = 1
     hubs.tag = '"first"'
     with monkeypatch.context() as patch, pytest.raises(FototecaError, match="did not come"):
-        patch.setattr("collect.hubs.files.TRIES", 1)
+        patch.setattr("fototeca.collect.hubs.transfer.TRIES", 1)
         get(site, tmp_path, None, "")
     hubs.tag = '"second"'
     hubs.half = 0

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collect.mapping import SPLITS, Proposal, class_folders, proposal_text, propose, read_map
-from workspace import Category, FototecaError, Settings
+from fototeca.collect.files.class_mapping import SPLITS, Proposal, class_folders, proposal_text, propose, read_map
+from fototeca.core.errors import FototecaError
+from fototeca.core.settings import Category, Settings
 
 DOGS = Settings(
     "dogs",

@@ -16,14 +16,15 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from collect.archives import unpack
-from collect.catalog import Catalog
-from collect.download import FetchOptions
-from collect.hubs.taking import take
-from collect.mapping import class_folders
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.files.archives import unpack
+from fototeca.collect.files.class_mapping import class_folders
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.hubs.import_dataset import take
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 from tests.collect.hubs import Hubs
 from tests.servers import jpeg
-from workspace import FototecaError, Workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
 IMAGE = {"_type": "Image"}
@@ -163,7 +164,7 @@ def test_memory_is_that_of_one_row_group(tmp_path: Path) -> None:
     file = tmp_path / "in.parquet"
     parquet.write_table(pa.table({"image": rows}), file, row_group_size=20, compression="none")
     code = (
-        "import re, sys; from pathlib import Path; from collect.parquet import parquet_pictures\n"
+        "import re, sys; from pathlib import Path; from fototeca.collect.files.parquet import parquet_pictures\n"
         "import pyarrow.parquet\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         "before = peak(); count = sum(1 for _ in parquet_pictures(Path(sys.argv[1]), 10**9))\n"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import Answer, Asked, jpeg, serve
-from workspace import Workspace, create_workspace
 
 ROOT = Path(__file__).parents[2]
 COUNT = 500
@@ -26,7 +26,7 @@ KILLS = 20
 
 def start(workspace: Workspace, listed: Path) -> subprocess.Popen[bytes]:
     """Begin the collection in a process group of its own."""
-    command = [sys.executable, "-c", "import fototeca; fototeca.main()", "collect", "urls", str(listed), "--category", "x"]
+    command = [sys.executable, "-m", "fototeca", "collect", "urls", str(listed), "--category", "x"]
     return subprocess.Popen(
         [*command, "--allow-local", "--timeout", "20"],
         cwd=workspace.root,

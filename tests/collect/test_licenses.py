@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from collect.licenses import allows_commercial, to_spdx
-from collect.listing import listed_findings
-from workspace import create_workspace
+from fototeca.collect.ingest.url_list import listed_findings
+from fototeca.collect.licenses import allows_commercial, to_spdx
+from fototeca.core.workspace import create_workspace
 
 CC = "https://creativecommons.org/licenses"
 

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collect.download import FetchOptions
-from collect.hubs.known import HUBS
-from collect.polite import RATE, Host, Hosts, opted_out, pause_before, retry_after
-from collect.robots import parse_robots
-from collect.sites import load_site
-from collect.sources import get_source, known_sources
-from workspace import FototecaError, Workspace
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.robots import parse_robots
+from fototeca.collect.http.throttle import RATE, Host, Hosts, opted_out, pause_before, retry_after
+from fototeca.collect.hubs.registry import HUBS
+from fototeca.collect.sites import load_site
+from fototeca.collect.sources import get_source, known_sources
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,7 +168,7 @@ def test_a_host_is_asked_twenty_times_a_second(monkeypatch: pytest.MonkeyPatch) 
     """After forty requests at once, however quick its answers are; the clock here moves only where somebody waits."""
     host, moments = Hosts(4)["https://example.org/a"], [time.monotonic()]
     clock = SimpleNamespace(monotonic=lambda: moments[-1], sleep=lambda pause: moments.append(moments[-1] + pause + 1e-6))
-    monkeypatch.setattr("collect.polite.time", clock)
+    monkeypatch.setattr("fototeca.collect.http.throttle.time", clock)
     for _ in range(140):
         with host.turn():
             pass

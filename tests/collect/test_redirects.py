@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from collect.catalog import Finding
-from collect.download import FetchOptions
-from collect.engine import collect
-from collect.sources import Context
-from collect.status import workspace_status
+from fototeca.collect.catalog import Finding
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.pipeline import collect
+from fototeca.collect.sources import Context
+from fototeca.collect.status import workspace_status
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import Answer, Asked, Respond, picture_answer, serve
-from workspace import Workspace, create_workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
 

@@ -14,24 +14,25 @@ from pathlib import Path
 
 import pytest
 
-import fototeca
-from collect.catalog import Catalog, Finding
-from collect.download import Downloader, FetchOptions
-from collect.engine import collect
-from collect.folder import collect_folder
-from collect.hubs.discover import discover
-from collect.hubs.taking import take
-from collect.local import Labelling
-from collect.machine import MACHINE
-from collect.polite import BURST, RATE, Hosts
-from collect.search import SearchOptions, preview, search
-from collect.sources import Context, Query, get_source
-from collect.status import write_attribution
+import fototeca.cli
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.host_id import MACHINE
+from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.throttle import BURST, RATE, Hosts
+from fototeca.collect.hubs.discover import discover
+from fototeca.collect.hubs.import_dataset import take
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.collect.ingest.pipeline import collect
+from fototeca.collect.search import SearchOptions, preview, search
+from fototeca.collect.sources import Context, Query, get_source
+from fototeca.collect.status import write_attribution
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, Hubs
 from tests.collect.test_services import inaturalist, openverse
 from tests.servers import Answer, Asked, Respond, Site, jpeg, json_answer, picture_answer, serve
-from workspace import FototecaError, Workspace, create_workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
 
@@ -135,7 +136,7 @@ def test_only_the_categories_that_were_asked_for_are_told_as_short(
         arguments = ["fototeca", "collect", "search", "openverse", "--category", "fox", "--allow-local", "--min-side", "32"]
         monkeypatch.setattr("sys.argv", arguments)
         with pytest.raises(SystemExit) as stop:
-            fototeca.main()
+            fototeca.cli.main()
     assert (stop.value.code, capsys.readouterr().err) == (0, "")
 
 
@@ -154,7 +155,7 @@ def test_what_goes_wrong_is_told_once(
         monkeypatch.chdir(workspace.root)
         monkeypatch.setattr("sys.argv", ["fototeca", "collect", "search", "openverse", "--allow-local"])
         with pytest.raises(SystemExit) as stop:
-            fototeca.main()
+            fototeca.cli.main()
     said = capsys.readouterr().err
     assert stop.value.code == code, said
     assert said.count("openverse cannot be asked") == 3 - bool(good), said
@@ -268,12 +269,12 @@ def test_what_is_passed_over_for_its_licence_is_counted(
     """Not as if there had been nothing."""
     with serve(library(fox=9)) as site:
         workspace = point_to("openverse", site.base)
-        monkeypatch.setattr("collect.search.allows_commercial", lambda _: False)
+        monkeypatch.setattr("fototeca.collect.search.allows_commercial", lambda _: False)
         monkeypatch.chdir(workspace.root)
         arguments = ["fototeca", "collect", "search", "openverse", "--license", "commercial", "--allow-local"]
         monkeypatch.setattr("sys.argv", arguments)
         with pytest.raises(SystemExit):
-            fototeca.main()
+            fototeca.cli.main()
     assert capsys.readouterr().out.startswith("0 candidates, 0 known before, 0 accepted; 9 more passed over for their licence\n")
 
 

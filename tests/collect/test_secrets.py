@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from collect.download import Downloader, FetchOptions
-from collect.keys import KEYS, Key
-from collect.sources import all_keys, known_sources
-from collect.web import Web
+from fototeca.collect.api.client import Web
+from fototeca.collect.api.credentials import KEYS, Key
+from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.sources import all_keys, known_sources
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, SECRET, Hubs
 from tests.collect.test_services import SHAPES
 from tests.servers import Answer, Asked, Respond, Site, json_answer, picture_answer, serve
-from workspace import Workspace, write_text
 
 Shown = Callable[..., str]
 SERVICES = {name: info.key for name, info in known_sources().items() if info.key}
@@ -53,13 +54,13 @@ FAULTS: dict[str, Respond] = {
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Shown:
     """What a command prints, on both streams."""
-    import fototeca
+    import fototeca.cli
 
     def run(workspace: Workspace, *arguments: object) -> str:
         monkeypatch.chdir(workspace.root)
         monkeypatch.setattr("sys.argv", ["fototeca", *map(str, arguments)])
         with pytest.raises(SystemExit):
-            fototeca.main()
+            fototeca.cli.main()
         return "".join(capfd.readouterr())
 
     return run

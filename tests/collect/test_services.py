@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
-import collect.sites
-import collect.sources
-from collect.download import FetchOptions
-from collect.quotas import read_quotas, remember_quota
-from collect.search import PLENTY, SearchOptions, preview, search
-from collect.sources import Context, Query, get_source, known_sources
-from collect.web import SourceStop
-from curate.freeze import freeze_version
+import fototeca.collect.sites
+import fototeca.collect.sources
+from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.quotas import read_quotas, remember_quota
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.search import PLENTY, SearchOptions, preview, search
+from fototeca.collect.sources import Context, Query, get_source, known_sources
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.versions.freeze import freeze_version
 from tests.collect.conftest import PointTo
 from tests.servers import Answer, Asked, Respond, json_answer, picture_answer, serve
-from workspace import FototecaError, Workspace
 
 LOCAL = FetchOptions(allow_local=True, min_side=32)
 SECRET = "s3cret-key-value"
@@ -156,8 +157,8 @@ def _observation(base: str, n: int) -> dict[str, Any]:
 
 
 NEW_SOURCE = """
-from collect.catalog import Finding
-from collect.sources.info import SourceInfo
+from fototeca.collect.catalog import Finding
+from fototeca.collect.sources.metadata import SourceInfo
 
 INFO = SourceInfo("quokka", "interface", "nothing", "none", "none told", "its own")
 
@@ -213,7 +214,7 @@ def test_licences_come_as_spdx_and_as_found(point_to: PointTo) -> None:
 
 
 def _repoint(workspace: Workspace, source: str, base: str) -> Workspace:
-    text = (Path(collect.sites.__file__).parent / f"{source}.toml").read_text()
+    text = (Path(fototeca.collect.sites.__file__).parent / f"{source}.toml").read_text()
     lines = [f'endpoint = "{base}/api"' if line.startswith("endpoint") else line for line in text.splitlines()]
     lines = ["pause = 0.0" if line.startswith("pause") else line for line in lines]
     (workspace.root / "sites" / f"{source}.toml").write_text("\n".join(lines))
@@ -358,7 +359,7 @@ def test_a_dry_run_ends_where_there_is_plenty(point_to: PointTo) -> None:
 
 def test_a_quota_that_cannot_be_written_down_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is only for doctor."""
-    monkeypatch.setattr("collect.quotas._file", lambda: Path("/proc/fototeca/quotas.json"))
+    monkeypatch.setattr("fototeca.collect.api.quotas._file", lambda: Path("/proc/fototeca/quotas.json"))
     remember_quota("flickr", {"X-RateLimit-Remaining": "7"})
 
 
@@ -393,7 +394,7 @@ def test_a_new_source_is_one_file_and_what_its_site_is(
     """As docs/new-source.md has it: a module beside the others, found by its name, and a site file."""
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "quokka.py").write_text(NEW_SOURCE)
-    monkeypatch.setattr(collect.sources, "__path__", [*collect.sources.__path__, str(tmp_path / "new")])
+    monkeypatch.setattr(fototeca.collect.sources, "__path__", [*fototeca.collect.sources.__path__, str(tmp_path / "new")])
     known_sources.cache_clear()
     try:
         with serve(lambda asked: picture_answer(asked) or json_answer(["/full/1.jpg", "/full/2.jpg"])) as site:
@@ -402,7 +403,7 @@ def test_a_new_source_is_one_file_and_what_its_site_is(
             assert search(workspace, SearchOptions(("quokka",)), LOCAL).accepted == 2
     finally:
         known_sources.cache_clear()
-        sys.modules.pop("collect.sources.quokka")
+        sys.modules.pop("fototeca.collect.sources.quokka")
 
 
 def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_to: PointTo) -> None:

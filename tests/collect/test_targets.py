@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from collect.catalog import Catalog, Finding, ImageRow
-from collect.cli_shared import close
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from collect.status import short_categories, workspace_status
-from collect.targets import ALIKE, Targets
+from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.cli.options import close
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.collect.ingest.targets import ALIKE, Targets
+from fototeca.collect.status import short_categories, workspace_status
+from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import jpeg
-from workspace import Workspace, create_workspace
 
 
 def add(catalog: Catalog, number: int, phash: int) -> str:

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from collect.catalog import Catalog, Finding
-from collect.download import FetchOptions
-from collect.engine import collect
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.pipeline import collect
+from fototeca.core.workspace import create_workspace
 from tests.servers import Answer, picture_answer, serve
-from workspace import create_workspace
 
 
 def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:

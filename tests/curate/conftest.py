@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from collect.catalog import Catalog, Finding, GroupRow, ImageRow
-from collect.store import put
-from workspace import Workspace, create_workspace
+from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from fototeca.collect.store import put
+from fototeca.core.workspace import Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
 

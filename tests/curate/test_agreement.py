@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from collect.catalog import Catalog
-from curate.agreement import cohen_kappa, measure_agreement
-from curate.labels import label_images
-from curate.queues import last_said
-from curate.undo import take_back
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.collect.catalog import Catalog
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.review.agreement import cohen_kappa, measure_agreement
+from fototeca.curate.review.queues import last_said
+from fototeca.curate.review.undo import take_back
 
 AddImages = Callable[..., list[str]]
 

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fototeca
-from collect.catalog import Catalog, Decision
-from curate.freeze import freeze_version
-from curate.manifest import list_versions
-from curate.rebuild import rebuild_version
-from curate.verify import verify_version
-from workspace import Workspace, create_workspace
+import fototeca.cli
+from fototeca.collect.catalog import Catalog, Decision
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import list_versions
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
+from fototeca.curate.versions.verify import verify_version
 
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[2]
 
 STOPPED = """
 import errno, os, signal, sqlite3, sys
-from curate.freeze import freeze_version
-from workspace import FototecaError, Workspace
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.core.errors import FototecaError; from fototeca.core.workspace import Workspace
 folder, fault, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
 connect, fsync = sqlite3.connect, os.fsync
 def step(*_):
@@ -134,9 +134,9 @@ def test_a_disk_that_fills_up_anywhere(grown: Workspace) -> None:
 
 DECIDING = """
 import sys
-from curate.freeze import freeze_version
-from collect.catalog import Catalog, GroupRow
-from workspace import Workspace
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.collect.catalog import Catalog, GroupRow
+from fototeca.core.workspace import Workspace
 workspace = Workspace(sys.argv[1])
 with Catalog.open(workspace) as catalog:
     ids = [image.image_id for image in catalog.images()]
@@ -220,8 +220,8 @@ def test_a_copy_cut_anywhere(
 def test_a_catalog_that_cannot_grow(grown: Workspace) -> None:
     """No space for the catalog itself, from the first byte on: one line, exit code 4, and no advice to give the catalog up."""
     script = (
-        "import resource, signal, sys; import fototeca; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()),) * 2); fototeca.main()"
+        "import resource, signal, sys; import fototeca.cli; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()),) * 2); fototeca.cli.main()"
     )
     before, decisions = contents(grown, "v001"), sound(grown)
     for size in (0, 100, 4_000, 8_000, 16_000, 24_000, 32_000, 40_000):
@@ -241,7 +241,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
     """The exit code of `fototeca ARG...`, which raises what it does not tell, and what it said on stderr."""
     monkeypatch.setattr(sys, "argv", ["fototeca", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
-        fototeca.main()
+        fototeca.cli.main()
     return int(stop.value.code or 0), capfd.readouterr().err
 
 

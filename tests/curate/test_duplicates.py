@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from collect.catalog import Catalog
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.datasheet import known_issues
-from curate.duplicates import dedup, find_near
-from curate.freeze import freeze_version
-from curate.grouping import name_groups
-from curate.groups import list_groups
-from curate.labels import label_images
-from curate.manifest import read_manifest
-from curate.queues import CONFLICT, list_items
-from curate.rebuild import rebuild_version
-from curate.signatures import read_pictures
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup, find_near
+from fototeca.curate.duplicates.clustering import name_groups
+from fototeca.curate.duplicates.listing import list_groups
+from fototeca.curate.duplicates.signatures import read_pictures
+from fototeca.curate.export.datasheet import known_issues
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.manifest import read_manifest
+from fototeca.curate.review.queues import CONFLICT, list_items
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
 
 Edit = Callable[[Image.Image], Image.Image]
 Rights = dict[str, str]

@@ -12,19 +12,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from collect.catalog import Catalog, ImageRow
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from collect.store import put
-from curate.datasheet import hub_license
-from curate.export import FORMATS, KNOWN, export_version
-from curate.freeze import freeze_version
-from curate.labels import label_images
-from curate.manifest import SPLITS, Manifest, Row
+from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.collect.store import put
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.export.datasheet import hub_license
+from fototeca.curate.export.formats import FORMATS, KNOWN, export_version
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.manifest import SPLITS, Manifest, Row
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.vision.image import decode
 from tests.curate.conftest import picture
-from vision.image import decode
-from workspace import FototecaError, Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
 

@@ -12,15 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collect.catalog import Catalog, Finding, ImageRow
-from curate.freeze import freeze_facts, freeze_version, read_ratios
-from curate.labels import label_images
-from curate.manifest import Manifest, list_versions, read_manifest
-from curate.rebuild import rebuild_version
-from curate.rename import rename_category
-from curate.undo import take_back
+from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.core.errors import FototecaError
+from fototeca.core.settings import Task
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.manifest import Manifest, list_versions, read_manifest
+from fototeca.curate.review.rename import rename_category
+from fototeca.curate.review.undo import take_back
+from fototeca.curate.versions.freeze import freeze_facts, freeze_version, read_ratios
+from fototeca.curate.versions.rebuild import rebuild_version
 from tests.curate.conftest import file_size_limit
-from workspace import FototecaError, Task, Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
@@ -291,7 +293,7 @@ def test_a_disk_that_fills_up_before_the_last_file(
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
-    monkeypatch.setattr("curate.manifest.write_text", full)
+    monkeypatch.setattr("fototeca.curate.manifest.write_text", full)
     with pytest.raises(FototecaError, match="No space left"):
         freeze_version(workspace)
     assert list(workspace.manifests.iterdir()) == []

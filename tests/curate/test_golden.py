@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from collect.catalog import Catalog, Finding, GroupRow, ImageRow
-from curate.freeze import freeze_version
-from curate.kept import kept_decisions
-from curate.manifest import FACTS, list_versions, read_facts, read_manifest
-from curate.rebuild import rebuild_version
-from curate.state import THRESHOLD
-from workspace import Workspace, create_workspace
+from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import FACTS, list_versions, read_facts, read_manifest
+from fototeca.curate.snapshot.catalog_state import THRESHOLD
+from fototeca.curate.versions.decision_log import kept_decisions
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
 
 GOLDEN = Path(__file__).parent / "golden"
 BEGIN = datetime.fromisoformat("2020-01-02T03:04:05.000000+00:00")

@@ -17,14 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from collect.catalog import Catalog, Finding, ImageRow
-from collect.store import put
-from curate import copies, pairs
-from curate.duplicates import dedup
-from curate.grouping import Components
-from curate.looks import look
-from curate.signatures import Signatures
-from workspace import Workspace, create_workspace
+from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.store import put
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.duplicates import pair_cache as pairs
+from fototeca.curate.duplicates import verify_pairs as copies
+from fototeca.curate.duplicates.clustering import Components
+from fototeca.curate.duplicates.signatures import Signatures
+from fototeca.curate.duplicates.view_hashes import look
 
 
 @cache

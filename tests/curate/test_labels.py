@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from collect.catalog import Catalog, ImageRow
-from curate.labels import decisions_table, label_images, list_decisions
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import decisions_table, label_images, list_decisions
 
 AddImages = Callable[..., list[str]]
 

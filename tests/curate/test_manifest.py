@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from collect.catalog import Decision
-from curate.manifest import Manifest, Row, image_path, list_versions, manifest_bytes, read_manifest, write_manifest
-from workspace import FototecaError, Workspace
+from fototeca.collect.catalog import Decision
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Manifest, Row, image_path, list_versions, manifest_bytes, read_manifest, write_manifest
 
 ROWS = (
     Row(

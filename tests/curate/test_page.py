@@ -21,16 +21,17 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from collect.catalog import Catalog, Decision, ImageRow
-from curate.desk import Desk
-from curate.freeze import freeze_version
-from curate.labels import label_images
-from curate.page import PageServer
-from curate.rebuild import rebuild_version
-from curate.undo import take_back
+from fototeca.collect.catalog import Catalog, Decision, ImageRow
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.review.server import PageServer
+from fototeca.curate.review.session import Desk
+from fototeca.curate.review.undo import take_back
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
 from tests.browsers import chromium
 from tests.curate.conftest import file_size_limit
-from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("page")
 AddImages = Callable[..., list[str]]
@@ -361,7 +362,7 @@ def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages)
     (name,) = add_images(workspace, ["cat"])
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
     arguments = ["curate", "review", "--simple", "--no-browser", "--port", "0"]
-    command = [sys.executable, "-c", "import fototeca; fototeca.main()", *arguments]
+    command = [sys.executable, "-m", "fototeca", *arguments]
     process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

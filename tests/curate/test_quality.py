@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from collect.catalog import Catalog, Finding
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from curate.duplicates import dedup
-from curate.labels import label_images
-from curate.limits import Limits
-from curate.quality import check_images, found_by_image
-from curate.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
-from vision.image import decode, grey_levels
-from vision.quality import quality
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.quality.checks import check_images, found_by_image
+from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.review.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
+from fototeca.vision.image import decode, grey_levels
+from fototeca.vision.quality import quality
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:

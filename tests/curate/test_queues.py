@@ -10,21 +10,33 @@ from typing import Any
 import pytest
 import torch
 
-from collect.catalog import Catalog, Finding
-from collect.status import workspace_status
-from curate.agreement import measure_agreement
-from curate.desk import Desk
-from curate.freeze import freeze_version
-from curate.labels import label_images, list_decisions
-from curate.limits import Limits
-from curate.quality import check_images, found_by_image
-from curate.queues import CONFLICT, DISAGREED, DUPLICATE, QUALITY, SUGGESTED, UNKNOWN, UNREVIEWED, in_queue, last_said, list_items
-from curate.recover import recover_catalog
-from curate.rename import rename_category
-from curate.suggest import Suggestion, save, suggest_labels
-from curate.undo import take_back
-from vision.backbones import build_model
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.status import workspace_status
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.label_issues.find import Suggestion, save, suggest_labels
+from fototeca.curate.labels.decisions import label_images, list_decisions
+from fototeca.curate.quality.checks import check_images, found_by_image
+from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.review.agreement import measure_agreement
+from fototeca.curate.review.queues import (
+    CONFLICT,
+    DISAGREED,
+    DUPLICATE,
+    QUALITY,
+    SUGGESTED,
+    UNKNOWN,
+    UNREVIEWED,
+    in_queue,
+    last_said,
+    list_items,
+)
+from fototeca.curate.review.rename import rename_category
+from fototeca.curate.review.session import Desk
+from fototeca.curate.review.undo import take_back
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.recover import recover_catalog
+from fototeca.vision.backbones import build_model
 
 AddImages = Callable[..., list[str]]
 

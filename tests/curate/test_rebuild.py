@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collect.catalog import Catalog, Finding
-from curate.freeze import freeze_version
-from curate.labels import label_images
-from curate.manifest import read_manifest
-from curate.rebuild import rebuild_version
-from curate.state import keep_groups
-from workspace import FototecaError, Workspace
+from fototeca.collect.catalog import Catalog, Finding
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.manifest import read_manifest
+from fototeca.curate.snapshot.catalog_state import keep_groups
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
 
 AddImages = Callable[..., list[str]]
 Later = Callable[[Catalog, Sequence[str]], None]
@@ -123,7 +124,7 @@ def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monke
     for version in ("v001", "v002"):
         wrong = (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="microseconds")
         with monkeypatch.context() as clock:
-            clock.setattr("collect.catalog.now", lambda wrong=wrong: wrong)
+            clock.setattr("fototeca.collect.catalog.catalog.now", lambda wrong=wrong: wrong)
             add_images(workspace, ["cat"] * 3, start=30 + 10 * int(version[-1]))
             freeze_version(workspace)
             add_images(workspace, ["dog"], start=35 + 10 * int(version[-1]))
@@ -162,7 +163,7 @@ def test_a_clock_that_went_ahead_and_was_set_right(
     ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
     ahead = (datetime.now(UTC) + timedelta(hours=5)).isoformat(timespec="microseconds")
     with monkeypatch.context() as clock:
-        clock.setattr("collect.catalog.now", lambda: ahead)
+        clock.setattr("fototeca.collect.catalog.catalog.now", lambda: ahead)
         freeze_version(workspace)
     label_images(workspace, ids[:1], label="dog")
     freeze_version(workspace)

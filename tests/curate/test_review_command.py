@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from collect.catalog import Catalog
+from fototeca.collect.catalog import Catalog
+from fototeca.core.workspace import Workspace
 from tests.conftest import free_port
-from workspace import Workspace
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 FiftyOne = Any  # it ships no types
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 def review(fo: FiftyOne, workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """The command, serving, and its dataset; whatever it has started is gone at the end."""
     port = free_port()
-    command = [sys.executable, "-c", "import fototeca; fototeca.main()", "curate", "review", "--no-browser", "--port", str(port)]
+    command = [sys.executable, "-m", "fototeca", "curate", "review", "--no-browser", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "FIFTYONE_DO_NOT_TRACK"} | {
         "PYTHONPATH": str(ROOT)
     }

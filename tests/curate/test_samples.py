@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from collect.catalog import Catalog
-from curate.judgement import Judgement
-from curate.labels import label_images
-from curate.limits import Limits
-from curate.quality import check_images
-from curate.review import push_review
-from curate.suggest import Suggestion, save
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.collect.catalog import Catalog
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.label_issues.find import Suggestion, save
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.review_state import Judgement
+from fototeca.curate.quality.checks import check_images
+from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.review.fiftyone_app import push_review
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
@@ -27,7 +28,7 @@ Dataset = Any
 @pytest.fixture
 def datasets(fo: FiftyOne) -> Iterator[Callable[[Workspace], Dataset]]:
     """Pushes a workspace and returns its dataset, which is deleted at the end."""
-    from curate.review import push_review
+    from fototeca.curate.review.fiftyone_app import push_review
 
     names: list[str] = []
 
@@ -129,7 +130,7 @@ def test_several_labels_there_and_back(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
     """Classifications with every label; one added in the App comes back; two labels of one picture are no conflict."""
-    from curate.review import pull_review
+    from fototeca.curate.review.fiftyone_app import pull_review
 
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(workspace, ["cat|dog", "dog"])
@@ -151,7 +152,7 @@ def test_an_edit_made_while_pulling_is_pulled_next(
     fo: FiftyOne, workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
     """A sample that says something newer than what was read keeps it; what the catalog says now counts as pushed."""
-    from curate.samples import mark, read_samples
+    from fototeca.curate.review.fiftyone_samples import mark, read_samples
 
     ids = add_images(workspace, ["cat"])
     dataset = datasets(workspace)

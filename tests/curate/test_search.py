@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import search
+from fototeca.curate.duplicates import hamming_search as search
 
 
 def crowded(seed: int, size: int) -> search.Hashes:

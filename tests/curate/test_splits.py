@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from curate.manifest import SPLITS, Split
-from curate.splits import TOLERANCE, Unit, assign, make_unit, uneven_shares, winner
+from fototeca.curate.manifest import SPLITS, Split
+from fototeca.curate.versions.splits import TOLERANCE, Unit, assign, make_unit, uneven_shares, winner
 
 RATIOS = (0.7, 0.1, 0.2)
 

@@ -13,16 +13,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collect.catalog import Catalog, ImageRow
-from curate import backbone
-from curate.backbone import choose_backbone
-from curate.confidence import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
-from curate.labels import label_images
-from curate.queues import SUGGESTED, in_queue, list_items
-from curate.suggest import Suggestion, rank, robust_score, suggest_labels
-from vision.backbones import build_model
-from vision.weights import cached_path, weight_members
-from workspace import FototecaError, Task, Workspace
+from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.core.errors import FototecaError
+from fototeca.core.settings import Task
+from fototeca.core.workspace import Workspace
+from fototeca.curate.label_issues import backbone
+from fototeca.curate.label_issues.backbone import choose_backbone
+from fototeca.curate.label_issues.confident_learning import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
+from fototeca.curate.label_issues.find import Suggestion, rank, robust_score, suggest_labels
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.review.queues import SUGGESTED, in_queue, list_items
+from fototeca.vision.backbones import build_model
+from fototeca.vision.weights import cached_path, weight_members
 
 
 def draw(seed: int, count: int = 300, classes: int = 5) -> tuple[Integers, np.ndarray]:
@@ -168,7 +170,7 @@ def test_what_a_person_decides_while_it_runs_leaves_the_queue(
         label_images(workspace, ids[:1], label="cat")
         return [Suggestion(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
 
-    monkeypatch.setattr("curate.suggest.rank", slow)
+    monkeypatch.setattr("fototeca.curate.label_issues.find.rank", slow)
     suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
     with Catalog.open(workspace) as catalog:
         suspected = [item.image.image_id for item in in_queue(list_items(catalog, workspace.settings.names, {}), SUGGESTED)]

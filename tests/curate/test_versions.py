@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from collect.catalog import Catalog
-from curate.cli import app
-from curate.freeze import freeze_version
-from curate.labels import label_images
-from curate.manifest import list_versions, read_manifest
-from workspace import FototecaError, Workspace, create_workspace
+from fototeca.collect.catalog import Catalog
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.cli.main import app
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.manifest import list_versions, read_manifest
+from fototeca.curate.versions.freeze import freeze_version
 
 AddImages = Callable[..., list[str]]
 

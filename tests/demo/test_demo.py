@@ -17,20 +17,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collect.catalog import Catalog
-from collect.download import FetchOptions
-from collect.folder import collect_folder
-from collect.local import Labelling
-from collect.search import SearchOptions, preview, search
-from curate.duplicates import dedup
-from demo.gallery import build_gallery
-from demo.pictures import draw_picture
-from demo.pipeline import _review
-from demo.plan import BROKEN, EACH, EDITS, EXACT, WRONG, Entry, plan_entries
-from demo.signs import CATEGORIES
-from demo.site import serve_gallery
-from demo.truth import keep_masks, outcomes, planted_table, unplanted
-from workspace import Workspace, create_workspace
+from fototeca.collect.catalog import Catalog
+from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.collect.search import SearchOptions, preview, search
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.duplicates import dedup
+from fototeca.demo.gallery import build_gallery
+from fototeca.demo.pictures import draw_picture
+from fototeca.demo.pipeline import _review
+from fototeca.demo.plan import BROKEN, EACH, EDITS, EXACT, WRONG, Entry, plan_entries
+from fototeca.demo.signs import CATEGORIES
+from fototeca.demo.site import serve_gallery
+from fototeca.demo.truth import keep_masks, outcomes, planted_table, unplanted
 
 pytestmark = pytest.mark.xdist_group("demo")
 FiftyOne = Any  # it ships no types
@@ -173,8 +173,11 @@ def test_the_pipeline_shows_its_pictures(
 
 def test_the_pipeline_goes_on_without_a_database(workspace: Workspace) -> None:
     """It says so, and ends well."""
-    script = "import sys; from pathlib import Path; from demo.pipeline import _review; from workspace import Workspace;"
-    command = [sys.executable, "-c", f"{script} _review(Workspace(Path(sys.argv[1])))", str(workspace.root)]
+    script = (
+        "import sys; from pathlib import Path; from fototeca.demo.pipeline import _review;"
+        " from fototeca.core.workspace import Workspace; _review(Workspace(Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", script, str(workspace.root)]
     nobody = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "FIFTYONE_DATABASE_URI": nobody}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

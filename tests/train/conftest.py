@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from curate.manifest import Manifest, Row, Split, manifest_bytes, write_manifest
-from workspace import Task, Workspace, create_workspace
+from fototeca.core.settings import Task
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import Manifest, Row, Split, manifest_bytes, write_manifest
 
 Labelled = Sequence[tuple[Path, str]]
 Freeze = Callable[..., Workspace]

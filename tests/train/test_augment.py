@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from train.config import Augment
-from train.data import augmentation
+from fototeca.train.config import Augment
+from fototeca.train.training.data import augmentation
 
 GREY = torch.full((3, 48, 48), 90, dtype=torch.uint8)
 

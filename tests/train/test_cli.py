@@ -14,16 +14,19 @@ from typing import Any
 
 import pytest
 
-import fototeca
-from analysis.evaluate import evaluate_run
-from curate.manifest import manifest_bytes, read_manifest, write_manifest
-from train import heads, loop
-from train.cli import sweep
-from train.config import TrainConfig
-from train.run import train_run
-from train.runs import Run, list_runs, read_run, write_config, write_done
-from vision.intervals import wilson
-from workspace import FototecaError, Workspace
+import fototeca.cli
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import manifest_bytes, read_manifest, write_manifest
+from fototeca.train.cli import sweep
+from fototeca.train.config import TrainConfig
+from fototeca.train.heads import fit as heads
+from fototeca.train.runs import Run, read_run
+from fototeca.train.runs.registry import list_runs, write_config, write_done
+from fototeca.train.trainer import train_run
+from fototeca.train.training import loop
+from fototeca.vision.intervals import wilson
 
 Command = Callable[..., tuple[int, str]]
 
@@ -54,7 +57,7 @@ def command(small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         monkeypatch.setattr("sys.argv", ["fototeca", "train", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
-            fototeca.main()
+            fototeca.cli.main()
         return int(stop.value.code or 0), capsys.readouterr().out
 
     return give
@@ -221,7 +224,7 @@ def test_an_ensemble_that_is_not_finished_is_listed_with_how_it_goes_on(
 
     for asked in ((cycles, other), (cycles, other, "--method", "soup"), (cycles,)):
         with monkeypatch.context() as patch:
-            patch.setattr("train.ensemble.write_done", stop)
+            patch.setattr("fototeca.train.ensemble.write_done", stop)
             assert command("ensemble", *asked)[0] == 130
         (line,) = [line for line in command("list")[1].splitlines() if line.startswith("not finished")]
         assert command(*line.partition("go on with: fototeca train ")[2].split())[0] == 0
@@ -239,7 +242,7 @@ def test_a_damaged_run_is_named_and_the_others_are_listed(
 ) -> None:
     """One line that names the file and says what to do; as a table and as JSON the rest is there."""
     lines: list[str] = []
-    monkeypatch.setattr("train.runs.say", lines.append)
+    monkeypatch.setattr("fototeca.train.runs.registry.say", lines.append)
     runs = [make_run(small, f"cnn-scratch-v001-{number}") for number in range(3)]
     (runs[1].folder / name).write_bytes(content)
     for options in ((), ("--json",)):
@@ -274,7 +277,7 @@ def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.Monke
         def isatty(self) -> bool:
             return person
 
-    monkeypatch.setattr("train.predict.PATIENCE", 0.0)
+    monkeypatch.setattr("fototeca.train.training.predict.PATIENCE", 0.0)
     monkeypatch.setitem(heads.BAR, "delay", 0.0)
     monkeypatch.setattr("sys.stderr", screen := Screen())
     settings: dict[str, Any] = {"image_size": 32, "epochs": 1, "device": "cpu"}

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from train.cli import app
-from train.config import (
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.train.cli import app
+from fototeca.train.config import (
     NOT_IDENTITY,
     ONLY_NETWORKS,
     Augment,
@@ -26,9 +28,8 @@ from train.config import (
     TrainConfig,
     train_command,
 )
-from train.run import train_run
-from vision.backbones import build_model
-from workspace import FototecaError, Workspace
+from fototeca.train.trainer import train_run
+from fototeca.vision.backbones import build_model
 
 share = st.floats(0, 0.99)
 positive = st.floats(1e-9, 100)
@@ -100,7 +101,7 @@ def parsed(command: str, root: Path) -> TrainConfig:
     assert (program, stage) == ("fototeca", "train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOTOTECA_WORKSPACE", str(root))
-        patch.setattr("train.run.train_run", noted)
+        patch.setattr("fototeca.train.trainer.train_run", noted)
         said = CliRunner().invoke(app, words)
     assert asked, said.output
     return asked[0]

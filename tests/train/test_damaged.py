@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from train.config import TrainConfig
-from train.journal import read_journal
-from train.run import train_run
-from train.runs import Run
-from train.table import unfinished_lines
-from workspace import FototecaError, Workspace
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run
+from fototeca.train.tables import unfinished_lines
+from fototeca.train.trainer import train_run
+from fototeca.train.training.metrics_log import read_journal
 
 Edit = Callable[[bytes], bytes]
 

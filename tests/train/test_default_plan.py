@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from train import config
-from train.sweep import DEFAULT_PLAN, LEAST, Outcome, default_plan, sweep
-from vision.backbones import build_model
-from workspace import Workspace
+from fototeca.core.workspace import Workspace
+from fototeca.train import config
+from fototeca.train.sweep.plan import DEFAULT_PLAN, LEAST, Outcome, default_plan, sweep
+from fototeca.vision.backbones import build_model
 
 FILES = {
     "resnet18": "resnet18-f37072fd.pth",
@@ -32,7 +32,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
-    monkeypatch.setattr("vision.weights.urllib.request.urlopen", nothing)
+    monkeypatch.setattr("fototeca.vision.weights.urllib.request.urlopen", nothing)
     monkeypatch.setattr(config, "EPOCHS", dict.fromkeys(config.EPOCHS, 1))
     return asked
 
@@ -43,7 +43,7 @@ Lay = Callable[[str], None]
 @pytest.fixture
 def lay(tmp_path: Path, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> Lay:
     """Put random weights where torchvision keeps a model's published ones, whose digest they could not have."""
-    monkeypatch.setattr("vision.weights._announced", lambda url: "")
+    monkeypatch.setattr("fototeca.vision.weights._announced", lambda url: "")
 
     def put(model: str) -> None:
         torch.save(build_model(model, 1000)[0].state_dict(), tmp_path / "torch" / "hub" / "checkpoints" / FILES[model])

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from curate.manifest import image_path, manifest_bytes, read_manifest, write_manifest
-from train import ensemble
-from train.config import TrainConfig
-from train.data import targets
-from train.ensemble import Network, join_runs
-from train.run import train_run
-from train.runs import Run, check_members, list_runs, load_model, read_tensors, write_config, write_done, write_predictions
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import image_path, manifest_bytes, read_manifest, write_manifest
+from fototeca.train import ensemble
+from fototeca.train.config import TrainConfig
+from fototeca.train.ensemble import Network, join_runs
+from fototeca.train.runs import Run, check_members, load_model, write_predictions_csv
+from fototeca.train.runs.registry import list_runs, read_tensors, write_config, write_done
+from fototeca.train.trainer import train_run
+from fototeca.train.training.data import targets
 
 
 def trained(workspace: Workspace, **settings: object) -> Run:
@@ -129,20 +131,20 @@ def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Works
         state = torch.load(path, weights_only=True)
         torch.save({name: value * 0 if value.is_floating_point() else value for name, value in state.items()}, path)
     even = np.full_like(said[0], 1 / 3)
-    write_predictions(run, "val", run.predictions("val").image_ids, run.predictions("val").labels, even)
+    write_predictions_csv(run, "val", run.predictions("val").image_ids, run.predictions("val").labels, even)
     write_done(run, {**run.facts, "train_accuracy": 0.5})
     with pytest.raises(FototecaError, match=f"{run.id} was trained again since {joined.id} was made of it") as error:
         load_model(small, joined)
     assert joined.command in error.value.hint
     with pytest.raises(FototecaError, match="was trained again"):
         check_members(small, joined)
-    write_predictions(joined, "test", ["x"], ["red"], even[:1])
+    write_predictions_csv(joined, "test", ["x"], ["red"], even[:1])
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ensemble, "write_said", stop)
+        patch.setattr(ensemble, "write_predictions", stop)
         join_runs(small, [run.id, other.id])
     assert not (joined.folder / "predictions-test.csv").exists(), "what the former one said of test is not the new one's"
     again = [join_runs(small, names).predictions("val").probabilities for names in ([run.id, other.id], [run.id])]
@@ -228,7 +230,7 @@ def test_the_snapshots_of_one_run_are_an_ensemble(small: Workspace) -> None:
     joined = join_runs(small, [run.id])
     first, second = join_runs(small, [run.id]).config["members"]
     assert first.endswith("snapshot-1") and second.endswith("snapshot-2")
-    from train.runs import read_run
+    from fototeca.train.runs import read_run
 
     said = [read_run(small, name).predictions("val").probabilities for name in (first, second)]
     assert np.abs(said[0] - said[1]).max() > 1e-3
@@ -255,7 +257,7 @@ def test_a_full_disk_is_one_line_and_the_command_goes_on(small: Workspace, monke
         raise OSError(errno.ENOSPC, "No space left on device", "config.json")
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.ensemble.write_config", full)
+        patch.setattr("fototeca.train.ensemble.write_config", full)
         with pytest.raises(FototecaError, match=r"disk is full \(config.json\)") as caught:
             join_runs(small, names)
     assert caught.value.exit_code == EXIT_OUTSIDE

@@ -12,13 +12,14 @@ from typing import IO
 import pytest
 import torch
 
-from curate.manifest import manifest_bytes, read_manifest, write_manifest
-from train import loop
-from train.config import TrainConfig
-from train.run import train_run
-from train.runs import Run
-from vision.nets import SmallNet
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import manifest_bytes, read_manifest, write_manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run
+from fototeca.train.trainer import train_run
+from fototeca.train.training import loop
+from fototeca.vision.nets import SmallNet
 
 
 def config(**settings: object) -> TrainConfig:
@@ -71,10 +72,10 @@ def test_a_disk_that_is_full_from_the_start_is_one_line(small: Workspace, monkey
         raise OSError(errno.ENOSPC, "No space left on device", "config.json")
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.run.write_config", full)
+        patch.setattr("fototeca.train.trainer.write_config", full)
         with pytest.raises(FototecaError, match=r"disk is full \(config.json\)"):
             train_run(small, config())
-    monkeypatch.setattr("vision.store.os.fsync", full)
+    monkeypatch.setattr("fototeca.vision.store.os.fsync", full)
     with pytest.raises(FototecaError, match="disk is full"):
         train_run(small, config(image_size=48))
 

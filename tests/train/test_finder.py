@@ -7,10 +7,11 @@ import csv
 import pytest
 from PIL import Image
 
-from train.config import TrainConfig
-from train.finder import find_rate, sparks, steepest
-from train.run import train_run
-from workspace import FototecaError, Workspace
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.train.config import TrainConfig
+from fototeca.train.lr_finder import find_rate, sparks, steepest
+from fototeca.train.trainer import train_run
 
 
 def test_the_steepest_fall_of_a_known_curve() -> None:

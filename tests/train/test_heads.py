@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from train.heads import Fitted, Split, fit_head
-from train.objective import loss_of, right
+from fototeca.train.heads.fit import Fitted, Split, fit_head
+from fototeca.train.training.losses import loss_of, right
 
 
 def drawn(seed: int, shift: float = 1.2) -> Split:

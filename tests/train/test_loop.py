@@ -11,15 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from curate.manifest import image_path, read_manifest
-from train import loop
-from train import run as run_module
-from train.config import TrainConfig
-from train.run import PROBE_EPOCHS, train_run
-from train.runs import Run, load_model, read_tensors
-from train.start import save_model
-from vision.backbones import classifier_of
-from workspace import FototecaError, Workspace
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import image_path, read_manifest
+from fototeca.train import trainer as run_module
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run, load_model
+from fototeca.train.runs.registry import read_tensors
+from fototeca.train.runs.weights_io import save_model
+from fototeca.train.trainer import PROBE_EPOCHS, train_run
+from fototeca.train.training import loop
+from fototeca.vision.backbones import classifier_of
 
 Weights = dict[str, torch.Tensor]
 Asked = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]

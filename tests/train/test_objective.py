@@ -11,10 +11,10 @@ from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from train.config import TrainConfig
-from train.data import class_weights, epoch_order, sampling_weights
-from train.objective import choose_thresholds, loss_of, right
-from train.runs import Run, decide
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run, decide
+from fototeca.train.training.data import class_weights, epoch_order, sampling_weights
+from fototeca.train.training.losses import choose_thresholds, loss_of, right
 
 
 def test_class_weights_are_scikit_learns_and_the_loss_is_torchs() -> None:

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from train.config import TrainConfig
-from train.device import make_fabric
-from train.optimiser import learning_rate, make_optimizer, parameter_groups, set_rate, stages, train_mode, unfreeze
-from train.run import train_run
-from train.runs import load_model, read_tensors
-from vision.backbones import build_model
-from vision.nets import SmallNet
-from workspace import FototecaError, Workspace
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import load_model
+from fototeca.train.runs.registry import read_tensors
+from fototeca.train.trainer import train_run
+from fototeca.train.training.device import make_fabric
+from fototeca.train.training.optim import learning_rate, make_optimizer, parameter_groups, set_rate, stages, train_mode, unfreeze
+from fototeca.vision.backbones import build_model
+from fototeca.vision.nets import SmallNet
 
 
 def config(**settings: object) -> TrainConfig:

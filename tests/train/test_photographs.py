@@ -11,12 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from curate.manifest import image_path, read_manifest
-from train.config import TrainConfig
-from train.run import train_run
-from vision.backbones import load_backbone
-from vision.features import extract_features
-from workspace import Workspace
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import image_path, read_manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.trainer import train_run
+from fototeca.vision.backbones import load_backbone
+from fototeca.vision.features import extract_features
 
 
 def _frozen(folder: Path, grocery: Path) -> Workspace:

@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 import torch
 
-from curate.manifest import read_manifest
-from train.config import TrainConfig
-from train.run import Job, train_run
-from train.runs import Run, load_model, read_run
-from vision.backbones import build_model
-from workspace import Workspace
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run, load_model, read_run
+from fototeca.train.trainer import Job, train_run
+from fototeca.vision.backbones import build_model
 
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
 import torch
 torch.set_num_threads(1)
-import fototeca
-fototeca.main()
+import fototeca.cli
+fototeca.cli.main()
 """
 
 BASE = {"manifest": "v001", "model": "cnn", "image_size": 32, "batch_size": 16, "device": "cpu", "epochs": 3}
@@ -60,7 +60,9 @@ def test_processes_that_learn_otherwise_than_one_make_another_run(
         settings = {**settings, "weights": str(path)}
     config = TrainConfig(**{**BASE, "regime": "scratch", **settings}).resolved()
     alone = Job(small, config, read_manifest(small, "v001"))
-    monkeypatch.setattr("train.run.make_fabric", lambda _: SimpleNamespace(world_size=2, is_global_zero=True, device="cpu"))
+    monkeypatch.setattr(
+        "fototeca.train.trainer.make_fabric", lambda _: SimpleNamespace(world_size=2, is_global_zero=True, device="cpu")
+    )
     both = Job(small, config, read_manifest(small, "v001"))
     assert alone.own == [] and both.own == own
     assert (both.run.id == alone.run.id) is (not own)

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from train import loop
-from train.config import TrainConfig
-from train.run import train_run
-from train.runs import Run, read_tensors
-from vision import features
-from workspace import Workspace
+from fototeca.core.workspace import Workspace
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run
+from fototeca.train.runs.registry import read_tensors
+from fototeca.train.trainer import train_run
+from fototeca.train.training import loop
+from fototeca.vision import features
 
 NAMES = ("model.safetensors", "predictions-train.csv", "predictions-val.csv", "steps.csv")
 
@@ -75,7 +76,7 @@ def test_a_network_goes_on(
         patch.setattr(loop.Loop, "_step", dies)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config(**settings))
-    monkeypatch.setattr("train.run.fit_head", None)  # a head that has learned already is not fitted
+    monkeypatch.setattr("fototeca.train.trainer.fit_head", None)  # a head that has learned already is not fitted
     assert same(outcome(train_run(small, config(**settings))), calm)
 
 

@@ -17,16 +17,19 @@ import psutil
 import pytest
 import torch
 
-from curate.manifest import image_path, read_manifest
-from train import heads, loop
-from train.config import TrainConfig
-from train.heads import Split
-from train.parallel import train_each
-from train.run import train_run
-from train.runs import Run, list_runs, load_model
-from train.sweep import grid, read_plan, sweep
-from vision.backbones import build_model
-from workspace import FototecaError, Workspace
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import image_path, read_manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.heads import fit as heads
+from fototeca.train.heads.fit import Split
+from fototeca.train.runs import Run, load_model
+from fototeca.train.runs.registry import list_runs
+from fototeca.train.sweep.plan import grid, read_plan, sweep
+from fototeca.train.sweep.workers import train_each
+from fototeca.train.trainer import train_run
+from fototeca.train.training import loop
+from fototeca.vision.backbones import build_model
 
 SMALL = {
     "manifest": "v001",
@@ -124,7 +127,7 @@ def test_views_are_cached_and_learned_from(small: Workspace, monkeypatch: pytest
         learned.append(train)
         return whole(kind, train, *arguments, **options)
 
-    monkeypatch.setattr("train.run.fit_head", noted)
+    monkeypatch.setattr("fototeca.train.trainer.fit_head", noted)
     first = train_run(small, config(epochs=4))
     settings = {"regime": "features", "weights": f"run:{first.id}", "epochs": 20, "batch_size": 32}
     run = train_run(small, config(**settings, views=2))
@@ -205,9 +208,9 @@ def test_runs_side_by_side_are_all_trained_though_a_process_is_killed(small: Wor
 
 SIDE_BY_SIDE = """
 import sys
-from train.config import TrainConfig
-from train.parallel import train_each
-from workspace import Workspace
+from fototeca.train.config import TrainConfig
+from fototeca.train.sweep.workers import train_each
+from fototeca.core.workspace import Workspace
 if __name__ == "__main__":
     base = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 5000, "device": "cpu"}
     list(train_each(Workspace(sys.argv[1]), [TrainConfig("v001", **base, seed=seed) for seed in (0, 1)], 2))
@@ -306,8 +309,8 @@ def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
     """Without augmentation the first steps' losses are what four lines of PyTorch give, to a hundred-thousandth."""
     run = train_run(small, config(augment="none", epochs=1, optimizer="sgd", schedule="constant", weight_decay=0.0))
     manifest = read_manifest(small, "v001")
-    from train.data import Pictures, draw_seed, epoch_order, targets
-    from vision.pixels import PixelCache
+    from fototeca.train.training.data import Pictures, draw_seed, epoch_order, targets
+    from fototeca.vision.pixels import PixelCache
 
     torch.manual_seed(0)
     module, preprocessing, _ = build_model("cnn", 3)

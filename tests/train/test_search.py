@@ -11,15 +11,18 @@ from queue import Queue
 import optuna
 import pytest
 
-from curate.manifest import read_manifest
-from train import search as searching
-from train.config import TrainConfig
-from train.loop import Watch
-from train.runs import Run, list_runs, write_config
-from train.search import search
-from train.sweep import Outcome, read_space
-from train.table import unfinished_lines
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace, write_text
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run
+from fototeca.train.runs.registry import list_runs, write_config
+from fototeca.train.sweep import hpo as searching
+from fototeca.train.sweep.hpo import search
+from fototeca.train.sweep.plan import Outcome, read_space
+from fototeca.train.tables import unfinished_lines
+from fototeca.train.training.loop import Watch
 
 SPACE = {
     "model": "cnn",
@@ -142,7 +145,7 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
 def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one waits, and then finds what was drawn: no draw is taken for one that a kill cut short."""
     said: Queue[str] = Queue()
-    monkeypatch.setattr("train.guard.say", said.put)
+    monkeypatch.setattr("fototeca.train.runs.locks.say", said.put)
     begun: list[TrainConfig] = []
 
     def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:

@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from train.solving import CERTAIN, solve_all
+from fototeca.train.heads.linear_solvers import CERTAIN, solve_all
 
 Array = npt.NDArray[Any]
 Pictures = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]

@@ -14,17 +14,21 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
-from curate.manifest import read_manifest
-from train import optimiser, parallel
-from train import sweep as sweeping
-from train.config import TrainConfig, train_command
-from train.guard import held
-from train.parallel import gpu_of
-from train.run import Job, train_run
-from train.runs import Run, write_config
-from train.sweep import read_plan, sweep
-from vision.backbones import build_model
-from workspace import FototecaError, Workspace, create_workspace, say
+from fototeca.core.console import say
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import read_manifest
+from fototeca.train.config import TrainConfig, train_command
+from fototeca.train.runs import Run
+from fototeca.train.runs.locks import held
+from fototeca.train.runs.registry import write_config
+from fototeca.train.sweep import plan as sweeping
+from fototeca.train.sweep import workers as parallel
+from fototeca.train.sweep.plan import read_plan, sweep
+from fototeca.train.sweep.workers import gpu_of
+from fototeca.train.trainer import Job, train_run
+from fototeca.train.training import optim as optimiser
+from fototeca.vision.backbones import build_model
 
 SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "batch_size": 16, "device": "cpu"}
 
@@ -224,7 +228,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch
     """Another one waits, says so, and then finds it finished."""
     run = train_run(small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]  # a test's plain dict
     said: Queue[str] = Queue()
-    monkeypatch.setattr("train.guard.say", said.put)
+    monkeypatch.setattr("fototeca.train.runs.locks.say", said.put)
     with ThreadPoolExecutor(1) as pool:
         with held(small, run.id):
             other = pool.submit(train_run, small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]

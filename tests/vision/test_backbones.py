@@ -16,16 +16,24 @@ from torch import nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from vision import pixels
-from vision.backbones import build_model, classifier_of, default_preprocessing, load_backbone, model_names, remove_classifier
-from vision.features import extract_features, features_folder
-from vision.folding import folded
-from vision.memory import forward
-from vision.nets import CBAM, SpatialAttention
-from vision.pixels import CHUNK, PixelCache, square
-from vision.store import RowStore
-from vision.weights import cached_path, file_sha256, weight_members
-from workspace import EXIT_OUTSIDE, FototecaError, Workspace
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.vision import pixels
+from fototeca.vision.backbones import (
+    build_model,
+    classifier_of,
+    default_preprocessing,
+    load_backbone,
+    model_names,
+    remove_classifier,
+)
+from fototeca.vision.bn_fusion import folded
+from fototeca.vision.features import extract_features, features_folder
+from fototeca.vision.memory import forward
+from fototeca.vision.nets import CBAM, SpatialAttention
+from fototeca.vision.pixels import CHUNK, PixelCache, square
+from fototeca.vision.store import RowStore
+from fototeca.vision.weights import cached_path, file_sha256, weight_members
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (97, 301), (64, 64), (96, 96)])
@@ -179,7 +187,7 @@ def test_a_torn_cache_is_mended(tmp_path: Path) -> None:
 
 def test_a_cache_is_read_again_and_again_without_filling_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mapping is renewed after every ten rows here; rows taken before stay what they were."""
-    monkeypatch.setattr("vision.store.RESIDENT", 9 * 4000)
+    monkeypatch.setattr("fototeca.vision.store.RESIDENT", 9 * 4000)
     store = RowStore(tmp_path / "s", (1000,), np.float32)
     ids = [f"{number:064x}" for number in range(40)]
     with store.writing():
@@ -288,7 +296,9 @@ def test_where_memory_ends_fewer_pictures_are_asked_about() -> None:
 def test_without_weights_at_hand_it_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 4, the address and the place."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("vision.weights.urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setattr(
+        "fototeca.vision.weights.urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network"))
+    )
     with pytest.raises(FototecaError, match=r"resnet18-f37072fd\.pth .*put it at") as caught:
         build_model("resnet18", 2, "DEFAULT")
     assert caught.value.exit_code == EXIT_OUTSIDE
@@ -312,7 +322,7 @@ def test_a_file_elsewhere_is_known_by_its_digest(tmp_path: Path, monkeypatch: py
         build_model("regnet_y_400mf", 2, str(tmp_path / cached_path(second).name))
     assert build_model("regnet_y_400mf", 2, str(tmp_path / "mine.pth"))[1].resize == 256
     digest = file_sha256(tmp_path / "mine.pth")
-    monkeypatch.setattr("vision.weights._announced", lambda url: digest[:8] if url == second.url else "0" * 8)
+    monkeypatch.setattr("fototeca.vision.weights._announced", lambda url: digest[:8] if url == second.url else "0" * 8)
     by_name, elsewhere = (
         build_model("regnet_y_400mf", 2, str(tmp_path / name))[1:] for name in (cached_path(second).name, "mine.pth")
     )
@@ -332,7 +342,7 @@ def test_what_is_fetched_is_checked_before_it_has_its_name(tmp_path: Path, monke
             return super().read(size)
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("vision.weights.urllib.request.urlopen", lambda *_, **__: Answer(b"a login page"))
+    monkeypatch.setattr("fototeca.vision.weights.urllib.request.urlopen", lambda *_, **__: Answer(b"a login page"))
     with pytest.raises(FototecaError, match=r"cannot fetch the weights resnet18-f37072fd\.pth") as caught:
         build_model("resnet18", 2, "DEFAULT")
     assert caught.value.exit_code == EXIT_OUTSIDE

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vision.hashes import SIDE, phash
-from vision.image import grey_levels
-from vision.kernels import shrink
+from fototeca.vision.hashes import SIDE, phash
+from fototeca.vision.image import grey_levels
+from fototeca.vision.kernels import shrink
 
 SIZES = [(64, 64), (348, 348), (640, 480), (480, 640), (97, 1023), (1023, 97), (1000, 480), (65, 90), (33, 40), (1, 1), (20, 700)]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vision.image import DecodeError, decode, decode_grey, decode_pixels, decode_with_info, inspect
+from fototeca.vision.image import DecodeError, decode, decode_grey, decode_pixels, decode_with_info, inspect
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from vision.threads import PixelBudget, picture_threads
+from fototeca.vision.threads import PixelBudget, picture_threads
 
 
 def test_threads_together_hold_no_more_pixels_than_the_budget() -> None:

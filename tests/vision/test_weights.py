@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vision.backbones import build_model
-from workspace import FototecaError
+from fototeca.core.errors import FototecaError
+from fototeca.vision.backbones import build_model
 
 
 @pytest.mark.parametrize(

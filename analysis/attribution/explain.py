@@ -1,0 +1,212 @@
+"""`explain`: attributions of chosen pictures, drawn beside what the model saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from fototeca.analysis.attribution import CLASS_MODEL, attribute, check_method, network_of
+from fototeca.analysis.attribution.check_results import Passed, joined, read_verdicts, sides, stamp_words
+from fototeca.analysis.attribution.run_checks import SHORT
+from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
+from fototeca.analysis.evaluation.sampling import pick
+from fototeca.analysis.images import captioned, overlay, sheet, shown_picture, stored_picture, true_mask
+from fototeca.analysis.tabular import csv_text
+from fototeca.core.errors import FototecaError
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace
+from fototeca.train.runs import LoadedModel, load_model
+
+if TYPE_CHECKING:
+    import torch
+
+    from fototeca.analysis.attribution.sanity_checks import Scores
+
+OF_ONE = ("live", "deletion", "insertion", "pointing", "energy")
+"""The trials that one picture allows; the last two where its mask is known."""
+
+COLUMNS = ("image_id", "label", "predicted", "category", "probability", "method", *OF_ONE, "passed", "failed")
+"""Of `explanations.csv`; `category`: what the map is of, whose `probability` it is; `passed` and `failed` are trials by name,
+those of the method that `--trials` kept among them."""
+
+EACH = 4
+"""Right and wrong pictures that are explained when none is named."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked).
+
+    `verdicts`: what is known of the methods; see `joined`.
+    """
+
+    seen: Image.Image
+    maps: dict[str, Image.Image]
+    scores: dict[str, Scores]
+    verdicts: Mapping[str, Passed]
+
+    def passed(self, method: str) -> Passed:
+        """The stamp of the method's map."""
+        return joined(self.scores[method].passed, self.verdicts.get(method, {}))
+
+    def measured(self, method: str) -> dict[str, float]:
+        """What the method's map reached in the trials that this picture allows."""
+        scores = {trial: float(getattr(self.scores[method], trial)) for trial in OF_ONE}
+        return {trial: score for trial, score in scores.items() if not np.isnan(score)}
+
+    def sheet(self, words: Sequence[str]) -> Image.Image:
+        """The picture over some words, and its maps, each over its name and its stamp."""
+        stamped = [captioned(drawn, [method, stamp_words(self.passed(method))]) for method, drawn in self.maps.items()]
+        return sheet([captioned(self.seen, words), *stamped], 1 + len(stamped))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One picture, what was said of it, and what that was drawn from."""
+
+    image_id: str
+    label: str
+    said: str
+    category: str
+    """The one whose probability this is, and which the maps explain."""
+    probability: float
+    drawn: Drawn
+
+    def row(self, method: str) -> list[object]:
+        """One map's row of `explanations.csv`."""
+        scores, stamp = self.drawn.measured(method), self.drawn.passed(method)
+        told = [f"{scores[trial]:.6g}" if trial in scores else "" for trial in OF_ONE]
+        return [self.image_id, self.label, self.said, self.category, f"{self.probability:.6f}", method, *told, *sides(stamp)]
+
+
+def explain_run(
+    workspace: Workspace,
+    run_id: str,
+    *,
+    methods: Sequence[str],
+    images: Sequence[str] | None = None,
+    layer: str = "",
+    iterations: int | None = None,
+    output: Path | None = None,
+) -> list[Path]:
+    """Write one PNG per picture (what the model saw, then a map per method) and `explanations.csv`; returns their paths.
+
+    Each map is put to those trials that one picture allows, and carries what came out, and what `--trials` found of its method,
+    in the PNG and in its row of the CSV. The method `class-model` writes a PNG for each category that was said of these
+    pictures. `iterations`: see `attribute`.
+    """
+    drawn = [method for method in methods if method != CLASS_MODEL]
+    for method in drawn:
+        check_method(method, CLASS_MODEL)
+    run = find_run(workspace, run_id)
+    results = read_results(workspace, run, "val")
+    chosen = named(results, images) if images else picked(results)
+    folder = output or workspace.reports / "explain" / run.id
+    folder.mkdir(parents=True, exist_ok=True)
+    model = load_model(workspace, run)
+    paths, rows = [], []
+    for index in tqdm(chosen if drawn else [], desc="explain", disable=None):
+        found = explain_one(workspace, model, results, index, drawn, layer, iterations, stamped=True)
+        path = folder / f"{found.image_id[:12]}.png"
+        sure = f"{found.category}, {found.probability:.0%}"
+        told = [f"says {found.said or 'none'}", f"map of {sure}"] if results.multi else [f"says {sure}"]
+        found.drawn.sheet([f"is {found.label or 'none'}", *told]).save(path)
+        paths.append(path)
+        rows += [found.row(method) for method in drawn]
+    if CLASS_MODEL in methods:
+        said = dict.fromkeys(int(results.probabilities[index].argmax()) for index in chosen)
+        paths += _write_class_models(model, {results.categories[target]: target for target in said}, iterations, folder)
+    if drawn:
+        paths.append(folder / "explanations.csv")
+        write_text(paths[-1], csv_text(COLUMNS, rows))
+    return paths
+
+
+def explain_one(
+    workspace: Workspace,
+    model: LoadedModel,
+    results: Results,
+    index: int,
+    methods: Sequence[str],
+    layer: str = "",
+    iterations: int | None = None,
+    *,
+    stamped: bool = False,
+) -> Explanation:
+    """Explain what the run said (in a multi-label task: its most probable category) of one picture of the results. `stamped`:
+    also put the maps to the trials that one picture allows, some 30 passes for each."""
+    row = results.rows[index]
+    tensor = model.preprocessing(stored_picture(workspace, row))
+    target = int(results.probabilities[index].argmax())
+    mask = true_mask(workspace, row, model.preprocessing) if stamped else None
+    known = read_verdicts(workspace, results.run, layer, iterations) if stamped else {}
+    drawn = drawn_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask, verdicts=known)
+    category, probability = results.categories[target], float(results.probabilities[index, target])
+    return Explanation(row.image_id, row.label, results.said[index], category, probability, drawn)
+
+
+def drawn_maps(
+    model: LoadedModel,
+    tensor: torch.Tensor,
+    target: int,
+    methods: Sequence[str],
+    layer: str = "",
+    iterations: int | None = None,
+    *,
+    stamped: bool = False,
+    mask: npt.NDArray[np.bool_] | None = None,
+    verdicts: Mapping[str, Passed] | None = None,
+) -> Drawn:
+    """A preprocessed picture (3, H, W) as the model saw it, and each method's map of category number `target` over it.
+
+    `stamped`: see `explain_one`. `mask`: where the thing is, if that is known. `verdicts`: those of the methods, if they are.
+    """
+    from fototeca.analysis.attribution.sanity_checks import Case, judge_maps
+
+    seen = shown_picture(tensor, model.preprocessing)
+    values = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
+    scores = judge_maps(network_of(model, "the trials"), Case(tensor, target, mask), values, SHORT) if stamped else {}
+    return Drawn(seen, {method: overlay(seen, found) for method, found in values.items()}, scores, verdicts or {})
+
+
+def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: int | None = None) -> list[Image.Image]:
+    """What the network would draw of each category, by number. FototecaError when the run's classifier is no network."""
+    from fototeca.analysis.attribution.class_model import ClassModel, class_models
+
+    network = network_of(model, CLASS_MODEL)
+    settings = ClassModel(iterations=iterations) if iterations else ClassModel()
+    pictures = class_models(network, model.preprocessing.crop, targets, settings)
+    tops = pictures.abs().flatten(1).quantile(0.98, dim=1)[:, None, None, None]
+    visible = pictures * (2 / tops).clamp(max=1)  # two standard deviations are about what a picture can show
+    return [shown_picture(picture, model.preprocessing) for picture in visible]
+
+
+def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations: int | None, folder: Path) -> list[Path]:
+    paths = [folder / f"class-model-{name}.png" for name in targets]
+    for path, picture in zip(paths, draw_class_models(model, list(targets.values()), iterations), strict=True):
+        picture.save(path)
+    return paths
+
+
+def picked(results: Results) -> list[int]:
+    """The surest wrong pictures, then the surest right ones."""
+    return [*pick(results, right=False, number=EACH), *pick(results, right=True, number=EACH)]
+
+
+def named(results: Results, images: Sequence[str]) -> list[int]:
+    """The places of the pictures with these ids, or beginnings of ids."""
+    found = []
+    for name in images:
+        places = [index for index, row in enumerate(results.rows) if row.image_id.startswith(name)]
+        if len(places) != 1:
+            what = "is none of" if not places else f"fits {len(places)} of"
+            raise FototecaError(f"image {name!r} {what} the validation images", "name one by its image_id, from the manifest")
+        found += places
+    return list(np.unique(found))

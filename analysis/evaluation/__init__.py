@@ -1,0 +1,1 @@
+"""Evaluate runs: metrics, intervals, calibration, comparison, test-time augmentation and the log of test accesses."""

@@ -1,0 +1,1 @@
+"""Features of a run: extraction, out-of-distribution scores and two-dimensional embeddings."""

@@ -1,0 +1,98 @@
+"""The page of `embed`: one file without a network, where pointing at a place shows its picture and colours can be chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fototeca.analysis.evaluation.metrics import Floats
+from fototeca.analysis.i18n import PAGES
+from fototeca.analysis.images import data_uri, thumbnail
+from fototeca.analysis.plots.svg import PALETTE
+from fototeca.core.files import write_text
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Row, is_stored
+
+Said = Sequence[str | None]
+"""What a run said of each image; None where it was not asked, empty where it said no category."""
+
+SIDE = 72
+"""Pixels of a picture on the page: 5,000 of them are about 8 MB."""
+
+NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
+"""What the methods are called, in the order in which they are offered."""
+
+
+def write_page(
+    workspace: Workspace,
+    facts: Mapping[str, Any],
+    rows: Sequence[Row],
+    places: Mapping[str, Floats],
+    said: Said,
+    categories: Sequence[str],
+    path: Path,
+) -> Path:
+    """Write the page of rows at places (N, 2) by method. `facts`: run, dimension, knn_accuracy, silhouette; `said`: what the run
+    said of each image, None where it was not asked."""
+    knn = "unknown" if facts["knn_accuracy"] is None else f"{facts['knn_accuracy']:.1%}"
+    silhouette = "unknown" if facts["silhouette"] is None else f"{facts['silhouette']:.2f}"
+    document = {
+        "places": {NAMES[name]: _unit_square(places[name]) for name in NAMES if name in places},
+        "colours": _colours(rows, said, categories),
+        "palette": PALETTE,
+        "names": [row.image_id[:12] for row in rows],
+        "pictures": [_picture(workspace, row) for row in rows],
+    }
+    words = (
+        f"{len(rows)} training and validation images by {facts['dimension']} features. Share of validation images that the "
+        f"majority of their ten nearest training images names rightly: {knn}; silhouette: {silhouette}. Trust these more than "
+        "the eye: t-SNE and UMAP show neighbours, not distances."
+    )
+    page = (PAGES / "embed.html").read_text(encoding="utf-8")
+    inside = json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")  # no </script> from a name
+    write_text(path, page.replace("{title}", escape(facts["run"])).replace("{facts}", escape(words)).replace("{data}", inside))
+    return path
+
+
+def _unit_square(points: Floats) -> list[list[float]]:
+    """Places in 0…1, one scale for both axes, to four decimals."""
+    low, span = points.min(axis=0), float(np.ptp(points, axis=0).max()) or 1.0
+    middle = (1 - np.ptp(points, axis=0) / span) / 2
+    return [[round(float(value), 4) for value in point] for point in (points - low) / span + middle]
+
+
+def colourings(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """By what the points can be coloured: each image's group, and the groups' names in order. `said`: as for `write_page`."""
+    asked = ["not asked" if one is None else one for one in said]
+    hits = ["right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
+    right = ["not asked" if one is None else hit for hit, one in zip(hits, said, strict=True)]
+    by: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+        "label": ([row.label for row in rows], categories),
+        "prediction": (asked, categories),
+        "error": (right, ("right", "wrong")),
+        "split": ([row.split for row in rows], ("train", "val")),
+    }
+    found = {}
+    for name, (values, first) in by.items():
+        named = [one or "none" for one in values]
+        found[name] = (named, [*dict.fromkeys([*(one for one in first if one in named), *named])])
+    return found
+
+
+def _colours(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The colourings as the page reads them: the groups, and the number of each image's."""
+    return {
+        name: {"groups": groups, "of": [groups.index(value) for value in values]}
+        for name, (values, groups) in colourings(rows, said, categories).items()
+    }
+
+
+def _picture(workspace: Workspace, row: Row) -> str:
+    """A small picture as a data URI; empty when its file is gone, or none of the image store."""
+    small = thumbnail(workspace.root / row.path, SIDE) if is_stored(row) else None
+    return data_uri(small, 60) if small else ""

@@ -1,0 +1,85 @@
+"""Whether a picture is like anything the model was trained on: a distance to the nearest training features, with a threshold.
+
+The score is the distance to the k-th nearest training image in the space of unit features (Sun et al. 2022). The threshold is
+set on validation: at most the stated share of validation pictures, which the model should know, is called unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fototeca.analysis.evaluation.metrics import Floats, Integers
+from fototeca.analysis.features.extract import BLOCK, Features, answer_features, unit
+from fototeca.core.workspace import Workspace
+from fototeca.curate.manifest import Manifest
+from fototeca.train.runs import Run
+from fototeca.vision.intervals import group_index
+
+NEIGHBOUR = 5
+"""Which nearest neighbour's distance is the score."""
+
+FALSE_ALARMS = 0.05
+"""The share of validation pictures that the threshold lets be called unknown."""
+
+MOST_TRAINING = 10_000
+"""Training images kept at most for the search; of more, so many are drawn at random."""
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Training features (T, D), unit length, and the distance above which a picture counts as unknown."""
+
+    train: Features
+    threshold: float
+    false_alarm_rate: float
+    """How often a picture that should be known is called unknown: measured on validation, each near-duplicate group held to the
+    threshold that the others set."""
+
+    def scores(self, features: Features) -> Floats:
+        """(N,) Euclidean distance to the k-th nearest training image; 0 to 2, higher is stranger."""
+        k = min(NEIGHBOUR, len(self.train))
+        near = np.empty(len(features), dtype=np.float32)
+        for start in range(0, len(features), BLOCK):
+            distance = -(unit(features[start : start + BLOCK]) @ self.train.T)
+            near[start : start + BLOCK] = -np.partition(distance, k - 1, axis=1)[:, k - 1]
+        return np.sqrt(np.maximum(2 - 2 * near.astype(np.float64), 0))
+
+
+def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty | None:
+    """Learn what is usual from training and validation images; None when a split is empty."""
+    train, val = manifest.split("train"), manifest.split("val")
+    if not train or not val:
+        return None
+    if len(train) > MOST_TRAINING:
+        train = tuple(train[index] for index in np.random.default_rng(0).permutation(len(train))[:MOST_TRAINING])
+    found = answer_features(workspace, run, [*train, *val])
+    if found is None:
+        return None
+    rows, features = found
+    learned = np.array([row.split == "train" for row in rows], dtype=np.bool_)
+    if learned.all() or not learned.any():
+        return None
+    groups = group_index([row.group for row in rows if row.split == "val"])
+    return set_threshold(unit(features[learned]), features[~learned], groups)
+
+
+def set_threshold(train: Features, val: Features, groups: Integers) -> Novelty:
+    """The smallest threshold that calls at most FALSE_ALARMS of the validation pictures unknown; `groups` (V,): near-copies."""
+    scores = Novelty(train, np.inf, 0.0).scores(val)
+    return Novelty(train, _threshold(scores), false_alarm_rate(scores, groups))
+
+
+def _threshold(scores: Floats) -> float:
+    allowed = int(np.floor(FALSE_ALARMS * len(scores)))
+    return float(np.partition(scores, len(scores) - 1 - allowed)[len(scores) - 1 - allowed])
+
+
+def false_alarm_rate(scores: Floats, groups: Integers) -> float:
+    """The share of (V,) scores above the threshold that all other groups set; all of a single group: nothing speaks for fewer."""
+    alarms = 0
+    for group in np.unique(groups):
+        inside = groups == group
+        alarms += int((scores[inside] > _threshold(scores[~inside])).sum()) if not inside.all() else len(scores)
+    return alarms / len(scores)

@@ -1,0 +1,1 @@
+"""Charts as SVG, and their export to PNG and PDF."""

@@ -1,0 +1,306 @@
+"""The charts of the report: curves, bars with intervals, confusion matrices, reliability diagrams, scatter plots.
+
+Those that write numbers take the report's `words`, so that they write them as its language does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import ceil
+
+import numpy as np
+
+from fototeca.analysis.evaluation.metrics import Floats, Integers, Reliability
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.plots.svg import (
+    ACCENT,
+    GRID,
+    MUTED,
+    PALETTE,
+    WARM,
+    Figure,
+    canvas,
+    class_style,
+    line,
+    marker,
+    mix,
+    on,
+    path,
+    rect,
+    text,
+    ticks,
+)
+
+Points = Sequence[tuple[float, float]]
+
+SMOOTHED = 0.06
+"""Share of a line's points that a running mean is over."""
+
+MOST = 400
+"""Points of a line that are drawn."""
+
+
+class Frame:
+    """Axes: from values to places on the drawing."""
+
+    def __init__(
+        self, words: Texts, size: tuple[float, float], x: tuple[float, float], y: tuple[float, float], left: float = 52
+    ) -> None:
+        self.words = words
+        self.width, self.height = size
+        self.left, self.right, self.top, self.bottom = left, self.width - 20, 14, self.height - 40  # half of "100 %" fits
+        self.x_ends, self.y_ends = x, y
+
+    def x(self, value: float) -> float:
+        """Horizontal place of a value."""
+        low, high = self.x_ends
+        return self.left + (value - low) / ((high - low) or 1) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        """Vertical place of a value."""
+        low, high = self.y_ends
+        return self.bottom - (value - low) / ((high - low) or 1) * (self.bottom - self.top)
+
+    def axes(self, x_name: str, y_name: str, percent: bool = False, whole: bool = False) -> list[str]:
+        """Grid lines, tick labels and names. `whole`: nothing lies between two whole numbers on x."""
+        parts = []
+        for value in ticks(*self.y_ends):
+            y = self.y(value)
+            parts += [
+                line(self.left, y, self.right, y),
+                text(
+                    self.left - 7,
+                    y + 4,
+                    self.words.percent(value, 0) if percent else self.words.plain(value),
+                    anchor="end",
+                    fill=MUTED,
+                ),
+            ]
+        for value in ticks(*self.x_ends, 6):
+            if whole and value != int(value):
+                continue
+            parts.append(text(self.x(value), self.bottom + 17, self.words.plain(value), anchor="middle", fill=MUTED))
+        parts.append(line(self.left, self.bottom, self.right, self.bottom, stroke=MUTED))
+        parts.append(text((self.left + self.right) / 2, self.height - 6, x_name, anchor="middle", fill=MUTED))
+        parts.append(
+            text(0, 0, y_name, anchor="middle", fill=MUTED, extra=f'transform="translate(12 {self.height / 2:.0f}) rotate(-90)"')
+        )
+        return parts
+
+
+def thinned(points: Points) -> Points:
+    """At most MOST points: means of neighbours, so that a long run stays a small drawing."""
+    if len(points) <= MOST:
+        return points
+    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), MOST)]
+
+
+def smooth(points: Points) -> Points:
+    """A running mean over a share of the points."""
+    width = max(1, round(len(points) * SMOOTHED))
+    values = np.array([y for _, y in points])
+    kernel = np.ones(width)
+    sums = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+    return [(x, float(y)) for (x, _), y in zip(points, sums[: len(points)], strict=True)]
+
+
+def lines_chart(
+    name: str,
+    series: Mapping[str, Points],
+    axes: tuple[str, str],
+    alt: str,
+    words: Texts,
+    *,
+    percent: bool = False,
+    trend: bool = False,
+) -> Figure:
+    """Lines over steps or epochs, with a legend. `axes`: their names, x first.
+
+    `trend` draws each series faintly and its running mean over it.
+    """
+    finite = {key: [(x, y) for x, y in points if np.isfinite(y)] for key, points in series.items()}
+    every = [point for points in finite.values() for point in points] or [(0.0, 0.0), (1.0, 1.0)]
+    xs, ys = [x for x, _ in every], [y for _, y in every]
+    top = 1.0 if percent else float(np.quantile(ys, 0.995)) * 1.08 or 1.0
+    frame = Frame(words, (520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
+    parts = frame.axes(*axes, percent, whole=True)
+    for number, (key, points) in enumerate(finite.items()):
+        colour = PALETTE[number % len(PALETTE)]
+        places = [(frame.x(x), frame.y(min(y, top))) for x, y in thinned(points)]
+        if trend and len(points) > 8:
+            parts.append(path(places, colour, 1, 'opacity="0.3"'))
+            places = [(frame.x(x), frame.y(min(y, top))) for x, y in thinned(smooth(points))]
+        if places:
+            parts.append(path(places, colour, 2))
+            if len(places) < 40 and not trend:
+                parts += [marker(x, y, number % 5, colour, size=3) for x, y in places]
+        if len(finite) > 1:
+            x0, y0 = (
+                frame.right - 118,
+                (frame.bottom - 12 - 17 * (len(finite) - 1 - number)) if percent else frame.top + 12 + 17 * number,
+            )
+            parts += [line(x0, y0 - 4, x0 + 18, y0 - 4, colour, 3), text(x0 + 24, y0, key)]
+    rows = [(key, x, y) for key, points in series.items() for x, y in points]
+    return Figure(name, canvas(frame.width, frame.height, parts, alt), alt, ("series", *axes), tuple(rows))
+
+
+def intervals_chart(
+    name: str, rows: Sequence[tuple[str, float, float, float]], x_name: str, alt: str, words: Texts, strong: Sequence[str] = ()
+) -> Figure:
+    """One dot with its interval per row (name, value, low, high); names in `strong` are drawn in the accent colour."""
+    left = min(330.0, 22 + 6.6 * max(len(row[0]) for row in rows))
+    height = 54 + 26 * len(rows)
+    low = max(0.0, min(row[2] for row in rows) - 0.03)
+    frame = Frame(words, (left + 430, height), (low, min(1.0, max(row[3] for row in rows) + 0.02)), (0, 1), left=left)
+    parts = []
+    for value in ticks(*frame.x_ends):
+        x = frame.x(value)
+        parts += [line(x, 8, x, frame.bottom), text(x, frame.bottom + 17, words.percent(value, 0), anchor="middle", fill=MUTED)]
+    for number, (label, value, lower, upper) in enumerate(rows):
+        y = 24 + 26 * number
+        colour = ACCENT if label in strong or not strong else MUTED
+        parts += [
+            text(left - 10, y + 4, _short(label, 47), anchor="end"),
+            line(frame.x(lower), y, frame.x(upper), y, colour, 3, 'stroke-linecap="round" opacity="0.55"'),
+            marker(frame.x(value), y, 0, colour, size=5),
+        ]
+    parts.append(text((frame.left + frame.right) / 2, height - 6, x_name, anchor="middle", fill=MUTED))
+    return Figure(name, canvas(frame.width, height, parts, alt), alt, ("name", "value", "low", "high"), tuple(rows))
+
+
+def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: str) -> Figure:
+    """Stacked horizontal bars: per row a name and counts by part."""
+    keys = list(dict.fromkeys(key for _, counts in rows for key in counts))
+    left = min(240.0, 20 + 6.8 * max(len(label) for label, _ in rows))
+    most = max(sum(counts.values()) for _, counts in rows) or 1
+    step = 24 if len(rows) <= 15 else 18
+    height = 34 + step * len(rows)
+    scale = 380 / most
+    parts = []
+    place = left
+    for number, key in enumerate(keys):
+        parts += [rect(place, 4, 12, 12, PALETTE[number]), text(place + 17, 14, key)]
+        place += 40 + 7 * len(key)
+    for row, (label, counts) in enumerate(rows):
+        y, x = 28 + step * row, left
+        parts.append(text(left - 8, y + step / 2, _short(label, 31), anchor="end"))
+        for number, key in enumerate(keys):
+            width = counts.get(key, 0) * scale
+            parts.append(rect(x, y, width, step - 7, PALETTE[number], f"{label}, {key}: {counts.get(key, 0)}"))
+            x += width
+        parts.append(text(x + 6, y + step / 2, sum(counts.values()), fill=MUTED))
+    cells = tuple((label, *(counts.get(key, 0) for key in keys)) for label, counts in rows)
+    return Figure(name, canvas(left + 440, height, parts, alt), alt, ("name", *keys), cells)
+
+
+def confusion_chart(
+    name: str,
+    categories: Sequence[str],
+    counts: Integers,
+    fractions: Floats,
+    axes: tuple[str, str],
+    alt: str,
+    words: Texts,
+    *,
+    as_counts: bool = False,
+) -> Figure:
+    """The matrix, true classes as rows; cells hold numbers while they fit. `axes`: their names, the rows' first."""
+    size = len(categories)
+    cell = 46 if size <= 8 else 34 if size <= 16 else 15
+    left = min(170.0, 34 + 6.6 * max(len(label) for label in categories))
+    top = min(130.0, 30 + 4.8 * max(len(label) for label in categories))
+    shown = counts / max(int(counts.max()), 1) if as_counts else fractions
+    parts = [text(left + size * cell / 2, 13, axes[1], anchor="middle", fill=MUTED)]
+    parts.append(
+        text(
+            0,
+            0,
+            axes[0],
+            anchor="middle",
+            fill=MUTED,
+            extra=f'transform="translate(12 {top + size * cell / 2:.0f}) rotate(-90)"',
+        )
+    )
+    small = 11 if size > 16 else 12
+    for i, label in enumerate(categories):
+        short = _short(label, 23)
+        y, x = top + (i + 0.5) * cell + 4, left + (i + 0.5) * cell
+        parts.append(text(left - 6, y, short, anchor="end", size=small))
+        parts.append(text(0, 0, short, size=small, extra=f'transform="translate({x + 3:.1f} {top - 6:.1f}) rotate(-45)"'))
+    for i, j in np.ndindex(size, size):
+        share, count = float(shown[i, j]), int(counts[i, j])
+        fill = mix(share) if i == j else mix(share, (179, 71, 27))
+        hint = f"{categories[i]} → {categories[j]}: {count} ({words.percent(float(fractions[i, j]), 0)})"
+        parts.append(rect(left + j * cell, top + i * cell, cell, cell, fill, hint, f'stroke="{GRID}" stroke-width="0.6"'))
+        if cell > 20 and count:
+            inside = str(count) if as_counts else words.percent(float(fractions[i, j]), 0)
+            parts.append(
+                text(
+                    left + (j + 0.5) * cell,
+                    top + (i + 0.5) * cell + 4,
+                    inside,
+                    anchor="middle",
+                    size=11,
+                    fill=on(fill),
+                    extra='pointer-events="none"',
+                )
+            )
+    rows = tuple(
+        (categories[i], categories[j], int(counts[i, j]), round(float(fractions[i, j]), 6)) for i, j in np.ndindex(size, size)
+    )
+    svg = canvas(left + size * cell + 70, top + size * cell + 10, parts, alt)
+    return Figure(name, svg, alt, ("true", "predicted", "count", "fraction"), rows)
+
+
+def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str, words: Texts) -> Figure:
+    """Accuracy against confidence of each series; on the dashed line a model knows how sure to be."""
+    frame = Frame(words, (380, 320), (0.0, 1.0), (0.0, 1.0))
+    parts = frame.axes(*axes, percent=True)
+    parts.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), MUTED, 1, 'stroke-dasharray="4 4"'))
+    rows = []
+    for number, (told, side) in enumerate(series.items()):
+        colour = (WARM, ACCENT)[number]
+        full = np.flatnonzero(side.count)
+        places = [(frame.x(float(side.confidence[b])), frame.y(float(side.accuracy[b]))) for b in full]
+        parts.append(path(places, colour, 1.5, 'opacity="0.6"'))
+        for (x, y), b in zip(places, full, strict=True):
+            radius = 2.5 + 6 * float(np.sqrt(side.count[b] / side.count.sum()))
+            parts.append(f"<g><title>{escape(told)}: {int(side.count[b])}</title>{marker(x, y, number, colour, size=radius)}</g>")
+        parts += [
+            marker(frame.left + 16, frame.top + 14 + 18 * number, number, colour),
+            text(frame.left + 26, frame.top + 18 + 18 * number, told),
+        ]
+        rows += [(told, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
+    svg = canvas(frame.width, frame.height, parts, alt)
+    return Figure(name, svg, alt, ("series", "confidence", "accuracy", "n"), tuple(rows))
+
+
+def scatter_chart(
+    name: str, points: Floats, labels: Sequence[str], categories: Sequence[str], alt: str, *, legend: bool = False
+) -> Figure:
+    """Points (N, 2) in the colour and shape of their class; with `legend` its names are drawn below."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    places = 14 + (points - low) / span * np.array([532, 392])
+    style = {category: class_style(index) for index, category in enumerate(categories)}
+    parts = [rect(0.5, 0.5, 559, 419, "#fbfbf9", extra=f'stroke="{GRID}"')]
+    for (x, y), label in zip(places, labels, strict=True):
+        colour, shape = style.get(label, (MUTED, 0))
+        parts.append(marker(float(x), float(420 - y), shape, colour, 'opacity="0.8"', size=3.4))
+    names = list(style) if legend else []
+    for number, category in enumerate(names):
+        x, y = 12 + 138 * (number % 4), 438 + 18 * (number // 4)
+        colour, shape = style[category]
+        parts += [
+            marker(x, y, shape, colour, size=4.0),
+            text(x + 10, y + 4, category if len(category) < 20 else category[:18] + "…"),
+        ]
+    height = 420 + 18 * ceil(len(names) / 4) + (14 if names else 0)
+    rows = [(label, float(x), float(y)) for label, (x, y) in zip(labels, points, strict=True)]
+    return Figure(name, canvas(560, height, parts, alt), alt, ("label", "x", "y"), tuple(rows))
+
+
+def _short(label: str, most: int) -> str:
+    """A name that has its place beside a chart, its beginning if need be."""
+    return label if len(label) <= most else label[: most - 1] + "…"

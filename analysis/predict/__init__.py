@@ -1,0 +1,1 @@
+"""Predict new images from files, folders and URLs."""

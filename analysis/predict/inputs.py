@@ -1,0 +1,109 @@
+"""New pictures for `predict`: files, folders and URLs, each decoded once, for all that is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from fototeca.analysis.images import data_uri, thumbnail
+from fototeca.collect.store import FetchFailedError, open_fetcher
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.duplicates import sign_picture
+from fototeca.vision.image import MAX_PIXELS, SUFFIXES, DecodeError, decode_with_info
+from fototeca.vision.threads import picture_threads
+
+BATCH = 32
+"""Pictures of a batch at most."""
+
+PIXELS = 100_000_000
+"""Pixels after which a batch is full, and about as many as are decoded ahead of it: 0.3 GB each."""
+
+AT_ONCE = 16
+"""Downloads at once; a thread that waits for a site costs nothing."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One new picture, by the name that the person gave it; without `picture` where it cannot be had, for `reason`."""
+
+    name: str
+    picture: Image.Image | None = None
+    digest: str = ""
+    """SHA-256 of its bytes, which is the `image_id` of a picture that is in the dataset as it is."""
+    signature: bytes | None = None
+    thumbnail: str = ""
+    reason: str = ""
+
+    @property
+    def pixels(self) -> int:
+        """How many it has decoded."""
+        return self.picture.width * self.picture.height if self.picture else 0
+
+
+def name_pictures(paths: Sequence[str]) -> list[str]:
+    """URLs and files as they are, and the pictures in each folder (searched wholly). FototecaError when a path is not there."""
+    found: list[str] = []
+    for name in paths:
+        path = Path(name)
+        if is_url(name) or path.is_file():
+            found.append(name)
+            continue
+        if not path.exists():
+            raise FototecaError(f"{name} is not there", "name a picture, a folder or a URL")
+        inside = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not inside:
+            raise FototecaError(f"{name} has no pictures in it", f"known endings: {', '.join(sorted(SUFFIXES))}")
+        found += inside
+    return found
+
+
+def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_local: bool) -> Iterator[list[Incoming]]:
+    """The pictures in order, a batch at a time; while one batch is looked at the next is being fetched and decoded.
+
+    The first `shown` get a thumbnail. What cannot be fetched or read has a reason; nothing is fetched from private addresses
+    (loopback with `allow_local`).
+    """
+    read = partial(_read, open_fetcher(workspace, allow_local=allow_local), shown)
+    first = AT_ONCE if any(map(is_url, names)) else 4  # of which nobody knows the size yet
+    workers = max(first, os.cpu_count() or 1)
+    left, most = iter(enumerate(names)), 1
+    with picture_threads(workers) as pool:
+        ahead = deque(pool.submit(read, item) for item in islice(left, first))
+        batch: list[Incoming] = []
+        while ahead:
+            batch.append(ahead.popleft().result())
+            most = max(most, batch[-1].pixels)
+            room = max(2, min(BATCH, PIXELS // most))  # of the largest so far
+            ahead.extend(pool.submit(read, item) for item in islice(left, max(0, room - len(ahead))))
+            if len(batch) == BATCH or sum(one.pixels for one in batch) >= PIXELS or not ahead:
+                yield batch
+                batch = []
+
+
+def is_url(name: str) -> bool:
+    """Whether it is to be fetched."""
+    return name.lower().startswith(("http://", "https://"))
+
+
+def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> Incoming:
+    """One picture; whatever is wrong with it is its reason."""
+    number, name = item
+    try:
+        data = fetch(name) if is_url(name) else Path(name).read_bytes()
+        picture, info = decode_with_info(data, max_pixels=MAX_PIXELS)
+    except (FetchFailedError, DecodeError) as error:
+        return Incoming(name, reason=error.reason)
+    except OSError:
+        return Incoming(name, reason="unreadable")
+    small = thumbnail(picture) if number < shown else None
+    digest = hashlib.sha256(data).hexdigest()
+    return Incoming(name, picture, digest, sign_picture(picture, info.mode), data_uri(small) if small else "")

@@ -1,0 +1,1 @@
+"""Clients of service APIs: requests, JSON fields, credentials and quotas."""

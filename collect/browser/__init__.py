@@ -1,0 +1,1 @@
+"""The real browser: selenium driver and the filtering proxy it uses."""

@@ -1,0 +1,227 @@
+"""The catalog's tables, and the steps that bring an older file up to date.
+
+`MIGRATIONS[n]` takes a file from `user_version` n to n + 1. A step that has shipped is never changed; add another.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE images (              -- one row per distinct file ever accepted; nothing is deleted
+        image_id TEXT PRIMARY KEY,     -- SHA-256 hex of the file
+        path TEXT NOT NULL,            -- relative to the workspace
+        format TEXT NOT NULL,          -- Pillow's name: JPEG, PNG, WEBP...
+        width INTEGER NOT NULL,        -- pixels after EXIF orientation
+        height INTEGER NOT NULL,
+        mode TEXT NOT NULL,            -- Pillow's mode as stored in the file
+        bytes INTEGER NOT NULL,
+        phash TEXT NOT NULL,           -- exactly imagehash.phash
+        added TEXT NOT NULL,           -- UTC, ISO 8601
+        label TEXT NOT NULL DEFAULT '',        -- current label, as the last decision left it
+        rejected TEXT NOT NULL DEFAULT '',     -- reason, or empty
+        reviewed INTEGER NOT NULL DEFAULT 0,   -- a person has decided
+        keep INTEGER NOT NULL DEFAULT 0        -- a person restored it: dedup must not set it aside
+    ) STRICT;
+    CREATE TABLE candidates (          -- one row per normalised URL or file
+        candidate_id INTEGER PRIMARY KEY,
+        url_key TEXT NOT NULL UNIQUE,
+        url TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'found' CHECK (state IN ('found', 'fetched', 'accepted', 'rejected', 'failed')),
+        reason TEXT NOT NULL DEFAULT '',
+        image_id TEXT REFERENCES images,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        updated TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX candidates_state ON candidates (state, reason);
+    CREATE INDEX candidates_image ON candidates (image_id);
+    CREATE TABLE findings (            -- every place a candidate was found
+        finding_id INTEGER PRIMARY KEY,
+        candidate_id INTEGER NOT NULL REFERENCES candidates,
+        source TEXT NOT NULL,
+        category TEXT NOT NULL,        -- empty when the source cannot say
+        query TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        page_url TEXT NOT NULL,
+        author TEXT NOT NULL,
+        license TEXT NOT NULL,         -- SPDX id or unknown
+        license_found TEXT NOT NULL,   -- as the source wrote it
+        width INTEGER,                 -- as the source announced it
+        height INTEGER,
+        thumbnail INTEGER NOT NULL,    -- only a thumbnail was to be had
+        original TEXT NOT NULL,        -- id of the original of an augmented copy, or empty
+        found TEXT NOT NULL,
+        UNIQUE (candidate_id, source, category, query, page_url)
+    ) STRICT;
+    CREATE INDEX findings_category ON findings (category);
+    CREATE TABLE attempts (            -- every try at a candidate, with its outcome
+        attempt_id INTEGER PRIMARY KEY,
+        candidate_id INTEGER NOT NULL REFERENCES candidates,
+        time TEXT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        status INTEGER,                -- HTTP status
+        bytes INTEGER NOT NULL,
+        seconds REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX attempts_candidate ON attempts (candidate_id);
+    CREATE TABLE decisions (           -- label decisions, append-only
+        decision_id INTEGER PRIMARY KEY,
+        image_id TEXT NOT NULL REFERENCES images,
+        time TEXT NOT NULL,
+        who TEXT NOT NULL,             -- person:NAME, rename:NAME, or the machine's part: collect:SOURCE, curate:NAME
+        old TEXT NOT NULL,
+        new TEXT NOT NULL,             -- a label, or reject:REASON, or restore
+        why TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX decisions_image ON decisions (image_id);
+    CREATE TABLE groups (              -- near-duplicate groups; an image in none has no row
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        group_id TEXT NOT NULL,
+        kept INTEGER NOT NULL,
+        reason TEXT NOT NULL,          -- how it is tied to its group
+        distance REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX groups_group ON groups (group_id);
+    CREATE TABLE components (          -- images that the last search for duplicates looked at; one that came later has no row
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        component TEXT NOT NULL        -- the smallest id of those that verified pairs tie it to, itself included
+    ) STRICT;
+    CREATE TABLE signatures (          -- what the duplicate search compares, per image
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        version INTEGER NOT NULL,
+        signature BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE quality (             -- continuous quality scores
+        image_id TEXT NOT NULL REFERENCES images,
+        measure TEXT NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (image_id, measure)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE suggestions (         -- the last `curate suggest`
+        image_id TEXT PRIMARY KEY REFERENCES images,
+        label TEXT NOT NULL,           -- the label it has
+        suggested TEXT NOT NULL,
+        score REAL NOT NULL,           -- higher is more suspicious
+        kind TEXT NOT NULL,            -- label-error, outlier, boundary
+        neighbours TEXT NOT NULL       -- image ids, joined by spaces
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE frozen_groups (       -- groups and components as they were when a version was frozen
+        version TEXT NOT NULL,
+        image_id TEXT NOT NULL REFERENCES images,
+        group_id TEXT NOT NULL,        -- empty: in none
+        kept INTEGER NOT NULL,
+        component TEXT NOT NULL,       -- empty: never looked at
+        PRIMARY KEY (version, image_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE facts (               -- single values, such as the threshold of the last search for duplicates
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE searched (            -- pictures whose copies were looked for among all the others here
+        digest BLOB PRIMARY KEY,       -- of their pixels
+        looks BLOB NOT NULL            -- hashes of all their views
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE copies (              -- verified pairs: enough of them to tie together what belongs together
+        a BLOB NOT NULL,               -- digests of pixels, the smaller first
+        b BLOB NOT NULL,
+        reason TEXT NOT NULL,          -- how they were seen to be one picture
+        distance REAL NOT NULL,        -- bits in which their hashes differ
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ties (                -- how a picture is alike to the best of its group, as far as anybody asked
+        a BLOB NOT NULL,
+        b BLOB NOT NULL,
+        reason TEXT NOT NULL,          -- empty: not alike
+        distance REAL NOT NULL,
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE attempts ADD COLUMN declared TEXT NOT NULL DEFAULT '';  -- content type as the site declared it
+    ALTER TABLE attempts ADD COLUMN announced INTEGER;                  -- length that it announced, in bytes
+    """,
+)
+
+
+_OUTSIDE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Primary result codes for which nobody can blame a statement."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open (or make) the catalog file, bring it up to date, and return the connection.
+
+    FototecaError when a newer fototeca wrote it, when it is no catalog (2), or when the disk is full or the file locked (4).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    try:
+        with told(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        hint = "restore a copy, or move it away and run: fototeca curate recover"
+        raise FototecaError(f"{path} cannot be read: {error}", hint) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the disk or another process keeps from being written in the block becomes one line (FototecaError, exit 4)."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _OUTSIDE:
+            raise
+        hint = "free some disk space, or end what else is writing to it"
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+            hint = "make it and its folder writable for you"
+        raise FototecaError(f"{path} cannot be written: {error}", hint, EXIT_OUTSIDE) from None
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise FototecaError(f"{path} has schema {version}, this fototeca knows {len(MIGRATIONS)}", "install a newer fototeca")
+    for number in range(version, len(MIGRATIONS)):
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("PRAGMA user_version").fetchone()[0] > number:  # another process was quicker
+            connection.execute("ROLLBACK")
+            continue
+        for statement in _statements(MIGRATIONS[number]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script; executescript() would commit each on its own, so that a kill could tear it."""
+    lines = [line.partition("--")[0] for line in script.splitlines()]
+    return [statement for statement in "\n".join(lines).split(";") if statement.strip()]

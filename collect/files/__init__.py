@@ -1,0 +1,1 @@
+"""Local files: folders, archives, parquet, class mappings and safe file names."""

@@ -1,0 +1,1 @@
+"""HTTP for untrusted servers: guarded sockets, throttling, robots.txt and bounded responses."""

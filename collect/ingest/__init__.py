@@ -1,0 +1,1 @@
+"""From provenance records to accepted images: fetch, validate, store and record."""

@@ -1,0 +1,10 @@
+"""Messages to the user on stderr; stdout carries results only."""
+
+from __future__ import annotations
+
+import sys
+
+
+def say(text: str) -> None:
+    """Tell the person something on stderr; stdout is for results."""
+    print(text, file=sys.stderr, flush=True)

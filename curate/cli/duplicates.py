@@ -1,0 +1,56 @@
+"""The commands `dedup` and `groups`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fototeca.core.console import say
+from fototeca.core.workspace import Workspace
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to `fototeca curate`."""
+    app.command()(dedup)
+    app.command()(groups)
+
+
+def dedup(
+    threshold: Annotated[int, typer.Option(help="Bits in which hashes may differ for two pictures to be compared.")] = 10,
+    keep_near: Annotated[bool, typer.Option("--keep-near", help="Set aside only copies whose pixels are all equal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Group near-duplicates, keep the best of each group and set the rest aside. Nothing is deleted.
+
+    Example: fototeca curate dedup
+    """
+    from fototeca.curate.duplicates import dedup
+
+    facts = dedup(Workspace.find(), threshold=threshold, keep_near=keep_near)
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"{facts['images']} images, {facts['groups']} groups of near-duplicates, {facts['set_aside']} set aside")
+
+
+def groups(
+    csv: Annotated[Path | None, typer.Option(help="Write the rows to this CSV file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the groups, those with more than one label first: a row per image, with how it is tied to its group.
+
+    Example: fototeca curate groups --csv groups.csv
+    """
+    from fototeca.curate.duplicates.listing import groups_csv, groups_table, list_groups
+
+    rows = list_groups(Workspace.find())
+    if csv is not None:
+        groups_csv(rows, csv)
+        say(f"written: {csv}")
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif csv is None:
+        typer.echo(groups_table(rows))

@@ -1,0 +1,223 @@
+"""`fototeca curate …`: from candidates to a frozen dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fototeca.core.console import say
+from fototeca.core.errors import EXIT_USAGE, FototecaError
+from fototeca.core.workspace import Workspace
+from fototeca.curate.cli import duplicates as cli_duplicates
+from fototeca.curate.cli import review as cli_review
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Group duplicates, check quality, review labels, freeze versions.\n\nExample: fototeca curate freeze",
+)
+cli_duplicates.register(app)
+cli_review.register(app)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def label(
+    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or beginnings of ids that fit one image only.")] = None,
+    every: Annotated[str | None, typer.Option("--from", help="Instead of ids: every image that carries this category.")] = None,
+    label: Annotated[str | None, typer.Option(help="The right category; multi-label: several joined by |.")] = None,
+    reject: Annotated[str | None, typer.Option(help="Take the images out, for this reason (a short word).")] = None,
+    restore: Annotated[bool, typer.Option("--restore", help="Bring rejected or set-aside images back.")] = False,
+    why: Annotated[str, typer.Option(help="A remark kept with the decision.")] = "",
+) -> None:
+    """Decide the label of images, reject them or restore them; who and when are kept.
+
+    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no picture.
+
+    Example: fototeca curate label 3fa2b7 --label beagle
+    """
+    from fototeca.curate.labels.decisions import label_images
+    from fototeca.curate.review.rename import rename_category
+
+    if bool(every) == bool(image_id):
+        raise FototecaError("say which images", "give image ids, or --from CATEGORY")
+    if every:
+        if label is None or reject is not None or restore or why:
+            raise FototecaError("--from goes with --label alone", f"give: --from {every} --label CATEGORY")
+        decisions = rename_category(Workspace.find(), every, label)
+        if not decisions:
+            say(f"no label has changed; what was found as {every}, or called so before, is {label} from here on")
+    else:
+        decisions = label_images(Workspace.find(), image_id or [], label=label, reject=reject, restore=restore, why=why)
+    for decision in decisions:
+        typer.echo(f"{decision.image_id[:12]}  {decision.old or '(none)'} -> {decision.new or '(none)'}")
+
+
+@app.command()
+def log(
+    image_id: Annotated[str | None, typer.Argument(help="One image's id, or its beginning; else all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show label decisions: when, who, which image, old, new, why.
+
+    Example: fototeca curate log 3fa2b7
+    """
+    from fototeca.curate.labels.decisions import decisions_table, list_decisions
+
+    decisions = list_decisions(Workspace.find(), image_id)
+    if as_json:
+        typer.echo(json.dumps([decision.__dict__ for decision in decisions], ensure_ascii=False, indent=2))
+    else:
+        typer.echo(decisions_table(decisions))
+
+
+@app.command()
+def freeze(
+    seed: Annotated[int | None, typer.Option(help="Seed of the split; else the last version's, or 0.")] = None,
+    ratios: Annotated[
+        str | None, typer.Option(help="Percentages of train, val and test; else the last version's, or 70/10/20.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="A remark kept with the version.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Freeze the accepted images as the next version, split into train, val and test.
+
+    Images keep the split they had in earlier versions; near-duplicates never cross splits.
+
+    Example: fototeca curate freeze --note "after the first review"
+    """
+    from fototeca.curate.versions.freeze import freeze_facts, freeze_table, freeze_version
+
+    workspace = Workspace.find()
+    frozen = freeze_version(workspace, seed=seed, ratios=ratios, note=note)
+    typer.echo(json.dumps(freeze_facts(frozen, workspace), ensure_ascii=False, indent=2) if as_json else freeze_table(frozen))
+
+
+@app.command()
+def versions(as_json: AsJson = False) -> None:
+    """List the frozen versions.
+
+    Example: fototeca curate versions
+    """
+    from fototeca.curate.versions.diff import describe_versions, versions_table
+
+    facts = describe_versions(Workspace.find())
+    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else versions_table(facts))
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="A version, such as v001.")],
+    new: Annotated[str, typer.Argument(help="Another, or latest.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two versions: added, removed, relabelled, moved, regrouped.
+
+    Example: fototeca curate diff v001 latest
+    """
+    from fototeca.curate.versions.diff import diff_table, diff_versions
+
+    facts = diff_versions(Workspace.find(), old, new)
+    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else diff_table(facts))
+
+
+@app.command()
+def verify(version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")], as_json: AsJson = False) -> None:
+    """Read every image of a version again and compare its digest; check the manifest itself.
+
+    Example: fototeca curate verify v001
+    """
+    from fototeca.curate.versions.verify import verify_version
+
+    facts = verify_version(Workspace.find(), version)
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+    else:
+        typer.echo("\n".join([*facts["problems"], f"{facts['version']}: {'ok' if facts['ok'] else 'NOT ok'}"]))
+    if not facts["ok"]:
+        raise typer.Exit(EXIT_USAGE)
+
+
+@app.command()
+def rebuild(
+    version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
+    output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
+) -> None:
+    """Make a version's CSV again from the catalog, from the decisions up to its time, and compare it with the frozen digest.
+
+    Example: fototeca curate rebuild v001 --output v001-again.csv
+    """
+    from fototeca.curate.versions.rebuild import rebuild_version
+
+    same = rebuild_version(Workspace.find(), version, output)
+    typer.echo(f"{version}: {'byte for byte the same' if same else 'NOT the same'}")
+    if not same:
+        raise typer.Exit(EXIT_USAGE)
+
+
+@app.command()
+def recover(as_json: AsJson = False) -> None:
+    """Fill a lost catalog again from the stored images and the frozen versions: places, licences, labels, and who decided what.
+
+    Example: fototeca curate recover
+    """
+    from fototeca.curate.versions.recover import recover_catalog
+
+    facts = recover_catalog(Workspace.find())
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions are known again")
+        if facts["broken"]:
+            say(f"{facts['broken']} files are not what their names say")
+        if facts["unknown"]:
+            say(f"{facts['unknown']} decisions are about files that are gone")
+    if facts["images"]:
+        say("near-duplicates have to be looked for again: fototeca curate dedup")
+
+
+@app.command()
+def export(
+    version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+    format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant or coco.")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
+) -> None:
+    """Write a version in a format that other tools read, with a datasheet.
+
+    Example: fototeca curate export v001 out --format huggingface
+    """
+    from fototeca.curate.export.formats import export_version
+
+    path = export_version(Workspace.find(), version, folder, format, copy=copy)
+    typer.echo(f"written: {path}")
+
+
+@app.command()
+def suggest(
+    csv: Annotated[Path | None, typer.Option(help="Write the suggestions to this CSV file.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="torchvision model to look through; else the best on disk, or mobilenet_v3_small.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file; else DEFAULT.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json have all.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Rank likely label errors, outliers and near-boundary images, worst first, each with its evidence. Changes no label.
+
+    Example: fototeca curate suggest --csv suggestions.csv
+    """
+    from fototeca.curate.label_issues.find import SUGGESTION_COLUMNS, suggest_labels, suggestions_csv, suggestions_table
+
+    suggestions = suggest_labels(Workspace.find(), model=model, weights=weights)
+    if csv is not None:
+        suggestions_csv(suggestions, csv)
+        say(f"written: {csv}")
+    if as_json:
+        rows = [{name: getattr(row, name) for name in SUGGESTION_COLUMNS} for row in suggestions]
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(suggestions_table(suggestions, limit))

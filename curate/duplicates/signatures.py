@@ -1,0 +1,136 @@
+"""What the search for duplicates needs of each picture, from one decode: a digest of its pixels and a small thumbnail."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from os import cpu_count
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from fototeca.collect.catalog import Catalog
+from fototeca.core.workspace import Workspace
+from fototeca.curate.duplicates.transforms import SIDE
+from fototeca.vision.image import DecodeError, decode_with_info
+from fototeca.vision.threads import picture_threads
+
+VERSION = 1
+"""Raised when signatures change their meaning; older ones are then made again."""
+
+_DIGEST = 16
+_BATCH = 64
+
+
+class Pictured(Protocol):
+    """An image of the catalog or of a manifest."""
+
+    @property
+    def image_id(self) -> str:
+        """SHA-256 of the file."""
+
+    @property
+    def path(self) -> str:
+        """Where the file is, relative to the workspace."""
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """Signatures of N pictures, in the order of `ids`."""
+
+    ids: list[str]
+    digests: list[bytes]
+    """Equal when mode, size and all upright pixels are equal."""
+    thumbnails: NDArray[np.uint8]
+    """(N, SIDE, SIDE, 3), RGB, each picture squeezed into a square."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, indices: Sequence[int]) -> Signatures:
+        """Those at some indices, in that order."""
+        return Signatures([self.ids[i] for i in indices], [self.digests[i] for i in indices], self.thumbnails[list(indices)])
+
+
+def make_signature(path: Path) -> bytes:
+    """The signature of one picture. DecodeError or OSError when it cannot be read."""
+    picture, info = decode_with_info(path)
+    return sign_picture(picture, info.mode)
+
+
+def sign_picture(picture: Image.Image, mode: str) -> bytes:
+    """The signature of a decoded picture, whose file has `mode`."""
+    digest = hashlib.blake2b(f"{mode} {picture.size}".encode(), digest_size=_DIGEST)
+    digest.update(picture.tobytes())
+    return digest.digest() + picture.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+
+
+def stack_signatures(ids: Sequence[str], blobs: Sequence[bytes]) -> Signatures:
+    """Signatures from their stored form."""
+    pixels = np.frombuffer(b"".join(blob[_DIGEST:] for blob in blobs), dtype=np.uint8)
+    return Signatures(list(ids), [blob[:_DIGEST] for blob in blobs], pixels.reshape(-1, SIDE, SIDE, 3))
+
+
+def read_pictures(paths: Sequence[Path], progress: str | None = None) -> Iterator[tuple[Path, bytes | None]]:
+    """The signature of each file, in order, made by several threads; None for one that cannot be read."""
+    with (
+        picture_threads(cpu_count() or 1) as pool,
+        tqdm(total=len(paths), desc=progress, disable=None if progress else True) as bar,
+    ):
+        for start in range(0, len(paths), 4 * _BATCH):
+            batch = paths[start : start + 4 * _BATCH]
+            for path, blob in zip(batch, pool.map(_try_signature, batch), strict=True):
+                bar.update()
+                yield path, blob
+
+
+def load_signatures(workspace: Workspace, catalog: Catalog, images: Sequence[Pictured]) -> Signatures:
+    """The signatures of images, those not yet known made now; images whose file cannot be read are left out.
+
+    New ones are kept in the catalog batch by batch, so that a killed search goes on where it was.
+    """
+    found = _stored(catalog, [image.image_id for image in images])
+    missing = [image for image in images if image.image_id not in found]
+    made = read_pictures([workspace.root / image.path for image in missing], "looking at pictures" if missing else None)
+    rows = ((image.image_id, blob) for image, (_, blob) in zip(missing, made, strict=True) if blob is not None)
+    while batch := list(islice(rows, _BATCH)):
+        _store(catalog, batch)
+        found.update(batch)
+    ids = [image.image_id for image in images if image.image_id in found]
+    return stack_signatures(ids, [found[image_id] for image_id in ids])
+
+
+def _try_signature(path: Path) -> bytes | None:
+    try:
+        return make_signature(path)
+    except (DecodeError, OSError):
+        return None
+
+
+def _store(catalog: Catalog, rows: Sequence[tuple[str, bytes]]) -> None:
+    """Keep signatures; those of images that only a manifest knows are made anew each time."""
+    with catalog.transaction() as sql:
+        sql.executemany(
+            "INSERT OR REPLACE INTO signatures (image_id, version, signature)"
+            " SELECT image_id, ?, ? FROM images WHERE image_id = ?",
+            [(VERSION, blob, image_id) for image_id, blob in rows],
+        )
+
+
+def _stored(catalog: Catalog, ids: Sequence[str]) -> dict[str, bytes]:
+    """The stored signatures among `ids`."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(ids), 500):
+        batch = ids[start : start + 500]
+        rows = catalog.connection.execute(
+            f"SELECT image_id, signature FROM signatures WHERE version = ? AND image_id IN ({','.join('?' * len(batch))})",
+            (VERSION, *batch),
+        )
+        found.update({row["image_id"]: row["signature"] for row in rows})
+    return found

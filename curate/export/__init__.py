@@ -1,0 +1,1 @@
+"""Export a frozen version to the formats of other tools."""

@@ -1,0 +1,177 @@
+"""A version as a Croissant 1.1 document: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fototeca.core.settings import LABEL_SEPARATOR
+from fototeca.curate.manifest import COLUMNS, SPLITS, Manifest
+
+TERMS = (
+    "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
+    "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path",
+    "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
+    "transform",
+)  # fmt: skip
+"""Croissant's own words in the documents below."""
+
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    **{term: f"cr:{term}" for term in TERMS},
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
+    "sc": "https://schema.org/",
+}
+"""The vocabulary that a Croissant 1.1 document declares."""
+
+SPLIT_URLS = {
+    "train": "cr:TrainingSplit",
+    "val": "cr:ValidationSplit",
+    "test": "cr:TestSplit",
+}
+"""What Croissant calls the splits."""
+
+TYPES = {"width": "sc:Integer", "height": "sc:Integer", "image_url": "sc:URL", "page_url": "sc:URL"}
+"""Columns that are not plain text."""
+
+
+def croissant_document(manifest: Manifest, table: bytes) -> dict[str, Any]:
+    """The JSON-LD for images in `images/` and `table`, the manifest.csv beside them whose paths point there."""
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": manifest.dataset,
+        "description": f"{len(manifest.rows)} images in {len(manifest.categories)} categories. {manifest.note}".strip(),
+        "version": f"{int(manifest.version[1:])}.0.0",
+        "datePublished": manifest.created,
+        "license": sorted({_license(row.license) for row in manifest.rows}),
+        "url": f"urn:sha256:{manifest.sha256}",
+        "citeAs": f"{manifest.dataset} {manifest.version}, sha256:{manifest.sha256}",
+        "distribution": _distribution(table, sorted({image_type(row.path) for row in manifest.rows})),
+        "recordSet": [_splits(), _labels(manifest), _images(manifest)],
+    }
+
+
+def _license(name: str) -> str:
+    """An address that says what the licence is."""
+    return name if name == "unknown" or name.startswith("LicenseRef-") else f"https://spdx.org/licenses/{name}.html"
+
+
+def image_type(path: str) -> str:
+    """The media type of a stored image, by its ending."""
+    ending = path.rpartition(".")[2]
+    return f"image/{ {'jpg': 'jpeg', 'tif': 'tiff'}.get(ending, ending) }"
+
+
+def _distribution(table: bytes, formats: list[str]) -> list[dict[str, Any]]:
+    """The files: the table with its digest, and the images, whose digests are their ids in the table."""
+    return [
+        {
+            "@type": "cr:FileObject",
+            "@id": "manifest",
+            "name": "manifest",
+            "description": "One row per image; image_id is the SHA-256 of the file.",
+            "contentUrl": "manifest.csv",
+            "encodingFormat": "text/csv",
+            "contentSize": f"{len(table)} B",
+            "sha256": hashlib.sha256(table).hexdigest(),
+        },
+        {
+            "@type": "cr:FileSet",
+            "@id": "image-files",
+            "name": "image-files",
+            "description": "The images, named by their SHA-256.",
+            "encodingFormat": formats,
+            "includes": "images/*",
+        },
+    ]
+
+
+def _splits() -> dict[str, Any]:
+    """The enumeration of splits."""
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "splits",
+        "name": "splits",
+        "dataType": "cr:Split",
+        "key": {"@id": "splits/name"},
+        "field": [
+            {"@type": "cr:Field", "@id": "splits/name", "name": "name", "dataType": "sc:Text"},
+            {"@type": "cr:Field", "@id": "splits/url", "name": "url", "dataType": "sc:URL"},
+        ],
+        "data": [{"splits/name": name, "splits/url": SPLIT_URLS[name]} for name in SPLITS],
+    }
+
+
+def _labels(manifest: Manifest) -> dict[str, Any]:
+    """The enumeration of categories."""
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "categories",
+        "name": "categories",
+        "dataType": "sc:Enumeration",
+        "key": {"@id": "categories/name"},
+        "field": [{"@type": "cr:Field", "@id": "categories/name", "name": "name", "dataType": "sc:Text"}],
+        "data": [{"categories/name": name} for name in manifest.categories],
+    }
+
+
+def _images(manifest: Manifest) -> dict[str, Any]:
+    """One record per row of the table, and the picture itself."""
+    fields = [_column(name, manifest) for name in COLUMNS]
+    sha256 = {
+        "@type": "cr:Field",
+        "@id": "images/sha256",
+        "name": "sha256",
+        "description": "SHA-256 of the picture's file.",
+        "dataType": "sc:Text",
+        "equivalentProperty": "sc:sha256",
+        "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": "image_id"}},
+    }
+    content = {
+        "@type": "cr:Field",
+        "@id": "images/content",
+        "name": "content",
+        "description": "The picture.",
+        "dataType": "sc:ImageObject",
+        "source": {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "content"}},
+    }
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "images",
+        "name": "images",
+        "key": {"@id": "images/image_id"},
+        "field": [*fields, sha256, content],
+    }
+
+
+def _column(name: str, manifest: Manifest) -> dict[str, Any]:
+    """A column of the table as a field."""
+    field: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"images/{name}",
+        "name": name,
+        "dataType": TYPES.get(name, "sc:Text"),
+        "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": name}},
+    }
+    if name == "path":  # ties a row to its picture by the file's name; readers apply the pattern to both sides
+        field["source"]["transform"] = {"regex": r"^(?:images/)?(.+)$"}
+        field["references"] = {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "filename"}}
+    if name == "split":
+        field["references"] = {"field": {"@id": "splits/name"}}
+    if name == "label" and manifest.task == "single":
+        field["references"] = {"field": {"@id": "categories/name"}}
+    if name == "label" and manifest.task == "multi":
+        field["repeated"] = True
+        field["source"]["transform"] = {"separator": LABEL_SEPARATOR}
+    return field

@@ -1,0 +1,138 @@
+"""What a version is, in Markdown: a datasheet (Gebru et al., "Datasheets for Datasets", 2021) and a Hugging Face card."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+from fototeca.core.workspace import REPORT_TEMPLATE, Workspace
+from fototeca.curate.manifest import SPLITS, Manifest
+
+FEW = 20
+"""Sources or authors listed by name; the rest are counted."""
+
+HUB_LICENSES = frozenset(
+    (
+        *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
+        *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "odbl", "odc-by", "pddl", "gfdl"),
+        *("cdla-sharing-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "mit", "apache-2.0", "bsd-2-clause"),
+        *("bsd-3-clause", "unlicense", "gpl-2.0", "gpl-3.0", "agpl-3.0", "lgpl-2.1", "lgpl-3.0", "mpl-2.0"),
+    )
+)
+"""The ids of the Hugging Face Hub for licences that `collect` knows; the Hub refuses a card that names another."""
+
+
+def datasheet(workspace: Workspace, manifest: Manifest) -> str:
+    """Counts, sources, licences, known issues, and the words that a person wrote about motivation and collection."""
+    reviewed = sum(row.reviewed for row in manifest.rows)
+    parts = [
+        f"# {manifest.dataset} {manifest.version}",
+        f"Frozen {manifest.created} by fototeca. Task: {manifest.task}-label image classification."
+        f" {len(manifest.rows)} images, {reviewed} of them with a label that a person confirmed. {manifest.note}".strip(),
+        "## Motivation\n\n" + (_own_words(workspace, "motivation") or "Not written yet (report.md, section motivation)."),
+        "## Composition\n\n" + _counts_table(manifest),
+        "Splits were made by group (near-duplicates stay together), stratified by label, and are kept in every later"
+        f" version. Asked: {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}, seed {manifest.seed}.",
+        "## Collection\n\n" + _own_words(workspace, "collection"),
+        _table(("source", "images"), _top(row.source or "unknown" for row in manifest.rows)),
+        "## Licences\n\n" + _table(("licence (SPDX)", "images"), _top(row.license for row in manifest.rows)),
+        "The licence is the one that the source stated for each image; check it where it matters. Author, page and address"
+        " of every image are in the table of images.",
+        "## Known issues\n\n" + "\n".join(f"- {issue}" for issue in known_issues(manifest)),
+    ]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
+    """The README.md of a Hugging Face dataset: the facts that its viewer reads, then the datasheet."""
+    lines = [
+        "---",
+        f"license: {hub_license({row.license for row in manifest.rows})}",
+        "task_categories:",
+        "- image-classification",
+        f"pretty_name: {_quoted(manifest.dataset)}",
+        "size_categories:",
+        f"- {_size(len(manifest.rows))}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+    ]
+    for split, count in manifest.split_counts().items():
+        if not count:
+            continue
+        lines += [f"  - split: {'validation' if split == 'val' else split}", f"    path: data/{split}/**"]
+    return "\n".join([*lines, "---", "", datasheet(workspace, manifest)])
+
+
+def hub_license(licenses: Collection[str]) -> str:
+    """What the Hub calls the one licence of all images; `other` for several, an unknown one, or one not on its list."""
+    if len(licenses) != 1:
+        return "other"
+    name = re.sub(r"-(only|or-later)$", "", next(iter(licenses)).lower())
+    family = re.sub(r"^(odbl|odc-by|pddl|gfdl)-1\.\d$", r"\1", name)
+    return family if family in HUB_LICENSES else "other"
+
+
+def known_issues(manifest: Manifest) -> list[str]:
+    """What a user of this version should know, in plain sentences."""
+    issues = []
+    unreviewed = sum(not row.reviewed for row in manifest.rows)
+    if unreviewed:
+        issues.append(f"{unreviewed} of {len(manifest.rows)} labels come from the source and no person has confirmed them.")
+    unknown = sum(row.license == "unknown" for row in manifest.rows)
+    if unknown:
+        issues.append(f"The licence of {unknown} images is unknown.")
+    if manifest.threshold is None:
+        issues.append("Near-duplicates were never looked for, so they may cross splits.")
+    if manifest.unsearched:
+        issues.append(f"{manifest.unsearched} images were not searched for near-duplicates, so copies of them may cross splits.")
+    if manifest.moved:
+        issues.append(f"{len(manifest.moved)} images changed their split since the parent version, because groups merged.")
+    for row in manifest.uneven:
+        wanted = f"{row['wanted']:.0%} wanted"
+        issues.append(f"{row['label']}: {row['share']:.1%} of its images are in {row['split']} ({wanted}): {row['reason']}.")
+    return issues or ["None known."]
+
+
+def _own_words(workspace: Workspace, heading: str) -> str:
+    """What `report.md` says under a heading; empty when nobody has written it."""
+    if not workspace.report_text.is_file():
+        return ""
+    text = workspace.report_text.read_text(encoding="utf-8")
+    if text == REPORT_TEMPLATE:
+        return ""
+    parts = re.split(r"(?m)^## ", text)[1:]
+    sections = {part.partition("\n")[0].strip(): part.partition("\n")[2].strip() for part in parts}
+    return sections.get(heading, "")
+
+
+def _counts_table(manifest: Manifest) -> str:
+    """Images per category and split."""
+    rows = [(label, *counts.values(), sum(counts.values())) for label, counts in manifest.label_counts().items()]
+    total = ("all images", *manifest.split_counts().values(), len(manifest.rows))
+    return _table(("category", *SPLITS, "all"), [*rows, total])
+
+
+def _top(values: Iterable[str]) -> list[tuple[str, int]]:
+    """The commonest values with their counts, and one line for the others."""
+    counts = Counter(values).most_common()
+    rest = counts[FEW:]
+    return counts[:FEW] + ([(f"{len(rest)} others", sum(count for _, count in rest))] if rest else [])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows])
+
+
+def _size(images: int) -> str:
+    """The size class that the hub knows."""
+    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+    return next((name for bound, name in bounds if images < bound), "100K<n<1M")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

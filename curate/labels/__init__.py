@@ -1,0 +1,1 @@
+"""Label decisions, categories and the review state of an image."""

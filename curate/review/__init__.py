@@ -1,0 +1,1 @@
+"""Review sessions: the FiftyOne App, the keyboard page, queues and agreement."""

@@ -1,0 +1,41 @@
+"""Small copies of the stored images, made once, so that thousands can be shown at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fototeca.collect.catalog import ImageRow
+from fototeca.core.files import atomic_write
+from fototeca.core.workspace import Workspace
+from fototeca.vision.image import DecodeError, decode
+
+SIDE = 320
+"""Pixels of the longer side."""
+
+
+def make_thumbnails(workspace: Workspace, images: Sequence[ImageRow]) -> dict[str, str]:
+    """The path of each image's small copy; images that cannot be read are left out."""
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        paths = pool.map(lambda image: make_thumbnail(workspace, image), images)
+        made = tqdm(paths, total=len(images), desc="thumbnails", disable=None if images else True)
+        return {image.image_id: str(path) for image, path in zip(images, made, strict=True) if path}
+
+
+def make_thumbnail(workspace: Workspace, image: ImageRow) -> Path | None:
+    """The path of one image's small copy, or None when the image cannot be read."""
+    path = workspace.cache / "thumbnails" / image.image_id[:2] / f"{image.image_id}.jpg"
+    if path.exists():
+        return path
+    try:
+        picture = decode(workspace.root / image.path)
+    except (DecodeError, OSError):
+        return None
+    picture.thumbnail((SIDE, SIDE))
+    with atomic_write(path) as file:
+        picture.save(file, "JPEG", quality=85)
+    return path

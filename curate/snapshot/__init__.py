@@ -1,0 +1,1 @@
+"""The catalog at one moment, grouped into what must share a split."""

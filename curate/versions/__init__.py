@@ -1,0 +1,1 @@
+"""Freeze, verify, rebuild, compare and recover versions."""

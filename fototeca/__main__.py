@@ -1,0 +1,6 @@
+"""`python -m fototeca`."""
+
+from fototeca.cli import main
+
+if __name__ == "__main__":
+    main()

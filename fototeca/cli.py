@@ -1,0 +1,190 @@
+"""fototeca's command line: one sub-command per stage, and the only place where errors become exit codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from fototeca.analysis.cli import app as analysis_app
+from fototeca.collect.cli.main import app as collect_app
+from fototeca.core.console import say
+from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, FototecaError
+from fototeca.core.settings import MIN_TARGET, Task
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.cli.main import app as curate_app
+from fototeca.train.cli import app as train_app
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Threads that wait for one another soon sleep instead of spinning (docs/experiments.md); libgomp reads it as torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+_OF_THE_DISK = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+)
+"""What keeps a file from being written that is not our own mistake."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What SQLite says of a catalog whose file was cut or overwritten."""
+
+app = typer.Typer(
+    name="fototeca",
+    help="From categories to a reviewed image dataset, trained classifiers, an analysis and a report.\n\n"
+    "Example: fototeca init perros --category beagle --category pug",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(collect_app, name="collect")
+app.add_typer(curate_app, name="curate")
+app.add_typer(train_app, name="train")
+app.add_typer(analysis_app, name="analysis")
+
+
+@app.callback()
+def choose(
+    workspace: Annotated[
+        Path | None, typer.Option(help="Folder of the workspace; else FOTOTECA_WORKSPACE, else the nearest parent.")
+    ] = None,
+) -> None:
+    """Choose the workspace for every command below."""
+    if workspace is not None:
+        os.environ["FOTOTECA_WORKSPACE"] = str(workspace)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make a workspace of.")],
+    category: Annotated[list[str], typer.Option(help="A category; repeat it for each.")],
+    task: Annotated[Task, typer.Option(help="single: one label per image; multi: zero or more.")] = "single",
+    target: Annotated[int, typer.Option(help="Accepted images wanted per category.")] = 150,
+    contact: Annotated[str, typer.Option(help="Your e-mail address, sent in the User-Agent.")] = "",
+) -> None:
+    """Make a folder the workspace of one classification task.
+
+    Example: fototeca init perros --category beagle --category pug --contact me@example.org
+    """
+    workspace = create_workspace(folder, category, task=task, target=target, contact=contact)
+    if contact and "@" not in contact:
+        say(f"warning: {contact!r} is no e-mail address: a site could not reach you by it")
+    if target < MIN_TARGET:
+        say(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more train far better")
+    typer.echo(f"workspace ready: {workspace.root}")
+    typer.echo(
+        f"edit {workspace.config.name} (queries) and {workspace.report_text.name} (your words), then: fototeca collect --help"
+    )
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what each category has: found, fetched, accepted, rejected, duplicates, reviewed, target.
+
+    Example: fototeca status --json
+    """
+    from fototeca.collect.status import status_table, workspace_status
+
+    facts = workspace_status(Workspace.find())
+    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else status_table(facts))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check browser, driver, MongoDB, torch, weights, keys and quotas, and say how to mend what is missing.
+
+    Example: fototeca doctor
+    """
+    from fototeca.collect.checks import checks as collect_checks
+    from fototeca.curate.review.doctor import checks as curate_checks
+    from fototeca.vision.checks import checks as vision_checks
+
+    found = [*collect_checks(), *curate_checks(), *vision_checks()]
+    if as_json:
+        typer.echo(json.dumps([check.__dict__ for check in found], ensure_ascii=False, indent=2))
+    else:
+        for check in found:
+            typer.echo(
+                f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.detail}"
+                + ("" if check.ok else f"\n         fix: {check.fix}")
+            )
+    if not all(check.ok for check in found if check.needed):
+        raise typer.Exit(EXIT_OUTSIDE)
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(help="Becomes a workspace of its own.")] = Path("data/demo")) -> None:
+    """Run the whole pipeline, from an empty folder to a report, on drawn pictures with known truth. Needs no network.
+
+    Example: fototeca demo data/demo
+    """
+    from fototeca.demo.pipeline import run_demo
+
+    run_demo(folder)
+
+
+def _unwind_when_terminated() -> None:
+    """Let SIGTERM end the program as an exit does: browsers and servers are closed. A second one kills it outright."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    if hasattr(os, "register_at_fork"):  # a worker has nothing to close, and must not go through its parent's cleaning up
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
+def _asked(words: list[str]) -> str:
+    """The command that these words are for, as far as there is one."""
+    command, names = typer.main.get_command(app), ["fototeca"]
+    for word in words:
+        if isinstance(command, click.Group) and word in command.commands:
+            command = command.commands[word]
+            names.append(word)
+    return " ".join(names)
+
+
+def main() -> None:
+    """Run the command line; errors that a person can mend become one line and an exit code."""
+    _unwind_when_terminated()
+    try:
+        code = app(standalone_mode=False)
+    except FototecaError as error:
+        say(f"fototeca: {error}")
+        code = error.exit_code
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"fototeca: {where}{os.strerror(error.errno)}; free some space, or name a place that can be written")
+        code = EXIT_OUTSIDE
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            raise
+        said = f"data/catalog.sqlite is damaged: {error}"
+        say(f"fototeca: {said}; restore a copy, or move it away and run: fototeca curate recover")
+        code = EXIT_USAGE
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        say("fototeca: stopped; run the same command again to go on")
+        code = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except click.ClickException as error:
+        say(f"fototeca: {error.format_message().rstrip('.')}; see: {_asked(sys.argv[1:])} --help")
+        code = error.exit_code
+    sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Classifiers over frozen features: linear, logistic, SVM and boosting."""

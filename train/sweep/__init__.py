@@ -1,0 +1,1 @@
+"""Sweeps: plans, hyperparameter search and parallel workers."""

@@ -1,0 +1,1 @@
+"""The training loop: data, device, losses, optimizers and metrics log."""
