@@ -1,4 +1,4 @@
-"""`examples`: pictures that a run got right and wrong, picked and at random, and what its errors have in common."""
+"""`examples`: images that a run got right and wrong, picked and at random, and what its errors have in common."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fototeca.analysis.evaluation.predictions import Results, find_run
 from fototeca.analysis.evaluation.quality_shift import quality_shift
 from fototeca.analysis.evaluation.sampling import draw, pick
 from fototeca.analysis.features.extract import answer_features, nearest_training
-from fototeca.analysis.images import captioned, overlay, sheet, shown_picture, stored_picture
+from fototeca.analysis.images import captioned, overlay, sheet, shown_image, stored_image
 from fototeca.analysis.tabular import csv_text
 from fototeca.core.console import say
 from fototeca.core.errors import FototecaError
@@ -28,7 +28,7 @@ from fototeca.curate.manifest import Manifest
 from fototeca.train.runs import load_model, manifest_of
 
 METHOD = "grad-cam"
-"""The attribution that is drawn of each picture when none is named."""
+"""The attribution that is drawn of each image when none is named."""
 
 COLUMNS = (
     "kind",
@@ -59,9 +59,9 @@ def examples_of_run(
     method: str = METHOD,
     output: Path | None = None,
 ) -> dict[str, Any]:
-    """Right and wrong pictures of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
+    """Right and wrong images of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
 
-    Each picture's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
+    Each image's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
     run that is no network has none. `examples.csv` there has a row for each example: COLUMNS.
     """
     check_method(method)
@@ -95,7 +95,7 @@ def examples_of_run(
 
 
 def _csv(facts: dict[str, Any], paths: Mapping[str, str]) -> str:
-    """A row for each example of each kind; `paths`: of the dataset's pictures, by image id."""
+    """A row for each example of each kind; `paths`: of the dataset's images, by image id."""
     kinds = {**facts["examples"], "worst": facts["worst_per_class"].values(), "suspect": facts["suspects"]}
     return csv_text(COLUMNS, [_example_row(kind, one, paths) for kind, found in kinds.items() for one in found])
 
@@ -108,7 +108,7 @@ def _example_row(kind: str, one: dict[str, Any], paths: Mapping[str, str]) -> li
 
 
 def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], method: str, folder: Path) -> dict[str, str]:
-    """By image id a PNG of what the model saw and the map of what it said, stamped as `--trials` judged the method; of pictures
+    """By image id a PNG of what the model saw and the map of what it said, stamped as `--trials` judged the method; of images
     that are there."""
     model = load_model(workspace, results.run)
     if model.module is None:
@@ -120,11 +120,11 @@ def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], me
     for index in tqdm(chosen, desc=method, disable=None):
         row = results.rows[index]
         try:
-            tensor = model.preprocessing(stored_picture(workspace, row))
+            tensor = model.preprocessing(stored_image(workspace, row))
         except FototecaError as error:
             say(f"no map: {error.message}")
             continue
-        seen = shown_picture(tensor, model.preprocessing)
+        seen = shown_image(tensor, model.preprocessing)
         values = attribute(model, tensor, int(results.probabilities[index].argmax()), method)
         path = folder / f"{row.image_id[:12]}.png"
         words = [f"is {row.label or 'none'}", f"says {results.said[index] or 'none'}"]
@@ -134,7 +134,7 @@ def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], me
 
 
 def choose(results: Results, number: int, seed: int = 0) -> dict[str, list[int]]:
-    """At most `number` pictures of each kind: wrong and right ones, the surest and at random, and the least sure of all."""
+    """At most `number` images of each kind: wrong and right ones, the surest and at random, and the least sure of all."""
     return {
         "wrong": pick(results, right=False, number=number),
         "wrong_random": draw(results, right=False, number=number, seed=seed),
@@ -145,7 +145,7 @@ def choose(results: Results, number: int, seed: int = 0) -> dict[str, list[int]]
 
 
 def worst_per_class(results: Results) -> dict[str, int]:
-    """Per category the picture of it that got the lowest probability for it, the worst category first."""
+    """Per category the image of it that got the lowest probability for it, the worst category first."""
     worst = {}
     for c, name in enumerate(results.categories):
         there = np.flatnonzero(results.true[:, c])
@@ -155,7 +155,7 @@ def worst_per_class(results: Results) -> dict[str, int]:
 
 
 def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, places: Sequence[int]) -> dict[str, list[str]]:
-    """The three nearest training images of each picture, by the run's features or its members'; none of one that is gone."""
+    """The three nearest training images of each image, by the run's features or its members'; none of one that is gone."""
     train = manifest.split("train")
     if not places or not train:
         return {}
@@ -206,7 +206,7 @@ def error_groups(results: Results) -> dict[str, Any]:
 
 
 def errors_by_quality(workspace: Workspace, results: Results) -> dict[str, dict[str, float]]:
-    """Per quality measure its mean over the right and over the wrong pictures, the two distributions' distance and its p."""
+    """Per quality measure its mean over the right and over the wrong images, the two distributions' distance and its p."""
     right, wrong = ([row for row, hit in zip(results.rows, results.right, strict=True) if hit == side] for side in (True, False))
     return {
         name: {"right": shift["first"], "wrong": shift["second"], "distance": shift["distance"], "p": shift["p"]}

@@ -1,4 +1,4 @@
-"""Drawn pictures, frozen as a version, for the benches of training; and turns, so that contenders meet the same noise."""
+"""Drawn images, frozen as a version, for the benches of training; and turns, so that contenders meet the same noise."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def draw_all(folder: Path, count: int, size: tuple[int, int], classes: int = 2) 
 
 
 def frozen(folder: Path, count: int, size: tuple[int, int], classes: int) -> Workspace:
-    """A workspace whose v001 holds drawn pictures, 70/10/20."""
+    """A workspace whose v001 holds drawn images, 70/10/20."""
     names = tuple(f"class-{number:02}" for number in range(classes))
     workspace = create_workspace(folder, list(names))
     splits: tuple[Split, ...] = ("train", "train", "train", "train", "train", "train", "train", "val", "test", "test")

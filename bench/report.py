@@ -27,7 +27,7 @@ from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.versions.freeze import freeze_version
-from fototeca.demo.pictures import draw_picture
+from fototeca.demo.images import draw_image
 from fototeca.demo.signs import CATEGORIES
 from fototeca.train.config import TrainConfig
 from fototeca.train.ensemble import join_runs
@@ -54,7 +54,7 @@ def drawn(folder: Path, count: int) -> Workspace:
         name = names[number % len(names)]
         path = folder / "signs" / name / f"{number:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(draw_picture(name, 7, number).jpeg)
+        path.write_bytes(draw_image(name, 7, number).jpeg)
     return frozen(folder, names, folder / "signs", Labelling(from_folder=True))
 
 
@@ -65,10 +65,10 @@ def photographed(folder: Path, labels: Path) -> Workspace:
     return frozen(folder, names, labels.parent, Labelling(file=labels))
 
 
-def frozen(folder: Path, names: list[str], pictures: Path, labelling: Labelling) -> Workspace:
+def frozen(folder: Path, names: list[str], images: Path, labelling: Labelling) -> Workspace:
     """Collected, cleared of near-duplicates and frozen as v001."""
     workspace = create_workspace(folder / "task", names, target=100)
-    collect_folder(workspace, pictures, labelling, FetchOptions())
+    collect_folder(workspace, images, labelling, FetchOptions())
     dedup(workspace)
     freeze_version(workspace)
     return workspace

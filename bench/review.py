@@ -1,8 +1,8 @@
-"""What reviewing many pictures costs: pushing to FiftyOne, pushing changes, pulling, the App in Chromium, the keyboard page.
+"""What reviewing many images costs: pushing to FiftyOne, pushing changes, pulling, the App in Chromium, the keyboard page.
 
-    python bench/review.py [--pictures 20000]
+    python bench/review.py [--images 20000]
 
-Drawn pictures of 160×120, in FiftyOne's own database and a temporary workspace; its dataset is removed at the end.
+Drawn images of 160×120, in FiftyOne's own database and a temporary workspace; its dataset is removed at the end.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ PORT = 5199
 def main() -> None:
     """Draw, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=20_000)
-    count = parser.parse_args().pictures
+    parser.add_argument("--images", type=int, default=20_000)
+    count = parser.parse_args().images
     with tempfile.TemporaryDirectory(prefix="bench-review-") as folder:
         workspace = draw(Path(folder), count)
         try:
-            print(f"| {count:,} pictures | seconds |\n| --- | ---: |")
+            print(f"| {count:,} images | seconds |\n| --- | ---: |")
             measure(workspace)
         finally:
             remove(workspace)
 
 
 def draw(folder: Path, count: int) -> Workspace:
-    """A workspace of `count` different pictures in ten categories."""
+    """A workspace of `count` different images in ten categories."""
     names = [f"class-{number}" for number in range(10)]
     for number in range(count):
         path = folder / "in" / names[number % 10] / f"{number:05}.jpg"
@@ -71,7 +71,7 @@ def measure(workspace: Workspace) -> None:
     look_at_the_app(workspace)
     desk = Desk(workspace)
     timed("keyboard page: start", desk.overview)
-    timed("keyboard page: show a picture", lambda: desk.show(ids[-1]))
+    timed("keyboard page: show an image", lambda: desk.show(ids[-1]))
     seen = {ids[-1]: desk.show(ids[-1])["seen"]}
     timed("keyboard page: decide", lambda: desk.decide(seen, ids[-1], group=False, label="class-1"))
 
@@ -84,7 +84,7 @@ def timed(name: str, work: Callable[[], object]) -> None:
 
 
 def look_at_the_app(workspace: Workspace) -> None:
-    """Until the first pictures of the dataset, and of a saved view, are drawn on the screen."""
+    """Until the first images of the dataset, and of a saved view, are drawn on the screen."""
     import fiftyone
 
     dataset = fiftyone.load_dataset(dataset_name(workspace))

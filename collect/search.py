@@ -53,7 +53,7 @@ class SearchOptions:
             raise FototecaError(f"--license is {self.license!r}", "choose any, commercial or claimed")
 
     def takes(self, source: str, license_id: str) -> bool:
-        """Whether a picture of a source under this licence is wanted."""
+        """Whether an image of a source under this licence is wanted."""
         if self.license == "any" or allows_commercial(license_id):
             return True
         return self.license == "claimed" and not known_sources()[source].tells_licences
@@ -77,7 +77,7 @@ def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) ->
 
 
 def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> dict[str, dict[str, Any]]:
-    """What a search would fetch: per category the candidates, their licences and announced sizes. Downloads no picture.
+    """What a search would fetch: per category the candidates, their licences and announced sizes. Downloads no image.
 
     It ends, as a search would at its target, once a category has PLENTY times the candidates that it lacks images.
     """

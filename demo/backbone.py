@@ -13,7 +13,7 @@ from fototeca.core.console import say
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.versions.freeze import freeze_version
-from fototeca.demo.gallery import new_pictures
+from fototeca.demo.gallery import new_images
 from fototeca.demo.signs import OTHERS
 from fototeca.train.config import TrainConfig
 from fototeca.train.trainer import train_run
@@ -26,7 +26,7 @@ FILE = Path(__file__).parents[2] / "shared" / "weights" / "squeezenet1_0-imagene
 """SqueezeNet's ImageNet weights, if somebody has put them beside the project."""
 
 EACH = 36
-"""Pictures of each other sign that a backbone is trained on when there is no other."""
+"""Images of each other sign that a backbone is trained on when there is no other."""
 
 _HOST = ("download.pytorch.org", 443)
 
@@ -68,8 +68,8 @@ def _train_backbone(folder: Path) -> Path:
     workspace = Workspace(folder / "w")
     if not workspace.config.exists():
         create_workspace(workspace.root, list(OTHERS), target=EACH)
-    new_pictures(folder / "pictures", list(OTHERS), EACH)
-    collect_folder(workspace, folder / "pictures", Labelling(from_folder=True), FetchOptions())
+    new_images(folder / "images", list(OTHERS), EACH)
+    collect_folder(workspace, folder / "images", Labelling(from_folder=True), FetchOptions())
     dedup(workspace)
     version = freeze_version(workspace).manifest.version
     run = train_run(workspace, TrainConfig(version, "cnn", "scratch", image_size=64, epochs=20))

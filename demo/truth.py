@@ -52,14 +52,14 @@ def planted_table(workspace: Workspace, entries: Sequence[Entry], suggestions: S
         ("edited copies", *_edited(entries, found)),
         *((_NAMES[kind], *_broken(entries, found, kind, reason)) for kind, reason in BROKEN.items()),
         ("asked to wait (429), fetched later", *_limited(entries, found)),
-        ("one picture under two labels", *_two_labels(workspace, entries, found)),
+        ("one image under two labels", *_two_labels(workspace, entries, found)),
         ("wrong labels, among as many suggestions", *_wrong(entries, found, suggestions)),
     ]
     strangers, distinct = unplanted(entries, found)
     lines = [f"{'planted':<44}  {'planted':>7}  {'found':>5}"]
     lines += [f"{name:<44}  {planted:>7}  {number:>5}" for name, planted, number in rows]
     share = strangers / max(distinct, 1)
-    return "\n".join([*lines, f"grouped though nothing was planted: {strangers} of {distinct} distinct pictures ({share:.1%})"])
+    return "\n".join([*lines, f"grouped though nothing was planted: {strangers} of {distinct} distinct images ({share:.1%})"])
 
 
 _NAMES = {
@@ -105,7 +105,7 @@ def _wrong(entries: Sequence[Entry], found: Mapping[str, Outcome], suggestions: 
 
 
 def unplanted(entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
-    """Distinct pictures that share a group with a picture of another origin, and how many distinct pictures there are."""
+    """Distinct images that share a group with an image of another origin, and how many distinct images there are."""
     origins: dict[str, set[str]] = {}
     for entry in entries:
         if group := _group(found, entry.name):

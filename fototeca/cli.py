@@ -121,7 +121,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 @app.command()
 def demo(folder: Annotated[Path, typer.Argument(help="Becomes a workspace of its own.")] = Path("data/demo")) -> None:
-    """Run the whole pipeline, from an empty folder to a report, on drawn pictures with known truth. Needs no network.
+    """Run the whole pipeline, from an empty folder to a report, on drawn images with known truth. Needs no network.
 
     Example: fototeca demo data/demo
     """

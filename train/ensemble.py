@@ -22,7 +22,7 @@ from fototeca.train.runs.locks import full_disk_told
 from fototeca.train.runs.registry import Floats, read_tensors, to_probabilities, write_config, write_done
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.runs.write_predictions import write_predictions
-from fototeca.train.training.data import Pictures, locate, targets
+from fototeca.train.training.data import ImageDataset, locate, targets
 from fototeca.train.training.device import make_fabric
 from fototeca.train.training.losses import judged
 from fototeca.train.training.predict import as_float64, predict
@@ -161,7 +161,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
 
 
 class Network:
-    """The network of a run, without its weights, and the pictures of its version, to be asked about a split."""
+    """The network of a run, without its weights, and the images of its version, to be asked about a split."""
 
     def __init__(self, workspace: Workspace, run: Run, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -178,7 +178,7 @@ class Network:
     def ask(self, split: str) -> Floats:
         """Probabilities (N, C), with the weights it has."""
         ids = [row.image_id for row in self.manifest.split(split)]
-        logits = predict(self.fabric, self.module, Pictures(ids, self.pixels, self.preprocessing, None, 0), self.config)
+        logits = predict(self.fabric, self.module, ImageDataset(ids, self.pixels, self.preprocessing, None, 0), self.config)
         return to_probabilities(as_float64(logits), self.manifest.task == "multi")
 
 

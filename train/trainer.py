@@ -29,7 +29,7 @@ from fototeca.train.runs.registry import Floats, to_probabilities, write_config,
 from fototeca.train.runs.weights_io import answers, save_model, weights_path, whole_path
 from fototeca.train.runs.write_predictions import write_predictions
 from fototeca.train.training.data import (
-    Pictures,
+    ImageDataset,
     augmentation,
     augmented_view,
     batches,
@@ -143,7 +143,7 @@ class Job:
         return Run(name, self.workspace.runs / name, facts)
 
     def check(self) -> None:
-        """FototecaError, before anything is decoded, for pictures or batches that the network or the processes cannot take."""
+        """FototecaError, before anything is decoded, for images or batches that the network or the processes cannot take."""
         config, processes = self.config, self.fabric.world_size
         if config.regime == "features" and processes > 1:
             raise FototecaError("features are computed by one process", "give the command without torchrun")
@@ -152,7 +152,7 @@ class Job:
         smallest = min(map(len, batches(range(len(self.items["train"])), config.batch_size, least=2 * processes)))
         if smallest < processes:
             raise FototecaError(
-                f"a batch of {smallest} is less than a picture a process", f"use --batch-size {2 * processes} or more"
+                f"a batch of {smallest} is less than an image a process", f"use --batch-size {2 * processes} or more"
             )
         asked = self.preprocessing.crop
         check_forward(self.module.eval(), config, asked, 2, processes)
@@ -214,7 +214,7 @@ class Job:
         return fit_head(kind, learned, val, self.classes, seed=self.config.seed, **options)
 
     def _with_views(self, train: Split, backbone: Backbone) -> Split:
-        """The training features, and those of each augmented view of the same pictures."""
+        """The training features, and those of each augmented view of the same images."""
         if not self.config.views:
             return train
         assert self.config.augment is not None
@@ -268,17 +268,17 @@ class Job:
         transform = augmentation(self.config.augment, side, self.config.erasing)
         train, val = ([image_id for image_id, _ in self.items[name]] for name in ("train", "val"))
         return Material(
-            Pictures(train, pixels, self.preprocessing, transform, self.config.seed),
+            ImageDataset(train, pixels, self.preprocessing, transform, self.config.seed),
             self.labels["train"],
-            Pictures(val, pixels, self.preprocessing, None, self.config.seed),
+            ImageDataset(val, pixels, self.preprocessing, None, self.config.seed),
             self.labels["val"],
             self.preprocessing,
             self.classes,
         )
 
     def _ask(self, pixels: PixelCache, split: str) -> Floats:
-        pictures = Pictures([image_id for image_id, _ in self.items[split]], pixels, self.preprocessing, None, self.config.seed)
-        return to_probabilities(as_float64(predict_together(self.fabric, self.module, pictures, self.config)), self.multi)
+        images = ImageDataset([image_id for image_id, _ in self.items[split]], pixels, self.preprocessing, None, self.config.seed)
+        return to_probabilities(as_float64(predict_together(self.fabric, self.module, images, self.config)), self.multi)
 
     def _finish(
         self,

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once per picture, weights and preprocessing."""
+"""Features of a frozen backbone, computed once per image, weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from fototeca.vision.pixels import PixelCache
 from fototeca.vision.store import RowStore
 
 BATCH = 32
-"""Pictures in one forward pass; larger gains nothing on a CPU."""
+"""Images in one forward pass; larger gains nothing on a CPU."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Another look at each picture: `change` takes an image id and its uint8 (3, resize, resize) to (3, crop, crop)."""
+    """Another look at each image: `change` takes an image id and its uint8 (3, resize, resize) to (3, crop, crop)."""
 
     name: str
-    """Tells the views of a picture apart in the cache: the same name must give the same change."""
+    """Tells the views of an image apart in the cache: the same name must give the same change."""
     change: Callable[[str, torch.Tensor], torch.Tensor]
 
 
@@ -45,9 +45,9 @@ def extract_features(
 ) -> npt.NDArray[np.float32]:
     """(N, D) float32 of (image id, path), in order. Cached below the workspace's cache; a kill loses at most one batch.
 
-    Without a `view` the middle of each picture is looked at.
+    Without a `view` the middle of each image is looked at.
 
-    Convolutions run channels_last: the cached pictures lie in memory that way already.
+    Convolutions run channels_last: the cached images lie in memory that way already.
     """
     assert backbone.weights_id != NO_WEIGHTS, "features of random weights cannot be told apart in the cache"
     store = RowStore(features_folder(workspace, backbone, view), (backbone.dimension,), np.float32)
@@ -88,7 +88,7 @@ def _compute(
             part = missing[start : start + batch_size]
             batch = torch.from_numpy(pixels.take(part)).permute(0, 3, 1, 2)  # NHWC memory is channels_last as it is
             if view:
-                looked_at = torch.stack([view.change(name, picture) for name, picture in zip(part, batch, strict=True)])
+                looked_at = torch.stack([view.change(name, image) for name, image in zip(part, batch, strict=True)])
                 inputs = backbone.preprocessing.normalise(looked_at.to(device).contiguous(memory_format=torch.channels_last))
             else:
                 inputs = backbone.preprocessing.tensor(batch.to(device))

@@ -1,6 +1,6 @@
 """What trials said of a run's attribution methods, kept for every map that is drawn after them: the stamp that a map carries.
 
-One picture tells whether its map is live and names what the model needs. Whether the method reacts to another category, to other
+One image tells whether its map is live and names what the model needs. Whether the method reacts to another category, to other
 weights, or to where the thing is in a mosaic takes other maps: that is asked of the method once, and said of each of its maps.
 """
 
@@ -21,7 +21,7 @@ TRIALS = ("live", "classes", "weights", "deletion", "insertion", "grid")
 """The trials that need no truth, in the order of the table."""
 
 TRUTH = ("pointing", "energy")
-"""Those that need `data/masks`, as the demo's drawn pictures have."""
+"""Those that need `data/masks`, as the demo's drawn images have."""
 
 OF_METHOD = ("classes", "weights", "grid")
 """Those that no map can be put to alone."""

@@ -31,13 +31,13 @@ from fototeca.analysis.evaluation.metrics import (
 from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
 from fototeca.analysis.evaluation.test_access_log import close_look, open_look, read_looks
 from fototeca.analysis.evaluation.tta import gain_of_views
-from fototeca.analysis.images import stored_picture
+from fototeca.analysis.images import stored_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, Row, image_path
 from fototeca.train.runs import BATCH, Run, load_model, manifest_of, write_predictions_csv
 from fototeca.vision.intervals import accuracy_interval, design_effect, wilson
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 TOP_K = (1, 2, 3, 5)
 """For which k top-k accuracy is given, as far as there are more categories than k."""
@@ -75,8 +75,8 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
 
 def _readable(workspace: Workspace, rows: Sequence[Row]) -> list[Path]:
     """The files of rows. FototecaError when one is gone or cannot be decoded."""
-    with picture_threads(os.cpu_count() or 1) as pool:
-        checked = pool.map(lambda row: stored_picture(workspace, row) and None, rows)
+    with image_threads(os.cpu_count() or 1) as pool:
+        checked = pool.map(lambda row: stored_image(workspace, row) and None, rows)
         list(tqdm(checked, desc="reading", total=len(rows), unit="img", disable=None))
     return [image_path(workspace, row) for row in rows]
 

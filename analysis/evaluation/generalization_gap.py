@@ -131,7 +131,7 @@ def category_shift(before: Sequence[str], after: Sequence[str]) -> dict[str, Any
 
 
 def unseen_sources(manifest: Manifest, val: Results, test: Results) -> dict[str, Any]:
-    """The pictures of each split from sources that training has none of, and the share of test that is right there and elsewhere
+    """The images of each split from sources that training has none of, and the share of test that is right there and elsewhere
     (None where there are none)."""
     known = {row.source for row in manifest.split("train")}
     strange = [np.array([row.source not in known for row in results.rows], dtype=np.bool_) for results in (val, test)]
@@ -146,7 +146,7 @@ def unseen_sources(manifest: Manifest, val: Results, test: Results) -> dict[str,
 
 
 def calibration_shift(val: Results, test: Results) -> dict[str, float]:
-    """Calibration error and mean confidence on both splits: a model less sure on test has met harder pictures."""
+    """Calibration error and mean confidence on both splits: a model less sure on test has met harder images."""
     errors = reliability_of(val).error, reliability_of(test).error
     return {
         "val_ece": errors[0],

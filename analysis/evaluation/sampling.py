@@ -10,7 +10,7 @@ from fototeca.analysis.evaluation.predictions import Results
 
 
 def pick(results: Results, *, right: bool, number: int) -> list[int]:
-    """The surest right or wrong pictures, at most two of a class so that many classes are seen, surest first."""
+    """The surest right or wrong images, at most two of a class so that many classes are seen, surest first."""
     wanted = np.flatnonzero(results.right == right)
     order = wanted[np.argsort(-results.confidence[wanted], kind="stable")]
     taken: Counter[str] = Counter()
@@ -23,6 +23,6 @@ def pick(results: Results, *, right: bool, number: int) -> list[int]:
 
 
 def draw(results: Results, *, right: bool, number: int, seed: int) -> list[int]:
-    """Right or wrong pictures at random, the same for the same seed."""
+    """Right or wrong images at random, the same for the same seed."""
     wanted = np.flatnonzero(results.right == right)
     return [int(index) for index in np.random.default_rng(seed).permutation(wanted)[:number]]

@@ -20,13 +20,13 @@ COLUMNS = ("time", "who", "version", "run", "n", "accuracy", "purpose", "look")
 """`look` is the same in both lines of a look."""
 
 PREDICT, REPORT = "predict", "report"
-"""Purposes of looks that are of single pictures, and that show what another look had stored."""
+"""Purposes of looks that are of single images, and that show what another look had stored."""
 
 
 @dataclass(frozen=True)
 class Look:
     """One look at the test split of `version`. `time` is UTC, ISO 8601; `n` and `accuracy` are None where nothing came out, and
-    `accuracy` alone where single pictures were asked about."""
+    `accuracy` alone where single images were asked about."""
 
     time: str
     who: str

@@ -1,4 +1,4 @@
-"""The page of `embed`: one file without a network, where pointing at a place shows its picture and colours can be chosen."""
+"""The page of `embed`: one file without a network, where pointing at a place shows its image and colours can be chosen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Said = Sequence[str | None]
 """What a run said of each image; None where it was not asked, empty where it said no category."""
 
 SIDE = 72
-"""Pixels of a picture on the page: 5,000 of them are about 8 MB."""
+"""Pixels of an image on the page: 5,000 of them are about 8 MB."""
 
 NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 """What the methods are called, in the order in which they are offered."""
@@ -46,7 +46,7 @@ def write_page(
         "colours": _colours(rows, said, categories),
         "palette": PALETTE,
         "names": [row.image_id[:12] for row in rows],
-        "pictures": [_picture(workspace, row) for row in rows],
+        "images": [_draw_image(workspace, row) for row in rows],
     }
     words = (
         f"{len(rows)} training and validation images by {facts['dimension']} features. Share of validation images that the "
@@ -92,7 +92,7 @@ def _colours(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict
     }
 
 
-def _picture(workspace: Workspace, row: Row) -> str:
-    """A small picture as a data URI; empty when its file is gone, or none of the image store."""
+def _draw_image(workspace: Workspace, row: Row) -> str:
+    """A small image as a data URI; empty when its file is gone, or none of the image store."""
     small = thumbnail(workspace.root / row.path, SIDE) if is_stored(row) else None
     return data_uri(small, 60) if small else ""

@@ -55,7 +55,7 @@ class Embedding:
 
 
 def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: Path | None = None) -> dict[str, Any]:
-    """Write `embedding.html`, where pointing shows the picture, `embedding.csv`, and for each method and colouring SVG and CSV,
+    """Write `embedding.html`, where pointing shows the image, `embedding.csv`, and for each method and colouring SVG and CSV,
     and PNG if there is a Chromium.
 
     Returns the facts and the paths.
@@ -126,7 +126,7 @@ def embed_features(rows: Sequence[Row], features: Features, *, with_umap: bool =
         raise FototecaError("features are not numbers (the model diverged)", "train it again with a lower --lr")
     components, explained = principal_components(features, 50)
     if not np.ptp(components):
-        raise FototecaError("all features are alike: the network sees every picture the same", "train it again with a lower --lr")
+        raise FototecaError("all features are alike: the network sees every image the same", "train it again with a lower --lr")
     places = {"pca": components[:, :2], "tsne": tsne(components)}
     if with_umap and find_spec("umap"):
         places["umap"] = umap(components)

@@ -1,4 +1,4 @@
-"""`predict`: new pictures through a run, with its own preprocessing, calibrated, and warned about where a warning is due."""
+"""`predict`: new images through a run, with its own preprocessing, calibrated, and warned about where a warning is due."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fototeca.analysis.evaluation.evaluate import learn_temperature
 from fototeca.analysis.evaluation.predictions import check_finite, find_run, read_results
 from fototeca.analysis.evaluation.test_access_log import PREDICT, Look, close_look, open_look
 from fototeca.analysis.features.ood import Novelty, fit_novelty
-from fototeca.analysis.predict.inputs import Incoming, is_url, name_pictures, read_ahead
+from fototeca.analysis.predict.inputs import Incoming, is_url, name_images, read_ahead
 from fototeca.core.console import say
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -33,7 +33,7 @@ from fototeca.curate.manifest import Manifest, Row
 from fototeca.train.runs import LoadedModel, Run, decide, load_model, manifest_of
 
 SHOWN = 48
-"""Pictures kept small for the report."""
+"""Images kept small for the report."""
 
 COLUMNS = (
     "path",
@@ -65,15 +65,15 @@ def predict_paths(
     """Classify files, folders (searched wholly) and http(s) URLs; one that cannot be had is a fact with a `reason` instead.
 
     Probabilities are scaled by the temperature fitted on validation. The result is also kept for the report. With attribution
-    `methods` each picture's maps are written to `output` as one PNG, whose path is its fact `maps`. FototecaError when a path is
+    `methods` each image's maps are written to `output` as one PNG, whose path is its fact `maps`. FototecaError when a path is
     missing, there is no such method or it does not fit the model, or the manifest is not the one that the run learned from.
-    Pictures of the test split, and copies of them, are a look at it: the ledger has it before the model is asked, or for copies
+    Images of the test split, and copies of them, are a look at it: the ledger has it before the model is asked, or for copies
     before anything is told.
     """
     for method in methods:
         check_method(method)
     run = find_run(workspace, run_id)
-    names = name_pictures(paths)
+    names = name_images(paths)
     asked = _Asked.open(workspace, run, methods, output)
     facts: list[dict[str, Any]] = []
     digests: list[str] = []
@@ -107,7 +107,7 @@ def predict_paths(
 
 @dataclass
 class _Asked:
-    """A run that is asked about new pictures; `folder` takes their maps, one PNG each."""
+    """A run that is asked about new images; `folder` takes their maps, one PNG each."""
 
     run: Run
     manifest: Manifest
@@ -133,13 +133,13 @@ class _Asked:
         return cls(run, manifest, model, temperature, why, novelty, methods, folder, verdicts)
 
     def facts(self, batch: Sequence[Incoming]) -> list[dict[str, Any]]:
-        """What is said of each picture, in order."""
-        images = [one.picture for one in batch if one.picture]
+        """What is said of each image, in order."""
+        images = [one.image for one in batch if one.image]
         answers = iter(self._said(images) if images else [])
-        return [self._describe(one, *next(answers)) if one.picture else self._failed(one) for one in batch]
+        return [self._describe(one, *next(answers)) if one.image else self._failed(one) for one in batch]
 
     def _said(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray, float | None, int]]:
-        """Of each picture its label, its calibrated probabilities, how strange it is, and the number of the first category."""
+        """Of each image its label, its calibrated probabilities, how strange it is, and the number of the first category."""
         said, features = self.model.answers(images)
         check_finite(self.run, "new", said)
         strange = self.novelty.scores(features).tolist() if self.novelty else [None] * len(images)
@@ -162,13 +162,13 @@ class _Asked:
             "uncalibrated": self.uncalibrated,
             "reason": None,
         }
-        assert one.picture is not None
+        assert one.image is not None
         surest = self.run.categories[int(said.argmax())]
         said_so = f"says {label or 'none'}{'' if surest == label else f'; {surest}'}, {said.max():.0%}"
-        return {**fact, "maps": self._draw(one.name, one.picture, target, said_so)} if self.methods else fact
+        return {**fact, "maps": self._draw(one.name, one.image, target, said_so)} if self.methods else fact
 
     def _failed(self, one: Incoming) -> dict[str, Any]:
-        """The same keys of a picture that was not seen."""
+        """The same keys of an image that was not seen."""
         nothing = dict.fromkeys(("label", "probability", "near_duplicate", *COLUMNS[6:-1]))
         return {"path": one.name, **nothing, "probabilities": {}, "unknown": False, "reason": one.reason}
 
@@ -185,7 +185,7 @@ class _Asked:
 
 
 def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[float | None, str | None]:
-    """What the probabilities are scaled by, or why they are not: a lost file of validation keeps no picture from being asked."""
+    """What the probabilities are scaled by, or why they are not: a lost file of validation keeps no image from being asked."""
     try:
         found = learn_temperature(read_results(workspace, run, "val", manifest))
     except FototecaError as error:
@@ -194,19 +194,19 @@ def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[fl
 
 
 def _note_copy(fact: dict[str, Any], row: Row, distance: int) -> None:
-    """Tell what a picture is a copy of. A copy of a training picture is known, however alone that one is."""
+    """Tell what an image is a copy of. A copy of a training image is known, however alone that one is."""
     fact["near_duplicate"] = {"image_id": row.image_id, "split": row.split, "distance": distance}
     fact["unknown"] = fact["unknown"] and row.split != "train"
 
 
 def _close_look(workspace: Workspace, run: Run, look: Look | None, facts: Sequence[dict[str, Any]]) -> None:
-    """Write down how many test pictures were asked about, copies among them. Their share that is right is not told: it is of a
+    """Write down how many test images were asked about, copies among them. Their share that is right is not told: it is of a
     few that somebody chose."""
     shown = sum(bool(fact["near_duplicate"]) and fact["near_duplicate"]["split"] == "test" for fact in facts)
     if not shown:
         return
     close_look(workspace, look or open_look(workspace, run.manifest_version, run.id, PREDICT), shown, None)
-    what = "1 picture is" if shown == 1 else f"{shown} pictures are"
+    what = "1 image is" if shown == 1 else f"{shown} images are"
     say(f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test-looks.csv")
 
 
@@ -231,13 +231,13 @@ def stored_predictions(workspace: Workspace, run: Run) -> Path:
 
 
 def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], thumbnails: Sequence[str]) -> None:
-    """Keep the last predictions with small pictures, since new pictures need not stay where they are.
+    """Keep the last predictions with small images, since new images need not stay where they are.
 
-    The counts are of all `n` pictures that were seen; `pictures` are the first of them, `failed` those that were not seen.
+    The counts are of all `n` images that were seen; `images` are the first of them, `failed` those that were not seen.
     """
     seen = [fact for fact in facts if not fact["reason"]]
     if not seen and stored_predictions(workspace, run).is_file():
-        return  # a mistyped address costs no earlier pictures
+        return  # a mistyped address costs no earlier images
     pairs = zip(facts, thumbnails, strict=True)
     document = {
         "run": run.id,
@@ -248,7 +248,7 @@ def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], t
         "false_alarm_rate": next((fact["false_alarm_rate"] for fact in seen), None),
         "calibrated": all(fact["calibrated"] for fact in seen),
         "uncalibrated": next((fact["uncalibrated"] for fact in seen), None),
-        "pictures": [{**fact, "thumbnail": small} for fact, small in pairs if not fact["reason"] and small],
+        "images": [{**fact, "thumbnail": small} for fact, small in pairs if not fact["reason"] and small],
         "failed": [{"path": fact["path"], "reason": fact["reason"]} for fact in facts if fact["reason"]],
     }
     write_text(stored_predictions(workspace, run), json.dumps(document, ensure_ascii=False) + "\n")

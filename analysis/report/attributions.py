@@ -26,7 +26,7 @@ from fototeca.analysis.attribution.run_checks import SHORT, try_maps
 from fototeca.analysis.cache import kept
 from fototeca.analysis.evaluation.predictions import Results
 from fototeca.analysis.evaluation.sampling import pick
-from fototeca.analysis.images import data_uri, masks_digest, stored_picture
+from fototeca.analysis.images import data_uri, masks_digest, stored_image
 from fototeca.analysis.report.context import Story
 from fototeca.analysis.report.html import Tile, heading, join, link, note, paragraph, tag, tiles
 from fototeca.analysis.tabular import Numbers, Shown
@@ -34,13 +34,13 @@ from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
 
 EXPLAINED = 6
-"""Pictures whose attributions are shown: half of them wrong, if there are so many."""
+"""Images whose attributions are shown: half of them wrong, if there are so many."""
 
 SHOWN_METHODS = ("grad-cam", "saliency")
 
 
 def attributions(story: Story, results: Results) -> Markup:
-    """What made the model say what it said: a row of maps per picture."""
+    """What made the model say what it said: a row of maps per image."""
     words, model = story.words, story.model(results.run)
     if model.module is None:
         return join([heading(words("attribution.title"), 4), note(words("attribution.no_network"), "missing")])
@@ -61,7 +61,7 @@ def attributions(story: Story, results: Results) -> Markup:
 
 
 def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Tile]:
-    """What the model saw and a map per method, for each picture."""
+    """What the model saw and a map per method, for each image."""
     words, shown, verdicts, file = story.words, list[Tile](), shown_verdicts(story, results), f"maps-{results.run.id}"
     rows: list[list[object]] = []
     for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
@@ -109,7 +109,7 @@ def kept_trials(story: Story, run: Run) -> dict[str, Any] | None:
 
 
 def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each picture the data URIs of what was seen and of its maps, kept between reports."""
+    """Of each image the data URIs of what was seen and of its maps, kept between reports."""
 
     def draw() -> list[dict[str, Any]]:
         every = []
@@ -146,14 +146,14 @@ def _class_models(story: Story, results: Results) -> Markup:
         return join([*parts, note(words("class_model.none"), "missing"), tag("pre", command)])
     shown = []
     for name, path in drawn.items():
-        with Image.open(path) as picture:
-            shown.append(Tile(data_uri(picture.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
+        with Image.open(path) as image:
+            shown.append(Tile(data_uri(image.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
     missing = [name for name in results.categories if name not in drawn]
     return join([*parts, paragraph(words("class_model.intro")), tiles(shown), _undrawn(story, results, missing)])
 
 
 def _undrawn(story: Story, results: Results, missing: Sequence[str]) -> Markup:
-    """The categories that no picture was drawn of; of those that the model says of a picture, how to have it."""
+    """The categories that no image was drawn of; of those that the model says of an image, how to have it."""
     if not missing:
         return Markup("")
     told = note(story.words("class_model.missing", names=", ".join(missing)), "missing")
@@ -186,7 +186,7 @@ def _trials(story: Story, results: Results) -> Markup:
         for one in facts["methods"]
     ]
     source = f"data/reports/trials/{run.id}.json" if stored else ""
-    intro = words("trials.intro", pictures=facts["pictures"], mosaics=facts["mosaics"])
+    intro = words("trials.intro", images=facts["images"], mosaics=facts["mosaics"])
     parts = [
         heading(words("trials.title"), 5),
         paragraph(join([intro, " ", story.file(source)]) if source else intro),
@@ -207,7 +207,7 @@ def _trials(story: Story, results: Results) -> Markup:
 
 
 def _filters(story: Story, results: Results, index: int) -> Markup:
-    """The first layer's filters, and the first and last of the layers that are drawn of one picture."""
+    """The first layer's filters, and the first and last of the layers that are drawn of one image."""
     words, row = story.words, results.rows[index]
     label = story.label(row.label)
     found: dict[str, str] = kept(
@@ -224,7 +224,7 @@ def _filters(story: Story, results: Results, index: int) -> Markup:
 def _filter_sheets(story: Story, results: Results, index: int) -> dict[str, str]:
     """Data URIs of the first layer's filters and of layers' maps, by name."""
     model = story.model(results.run)
-    drawings = filter_sheets(model, model.preprocessing(stored_picture(story.workspace, results.rows[index])))
+    drawings = filter_sheets(model, model.preprocessing(stored_image(story.workspace, results.rows[index])))
     for name, drawing in drawings.items():
         if name.startswith("maps-"):
             drawing.thumbnail((560, 560))

@@ -86,7 +86,7 @@ def _hardest_words(story: Story) -> str:
 
 
 def _hardest(story: Story) -> list[str]:
-    """At most three categories of which validation pictures are most often missed."""
+    """At most three categories of which validation images are most often missed."""
     results = story.validation[story.ranked[0].id]
     there = results.true.sum(axis=0)
     missed = [

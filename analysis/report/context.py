@@ -1,4 +1,4 @@
-"""What all sections share: the manifest, its runs, their results, the words, and the pictures, each read once."""
+"""What all sections share: the manifest, its runs, their results, the words, and the images, each read once."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Story:
         return self._models[run.id]
 
     def thumbnail(self, row: Row, side: int = 104) -> str:
-        """A picture of the dataset as a data URI; empty when its file is gone."""
+        """An image of the dataset as a data URI; empty when its file is gone."""
         key = (row.image_id, side)
         if key not in self._thumbnails:
             small = thumbnail(self.workspace.root / row.path, side) if is_stored(row) else None

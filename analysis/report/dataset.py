@@ -1,4 +1,4 @@
-"""The report's first half: the task, where the pictures came from, what they look like, how they were split."""
+"""The report's first half: the task, where the images came from, what they look like, how they were split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fototeca.curate.manifest import SPLITS, Row
 CATALOG = "data/catalog.sqlite"
 
 SAMPLES = 8
-"""Pictures per category, fewer when there are many categories."""
+"""Images per category, fewer when there are many categories."""
 
 
 def task(story: Story) -> Markup:
@@ -130,7 +130,7 @@ def _licences(story: Story) -> Markup:
 
 
 def samples(story: Story) -> Markup:
-    """Some pictures of every category, drawn with a fixed seed from training and validation."""
+    """Some images of every category, drawn with a fixed seed from training and validation."""
     words, categories = story.words, story.manifest.categories
     each = SAMPLES if len(categories) <= 16 else 5
     generator = np.random.default_rng(0)

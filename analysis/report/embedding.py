@@ -1,4 +1,4 @@
-"""The report's plots of where a model's features put the pictures."""
+"""The report's plots of where a model's features put the images."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _named(story: Story, groups: Sequence[str]) -> str:
 
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
-    """What is said of the features, without the places of the pictures."""
+    """What is said of the features, without the places of the images."""
     return {name: value for name, value in found.items() if name != "places"}
 
 

@@ -1,4 +1,4 @@
-"""The report's account of what more work at each picture gains and costs: several views of it, and several models."""
+"""The report's account of what more work at each image gains and costs: several views of it, and several models."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def gains(story: Story) -> Markup:
 
 
 def _members(run: Run) -> list[str]:
-    """The runs that an ensemble asks for each picture: a soup asks one network, as it is one."""
+    """The runs that an ensemble asks for each image: a soup asks one network, as it is one."""
     return list(run.config.get("members") or run.config.get("soup") or [])
 
 
 def _views(story: Story, run: Run) -> list[str]:
-    """Found out once, since every validation picture is asked again in each of its views."""
+    """Found out once, since every validation image is asked again in each of its views."""
     results = story.validation[run.id].stored(story.workspace)
     asked = [[row.image_id for row in results.rows], "seconds"]
     facts: dict[str, Any] = kept(story.workspace, run, "views", asked, lambda: gain_of_views(story.workspace, results))
@@ -89,7 +89,7 @@ def how_joined(run: Run) -> str:
 
 
 def _seconds(story: Story, run: Run) -> float | None:
-    """Seconds a picture, measured once; None where the model or all pictures are gone."""
+    """Seconds an image, measured once; None where the model or all images are gone."""
 
     def measured() -> float:
         results = story.validation[run.id].stored(story.workspace)

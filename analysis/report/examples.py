@@ -1,4 +1,4 @@
-"""The report's right and wrong pictures, each with its map and its nearest training pictures, and what the errors share."""
+"""The report's right and wrong images, each with its map and its nearest training images, and what the errors share."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fototeca.analysis.report.html import Tile, card, cards, details, heading, j
 from fototeca.core.errors import FototecaError
 
 EXAMPLES = 8
-"""Pictures of each kind."""
+"""Images of each kind."""
 
 OPENED = ("wrong", "right")
 """The kinds that are shown unfolded."""
 
 METHOD = SHOWN_METHODS[0]
-"""The map beside each picture: of the methods that the report puts to trials, whose verdict stands above the pictures."""
+"""The map beside each image: of the methods that the report puts to trials, whose verdict stands above the images."""
 
 
 def examples(story: Story, results: Results) -> Markup:
@@ -54,13 +54,13 @@ def examples(story: Story, results: Results) -> Markup:
 
 
 def _verdict(story: Story, results: Results) -> Markup:
-    """What the trials say of every map beside these pictures, since they say it of its method."""
+    """What the trials say of every map beside these images, since they say it of its method."""
     verdict = shown_verdicts(story, results).get(METHOD, {})
     return paragraph(story.words("examples.stamp", method=METHOD, stamp=stamped(story, verdict)))
 
 
 def _neighbours(story: Story, results: Results, chosen: Sequence[int]) -> tuple[dict[str, list[str]], Markup]:
-    """Of each picture the ids of the nearest training pictures; none, and a note, when a file that is needed is gone."""
+    """Of each image the ids of the nearest training images; none, and a note, when a file that is needed is gone."""
     try:
         return neighbours_of(story.workspace, story.manifest, results, chosen), Markup("")
     except FototecaError as error:
@@ -89,7 +89,7 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, st
 
 
 def _card(story: Story, results: Results, index: int, drawn: str, near: dict[str, list[str]]) -> Markup:
-    """The picture, its map, what was said, where it is from, and its nearest training pictures."""
+    """The image, its map, what was said, where it is from, and its nearest training images."""
     row, words = results.rows[index], story.words
     label, said = story.label(results.labels[index]), story.label(results.said[index])
     right, sure = bool(results.right[index]), words.percent(float(results.confidence[index]), 0)

@@ -75,7 +75,7 @@ def _commands(story: Story) -> Iterator[str]:
 
 
 def _explains(story: Story, run: Run) -> Iterator[str]:
-    """What made the trials and the categories' pictures that are shown of a run."""
+    """What made the trials and the categories' images that are shown of a run."""
     command = f"fototeca analysis explain {run.id}"
     if facts := kept_trials(story, run):
         methods = [f"--method {one['method']}" for one in facts["methods"] if one["method"] in METHODS]

@@ -1,4 +1,4 @@
-"""Interfaces made for programs: JSON with the same manners as pictures, errors in one line, quotas remembered."""
+"""Interfaces made for programs: JSON with the same manners as images, errors in one line, quotas remembered."""
 
 from __future__ import annotations
 

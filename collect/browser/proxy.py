@@ -1,6 +1,6 @@
 """The browser's only way out: a proxy on this machine that connects to public addresses only.
 
-A page can send a browser anywhere, by a redirect, a picture or a script, and the browser would resolve the names itself. So
+A page can send a browser anywhere, by a redirect, an image or a script, and the browser would resolve the names itself. So
 every one of its connections is made here: resolved once, checked, and made to that very address.
 """
 

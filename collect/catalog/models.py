@@ -29,7 +29,7 @@ RESTORE = "restore"
 
 @dataclass(frozen=True)
 class Finding:
-    """One place where a picture was found: what a source yields."""
+    """One place where an image was found: what a source yields."""
 
     url: str
     source: str

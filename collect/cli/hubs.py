@@ -72,7 +72,7 @@ def discover(
     timeout: Timeout = 30.0,
     allow_local: AllowLocal = False,
 ) -> None:
-    """Look for datasets on all hubs side by side: title, size, pictures, licence, address. Downloads nothing.
+    """Look for datasets on all hubs side by side: title, size, images, licence, address. Downloads nothing.
 
     Example: fototeca collect discover "dog breeds" --hub kaggle --hub zenodo
     """

@@ -12,7 +12,7 @@ from fototeca.collect.cli.hubs import app as hubs_app
 from fototeca.collect.cli.options import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
 from fototeca.core.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Collect candidate pictures: search, fetch, verify, remember where each came from.")
+app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, verify, remember where each came from.")
 
 app.add_typer(hubs_app)
 
@@ -39,7 +39,7 @@ def search(
     ] = "any",
     url: Annotated[str, typer.Option(help="For gallery: the page; {query} in it stands for the query.")] = "",
     headed: Annotated[bool, typer.Option("--headed", help="Show the browser.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licences and sizes; fetch no picture.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licences and sizes; fetch no image.")] = False,
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
     concurrency: Concurrency = 16,
@@ -90,16 +90,14 @@ def urls(
 
 @app.command()
 def folder(
-    path: Annotated[Path, typer.Argument(help="A folder, a zip, tar or parquet file, or one picture.")],
-    category: Annotated[str, typer.Option(help="The category of every picture.")] = "",
-    label_from_folder: Annotated[
-        bool, typer.Option("--label-from-folder", help="A picture's folder names its category.")
-    ] = False,
+    path: Annotated[Path, typer.Argument(help="A folder, a zip, tar or parquet file, or one image.")],
+    category: Annotated[str, typer.Option(help="The category of every image.")] = "",
+    label_from_folder: Annotated[bool, typer.Option("--label-from-folder", help="An image's folder names its category.")] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
 ) -> None:
-    """Take in pictures that you have; your files stay as they are.
+    """Take in images that you have; your files stay as they are.
 
     Example: fototeca collect folder ~/photos --label-from-folder
     """

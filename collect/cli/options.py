@@ -13,7 +13,7 @@ from fototeca.core.workspace import Workspace
 if TYPE_CHECKING:
     from fototeca.collect.ingest.summary import Summary
 
-MinSide = Annotated[int, typer.Option(help="Reject pictures whose shorter side has fewer pixels.")]
+MinSide = Annotated[int, typer.Option(help="Reject images whose shorter side has fewer pixels.")]
 MaxBytes = Annotated[int, typer.Option(help="Reject longer files.")]
 Concurrency = Annotated[int, typer.Option(help="Downloads at once.")]
 PerHost = Annotated[int, typer.Option(help="Downloads at once from one host.")]

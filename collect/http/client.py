@@ -48,7 +48,7 @@ class FetchOptions:
     """What all commands that fetch share."""
 
     min_side: int = 64
-    """Pixels; a picture whose shorter side is below is rejected as `too-small`."""
+    """Pixels; an image whose shorter side is below is rejected as `too-small`."""
 
     max_bytes: int = 30_000_000
     """A file that is longer is cut off and rejected as `too-large`."""
@@ -122,7 +122,7 @@ class Downloader:
         self._origin_locks: dict[str, threading.Lock] = {}
 
     def fetch(self, url: str) -> Fetched:
-        """The bytes of a picture or page; transient failures are tried again. FetchError says why there are none."""
+        """The bytes of an image or page; transient failures are tried again. FetchError says why there are none."""
         return self._tried(partial(self._follow, url))
 
     def ask(self, request: Request) -> Fetched:

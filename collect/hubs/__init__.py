@@ -38,7 +38,7 @@ class Dataset:
     """Bytes, where the hub says so."""
 
     images: int | None = None
-    """Pictures, where the hub says so."""
+    """Images, where the hub says so."""
 
     license: str = UNKNOWN
     license_found: str = ""
@@ -76,7 +76,7 @@ class Hub(Protocol):
         """The datasets that the hub finds, best first. FototecaError (exit 4) when it does not answer as it should."""
 
     def fetch(self, ref: str, folder: Path, context: Context) -> Facts:
-        """Lay one version's pictures and archives in a folder of its own below `folder`; what is there already stays.
+        """Lay one version's images and archives in a folder of its own below `folder`; what is there already stays.
 
         `ref` is canonical.
         """

@@ -1,4 +1,4 @@
-"""Hugging Face: a snapshot of a dataset's pictures and archives, pinned to a commit, by the hub's own client."""
+"""Hugging Face: a snapshot of a dataset's images and archives, pinned to a commit, by the hub's own client."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's
 
 
 def search(query: str, context: Context) -> list[Dataset]:
-    """Datasets that the hub knows to hold pictures."""
+    """Datasets that the hub knows to hold images."""
     site = context.site(NAME)
     with client_of(NAME):
         listed = _client(site, context).list_datasets(
@@ -89,7 +89,7 @@ def _license(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
 
 
 def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the pictures and archives of one commit below `folder`."""
+    """Lay the images and archives of one commit below `folder`."""
     site = context.site(NAME)
     name, _, revision = ref.partition("@")
     with client_of(NAME):

@@ -1,4 +1,4 @@
-"""`collect folder`: a folder, an archive or a picture, labelled and taken in."""
+"""`collect folder`: a folder, an archive or an image, labelled and taken in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fototeca.core.workspace import Workspace
 
 
 def collect_folder(workspace: Workspace, path: Path, labelling: Labelling, options: FetchOptions) -> Summary:
-    """Take in every picture below `path`. FototecaError when there is none, or when a label is unknown."""
+    """Take in every image below `path`. FototecaError when there is none, or when a label is unknown."""
     settings = workspace.settings
     with readable_folder(workspace, path) as folder:
         findings = local_findings(folder, labelling, settings, name=path.name)

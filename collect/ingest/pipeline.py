@@ -30,7 +30,7 @@ from fototeca.core.console import say
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Collection:
         """
         sweep(self.workspace)
         with (
-            picture_threads(self._workers) as pool,
+            image_threads(self._workers) as pool,
             tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
         ):
             try:
@@ -132,7 +132,7 @@ class Collection:
         return image is not None and not (self.workspace.root / image.path).is_file()
 
     def _local_key(self, url: str) -> str:
-        """A file's address; of one that has been overwritten since its picture was taken in, another one."""
+        """A file's address; of one that has been overwritten since its image was taken in, another one."""
         known = self.catalog.candidate(url)
         image = self.catalog.image(known.image_id) if known and known.image_id else None
         try:
@@ -270,7 +270,7 @@ def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: D
         return _Result("rejected", error.reason, attempt=came)
     except OSError as error:  # of the store: the other two turn theirs into reasons
         hint = "free some disk space or mend the folder, then run the same command again"
-        raise FototecaError(f"the picture of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
+        raise FototecaError(f"the image of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
     except Exception:  # one candidate never ends the run
         return _Result("failed", "unexpected", attempt=came)
     return _Result("accepted", image=image, quality=quality, attempt=came)

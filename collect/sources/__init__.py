@@ -61,7 +61,7 @@ class Context:
 
     @cached_property
     def downloader(self) -> Downloader:
-        """For pages, interfaces and pictures: one, so that a host's bounds hold for all of them together."""
+        """For pages, interfaces and images: one, so that a host's bounds hold for all of them together."""
         return Downloader(self.fetch, self.workspace.settings.contact)
 
     def site(self, name: str) -> Site:

@@ -16,7 +16,7 @@ INFO = SourceInfo(
     "bing",
     "browser",
     "nothing",
-    "about a thousand pictures a query",
+    "about a thousand images a query",
     ENGINE,
     f"Bing Images; {SEARCHING}",
     claims=True,
@@ -55,7 +55,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
 
 def _filters(site: Mapping[str, Any], query: Query, min_side: int) -> str:
-    """What narrows the results: the file's own filters, the size where a person wants larger pictures, and the licence.
+    """What narrows the results: the file's own filters, the size where a person wants larger images, and the licence.
 
     A licence that Bing claims is none: it narrows the search, and is not recorded.
     """

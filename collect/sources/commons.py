@@ -1,4 +1,4 @@
-"""Wikimedia Commons: free pictures with their authors and licences, through the MediaWiki interface."""
+"""Wikimedia Commons: free images with their authors and licences, through the MediaWiki interface."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ INFO = SourceInfo(
     "commons",
     "interface",
     "a contact in fototeca.toml (Wikimedia's User-Agent policy)",
-    "one request at a time, two pictures at once; pictures come 1,280 pixels wide",
-    "each picture's own: free licences and public domain, with the author",
+    "one request at a time, two images at once; images come 1,280 pixels wide",
+    "each image's own: free licences and public domain, with the author",
     "attribution as each licence asks; see: fototeca collect attribution",
     contact=True,
 )
 
 
 def search(query: Query, context: Context) -> Iterator[Finding]:
-    """Results by relevance, pictures wider than the site file's `width` as thumbnails of that width.
+    """Results by relevance, images wider than the site file's `width` as thumbnails of that width.
 
     FototecaError (exit 4) when Commons does not answer as it should.
     """

@@ -18,7 +18,7 @@ INFO = SourceInfo(
     "duckduckgo",
     "browser",
     "nothing",
-    "a few hundred pictures a query",
+    "a few hundred images a query",
     ENGINE,
     f"DuckDuckGo Images; {SEARCHING}",
 )

@@ -19,8 +19,8 @@ INFO = SourceInfo(
     "flickr",
     "interface",
     "FLICKR_API_KEY",
-    "3,600 requests an hour, 4,000 pictures a query",
-    "each picture's own, all rights reserved included (recorded as unknown)",
+    "3,600 requests an hour, 4,000 images a query",
+    "each image's own, all rights reserved included (recorded as unknown)",
     "flickr.com/services/api/tos: non-commercial use of the interface unless agreed otherwise",
     key=Key("FLICKR_API_KEY", "https://www.flickr.com/services/api/misc.api_keys.html"),
 )

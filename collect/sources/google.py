@@ -1,4 +1,4 @@
-"""Google Images in a real browser: every tile opened for its full picture, scrolled until nothing new comes."""
+"""Google Images in a real browser: every tile opened for its full image, scrolled until nothing new comes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INFO = SourceInfo(
     "google",
     "browser",
     "nothing",
-    "a few hundred pictures a query; stops when Google asks to prove that a person is there",
+    "a few hundred images a query; stops when Google asks to prove that a person is there",
     ENGINE,
     f"Google Images; {SEARCHING}",
 )
@@ -58,7 +58,7 @@ target.click();
 return true;
 """
 )
-# After a click: the tile's link may have come to life, or the panel shows a picture that is not one of an earlier tile come late.
+# After a click: the tile's link may have come to life, or the panel shows an image that is not one of an earlier tile come late.
 _OPENED = (
     _SITE
     + """

@@ -18,8 +18,8 @@ INFO = SourceInfo(
     "interface",
     "nothing; a query is the name of a taxon (Vulpes vulpes, or a common name)",
     "60 requests a minute, 200 observations each; research grade only",
-    "each picture's own Creative Commons licence; those without one are left out",
-    "pictures of one observation show one individual and stay in one split",
+    "each image's own Creative Commons licence; those without one are left out",
+    "images of one observation show one individual and stay in one split",
 )
 
 

@@ -1,4 +1,4 @@
-"""Openverse: pictures under Creative Commons licences and in the public domain, each with its rights."""
+"""Openverse: images under Creative Commons licences and in the public domain, each with its rights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ INFO = SourceInfo(
     "openverse",
     "interface",
     "nothing",
-    "240 pictures a query, one request a second",
-    "each picture's own: Creative Commons or public domain, filtered by --license commercial at the source",
+    "240 images a query, one request a second",
+    "each image's own: Creative Commons or public domain, filtered by --license commercial at the source",
     "openverse.org/terms: no scraping beyond its interface; verify a licence before you rely on it",
 )
 

@@ -16,7 +16,7 @@ INFO = SourceInfo(
     "pixabay",
     "interface",
     "PIXABAY_API_KEY",
-    "100 requests a minute, 500 pictures a query",
+    "100 requests a minute, 500 images a query",
     "LicenseRef-Pixabay: free, commercial use too",
     "pixabay.com/service/terms: read what it says of training models",
     key=Key("PIXABAY_API_KEY", "https://pixabay.com/api/docs/"),

@@ -16,7 +16,7 @@ INFO = SourceInfo(
     "unsplash",
     "interface",
     "UNSPLASH_ACCESS_KEY",
-    "50 requests an hour in demo mode, 30 pictures each",
+    "50 requests an hour in demo mode, 30 images each",
     "LicenseRef-Unsplash: free, commercial use too",
     "unsplash.com/api-terms: read what it says of training models and of attribution",
     key=Key("UNSPLASH_ACCESS_KEY", "https://unsplash.com/developers"),

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def dedup(
-    threshold: Annotated[int, typer.Option(help="Bits in which hashes may differ for two pictures to be compared.")] = 10,
+    threshold: Annotated[int, typer.Option(help="Bits in which hashes may differ for two images to be compared.")] = 10,
     keep_near: Annotated[bool, typer.Option("--keep-near", help="Set aside only copies whose pixels are all equal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

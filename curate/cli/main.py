@@ -35,7 +35,7 @@ def label(
 ) -> None:
     """Decide the label of images, reject them or restore them; who and when are kept.
 
-    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no picture.
+    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no image.
 
     Example: fototeca curate label 3fa2b7 --label beagle
     """

@@ -33,7 +33,7 @@ def check(
     limit: Annotated[int, typer.Option(help="Images to print per kind; --json has all.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Find pictures that are corrupt, blurry, dark, light, nearly empty, framed, thumbnails, or of an odd size or shape.
+    """Find images that are corrupt, blurry, dark, light, nearly empty, framed, thumbnails, or of an odd size or shape.
 
     Findings are for people: nothing is rejected.
 
@@ -55,7 +55,7 @@ def review(
 ) -> None:
     """Open the FiftyOne App on the catalog; edits become label decisions when you leave with Ctrl-C.
 
-    With --simple a page with one picture at a time, for keyboard or touch, where every decision is kept at once.
+    With --simple a page with one image at a time, for keyboard or touch, where every decision is kept at once.
 
     Example: fototeca curate review --simple
     """

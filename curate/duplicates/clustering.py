@@ -85,7 +85,7 @@ def split_component(
 
 @dataclass(frozen=True)
 class Standing:
-    """What decides which copy is kept, besides the picture itself."""
+    """What decides which copy is kept, besides the image itself."""
 
     held_out: bool
     """An earlier version has it in test."""
@@ -93,7 +93,7 @@ class Standing:
     """Its author, licence or page is known."""
 
 
-def rank_picture(image: ImageRow) -> tuple[object, ...]:
+def rank_image(image: ImageRow) -> tuple[object, ...]:
     """The smaller, the better: what groups are built around. Only what the file itself is, so that no review and no freeze
     changes a group.
 
@@ -110,7 +110,7 @@ def rank_copy(image: ImageRow, standing: Standing) -> tuple[object, ...]:
     aside (rejected for what it shows, it keeps its copies out too, set aside or not; brought back, it says nothing against the
     better one beside it); more pixels; lossless; less compressed; source known; the smaller id.
     """
-    *facts, image_id = rank_picture(image)
+    *facts, image_id = rank_image(image)
     return (
         image.rejected == BAD_COPY,
         not standing.held_out,

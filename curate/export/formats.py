@@ -35,7 +35,7 @@ class Export:
     def place(self, row: Row, folder: str, known: Collection[str] = ()) -> str:
         """Put the row's image into a folder of the export; returns its path there. FototecaError when its bytes are others.
 
-        `known`: the suffixes that the reader knows, if it does not know all; a picture of another one is written as PNG.
+        `known`: the suffixes that the reader knows, if it does not know all; an image of another one is written as PNG.
         """
         source = image_path(self.workspace, row)
         with source.open("rb") as file:

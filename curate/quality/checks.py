@@ -1,4 +1,4 @@
-"""`curate check`: pictures that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
+"""`curate check`: images that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
 
 Findings are for people; nothing is rejected.
 """
@@ -18,7 +18,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.quality.thresholds import Limits, keep_limits, last_limits
 from fototeca.vision.image import DecodeError, decode_grey
 from fototeca.vision.quality import quality
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 CORRUPT = "corrupt"
 _BATCH = 64
@@ -156,7 +156,7 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
         except (DecodeError, OSError):
             return {CORRUPT: 1.0}
 
-    with picture_threads(cpu_count() or 1) as pool, tqdm(total=len(missing), desc="measuring", disable=None) as bar:
+    with image_threads(cpu_count() or 1) as pool, tqdm(total=len(missing), desc="measuring", disable=None) as bar:
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             scores = pool.map(score, batch)

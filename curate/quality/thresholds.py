@@ -30,7 +30,7 @@ class Limits:
     border: float = 0.2
     """Share of the area in plain strips along the sides, above this."""
     thumbnail: float = 0.75
-    """The side by that of the original from which the picture was made smaller, below this."""
+    """The side by that of the original from which the image was made smaller, below this."""
 
     def __post_init__(self) -> None:
         """Shares lie between 0 and 1; the factor of sizes above 1."""

@@ -129,7 +129,7 @@ def _seen_as(images: Sequence[ImageRow], categories: Mapping[str, set[str]]) -> 
 def _looked_at(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[frozenset[str]]]]:
     """The groups with a member that nobody has reviewed, and by group the labels that people left its members with.
 
-    Who calls two copies of one picture by two names has not settled what it shows; a crop may show less than the whole, so a
+    Who calls two copies of one image by two names has not settled what it shows; a crop may show less than the whole, so a
     label whose categories another one has too is left out.
     """
     waiting, given = set(), defaultdict[str, set[frozenset[str]]](set)

@@ -33,7 +33,7 @@ PAGE = Path(__file__).parent / "pages" / "review.html"
 LOCAL = "127.0.0.1"
 """The only address that is served: nobody else in the network can ask."""
 MAX_BODY = 4_000_000
-"""Bytes of a decision; one about a group of ten thousand pictures has two million."""
+"""Bytes of a decision; one about a group of ten thousand images has two million."""
 
 _KINDS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}
 """What browsers show as it is; everything else is shown as JPEG."""
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         """The terminal is for people."""
 
     def do_GET(self) -> None:
-        """The page, what it asks, and pictures."""
+        """The page, what it asks, and images."""
         self._answer(lambda: self._get(*self._ask()))
 
     def do_POST(self) -> None:
@@ -122,8 +122,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._json({"queue": desk.queue(query.get("name", "")), **desk.progress()})
             case ["show", image_id]:
                 self._json(desk.show(image_id))
-            case ["picture" | "thumbnail" as kind, image_id]:
-                self._picture(image_id, small=kind == "thumbnail")
+            case ["image" | "thumbnail" as kind, image_id]:
+                self._draw_image(image_id, small=kind == "thumbnail")
             case _:
                 raise RefusedError(HTTPStatus.NOT_FOUND)
 
@@ -164,8 +164,8 @@ class Handler(BaseHTTPRequestHandler):
         text = PAGE.read_text(encoding="utf-8").replace("NONCE", nonce)
         self._send(text.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy})
 
-    def _picture(self, image_id: str, *, small: bool) -> None:
-        path, form = self.server.desk.picture(image_id, small=small)
+    def _draw_image(self, image_id: str, *, small: bool) -> None:
+        path, form = self.server.desk.image_file(image_id, small=small)
         file = io.BytesIO()
         try:
             if form in _KINDS:

@@ -130,7 +130,7 @@ class Desk:
         """Take this reviewer's decisions back."""
         return take_back(self.workspace, decision_ids)
 
-    def picture(self, image_id: str, *, small: bool) -> tuple[Path, str]:
+    def image_file(self, image_id: str, *, small: bool) -> tuple[Path, str]:
         """The file to show, and Pillow's name of its format. FototecaError when it is not there or not in the store."""
         with Catalog.open(self.workspace) as catalog:
             image = self._image(catalog, image_id)

@@ -83,7 +83,7 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
             ) from None
     _tell(frozen)
     if left := _without_copy([item.image for item in items]):
-        lost = f"pictures whose copy was rejected as {BAD_COPY}, with another one set aside: {left}"
+        lost = f"images whose copy was rejected as {BAD_COPY}, with another one set aside: {left}"
         say(f"warning: {lost}; run: fototeca curate dedup, and freeze again")
     if unsettled := sum(item.image.status == "accepted" and not {CONFLICT, DISAGREED}.isdisjoint(item.queues) for item in items):
         found = f"images whose label is in conflict, found as two categories or called so by two people: {unsettled}"

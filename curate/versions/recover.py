@@ -54,7 +54,7 @@ def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, Row], facts
 
 
 def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
-    """The facts of a stored file; None when it is not what its name says, or no picture that can be decoded."""
+    """The facts of a stored file; None when it is not what its name says, or no image that can be decoded."""
     data = path.read_bytes()
     if digest(data) != path.stem:
         return None

@@ -13,7 +13,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, Row, counted_facts, is_stored, list_versions, read_facts, read_manifest
 from fototeca.curate.versions.decision_log import kept_decisions
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 THREADS = 2
 """Readers at once: digesting is bound by the disk."""
@@ -99,7 +99,7 @@ def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
             return f"image {row.image_id[:12]} cannot be read: {error}"
         return "" if found == row.image_id else f"image {row.image_id[:12]} has other bytes than its id says: {row.path}"
 
-    with picture_threads(THREADS) as pool:
+    with image_threads(THREADS) as pool:
         results = pool.map(check, manifest.rows)
         bar = tqdm(results, total=len(manifest.rows), desc="verify", unit="image", disable=None)
         return [problem for problem in bar if problem]

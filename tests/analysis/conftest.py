@@ -33,8 +33,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[s
         for number in range(30):
             rng = np.random.default_rng([index, number])
             noise = rng.normal(0, 50, (9, 9, 3)) + tint
-            picture = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
-            picture.save(folder / "in" / name / f"{number:02}.jpg", quality=92)
+            image = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
+            image.save(folder / "in" / name / f"{number:02}.jpg", quality=92)
     workspace = create_workspace(folder / "colours", ["red", "green", "olive"], target=20)
     collect_folder(workspace, folder / "in", Labelling(from_folder=True), FetchOptions())
     dedup(workspace)
@@ -44,8 +44,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[s
 
 
 @pytest.fixture
-def first_picture(studied: tuple[Workspace, list[str]]) -> Callable[[str], Path]:
-    """The first stored picture of a split."""
+def first_image(studied: tuple[Workspace, list[str]]) -> Callable[[str], Path]:
+    """The first stored image of a split."""
 
     def find(split: str) -> Path:
         workspace = studied[0]

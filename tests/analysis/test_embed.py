@@ -1,4 +1,4 @@
-"""Embeddings equal scikit-learn's where it has them; the page shows the picture one points at, in a real browser."""
+"""Embeddings equal scikit-learn's where it has them; the page shows the image one points at, in a real browser."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_umap_keeps_clouds_apart() -> None:
 def test_the_page_shows_what_one_points_at(
     studied: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a network: hovering shows picture, label, prediction, error and split; colours and places can be chosen."""
+    """Without a network: hovering shows image, label, prediction, error and split; colours and places can be chosen."""
     monkeypatch.setattr(embed, "find_spec", lambda name: None)  # UMAP's compiling takes longer than the rest
     workspace, runs = studied
     facts = embed_run(workspace, runs[0], output=tmp_path)
@@ -122,7 +122,7 @@ def test_the_page_shows_what_one_points_at(
         right = "right" if row["label"] == row["predicted"] else "wrong"
         shown = f"label: {row['label']} · prediction: {row['predicted']} · error: {right} · split: {row['split']}"
         assert words == f"{row['image_id'][:12]} · {shown}"
-        assert browser.execute_script("return document.getElementById('picture').naturalWidth") == 72
+        assert browser.execute_script("return document.getElementById('image').naturalWidth") == 72
         Select(browser.find_element(By.ID, "colour")).select_by_visible_text("split")
         Select(browser.find_element(By.ID, "place")).select_by_visible_text("PCA")
         assert [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#legend li")] == ["train", "val"]

@@ -36,7 +36,7 @@ def table(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
 
 
 def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
-    """Views, a weighted mean, one training's snapshots, and a mean of two trainings' ones: passes, and seconds a picture alone
+    """Views, a weighted mean, one training's snapshots, and a mean of two trainings' ones: passes, and seconds an image alone
     and with it."""
     workspace, runs = copied
     cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id

@@ -132,7 +132,7 @@ def test_shifts_are_corrected_for_how_many_were_tested(tmp_path: Path, monkeypat
 
 
 def test_sources_that_training_does_not_have(tmp_path: Path) -> None:
-    """They are named with their pictures of both splits and how many are right, beside the others; none is told as none."""
+    """They are named with their images of both splits and how many are right, beside the others; none is told as none."""
     val, test = results(["a"] * 4, ["a"] * 4), results(["a"] * 4, ["a", "b", "a", "a"], "test")
     new = replace(test, rows=tuple(replace(row, source="phone") if k < 2 else row for k, row in enumerate(test.rows)))
     rows = [replace(FIRST, split="train"), replace(FIRST, split="train", source="gone")]

@@ -111,7 +111,7 @@ def test_calibration_is_told_before_and_after_the_temperature() -> None:
 
 
 def test_intervals_count_near_duplicates_together() -> None:
-    """Threefold copies widen the intervals of accuracy and of every recall to those of one of each, less one picture."""
+    """Threefold copies widen the intervals of accuracy and of every recall to those of one of each, less one image."""
     true, probabilities = single(n=60)
     copies = made("r", *(np.repeat(side, 3, axis=0) for side in (true, probabilities)))
     rows = tuple(replace(row, group=f"g{k // 3:02}") for k, row in enumerate(copies.rows))
@@ -126,7 +126,7 @@ def test_intervals_count_near_duplicates_together() -> None:
 
 
 def test_near_duplicates_are_drawn_together() -> None:
-    """Copies of one picture go in and out together: threefold copies tell no more than one of each, however they are counted."""
+    """Copies of one image go in and out together: threefold copies tell no more than one of each, however they are counted."""
     draws = resamples(group_index(["g", "g", "h", "", ""]), count=50)
     assert (draws[:, 0] == draws[:, 1]).all() and (draws[:, [0, 2, 3, 4]].sum(axis=1) == 4).all()
     assert (draws[:, 0] != draws[:, 2]).any()
@@ -141,7 +141,7 @@ def test_near_duplicates_are_drawn_together() -> None:
         assert apart[name][1] - apart[name][0] < 0.8 * (ends[1] - ends[0])
 
 
-def test_runs_are_compared_picture_by_picture() -> None:
+def test_runs_are_compared_image_by_image() -> None:
     """Whatever the order of a run's rows; what is clearly worse is not like the best, what is as good is."""
     true, _ = single()
     good, same, bad = (
@@ -154,7 +154,7 @@ def test_runs_are_compared_picture_by_picture() -> None:
 
 
 def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
-    """Of three runs one has six pictures wrong that the others have right: alone p = 0.03, as one test of three no proof."""
+    """Of three runs one has six images wrong that the others have right: alone p = 0.03, as one test of three no proof."""
     true, _ = single()
     runs = []
     for name, wrong in (("a", 0), ("b", 0), ("c", 6)):
@@ -165,8 +165,8 @@ def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
     assert found["like_best"] == ["a", "b", "c"]
 
 
-def test_views_of_large_pictures_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch ends where its pixels do, never empty, and no picture is left out."""
+def test_views_of_large_images_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends where its pixels do, never empty, and no image is left out."""
     monkeypatch.setattr(tta, "PIXELS", 250)
     row = Row("", "", "", "val", "", 10, 10, "0" * 16, "drawn", "", "", "", "MIT", True)
     rows = [replace(row, image_id=str(k), width=10 if k < 7 else 90) for k in range(9)] + [row] * 40

@@ -101,7 +101,7 @@ def test_single_label_figures_equal_torchmetrics(seed: int) -> None:
 
 
 def test_fractions_of_the_true_class_equal_scikit_learns() -> None:
-    """A row of zeros where a class has no picture."""
+    """A row of zeros where a class has no image."""
     true, _, said = guesses(6)
     true = np.where(true == 3, 0, true)
     found = row_fractions(confusion_matrix(as_rows(true), as_rows(said)))

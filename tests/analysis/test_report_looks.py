@@ -74,7 +74,7 @@ def test_looks_remain_when_their_run_is_gone(unseen: Studied, lang: str) -> None
     assert words.percent(0.5) in cover and words("cover.tests", n=2) in cover
 
 
-def test_single_pictures_are_no_look_at_all_of_it(unseen: Studied) -> None:
+def test_single_images_are_no_look_at_all_of_it(unseen: Studied) -> None:
     """After `predict` alone nothing was lost and the card counts none; after `evaluate` too it counts that one, as the cover."""
     workspace = unseen[0]
     story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
@@ -97,7 +97,7 @@ def test_how_often_and_of_which_run(unseen: Studied) -> None:
     assert "One model was looked at, once" in test and "on test, looked at once" in cover
     assert f"It is not the best on validation: {best} is." in test and "It was not looked at on test yet" in card
     close_look(workspace, open_look(workspace, "v001", other, "predict"), 1, None)
-    assert "on test, looked at once" in told(workspace)[1], "single pictures are no look at all of it"
+    assert "on test, looked at once" in told(workspace)[1], "single images are no look at all of it"
     evaluate_run(workspace, other, "test")
     assert f"{other} alone was looked at, 2 times" in told(workspace)[0]
     close_look(workspace, open_look(workspace, "v001", other, "evaluate --tta"), 18, 0.123)

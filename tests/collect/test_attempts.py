@@ -15,10 +15,10 @@ from fototeca.core.workspace import create_workspace
 from tests.servers import Answer, Asked, jpeg, serve
 
 OPTIONS = FetchOptions(allow_local=True, min_side=32, timeout=5, per_host=1)
-PICTURE = jpeg(1)
+IMAGE_ELEMENT = jpeg(1)
 CLOSE = {"Connection": "close"}
 ANSWERS = {
-    "/declared.jpg": Answer(PICTURE, "text/plain"),
+    "/declared.jpg": Answer(IMAGE_ELEMENT, "text/plain"),
     "/html.jpg": Answer(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
     "/gone.jpg": Answer(b"gone", "text/html", 404),
     "/short.jpg": Answer(jpeg(2)[:700], "image/jpeg", headers={"Content-Length": "9000", **CLOSE}),
@@ -28,7 +28,7 @@ ANSWERS = {
 
 
 def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
-    """For pictures that are accepted, refused, and broken off alike."""
+    """For images that are accepted, refused, and broken off alike."""
 
     def respond(asked: Asked) -> Answer:
         return ANSWERS.get(asked.path, Answer(status=404))
@@ -46,7 +46,7 @@ def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
         )
         kept = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
     assert kept == {
-        "declared.jpg": ("accepted", "", 200, len(PICTURE), "text/plain", len(PICTURE)),
+        "declared.jpg": ("accepted", "", 200, len(IMAGE_ELEMENT), "text/plain", len(IMAGE_ELEMENT)),
         "html.jpg": ("rejected", "not-an-image", 200, 36, "text/html; charset=utf-8", 36),
         "gone.jpg": ("failed", "http-404", 404, 0, "text/html", 4),
         "short.jpg": ("failed", "incomplete", None, 700, "image/jpeg", 9000),
@@ -66,8 +66,8 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_whatever_a_site_says_of_a_picture_can_be_written_down(tmp_path: Path, kind: str) -> None:
-    """A title that was cut in the middle of a character, a width without end: the run goes on, and the picture has its row."""
+def test_whatever_a_site_says_of_an_image_can_be_written_down(tmp_path: Path, kind: str) -> None:
+    """A title that was cut in the middle of a character, a width without end: the run goes on, and the image has its row."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(lambda asked: ANSWERS["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
         facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}

@@ -180,7 +180,7 @@ def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest
 
 
 def test_no_page_leads_the_browser_inside(tmp_path: Path) -> None:
-    """A redirect, a picture and a script to a private address come to nothing, and a page that leads there is told."""
+    """A redirect, an image and a script to a private address come to nothing, and a page that leads there is told."""
     inside: list[str] = []
 
     def respond(asked: Asked) -> Answer:

@@ -41,7 +41,7 @@ def run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def test_all_hubs_answer(workspace: Workspace) -> None:
-    """Every hub's dataset comes with its reference, title and address, and what the hub tells of size, pictures and licence."""
+    """Every hub's dataset comes with its reference, title and address, and what the hub tells of size, images and licence."""
     found = discover(workspace, "cats", (), LOCAL)
     assert not found.problems
     assert [dataset.hub for dataset in found.datasets] == list(HUBS)

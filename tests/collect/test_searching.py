@@ -32,17 +32,17 @@ from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, Hubs
 from tests.collect.test_services import inaturalist, openverse
-from tests.servers import Answer, Asked, Respond, Site, jpeg, json_answer, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, Site, image_answer, jpeg, json_answer, serve
 
 LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
 
 
 def library(**counts: int) -> Respond:
-    """A stand-in of Openverse that has so many pictures for each query, unlike those of the others."""
+    """A stand-in of Openverse that has so many images for each query, unlike those of the others."""
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         first = 1000 * list(counts).index(asked.query["q"])
         page, size = int(asked.query["page"]), int(asked.query["page_size"])
         total = counts[asked.query["q"]]
@@ -171,7 +171,7 @@ def test_a_host_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
-    """Retry-After holds for the host, not for the one picture that met it."""
+    """Retry-After holds for the host, not for the one image that met it."""
     times: list[float] = []
     lock = threading.Lock()
 
@@ -182,7 +182,7 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
             times.append(time.monotonic())
             if len(times) == 1:
                 return Answer(status=429, headers={"Retry-After": "1"})
-        return picture_answer(asked) or Answer(status=404)
+        return image_answer(asked) or Answer(status=404)
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(respond) as site:
@@ -194,7 +194,7 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
 
 
 def test_a_pause_may_be_longer_than_a_download_may_take() -> None:
-    """A picture whose host asks for one waits it out; its time does not run meanwhile."""
+    """An image whose host asks for one waits it out; its time does not run meanwhile."""
     answers = [Answer(status=429, headers={"Retry-After": "1"})]
     with serve(lambda asked: answers.pop() if answers and asked.path == "/a.jpg" else Answer(jpeg(1), "image/jpeg")) as site:
         assert Downloader(FetchOptions(allow_local=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)
@@ -230,7 +230,7 @@ def test_a_label_of_a_person_is_not_changed_by_another_place(tmp_path: Path) -> 
 
 
 def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
-    """The half of a picture goes with the next collection; what another process or another machine writes just now stays, and
+    """The half of an image goes with the next collection; what another process or another machine writes just now stays, and
     what is none of ours."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
@@ -246,7 +246,7 @@ def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
     assert [path.exists() for path in (left, living, strange, elsewhere, old)] == [False, True, True, True, False]
 
 
-def test_a_file_that_was_overwritten_is_another_picture(tmp_path: Path) -> None:
+def test_a_file_that_was_overwritten_is_another_image(tmp_path: Path) -> None:
     """Under a name that is known, as cameras number theirs anew; and one that was cut short and is whole by now is read again."""
     workspace, photos = create_workspace(tmp_path / "w", ["fox"]), tmp_path / "photos"
     photos.mkdir()
@@ -283,8 +283,8 @@ def test_a_preview_counts_as_the_search_does(point_to: PointTo) -> None:
     answer = library(fox=1)
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         one, other = openverse(asked.base, 1), openverse(asked.base, 1)
         other["url"] = f"{other['url']}#again"
         return json_answer({"results": [one, other], "result_count": 2}) if asked.query.get("page") == "1" else answer(asked)

@@ -18,7 +18,7 @@ from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, SECRET, Hubs
 from tests.collect.test_services import SHAPES
-from tests.servers import Answer, Asked, Respond, Site, json_answer, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, Site, image_answer, json_answer, serve
 
 Shown = Callable[..., str]
 SERVICES = {name: info.key for name, info in known_sources().items() if info.key}
@@ -119,7 +119,7 @@ def test_no_refusal_of_a_hub_shows_its_key(
 def test_a_service_that_repeats_the_key_in_its_results(
     source: str, point_to: PointTo, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures come, and no provenance, manifest or attribution has the key of whoever searched."""
+    """Images come, and no provenance, manifest or attribution has the key of whoever searched."""
     monkeypatch.setenv(SERVICES[source].variable, SECRET)
     item, document, _, _ = SHAPES[source]
 
@@ -128,7 +128,7 @@ def test_a_service_that_repeats_the_key_in_its_results(
         answer = answer.replace("Author", f"Author {SECRET}").replace(
             "https://example.org/", f"https://example.org/?k={SECRET}&n="
         )
-        return picture_answer(asked) or Answer(answer.encode(), "application/json")
+        return image_answer(asked) or Answer(answer.encode(), "application/json")
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")

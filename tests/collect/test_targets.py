@@ -1,4 +1,4 @@
-"""Targets: what counts as one picture while collecting, and what is said to be missing."""
+"""Targets: what counts as one image while collecting, and what is said to be missing."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_no_more_is_asked_for_while_enough_is_on_its_way(tmp_path: Path) -> None
 
 
 def test_what_dedup_kept_counts_whatever_it_looks_like(tmp_path: Path) -> None:
-    """Two pictures of one pHash that dedup compared and kept are two; one that it has not seen yet is none of its own."""
+    """Two images of one pHash that dedup compared and kept are two; one that it has not seen yet is none of its own."""
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
         for number in (7, 8, 9):
             image_id = add(catalog, number, 42)
@@ -73,14 +73,14 @@ def test_what_dedup_kept_counts_whatever_it_looks_like(tmp_path: Path) -> None:
 
 
 def recompressed(folder: Path, *qualities: int) -> None:
-    """One picture, saved anew at each quality."""
+    """One image, saved anew at each quality."""
     folder.mkdir()
     for quality in qualities:
         Image.open(io.BytesIO(jpeg(1, 200))).save(folder / f"{quality}.jpg", quality=quality)
 
 
 def test_copies_do_not_fill_a_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two saves of one picture are two accepted images and one towards the target: the rest is stated, with exit code 3."""
+    """Two saves of one image are two accepted images and one towards the target: the rest is stated, with exit code 3."""
     workspace: Workspace = create_workspace(tmp_path / "w", ["fox"], target=2)
     recompressed(tmp_path / "photos", 95, 80)
     summary = collect_folder(workspace, tmp_path / "photos", Labelling("fox"), FetchOptions())

@@ -1,4 +1,4 @@
-"""Sites that speak TLS: a picture comes only from who can prove to be the host."""
+"""Sites that speak TLS: an image comes only from who can prove to be the host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fototeca.collect.catalog import Catalog, Finding
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, picture_answer, serve
+from tests.servers import Answer, image_answer, serve
 
 
 def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
@@ -46,8 +46,8 @@ def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
 
 @contextmanager
 def secure(file: Path | None) -> Iterator[str]:
-    """The https address of a site with pictures; without a certificate it speaks plain HTTP all the same."""
-    with serve(lambda asked: picture_answer(asked) or Answer(status=404)) as site:
+    """The https address of a site with images; without a certificate it speaks plain HTTP all the same."""
+    with serve(lambda asked: image_answer(asked) or Answer(status=404)) as site:
         if file:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(file)
@@ -65,10 +65,10 @@ def secure(file: Path | None) -> Iterator[str]:
         ("none", ("failed", "tls")),
     ],
 )
-def test_a_picture_comes_only_with_a_valid_certificate(
+def test_an_image_comes_only_with_a_valid_certificate(
     kind: str, outcome: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything else is the reason `tls`, for that picture alone."""
+    """Everything else is the reason `tls`, for that image alone."""
     file = certificate(
         tmp_path / "site.pem", ip="127.0.0.9" if kind == "of another host" else "127.0.0.1", days=-1 if kind == "expired" else 1
     )

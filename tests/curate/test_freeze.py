@@ -251,7 +251,7 @@ def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add
 
 
 def test_files_of_this_machine_are_not_named(workspace: Workspace, add_images: AddImages) -> None:
-    """A manifest goes into git: where somebody's pictures lay at home does not."""
+    """A manifest goes into git: where somebody's images lay at home does not."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
         sql.execute("UPDATE candidates SET url = 'file:///home/ana/' || candidate_id WHERE candidate_id % 2")

@@ -30,17 +30,17 @@ NAMES = ("único", "heron", "007")
 
 
 def drawn(number: int) -> str:
-    """The id of the golden picture of this number: a digest of words, since a PNG file's differs with the zlib that wrote it."""
+    """The id of the golden image of this number: a digest of words, since a PNG file's differs with the zlib that wrote it."""
     return hashlib.sha256(f"golden {number}".encode()).hexdigest()
 
 
 def moment(number: int) -> str:
-    """The time of the golden picture of this number."""
+    """The time of the golden image of this number."""
     return (BEGIN + timedelta(seconds=number)).isoformat(timespec="microseconds")
 
 
 def origin(number: int) -> Finding:
-    """Where a picture was found: full, quoted, unknown and private origins in turn."""
+    """Where an image was found: full, quoted, unknown and private origins in turn."""
     kinds = (
         {"author": 'Ana "la fotógrafa", Lima', "license": "CC-BY-4.0", "page_url": f"https://example.org/{number}?a=1,2"},
         {"author": "José\nÑandú", "license": "CC0-1.0"},
@@ -52,7 +52,7 @@ def origin(number: int) -> Finding:
 
 
 def fill(catalog: Catalog, labels: Sequence[str], start: int, *, copies: int = 0) -> list[str]:
-    """Know a picture per label, numbered from `start`; the first `copies` of them come in threes from one original each."""
+    """Know an image per label, numbered from `start`; the first `copies` of them come in threes from one original each."""
     for number, label in enumerate(labels, start):
         image_id = drawn(number)
         place = replace(origin(number), original=f"o{(number - start) // 3}" if number - start < copies else "")

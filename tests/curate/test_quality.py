@@ -1,4 +1,4 @@
-"""`curate check` finds what is wrong with pictures, and only that; `queues` say what a reviewer should look at."""
+"""`curate check` finds what is wrong with images, and only that; `queues` say what a reviewer should look at."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fototeca.vision.quality import quality
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A picture with detail at every scale and even light."""
+    """An image with detail at every scale and even light."""
     rng = np.random.default_rng(seed)
     layers = [
         np.asarray(Image.fromarray(rng.integers(0, 256, (h, h * 4 // 3, 3), dtype=np.uint8)).resize(size), dtype=np.float64)
@@ -49,7 +49,7 @@ BAD: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
-    """Twelve good pictures and one of each bad kind: the workspace, and the kind by image id."""
+    """Twelve good images and one of each bad kind: the workspace, and the kind by image id."""
     folder = tmp_path / "in"
     folder.mkdir()
     for seed in range(12):
@@ -63,8 +63,8 @@ def workspace(tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
         return made, {row["image_id"]: Path(row["url"]).stem for row in rows}
 
 
-def test_each_kind_is_found_and_good_pictures_are_not(workspace: tuple[Workspace, dict[str, str]]) -> None:
-    """Every spoiled picture has the finding it was spoiled for; no good one has any; a stored file that broke is one too."""
+def test_each_kind_is_found_and_good_images_are_not(workspace: tuple[Workspace, dict[str, str]]) -> None:
+    """Every spoiled image has the finding it was spoiled for; no good one has any; a stored file that broke is one too."""
     made, kinds = workspace
     found = defaultdict(set)
     for finding in check_images(made, Limits()):
@@ -149,12 +149,12 @@ def test_queues_follow_the_last_check(workspace: tuple[Workspace, dict[str, str]
         assert ("blurry" in found.get("blurry", ())) is named
 
 
-def test_grey_levels_at_hand_score_as_the_picture_does() -> None:
-    """One grey picture serves the hash and the scores; a blur lowers sharpness and nothing else much."""
-    picture = scene(3)
-    scores = quality(picture)
-    assert quality(grey_levels(picture)) == scores
-    blurred = quality(picture.filter(ImageFilter.GaussianBlur(2)))
+def test_grey_levels_at_hand_score_as_the_image_does() -> None:
+    """One grey image serves the hash and the scores; a blur lowers sharpness and nothing else much."""
+    image = scene(3)
+    scores = quality(image)
+    assert quality(grey_levels(image)) == scores
+    blurred = quality(image.filter(ImageFilter.GaussianBlur(2)))
     assert blurred["sharpness"] < Limits().blurry < scores["sharpness"]
     assert abs(blurred["brightness"] - scores["brightness"]) < 0.01
 
@@ -179,7 +179,7 @@ def test_wrong_limits_are_one_line(workspace: tuple[Workspace, dict[str, str]], 
 
 
 def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
-    """A picture found under two categories, one that two people disagree about, and what nobody has reviewed."""
+    """An image found under two categories, one that two people disagree about, and what nobody has reviewed."""
     made, kinds = workspace
     ids = {kind: image_id for image_id, kind in kinds.items()}
     with Catalog.open(made) as catalog:

@@ -72,7 +72,7 @@ def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImage
 def test_copies_that_people_call_by_two_names_are_in_conflict(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One picture, two copies, two reviewers: both decided, and nothing is settled until they say the same of both."""
+    """One image, two copies, two reviewers: both decided, and nothing is settled until they say the same of both."""
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert queue(workspace, CONFLICT) == []
@@ -322,7 +322,7 @@ def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImag
 
 
 def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddImages, group_images: Callable[..., None]) -> None:
-    """Several labels a picture: a copy may rightly have some of them only; two that contradict each other may not."""
+    """Several labels an image: a copy may rightly have some of them only; two that contradict each other may not."""
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "cat"])
     group_images(made, [ids])
@@ -350,7 +350,7 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
 
 
 def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages) -> None:
-    """The others stay; a picture that carries both names carries one."""
+    """The others stay; an image that carries both names carries one."""
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "dog", "cat"])
     renamed = without(made, "dog")
@@ -359,7 +359,7 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
 
 
 def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
-    """No picture carries the name yet: what is fetched later will have the new one."""
+    """No image carries the name yet: what is fetched later will have the new one."""
     with Catalog.open(workspace) as catalog:
         catalog.add_finding(Finding("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
     done = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)

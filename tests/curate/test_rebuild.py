@@ -101,7 +101,7 @@ def test_the_next_version_follows_the_better_origin(workspace: Workspace, frozen
 
 
 def test_the_place_that_says_most_is_named(workspace: Workspace, add_images: AddImages) -> None:
-    """A known licence before an author and a page; else the picture itself before its thumbnail; else the place found first."""
+    """A known licence before an author and a page; else the image itself before its thumbnail; else the place found first."""
     ids = add_images(workspace, ["cat"] * 5 + ["dog"] * 5, source="first")
     places = [
         Finding("https://example.org/0.png", "unlicensed", "cat", author="Eva", page_url="https://museum.example/7"),
@@ -159,7 +159,7 @@ def test_another_freeze_that_came_between(
 def test_a_clock_that_went_ahead_and_was_set_right(
     workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A version of tomorrow, one of today, and pictures that come afterwards: they are in neither."""
+    """A version of tomorrow, one of today, and images that come afterwards: they are in neither."""
     ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
     ahead = (datetime.now(UTC) + timedelta(hours=5)).isoformat(timespec="microseconds")
     with monkeypatch.context() as clock:

@@ -319,7 +319,7 @@ def click_until(browser: Browser, place: str, done: Callable[[], object]) -> Non
 
 
 def choose(browser: Browser, address: str, label: str, done: Callable[[], object]) -> None:
-    """Open a picture in the App and choose its label; as a person would, load the page again where the App has got stuck."""
+    """Open an image in the App and choose its label; as a person would, load the page again where the App has got stuck."""
     annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
     choice = f"//label[text()='{label}']"
     for last in (False, False, True):
@@ -337,7 +337,7 @@ def choose(browser: Browser, address: str, label: str, done: Callable[[], object
 
 @pytest.mark.timeout(700)
 def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
-    """In a real Chromium: open a picture, Annotate, its label, another one. `pull` brings it, `freeze` has it, `log` says who."""
+    """In a real Chromium: open an image, Annotate, its label, another one. `pull` brings it, `freeze` has it, `log` says who."""
     workspace, ids, dataset = pushed
     with open_browser(headed=False, user_agent="fototeca-test") as browser:
         address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"

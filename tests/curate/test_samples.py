@@ -89,7 +89,7 @@ def test_groups_findings_and_conflicts_are_shown(
     assert set(dataset.load_saved_view("7 near-duplicates").values("image_id")) == set(ids[:2])
     shown = dataset.one({"image_id": ids[1]})
     assert (shown.group, shown.kept, shown.also, shown.status) == (ids[0], False, ["cat"], "duplicate")
-    assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "pictures of one colour"
+    assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "images of one colour"
     assert dataset.one({"image_id": ids[2]}).entropy == 0
 
 
@@ -129,7 +129,7 @@ def test_categories_that_fiftyone_would_call_alike(
 def test_several_labels_there_and_back(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """Classifications with every label; one added in the App comes back; two labels of one picture are no conflict."""
+    """Classifications with every label; one added in the App comes back; two labels of one image are no conflict."""
     from fototeca.curate.review.fiftyone_app import pull_review
 
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)

@@ -25,7 +25,7 @@ from fototeca.collect.search import SearchOptions, preview, search
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.demo.gallery import build_gallery
-from fototeca.demo.pictures import draw_picture
+from fototeca.demo.images import draw_image
 from fototeca.demo.pipeline import _review
 from fototeca.demo.plan import BROKEN, EACH, EDITS, EXACT, WRONG, Entry, plan_entries
 from fototeca.demo.signs import CATEGORIES
@@ -65,12 +65,12 @@ def site(gallery: Path, entries: list[Entry]) -> Iterator[str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """One category more than the gallery's part shows pictures of."""
+    """One category more than the gallery's part shows images of."""
     return create_workspace(tmp_path / "w", ["stop", "yield"], target=150, contact="demo@example.org")
 
 
 def test_the_plan_keeps_its_promises() -> None:
-    """Five categories or more of at least 120 pictures, every kind planted, and the same plan each time."""
+    """Five categories or more of at least 120 images, every kind planted, and the same plan each time."""
     entries = plan_entries()
     assert entries == plan_entries()
     assert len({entry.name for entry in entries}) == len(entries)
@@ -86,13 +86,13 @@ def test_the_plan_keeps_its_promises() -> None:
 
 def test_a_drawing_knows_where_its_sign_is() -> None:
     """The mask fills its box, is neither empty nor all, and the same numbers draw the same bytes."""
-    picture = draw_picture("yield", 3, 5)
-    assert picture.jpeg == draw_picture("yield", 3, 5).jpeg != draw_picture("yield", 3, 6).jpeg
-    mask = np.asarray(picture.mask) > 0
-    left, top, right, bottom = picture.box
+    image = draw_image("yield", 3, 5)
+    assert image.jpeg == draw_image("yield", 3, 5).jpeg != draw_image("yield", 3, 6).jpeg
+    mask = np.asarray(image.mask) > 0
+    left, top, right, bottom = image.box
     assert mask[top:bottom, left:right].sum() == mask.sum()
     assert 0.005 < mask.mean() < 0.6
-    assert Image.open(io.BytesIO(picture.jpeg)).size == (picture.width, picture.height) == picture.mask.size
+    assert Image.open(io.BytesIO(image.jpeg)).size == (image.width, image.height) == image.mask.size
 
 
 def fetch(url: str) -> tuple[int, dict[str, str], bytes]:
@@ -135,7 +135,7 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
     table = planted_table(workspace, entries, [])
     counts = {" ".join(line.split()[:-2]): line.split()[-2:] for line in table.splitlines()[1:-1]}
     assert counts.pop("wrong labels, among as many suggestions") == [str(WRONG), "0"]
-    assert counts.pop("one picture under two labels") == ["1", "0"], "only one of its two queries was searched"
+    assert counts.pop("one image under two labels") == ["1", "0"], "only one of its two queries was searched"
     assert all(planted == number for planted, number in counts.values()), table
     assert unplanted(entries, found)[0] == 0
     keep_masks(workspace, entries, gallery)
@@ -150,7 +150,7 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
 
 
 def test_a_dry_run_counts_and_fetches_nothing(site: str, entries: list[Entry], workspace: Workspace) -> None:
-    """Candidates, licences and sizes are told; a limit is kept; no image is stored; a query without pictures is no error."""
+    """Candidates, licences and sizes are told; a limit is kept; no image is stored; a query without images is no error."""
     fetch_options = FetchOptions(allow_local=True)
     found = preview(workspace, SearchOptions(("gallery",), limit=30, url=site + "/search?q={query}"), fetch_options)
     assert found["stop"]["candidates"] == 30
@@ -158,7 +158,7 @@ def test_a_dry_run_counts_and_fetches_nothing(site: str, entries: list[Entry], w
     assert not list(workspace.images.rglob("*.jpg"))
 
 
-def test_the_pipeline_shows_its_pictures(
+def test_the_pipeline_shows_its_images(
     fo: FiftyOne, workspace: Workspace, gallery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In FiftyOne, on the database that belongs to the tests."""

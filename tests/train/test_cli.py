@@ -271,7 +271,7 @@ def test_options_of_a_sweep_that_would_do_nothing_are_refused(options: dict[str,
 
 @pytest.mark.parametrize("person", [True, False])
 def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.MonkeyPatch, person: bool) -> None:
-    """Steps, pictures that are asked about, and the fit of a head; none of it where stderr is no terminal."""
+    """Steps, images that are asked about, and the fit of a head; none of it where stderr is no terminal."""
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:

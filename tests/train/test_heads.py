@@ -11,7 +11,7 @@ from fototeca.train.training.losses import loss_of, right
 
 
 def drawn(seed: int, shift: float = 1.2) -> Split:
-    """60 pictures of three classes: three features that tell of them, and 80 that are noise."""
+    """60 images of three classes: three features that tell of them, and 80 that are noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 3
     told = rng.normal(size=(60, 3)) + shift * np.eye(3)[labels]

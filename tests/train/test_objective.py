@@ -46,7 +46,7 @@ def test_the_multi_label_loss_is_torchs() -> None:
     assert loss_of(logits, labels, multi=True).item() == pytest.approx(nn.BCEWithLogitsLoss()(logits, labels).item())
 
 
-def test_a_class_of_all_pictures_still_counts() -> None:
+def test_a_class_of_all_images_still_counts() -> None:
     """Weighed by its negatives, of which it has none, it would not be learned; one that is nowhere has a finite weight."""
     weights = class_weights(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), 2, "weights")
     assert weights is not None and weights.tolist() == [0.5, 2.0]
@@ -61,7 +61,7 @@ def test_balanced_sampling_draws_classes_alike() -> None:
 
 
 def test_balanced_sampling_draws_rare_labels_alike() -> None:
-    """Multi-label: each picture as often as its rarest label asks for; one without labels as often as by chance."""
+    """Multi-label: each image as often as its rarest label asks for; one without labels as often as by chance."""
     labels = torch.zeros(1000, 3)
     labels[:900, 0], labels[850:950, 1], labels[940:960, 2] = 1, 1, 1
     weights = sampling_weights(labels)
@@ -97,7 +97,7 @@ def test_thresholds_reach_the_best_f1() -> None:
         assert f1_score(labels[:, c], scores[:, c] >= chosen[c]) >= best - 1e-9
 
 
-def test_a_picture_is_right_only_when_all_its_labels_are() -> None:
+def test_an_image_is_right_only_when_all_its_labels_are() -> None:
     """Multi-label accuracy is that of the whole set of labels."""
     assert right(torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])) == 1
     assert right(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])) == 1

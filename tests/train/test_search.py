@@ -117,7 +117,7 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
 
 
 def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that does not answer, a picture that is gone: the search ends with its reason, and goes on with the same draw."""
+    """A host that does not answer, an image that is gone: the search ends with its reason, and goes on with the same draw."""
     begun: list[float | None] = []
 
     def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:

@@ -217,7 +217,7 @@ def _linear_path(
 def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
     """Histogram gradient boosting on the leading principal components; the number of rounds is chosen on validation.
 
-    Multi-label: a model for each class that some training pictures are of and some are not.
+    Multi-label: a model for each class that some training images are of and some are not.
     """
     from sklearn.decomposition import PCA
     from sklearn.ensemble import HistGradientBoostingClassifier

@@ -1,4 +1,4 @@
-"""A trained model, or several that are asked together, as a person's pictures are given to it."""
+"""A trained model, or several that are asked together, as a person's images are given to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fototeca.vision.backbones import Preprocessing
 
 BATCH = 32
-"""Pictures in one forward pass when a model is only asked."""
+"""Images in one forward pass when a model is only asked."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,7 +46,7 @@ class LoadedModel:
         return folded(self.network).to(memory_format=torch.channels_last)
 
     def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
-        """(N, C) of pictures or paths."""
+        """(N, C) of images or paths."""
         return self.answers(images, batch_size)[0]
 
     def features(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
@@ -60,7 +60,7 @@ class LoadedModel:
         return to_probabilities(said, self.multi), features
 
     def _forward(self, images: Sequence[Image.Image | Path], batch_size: int) -> tuple[Floats, Floats]:
-        """Logits and features of every picture, in one pass."""
+        """Logits and features of every image, in one pass."""
         import torch
 
         from fototeca.vision.backbones import classifier_of

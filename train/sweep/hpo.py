@@ -69,7 +69,7 @@ def search(
 
     In `space` a table {low, high, log} is a range, a list a choice, all else is fixed. After each epoch a run whose validation
     accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped, by a kill
-    or by what is wrong outside: pictures that are gone, weights that cannot be fetched, a full disk.
+    or by what is wrong outside: images that are gone, weights that cannot be fetched, a full disk.
     """
     _check_optuna()
     with full_disk_told():

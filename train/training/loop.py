@@ -1,4 +1,4 @@
-"""The loop: epochs over cached pictures, judged on validation, written down as they happen, resumed where they stopped."""
+"""The loop: epochs over cached images, judged on validation, written down as they happen, resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.train.config import TrainConfig
 from fototeca.train.errors import GivenUpError
-from fototeca.train.training.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
+from fototeca.train.training.data import ImageDataset, batches, class_weights, draw_seed, epoch_order, load
 from fototeca.train.training.device import memory_advice
 from fototeca.train.training.losses import judged, loss_of, right
 from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, Journal
@@ -39,11 +39,11 @@ Watch = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Material:
-    """What the loop reads: training and validation pictures with their targets."""
+    """What the loop reads: training and validation images with their targets."""
 
-    train: Pictures
+    train: ImageDataset
     train_labels: torch.Tensor
-    val: Pictures
+    val: ImageDataset
     val_labels: torch.Tensor
     preprocessing: Preprocessing
     classes: int
@@ -164,11 +164,11 @@ class Loop:
         loss_sum, hits = torch.zeros((), device=self.fabric.device), 0
         whole = sum(map(self._mass, group))
         for part in range(len(group)):
-            pictures, rows = next(loaded)
+            images, rows = next(loaded)
             torch.manual_seed(draw_seed(self.config.seed, "step", self.progress.step, part))  # dropout, mixing: no state to save
-            pictures = self.fabric.to_device(pictures).contiguous(memory_format=torch.channels_last)
+            images = self.fabric.to_device(images).contiguous(memory_format=torch.channels_last)
             labels = self.fabric.to_device(self.material.train_labels[rows])
-            mixed, wanted = self._mix(self.material.preprocessing.normalise(pictures), labels)
+            mixed, wanted = self._mix(self.material.preprocessing.normalise(images), labels)
             with self.fabric.no_backward_sync(self.module, enabled=part < len(group) - 1):
                 logits = self.module(mixed)
                 loss = loss_of(
@@ -196,21 +196,21 @@ class Loop:
         return float(totals[0]) / self.fabric.world_size, int(totals[1])
 
     def _mass(self, rows: list[int]) -> float:
-        """What the mean loss of these pictures is a mean over: their number, or torch's sum of their classes' weights."""
+        """What the mean loss of these images is a mean over: their number, or torch's sum of their classes' weights."""
         if self.class_weights is None or self.multi or self.config.mixup or self.config.cutmix:
             return len(rows)
         return float(self.class_weights[self.material.train_labels[rows]].sum())
 
-    def _mix(self, pictures: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixup or CutMix, if asked: pictures and shares (N, C)."""
+    def _mix(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixup or CutMix, if asked: images and shares (N, C)."""
         ways: list[v2.Transform] = []
         if self.config.mixup:
             ways.append(v2.MixUp(alpha=self.config.mixup, num_classes=self.material.classes))
         if self.config.cutmix:
             ways.append(v2.CutMix(alpha=self.config.cutmix, num_classes=self.material.classes))
         if not ways:
-            return pictures, labels
-        mixed, wanted = v2.RandomChoice(ways)(pictures, labels)
+            return images, labels
+        mixed, wanted = v2.RandomChoice(ways)(images, labels)
         return mixed, wanted
 
     def _judge(self, epoch: int) -> tuple[float, float]:
