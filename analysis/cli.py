@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -206,7 +206,7 @@ def predict(
     if failed := sum(bool(fact["reason"]) for fact in facts):
         reasons = ", ".join(sorted({str(fact["reason"]) for fact in facts if fact["reason"]}))
         allow = "; --allow-local allows this machine's own" if "private-address" in reasons and not allow_local else ""
-        say(f"fototeca: {failed} of {len(facts)} images could not be had or read: {reasons}{allow}")
+        notify(f"fototeca: {failed} of {len(facts)} images could not be had or read: {reasons}{allow}")
         raise typer.Exit(EXIT_SHORT)
 
 

@@ -13,7 +13,7 @@ from fototeca.analysis.evaluation.predictions import find_run, read_results
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.core.workspace import Workspace
-from fototeca.train.runs import LoadedModel, Run, load_model, manifest_of
+from fototeca.train.runs import LoadedModel, Run, load_model, load_run_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
 
 
 def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
-    manifest = manifest_of(workspace, run)
+    manifest = load_run_manifest(workspace, run)
     results = read_results(workspace, run, "val", manifest)
     temperature = learn_temperature(results)
     figures = measure(results, temperature)

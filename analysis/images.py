@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row, image_path
+from fototeca.curate.manifest import ManifestRow, image_path
 from fototeca.vision.image import DecodeError, decode, inspect
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def thumbnail(source: Path | Image.Image, side: int = 112, square: bool = True) 
     return small
 
 
-def stored_image(workspace: Workspace, row: Row) -> Image.Image:
+def stored_image(workspace: Workspace, row: ManifestRow) -> Image.Image:
     """An image of the dataset, decoded. FototecaError when its file is gone or cannot be decoded."""
     try:
         return decode(image_path(workspace, row))
@@ -64,7 +64,7 @@ def _masks(workspace: Workspace) -> Path:
     return workspace.data / "masks"
 
 
-def true_mask(workspace: Workspace, row: Row, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
+def true_mask(workspace: Workspace, row: ManifestRow, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
     """Where the thing is, as the model sees the image; None where `data/masks` has no `IMAGE_ID.png` (white: the thing)."""
     path = _masks(workspace) / f"{row.image_id}.png"
     if not path.is_file():

@@ -20,13 +20,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import open_browser
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.fiftyone_app import dataset_name, pull_review, push_review, serve_app
-from fototeca.curate.review.session import Desk
+from fototeca.curate.review.session import ReviewSession
 
 PORT = 5199
 
@@ -54,7 +54,7 @@ def draw(folder: Path, count: int) -> Workspace:
         noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC).save(path, quality=85)
     workspace = create_workspace(folder / "bench-review", names)
-    collect_folder(workspace, folder / "in", Labelling(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder / "in", LabelSource(from_folder=True), FetchOptions())
     return workspace
 
 
@@ -69,7 +69,7 @@ def measure(workspace: Workspace) -> None:
     edit(workspace, 1000)
     timed("pull of 1,000 edits", lambda: pull_review(workspace))
     look_at_the_app(workspace)
-    desk = Desk(workspace)
+    desk = ReviewSession(workspace)
     timed("keyboard page: start", desk.overview)
     timed("keyboard page: show an image", lambda: desk.show(ids[-1]))
     seen = {ids[-1]: desk.show(ids[-1])["seen"]}

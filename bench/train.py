@@ -30,7 +30,7 @@ from tqdm import tqdm
 from fototeca.train.config import TrainConfig
 from fototeca.train.training.data import ImageDataset, augmentation, batches, load
 from fototeca.train.training.device import make_fabric
-from fototeca.train.training.loop import Loop, Material
+from fototeca.train.training.loop import Loop, TrainingData
 from fototeca.train.training.metrics_log import STEP_COLUMNS, Journal
 from fototeca.vision.backbones import Preprocessing, build_model
 from fototeca.vision.image import decode
@@ -109,7 +109,7 @@ def loop(folder: Path, options: argparse.Namespace) -> Table:
         ids, labels = [image_id for image_id, _ in items], torch.arange(count) % 2
         train = ImageDataset(ids, cache, preprocessing, augmentation("basic", side, 0.0), 0)
         seen = count // 7
-        material = Material(
+        material = TrainingData(
             train, labels, ImageDataset(ids[:seen], cache, preprocessing, None, 0), labels[:seen], preprocessing, 2
         )
         contenders: dict[str, Callable[[], object]] = {

@@ -6,10 +6,10 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.versions.freeze import freeze_version
@@ -50,7 +50,7 @@ def find_pretrained(folder: Path) -> Pretrained:
         return Pretrained(MODEL, "DEFAULT", "torchvision's ImageNet weights, fetched now", 128)
     if FILE.is_file():
         return Pretrained("squeezenet1_0", str(FILE), f"ImageNet weights from {FILE.name} beside the project", 128)
-    say("no ImageNet weights here and no network to fetch them: training a backbone on other drawn signs first")
+    notify("no ImageNet weights here and no network to fetch them: training a backbone on other drawn signs first")
     return Pretrained("cnn", str(_train_backbone(folder)), "a backbone trained on other drawn signs just now", 64)
 
 
@@ -69,7 +69,7 @@ def _train_backbone(folder: Path) -> Path:
     if not workspace.config.exists():
         create_workspace(workspace.root, list(OTHERS), target=EACH)
     new_images(folder / "images", list(OTHERS), EACH)
-    collect_folder(workspace, folder / "images", Labelling(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder / "images", LabelSource(from_folder=True), FetchOptions())
     dedup(workspace)
     version = freeze_version(workspace).manifest.version
     run = train_run(workspace, TrainConfig(version, "cnn", "scratch", image_size=64, epochs=20))

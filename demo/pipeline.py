@@ -23,8 +23,8 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.label_issues.find import suggest_labels
 from fototeca.curate.manifest import Manifest
-from fototeca.curate.quality.checks import check_images
-from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.quality.checks import measure_quality
+from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.demo.backbone import Pretrained, find_pretrained
 from fototeca.demo.gallery import build_gallery, new_images
@@ -34,7 +34,7 @@ from fototeca.demo.site import serve_gallery
 from fototeca.demo.truth import keep_masks, planted_table
 from fototeca.train.runs import Run
 from fototeca.train.sweep.plan import sweep
-from fototeca.train.tables import run_facts, runs_table
+from fototeca.train.tables import run_metrics, runs_table
 
 NEW_EACH = 4
 """Newly drawn images of each sign that the best model is shown at the end."""
@@ -76,7 +76,7 @@ def run_demo(folder: Path) -> None:
     keep_masks(workspace, entries, workspace.data / "gallery")
     with _step("grouping duplicates, measuring quality"):
         facts = dedup(workspace)
-        findings = check_images(workspace, Limits())
+        findings = measure_quality(workspace, QualityThresholds())
         typer.echo(
             f"  {facts['images']} images, {facts['groups']} groups, {facts['set_aside']} set aside, {len(findings)} findings"
         )
@@ -100,7 +100,7 @@ def run_demo(folder: Path) -> None:
     typer.echo("")
     typer.echo(planted_table(workspace, entries, suggestions))
     typer.echo("")
-    typer.echo(runs_table([run_facts(run) for run in runs]))
+    typer.echo(runs_table([run_metrics(run) for run in runs]))
     _close(workspace, manifest, test, new, pages)
     typer.echo(f"the whole demo took {time.monotonic() - begin:.0f} s")
 

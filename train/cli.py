@@ -74,11 +74,11 @@ def run(
     """
     settings = {name: value for name, value in locals().items() if name not in ("resume", "as_json", "compile_")}
     from fototeca.train.config import TrainConfig
-    from fototeca.train.tables import run_facts
+    from fototeca.train.tables import run_metrics
     from fototeca.train.trainer import train_run
 
     finished = train_run(Workspace.find(), TrainConfig(**settings, compile=compile_), resume=resume)
-    _print(run_facts(finished), as_json)
+    _print(run_metrics(finished), as_json)
 
 
 @app.command(name="find-rate")
@@ -137,7 +137,7 @@ def sweep(
     from fototeca.train.sweep.hpo import search
     from fototeca.train.sweep.plan import read_plan, read_space
     from fototeca.train.sweep.plan import sweep as train_all
-    from fototeca.train.tables import run_facts
+    from fototeca.train.tables import run_metrics
 
     if (model is None) != (weights is None):
         raise FototecaError("--model and --weights go together", "pass both, or neither")
@@ -150,7 +150,7 @@ def sweep(
         outcome = search(Workspace.find(), read_space(plan) if plan else None, manifest, trials, at_hand)
     else:
         outcome = train_all(Workspace.find(), read_plan(plan) if plan else None, manifest, weights=at_hand, jobs=jobs)
-    _print([run_facts(run) for run in outcome.runs], as_json)
+    _print([run_metrics(run) for run in outcome.runs], as_json)
     if any(not reason.startswith("left out") for _, reason in outcome.failed):
         raise typer.Exit(EXIT_SHORT)
 
@@ -181,6 +181,6 @@ def ensemble(
     Example: fototeca train ensemble resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
     """
     from fototeca.train.ensemble import join_runs
-    from fototeca.train.tables import run_facts
+    from fototeca.train.tables import run_metrics
 
-    _print(run_facts(join_runs(Workspace.find(), runs, method)), as_json)
+    _print(run_metrics(join_runs(Workspace.find(), runs, method)), as_json)

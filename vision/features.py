@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fototeca.core.workspace import Workspace
 from fototeca.vision.backbones import NO_WEIGHTS, Backbone
-from fototeca.vision.bn_fusion import folded
+from fototeca.vision.bn_fusion import fuse_batch_norm
 from fototeca.vision.memory import forward, keep_freed_memory
 from fototeca.vision.pixels import PixelCache
 from fototeca.vision.store import RowStore
@@ -25,7 +25,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class View:
+class FeatureView:
     """Another look at each image: `change` takes an image id and its uint8 (3, resize, resize) to (3, crop, crop)."""
 
     name: str
@@ -41,7 +41,7 @@ def extract_features(
     device: str = "cpu",
     batch_size: int = BATCH,
     progress: bool = True,
-    view: View | None = None,
+    view: FeatureView | None = None,
 ) -> npt.NDArray[np.float32]:
     """(N, D) float32 of (image id, path), in order. Cached below the workspace's cache; a kill loses at most one batch.
 
@@ -61,7 +61,7 @@ def extract_features(
     return np.asarray(store.take([image_id for image_id, _ in items]), dtype=np.float32)
 
 
-def features_folder(workspace: Workspace, backbone: Backbone, view: View | None = None) -> Path:
+def features_folder(workspace: Workspace, backbone: Backbone, view: FeatureView | None = None) -> Path:
     """Where the features of this backbone lie: a folder for each model, weights, preprocessing and view."""
     parts = [backbone.name, backbone.weights_id, backbone.preprocessing.to_dict(), *([view.name] if view else [])]
     key = json.dumps(parts, sort_keys=True)
@@ -76,10 +76,10 @@ def _compute(
     device: str,
     batch_size: int,
     progress: bool,
-    view: View | None,
+    view: FeatureView | None,
 ) -> None:
     keep_freed_memory()
-    module = folded(backbone.module).to(device).to(memory_format=torch.channels_last)
+    module = fuse_batch_norm(backbone.module).to(device).to(memory_format=torch.channels_last)
     with (
         tqdm(total=len(missing), desc=f"features of {backbone.name}", unit="img", disable=None if progress else True) as bar,
         torch.inference_mode(),

@@ -17,7 +17,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.vision.image import DecodeError, Pixels, decode_pixels
 from fototeca.vision.memory import keep_freed_memory
 from fototeca.vision.store import RowStore
-from fototeca.vision.threads import one_thread
+from fototeca.vision.threads import single_thread
 
 Square = npt.NDArray[np.uint8]
 
@@ -87,7 +87,7 @@ class PixelCache:
         if all(image_id in self.store for image_id, _ in items):
             return
         keep_freed_memory()
-        with self.store.writing(), one_thread(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        with self.store.writing(), single_thread(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
             missing = [(image_id, path) for image_id, path in dict(items).items() if image_id not in self.store]
             with tqdm(
                 total=len(missing), desc=f"decoding to {self.side} px", unit="img", disable=None if progress else True

@@ -59,7 +59,7 @@ def image_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Small products of torch, numpy and scikit-learn in one thread each, for the same reason: a linear head fitted seven
     times as fast beside busy neighbours."""
     import torch

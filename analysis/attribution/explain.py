@@ -13,9 +13,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import CLASS_MODEL, attribute, check_method, network_of
-from fototeca.analysis.attribution.check_results import Passed, joined, read_verdicts, sides, stamp_words
+from fototeca.analysis.attribution.check_results import CheckResults, joined, read_verdicts, sides, stamp_words
 from fototeca.analysis.attribution.run_checks import SHORT
-from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
 from fototeca.analysis.evaluation.sampling import pick
 from fototeca.analysis.images import captioned, overlay, sheet, shown_image, stored_image, true_mask
 from fototeca.analysis.tabular import csv_text
@@ -50,9 +50,9 @@ class Drawn:
     seen: Image.Image
     maps: dict[str, Image.Image]
     scores: dict[str, Scores]
-    verdicts: Mapping[str, Passed]
+    verdicts: Mapping[str, CheckResults]
 
-    def passed(self, method: str) -> Passed:
+    def passed(self, method: str) -> CheckResults:
         """The stamp of the method's map."""
         return joined(self.scores[method].passed, self.verdicts.get(method, {}))
 
@@ -132,7 +132,7 @@ def explain_run(
 def explain_one(
     workspace: Workspace,
     model: LoadedModel,
-    results: Results,
+    results: SplitPredictions,
     index: int,
     methods: Sequence[str],
     layer: str = "",
@@ -162,7 +162,7 @@ def drawn_maps(
     *,
     stamped: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
-    verdicts: Mapping[str, Passed] | None = None,
+    verdicts: Mapping[str, CheckResults] | None = None,
 ) -> Drawn:
     """A preprocessed image (3, H, W) as the model saw it, and each method's map of category number `target` over it.
 
@@ -195,12 +195,12 @@ def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations:
     return paths
 
 
-def picked(results: Results) -> list[int]:
+def picked(results: SplitPredictions) -> list[int]:
     """The surest wrong images, then the surest right ones."""
     return [*pick(results, right=False, number=EACH), *pick(results, right=True, number=EACH)]
 
 
-def named(results: Results, images: Sequence[str]) -> list[int]:
+def named(results: SplitPredictions, images: Sequence[str]) -> list[int]:
     """The places of the images with these ids, or beginnings of ids."""
     found = []
     for name in images:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fototeca.analysis.attribution import METHODS, check_method, network_of
 from fototeca.analysis.attribution.check_results import measured_trials, of_layer, stored_trials
-from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
 from fototeca.analysis.evaluation.sampling import draw, pick
 from fototeca.analysis.images import masks_digest, stored_image, true_mask
 from fototeca.analysis.tabular import csv_text
@@ -73,7 +73,7 @@ def try_run(
 def try_maps(
     workspace: Workspace,
     model: LoadedModel,
-    results: Results,
+    results: SplitPredictions,
     methods: Sequence[str],
     *,
     layer: str = "",
@@ -111,11 +111,11 @@ def _draw(name: str, layer: str, iterations: int | None, module: torch.nn.Module
     return METHODS[name].draw(module, tensor, target, layer, iterations)
 
 
-def _seen(workspace: Workspace, model: LoadedModel, results: Results, index: int) -> torch.Tensor:
+def _seen(workspace: Workspace, model: LoadedModel, results: SplitPredictions, index: int) -> torch.Tensor:
     return model.preprocessing(stored_image(workspace, results.rows[index]))
 
 
-def _mosaics(workspace: Workspace, model: LoadedModel, results: Results) -> list[Mosaic]:
+def _mosaics(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> list[Mosaic]:
     """One for each of the surest right images of different categories, beside three that do not show its category (of three
     other categories where there are so many)."""
     from fototeca.analysis.attribution.sanity_checks import make_mosaic

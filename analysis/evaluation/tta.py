@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from fototeca.analysis.evaluation.compare import mcnemar, paired_difference
 from fototeca.analysis.evaluation.metrics import Floats
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.images import stored_image
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import LoadedModel, load_model
 
 ZOOM = 0.85
@@ -43,7 +43,7 @@ def view_probabilities(model: LoadedModel, images: list[Image.Image]) -> Floats:
     return np.asarray(said.reshape(len(images), len(sides[0]), -1).mean(axis=1))
 
 
-def batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def batches(rows: Sequence[ManifestRow]) -> Iterator[Sequence[ManifestRow]]:
     """The rows in order, as many at once as may be decoded together."""
     start, pixels = 0, 0
     for place, row in enumerate(rows):
@@ -55,7 +55,7 @@ def batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     yield rows[start:]
 
 
-def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
+def gain_of_views(workspace: Workspace, results: SplitPredictions) -> dict[str, Any]:
     """Accuracy with the views beside that without: difference, its interval, the exact McNemar p, and the seconds of both."""
     model = load_model(workspace, results.run)
     parts, started = [], time.perf_counter()
@@ -77,7 +77,7 @@ def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
     }
 
 
-def seconds_per_image(workspace: Workspace, model: LoadedModel, results: Results) -> float:
+def seconds_per_image(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> float:
     """How long a model takes to read an image and to answer, over at most a batch of images and after a first one."""
     rows = next(batches(results.rows))
     model.probabilities([stored_image(workspace, rows[0])])

@@ -28,7 +28,7 @@ MOST_TRAINING = 10_000
 
 
 @dataclass(frozen=True)
-class Novelty:
+class OODDetector:
     """Training features (T, D), unit length, and the distance above which an image counts as unknown."""
 
     train: Features
@@ -47,7 +47,7 @@ class Novelty:
         return np.sqrt(np.maximum(2 - 2 * near.astype(np.float64), 0))
 
 
-def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty | None:
+def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> OODDetector | None:
     """Learn what is usual from training and validation images; None when a split is empty."""
     train, val = manifest.split("train"), manifest.split("val")
     if not train or not val:
@@ -65,10 +65,10 @@ def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty |
     return set_threshold(unit(features[learned]), features[~learned], groups)
 
 
-def set_threshold(train: Features, val: Features, groups: Integers) -> Novelty:
+def set_threshold(train: Features, val: Features, groups: Integers) -> OODDetector:
     """The smallest threshold that calls at most FALSE_ALARMS of the validation images unknown; `groups` (V,): near-copies."""
-    scores = Novelty(train, np.inf, 0.0).scores(val)
-    return Novelty(train, _threshold(scores), false_alarm_rate(scores, groups))
+    scores = OODDetector(train, np.inf, 0.0).scores(val)
+    return OODDetector(train, _threshold(scores), false_alarm_rate(scores, groups))
 
 
 def _threshold(scores: Floats) -> float:

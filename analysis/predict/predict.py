@@ -16,21 +16,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import check_method, network_of
-from fototeca.analysis.attribution.check_results import Passed, read_verdicts
+from fototeca.analysis.attribution.check_results import CheckResults, read_verdicts
 from fototeca.analysis.attribution.explain import drawn_maps
 from fototeca.analysis.evaluation.calibration import NO_MISTAKE, scale
 from fototeca.analysis.evaluation.evaluate import learn_temperature
 from fototeca.analysis.evaluation.predictions import check_finite, find_run, read_results
-from fototeca.analysis.evaluation.test_access_log import PREDICT, Look, close_look, open_look
-from fototeca.analysis.features.ood import Novelty, fit_novelty
+from fototeca.analysis.evaluation.test_access_log import PREDICT, TestAccess, close_look, open_look
+from fototeca.analysis.features.ood import OODDetector, fit_novelty
 from fototeca.analysis.predict.inputs import Incoming, is_url, name_images, read_ahead
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates import find_near
-from fototeca.curate.manifest import Manifest, Row
-from fototeca.train.runs import LoadedModel, Run, decide, load_model, manifest_of
+from fototeca.curate.duplicates import find_known_duplicates
+from fototeca.curate.manifest import Manifest, ManifestRow
+from fototeca.train.runs import LoadedModel, Run, decide_labels, load_model, load_run_manifest
 
 SHOWN = 48
 """Images kept small for the report."""
@@ -92,7 +92,7 @@ def predict_paths(
         bar.update(len(batch))
     bar.close()
     rows = {row.image_id: row for row in asked.manifest.rows}
-    copies = find_near(workspace, signatures, list(rows.values()))
+    copies = find_known_duplicates(workspace, signatures, list(rows.values()))
     for fact, digest, near in zip(facts, digests, copies, strict=True):
         if digest in rows:  # the very file, whatever else shows the same and though the dataset's own has been lost
             _note_copy(fact, rows[digest], 0)
@@ -114,15 +114,15 @@ class _Asked:
     model: LoadedModel
     temperature: float | None
     uncalibrated: str | None
-    novelty: Novelty | None
+    novelty: OODDetector | None
     methods: Sequence[str]
     folder: Path
-    verdicts: Mapping[str, Passed]
+    verdicts: Mapping[str, CheckResults]
     written: int = 0
 
     @classmethod
     def open(cls, workspace: Workspace, run: Run, methods: Sequence[str], output: Path | None) -> _Asked:
-        manifest = manifest_of(workspace, run)
+        manifest = load_run_manifest(workspace, run)
         temperature, why = _temperature(workspace, run, manifest)
         novelty = fit_novelty(workspace, run, manifest)
         folder = output or workspace.reports / "predict" / run.id
@@ -144,7 +144,7 @@ class _Asked:
         check_finite(self.run, "new", said)
         strange = self.novelty.scores(features).tolist() if self.novelty else [None] * len(images)
         scaled = scale(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")
-        return list(zip(decide(self.run, said), scaled, strange, said.argmax(axis=1).tolist(), strict=True))
+        return list(zip(decide_labels(self.run, said), scaled, strange, said.argmax(axis=1).tolist(), strict=True))
 
     def _describe(self, one: Incoming, label: str, said: np.ndarray, strange: float | None, target: int) -> dict[str, Any]:
         threshold = self.novelty.threshold if self.novelty else None
@@ -193,13 +193,13 @@ def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[fl
     return found, NO_MISTAKE if found is None else None
 
 
-def _note_copy(fact: dict[str, Any], row: Row, distance: int) -> None:
+def _note_copy(fact: dict[str, Any], row: ManifestRow, distance: int) -> None:
     """Tell what an image is a copy of. A copy of a training image is known, however alone that one is."""
     fact["near_duplicate"] = {"image_id": row.image_id, "split": row.split, "distance": distance}
     fact["unknown"] = fact["unknown"] and row.split != "train"
 
 
-def _close_look(workspace: Workspace, run: Run, look: Look | None, facts: Sequence[dict[str, Any]]) -> None:
+def _close_look(workspace: Workspace, run: Run, look: TestAccess | None, facts: Sequence[dict[str, Any]]) -> None:
     """Write down how many test images were asked about, copies among them. Their share that is right is not told: it is of a
     few that somebody chose."""
     shown = sum(bool(fact["near_duplicate"]) and fact["near_duplicate"]["split"] == "test" for fact in facts)
@@ -207,7 +207,9 @@ def _close_look(workspace: Workspace, run: Run, look: Look | None, facts: Sequen
         return
     close_look(workspace, look or open_look(workspace, run.manifest_version, run.id, PREDICT), shown, None)
     what = "1 image is" if shown == 1 else f"{shown} images are"
-    say(f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test-looks.csv")
+    notify(
+        f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test-looks.csv"
+    )
 
 
 def _csv(facts: Sequence[dict[str, Any]], categories: Sequence[str]) -> str:

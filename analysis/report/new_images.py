@@ -9,7 +9,7 @@ from markupsafe import Markup
 from fototeca.analysis.cache import stored_json
 from fototeca.analysis.evaluation.calibration import NO_MISTAKE
 from fototeca.analysis.predict.predict import stored_predictions
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, Words, join, link, note, paragraph, tag, tiles
 from fototeca.analysis.tabular import Numbers
 
@@ -17,7 +17,7 @@ NEAR = ("image_id", "split", "distance")
 """What is told of the image of the dataset that a new image is a near-duplicate of."""
 
 
-def new_images(story: Story) -> Markup:
+def new_images(story: ReportContext) -> Markup:
     """The last predictions on images from outside the dataset, with those that could not be had."""
     words, document = story.words, _stored(story)
     if document is None:
@@ -43,7 +43,7 @@ def new_images(story: Story) -> Markup:
     return join(parts)
 
 
-def _stored(story: Story) -> dict[str, Any] | None:
+def _stored(story: ReportContext) -> dict[str, Any] | None:
     """Of the best run that was asked since it was trained; a damaged file counts as none."""
     for run in story.ranked:
         document = stored_json(stored_predictions(story.workspace, run))
@@ -52,7 +52,7 @@ def _stored(story: Story) -> dict[str, Any] | None:
     return None
 
 
-def _numbers(story: Story, document: dict[str, Any]) -> Markup:
+def _numbers(story: ReportContext, document: dict[str, Any]) -> Markup:
     """What stands under the images, in a file beside the page, and the file that `predict` kept."""
     rows = tuple(
         (*map(fact.get, ("path", "label", "probability", "strangeness")), bool(fact.get("unknown")), *map(near.get, NEAR))
@@ -65,7 +65,7 @@ def _numbers(story: Story, document: dict[str, Any]) -> Markup:
     return paragraph(join([link(story.words("figure.data"), story.row("new-images", 0)), " · ", stored]), "source")
 
 
-def _tile(story: Story, fact: dict[str, Any], row: int) -> Tile:
+def _tile(story: ReportContext, fact: dict[str, Any], row: int) -> Tile:
     words = story.words
     name = fact["path"].replace("\\", "/").rpartition("/")[2]
     label = story.label(fact["label"])

@@ -22,7 +22,7 @@ MAX_ANSWER = 50_000_000
 """Bytes of one answer."""
 
 
-class SourceStop(FototecaError):  # noqa: N818 - it says what to do: ask this source nothing more in this run
+class SourceStop(FototecaError):
     """A source that wants to be left alone: no valid key, no quota left, a CAPTCHA."""
 
 

@@ -25,7 +25,7 @@ _CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 120.0
 
 
-class Gateway(socketserver.ThreadingTCPServer):
+class FilteringProxy(socketserver.ThreadingTCPServer):
     """The proxy, and the names that it would not connect to."""
 
     daemon_threads = True
@@ -57,9 +57,9 @@ class Gateway(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def open_gateway(*, allow_local: bool) -> Iterator[Gateway]:
+def open_gateway(*, allow_local: bool) -> Iterator[FilteringProxy]:
     """A gateway that serves while the block runs."""
-    gateway = Gateway(allow_local=allow_local)
+    gateway = FilteringProxy(allow_local=allow_local)
     thread = threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -74,7 +74,7 @@ class _Passage(socketserver.BaseRequestHandler):
     """One connection of the browser; without an answer it is closed, which the browser tells as an error."""
 
     request: socket.socket
-    server: Gateway
+    server: FilteringProxy
 
     def handle(self) -> None:
         self.request.settimeout(_IDLE_SECONDS)

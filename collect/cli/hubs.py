@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.options import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE
 from fototeca.core.workspace import Workspace
 
@@ -86,8 +86,8 @@ def discover(
         typer.echo(found.table())
         typer.echo("\nfetch one with: fototeca collect HUB REF")
     for problem in found.problems.values():
-        say(f"fototeca: {problem}")
+        notify(f"fototeca: {problem}")
     if len(found.problems) == found.asked:
         raise typer.Exit(EXIT_OUTSIDE)
     if not found.datasets:
-        say("fototeca: no dataset found; try fewer or other words")
+        notify("fototeca: no dataset found; try fewer or other words")

@@ -101,13 +101,13 @@ def folder(
 
     Example: fototeca collect folder ~/photos --label-from-folder
     """
-    from fototeca.collect.files.local_files import Labelling
+    from fototeca.collect.files.local_files import LabelSource
     from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    close(workspace, collect_folder(workspace, path, Labelling(category, label_from_folder, labels), options))
+    close(workspace, collect_folder(workspace, path, LabelSource(category, label_from_folder, labels), options))
 
 
 @app.command()

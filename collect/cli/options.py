@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -31,5 +31,5 @@ def close(workspace: Workspace, summary: Summary, categories: tuple[str, ...] = 
         listed = ", ".join(f"{name} {count}" for name, count in list(short.items())[:12])
         more = f" and {len(short) - 12} categories more" if len(short) > 12 else ""
         goal = f"the target of {workspace.settings.target} accepted images that do not look alike"
-        say(f"fototeca: short of {goal}: {listed}{more}; collect more")
+        notify(f"fototeca: short of {goal}: {listed}{more}; collect more")
         raise typer.Exit(EXIT_SHORT)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Settings
 
@@ -138,7 +138,7 @@ def labels(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path) -
     unnamed = sorted(set(folders.values()) - mapping.keys())
     if unnamed:
         shown = ", ".join(repr(name) for name in unnamed[:5]) + (f" and {len(unnamed) - 5} more" if len(unnamed) > 5 else "")
-        say(f"fototeca: {file} does not name these folders, their images are left out: {shown}")
+        notify(f"fototeca: {file} does not name these folders, their images are left out: {shown}")
     chosen = {name: mapping.get(folder, "") for name, folder in folders.items()}
     taken = {name: category for name, category in chosen.items() if category}
     if not taken:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.responses import FetchError
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, composed
 from fototeca.vision.image import SUFFIXES
@@ -22,7 +22,7 @@ LOCAL = "file://"
 
 
 @dataclass(frozen=True)
-class Labelling:
+class LabelSource:
     """How the category of a local image is known: one for all, the folder's name, a CSV file, or not at all."""
 
     category: str = ""
@@ -35,7 +35,7 @@ class Labelling:
             raise FototecaError("labels come from one place", "give one of --category, --label-from-folder, --labels")
 
 
-def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name: str = "") -> list[Finding]:
+def local_findings(path: Path, labelling: LabelSource, settings: Settings, *, name: str = "") -> list[Provenance]:
     """Every image below a folder (or the file itself), in a fixed order, with its category.
 
     `name` is what provenance calls the place. FototecaError: nothing there, no images, an unknown category, a label
@@ -51,7 +51,7 @@ def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name
     _tell_passed_over(name for name in found if _suffix(name) not in SUFFIXES)
     base = path.resolve() if path.is_dir() else path.resolve().parent
     return [
-        Finding(local_url(base / file), "folder", labels.get(file, ""), query=printable(name or path.name), rank=rank)
+        Provenance(local_url(base / file), "folder", labels.get(file, ""), query=printable(name or path.name), rank=rank)
         for rank, file in enumerate(names)
         if labelling.file is None or file in labels
     ]
@@ -97,10 +97,10 @@ def _tell_passed_over(names: Iterable[str]) -> None:
     if kinds:
         ranked = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
         listed = ", ".join(f"{count} {kind}" for kind, count in ranked[:6]) + (" and more" if len(ranked) > 6 else "")
-        say(f"fototeca: passed over, because their names are not those of images that can be read: {listed}")
+        notify(f"fototeca: passed over, because their names are not those of images that can be read: {listed}")
 
 
-def _labels(names: list[str], labelling: Labelling, settings: Settings) -> dict[str, str]:
+def _labels(names: list[str], labelling: LabelSource, settings: Settings) -> dict[str, str]:
     if labelling.category:
         return dict.fromkeys(names, settings.check(labelling.category))
     if labelling.from_folder:

@@ -16,10 +16,10 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from fototeca.collect.http.guarded_sockets import PrivateAddressError, guarded_pool, until
-from fototeca.collect.http.memory_budget import Room, Share
+from fototeca.collect.http.memory_budget import MemoryBudget, MemoryLease
 from fototeca.collect.http.responses import (
     FetchError,
-    Heard,
+    ResponseProgress,
     announced_length,
     check_headers,
     check_status,
@@ -115,7 +115,7 @@ class Downloader:
         self.pool = guarded_pool(allow_local=options.allow_local, per_host=options.per_host)
         self.hosts = Hosts(options.per_host)
         self.slots = threading.Semaphore(options.concurrency)
-        self.room = Room()
+        self.room = MemoryBudget()
         self.headers = {"User-Agent": user_agent(contact), "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
         self._robots: dict[str, Robots] = {}
         self._robots_lock = threading.Lock()
@@ -192,7 +192,7 @@ class Downloader:
         host.count(ok=True)
 
     def _request(self, request: Request, deadline: float) -> Fetched | str:
-        heard = Heard()
+        heard = ResponseProgress()
         try:
             with until(deadline):
                 return self._exchange(request, heard, deadline)
@@ -201,7 +201,7 @@ class Downloader:
         problem.headers, problem.received = heard.headers, heard.size
         raise problem
 
-    def _exchange(self, request: Request, heard: Heard, deadline: float) -> Fetched | str:
+    def _exchange(self, request: Request, heard: ResponseProgress, deadline: float) -> Fetched | str:
         response = self.pool.request(
             "GET" if request.body is None else "POST",
             request.url,
@@ -224,14 +224,16 @@ class Downloader:
         response.release_conn()
         return fetched
 
-    def _received(self, response: urllib3.BaseHTTPResponse, request: Request, heard: Heard, deadline: float) -> Fetched:
+    def _received(
+        self, response: urllib3.BaseHTTPResponse, request: Request, heard: ResponseProgress, deadline: float
+    ) -> Fetched:
         """The answer with its body, which has its share of the room until nobody holds it any more."""
         if request.rules:
             check_status(response)
             return Fetched(read_rules(response, request.max_bytes), response.status, heard.headers)
         check_headers(response, request.max_bytes)
         began = time.monotonic()
-        share = Share(self.room, announced_length(response))
+        share = MemoryLease(self.room, announced_length(response))
         try:
             with until(deadline + time.monotonic() - began):
                 fetched = Fetched(read_body(response, request.max_bytes, heard, share), response.status, heard.headers)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from fototeca.collect.api.client import SourceStop
 from fototeca.collect.api.credentials import KEYS
-from fototeca.collect.catalog import writable
+from fototeca.collect.catalog import replace_surrogates
 from fototeca.collect.http.guarded_sockets import PrivateAddressError
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.licenses import UNKNOWN, to_spdx
@@ -92,7 +92,7 @@ def get_hub(name: str) -> Hub:
 def cleaned(hub: str, facts: _T) -> _T:
     """What a hub tells, such as can be written down: with the key left out, which its answers may repeat."""
     clean = KEYS[hub].cleaner() if hub in KEYS else str
-    texts = {name: writable(value) for name, value in asdict(facts).items() if isinstance(value, str)}
+    texts = {name: replace_surrogates(value) for name, value in asdict(facts).items() if isinstance(value, str)}
     shown: dict[str, Any] = {name: clean(text) for name, text in texts.items()}
     return replace(facts, **shown)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fototeca.collect.api.json_fields import text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import DamagedArchiveError, bare_name, is_archive, unpack
 from fototeca.collect.files.class_mapping import class_folders, labels, proposal_text, read_map
 from fototeca.collect.files.local_files import image_names, local_url
@@ -101,9 +101,9 @@ def _unconfirmed(place: Path, proposal: str) -> FototecaError:
     return FototecaError(f"{file} proposes which folder is which category", f"confirm it with --map {file}", EXIT_SHORT)
 
 
-def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str, str]) -> Iterator[Finding]:
+def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str, str]) -> Iterator[Provenance]:
     for rank, (name, category) in enumerate(taken.items()):
-        yield Finding(
+        yield Provenance(
             local_url(root.resolve() / name),
             facts.hub,
             category,

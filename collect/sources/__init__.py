@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from fototeca.collect.api.client import Web
 from fototeca.collect.api.credentials import KEYS, Key
-from fototeca.collect.browser.proxy import Gateway, open_gateway
-from fototeca.collect.catalog import Finding
+from fototeca.collect.browser.proxy import FilteringProxy, open_gateway
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import Downloader, FetchOptions, user_agent
 from fototeca.collect.sites import Site, load_site
 from fototeca.collect.sources.metadata import SourceInfo
@@ -47,7 +47,7 @@ class Context:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
-    def gateway(self) -> Gateway:
+    def gateway(self) -> FilteringProxy:
         """The browser's way out, which leads to public addresses only."""
         return self._stack.enter_context(open_gateway(allow_local=self.fetch.allow_local))
 
@@ -77,7 +77,7 @@ class Context:
         self._stack.close()
 
 
-Search = Callable[[Query, Context], Iterator[Finding]]
+Search = Callable[[Query, Context], Iterator[Provenance]]
 
 
 @cache

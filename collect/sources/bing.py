@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.browser_page import ResultsPage, first
@@ -31,7 +31,7 @@ return [];
 """
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results page after page. FototecaError (exit 4) when a page should have some and shows none, or asks for a person."""
     page = ResultsPage("bing", query, context)
     site = page.site
@@ -63,7 +63,7 @@ def _filters(site: Mapping[str, Any], query: Query, min_side: int) -> str:
     return str(site["parameters"].get(site["filters"], "")) + size + (str(site["commercial"]) if query.commercial else "")
 
 
-def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterator[Finding]:
+def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterator[Provenance]:
     site, query = page.site, page.query
     for place, text in enumerate(tiles):
         try:
@@ -74,7 +74,7 @@ def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterat
             continue
         url, thumbnail = first(facts, site["url"]), first(facts, site["thumbnail"])
         if url or thumbnail:
-            yield Finding(
+            yield Provenance(
                 url or thumbnail,
                 "bing",
                 query.category,

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.licenses import to_spdx
 from fototeca.collect.sources import Context, Query
@@ -143,7 +143,7 @@ if (close && close.offsetParent !== null) close.click();
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Every image of the page, in its order; more are asked for only as they are taken.
 
     FototecaError (exit 4) when the page does not load, when robots.txt forbids it or where it leads, when it asks for a
@@ -240,14 +240,14 @@ def _more(page: Page, taken: int) -> bool:
     return False
 
 
-def _finding(page: Page, address: str, tile: dict[str, Any], rank: int) -> Finding | None:
+def _finding(page: Page, address: str, tile: dict[str, Any], rank: int) -> Provenance | None:
     """A tile as a finding: its full image, by a click where the tile does not tell, else its thumbnail, marked as such."""
     if not tile["full"] and tile["clickable"]:
         tile = {**tile, **_opened(page, tile["index"])}
     url = tile["full"] or tile["thumb"]
     if not url or url.startswith(("data:", "blob:")):
         return None
-    return Finding(
+    return Provenance(
         urljoin(address, url),
         "gallery",
         page.query.category,

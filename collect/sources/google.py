@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.browser_page import ResultsPage
 from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
@@ -71,7 +71,7 @@ return {link: link ? link.href : '', full: shown ? shown.src : '', page: around 
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results in Google's order. FototecaError (exit 4) when none is shown though some should be, or a person is asked for."""
     page = ResultsPage("google", query, context)
     page.open()
@@ -95,7 +95,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
         raise page.changed("no tile has an address")
 
 
-def _tile(page: ResultsPage, index: int, known: list[str]) -> Finding | None:
+def _tile(page: ResultsPage, index: int, known: list[str]) -> Provenance | None:
     """A tile as a finding: by its link, by what a click shows, or only its thumbnail."""
     site = page.site
     facts = page.script(_FACTS, site, index) or {"link": "", "thumb": ""}
@@ -110,12 +110,12 @@ def _tile(page: ResultsPage, index: int, known: list[str]) -> Finding | None:
     return _finding(page.query, index, opened, facts["thumb"])
 
 
-def _finding(query: Query, index: int, opened: dict[str, Any], thumb: str) -> Finding | None:
+def _finding(query: Query, index: int, opened: dict[str, Any], thumb: str) -> Provenance | None:
     told = {name: values[0] for name, values in parse_qs(urlsplit(opened["link"]).query).items()}
     full = told.get("imgurl") or opened["full"]
     if not full and not thumb.startswith("http"):
         return None  # a thumbnail inside the page has no address
-    return Finding(
+    return Provenance(
         full or thumb,
         "google",
         query.category,

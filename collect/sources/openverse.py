@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fototeca.collect.api.json_fields import count, needed, text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.licenses import to_spdx
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.metadata import SourceInfo
@@ -22,14 +22,14 @@ INFO = SourceInfo(
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results in Openverse's order. FototecaError (exit 4) when it does not answer as it should."""
     return search_pages("openverse", query, context, _read)
 
 
-def _read(item: Mapping[str, Any]) -> Finding:
+def _read(item: Mapping[str, Any]) -> Provenance:
     found = text(item, "license_url") or f"cc-{needed(item, 'license')} {text(item, 'license_version')}".strip()
-    return Finding(
+    return Provenance(
         needed(item, "url"),
         "openverse",
         page_url=text(item, "foreign_landing_url"),

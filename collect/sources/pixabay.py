@@ -7,7 +7,7 @@ from typing import Any
 
 from fototeca.collect.api.credentials import Key
 from fototeca.collect.api.json_fields import first_needed, text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.metadata import SourceInfo
 from fototeca.collect.sources.paginated import search_pages
@@ -23,12 +23,12 @@ INFO = SourceInfo(
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results in Pixabay's order. FototecaError (exit 4) without a key or when Pixabay does not answer as it should."""
     urls = context.site("pixabay")["urls"]
 
-    def read(item: Mapping[str, Any]) -> Finding:
-        return Finding(
+    def read(item: Mapping[str, Any]) -> Provenance:
+        return Provenance(
             first_needed(item, urls),
             "pixabay",
             page_url=text(item, "pageURL"),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace
 
 
@@ -49,7 +49,7 @@ def groups(
     rows = list_groups(Workspace.find())
     if csv is not None:
         groups_csv(rows, csv)
-        say(f"written: {csv}")
+        notify(f"written: {csv}")
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif csv is None:

@@ -10,15 +10,15 @@ import numpy as np
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, GroupRow, ImageRow
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates.clustering import Group, Standing, Tie, name_groups, rank_copy, rank_image, split_component
+from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, name_groups, rank_copy, rank_image, split_component
 from fototeca.curate.duplicates.hamming_search import MAX_THRESHOLD
 from fototeca.curate.duplicates.pair_cache import Pairs
 from fototeca.curate.duplicates.signatures import Signatures, SignedImage, load_signatures, read_images, stack_signatures
 from fototeca.curate.duplicates.signatures import sign_image as sign_image  # part of this contract: what `find_near` is given
-from fototeca.curate.duplicates.verify_pairs import Copy, find_copies
+from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_copies
 from fototeca.curate.duplicates.view_hashes import look
 from fototeca.curate.manifest import list_versions, read_manifest
 from fototeca.curate.quality.checks import forget_scores
@@ -45,7 +45,7 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
             raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
         signatures = load_signatures(workspace, catalog, images)
         if len(signatures) < len(images):
-            say(f"{len(images) - len(signatures)} stored images cannot be read and are left out: run fototeca curate check")
+            notify(f"{len(images) - len(signatures)} stored images cannot be read and are left out: run fototeca curate check")
             forget_scores(catalog, {image.image_id for image in images} - set(signatures.ids))
         known = {image.image_id: image for image in images}
         groups, components = _find_groups(catalog, signatures, known, threshold)
@@ -95,11 +95,11 @@ def _with_equals(groups: list[Group], equal: Mapping[int, list[int]]) -> list[Gr
     """The groups, each member followed by those with its pixels; equal images that are in no group make their own."""
     grouped = {index for group in groups for index in group}
     result = []
-    for group in [*groups, *({index: Tie("best", 0.0)} for index, same in equal.items() if same and index not in grouped)]:
+    for group in [*groups, *({index: Match("best", 0.0)} for index, same in equal.items() if same and index not in grouped)]:
         first = next(iter(group))
         whole = dict(group)
         for index, tie in group.items():
-            whole.update(dict.fromkeys(equal[index], Tie(PIXELS, 0.0) if index == first else tie))
+            whole.update(dict.fromkeys(equal[index], Match(PIXELS, 0.0) if index == first else tie))
         result.append(whole)
     return result
 
@@ -108,7 +108,7 @@ def _group_rows(
     signatures: Signatures,
     images: Mapping[str, ImageRow],
     groups: Sequence[Group],
-    standings: Mapping[str, Standing],
+    standings: Mapping[str, KeepPriority],
     keep_near: bool,
 ) -> list[GroupRow]:
     """What the catalog is to say of each member. The best copy by `rank_copy` is kept, and whatever was held out for test."""
@@ -126,7 +126,7 @@ def _group_rows(
     return rows
 
 
-def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, Standing]:
+def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, KeepPriority]:
     versions = list_versions(workspace)
     held_out = {row.image_id for version in versions for row in read_manifest(workspace, version).split("test")}
     sourced = {
@@ -136,14 +136,14 @@ def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, Imag
             " WHERE license != 'unknown' OR author != '' OR page_url != ''"
         )
     }
-    return {image_id: Standing(image_id in held_out, image_id in sourced) for image_id in images}
+    return {image_id: KeepPriority(image_id in held_out, image_id in sourced) for image_id in images}
 
 
 # ---- new images against known ones
 
 
 @dataclass(frozen=True)
-class Near:
+class KnownDuplicate:
     """The known image that a new image is a copy of."""
 
     image_id: str
@@ -151,12 +151,14 @@ class Near:
     reason: str
 
 
-def find_near(workspace: Workspace, signatures: Sequence[bytes | None], rows: Sequence[SignedImage]) -> list[Near | None]:
+def find_known_duplicates(
+    workspace: Workspace, signatures: Sequence[bytes | None], rows: Sequence[SignedImage]
+) -> list[KnownDuplicate | None]:
     """For each new image's signature the known image it copies, the nearest of several; None for none, and for no signature."""
     known = _known(workspace, rows)
     places = [place for place, blob in enumerate(signatures) if blob is not None]
     new = stack_signatures([str(place) for place in places], [blob for blob in signatures if blob is not None])
-    found: dict[int, list[Near]] = defaultdict(list)
+    found: dict[int, list[KnownDuplicate]] = defaultdict(list)
     for place, near in (*_equals(new, known), *_copies(new, known)):
         found[places[place]].append(near)
     return [min(found[place], key=lambda near: near.distance) if place in found else None for place in range(len(signatures))]
@@ -172,18 +174,18 @@ def _known(workspace: Workspace, rows: Sequence[SignedImage]) -> Signatures:
     return stack_signatures([image_id for image_id, _ in found], [blob for _, blob in found])
 
 
-def _equals(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:
+def _equals(new: Signatures, known: Signatures) -> Iterable[tuple[int, KnownDuplicate]]:
     by_digest = dict(zip(known.digests, known.ids, strict=True))
     for place, digest in enumerate(new.digests):
         if digest in by_digest:
-            yield place, Near(by_digest[digest], 0, PIXELS)
+            yield place, KnownDuplicate(by_digest[digest], 0, PIXELS)
 
 
-def _copies(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:
+def _copies(new: Signatures, known: Signatures) -> Iterable[tuple[int, KnownDuplicate]]:
     """Views of the new among the known, and views of the known among the new."""
 
-    def near(copy: Copy, image: int) -> Near:
-        return Near(known.ids[image], copy.distance, copy.reason)
+    def near(copy: DuplicatePair, image: int) -> KnownDuplicate:
+        return KnownDuplicate(known.ids[image], copy.distance, copy.reason)
 
     if len(new) and len(known):
         asked, base = look(new), look(known)

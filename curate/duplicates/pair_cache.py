@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fototeca.collect.catalog import Catalog
-from fototeca.curate.duplicates.clustering import Components, Tie
+from fototeca.curate.duplicates.clustering import Components, Match
 from fototeca.curate.duplicates.hamming_search import Indices
 from fototeca.curate.duplicates.signatures import VERSION as SIGNATURES
 from fototeca.curate.duplicates.signatures import Signatures
-from fototeca.curate.duplicates.verify_pairs import Copy, best_likeness, find_copies, find_flat
-from fototeca.curate.duplicates.view_hashes import VERSION, Looked, look, unpack
+from fototeca.curate.duplicates.verify_pairs import DuplicatePair, best_likeness, find_copies, find_flat
+from fototeca.curate.duplicates.view_hashes import VERSION, ViewHashes, look, unpack
 
 SETTINGS = "dedup-search"
 """Where the catalog's facts keep what the pairs were found with."""
@@ -45,7 +45,7 @@ class Pairs:
         for start in range(0, len(new), BATCH):
             self._search(new[start : start + BATCH], old + new[:start], threshold)
         self._ties = {
-            (row["a"], row["b"]): Tie(row["reason"], row["distance"])
+            (row["a"], row["b"]): Match(row["reason"], row["distance"])
             for row in catalog.connection.execute("SELECT a, b, reason, distance FROM ties")
         }
 
@@ -54,7 +54,7 @@ class Pairs:
         everything = [*old, *new]
         added: list[tuple[bytes, bytes, str, float]] = []
 
-        def add(a: int, b: int, copy: Copy) -> None:
+        def add(a: int, b: int, copy: DuplicatePair) -> None:
             if not self.components.joined(np.array([a]), np.array([b]))[0]:
                 self.components.join(a, b)
                 added.append((*self._pair(a, b), copy.reason, float(copy.distance)))
@@ -75,7 +75,7 @@ class Pairs:
             rows = [(digests[index], self._looked.pack(index)) for index in new]
             sql.executemany("INSERT OR IGNORE INTO searched (digest, looks) VALUES (?, ?)", rows)
 
-    def ties(self, centre: int, others: Sequence[int]) -> Mapping[int, Tie]:
+    def ties(self, centre: int, others: Sequence[int]) -> Mapping[int, Match]:
         """How others are alike to a centre; those that are not are left out."""
         asked = {other: self._pair(centre, other) for other in others}
         self._compare([other for other, pair in asked.items() if pair not in self._ties], centre)
@@ -86,9 +86,9 @@ class Pairs:
         """Look at pairs that nobody asked for before, and keep the verdicts."""
         digests = self._looked.images.digests
         pairs = [(centre, other) if digests[centre] < digests[other] else (other, centre) for other in others]
-        verdicts = {self._pair(*pair): Tie("", 0.0) for pair in pairs}
+        verdicts = {self._pair(*pair): Match("", 0.0) for pair in pairs}
         for copy in best_likeness(self._looked, pairs):
-            verdicts[self._pair(copy.a, copy.b)] = Tie(copy.reason, float(copy.distance))
+            verdicts[self._pair(copy.a, copy.b)] = Match(copy.reason, float(copy.distance))
         with self._catalog.transaction() as sql:
             rows = [(*pair, tie.reason, tie.distance) for pair, tie in verdicts.items()]
             sql.executemany("INSERT OR IGNORE INTO ties (a, b, reason, distance) VALUES (?, ?, ?, ?)", rows)
@@ -109,7 +109,7 @@ def _forget_others(catalog: Catalog, settings: str) -> None:
         catalog.set_fact(SETTINGS, settings)
 
 
-def _look(catalog: Catalog, images: Signatures) -> tuple[Looked, list[int]]:
+def _look(catalog: Catalog, images: Signatures) -> tuple[ViewHashes, list[int]]:
     """The images with their hashes, kept or made now, and the indices of those that were never searched."""
     kept = {row["digest"]: row["looks"] for row in catalog.connection.execute("SELECT digest, looks FROM searched")}
     new = [index for index, digest in enumerate(images.digests) if digest not in kept]

@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """How alike M aligned pairs are, each value (M,)."""
 
     grey: Floats
@@ -52,7 +52,7 @@ def cells(thumbnails: NDArray[np.uint8], box: Box = FULL, number: int = 0) -> Fl
     return planes.reshape(len(thumbnails), 3, GRID * GRID)
 
 
-def compare(a: Floats, b: Floats) -> Likeness:
+def compare(a: Floats, b: Floats) -> Similarity:
     """The likeness of images given as `cells` (M, 3, GRID²), pair by pair."""
     a, b = a - a.mean(axis=2, keepdims=True), b - b.mean(axis=2, keepdims=True)
     products, squares_a, squares_b = (a * b).sum(axis=2), (a * a).sum(axis=2), (b * b).sum(axis=2)
@@ -60,7 +60,7 @@ def compare(a: Floats, b: Floats) -> Likeness:
     strength_a, strength_b = squares_a[:, 1:].sum(axis=1), squares_b[:, 1:].sum(axis=1)
     colour = products[:, 1:].sum(axis=1) / np.sqrt(np.maximum(strength_a * strength_b, 1e-6))
     silent = np.minimum(strength_a, strength_b) < 2 * GRID * GRID * COLOURLESS**2
-    return Likeness(grey, np.where(silent, np.float32(1), colour))
+    return Similarity(grey, np.where(silent, np.float32(1), colour))
 
 
 def flat(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:

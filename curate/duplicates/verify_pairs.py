@@ -12,7 +12,7 @@ from fototeca.curate.duplicates.hamming_search import Indices, Pairs, near_in_pa
 from fototeca.curate.duplicates.pixel_similarity import cells, compare, shifted
 from fototeca.curate.duplicates.signatures import Signatures
 from fototeca.curate.duplicates.transforms import SIDE, Box, greys, trimmed
-from fototeca.curate.duplicates.view_hashes import COLUMNS, KINDS, Looked, View
+from fototeca.curate.duplicates.view_hashes import COLUMNS, KINDS, View, ViewHashes
 
 GREY = 0.94
 """Correlation of luminance that makes a proposed pair a verified one."""
@@ -27,7 +27,7 @@ _CHUNK = 1024
 
 
 @dataclass(frozen=True)
-class Copy:
+class DuplicatePair:
     """Two images (by their index) found to be one: how, and in how many bits their hashes differ."""
 
     a: int
@@ -45,7 +45,7 @@ def _none_joined(a: Indices, b: Indices) -> NDArray[np.bool_]:
     return np.zeros(max(len(a), len(b)), np.bool_)
 
 
-def find_copies(asked: Looked, base: Looked, threshold: int, joined: Joined = _none_joined) -> Iterator[Copy]:
+def find_copies(asked: ViewHashes, base: ViewHashes, threshold: int, joined: Joined = _none_joined) -> Iterator[DuplicatePair]:
     """Verified pairs of a view of `asked` (index a) with an image of `base` (index b).
 
     Where both have an image of the same pixels, it is not paired with itself. Low-information images are left out: see
@@ -64,7 +64,7 @@ def find_copies(asked: Looked, base: Looked, threshold: int, joined: Joined = _n
             yield from _verified(asked.images, base.images, view, proposed, joined)
 
 
-def find_flat(looked: Looked, new: Sequence[int]) -> Iterator[Copy]:
+def find_flat(looked: ViewHashes, new: Sequence[int]) -> Iterator[DuplicatePair]:
     """Pairs of a new low-information image with any other whose pixels are all but equal: enough of them to tie together all
     that are."""
     indices = np.flatnonzero(~looked.there[:, 0])
@@ -84,7 +84,7 @@ def find_flat(looked: Looked, new: Sequence[int]) -> Iterator[Copy]:
         for start in range(0, len(rest), _CHUNK):
             part = rest[start : start + _CHUNK]
             for other in part[_as_flat(values[part], values[place])]:
-                yield Copy(int(indices[place]), int(indices[other]), "flat", 0, 1.0)
+                yield DuplicatePair(int(indices[place]), int(indices[other]), "flat", 0, 1.0)
                 sets[sets == sets[other]] = sets[place]
 
 
@@ -92,7 +92,7 @@ _FLAT_LEVELS = 4
 """No pixel of two flat images' thumbnails may differ by more grey levels."""
 
 
-def best_likeness(looked: Looked, pairs: Sequence[tuple[int, int]]) -> list[Copy]:
+def best_likeness(looked: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[DuplicatePair]:
     """How each pair is best seen as copies, whichever is the view of which; pairs that are not even loosely alike left out.
 
     A flat image is like another flat one or like none.
@@ -109,15 +109,15 @@ def best_likeness(looked: Looked, pairs: Sequence[tuple[int, int]]) -> list[Copy
                 pair = (copy.a, copy.b) if forward else (copy.b, copy.a)
                 if pair not in found or copy.likeness > found[pair].likeness + 0.005:
                     bits = (int(looked.hashes[copy.a, column]) ^ int(looked.hashes[copy.b, 0])).bit_count()
-                    found[pair] = Copy(*pair, copy.reason, bits, copy.likeness)
+                    found[pair] = DuplicatePair(*pair, copy.reason, bits, copy.likeness)
     return list(found.values())
 
 
-def _flat_pairs(looked: Looked, pairs: Sequence[tuple[int, int]]) -> Iterator[Copy]:
+def _flat_pairs(looked: ViewHashes, pairs: Sequence[tuple[int, int]]) -> Iterator[DuplicatePair]:
     thumbnails = looked.images.thumbnails
     for a, b in pairs:
         if not looked.there[a, 0] and not looked.there[b, 0] and _as_flat(thumbnails[[a]], thumbnails[b])[0]:
-            yield Copy(a, b, "flat", 0, 1.0)
+            yield DuplicatePair(a, b, "flat", 0, 1.0)
 
 
 def _as_flat(many: NDArray[np.integer], one: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -128,7 +128,7 @@ def _as_flat(many: NDArray[np.integer], one: NDArray[np.integer]) -> NDArray[np.
 
 def _verified(
     asked: Signatures, base: Signatures, view: View, proposed: Pairs, joined: Joined, grey: float = GREY
-) -> Iterator[Copy]:
+) -> Iterator[DuplicatePair]:
     unsettled = ~joined(proposed[0], proposed[1])
     a, b, bits = proposed[0][unsettled], proposed[1][unsettled], proposed[2][unsettled]
     for start in range(0, len(a), _CHUNK):
@@ -139,7 +139,9 @@ def _verified(
             yield from _checked(asked, base, view, others, grey)
 
 
-def _checked(asked: Signatures, base: Signatures, view: View, part: list[tuple[int, int, int]], grey: float) -> Iterator[Copy]:
+def _checked(
+    asked: Signatures, base: Signatures, view: View, part: list[tuple[int, int, int]], grey: float
+) -> Iterator[DuplicatePair]:
     seen = base.thumbnails[[pair[1] for pair in part]]
     other = cells(seen)
     shown = asked.thumbnails[[pair[0] for pair in part]]
@@ -154,7 +156,7 @@ def _checked(asked: Signatures, base: Signatures, view: View, part: list[tuple[i
             same[place], likeness[place] = _search_place(shown[[place]], other[[place]], view.box, grey)
     for place in np.flatnonzero(same):
         a, b, bits = part[place]
-        yield Copy(a, b, view.name, bits, float(likeness[place]))
+        yield DuplicatePair(a, b, view.name, bits, float(likeness[place]))
 
 
 def _within(shown: NDArray[np.uint8]) -> Box:

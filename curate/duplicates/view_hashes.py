@@ -46,7 +46,7 @@ _BORDERED = COLUMNS.index((VIEWS[len(_TURNED)], "dct"))
 
 
 @dataclass(frozen=True)
-class Looked:
+class ViewHashes:
     """N images with their hashes by COLUMNS."""
 
     images: Signatures
@@ -58,16 +58,16 @@ class Looked:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, indices: Sequence[int]) -> Looked:
+    def take(self, indices: Sequence[int]) -> ViewHashes:
         """Those at some indices, in that order."""
-        return Looked(self.images.take(indices), self.hashes[list(indices)], self.there[list(indices)])
+        return ViewHashes(self.images.take(indices), self.hashes[list(indices)], self.there[list(indices)])
 
     def pack(self, index: int) -> bytes:
         """One image's hashes as they are stored."""
         return bytes(self.hashes[index].astype("<u8").tobytes() + np.packbits(self.there[index]).tobytes())
 
 
-def look(images: Signatures) -> Looked:
+def look(images: Signatures) -> ViewHashes:
     """Hash every view of images."""
     hashes = np.zeros((len(images), len(COLUMNS)), np.uint64)
     there = np.repeat(~flat(images.thumbnails)[:, None], len(COLUMNS), axis=1)
@@ -83,12 +83,12 @@ def look(images: Signatures) -> Looked:
             there[place, _BORDERED] &= box is not None
             if box is not None:
                 hashes[place, _BORDERED] = dct_hashes(grey[[place - start]], box)[0, 0]
-    return Looked(images, hashes, there)
+    return ViewHashes(images, hashes, there)
 
 
-def unpack(images: Signatures, blobs: Sequence[bytes]) -> Looked:
+def unpack(images: Signatures, blobs: Sequence[bytes]) -> ViewHashes:
     """Images with their hashes from the stored form."""
     rows = np.frombuffer(b"".join(blobs), np.uint8).reshape(len(blobs), -1)
     hashes = np.ascontiguousarray(rows[:, : 8 * len(COLUMNS)]).view("<u8").astype(np.uint64)
     there = np.unpackbits(rows[:, 8 * len(COLUMNS) :], axis=1, count=len(COLUMNS)).astype(np.bool_)
-    return Looked(images, hashes, there)
+    return ViewHashes(images, hashes, there)

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from fototeca.core.settings import LABEL_SEPARATOR
-from fototeca.curate.manifest import COLUMNS, SPLITS, Manifest
+from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, Manifest
 
 TERMS = (
     "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
@@ -128,7 +128,7 @@ def _labels(manifest: Manifest) -> dict[str, Any]:
 
 def _images(manifest: Manifest) -> dict[str, Any]:
     """One record per row of the table, and the image itself."""
-    fields = [_column(name, manifest) for name in COLUMNS]
+    fields = [_column(name, manifest) for name in MANIFEST_COLUMNS]
     sha256 = {
         "@type": "cr:Field",
         "@id": "images/sha256",

@@ -12,7 +12,7 @@ _LIMITS = "check-limits"
 
 
 @dataclass(frozen=True)
-class Limits:
+class QualityThresholds:
     """Where a score becomes a finding; what the scores are, `vision.quality.quality` says."""
 
     blurry: float = 0.32
@@ -40,12 +40,12 @@ class Limits:
                 raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate check --help")
 
 
-def keep_limits(catalog: Catalog, limits: Limits) -> None:
+def keep_limits(catalog: Catalog, limits: QualityThresholds) -> None:
     """Remember the limits of a check."""
     catalog.set_fact(_LIMITS, json.dumps(asdict(limits)))
 
 
-def last_limits(catalog: Catalog) -> Limits:
+def last_limits(catalog: Catalog) -> QualityThresholds:
     """Those of the last check, or the usual ones."""
     kept = catalog.fact(_LIMITS)
-    return Limits(**json.loads(kept)) if kept else Limits()
+    return QualityThresholds(**json.loads(kept)) if kept else QualityThresholds()

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.review.session import Desk, StaleError
+from fototeca.curate.review.session import ReviewSession, StaleError
 from fototeca.vision.image import DecodeError, decode
 
 PAGE = Path(__file__).parent / "pages" / "review.html"
@@ -54,7 +54,7 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, desk: Desk, port: int) -> None:
+    def __init__(self, desk: ReviewSession, port: int) -> None:
         super().__init__((LOCAL, port), Handler)
         self.desk = desk
         self.key = secrets.token_urlsafe(12)
@@ -206,13 +206,13 @@ def run_page(workspace: Workspace, *, port: int, browser: bool) -> dict[str, Any
     FototecaError (4) when the port is taken.
     """
     try:
-        server = PageServer(Desk(workspace), port)
+        server = PageServer(ReviewSession(workspace), port)
     except (OSError, OverflowError) as error:
         hint = "is the port free? choose another with --port"
         raise FototecaError(f"the page cannot be served at {LOCAL}:{port}: {error}", hint, EXIT_OUTSIDE) from None
     with server:
         name = server.desk.who.partition(":")[2]
-        say(f"{server.url}\ndecide there as {name}; every decision is kept at once; press Ctrl-C here when you are done")
+        notify(f"{server.url}\ndecide there as {name}; every decision is kept at once; press Ctrl-C here when you are done")
         if browser:
             webbrowser.open(server.url)
         with suppress(KeyboardInterrupt):

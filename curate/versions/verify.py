@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row, counted_facts, is_stored, list_versions, read_facts, read_manifest
+from fototeca.curate.manifest import Manifest, ManifestRow, counted_facts, is_stored, list_versions, read_facts, read_manifest
 from fototeca.curate.versions.decision_log import kept_decisions
 from fototeca.vision.threads import image_threads
 
@@ -86,7 +86,7 @@ def _row_problems(manifest: Manifest) -> Iterator[str]:
 def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
     """Images that are gone or whose bytes are others."""
 
-    def check(row: Row) -> str:
+    def check(row: ManifestRow) -> str:
         path = workspace.root / row.path
         if not is_stored(row):
             return f"image {row.image_id[:12]} lies outside data/images: {row.path}"

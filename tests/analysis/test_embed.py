@@ -19,7 +19,7 @@ from fototeca.analysis.features import embedding as embed
 from fototeca.analysis.features.embedding import embed_features, embed_run, principal_components, umap
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 from tests.browsers import chromium
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -33,9 +33,9 @@ return [lonely, spots[lonely][0] * scale - box.width / 2, spots[lonely][1] * sca
 """Number of the point that is furthest from all others, and its place from the middle of the plot."""
 
 
-def rows(n: int) -> list[Row]:
+def rows(n: int) -> list[ManifestRow]:
     """Images of three labels in turn, every fifth of them of validation."""
-    first = Row("", "", "", "train", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
+    first = ManifestRow("", "", "", "train", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
     return [
         replace(first, image_id=f"{k:064x}", label="abc"[k % 3], split="val" if k % 5 == 0 else "train", group=str(k))
         for k in range(n)

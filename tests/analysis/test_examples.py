@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from fototeca.analysis.cli_tables import examples_table
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
 from fototeca.analysis.images import captioned
 from fototeca.analysis.plots.charts import bars_chart
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row
+from fototeca.curate.manifest import Manifest, ManifestRow
 from fototeca.train.runs import Run
 
 NAMES = ("a", "b", "c", "never")
-ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "", "", "", "", "MIT", True)
+ROW = ManifestRow("", "", "", "val", "", 9, 9, "0" * 16, "", "", "", "", "MIT", True)
 ANSWERS = (
     # label, said, how sure, source, group
     ("a", "a", 0.99, "web", ""),
@@ -35,7 +35,7 @@ ANSWERS = (
 )
 
 
-def answers() -> Results:
+def answers() -> SplitPredictions:
     """A run that never met the last category."""
     run = Run("r", Path("r"), {"task": "single", "categories": NAMES, "model": "m", "regime": "scratch", "manifest": "v001"})
     rows = tuple(
@@ -47,7 +47,7 @@ def answers() -> Results:
         probabilities[k, NAMES.index(label)] = 1 - sure
         probabilities[k, NAMES.index(said)] = sure
     labels, said = tuple(one[0] for one in ANSWERS), tuple(one[1] for one in ANSWERS)
-    return Results(run, "val", NAMES, False, rows, labels, said, probabilities)
+    return SplitPredictions(run, "val", NAMES, False, rows, labels, said, probabilities)
 
 
 def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ from PIL import Image
 
 from fototeca.analysis.cli_tables import prediction_table
 from fototeca.analysis.features.extract import present_features, unit
-from fototeca.analysis.features.ood import Novelty, false_alarm_rate, set_threshold
+from fototeca.analysis.features.ood import OODDetector, false_alarm_rate, set_threshold
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row, read_manifest
+from fototeca.curate.manifest import ManifestRow, read_manifest
 from fototeca.train.ensemble import join_runs
 from fototeca.train.runs import load_model, read_run
 from fototeca.vision.intervals import group_index
@@ -29,7 +29,7 @@ def test_a_copy_of_a_training_image_is_known(
 ) -> None:
     """Where every image is stranger than the threshold, only a copy of a training image is known."""
     workspace, runs = studied
-    monkeypatch.setattr("fototeca.analysis.features.ood.set_threshold", lambda train, val, groups: Novelty(train, -1.0, 1.0))
+    monkeypatch.setattr("fototeca.analysis.features.ood.set_threshold", lambda train, val, groups: OODDetector(train, -1.0, 1.0))
     facts = predict_paths(workspace, runs[0], [str(first_image(split)) for split in ("train", "test")])
     assert [fact["unknown"] for fact in facts] == [False, True]
 
@@ -90,7 +90,7 @@ def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image:
 
 
 def test_no_warning_where_nothing_is_known(
-    copied: Studied, tmp_path: Path, frozen_with: Callable[[Workspace, Callable[[Row], bool]], None]
+    copied: Studied, tmp_path: Path, frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
 ) -> None:
     """Without a validation split there is no threshold: what cannot be known is null, and no rate is claimed."""
     workspace, runs = copied

@@ -23,12 +23,12 @@ from fototeca.analysis.i18n import Texts
 from fototeca.analysis.predict import inputs as incoming
 from fototeca.analysis.predict.predict import predict_paths, stored_predictions
 from fototeca.analysis.report import test_section as final
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.new_images import new_images
 from fototeca.collect.http.client import FetchOptions
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates.dedup import Near
+from fototeca.curate.duplicates.dedup import KnownDuplicate
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.runs import Run, read_run, write_predictions_csv
 from tests.servers import Answer, Asked, jpeg, serve
@@ -245,7 +245,7 @@ def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Pa
     predict_paths(workspace, runs[0], [str(tmp_path / "copy.png")])
     looks = [(look.purpose, look.run, look.n, look.accuracy) for look in read_looks(workspace, "v001")]
     assert looks == [("predict", runs[0], n, None) for n in (None, 2, 1)]
-    test = final.test(Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
+    test = final.test(ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
     assert Texts.load("en")("looks.predicted", n=3) in test and Texts.load("en")("looks.cut", n=1) in test
 
 
@@ -256,9 +256,9 @@ def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path:
     row, twin = (read_manifest(workspace, "v001").split(split)[0] for split in ("test", "train"))
     asked = tmp_path / "asked.jpg"
     shutil.copy(workspace.root / row.path, asked)
-    for found in ([Near(twin.image_id, 0, "pixels")], [None]):
+    for found in ([KnownDuplicate(twin.image_id, 0, "pixels")], [None]):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("fototeca.analysis.predict.predict.find_near", lambda *_, found=found: found)
+            patch.setattr("fototeca.analysis.predict.predict.find_known_duplicates", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
         assert fact["near_duplicate"] == {"image_id": row.image_id, "split": "test", "distance": 0}
     assert [look.n for look in read_looks(workspace, "v001")] == [1, 1]
@@ -301,7 +301,7 @@ def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -
     assert f"not calibrated: run {name} has no predictions for val" in prediction_table(facts, 1)
     assert "has no predictions for val" in (tmp_path / "out.csv").read_text(encoding="utf-8")
     lost.rename(run.folder / "predictions-val.csv")
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     assert "could not be read" in new_images(story) and "has no mistake" not in new_images(story)
 
 

@@ -22,7 +22,7 @@ from fototeca.analysis.evaluation.test_access_log import ledger
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.charts import lines_chart
 from fototeca.analysis.predict.predict import predict_paths
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
@@ -234,7 +234,9 @@ def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict
 
 def again_section(workspace: Workspace) -> str:
     """The last section alone."""
-    return SECTIONS["again"](Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports / "v001"))
+    return SECTIONS["again"](
+        ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports / "v001")
+    )
 
 
 def _place(page: str, name: str) -> int:

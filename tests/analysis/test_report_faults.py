@@ -30,14 +30,14 @@ from fototeca.analysis.plots.figures import confusion_figures, curves_of
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report import cards
 from fototeca.analysis.report.attributions import _class_models, attributions
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.manifest import Row, image_path, read_manifest
+from fototeca.curate.manifest import ManifestRow, image_path, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.train.config import TrainConfig
 from fototeca.train.ensemble import join_runs
@@ -298,7 +298,7 @@ def test_images_that_are_gone(copied: Studied) -> None:
 
 @pytest.mark.parametrize("kept", [{"red", "green"}, {"red"}])
 def test_categories_that_validation_does_not_have(
-    copied: Studied, kept: set[str], frozen_with: Callable[[Workspace, Callable[[Row], bool]], None]
+    copied: Studied, kept: set[str], frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
 ) -> None:
     """Two categories of three, and one alone: they are told as absent, and count in no mean."""
     workspace, runs = copied
@@ -337,7 +337,7 @@ def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
     """A manifest that somebody sent may name any file; a report is made to be passed on."""
     workspace = copied[0]
     Image.new("RGB", (60, 60), "red").save(workspace.root.parent / "secret.png")
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     row = story.manifest.rows[0]
     assert story.thumbnail(row).startswith("data:image/webp")
     assert story.thumbnail(replace(row, image_id="f" * 64, path="../secret.png")) == ""
@@ -346,7 +346,7 @@ def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
 def test_links_lead_out_of_any_folder(copied: Studied) -> None:
     """A name with a number sign in it does not end the address."""
     workspace = Workspace(copied[0].root.rename(copied[0].root.with_name("proj #1 100%")))
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
     assert 'href="../proj%20%231%20100%25/data/runs#row=2"' in story.file("data/runs", row=0)
 
 
@@ -391,7 +391,7 @@ def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path
     workspace, runs = copied
     words, drawn = Texts.load("en"), workspace.reports / "explain" / runs[0]
     shutil.rmtree(drawn, ignore_errors=True)
-    story = Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
     results = story.validation[runs[0]]
     assert escape(words("class_model.none")) in _class_models(story, results)
     said = results.probabilities.argmax(axis=1)
@@ -418,7 +418,7 @@ def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> N
             told, names = run.predictions("val"), run.categories
             sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
             write_predictions_csv(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
-        assert key in cards.cards(Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
+        assert key in cards.cards(ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
 
 
 def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
@@ -446,7 +446,7 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     with (tmp_path / "in" / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
     workspace = create_workspace(tmp_path / "sides", ["left", "right"], task="multi", target=20)
-    collect_folder(workspace, tmp_path / "in", Labelling(file=tmp_path / "in" / "labels.csv"), FetchOptions())
+    collect_folder(workspace, tmp_path / "in", LabelSource(file=tmp_path / "in" / "labels.csv"), FetchOptions())
     freeze_version(workspace)
     runs = [
         train_run(workspace, TrainConfig("v001", model, "scratch", image_size=32, epochs=4)).id for model in ("cnn", "cnn-cbam")

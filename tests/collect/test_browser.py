@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from fototeca.collect.browser import driver as browser
-from fototeca.collect.browser.proxy import Gateway, open_gateway
+from fototeca.collect.browser.proxy import FilteringProxy, open_gateway
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.sources import Context
 from fototeca.core.errors import FototecaError
@@ -141,7 +141,7 @@ def test_only_what_this_machine_has_left_is_removed(monkeypatch: pytest.MonkeyPa
         assert [path.name for path in Path(folder).iterdir()] == [another]
 
 
-def asked_through(gateway: Gateway, address: str) -> bytes:
+def asked_through(gateway: FilteringProxy, address: str) -> bytes:
     """What comes back through the gateway."""
     with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as connection:
         connection.request("GET", address, headers={"Proxy-Connection": "keep-alive"})

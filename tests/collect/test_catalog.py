@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
-from fototeca.collect.catalog.catalog import Attempt
+from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
+from fototeca.collect.catalog.catalog import FetchAttempt
 from fototeca.core.errors import FototecaError
 
 IMAGE_ELEMENT = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
@@ -24,8 +24,8 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 def accept(catalog: Catalog, url: str, image: ImageRow = IMAGE_ELEMENT, category: str = "cat") -> str:
     """Find an image at a URL, fetch it, record it; return the candidate's state."""
-    candidate = catalog.add_finding(Finding(url, "test", category), url)
-    return catalog.record(candidate.candidate_id, "accepted", image=image, attempt=Attempt(size=1234))
+    candidate = catalog.add_finding(Provenance(url, "test", category), url)
+    return catalog.record(candidate.candidate_id, "accepted", image=image, attempt=FetchAttempt(size=1234))
 
 
 def test_one_image_in_many_places_is_one_image(catalog: Catalog) -> None:
@@ -40,7 +40,7 @@ def test_one_image_in_many_places_is_one_image(catalog: Catalog) -> None:
 def test_the_same_place_twice_is_one_row(catalog: Catalog) -> None:
     """Collecting again neither adds rows nor forgets the state."""
     accept(catalog, "http://x/1")
-    again = catalog.add_finding(Finding("http://x/1", "test", "cat"), "http://x/1")
+    again = catalog.add_finding(Provenance("http://x/1", "test", "cat"), "http://x/1")
     assert again.state == "accepted"
     assert len(catalog.findings(IMAGE_ELEMENT.image_id)) == 1
 

@@ -10,7 +10,7 @@ import pytest
 
 import fototeca.collect.sites
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import SearchOptions, search
 from fototeca.collect.sources import Context, Query, get_source
@@ -121,7 +121,7 @@ def duckduckgo(kind: str = "", total: int = 25) -> Respond:
 ENDPOINTS = {"google": "/search", "bing": "/images/async", "duckduckgo": "/"}
 
 
-def findings(source: str, workspace: Workspace) -> list[Finding]:
+def findings(source: str, workspace: Workspace) -> list[Provenance]:
     """Everything a source yields for one query."""
     context = Context(workspace, LOCAL)
     try:

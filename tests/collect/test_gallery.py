@@ -9,7 +9,7 @@ import pytest
 
 import fototeca.collect.sites
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import SearchOptions, search
 from fototeca.collect.sources import Context, Query, get_source
@@ -20,7 +20,7 @@ from tests.servers import Answer, Asked, Respond, image_answer, serve
 LOCAL = FetchOptions(allow_local=True, min_side=32)
 FAST = {"most = 5000": "most = 60", "pause = 1.0": "pause = 0.0", "settle = 1.5": "settle = 0.4", "click = 4.0": "click = 1.0"}
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
-Read = Callable[..., list[Finding]]
+Read = Callable[..., list[Provenance]]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def read(workspace: Workspace) -> Read:
     """Everything that the page at an address yields."""
 
-    def findings(address: str) -> list[Finding]:
+    def findings(address: str) -> list[Provenance]:
         context = Context(workspace, LOCAL)
         try:
             return list(get_source("gallery")(Query("fox", "red fox", url=address), context))

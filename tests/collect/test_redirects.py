@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.collect.sources import Context
@@ -29,7 +29,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def rejected(workspace: Workspace, *urls: str, options: FetchOptions = LOCAL) -> tuple[int, dict[str, int]]:
     """How many of the addresses were accepted, and why the others were not."""
-    accepted = collect(workspace, [Finding(url, "urls", "fox") for url in urls], options).accepted
+    accepted = collect(workspace, [Provenance(url, "urls", "fox") for url in urls], options).accepted
     total = workspace_status(workspace)["total"]
     return accepted, total["rejected"] | total["failed"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import fototeca.cli
-from fototeca.collect.catalog import Catalog, Finding
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.catalog import Catalog, Provenance
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.host_id import MACHINE
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.throttle import BURST, RATE, Hosts
@@ -186,7 +186,7 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(respond) as site:
-        findings = [Finding(f"{site.base}/full/{number}.jpg", "urls", "fox") for number in range(4)]
+        findings = [Provenance(f"{site.base}/full/{number}.jpg", "urls", "fox") for number in range(4)]
         options = FetchOptions(allow_local=True, min_side=32, per_host=1)
         assert collect(workspace, findings, options).accepted == 4
     assert len(times) == 5
@@ -205,7 +205,7 @@ def test_attribution_tells_nothing_of_this_machine(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "w", ["fox"])
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(jpeg(1))
-    collect_folder(workspace, tmp_path / "photos", Labelling("fox"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
     assert write_attribution(workspace, tmp_path / "ATTRIBUTION.csv") == 1
     with (tmp_path / "ATTRIBUTION.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
@@ -219,12 +219,12 @@ def test_a_label_of_a_person_is_not_changed_by_another_place(tmp_path: Path) -> 
     (tmp_path / "photos").mkdir()
     for number in range(3):
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(jpeg(number))
-    collect_folder(workspace, tmp_path / "photos", Labelling("fox"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
     with Catalog.open(workspace) as catalog:
         decided, rejected, _ = catalog.images()
         catalog.decide(decided.image_id, "fox", who="person:me", why="seen")
         catalog.decide(rejected.image_id, "reject:off-topic", who="curate:x", why="seen")
-    collect_folder(workspace, tmp_path / "photos", Labelling("dog"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", LabelSource("dog"), LOCAL)
     with Catalog.open(workspace) as catalog:
         assert [image.label for image in catalog.images()] == ["fox", "fox", "dog|fox"]
 
@@ -252,13 +252,13 @@ def test_a_file_that_was_overwritten_is_another_image(tmp_path: Path) -> None:
     photos.mkdir()
     (photos / "IMG_1.jpg").write_bytes(jpeg(1, 200))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200)[:900])
-    first = collect_folder(workspace, photos, Labelling("fox"), LOCAL)
+    first = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
     assert (first.accepted, first.known) == (1, 0)
     (photos / "IMG_1.jpg").write_bytes(jpeg(3, 300))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200))
-    again = collect_folder(workspace, photos, Labelling("fox"), LOCAL)
+    again = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
     assert (again.accepted, again.known) == (2, 0)
-    assert collect_folder(workspace, photos, Labelling("fox"), LOCAL).known == 2
+    assert collect_folder(workspace, photos, LabelSource("fox"), LOCAL).known == 2
     with Catalog.open(workspace) as catalog:
         assert len(catalog.images()) == 3
 

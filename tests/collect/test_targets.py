@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.cli.options import close
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.targets import ALIKE, Targets
@@ -25,7 +25,7 @@ from tests.servers import jpeg
 def add(catalog: Catalog, number: int, phash: int) -> str:
     """An accepted image of the category fox with this pHash."""
     image = ImageRow(f"{number:064x}", f"data/images/{number}.jpg", "JPEG", 99, 99, "RGB", 1, f"{phash:016x}")
-    candidate = catalog.add_finding(Finding(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
+    candidate = catalog.add_finding(Provenance(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
     catalog.record(candidate.candidate_id, "accepted", image=image)
     catalog.decide(image.image_id, "fox", who="collect:urls", why="found as fox")
     return image.image_id
@@ -83,7 +83,7 @@ def test_copies_do_not_fill_a_target(tmp_path: Path, capsys: pytest.CaptureFixtu
     """Two saves of one image are two accepted images and one towards the target: the rest is stated, with exit code 3."""
     workspace: Workspace = create_workspace(tmp_path / "w", ["fox"], target=2)
     recompressed(tmp_path / "photos", 95, 80)
-    summary = collect_folder(workspace, tmp_path / "photos", Labelling("fox"), FetchOptions())
+    summary = collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), FetchOptions())
     assert workspace_status(workspace)["categories"]["fox"]["accepted"] == 2
     assert short_categories(workspace) == {"fox": 1}
     with pytest.raises(typer.Exit) as stopped:

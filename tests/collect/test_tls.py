@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.core.workspace import create_workspace
@@ -76,7 +76,7 @@ def test_an_image_comes_only_with_a_valid_certificate(
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
     with secure(None if kind == "none" else file) as base:
-        found = [Finding(f"{base}/full/1.jpg", "urls", "fox")]
+        found = [Provenance(f"{base}/full/1.jpg", "urls", "fox")]
         collect(workspace, found, FetchOptions(allow_local=True, min_side=32, timeout=5))
     with Catalog.open(workspace) as catalog:
         row = catalog.connection.execute("SELECT state, reason FROM candidates").fetchone()

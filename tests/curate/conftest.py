@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
 from fototeca.collect.store import put
 from fototeca.core.workspace import Workspace, create_workspace
 
@@ -39,7 +39,7 @@ def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate(labels, start):
             image_id, path = put(workspace, png_bytes(number), "PNG")
-            finding = Finding(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
+            finding = Provenance(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
             candidate = catalog.add_finding(finding, finding.url)
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, phash)

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.duplicates import dedup, find_near
+from fototeca.curate.duplicates import dedup, find_known_duplicates
 from fototeca.curate.duplicates.clustering import name_groups
 from fototeca.curate.duplicates.listing import list_groups
 from fototeca.curate.duplicates.signatures import read_images
@@ -90,7 +90,7 @@ def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 def store(workspace: Workspace, folder: Path, category: str = "a") -> dict[str, str]:
     """Collect a folder; the image id of each file by its name."""
-    collect_folder(workspace, folder, Labelling(category=category), FetchOptions())
+    collect_folder(workspace, folder, LabelSource(category=category), FetchOptions())
     with Catalog.open(workspace) as catalog:
         rows = catalog.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
         return {Path(row["url"]).name: row["image_id"] for row in rows}
@@ -413,7 +413,7 @@ def test_new_images_against_known(workspace: Workspace, tmp_path: Path) -> None:
     new[4].write_bytes(b"no image")
     with Catalog.open(workspace) as catalog:
         known = catalog.images()
-    found = find_near(workspace, [blob for _, blob in read_images(new)], known)
+    found = find_known_duplicates(workspace, [blob for _, blob in read_images(new)], known)
     assert [near.image_id if near else None for near in found] == [ids["known.png"]] * 3 + [None, None]
     assert found[2] is not None and found[2].distance == 0
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fototeca.collect.catalog import Catalog, ImageRow
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.store import put
@@ -22,7 +22,7 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.export.datasheet import hub_license
 from fototeca.curate.export.formats import FORMATS, KNOWN, export_version
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.manifest import SPLITS, Manifest, Row
+from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.vision.image import decode
 from tests.curate.conftest import png_bytes
@@ -160,7 +160,7 @@ def cells(row: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in row.items() if name not in ("file_name", "image")}
 
 
-def expected(row: Row) -> dict[str, object]:
+def expected(row: ManifestRow) -> dict[str, object]:
     """The same of a manifest's row."""
     names = ("label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
     return {name: getattr(row, name) for name in names}
@@ -226,7 +226,7 @@ def test_what_torchvision_passes_over_is_written_as_png(tmp_path: Path) -> None:
             for suffix in ("gif", "avif", "jpg", "webp"):
                 Image.new("RGB", (300, 260), (colour, 200 - colour, len(suffix) * 9)).save(folder / label / f"{colour}.{suffix}")
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"])
-    collect_folder(workspace, folder, Labelling(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder, LabelSource(from_folder=True), FetchOptions())
     manifest = freeze_version(workspace).manifest
     assert {Path(row.path).suffix for row in manifest.rows} == {".gif", ".avif", ".jpg", ".webp"}
     export_version(workspace, "v001", tmp_path / "out", "imagefolder")

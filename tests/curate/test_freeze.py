@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace, create_workspace
@@ -197,7 +197,7 @@ def test_a_version_can_be_made_again_byte_for_byte(
     label_images(workspace, ids[20:25], label="dog")
     group_images(workspace, [ids[3:6]], keep_near=True)
     with Catalog.open(workspace) as catalog:
-        better = Finding(
+        better = Provenance(
             "https://example.org/20.png", "museum", "cat", page_url="https://m.org/", author="Eva", license="CC0-1.0"
         )
         catalog.add_finding(better, better.url)

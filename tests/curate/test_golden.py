@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import FACTS, list_versions, read_facts, read_manifest
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
@@ -39,7 +39,7 @@ def moment(number: int) -> str:
     return (BEGIN + timedelta(seconds=number)).isoformat(timespec="microseconds")
 
 
-def origin(number: int) -> Finding:
+def origin(number: int) -> Provenance:
     """Where an image was found: full, quoted, unknown and private origins in turn."""
     kinds = (
         {"author": 'Ana "la fotógrafa", Lima', "license": "CC-BY-4.0", "page_url": f"https://example.org/{number}?a=1,2"},
@@ -48,7 +48,7 @@ def origin(number: int) -> Finding:
         {"author": "x", "license": "LicenseRef-PublicDomain", "thumbnail": True},
     )
     url = f"/home/ana/{number}.png" if number % 9 == 4 else f"https://example.org/{number}.png"
-    return Finding(url, ("site", "museum")[number % 2], **kinds[number % 4])  # type: ignore[arg-type]
+    return Provenance(url, ("site", "museum")[number % 2], **kinds[number % 4])  # type: ignore[arg-type]
 
 
 def fill(catalog: Catalog, labels: Sequence[str], start: int, *, copies: int = 0) -> list[str]:
@@ -92,7 +92,9 @@ def single(root: Path) -> Workspace:
         more = fill(catalog, [NAMES[number % 3] for number in range(20)], 70)
         trained, tested = (min(row.image_id for row in first.split(split)) for split in ("train", "test"))
         near(catalog, [[trained, tested], more[:3], more[9:11]], keep=True)
-        better = Finding("https://example.org/3.png", "museum", page_url="https://m.example/3", author="Eva", license="CC0-1.0")
+        better = Provenance(
+            "https://example.org/3.png", "museum", page_url="https://m.example/3", author="Eva", license="CC0-1.0"
+        )
         catalog.add_finding(better, better.url)
     freeze_version(workspace)
     return workspace

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.store import put
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
@@ -66,7 +66,7 @@ def add(workspace: Workspace, numbers: Iterable[int]) -> None:
         for number in numbers:
             data = images()[number]
             image_id, path = put(workspace, data, "PNG")
-            place = Finding(f"https://example.org/{number}.png", "site", "a")
+            place = Provenance(f"https://example.org/{number}.png", "site", "a")
             with Image.open(io.BytesIO(data)) as image:
                 row = ImageRow(image_id, workspace.relative(path), "PNG", *image.size, "RGB", len(data), "0" * 16)
             catalog.record(catalog.add_finding(place, place.url).candidate_id, "accepted", image=row)

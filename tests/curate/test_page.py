@@ -26,7 +26,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.server import PageServer
-from fototeca.curate.review.session import Desk
+from fototeca.curate.review.session import ReviewSession
 from fototeca.curate.review.undo import take_back
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
@@ -49,7 +49,7 @@ def browser() -> Iterator[Chrome]:
 @contextmanager
 def served(workspace: Workspace) -> Iterator[PageServer]:
     """The page of a workspace, on a free port."""
-    server = PageServer(Desk(workspace), 0)
+    server = PageServer(ReviewSession(workspace), 0)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -24,7 +24,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.labels.review_state import Judgement, settle
+from fototeca.curate.labels.review_state import Judgement, merge_edit
 from fototeca.curate.review.rename import rename_category
 from tests.conftest import free_port, serve_mongod
 
@@ -373,7 +373,7 @@ def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddIma
 )
 def test_what_an_edit_means(said: str, current: str, outcome: str, decisions: list[str]) -> None:
     """Three ways: what was pushed (cat), what the App says now, what the catalog says now."""
-    assert settle(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
+    assert merge_edit(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
 
 
 def test_without_a_database(

@@ -20,7 +20,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.label_issues import backbone
 from fototeca.curate.label_issues.backbone import choose_backbone
 from fototeca.curate.label_issues.confident_learning import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
-from fototeca.curate.label_issues.find import Suggestion, rank, robust_score, suggest_labels
+from fototeca.curate.label_issues.find import LabelIssue, rank, robust_score, suggest_labels
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.queues import SUGGESTED, in_queue, list_items
 from fototeca.vision.backbones import build_model
@@ -166,9 +166,9 @@ def test_what_a_person_decides_while_it_runs_leaves_the_queue(
     ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12)
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
 
-    def slow(*_: object) -> list[Suggestion]:
+    def slow(*_: object) -> list[LabelIssue]:
         label_images(workspace, ids[:1], label="cat")
-        return [Suggestion(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
+        return [LabelIssue(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
 
     monkeypatch.setattr("fototeca.curate.label_issues.find.rank", slow)
     suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))

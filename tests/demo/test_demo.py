@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.search import SearchOptions, preview, search
@@ -162,7 +162,7 @@ def test_the_pipeline_shows_its_images(
     fo: FiftyOne, workspace: Workspace, gallery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In FiftyOne, on the database that belongs to the tests."""
-    collect_folder(workspace, gallery, Labelling(category="stop"), FetchOptions())
+    collect_folder(workspace, gallery, LabelSource(category="stop"), FetchOptions())
     assert fo.list_datasets() == [], "nothing of a person's own is in reach"
     _review(workspace)
     (name,) = fo.list_datasets()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.manifest import Manifest, Row, Split, manifest_bytes, write_manifest
+from fototeca.curate.manifest import Manifest, ManifestRow, SplitName, manifest_bytes, write_manifest
 
 Labelled = Sequence[tuple[Path, str]]
 Freeze = Callable[..., Workspace]
@@ -35,11 +35,11 @@ def freeze_files(folder: Path, files: Labelled, task: Task = "single", version: 
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         place = seen[label] = seen.get(label, -1) + 1
-        split: Split = "val" if place % 10 == 1 else "test" if place % 10 in (4, 7) else "train"
+        split: SplitName = "val" if place % 10 == 1 else "test" if place % 10 in (4, 7) else "train"
         with Image.open(path) as image:
             width, height = image.size
         facts = (image_id[:16], width, height, "0" * 16, "folder", "", "", "", "MIT", True)
-        rows[image_id] = Row(image_id, workspace.relative(target), label, split, *facts)
+        rows[image_id] = ManifestRow(image_id, workspace.relative(target), label, split, *facts)
     content = manifest_bytes(rows.values())
     manifest = Manifest(
         version,

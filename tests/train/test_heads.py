@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fototeca.train.heads.fit import Fitted, Split, fit_head
-from fototeca.train.training.losses import loss_of, right
+from fototeca.train.training.losses import compute_loss, num_correct
 
 
 def drawn(seed: int, shift: float = 1.2) -> Split:
@@ -26,7 +26,7 @@ def fitted(kind: str, train: Split, val: Split) -> Fitted:
 def score(head: Fitted, split: Split) -> tuple[float, float]:
     """Accuracy and loss."""
     logits = torch.from_numpy(head.logits(split.features)).float()
-    return right(logits, split.labels) / len(split.labels), float(loss_of(logits, split.labels, multi=False))
+    return num_correct(logits, split.labels) / len(split.labels), float(compute_loss(logits, split.labels, multi=False))
 
 
 @pytest.mark.parametrize("kind", ["linear", "logistic", "svm", "boosting"])

@@ -27,7 +27,7 @@ from fototeca.vision.backbones import (
     model_names,
     remove_classifier,
 )
-from fototeca.vision.bn_fusion import folded
+from fototeca.vision.bn_fusion import fuse_batch_norm
 from fototeca.vision.features import extract_features, features_folder
 from fototeca.vision.memory import forward
 from fototeca.vision.nets import CBAM, SpatialAttention
@@ -401,7 +401,7 @@ def test_folded_norms_change_nothing_but_rounding(name: str) -> None:
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         before = module(images)
-        part = folded(module)
+        part = fuse_batch_norm(module)
         torch.testing.assert_close(part(images), before, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(module(images), before, rtol=0, atol=0)
     kept, left = (sum(isinstance(one, nn.BatchNorm2d) for one in each.modules()) for each in (module, part))
@@ -420,7 +420,7 @@ def test_a_network_that_cannot_be_followed_is_left_alone() -> None:
             return self.norm(self.conv(x)) if x.mean() > 0 else self.conv(x)
 
     module = Winding().eval()
-    assert folded(module) is module
+    assert fuse_batch_norm(module) is module
 
 
 def _noisy(name: str) -> nn.Module:

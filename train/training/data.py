@@ -15,12 +15,12 @@ from torchvision.transforms import v2
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row, image_path
+from fototeca.curate.manifest import Manifest, ManifestRow, image_path
 from fototeca.train.config import Augment, Balance, TrainConfig
 from fototeca.vision.backbones import Preprocessing
-from fototeca.vision.features import View
+from fototeca.vision.features import FeatureView
 from fototeca.vision.pixels import PixelCache
-from fototeca.vision.threads import one_thread
+from fototeca.vision.threads import single_thread
 
 NAMED = 3
 """Files that cannot be had, of which each is named."""
@@ -51,7 +51,7 @@ def check_manifest(manifest: Manifest, task: Task) -> None:
         )
 
 
-def locate(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:
+def locate(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
     """Image id and file of each row. FototecaError counts the files that cannot be had and names the first NAMED."""
     found, missing = [], list[FototecaError]()
     for row in rows:
@@ -67,7 +67,7 @@ def locate(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:
     return found
 
 
-def targets(rows: Sequence[Row], categories: Sequence[str], multi: bool) -> torch.Tensor:
+def targets(rows: Sequence[ManifestRow], categories: Sequence[str], multi: bool) -> torch.Tensor:
     """(N,) class numbers, or multi-label (N, C) zeros and ones as float32."""
     number = {name: index for index, name in enumerate(categories)}
     if not multi:
@@ -104,7 +104,7 @@ class ImageDataset(Dataset[tuple[torch.Tensor, int]]):
             return self.transform(image), index
 
 
-def augmented_view(number: int, kind: Augment, side: int, seed: int) -> View:
+def augmented_view(number: int, kind: Augment, side: int, seed: int) -> FeatureView:
     """The `number`th augmented view of images, drawn from the seed, the number and the image id."""
     transform = augmentation(kind, side, 0.0)
     assert transform is not None
@@ -115,7 +115,7 @@ def augmented_view(number: int, kind: Augment, side: int, seed: int) -> View:
             changed: torch.Tensor = transform(image)
         return changed
 
-    return View(f"{kind}-{seed}-{number}", change)
+    return FeatureView(f"{kind}-{seed}-{number}", change)
 
 
 def augmentation(kind: Augment, side: int, erasing: float) -> v2.Transform | None:
@@ -176,7 +176,7 @@ def load(images: ImageDataset, cut: list[list[int]], workers: int) -> Iterator[t
         yield from loader
         return
     while True:
-        with one_thread():
+        with single_thread():
             ready = list(islice(loader, AHEAD))
         if not ready:
             return

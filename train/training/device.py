@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.func import functional_call
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.train.config import TrainConfig
 from fototeca.vision.backbones import default_preprocessing
@@ -41,7 +41,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     if fabric.device.type == "cpu" and config.precision == "16":
         raise FototecaError("--precision 16 is for GPUs", "leave it out, or train with --device cuda")
     if config.precision == "bf16" and not _has_bf16(fabric.device):
-        say("this processor has no units for bf16, which takes many times longer here than 32")
+        notify("this processor has no units for bf16, which takes many times longer here than 32")
     fabric.launch()
     return fabric
 
