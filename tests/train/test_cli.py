@@ -67,13 +67,13 @@ def command(small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The epochs that are trained from here on: of which run, and which."""
     seen: list[tuple[str, int]] = []
-    whole = loop.Loop._epoch
+    whole = loop.TrainingLoop._epoch
 
-    def noted(self: loop.Loop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def noted(self: loop.TrainingLoop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         seen.append((self.folder.name, epoch))
         return whole(self, epoch, *rest)
 
-    monkeypatch.setattr(loop.Loop, "_epoch", noted)
+    monkeypatch.setattr(loop.TrainingLoop, "_epoch", noted)
     return seen
 
 
@@ -176,16 +176,16 @@ def test_a_sweep_trains_nothing_twice(
     """Killed in its second run, it leaves the first as it is and goes on with the second; when all are there it trains none."""
     plan = plan_file(small.root, PLAN)
     saves: list[int] = []
-    save = loop.Loop._save
+    save = loop.TrainingLoop._save
 
-    def killed(self: loop.Loop) -> None:
+    def killed(self: loop.TrainingLoop) -> None:
         save(self)
         saves.append(1)
         if len(saves) == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_save", killed)
+        patch.setattr(loop.TrainingLoop, "_save", killed)
         assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 130
     assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 0
     assert [epoch for _, epoch in epochs] == [1, 1, 2, 3, 4] and len(set(epochs)) == 5
@@ -198,12 +198,12 @@ def test_what_is_not_finished_is_listed_with_how_it_goes_on(
 ) -> None:
     """After the finished ones: how far it is, and the command, which then finishes it."""
 
-    def stop(self: loop.Loop) -> None:
+    def stop(self: loop.TrainingLoop) -> None:
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_save", stop)
+        patch.setattr(loop.TrainingLoop, "_save", stop)
         assert command("run", *SETTINGS, "--epochs", 3)[0] == 130
     first, last = command("list")[1].splitlines()
     assert first.startswith("no finished runs")
@@ -277,7 +277,7 @@ def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.Monke
         def isatty(self) -> bool:
             return person
 
-    monkeypatch.setattr("fototeca.train.training.predict.PATIENCE", 0.0)
+    monkeypatch.setattr("fototeca.train.training.predict.PROGRESS_DELAY", 0.0)
     monkeypatch.setitem(heads.BAR, "delay", 0.0)
     monkeypatch.setattr("sys.stderr", screen := Screen())
     settings: dict[str, Any] = {"image_size": 32, "epochs": 1, "device": "cpu"}

@@ -52,7 +52,7 @@ JUDGED = 5
 
 
 @dataclass(frozen=True)
-class Split:
+class FeatureSet:
     """Features (N, D) with their targets: classes (N,), or multi-label (N, C)."""
 
     features: npt.NDArray[np.float32]
@@ -60,7 +60,7 @@ class Split:
 
 
 @dataclass
-class Fitted:
+class FittedHead:
     """A head, how it was chosen, and its curves."""
 
     weight: Floats | None = None
@@ -68,7 +68,7 @@ class Fitted:
     bias: Floats | None = None
     """(C,)."""
     boosting: Boosting | None = None
-    tried: list[dict[str, float]] = field(default_factory=list)
+    candidates: list[dict[str, float]] = field(default_factory=list)
     """A row per strength: strength, val_loss, val_accuracy, chosen (1 or 0)."""
     steps: list[tuple[int, int, float, float]] = field(default_factory=list)
     """step, epoch, loss, learning_rate."""
@@ -84,7 +84,7 @@ class Fitted:
         return by_blocks(lambda rows: np.asarray(rows @ weight.T + bias, dtype=np.float64), features)
 
 
-def fit_head(kind: str, train: Split, val: Split, classes: int, *, seed: int, **options: Any) -> Fitted:  # noqa: ANN401  (a head's own)
+def fit_head(kind: str, train: FeatureSet, val: FeatureSet, classes: int, *, seed: int, **options: Any) -> FittedHead:  # noqa: ANN401  (a head's own)
     """Fit a head of `kind` on `train`, its strength chosen by validation accuracy, then loss. Bit for bit the same each time.
 
     `options`: class weights, and what `fit_linear` takes. FototecaError for features or a loss that are no numbers.
@@ -97,7 +97,7 @@ def fit_head(kind: str, train: Split, val: Split, classes: int, *, seed: int, **
         return _fitted(kind, train, val, classes, seed, **options)
 
 
-def _fitted(kind: str, train: Split, val: Split, classes: int, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
+def _fitted(kind: str, train: FeatureSet, val: FeatureSet, classes: int, seed: int, **options: Any) -> FittedHead:  # noqa: ANN401
     if kind == "linear":
         return fit_linear(train, val, classes, seed=seed, **options)
     weights = options.get("weights")
@@ -110,7 +110,16 @@ def _fitted(kind: str, train: Split, val: Split, classes: int, seed: int, **opti
     return fitted
 
 
-def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int, lr: float = 1e-2, **options: Any) -> Fitted:  # noqa: ANN401  (loss_of's options)
+def fit_linear(
+    train: FeatureSet,
+    val: FeatureSet,
+    classes: int,
+    *,
+    epochs: int,
+    seed: int,
+    lr: float = 1e-2,
+    **options: Any,  # noqa: ANN401
+) -> FittedHead:
     """Softmax (or sigmoid) regression by Adam on mini-batches; all strengths of DECAYS learn side by side in one product.
 
     `options`: weights and smoothing of `loss_of`. FototecaError when a loss is no number any more.
@@ -151,14 +160,14 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
             learned, asked = said(x), said(x_val)
         curves.append([[_scored(learned[g], train.labels), evaluate(asked[g], val.labels)] for g in grid])
     chosen = _best([(row[1][1], -row[1][0]) for row in curves[-1]])
-    fitted = Fitted(*scaler.fold(weight[:, chosen].detach().double().T.numpy(), bias[chosen].detach().double().numpy()))
-    fitted.tried = _tried(DECAYS, [row[1] for row in curves[-1]], chosen)
+    fitted = FittedHead(*scaler.fold(weight[:, chosen].detach().double().T.numpy(), bias[chosen].detach().double().numpy()))
+    fitted.candidates = _tried(DECAYS, [row[1] for row in curves[-1]], chosen)
     fitted.steps = [(step, epoch, float(losses[chosen]), rate) for step, epoch, losses, rate in history]
     fitted.epochs = [(number, *rows[chosen][0], *rows[chosen][1]) for number, rows in enumerate(curves, start=1)]
     return fitted
 
 
-def _logistic(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
+def _logistic(train: FeatureSet, val: FeatureSet, classes: int, seed: int, weights: Floats | None) -> FittedHead:
     from sklearn.linear_model import LogisticRegression
 
     def solve(strength: float, x: npt.NDArray[np.float32], y: npt.NDArray[Any], weight: Any) -> Any:  # noqa: ANN401  (scikit-learn)
@@ -167,7 +176,7 @@ def _logistic(train: Split, val: Split, classes: int, seed: int, weights: Floats
     return _linear_path(train, val, classes, solve, weights, STRENGTHS)
 
 
-def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
+def _svm(train: FeatureSet, val: FeatureSet, classes: int, seed: int, weights: Floats | None) -> FittedHead:
     """One-against-rest linear SVMs (DeCAF; Razavian et al. 2014), several at once: liblinear needs no interpreter's lock.
 
     Margins become logits by one scale fitted on validation.
@@ -187,34 +196,34 @@ def _svm(train: Split, val: Split, classes: int, seed: int, weights: Floats | No
 
 
 def _linear_path(
-    train: Split,
-    val: Split,
+    train: FeatureSet,
+    val: FeatureSet,
     classes: int,
     solve: Callable[..., Any],
     weights: Floats | None,
     strengths: Sequence[float],
     *,
     apart: bool = False,
-) -> Fitted:
+) -> FittedHead:
     """Solve from weak to strong until validation says that it was better before, and keep the best. `apart`: class by class."""
     scaler = Scaler.of(train.features)
     x, y = scaler(train.features), train.labels.numpy()
-    candidates: list[Fitted] = []
+    candidates: list[FittedHead] = []
     scores: list[tuple[float, float]] = []
     for strength in tqdm(strengths, desc="head", unit="strength", **BAR):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a solver that stops early at a weak strength is judged on validation like any other
             weight, bias = solve_all(partial(solve, strength), x, y, classes, weights, apart=apart)
-        candidates.append(Fitted(*scaler.fold(weight, bias)))
+        candidates.append(FittedHead(*scaler.fold(weight, bias)))
         scores.append(evaluate(_logits(candidates[-1].logits(val.features)), val.labels))
         if scores[-1][1] < max(accuracy for _, accuracy in scores) - _LOST:
             break
     chosen = _best([(accuracy, -loss) for loss, accuracy in scores])
-    candidates[chosen].tried = _tried(strengths[: len(scores)], scores, chosen)
+    candidates[chosen].candidates = _tried(strengths[: len(scores)], scores, chosen)
     return candidates[chosen]
 
 
-def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
+def _boosting(train: FeatureSet, val: FeatureSet, classes: int, seed: int, weights: Floats | None) -> FittedHead:
     """Histogram gradient boosting on the leading principal components; the number of rounds is chosen on validation.
 
     Multi-label: a model for each class that some training images are of and some are not.
@@ -249,14 +258,14 @@ def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats
             scores += trees.decision(split.features)
         curves.append((_scored(_logits(sums[0]), train.labels), evaluate(_logits(sums[1]), val.labels)))
     chosen = _best([(scores[1][1], -scores[1][0]) for scores in curves])
-    fitted = Fitted(boosting=from_sklearn(models, range(ends[chosen]), mean, components, certain))
-    fitted.tried = _tried(ends, [scores[1] for scores in curves], chosen)
+    fitted = FittedHead(boosting=from_sklearn(models, range(ends[chosen]), mean, components, certain))
+    fitted.candidates = _tried(ends, [scores[1] for scores in curves], chosen)
     fitted.epochs = [(end, *scores[0], *scores[1]) for end, scores in zip(ends, curves, strict=True)]
     fitted.steps = [(row[0], row[0], row[1], 0.1) for row in fitted.epochs]
     return fitted
 
 
-def _both(ask: Callable[[npt.NDArray[np.float32]], Floats], train: Split, val: Split) -> list[tuple[float, float]]:
+def _both(ask: Callable[[npt.NDArray[np.float32]], Floats], train: FeatureSet, val: FeatureSet) -> list[tuple[float, float]]:
     """Loss and accuracy on training, then on validation."""
     return [_scored(_logits(ask(train.features)), train.labels), evaluate(_logits(ask(val.features)), val.labels)]
 

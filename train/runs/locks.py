@@ -19,7 +19,7 @@ from fototeca.train.runs.registry import STOPPED, Run, read_run
 
 
 @contextmanager
-def giving_up_noted(run: Run) -> Iterator[None]:
+def record_abort(run: Run) -> Iterator[None]:
     """Keep the reason in the run's folder when it is given up; whoever trains it all the same begins without that mark."""
     (run.folder / STOPPED).unlink(missing_ok=True)
     try:
@@ -30,7 +30,7 @@ def giving_up_noted(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk_told() -> Iterator[None]:
+def full_disk_as_error() -> Iterator[None]:
     """Turn the system's error of a full disk into one line; nothing that was finished is lost."""
     try:
         yield
@@ -43,7 +43,7 @@ def full_disk_told() -> Iterator[None]:
 
 
 @contextmanager
-def held(workspace: Workspace, name: str) -> Iterator[None]:
+def lock_run(workspace: Workspace, name: str) -> Iterator[None]:
     """Hold a run or a search: another process at it waits here, and then finds it finished or goes on with it."""
     folder = workspace.cache / "locks"  # not in the run's own folder, which --no-resume removes
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def held(workspace: Workspace, name: str) -> Iterator[None]:
         lock.release()
 
 
-def check_same(workspace: Workspace, run: Run, identity: Mapping[str, Any]) -> None:
+def check_same_settings(workspace: Workspace, run: Run, identity: Mapping[str, Any]) -> None:
     """FototecaError when the run's folder holds another run, whose settings happen to give the same name."""
     if not (run.folder / "config.json").is_file():
         return

@@ -28,7 +28,7 @@ from fototeca.train.runs.inference import FloatArray as FloatArray
 from fototeca.train.runs.inference import LoadedEnsemble as LoadedEnsemble
 from fototeca.train.runs.inference import LoadedModel as LoadedModel
 from fototeca.train.runs.inference import to_probabilities as to_probabilities
-from fototeca.train.training.metrics_log import read_journal
+from fototeca.train.training.metrics_log import read_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -136,11 +136,11 @@ class Run:
 
     def epochs(self) -> list[dict[str, Any]]:
         """The rows of `epochs.csv`, cells as numbers. FototecaError when it cannot be read."""
-        return read_journal(self.folder / "epochs.csv")
+        return read_metrics(self.folder / "epochs.csv")
 
     def steps(self) -> list[dict[str, Any]]:
         """The rows of `steps.csv`, cells as numbers. FototecaError when it cannot be read."""
-        return read_journal(self.folder / "steps.csv")
+        return read_metrics(self.folder / "steps.csv")
 
     def predictions(self, split: str) -> Predictions:
         """What the run says about `split`. FototecaError when it has not been asked, or its file cannot be read."""

@@ -31,7 +31,7 @@ def weights_path(workspace: Workspace, weights: str | None) -> str | None:
     return str(run.folder / "model.safetensors")
 
 
-def whole_path(config: TrainConfig) -> str | None:
+def absolute_weights(config: TrainConfig) -> str | None:
     """The weights as `config.json` tells them: a file by its whole path, so that it is found again from any folder."""
     weights = config.weights
     if weights is None or weights.startswith("run:"):
@@ -40,7 +40,7 @@ def whole_path(config: TrainConfig) -> str | None:
     return weights if weights in names else str(Path(weights).expanduser().absolute())
 
 
-def answers(categories: Sequence[str], task: str) -> dict[str, Any]:
+def output_meaning(categories: Sequence[str], task: str) -> dict[str, Any]:
     """What the outputs of a classifier mean."""
     return {"task": task, "categories": list(categories)}
 
@@ -54,6 +54,6 @@ def save_model(run: Run, module: nn.Module, preprocessing: Preprocessing, extra:
     state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in extra.items()}
     noted = {**preprocessing.to_dict(), "transform_input": bool(getattr(module, "transform_input", False))}
     if not extra:
-        noted["answers"] = answers(run.categories, run.task)
+        noted["output_meaning"] = output_meaning(run.categories, run.task)
     content = save(state, metadata={"preprocessing": json.dumps(noted)})  # one entry: the order of several is by chance
     write_bytes(run.folder / "model.safetensors", content)

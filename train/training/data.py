@@ -22,14 +22,14 @@ from fototeca.vision.features import FeatureView
 from fototeca.vision.pixels import PixelCache
 from fototeca.vision.threads import single_thread
 
-NAMED = 3
+MAX_NAMED_FILES = 3
 """Files that cannot be had, of which each is named."""
 
-AHEAD = 8
+PREFETCH_BATCHES = 8
 """Batches that are made before the network is asked about the first of them."""
 
 
-def draw_seed(*parts: object) -> int:
+def derive_seed(*parts: object) -> int:
     """A seed from anything that has a text: 63 bits of its SHA-256."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
 
@@ -51,7 +51,7 @@ def check_manifest(manifest: Manifest, task: Task) -> None:
         )
 
 
-def locate(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
+def locate_images(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
     """Image id and file of each row. FototecaError counts the files that cannot be had and names the first NAMED."""
     found, missing = [], list[FototecaError]()
     for row in rows:
@@ -60,14 +60,14 @@ def locate(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str,
         except FototecaError as error:
             missing.append(error)
     if len(missing) > 1:
-        first = "; ".join(error.message for error in missing[:NAMED])
+        first = "; ".join(error.message for error in missing[:MAX_NAMED_FILES])
         raise FototecaError(f"{len(missing)} images of {len(rows)} cannot be had: {first}", missing[0].hint)
     if missing:
         raise missing[0]
     return found
 
 
-def targets(rows: Sequence[ManifestRow], categories: Sequence[str], multi: bool) -> torch.Tensor:
+def encode_labels(rows: Sequence[ManifestRow], categories: Sequence[str], multi: bool) -> torch.Tensor:
     """(N,) class numbers, or multi-label (N, C) zeros and ones as float32."""
     number = {name: index for index, name in enumerate(categories)}
     if not multi:
@@ -100,7 +100,7 @@ class ImageDataset(Dataset[tuple[torch.Tensor, int]]):
             side = self.preprocessing.crop
             return v2.functional.center_crop(image, [side, side]), index
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw_seed(self.seed, self.epoch, self.ids[index]))
+            torch.default_generator.manual_seed(derive_seed(self.seed, self.epoch, self.ids[index]))
             return self.transform(image), index
 
 
@@ -111,7 +111,7 @@ def augmented_view(number: int, kind: Augment, side: int, seed: int) -> FeatureV
 
     def change(image_id: str, image: torch.Tensor) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw_seed(seed, "view", number, image_id))
+            torch.default_generator.manual_seed(derive_seed(seed, "view", number, image_id))
             changed: torch.Tensor = transform(image)
         return changed
 
@@ -139,7 +139,7 @@ def augmentation(kind: Augment, side: int, erasing: float) -> v2.Transform | Non
 
 def epoch_order(labels: torch.Tensor, config: TrainConfig, epoch: int) -> list[int]:
     """The order of the training images in an epoch; balanced sampling draws each class equally often, with repeats."""
-    generator = torch.Generator().manual_seed(draw_seed(config.seed, epoch, "order"))
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, epoch, "order"))
     if config.balance == "sampling":
         drawn = torch.multinomial(sampling_weights(labels), len(labels), replacement=True, generator=generator)
         return list(drawn.tolist())
@@ -155,7 +155,7 @@ def sampling_weights(labels: torch.Tensor) -> torch.Tensor:
     return torch.where(rarest > 0, rarest, 1.0 / len(labels))
 
 
-def batches(order: Sequence[int], size: int, least: int = 2) -> list[list[int]]:
+def split_batches(order: Sequence[int], size: int, least: int = 2) -> list[list[int]]:
     """The order cut into batches; a last one of fewer than `least` joins the one before (batch norm needs two a process)."""
     cut = [list(order[start : start + size]) for start in range(0, len(order), size)]
     if len(cut) > 1 and len(cut[-1]) < least:
@@ -164,7 +164,7 @@ def batches(order: Sequence[int], size: int, least: int = 2) -> list[list[int]]:
     return cut
 
 
-def load(images: ImageDataset, cut: list[list[int]], workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def load_batches(images: ImageDataset, cut: list[list[int]], workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(uint8 (B, 3, crop, crop), indices (B,)) for each batch.
 
     Images are small: spread over torch's threads, which wait for one another at every step, they took ten times the CPU
@@ -177,7 +177,7 @@ def load(images: ImageDataset, cut: list[list[int]], workers: int) -> Iterator[t
         return
     while True:
         with single_thread():
-            ready = list(islice(loader, AHEAD))
+            ready = list(islice(loader, PREFETCH_BATCHES))
         if not ready:
             return
         yield from ready

@@ -20,7 +20,7 @@ def check_tensorboard() -> None:
         raise FototecaError("--tensorboard needs tensorboard", "run: pip install 'fototeca[tensorboard]'")
 
 
-class Board:
+class TensorBoardLog:
     """TensorBoard's event files of one table, in a folder of their own; what was shown after `keep` is taken back."""
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -38,7 +38,7 @@ class Board:
         self.writer.close()
 
 
-class Journal:
+class MetricsLog:
     """A CSV that grows by a row at a time. On opening, rows after `keep` are dropped: they will be made again.
 
     Without a path it writes nowhere: of several processes one keeps the books. With `tensorboard` the same numbers are shown
@@ -47,18 +47,18 @@ class Journal:
 
     def __init__(self, path: Path | None, columns: tuple[str, ...], keep: int, *, tensorboard: bool = False) -> None:
         self.file: IO[str] | None = None
-        self.board: Board | None = None
+        self.board: TensorBoardLog | None = None
         self.columns = columns
         if path is None:
             return
         self.kind = path.stem
         if tensorboard:  # each table counts in its own way, and events are taken back by their count
-            self.board = Board(path.parent / "tensorboard" / self.kind, keep)
+            self.board = TensorBoardLog(path.parent / "tensorboard" / self.kind, keep)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if keep and path.is_file() else []
         write_text(path, "".join([",".join(columns) + "\n", *lines[1 : keep + 1]]))
         self.file = path.open("a", encoding="utf-8", newline="")
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,7 +77,7 @@ class Journal:
             self.board.show(self.kind, self.columns, row)
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a journal, cells as numbers, without torn ones; none when it is not there yet.
 
     FototecaError when it cannot be read, or its columns are not those of a journal.
@@ -91,10 +91,10 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
             raise ValueError
     except (OSError, ValueError, csv.Error):
         raise FototecaError(f"{path} cannot be read", "delete the run's folder and train it again") from None
-    return [dict(zip(head, map(_number, row), strict=True)) for row in rows if len(row) == len(head)]
+    return [dict(zip(head, map(_parse_number, row), strict=True)) for row in rows if len(row) == len(head)]
 
 
-def _number(cell: str) -> float | int:
+def _parse_number(cell: str) -> float | int:
     """The number in a cell; NaN in one that was damaged."""
     try:
         return int(cell) if cell.lstrip("-").isdigit() else float(cell)

@@ -12,10 +12,10 @@ from torch import nn
 from tqdm import tqdm
 
 from fototeca.train.config import TrainConfig
-from fototeca.train.training.data import ImageDataset, batches, load
+from fototeca.train.training.data import ImageDataset, load_batches, split_batches
 from fototeca.vision.memory import forward
 
-PATIENCE = 2.0
+PROGRESS_DELAY = 2.0
 """Seconds after which it is shown how far the asking is."""
 
 
@@ -23,21 +23,21 @@ def predict(fabric: Fabric, module: nn.Module, images: ImageDataset, config: Tra
     """Logits (N, C) on the CPU, in eval mode, in the order of `images`."""
     module.eval()
     parts = []
-    cut = batches(range(len(images)), config.batch_size, least=1)
+    cut = split_batches(range(len(images)), config.batch_size, least=1)
     quiet = None if fabric.is_global_zero else True
     with (
         torch.inference_mode(),
         fabric.autocast(),
-        tqdm(total=len(images), desc="asking", unit="img", delay=PATIENCE, leave=False, disable=quiet) as bar,
+        tqdm(total=len(images), desc="asking", unit="img", delay=PROGRESS_DELAY, leave=False, disable=quiet) as bar,
     ):
-        for batch, _ in load(images, cut, config.workers):
+        for batch, _ in load_batches(images, cut, config.workers):
             batch = fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
             parts.append(forward(module, images.preprocessing.normalise(batch)).float().cpu())
             bar.update(len(batch))
     return torch.cat(parts)
 
 
-def predict_together(fabric: Fabric, module: nn.Module, images: ImageDataset, config: TrainConfig) -> torch.Tensor:
+def predict_distributed(fabric: Fabric, module: nn.Module, images: ImageDataset, config: TrainConfig) -> torch.Tensor:
     """The same, each process asking about its share of the images and all of them being given all logits."""
     if fabric.world_size == 1:
         return predict(fabric, module, images, config)
