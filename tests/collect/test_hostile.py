@@ -273,7 +273,7 @@ def _path(name: str) -> str:
 def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
     """Collect a list in a process of its own; kilobytes that it held at most."""
     program = (
-        "import sys, fototeca\n"
+        "import sys, fototeca.cli\n"
         "try: fototeca.cli.main()\n"
         "finally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
     )

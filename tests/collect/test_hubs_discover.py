@@ -164,7 +164,7 @@ def test_the_whole_way_of_a_command(workspace: Workspace, run: Run) -> None:
 
 def test_every_hub_has_its_command_and_its_facts() -> None:
     """The commands, what is known of the hubs, and the hubs themselves are the same ones."""
-    commands = set(typer.main.get_command(fototeca.collect_app).commands)  # type: ignore[attr-defined]
+    commands = set(typer.main.get_command(fototeca.cli.collect_app).commands)  # type: ignore[attr-defined]
     assert set(COMMANDS) == set(KNOWN) == set(HUBS)
     assert set(HUBS) <= commands
 
