@@ -26,6 +26,9 @@ DECODE_VERSION = 1
 MAX_PIXELS = 50_000_000
 """An image with more pixels is refused before it is decoded (200 MB as RGB)."""
 
+DECODE_VERSION = 1
+"""Version of the decoding rules (profiles, transparency, orientation, frame), stored in versions, runs and cache keys."""
+
 Grey = NDArray[np.uint8]
 """Grey levels, (H, W)."""
 
