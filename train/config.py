@@ -78,7 +78,7 @@ class TrainConfig:
     head: Head = "linear"
     """Classifier over frozen features; scratch and finetune end in a linear one."""
     unfreeze: str = "all"
-    """What fine-tuning trains besides the head: all, half, head (nothing else), the last N stages, or a stage and those after it."""
+    """Stages that fine-tuning trains with the head: all, half, head (none), the last N stages, or a stage and all after it."""
     weights: str | None = None
     """A torchvision name, a path or run:ID; None is DEFAULT for features and finetune."""
     epochs: int | None = None

@@ -20,9 +20,6 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
 """Endings of the files of a folder that are taken for images."""
 
-DECODE_VERSION = 1
-"""Version of how image bytes become pixels; part of manifests' JSON, run configurations and cache keys."""
-
 MAX_PIXELS = 50_000_000
 """An image with more pixels is refused before it is decoded (200 MB as RGB)."""
 

@@ -79,16 +79,16 @@ def epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 def test_a_run_that_diverged_is_listed_apart(small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its reason, and no command to go on with; a network and a head; trained all the same to its end, it is like others."""
-    whole = loop.learning_rate
-    monkeypatch.setattr(loop, "learning_rate", lambda *_: lambda step: 1e38 if step > 4 else 1e-3)
+    whole = loop.make_schedule
+    monkeypatch.setattr(loop, "make_schedule", lambda *_: lambda step: 1e38 if step > 4 else 1e-3)
     settings = (*SETTINGS, "--optimizer", "sgd", "--epochs", 2, "--batch-size", 16)
     assert command("run", *settings)[0] == 2
     first, *rest = command("list")[1].splitlines()
     assert first.startswith("no finished runs")
     (line,) = rest
-    assert line.startswith("given up: cnn-scratch-v001-") and ", 1 of 2 epochs: the loss is no number any more at step" in line
+    assert line.startswith("given up: cnn-scratch-v001-") and ", 1 of 2 epochs: loss became NaN or infinite at step" in line
     assert "go on with" not in line
-    monkeypatch.setattr(loop, "learning_rate", whole)
+    monkeypatch.setattr(loop, "make_schedule", whole)
     assert command("run", *settings)[0] == 0
     assert "given up" not in command("list")[1]
     features = ("run", "--manifest", "v001", "--model", "cnn", "--regime", "features", "--image-size", 32, "--lr", 1e30)

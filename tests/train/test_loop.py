@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,14 @@ def test_accumulated_batches_are_one_large_one(uneven: Workspace, monkeypatch: p
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
     """What the loop asks of its loss in training: logits, what is wanted, and how it is weighed."""
     seen: list[Asked] = []
-    whole = loop.loss_of
+    whole = loop.compute_loss
 
     def noted(logits: torch.Tensor, wanted: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
         if logits.requires_grad:
             seen.append((logits.detach(), wanted, options))
         return whole(logits, wanted, **options)
 
-    monkeypatch.setattr(loop, "loss_of", noted)
+    monkeypatch.setattr(loop, "compute_loss", noted)
     return seen
 
 
@@ -177,7 +178,7 @@ def test_the_weights_of_the_best_epoch_are_kept(small: Workspace, monkeypatch: p
     def saved(self: loop.TrainingLoop) -> None:
         ends.append({name: value.clone() for name, value in self.plain.state_dict().items()})
 
-    monkeypatch.setattr(loop, "judged", judged)
+    monkeypatch.setattr(loop, "evaluate", judged)
     monkeypatch.setattr(loop.TrainingLoop, "_save", saved)
     run = train_run(small, config(epochs=4))
     kept = load_model(small, run).network.state_dict()
@@ -261,13 +262,13 @@ def test_when_the_loss_is_no_number_the_last_epoch_is_kept(small: Workspace, mon
     weights = (calm.folder / "model.safetensors").read_bytes()
     whole, calls = loop.TrainingLoop._step, []
 
-    def poisoned(self: loop.TrainingLoop, *arguments: Any) -> tuple[float, int]:  # noqa: ANN401  (whatever it takes)
+    def poisoned(self: loop.TrainingLoop, *arguments: Any) -> loop.StepResult:  # noqa: ANN401
         calls.append(1)
-        loss, hits = whole(self, *arguments)
-        return (math.nan if len(calls) == 6 else loss), hits
+        result = whole(self, *arguments)
+        return replace(result, loss=math.nan) if len(calls) == 6 else result
 
     monkeypatch.setattr(loop.TrainingLoop, "_step", poisoned)
-    said = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is kept.*try --lr 0.0004 or --clip 1"
+    said = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0004 or --clip 1"
     with pytest.raises(FototecaError, match=said):
         train_run(small, config(epochs=3), resume=False)
     monkeypatch.undo()
@@ -279,8 +280,8 @@ def test_weights_that_an_epochs_last_step_blew_up_are_not_kept(small: Workspace,
     settings = {"optimizer": "sgd", "lr": 1e-3, "schedule": "constant", "epochs": 2, "batch_size": 64}
     calm = train_run(small, config(**settings))
     weights = (calm.folder / "model.safetensors").read_bytes()
-    monkeypatch.setattr(loop, "learning_rate", lambda *_: lambda step: 1e38 if step == 1 else 1e-3)  # one step an epoch
-    with pytest.raises(FototecaError, match=r"step 2 \(epoch 2\); the checkpoint of epoch 1 is kept.*try --lr 0.0001"):
+    monkeypatch.setattr(loop, "make_schedule", lambda *_: lambda step: 1e38 if step == 1 else 1e-3)  # one step an epoch
+    with pytest.raises(FototecaError, match=r"step 2 \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0001"):
         train_run(small, config(**settings), resume=False)
     assert len(losses(calm)) == 2 and np.isfinite(losses(calm)).all() and not calm.done
     monkeypatch.undo()

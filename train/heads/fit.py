@@ -122,7 +122,7 @@ def fit_linear(
 ) -> FittedHead:
     """Softmax (or sigmoid) regression by Adam on mini-batches; all strengths of DECAYS learn side by side in one product.
 
-    `options`: weights and smoothing of `loss_of`. FototecaError when a loss is no number any more.
+    `options`: weights and smoothing of `loss_of`. TrainingAborted if a loss becomes NaN or infinite.
     """
     scaler = Scaler.of(train.features)
     x, x_val, y = torch.from_numpy(scaler(train.features)), torch.from_numpy(scaler(val.features)), train.labels
@@ -150,7 +150,7 @@ def fit_linear(
             losses = torch.stack([compute_loss(part, y[rows], multi=multi, **options) for part in said(x[rows])])
             if not losses.isfinite().all():
                 raise TrainingAborted(
-                    f"the head's loss is no number any more at step {len(history) + 1} (epoch {epoch})", f"try --lr {lr / 10:g}"
+                    f"loss of the head became NaN or infinite at step {len(history) + 1} (epoch {epoch})", f"try --lr {lr / 10:g}"
                 )
             optimizer.zero_grad()
             torch.autograd.backward((losses + 0.5 * decays * weight.pow(2).sum(dim=(0, 2))).sum())
