@@ -15,7 +15,8 @@ from torch import nn
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.train.base_trainer import Duration, Trainer
-from fototeca.train.heads.fit import FeatureSet, FittedHead, fit_head
+from fototeca.train.heads.fit import fit_head
+from fototeca.train.heads.fitted import FeatureSet, FittedHead
 from fototeca.train.runs.registry import to_probabilities
 from fototeca.train.training.data import augmented_view, class_weights
 from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, MetricsLog
@@ -47,13 +48,14 @@ class FeatureTrainer(Trainer):
             copy_head(self.module, head)
         else:  # the trees are the classifier: the network's own layer has no function
             replace_classifier(self.module, 1)
-        write_text(self.run.folder / "regularisation.json", json.dumps(head.candidates, indent=2) + "\n")
+        rows = [candidate.to_json() for candidate in head.candidates]
+        write_text(self.run.folder / "regularization.json", json.dumps(rows, indent=2) + "\n")
         multi = self.spec.is_multi_label
         probabilities = {
             split: to_probabilities(head.logits(part.features), multi)
             for split, part in (("train", features.train), ("val", features.val))
         }
-        strength = next(row["strength"] for row in head.candidates if row["chosen"])
+        strength = next(candidate.strength for candidate in head.candidates if candidate.chosen)
         self.write_results(probabilities, duration, {"strength": strength}, head.boosting.arrays() if head.boosting else None)
 
     def _write_curves(self, head: FittedHead, seconds: float) -> None:

@@ -75,9 +75,10 @@ def resolve_run(workspace: Workspace, config: TrainConfig, manifest: Manifest, p
     config = replace(config, manifest=manifest.version).resolved()
     weights = inspect_weights(config.model, weights_path(workspace, config.weights))
     preprocessing = weights.preprocessing.at(config.image_size)
-    meaning = output_meaning(manifest.categories, manifest.task)
     inherits = (
-        config.regime == "finetune" and weights.file is not None and provides_classifier(config.model, weights.file, meaning)
+        config.regime == "finetune"
+        and weights.file is not None
+        and provides_classifier(config.model, weights.file, output_meaning(manifest.categories, manifest.task))
     )
     several = processes > 1 and config.regime != "features"
     stages, effects = _inspect_network(config, len(manifest.categories), several=several)

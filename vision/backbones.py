@@ -137,7 +137,7 @@ def inspect_weights(name: str, weights: str | None) -> InitialWeights:
         return InitialWeights(name, None, default_preprocessing(name), False)
     file = find_weights(name, weights)
     noted = file.metadata()
-    noted.pop("answers", None)
+    noted.pop("outputs", None)
     published = name in ("googlenet", "inception_v3") and file.member is not None  # torchvision's files for these two expect it
     transform_input = bool(noted.pop("transform_input", published))
     preprocessing = _noted(file, noted) if noted else default_preprocessing(name, file.member)
@@ -180,13 +180,13 @@ def _noted(file: WeightFile, values: dict[str, Any]) -> Preprocessing:
     return preprocessing
 
 
-def provides_classifier(name: str, file: WeightFile, answers: Mapping[str, Any]) -> bool:
+def provides_classifier(name: str, file: WeightFile, outputs: Mapping[str, Any]) -> bool:
     """Return True if a run's weight file holds a classifier for the same outputs over the same features.
 
-    `answers`: the meaning of the outputs, as a run writes it into its own file. A classifier trained without the layers that
+    `outputs`: task and categories, as a run writes them into its own file. A classifier trained without the layers that
     start at random here (CBAM) was trained on other features.
     """
-    if file.metadata().get("answers") != answers:
+    if file.metadata().get("outputs") != outputs:
         return False
     if name not in PLAIN:
         return True

@@ -21,7 +21,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import manifest_bytes, read_manifest, write_manifest
 from fototeca.train.cli import sweep
 from fototeca.train.config import TrainConfig
-from fototeca.train.heads import fit as heads
+from fototeca.train.heads import fitted
 from fototeca.train.runs import Run, read_run
 from fototeca.train.runs.registry import list_runs, write_config, write_done
 from fototeca.train.trainer import train_run
@@ -278,12 +278,12 @@ def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.Monke
             return person
 
     monkeypatch.setattr("fototeca.train.training.predict.PROGRESS_DELAY", 0.0)
-    monkeypatch.setitem(heads.BAR, "delay", 0.0)
+    monkeypatch.setitem(fitted.PROGRESS, "delay", 0.0)
     monkeypatch.setattr("sys.stderr", screen := Screen())
     settings: dict[str, Any] = {"image_size": 32, "epochs": 1, "device": "cpu"}
     run = train_run(small, TrainConfig("v001", "cnn", "scratch", **settings))
     train_run(small, TrainConfig("v001", "cnn", "features", weights=f"run:{run.id}", **settings))
-    for what in (f"{run.id}: ", "asking: ", "head: "):
+    for what in (f"{run.id}: ", "predict: ", "head: "):
         assert (what in screen.getvalue()) is person
 
 

@@ -170,7 +170,7 @@ def test_images_that_are_gone_are_counted(small: Workspace) -> None:
     rows = read_manifest(small, "v001").split("train")
     for row in rows[:2]:
         image_path(small, row).unlink()
-    with pytest.raises(FototecaError, match=rf"2 images of \d+ cannot be had: .*{rows[0].path}"):
+    with pytest.raises(FototecaError, match=rf"2 images of \d+ are missing: .*{rows[0].path}"):
         join_runs(small, members, "soup")
 
 

@@ -89,7 +89,7 @@ def test_images_that_are_gone_are_counted_and_three_named(small: Workspace, numb
         (small.root / row.path).rename(small.root / row.image_id)
     with pytest.raises(FototecaError, match="; restore the file, or collect it again") as caught:
         train_run(small, config())
-    assert caught.value.message.startswith("image " if number == 1 else f"{number} images of 72 cannot be had: image ")
+    assert caught.value.message.startswith("image " if number == 1 else f"{number} images of 72 are missing: image ")
     assert [row.image_id[:12] in str(caught.value) for row in rows] == [True, True, True, False, False][:number]
     assert not list(small.runs.glob("*"))
     for row in rows:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fototeca.train.heads.fit import FeatureSet, FittedHead, fit_head
+from fototeca.train.heads.fit import fit_head
+from fototeca.train.heads.fitted import FeatureSet, FittedHead
 from fototeca.train.training.losses import compute_loss, num_correct
 
 
@@ -40,13 +41,13 @@ def test_the_strength_is_the_best_on_validation(kind: str) -> None:
     for seed in range(1, 7):
         val = drawn(seed, 1.2 if seed % 2 else 0.0)
         head = fitted(kind, train, val)
-        (row,) = (row for row in head.candidates if row["chosen"])
-        assert row == max(head.candidates, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+        (row,) = (row for row in head.candidates if row.chosen)
+        assert row == max(head.candidates, key=lambda row: (row.val_accuracy, -row.val_loss))
         accuracy, loss = score(head, val)
-        assert accuracy == pytest.approx(row["val_accuracy"])
+        assert accuracy == pytest.approx(row.val_accuracy)
         if kind != "svm":  # whose margins are scaled after the choice
-            assert loss == pytest.approx(row["val_loss"], rel=1e-3)
-        chosen.add(row["strength"])
+            assert loss == pytest.approx(row.val_loss, rel=1e-3)
+        chosen.add(row.strength)
     assert len(chosen) > 1
 
 

@@ -74,7 +74,7 @@ def test_averaged_weights_are_the_moving_mean_of_all_steps(
 def test_a_long_average_learns_on_few_images(small: Workspace) -> None:
     """Some dozens of steps at --ema 0.999: what is kept tells the colours apart, as it does without; 1 would learn nothing."""
     assert train_run(small, config(ema=0.999, epochs=8)).facts["val_accuracy"] >= 0.8
-    with pytest.raises(FototecaError, match="--ema 1 would keep the first weights for ever; choose less than 1"):
+    with pytest.raises(FototecaError, match="--ema 1 would never update the average; choose less than 1"):
         config(ema=1.0)
 
 

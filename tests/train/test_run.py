@@ -22,7 +22,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import image_path, read_manifest
 from fototeca.train.config import TrainConfig
 from fototeca.train.heads import fit as heads
-from fototeca.train.heads.fit import FeatureSet
+from fototeca.train.heads.fitted import FeatureSet
 from fototeca.train.runs import Run, load_model
 from fototeca.train.runs.registry import list_runs
 from fototeca.train.sweep.plan import grid, read_plan, sweep

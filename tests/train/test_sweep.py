@@ -69,14 +69,14 @@ def test_a_plan_with_a_wrong_value_is_refused_whole(tmp_path: Path, line: str, w
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"optimizer": "sgd"}, "--optimizer does nothing over frozen features"),
-        ({"mixup": 0.2}, "--mixup does nothing over frozen features"),
-        ({"snapshots": 2}, "--snapshots does nothing over frozen features"),
-        ({"precision": "bf16"}, "--precision does nothing over frozen features"),
-        ({"weight_decay": 0.1}, "--weight-decay does nothing over frozen features"),
-        ({"lr": 0.1, "head": "logistic"}, "--lr does nothing with --head logistic"),
+        ({"optimizer": "sgd"}, "--optimizer has no effect over frozen features"),
+        ({"mixup": 0.2}, "--mixup has no effect over frozen features"),
+        ({"snapshots": 2}, "--snapshots has no effect over frozen features"),
+        ({"precision": "bf16"}, "--precision has no effect over frozen features"),
+        ({"weight_decay": 0.1}, "--weight-decay has no effect over frozen features"),
+        ({"lr": 0.1, "head": "logistic"}, "--lr has no effect with --head logistic"),
         ({"balance": "sampling"}, "use --balance weights"),
-        ({"label_smoothing": 0.1, "head": "svm"}, "--label-smoothing does nothing with --head svm"),
+        ({"label_smoothing": 0.1, "head": "svm"}, "--label-smoothing has no effect with --head svm"),
         ({"augment": "rand"}, "add --augmented-copies 2"),
     ],
 )
