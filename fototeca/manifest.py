@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import CONFIG_NAME
+from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import SPLITS, image_path, read_manifest
 from fototeca.curate.manifest import Manifest as FrozenManifest
-from fototeca.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ class Manifest(FrozenManifest):
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace that holds the version."""
+        """Paths and settings of the workspace that holds the version; `ft.Workspace.open(manifest.workspace.root)` opens it."""
         return Workspace(self.path.parent.parent)
 
     def image_paths(self, split: str) -> list[Path]:
@@ -62,7 +62,7 @@ class Manifest(FrozenManifest):
         """
         from fototeca.torch_dataset import ManifestDataset
 
-        return ManifestDataset(self, split, transform)
+        return ManifestDataset(self, split, self.image_paths(split), transform)
 
     def loader(
         self,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
+from fototeca.core.workspace import Workspace
 from fototeca.manifest import Manifest, open_manifest
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import LoadedModel, decide_labels, load_model, read_run
 from fototeca.train.runs import Run as StoredRun
-from fototeca.workspace import Workspace
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,7 +43,7 @@ class Run(StoredRun):
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace that holds the run."""
+        """Paths and settings of the workspace that holds the run; `ft.Workspace.open(run.workspace.root)` opens it."""
         return Workspace(self.folder.parents[2])
 
     @property
@@ -103,7 +103,7 @@ def load_run(run: Path | str, workspace: Workspace | None = None) -> Run:
     folder = Path(run)
     if workspace is None:
         is_folder = folder.is_dir() and len(folder.resolve().parents) > 2
-        workspace = Workspace(folder.resolve().parents[2]) if is_folder else Workspace.open()
+        workspace = Workspace(folder.resolve().parents[2]) if is_folder else Workspace.find()
     return open_run(workspace, folder.name)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
+from fototeca.curate.manifest import Manifest
 from fototeca.train.training.data import targets
 from fototeca.vision.image import decode
-
-if TYPE_CHECKING:
-    from fototeca.manifest import Manifest
 
 
 class ManifestDataset(Dataset[tuple[Any, Any]]):
@@ -24,10 +23,12 @@ class ManifestDataset(Dataset[tuple[Any, Any]]):
         targets: (N,) class indices, or (N, C) zeros and ones for several labels per image.
     """
 
-    def __init__(self, manifest: Manifest, split: str, transform: Callable[[Any], Any] | None = None) -> None:
-        """Check that every file is there. FototecaError for an unknown split or a missing file."""
+    def __init__(
+        self, manifest: Manifest, split: str, paths: Sequence[Path], transform: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Take the rows of `split` and their files in the same order."""
         self.rows = manifest.split(split)
-        self.paths = manifest.image_paths(split)
+        self.paths = paths
         self.classes = manifest.categories
         self.multi = manifest.task == "multi"
         self.targets: torch.Tensor = targets(self.rows, manifest.categories, self.multi)

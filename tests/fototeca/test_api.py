@@ -122,7 +122,7 @@ def test_run_is_loaded_by_folder_and_by_id(run: ft.Run, frozen: ft.Manifest, mon
     assert ft.load_run(run.folder) == ft.load_run(run.id, frozen.workspace) == run
     monkeypatch.chdir(frozen.workspace.root)
     assert ft.load_run(run.id).manifest == frozen
-    assert [item.id for item in frozen.workspace.list_runs()] == [run.id]
+    assert [item.id for item in ft.Workspace.open().list_runs()] == [run.id]
     with pytest.raises(ft.FototecaError):
         ft.load_run("nothing")
 
@@ -146,7 +146,7 @@ def test_evaluation_equals_the_command(run: ft.Run, fototeca: Callable[..., subp
 
 def test_labels_and_rejections_reach_the_next_version(frozen: ft.Manifest) -> None:
     """Decisions by unique id prefixes; the first version stays as it was."""
-    workspace = frozen.workspace
+    workspace = ft.Workspace.open(frozen.workspace.root)
     relabeled, rejected = [row.image_id for row in frozen.split("train") if row.label == "cat"][:2]
     workspace.label([relabeled[:12]], "dog")
     workspace.reject([rejected], "blurry")
