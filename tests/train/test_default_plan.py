@@ -64,7 +64,7 @@ def test_without_any_weights_six_are_trained_and_the_others_named(
         file = FILES[point["model"]]
         assert name.startswith(f"{point['model']} {point['regime']}")
         assert f"cannot download the weights {file}" in reason and f"{file}, or pass --weights" in reason
-        assert f"left out: {name}: cannot fetch" in said
+        assert f"left out: {name}: cannot download" in said
     assert "the project's own network" in said
 
 
