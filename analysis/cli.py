@@ -187,7 +187,7 @@ def predict(
     method: Annotated[
         list[str] | None, typer.Option(help="Also draw why, by this attribution method; repeat it for each.")
     ] = None,
-    allow_loopback: Annotated[bool, typer.Option("--allow-loopback", help="Loopback addresses may be fetched.")] = False,
+    allow_loopback: Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.collect.cli.options import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE
 from fototeca.core.workspace import Workspace
@@ -43,7 +43,7 @@ def _command(hub: str) -> Callable[..., None]:
         concurrency: Concurrency = 16,
         per_host: PerHost = 4,
         timeout: Timeout = 30.0,
-        allow_loopback: AllowLocal = False,
+        allow_loopback: AllowLoopback = False,
     ) -> None:
         from fototeca.collect.http.client import FetchOptions
         from fototeca.collect.hubs.import_dataset import take
@@ -70,7 +70,7 @@ def discover(
     hub: Annotated[list[str] | None, typer.Option(help="Ask only this hub; repeat it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     timeout: Timeout = 30.0,
-    allow_loopback: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Look for datasets on all hubs side by side: title, size, images, licence, address. Downloads nothing.
 

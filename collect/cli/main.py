@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, verify, remember where each came from.")
@@ -45,7 +45,7 @@ def search(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_loopback: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Search sources until every category has its target of accepted images, or they run dry.
 
@@ -72,7 +72,7 @@ def urls(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_loopback: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Fetch a list of addresses.
 
@@ -120,7 +120,7 @@ def retry(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_loopback: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Try failed candidates again.
 
