@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
+from fototeca.core.memory_budget import MemoryBudget
 from fototeca.vision.memory import keep_freed_memory, release_memory
 
 LARGE = 12_000_000
 """Pixels; memory kept by the allocator is released before and after a larger image."""
 
 
-class PixelBudget:
-    """Limit on the decoded pixels that all threads hold together; a file of kilobytes can decode to hundreds of megabytes."""
+@contextmanager
+def reserve_pixels(budget: MemoryBudget, pixels: int) -> Iterator[None]:
+    """Reserve `pixels` of a budget of decoded pixels inside the block; a file of kilobytes can decode to hundreds of megabytes.
 
-    def __init__(self, pixels: int) -> None:
-        self._all = self._left = pixels
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def share(self, pixels: int) -> Iterator[None]:
-        """Reserve `pixels`, or the whole budget if it is smaller, inside the block; waits until they are free."""
-        wanted = min(pixels, self._all)
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= wanted)
-            self._left -= wanted
+    Memory kept by the allocator is released before and after an image of more than `LARGE` pixels.
+    """
+    with budget.reserve(pixels):
+        if pixels > LARGE:
+            release_memory()
         try:
-            if pixels > LARGE:
-                release_memory()
             yield
         finally:
             if pixels > LARGE:
                 release_memory()
-            with self._changed:
-                self._left += wanted
-                self._changed.notify_all()
 
 
 @contextmanager
