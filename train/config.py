@@ -69,11 +69,11 @@ class TrainConfig:
         TrainConfig("v001", "resnet18", "finetune", unfreeze="layer4", epochs=10)
     """
 
-    manifest: str
+    manifest: str = "latest"
     """Version of the dataset: v001, or latest."""
-    model: str
+    model: str = "cnn"
     """`cnn`, `cnn-cbam`, `resnet18-cbam`, `resnet50-cbam` or any torchvision classification model."""
-    regime: Regime
+    regime: Regime = "scratch"
     """scratch: random weights; features: a head over a frozen network; finetune: pretrained weights are trained further."""
     head: Head = "linear"
     """Classifier over frozen features; scratch and finetune end in a linear one."""

@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 
 
-def side_by_side(parts: Sequence[FloatArray]) -> FloatArray:
-    """Concatenate several models' features (N, D) to (N, ΣD), each scaled to unit length first, as is the result."""
+def concatenate_features(parts: Sequence[FloatArray]) -> FloatArray:
+    """Concatenate features (N, D) of several models to (N, ΣD) of unit length, each model with the same weight."""
     units = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts]
     return np.asarray(np.concatenate(units, axis=1) / len(units) ** 0.5, dtype=np.float32)

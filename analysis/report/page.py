@@ -97,7 +97,7 @@ def _page(story: ReportContext) -> str:
     head = join(
         [
             Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-            tag("title", words("page.title", dataset=story.manifest.dataset)),
+            tag("title", words("page.title", dataset=story.manifest.dataset_name)),
             tag("style", Markup(style)),
         ]
     )
@@ -117,10 +117,10 @@ def _cover(story: ReportContext) -> Markup:
     if story.comparison:
         best = story.comparison["runs"][0]
         cells.append((link(words.percent(best["accuracy"]), story.row("models", 0)), words("cover.best")))
-    looks = story.ledger.looks
+    looks = story.access_log.accesses
     seen = [number for number, look in enumerate(looks) if look.accuracy is not None]
     if seen:
-        whole, run = len(story.ledger.whole), final.looked_at(story)
+        whole, run = len(story.access_log.full_accesses), final.looked_at(story)
         plain = [number for number in seen if run and looks[number].run == run.id and "--tta" not in looks[number].purpose]
         shown = (plain or seen)[-1]  # what section 8 shows, if it is there
         under = words("cover.test") if whole == 1 else words("cover.tests", n=whole)
@@ -130,4 +130,4 @@ def _cover(story: ReportContext) -> Markup:
     big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
     made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
     told = join([made, " ", story.file(f"{frozen}.json")])
-    return tag("header", join([tag("h1", manifest.dataset), tag("p", told), tag("ul", big, class_="big")]))
+    return tag("header", join([tag("h1", manifest.dataset_name), tag("p", told), tag("ul", big, class_="big")]))

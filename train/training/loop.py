@@ -25,7 +25,7 @@ from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, Met
 from fototeca.train.training.optim import make_optimizer, make_schedule, set_lr, train_mode
 from fototeca.train.training.predict import predict_distributed
 from fototeca.vision.backbones import Preprocessing
-from fototeca.vision.memory import keep_freed_memory, out_of_memory
+from fototeca.vision.memory import is_out_of_memory, keep_freed_memory
 
 EpochCallback = Callable[[int, float], None]
 """Called after each epoch with its number and the best validation accuracy so far."""
@@ -144,7 +144,7 @@ class TrainingLoop:
             try:
                 result = self._step(loaded, group)
             except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             if result is None:  # outside of the except block, where the traceback would still hold the step's memory
                 side = self.config.train_crop_size(self.data.preprocessing.crop)
@@ -162,7 +162,7 @@ class TrainingLoop:
             torch.manual_seed(derive_seed(self.config.seed, "step", self.progress.step, part))  # no dropout state to save
             images = self.fabric.to_device(images).contiguous(memory_format=torch.channels_last)
             labels = self.fabric.to_device(self.data.train_labels[rows])
-            mixed, mixed_labels = self._mix(self.data.preprocessing.normalise(images), labels)
+            mixed, mixed_labels = self._mix(self.data.preprocessing.normalize(images), labels)
             with self.fabric.no_backward_sync(self.module, enabled=part < len(group) - 1):
                 logits = self.module(mixed)
                 smoothing = self.config.label_smoothing
