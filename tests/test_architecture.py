@@ -149,7 +149,7 @@ def test_no_circles(level: str) -> None:
 
 
 def test_heavy_clients_are_imported_in_one_place() -> None:
-    """selenium and webdriver-manager are imported by collect/browser only, fiftyone by curate/review, distributed by core/pool."""
+    """selenium and webdriver-manager belong to collect/browser, fiftyone to curate/review, distributed to core/pool."""
     wrong = [
         f"{name} imports {module}"
         for name, path in MODULES.items()

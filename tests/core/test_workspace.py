@@ -109,7 +109,7 @@ def test_names_are_compared_in_nfc(tmp_path: Path) -> None:
     assert made.settings.names == (to_nfc, "perro")
     assert made.settings.check_label(f"perro|{apart}") == f"{to_nfc}|perro"
     made.config.write_text(f'[categories."{apart}"]\n[categories."{to_nfc}"]\n', encoding="utf-8")
-    with pytest.raises(FototecaError, match="one twice"):
+    with pytest.raises(FototecaError, match="one of them twice"):
         _ = Workspace(made.root).settings
 
 

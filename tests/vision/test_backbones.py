@@ -176,7 +176,7 @@ def test_truncated_cache_is_repaired(tmp_path: Path) -> None:
         Image.new("RGB", (40, 40), (number * 9, 0, 0)).save(tmp_path / f"{number}.png")
         items.append((f"{number:064x}", tmp_path / f"{number}.png"))
     PixelCache(tmp_path / "p", 16).ensure(items[:2])
-    folder = tmp_path / "p" / "16-bilinear"
+    folder = tmp_path / "p" / "16-bilinear-d1"
     with (folder / "rows.bin").open("ab") as rows, (folder / "ids.txt").open("a") as ids:
         rows.write(b"x" * 100)
         ids.write("0000")
@@ -433,3 +433,17 @@ def _noisy(name: str) -> nn.Module:
                 part.weight.copy_(torch.rand(part.num_features) + 0.5)
                 part.bias.copy_(torch.randn(part.num_features) * 0.2)
     return module
+
+
+def test_caches_of_other_decoding_rules_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new DECODE_VERSION has its own pixel and feature caches."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 40), "red").save(path)
+    items = [("a" * 64, path)]
+    PixelCache(tmp_path / "cache", 32).ensure(items, progress=False)
+    backbone = Backbone("cnn", nn.Flatten(), 4, Preprocessing(32, 32), "0" * 64)
+    before = features_folder(Workspace(tmp_path), backbone)
+    for module in ("pixels", "features"):
+        monkeypatch.setattr(f"fototeca.vision.{module}.DECODE_VERSION", 2)
+    assert "a" * 64 not in PixelCache(tmp_path / "cache", 32).store
+    assert features_folder(Workspace(tmp_path), backbone) != before
