@@ -20,6 +20,8 @@ from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.vision import pixels
 from fototeca.vision.backbones import (
+    Backbone,
+    Preprocessing,
     build_model,
     classifier_of,
     default_preprocessing,
