@@ -141,7 +141,7 @@ def faithful(weights: str, samples: Sequence[Sample], quick: bool) -> None:
     """A linear head on the backbone's features is learned from EACH images a class; maps of others it gets right are tried."""
     steps = Preprocessing(SMALL, SMALL)
     backbone = load_backbone("squeezenet1_0", weights)
-    images, labels = steps.normalise(torch.stack([pixels for pixels, _, _ in samples])), np.array([one[1] for one in samples])
+    images, labels = steps.normalize(torch.stack([pixels for pixels, _, _ in samples])), np.array([one[1] for one in samples])
     with torch.inference_mode():
         features = torch.cat([backbone.module(images[start : start + 32]) for start in range(0, len(images), 32)]).numpy()
     known = np.arange(len(samples)) % (EACH + TRIED) < EACH

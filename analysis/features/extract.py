@@ -13,7 +13,7 @@ from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run, load_model, read_run
-from fototeca.vision.feature_math import side_by_side
+from fototeca.vision.feature_math import concatenate_features
 
 if TYPE_CHECKING:
     from fototeca.vision.backbones import Backbone
@@ -61,7 +61,7 @@ def read_inference_features(
     there = [row for row in rows if all(row.image_id in part for part in found)]
     if not there:
         return None
-    return there, side_by_side([np.stack([part[row.image_id] for row in there]) for part in found])
+    return there, concatenate_features([np.stack([part[row.image_id] for row in there]) for part in found])
 
 
 def _items(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
