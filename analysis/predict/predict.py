@@ -140,7 +140,7 @@ class _Asked:
 
     def _said(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray, float | None, int]]:
         """Of each image its label, its calibrated probabilities, how strange it is, and the number of the first category."""
-        said, features = self.model.answers(images)
+        said, features = self.model.predict(images)
         check_finite(self.run, "new", said)
         strange = self.novelty.scores(features).tolist() if self.novelty else [None] * len(images)
         scaled = scale_probabilities(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")

@@ -48,14 +48,14 @@ def _list(story: ReportContext, card: str, parts: tuple[str, ...], values: dict[
 
 def _model(story: ReportContext) -> dict[str, object]:
     words, run, manifest = story.words, story.ranked[0], story.manifest
-    results, done = story.validation[run.id], run.facts
+    results, metrics = story.validation[run.id], run.metrics
     compared = {row["run"]: row for row in (story.comparison or {"runs": []})["runs"]}[run.id]
     preprocessing = run.config.get("preprocessing", {})
     return {
         "run": run.id,
         "model": run.model_name,
         "regime": words(f"regime.{run.regime}"),
-        "parameters": words.number(done.get("parameters")),
+        "parameters": words.number(metrics.parameters),
         "side": preprocessing.get("crop", "–"),
         "dataset": manifest.dataset_name,
         "version": manifest.version,

@@ -59,8 +59,8 @@ class ReportContext:
                 if run.done:
                     found.append(run)
                 else:
-                    name = "models.given_up" if run.given_up else "models.unfinished"
-                    self.problems[run.id] = self.words(name, why=run.given_up)
+                    name = "models.given_up" if run.abort_reason else "models.unfinished"
+                    self.problems[run.id] = self.words(name, why=run.abort_reason)
             except Exception as error:  # whatever a damaged file leads to, the others are told
                 self.problems[path.parent.name] = _why(error)
         return found
@@ -71,7 +71,7 @@ class ReportContext:
         found = {}
         for run in self.runs:
             try:
-                results, _ = read_split_predictions(self.workspace, run, "val", self.manifest), run.facts.get("seconds")
+                results, _ = read_split_predictions(self.workspace, run, "val", self.manifest), run.metrics.seconds
                 found[run.id] = results
             except Exception as error:
                 self.problems[run.id] = _why(error)

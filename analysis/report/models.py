@@ -88,30 +88,30 @@ def _broken(story: ReportContext) -> Markup:
 
 
 def _summary(story: ReportContext, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
-    words, done = story.words, run.facts
+    words, metrics = story.words, run.metrics
     return [
         run.id,
         words(f"regime.{run.regime}"),
-        words.percent(done.get("train_accuracy")),
+        words.percent(metrics.train_accuracy),
         words.percent(compared["accuracy"]),
         words.interval(compared["accuracy_interval"]),
-        words.number(done.get("parameters")),
-        words.number(done.get("seconds"), 1),
-        words.number(done.get("images_per_second") or None, 0),
+        words.number(metrics.parameters),
+        words.number(metrics.seconds, 1),
+        words.number(metrics.images_per_second or None, 0),
     ]
 
 
 def _model(story: ReportContext, run: Run) -> Markup:
-    words, done = story.words, run.facts
+    words, metrics = story.words, run.metrics
     pairs = [
         (words(f"setting.{name}"), _shown(story, run, name, run.config[name]))
         for name in _used(run)
         if _does_something(name, run.config.get(name))
     ]
     results = [
-        (words("models.train"), words.percent(done.get("train_accuracy"))),
-        (words("models.val"), words.percent(done.get("val_accuracy"))),
-        (words("models.best_epoch"), words.number(done.get("best_epoch"))),
+        (words("models.train"), words.percent(metrics.train_accuracy)),
+        (words("models.val"), words.percent(metrics.val_accuracy)),
+        (words("models.best_epoch"), words.number(metrics.best_epoch)),
     ]
     drawings = curve_figures_of(run, words)
     shown = [

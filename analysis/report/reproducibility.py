@@ -48,7 +48,7 @@ def _trained(story: ReportContext) -> list[tuple[str, str]]:
     """The versions that the models were made with; which models, where they differ."""
     words, found = story.words, dict[str, list[str]]()
     for run in story.ranked:
-        kept = run.facts.get("software")
+        kept = run.metrics.software
         found.setdefault(_versions(kept) if kept else words("again.unknown"), []).append(run.id)
     if len(found) == 1:
         return [(words("again.trained_all"), next(iter(found)))]

@@ -16,7 +16,7 @@ from fototeca.analysis.tabular import FormattedNumber
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.trainer import train_run
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -40,11 +40,11 @@ def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
     and with it."""
     workspace, runs = copied
     cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id
-    joined = {"weighted": join_runs(workspace, runs, "weighted").id}
-    joined["snapshot"] = join_runs(workspace, [cycles]).id
+    joined = {"weighted": make_ensemble(workspace, runs, "weighted").id}
+    joined["snapshot"] = make_ensemble(workspace, [cycles]).id
     other = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2, seed=1)).id
-    join_runs(workspace, [other])
-    joined["mean"] = join_runs(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
+    make_ensemble(workspace, [other])
+    joined["mean"] = make_ensemble(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
     for lang in ("en", "es"):
         words, rows = Texts.load(lang), table(workspace, lang)
         told = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in joined.items()}
@@ -57,7 +57,7 @@ def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
 def test_seconds_that_cannot_be_measured_are_a_dash(copied: Studied) -> None:
     """A member whose weights are gone: what it gained is known from what it said, what it costs is not."""
     workspace, runs = copied
-    joined = join_runs(workspace, runs).id
+    joined = make_ensemble(workspace, runs).id
     shutil.rmtree(workspace.cache / "analysis", ignore_errors=True)
     *_, last = (run for run in opened(workspace).ranked if run.id in runs)
     (last.folder / "model.safetensors").unlink()

@@ -40,7 +40,7 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import ManifestRow, image_path, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.train.config import TrainConfig
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.runs import read_run, write_predictions_csv
 from fototeca.train.runs.registry import write_done
 from fototeca.train.trainer import train_run
@@ -255,7 +255,7 @@ def test_new_images_that_could_not_be_had(copied: Studied) -> None:
     assert f"1 new image through {first}; 0 look like nothing it was trained on, 1 is a near-duplicate" in told
     assert "broken.jpg" in told
     run = read_run(workspace, first)
-    write_done(run, {**run.facts, "seconds": 0.1})
+    write_done(run, replace(run.metrics, seconds=0.1))
     assert "No new images were shown to a model yet" in section(whole(workspace), "new")
 
 
@@ -314,7 +314,7 @@ def test_categories_that_validation_does_not_have(
 def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_path: Path) -> None:
     """Trees and ensembles have no network to explain; the report says so for them and shows everything else."""
     workspace, runs = copied
-    joined = join_runs(workspace, runs).id
+    joined = make_ensemble(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network") as error:
         explain_run(workspace, joined, methods=["grad-cam"], output=tmp_path)
     assert "linear, logistic or svm head" in error.value.hint
@@ -327,7 +327,7 @@ def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_image: 
     """An ensemble has no network to be explained: that is told before a test image is asked about."""
     workspace, runs = copied
     access_log_path(workspace).unlink(missing_ok=True)
-    joined = join_runs(workspace, runs).id
+    joined = make_ensemble(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network"):
         predict_paths(workspace, joined, [str(first_image("test"))], methods=["grad-cam"])
     assert read_accesses(workspace, "v001") == []

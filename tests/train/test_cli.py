@@ -23,6 +23,7 @@ from fototeca.train.cli import sweep
 from fototeca.train.config import TrainConfig
 from fototeca.train.heads import fitted
 from fototeca.train.runs import Run, read_run
+from fototeca.train.runs.metrics import RunMetrics
 from fototeca.train.runs.registry import list_runs, write_config, write_done
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
@@ -86,23 +87,23 @@ def test_a_run_that_diverged_is_listed_apart(small: Workspace, command: Command,
     first, *rest = command("list")[1].splitlines()
     assert first.startswith("no finished runs")
     (line,) = rest
-    assert line.startswith("given up: cnn-scratch-v001-") and ", 1 of 2 epochs: loss became NaN or infinite at step" in line
-    assert "go on with" not in line
+    assert line.startswith("aborted: cnn-scratch-v001-") and ", 1 of 2 epochs: loss became NaN or infinite at step" in line
+    assert "resume with" not in line
     monkeypatch.setattr(loop, "make_schedule", whole)
     assert command("run", *settings)[0] == 0
-    assert "given up" not in command("list")[1]
+    assert "aborted" not in command("list")[1]
     features = ("run", "--manifest", "v001", "--model", "cnn", "--regime", "features", "--image-size", 32, "--lr", 1e30)
     assert command(*features, "--weights", f"run:{list_runs(small)[0].id}")[0] == 2
-    assert "given up: cnn-features-linear-v001-" in command("list")[1] and "not finished" not in command("list")[1]
+    assert "aborted: cnn-features-linear-v001-" in command("list")[1] and "not finished" not in command("list")[1]
 
 
-def make_run(workspace: Workspace, name: str, **facts: float) -> Run:
+def make_run(workspace: Workspace, name: str, **figures: float) -> Run:
     """A finished run that nobody has trained, as one that wrote no interval."""
     learned_from = {"manifest": "v001", "manifest_sha256": "0" * 64, "task": "single", "categories": ["blue", "green", "red"]}
     run = Run(name, workspace.runs / name, {"model": "cnn", "regime": "scratch", **learned_from})
     write_config(run)
-    shares = {"train_accuracy": 0.5, "val_accuracy": 0.5, "val_images": 9, "images_per_second": 1.0, **facts}
-    write_done(run, {**shares, "parameters": 1, "seconds": 1.0})
+    metrics = RunMetrics(train_accuracy=0.5, val_accuracy=0.5, val_images=9, images_per_second=1.0, parameters=1, seconds=1.0)
+    write_done(run, replace(metrics, **figures))  # type: ignore[arg-type]
     return run
 
 
@@ -159,7 +160,7 @@ def test_a_sweep_that_fell_short_ends_with_3_and_its_table_has_the_best_first(sm
     code, said = command("sweep", plan, "--manifest", "v001")
     head, *rows = said.splitlines()
     assert code == 3
-    assert head.split() == ["run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s"]
+    assert head.split() == ["run", "regime", "train", "val", "interval", "parameters", "seconds", "images/s"]
     shares = [float(row.split()[4].rstrip("%")) for row in rows]
     assert len(rows) == 2 and shares[0] > shares[1]
     assert all(row.split()[:3] == [row.split()[0], "cnn", "scratch"] and len(row) == len(head) for row in rows)
@@ -207,7 +208,7 @@ def test_what_is_not_finished_is_listed_with_how_it_goes_on(
         assert command("run", *SETTINGS, "--epochs", 3)[0] == 130
     first, last = command("list")[1].splitlines()
     assert first.startswith("no finished runs")
-    assert last.startswith("not finished: cnn-scratch-v001-") and ", 2 of 3 epochs; go on with: fototeca train run" in last
+    assert last.startswith("not finished: cnn-scratch-v001-") and ", 2 of 3 epochs; resume with: fototeca train run" in last
     assert command(*last.partition("fototeca train ")[2].split(), "--device", "cpu")[0] == 0
     assert "not finished" not in command("list")[1]
 
@@ -227,7 +228,7 @@ def test_an_ensemble_that_is_not_finished_is_listed_with_how_it_goes_on(
             patch.setattr("fototeca.train.ensemble.write_done", stop)
             assert command("ensemble", *asked)[0] == 130
         (line,) = [line for line in command("list")[1].splitlines() if line.startswith("not finished")]
-        assert command(*line.partition("go on with: fototeca train ")[2].split())[0] == 0
+        assert command(*line.partition("resume with: fototeca train ")[2].split())[0] == 0
         assert "not finished" not in command("list")[1]
 
 

@@ -10,7 +10,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
-from fototeca.train.tables import unfinished_lines
+from fototeca.train.tables import describe_unfinished
 from fototeca.train.trainer import train_run
 from fototeca.train.training.metrics_log import read_metrics
 
@@ -70,5 +70,5 @@ def test_a_run_goes_on_over_damaged_curves(small: Workspace) -> None:
     (run.folder / "done.json").unlink()
     path = run.folder / "epochs.csv"
     path.write_bytes(b"\xff" * 9 + path.read_bytes())
-    assert unfinished_lines([run]) == [f"not finished: {run.id}; go on with: {run.command}"]
+    assert describe_unfinished([run]) == [f"not finished: {run.id}; resume with: {run.command}"]
     assert trained(small).id == run.id and [row["epoch"] for row in run.epochs()] == [1, 2]

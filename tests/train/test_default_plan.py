@@ -10,7 +10,11 @@ import torch
 
 from fototeca.core.workspace import Workspace
 from fototeca.train import config
-from fototeca.train.sweep.plan import DEFAULT_PLAN, LEAST, Outcome, default_plan, sweep
+from fototeca.train.config import TrainConfig
+from fototeca.train.runs import Run
+from fototeca.train.sweep.default_plan import DEFAULT_PLAN, MIN_RUNS, make_default_plan
+from fototeca.train.sweep.results import SweepResult
+from fototeca.train.sweep.run_plan import sweep
 from fototeca.vision.backbones import build_model
 
 FILES = {
@@ -37,6 +41,11 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+def train_nothing(config: TrainConfig) -> Run:
+    """Fail: pretrained weights are available."""
+    raise AssertionError(config)
+
+
 Lay = Callable[[str], None]
 
 
@@ -56,43 +65,44 @@ def test_without_any_weights_six_are_trained_and_the_others_named(
 ) -> None:
     """Each that is left out names its own file and the place for it; the host is asked once; six others are all trained."""
     found = sweep(small, None, "v001")
-    assert len({run.id for run in found.runs}) == len(found.runs) >= LEAST
+    assert len({run.id for run in found.runs}) == len(found.runs) >= MIN_RUNS
     assert {run.regime for run in found.runs} == {"scratch", "features", "finetune"}
     assert len(found.failed) == len(LEFT_OUT) and len(tried) == 1
     said = capsys.readouterr().err
-    for point, (name, reason) in zip(LEFT_OUT, found.failed, strict=True):
+    for point, failed in zip(LEFT_OUT, found.failed, strict=True):
+        name, reason = failed.point, failed.reason
         file = FILES[point["model"]]
         assert name.startswith(f"{point['model']} {point['regime']}")
         assert f"cannot download the weights {file}" in reason and f"{file}, or pass --weights" in reason
-        assert f"left out: {name}: cannot download" in said
-    assert "the project's own network" in said
+        assert f"skipped: {name}: cannot download" in said
+    assert "fototeca's own network" in said
 
 
 def test_a_wrong_file_is_refused_and_not_taken_instead(small: Workspace, tried: list[str], tmp_path: Path) -> None:
     """It is said of its own runs only, and the six are trained without it."""
     (tmp_path / "torch" / "hub" / "checkpoints" / FILES["resnet18"]).write_bytes(b"something else")
-    outcome = Outcome()
-    plan = default_plan(small, "v001", None, outcome)
-    wrong = [name for name, reason in outcome.failed if "SHA-256 differs" in reason]
+    result = SweepResult()
+    plan = make_default_plan("v001", None, result, train_nothing)
+    wrong = [failed.point for failed in result.failed if "SHA-256 differs" in failed.reason]
     assert [name.split()[0] for name in wrong] == ["resnet18", "resnet18"]
-    assert len(plan) >= LEAST and not any(point["model"] == "resnet18" for point in plan)
+    assert len(plan) >= MIN_RUNS and not any(point["model"] == "resnet18" for point in plan)
 
 
 def test_with_all_weights_the_plan_is_whole(small: Workspace, lay: Lay, tried: list[str]) -> None:
     """Eight points, nothing left out, nothing fetched."""
     for model in FILES:
         lay(model)
-    outcome = Outcome()
-    assert default_plan(small, "v001", None, outcome) == list(DEFAULT_PLAN)
-    assert not outcome.failed and not tried
+    result = SweepResult()
+    assert make_default_plan("v001", None, result, train_nothing) == list(DEFAULT_PLAN)
+    assert not result.failed and not tried
 
 
 def test_what_is_there_stands_in_and_nothing_is_trained_twice(small: Workspace, lay: Lay) -> None:
     """With resnet18's weights alone its other heads and stages take the free places; its own two points come once."""
     lay("resnet18")
-    outcome = Outcome()
-    plan = default_plan(small, "v001", None, outcome)
+    result = SweepResult()
+    plan = make_default_plan("v001", None, result, train_nothing)
     shapes = [tuple(sorted((name, value) for name, value in point.items() if name != "weights")) for point in plan]
-    assert len(shapes) == len(set(shapes)) >= LEAST
+    assert len(shapes) == len(set(shapes)) >= MIN_RUNS
     assert {point["model"] for point in plan} == {"cnn", "cnn-cbam", "resnet18"}
-    assert {name.split()[0] for name, _ in outcome.failed} == {"resnet50", "regnet_y_400mf"}
+    assert {failed.point.split()[0] for failed in result.failed} == {"resnet50", "regnet_y_400mf"}

@@ -19,7 +19,7 @@ from fototeca.train import feature_trainer
 from fototeca.train.config import TrainConfig
 from fototeca.train.network_trainer import PROBE_EPOCHS
 from fototeca.train.runs import Run, load_model
-from fototeca.train.runs.registry import read_tensors
+from fototeca.train.runs.load import read_tensors
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
@@ -73,7 +73,7 @@ def test_averaged_weights_are_the_moving_mean_of_all_steps(
 
 def test_a_long_average_learns_on_few_images(small: Workspace) -> None:
     """Some dozens of steps at --ema 0.999: what is kept tells the colours apart, as it does without; 1 would learn nothing."""
-    assert train_run(small, config(ema=0.999, epochs=8)).facts["val_accuracy"] >= 0.8
+    assert train_run(small, config(ema=0.999, epochs=8)).metrics.val_accuracy >= 0.8
     with pytest.raises(FototecaError, match="--ema 1 would never update the average; choose less than 1"):
         config(ema=1.0)
 
@@ -184,7 +184,7 @@ def test_the_weights_of_the_best_epoch_are_kept(small: Workspace, monkeypatch: p
     kept = load_model(small, run).network.state_dict()
     agree = [all(torch.equal(value, kept[name]) for name, value in weights.items()) for weights in ends]
     assert agree == [False, False, True, False]
-    assert (run.facts["best_epoch"], run.facts["epochs_run"]) == (3, 4)
+    assert (run.metrics.best_epoch, run.metrics.epochs_run) == (3, 4)
     rows = read_manifest(small, "v001").split("val")
     said = load_model(small, run).probabilities([image_path(small, row) for row in rows])
     assert np.abs(said - run.predictions("val").probabilities).max() < 1e-5

@@ -11,7 +11,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import load_model
-from fototeca.train.runs.registry import read_tensors
+from fototeca.train.runs.load import read_tensors
 from fototeca.train.trainer import train_run
 from fototeca.train.training.device import make_fabric
 from fototeca.train.training.optim import (
@@ -110,7 +110,7 @@ def test_patience_ends_a_run_that_gets_no_better(small: Workspace) -> None:
     run = train_run(small, config(epochs=12, patience=2, lr=1e-9, augment="none"))
     assert run.done
     assert len(run.epochs()) <= 6
-    assert train_run(small, config(epochs=12, patience=2, lr=1e-9, augment="none")).facts == run.facts
+    assert train_run(small, config(epochs=12, patience=2, lr=1e-9, augment="none")).metrics == run.metrics
 
 
 def test_a_stage_learns_at_its_share_of_the_rate() -> None:

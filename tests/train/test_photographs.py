@@ -47,8 +47,8 @@ def test_heads_are_as_good_as_scikit_learns(tmp_path: Path, grocery: Path, squee
         y[split] = [row.label for row in rows]
     peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x["train"], y["train"])
     reached = peer.score(x["val"], y["val"])
-    assert logistic.facts["val_accuracy"] >= reached
-    assert linear.facts["val_accuracy"] >= reached - 1.5 / len(y["val"])  # another solver: one image may fall otherwise
+    assert logistic.metrics.val_accuracy >= reached
+    assert linear.metrics.val_accuracy >= reached - 1.5 / len(y["val"])  # another solver: one image may fall otherwise
 
 
 def test_fine_tuning_by_sgd_does_not_diverge(tmp_path: Path, grocery: Path, squeezenet_weights: Path) -> None:
@@ -57,4 +57,4 @@ def test_fine_tuning_by_sgd_does_not_diverge(tmp_path: Path, grocery: Path, sque
     settings = {"optimizer": "sgd", "weights": str(squeezenet_weights), "image_size": 96, "epochs": 3, "device": "cpu"}
     run = train_run(workspace, TrainConfig("v001", "squeezenet1_0", "finetune", **settings))  # type: ignore[arg-type]
     assert max(row["loss"] for row in run.steps()) < math.log(10)
-    assert run.facts["val_accuracy"] >= 0.6
+    assert run.metrics.val_accuracy >= 0.6

@@ -14,7 +14,7 @@ import torch
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
-from fototeca.train.runs.registry import read_tensors
+from fototeca.train.runs.load import read_tensors
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
 from fototeca.vision import features
@@ -32,7 +32,9 @@ def outcome(run: Run) -> dict[str, object]:
     """Weights, predictions, curves and facts, without what time it took."""
     return {
         "epochs": [{name: value for name, value in row.items() if "second" not in name} for row in run.epochs()],
-        "facts": {name: value for name, value in run.facts.items() if name in ("best_epoch", "epochs_run", "val_accuracy")},
+        "metrics": {
+            name: value for name, value in run.metrics.to_json().items() if name in ("best_epoch", "epochs_run", "val_accuracy")
+        },
         "snapshots": [torch.load(path, weights_only=True) for path in sorted(run.folder.glob("snapshot-*.pt"))],
         **{name: (run.folder / name).read_bytes() for name in NAMES},
     }
@@ -97,7 +99,7 @@ def test_the_time_of_all_epochs_counts(small: Workspace, monkeypatch: pytest.Mon
             train_run(small, config())
     run = train_run(small, config())
     assert [row["seconds"] for row in run.epochs()] == [2, 2, 2]
-    assert run.facts["seconds_training"] == 6 and run.facts["seconds"] >= 6
+    assert run.metrics.seconds_training == 6 and run.metrics.seconds >= 6
 
 
 def test_features_go_on(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ from fototeca.train.heads import fit as heads
 from fototeca.train.heads.fitted import FeatureSet
 from fototeca.train.runs import Run, load_model
 from fototeca.train.runs.registry import list_runs
-from fototeca.train.sweep.plan import grid, read_plan, sweep
+from fototeca.train.sweep.plan import expand_grid, read_plan
+from fototeca.train.sweep.run_plan import sweep
 from fototeca.train.sweep.workers import train_each
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
@@ -67,7 +68,7 @@ def copy_of(workspace: Workspace, folder: Path) -> Workspace:
 def test_a_scratch_run_learns_and_says_the_same_when_loaded(small: Workspace) -> None:
     """Colours are told apart; the loaded model gives the written probabilities; test is never predicted."""
     run = train_run(small, config(epochs=6))
-    assert run.facts["val_accuracy"] >= 0.9
+    assert run.metrics.val_accuracy >= 0.9
     rows = read_manifest(small, "v001").split("val")
     asked = load_model(small, run).probabilities([image_path(small, row) for row in rows])
     assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-5
@@ -112,7 +113,7 @@ def test_features_with_every_head(kind: str, request: pytest.FixtureRequest) -> 
     rows = read_manifest(workspace, "v001").split("val")
     for head in ("linear", "logistic", "svm", "boosting"):
         run = train_run(workspace, config(regime="features", head=head, weights=f"run:{first.id}", epochs=20))
-        assert run.facts["val_accuracy"] >= 0.6, head
+        assert run.metrics.val_accuracy >= 0.6, head
         asked = load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
         assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-4, head
         assert (load_model(workspace, run).module is None) == (head == "boosting")
@@ -138,7 +139,7 @@ def test_views_are_cached_and_learned_from(small: Workspace, monkeypatch: pytest
     assert all(np.abs(parts[one] - parts[other]).max(axis=1).min() > 1e-4 for one, other in ((0, 1), (0, 2), (1, 2)))
     assert torch.equal(learned[0].labels, learned[0].labels[:size].repeat(3))
     before = [path.stat().st_mtime_ns for path in stores]
-    assert run.facts["val_accuracy"] >= 0.9 and run.id != train_run(small, config(**settings)).id
+    assert run.metrics.val_accuracy >= 0.9 and run.id != train_run(small, config(**settings)).id
     train_run(small, config(**settings, augmented_copies=2, head="logistic"))
     assert [path.stat().st_mtime_ns for path in stores] == before
     with pytest.raises(FototecaError, match="frozen features"):
@@ -163,8 +164,8 @@ def test_a_sweep_goes_on_after_a_failure(small: Workspace) -> None:
     points = [{**SMALL, "epochs": 1}, {**SMALL, "model": "no-such"}, {**SMALL, "epochs": 4}]
     found = sweep(small, points, "v001")
     assert len(found.runs) == 2
-    assert "no-such" in found.failed[0][1]
-    assert found.runs[0].facts["val_accuracy"] >= found.runs[1].facts["val_accuracy"]
+    assert "no-such" in found.failed[0].reason
+    assert found.runs[0].metrics.val_accuracy >= found.runs[1].metrics.val_accuracy
 
 
 def test_a_ladder_starts_each_rung_from_the_one_before(small: Workspace) -> None:
@@ -178,8 +179,8 @@ def test_a_ladder_starts_each_rung_from_the_one_before(small: Workspace) -> None
         assert start is not None and by_unfreeze[unfreeze].config["weights"] == f"run:{start.id}"
     assert [len(by_unfreeze[unfreeze].config["trainable_stages"]) for unfreeze in rungs] == [0, 1, 3, 5]
     broken = sweep(small, [{**SMALL, "epochs": 1}, {**rung, "unfreeze": "no-such"}, {**rung, "unfreeze": "1"}], "v001")
-    assert len(broken.runs) == 1 and "no-such" in broken.failed[0][1]
-    assert broken.failed[1][1].startswith("the run before it, from which it starts, failed")
+    assert len(broken.runs) == 1 and "no-such" in broken.failed[0].reason
+    assert broken.failed[1].reason.startswith("the previous run, from which it starts, failed")
 
 
 def kill_one(killed: threading.Event) -> None:
@@ -244,7 +245,7 @@ def test_an_interrupted_sweep_begins_no_other_run(small: Workspace) -> None:
 def test_a_run_that_ended_a_sweep_is_trained_apart(small: Workspace) -> None:
     """One at a time: what was under way when the sweep was killed is killed again, and the next is trained all the same."""
     configs = [config(epochs=2000), config(epochs=1, seed=1)]
-    mark = small.runs / "under-way.txt"
+    mark = small.runs / "in-progress.txt"
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(repr(configs[0]))
     killer = threading.Thread(target=kill_one, args=(killed := threading.Event(),))
@@ -263,7 +264,7 @@ def test_a_plan_is_a_grid_and_points(tmp_path: Path) -> None:
     runs = '[[run]]\nmodel = "cnn"\nlr = [0.1, 0.2]\n[[run]]\nmodel = "cnn-cbam"\n'
     path.write_text(f'seed = [0, 1]\nregime = "scratch"\n{runs}')
     assert len(read_plan(path)) == 6
-    assert list(grid({"a": [1, 2], "b": 3})) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
+    assert list(expand_grid({"a": [1, 2], "b": 3})) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
     path.write_text('model = "cnn"\nregime = "scratch"\nspeed = 1\n')
     with pytest.raises(FototecaError, match="speed"):
         read_plan(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -12,16 +11,17 @@ import optuna
 import pytest
 
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
-from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
-from fototeca.train.runs.registry import list_runs, write_config
+from fototeca.train.runs.metrics import RunMetrics
+from fototeca.train.runs.registry import list_runs, write_config, write_done
 from fototeca.train.sweep import hpo as searching
-from fototeca.train.sweep.hpo import search
-from fototeca.train.sweep.plan import Outcome, read_space
-from fototeca.train.tables import unfinished_lines
+from fototeca.train.sweep.hpo import PRUNED_REASON, search_hyperparameters
+from fototeca.train.sweep.plan import read_space
+from fototeca.train.sweep.results import SweepResult
+from fototeca.train.tables import describe_unfinished
 from fototeca.train.training.loop import EpochCallback
 
 SPACE = {
@@ -41,7 +41,10 @@ def as_if_trained(workspace: Workspace, config: TrainConfig, number: int, accura
     learned_from = {"manifest_sha256": "0" * 64, "task": "single", "categories": ["blue", "green", "red"]}
     run = Run(f"run-{number}", workspace.runs / f"run-{number}", {**config.identity(), **learned_from})
     write_config(run)
-    write_text(run.folder / "done.json", json.dumps({"val_accuracy": accuracy}))
+    metrics = RunMetrics(
+        train_accuracy=1.0, val_accuracy=accuracy, val_images=9, parameters=1, seconds=1.0, images_per_second=1.0
+    )
+    write_done(run, metrics)
     return run
 
 
@@ -61,14 +64,14 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
 
     monkeypatch.setattr(searching, "train_run", learns)
     with pytest.raises(KeyboardInterrupt):
-        search(small, SPACE, "v001", 12)
-    found = search(small, SPACE, "v001", 12)
+        search_hyperparameters(small, SPACE, "v001", 12)
+    found = search_hyperparameters(small, SPACE, "v001", 12)
     assert begun[2] == begun[3] and len(set(begun)) == len(begun) - 1 == 12
     assert len(found.runs) + len(found.failed) == 12
-    assert found.failed and {reason for _, reason in found.failed} == {"left out: stopped early, behind the median of the others"}
+    assert found.failed and {point.reason for point in found.failed} == {"stopped early, below the median of the other runs"}
     rates = [run.config["lr"] for run in found.runs]
     assert rates == sorted(rates, reverse=True)
-    assert [run.id for run in search(small, SPACE, "v001", 12).runs] == [run.id for run in found.runs]
+    assert [run.id for run in search_hyperparameters(small, SPACE, "v001", 12).runs] == [run.id for run in found.runs]
     assert len(begun) == 13  # a search that is over trains nothing
 
 
@@ -83,15 +86,15 @@ def test_a_search_trains_runs_and_stops_them(small: Workspace, monkeypatch: pyte
         return whole(self, trial, value, **options)  # type: ignore[arg-type]  # whatever it takes
 
     monkeypatch.setattr(optuna.Study, "tell", tell)
-    found = search(small, {**SPACE, "epochs": 2, "lr": {"low": 1e-3, "high": 1e-2, "log": True}}, "v001", 2)
+    found = search_hyperparameters(small, {**SPACE, "epochs": 2, "lr": {"low": 1e-3, "high": 1e-2, "log": True}}, "v001", 2)
     (run,) = found.runs
-    assert told == [(0, run.facts["val_accuracy"]), (1, None)]
+    assert told == [(0, run.metrics.val_accuracy), (1, None)]
     assert run.done and len(run.epochs()) == 2 and 1e-3 <= run.config["lr"] <= 1e-2 and run.config["model"] == "cnn"
-    ((drawn, reason),) = found.failed
-    assert drawn.startswith("lr=") and reason == "left out: stopped early, behind the median of the others"
-    (line,) = unfinished_lines(list_runs(small, unfinished=True))
-    assert line.startswith("given up: cnn-scratch-v001-") and line.endswith(
-        ", 1 of 2 epochs: stopped early, behind the median of the others"
+    (failed,) = found.failed
+    assert failed.point.startswith("lr=") and failed.reason == PRUNED_REASON and failed.is_skipped
+    (line,) = describe_unfinished(list_runs(small, unfinished=True))
+    assert line.startswith("aborted: cnn-scratch-v001-") and line.endswith(
+        ", 1 of 2 epochs: stopped early, below the median of the other runs"
     )
 
 
@@ -109,11 +112,11 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
     monkeypatch.setattr(searching, "train_run", learns)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            search(small, SPACE, "v001", 3)
-    found = search(small, SPACE, "v001", 3)
+            search_hyperparameters(small, SPACE, "v001", 3)
+    found = search_hyperparameters(small, SPACE, "v001", 3)
     assert begun[0] == begun[1] and begun.count(begun[0]) == 2
     assert len(found.runs) == 2
-    assert [reason for _, reason in found.failed] == ["it was killed twice, perhaps for memory"]
+    assert [point.reason for point in found.failed] == ["it was killed twice, possibly for lack of memory"]
 
 
 def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,14 +133,14 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
     monkeypatch.setattr(searching, "train_run", learns)
     for _ in range(2):
         with pytest.raises(FototecaError, match="cannot download the weights"):
-            search(small, SPACE, "v001", 2)
+            search_hyperparameters(small, SPACE, "v001", 2)
     lost = small.root / read_manifest(small, "v001").split("val")[0].path
     content = lost.read_bytes()
     lost.unlink()
     with pytest.raises(FototecaError, match="is gone"):
-        search(small, SPACE, "v001", 2)
+        search_hyperparameters(small, SPACE, "v001", 2)
     lost.write_bytes(content)
-    found = search(small, SPACE, "v001", 2)
+    found = search_hyperparameters(small, SPACE, "v001", 2)
     assert len(found.runs) == 2 and not found.failed
     assert len(begun) == 4 and begun[0] == begun[1] == begun[2] != begun[3]
 
@@ -152,15 +155,15 @@ def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch
         """In the first run another process gives the same command."""
         begun.append(config)
         if len(begun) == 1:
-            others.append(pool.submit(search, small, SPACE, "v001", 2))
+            others.append(pool.submit(search_hyperparameters, small, SPACE, "v001", 2))
             assert said.get(timeout=60).startswith("search-")
             assert not others[0].done()
         return as_if_trained(workspace, config, len(begun))
 
     monkeypatch.setattr(searching, "train_run", learns)
-    others: list[Future[Outcome]] = []
+    others: list[Future[SweepResult]] = []
     with ThreadPoolExecutor(1) as pool:
-        found = search(small, SPACE, "v001", 2)
+        found = search_hyperparameters(small, SPACE, "v001", 2)
         assert [run.id for run in others[0].result(timeout=60).runs] == [run.id for run in found.runs]
     assert len(begun) == 2 and not found.failed
 
@@ -173,7 +176,7 @@ def test_a_full_disk_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", full)
     with pytest.raises(FototecaError, match=r"disk is full \(search.journal\)"):
-        search(small, SPACE, "v001", 1)
+        search_hyperparameters(small, SPACE, "v001", 1)
 
 
 def test_a_space_is_read_from_a_plan(tmp_path: Path) -> None:

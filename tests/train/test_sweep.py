@@ -23,10 +23,11 @@ from fototeca.train.run_spec import resolve_run
 from fototeca.train.runs import Run
 from fototeca.train.runs.locks import lock_run
 from fototeca.train.runs.registry import write_config
-from fototeca.train.sweep import plan as sweeping
+from fototeca.train.sweep import run_plan as sweeping
 from fototeca.train.sweep import workers as parallel
-from fototeca.train.sweep.plan import read_plan, sweep
-from fototeca.train.sweep.workers import gpu_of
+from fototeca.train.sweep.plan import read_plan
+from fototeca.train.sweep.run_plan import sweep
+from fototeca.train.sweep.workers import assign_gpu
 from fototeca.train.trainer import train_run
 from fototeca.train.training import optim as optimiser
 from fototeca.vision.backbones import build_model
@@ -120,7 +121,8 @@ def test_a_run_that_ends_by_a_bug_does_not_end_the_others(small: Workspace, monk
     monkeypatch.setattr(parallel, "train_run", breaks)
     found = sweep(small, [{**SMALL, "seed": 0}, {**SMALL, "seed": 1}], "v001")
     assert [run.config["seed"] for run in found.runs] == [1]
-    ((name, reason),) = found.failed
+    (failed,) = found.failed
+    name, reason = failed.point, failed.reason
     assert "seed=0" in name and reason.startswith("RuntimeError: sizes do not match; ")
 
 
@@ -156,7 +158,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConf
         return Run(name, folder, {})
 
     monkeypatch.setattr(sweeping, "train_each", each)
-    monkeypatch.setattr(sweeping, "_version", lambda _, version: version)
+    monkeypatch.setattr(sweeping, "_pin_version", lambda _, version: version)
     return asked
 
 
@@ -189,7 +191,9 @@ def test_a_rung_without_a_run_below_it_is_told(tmp_path: Path, told: list[list[T
     base = {"model": "resnet18", "regime": "finetune"}
     found = sweep(Workspace(tmp_path), [{**base, "seed": 0}, {**base, "seed": 1, "weights": "previous"}], "v001")
     assert len(found.runs) == 1
-    assert found.failed[0][1].startswith("there is no run before it to start from; one that differs in regime, weights, unfreeze")
+    assert found.failed[0].reason.startswith(
+        "there is no previous run to start from; put a run above it that differs in regime, weights, unfreeze"
+    )
 
 
 def test_equal_points_are_one_run(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
@@ -220,7 +224,7 @@ def test_bars_of_runs_side_by_side_do_not_write_over_each_other(monkeypatch: pyt
     monkeypatch.setattr(parallel.torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(parallel, "_end_with_parent", lambda: None)
     assert not tqdm([], disable=None).disable
-    parallel._prepare(2, get_context("spawn").Value("i", 0))
+    parallel._start_worker(2, get_context("spawn").Value("i", 0))
     assert tqdm([], disable=None).disable
     notify("a line")
     assert terminal.buffer.getvalue().endswith(b"a line\n")  # type: ignore[attr-defined]
@@ -252,8 +256,8 @@ def test_a_name_that_two_runs_share_is_noticed(small: Workspace) -> None:
 
 def test_each_process_has_a_gpu_that_is_there() -> None:
     """Also when there are more processes than GPUs, and when the person has chosen some of them."""
-    assert [gpu_of(number, 2, None) for number in range(3)] == ["0", "1", "0"]
-    assert [gpu_of(number, 2, "2, 3") for number in range(3)] == ["2", "3", "2"]
+    assert [assign_gpu(number, 2, None) for number in range(3)] == ["0", "1", "0"]
+    assert [assign_gpu(number, 2, "2, 3") for number in range(3)] == ["2", "3", "2"]
 
 
 @pytest.mark.parametrize(("cores", "free", "jobs"), [(2, 64, 1), (16, 1, 1), (16, 9, 2), (8, 64, 2), (None, 64, 1)], ids=str)
@@ -264,4 +268,4 @@ def test_as_many_runs_at_once_as_cores_and_free_memory_allow(
     monkeypatch.setattr(parallel.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(parallel.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(parallel.psutil, "virtual_memory", lambda: SimpleNamespace(available=free * 2**30))
-    assert parallel.jobs_at_once() == jobs
+    assert parallel.default_jobs() == jobs
