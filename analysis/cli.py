@@ -83,11 +83,11 @@ def explain(
     Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a90 --method grad-cam --method saliency
     """
     from fototeca.analysis.attribution.explain import explain_run
-    from fototeca.analysis.attribution.run_checks import try_run
+    from fototeca.analysis.attribution.run_checks import run_sanity_checks
     from fototeca.analysis.cli_tables import trials_table
 
     if trials:
-        facts = try_run(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
+        facts = run_sanity_checks(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
         return _print(facts, as_json, trials_table(facts))
     methods = method or ["grad-cam"]
     paths = explain_run(Workspace.find(), run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)
@@ -187,7 +187,7 @@ def predict(
     method: Annotated[
         list[str] | None, typer.Option(help="Also draw why, by this attribution method; repeat it for each.")
     ] = None,
-    allow_local: Annotated[bool, typer.Option("--allow-local", help="Loopback addresses may be fetched.")] = False,
+    allow_loopback: Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -201,11 +201,11 @@ def predict(
     from fototeca.analysis.predict.predict import predict_paths
 
     workspace, methods = Workspace.find(), method or ()
-    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_local=allow_local)
+    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback)
     _print(facts, as_json, prediction_table(facts, top))
     if failed := sum(bool(fact["reason"]) for fact in facts):
         reasons = ", ".join(sorted({str(fact["reason"]) for fact in facts if fact["reason"]}))
-        allow = "; --allow-local allows this machine's own" if "private-address" in reasons and not allow_local else ""
+        allow = "; --allow-loopback allows this machine's own" if "private-address" in reasons and not allow_loopback else ""
         notify(f"fototeca: {failed} of {len(facts)} images could not be had or read: {reasons}{allow}")
         raise typer.Exit(EXIT_SHORT)
 

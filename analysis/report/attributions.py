@@ -12,24 +12,24 @@ from PIL import Image
 
 from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.attribution.check_results import (
-    TRIALS,
+    CHECKS,
     CheckResults,
-    joined,
-    measured_trials,
-    method_verdicts,
-    read_trials,
-    sides,
+    measured_checks,
+    merge_results,
+    method_results,
+    names_by_outcome,
+    read_sanity_checks,
 )
-from fototeca.analysis.attribution.explain import COLUMNS, OF_ONE, explain_one
-from fototeca.analysis.attribution.filters import filter_sheets
-from fototeca.analysis.attribution.run_checks import SHORT, try_maps
-from fototeca.analysis.cache import kept
+from fototeca.analysis.attribution.explain import EXPLANATION_COLUMNS, IMAGE_CHECKS, explain_one
+from fototeca.analysis.attribution.filters import draw_filter_sheets
+from fototeca.analysis.attribution.run_checks import REPORT_CURVE_STEPS, compute_sanity_checks
+from fototeca.analysis.cache import cached_json
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.evaluation.sampling import pick
-from fototeca.analysis.images import data_uri, masks_digest, stored_image
+from fototeca.analysis.evaluation.sampling import pick_most_confident
+from fototeca.analysis.images import compute_masks_digest, data_uri, read_stored_image
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, command, heading, join, link, note, paragraph, tiles
-from fototeca.analysis.tabular import Numbers, Shown
+from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
 
@@ -48,8 +48,8 @@ def render_attributions(context: ReportContext, results: SplitPredictions) -> Ma
     if context.load_model(results.run).module is None:
         return join([title, note(texts("attribution.no_network"), "missing")])
     results = results.stored(context.workspace)
-    wrong = pick(results, right=False, number=NUM_EXPLAINED // 2)
-    chosen = [*wrong, *pick(results, right=True, number=NUM_EXPLAINED - len(wrong))]
+    wrong = pick_most_confident(results, correct=False, number=NUM_EXPLAINED // 2)
+    chosen = [*wrong, *pick_most_confident(results, correct=True, number=NUM_EXPLAINED - len(wrong))]
     sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
     return join(
         [
@@ -67,19 +67,19 @@ def _map_tiles(context: ReportContext, results: SplitPredictions, chosen: Sequen
     """Return for each image the model's input and a map per method; export their scores as `maps-RUN.csv`."""
     texts, table = context.texts, f"maps-{results.run.id}"
     images, rows = list[Tile](), list[list[object]]()
-    method_results = method_check_results(context, results)
+    by_method = method_check_results(context, results)
     for index, maps in zip(chosen, _cached_maps(context, results, chosen), strict=True):
         category, label = maps["category"], results.labels[index]
-        mark = "right" if results.right[index] else "wrong"
+        mark = "right" if results.correct[index] else "wrong"
         lines = _prediction_lines(context, results, index, maps, context.row_href(table, len(rows)))
         images.append(Tile(maps["seen"], texts("attribution.input", label=context.label_text(label)), tuple(lines), mark))
         for method, uri in maps["maps"].items():
-            checks = joined(maps["passed"][method], method_results.get(method, {}))
+            checks = merge_results(maps["passed"][method], by_method.get(method, {}))
             badge = link(badge_text(context, checks), context.row_href(table, len(rows)))
             images.append(Tile(uri, texts("attribution.alt", method=method, predicted=category), (method, badge), mark))
-            described = [results.rows[index].image_id, label, maps["said"], category, maps["probability"], method]
-            rows.append([*described, *map(maps["scores"][method].get, OF_ONE), *sides(checks)])
-    context.data_tables.append(Numbers(table, COLUMNS, tuple(map(tuple, rows))))
+            described = [results.rows[index].image_id, label, maps["predicted"], category, maps["probability"], method]
+            rows.append([*described, *map(maps["scores"][method].get, IMAGE_CHECKS), *names_by_outcome(checks)])
+    context.data_tables.append(Table(table, EXPLANATION_COLUMNS, tuple(map(tuple, rows))))
     return images
 
 
@@ -90,10 +90,10 @@ def _prediction_lines(
     texts = context.texts
     explained = f"{maps['category']} · {texts.percent(maps['probability'], 0)}"
     lines: list[Content] = [link(texts("attribution.maps_of", category=explained) if results.multi else explained, href)]
-    if not results.right[index]:
+    if not results.correct[index]:
         lines.append(texts("examples.true", label=context.label_text(results.labels[index])))
     if results.multi:
-        lines.insert(0, texts("attribution.predicted", predicted=context.label_text(maps["said"])))
+        lines.insert(0, texts("attribution.predicted", predicted=context.label_text(maps["predicted"])))
     return lines
 
 
@@ -111,14 +111,14 @@ def method_check_results(context: ReportContext, results: SplitPredictions) -> M
     """
     try:
         checks = stored_sanity_checks(context, results.run) or _own_sanity_checks(context, results.stored(context.workspace))
-        return method_verdicts(checks)
+        return method_results(checks)
     except FototecaError:
         return {}
 
 
 def stored_sanity_checks(context: ReportContext, run: Run) -> dict[str, Any] | None:
     """Return the results stored by `explain --sanity-checks`, if they include all shown methods."""
-    checks = read_trials(context.workspace, run)
+    checks = read_sanity_checks(context.workspace, run)
     if not checks or not set(SHOWN_METHODS) <= {method["method"] for method in checks["methods"]}:
         return None
     return checks
@@ -126,23 +126,26 @@ def stored_sanity_checks(context: ReportContext, run: Run) -> dict[str, Any] | N
 
 def _own_sanity_checks(context: ReportContext, results: SplitPredictions) -> dict[str, Any]:
     """Return the sanity checks of the shown methods, run once and cached."""
-    question = [context.manifest.sha256, len(results), SHOWN_METHODS, SHORT, masks_digest(context.workspace)]
+    workspace, run, steps = context.workspace, results.run, REPORT_CURVE_STEPS
+    question = [context.manifest.sha256, len(results), SHOWN_METHODS, steps, compute_masks_digest(workspace)]
 
     def check() -> dict[str, Any]:
-        return try_maps(context.workspace, context.load_model(results.run), results, SHOWN_METHODS, steps=SHORT)
+        return compute_sanity_checks(workspace, context.load_model(run), results, SHOWN_METHODS, steps=steps)
 
-    checks: dict[str, Any] = kept(context.workspace, results.run, "trials", question, check)
+    checks: dict[str, Any] = cached_json(workspace, run, "sanity-checks", question, check)
     return checks
 
 
 def _cached_maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[dict[str, Any]]:
     """Return for each image data URIs of the model's input and of its maps, with scores and check results."""
 
+    workspace, run = context.workspace, results.run
+
     def draw(index: int) -> dict[str, Any]:
-        explained = explain_one(context.workspace, context.load_model(results.run), results, index, SHOWN_METHODS, stamped=True)
+        explained = explain_one(workspace, context.load_model(run), results, index, SHOWN_METHODS, stamped=True)
         drawn = explained.drawn
         return {
-            "said": explained.said,
+            "predicted": explained.predicted,
             "category": explained.category,
             "probability": explained.probability,
             "seen": data_uri(drawn.seen.resize((SIDE, SIDE))),
@@ -151,10 +154,9 @@ def _cached_maps(context: ReportContext, results: SplitPredictions, chosen: Sequ
             "scores": {method: drawn.measured(method) for method in drawn.maps},
         }
 
-    question = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS, SHORT, masks_digest(context.workspace)]
-    maps: list[dict[str, Any]] = kept(
-        context.workspace, results.run, "judged-maps", question, lambda: [draw(index) for index in chosen]
-    )
+    ids = [results.rows[index].image_id for index in chosen]
+    question = [ids, SHOWN_METHODS, REPORT_CURVE_STEPS, compute_masks_digest(workspace)]
+    maps: list[dict[str, Any]] = cached_json(workspace, run, "maps", question, lambda: [draw(index) for index in chosen])
     return maps
 
 
@@ -199,7 +201,7 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
     texts, run = context.texts, results.run
     stored = stored_sanity_checks(context, run)
     checks = stored or _own_sanity_checks(context, results)
-    names = measured_trials(checks)
+    names = measured_checks(checks)
     head = [texts("sanity_checks.method"), *(texts(f"sanity_checks.{name}") for name in names), texts("sanity_checks.seconds")]
     rows = [
         [
@@ -217,7 +219,7 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
         paragraph(join([intro, " ", context.file_link(source)]) if source else intro),
         context.add_table(f"sanity-checks-{run.id}", head, rows, caption=caption, numeric=numeric, source=source),
         paragraph(texts("sanity_checks.explanation")),
-        paragraph(texts("sanity_checks.masks")) if len(names) > len(TRIALS) else "",
+        paragraph(texts("sanity_checks.masks")) if len(names) > len(CHECKS) else "",
         paragraph(texts("sanity_checks.iterations", n=checks["iterations"])) if checks.get("iterations") else "",
     ]
     inapplicable = "; ".join(f"{method['method']}: {method['reason']}" for method in checks["methods"] if method.get("reason"))
@@ -232,14 +234,14 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
 def _score_text(context: ReportContext, method: dict[str, Any], check: str) -> str:
     """Return a score, with a sign where the check failed."""
     score = context.texts.number(method[check], 2)
-    return score if method["passed"].get(check, True) else Shown(f"{score} ✗", *getattr(score, "value", ()))
+    return score if method["passed"].get(check, True) else FormattedNumber(f"{score} ✗", *getattr(score, "value", ()))
 
 
 def _filters(context: ReportContext, results: SplitPredictions, index: int) -> Markup:
     """Return the first layer's filters, and feature maps of one image at an early and a late layer."""
     texts, row = context.texts, results.rows[index]
     label = context.label_text(row.label)
-    sheets: dict[str, str] = kept(
+    sheets: dict[str, str] = cached_json(
         context.workspace, results.run, "filters", row.image_id, lambda: _filter_sheets(context, results, index)
     )
     first, *maps = sheets
@@ -253,7 +255,7 @@ def _filters(context: ReportContext, results: SplitPredictions, index: int) -> M
 def _filter_sheets(context: ReportContext, results: SplitPredictions, index: int) -> dict[str, str]:
     """Return data URIs of the first layer's filters and of layers' feature maps, by name."""
     model = context.load_model(results.run)
-    sheets = filter_sheets(model, model.preprocessing(stored_image(context.workspace, results.rows[index])))
+    sheets = draw_filter_sheets(model, model.preprocessing(read_stored_image(context.workspace, results.rows[index])))
     for name, image in sheets.items():
         if name.startswith("maps-"):
             image.thumbnail((FILTERS_SIDE, FILTERS_SIDE))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.generalization_gap import groups_across
+from fototeca.analysis.evaluation.generalization_gap import count_groups_across_splits
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import definitions, heading, join, link, note, paragraph
 from fototeca.curate.manifest import SPLITS
@@ -56,7 +56,7 @@ def _model_values(context: ReportContext) -> dict[str, object]:
         "regime": texts(f"regime.{run.regime}"),
         "parameters": texts.number(done.get("parameters")),
         "side": preprocessing.get("crop", "–"),
-        "dataset": manifest.dataset,
+        "dataset": manifest.dataset_name,
         "version": manifest.version,
         "categories": len(manifest.categories),
         "n": texts.number(len(results)),
@@ -72,7 +72,7 @@ def _model_values(context: ReportContext) -> dict[str, object]:
 
 def _test_text(context: ReportContext, run: Run) -> str:
     """Return how often the run was evaluated on the whole test split, as the cover counts it."""
-    accesses = len(context.access_log.whole_of(run.id))
+    accesses = len(context.access_log.full_accesses_of(run.id))
     if not accesses:
         unrecorded = (run.folder / "predictions-test.csv").exists()
         return context.texts("test_access.unrecorded", run=run.id) if unrecorded else context.texts("model_card.not_tested")
@@ -121,7 +121,7 @@ def _duplicates_text(context: ReportContext) -> str:
     """Return how many near-duplicate groups cross splits, or that they were not searched for."""
     if context.manifest.threshold is None:
         return context.texts("splits.not_deduplicated")
-    return context.texts("generalization_gap.groups", n=groups_across(context.manifest))
+    return context.texts("generalization_gap.groups", n=count_groups_across_splits(context.manifest))
 
 
 def _counted_names(values: Iterable[str]) -> str:

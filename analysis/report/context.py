@@ -12,15 +12,15 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.compare import compare
-from fototeca.analysis.evaluation.predictions import SplitPredictions, read_results
-from fototeca.analysis.evaluation.test_access_log import TestAccessLog, read_ledger
+from fototeca.analysis.evaluation.compare import compare_predictions
+from fototeca.analysis.evaluation.predictions import SplitPredictions, read_split_predictions
+from fototeca.analysis.evaluation.test_access_log import TestAccessLog, read_access_log
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import Figure
 from fototeca.analysis.report.html import Content, block, code, facts, figure, join, link, note, paragraph, span, table
 from fototeca.analysis.report.markdown import read_user_texts, render_markdown
-from fototeca.analysis.tabular import Numbers, row_link
+from fototeca.analysis.tabular import Table, row_link
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
@@ -47,7 +47,7 @@ class ReportContext:
     texts: Texts
     folder: Path
     figures: list[Figure] = field(default_factory=list)
-    data_tables: list[Numbers] = field(default_factory=list)
+    data_tables: list[Table] = field(default_factory=list)
     run_errors: dict[str, str] = field(default_factory=dict)
     _thumbnails: dict[tuple[str, int], str] = field(default_factory=dict)
     _models: dict[str, LoadedModel] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class ReportContext:
         predictions = {}
         for run in self.runs:
             try:
-                results = read_results(self.workspace, run, "val", self.manifest)
+                results = read_split_predictions(self.workspace, run, "val", self.manifest)
                 run.facts.get("seconds")  # raises if done.json is damaged
                 predictions[run.id] = results
             except Exception as error:
@@ -90,8 +90,8 @@ class ReportContext:
 
     @cached_property
     def comparison(self) -> dict[str, Any] | None:
-        """`compare` of all runs with validation predictions; None without such runs."""
-        return compare(list(self.validation.values())) if self.validation else None
+        """`compare_predictions` of all runs with validation predictions; None without such runs."""
+        return compare_predictions(list(self.validation.values())) if self.validation else None
 
     @cached_property
     def ranked_runs(self) -> list[Run]:
@@ -112,7 +112,7 @@ class ReportContext:
     @cached_property
     def access_log(self) -> TestAccessLog:
         """Every recorded use of this version's test split."""
-        return read_ledger(self.workspace, self.manifest.version)
+        return read_access_log(self.workspace, self.manifest.version)
 
     @cached_property
     def user_texts(self) -> dict[str, str]:
@@ -182,14 +182,14 @@ class ReportContext:
 
         `source` is the file of the workspace that the numbers come from; the others are arguments of `html.table`.
         """
-        self.data_tables.append(Numbers(name, tuple(head), tuple(tuple(row) for row in rows)))
+        self.data_tables.append(Table(name, tuple(head), tuple(tuple(row) for row in rows)))
         hrefs = [self.row_href(name, index) for index in range(len(rows))]
         content = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
         return join([content, paragraph(self._data_links(name, source), "source")])
 
     def add_facts(self, name: str, pairs: Sequence[tuple[str, str]], source: str = "") -> Markup:
         """Register names with values for export as `NAME.csv` and return them as HTML; values link to their row of the file."""
-        self.data_tables.append(Numbers(name, ("name", "value"), tuple(pairs)))
+        self.data_tables.append(Table(name, ("name", "value"), tuple(pairs)))
         linked = [(label, link(value, self.row_href(name, index))) for index, (label, value) in enumerate(pairs)]
         return join([facts(linked), paragraph(self._data_links(name, source), "source")])
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fototeca.analysis.plots.charts import bars_chart
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, block, chips, heading, join, note, paragraph, tiles
-from fototeca.analysis.tabular import Numbers, Shown
+from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.collect.catalog import PERSON, REJECT, RENAME, Catalog
 from fototeca.curate.manifest import SPLITS, ManifestRow
 
@@ -102,7 +102,7 @@ def _label_decisions(context: ReportContext, catalog: Catalog) -> Markup:
         (texts("labels.by_source"), texts.number(sum(not d.who.startswith((PERSON, RENAME)) for d in decisions))),
         (texts("labels.by_person"), texts.number(len(by_person))),
         (texts("labels.changed"), texts.number(changed)),
-        (texts("labels.reviewed"), Shown(texts("labels.of", n=reviewed, total=total), reviewed, total)),
+        (texts("labels.reviewed"), FormattedNumber(texts("labels.of", n=reviewed, total=total), reviewed, total)),
     ]
     if rejected:
         pairs.append((texts("labels.rejected"), ", ".join(f"{reason} {n}" for reason, n in rejected.most_common())))
@@ -178,7 +178,7 @@ def _split_sizes(context: ReportContext) -> Markup:
     pairs = []
     for name in SPLITS:
         size, share = counts[name], counts[name] / total
-        pairs.append((texts(f"split.{name}"), Shown(f"{texts.number(size)} ({texts.percent(share)})", size, share)))
+        pairs.append((texts(f"split.{name}"), FormattedNumber(f"{texts.number(size)} ({texts.percent(share)})", size, share)))
     return context.add_facts("split-sizes", pairs, f"manifests/{context.manifest.version}.json")
 
 
@@ -187,7 +187,7 @@ def _duplicate_groups(context: ReportContext) -> Markup:
     texts, threshold = context.texts, context.manifest.threshold
     sizes = [n for n in Counter(row.group for row in context.manifest.rows if row.group).values() if n > 1]
     rows = (("groups", len(sizes)), ("images", sum(sizes)), ("threshold", "" if threshold is None else threshold))
-    context.data_tables.append(Numbers("groups", ("name", "value"), rows))
+    context.data_tables.append(Table("groups", ("name", "value"), rows))
     method = texts("splits.not_deduplicated") if threshold is None else texts("splits.threshold", n=threshold)
     if threshold is not None and not sizes:
         return paragraph(context.with_data_link(f"{texts('splits.no_groups')} {method}", "groups"))

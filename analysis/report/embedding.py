@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from fototeca.analysis.cache import kept
-from fototeca.analysis.evaluation.metrics import Floats
-from fototeca.analysis.features.embed_page import Said, colourings
-from fototeca.analysis.features.embedding import embed_features, embedding_facts, predicted_labels, sample_rows
-from fototeca.analysis.features.extract import Features, present_features
+from fototeca.analysis.cache import cached_json
+from fototeca.analysis.evaluation.metrics import FloatArray
+from fototeca.analysis.features.embed_page import PredictedLabels, point_colorings
+from fototeca.analysis.features.embedding import (
+    compute_embedding,
+    read_predicted_labels,
+    sample_manifest_rows,
+    summarize_embedding,
+)
+from fototeca.analysis.features.extract import FeatureArray, read_features
 from fototeca.analysis.plots.charts import scatter_chart
 from fototeca.analysis.plots.svg import class_style, marker
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import columns, details, heading, join, legend, link, note, paragraph, span
-from fototeca.analysis.tabular import Numbers, flat_numbers
+from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run
 
@@ -35,17 +40,17 @@ MAX_OPEN_LEGEND = 24
 def render_embedding(context: ReportContext, run: Run) -> Markup:
     """Return PCA and t-SNE plots of the run's features, with kNN accuracy and silhouette."""
     texts, title = context.texts, heading(context.texts("features.title"), 4)
-    sampled = sample_rows(context.manifest, MAX_IMAGES)
-    present = present_features(context.workspace, run, sampled)
+    sampled = sample_manifest_rows(context.manifest, MAX_IMAGES)
+    present = read_features(context.workspace, run, sampled)
     if present is None:
         return join([title, paragraph(texts("features.none"))])
     rows, missing = present[0], len(sampled) - len(present[0])
     question = [context.manifest.sha256, [row.image_id for row in rows]]
-    facts: dict[str, Any] = kept(context.workspace, run, "embedding", question, lambda: _embed(*present))
+    facts: dict[str, Any] = cached_json(context.workspace, run, "embedding", question, lambda: _embed(*present))
     labels, groups = label_groups(context, rows)
     table = f"features-{run.id}"
     measured = {name: value for name, value in facts.items() if name != "places"}
-    context.data_tables.append(Numbers(table, ("name", "value"), tuple(flat_numbers(measured))))
+    context.data_tables.append(Table(table, ("name", "value"), tuple(flatten_values(measured))))
     accuracy, silhouette = texts.percent(facts["knn_accuracy"]), texts.number(facts["silhouette"], 2)
     knn = texts("features.knn", accuracy=accuracy, silhouette=silhouette)
     data = span(link(texts("link.data"), context.row_href(table, 0)), "source")
@@ -78,9 +83,9 @@ def _plots(
         alt = texts(f"features.{name}.alt", n=len(rows), run=run.id)
         drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, groups, alt)
         drawings.append(context.add_figure(drawing, texts(f"features.{name}.caption", share=share)))
-    points, predictions = np.asarray(facts["places"]["tsne"]), predicted_labels(run, rows)
+    points, predictions = np.asarray(facts["places"]["tsne"]), read_predicted_labels(run, rows)
     drawings.append(_prediction_plot(context, run, predictions, points, groups))
-    colors = colourings(rows, predictions, context.manifest.categories)
+    colors = point_colorings(rows, predictions, context.manifest.categories)
     return drawings + [_colored_plot(context, run, by, *colors[by], points) for by in ("error", "split")]
 
 
@@ -104,7 +109,9 @@ def _legend_title(context: ReportContext, groups: Sequence[str]) -> str:
     return context.texts("features.legend", n=n) if len(groups) == n else context.texts("features.combined", n=len(groups))
 
 
-def _prediction_plot(context: ReportContext, run: Run, predictions: Said, points: Floats, groups: tuple[str, ...]) -> Markup:
+def _prediction_plot(
+    context: ReportContext, run: Run, predictions: PredictedLabels, points: FloatArray, groups: tuple[str, ...]
+) -> Markup:
     """Return t-SNE colored by prediction, in the colors of the labels."""
     texts = context.texts
     unpredicted, rest = texts("features.error.not_asked"), texts("features.rest")
@@ -117,7 +124,7 @@ def _prediction_plot(context: ReportContext, run: Run, predictions: Said, points
 
 
 def _colored_plot(
-    context: ReportContext, run: Run, by: str, groups: Sequence[str], order: Sequence[str], points: Floats
+    context: ReportContext, run: Run, by: str, groups: Sequence[str], order: Sequence[str], points: FloatArray
 ) -> Markup:
     """Return t-SNE colored `by` error or split."""
     texts = context.texts
@@ -128,11 +135,11 @@ def _colored_plot(
     return context.add_figure(drawing, texts(f"features.{by}.caption"), f"data/runs/{run.id}")
 
 
-def _embed(rows: Sequence[ManifestRow], features: Features) -> dict[str, Any]:
+def _embed(rows: Sequence[ManifestRow], features: FeatureArray) -> dict[str, Any]:
     """Return coordinates by method and the embedding's facts, as JSON values."""
-    embedding = embed_features(rows, features)
+    embedding = compute_embedding(rows, features)
     coordinates = {name: points.tolist() for name, points in embedding.places.items()}
-    return {"places": coordinates, **embedding_facts(embedding)}
+    return {"places": coordinates, **summarize_embedding(embedding)}
 
 
 def _legend(groups: tuple[str, ...]) -> Markup:

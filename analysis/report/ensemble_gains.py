@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.cache import kept
-from fototeca.analysis.evaluation.compare import mcnemar, paired_difference
-from fototeca.analysis.evaluation.tta import gain_of_views, seconds_per_image
+from fototeca.analysis.cache import cached_json
+from fototeca.analysis.evaluation.compare import mcnemar_test, paired_difference
+from fototeca.analysis.evaluation.tta import measure_seconds_per_image, measure_tta_gain
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import command, heading, join, note, paragraph
 from fototeca.core.errors import FototecaError
@@ -51,9 +51,12 @@ def _members(run: Run) -> list[str]:
 
 def _tta_row(context: ReportContext, run: Run) -> list[str]:
     """Return the row of test-time augmentation; cached, since every validation image is predicted once for each view."""
-    results = context.validation[run.id].stored(context.workspace)
+    workspace = context.workspace
+    results = context.validation[run.id].stored(workspace)
     question = [[row.image_id for row in results.rows], "seconds"]
-    gain: dict[str, Any] = kept(context.workspace, run, "views", question, lambda: gain_of_views(context.workspace, results))
+    gain: dict[str, Any] = cached_json(
+        workspace, run, "test-time-augmentation", question, lambda: measure_tta_gain(workspace, results)
+    )
     name = context.texts("ensemble_gains.views", run=run.id, n=gain["views"])
     seconds = gain["seconds_per_image_alone"], gain["seconds_per_image"]
     return _row(context, name, gain["accuracy"] - gain["gain"], gain, gain["views"], seconds)
@@ -66,19 +69,19 @@ def _ensemble_row(context: ReportContext, run: Run) -> list[str] | None:
     members = [results for results in available if results.run.digest == digests.get(results.run.id)]  # not trained again since
     if not members:
         return None
-    best, ensemble = max(members, key=lambda results: float(results.right.mean())), context.validation[run.id]
-    difference = paired_difference(ensemble.right, best.right, ensemble.groups)
+    best, ensemble = max(members, key=lambda results: float(results.correct.mean())), context.validation[run.id]
+    difference = paired_difference(ensemble.correct, best.correct, ensemble.groups)
     gain = {
-        "accuracy": float(ensemble.right.mean()),
+        "accuracy": float(ensemble.correct.mean()),
         "gain": difference["difference"],
         "gain_interval": difference["interval"],
-        "p": mcnemar(ensemble.right, best.right, ensemble.groups)["p"],
+        "p": mcnemar_test(ensemble.correct, best.correct, ensemble.groups)["p"],
     }
     method = context.texts(f"ensemble_gains.method.{ensemble_method(run)}")
     name = context.texts("ensemble_gains.ensemble", run=run.id, method=method, n=len(_members(run)), best=best.run.id)
     passes = 1 if "soup" in run.config else len(_members(run))
     seconds = _seconds_per_image(context, best.run), _seconds_per_image(context, run)
-    return _row(context, name, float(best.right.mean()), gain, passes, seconds)
+    return _row(context, name, float(best.correct.mean()), gain, passes, seconds)
 
 
 def ensemble_method(run: Run) -> str:
@@ -92,10 +95,10 @@ def _seconds_per_image(context: ReportContext, run: Run) -> float | None:
 
     def measure_seconds() -> float:
         results = context.validation[run.id].stored(context.workspace)
-        return seconds_per_image(context.workspace, context.load_model(run), results)
+        return measure_seconds_per_image(context.workspace, context.load_model(run), results)
 
     try:
-        return float(kept(context.workspace, run, "seconds", context.manifest.sha256, measure_seconds))
+        return float(cached_json(context.workspace, run, "seconds", context.manifest.sha256, measure_seconds))
     except FototecaError:
         return None
 

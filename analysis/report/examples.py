@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fototeca.analysis.attribution.explain import explain_one
-from fototeca.analysis.cache import kept
+from fototeca.analysis.cache import cached_json
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose, doubted, error_groups, errors_by_quality, neighbours_of, suspects, worst_per_class
 from fototeca.analysis.images import data_uri
@@ -93,7 +93,7 @@ def _maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[in
         return maps
 
     question = [METHOD, [[results.rows[index].image_id, size] for index, size in present]]  # a restored file changes the size
-    drawn: dict[str, str] = kept(context.workspace, results.run, "examples", question, draw)
+    drawn: dict[str, str] = cached_json(context.workspace, results.run, "examples", question, draw)
     return drawn
 
 
@@ -104,8 +104,8 @@ def _cards(context: ReportContext, data: _CardData, chosen: Sequence[int]) -> Ma
 def _card(context: ReportContext, data: _CardData, index: int) -> Markup:
     """Return an image with its map, prediction, source and nearest training images."""
     texts, results = context.texts, data.results
-    row, is_right = results.rows[index], bool(results.right[index])
-    label, predicted = context.label_text(results.labels[index]), context.label_text(results.said[index])
+    row, is_right = results.rows[index], bool(results.correct[index])
+    label, predicted = context.label_text(results.labels[index]), context.label_text(results.predicted_labels[index])
     confidence = texts.percent(float(results.confidence[index]), 0)
     prediction = f"{predicted} · {confidence}"
     if not is_right:

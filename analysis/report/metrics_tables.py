@@ -7,15 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.evaluate import reliability_of
-from fototeca.analysis.evaluation.metrics import YES_NO, yes_no_cells
+from fototeca.analysis.evaluation.evaluate import compute_run_reliability
+from fototeca.analysis.evaluation.metrics import CONFUSION_CELLS, binary_confusion_cells
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.plots.charts import reliability_chart
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, paragraph
 
 Metrics = dict[str, Any]
-"""Result of `measure` on one split."""
+"""Result of `compute_metrics` on one split."""
 
 FRACTIONS = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
 NUMBERS = ("macro_f1", "log_loss", "brier")
@@ -91,8 +91,8 @@ def classes_table(context: ReportContext, name: str, splits: Sequence[Metrics]) 
 def yes_no_table(context: ReportContext, name: str, results: SplitPredictions) -> Markup:
     """Return the confusion of a multi-label run: one two-by-two matrix for each category, as a row."""
     texts = context.texts
-    head = [texts("class.name"), *(texts(f"confusion.{cell}") for cell in YES_NO)]
-    cells = yes_no_cells(results.true, results.predicted)
+    head = [texts("class.name"), *(texts(f"confusion.{cell}") for cell in CONFUSION_CELLS)]
+    cells = binary_confusion_cells(results.true, results.predicted)
     body = [[category, *(texts.number(count) for count in row)] for category, row in zip(results.categories, cells, strict=True)]
     caption = texts("confusion.per_category", n=len(results))
     source = predictions_file({"run": results.run.id, "split": results.split})
@@ -105,12 +105,12 @@ def render_calibration(context: ReportContext, name: str, results: SplitPredicti
     texts, calibration = context.texts, metrics["calibration"]
     temperature, split = calibration["temperature"], texts(f"split.{results.split}")
     before = texts.percent(calibration["ece"])
-    series = {texts("calibration.before"): reliability_of(results)}
+    series = {texts("calibration.before"): compute_run_reliability(results)}
     if temperature is None:
         alt, caption = texts("calibration.alt_unscaled", split=split, before=before), texts("calibration.none")
     else:
         after = texts.percent(calibration["ece_scaled"])
-        series[texts("calibration.after")] = reliability_of(results, temperature)
+        series[texts("calibration.after")] = compute_run_reliability(results, temperature)
         alt = texts("calibration.alt", split=split, before=before, after=after)
         caption = texts("calibration.caption", temperature=texts.number(temperature, 2), before=before, after=after)
     chart = reliability_chart(name, series, (texts("axis.confidence"), texts("axis.accuracy")), alt, texts)

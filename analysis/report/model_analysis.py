@@ -6,7 +6,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.evaluate import learn_temperature, measure
+from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_temperature
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import error_groups
 from fototeca.analysis.plots.figures import confusion_figure
@@ -49,7 +49,7 @@ def _render_run(context: ReportContext, run: Run) -> Markup:
 def _render_metrics(context: ReportContext, results: SplitPredictions) -> Markup:
     """Return overall metrics, metrics by category and calibration on validation."""
     run = results.run
-    splits = [measure(results, learn_temperature(results))]
+    splits = [compute_metrics(results, fit_run_temperature(results))]
     return join(
         [
             heading(context.texts("metrics.title"), 4),

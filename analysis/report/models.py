@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fototeca.analysis.plots.charts import intervals_chart
-from fototeca.analysis.plots.figures import curves_of
+from fototeca.analysis.plots.figures import curve_figures_of
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.ensemble_gains import ensemble_method, render_ensemble_gains
 from fototeca.analysis.report.html import columns, details, heading, join, note, paragraph
@@ -117,7 +117,7 @@ def _run_details(context: ReportContext, run: Run) -> Markup:
 
 def _curves(context: ReportContext, run: Run) -> Markup:
     """Return loss per iteration and accuracy per epoch, or the reason why they are missing."""
-    texts, drawings = context.texts, curves_of(run, context.texts)
+    texts, drawings = context.texts, curve_figures_of(run, context.texts)
     if not drawings:
         return paragraph(texts("curves.none"))
     figures = []

@@ -6,12 +6,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.cache import stored_json
-from fototeca.analysis.evaluation.calibration import NO_MISTAKE
-from fototeca.analysis.predict.predict import stored_predictions
+from fototeca.analysis.cache import read_json_or_none
+from fototeca.analysis.evaluation.calibration import NO_ERRORS
+from fototeca.analysis.predict.predict import stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, command, join, link, note, paragraph, tiles
-from fototeca.analysis.tabular import Numbers
+from fototeca.analysis.tabular import Table
 
 NEAR_DUPLICATE_FIELDS = ("image_id", "split", "distance")
 """Exported fields of the dataset image that a new image is a near-duplicate of."""
@@ -27,7 +27,7 @@ def render_new_images(context: ReportContext) -> Markup:
         return join([note(texts("new_images.none"), "missing"), command(f"fototeca analysis predict {best} photo.jpg")])
     images, rate = document["images"], document["false_alarm_rate"]
     counts = {name: document[name] for name in ("n", "unknown", "near")}
-    context.data_tables.append(Numbers(COUNTS, ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
+    context.data_tables.append(Table(COUNTS, ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
     parts = [paragraph(context.with_data_link(texts("new_images.intro", run=document["run"], **counts), COUNTS))]
     if counts["n"] > len(images):
         parts.append(paragraph(texts("new_images.first", n=len(images))))
@@ -35,7 +35,7 @@ def render_new_images(context: ReportContext) -> Markup:
         false_alarms = texts("new_images.false_alarms", rate=texts.percent(rate))
         parts.append(paragraph(context.with_data_link(false_alarms, COUNTS, len(counts))))
     if not document["calibrated"]:
-        no_errors = document["uncalibrated"] == NO_MISTAKE
+        no_errors = document["uncalibrated"] == NO_ERRORS
         parts.append(paragraph(texts("calibration.none" if no_errors else "calibration.unreadable")))
     parts += [tiles([_tile(context, prediction, row) for row, prediction in enumerate(images)]), _data_links(context, document)]
     if failed := document["failed"]:
@@ -48,7 +48,7 @@ def render_new_images(context: ReportContext) -> Markup:
 def _read_predictions(context: ReportContext) -> dict[str, Any] | None:
     """Return the stored predictions of the best run that has some since it was trained; damaged files are skipped."""
     for run in context.ranked_runs:
-        document = stored_json(stored_predictions(context.workspace, run))
+        document = read_json_or_none(stored_predictions_path(context.workspace, run))
         if isinstance(document, dict) and document.get("trained") == run.digest:
             return document
     return None
@@ -63,7 +63,7 @@ def _data_links(context: ReportContext, document: dict[str, Any]) -> Markup:
         rows.append((*prediction, bool(image.get("unknown")), *map(duplicate.get, NEAR_DUPLICATE_FIELDS)))
     duplicate_columns = (f"near_duplicate_{name}" for name in NEAR_DUPLICATE_FIELDS)
     columns = ("path", "label", "probability", "strangeness", "unknown", *duplicate_columns)
-    context.data_tables.append(Numbers("new-images", columns, tuple(rows)))
+    context.data_tables.append(Table("new-images", columns, tuple(rows)))
     stored = context.file_link(f"data/reports/new-images/{document['run']}.json")
     return paragraph(join([link(context.texts("link.data"), context.row_href("new-images", 0)), " · ", stored]), "source")
 

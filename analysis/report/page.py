@@ -130,7 +130,7 @@ def _render(context: ReportContext) -> str:
     return render_page(
         "report.html.j2",
         language=texts.language,
-        title=texts("page.title", dataset=context.manifest.dataset),
+        title=texts("page.title", dataset=context.manifest.dataset_name),
         style=Markup((PAGES / "report.css").read_text(encoding="utf-8")),
         cover=context.render_part(partial(_cover, context)),
         contents=texts("page.contents"),
@@ -153,16 +153,16 @@ def _cover(context: ReportContext) -> Markup:
     figures += _test_figure(context)
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     summary = texts("cover.summary", version=manifest.version, date=today, **manifest.split_counts())
-    return cover(manifest.dataset, summary, context.file_link(f"{frozen}.json"), figures)
+    return cover(manifest.dataset_name, summary, context.file_link(f"{frozen}.json"), figures)
 
 
 def _test_figure(context: ReportContext) -> list[tuple[Content, Content]]:
     """Return the latest test accuracy; of the run and without TTA as in the test section, where there is such an access."""
-    texts, accesses = context.texts, context.access_log.looks
+    texts, accesses = context.texts, context.access_log.accesses
     with_accuracy = [index for index, access in enumerate(accesses) if access.accuracy is not None]
     if not with_accuracy:
         return []
-    num_accesses, run = len(context.access_log.whole), test_section.tested_run(context)
+    num_accesses, run = len(context.access_log.full_accesses), test_section.tested_run(context)
     plain = [i for i in with_accuracy if run and accesses[i].run == run.id and "--tta" not in accesses[i].purpose]
     shown = (plain or with_accuracy)[-1]
     label = texts("cover.test") if num_accesses == 1 else texts("cover.test_several", n=num_accesses)

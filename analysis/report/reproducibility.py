@@ -13,7 +13,7 @@ from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.report.attributions import drawn_class_models, stored_sanity_checks
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import command, join, link, paragraph, table
-from fototeca.analysis.tabular import Numbers
+from fototeca.analysis.tabular import Table
 from fototeca.train.runs import Run, software_versions
 
 
@@ -28,7 +28,7 @@ def render_reproducibility(context: ReportContext) -> Markup:
         (texts("reproducibility.software"), _versions_text(software_versions())),
     ]
     head = (texts("reproducibility.name"), texts("reproducibility.value"))
-    context.data_tables.append(Numbers("reproducibility", head, tuple(rows)))
+    context.data_tables.append(Table("reproducibility", head, tuple(rows)))
     linked = [[name, link(value, context.row_href("reproducibility", index))] for index, (name, value) in enumerate(rows)]
     return join([table(head, linked), paragraph(texts("reproducibility.commands")), command("\n".join(_commands(context)))])
 
@@ -64,7 +64,7 @@ def _commands(context: ReportContext) -> Iterator[str]:
     yield f"fototeca curate verify {manifest.version}"
     yield from (_train_command(context, run) for run in sorted(context.ranked_runs, key=lambda run: _run_order(context, run)))
     yield from (line for run in context.analyzed_runs for line in _explain_commands(context, run))
-    accesses = [access for access in context.access_log.whole if access.purpose != REPORT]
+    accesses = [access for access in context.access_log.full_accesses if access.purpose != REPORT]
     for access in {(access.purpose, access.run): access for access in accesses}.values():
         name, *options = access.purpose.split()
         yield " ".join(["fototeca analysis", name, access.run, "--split test", *options])

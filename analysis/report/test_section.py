@@ -8,16 +8,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.evaluate import learn_temperature, measure, split_results
-from fototeca.analysis.evaluation.generalization_gap import explain_gap
-from fototeca.analysis.evaluation.predictions import SplitPredictions, read_results
+from fototeca.analysis.evaluation.evaluate import access_predictions, compute_metrics, fit_run_temperature
+from fototeca.analysis.evaluation.generalization_gap import explain_generalization_gap
+from fototeca.analysis.evaluation.predictions import SplitPredictions, read_split_predictions
 from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.figures import confusion_figure
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import bullets, command, heading, headline, join, link, note, paragraph, span
 from fototeca.analysis.report.metrics_tables import Metrics, classes_table, metrics_table, render_calibration, yes_no_table
-from fototeca.analysis.tabular import Numbers, flat_numbers
+from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.train.runs import Run
 
 
@@ -35,7 +35,7 @@ def render_test(context: ReportContext) -> Markup:
 
 def _render_untested(context: ReportContext) -> Markup:
     """Return how to evaluate on test, or that the predictions of earlier evaluations are gone."""
-    if context.access_log.whole:
+    if context.access_log.full_accesses:
         return note(context.texts("test.lost"), "warn")
     best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
     return join([note(context.texts("test.none"), "missing"), command(f"fototeca analysis evaluate {best} --split test")])
@@ -44,8 +44,8 @@ def _render_untested(context: ReportContext) -> Markup:
 def _render_results(context: ReportContext, run: Run) -> Markup:
     texts, val = context.texts, context.validation[run.id]
     test = _test_predictions(context, run)
-    temperature = learn_temperature(val)
-    splits = [measure(results, temperature) for results in (val, test)]
+    temperature = fit_run_temperature(val)
+    splits = [compute_metrics(results, temperature) for results in (val, test)]
     best = context.ranked_runs[0].id
     intro = texts("test.best", run=run.id) if run.id == best else texts("test.other", run=run.id, best=best)
     parts: list[Callable[[], Markup]] = [
@@ -61,9 +61,9 @@ def _render_results(context: ReportContext, run: Run) -> Markup:
 
 def _test_predictions(context: ReportContext, run: Run) -> SplitPredictions:
     """Return the stored test predictions; showing them is recorded as an access unless one is on record already."""
-    if context.access_log.whole_of(run.id):
-        return read_results(context.workspace, run, "test", context.manifest)
-    results = split_results(context.workspace, run, "test", REPORT, context.manifest)
+    if context.access_log.full_accesses_of(run.id):
+        return read_split_predictions(context.workspace, run, "test", context.manifest)
+    results = access_predictions(context.workspace, run, "test", REPORT, context.manifest)
     del context.access_log  # read again, so that table and cover include this access
     return results
 
@@ -77,9 +77,9 @@ def _headline(context: ReportContext, metrics: Metrics) -> Markup:
 def _render_gap(context: ReportContext, val: SplitPredictions, test: SplitPredictions) -> Markup:
     """Return each reason for the difference between validation and test, linked to its row of `generalization-gap.csv`."""
     texts, table = context.texts, "generalization-gap"
-    gap = explain_gap(context.workspace, context.manifest, val, test, list(context.validation.values()))
-    rows = flat_numbers(gap)
-    context.data_tables.append(Numbers(table, ("name", "value"), tuple(rows)))
+    gap = explain_generalization_gap(context.workspace, context.manifest, val, test, list(context.validation.values()))
+    rows = flatten_values(gap)
+    context.data_tables.append(Table(table, ("name", "value"), tuple(rows)))
     first_rows: dict[str, int] = {}
     for index, (name, _) in enumerate(rows):
         first_rows.setdefault(name.split(".")[0], index)
@@ -175,23 +175,23 @@ def _render_accesses(context: ReportContext, run: Run | None) -> Markup:
     """Return the table of accesses to test, and what they imply for the test metrics."""
     texts, log = context.texts, context.access_log
     remarks = _access_remarks(context)
-    if run is not None and not log.evaluated(run.id):
+    if run is not None and not log.has_evaluation(run.id):
         remarks.append(note(texts("test_access.unrecorded", run=run.id), "warn"))
     body = [
         [
             access.time.replace("T", " ")[:16],
-            access.who,
+            access.actor,
             access.run,
             access.purpose,
             texts.number(access.n),
             texts.percent(access.accuracy),
         ]
-        for access in log.looks
+        for access in log.accesses
     ]
     if not body:
         return join(remarks)
     head = [texts(f"test_access.{name}") for name in ("time", "user", "run", "command", "images", "accuracy")]
-    caption, source = texts("test_access.table"), "data/runs/test-looks.csv"
+    caption, source = texts("test_access.table"), "data/runs/test_access.csv"
     table = context.add_table("test-access", head, body, caption=caption, numeric=(4, 5), source=source)
     return join([heading(texts("test_access.title")), table, *remarks])
 
@@ -200,16 +200,16 @@ def _access_remarks(context: ReportContext) -> list[Markup]:
     """Return remarks: one model evaluated one way is an unbiased estimate; anything else allows choosing on test."""
     texts, log = context.texts, context.access_log
     remarks = []
-    accuracies = log.accuracies(log.runs[0]) if log.whole else ()
+    accuracies = log.accuracies(log.runs[0]) if log.full_accesses else ()
     if len(log.runs) > 1:
-        remarks.append(note(texts("test_access.several", n=len(log.whole), runs=len(log.runs)), "warn"))
+        remarks.append(note(texts("test_access.several", n=len(log.full_accesses), runs=len(log.runs)), "warn"))
     elif len(accuracies) > 1:
         remarks.append(note(texts("test_access.different", run=log.runs[0], n=len(accuracies)), "warn"))
     elif accuracies:
-        key = "test_access.once" if len(log.whole) == 1 else "test_access.repeated"
-        remarks.append(note(texts(key, run=log.runs[0], n=len(log.whole)), "good"))
-    if partial_accesses := len(log.looks) - len(log.whole):
+        key = "test_access.once" if len(log.full_accesses) == 1 else "test_access.repeated"
+        remarks.append(note(texts(key, run=log.runs[0], n=len(log.full_accesses)), "good"))
+    if partial_accesses := len(log.accesses) - len(log.full_accesses):
         remarks.append(note(texts("test_access.predicted", n=partial_accesses), "warn"))
-    if interrupted := sum(access.n is None for access in log.looks):
+    if interrupted := sum(access.n is None for access in log.accesses):
         remarks.append(note(texts("test_access.interrupted", n=interrupted), "warn"))
     return remarks

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from fototeca.analysis.attribution.explain import explain_run
 from fototeca.analysis.cli import app
 from fototeca.analysis.evaluation.evaluate import evaluate_run
-from fototeca.analysis.evaluation.test_access_log import ledger
+from fototeca.analysis.evaluation.test_access_log import access_log_path
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.charts import lines_chart
 from fototeca.analysis.predict.predict import predict_paths
@@ -39,7 +39,7 @@ Studied = tuple[Workspace, list[str]]
 def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Path]]:
     """The workspace after a look at test and a prediction, with a report in each language."""
     workspace, runs = studied
-    ledger(workspace).unlink(missing_ok=True)  # of what other tests asked
+    access_log_path(workspace).unlink(missing_ok=True)  # of what other tests asked
     evaluate_run(workspace, runs[0], "test")
     new = tmp_path_factory.mktemp("new") / "new.jpg"
     shutil.copyfile(workspace.root / read_manifest(workspace, "v001").split("train")[0].path, new)
@@ -121,19 +121,19 @@ def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[st
             if link := re.fullmatch(r'<a href="(figures-es/[^"#]+)#row=(\d+)" tabindex="-1">([^<]+)</a>', cell):
                 name, line, shown = link.groups()
                 with (page.parent / name).open(encoding="utf-8", newline="") as file:
-                    kept = list(csv.reader(file))[int(line) - 1][column].split()
-                assert is_rounded(shown, kept), (name, line, column, shown, kept)
+                    stored = list(csv.reader(file))[int(line) - 1][column].split()
+                assert is_rounded(shown, stored), (name, line, column, shown, stored)
                 met.add(name)
     assert {f"figures-es/{name}.csv" for name in ("models", "classes", "test", "ensemble-gains")} <= met
 
 
-def is_rounded(shown: str, kept: list[str]) -> bool:
+def is_rounded(shown: str, stored: list[str]) -> bool:
     """Whether a cell in Spanish shows the numbers that a file keeps: within half of the last digit, or as less than it."""
     words = [word.replace("\xa0", "").replace(",", ".") for word in re.findall(r"[+-]?\d[\d\xa0]*(?:,\d+)?", shown)]
     if not words or shown.startswith("<"):
-        return not words or float(kept[0]) < float(words[0])
+        return not words or float(stored[0]) < float(words[0])
     scales = (100,) if "%" in shown else (1, 100) if shown[0] in "+-" else (1,)  # a difference in points bears its sign
-    pairs = [(float(word), float(value), len(word.partition(".")[2])) for word, value in zip(words, kept, strict=True)]
+    pairs = [(float(word), float(value), len(word.partition(".")[2])) for word, value in zip(words, stored, strict=True)]
     return any(all(abs(a - scale * b) <= 0.5000001 * 10**-digits for a, b, digits in pairs) for scale in scales)
 
 
@@ -225,12 +225,12 @@ def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict
     ]
     assert {f"fototeca {command}" for command in commands} <= set(re.findall(r"fototeca [^<\n]+", again))
     done = runs[1].folder / "done.json"
-    kept = done.read_bytes()
+    stored = done.read_bytes()
     try:
-        done.write_text(json.dumps({**json.loads(kept), "software": {"torch": "1.0"}}), encoding="utf-8")
+        done.write_text(json.dumps({**json.loads(stored), "software": {"torch": "1.0"}}), encoding="utf-8")
         told_apart = again_section(workspace)
     finally:
-        done.write_bytes(kept)
+        done.write_bytes(stored)
     assert f"software, {runs[1].id}" in told_apart and "torch 1.0" in told_apart
 
 

@@ -1,4 +1,4 @@
-"""What the report says of the test split follows from the ledger, whatever became of the runs and their predictions."""
+"""What the report says of the test split follows from the access log, whatever became of the runs and their predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fototeca.analysis.evaluation.evaluate import evaluate_run
-from fototeca.analysis.evaluation.test_access_log import close_look, ledger, open_look, read_looks
+from fototeca.analysis.evaluation.test_access_log import access_log_path, close_access, open_access, read_accesses
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report import cards, model_analysis, page, test_section
 from fototeca.analysis.report.context import ReportContext
@@ -24,7 +24,7 @@ Studied = tuple[Workspace, list[str]]
 def unseen(copied: Studied) -> Studied:
     """Runs that were never looked at on test."""
     workspace, runs = copied
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     for path in workspace.runs.glob("*/predictions-test.csv"):
         path.unlink()
     return workspace, runs
@@ -51,7 +51,7 @@ def test_before_the_first_look(unseen: Studied) -> None:
 def test_validation_is_measured_before_the_first_look(unseen: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures with top-k, every category, and the reliability diagram with and without scaling, on validation."""
     workspace = unseen[0]
-    monkeypatch.setattr(model_analysis, "learn_temperature", lambda *_: 1.5)
+    monkeypatch.setattr(model_analysis, "fit_run_temperature", lambda *_: 1.5)
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     run = context.ranked_runs[0]
     words, text = Texts.load("en"), model_analysis._render_metrics(context, context.validation[run.id])
@@ -66,8 +66,8 @@ def test_validation_is_measured_before_the_first_look(unseen: Studied, monkeypat
 def test_looks_remain_when_their_run_is_gone(unseen: Studied, lang: str) -> None:
     """A look at a run that was deleted since, and one that was cut off: both are in the table, with what they were for."""
     workspace, runs = unseen
-    close_look(workspace, open_look(workspace, "v001", "deleted-run", "evaluate"), 18, 0.5)
-    open_look(workspace, "v001", runs[0], "examples")
+    close_access(workspace, open_access(workspace, "v001", "deleted-run", "evaluate"), 18, 0.5)
+    open_access(workspace, "v001", runs[0], "examples")
     words = Texts.load(lang)
     test, cover, _ = told(workspace, lang)
     assert words("test.none") not in test and words("test.lost") in test
@@ -81,7 +81,7 @@ def test_single_images_are_no_look_at_all_of_it(unseen: Studied) -> None:
     workspace = unseen[0]
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     best, words = context.ranked_runs[0].id, Texts.load("en")
-    close_look(workspace, open_look(workspace, "v001", best, "predict"), 1, None)
+    close_access(workspace, open_access(workspace, "v001", best, "predict"), 1, None)
     test, _, card = told(workspace)
     assert words("test.none") in test and words("test.lost") not in test and words("test_access.predicted", n=1) in test
     assert "Not evaluated on test." in card
@@ -98,20 +98,22 @@ def test_how_often_and_of_which_run(unseen: Studied) -> None:
     test, cover, card = told(workspace)
     assert "One model was evaluated, once" in test and "test accuracy, evaluated once" in cover
     assert f"It is not the best run on validation; {best} is." in test and "Not evaluated on test." in card
-    close_look(workspace, open_look(workspace, "v001", other, "predict"), 1, None)
+    close_access(workspace, open_access(workspace, "v001", other, "predict"), 1, None)
     assert "test accuracy, evaluated once" in told(workspace)[1], "single images are no look at all of it"
     evaluate_run(workspace, other, "test")
     assert f"Only {other} was evaluated, 2 times" in told(workspace)[0]
-    close_look(workspace, open_look(workspace, "v001", other, "evaluate --tta"), 18, 0.123)
+    close_access(workspace, open_access(workspace, "v001", other, "evaluate --tta"), 18, 0.123)
     assert "with 2 different results" in told(workspace)[0]
     evaluate_run(workspace, best, "test")
     test, cover, card = told(workspace)
     assert "4 times with 2 models" in test and "latest of 4 evaluations" in cover and "Evaluated on test once" in card
     assert f"{best}, the best run on validation" in test
-    ledger(workspace).unlink()
+    access_log_path(workspace).unlink()
     for _ in range(2):
         assert f"There are test predictions of {best} without a recorded access." in told(workspace)[0]
-        assert [(look.run, look.purpose) for look in read_looks(workspace, "v001")] == [(best, "report")], "showing it is a look"
+        assert [(look.run, look.purpose) for look in read_accesses(workspace, "v001")] == [(best, "report")], (
+            "showing it is a look"
+        )
     shutil.rmtree(workspace.runs / other)
     assert "There is only one" not in told(workspace)[0]
 
@@ -120,6 +122,6 @@ def test_a_run_without_mistakes_is_not_called_calibrated(unseen: Studied, monkey
     """Without a temperature the diagram has one series, and a line says so."""
     workspace, runs = unseen
     evaluate_run(workspace, runs[0], "test")
-    monkeypatch.setattr(test_section, "learn_temperature", lambda *_: None)
+    monkeypatch.setattr(test_section, "fit_run_temperature", lambda *_: None)
     test = told(workspace)[0]
     assert "Not calibrated" in test and "scaled" not in test
