@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version as installed_version
 from pathlib import Path, PurePosixPath
@@ -61,7 +61,10 @@ FACTS: dict[str, tuple[type, ...]] = {
     "parent": (str, type(None)),
     "threshold": (int, type(None)),
 }
-"""What else it holds, and of what kind."""
+"""The other required keys of the JSON, with the types of their values."""
+
+OPTIONAL_METADATA_FIELDS: dict[str, tuple[type, ...]] = {"decode_version": (int,), "row_splits": (str,)}
+"""Keys that versions frozen before they existed lack: see `Manifest.decode_version` and `encode_splits`."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ class Manifest:
     """Images that the last search for duplicates did not see: they came later, or could not be read."""
     uneven: tuple[dict[str, Any], ...] = ()
     """Categories whose share of a split is off by more than two points: label, split, share, wanted, reason."""
+    decode_version: int = 1
+    """`vision.image.DECODE_VERSION` at the time of the freeze; 1 for versions that do not name it."""
 
     def split(self, name: str) -> tuple[ManifestRow, ...]:
         """The rows of one split."""
@@ -211,7 +216,8 @@ def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
 def _odd(facts: dict[str, Any]) -> str:
     """The first fact that is not of its kind."""
     parts: dict[str, tuple[type, ...]] = {"categories": (str,), "ratios": (int, float), "moved": (dict,), "uneven": (dict,)}
-    for name, kind in FACTS.items():
+    known = FACTS | {name: kind for name, kind in OPTIONAL_METADATA_FIELDS.items() if name in facts}
+    for name, kind in known.items():
         inner = facts[name] if name in parts and isinstance(facts[name], list) else []
         if not isinstance(facts[name], kind) or not all(isinstance(one, parts[name]) for one in inner):
             return name
@@ -303,7 +309,40 @@ def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[st
         "moved": manifest.moved,
         "unsearched": manifest.unsearched,
         "uneven": manifest.uneven,
+        "decode_version": manifest.decode_version,
+        "row_splits": encode_splits(manifest.rows),
     }
+
+
+def encode_splits(rows: Iterable[ManifestRow]) -> str:
+    """Encode the splits of rows as one digit per row, in the order of their ids: 0 train, 1 val, 2 test."""
+    return "".join(str(SPLITS.index(row.split)) for row in sorted(rows, key=lambda row: row.image_id))
+
+
+def read_stored_splits(workspace: Workspace, facts: Mapping[str, Any], image_ids: Collection[str]) -> dict[str, SplitName]:
+    """Return the split that a frozen version stored for each image.
+
+    `image_ids`: the images that the version should have. The digits of the JSON are preferred, so that a missing or edited
+    CSV can be rebuilt. Versions without them, and versions with another number of images, are read from their CSV; its other
+    columns are not checked.
+
+    Raises:
+        FototecaError: the JSON has no splits and the CSV is missing or unreadable.
+    """
+    digits = facts.get("row_splits", "")
+    if len(digits) == len(image_ids) and set(digits) <= set("012"):
+        return {image_id: SPLITS[int(digit)] for image_id, digit in zip(sorted(image_ids), digits, strict=True)}
+    path = workspace.manifests / f"{facts['version']}.csv"
+    try:
+        rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8"), newline=""))
+        return {row["image_id"]: row["split"] for row in rows if row["split"] in SPLITS}
+    except (OSError, KeyError, ValueError, csv.Error):
+        if digits:
+            return {}
+        raise FototecaError(
+            f"the splits of {facts['version']} are stored in manifests/{path.name} alone, which cannot be read",
+            f"restore it: git checkout manifests/{path.name}",
+        ) from None
 
 
 def _parse(content: bytes, path: Path) -> Iterable[ManifestRow]:

@@ -89,11 +89,10 @@ def freeze(
 
     Example: fototeca curate freeze --note "after the first review"
     """
-    from fototeca.curate.versions.freeze import freeze_facts, freeze_table, freeze_version
+    from fototeca.curate.versions.freeze import freeze_table, freeze_version
 
-    workspace = Workspace.find()
-    frozen = freeze_version(workspace, seed=seed, ratios=ratios, note=note)
-    typer.echo(json.dumps(freeze_facts(frozen, workspace), ensure_ascii=False, indent=2) if as_json else freeze_table(frozen))
+    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Making a frozen version again, from what the catalog knew at its time."""
+"""Rebuild a frozen version from the catalog as it was at that time and from the splits stored with the version."""
 
 from __future__ import annotations
 
@@ -9,30 +9,39 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_bytes
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import list_versions, manifest_bytes, read_facts, read_manifest
-from fototeca.curate.snapshot.catalog_state import past_state
-from fototeca.curate.versions.freeze import plan_rows
+from fototeca.curate.manifest import list_versions, manifest_bytes, read_facts, read_manifest, read_stored_splits
+from fototeca.curate.snapshot.catalog_state import read_past_snapshot
+from fototeca.curate.versions.plan import plan_rows, select_images
 
 
 def rebuild_version(workspace: Workspace, version: str, output: Path | None = None) -> bool:
-    """Whether the version's CSV, made again from the decisions up to its time, has the frozen digest.
+    """Rebuild a version's CSV from the catalog; return True if it has the frozen digest.
 
-    `output`: where to write the CSV. The version's own CSV is not read, so that a lost or edited one can be replaced, if by the
-    frozen bytes: others are not written among the manifests. FototecaError then, and when the catalog is younger than the
-    version, as after `recover`.
+    Images, labels, groups and origins are recomputed from the decisions up to the version's time. Splits are read from the
+    version, so that a later optimizer does not break earlier versions: an image frozen before must have the split that it had,
+    and all images of a group share one, or the digest differs. The version's own CSV is read only where its JSON stores no
+    splits, so a lost or edited CSV can be replaced.
+
+    `output`: path for the rebuilt CSV. Bytes that differ from the frozen ones are not written inside `manifests/`.
+
+    Raises:
+        FototecaError: the output path is refused, the splits cannot be read, or the catalog is younger than the version, as
+            after `recover`.
     """
     facts = read_facts(workspace, version)
     names = list_versions(workspace)
     earlier = [read_manifest(workspace, name) for name in names[: names.index(facts["version"])]]
     with Catalog.open(workspace) as catalog:
-        state = past_state(catalog, facts)
+        state = read_past_snapshot(catalog, facts)
     if len(state.images) < facts["rows"]:
         known = f"the catalog has known {len(state.images)} images since before {facts['version']} was frozen"
         raise FototecaError(
             f"{facts['version']} cannot be made again: {known}, of {facts['rows']} that it has",
             "a recovered catalog is younger than its versions; the CSV itself is checked by: fototeca curate verify",
         )
-    plan = plan_rows(state, facts["task"], facts["categories"], earlier, facts["ratios"], facts["seed"])
+    image_ids = [image.image_id for image in select_images(state, facts["task"])]
+    stored = read_stored_splits(workspace, facts, image_ids)
+    plan = plan_rows(state, facts["task"], facts["categories"], earlier, facts["ratios"], facts["seed"], stored)
     content = manifest_bytes(plan.rows)
     same = hashlib.sha256(content).hexdigest() == str(facts["sha256"])
     if output is not None:

@@ -11,8 +11,17 @@ from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, ManifestRow, counted_facts, is_stored, list_versions, read_facts, read_manifest
-from fototeca.curate.versions.decision_log import kept_decisions
+from fototeca.curate.manifest import (
+    Manifest,
+    ManifestRow,
+    counted_facts,
+    encode_splits,
+    is_stored,
+    list_versions,
+    read_facts,
+    read_manifest,
+)
+from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.vision.threads import image_threads
 
 THREADS = 2
@@ -45,6 +54,8 @@ def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Mani
     for name, counted in counted_facts(manifest).items():
         if json.dumps(facts[name]) != json.dumps(counted):  # in order too: it is that of the categories
             yield f"{manifest.version}.json says {name}: {facts[name]}, the rows {counted}"
+    if facts.get("row_splits", stored := encode_splits(manifest.rows)) != stored:
+        yield f"{manifest.version}.json stores other splits (row_splits) than {manifest.version}.csv"
     parent = earlier[-1].version if earlier else None
     if manifest.parent != parent:
         yield f"{manifest.version}.json says parent: {manifest.parent}, the version before is {parent}"
@@ -59,7 +70,7 @@ def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Mani
 def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[str]:
     """Whether the decisions beside the manifest are those that were frozen."""
     try:
-        kept = kept_decisions(workspace, facts["version"])
+        kept = read_decision_log(workspace, facts["version"])
     except FototecaError as error:
         yield str(error)
         return

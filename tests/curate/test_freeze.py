@@ -20,7 +20,7 @@ from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.manifest import Manifest, list_versions, read_manifest
 from fototeca.curate.review.rename import rename_category
 from fototeca.curate.review.undo import take_back
-from fototeca.curate.versions.freeze import freeze_facts, freeze_version, read_ratios
+from fototeca.curate.versions.freeze import freeze_version, read_ratios
 from fototeca.curate.versions.rebuild import rebuild_version
 from tests.curate.conftest import file_size_limit
 
@@ -47,7 +47,7 @@ def test_only_accepted_images_with_their_provenance(
     assert (rows[ids[1]].label, rows[ids[1]].reviewed, rows[ids[5]].reviewed) == ("dog", True, False)
     assert (rows[ids[2]].group, rows[ids[5]].group) == (ids[2], ids[5])
     assert (rows[ids[5]].author, rows[ids[5]].license, rows[ids[5]].source) == ("author A", "CC-BY-4.0", "site")
-    facts = freeze_facts(frozen, workspace)
+    facts = frozen.to_json()
     assert facts["path"] == "manifests/v001.csv"
     assert (facts["version"], facts["rows"], sum(facts["splits"].values())) == ("v001", 38, 38)
 

@@ -19,7 +19,7 @@ from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import FACTS, list_versions, read_facts, read_manifest
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
-from fototeca.curate.versions.decision_log import kept_decisions
+from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 
@@ -151,7 +151,7 @@ def test_they_can_still_be_read(tmp_path: Path, name: str) -> None:
         manifest, facts, decisions = (
             read_manifest(workspace, version),
             read_facts(workspace, version),
-            kept_decisions(workspace, version),
+            read_decision_log(workspace, version),
         )
         assert (len(manifest.rows), manifest.categories, manifest.task) == (facts["rows"], NAMES, name)
         assert set(facts) == {"schema", *FACTS}

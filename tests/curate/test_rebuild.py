@@ -14,7 +14,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.manifest import read_manifest
-from fototeca.curate.snapshot.catalog_state import keep_groups
+from fototeca.curate.snapshot.catalog_state import store_groups
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 
@@ -148,7 +148,7 @@ def test_another_freeze_that_came_between(
         if not sql.in_transaction:
             monkeypatch.undo()
             group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
-            keep_groups(catalog, "v001", catalog.images())
+            store_groups(catalog, "v001", catalog.images())
 
     monkeypatch.setattr(Catalog, "transaction", watched)
     manifest = freeze_version(workspace).manifest
