@@ -74,7 +74,7 @@ def test_an_unchanged_dataset_is_not_frozen_twice(
     assert "nothing has changed since v001" in said
     for other in ({"seed": 7}, {"ratios": "60/20/20"}):
         assert not freeze_version(workspace, **other).new
-        assert "another seed or other ratios are for images that come from now on" in capfd.readouterr().err
+        assert "another seed or other ratios apply to new images only" in capfd.readouterr().err
     label_images(workspace, [ids[0]], label="cat")
     assert freeze_version(workspace).manifest.version == "v002"
 
