@@ -115,11 +115,11 @@ def group(present: Sequence[int], originals: Mapping[int, int]) -> list[list[int
 
 def ours(labels: Sequence[str], groups: Sequence[Sequence[int]], earlier: Splits, seed: int) -> Splits:
     """As `curate freeze` splits: earlier splits stay, test wins where groups merge."""
-    groups = []
+    split_groups = []
     for members in groups:
         pins = [earlier[image] for image in members if image in earlier]
-        groups.append(make_split_group(str(members[0]), [[labels[image]] for image in members], merge_splits(pins)))
-    splits = assign_splits(groups, RATIOS, seed)
+        split_groups.append(make_split_group(str(members[0]), [[labels[image]] for image in members], merge_splits(pins)))
+    splits = assign_splits(split_groups, RATIOS, seed)
     return {image: splits[str(members[0])] for members in groups for image in members}
 
 

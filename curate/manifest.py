@@ -53,7 +53,7 @@ DECISION_COLUMNS = ("image_id", "time", "who", "old", "new", "why")
 SCHEMA = 1
 """Version of the JSON beside a manifest."""
 
-FACTS: dict[str, tuple[type, ...]] = {
+METADATA_FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("version", "dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), (str,)),
     **dict.fromkeys(("rows", "seed", "decisions", "last_decision", "unsearched"), (int,)),
     **dict.fromkeys(("categories", "ratios", "moved", "uneven"), (list,)),
@@ -160,7 +160,7 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
 
     FototecaError when it does not exist, is incomplete, or its CSV is not the one that was frozen.
     """
-    facts = read_facts(workspace, version)
+    facts = read_metadata(workspace, version)
     path = workspace.manifests / f"{facts['version']}.csv"
     try:
         content = path.read_bytes()
@@ -185,7 +185,7 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
         ) from None
 
 
-def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
+def read_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
     """The JSON of a version (`v001`, or `latest`), with `version` resolved. FototecaError when there is none."""
     versions = list_versions(workspace)
     name = versions[-1] if version == "latest" and versions else version
@@ -203,7 +203,7 @@ def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
             raise FototecaError(
                 f"manifests/{path.name} has schema {schema}, this fototeca knows {SCHEMA}", "install a newer fototeca"
             )
-        missing = [fact for fact in FACTS if fact not in facts]
+        missing = [fact for fact in METADATA_FIELDS if fact not in facts]
     except (OSError, ValueError, KeyError, TypeError):
         raise FototecaError(f"manifests/{path.name} cannot be read", restore) from None
     odd = "" if missing else _odd(facts)
@@ -216,7 +216,7 @@ def read_facts(workspace: Workspace, version: str) -> dict[str, Any]:
 def _odd(facts: dict[str, Any]) -> str:
     """The first fact that is not of its kind."""
     parts: dict[str, tuple[type, ...]] = {"categories": (str,), "ratios": (int, float), "moved": (dict,), "uneven": (dict,)}
-    known = FACTS | {name: kind for name, kind in OPTIONAL_METADATA_FIELDS.items() if name in facts}
+    known = METADATA_FIELDS | {name: kind for name, kind in OPTIONAL_METADATA_FIELDS.items() if name in facts}
     for name, kind in known.items():
         inner = facts[name] if name in parts and isinstance(facts[name], list) else []
         if not isinstance(facts[name], kind) or not all(isinstance(one, parts[name]) for one in inner):
@@ -281,7 +281,7 @@ def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
     return manifest.path
 
 
-def counted_facts(manifest: Manifest) -> dict[str, Any]:
+def count_rows(manifest: Manifest) -> dict[str, Any]:
     """What the JSON of a version says of its rows."""
     return {"rows": len(manifest.rows), "splits": manifest.split_counts(), "labels": manifest.label_counts()}
 
@@ -295,7 +295,7 @@ def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[st
         "task": manifest.task,
         "categories": manifest.categories,
         "sha256": manifest.sha256,
-        **counted_facts(manifest),
+        **count_rows(manifest),
         "parent": manifest.parent,
         "seed": manifest.seed,
         "ratios": manifest.ratios,

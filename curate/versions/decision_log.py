@@ -9,7 +9,7 @@ import io
 from fototeca.collect.catalog import Catalog, Decision
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import list_versions, read_facts
+from fototeca.curate.manifest import list_versions, read_metadata
 
 
 def read_decision_log(workspace: Workspace, version: str) -> list[Decision]:
@@ -19,7 +19,7 @@ def read_decision_log(workspace: Workspace, version: str) -> list[Decision]:
     if not path.is_file():
         raise FototecaError(f"manifests/{path.name} is missing", restore)
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != read_facts(workspace, version)["decisions_sha256"]:
+    if hashlib.sha256(content).hexdigest() != read_metadata(workspace, version)["decisions_sha256"]:
         raise FototecaError(f"manifests/{path.name} was changed after it was frozen: its digest differs", restore)
     reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
     return [Decision(row["image_id"], row["time"], row["who"], row["old"], row["new"], row["why"]) for row in reader]

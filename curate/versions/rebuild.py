@@ -9,7 +9,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_bytes
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import list_versions, manifest_bytes, read_facts, read_manifest, read_stored_splits
+from fototeca.curate.manifest import list_versions, manifest_bytes, read_manifest, read_metadata, read_stored_splits
 from fototeca.curate.snapshot.catalog_state import read_past_snapshot
 from fototeca.curate.versions.plan import plan_rows, select_images
 
@@ -28,7 +28,7 @@ def rebuild_version(workspace: Workspace, version: str, output: Path | None = No
         FototecaError: the output path is refused, the splits cannot be read, or the catalog is younger than the version, as
             after `recover`.
     """
-    facts = read_facts(workspace, version)
+    facts = read_metadata(workspace, version)
     names = list_versions(workspace)
     earlier = [read_manifest(workspace, name) for name in names[: names.index(facts["version"])]]
     with Catalog.open(workspace) as catalog:

@@ -14,12 +14,12 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import (
     Manifest,
     ManifestRow,
-    counted_facts,
+    count_rows,
     encode_splits,
     is_stored,
     list_versions,
-    read_facts,
     read_manifest,
+    read_metadata,
 )
 from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.vision.threads import image_threads
@@ -30,7 +30,7 @@ THREADS = 2
 
 def verify_version(workspace: Workspace, version: str) -> dict[str, Any]:
     """Check a version; returns version, ok and problems (texts). FototecaError only when there is no such version."""
-    facts = read_facts(workspace, version)
+    facts = read_metadata(workspace, version)
     problems = list(_decision_problems(workspace, facts))
     try:
         manifest = read_manifest(workspace, facts["version"])
@@ -51,7 +51,7 @@ def _before(workspace: Workspace, version: str) -> list[str]:
 
 def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Manifest]) -> Iterator[str]:
     """What the JSON says and its rows or the versions before do not."""
-    for name, counted in counted_facts(manifest).items():
+    for name, counted in count_rows(manifest).items():
         if json.dumps(facts[name]) != json.dumps(counted):  # in order too: it is that of the categories
             yield f"{manifest.version}.json says {name}: {facts[name]}, the rows {counted}"
     if facts.get("row_splits", stored := encode_splits(manifest.rows)) != stored:

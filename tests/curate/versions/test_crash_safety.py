@@ -25,7 +25,7 @@ from fototeca.curate.versions.verify import verify_version
 
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 STOPPED = """
 import errno, os, signal, sqlite3, sys
