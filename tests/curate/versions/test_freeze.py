@@ -228,7 +228,7 @@ def test_a_category_that_was_removed_from_the_configuration(workspace: Workspace
     ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     workspace.config.write_text(workspace.config.read_text().replace('[categories."dog"]', '[categories."fox"]'))
     changed = Workspace(workspace.root)
-    with pytest.raises(FototecaError, match=r"20 carry 'dog'.*mend fototeca.toml") as error:
+    with pytest.raises(FototecaError, match=r"20 carry 'dog'.*fix fototeca.toml") as error:
         freeze_version(changed)
     assert error.value.exit_code == 2
     label_images(changed, ids[20:], label="fox")
