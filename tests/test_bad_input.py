@@ -142,7 +142,7 @@ def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_im
     victim = next((shell.folder / "data" / "images").glob("*/*.jpg"))
     whole = victim.read_bytes()
     victim.unlink()
-    assert "is gone" in shell("curate", "verify", "v001").out
+    assert "is missing" in shell("curate", "verify", "v001").out
     assert (
         "59 known before, 0 accepted, 1 brought back to the store" in shell("collect", "folder", "in", "--label-from-folder").out
     )

@@ -131,12 +131,12 @@ def verify(version: Annotated[str, typer.Argument(help="A version, such as v001,
     """
     from fototeca.curate.versions.verify import verify_version
 
-    facts = verify_version(Workspace.find(), version)
+    result = verify_version(Workspace.find(), version)
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo("\n".join([*facts["problems"], f"{facts['version']}: {'ok' if facts['ok'] else 'NOT ok'}"]))
-    if not facts["ok"]:
+        typer.echo("\n".join([*result.problems, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
+    if not result.ok:
         raise typer.Exit(EXIT_USAGE)
 
 

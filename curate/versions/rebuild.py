@@ -9,9 +9,10 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_bytes
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import list_versions, manifest_bytes, read_manifest, read_metadata, read_stored_splits
+from fototeca.curate.manifest import list_versions, manifest_bytes, read_manifest, read_metadata
 from fototeca.curate.snapshot.catalog_state import read_past_snapshot
 from fototeca.curate.versions.plan import plan_rows, select_images
+from fototeca.curate.versions.stored_splits import read_stored_splits
 
 
 def rebuild_version(workspace: Workspace, version: str, output: Path | None = None) -> bool:
@@ -28,32 +29,38 @@ def rebuild_version(workspace: Workspace, version: str, output: Path | None = No
         FototecaError: the output path is refused, the splits cannot be read, or the catalog is younger than the version, as
             after `recover`.
     """
-    facts = read_metadata(workspace, version)
+    metadata = read_metadata(workspace, version)
     names = list_versions(workspace)
-    earlier = [read_manifest(workspace, name) for name in names[: names.index(facts["version"])]]
+    earlier = [read_manifest(workspace, name) for name in names[: names.index(metadata["version"])]]
     with Catalog.open(workspace) as catalog:
-        state = read_past_snapshot(catalog, facts)
-    if len(state.images) < facts["rows"]:
-        known = f"the catalog has known {len(state.images)} images since before {facts['version']} was frozen"
+        snapshot = read_past_snapshot(catalog, metadata)
+    if len(snapshot.images) < metadata["rows"]:
+        known = f"the catalog has {len(snapshot.images)} images from before {metadata['version']} was frozen"
         raise FototecaError(
-            f"{facts['version']} cannot be made again: {known}, of {facts['rows']} that it has",
-            "a recovered catalog is younger than its versions; the CSV itself is checked by: fototeca curate verify",
+            f"{metadata['version']} cannot be rebuilt: {known}, of {metadata['rows']} in it",
+            "a recovered catalog is younger than its versions; to check the CSV itself: fototeca curate verify",
         )
-    image_ids = [image.image_id for image in select_images(state, facts["task"])]
-    stored = read_stored_splits(workspace, facts, image_ids)
-    plan = plan_rows(state, facts["task"], facts["categories"], earlier, facts["ratios"], facts["seed"], stored)
+    image_ids = [image.image_id for image in select_images(snapshot, metadata["task"])]
+    stored = read_stored_splits(workspace, metadata, image_ids)
+    plan = plan_rows(snapshot, metadata["task"], metadata["categories"], earlier, metadata["ratios"], metadata["seed"], stored)
     content = manifest_bytes(plan.rows)
-    same = hashlib.sha256(content).hexdigest() == str(facts["sha256"])
+    same = hashlib.sha256(content).hexdigest() == str(metadata["sha256"])
     if output is not None:
-        _check_place(workspace, output, facts["version"] if same else "")
+        _check_place(workspace, output, metadata["version"] if same else "")
         write_bytes(output, content)
     return same
 
 
 def _check_place(workspace: Workspace, output: Path, version: str) -> None:
-    """FototecaError where a CSV would take the place of another manifest's file; `version`: what it is, if it is one."""
+    """Check that the output does not replace another file of `manifests/`.
+
+    `version`: the version whose bytes are written; empty if the bytes are not those of any version.
+
+    Raises:
+        FototecaError: the output is in `manifests/` and is not the CSV of that version.
+    """
     manifests = workspace.manifests.resolve()
     place = output.resolve()
     if place.is_relative_to(manifests) and place != manifests / f"{version}.csv":
-        what = f"this would be no {place.name}" if version else "what can be made again is not what was frozen"
-        raise FototecaError(f"{what}: nothing was written", "name a file outside manifests/ to see it")
+        problem = f"the rebuilt CSV is not {place.name}" if version else "the rebuilt CSV differs from the frozen one"
+        raise FototecaError(f"{problem}: nothing was written", "give a path outside manifests/ to inspect it")

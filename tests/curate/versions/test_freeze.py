@@ -245,7 +245,7 @@ def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add
             label_images(workspace, ids[20:22], label="")
         frozen = freeze_version(workspace)
         manifest = frozen.manifest
-        assert (frozen.unlabelled, frozen.unseen) == ((0, 3) if task == "multi" else (5, 0))
+        assert (frozen.unlabeled, frozen.unreviewed_negatives) == ((0, 3) if task == "multi" else (5, 0))
         assert len(manifest.rows) == rows
         assert {row.labels for row in manifest.rows} >= ({("cat", "dog"), ()} if task == "multi" else {("cat",), ("dog",)})
 
@@ -322,5 +322,5 @@ def test_a_task_that_was_changed_to_single_is_refused(tmp_path: Path, add_images
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"], task="multi")
     add_images(workspace, ["cat|dog"] * 10 + ["cat"] * 10 + ["dog"] * 10)
     workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
-    with pytest.raises(FototecaError, match=r"10 carry 'cat\|dog'; mend fototeca.toml \(categories, task\)"):
+    with pytest.raises(FototecaError, match=r"10 carry 'cat\|dog'; fix fototeca.toml \(categories, task\)"):
         freeze_version(Workspace(workspace.root))
