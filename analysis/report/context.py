@@ -91,7 +91,7 @@ class ReportContext:
     @cached_property
     def comparison(self) -> dict[str, Any] | None:
         """`compare_predictions` of all runs with validation predictions; None without such runs."""
-        return compare_predictions(list(self.validation.values())) if self.validation else None
+        return compare_predictions(list(self.validation.values())).to_json() if self.validation else None
 
     @cached_property
     def ranked_runs(self) -> list[Run]:

@@ -55,7 +55,7 @@ def _tta_row(context: ReportContext, run: Run) -> list[str]:
     results = context.validation[run.id].stored(workspace)
     question = [[row.image_id for row in results.rows], "seconds"]
     gain: dict[str, Any] = cached_json(
-        workspace, run, "test-time-augmentation", question, lambda: measure_tta_gain(workspace, results)
+        workspace, run, "test-time-augmentation", question, lambda: measure_tta_gain(workspace, results).to_json()
     )
     name = context.texts("ensemble_gains.views", run=run.id, n=gain["views"])
     seconds = gain["seconds_per_image_alone"], gain["seconds_per_image"]
@@ -73,9 +73,9 @@ def _ensemble_row(context: ReportContext, run: Run) -> list[str] | None:
     difference = paired_difference(ensemble.correct, best.correct, ensemble.groups)
     gain = {
         "accuracy": float(ensemble.correct.mean()),
-        "gain": difference["difference"],
-        "gain_interval": difference["interval"],
-        "p": mcnemar_test(ensemble.correct, best.correct, ensemble.groups)["p"],
+        "gain": difference.difference,
+        "gain_interval": difference.interval,
+        "p": mcnemar_test(ensemble.correct, best.correct, ensemble.groups).p,
     }
     method = context.texts(f"ensemble_gains.method.{ensemble_method(run)}")
     name = context.texts("ensemble_gains.ensemble", run=run.id, method=method, n=len(_members(run)), best=best.run.id)

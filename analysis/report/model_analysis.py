@@ -49,7 +49,7 @@ def _render_run(context: ReportContext, run: Run) -> Markup:
 def _render_metrics(context: ReportContext, results: SplitPredictions) -> Markup:
     """Return overall metrics, metrics by category and calibration on validation."""
     run = results.run
-    splits = [compute_metrics(results, fit_run_temperature(results))]
+    splits = [compute_metrics(results, fit_run_temperature(results)).to_json()]
     return join(
         [
             heading(context.texts("metrics.title"), 4),

@@ -30,10 +30,10 @@ SETTINGS = (
     "layer_decay",
     "freeze_bn",
     "augment",
-    "views",
+    "augmented_copies",
     "mixup",
     "cutmix",
-    "erasing",
+    "random_erasing",
     "label_smoothing",
     "balance",
     "ema",
@@ -159,7 +159,7 @@ def render_comparison(context: ReportContext) -> Markup:
     texts, comparison = context.texts, context.comparison
     if comparison is None or len(comparison["runs"]) < 2:
         return note(texts("comparison.single_run"), "missing")
-    best, tied = comparison["best"], comparison["like_best"]
+    best, tied = comparison["best"], comparison["tied_with_best"]
     rows = [(row["run"], row["accuracy"], *row["accuracy_interval"]) for row in comparison["runs"]]
     alt = texts("comparison.alt", best=best, accuracy=texts.percent(rows[0][1]), n=len(tied) - 1)
     chart = intervals_chart("comparison", rows, texts("axis.accuracy"), alt, texts, strong=tied)

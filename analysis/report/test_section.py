@@ -45,7 +45,7 @@ def _render_results(context: ReportContext, run: Run) -> Markup:
     texts, val = context.texts, context.validation[run.id]
     test = _test_predictions(context, run)
     temperature = fit_run_temperature(val)
-    splits = [compute_metrics(results, temperature) for results in (val, test)]
+    splits = [compute_metrics(results, temperature).to_json() for results in (val, test)]
     best = context.ranked_runs[0].id
     intro = texts("test.best", run=run.id) if run.id == best else texts("test.other", run=run.id, best=best)
     parts: list[Callable[[], Markup]] = [
@@ -77,7 +77,8 @@ def _headline(context: ReportContext, metrics: Metrics) -> Markup:
 def _render_gap(context: ReportContext, val: SplitPredictions, test: SplitPredictions) -> Markup:
     """Return each reason for the difference between validation and test, linked to its row of `generalization-gap.csv`."""
     texts, table = context.texts, "generalization-gap"
-    gap = explain_generalization_gap(context.workspace, context.manifest, val, test, list(context.validation.values()))
+    runs = list(context.validation.values())
+    gap = explain_generalization_gap(context.workspace, context.manifest, val, test, runs).to_json()
     rows = flatten_values(gap)
     context.data_tables.append(Table(table, ("name", "value"), tuple(rows)))
     first_rows: dict[str, int] = {}

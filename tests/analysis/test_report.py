@@ -290,7 +290,7 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatc
     drawn = CliRunner().invoke(app, ["confusion", runs[0]]).stdout
     assert any(line.endswith("confusion-fractions.svg") for line in drawn.splitlines())
     done = fototeca(*list_runs(workspace)[0].command.split()[1:], cwd=workspace.root)
-    assert "is finished already" in done.stderr
+    assert "is already finished" in done.stderr
     done = fototeca("analysis", "evaluate", "none", "--split", "val", cwd=workspace.root)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
