@@ -261,7 +261,7 @@ def test_a_damaged_run_is_named_and_the_others_are_listed(
     [
         ({"plan": Path("plan.toml"), "model": "resnet18", "weights": "x.pth"}, "for the default plan; write them into plan.toml"),
         ({"model": "resnet18"}, "go together"),
-        ({"trials": 3, "jobs": 2}, "one run after the other"),
+        ({"trials": 3, "jobs": 2}, "one run at a time"),
     ],
 )
 def test_options_of_a_sweep_that_would_do_nothing_are_refused(options: dict[str, Any], words: str) -> None:

@@ -134,7 +134,7 @@ def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Works
     even = np.full_like(said[0], 1 / 3)
     write_predictions_csv(run, "val", run.predictions("val").image_ids, run.predictions("val").labels, even)
     write_done(run, replace(run.metrics, train_accuracy=0.5))
-    with pytest.raises(FototecaError, match=f"{run.id} was trained again since {joined.id} was made of it") as error:
+    with pytest.raises(FototecaError, match=f"{run.id} was trained again after {joined.id} was made from it") as error:
         load_model(small, joined)
     assert joined.command in error.value.hint
     with pytest.raises(FototecaError, match="was trained again"):

@@ -186,5 +186,5 @@ def test_a_space_is_read_from_a_plan(tmp_path: Path) -> None:
     assert read_space(path)["lr"] == {"low": 1e-4, "high": 1e-2, "log": True}
     for wrong in ("{low = 1e-4}", "{low = 1e-2, high = 1e-4}", "{low = 0, high = 1, log = true}", '{low = "a", high = "b"}'):
         path.write_text(f'model = "cnn"\nregime = "scratch"\nlr = {wrong}\n')
-        with pytest.raises(FototecaError, match="lr is no range"):
+        with pytest.raises(FototecaError, match="lr is not a valid range"):
             read_space(path)

@@ -46,7 +46,7 @@ SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "ba
         ("epochs = 2.5", "--epochs is 2.5"),
         ("freeze_bn = 1", "--freeze-bn is 1; choose true or false"),
         ("mixup = true", "--mixup is True; choose a number"),
-        ("seed = []", "seed has no choices"),
+        ("seed = []", "seed is an empty list"),
         ("lr = [0.01, -1.0]", "--lr is -1.0; choose a number from 0 to 1e"),
         ("seed = -1", "--seed is -1; choose 0 or more"),
         ("seed = 4294967296", "--seed is 4294967296; choose 4294967295 or less"),
@@ -55,8 +55,8 @@ SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "ba
         ("epochs = 0", "--epochs is 0; choose 1 or more"),
         ("random_erasing = 2", "--random-erasing is 2.0; choose a number from 0 to 1"),
         ('model = "cnnn"', "unknown model 'cnnn'; similar names: cnn"),
-        ("lr = {low = 0.1, high = 0.2}", "lr is a range; write a list, or draw from it with --search N"),
-        ('[run]\nmodel = "cnn"', r"run is no list of tables; write each run as \[\[run\]\]"),
+        ("lr = {low = 0.1, high = 0.2}", "lr is a range; write a list, or search it with --search N"),
+        ('[run]\nmodel = "cnn"', r"run is not a list of tables; write each run as \[\[run\]\]"),
     ],
 )
 def test_a_plan_with_a_wrong_value_is_refused_whole(tmp_path: Path, line: str, words: str) -> None:
