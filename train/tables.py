@@ -13,7 +13,7 @@ from fototeca.train.runs import Run
 from fototeca.train.runs.metrics import RunMetrics
 from fototeca.vision.intervals import wilson_interval
 
-RUN_COLUMNS = ("run", "regime", "train", "val", "interval", "parameters", "seconds", "images/s")
+RUN_COLUMNS = ("run", "train", "val", "interval", "params", "seconds")
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def _progress(run: Run) -> str:
 
 
 def runs_table(summaries: Sequence[RunSummary]) -> str:
-    """Return a table of runs, or a hint if there are none. The id starts with the model's name, which has no column."""
+    """Return a table of runs, or a hint if there are none. Ids, which name model and regime, are not wrapped."""
     if not summaries:
         return "no finished runs; try: fototeca train sweep --manifest latest"
-    return render_table(RUN_COLUMNS, [_cells(row) for row in summaries], right=RUN_COLUMNS[2:])
+    return render_table(RUN_COLUMNS, [_cells(row) for row in summaries], right=RUN_COLUMNS[1:], wrap=False)
 
 
 def _cells(row: RunSummary) -> tuple[str, ...]:
@@ -77,11 +77,14 @@ def _cells(row: RunSummary) -> tuple[str, ...]:
     metrics = row.metrics
     return (
         row.run,
-        row.regime,
         f"{metrics.train_accuracy:.1%}",
         f"{metrics.val_accuracy:.1%}",
-        f"{low:.1%}–{high:.1%}",
-        f"{metrics.parameters:,}",
+        f"{100 * low:.1f}–{high:.1%}",
+        _abbreviate(metrics.parameters),
         f"{metrics.seconds:.1f}",
-        f"{metrics.images_per_second:.0f}" if metrics.images_per_second else "–",
     )
+
+
+def _abbreviate(number: int) -> str:
+    """Return a number of parameters in millions or thousands: 44.5M, 312k."""
+    return f"{number / 1e6:.1f}M" if number >= 1e6 else f"{number / 1e3:.0f}k" if number >= 1e3 else str(number)

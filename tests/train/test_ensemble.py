@@ -1,4 +1,4 @@
-"""Runs joined: what they say together, and that the joined run loads as it was written."""
+"""Ensembles: predictions, weights, soups, snapshots, and their errors."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from fototeca.train.training.data import encode_labels
 
 
 def trained(workspace: Workspace, **settings: object) -> Run:
-    """A small finished run."""
+    """Train a small run."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
     return train_run(workspace, TrainConfig(**{"epochs": 2, **base, **settings}))  # type: ignore[arg-type]  # a test's plain dict
 
 
 def asked(workspace: Workspace, run: Run) -> np.ndarray:
-    """What the loaded run says about validation."""
+    """Record logits, labels and options of every training loss."""
     rows = read_manifest(workspace, "v001").split("val")
     return load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
 
 
 @pytest.mark.parametrize("kind", ["small", "several"])
 def test_mean_and_weighted(kind: str, request: pytest.FixtureRequest) -> None:
-    """The mean is the members' mean; the weighted one is no worse on validation than its best member; both load as written."""
+    """The mean equals the members' mean; the weighted mean is at least as accurate as the best member; both load."""
     workspace: Workspace = request.getfixturevalue(kind)
     members = [trained(workspace, seed=seed) for seed in (0, 1)]
     said = [member.predictions("val").probabilities for member in members]
@@ -52,21 +52,21 @@ def test_mean_and_weighted(kind: str, request: pytest.FixtureRequest) -> None:
 LABELS = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
 
 LOW = np.where(LABELS.numpy() > 0, 0.3, 0.1).astype(np.float32)
-"""Wholly right with thresholds of its own, and nowhere above one half."""
+"""Correct with thresholds of its own; nowhere above 0.5."""
 
 HALF = np.where(LABELS.numpy() > 0, 0.9, 0.1).astype(np.float32)
 HALF[0], HALF[3] = HALF[3].copy(), HALF[0].copy()
-"""Right for half of the images, at one half and at any other threshold."""
+"""Correct for half of the images at every threshold."""
 
 
-def test_shares_are_chosen_with_the_thresholds_that_a_run_is_judged_by() -> None:
-    """A multi-label member that is wholly right below one half keeps its word; at one half it would seem the worse one."""
+def test_weights_are_selected_with_multi_label_thresholds() -> None:
+    """A member that is correct with a threshold below 0.5 gets a weight."""
     shares = ensemble._select_weights([HALF, LOW], LABELS)
     assert shares[1] > shares[0]
     assert ensemble._score((shares[0] * HALF + shares[1] * LOW).astype(np.float32), LABELS)[0] == 1
 
 
-def test_of_all_shares_on_the_way_the_best_are_taken() -> None:
+def test_best_prefix_of_the_selection_is_used() -> None:
     """Not those of the last draw: where one member must count twice as much as the other, the third draw has it right.
 
     The truth is given 0.9 by one member and 0.1 by the other: of 11 images by the first, of 19 by the second. With a share s of
@@ -80,8 +80,8 @@ def test_of_all_shares_on_the_way_the_best_are_taken() -> None:
     assert ensemble._select_weights(said, labels) == pytest.approx([1 / 3, 2 / 3])
 
 
-def test_a_soup_is_judged_with_the_thresholds_of_a_run(several: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mean that is right with thresholds of its own is kept, though at one half it would be worse than the first alone."""
+def test_soup_is_evaluated_with_multi_label_thresholds(several: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mean that is correct with its own thresholds is used, though it is worse at 0.5."""
     members = [trained(several, seed=seed, epochs=1).id for seed in (0, 1)]
     manifest = read_manifest(several, "v001")
     labels = encode_labels(manifest.split("val"), manifest.categories, True).numpy()
@@ -92,8 +92,8 @@ def test_a_soup_is_judged_with_the_thresholds_of_a_run(several: Workspace, monke
     assert sorted(soup.config["soup"]) == sorted(members) and soup.metrics.val_accuracy == 1
 
 
-def test_a_soup_has_the_mean_of_its_members_weights(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all that do no harm, tensor by tensor; counts stay whole numbers."""
+def test_soup_averages_weights(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensor by tensor; integer counts stay integers."""
     members = [trained(small, seed=seed, epochs=1) for seed in (0, 1, 2)]
     monkeypatch.setattr(ensemble, "_score", lambda *_: (1.0, 0.0))
     soup = make_ensemble(small, [run.id for run in members], "soup")
@@ -105,8 +105,8 @@ def test_a_soup_has_the_mean_of_its_members_weights(small: Workspace, monkeypatc
         assert torch.allclose(value.double(), mean if value.is_floating_point() else mean.floor(), atol=1e-6), name
 
 
-def test_a_weighted_mean_has_its_shares(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three quarters of what the one says and a quarter of the other: as it is written down, and as it is loaded."""
+def test_weighted_mean_applies_its_weights(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three quarters of one member and a quarter of the other, in the file and when loaded."""
     members = [trained(small, seed=seed, epochs=1) for seed in (0, 1)]
     monkeypatch.setattr(ensemble, "_select_weights", lambda *_: np.array([0.75, 0.25]))
     joined = make_ensemble(small, [run.id for run in members], "weighted")
@@ -119,8 +119,8 @@ def test_a_weighted_mean_has_its_shares(small: Workspace, monkeypatch: pytest.Mo
     assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
 
 
-def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On another machine the same run has other weights: its ensembles and snapshots follow it, also after a kill in between."""
+def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensembles and snapshots follow a run that was trained again, also after a kill."""
     run = trained(small, epochs=2, snapshots=2)
     other = trained(small, epochs=1, seed=1)
     joined, snapshots = make_ensemble(small, [run.id, other.id]), make_ensemble(small, [run.id])
@@ -153,8 +153,8 @@ def test_what_is_made_of_a_run_that_was_trained_again_is_made_again(small: Works
     assert again[1] == pytest.approx(even, abs=1e-6)
 
 
-def test_who_has_no_share_is_not_asked(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its network would cost time and its features a say in what is unknown; what was named is still told."""
+def test_members_of_weight_0_are_left_out(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in `of` but not in `members`."""
     members = [trained(small, seed=seed, epochs=1) for seed in (0, 1, 2)]
     monkeypatch.setattr(ensemble, "_select_weights", lambda *_: np.array([0.25, 0.0, 0.75]))
     joined = make_ensemble(small, [run.id for run in members], "weighted")
@@ -164,8 +164,8 @@ def test_who_has_no_share_is_not_asked(small: Workspace, monkeypatch: pytest.Mon
     assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
 
 
-def test_images_that_are_gone_are_counted(small: Workspace) -> None:
-    """As training does: how many, and the first by name."""
+def test_missing_images_are_counted(small: Workspace) -> None:
+    """The error has their number and the first name."""
     members = [trained(small, seed=seed, epochs=1).id for seed in (0, 1)]
     shutil.rmtree(small.cache)
     rows = read_manifest(small, "v001").split("train")
@@ -175,8 +175,8 @@ def test_images_that_are_gone_are_counted(small: Workspace) -> None:
         make_ensemble(small, members, "soup")
 
 
-def test_runs_of_different_versions_are_not_joined(small: Workspace) -> None:
-    """Nor two versions of one name whose content differs."""
+def test_runs_of_different_versions_are_rejected(small: Workspace) -> None:
+    """Also two versions of one name with different content."""
     whole = read_manifest(small, "v001")
     rows = [row for row in whole.rows if row.split != "train" or row.image_id > "2"]
     digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
@@ -192,8 +192,8 @@ def test_runs_of_different_versions_are_not_joined(small: Workspace) -> None:
         make_ensemble(small, [first.id, other.id])
 
 
-def test_runs_of_a_version_that_is_another_now_are_not_joined(small: Workspace) -> None:
-    """Frozen anew under its old name, of as many images: what the runs said is of others."""
+def test_runs_of_a_changed_version_are_rejected(small: Workspace) -> None:
+    """A version frozen again under its old name has other images."""
     names = [trained(small, epochs=2, snapshots=2).id, trained(small, epochs=1, seed=1).id]
     manifest = read_manifest(small, "v001")
     colours = {"red": "green", "green": "blue", "blue": "red"}
@@ -208,16 +208,16 @@ def test_runs_of_a_version_that_is_another_now_are_not_joined(small: Workspace) 
     assert {run.id for run in list_runs(small, unfinished=True)} == set(names)
 
 
-def test_a_soup_is_an_ingredient_like_others(small: Workspace) -> None:
-    """What it is made of is told, not what its first ingredient was made of."""
+def test_soups_can_be_members_of_soups(small: Workspace) -> None:
+    """The command names the soup, not its members."""
     members = [trained(small, epochs=1, seed=seed).id for seed in (0, 1, 2)]
     first = make_ensemble(small, members[:2], "soup")
     second = make_ensemble(small, [first.id, members[2]], "soup")
     assert second.command == f"fototeca train ensemble {first.id} {members[2]} --method soup"
 
 
-def test_a_soup_is_no_worse_than_its_best(small: Workspace) -> None:
-    """Weights are averaged only as long as validation does not suffer; it is one network."""
+def test_soup_is_at_least_as_accurate_as_its_best_member(small: Workspace) -> None:
+    """It is one network."""
     members = [trained(small, seed=seed) for seed in (0, 1)]
     soup = make_ensemble(small, [run.id for run in members], "soup")
     assert soup.metrics.val_accuracy >= max(run.metrics.val_accuracy for run in members)
@@ -225,8 +225,8 @@ def test_a_soup_is_no_worse_than_its_best(small: Workspace) -> None:
     assert np.abs(asked(small, soup) - soup.predictions("val").probabilities).max() < 1e-4
 
 
-def test_the_snapshots_of_one_run_are_an_ensemble(small: Workspace) -> None:
-    """Two cycles give two networks that differ; their mean is what is said, and it loads."""
+def test_snapshots_of_one_run_make_an_ensemble(small: Workspace) -> None:
+    """Two cycles give two different networks; their mean is predicted and loads."""
     run = trained(small, epochs=4, snapshots=2)
     joined = make_ensemble(small, [run.id])
     first, second = make_ensemble(small, [run.id]).config["members"]
@@ -241,8 +241,8 @@ def test_the_snapshots_of_one_run_are_an_ensemble(small: Workspace) -> None:
     assert np.abs(asked(small, joined) - joined.predictions("val").probabilities).max() < 1e-4
 
 
-def test_what_cannot_be_joined_is_told(small: Workspace) -> None:
-    """One run without snapshots; a soup of two image sizes."""
+def test_impossible_ensembles_are_rejected(small: Workspace) -> None:
+    """A single run without snapshots, and a soup of two image sizes."""
     first, second = trained(small, epochs=1), trained(small, epochs=1, image_size=48)
     with pytest.raises(FototecaError, match="two runs or more"):
         make_ensemble(small, [first.id])
@@ -250,8 +250,8 @@ def test_what_cannot_be_joined_is_told(small: Workspace) -> None:
         make_ensemble(small, [first.id, second.id], "soup")
 
 
-def test_a_full_disk_is_one_line_and_the_command_goes_on(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is left that looks finished; with room again it is made."""
+def test_ensemble_resumes_after_a_full_disk(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing unfinished looks finished."""
     names = [trained(small, epochs=1, seed=seed).id for seed in (0, 1)]
 
     def full(run: Run) -> None:
@@ -265,8 +265,8 @@ def test_a_full_disk_is_one_line_and_the_command_goes_on(small: Workspace, monke
     assert make_ensemble(small, names).done
 
 
-def test_a_snapshot_is_asked_as_its_run_is(small: Workspace) -> None:
-    """A network that turns its input into that of other weights does so in snapshots and soups too."""
+def test_snapshots_keep_transform_input(small: Workspace) -> None:
+    """A network with transform_input has it in snapshots and soups too."""
     run = trained(small, epochs=1)
     for turned in (True, False):
         other = Run(run.id, run.folder, {**run.config, "transform_input": turned})
@@ -274,8 +274,8 @@ def test_a_snapshot_is_asked_as_its_run_is(small: Workspace) -> None:
         assert getattr(network.module, "transform_input", False) == turned
 
 
-def test_damaged_files_of_members_are_one_line_each(small: Workspace) -> None:
-    """A snapshot and a model that were cut short, or are gone: which file, and what to do; nothing looks finished."""
+def test_damaged_member_files_are_named(small: Workspace) -> None:
+    """Truncated or missing snapshots and models: the error names the file, and nothing looks finished."""
     run, other = trained(small, epochs=2, snapshots=2), trained(small, epochs=1, seed=1)
     snapshot, model = run.folder / "snapshot-1.pt", other.folder / "model.safetensors"
     for path, names in ((snapshot, [run.id]), (model, [run.id, other.id])):
@@ -294,8 +294,8 @@ def test_damaged_files_of_members_are_one_line_each(small: Workspace) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"red": {}}', '{"red": "no number"}'])
-def test_damaged_thresholds_are_one_line(several: Workspace, content: str) -> None:
-    """No half is taken for what was chosen on validation."""
+def test_damaged_thresholds_are_rejected(several: Workspace, content: str) -> None:
+    """The default 0.5 does not replace chosen thresholds."""
     run = trained(several, epochs=1)
     (run.folder / "thresholds.json").write_text(content)
     with pytest.raises(FototecaError, match=r"thresholds.json cannot be read; delete the run's folder"):

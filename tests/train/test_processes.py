@@ -1,4 +1,4 @@
-"""Several processes on one machine: the run that one process makes, where they can make it."""
+"""Training by several processes on one machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from fototeca.train.runs import Run, load_model, read_run
 from fototeca.train.trainer import train_run
 from fototeca.vision.backbones import build_model
 
-ROOT = Path(__file__).parents[2]
-
 SCRIPT = """
 import torch
 torch.set_num_threads(1)
@@ -33,7 +31,7 @@ BASE = {"manifest": "v001", "model": "cnn", "image_size": 32, "batch_size": 16, 
 
 
 def learned(workspace: Workspace, run: Run) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Losses and weights."""
+    """Return losses and weights of a run."""
     return torch.tensor([row["loss"] for row in run.steps()]), load_model(workspace, run).network.state_dict()
 
 
@@ -48,10 +46,10 @@ def learned(workspace: Workspace, run: Run) -> tuple[torch.Tensor, dict[str, tor
     ],
     ids=["usual", "mixing", "head", "calm", "features"],
 )
-def test_processes_that_learn_otherwise_than_one_make_another_run(
+def test_per_process_effects_change_the_run_id(
     small: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], own: list[str]
 ) -> None:
-    """What each draws or measures on its part of a batch makes two processes another run, whose command says so."""
+    """Two processes with dropout, batch norm or mixing are another run, whose command uses torchrun."""
     if not settings.pop("dropout", True):
         monkeypatch.setattr("torch.nn.Dropout", lambda share: torch.nn.Identity())
     if settings.get("regime"):
@@ -84,7 +82,7 @@ def test_two_processes_equal_one(uneven: Workspace, tmp_path: Path) -> None:
     alone.folder.rename(tmp_path / "alone")
     (tmp_path / "script.py").write_text(SCRIPT)
     options = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-    kept = {"PYTHONPATH": str(ROOT), "FOTOTECA_WORKSPACE": str(uneven.root), "TMPDIR": str(tmp_path)}  # torchrun leaves a folder
+    kept = {"FOTOTECA_WORKSPACE": str(uneven.root), "TMPDIR": str(tmp_path)}  # torchrun leaves a folder
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, str(tmp_path / "script.py"), "train", "run", *options, "--freeze-bn", "--json"],

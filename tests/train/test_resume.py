@@ -1,4 +1,4 @@
-"""Runs of every kind that are stopped and given again: each ends as if nothing had been, and does nothing twice."""
+"""Interrupted runs of every kind resume without repeating work."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ NAMES = ("model.safetensors", "predictions-train.csv", "predictions-val.csv", "s
 
 
 def config(**settings: object) -> TrainConfig:
-    """A small run with some settings changed."""
+    """Return a small configuration with some settings changed."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
     return TrainConfig(**{"epochs": 3, **base, **settings})  # type: ignore[arg-type]  # a test's plain dict
 
 
 def outcome(run: Run) -> dict[str, object]:
-    """Weights, predictions, curves and facts, without what time it took."""
+    """Return weights, predictions and curves, without times."""
     return {
         "epochs": [{name: value for name, value in row.items() if "second" not in name} for row in run.epochs()],
         "metrics": {
@@ -41,7 +41,7 @@ def outcome(run: Run) -> dict[str, object]:
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Bit for bit."""
+    """Return True if both are equal bit for bit."""
     pairs = zip(one.pop("snapshots"), other.pop("snapshots"), strict=True)
     return one == other and all(torch.equal(first[name], second[name]) for first, second in pairs for name in first)
 
@@ -55,10 +55,10 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     ],
     ids=["finetune", "patience", "snapshots"],
 )
-def test_a_network_goes_on(
+def test_network_resumes_from_its_checkpoint(
     small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], step: int, epochs: int
 ) -> None:
-    """Stopped at a step of a later epoch: the head is not fitted again, patience goes on counting, snapshots are the same."""
+    """Stopped in a later epoch: no head is fitted again, patience continues, snapshots are equal."""
     if settings.get("regime") == "finetune":
         torch.save(read_tensors(train_run(small, config(epochs=1))), tmp_path / "plain.pth")  # its head is fitted anew
         settings["weights"] = str(tmp_path / "plain.pth")
@@ -82,8 +82,8 @@ def test_a_network_goes_on(
     assert same(outcome(train_run(small, config(**settings))), calm)
 
 
-def test_the_time_of_all_epochs_counts(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that moves on by a second whenever it is looked at: what was spent before a stop is told with the rest."""
+def test_duration_includes_interrupted_epochs(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock of one second per reading, the time before the interruption is included."""
     clock = itertools.count(0.0)
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     whole = loop.TrainingLoop._save
@@ -102,8 +102,8 @@ def test_the_time_of_all_epochs_counts(small: Workspace, monkeypatch: pytest.Mon
     assert run.metrics.seconds_training == 6 and run.metrics.seconds >= 6
 
 
-def test_features_go_on(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after two batches of images: those are not asked about again, and the head is the same."""
+def test_feature_extraction_resumes(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two batches computed before the interruption are not computed again, and the head is equal."""
     settings = {"regime": "features", "weights": f"run:{train_run(small, config(epochs=1)).id}", "epochs": 10}
     run = train_run(small, config(**settings))
     calm = outcome(run)

@@ -1,4 +1,4 @@
-"""`train sweep` without a plan: what it trains with all, some and none of the pretrained weights at hand."""
+"""The default plan with all, some and none of the pretrained weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEFT_OUT = [point for point in DEFAULT_PLAN if point["regime"] != "scratch"]
 
 @pytest.fixture
 def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No network and no weights; the addresses that are asked for all the same. One epoch a run."""
+    """Remove network and weights, set one epoch per run, and record the requested URLs."""
     asked: list[str] = []
 
     def nothing(url: str, **_: object) -> None:
@@ -51,7 +51,7 @@ Lay = Callable[[str], None]
 
 @pytest.fixture
 def lay(tmp_path: Path, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> Lay:
-    """Put random weights where torchvision keeps a model's published ones, whose digest they could not have."""
+    """Return a function that writes random weights to torchvision's cache, with digest checks off."""
     monkeypatch.setattr("fototeca.vision.weights._digest_in_name", lambda url: "")
 
     def put(model: str) -> None:
@@ -60,10 +60,10 @@ def lay(tmp_path: Path, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> La
     return put
 
 
-def test_without_any_weights_six_are_trained_and_the_others_named(
+def test_default_plan_without_weights_trains_six_runs(
     small: Workspace, tried: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each that is left out names its own file and the place for it; the host is asked once; six others are all trained."""
+    """Skipped points name their file and its place; the host is tried once."""
     found = sweep(small, None, "v001")
     assert len({run.id for run in found.runs}) == len(found.runs) >= MIN_RUNS
     assert {run.regime for run in found.runs} == {"scratch", "features", "finetune"}
@@ -78,8 +78,8 @@ def test_without_any_weights_six_are_trained_and_the_others_named(
     assert "fototeca's own network" in said
 
 
-def test_a_wrong_file_is_refused_and_not_taken_instead(small: Workspace, tried: list[str], tmp_path: Path) -> None:
-    """It is said of its own runs only, and the six are trained without it."""
+def test_file_with_a_wrong_digest_is_not_used(small: Workspace, tried: list[str], tmp_path: Path) -> None:
+    """Its own points are skipped, and six others are planned."""
     (tmp_path / "torch" / "hub" / "checkpoints" / FILES["resnet18"]).write_bytes(b"something else")
     result = SweepResult()
     plan = make_default_plan("v001", None, result, train_nothing)
@@ -88,8 +88,8 @@ def test_a_wrong_file_is_refused_and_not_taken_instead(small: Workspace, tried: 
     assert len(plan) >= MIN_RUNS and not any(point["model"] == "resnet18" for point in plan)
 
 
-def test_with_all_weights_the_plan_is_whole(small: Workspace, lay: Lay, tried: list[str]) -> None:
-    """Eight points, nothing left out, nothing fetched."""
+def test_default_plan_with_all_weights_is_complete(small: Workspace, lay: Lay, tried: list[str]) -> None:
+    """Eight points, nothing skipped or downloaded."""
     for model in FILES:
         lay(model)
     result = SweepResult()
@@ -97,8 +97,8 @@ def test_with_all_weights_the_plan_is_whole(small: Workspace, lay: Lay, tried: l
     assert not result.failed and not tried
 
 
-def test_what_is_there_stands_in_and_nothing_is_trained_twice(small: Workspace, lay: Lay) -> None:
-    """With resnet18's weights alone its other heads and stages take the free places; its own two points come once."""
+def test_available_weights_replace_missing_ones(small: Workspace, lay: Lay) -> None:
+    """With resnet18's weights only, its other heads and stages are added, and no point is repeated."""
     lay("resnet18")
     result = SweepResult()
     plan = make_default_plan("v001", None, result, train_nothing)

@@ -1,4 +1,4 @@
-"""Searching settings: what is drawn, what is stopped early, and going on after a kill."""
+"""Hyperparameter search: sampling, pruning, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SPACE = {
 
 
 def as_if_trained(workspace: Workspace, config: TrainConfig, number: int, accuracy: float = 0.5) -> Run:
-    """A finished run in which nothing was learned."""
+    """Write a finished run; nothing is trained."""
     learned_from = {"manifest_sha256": "0" * 64, "task": "single", "categories": ["blue", "green", "red"]}
     run = Run(f"run-{number}", workspace.runs / f"run-{number}", {**config.identity(), **learned_from})
     write_config(run)
@@ -48,8 +48,8 @@ def as_if_trained(workspace: Workspace, config: TrainConfig, number: int, accura
     return run
 
 
-def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in its third run, it takes that one up again, which counts once; low rates are stopped early, and said to be."""
+def test_killed_search_resumes_its_trial_and_prunes_low_rates(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial that was killed counts once; trials below the median are pruned and listed."""
     begun: list[TrainConfig] = []
 
     def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
@@ -75,8 +75,8 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
     assert len(begun) == 13  # a search that is over trains nothing
 
 
-def test_a_search_trains_runs_and_stops_them(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two real ones: that which was drawn is trained and its accuracy told to Optuna; the other is listed as given up."""
+def test_search_reports_accuracies_and_prunes_runs(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accuracy is reported to Optuna; the pruned run is listed as aborted."""
     monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda trial: trial.number == 1)
     told: list[tuple[int, float | None]] = []
     whole = optuna.Study.tell
@@ -98,8 +98,8 @@ def test_a_search_trains_runs_and_stops_them(small: Workspace, monkeypatch: pyte
     )
 
 
-def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a row with its reason, and the search goes on with others."""
+def test_trial_killed_twice_counts_as_failed(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listed with its reason, and the search continues."""
     begun: list[float | None] = []
 
     def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
@@ -119,8 +119,8 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
     assert [point.reason for point in found.failed] == ["it was killed twice, possibly for lack of memory"]
 
 
-def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that does not answer, an image that is gone: the search ends with its reason, and goes on with the same draw."""
+def test_external_failures_do_not_use_up_trials(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an unreachable host or a missing image the search resumes with the same parameters."""
     begun: list[float | None] = []
 
     def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
@@ -145,8 +145,8 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
     assert len(begun) == 4 and begun[0] == begun[1] == begun[2] != begun[3]
 
 
-def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one waits, and then finds what was drawn: no draw is taken for one that a kill cut short."""
+def test_second_process_waits_for_the_search(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It then finds the finished trials; none is taken for a killed one."""
     said: Queue[str] = Queue()
     monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
     begun: list[TrainConfig] = []
@@ -168,8 +168,8 @@ def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch
     assert len(begun) == 2 and not found.failed
 
 
-def test_a_full_disk_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the search's own journal cannot be written."""
+def test_full_disk_is_one_error_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search's journal cannot be written."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "search.journal")
@@ -179,8 +179,8 @@ def test_a_full_disk_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPat
         search_hyperparameters(small, SPACE, "v001", 1)
 
 
-def test_a_space_is_read_from_a_plan(tmp_path: Path) -> None:
-    """Ranges and choices are kept; one without an end, upside down or of no numbers is told."""
+def test_search_space_is_read_from_a_plan(tmp_path: Path) -> None:
+    """Ranges and choices are accepted; incomplete, reversed and non-numeric ranges are rejected."""
     path = tmp_path / "space.toml"
     path.write_text('model = "cnn"\nregime = "scratch"\nlr = {low = 1e-4, high = 1e-2, log = true}\nema = [0.0, 0.9]\n')
     assert read_space(path)["lr"] == {"low": 1e-4, "high": 1e-2, "log": True}

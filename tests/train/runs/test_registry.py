@@ -1,4 +1,4 @@
-"""Files of a run that were torn, edited or written by something else: one line that names the file, and no wrong figures."""
+"""Damaged files of a run are rejected with one line that names the file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Edit = Callable[[bytes], bytes]
 
 
 def trained(workspace: Workspace, **settings: object) -> Run:
-    """A small finished run."""
+    """Train a small run."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 2, "device": "cpu"}
     return train_run(workspace, TrainConfig(**{**base, **settings}))  # type: ignore[arg-type]  # a test's plain dict
 
 
-def test_damaged_predictions_are_one_line(small: Workspace) -> None:
-    """Columns in another order are not taken for those of the run, nor an empty file for that of no image."""
+def test_damaged_predictions_are_rejected(small: Workspace) -> None:
+    """Reordered columns and empty files are errors, not other predictions."""
     run = trained(small, epochs=1)
     path = run.folder / "predictions-val.csv"
     whole = path.read_bytes()
@@ -47,8 +47,8 @@ def test_damaged_predictions_are_one_line(small: Workspace) -> None:
     assert len(run.predictions("val").labels) == len(whole.splitlines()) - 1
 
 
-def test_damaged_curves_are_one_line_or_a_point_less(small: Workspace) -> None:
-    """What is no number is a gap and a torn row is left out; a file of other columns is refused."""
+def test_damaged_curve_cells_are_nan_and_torn_rows_dropped(small: Workspace) -> None:
+    """A file with other columns is rejected."""
     run = trained(small)
     path = run.folder / "epochs.csv"
     first, one, two = path.read_bytes().splitlines(keepends=True)
@@ -64,8 +64,8 @@ def test_damaged_curves_are_one_line_or_a_point_less(small: Workspace) -> None:
             read_metrics(path)
 
 
-def test_a_run_goes_on_over_damaged_curves(small: Workspace) -> None:
-    """It is listed with the command that goes on, and then they are whole again."""
+def test_run_with_damaged_curves_can_resume(small: Workspace) -> None:
+    """It is listed with its command, and the curves are complete afterwards."""
     run = trained(small)
     (run.folder / "done.json").unlink()
     path = run.folder / "epochs.csv"

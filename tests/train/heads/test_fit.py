@@ -1,4 +1,4 @@
-"""Heads over features: how strong their regularisation is, and that no feature's unit counts."""
+"""Heads over features: choice of the regularization, and independence of feature scales."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fototeca.train.training.losses import compute_loss, num_correct
 
 
 def drawn(seed: int, shift: float = 1.2) -> FeatureSet:
-    """60 images of three classes: three features that tell of them, and 80 that are noise."""
+    """Return 60 images of three classes: three informative features and 80 of noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 3
     told = rng.normal(size=(60, 3)) + shift * np.eye(3)[labels]
@@ -20,12 +20,12 @@ def drawn(seed: int, shift: float = 1.2) -> FeatureSet:
 
 
 def fitted(kind: str, train: FeatureSet, val: FeatureSet) -> FittedHead:
-    """A head as a run fits it."""
+    """Fit a head as a run does."""
     return fit_head(kind, train, val, 3, seed=0, **({"epochs": 30} if kind == "linear" else {}))
 
 
 def score(head: FittedHead, split: FeatureSet) -> tuple[float, float]:
-    """Accuracy and loss."""
+    """Return accuracy and loss."""
     logits = torch.from_numpy(head.logits(split.features)).float()
     return num_correct(logits, split.labels) / len(split.labels), float(compute_loss(logits, split.labels, multi=False))
 
@@ -52,8 +52,8 @@ def test_the_strength_is_the_best_on_validation(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "logistic", "svm"])
-def test_no_features_unit_counts(kind: str) -> None:
-    """What tells of the classes is a thousand times smaller than the noise, or of the same size: the head says the same."""
+def test_heads_do_not_depend_on_feature_scale(kind: str) -> None:
+    """Informative features a thousand times smaller than the noise give the same predictions."""
     train, val = drawn(0), drawn(1)
     units = np.where(np.arange(83) < 3, 1e-3, 10.0).astype(np.float32)
     moved = [FeatureSet(split.features * units + 5 * units, split.labels) for split in (train, val)]
