@@ -53,7 +53,7 @@ epochs = [1, 4]
 def command(small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Return a function that runs a train command in the small workspace and returns exit code and output."""
 
-    def give(*arguments: object) -> tuple[int, str]:
+    def run_command(*arguments: object) -> tuple[int, str]:
         monkeypatch.chdir(small.root)
         monkeypatch.setattr("sys.argv", ["fototeca", "train", *map(str, arguments)])
         capsys.readouterr()
@@ -61,7 +61,7 @@ def command(small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
             fototeca.cli.main()
         return int(stop.value.code or 0), capsys.readouterr().out
 
-    return give
+    return run_command
 
 
 @pytest.fixture
@@ -70,11 +70,11 @@ def epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     seen: list[tuple[str, int]] = []
     whole = loop.TrainingLoop._epoch
 
-    def noted(self: loop.TrainingLoop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(self: loop.TrainingLoop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         seen.append((self.folder.name, epoch))
         return whole(self, epoch, *rest)
 
-    monkeypatch.setattr(loop.TrainingLoop, "_epoch", noted)
+    monkeypatch.setattr(loop.TrainingLoop, "_epoch", record)
     return seen
 
 
@@ -118,8 +118,8 @@ def test_json_of_all_commands_has_the_same_keys(small: Workspace, command: Comma
     """run, sweep, ensemble and list print the same JSON for a run."""
     first, second = (json.loads(command("run", *SETTINGS, "--epochs", 1, "--seed", seed, "--json")[1]) for seed in (0, 1))
     plan = plan_file(small.root, PLAN.replace("[1, 4]", "1").replace("16", "32"))
-    code, said = command("sweep", plan, "--manifest", "latest", "--json")
-    assert code == 0 and json.loads(said) == [first]
+    exit_code, said = command("sweep", plan, "--manifest", "latest", "--json")
+    assert exit_code == 0 and json.loads(said) == [first]
     joined = json.loads(command("ensemble", first["run"], second["run"], "--json")[1])
     listed = json.loads(command("list", "--json")[1])
     assert sorted(row["run"] for row in listed) == sorted(row["run"] for row in (first, second, joined))
@@ -157,17 +157,17 @@ def test_val_interval_is_bounded_by_0_and_1(small: Workspace, command: Command) 
 def test_incomplete_sweep_exits_with_3_and_prints_a_sorted_table(small: Workspace, command: Command) -> None:
     """The table has a heading and a row for each finished run, best first, also as JSON."""
     plan = plan_file(small.root, PLAN.replace("epochs = [1, 4]", "epochs = 3\nlr = [1e-9, 4e-3]") + FAILS)
-    code, said = command("sweep", plan, "--manifest", "v001")
+    exit_code, said = command("sweep", plan, "--manifest", "v001")
     head, *rows = said.splitlines()
-    assert code == 3
+    assert exit_code == 3
     assert head.split() == ["run", "train", "val", "interval", "params", "seconds"]
     accuracies = [float(row.split()[2].rstrip("%")) for row in rows]
     assert len(rows) == 2 and accuracies[0] > accuracies[1]
     assert all(row.startswith("cnn-scratch-v001-") and len(row) == len(head) <= 80 for row in rows)
     low, high = (float(end.rstrip("%")) for end in rows[0].split()[3].split("–"))
     assert low <= accuracies[0] <= high
-    code, said = command("sweep", plan, "--manifest", "v001", "--json")
-    assert code == 3 and [row["run"] for row in json.loads(said)] == [row.split()[0] for row in rows]
+    exit_code, said = command("sweep", plan, "--manifest", "v001", "--json")
+    assert exit_code == 3 and [row["run"] for row in json.loads(said)] == [row.split()[0] for row in rows]
     assert command("list")[1].splitlines() == [head, *rows]
 
 
@@ -179,14 +179,14 @@ def test_killed_sweep_resumes_without_repeating_runs(
     saves: list[int] = []
     save = loop.TrainingLoop._save
 
-    def killed(self: loop.TrainingLoop) -> None:
+    def interrupt(self: loop.TrainingLoop) -> None:
         save(self)
         saves.append(1)
         if len(saves) == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.TrainingLoop, "_save", killed)
+        patch.setattr(loop.TrainingLoop, "_save", interrupt)
         assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 130
     assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 0
     assert [epoch for _, epoch in epochs] == [1, 1, 2, 3, 4] and len(set(epochs)) == 5
@@ -247,8 +247,8 @@ def test_list_names_damaged_runs_and_shows_the_others(
     runs = [make_run(small, f"cnn-scratch-v001-{number}") for number in range(3)]
     (runs[1].folder / name).write_bytes(content)
     for options in ((), ("--json",)):
-        code, said = command("list", *options)
-        assert code == 0 and [run.id in said for run in runs] == [True, False, True]
+        exit_code, said = command("list", *options)
+        assert exit_code == 0 and [run.id in said for run in runs] == [True, False, True]
     assert [run.id for run in list_runs(small, unfinished=True)] == [runs[0].id, runs[2].id]
     line = f"skipped: {runs[1].folder / name} cannot be read; delete the run's folder and train it again"
     assert lines == [line] * 3, "each time once"
@@ -300,13 +300,13 @@ def test_progress_bar_shows_loss_rate_and_remaining_time(small: Workspace, monke
     settings: dict[str, Any] = {"image_size": 32, "epochs": 2, "batch_size": 16, "device": "cpu"}
     run = train_run(small, TrainConfig("v001", "cnn", "scratch", **settings))
     line = rf"{run.id}: .*?(\d+)/(\d+) \[[\d:]+<([\d:?]+), [^]]*, loss=([\d.]+), lr=([\d.e-]+)\]"
-    told = re.findall(line, screen.getvalue())
+    matches = re.findall(line, screen.getvalue())
     rows = run.steps()
-    assert len(rows) >= 8 and {total for _, total, *_ in told} == {str(len(rows))}
+    assert len(rows) >= 8 and {total for _, total, *_ in matches} == {str(len(rows))}
     assert {(f"{row['loss']:.3f}", f"{row['learning_rate']:.2g}") for row in rows[:-1]} <= {
-        (loss, rate) for *_, loss, rate in told
+        (loss, rate) for *_, loss, rate in matches
     }
-    assert any(re.fullmatch(r"\d\d:\d\d", left) for _, _, left, *_ in told)
+    assert any(re.fullmatch(r"\d\d:\d\d", left) for _, _, left, *_ in matches)
 
 
 def test_sweep_search_command_trains_one_run(small: Workspace, command: Command) -> None:
@@ -314,7 +314,7 @@ def test_sweep_search_command_trains_one_run(small: Workspace, command: Command)
     plan = plan_file(
         small.root, PLAN.replace("[[run]]", "").replace("epochs = [1, 4]", "epochs = 1\nlr = {low = 1e-3, high = 2e-3}")
     )
-    code, said = command("sweep", plan, "--manifest", "v001", "--search", 1, "--json")
+    exit_code, said = command("sweep", plan, "--manifest", "v001", "--search", 1, "--json")
     (row,) = json.loads(said)
-    assert code == 0 and row == json.loads(command("list", "--json")[1])[0]
+    assert exit_code == 0 and row == json.loads(command("list", "--json")[1])[0]
     assert 1e-3 <= read_run(small, row["run"]).config["lr"] <= 2e-3

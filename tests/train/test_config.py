@@ -91,20 +91,20 @@ def configs(regime: str) -> st.SearchStrategy[TrainConfig | None]:
 
 def parsed(command: str, root: Path) -> TrainConfig:
     """Return the configuration that the command line parses from a command; nothing is trained."""
-    asked: list[TrainConfig] = []
+    parsed_configs: list[TrainConfig] = []
 
-    def noted(_: Workspace, config: TrainConfig, **__: object) -> None:
-        asked.append(config)
+    def record(_: Workspace, config: TrainConfig, **__: object) -> None:
+        parsed_configs.append(config)
         raise KeyboardInterrupt
 
     program, stage, *words = shlex.split(command)
     assert (program, stage) == ("fototeca", "train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOTOTECA_WORKSPACE", str(root))
-        patch.setattr("fototeca.train.trainer.train_run", noted)
-        said = CliRunner().invoke(app, words)
-    assert asked, said.output
-    return asked[0]
+        patch.setattr("fototeca.train.trainer.train_run", record)
+        result = CliRunner().invoke(app, words)
+    assert parsed_configs, result.output
+    return parsed_configs[0]
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +118,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(config=st.sampled_from(get_args(Regime)).flatmap(configs))
 def test_train_command_reproduces_the_configuration(empty: Path, config: TrainConfig) -> None:
     """config.json to command to parsed configuration is the identity."""
-    kept = json.loads(json.dumps(config.identity()))
-    assert parsed(train_command(kept), empty).resolved().identity() == config.identity()
+    document = json.loads(json.dumps(config.identity()))
+    assert parsed(train_command(document), empty).resolved().identity() == config.identity()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -30,7 +30,7 @@ def trained(workspace: Workspace, **settings: object) -> Run:
     return train_run(workspace, TrainConfig(**{"epochs": 2, **base, **settings}))  # type: ignore[arg-type]  # a test's plain dict
 
 
-def asked(workspace: Workspace, run: Run) -> np.ndarray:
+def predict_val(workspace: Workspace, run: Run) -> np.ndarray:
     """Record logits, labels and options of every training loss."""
     rows = read_manifest(workspace, "v001").split("val")
     return load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
@@ -46,7 +46,7 @@ def test_mean_and_weighted(kind: str, request: pytest.FixtureRequest) -> None:
     assert mean.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
     assert weighted.metrics.val_accuracy >= max(run.metrics.val_accuracy for run in members) - 1e-9
     for run in (mean, weighted):
-        assert np.abs(asked(workspace, run) - run.predictions("val").probabilities).max() < 1e-4
+        assert np.abs(predict_val(workspace, run) - run.predictions("val").probabilities).max() < 1e-4
 
 
 LABELS = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
@@ -109,23 +109,23 @@ def test_weighted_mean_applies_its_weights(small: Workspace, monkeypatch: pytest
     """Three quarters of one member and a quarter of the other, in the file and when loaded."""
     members = [trained(small, seed=seed, epochs=1) for seed in (0, 1)]
     monkeypatch.setattr(ensemble, "_select_weights", lambda *_: np.array([0.75, 0.25]))
-    joined = make_ensemble(small, [run.id for run in members], "weighted")
-    assert joined.config["member_weights"] == [0.75, 0.25]
+    combined = make_ensemble(small, [run.id for run in members], "weighted")
+    assert combined.config["member_weights"] == [0.75, 0.25]
     for split in ("train", "val"):
         said = [run.predictions(split).probabilities for run in members]
         mixed = 0.75 * said[0] + 0.25 * said[1]
         assert np.abs(mixed - (said[0] + said[1]) / 2).max() > 1e-3
-        assert joined.predictions(split).probabilities == pytest.approx(mixed, abs=1e-6)
-    assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
+        assert combined.predictions(split).probabilities == pytest.approx(mixed, abs=1e-6)
+    assert predict_val(small, combined) == pytest.approx(combined.predictions("val").probabilities, abs=1e-4)
 
 
 def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensembles and snapshots follow a run that was trained again, also after a kill."""
     run = trained(small, epochs=2, snapshots=2)
     other = trained(small, epochs=1, seed=1)
-    joined, snapshots = make_ensemble(small, [run.id, other.id]), make_ensemble(small, [run.id])
-    said = [one.predictions("val").probabilities for one in (joined, snapshots)]
-    content = {path: path.read_bytes() for path in (snapshots.folder / "predictions-val.csv", joined.folder / "done.json")}
+    combined, snapshots = make_ensemble(small, [run.id, other.id]), make_ensemble(small, [run.id])
+    said = [one.predictions("val").probabilities for one in (combined, snapshots)]
+    content = {path: path.read_bytes() for path in (snapshots.folder / "predictions-val.csv", combined.folder / "done.json")}
     assert make_ensemble(small, [run.id]).done and make_ensemble(small, [run.id, other.id]).done
     assert {path: path.read_bytes() for path in content} == content, "as long as nothing has changed they are left alone"
     for path in sorted(run.folder.glob("snapshot-*.pt")):
@@ -134,12 +134,12 @@ def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monke
     even = np.full_like(said[0], 1 / 3)
     write_predictions_csv(run, "val", run.predictions("val").image_ids, run.predictions("val").labels, even)
     write_done(run, replace(run.metrics, train_accuracy=0.5))
-    with pytest.raises(FototecaError, match=f"{run.id} was trained again after {joined.id} was made from it") as error:
-        load_model(small, joined)
-    assert joined.command in error.value.hint
+    with pytest.raises(FototecaError, match=f"{run.id} was trained again after {combined.id} was made from it") as error:
+        load_model(small, combined)
+    assert combined.command in error.value.hint
     with pytest.raises(FototecaError, match="was trained again"):
-        check_members(small, joined)
-    write_predictions_csv(joined, "test", ["x"], ["red"], even[:1])
+        check_members(small, combined)
+    write_predictions_csv(combined, "test", ["x"], ["red"], even[:1])
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -147,7 +147,7 @@ def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monke
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(ensemble, "write_predictions", stop)
         make_ensemble(small, [run.id, other.id])
-    assert not (joined.folder / "predictions-test.csv").exists(), "what the former one said of test is not the new one's"
+    assert not (combined.folder / "predictions-test.csv").exists(), "what the former one said of test is not the new one's"
     again = [make_ensemble(small, names).predictions("val").probabilities for names in ([run.id, other.id], [run.id])]
     assert again[0] == pytest.approx((even + other.predictions("val").probabilities) / 2, abs=1e-6)
     assert again[1] == pytest.approx(even, abs=1e-6)
@@ -157,11 +157,11 @@ def test_members_of_weight_0_are_left_out(small: Workspace, monkeypatch: pytest.
     """They are in `of` but not in `members`."""
     members = [trained(small, seed=seed, epochs=1) for seed in (0, 1, 2)]
     monkeypatch.setattr(ensemble, "_select_weights", lambda *_: np.array([0.25, 0.0, 0.75]))
-    joined = make_ensemble(small, [run.id for run in members], "weighted")
-    assert joined.config["members"] == [members[0].id, members[2].id] and joined.config["member_weights"] == [0.25, 0.75]
-    assert joined.metrics.parameters == 2 * members[0].metrics.parameters
-    assert joined.command.endswith(f"{' '.join(run.id for run in members)} --method weighted")
-    assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
+    combined = make_ensemble(small, [run.id for run in members], "weighted")
+    assert combined.config["members"] == [members[0].id, members[2].id] and combined.config["member_weights"] == [0.25, 0.75]
+    assert combined.metrics.parameters == 2 * members[0].metrics.parameters
+    assert combined.command.endswith(f"{' '.join(run.id for run in members)} --method weighted")
+    assert predict_val(small, combined) == pytest.approx(combined.predictions("val").probabilities, abs=1e-4)
 
 
 def test_missing_images_are_counted(small: Workspace) -> None:
@@ -222,23 +222,23 @@ def test_soup_is_at_least_as_accurate_as_its_best_member(small: Workspace) -> No
     soup = make_ensemble(small, [run.id for run in members], "soup")
     assert soup.metrics.val_accuracy >= max(run.metrics.val_accuracy for run in members)
     assert soup.metrics.parameters == members[0].metrics.parameters
-    assert np.abs(asked(small, soup) - soup.predictions("val").probabilities).max() < 1e-4
+    assert np.abs(predict_val(small, soup) - soup.predictions("val").probabilities).max() < 1e-4
 
 
 def test_snapshots_of_one_run_make_an_ensemble(small: Workspace) -> None:
     """Two cycles give two different networks; their mean is predicted and loads."""
     run = trained(small, epochs=4, snapshots=2)
-    joined = make_ensemble(small, [run.id])
+    combined = make_ensemble(small, [run.id])
     first, second = make_ensemble(small, [run.id]).config["members"]
     assert first.endswith("snapshot-1") and second.endswith("snapshot-2")
     from fototeca.train.runs import read_run
 
     said = [read_run(small, name).predictions("val").probabilities for name in (first, second)]
     assert np.abs(said[0] - said[1]).max() > 1e-3
-    assert joined.command == f"fototeca train ensemble {run.id} --method mean"
+    assert combined.command == f"fototeca train ensemble {run.id} --method mean"
     assert make_ensemble(small, [run.id], "soup").command == f"fototeca train ensemble {run.id} --method soup"
-    assert joined.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
-    assert np.abs(asked(small, joined) - joined.predictions("val").probabilities).max() < 1e-4
+    assert combined.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
+    assert np.abs(predict_val(small, combined) - combined.predictions("val").probabilities).max() < 1e-4
 
 
 def test_impossible_ensembles_are_rejected(small: Workspace) -> None:

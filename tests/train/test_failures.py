@@ -31,14 +31,14 @@ def config(**settings: object) -> TrainConfig:
 @pytest.mark.parametrize("words", ["CUDA out of memory", "could not create a primitive", "std::bad_alloc"])
 def test_out_of_memory_error_suggests_a_batch_that_fits(small: Workspace, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     """A network that accepts five images: the error suggests batches of 4 with as many steps, and those settings train."""
-    whole = SmallNet.forward
+    original = SmallNet.forward
 
-    def narrow(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
+    def limited_forward(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
         if self.training and len(x) > 5:
             raise RuntimeError(words)
-        return whole(self, x)
+        return original(self, x)
 
-    monkeypatch.setattr(SmallNet, "forward", narrow)
+    monkeypatch.setattr(SmallNet, "forward", limited_forward)
     with pytest.raises(FototecaError, match=r"16 images of 32 px.*--batch-size 4 --accumulate 4"):
         train_run(small, config())
     assert train_run(small, config(batch_size=4, accumulate=4)).done
@@ -49,13 +49,13 @@ def test_run_resumes_after_a_full_disk(small: Workspace, tmp_path: Path, monkeyp
     calm = train_run(small, config())
     weights = (calm.folder / "model.safetensors").read_bytes()
     calm.folder.rename(tmp_path / "calm")
-    real, calls = checkpoints.atomic_write, []
+    original_write, calls = checkpoints.atomic_write, []
 
     def full(path: Path) -> AbstractContextManager[IO[bytes]]:
         calls.append(path)
         if len(calls) > 1:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return real(path)
+        return original_write(path)
 
     monkeypatch.setattr(checkpoints, "atomic_write", full)
     with pytest.raises(FototecaError, match="disk is full") as caught:
@@ -99,13 +99,13 @@ def test_missing_images_are_counted_and_three_are_named(small: Workspace, number
 
 def test_versions_unfit_for_training_are_rejected(small: Workspace, tmp_path: Path) -> None:
     """One category, an empty validation split, or another task than the workspace's: one line each, and no run is left."""
-    whole = read_manifest(small, "v001")
-    only_red = [row for row in whole.rows if row.label == "red"]
-    no_val = [row for row in whole.rows if row.split != "val"]
+    original = read_manifest(small, "v001")
+    only_red = [row for row in original.rows if row.label == "red"]
+    no_val = [row for row in original.rows if row.split != "val"]
     for version, rows, words in (("v002", only_red, "one category only"), ("v003", no_val, "v003 has no val images")):
         digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
         place = small.manifests / f"{version}.csv"
-        write_manifest(replace(whole, version=version, rows=tuple(rows), sha256=digest, path=place), [])
+        write_manifest(replace(original, version=version, rows=tuple(rows), sha256=digest, path=place), [])
         with pytest.raises(FototecaError, match=words):
             train_run(small, config(manifest=version))
     settings = small.root / "fototeca.toml"
@@ -115,7 +115,7 @@ def test_versions_unfit_for_training_are_rejected(small: Workspace, tmp_path: Pa
     assert not list(small.runs.glob("*"))
 
 
-def shown(run: Run, name: str) -> dict[int, float]:
+def read_events(run: Run, name: str) -> dict[int, float]:
     """Return the values of a TensorBoard tag by step."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -126,7 +126,7 @@ def shown(run: Run, name: str) -> dict[int, float]:
     return dict(points)
 
 
-def written(rows: list[dict[str, float]], over: str, name: str) -> dict[int, float]:
+def read_rows(rows: list[dict[str, float]], over: str, name: str) -> dict[int, float]:
     """Return the same from the run's own files."""
     return {int(row[over]): pytest.approx(row[name], rel=1e-5) for row in rows}
 
@@ -137,25 +137,25 @@ def test_tensorboard_events_equal_the_csv_files(small: Workspace, features: bool
     run = train_run(small, config(tensorboard=True))
     if features:
         run = train_run(small, config(regime="features", weights=f"run:{run.id}", tensorboard=True))
-    assert shown(run, "steps/loss") == written(run.steps(), "step", "loss")
-    assert shown(run, "epochs/val_accuracy") == written(run.epochs(), "epoch", "val_accuracy")
+    assert read_events(run, "steps/loss") == read_rows(run.steps(), "step", "loss")
+    assert read_events(run, "epochs/val_accuracy") == read_rows(run.epochs(), "epoch", "val_accuracy")
     assert len(run.epochs()) == 2
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_tensorboard_purges_events_after_the_checkpoint(small: Workspace, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     """An epoch that was killed before its checkpoint is written once; earlier events stay."""
-    whole = loop.TrainingLoop._save
+    original = loop.TrainingLoop._save
 
-    def killed(self: loop.TrainingLoop) -> None:
+    def interrupt(self: loop.TrainingLoop) -> None:
         if self.progress.epoch == epoch:
             raise KeyboardInterrupt
-        whole(self)
+        original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.TrainingLoop, "_save", killed)
+        patch.setattr(loop.TrainingLoop, "_save", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config(tensorboard=True))
     run = train_run(small, config(tensorboard=True))
-    assert shown(run, "steps/loss") == written(run.steps(), "step", "loss")
-    assert shown(run, "epochs/val_loss") == written(run.epochs(), "epoch", "val_loss")
+    assert read_events(run, "steps/loss") == read_rows(run.steps(), "step", "loss")
+    assert read_events(run, "epochs/val_loss") == read_rows(run.epochs(), "epoch", "val_loss")

@@ -63,38 +63,38 @@ def test_network_resumes_from_its_checkpoint(
         torch.save(read_tensors(train_run(small, config(epochs=1))), tmp_path / "plain.pth")  # its head is fitted anew
         settings["weights"] = str(tmp_path / "plain.pth")
     run = train_run(small, config(**settings))
-    calm = outcome(run)
+    uninterrupted = outcome(run)
     assert len(run.epochs()) == epochs
     run.folder.rename(tmp_path / "calm")
-    whole, calls = loop.TrainingLoop._step, []
+    original, calls = loop.TrainingLoop._step, []
 
-    def dies(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def interrupt(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         calls.append(1)
         if len(calls) == step:
             raise KeyboardInterrupt
-        return whole(self, *arguments)
+        return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.TrainingLoop, "_step", dies)
+        patch.setattr(loop.TrainingLoop, "_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config(**settings))
     monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", None)  # a head that has learned already is not fitted
-    assert same(outcome(train_run(small, config(**settings))), calm)
+    assert same(outcome(train_run(small, config(**settings))), uninterrupted)
 
 
 def test_duration_includes_interrupted_epochs(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a clock of one second per reading, the time before the interruption is included."""
     clock = itertools.count(0.0)
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    whole = loop.TrainingLoop._save
+    original = loop.TrainingLoop._save
 
-    def stops(self: loop.TrainingLoop) -> None:
-        whole(self)
+    def interrupt(self: loop.TrainingLoop) -> None:
+        original(self)
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.TrainingLoop, "_save", stops)
+        patch.setattr(loop.TrainingLoop, "_save", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config())
     run = train_run(small, config())
@@ -106,19 +106,19 @@ def test_feature_extraction_resumes(small: Workspace, tmp_path: Path, monkeypatc
     """Two batches computed before the interruption are not computed again, and the head is equal."""
     settings = {"regime": "features", "weights": f"run:{train_run(small, config(epochs=1)).id}", "epochs": 10}
     run = train_run(small, config(**settings))
-    calm = outcome(run)
+    uninterrupted = outcome(run)
     run.folder.rename(tmp_path / "calm")
     shutil.rmtree(small.cache / "features")
-    whole, asked = features.forward, list[int]()
+    original, batch_sizes = features.forward, list[int]()
 
-    def dies(module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-        asked.append(len(inputs))
-        if len(asked) == 3:
+    def interrupt(module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        batch_sizes.append(len(inputs))
+        if len(batch_sizes) == 3:
             raise KeyboardInterrupt
-        return whole(module, inputs)
+        return original(module, inputs)
 
-    monkeypatch.setattr(features, "forward", dies)
+    monkeypatch.setattr(features, "forward", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train_run(small, config(**settings))
-    assert same(outcome(train_run(small, config(**settings))), calm)
-    assert asked == [32, 32, 8, 8]
+    assert same(outcome(train_run(small, config(**settings))), uninterrupted)
+    assert batch_sizes == [32, 32, 8, 8]

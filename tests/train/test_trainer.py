@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 import threading
@@ -82,20 +81,20 @@ def test_resumed_run_equals_an_uninterrupted_one(small: Workspace, tmp_path: Pat
     """Interrupted within an epoch, with all stateful options on: the same bytes."""
     settings = config(ema=0.9, mixup=0.3, cutmix=0.5, random_erasing=0.3, augment="trivial", accumulate=2)
     other = copy_of(small, tmp_path / "other")
-    calm = train_run(small, settings)
-    whole, calls = loop.TrainingLoop._step, []
+    uninterrupted = train_run(small, settings)
+    original, calls = loop.TrainingLoop._step, []
 
-    def dies(self: loop.TrainingLoop, *arguments: object) -> object:
+    def interrupt(self: loop.TrainingLoop, *arguments: object) -> object:
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return whole(self, *arguments)  # type: ignore[arg-type]
+        return original(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.TrainingLoop, "_step", dies)
+    monkeypatch.setattr(loop.TrainingLoop, "_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train_run(other, settings)
     monkeypatch.undo()
-    assert outcome(train_run(other, settings)) == outcome(calm)
+    assert outcome(train_run(other, settings)) == outcome(uninterrupted)
 
 
 def test_workers_do_not_change_results(small: Workspace, tmp_path: Path) -> None:
@@ -122,13 +121,13 @@ def test_features_with_every_head(kind: str, request: pytest.FixtureRequest) -> 
 def test_augmented_copies_are_cached_and_trained_on(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two copies the head gets three features per image; copies differ and are computed once."""
     learned: list[FeatureSet] = []
-    whole = heads.fit_head
+    original = heads.fit_head
 
-    def noted(kind: str, train: FeatureSet, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(kind: str, train: FeatureSet, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         learned.append(train)
-        return whole(kind, train, *arguments, **options)
+        return original(kind, train, *arguments, **options)
 
-    monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", noted)
+    monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", record)
     first = train_run(small, config(epochs=4))
     settings = {"regime": "features", "weights": f"run:{first.id}", "epochs": 20, "batch_size": 32}
     run = train_run(small, config(**settings, augmented_copies=2))
@@ -136,7 +135,7 @@ def test_augmented_copies_are_cached_and_trained_on(small: Workspace, monkeypatc
     assert len(stores) == 3 and len({path.read_bytes()[:4000] for path in stores}) == 3
     size = len(read_manifest(small, "v001").split("train"))
     parts = learned[0].features.reshape(3, size, -1)
-    assert all(np.abs(parts[one] - parts[other]).max(axis=1).min() > 1e-4 for one, other in ((0, 1), (0, 2), (1, 2)))
+    assert all(np.abs(parts[left] - parts[other]).max(axis=1).min() > 1e-4 for left, other in ((0, 1), (0, 2), (1, 2)))
     assert torch.equal(learned[0].labels, learned[0].labels[:size].repeat(3))
     before = [path.stat().st_mtime_ns for path in stores]
     assert run.metrics.val_accuracy >= 0.9 and run.id != train_run(small, config(**settings)).id
@@ -170,15 +169,15 @@ def test_sweep_continues_after_a_failed_run(small: Workspace) -> None:
 
 def test_chained_runs_start_from_the_previous_run(small: Workspace) -> None:
     """`previous` is the last run with equal settings; if it failed, the next one fails too, and others are trained."""
-    rung = {**SMALL, "regime": "finetune", "weights": "previous", "epochs": 1}
-    rungs = ("head", "1", "half", "all")
-    found = sweep(small, [{**SMALL, "epochs": 1}, *({**rung, "unfreeze": unfreeze} for unfreeze in rungs)], "v001")
+    base_step = {**SMALL, "regime": "finetune", "weights": "previous", "epochs": 1}
+    levels = ("head", "1", "half", "all")
+    found = sweep(small, [{**SMALL, "epochs": 1}, *({**base_step, "unfreeze": unfreeze} for unfreeze in levels)], "v001")
     by_unfreeze = {run.config["unfreeze"]: run for run in found.runs if run.regime == "finetune"}
     (first,) = (run for run in found.runs if run.regime == "scratch")
-    for start, unfreeze in zip([first, *map(by_unfreeze.get, rungs)], rungs, strict=False):
+    for start, unfreeze in zip([first, *map(by_unfreeze.get, levels)], levels, strict=False):
         assert start is not None and by_unfreeze[unfreeze].config["weights"] == f"run:{start.id}"
-    assert [len(by_unfreeze[unfreeze].config["trainable_stages"]) for unfreeze in rungs] == [0, 1, 3, 5]
-    broken = sweep(small, [{**SMALL, "epochs": 1}, {**rung, "unfreeze": "no-such"}, {**rung, "unfreeze": "1"}], "v001")
+    assert [len(by_unfreeze[unfreeze].config["trainable_stages"]) for unfreeze in levels] == [0, 1, 3, 5]
+    broken = sweep(small, [{**SMALL, "epochs": 1}, {**base_step, "unfreeze": "no-such"}, {**base_step, "unfreeze": "1"}], "v001")
     assert len(broken.runs) == 1 and "no-such" in broken.failed[0].reason
     assert broken.failed[1].reason.startswith("the previous run, from which it starts, failed")
 

@@ -11,7 +11,7 @@ from fototeca.train.heads.fitted import FeatureSet, FittedHead
 from fototeca.train.training.losses import compute_loss, num_correct
 
 
-def drawn(seed: int, shift: float = 1.2) -> FeatureSet:
+def make_features(seed: int, shift: float = 1.2) -> FeatureSet:
     """Return 60 images of three classes: three informative features and 80 of noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 3
@@ -36,10 +36,10 @@ def test_the_strength_is_the_best_on_validation(kind: str) -> None:
 
     Of two validation splits that want another strength each gets its own: where noise is all there is, the strongest pays.
     """
-    train = drawn(0)
+    train = make_features(0)
     chosen = set()
     for seed in range(1, 7):
-        val = drawn(seed, 1.2 if seed % 2 else 0.0)
+        val = make_features(seed, 1.2 if seed % 2 else 0.0)
         head = fitted(kind, train, val)
         (row,) = (row for row in head.candidates if row.chosen)
         assert row == max(head.candidates, key=lambda row: (row.val_accuracy, -row.val_loss))
@@ -54,7 +54,7 @@ def test_the_strength_is_the_best_on_validation(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["linear", "logistic", "svm"])
 def test_heads_do_not_depend_on_feature_scale(kind: str) -> None:
     """Informative features a thousand times smaller than the noise give the same predictions."""
-    train, val = drawn(0), drawn(1)
+    train, val = make_features(0), make_features(1)
     units = np.where(np.arange(83) < 3, 1e-3, 10.0).astype(np.float32)
     moved = [FeatureSet(split.features * units + 5 * units, split.labels) for split in (train, val)]
     plain, other = fitted(kind, train, val), fitted(kind, *moved)

@@ -26,19 +26,19 @@ LEFT_OUT = [point for point in DEFAULT_PLAN if point["regime"] != "scratch"]
 
 
 @pytest.fixture
-def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def requested_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Remove network and weights, set one epoch per run, and record the requested URLs."""
-    asked: list[str] = []
+    urls: list[str] = []
 
-    def nothing(url: str, **_: object) -> None:
-        asked.append(url)
+    def fail(url: str, **_: object) -> None:
+        urls.append(url)
         raise OSError("no network")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
-    monkeypatch.setattr("fototeca.vision.weights.urllib.request.urlopen", nothing)
+    monkeypatch.setattr("fototeca.vision.weights.urllib.request.urlopen", fail)
     monkeypatch.setattr(config, "DEFAULT_EPOCHS", dict.fromkeys(config.DEFAULT_EPOCHS, 1))
-    return asked
+    return urls
 
 
 def train_nothing(config: TrainConfig) -> Run:
@@ -50,7 +50,7 @@ Lay = Callable[[str], None]
 
 
 @pytest.fixture
-def lay(tmp_path: Path, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> Lay:
+def add_weights(tmp_path: Path, requested_urls: list[str], monkeypatch: pytest.MonkeyPatch) -> Lay:
     """Return a function that writes random weights to torchvision's cache, with digest checks off."""
     monkeypatch.setattr("fototeca.vision.weights._digest_in_name", lambda url: "")
 
@@ -61,24 +61,24 @@ def lay(tmp_path: Path, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> La
 
 
 def test_default_plan_without_weights_trains_six_runs(
-    small: Workspace, tried: list[str], capsys: pytest.CaptureFixture[str]
+    small: Workspace, requested_urls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Skipped points name their file and its place; the host is tried once."""
-    found = sweep(small, None, "v001")
-    assert len({run.id for run in found.runs}) == len(found.runs) >= MIN_RUNS
-    assert {run.regime for run in found.runs} == {"scratch", "features", "finetune"}
-    assert len(found.failed) == len(LEFT_OUT) and len(tried) == 1
-    said = capsys.readouterr().err
-    for point, failed in zip(LEFT_OUT, found.failed, strict=True):
+    sweep_result = sweep(small, None, "v001")
+    assert len({run.id for run in sweep_result.runs}) == len(sweep_result.runs) >= MIN_RUNS
+    assert {run.regime for run in sweep_result.runs} == {"scratch", "features", "finetune"}
+    assert len(sweep_result.failed) == len(LEFT_OUT) and len(requested_urls) == 1
+    notices = capsys.readouterr().err
+    for point, failed in zip(LEFT_OUT, sweep_result.failed, strict=True):
         name, reason = failed.point, failed.reason
         file = FILES[point["model"]]
         assert name.startswith(f"{point['model']} {point['regime']}")
         assert f"cannot download the weights {file}" in reason and f"{file}, or pass --weights" in reason
-        assert f"skipped: {name}: cannot download" in said
-    assert "fototeca's own network" in said
+        assert f"skipped: {name}: cannot download" in notices
+    assert "fototeca's own network" in notices
 
 
-def test_file_with_a_wrong_digest_is_not_used(small: Workspace, tried: list[str], tmp_path: Path) -> None:
+def test_file_with_a_wrong_digest_is_not_used(small: Workspace, requested_urls: list[str], tmp_path: Path) -> None:
     """Its own points are skipped, and six others are planned."""
     (tmp_path / "torch" / "hub" / "checkpoints" / FILES["resnet18"]).write_bytes(b"something else")
     result = SweepResult()
@@ -88,18 +88,18 @@ def test_file_with_a_wrong_digest_is_not_used(small: Workspace, tried: list[str]
     assert len(plan) >= MIN_RUNS and not any(point["model"] == "resnet18" for point in plan)
 
 
-def test_default_plan_with_all_weights_is_complete(small: Workspace, lay: Lay, tried: list[str]) -> None:
+def test_default_plan_with_all_weights_is_complete(small: Workspace, add_weights: Lay, requested_urls: list[str]) -> None:
     """Eight points, nothing skipped or downloaded."""
     for model in FILES:
-        lay(model)
+        add_weights(model)
     result = SweepResult()
     assert make_default_plan("v001", None, result, train_nothing) == list(DEFAULT_PLAN)
-    assert not result.failed and not tried
+    assert not result.failed and not requested_urls
 
 
-def test_available_weights_replace_missing_ones(small: Workspace, lay: Lay) -> None:
+def test_available_weights_replace_missing_ones(small: Workspace, add_weights: Lay) -> None:
     """With resnet18's weights only, its other heads and stages are added, and no point is repeated."""
-    lay("resnet18")
+    add_weights("resnet18")
     result = SweepResult()
     plan = make_default_plan("v001", None, result, train_nothing)
     shapes = [tuple(sorted((name, value) for name, value in point.items() if name != "weights")) for point in plan]

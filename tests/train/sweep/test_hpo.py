@@ -50,40 +50,40 @@ def as_if_trained(workspace: Workspace, config: TrainConfig, number: int, accura
 
 def test_killed_search_resumes_its_trial_and_prunes_low_rates(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial that was killed counts once; trials below the median are pruned and listed."""
-    begun: list[TrainConfig] = []
+    started: list[TrainConfig] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
+    def fake_train(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """A run whose accuracy is its rate."""
-        begun.append(config)
-        if len(begun) == 3:
+        started.append(config)
+        if len(started) == 3:
             raise KeyboardInterrupt
         accuracy = config.lr or 0.0
         for epoch in (1, 2, 3):
             callback(epoch, accuracy)
-        return as_if_trained(workspace, config, len(begun), accuracy)
+        return as_if_trained(workspace, config, len(started), accuracy)
 
-    monkeypatch.setattr(searching, "train_run", learns)
+    monkeypatch.setattr(searching, "train_run", fake_train)
     with pytest.raises(KeyboardInterrupt):
         search_hyperparameters(small, SPACE, "v001", 12)
     found = search_hyperparameters(small, SPACE, "v001", 12)
-    assert begun[2] == begun[3] and len(set(begun)) == len(begun) - 1 == 12
+    assert started[2] == started[3] and len(set(started)) == len(started) - 1 == 12
     assert len(found.runs) + len(found.failed) == 12
     assert found.failed and {point.reason for point in found.failed} == {"stopped early, below the median of the other runs"}
     rates = [run.config["lr"] for run in found.runs]
     assert rates == sorted(rates, reverse=True)
     assert [run.id for run in search_hyperparameters(small, SPACE, "v001", 12).runs] == [run.id for run in found.runs]
-    assert len(begun) == 13  # a search that is over trains nothing
+    assert len(started) == 13  # a search that is over trains nothing
 
 
 def test_search_reports_accuracies_and_prunes_runs(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The accuracy is reported to Optuna; the pruned run is listed as aborted."""
     monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda trial: trial.number == 1)
     told: list[tuple[int, float | None]] = []
-    whole = optuna.Study.tell
+    original = optuna.Study.tell
 
     def tell(self: optuna.Study, trial: optuna.Trial, value: float | None = None, **options: object) -> object:
         told.append((trial.number, value))
-        return whole(self, trial, value, **options)  # type: ignore[arg-type]  # whatever it takes
+        return original(self, trial, value, **options)  # type: ignore[arg-type]  # whatever it takes
 
     monkeypatch.setattr(optuna.Study, "tell", tell)
     found = search_hyperparameters(small, {**SPACE, "epochs": 2, "lr": {"low": 1e-3, "high": 1e-2, "log": True}}, "v001", 2)
@@ -100,37 +100,37 @@ def test_search_reports_accuracies_and_prunes_runs(small: Workspace, monkeypatch
 
 def test_trial_killed_twice_counts_as_failed(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is listed with its reason, and the search continues."""
-    begun: list[float | None] = []
+    started: list[float | None] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
+    def fake_train(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """The first draw ends the program whenever it is tried."""
-        begun.append(config.lr)
-        if config.lr == begun[0]:
+        started.append(config.lr)
+        if config.lr == started[0]:
             raise KeyboardInterrupt
-        return as_if_trained(workspace, config, len(begun))
+        return as_if_trained(workspace, config, len(started))
 
-    monkeypatch.setattr(searching, "train_run", learns)
+    monkeypatch.setattr(searching, "train_run", fake_train)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             search_hyperparameters(small, SPACE, "v001", 3)
     found = search_hyperparameters(small, SPACE, "v001", 3)
-    assert begun[0] == begun[1] and begun.count(begun[0]) == 2
+    assert started[0] == started[1] and started.count(started[0]) == 2
     assert len(found.runs) == 2
     assert [point.reason for point in found.failed] == ["it was killed twice, possibly for lack of memory"]
 
 
 def test_external_failures_do_not_use_up_trials(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an unreachable host or a missing image the search resumes with the same parameters."""
-    begun: list[float | None] = []
+    started: list[float | None] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
+    def fake_train(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """The host answers the third time."""
-        begun.append(config.lr)
-        if len(begun) < 3:
+        started.append(config.lr)
+        if len(started) < 3:
             raise FototecaError("cannot download the weights", "connect", EXIT_OUTSIDE)
-        return as_if_trained(workspace, config, len(begun))
+        return as_if_trained(workspace, config, len(started))
 
-    monkeypatch.setattr(searching, "train_run", learns)
+    monkeypatch.setattr(searching, "train_run", fake_train)
     for _ in range(2):
         with pytest.raises(FototecaError, match="cannot download the weights"):
             search_hyperparameters(small, SPACE, "v001", 2)
@@ -142,39 +142,39 @@ def test_external_failures_do_not_use_up_trials(small: Workspace, monkeypatch: p
     lost.write_bytes(content)
     found = search_hyperparameters(small, SPACE, "v001", 2)
     assert len(found.runs) == 2 and not found.failed
-    assert len(begun) == 4 and begun[0] == begun[1] == begun[2] != begun[3]
+    assert len(started) == 4 and started[0] == started[1] == started[2] != started[3]
 
 
 def test_second_process_waits_for_the_search(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It then finds the finished trials; none is taken for a killed one."""
-    said: Queue[str] = Queue()
-    monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
-    begun: list[TrainConfig] = []
+    notices: Queue[str] = Queue()
+    monkeypatch.setattr("fototeca.train.runs.locks.notify", notices.put)
+    started: list[TrainConfig] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
+    def fake_train(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """In the first run another process gives the same command."""
-        begun.append(config)
-        if len(begun) == 1:
+        started.append(config)
+        if len(started) == 1:
             others.append(pool.submit(search_hyperparameters, small, SPACE, "v001", 2))
-            assert said.get(timeout=60).startswith("search-")
+            assert notices.get(timeout=60).startswith("search-")
             assert not others[0].done()
-        return as_if_trained(workspace, config, len(begun))
+        return as_if_trained(workspace, config, len(started))
 
-    monkeypatch.setattr(searching, "train_run", learns)
+    monkeypatch.setattr(searching, "train_run", fake_train)
     others: list[Future[SweepResult]] = []
     with ThreadPoolExecutor(1) as pool:
         found = search_hyperparameters(small, SPACE, "v001", 2)
         assert [run.id for run in others[0].result(timeout=60).runs] == [run.id for run in found.runs]
-    assert len(begun) == 2 and not found.failed
+    assert len(started) == 2 and not found.failed
 
 
 def test_full_disk_is_one_error_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search's journal cannot be written."""
 
-    def full(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "search.journal")
 
-    monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", full)
+    monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", fail)
     with pytest.raises(FototecaError, match=r"disk is full \(search.journal\)"):
         search_hyperparameters(small, SPACE, "v001", 1)
 

@@ -113,12 +113,12 @@ def test_integers_are_accepted_for_floats_and_text() -> None:
 def test_unexpected_exception_does_not_end_the_sweep(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The point is listed with its reason."""
 
-    def breaks(workspace: Workspace, config: TrainConfig) -> Run:
+    def fail(workspace: Workspace, config: TrainConfig) -> Run:
         if config.seed == 0:
             raise RuntimeError("sizes do not match\nand more")
         return train_run(workspace, config)
 
-    monkeypatch.setattr(parallel, "train_run", breaks)
+    monkeypatch.setattr(parallel, "train_run", fail)
     found = sweep(small, [{**SMALL, "seed": 0}, {**SMALL, "seed": 1}], "v001")
     assert [run.config["seed"] for run in found.runs] == [1]
     (failed,) = found.failed
@@ -142,7 +142,7 @@ def test_missing_version_is_one_error(
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConfig]]:
+def trained_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConfig]]:
     """Record the configurations that a sweep trains in parallel; nothing is trained."""
     asked: list[list[TrainConfig]] = []
 
@@ -162,7 +162,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConf
     return asked
 
 
-def test_chained_runs_start_from_the_run_with_equal_settings(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
+def test_chained_runs_start_from_the_run_with_equal_settings(tmp_path: Path, trained_configs: list[list[TrainConfig]]) -> None:
     """A grid over a chain gives several chains, whose steps are trained in parallel."""
     path = tmp_path / "plan.toml"
     path.write_text(
@@ -179,14 +179,14 @@ def test_chained_runs_start_from_the_run_with_equal_settings(tmp_path: Path, tol
         """
     )
     found = sweep(Workspace(tmp_path), read_plan(path), "v001")
-    heads, ones, alls = told
+    heads, ones, alls = trained_configs
     assert (len(heads), len(ones), len(alls), len(found.runs)) == (3, 6, 6, 15)
     assert {config.weights for config in heads} == {"DEFAULT"}
     assert all(config.weights == f"run:finetune-head-{config.seed}-{4e-5}" for config in ones)
     assert all(config.weights == f"run:finetune-1-{config.seed}-{config.lr}" for config in alls)
 
 
-def test_chained_run_without_a_previous_run_fails(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
+def test_chained_run_without_a_previous_run_fails(tmp_path: Path, trained_configs: list[list[TrainConfig]]) -> None:
     """A run with another seed is not a start; the other points are trained."""
     base = {"model": "resnet18", "regime": "finetune"}
     found = sweep(Workspace(tmp_path), [{**base, "seed": 0}, {**base, "seed": 1, "weights": "previous"}], "v001")
@@ -196,11 +196,11 @@ def test_chained_run_without_a_previous_run_fails(tmp_path: Path, told: list[lis
     )
 
 
-def test_equal_points_are_trained_once(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
+def test_equal_points_are_trained_once(tmp_path: Path, trained_configs: list[list[TrainConfig]]) -> None:
     """A default written out, or an integer for a float, is the same run."""
     base = {"model": "cnn", "regime": "scratch"}
     found = sweep(Workspace(tmp_path), [base, {**base, "epochs": 20}, {**base, "mixup": 0}], "v001")
-    assert [len(part) for part in told] == [1] and len(found.runs) == 1
+    assert [len(part) for part in trained_configs] == [1] and len(found.runs) == 1
 
 
 @pytest.mark.parametrize("other", [{"image_size": 64}, {"regime": "finetune", "unfreeze": "half"}], ids=["size", "stages"])

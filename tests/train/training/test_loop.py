@@ -26,7 +26,7 @@ from fototeca.train.training import loop
 from fototeca.vision.backbones import classifier_of
 
 Weights = dict[str, torch.Tensor]
-Asked = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
+LossCall = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
 
 
 def config(**settings: object) -> TrainConfig:
@@ -43,10 +43,10 @@ def losses(run: Run) -> list[float]:
 def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
     """Record the weights after each step of later runs."""
     seen: list[Weights] = []
-    whole = loop.TrainingLoop._step
+    original = loop.TrainingLoop._step
 
     def step(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it gives)
-        given = whole(self, *arguments)
+        given = original(self, *arguments)
         seen.append({name: value.detach().clone() for name, value in self.plain.state_dict().items()})
         return given
 
@@ -110,51 +110,51 @@ def test_accumulated_batches_are_one_large_one(uneven: Workspace, monkeypatch: p
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+def recorded_losses(monkeypatch: pytest.MonkeyPatch) -> list[LossCall]:
     """Record logits, labels and options of every training loss."""
-    seen: list[Asked] = []
-    whole = loop.compute_loss
+    seen: list[LossCall] = []
+    original = loop.compute_loss
 
-    def noted(logits: torch.Tensor, wanted: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
+    def record(logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
         if logits.requires_grad:
-            seen.append((logits.detach(), wanted, options))
-        return whole(logits, wanted, **options)
+            seen.append((logits.detach(), targets, options))
+        return original(logits, targets, **options)
 
-    monkeypatch.setattr(loop, "compute_loss", noted)
+    monkeypatch.setattr(loop, "compute_loss", record)
     return seen
 
 
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
-def test_mixed_images_have_mixed_labels(small: Workspace, asked: list[Asked], option: str) -> None:
+def test_mixed_images_have_mixed_labels(small: Workspace, recorded_losses: list[LossCall], option: str) -> None:
     """Labels are fractions that sum to 1, most of two classes; without mixing they are class indices."""
     train_run(small, config(**{option: 1.0}))
-    shares = torch.cat([wanted for _, wanted, _ in asked])
+    shares = torch.cat([targets for _, targets, _ in recorded_losses])
     assert shares.shape[1] == 3 and torch.allclose(shares.sum(1), torch.ones(len(shares)))
     assert ((shares > 0).sum(1) == 2).float().mean() > 0.3
-    asked.clear()
+    recorded_losses.clear()
     train_run(small, config())
-    assert all(wanted.dim() == 1 for _, wanted, _ in asked)
+    assert all(targets.dim() == 1 for _, targets, _ in recorded_losses)
 
 
 @pytest.mark.parametrize("options", [{}, {"mixup": 1.0}, {"cutmix": 1.0}], ids=["plain", "mixup", "cutmix"])
 def test_train_accuracy_counts_predictions_during_training(
-    small: Workspace, asked: list[Asked], options: dict[str, float]
+    small: Workspace, recorded_losses: list[LossCall], options: dict[str, float]
 ) -> None:
     """A mixed image is correct if its larger part's class is predicted."""
     (row,) = train_run(small, config(**options)).epochs()
-    said = torch.cat([logits.argmax(dim=1) for logits, *_ in asked])
-    most = torch.cat([wanted.argmax(dim=1) if options else wanted for _, wanted, _ in asked])
+    said = torch.cat([logits.argmax(dim=1) for logits, *_ in recorded_losses])
+    most = torch.cat([targets.argmax(dim=1) if options else targets for _, targets, _ in recorded_losses])
     assert row["train_accuracy"] == pytest.approx(float((said == most).float().mean()))
 
 
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
 @pytest.mark.parametrize("kind", ["small", "several"])
 def test_mixed_labels_are_smoothed_and_weighted(
-    option: str, kind: str, request: pytest.FixtureRequest, asked: list[Asked]
+    option: str, kind: str, request: pytest.FixtureRequest, recorded_losses: list[LossCall]
 ) -> None:
     """The loss equals torch's on the mixed, smoothed fractions with class weights, single- and multi-label."""
     run = train_run(request.getfixturevalue(kind), config(**{option: 1.0}, label_smoothing=0.2, balance="weights"))
-    for written, (logits, shares, options) in zip(losses(run), asked, strict=True):
+    for written, (logits, shares, options) in zip(losses(run), recorded_losses, strict=True):
         weights = options["weights"]
         assert weights.shape == (logits.shape[1],) and shares.shape == logits.shape
         assert ((shares > 0.01) & (shares < 0.99)).any()
@@ -170,14 +170,14 @@ def test_weights_of_the_best_epoch_are_saved(small: Workspace, monkeypatch: pyte
     verdicts = iter([(0.9, 0.5), (0.8, 0.7), (0.7, 0.7), (0.1, 0.6)])
     ends: list[Weights] = []
 
-    def judged(*_: object) -> tuple[float, float]:
+    def fake_evaluate(*_: object) -> tuple[float, float]:
         return next(verdicts)
 
-    def saved(self: loop.TrainingLoop) -> None:
+    def record_weights(self: loop.TrainingLoop) -> None:
         ends.append({name: value.clone() for name, value in self.plain.state_dict().items()})
 
-    monkeypatch.setattr(loop, "evaluate", judged)
-    monkeypatch.setattr(loop.TrainingLoop, "_save", saved)
+    monkeypatch.setattr(loop, "evaluate", fake_evaluate)
+    monkeypatch.setattr(loop.TrainingLoop, "_save", record_weights)
     run = train_run(small, config(epochs=4))
     kept = load_model(small, run).network.state_dict()
     agree = [all(torch.equal(value, kept[name]) for name, value in weights.items()) for weights in ends]
@@ -198,13 +198,13 @@ def plain_weights(workspace: Workspace, folder: Path) -> Path:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record the kinds of heads that are fitted."""
     seen: list[str] = []
-    whole = feature_trainer.fit_head
+    original = feature_trainer.fit_head
 
-    def noted(kind: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(kind: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         seen.append(kind)
-        return whole(kind, *arguments, **options)
+        return original(kind, *arguments, **options)
 
-    monkeypatch.setattr(feature_trainer, "fit_head", noted)
+    monkeypatch.setattr(feature_trainer, "fit_head", record)
     return seen
 
 
@@ -257,14 +257,14 @@ def test_nan_loss_aborts_and_the_run_can_resume(small: Workspace, monkeypatch: p
     """The error names the available checkpoint; the resumed run has the same weights as an uninterrupted one."""
     calm = train_run(small, config(epochs=3))
     weights = (calm.folder / "model.safetensors").read_bytes()
-    whole, calls = loop.TrainingLoop._step, []
+    original, calls = loop.TrainingLoop._step, []
 
-    def poisoned(self: loop.TrainingLoop, *arguments: Any) -> loop.StepResult:  # noqa: ANN401
+    def return_nan(self: loop.TrainingLoop, *arguments: Any) -> loop.StepResult:  # noqa: ANN401
         calls.append(1)
-        result = whole(self, *arguments)
+        result = original(self, *arguments)
         return replace(result, loss=math.nan) if len(calls) == 6 else result
 
-    monkeypatch.setattr(loop.TrainingLoop, "_step", poisoned)
+    monkeypatch.setattr(loop.TrainingLoop, "_step", return_nan)
     said = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0004 or --clip 1"
     with pytest.raises(FototecaError, match=said):
         train_run(small, config(epochs=3), resume=False)

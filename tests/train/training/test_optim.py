@@ -139,9 +139,9 @@ def test_schedules() -> None:
 def test_no_resume_trains_again_with_equal_weights(small: Workspace) -> None:
     """resume=False trains a finished run again with the same result."""
     run = train_run(small, config())
-    stamp, weights = (run.folder / "done.json").stat().st_mtime_ns, (run.folder / "model.safetensors").read_bytes()
+    modified, weights = (run.folder / "done.json").stat().st_mtime_ns, (run.folder / "model.safetensors").read_bytes()
     again = train_run(small, config(), resume=False)
-    assert (again.folder / "done.json").stat().st_mtime_ns > stamp
+    assert (again.folder / "done.json").stat().st_mtime_ns > modified
     assert (again.folder / "model.safetensors").read_bytes() == weights
 
 
@@ -169,13 +169,13 @@ def test_network_computes_in_the_configured_precision(
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
     whole = SmallNet.forward
 
-    def noted(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
+    def record(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
         logits = whole(self, x)
         if torch.any(x):  # not of the empty images that sizes are tried with
             seen[self.training].add(logits.dtype)
         return logits
 
-    monkeypatch.setattr(SmallNet, "forward", noted)
+    monkeypatch.setattr(SmallNet, "forward", record)
     run = train_run(small, config(epochs=1, precision=precision))
     assert seen == {True: {kind}, False: {kind}}
     assert {value.dtype for value in read_tensors(run).values()} == {torch.float32, torch.int64}
