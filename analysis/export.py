@@ -133,12 +133,13 @@ def _write_torch(model: LoadedModel, path: Path, metadata: dict[str, Any]) -> No
 def model_card(run: Run, metadata: dict[str, Any]) -> str:
     """Return a model card (Mitchell et al. 2019) in Markdown."""
     low, high = metadata["validation"]["accuracy_interval"]
+    labels, manifest = metadata["labels"], metadata["manifest"]
     return "\n".join(
         [
             f"# {run.id}",
             "",
-            f"- **Model**: {metadata['model']}, {metadata['regime']}; {len(metadata['labels'])} categories: {', '.join(metadata['labels'])}",
-            f"- **Trained on**: {metadata['dataset']} {metadata['manifest']['version']} (SHA-256 {metadata['manifest']['sha256']})",
+            f"- **Model**: {metadata['model']}, {metadata['regime']}; {len(labels)} categories: {', '.join(labels)}",
+            f"- **Trained on**: {metadata['dataset']} {manifest['version']} (SHA-256 {manifest['sha256']})",
             f"- **Input**: {metadata['input']}, preprocessed: {json.dumps(metadata['preprocessing'])}",
             f"- **Output**: {metadata['output']}",
             f"- **Validation**: accuracy {metadata['validation']['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}, "
