@@ -151,7 +151,7 @@ def test_val_interval_is_bounded_by_0_and_1(small: Workspace, command: Command) 
     make_run(small, "all", val_accuracy=1.0, val_images=9)
     every, none = (row["val_interval"] for row in json.loads(command("list", "--json")[1]))
     assert none == [0, pytest.approx(0.3903, abs=1e-4)] and every == [pytest.approx(0.7009, abs=1e-4), 1]
-    assert "0.0%–39.0%" in command("list")[1].split()
+    assert "0.0–39.0%" in command("list")[1].split()
 
 
 def test_incomplete_sweep_exits_with_3_and_prints_a_sorted_table(small: Workspace, command: Command) -> None:

@@ -82,7 +82,7 @@ def test_file_with_a_wrong_digest_is_not_used(small: Workspace, requested_urls: 
     """Its own points are skipped, and six others are planned."""
     (tmp_path / "torch" / "hub" / "checkpoints" / FILES["resnet18"]).write_bytes(b"something else")
     result = SweepResult()
-    plan = make_default_plan("v001", None, result, train_nothing)
+    plan = make_default_plan("v001", None, result, lambda config: Run("cnn-first", small.runs / "cnn-first", {}))
     wrong = [failed.point for failed in result.failed if "SHA-256 differs" in failed.reason]
     assert [name.split()[0] for name in wrong] == ["resnet18", "resnet18"]
     assert len(plan) >= MIN_RUNS and not any(point["model"] == "resnet18" for point in plan)

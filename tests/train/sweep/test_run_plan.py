@@ -22,7 +22,8 @@ from fototeca.train.config import TrainConfig, train_command
 from fototeca.train.run_spec import resolve_run
 from fototeca.train.runs import Run
 from fototeca.train.runs.locks import lock_run
-from fototeca.train.runs.registry import write_config
+from fototeca.train.runs.metrics import RunMetrics
+from fototeca.train.runs.registry import write_config, write_done
 from fototeca.train.sweep import run_plan as sweeping
 from fototeca.train.sweep import workers as parallel
 from fototeca.train.sweep.plan import read_plan
@@ -144,22 +145,23 @@ def test_missing_version_is_one_error(
 @pytest.fixture
 def trained_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConfig]]:
     """Record the configurations that a sweep trains in parallel; nothing is trained."""
-    asked: list[list[TrainConfig]] = []
+    calls: list[list[TrainConfig]] = []
 
     def each(_: Workspace, configs: list[TrainConfig], jobs: int) -> list[Run]:
-        asked.append(configs)
+        calls.append(configs)
         return [named(config) for config in configs]
 
     def named(config: TrainConfig) -> Run:
         name = f"{config.regime}-{config.unfreeze}-{config.seed}-{config.lr}"
         folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True)
-        (folder / "done.json").write_text('{"val_accuracy": 0.5}')
-        return Run(name, folder, {})
+        run = Run(name, folder, {})
+        metrics = RunMetrics(train_accuracy=0.5, val_accuracy=0.5, val_images=9, parameters=1, seconds=1.0, images_per_second=1.0)
+        write_done(run, metrics)
+        return run
 
     monkeypatch.setattr(sweeping, "train_each", each)
     monkeypatch.setattr(sweeping, "_pin_version", lambda _, version: version)
-    return asked
+    return calls
 
 
 def test_chained_runs_start_from_the_run_with_equal_settings(tmp_path: Path, trained_configs: list[list[TrainConfig]]) -> None:
