@@ -72,8 +72,9 @@ def explain(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Steps of extremal and class-model; else 800 and 200. Fewer are faster and coarser.")
     ] = None,
-    trials: Annotated[
-        bool, typer.Option("--trials", help="Put the methods (all quick ones, if none is named) to the test instead of drawing.")
+    sanity_checks: Annotated[
+        bool,
+        typer.Option("--sanity-checks", help="Check the methods (default: all quick ones) instead of drawing maps."),
     ] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
@@ -84,11 +85,11 @@ def explain(
     """
     from fototeca.analysis.attribution.explain import explain_run
     from fototeca.analysis.attribution.run_checks import run_sanity_checks
-    from fototeca.analysis.cli_tables import trials_table
+    from fototeca.analysis.cli_tables import sanity_checks_table
 
-    if trials:
-        facts = run_sanity_checks(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
-        return _print(facts, as_json, trials_table(facts))
+    if sanity_checks:
+        checks = run_sanity_checks(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
+        return _print(checks.to_json(), as_json, sanity_checks_table(checks))
     methods = method or ["grad-cam"]
     paths = explain_run(Workspace.find(), run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)
     _print_paths(paths, as_json)
@@ -201,7 +202,10 @@ def predict(
     from fototeca.analysis.predict.predict import predict_paths
 
     workspace, methods = Workspace.find(), method or ()
-    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback)
+    predictions = predict_paths(
+        workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback
+    )
+    facts = [prediction.to_json() for prediction in predictions]
     _print(facts, as_json, prediction_table(facts, top))
     if failed := sum(bool(fact["reason"]) for fact in facts):
         reasons = ", ".join(sorted({str(fact["reason"]) for fact in facts if fact["reason"]}))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from fototeca.analysis.attribution.check_results import CHECKS, measured_checks
+from fototeca.analysis.attribution.check_results import CHECKS, SanityChecks
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
 
 
@@ -172,25 +172,26 @@ def embedding_table(facts: dict[str, Any]) -> str:
     return "\n".join([columns(rows), *facts["paths"]])
 
 
-def trials_table(facts: dict[str, Any]) -> str:
-    """The scores of `explain --trials`; an exclamation mark where a trial is not passed."""
-    trials = measured_checks(facts)
-    rows: list[tuple[str, ...]] = [("method", *trials, "s a map")]
-    for one in facts["methods"]:
+def sanity_checks_table(checks: SanityChecks) -> str:
+    """Return the scores of `explain --sanity-checks`; an exclamation mark follows a score that fails its check."""
+    names = checks.measured
+    rows: list[tuple[str, ...]] = [("method", *names, "s a map")]
+    for one in checks.methods:
+        scores = {name: one.score(name) for name in names}
         cells = [
-            "-" if one[name] is None else f"{one[name]:.2f}{' ' if one['passed'].get(name, True) else '!'}" for name in trials
+            "-" if score is None else f"{score:.2f}{' ' if one.passed.get(name, True) else '!'}" for name, score in scores.items()
         ]
-        rows.append((one["method"], *cells, "-" if one["seconds"] is None else f"{one['seconds']:.2f}"))
+        rows.append((one.method, *cells, "-" if one.seconds is None else f"{one.seconds:.2f}"))
     return "\n".join(
         [
-            f"{facts['run']}: {facts['images']} validation images, {facts['mosaics']} mosaics",
-            columns(rows, right=tuple(range(1, len(trials) + 2))),
-            "live: share of maps with a gradient behind them; classes, weights: rank correlation with the map of another",
-            "category, and of dealt weights (low is good); deletion: low is good; insertion, grid: high is good.",
-            *(["pointing, energy: is the peak, is the map on the thing (high is good)."] if trials != CHECKS else []),
-            "! not passed: always live, below 0.9, below 0.5, better than the two maps that know nothing.",
-            *(f"{one['method']} does not fit: {one['reason']}" for one in facts["methods"] if one["reason"]),
-            *facts["paths"],
+            f"{checks.run}: {checks.images} validation images, {checks.grids} image grids",
+            columns(rows, right=tuple(range(1, len(names) + 2))),
+            "live: share of maps with a gradient; classes, weights: rank correlation with the map of another category",
+            "and of shuffled weights (low is good); deletion: low is good; insertion, grid: high is good.",
+            *(["pointing, energy: maximum, share of the map on the object (high is good)."] if names != CHECKS else []),
+            "! fails: always live, classes below 0.9, weights below 0.5, others better than both baselines.",
+            *(f"{one.method} does not fit: {one.reason}" for one in checks.methods if one.reason),
+            *(checks.paths or ()),
         ]
     )
 

@@ -61,8 +61,8 @@ def examples_of_run(
 ) -> dict[str, Any]:
     """Right and wrong images of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
 
-    Each image's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
-    run that is no network has none. `examples.csv` there has a row for each example: COLUMNS.
+    Each image's map by `method` is written to `output` beside the preprocessed image, above the method's check badge; a run
+    without a network has none. `examples.csv` there has a row for each example: COLUMNS.
     """
     check_method(method)
     run = find_run(workspace, run_id)
@@ -110,8 +110,8 @@ def _example_row(kind: str, one: dict[str, Any], paths: Mapping[str, str]) -> li
 def _draw_maps(
     workspace: Workspace, results: SplitPredictions, chosen: Sequence[int], method: str, folder: Path
 ) -> dict[str, str]:
-    """By image id a PNG of what the model saw and the map of what it said, stamped as `--trials` judged the method; of images
-    that are there."""
+    """Return by image id the path of a PNG: the preprocessed image and its map with the method's check badge. Missing images are
+    skipped."""
     model = load_model(workspace, results.run)
     if model.module is None:
         notify(f"no maps: {results.run.id} has no network")

@@ -14,7 +14,8 @@ from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.attribution.check_results import (
     CHECKS,
     CheckResults,
-    measured_checks,
+    MethodScores,
+    SanityChecks,
     merge_results,
     method_results,
     names_by_outcome,
@@ -92,18 +93,20 @@ def stamped(story: ReportContext, passed: CheckResults) -> str:
 
 
 def shown_verdicts(story: ReportContext, results: SplitPredictions) -> Mapping[str, CheckResults]:
-    """What trials say of the shown methods: those of `explain --trials`, else the report's own; none where these cannot be made,
-    which is told in the place of their table."""
+    """Return check results of the shown methods: those of `explain --sanity-checks`, else the report's own.
+
+    Empty if they cannot be made; the place of their table then says why.
+    """
     try:
         return method_results(kept_trials(story, results.run) or _tried(story, results.stored(story.workspace)))
     except FototecaError:
         return {}
 
 
-def kept_trials(story: ReportContext, run: Run) -> dict[str, Any] | None:
-    """What `explain --trials` kept, if it is of all shown methods."""
+def kept_trials(story: ReportContext, run: Run) -> SanityChecks | None:
+    """What `explain --sanity-checks` kept, if it is of all shown methods."""
     facts = read_sanity_checks(story.workspace, run)
-    if not facts or not set(SHOWN_METHODS) <= {one["method"] for one in facts["methods"]}:
+    if not facts or not set(SHOWN_METHODS) <= {one.method for one in facts.methods}:
         return None
     return facts
 
@@ -114,7 +117,7 @@ def _maps(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]
     def draw() -> list[dict[str, Any]]:
         every = []
         for index in chosen:
-            found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, stamped=True)
+            found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, checked=True)
             drawn = found.drawn
             maps = {name: data_uri(one.resize((168, 168))) for name, one in drawn.maps.items()}
             one = {"said": found.predicted, "category": found.category, "probability": found.probability}
@@ -168,15 +171,15 @@ def _undrawn(story: ReportContext, results: SplitPredictions, missing: Sequence[
     return join([told, tag("pre", command) if images else ""])
 
 
-def _tried(story: ReportContext, results: SplitPredictions) -> dict[str, Any]:
+def _tried(story: ReportContext, results: SplitPredictions) -> SanityChecks:
     """The shown methods, put to their trials by the report itself and kept between reports."""
     asked = [story.manifest.sha256, len(results), SHOWN_METHODS, REPORT_CURVE_STEPS, compute_masks_digest(story.workspace)]
 
     def make() -> dict[str, Any]:
-        return compute_sanity_checks(story.workspace, story.model(results.run), results, SHOWN_METHODS, steps=REPORT_CURVE_STEPS)
+        model = story.model(results.run)
+        return compute_sanity_checks(story.workspace, model, results, SHOWN_METHODS, steps=REPORT_CURVE_STEPS).to_json()
 
-    found: dict[str, Any] = cached_json(story.workspace, results.run, "trials", asked, make)
-    return found
+    return SanityChecks.from_json(cached_json(story.workspace, results.run, "sanity-checks", asked, make))
 
 
 def _trials(story: ReportContext, results: SplitPredictions) -> Markup:
@@ -184,14 +187,14 @@ def _trials(story: ReportContext, results: SplitPredictions) -> Markup:
     words, run = story.words, results.run
     stored = kept_trials(story, run)
     facts = stored or _tried(story, results)
-    trials = measured_checks(facts)
+    trials = facts.measured
     head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]
     rows = [
-        [_named(story, one["method"]), *(_score(story, one, name) for name in trials), words.number(one["seconds"], 2)]
-        for one in facts["methods"]
+        [_named(story, one.method), *(_score(story, one, name) for name in trials), words.number(one.seconds, 2)]
+        for one in facts.methods
     ]
-    source = f"data/reports/trials/{run.id}.json" if stored else ""
-    intro = words("trials.intro", images=facts["images"], mosaics=facts["mosaics"])
+    source = f"data/reports/sanity-checks/{run.id}.json" if stored else ""
+    intro = words("trials.intro", images=facts.images, mosaics=facts.grids)
     parts = [
         heading(words("trials.title"), 5),
         paragraph(join([intro, " ", story.file(source)]) if source else intro),
@@ -200,14 +203,14 @@ def _trials(story: ReportContext, results: SplitPredictions) -> Markup:
         ),
         paragraph(words("trials.how")),
         paragraph(words("trials.truth")) if len(trials) > len(CHECKS) else "",
-        paragraph(words("trials.iterations", n=facts["iterations"])) if facts.get("iterations") else "",
+        paragraph(words("trials.iterations", n=facts.iterations)) if facts.iterations else "",
     ]
-    unfit = "; ".join(f"{one['method']}: {one['reason']}" for one in facts["methods"] if one.get("reason"))
+    unfit = "; ".join(f"{one.method}: {one.reason}" for one in facts.methods if one.reason)
     if unfit:
         parts.append(note(words("trials.unfit", what=unfit)))
     if not stored:
         parts.append(paragraph(words("trials.more")))
-        parts.append(tag("pre", f"fototeca analysis explain {run.id} --trials"))
+        parts.append(tag("pre", f"fototeca analysis explain {run.id} --sanity-checks"))
     return join(parts)
 
 
@@ -240,7 +243,7 @@ def _named(story: ReportContext, method: str) -> str:
     return method if method in METHODS else story.words(f"trials.{method}")
 
 
-def _score(story: ReportContext, one: dict[str, Any], trial: str) -> str:
+def _score(story: ReportContext, one: MethodScores, trial: str) -> str:
     """The figure, marked where the trial is not passed; a sign, since colour alone does not tell."""
-    figure = story.words.number(one[trial], 2)
-    return figure if one["passed"].get(trial, True) else FormattedNumber(f"{figure} ✗", *getattr(figure, "value", ()))
+    figure = story.words.number(one.score(trial), 2)
+    return figure if one.passed.get(trial, True) else FormattedNumber(f"{figure} ✗", *getattr(figure, "value", ()))

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from fototeca.analysis.cache import read_json_or_none
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
-from fototeca.analysis.predict.predict import stored_predictions_path
+from fototeca.analysis.predict.results import stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, Words, join, link, note, paragraph, tag, tiles
 from fototeca.analysis.tabular import Table
@@ -55,11 +55,11 @@ def _stored(story: ReportContext) -> dict[str, Any] | None:
 def _numbers(story: ReportContext, document: dict[str, Any]) -> Markup:
     """What stands under the images, in a file beside the page, and the file that `predict` kept."""
     rows = tuple(
-        (*map(fact.get, ("path", "label", "probability", "strangeness")), bool(fact.get("unknown")), *map(near.get, NEAR))
+        (*map(fact.get, ("path", "label", "probability", "ood_score")), bool(fact.get("unknown")), *map(near.get, NEAR))
         for fact in document["images"]
         for near in [fact.get("near_duplicate") or {}]
     )
-    columns = ("path", "label", "probability", "strangeness", "unknown", *(f"near_duplicate_{name}" for name in NEAR))
+    columns = ("path", "label", "probability", "ood_score", "unknown", *(f"near_duplicate_{name}" for name in NEAR))
     story.numbers.append(Table("new-images", columns, rows))
     stored = story.file(f"data/reports/new-images/{document['run']}.json")
     return paragraph(join([link(story.words("figure.data"), story.row("new-images", 0)), " · ", stored]), "source")

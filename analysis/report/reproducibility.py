@@ -78,9 +78,9 @@ def _explains(story: ReportContext, run: Run) -> Iterator[str]:
     """What made the trials and the categories' images that are shown of a run."""
     command = f"fototeca analysis explain {run.id}"
     if facts := kept_trials(story, run):
-        methods = [f"--method {one['method']}" for one in facts["methods"] if one["method"] in METHODS]
-        iterations = [f"--iterations {facts['iterations']}"] if facts.get("iterations") else []
-        yield " ".join([command, "--trials", *methods, *iterations])
+        methods = [f"--method {one.method}" for one in facts.methods if one.method in METHODS]
+        iterations = [f"--iterations {facts.iterations}"] if facts.iterations else []
+        yield " ".join([command, "--sanity-checks", *methods, *iterations])
     if drawn_class_models(story, run):
         yield f"{command} --method class-model"
 
