@@ -66,7 +66,7 @@ def test_copies_and_broken_files(studied: Studied, first_image: Callable[[str], 
     ]
     assert float(rows[1]["false_alarm_rate"]) == pytest.approx(facts[1].false_alarm_rate, abs=1e-6)
     assert float(rows[1]["p:red"]) == pytest.approx(facts[1].probabilities["red"], abs=1e-6)
-    assert "not seen: not-an-image" in prediction_table([fact.to_json() for fact in facts], 1)
+    assert "not read: not-an-image" in prediction_table(facts, 1)
     with pytest.raises(FototecaError, match="does not exist"):
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
 
@@ -302,7 +302,7 @@ def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -
         assert (fact.calibrated, fact.uncalibrated) == (why is None, why)
     lost = (run.folder / "predictions-val.csv").rename(tmp_path / "lost.csv")
     facts = predict_paths(workspace, name, [str(image)], csv_path=tmp_path / "out.csv")
-    assert f"not calibrated: run {name} has no predictions for val" in prediction_table([fact.to_json() for fact in facts], 1)
+    assert f"not calibrated: run {name} has no predictions for val" in prediction_table(facts, 1)
     assert "has no predictions for val" in (tmp_path / "out.csv").read_text(encoding="utf-8")
     lost.rename(run.folder / "predictions-val.csv")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)

@@ -332,7 +332,7 @@ def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Work
     reasons = [one.reason for one in facts.methods]
     assert reasons[0].startswith("the model has no layer 'nothing'; these fit: ") and reasons[1:] == ["", "", ""]
     assert facts.methods[0].live is None and facts.methods[1].live == 1
-    assert "grad-cam does not fit: the model has no layer" in sanity_checks_table(facts)
+    assert "grad-cam cannot be used: the model has no layer" in sanity_checks_table(facts)
     with pytest.raises(FototecaError, match="no layer 'nothing'"):
         run_sanity_checks(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)
 
