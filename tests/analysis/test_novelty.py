@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,10 @@ def test_an_image_like_nothing_it_was_trained_on(studied: Studied, first_image: 
     assert (known.unknown, strange.unknown) == (False, True)
     assert strange.ood_score > strange.unknown_threshold >= known.ood_score
     assert 0 < strange.false_alarm_rate < 1
-    told = prediction_table([known, strange], 1)
+    told = prediction_table([replace(known, path="a", near_duplicate=None), replace(strange, path="b")], 1)
     assert f"{strange.false_alarm_rate:.1%} of images of the dataset's categories are wrongly reported" in told
-    assert told.splitlines()[1].endswith("unlike anything it was trained on")
+    flagged = [line.split()[0] for line in told.splitlines()[1:3] if line.endswith("unlike the training images")]
+    assert flagged == ["b"]
 
 
 def test_the_false_alarm_rate_is_of_images_that_did_not_set_the_threshold() -> None:

@@ -182,7 +182,7 @@ def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., o
     done = fototeca(*command, "--json", cwd=workspace.root)
     assert done.returncode == 3, done.stderr  # type: ignore[attr-defined]
     assert [item["reason"] for item in json.loads(done.stdout)] == [None, "not-an-image"]  # type: ignore[attr-defined]
-    assert "1 of 2 images could not be had" in done.stderr  # type: ignore[attr-defined]
+    assert "1 of 2 images could not be read" in done.stderr  # type: ignore[attr-defined]
     done = fototeca(*command, "--csv", tmp_path, cwd=workspace.root)
     assert done.returncode == 2  # type: ignore[attr-defined]
     assert "Traceback" not in done.stderr and "is a directory" in done.stderr  # type: ignore[attr-defined]
