@@ -27,7 +27,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import renamings
 from fototeca.curate.labels.decisions import check_reason, check_task, person
 from fototeca.curate.labels.review_state import Judgement, settle_renamed
-from fototeca.curate.quality.checks import found_by_image
+from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.doctor import FIX
 from fototeca.curate.review.fiftyone_samples import (
     Dataset,
@@ -63,7 +63,9 @@ def push_review(workspace: Workspace) -> dict[str, Any]:
     that name belongs to another workspace.
     """
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
-        items = {item.image.image_id: item for item in list_items(catalog, workspace.settings.names, found_by_image(catalog))}
+        items = {
+            item.image.image_id: item for item in list_items(catalog, workspace.settings.names, list_findings_by_image(catalog))
+        }
         check_task((item.image for item in items.values()), workspace.settings.task)
         dataset = _own_dataset(fo, workspace, catalog, create=True)
         declare(fo, dataset, workspace)

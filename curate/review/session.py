@@ -12,7 +12,7 @@ from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import choose, decide_all, person
 from fototeca.curate.labels.review_state import Judgement, said_by_people
-from fototeca.curate.quality.checks import found_by_image
+from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.queues import DUPLICATE, QUEUES, ReviewItem, in_queue, last_said, list_items
 from fototeca.curate.review.thumbnails import make_thumbnail
 from fototeca.curate.review.undo import take_back
@@ -143,7 +143,7 @@ class ReviewSession:
 
     def _read(self) -> None:
         with Catalog.open(self.workspace) as catalog:
-            items = list_items(catalog, self.workspace.settings.names, found_by_image(catalog))
+            items = list_items(catalog, self.workspace.settings.names, list_findings_by_image(catalog))
             self.mine = {row.image_id for row in said_by_people(catalog.decisions()) if row.who == self.who}
         self.items = {item.image.image_id: item for item in items}
 

@@ -14,9 +14,9 @@ from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.label_issues.find import LabelIssue, save, suggest_labels
+from fototeca.curate.label_issues.find import LabelIssue, find_label_issues, store_label_issues
 from fototeca.curate.labels.decisions import label_images, list_decisions
-from fototeca.curate.quality.checks import found_by_image, measure_quality
+from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.agreement import measure_agreement
 from fototeca.curate.review.queues import (
@@ -44,7 +44,7 @@ AddImages = Callable[..., list[str]]
 def queue(workspace: Workspace, name: str) -> list[str]:
     """The images that wait in it."""
     with Catalog.open(workspace) as catalog:
-        items = list_items(catalog, workspace.settings.names, found_by_image(catalog))
+        items = list_items(catalog, workspace.settings.names, list_findings_by_image(catalog))
     return [item.image.image_id for item in in_queue(items, name)]
 
 
@@ -90,15 +90,15 @@ def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_imag
     """Who kept a label against a suggestion is not asked the same by the next run; another suggestion is asked."""
     ids = add_images(workspace, ["cat", "cat"])
     suggestions = [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
-    save(workspace, suggestions, 0)
+    store_label_issues(workspace, suggestions, 0)
     assert queue(workspace, SUGGESTED) == ids
     label_images(workspace, ids[:1], label="cat")
     for _ in range(2):
         with Catalog.open(workspace) as catalog:
             last = catalog.last_decision()
-        save(workspace, suggestions, last)
+        store_label_issues(workspace, suggestions, last)
         assert queue(workspace, SUGGESTED) == ids[1:]
-    save(workspace, [replace(suggestions[0], suggested="wolf")], last)
+    store_label_issues(workspace, [replace(suggestions[0], suggested="wolf")], last)
     assert queue(workspace, SUGGESTED) == ids[:1]
 
 
@@ -306,7 +306,7 @@ def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace)
 def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImages) -> None:
     """Open ones stay open, answered ones are not made again, and none suggests the name that an image has by now."""
     ids = add_images(workspace, ["dog", "dog", "dog"])
-    save(
+    store_label_issues(
         workspace,
         [LabelIssue(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
         0,
@@ -318,7 +318,7 @@ def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImag
     again = [LabelIssue(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
     with Catalog.open(renamed) as catalog:
         last = catalog.last_decision()
-    assert save(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
+    assert store_label_issues(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
 
 
 def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddImages, group_images: Callable[..., None]) -> None:
@@ -339,7 +339,7 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
     label_images(workspace, [image_id], label="cat")
     with Catalog.open(workspace) as catalog:
         last = catalog.last_decision()
-    save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
+    store_label_issues(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
 
     def waiting() -> int:
         return {row["name"]: row["waiting"] for row in ReviewSession(workspace).overview()["queues"]}[SUGGESTED]
@@ -393,7 +393,7 @@ def test_suggestions_learn_nothing_from_a_category_that_is_gone(
     """Its images are neither ranked nor anybody's evidence, and no image is suggested to be of it."""
     ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12 + ["puppy"] * 12)
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
-    found = suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    found = find_label_issues(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
     assert found and not {row.image_id for row in found} & set(ids[24:])
     assert not {one for row in found for one in row.neighbours} & set(ids[24:])
     assert {row.suggested for row in found} <= {"", "cat", "dog"}
