@@ -61,7 +61,7 @@ def draw(folder: Path, count: int) -> Workspace:
 def measure(workspace: Workspace) -> None:
     """A row for each step."""
     with Catalog.open(workspace) as catalog:
-        ids = [image.image_id for image in catalog.images()]
+        ids = [image.image_id for image in catalog.images.all()]
     timed("first push, thumbnails made", lambda: push_review(workspace))
     timed("push with nothing new", lambda: push_review(workspace))
     label_images(workspace, ids[:1000], label="class-0")

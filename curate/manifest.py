@@ -47,11 +47,23 @@ MANIFEST_COLUMNS = (
 )
 """The columns of a manifest, in order."""
 
-DECISION_COLUMNS = ("image_id", "time", "who", "old", "new", "why")
+DECISION_COLUMNS = (
+    "image_id",
+    "time",
+    "action",
+    "actor_kind",
+    "actor",
+    "old_label",
+    "old_rejected",
+    "new_label",
+    "new_rejected",
+    "reason",
+    "undoes",
+)
 """The columns of `vNNN.decisions.csv`."""
 
-SCHEMA = 1
-"""Version of the JSON beside a manifest."""
+SCHEMA = 2
+"""Version of the files beside a manifest. In schema 1, decisions have the columns image_id, time, who, old, new, why."""
 
 FACTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("version", "dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), (str,)),

@@ -11,7 +11,7 @@ from fototeca.analysis.plots.charts import bars_chart
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
 from fototeca.analysis.tabular import Numbers, Shown
-from fototeca.collect.catalog import PERSON, REJECT, RENAME, Catalog
+from fototeca.collect.catalog import Catalog, Decision
 from fototeca.curate.manifest import SPLITS, ManifestRow
 
 CATALOG = "data/catalog.sqlite"
@@ -49,20 +49,15 @@ def collection(story: ReportContext) -> Markup:
 
 def _sources(story: ReportContext, catalog: Catalog) -> Markup:
     words = story.words
-    rows = catalog.connection.execute(
-        "SELECT f.source, count(DISTINCT c.candidate_id) AS found, count(DISTINCT CASE WHEN c.state = 'accepted' THEN"
-        " c.candidate_id END) AS accepted, count(DISTINCT CASE WHEN c.state = 'rejected' THEN c.candidate_id END) AS rejected,"
-        " count(DISTINCT CASE WHEN c.state = 'failed' THEN c.candidate_id END) AS failed, substr(min(f.found), 1, 10) AS first,"
-        " substr(max(f.found), 1, 10) AS last FROM findings f JOIN candidates c USING (candidate_id) GROUP BY 1 ORDER BY 2 DESC"
-    ).fetchall()
+    rows = catalog.provenance.count_by_source()
     kept = Counter(row.source for row in story.manifest.rows)
     head = [words(f"collection.{name}") for name in ("source", "found", "accepted", "rejected", "failed", "kept", "dates")]
     body = [
         [
-            row["source"],
-            *(words.number(row[name]) for name in ("found", "accepted", "rejected", "failed")),
-            words.number(kept[row["source"]]),
-            row["first"] if row["first"] == row["last"] else f"{row['first']} – {row['last']}",
+            row.source,
+            *(words.number(number) for number in (row.found, row.accepted, row.rejected, row.failed)),
+            words.number(kept[row.source]),
+            row.first if row.first == row.last else f"{row.first} – {row.last}",
         ]
         for row in rows
     ]
@@ -73,11 +68,9 @@ def _sources(story: ReportContext, catalog: Catalog) -> Markup:
 
 def _reasons(story: ReportContext, catalog: Catalog) -> Markup:
     words = story.words
-    rows = catalog.connection.execute(
-        "SELECT state, reason, count(*) AS n FROM candidates WHERE reason != '' GROUP BY 1, 2 ORDER BY n DESC"
-    ).fetchall()
-    near = sum(image.status == "duplicate" for image in catalog.images())
-    body = [[words(f"state.{row['state']}"), row["reason"], words.number(row["n"])] for row in rows]
+    rows = catalog.candidates.count_by_reason()
+    near = sum(image.status == "duplicate" for image in catalog.images.all())
+    body = [[words(f"state.{row.state}"), row.reason, words.number(row.count)] for row in rows]
     if near:
         body.append([words("state.set_aside"), words("collection.near"), words.number(near)])
     if not body:
@@ -88,13 +81,13 @@ def _reasons(story: ReportContext, catalog: Catalog) -> Markup:
 
 def _labelling(story: ReportContext, catalog: Catalog) -> Markup:
     words = story.words
-    decisions = catalog.decisions()
-    by_person = [decision for decision in decisions if decision.who.startswith(PERSON)]
-    changed = sum(bool(d.old) and d.old != d.new and not d.new.startswith(REJECT) for d in by_person)
-    rejected = Counter(d.new[len(REJECT) :] for d in by_person if d.new.startswith(REJECT))
+    decisions = catalog.decisions.all()
+    by_person = [decision for decision in decisions if decision.is_review]
+    changed = sum(_is_change(decision) for decision in by_person)
+    rejected = Counter(decision.new_rejected for decision in by_person if decision.action == "reject")
     reviewed, total = sum(row.reviewed for row in story.manifest.rows), len(story.manifest.rows)
     pairs = [
-        (words("labels.by_machine"), words.number(sum(not d.who.startswith((PERSON, RENAME)) for d in decisions))),
+        (words("labels.by_machine"), words.number(sum(decision.actor_kind != "person" for decision in decisions))),
         (words("labels.by_person"), words.number(len(by_person))),
         (words("labels.changed"), words.number(changed)),
         (words("labels.reviewed"), Shown(words("labels.of", n=reviewed, total=total), reviewed, total)),
@@ -104,6 +97,14 @@ def _labelling(story: ReportContext, catalog: Catalog) -> Markup:
         pairs.append((words("labels.rejected"), reasons))
     remark = "" if by_person else note(words("labels.nobody"), "warn")
     return join([heading(words("labels.title")), story.facts("labels", pairs, CATALOG), remark])
+
+
+def _is_change(decision: Decision) -> bool:
+    """Return True if the decision replaced a label, or brought a rejected or set-aside image back."""
+    if decision.action == "restore":
+        return bool(decision.old_label or decision.old_rejected)
+    changed = bool(decision.old_rejected) or decision.old_label not in ("", decision.new_label)
+    return decision.action == "label" and changed
 
 
 def _licences(story: ReportContext) -> Markup:

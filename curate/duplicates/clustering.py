@@ -114,7 +114,7 @@ def rank_copy(image: ImageRow, standing: KeepPriority) -> tuple[object, ...]:
     return (
         image.rejected == BAD_COPY,
         not standing.held_out,
-        not ((image.reviewed and image.kept and not image.keep) or image.rejected),
+        not ((image.reviewed and image.is_representative and not image.restored) or image.rejected),
         *facts,
         not standing.sourced,
         image_id,

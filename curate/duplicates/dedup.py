@@ -40,7 +40,7 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
     if not 0 <= threshold <= MAX_THRESHOLD:
         raise FototecaError(f"the threshold must lie between 0 and {MAX_THRESHOLD} bits, not {threshold}", "try 10")
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
+        images = catalog.images.all()
         if not images:
             raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
         signatures = load_signatures(workspace, catalog, images)
@@ -51,9 +51,9 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         groups, components = _find_groups(catalog, signatures, known, threshold)
         rows = _group_rows(signatures, known, groups, _standings(workspace, catalog, known), keep_near)
         with catalog.transaction():
-            catalog.replace_groups(rows, components)
-            catalog.set_fact(THRESHOLD, str(threshold))
-        set_aside = sum(image.status == "duplicate" for image in catalog.images())
+            catalog.groups.replace(rows, components)
+            catalog.metadata.set(THRESHOLD, str(threshold))
+        set_aside = sum(image.status == "duplicate" for image in catalog.images.all())
     return {"images": len(images), "groups": len(groups), "set_aside": set_aside}
 
 
@@ -129,13 +129,7 @@ def _group_rows(
 def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, KeepPriority]:
     versions = list_versions(workspace)
     held_out = {row.image_id for version in versions for row in read_manifest(workspace, version).split("test")}
-    sourced = {
-        row["image_id"]
-        for row in catalog.connection.execute(
-            "SELECT image_id FROM findings JOIN candidates USING (candidate_id)"
-            " WHERE license != 'unknown' OR author != '' OR page_url != ''"
-        )
-    }
+    sourced = catalog.provenance.attributed_images()
     return {image_id: KeepPriority(image_id in held_out, image_id in sourced) for image_id in images}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Catalog, MatchRow
 from fototeca.curate.duplicates.clustering import Components, Match
 from fototeca.curate.duplicates.hamming_search import Indices
 from fototeca.curate.duplicates.signatures import VERSION as SIGNATURES
@@ -37,27 +37,24 @@ class Pairs:
         _forget_others(catalog, f"{SIGNATURES} {VERSION} {threshold}")
         self._looked, new = _look(catalog, images)
         place = {digest: index for index, digest in enumerate(images.digests)}
-        for row in catalog.connection.execute("SELECT a, b FROM copies"):
-            if row["a"] in place and row["b"] in place:  # another search, going on beside this one, knows more images
-                self.components.join(place[row["a"]], place[row["b"]])
+        for pair in catalog.duplicate_cache.pairs():
+            if pair.a in place and pair.b in place:  # another search, going on beside this one, knows more images
+                self.components.join(place[pair.a], place[pair.b])
         fresh = set(new)
         old = [index for index in range(len(images)) if index not in fresh]
         for start in range(0, len(new), BATCH):
             self._search(new[start : start + BATCH], old + new[:start], threshold)
-        self._ties = {
-            (row["a"], row["b"]): Match(row["reason"], row["distance"])
-            for row in catalog.connection.execute("SELECT a, b, reason, distance FROM ties")
-        }
+        self._ties = {(row.a, row.b): Match(row.reason, row.distance) for row in catalog.duplicate_cache.matches()}
 
     def _search(self, new: Sequence[int], old: Sequence[int], threshold: int) -> None:
         """Find what ties new images to any; kept with the fact that they were searched, all or nothing."""
         everything = [*old, *new]
-        added: list[tuple[bytes, bytes, str, float]] = []
+        added: list[MatchRow] = []
 
         def add(a: int, b: int, copy: DuplicatePair) -> None:
             if not self.components.joined(np.array([a]), np.array([b]))[0]:
                 self.components.join(a, b)
-                added.append((*self._pair(a, b), copy.reason, float(copy.distance)))
+                added.append(MatchRow(*self._pair(a, b), copy.reason, float(copy.distance)))
 
         for asked, base in ((new, everything), (old, new)) if old else ((new, new),):
             ours, theirs = np.array(asked), np.array(base)
@@ -70,10 +67,7 @@ class Pairs:
         for copy in find_flat(self._looked, new):
             add(copy.a, copy.b, copy)
         digests = self._looked.images.digests
-        with self._catalog.transaction() as sql:
-            sql.executemany("INSERT OR IGNORE INTO copies (a, b, reason, distance) VALUES (?, ?, ?, ?)", added)
-            rows = [(digests[index], self._looked.pack(index)) for index in new]
-            sql.executemany("INSERT OR IGNORE INTO searched (digest, looks) VALUES (?, ?)", rows)
+        self._catalog.duplicate_cache.add_search(added, [(digests[index], self._looked.pack(index)) for index in new])
 
     def ties(self, centre: int, others: Sequence[int]) -> Mapping[int, Match]:
         """How others are alike to a centre; those that are not are left out."""
@@ -89,9 +83,8 @@ class Pairs:
         verdicts = {self._pair(*pair): Match("", 0.0) for pair in pairs}
         for copy in best_likeness(self._looked, pairs):
             verdicts[self._pair(copy.a, copy.b)] = Match(copy.reason, float(copy.distance))
-        with self._catalog.transaction() as sql:
-            rows = [(*pair, tie.reason, tie.distance) for pair, tie in verdicts.items()]
-            sql.executemany("INSERT OR IGNORE INTO ties (a, b, reason, distance) VALUES (?, ?, ?, ?)", rows)
+        rows = [MatchRow(*pair, tie.reason, tie.distance) for pair, tie in verdicts.items()]
+        self._catalog.duplicate_cache.add_matches(rows)
         self._ties.update(verdicts)
 
     def _pair(self, one: int, other: int) -> Pair:
@@ -101,17 +94,16 @@ class Pairs:
 
 def _forget_others(catalog: Catalog, settings: str) -> None:
     """Forget what was found with other settings."""
-    if catalog.fact(SETTINGS) == settings:
+    if catalog.metadata.get(SETTINGS) == settings:
         return
-    with catalog.transaction() as sql:
-        for table in ("searched", "copies", "ties"):
-            sql.execute(f"DELETE FROM {table}")
-        catalog.set_fact(SETTINGS, settings)
+    with catalog.transaction():
+        catalog.duplicate_cache.clear()
+        catalog.metadata.set(SETTINGS, settings)
 
 
 def _look(catalog: Catalog, images: Signatures) -> tuple[ViewHashes, list[int]]:
     """The images with their hashes, kept or made now, and the indices of those that were never searched."""
-    kept = {row["digest"]: row["looks"] for row in catalog.connection.execute("SELECT digest, looks FROM searched")}
+    kept = catalog.duplicate_cache.view_hashes()
     new = [index for index, digest in enumerate(images.digests) if digest not in kept]
     made = look(images.take(new))
     kept.update((made.images.digests[place], made.pack(place)) for place in range(len(made)))

@@ -95,12 +95,12 @@ def load_signatures(workspace: Workspace, catalog: Catalog, images: Sequence[Sig
 
     New ones are kept in the catalog batch by batch, so that a killed search goes on where it was.
     """
-    found = _stored(catalog, [image.image_id for image in images])
+    found = catalog.duplicate_cache.signatures(VERSION, [image.image_id for image in images])
     missing = [image for image in images if image.image_id not in found]
     made = read_images([workspace.root / image.path for image in missing], "looking at images" if missing else None)
     rows = ((image.image_id, blob) for image, (_, blob) in zip(missing, made, strict=True) if blob is not None)
     while batch := list(islice(rows, _BATCH)):
-        _store(catalog, batch)
+        catalog.duplicate_cache.save_signatures(VERSION, batch)
         found.update(batch)
     ids = [image.image_id for image in images if image.image_id in found]
     return stack_signatures(ids, [found[image_id] for image_id in ids])
@@ -111,26 +111,3 @@ def _try_signature(path: Path) -> bytes | None:
         return make_signature(path)
     except (DecodeError, OSError):
         return None
-
-
-def _store(catalog: Catalog, rows: Sequence[tuple[str, bytes]]) -> None:
-    """Keep signatures; those of images that only a manifest knows are made anew each time."""
-    with catalog.transaction() as sql:
-        sql.executemany(
-            "INSERT OR REPLACE INTO signatures (image_id, version, signature)"
-            " SELECT image_id, ?, ? FROM images WHERE image_id = ?",
-            [(VERSION, blob, image_id) for image_id, blob in rows],
-        )
-
-
-def _stored(catalog: Catalog, ids: Sequence[str]) -> dict[str, bytes]:
-    """The stored signatures among `ids`."""
-    found: dict[str, bytes] = {}
-    for start in range(0, len(ids), 500):
-        batch = ids[start : start + 500]
-        rows = catalog.connection.execute(
-            f"SELECT image_id, signature FROM signatures WHERE version = ? AND image_id IN ({','.join('?' * len(batch))})",
-            (VERSION, *batch),
-        )
-        found.update({row["image_id"]: row["signature"] for row in rows})
-    return found

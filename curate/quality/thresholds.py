@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 
-_LIMITS = "check-limits"
+_LIMITS = "quality-thresholds"
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class QualityThresholds:
 
 def keep_limits(catalog: Catalog, limits: QualityThresholds) -> None:
     """Remember the limits of a check."""
-    catalog.set_fact(_LIMITS, json.dumps(asdict(limits)))
+    catalog.metadata.set(_LIMITS, json.dumps(asdict(limits)))
 
 
 def last_limits(catalog: Catalog) -> QualityThresholds:
     """Those of the last check, or the usual ones."""
-    kept = catalog.fact(_LIMITS)
+    kept = catalog.metadata.get(_LIMITS)
     return QualityThresholds(**json.loads(kept)) if kept else QualityThresholds()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fototeca.collect.catalog import AFTER_LAST_VERSION, PERSON, RENAME, Catalog, ImageRow, replace_surrogates
+from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Task
@@ -27,10 +27,10 @@ from fototeca.curate.manifest import (
     read_manifest,
     write_manifest,
 )
-from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_items
+from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
 from fototeca.curate.snapshot.catalog_state import Origin, State, current_state, keep_groups
 from fototeca.curate.snapshot.split_groups import find_units
-from fototeca.curate.versions.decision_log import decisions_to_keep
+from fototeca.curate.versions.decision_log import list_new_decisions
 from fototeca.curate.versions.splits import SplitGroup, assign, make_unit, uneven_shares, winner
 
 DEFAULT_RATIOS = (70.0, 10.0, 20.0)
@@ -72,7 +72,7 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
     with Catalog.open(workspace) as catalog:
         try:
             frozen = _freeze(workspace, catalog, seed, asked, note)
-            items = list_items(catalog, workspace.settings.names, {})
+            items = list_review_items(catalog, workspace.settings.names, {})
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
             kept = f"; {versions[-1]} is as it was" if versions else ""
@@ -105,13 +105,13 @@ def _freeze(
     """
     with catalog.transaction():
         state = current_state(catalog)
-        decisions = decisions_to_keep(catalog, workspace)
-        looked = any(decision.who.startswith((PERSON, RENAME)) for decision in decisions)
-        frozen = _draft(workspace, state, seed, asked, replace_surrogates(note), looked, catalog.moment())
+        decisions = list_new_decisions(catalog, workspace)
+        looked = any(decision.actor_kind == "person" for decision in decisions)
+        frozen = _draft(workspace, state, seed, asked, replace_surrogates(note), looked, catalog.metadata.next_time())
         if frozen.new:
             keep_groups(catalog, frozen.manifest.version, state.images)
             later = datetime.fromisoformat(frozen.manifest.created) + timedelta(microseconds=1)
-            catalog.set_fact(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
+            catalog.metadata.set(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
     if frozen.new:
         with catalog.transaction():
             keep_groups(catalog, frozen.manifest.version, state.images)

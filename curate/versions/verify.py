@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow, counted_facts, is_stored, list_versions, read_facts, read_manifest
-from fototeca.curate.versions.decision_log import kept_decisions
+from fototeca.curate.versions.decision_log import read_decision_file
 from fototeca.vision.threads import image_threads
 
 THREADS = 2
@@ -59,7 +59,7 @@ def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Mani
 def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[str]:
     """Whether the decisions beside the manifest are those that were frozen."""
     try:
-        kept = kept_decisions(workspace, facts["version"])
+        kept = read_decision_file(workspace, facts["version"])
     except FototecaError as error:
         yield str(error)
         return

@@ -309,9 +309,9 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     assert _collected(workspace, listed, *limits) < 400_000, "kilobytes"
     with Catalog.open(workspace) as catalog:
         rows = {row[0]: (row[1], row[2]) for row in catalog.connection.execute("SELECT url, state, reason FROM candidates")}
-        images = catalog.images()
+        images = catalog.images.all()
         widths = {image.image_id: (image.width, image.height) for image in images}
-        turned = catalog.candidate(url["turned.jpg"])
+        turned = catalog.candidates.get(url["turned.jpg"])
     expected = {url[name]: (state, reason) for name, (_, state, reason) in FAULTS.items()} | BY_ADDRESS
     assert {address: rows.get(address) for address in expected} == expected
     assert turned

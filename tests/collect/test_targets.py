@@ -25,9 +25,9 @@ from tests.servers import jpeg
 def add(catalog: Catalog, number: int, phash: int) -> str:
     """An accepted image of the category fox with this pHash."""
     image = ImageRow(f"{number:064x}", f"data/images/{number}.jpg", "JPEG", 99, 99, "RGB", 1, f"{phash:016x}")
-    candidate = catalog.add_finding(Provenance(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
-    catalog.record(candidate.candidate_id, "accepted", image=image)
-    catalog.decide(image.image_id, "fox", who="collect:urls", why="found as fox")
+    candidate = catalog.candidates.add(Provenance(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
+    catalog.candidates.record(candidate.candidate_id, "accepted", image=image)
+    catalog.decisions.add(image.image_id, "fox", who="collect:urls", why="found as fox")
     return image.image_id
 
 

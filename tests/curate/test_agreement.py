@@ -38,7 +38,7 @@ def say(workspace: Workspace, who: str, words: dict[str, str]) -> None:
     """Decide in the name of somebody."""
     with Catalog.open(workspace) as catalog:
         for image_id, word in words.items():
-            catalog.decide(image_id, word, who=f"person:{who}", why="")
+            catalog.decisions.add(image_id, word, who=f"person:{who}", why="")
 
 
 def test_two_people(workspace: Workspace, add_images: AddImages, fototeca: Callable[..., object]) -> None:
@@ -82,10 +82,10 @@ def test_a_rejection_taken_back_is_no_disagreement(workspace: Workspace, add_ima
     ids = add_images(workspace, ["cat", "cat"])
     with Catalog.open(workspace) as catalog:
         for new in ("reject:drawing", "restore"):
-            catalog.decide(ids[0], new, who="person:ana", why="")
-        catalog.decide(ids[1], "restore", who="person:ana", why="")
-        catalog.decide(ids[0], "cat", who="person:luis", why="")
-        said = last_said(catalog.decisions())
+            catalog.decisions.add(ids[0], new, who="person:ana", why="")
+        catalog.decisions.add(ids[1], "restore", who="person:ana", why="")
+        catalog.decisions.add(ids[0], "cat", who="person:luis", why="")
+        said = last_said(catalog.decisions.all())
     assert said[ids[0]] == {"person:ana": "cat", "person:luis": "cat"}
     assert ids[1] not in said
 

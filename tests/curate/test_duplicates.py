@@ -184,7 +184,7 @@ def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
     dedup(workspace)
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["b.png"]]
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids["c.png"], "b", who="person:tester", why="")
+        catalog.decisions.add(ids["c.png"], "b", who="person:tester", why="")
     dedup(workspace)
     rows = list_groups(workspace)
     assert [row["image_id"] for row in rows if row["kept"]] == [ids["b.png"]]
@@ -219,8 +219,8 @@ def test_of_equal_copies_the_one_whose_source_is_known_is_kept(workspace: Worksp
     ids = store(workspace, folder)
     later = max(ids.values())  # the smaller id is kept where nothing else tells them apart
     with Catalog.open(workspace) as catalog:
-        (place,) = catalog.findings(later)
-        catalog.add_finding(replace(place, source="site", **rights), place.url)
+        (place,) = catalog.provenance.of_image(later)
+        catalog.candidates.add(replace(place, source="site", **rights), place.url)
     dedup(workspace)
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [later]
 
@@ -267,7 +267,7 @@ def test_a_copy_that_was_brought_back_does_not_push_out_the_better_one(workspace
     for _ in range(2):
         dedup(workspace)
         with Catalog.open(workspace) as catalog:
-            assert {image.status for image in catalog.images()} == {"accepted"}
+            assert {image.status for image in catalog.images.all()} == {"accepted"}
 
 
 @pytest.mark.parametrize(("reason", "kept"), [("bad-quality", "large.png"), ("off-topic", "small.png")])
@@ -278,7 +278,7 @@ def test_a_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, kept
     photograph(5).resize((160, 120)).save(folder / "small.png")
     ids = store(workspace, folder)
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids["small.png"], f"reject:{reason}", who="person:tester", why="")
+        catalog.decisions.add(ids["small.png"], f"reject:{reason}", who="person:tester", why="")
     photograph(5).save(folder / "large.png")
     ids = store(workspace, folder)
     dedup(workspace)
@@ -303,8 +303,8 @@ def test_neither_review_nor_version_changes_a_group(workspace: Workspace, tmp_pa
     come; the groups are those around the originals all the same, and stay so after more reviews and another version."""
     two_categories(workspace, tmp_path / "first", 12, {"left": lambda p: crop(p, 0.1, 0, 0)})
     with Catalog.open(workspace) as catalog:
-        for image in catalog.images():
-            catalog.decide(image.image_id, image.label, who="person:ana", why="")
+        for image in catalog.images.all():
+            catalog.decisions.add(image.image_id, image.label, who="person:ana", why="")
     dedup(workspace)
     freeze_version(workspace)
     ids = two_categories(workspace, tmp_path / "more", 12, {"whole": lambda p: p, "right": lambda p: crop(p, 0.1, 1, 1)})
@@ -312,7 +312,7 @@ def test_neither_review_nor_version_changes_a_group(workspace: Workspace, tmp_pa
     before = {row["image_id"]: row["group"] for row in list_groups(workspace)}
     assert sorted(Counter(before.values()).values()) == [3] * 12
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids["0-right"], "a", who="person:ana", why="")
+        catalog.decisions.add(ids["0-right"], "a", who="person:ana", why="")
     freeze_version(workspace)
     dedup(workspace)
     assert {row["image_id"]: row["group"] for row in list_groups(workspace)} == before
@@ -412,7 +412,7 @@ def test_new_images_against_known(workspace: Workspace, tmp_path: Path) -> None:
     photograph(4).save(new[3])
     new[4].write_bytes(b"no image")
     with Catalog.open(workspace) as catalog:
-        known = catalog.images()
+        known = catalog.images.all()
     found = find_known_duplicates(workspace, [blob for _, blob in read_images(new)], known)
     assert [near.image_id if near else None for near in found] == [ids["known.png"]] * 3 + [None, None]
     assert found[2] is not None and found[2].distance == 0

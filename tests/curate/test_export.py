@@ -133,7 +133,7 @@ def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, P
         for number, label in enumerate([*names, *more] * 10):
             image_id, path = put(workspace, png_bytes(number), "PNG")
             catalog._add_image(ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}"))
-            catalog.decide(image_id, label, who="person:ana", why="")
+            catalog.decisions.add(image_id, label, who="person:ana", why="")
     manifest = freeze_version(workspace).manifest
     return manifest, export_version(workspace, "v001", tmp_path / "out", "huggingface")
 

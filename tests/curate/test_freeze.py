@@ -84,7 +84,7 @@ def test_decisions_since_the_parent_are_beside_the_manifest(workspace: Workspace
     ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     freeze_version(workspace)
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[0], "dog", who="person:ana", why="seen", time="2020-01-01T00:00:00.000000+00:00")
+        catalog.decisions.add(ids[0], "dog", who="person:ana", why="seen", time="2020-01-01T00:00:00.000000+00:00")
     freeze_version(workspace)
     lines = (workspace.manifests / "v002.decisions.csv").read_text().splitlines()
     assert lines[1:] == [f"{ids[0]},2020-01-01T00:00:00.000000+00:00,person:ana,cat,dog,seen"]
@@ -200,7 +200,7 @@ def test_a_version_can_be_made_again_byte_for_byte(
         better = Provenance(
             "https://example.org/20.png", "museum", "cat", page_url="https://m.org/", author="Eva", license="CC0-1.0"
         )
-        catalog.add_finding(better, better.url)
+        catalog.candidates.add(better, better.url)
     freeze_version(workspace)
     label_images(workspace, ids[:2], label="dog")
     original = (workspace.manifests / "v001.csv").read_bytes()
@@ -313,7 +313,7 @@ def test_an_image_without_any_place_has_an_unknown_licence(workspace: Workspace)
         for number in range(20):
             row = ImageRow(f"{number:064x}", f"data/images/{number}.png", "PNG", 1, 1, "RGB", 1, "0" * 16)
             catalog._add_image(row)
-            catalog.decide(row.image_id, ("cat", "dog")[number % 2], who="collect:x", why="")
+            catalog.decisions.add(row.image_id, ("cat", "dog")[number % 2], who="collect:x", why="")
     assert {row.license for row in freeze_version(workspace).manifest.rows} == {"unknown"}
 
 

@@ -69,7 +69,7 @@ def add(workspace: Workspace, numbers: Iterable[int]) -> None:
             place = Provenance(f"https://example.org/{number}.png", "site", "a")
             with Image.open(io.BytesIO(data)) as image:
                 row = ImageRow(image_id, workspace.relative(path), "PNG", *image.size, "RGB", len(data), "0" * 16)
-            catalog.record(catalog.add_finding(place, place.url).candidate_id, "accepted", image=row)
+            catalog.candidates.record(catalog.candidates.add(place, place.url).candidate_id, "accepted", image=row)
 
 
 Told = dict[frozenset[str], list[tuple[str, bool, str, float]]]
@@ -79,7 +79,7 @@ def groups(workspace: Workspace) -> tuple[Told, dict[frozenset[str], str]]:
     """The groups as sets of images, all that is said of their members, and the groups' ids."""
     told, names = defaultdict(list), {}
     with Catalog.open(workspace) as catalog:
-        rows = catalog.groups()
+        rows = catalog.groups.all()
     for row in rows:
         members = frozenset(other.image_id for other in rows if other.group_id == row.group_id)
         told[members].append((row.image_id, row.kept, row.reason, row.distance))

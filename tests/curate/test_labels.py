@@ -20,7 +20,7 @@ AddImages = Callable[..., list[str]]
 def image(workspace: Workspace, image_id: str) -> ImageRow:
     """The image as the catalog has it."""
     with Catalog.open(workspace) as catalog:
-        found = catalog.image(image_id)
+        found = catalog.images.get(image_id)
     assert found
     return found
 

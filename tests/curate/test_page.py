@@ -97,13 +97,13 @@ def shown(browser: Chrome) -> str:
 def log(workspace: Workspace) -> list[Decision]:
     """What people decided, oldest first."""
     with Catalog.open(workspace) as catalog:
-        return [row for row in catalog.decisions() if row.who.startswith("person:")]
+        return [row for row in catalog.decisions.all() if row.who.startswith("person:")]
 
 
 def image(workspace: Workspace, image_id: str) -> ImageRow:
     """The image as the catalog has it."""
     with Catalog.open(workspace) as catalog:
-        found = catalog.image(image_id)
+        found = catalog.images.get(image_id)
     assert found
     return found
 
@@ -177,7 +177,7 @@ def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images:
     with served(workspace) as server:
         look(browser, server)
         with Catalog.open(workspace) as catalog:
-            catalog.decide(ids[0], "reject:blurry", who="person:other", why="")
+            catalog.decisions.add(ids[0], "reject:blurry", who="person:other", why="")
         press(browser, "2")
         assert [row.who for row in log(workspace)] == ["person:other"]
         assert "Somebody decided" in browser.find_element(By.ID, "message").text
@@ -421,7 +421,7 @@ def test_taking_back(workspace: Workspace, add_images: AddImages, group_images: 
     with pytest.raises(FototecaError, match="last word"):
         take_back(workspace, [done[-1].decision_id])
     with Catalog.open(workspace) as catalog:
-        other = catalog.decide(kept, "dog", who="person:other", why="")
+        other = catalog.decisions.add(kept, "dog", who="person:other", why="")
     assert other is not None
     with pytest.raises(FototecaError, match="last word"):
         take_back(workspace, [other.decision_id])

@@ -90,7 +90,7 @@ def test_thumbnails_of_larger_originals(
         for image_id in (bare, both):
             sql.execute(f"UPDATE findings SET thumbnail = 1 {of_image}", (image_id,))
         row = sql.execute("SELECT url, url_key FROM candidates WHERE image_id = ?", (both,)).fetchone()
-        catalog.add_finding(Provenance(row["url"], "elsewhere", "a"), row["url_key"])
+        catalog.candidates.add(Provenance(row["url"], "elsewhere", "a"), row["url_key"])
     group_images(made, [[small, large]], True)
 
     def found() -> dict[str, float]:
@@ -106,7 +106,7 @@ def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]])
     made, kinds = workspace
     victim = next(image_id for image_id, kind in kinds.items() if kind == "good3")
     with Catalog.open(made) as catalog:
-        image = catalog.image(victim)
+        image = catalog.images.get(victim)
     assert image is not None
     whole = (made.root / image.path).read_bytes()
     (made.root / image.path).write_bytes(b"broken")
@@ -124,7 +124,7 @@ def test_a_file_that_lost_its_pixels_and_not_its_length_is_found_after_a_dedup(
     measure_quality(made, QualityThresholds())
     victim = next(image_id for image_id, kind in kinds.items() if kind == "good3")
     with Catalog.open(made) as catalog:
-        image = catalog.image(victim)
+        image = catalog.images.get(victim)
     assert image is not None
     (made.root / image.path).write_bytes(bytes(image.bytes))
     dedup(made)
@@ -188,9 +188,9 @@ def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
         candidate = catalog.connection.execute(
             "SELECT url, url_key FROM candidates WHERE image_id = ?", (ids["good0"],)
         ).fetchone()
-        catalog.add_finding(Provenance(candidate["url"], "site", "b"), candidate["url_key"])
-        catalog.decide(ids["good1"], "a", who="person:first", why="")
-        catalog.decide(ids["good1"], "b", who="person:second", why="")
+        catalog.candidates.add(Provenance(candidate["url"], "site", "b"), candidate["url_key"])
+        catalog.decisions.add(ids["good1"], "a", who="person:first", why="")
+        catalog.decisions.add(ids["good1"], "b", who="person:second", why="")
         items = {item.image.image_id: item for item in list_items(catalog, made.settings.names, {})}
     assert CONFLICT in items[ids["good0"]].queues
     assert items[ids["good0"]].also == ("b",)

@@ -95,7 +95,7 @@ def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_imag
     label_images(workspace, ids[:1], label="cat")
     for _ in range(2):
         with Catalog.open(workspace) as catalog:
-            last = catalog.last_decision()
+            last = catalog.decisions.last_id()
         save(workspace, suggestions, last)
         assert queue(workspace, SUGGESTED) == ids[1:]
     save(workspace, [replace(suggestions[0], suggested="wolf")], last)
@@ -117,7 +117,7 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
     assert done.returncode == 0 and done.stdout.count("dog -> puppy") == 12, done.stderr
     assert queue(renamed, UNKNOWN) == [] and sorted(queue(renamed, UNREVIEWED)) == sorted({*ids} - {ids[1]})
     with Catalog.open(renamed) as catalog:
-        rejected = catalog.image(ids[1])
+        rejected = catalog.images.get(ids[1])
     assert rejected is not None and (rejected.label, rejected.rejected, rejected.reviewed) == ("puppy", "drawing", True)
     assert [row.who for row in list_decisions(renamed, ids[0])][-1] == "rename:tester"
     assert queue(renamed, CONFLICT) == [], "they were found under the name that is changed, too"
@@ -219,7 +219,7 @@ def test_a_renaming_of_a_word_that_was_taken_back_says_nothing(
     label_images(renamed, [image_id], reject="drawing")
     label_images(renamed, [image_id], restore=True)
     with Catalog.open(renamed) as catalog:
-        assert last_said(catalog.decisions()) == {image_id: {"person:bob": "cat"}}
+        assert last_said(catalog.decisions.all()) == {image_id: {"person:bob": "cat"}}
 
 
 def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace: Workspace, add_images: AddImages) -> None:
@@ -258,20 +258,20 @@ def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspa
     rename_category(renamed, "dog", "puppy")
     take_back(renamed, [decision.decision_id])
     with Catalog.open(renamed) as catalog:
-        image = catalog.image(image_id)
+        image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.reviewed) == ("puppy", False)
     (decision,) = label_images(renamed, [image_id], label="puppy", why="sure")
     final = without(renamed, "puppy", "hound")
     rename_category(final, "puppy", "hound")
     take_back(final, [decision.decision_id])
     with Catalog.open(final) as catalog:
-        image = catalog.image(image_id)
+        image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.reviewed) == ("hound", False), "the renaming is nobody's last word"
     label_images(final, [image_id], reject="drawing")
     (decision,) = label_images(final, [image_id], restore=True)
     take_back(final, [decision.decision_id])
     with Catalog.open(final) as catalog:
-        image = catalog.image(image_id)
+        image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.rejected) == ("hound", "drawing"), "its label was given before the renamings"
 
 
@@ -280,11 +280,11 @@ def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Worksp
     add_images(workspace, ["cat"])
     with Catalog.open(workspace) as catalog:
         for category in ("", "cat", "dog", "fox"):
-            candidate = catalog.add_finding(Provenance("http://e.org/a.jpg", "urls", category), "http://e.org/a.jpg")
+            candidate = catalog.candidates.add(Provenance("http://e.org/a.jpg", "urls", category), "http://e.org/a.jpg")
     rename_category(workspace, "fox", "cat")
     rename_category(workspace, "dog", "cat")
     with Catalog.open(workspace) as catalog:
-        places = catalog.places(candidate.candidate_id)
+        places = catalog.provenance.of_candidate(candidate.candidate_id)
     assert sorted(place.category for place in places) == ["", "", "", "cat"]
 
 
@@ -293,14 +293,14 @@ def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace)
     failed = Provenance("https://example.org/late.png", "site", "dog")
     with Catalog.open(workspace) as catalog:
         for category in ("dog", "cat"):
-            candidate = catalog.add_finding(replace(failed, category=category), failed.url)
+            candidate = catalog.candidates.add(replace(failed, category=category), failed.url)
     renamed = without(workspace, "dog")
     assert rename_category(renamed, "dog", "puppy") == []
     with Catalog.open(renamed) as catalog:
-        assert [place.category for place in catalog.places(candidate.candidate_id)] == ["puppy", "cat"]
+        assert [place.category for place in catalog.provenance.of_candidate(candidate.candidate_id)] == ["puppy", "cat"]
     rename_category(renamed, "puppy", "cat")
     with Catalog.open(renamed) as catalog:
-        assert [place.category for place in catalog.places(candidate.candidate_id)] == ["", "cat"]
+        assert [place.category for place in catalog.provenance.of_candidate(candidate.candidate_id)] == ["", "cat"]
 
 
 def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImages) -> None:
@@ -317,7 +317,7 @@ def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImag
     assert queue(renamed, SUGGESTED) == ids[1:2]
     again = [LabelIssue(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
     with Catalog.open(renamed) as catalog:
-        last = catalog.last_decision()
+        last = catalog.decisions.last_id()
     assert save(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
 
 
@@ -338,7 +338,7 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
     (image_id,) = add_images(workspace, ["cat"])
     label_images(workspace, [image_id], label="cat")
     with Catalog.open(workspace) as catalog:
-        last = catalog.last_decision()
+        last = catalog.decisions.last_id()
     save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
 
     def waiting() -> int:
@@ -361,7 +361,7 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
 def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
     """No image carries the name yet: what is fetched later will have the new one."""
     with Catalog.open(workspace) as catalog:
-        catalog.add_finding(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
+        catalog.candidates.add(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
     done = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)
     assert (done.returncode, done.stdout) == (0, "") and "what was found as fox" in done.stderr
 

@@ -29,39 +29,39 @@ def better_origin(catalog: Catalog, ids: Sequence[str]) -> None:
     """Another site names the author and the page of addresses that are known."""
     for number in range(len(ids)):
         place = Provenance(f"https://example.org/{number}.png", "museum", "cat", **BEST)
-        catalog.add_finding(place, place.url)
+        catalog.candidates.add(place, place.url)
 
 
 def another_address(catalog: Catalog, ids: Sequence[str]) -> None:
     """The same bytes from elsewhere, with all that can be known of them."""
     for number, image_id in enumerate(ids):
         place = Provenance(f"https://museum.example/{number}.png", "museum", "cat", **BEST)
-        candidate = catalog.add_finding(place, place.url)
-        assert catalog.record(candidate.candidate_id, "accepted", image=catalog.image(image_id)) == "rejected"
+        candidate = catalog.candidates.add(place, place.url)
+        assert catalog.candidates.record(candidate.candidate_id, "accepted", image=catalog.images.get(image_id)) == "rejected"
 
 
 def failed_address(catalog: Catalog, ids: Sequence[str]) -> None:
     """An address that was known and could not be fetched at the time is fetched at last."""
-    candidates = catalog.candidates("failed")
+    candidates = catalog.candidates.in_state("failed")
     assert candidates
     for candidate, image_id in zip(candidates, ids, strict=False):
-        catalog.record(candidate.candidate_id, "accepted", image=catalog.image(image_id))
+        catalog.candidates.record(candidate.candidate_id, "accepted", image=catalog.images.get(image_id))
 
 
 def same_address_again(catalog: Catalog, ids: Sequence[str]) -> None:
     """A second process, slower, writes down its own attempt at what the first one has taken in."""
     for image_id in ids:
-        (url,) = {place.url for place in catalog.findings(image_id)}
-        candidate = catalog.candidate(url)
+        (url,) = {place.url for place in catalog.provenance.of_image(image_id)}
+        candidate = catalog.candidates.get(url)
         assert candidate is not None
-        assert catalog.record(candidate.candidate_id, "failed", "timeout") == "accepted"
+        assert catalog.candidates.record(candidate.candidate_id, "failed", "timeout") == "accepted"
 
 
 def one_original(catalog: Catalog, ids: Sequence[str]) -> None:
     """A source calls images of every split copies of one original, which would put them into one group."""
     for number in range(0, len(ids), 2):
         place = Provenance(f"https://example.org/{number}.png", "hub", "cat", original="photograph 1")
-        catalog.add_finding(place, place.url)
+        catalog.candidates.add(place, place.url)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def frozen(workspace: Workspace, add_images: AddImages) -> Sequence[str]:
     with Catalog.open(workspace) as catalog:
         for number in range(5):
             place = Provenance(f"https://down.example/{number}.png", "museum", "cat", **BEST)
-            catalog.record(catalog.add_finding(place, place.url).candidate_id, "failed", "timeout")
+            catalog.candidates.record(catalog.candidates.add(place, place.url).candidate_id, "failed", "timeout")
     freeze_version(workspace)
     return ids
 
@@ -112,7 +112,7 @@ def test_the_place_that_says_most_is_named(workspace: Workspace, add_images: Add
     ]
     with Catalog.open(workspace) as catalog:
         for place in places:
-            catalog.add_finding(place, place.url)
+            catalog.candidates.add(place, place.url)
     source = {row.image_id: row.source for row in freeze_version(workspace).manifest.rows}
     assert [source[image_id] for image_id in ids[:3]] == ["first", "large", "one"]
 
@@ -148,7 +148,7 @@ def test_another_freeze_that_came_between(
         if not sql.in_transaction:
             monkeypatch.undo()
             group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
-            keep_groups(catalog, "v001", catalog.images())
+            keep_groups(catalog, "v001", catalog.images.all())
 
     monkeypatch.setattr(Catalog, "transaction", watched)
     manifest = freeze_version(workspace).manifest

@@ -24,8 +24,8 @@ AddImages = Callable[..., list[str]]
 def known(workspace: Workspace) -> tuple[dict[str, tuple[Any, ...]], list[Decision]]:
     """What the catalog says of every image, and every decision."""
     with Catalog.open(workspace) as catalog:
-        images = {row.image_id: (row.path, row.label, row.rejected, row.reviewed, row.keep) for row in catalog.images()}
-        return images, catalog.decisions()
+        images = {row.image_id: (row.path, row.label, row.rejected, row.reviewed, row.keep) for row in catalog.images.all()}
+        return images, catalog.decisions.all()
 
 
 def lose(workspace: Workspace) -> None:
@@ -39,7 +39,7 @@ def ids(workspace: Workspace, add_images: AddImages) -> list[str]:
     """Images with decisions of a person, frozen twice: relabelled, rejected, agreed with, rejected and restored."""
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     with Catalog.open(workspace) as catalog:
-        for image in catalog.images():
+        for image in catalog.images.all():
             looks = phash(decode(workspace.root / image.path).convert("L"))
             catalog.connection.execute("UPDATE images SET phash = ? WHERE image_id = ?", (looks, image.image_id))
     label_images(workspace, [ids[0]], label="dog", why="it barks")
@@ -80,13 +80,14 @@ def test_places_and_rights_come_back(workspace: Workspace, ids: list[str]) -> No
     lose(workspace)
     recover_catalog(workspace)
     with Catalog.open(workspace) as catalog:
-        place = catalog.findings(ids[0])[0]
+        place = catalog.provenance.of_image(ids[0])[0]
         assert (place.url, place.source, place.author, place.license) == (
             *("https://example.org/0.png", "site"),
             *("author A", "CC-BY-4.0"),
         )
         assert (
-            catalog.add_finding(Provenance("https://EXAMPLE.org/0.png", "site"), "https://example.org/0.png").state == "accepted"
+            catalog.candidates.add(Provenance("https://EXAMPLE.org/0.png", "site"), "https://example.org/0.png").state
+            == "accepted"
         )
 
 
@@ -110,7 +111,7 @@ def test_what_was_decided_since_is_not_overwritten(workspace: Workspace, ids: li
     with Catalog.open(workspace) as catalog:
         path = next(workspace.images.glob(f"*/{ids[0]}.png"))
         row = ImageRow(ids[0], workspace.relative(path), "PNG", 64, 48, "RGB", 9, "0" * 16)
-        catalog.readmit(row, Provenance("https://example.org/0.png", "site"))
+        catalog.candidates.readmit(row, Provenance("https://example.org/0.png", "site"))
     label_images(workspace, [ids[0]], reject="off-topic")
     assert recover_catalog(workspace)["older"] == 2
     assert known(workspace)[0][ids[0]][2] == "off-topic"

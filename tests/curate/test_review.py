@@ -55,7 +55,7 @@ def sample(dataset: Dataset, image_id: str) -> Dataset:
 def last_decision(workspace: Workspace, image_id: str) -> tuple[str, str, str]:
     """Who, old, new."""
     with Catalog.open(workspace) as catalog:
-        decision = catalog.decisions(image_id)[-1]
+        decision = catalog.decisions.all(image_id)[-1]
     return decision.who, decision.old, decision.new
 
 
@@ -99,7 +99,7 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
     again.save()
     assert pull_review(workspace)["decisions"] == 1
     with Catalog.open(workspace) as catalog:
-        image = catalog.image(ids[1])
+        image = catalog.images.get(ids[1])
     assert image is not None and image.status == "accepted" and image.label == "cat"
 
 
@@ -133,7 +133,7 @@ def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
     edited.ground_truth.label = "dog"
     edited.save()
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[3], "cat", who="person:somebody", why="")
+        catalog.decisions.add(ids[3], "cat", who="person:somebody", why="")
     facts = push_review(workspace)
     assert (facts["added"], facts["updated"], facts["pending"]) == (0, 1, 1)
     dataset.reload()
@@ -152,7 +152,7 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
         edited.ground_truth.label = label
         edited.save()
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[0], "reject:blurry", who="person:somebody", why="")
+        catalog.decisions.add(ids[0], "reject:blurry", who="person:somebody", why="")
     facts = pull_review(workspace)
     assert facts["decisions"] == 1
     assert [row["image_id"] for row in facts["conflicts"]] == [ids[0]]
@@ -197,7 +197,7 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
 
     workspace, ids, dataset = pushed
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[1], "cat", who="person:ana", why="")
+        catalog.decisions.add(ids[1], "cat", who="person:ana", why="")
     push_review(workspace)
     dataset.reload()
     for image_id in ids[:2]:
@@ -211,7 +211,7 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
     for image_id in ids[:2]:
         assert last_decision(workspace, image_id) == ("person:tester", "dog", "dog")
     with Catalog.open(workspace) as catalog:
-        assert {image.image_id for image in catalog.images() if image.reviewed} == {*ids[:2]}
+        assert {image.image_id for image in catalog.images.all() if image.reviewed} == {*ids[:2]}
 
 
 def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
@@ -227,7 +227,7 @@ def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: P
         edited.ground_truth.label = "dog"
         edited.save()
         with Catalog.open(workspace) as catalog:
-            catalog.decide(ids[0], "reject:blurry", who="person:somebody", why="")
+            catalog.decisions.add(ids[0], "reject:blurry", who="person:somebody", why="")
         for _ in range(2):
             assert [row["image_id"] for row in pull_review(workspace)["conflicts"]] == [ids[0]]
         label_images(workspace, ids[:1], label="cat")

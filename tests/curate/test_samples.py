@@ -58,7 +58,7 @@ def test_suspects_have_queues_until_a_person_decides(
     assert (first.suggested, first.suspicion, first.kept, first.status) == ("dog", 0.9, True, "accepted")
     assert dataset.one({"image_id": ids[1]}).suggested is None
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[0], "cat", who="person:ana", why="")
+        catalog.decisions.add(ids[0], "cat", who="person:ana", why="")
     dataset = datasets(workspace)
     assert len(dataset.load_saved_view("4 suggested")) == 0
     assert dataset.description == "1 of 4 images reviewed"
@@ -142,7 +142,7 @@ def test_several_labels_there_and_back(
     edited.save()
     assert pull_review(workspace) == {"decisions": 1, "conflicts": [], "problems": []}
     with Catalog.open(workspace) as catalog:
-        image = catalog.image(ids[1])
+        image = catalog.images.get(ids[1])
     assert image is not None and (image.label, image.reviewed) == ("cat|dog", True)
     dataset.reload()
     assert dataset.description == "1 of 2 images reviewed"
