@@ -187,7 +187,7 @@ def predict(
     method: Annotated[
         list[str] | None, typer.Option(help="Also draw why, by this attribution method; repeat it for each.")
     ] = None,
-    allow_local: Annotated[bool, typer.Option("--allow-local", help="Loopback addresses may be fetched.")] = False,
+    allow_loopback: Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -201,11 +201,11 @@ def predict(
     from fototeca.analysis.predict.predict import predict_paths
 
     workspace, methods = Workspace.find(), method or ()
-    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_local=allow_local)
+    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback)
     _print(facts, as_json, prediction_table(facts, top))
     if failed := sum(bool(fact["reason"]) for fact in facts):
         reasons = ", ".join(sorted({str(fact["reason"]) for fact in facts if fact["reason"]}))
-        allow = "; --allow-local allows this machine's own" if "private-address" in reasons and not allow_local else ""
+        allow = "; --allow-loopback allows this machine's own" if "private-address" in reasons and not allow_loopback else ""
         notify(f"fototeca: {failed} of {len(facts)} images could not be had or read: {reasons}{allow}")
         raise typer.Exit(EXIT_SHORT)
 

@@ -135,7 +135,7 @@ def _collect(workspace: Workspace, entries: Sequence[Entry]) -> None:
         with serve_gallery(gallery, entries, port) as address:
             write_text(kept, address.rpartition(":")[2])
             options = SearchOptions(("gallery",), url=address + "/search?q={query}")
-            search(workspace, options, FetchOptions(allow_local=True, per_host=8))
+            search(workspace, options, FetchOptions(allow_loopback=True, per_host=8))
         write_text(done, "all of it\n")
     total = workspace_status(workspace)["total"]
     refused = ", ".join(f"{reason} {n}" for reason, n in {**total["rejected"], **total["failed"]}.items())

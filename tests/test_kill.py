@@ -147,7 +147,7 @@ def test_a_terminated_search_leaves_no_browser(tmp_path: Path) -> None:
         return Answer(b"<script>onload = () => fetch('/loaded')</script>", status=200 if asked.path == "/page" else 404)
 
     with serve(respond) as site:
-        process = start(workspace.root, "collect", "search", "gallery", "--url", f"{site.base}/page", "--allow-local")
+        process = start(workspace.root, "collect", "search", "gallery", "--url", f"{site.base}/page", "--allow-loopback")
         assert loaded.wait(60)
         family = psutil.Process(process.pid).children(recursive=True)
         assert any("chrom" in member.name() for member in family)

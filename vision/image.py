@@ -23,6 +23,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif",
 MAX_PIXELS = 50_000_000
 """An image with more pixels is refused before it is decoded (200 MB as RGB)."""
 
+DECODE_VERSION = 1
+"""Version of the decoding rules (profiles, transparency, orientation, frame), stored in versions, runs and cache keys."""
+
 Grey = NDArray[np.uint8]
 """Grey levels, (H, W)."""
 

@@ -66,13 +66,13 @@ def name_images(paths: Sequence[str]) -> list[str]:
     return found
 
 
-def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_local: bool) -> Iterator[list[Incoming]]:
+def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_loopback: bool) -> Iterator[list[Incoming]]:
     """The images in order, a batch at a time; while one batch is looked at the next is being fetched and decoded.
 
     The first `shown` get a thumbnail. What cannot be fetched or read has a reason; nothing is fetched from private addresses
-    (loopback with `allow_local`).
+    (loopback with `allow_loopback`).
     """
-    read = partial(_read, open_fetcher(workspace, allow_local=allow_local), shown)
+    read = partial(_read, open_fetcher(workspace, allow_loopback=allow_loopback), shown)
     first = AT_ONCE if any(map(is_url, names)) else 4  # of which nobody knows the size yet
     workers = max(first, os.cpu_count() or 1)
     left, most = iter(enumerate(names)), 1

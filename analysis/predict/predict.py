@@ -60,7 +60,7 @@ def predict_paths(
     csv_path: Path | None = None,
     methods: Sequence[str] = (),
     output: Path | None = None,
-    allow_local: bool = False,
+    allow_loopback: bool = False,
 ) -> list[dict[str, Any]]:
     """Classify files, folders (searched wholly) and http(s) URLs; one that cannot be had is a fact with a `reason` instead.
 
@@ -79,7 +79,7 @@ def predict_paths(
     digests: list[str] = []
     signatures: list[bytes | None] = []
     thumbnails: list[str] = []
-    batches = read_ahead(workspace, names, SHOWN, allow_local=allow_local)
+    batches = read_ahead(workspace, names, SHOWN, allow_loopback=allow_loopback)
     held_out, look = {row.image_id for row in asked.manifest.split("test")}, None
     bar = tqdm(total=len(names), desc="predict", unit="img", disable=None)
     for batch in batches:

@@ -121,7 +121,7 @@ class Web:
         if reason in ("http-401", "http-403") and self.key:
             return self.refused()
         if reason == "private-address":
-            return FototecaError(f"{host} is no public address", "pass --allow-local to ask this machine", EXIT_OUTSIDE)
+            return FototecaError(f"{host} is no public address", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE)
         hint = "check the network and try again later"
         if reason == "http-400":
             hint = f"check the query{f' and {self.key.variable}' if self.key else ''}"

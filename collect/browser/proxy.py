@@ -31,9 +31,9 @@ class FilteringProxy(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False  # a page may keep a connection open for ever
 
-    def __init__(self, *, allow_local: bool) -> None:
+    def __init__(self, *, allow_loopback: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Passage)
-        self.allow_local = allow_local
+        self.allow_loopback = allow_loopback
         self.refused: set[str] = set()
 
     @property
@@ -45,7 +45,7 @@ class FilteringProxy(socketserver.ThreadingTCPServer):
         """A connection to the first of the host's addresses that answers; OSError, PrivateAddressError."""
         problem = OSError(f"{host} has no address")
         for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            check_address(str(address[0]), allow_local=self.allow_local)
+            check_address(str(address[0]), allow_loopback=self.allow_loopback)
             try:
                 return socket.create_connection((str(address[0]), port), timeout=_CONNECT_SECONDS)
             except OSError as error:
@@ -57,9 +57,9 @@ class FilteringProxy(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def open_gateway(*, allow_local: bool) -> Iterator[FilteringProxy]:
+def open_gateway(*, allow_loopback: bool) -> Iterator[FilteringProxy]:
     """A gateway that serves while the block runs."""
-    gateway = FilteringProxy(allow_local=allow_local)
+    gateway = FilteringProxy(allow_loopback=allow_loopback)
     thread = threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, verify, remember where each came from.")
@@ -45,7 +45,7 @@ def search(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_local: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Search sources until every category has its target of accepted images, or they run dry.
 
@@ -55,7 +55,7 @@ def search(
     from fototeca.collect.search import SearchOptions, preview, search
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         typer.echo(json.dumps(preview(workspace, options, fetch), ensure_ascii=False, indent=2))
@@ -72,7 +72,7 @@ def urls(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_local: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Fetch a list of addresses.
 
@@ -84,7 +84,7 @@ def urls(
 
     workspace = Workspace.find()
     findings = listed_findings(file, category, workspace.settings)
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     close(workspace, collect(workspace, findings, fetch, total=len(findings)))
 
 
@@ -120,7 +120,7 @@ def retry(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_local: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Try failed candidates again.
 
@@ -130,7 +130,7 @@ def retry(
     from fototeca.collect.ingest.pipeline import retry
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
     close(workspace, retry(workspace, reasons, fetch))
 

@@ -18,7 +18,7 @@ MaxBytes = Annotated[int, typer.Option(help="Reject longer files.")]
 Concurrency = Annotated[int, typer.Option(help="Downloads at once.")]
 PerHost = Annotated[int, typer.Option(help="Downloads at once from one host.")]
 Timeout = Annotated[float, typer.Option(help="Seconds for one download, redirects included.")]
-AllowLocal = Annotated[bool, typer.Option("--allow-local", help="Loopback addresses may be fetched.")]
+AllowLoopback = Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")]
 
 
 def close(workspace: Workspace, summary: Summary, categories: tuple[str, ...] = ()) -> None:

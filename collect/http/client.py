@@ -62,7 +62,7 @@ class FetchOptions:
     timeout: float = 30.0
     """Seconds for one download, redirects included; waiting for the host's turn does not count."""
 
-    allow_local: bool = False
+    allow_loopback: bool = False
     """Loopback addresses may be fetched; other private ones stay refused."""
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class Downloader:
 
     def __init__(self, options: FetchOptions, contact: str) -> None:
         self.options = options
-        self.pool = guarded_pool(allow_local=options.allow_local, per_host=options.per_host)
+        self.pool = guarded_pool(allow_loopback=options.allow_loopback, per_host=options.per_host)
         self.hosts = Hosts(options.per_host)
         self.slots = threading.Semaphore(options.concurrency)
         self.room = MemoryBudget()

@@ -123,7 +123,7 @@ def client_of(hub: str) -> Iterator[None]:
         raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
     except PrivateAddressError as error:
         raise FototecaError(
-            f"{hub}: {error} is no public address", "pass --allow-local to ask this machine", EXIT_OUTSIDE
+            f"{hub}: {error} is no public address", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE
         ) from None
     except (Exception, SystemExit) as error:
         raise client_problem(hub, error) from None

@@ -39,11 +39,11 @@ def canonical(ref: str) -> str:
 class _Guard:
     """Looks at every request of the client, redirects included: none goes to a private address."""
 
-    allow_local: bool
+    allow_loopback: bool
 
     def __call__(self, request: Any) -> None:  # noqa: ANN401 - the client's own type is imported only below
         for *_, address in socket.getaddrinfo(request.url.host, request.url.port, type=socket.SOCK_STREAM):
-            check_address(str(address[0]), allow_local=self.allow_local)
+            check_address(str(address[0]), allow_loopback=self.allow_loopback)
 
 
 def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's own type is imported only here
@@ -57,7 +57,7 @@ def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's
         disable_progress_bars()
     session = get_session()
     others = [hook for hook in session.event_hooks["request"] if not isinstance(hook, _Guard)]
-    session.event_hooks = {**session.event_hooks, "request": [*others, _Guard(context.fetch.allow_local)]}
+    session.event_hooks = {**session.event_hooks, "request": [*others, _Guard(context.fetch.allow_loopback)]}
     return HfApi(endpoint=site["endpoint"])
 
 

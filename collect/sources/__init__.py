@@ -49,7 +49,7 @@ class Context:
     @cached_property
     def gateway(self) -> FilteringProxy:
         """The browser's way out, which leads to public addresses only."""
-        return self._stack.enter_context(open_gateway(allow_local=self.fetch.allow_local))
+        return self._stack.enter_context(open_gateway(allow_loopback=self.fetch.allow_loopback))
 
     @cached_property
     def window(self) -> Window:

@@ -222,7 +222,7 @@ def _check_permitted(address: str, context: Context) -> None:
     try:
         allowed = _permitted(address, context)
     except FetchError as error:
-        hint = "pass --allow-local to fetch from this machine" if error.reason == "private-address" else "check the address"
+        hint = "pass --allow-loopback to fetch from this machine" if error.reason == "private-address" else "check the address"
         raise FototecaError(f"{address} cannot be asked: {error.reason}", hint, EXIT_OUTSIDE) from None
     if not allowed:
         raise FototecaError(f"robots.txt forbids {address}", "choose another page", EXIT_OUTSIDE)

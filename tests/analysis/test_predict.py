@@ -104,7 +104,7 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("good one.jpg", "none.jpg", "moved.jpg", "inward.jpg", "forbidden/a.jpg", "large.jpg", "page.jpg")
     with serve(site) as at:
         urls = [f"{at.base}/{name}" for name in names]
-        facts = predict_paths(workspace, runs[0], [*urls, "http://[broken/a.jpg"], allow_local=True)
+        facts = predict_paths(workspace, runs[0], [*urls, "http://[broken/a.jpg"], allow_loopback=True)
         assert {asked.headers["User-Agent"].partition("/")[0] for asked in at.asked} == {"fototeca"}
         assert "/forbidden/a.jpg" not in [asked.path for asked in at.asked]
     assert [fact["path"] for fact in facts][:-1] == urls
@@ -122,7 +122,7 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_local_addresses_need_a_word(studied: Studied) -> None:
-    """Without --allow-local nothing on this machine is asked for."""
+    """Without --allow-loopback nothing on this machine is asked for."""
     workspace, runs = studied
     stored = stored_predictions(workspace, read_run(workspace, runs[0]))
     stored.unlink(missing_ok=True)
@@ -168,7 +168,7 @@ def test_a_slow_drip_has_a_deadline(studied: Studied, slow_site: str, monkeypatc
     """Bytes that keep coming do not keep the download alive."""
     workspace, runs = studied
     monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, timeout=0.6))
-    assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_local=True)) == ["timeout"]
+    assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_loopback=True)) == ["timeout"]
 
 
 def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., object]) -> None:
@@ -225,7 +225,7 @@ def test_large_images_are_not_all_decoded_at_once(studied: Studied, tmp_path: Pa
     for number in range(12):
         names.append(str(tmp_path / f"{number:02}.png"))
         Image.new("RGB", (200, 150) if number < 5 else (20, 15), (number * 20, 90, 90)).save(names[-1])
-    batches = list(incoming.read_ahead(studied[0], names, 0, allow_local=False))
+    batches = list(incoming.read_ahead(studied[0], names, 0, allow_loopback=False))
     assert [one.name for batch in batches for one in batch] == names
     assert [len(batch) for batch in batches] == [2, 2, 8]
 

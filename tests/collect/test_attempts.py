@@ -14,7 +14,7 @@ from fototeca.collect.ingest.pipeline import collect
 from fototeca.core.workspace import create_workspace
 from tests.servers import Answer, Asked, jpeg, serve
 
-OPTIONS = FetchOptions(allow_local=True, min_side=32, timeout=5, per_host=1)
+OPTIONS = FetchOptions(allow_loopback=True, min_side=32, timeout=5, per_host=1)
 IMAGE_ELEMENT = jpeg(1)
 CLOSE = {"Connection": "close"}
 ANSWERS = {

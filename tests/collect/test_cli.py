@@ -144,7 +144,7 @@ def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_
         ]
         with (tmp_path / "list.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("url", "category", "page_url", "author", "license"), *rows])
-        assert run(small, "collect", "urls", tmp_path / "list.csv", "--category", "dog", "--allow-local") == 0
+        assert run(small, "collect", "urls", tmp_path / "list.csv", "--category", "dog", "--allow-loopback") == 0
     assert run(small, "collect", "attribution", "rights.csv") == 0
     with (small.root / "rights.csv").open(encoding="utf-8", newline="") as file:
         told = {row["label"]: row for row in csv.DictReader(file)}
@@ -163,12 +163,12 @@ def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
 
     with serve(respond) as site:
         (tmp_path / "list.txt").write_text(f"{site.base}/full/1.jpg\n")
-        assert run(small, "collect", "urls", tmp_path / "list.txt", "--category", "fox", "--allow-local") == 3
-        assert run(small, "collect", "retry", "--reason", "timeout", "--allow-local") == 2
+        assert run(small, "collect", "urls", tmp_path / "list.txt", "--category", "fox", "--allow-loopback") == 3
+        assert run(small, "collect", "retry", "--reason", "timeout", "--allow-loopback") == 2
         assert "no candidate fits" in capsys.readouterr().err
         gone.clear()
         gone.append(False)
-        assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-local") == 3
+        assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-loopback") == 3
         assert "1 candidates, 0 known before, 1 accepted" in capsys.readouterr().out
 
 
@@ -186,10 +186,10 @@ def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
 
     with serve(respond) as site:
         workspace = point_to("openverse", site.base)
-        assert run(workspace, "collect", "search", "openverse", "--dry-run", "--allow-local") == 0
+        assert run(workspace, "collect", "search", "openverse", "--dry-run", "--allow-loopback") == 0
         assert json.loads(capsys.readouterr().out)["fox"]["candidates"] == 2
         assert not [asked for asked in site.asked if asked.path.startswith("/full")]
-        assert run(workspace, "collect", "search", "openverse", "--allow-local") == 3
+        assert run(workspace, "collect", "search", "openverse", "--allow-loopback") == 3
     said = capsys.readouterr()
     assert "2 candidates, 0 known before, 2 accepted" in said.out
     assert said.err.strip().splitlines()[-1].endswith("do not look alike: fox 98; collect more")

@@ -33,7 +33,7 @@ from fototeca.vision.image import decode
 from fototeca.vision.quality import quality
 from tests.servers import Answer, Asked, Respond, jpeg, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=10)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=10)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_robots_come_first_and_no_more_at_once_than_allowed(workspace: Workspace
     seen: Counter[str] = Counter()
     with serve(crowd(3, seen)) as site:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(40)]
-        options = FetchOptions(allow_local=True, min_side=32, per_host=3)
+        options = FetchOptions(allow_loopback=True, min_side=32, per_host=3)
         assert collect(workspace, findings, options).accepted == 40
         assert site.asked[0].path == "/robots.txt"
         assert sum(asked.path == "/robots.txt" for asked in site.asked) == 1
@@ -272,7 +272,7 @@ def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace, s
     with serve(respond) as site, serve(serve_images) as other:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]
         findings += [Provenance(f"{other.base}/{100 + n}.jpg", "urls", "fox") for n in range(5)]
-        options = FetchOptions(allow_local=True, min_side=32, per_host=1)
+        options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
         summary = collect(workspace, findings, options)
         assert summary.accepted == 5
         assert len(site.asked) < 15

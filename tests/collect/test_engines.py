@@ -20,7 +20,7 @@ from tests.collect.conftest import PointTo
 from tests.servers import Answer, Asked, Respond, image_answer, json_answer, serve
 
 PAGES = Path(__file__).parent / "pages"
-LOCAL = FetchOptions(allow_local=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 
 
 def google(kind: str = "", total: int = 14) -> Respond:
@@ -161,7 +161,7 @@ def test_bing_reads_list_after_list(point_to: PointTo) -> None:
 def test_bing_is_asked_for_large_images_where_they_are_wanted(point_to: PointTo) -> None:
     """What would be too small is not even found."""
     with serve(bing("none")) as site:
-        context = Context(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_local=True, min_side=600))
+        context = Context(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_loopback=True, min_side=600))
         try:
             assert list(get_source("bing")(Query("fox", "red fox"), context)) == []
         finally:

@@ -17,7 +17,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import Answer, Asked, Respond, image_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 FAST = {"most = 5000": "most = 60", "pause = 1.0": "pause = 0.0", "settle = 1.5": "settle = 0.4", "click = 4.0": "click = 1.0"}
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
 Read = Callable[..., list[Provenance]]

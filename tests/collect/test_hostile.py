@@ -273,12 +273,12 @@ def _path(name: str) -> str:
 def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
     """Collect a list in a process of its own; kilobytes that it held at most."""
     program = (
-        "import sys, fototeca\n"
+        "import sys, fototeca.cli\n"
         "try: fototeca.cli.main()\n"
         "finally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "collect", "urls", str(listed), "--category", "x", "--allow-local", *limits],
+        [sys.executable, "-c", program, "collect", "urls", str(listed), "--category", "x", "--allow-loopback", *limits],
         cwd=workspace.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr  # short of the target

@@ -29,7 +29,7 @@ from fototeca.curate.snapshot.split_groups import find_units
 from tests.collect.hubs import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
 from tests.servers import Answer, Site, jpeg, json_answer
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 
 
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
@@ -394,7 +394,7 @@ def test_no_key_is_written_anywhere(workspace: Workspace, capfd: pytest.CaptureF
 
 @pytest.mark.parametrize("hub", HUBS)
 def test_addresses_of_this_machine_need_leave(workspace: Workspace, hub: str) -> None:
-    """Without --allow-local nothing is downloaded from a loopback address."""
+    """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|no public address"):
         take(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
 

@@ -30,7 +30,7 @@ from tests.collect.hubs import ARCHIVE, IMAGES, Hubs, workspace_at, zipped
 from tests.servers import Answer, Asked, Site, jpeg, serve
 
 ROOT = Path(__file__).parents[2]
-LOCAL = FetchOptions(allow_local=True, timeout=3.0)
+LOCAL = FetchOptions(allow_loopback=True, timeout=3.0)
 MD5 = f"md5:{hashlib.md5(ARCHIVE).hexdigest()}"
 
 
@@ -127,7 +127,7 @@ def test_a_server_that_stalls_is_given_up(site: Site, hubs: Hubs, tmp_path: Path
     """No byte for as long as the timeout ends the try; what has come stays for the next."""
     hubs.stalled = True
     with pytest.raises(FototecaError, match="timeout"):
-        get(site, tmp_path, options=FetchOptions(allow_local=True, timeout=0.4))
+        get(site, tmp_path, options=FetchOptions(allow_loopback=True, timeout=0.4))
     assert (tmp_path / "a.zip.part").stat().st_size > 0
     hubs.stalled = False
     assert get(site, tmp_path).read_bytes() == ARCHIVE
@@ -168,7 +168,7 @@ def test_a_killed_download_goes_on(tmp_path: Path) -> None:
     hubs = Hubs(archive=zipped({name: jpeg(number, 900) for number, name in enumerate(IMAGES)}), stalled=True)
     with serve(hubs) as site:
         workspace = workspace_at(tmp_path / "w", site.base)
-        command = [sys.executable, "-m", "fototeca", "collect", "zenodo", "1234", "--allow-local"]
+        command = [sys.executable, "-m", "fototeca", "collect", "zenodo", "1234", "--allow-loopback"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, start_new_session=True)
         part = workspace.cache / "hubs" / "zenodo-1234" / "1234" / "pets.zip.part"

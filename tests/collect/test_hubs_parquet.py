@@ -26,7 +26,7 @@ from fototeca.core.workspace import Workspace
 from tests.collect.hubs import Hubs
 from tests.servers import jpeg
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 IMAGE = {"_type": "Image"}
 PETS = {"names": ["cat", "dog"], "_type": "ClassLabel"}
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,7 @@ def start(workspace: Workspace, listed: Path) -> subprocess.Popen[bytes]:
     """Begin the collection in a process group of its own."""
     command = [sys.executable, "-m", "fototeca", "collect", "urls", str(listed), "--category", "x"]
     return subprocess.Popen(
-        [*command, "--allow-local", "--timeout", "20"],
+        [*command, "--allow-loopback", "--timeout", "20"],
         cwd=workspace.root,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,

@@ -18,7 +18,7 @@ from fototeca.collect.status import workspace_status
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import Answer, Asked, Respond, image_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from tests.collect.hubs import REFS, Hubs
 from tests.collect.test_services import inaturalist, openverse
 from tests.servers import Answer, Asked, Respond, Site, image_answer, jpeg, json_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 
 
 def library(**counts: int) -> Respond:
@@ -133,7 +133,7 @@ def test_only_the_categories_that_were_asked_for_are_told_as_short(
         config = workspace.config.read_text().replace("target = 100", "target = 5")
         workspace.config.write_text(f'{config}\n[categories.dog]\nqueries = ["dog"]\n')
         monkeypatch.chdir(workspace.root)
-        arguments = ["fototeca", "collect", "search", "openverse", "--category", "fox", "--allow-local", "--min-side", "32"]
+        arguments = ["fototeca", "collect", "search", "openverse", "--category", "fox", "--allow-loopback", "--min-side", "32"]
         monkeypatch.setattr("sys.argv", arguments)
         with pytest.raises(SystemExit) as stop:
             fototeca.cli.main()
@@ -153,7 +153,7 @@ def test_what_goes_wrong_is_told_once(
     with serve(refuse) as site:
         workspace = asking(point_to("openverse", site.base), "fox", "zorro", "renard")
         monkeypatch.chdir(workspace.root)
-        monkeypatch.setattr("sys.argv", ["fototeca", "collect", "search", "openverse", "--allow-local"])
+        monkeypatch.setattr("sys.argv", ["fototeca", "collect", "search", "openverse", "--allow-loopback"])
         with pytest.raises(SystemExit) as stop:
             fototeca.cli.main()
     said = capsys.readouterr().err
@@ -187,7 +187,7 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(respond) as site:
         findings = [Provenance(f"{site.base}/full/{number}.jpg", "urls", "fox") for number in range(4)]
-        options = FetchOptions(allow_local=True, min_side=32, per_host=1)
+        options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
         assert collect(workspace, findings, options).accepted == 4
     assert len(times) == 5
     assert times[1] - times[0] > 0.9, "nobody asked meanwhile"
@@ -197,7 +197,7 @@ def test_a_pause_may_be_longer_than_a_download_may_take() -> None:
     """An image whose host asks for one waits it out; its time does not run meanwhile."""
     answers = [Answer(status=429, headers={"Retry-After": "1"})]
     with serve(lambda asked: answers.pop() if answers and asked.path == "/a.jpg" else Answer(jpeg(1), "image/jpeg")) as site:
-        assert Downloader(FetchOptions(allow_local=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)
+        assert Downloader(FetchOptions(allow_loopback=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)
 
 
 def test_attribution_tells_nothing_of_this_machine(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_what_is_passed_over_for_its_licence_is_counted(
         workspace = point_to("openverse", site.base)
         monkeypatch.setattr("fototeca.collect.search.allows_commercial", lambda _: False)
         monkeypatch.chdir(workspace.root)
-        arguments = ["fototeca", "collect", "search", "openverse", "--license", "commercial", "--allow-local"]
+        arguments = ["fototeca", "collect", "search", "openverse", "--license", "commercial", "--allow-loopback"]
         monkeypatch.setattr("sys.argv", arguments)
         with pytest.raises(SystemExit):
             fototeca.cli.main()

@@ -92,7 +92,7 @@ def test_no_refusal_of_a_service_shows_its_key(
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
-        text = shown(workspace, "collect", "search", source, "--allow-local") + shown(workspace, "doctor")
+        text = shown(workspace, "collect", "search", source, "--allow-loopback") + shown(workspace, "doctor")
     assert questions and all(SECRET in question for question in questions)
     assert f"fototeca: {source}" in text
     assert SECRET not in text
@@ -107,8 +107,8 @@ def test_no_refusal_of_a_hub_shows_its_key(
     """Of the hubs' own clients neither."""
     answer = FAULTS[fault]
     hubs.instead_of_all = answer
-    text = shown(workspace, "collect", hub, REFS[hub], "--allow-local")
-    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-local")
+    text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
     assert any(SECRET in sent(asked) for asked in site.asked)
     assert text.count(f"fototeca: {hub}") == 2
     assert SECRET not in text
@@ -132,7 +132,7 @@ def test_a_service_that_repeats_the_key_in_its_results(
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
-        text = shown(workspace, "collect", "search", source, "--allow-local", "--min-side", "32")
+        text = shown(workspace, "collect", "search", source, "--allow-loopback", "--min-side", "32")
     text += shown(workspace, "curate", "freeze") + shown(workspace, "collect", "attribution")
     assert "5 accepted" in text
     assert "Author (key) 3" in (workspace.root / "ATTRIBUTION.csv").read_text()
@@ -146,8 +146,8 @@ def test_a_hub_that_repeats_the_key_in_what_it_tells(
 ) -> None:
     """Titles are shown, and kept with the dataset and in its proposal."""
     hubs.title = f"Cats {SECRET}"
-    text = shown(workspace, "collect", hub, REFS[hub], "--allow-local")
-    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-local")
+    text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
     assert "Cats (key)" in text
     assert "confirm it with --map" in text
     assert SECRET not in text
@@ -193,6 +193,6 @@ def test_a_key_of_digits_breaks_no_answer(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("A_KEY", "12345678")
     answer = json_answer({"id": 12345678, "12345678": ["of 12345678", None, 1.5]})
     with serve(lambda asked: answer) as site:
-        web = Web(Downloader(FetchOptions(allow_local=True), ""), "some", 0.0, Key("A_KEY", ""))
+        web = Web(Downloader(FetchOptions(allow_loopback=True), ""), "some", 0.0, Key("A_KEY", ""))
         said = web.json(f"{site.base}/")
     assert said == {"id": 12345678, "(key)": ["of (key)", None, 1.5]}

@@ -25,7 +25,7 @@ from fototeca.curate.versions.freeze import freeze_version
 from tests.collect.conftest import PointTo
 from tests.servers import Answer, Asked, Respond, image_answer, json_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 SECRET = "s3cret-key-value"
 KEYS = {
     "flickr": "FLICKR_API_KEY",

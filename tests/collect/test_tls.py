@@ -77,7 +77,7 @@ def test_an_image_comes_only_with_a_valid_certificate(
     workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
     with secure(None if kind == "none" else file) as base:
         found = [Provenance(f"{base}/full/1.jpg", "urls", "fox")]
-        collect(workspace, found, FetchOptions(allow_local=True, min_side=32, timeout=5))
+        collect(workspace, found, FetchOptions(allow_loopback=True, min_side=32, timeout=5))
     with Catalog.open(workspace) as catalog:
         row = catalog.connection.execute("SELECT state, reason FROM candidates").fetchone()
     assert tuple(row) == outcome

@@ -394,7 +394,7 @@ def test_a_database_that_dies_is_one_line(
     """Killed in the middle of a push and of a pull: exit code 4, and nothing of the catalog is lost."""
     ids = add_images(workspace, ["cat"])
     script = (
-        "import os, sys, curate.review as review, fototeca\n"
+        "import os, sys, fototeca.cli, fototeca.curate.review.fiftyone_app as review\n"
         f"if sys.argv[1] == 'push': review.push_review(review.Workspace('{workspace.root}')); sys.exit()\n"
         f"step = review.{step}\n"
         f"review.{step} = lambda *all: (os.kill(int(os.environ['MONGOD']), 9), step(*all))[1]\n"

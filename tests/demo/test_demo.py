@@ -127,7 +127,7 @@ def test_the_site_behaves_as_documented(site: str, entries: list[Entry]) -> None
 def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries: list[Entry], workspace: Workspace) -> None:
     """A real browser answers the dialog, scrolls to the end and clicks; every copy, fault and refusal is found, nothing else."""
     options = SearchOptions(("gallery",), ("stop",), url=site + "/search?q={query}")
-    summary = search(workspace, options, FetchOptions(allow_local=True))
+    summary = search(workspace, options, FetchOptions(allow_loopback=True))
     assert summary.found == len(entries)
     dedup(workspace)
     found = outcomes(workspace, entries)
@@ -145,13 +145,13 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
         places = [place for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
     assert all(place.author.startswith("demo author ") for place in places)
     assert {"CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "unknown"} == {place.license for place in places}
-    again = search(workspace, options, FetchOptions(allow_local=True))
+    again = search(workspace, options, FetchOptions(allow_loopback=True))
     assert (again.found, again.known) == (len(entries), len(entries))
 
 
 def test_a_dry_run_counts_and_fetches_nothing(site: str, entries: list[Entry], workspace: Workspace) -> None:
     """Candidates, licences and sizes are told; a limit is kept; no image is stored; a query without images is no error."""
-    fetch_options = FetchOptions(allow_local=True)
+    fetch_options = FetchOptions(allow_loopback=True)
     found = preview(workspace, SearchOptions(("gallery",), limit=30, url=site + "/search?q={query}"), fetch_options)
     assert found["stop"]["candidates"] == 30
     assert "yield" not in found
