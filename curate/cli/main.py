@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def label(
-    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or beginnings of ids that match one image only.")] = None,
+    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or unique beginnings of ids.")] = None,
     category: Annotated[str | None, typer.Option("--from", help="Instead of ids: rename this category to --label.")] = None,
     label: Annotated[str | None, typer.Option(help="The label; for multi-label tasks, categories joined by |.")] = None,
     reject: Annotated[str | None, typer.Option(help="Reject the images, for this reason (a short word).")] = None,

@@ -26,8 +26,8 @@ def register(app: typer.Typer) -> None:
 
 def quality(
     blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = QualityThresholds.blurry,
-    dark: Annotated[float, typer.Option(help="An image with 95% of its pixels darker than this is dark.")] = QualityThresholds.dark,
-    light: Annotated[float, typer.Option(help="An image with 95% of its pixels lighter than this is light.")] = QualityThresholds.light,
+    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = QualityThresholds.dark,
+    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = QualityThresholds.light,
     low_information: Annotated[
         float, typer.Option(help="Entropy below this is low information.")
     ] = QualityThresholds.low_information,
@@ -37,15 +37,12 @@ def quality(
     odd_size: Annotated[
         float, typer.Option(help="A size this many times the median, or this fraction of it, is odd.")
     ] = QualityThresholds.odd_size,
-    border: Annotated[float, typer.Option(help="A share of plain strips along the sides above this is a border.")] = QualityThresholds.border,
+    border: Annotated[float, typer.Option(help="A share of plain margins above this is a border.")] = QualityThresholds.border,
     thumbnail: Annotated[
-        float, typer.Option(help="A side divided by that of a larger original below this is a thumbnail.")
+        float, typer.Option(help="Side divided by that of a larger original below this: a thumbnail.")
     ] = QualityThresholds.thumbnail,
     limit: Annotated[int, typer.Option(help="Images to print per kind; --json prints all.")] = 10,
-    as_json: if TYPE_CHECKING:
-    from fototeca.curate.review.results import ReviewResult
-
-AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find images that are corrupt, blurry, dark, light, nearly empty, framed, thumbnails, or of an odd size or shape.
 
@@ -66,15 +63,12 @@ def review(
     apply: Annotated[bool, typer.Option("--apply", help="Open nothing; write the App's edits as label decisions.")] = False,
     port: Annotated[int, typer.Option(help="Port of the page.")] = 5151,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
-    as_json: if TYPE_CHECKING:
-    from fototeca.curate.review.results import ReviewResult
-
-AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Open the FiftyOne App on the catalog; Ctrl-C closes it and writes its edits as label decisions.
 
-    With --web, open a page with one image at a time, for keyboard or touch, that saves every decision at once. With --apply, write
-    the edits of an App that was closed otherwise; repeating it changes nothing.
+    With --web, open a page with one image at a time, for keyboard or touch, that saves every decision at once. With --apply,
+    write the edits of an App that was closed otherwise; repeating it changes nothing.
 
     Example: fototeca curate review --web
     """
@@ -93,10 +87,7 @@ AsJson = False,
 
 def agreement(
     limit: Annotated[int, typer.Option(help="Disagreements to print for each two people; --json prints all.")] = 10,
-    as_json: if TYPE_CHECKING:
-    from fototeca.curate.review.results import ReviewResult
-
-AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the agreement of every two reviewers: share, Cohen's kappa, kappa by category, and the disagreements.
 
