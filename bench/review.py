@@ -25,7 +25,7 @@ from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.review.fiftyone_app import dataset_name, pull_review, push_review, serve_app
+from fototeca.curate.review.fiftyone_app import apply_review, dataset_name, push_review, serve_app
 from fototeca.curate.review.session import ReviewSession
 
 PORT = 5199
@@ -64,10 +64,10 @@ def measure(workspace: Workspace) -> None:
         ids = [image.image_id for image in catalog.images.all()]
     timed("first push, thumbnails made", lambda: push_review(workspace))
     timed("push with nothing new", lambda: push_review(workspace))
-    label_images(workspace, ids[:1000], label="class-0")
+    label_images(workspace, ids[:1000], "class-0")
     timed("push after 1,000 decisions", lambda: push_review(workspace))
     edit(workspace, 1000)
-    timed("pull of 1,000 edits", lambda: pull_review(workspace))
+    timed("pull of 1,000 edits", lambda: apply_review(workspace))
     look_at_the_app(workspace)
     desk = ReviewSession(workspace)
     timed("keyboard page: start", desk.overview)

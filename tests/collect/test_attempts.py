@@ -40,8 +40,8 @@ def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
         collect(workspace, [Provenance(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
     collect(workspace, [Provenance(LOCAL + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
     with Catalog.open(workspace) as catalog:
-        rows = catalog.connection.execute(
-            "SELECT url, a.state, a.reason, status, bytes, declared, announced"
+        rows = catalog.database.connection.execute(
+            "SELECT url, a.state, a.reason, status, bytes, content_type, content_length"
             " FROM attempts a JOIN candidates USING (candidate_id)"
         )
         kept = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}

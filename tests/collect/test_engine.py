@@ -27,7 +27,7 @@ from fototeca.collect.ingest.validate import accept
 from fototeca.collect.status import workspace_status, write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.quality.checks import measure_quality, read_scores
+from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.vision.image import decode
 from fototeca.vision.quality import quality
@@ -408,7 +408,7 @@ def test_quality_is_measured_as_images_come(workspace: Workspace, monkeypatch: p
     with serve(serve_images) as site:
         collect(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
     with Catalog.open(workspace) as catalog:
-        scores = read_scores(catalog)
+        scores = catalog.quality.all()
         images = catalog.images.all()
     assert {image.image_id: quality(decode(workspace.root / image.path)) for image in images} == scores
     monkeypatch.setattr("fototeca.curate.quality.checks.decode_grey", Mock(side_effect=AssertionError("it was measured already")))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import fototeca.cli
-from fototeca.collect.catalog import Catalog, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, Provenance
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.host_id import MACHINE
 from fototeca.collect.http.client import Downloader, FetchOptions
@@ -222,8 +222,8 @@ def test_a_label_of_a_person_is_not_changed_by_another_place(tmp_path: Path) -> 
     collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
     with Catalog.open(workspace) as catalog:
         decided, rejected, _ = catalog.images.all()
-        catalog.decisions.add(decided.image_id, "fox", who="person:me", why="seen")
-        catalog.decisions.add(rejected.image_id, "reject:off-topic", who="curate:x", why="seen")
+        catalog.decisions.add(decided.image_id, Edit.relabel("fox"), by=Actor.person("me"), reason="seen")
+        catalog.decisions.add(rejected.image_id, Edit.reject("off-topic"), by=Actor("rule", "x"), reason="seen")
     collect_folder(workspace, tmp_path / "photos", LabelSource("dog"), LOCAL)
     with Catalog.open(workspace) as catalog:
         assert [image.label for image in catalog.images.all()] == ["fox", "fox", "dog|fox"]

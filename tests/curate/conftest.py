@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow, ImageRow, Provenance
 from fototeca.collect.store import put
 from fototeca.core.workspace import Workspace, create_workspace
 
@@ -44,7 +44,7 @@ def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, phash)
             catalog.candidates.record(candidate.candidate_id, "accepted", image=row)
-            catalog.decisions.add(image_id, label, who=f"collect:{source}", why=f"found as {label}")
+            catalog.decisions.add(image_id, Edit.relabel(label), by=Actor.source(source), reason=f"found as {label}")
             found.append(image_id)
     return found
 

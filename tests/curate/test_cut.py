@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fototeca.cli
-from fototeca.collect.catalog import Catalog, Decision
+from fototeca.collect.catalog import Actor, Catalog, Decision, Edit
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import list_versions
 from fototeca.curate.versions.freeze import freeze_version
@@ -78,8 +78,8 @@ def contents(workspace: Workspace, version: str) -> dict[str, bytes]:
 def sound(workspace: Workspace) -> list[Decision]:
     """The decisions of a catalog that opens, is whole and agrees with itself."""
     with Catalog.open(workspace) as catalog:
-        assert [row[0] for row in catalog.connection.execute("PRAGMA integrity_check")] == ["ok"]
-        assert not catalog.connection.execute("PRAGMA foreign_key_check").fetchall()
+        assert [row[0] for row in catalog.database.connection.execute("PRAGMA integrity_check")] == ["ok"]
+        assert not catalog.database.connection.execute("PRAGMA foreign_key_check").fetchall()
         last = {decision.image_id: decision for decision in catalog.decisions.all()}
         for image in catalog.images.all():
             if image.image_id in last:
@@ -183,13 +183,13 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, list[tu
     with Catalog.open(workspace) as catalog:
         from tests.curate.conftest import add
 
-        catalog.connection.execute("PRAGMA wal_autocheckpoint = 0")
+        catalog.database.connection.execute("PRAGMA wal_autocheckpoint = 0")
         ids = add(workspace, ["cat"] * 6)
-        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = workspace.catalog.with_name("catalog.sqlite-wal")
         moments = [(0, catalog.decisions.all())]
         for number in range(12):
-            catalog.decisions.add(ids[number % 6], ("dog", "reject:blurry")[number % 2], who="person:ana", why="")
+            catalog.decisions.add(ids[number % 6], Edit.relabel(("dog", "reject:blurry")[number % 2]), by=Actor.person("ana"))
             moments.append((path.stat().st_size, catalog.decisions.all()))
         return workspace.catalog.read_bytes(), path.read_bytes(), moments
 
@@ -213,7 +213,7 @@ def test_a_copy_cut_anywhere(
     assert sound(workspace) == expected
     with Catalog.open(workspace) as catalog:
         image_id = catalog.images.all()[0].image_id
-        assert catalog.decisions.add(image_id, "cat", who="person:ana", why="") is not None
+        assert catalog.decisions.add(image_id, Edit.relabel("cat"), by=Actor.person("ana")) is not None
     assert len(sound(workspace)) == len(expected) + 1, "work goes on"
 
 
@@ -257,7 +257,7 @@ def test_a_catalog_file_that_is_damaged_anywhere(
     version stays; moved away, what git and the store keep brings the catalog back."""
     monkeypatch.chdir(grown.root)
     with Catalog.open(grown) as catalog:
-        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     whole, before, handler = grown.catalog.read_bytes(), contents(grown, "v001"), signal.getsignal(signal.SIGTERM)
     told = 0
     for place in range(4096, len(whole), 3 * 4096):

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow, ImageRow, Provenance
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.manifest import FACTS, list_versions, read_facts, read_manifest
+from fototeca.curate.manifest import FACTS, SCHEMA, list_versions, read_facts, read_manifest
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
-from fototeca.curate.versions.decision_log import kept_decisions
+from fototeca.curate.versions.decision_log import read_decision_file
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 
@@ -68,7 +68,9 @@ def fill(catalog: Catalog, labels: Sequence[str], start: int, *, copies: int = 0
         )
         candidate = catalog.candidates.add(place, place.url)
         catalog.candidates.record(candidate.candidate_id, "accepted", image=row)
-        catalog.decisions.add(image_id, label, who=f"collect:{place.source}", why=f"found as {label}", time=moment(number))
+        catalog.decisions.add(
+            image_id, Edit.relabel(label), by=Actor.source(place.source), reason=f"found as {label}", time=moment(number)
+        )
     return [drawn(number) for number in range(start, start + len(labels))]
 
 
@@ -85,8 +87,15 @@ def single(root: Path) -> Workspace:
     with Catalog.open(workspace) as catalog, catalog.transaction():
         ids = fill(catalog, [NAMES[number % 7 % 3] for number in range(70)], 0, copies=9)
         near(catalog, [ids[20:23], ids[30:32], ids[40:45]])
-        for number, new in ((50, "reject:blurry"), (51, "heron"), (52, "reject:drawing"), (52, "restore"), (22, "restore")):
-            catalog.decisions.add(ids[number], new, who="person:ana", why="seen, twice", time=moment(500 + number))
+        edits = (
+            (50, Edit.reject("blurry")),
+            (51, Edit.relabel("heron")),
+            (52, Edit.reject("drawing")),
+            (52, Edit.restore()),
+            (22, Edit.restore()),
+        )
+        for number, edit in edits:
+            catalog.decisions.add(ids[number], edit, by=Actor.person("ana"), reason="seen, twice", time=moment(500 + number))
     first = freeze_version(workspace, note="the first, «golden»").manifest
     with Catalog.open(workspace) as catalog, catalog.transaction():
         more = fill(catalog, [NAMES[number % 3] for number in range(20)], 70)
@@ -110,7 +119,7 @@ def multi(root: Path) -> Workspace:
     freeze_version(workspace, ratios="60/15/25", seed=7)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         fill(catalog, [kinds[number % 8] for number in range(30)], 81)
-        catalog.decisions.add(ids[5], "heron|único", who="person:ana", why="", time=moment(600))
+        catalog.decisions.add(ids[5], Edit.relabel("heron|único"), by=Actor.person("ana"), time=moment(600))
     freeze_version(workspace)
     return workspace
 
@@ -130,9 +139,10 @@ def test_the_same_catalog_gives_the_same_bytes(tmp_path: Path, name: str) -> Non
     """Rows and decisions byte for byte, facts but for time and program, the order of all of them included."""
     workspace = BUILDERS[name](tmp_path / name)
     files = sorted(path.name for path in workspace.manifests.iterdir())
-    assert files == sorted(path.name for path in (GOLDEN / name).iterdir()), workspace.manifests
+    golden = GOLDEN / f"schema-{SCHEMA}" / name
+    assert files == sorted(path.name for path in golden.iterdir()), workspace.manifests
     for file in files:
-        now, then = ((folder / file).read_bytes() for folder in (workspace.manifests, GOLDEN / name))
+        now, then = ((folder / file).read_bytes() for folder in (workspace.manifests, golden))
         if file.endswith(".json"):
             assert json.dumps(timeless(now.decode())) == json.dumps(timeless(then.decode())), f"{workspace.manifests}/{file}"
         else:
@@ -141,17 +151,25 @@ def test_the_same_catalog_gives_the_same_bytes(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_they_can_still_be_read(tmp_path: Path, name: str) -> None:
-    """As files that git brings: rows, facts and decisions, by today's reader."""
+def test_manifests_of_schema_1_are_equal(name: str) -> None:
+    """The first schema's files differ in their decisions and JSON only."""
+    for path in (GOLDEN / "schema-1" / name).glob("v???.csv"):
+        assert path.read_bytes() == (GOLDEN / f"schema-{SCHEMA}" / name / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("schema", range(1, SCHEMA + 1))
+@pytest.mark.parametrize("name", BUILDERS)
+def test_frozen_files_can_be_read(tmp_path: Path, name: str, schema: int) -> None:
+    """Rows, metadata and decisions of every schema are read."""
     workspace = create_workspace(tmp_path / name, NAMES)
-    for path in (GOLDEN / name).iterdir():
+    for path in (GOLDEN / f"schema-{schema}" / name).iterdir():
         (workspace.manifests / path.name).write_bytes(path.read_bytes())
     assert list_versions(workspace) == ["v001", "v002"]
     for version in list_versions(workspace):
         manifest, facts, decisions = (
             read_manifest(workspace, version),
             read_facts(workspace, version),
-            kept_decisions(workspace, version),
+            read_decision_file(workspace, version),
         )
         assert (len(manifest.rows), manifest.categories, manifest.task) == (facts["rows"], NAMES, name)
         assert set(facts) == {"schema", *FACTS}

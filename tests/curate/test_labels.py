@@ -12,7 +12,7 @@ import pytest
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import decisions_table, label_images, list_decisions
+from fototeca.curate.labels.decisions import decisions_table, label_images, list_decisions, reject_images, restore_images
 
 AddImages = Callable[..., list[str]]
 
@@ -28,10 +28,10 @@ def image(workspace: Workspace, image_id: str) -> ImageRow:
 def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages) -> None:
     """The image follows each decision, and the log keeps who, old, new and why."""
     (first,) = add_images(workspace, ["cat"])
-    label_images(workspace, [first[:8]], label="dog", why="it barks")
-    label_images(workspace, [first], reject="Off-Topic")
+    label_images(workspace, [first[:8]], "dog", comment="it barks")
+    reject_images(workspace, [first], "Off-Topic")
     assert (image(workspace, first).status, image(workspace, first).rejected) == ("rejected", "off-topic")
-    label_images(workspace, [first.upper()[:9]], restore=True)
+    restore_images(workspace, [first.upper()[:9]])
     assert (image(workspace, first).status, image(workspace, first).label) == ("accepted", "dog")
     log = list_decisions(workspace, first[:6])
     assert [(row.who, row.old, row.new) for row in log[1:]] == [
@@ -46,7 +46,7 @@ def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages)
 def test_an_image_named_twice_is_decided_once(workspace: Workspace, add_images: AddImages) -> None:
     """Whichever part of its id is given: one decision is told and logged."""
     (first,) = add_images(workspace, ["cat"])
-    assert len(label_images(workspace, [first, first[:8], first], label="dog")) == 1
+    assert len(label_images(workspace, [first, first[:8], first], "dog")) == 1
     assert [row.new for row in list_decisions(workspace)] == ["cat", "dog"]
 
 
@@ -55,7 +55,7 @@ def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddI
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert image(workspace, ids[1]).status == "duplicate"
-    label_images(workspace, [ids[1]], restore=True)
+    restore_images(workspace, [ids[1]])
     assert image(workspace, ids[1]).status == "accepted"
 
 
@@ -64,7 +64,7 @@ def test_who_decides(workspace: Workspace, add_images: AddImages, monkeypatch: p
     (image_id,) = add_images(workspace, ["cat"])
 
     def who() -> str:
-        (decision,) = label_images(workspace, [image_id], label="cat", why="caf\udce9")
+        (decision,) = label_images(workspace, [image_id], "cat", comment="caf\udce9")
         assert decision.why == "caf?"
         return decision.who
 
@@ -85,12 +85,12 @@ def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddI
     """The order of writing does not matter; each category is checked."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     (first,) = add_images(workspace, ["cat"])
-    label_images(workspace, [first], label="dog|cat|dog")
+    label_images(workspace, [first], "dog|cat|dog")
     assert image(workspace, first).label == "cat|dog"
-    label_images(workspace, [first], label="")
+    label_images(workspace, [first], "")
     assert image(workspace, first).label == ""
     with pytest.raises(FototecaError, match="fox"):
-        label_images(workspace, [first], label="cat|fox")
+        label_images(workspace, [first], "cat|fox")
 
 
 def test_wrong_use_changes_nothing(workspace: Workspace, add_images: AddImages) -> None:

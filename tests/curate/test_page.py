@@ -21,13 +21,13 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from fototeca.collect.catalog import Catalog, Decision, ImageRow
+from fototeca.collect.catalog import Actor, Catalog, Decision, Edit, ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
 from fototeca.curate.review.server import PageServer
 from fototeca.curate.review.session import ReviewSession
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from tests.browsers import chromium
@@ -158,7 +158,7 @@ def test_the_whole_group(browser: Chrome, workspace: Workspace, add_images: AddI
     """+ applies the decision to every copy that is not rejected, and one undo takes all of it back."""
     ids = add_images(workspace, ["cat", "cat", "dog", "cat"])
     group_images(workspace, [ids[:3]])
-    label_images(workspace, [ids[1]], reject="off-topic")
+    reject_images(workspace, [ids[1]], "off-topic")
     with served(workspace) as server:
         look(browser, server, queue="near-duplicate")
         place = browser.execute_script("return queue.findIndex(([name]) => name === arguments[0])", ids[0])
@@ -177,7 +177,7 @@ def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images:
     with served(workspace) as server:
         look(browser, server)
         with Catalog.open(workspace) as catalog:
-            catalog.decisions.add(ids[0], "reject:blurry", who="person:other", why="")
+            catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("other"))
         press(browser, "2")
         assert [row.who for row in log(workspace)] == ["person:other"]
         assert "Somebody decided" in browser.find_element(By.ID, "message").text
@@ -264,7 +264,7 @@ def test_a_reason_of_ones_own_is_shown_as_it_is(browser: Chrome, workspace: Work
     reasons = ["constructor", "other", "off-topic"]
     ids = add_images(workspace, ["cat"] * 3)
     for image_id, reason in zip(ids, reasons, strict=True):
-        label_images(workspace, [image_id], reject=reason)
+        reject_images(workspace, [image_id], reason)
     with served(workspace) as server:
         look(browser, server, queue="category:cat")
         click(browser, "#language")
@@ -345,7 +345,8 @@ def test_nothing_outside_the_store(workspace: Workspace, add_images: AddImages, 
     first, second = add_images(workspace, ["cat", "cat"])
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
-    with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        sql = catalog.database.connection
         sql.execute("UPDATE images SET path = ? WHERE image_id = ?", ("../secret.png", first))
     with served(workspace) as server:
         key = f"?key={server.key}"
@@ -407,33 +408,33 @@ def test_taking_back(workspace: Workspace, add_images: AddImages, group_images: 
     group_images(workspace, [[kept, aside]])
     before = [image(workspace, name) for name in (kept, aside)]
     done = [
-        *label_images(workspace, [kept], label="dog"),
-        *label_images(workspace, [kept], reject="drawing"),
-        *label_images(workspace, [aside], restore=True),
-        *label_images(workspace, [aside], reject="blurry"),
-        *label_images(workspace, [kept], label="cat"),
+        *label_images(workspace, [kept], "dog"),
+        *reject_images(workspace, [kept], "drawing"),
+        *restore_images(workspace, [aside]),
+        *reject_images(workspace, [aside], "blurry"),
+        *label_images(workspace, [kept], "cat"),
     ]
     with pytest.raises(FototecaError, match="last word"):
-        take_back(workspace, [done[0].decision_id])
+        undo_decisions(workspace, [done[0].decision_id])
     for decision in reversed(done):
-        take_back(workspace, [decision.decision_id])
+        undo_decisions(workspace, [decision.decision_id])
     assert [image(workspace, name) for name in (kept, aside)] == before
     with pytest.raises(FototecaError, match="last word"):
-        take_back(workspace, [done[-1].decision_id])
+        undo_decisions(workspace, [done[-1].decision_id])
     with Catalog.open(workspace) as catalog:
-        other = catalog.decisions.add(kept, "dog", who="person:other", why="")
+        other = catalog.decisions.add(kept, Edit.relabel("dog"), by=Actor.person("other"))
     assert other is not None
     with pytest.raises(FototecaError, match="last word"):
-        take_back(workspace, [other.decision_id])
+        undo_decisions(workspace, [other.decision_id])
 
 
 def test_a_version_with_an_undo_is_rebuilt(workspace: Workspace, add_images: AddImages) -> None:
     """What was taken back is not reviewed in a manifest, nor when that is made again from the log."""
     ids = add_images(workspace, ["cat", "dog"] * 10)
-    first = label_images(workspace, ids[:4], label="dog")
-    take_back(workspace, [row.decision_id for row in first[:2]])
+    first = label_images(workspace, ids[:4], "dog")
+    undo_decisions(workspace, [row.decision_id for row in first[:2]])
     frozen = freeze_version(workspace)
-    label_images(workspace, ids, label="cat")
+    label_images(workspace, ids, "cat")
     reviewed = {row.image_id for row in frozen.manifest.rows if row.reviewed}
     assert reviewed == set(ids[2:4])
     assert rebuild_version(workspace, "v001", None)

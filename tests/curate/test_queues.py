@@ -15,7 +15,7 @@ from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.label_issues.find import LabelIssue, save, suggest_labels
-from fototeca.curate.labels.decisions import label_images, list_decisions
+from fototeca.curate.labels.decisions import label_images, list_decisions, reject_images, restore_images
 from fototeca.curate.quality.checks import found_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.agreement import measure_agreement
@@ -27,13 +27,13 @@ from fototeca.curate.review.queues import (
     SUGGESTED,
     UNKNOWN,
     UNREVIEWED,
-    in_queue,
-    last_said,
-    list_items,
+    items_in_queue,
+    latest_annotations,
+    list_review_items,
 )
 from fototeca.curate.review.rename import rename_category
 from fototeca.curate.review.session import ReviewSession
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.recover import recover_catalog
 from fototeca.vision.backbones import build_model
@@ -44,8 +44,8 @@ AddImages = Callable[..., list[str]]
 def queue(workspace: Workspace, name: str) -> list[str]:
     """The images that wait in it."""
     with Catalog.open(workspace) as catalog:
-        items = list_items(catalog, workspace.settings.names, found_by_image(catalog))
-    return [item.image.image_id for item in in_queue(items, name)]
+        items = list_review_items(catalog, workspace.settings.names, found_by_image(catalog))
+    return [item.image.image_id for item in items_in_queue(items, name)]
 
 
 def without(workspace: Workspace, category: str, instead: str = "puppy") -> Workspace:
@@ -61,11 +61,11 @@ def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImage
     group_images(workspace, [ids[:2]])
     measure_quality(workspace, QualityThresholds())
     assert queue(workspace, DUPLICATE) == ids[:2] and sorted(queue(workspace, QUALITY)) == sorted(ids)
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     assert queue(workspace, DUPLICATE) == ids[:2], "one of the two was not looked at"
-    label_images(workspace, ids[1:2], label="cat")
+    label_images(workspace, ids[1:2], "cat")
     assert queue(workspace, DUPLICATE) == [] and queue(workspace, QUALITY) == ids[2:]
-    label_images(workspace, ids[2:], reject="blurry")
+    reject_images(workspace, ids[2:], "blurry")
     assert queue(workspace, QUALITY) == []
 
 
@@ -76,13 +76,13 @@ def test_copies_that_people_call_by_two_names_are_in_conflict(
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert queue(workspace, CONFLICT) == []
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     monkeypatch.setenv("FOTOTECA_USER", "bruno")
-    label_images(workspace, ids[1:], label="dog")
+    label_images(workspace, ids[1:], "dog")
     assert queue(workspace, CONFLICT) == ids and queue(workspace, UNREVIEWED) == []
-    label_images(workspace, ids[:1], label="dog")
+    label_images(workspace, ids[:1], "dog")
     assert queue(workspace, CONFLICT) == []
-    label_images(workspace, ids[1:], reject="drawing")
+    reject_images(workspace, ids[1:], "drawing")
     assert queue(workspace, CONFLICT) == [], "a rejected copy has no label to contradict"
 
 
@@ -92,7 +92,7 @@ def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_imag
     suggestions = [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
     save(workspace, suggestions, 0)
     assert queue(workspace, SUGGESTED) == ids
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     for _ in range(2):
         with Catalog.open(workspace) as catalog:
             last = catalog.decisions.last_id()
@@ -107,7 +107,7 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
 ) -> None:
     """fototeca.toml changed: freeze says what to do, doing it moves every image, reviews none, and freeze goes on."""
     ids = add_images(workspace, ["dog"] * 13 + ["cat"] * 12)
-    label_images(workspace, ids[1:2], reject="drawing")
+    reject_images(workspace, ids[1:2], "drawing")
     renamed = without(workspace, "dog")
     assert sorted(queue(renamed, UNKNOWN)) == sorted({*ids[:13]} - {ids[1]}), "a rejected image asks for nothing"
     with pytest.raises(FototecaError) as error:
@@ -135,10 +135,10 @@ def test_who_said_the_old_name_says_the_new_one(
     for name, said in (("ana", ("dog", "cat")), ("bruno", ("dog", "dog"))):
         monkeypatch.setenv("FOTOTECA_USER", name)
         for image_id, label in zip(ids, said, strict=True):
-            label_images(workspace, [image_id], label=label)
+            label_images(workspace, [image_id], label)
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
-    label_images(renamed, ids[:1], label="puppy")
+    label_images(renamed, ids[:1], "puppy")
     assert queue(renamed, DISAGREED) == [ids[1]]
     (row,) = measure_agreement(renamed)
     assert (row["agreed"], row["disagreements"]) == (0.5, [{"image_id": ids[1], "said": ("cat", "puppy")}])
@@ -173,11 +173,11 @@ def test_a_renaming_holds_for_words_about_any_image(
     image_id, _ = add_images(workspace, ["cat", "dog"])
     for who, label in (("ann", "dog"), ("bob", "cat")):
         monkeypatch.setenv("FOTOTECA_USER", who)
-        label_images(workspace, [image_id], label=label)
+        label_images(workspace, [image_id], label)
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
     assert queue(renamed, DISAGREED) == [image_id]
-    label_images(renamed, [image_id], label="puppy")
+    label_images(renamed, [image_id], "puppy")
     assert queue(renamed, DISAGREED) == []
 
 
@@ -188,10 +188,10 @@ def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_l
     keeps the renaming; a second time there is nothing to rename."""
     ids = add_images(workspace, ["cat"] * 13 + ["dog"] * 12)
     monkeypatch.setenv("FOTOTECA_USER", "ann")
-    label_images(without(workspace, "dog"), ids[12:13], label="puppy")
+    label_images(without(workspace, "dog"), ids[12:13], "puppy")
     monkeypatch.setenv("FOTOTECA_USER", "bob")
     merged = without(workspace, "puppy", "dog")
-    label_images(merged, ids[12:13], label="dog")
+    label_images(merged, ids[12:13], "dog")
     assert queue(merged, DISAGREED) == ids[12:13]
     assert rename_category(merged, "puppy", "dog") == [], "no label changed"
     assert queue(merged, DISAGREED) == []
@@ -211,15 +211,15 @@ def test_a_renaming_of_a_word_that_was_taken_back_says_nothing(
     """Ann's fox became a wolf and was taken back: who rejects the cat and brings it back says cat."""
     (image_id,) = add_images(workspace, ["cat"])
     monkeypatch.setenv("FOTOTECA_USER", "ann")
-    (decision,) = label_images(without(workspace, "dog", "fox"), [image_id], label="fox")
+    (decision,) = label_images(without(workspace, "dog", "fox"), [image_id], "fox")
     renamed = without(workspace, "fox", "wolf")
     rename_category(renamed, "fox", "wolf")
-    take_back(renamed, [decision.decision_id])
+    undo_decisions(renamed, [decision.decision_id])
     monkeypatch.setenv("FOTOTECA_USER", "bob")
-    label_images(renamed, [image_id], reject="drawing")
-    label_images(renamed, [image_id], restore=True)
+    reject_images(renamed, [image_id], "drawing")
+    restore_images(renamed, [image_id])
     with Catalog.open(renamed) as catalog:
-        assert last_said(catalog.decisions.all()) == {image_id: {"person:bob": "cat"}}
+        assert latest_annotations(catalog.decisions.all()) == {image_id: {"person:bob": "cat"}}
 
 
 def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace: Workspace, add_images: AddImages) -> None:
@@ -253,23 +253,23 @@ def test_a_third_person_settles_a_disagreement(
 def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspace, add_images: AddImages) -> None:
     """The label that comes back is of a category that there is."""
     image_id, _ = add_images(workspace, ["dog", "dog"])
-    (decision,) = label_images(workspace, [image_id], label="cat")
+    (decision,) = label_images(workspace, [image_id], "cat")
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
-    take_back(renamed, [decision.decision_id])
+    undo_decisions(renamed, [decision.decision_id])
     with Catalog.open(renamed) as catalog:
         image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.reviewed) == ("puppy", False)
-    (decision,) = label_images(renamed, [image_id], label="puppy", why="sure")
+    (decision,) = label_images(renamed, [image_id], "puppy", comment="sure")
     final = without(renamed, "puppy", "hound")
     rename_category(final, "puppy", "hound")
-    take_back(final, [decision.decision_id])
+    undo_decisions(final, [decision.decision_id])
     with Catalog.open(final) as catalog:
         image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.reviewed) == ("hound", False), "the renaming is nobody's last word"
-    label_images(final, [image_id], reject="drawing")
-    (decision,) = label_images(final, [image_id], restore=True)
-    take_back(final, [decision.decision_id])
+    reject_images(final, [image_id], "drawing")
+    (decision,) = restore_images(final, [image_id])
+    undo_decisions(final, [decision.decision_id])
     with Catalog.open(final) as catalog:
         image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.rejected) == ("hound", "drawing"), "its label was given before the renamings"
@@ -311,7 +311,7 @@ def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImag
         [LabelIssue(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
         0,
     )
-    label_images(workspace, ids[:1], label="dog")
+    label_images(workspace, ids[:1], "dog")
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
     assert queue(renamed, SUGGESTED) == ids[1:2]
@@ -326,17 +326,17 @@ def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddIma
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "cat"])
     group_images(made, [ids])
-    label_images(made, ids[:1], label="cat|dog")
-    label_images(made, ids[1:], label="cat")
+    label_images(made, ids[:1], "cat|dog")
+    label_images(made, ids[1:], "cat")
     assert queue(made, CONFLICT) == []
-    label_images(made, ids[:1], label="dog")
+    label_images(made, ids[:1], "dog")
     assert queue(made, CONFLICT) == ids
 
 
 def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: AddImages) -> None:
     """A suggestion about an image that one has reviewed waits for one, until it is answered."""
     (image_id,) = add_images(workspace, ["cat"])
-    label_images(workspace, [image_id], label="cat")
+    label_images(workspace, [image_id], "cat")
     with Catalog.open(workspace) as catalog:
         last = catalog.decisions.last_id()
     save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
@@ -345,7 +345,7 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
         return {row["name"]: row["waiting"] for row in ReviewSession(workspace).overview()["queues"]}[SUGGESTED]
 
     assert waiting() == 1
-    label_images(workspace, [image_id], label="cat")
+    label_images(workspace, [image_id], "cat")
     assert waiting() == 0
 
 
@@ -407,6 +407,6 @@ def test_freezing_tells_what_is_not_settled(
     group_images(workspace, [[ids[0], ids[20]]])
     freeze_version(workspace)
     assert "called so by two people: 1;" in capsys.readouterr().err, "the copy that is kept"
-    label_images(workspace, [ids[0], ids[20]], label="dog")
+    label_images(workspace, [ids[0], ids[20]], "dog")
     freeze_version(workspace)
     assert "in conflict" not in capsys.readouterr().err

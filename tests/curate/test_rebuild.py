@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -117,6 +116,12 @@ def test_the_place_that_says_most_is_named(workspace: Workspace, add_images: Add
     assert [source[image_id] for image_id in ids[:3]] == ["first", "large", "one"]
 
 
+def set_clock(patch: pytest.MonkeyPatch, time: str) -> None:
+    """Let the catalog read this time from its clock."""
+    for module in ("metadata", "decisions"):
+        patch.setattr(f"fototeca.collect.catalog.{module}.now", lambda: time)
+
+
 @pytest.mark.parametrize("hours", [-1, -48, 1])
 def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     """Back or forth between collecting, freezing and collecting more: what came first is in the version, and no more."""
@@ -124,7 +129,7 @@ def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monke
     for version in ("v001", "v002"):
         wrong = (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="microseconds")
         with monkeypatch.context() as clock:
-            clock.setattr("fototeca.collect.catalog.catalog.now", lambda wrong=wrong: wrong)
+            set_clock(clock, wrong)
             add_images(workspace, ["cat"] * 3, start=30 + 10 * int(version[-1]))
             freeze_version(workspace)
             add_images(workspace, ["dog"], start=35 + 10 * int(version[-1]))
@@ -142,10 +147,10 @@ def test_another_freeze_that_came_between(
     transaction = Catalog.transaction
 
     @contextmanager
-    def watched(catalog: Catalog) -> Iterator[sqlite3.Connection]:
-        with transaction(catalog) as sql:
-            yield sql
-        if not sql.in_transaction:
+    def watched(catalog: Catalog) -> Iterator[None]:
+        with transaction(catalog):
+            yield
+        if not catalog.database.connection.in_transaction:
             monkeypatch.undo()
             group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
             keep_groups(catalog, "v001", catalog.images.all())
@@ -163,9 +168,9 @@ def test_a_clock_that_went_ahead_and_was_set_right(
     ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
     ahead = (datetime.now(UTC) + timedelta(hours=5)).isoformat(timespec="microseconds")
     with monkeypatch.context() as clock:
-        clock.setattr("fototeca.collect.catalog.catalog.now", lambda: ahead)
+        set_clock(clock, ahead)
         freeze_version(workspace)
-    label_images(workspace, ids[:1], label="dog")
+    label_images(workspace, ids[:1], "dog")
     freeze_version(workspace)
     add_images(workspace, ["cat"] * 3, start=30)
     assert rebuild_version(workspace, "v001") and rebuild_version(workspace, "v002")
@@ -175,7 +180,7 @@ def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen:
     """What is made again of a catalog that somebody edited is not the version: it may be looked at elsewhere."""
     before = (workspace.manifests / "v001.csv").read_bytes()
     with Catalog.open(workspace) as catalog:
-        catalog.connection.execute("UPDATE decisions SET new = 'dog' WHERE decision_id = 1")
+        catalog.database.connection.execute("UPDATE decisions SET new_label = 'dog' WHERE decision_id = 1")
     with pytest.raises(FototecaError, match="is not what was frozen: nothing was written"):
         rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
     assert (workspace.manifests / "v001.csv").read_bytes() == before

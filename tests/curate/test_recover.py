@@ -10,8 +10,8 @@ import pytest
 from fototeca.collect.catalog import Catalog, Decision, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from fototeca.curate.versions.recover import recover_catalog
@@ -24,7 +24,7 @@ AddImages = Callable[..., list[str]]
 def known(workspace: Workspace) -> tuple[dict[str, tuple[Any, ...]], list[Decision]]:
     """What the catalog says of every image, and every decision."""
     with Catalog.open(workspace) as catalog:
-        images = {row.image_id: (row.path, row.label, row.rejected, row.reviewed, row.keep) for row in catalog.images.all()}
+        images = {row.image_id: (row.path, row.label, row.rejected, row.reviewed, row.restored) for row in catalog.images.all()}
         return images, catalog.decisions.all()
 
 
@@ -41,13 +41,13 @@ def ids(workspace: Workspace, add_images: AddImages) -> list[str]:
     with Catalog.open(workspace) as catalog:
         for image in catalog.images.all():
             looks = phash(decode(workspace.root / image.path).convert("L"))
-            catalog.connection.execute("UPDATE images SET phash = ? WHERE image_id = ?", (looks, image.image_id))
-    label_images(workspace, [ids[0]], label="dog", why="it barks")
+            catalog.database.connection.execute("UPDATE images SET phash = ? WHERE image_id = ?", (looks, image.image_id))
+    label_images(workspace, [ids[0]], "dog", comment="it barks")
     freeze_version(workspace)
-    label_images(workspace, [ids[1]], reject="drawing")
-    label_images(workspace, [ids[2]], label="cat")
-    label_images(workspace, [ids[3]], reject="blurry")
-    label_images(workspace, [ids[3]], restore=True)
+    reject_images(workspace, [ids[1]], "drawing")
+    label_images(workspace, [ids[2]], "cat")
+    reject_images(workspace, [ids[3]], "blurry")
+    restore_images(workspace, [ids[3]])
     freeze_version(workspace)
     return ids
 
@@ -66,8 +66,8 @@ def test_a_lost_catalog_comes_back(workspace: Workspace, ids: list[str]) -> None
 def test_what_was_taken_back_comes_back_unreviewed(workspace: Workspace, add_images: AddImages) -> None:
     """Nobody's word is left on the image: the next version says so, too."""
     ids = add_images(workspace, ["cat"] * 6 + ["dog"] * 6)
-    (decision,) = label_images(workspace, ids[:1], label="dog")
-    take_back(workspace, [decision.decision_id])
+    (decision,) = label_images(workspace, ids[:1], "dog")
+    undo_decisions(workspace, [decision.decision_id])
     freeze_version(workspace)
     before = known(workspace)
     lose(workspace)
@@ -99,7 +99,7 @@ def test_decisions_after_it_go_into_the_next_version(workspace: Workspace, ids: 
     next(workspace.images.glob(f"*/{ids[4]}.png")).write_bytes(b"other bytes")
     facts = recover_catalog(workspace)
     assert (facts["images"], facts["broken"], facts["unknown"]) == (17, 1, 5)
-    label_images(workspace, [ids[5]], label="dog")
+    label_images(workspace, [ids[5]], "dog")
     freeze_version(workspace)
     lines = (workspace.manifests / "v003.decisions.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == [ids[5]]
@@ -112,7 +112,7 @@ def test_what_was_decided_since_is_not_overwritten(workspace: Workspace, ids: li
         path = next(workspace.images.glob(f"*/{ids[0]}.png"))
         row = ImageRow(ids[0], workspace.relative(path), "PNG", 64, 48, "RGB", 9, "0" * 16)
         catalog.candidates.readmit(row, Provenance("https://example.org/0.png", "site"))
-    label_images(workspace, [ids[0]], reject="off-topic")
+    reject_images(workspace, [ids[0]], "off-topic")
     assert recover_catalog(workspace)["older"] == 2
     assert known(workspace)[0][ids[0]][2] == "off-topic"
 

@@ -20,10 +20,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import Browser, load, open_browser
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Actor, Catalog, Edit
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.labels.review_state import Judgement, merge_edit
 from fototeca.curate.review.rename import rename_category
 from tests.conftest import free_port, serve_mongod
@@ -77,7 +77,7 @@ def test_what_is_pushed(pushed: Pushed) -> None:
 
 def test_edits_come_back_once(pushed: Pushed) -> None:
     """Relabelled, rejected, agreed with, and brought back; the second pull changes nothing."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
     relabelled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
@@ -86,18 +86,18 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
     agreed.tags = ["reviewed"]
     for changed in (relabelled, rejected, agreed):
         changed.save()
-    assert pull_review(workspace) == {"decisions": 3, "conflicts": [], "problems": []}
+    assert apply_review(workspace) == {"decisions": 3, "conflicts": [], "problems": []}
     assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
     assert last_decision(workspace, ids[1]) == ("person:tester", "cat", "reject:drawing")
     assert last_decision(workspace, ids[2]) == ("person:tester", "dog", "dog")
-    assert pull_review(workspace)["decisions"] == 0
+    assert apply_review(workspace)["decisions"] == 0
     push_review(workspace)
     dataset.reload()
     again = sample(dataset, ids[1])
     again.reload()
     again.tags = []
     again.save()
-    assert pull_review(workspace)["decisions"] == 1
+    assert apply_review(workspace)["decisions"] == 1
     with Catalog.open(workspace) as catalog:
         image = catalog.images.get(ids[1])
     assert image is not None and image.status == "accepted" and image.label == "cat"
@@ -105,10 +105,10 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
 
 def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
     """Without `reviewed` the decision stays: that is said once, exit code 2, and the tag is there again."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     push_review(workspace)
     dataset.reload()
     untagged = sample(dataset, ids[0])
@@ -116,35 +116,35 @@ def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
     assert untagged.tags == ["reviewed"]
     untagged.tags = []
     untagged.save()
-    facts = pull_review(workspace)
+    facts = apply_review(workspace)
     assert facts["decisions"] == 0 and [row["image_id"] for row in facts["problems"]] == [ids[0]]
     assert "takes nothing back" in facts["problems"][0]["problem"]
     untagged.reload()
     assert untagged.tags == ["reviewed"]
-    assert pull_review(workspace)["problems"] == []
+    assert apply_review(workspace)["problems"] == []
 
 
 def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
     """An edit that was not pulled survives a push; a label decided elsewhere, and a new image, arrive."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
     edited = sample(dataset, ids[0])
     edited.ground_truth.label = "dog"
     edited.save()
     with Catalog.open(workspace) as catalog:
-        catalog.decisions.add(ids[3], "cat", who="person:somebody", why="")
+        catalog.decisions.add(ids[3], Edit.relabel("cat"), by=Actor.person("somebody"))
     facts = push_review(workspace)
     assert (facts["added"], facts["updated"], facts["pending"]) == (0, 1, 1)
     dataset.reload()
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert sample(dataset, ids[3]).ground_truth.label == "cat"
-    assert pull_review(workspace)["decisions"] == 1
+    assert apply_review(workspace)["decisions"] == 1
 
 
 def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     """Somebody decided meanwhile: told, and neither side is overwritten. An unknown label: told, the other edits still come."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
     for image_id, label in ((ids[0], "dog"), (ids[1], "wolf"), (ids[4], "dog")):
@@ -152,8 +152,8 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
         edited.ground_truth.label = label
         edited.save()
     with Catalog.open(workspace) as catalog:
-        catalog.decisions.add(ids[0], "reject:blurry", who="person:somebody", why="")
-    facts = pull_review(workspace)
+        catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
+    facts = apply_review(workspace)
     assert facts["decisions"] == 1
     assert [row["image_id"] for row in facts["conflicts"]] == [ids[0]]
     assert [row["image_id"] for row in facts["problems"]] == [ids[1]]
@@ -161,15 +161,15 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     assert last_decision(workspace, ids[0]) == ("person:somebody", "cat", "reject:blurry")
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert last_decision(workspace, ids[4])[2] == "dog"
-    label_images(workspace, [ids[0]], reject="dark")
-    assert pull_review(workspace)["conflicts"] == [], "the person here has settled it for the catalog"
+    reject_images(workspace, [ids[0]], "dark")
+    assert apply_review(workspace)["conflicts"] == [], "the person here has settled it for the catalog"
     assert last_decision(workspace, ids[0])[2] == "reject:dark"
-    assert pull_review(workspace)["conflicts"] == []
+    assert apply_review(workspace)["conflicts"] == []
 
 
 def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> None:
     """Saved in the App, not pulled: the category has another name by now, and each edit means what it meant."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
     edits = [("dog", []), ("dog", ["reviewed"]), ("cat", []), ("cat", []), ("cat", ["reject"])]
@@ -177,12 +177,12 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
         edited = sample(dataset, image_id)
         edited.ground_truth.label, edited.tags = label, tags
         edited.save()
-    label_images(workspace, ids[2:3], label="dog")
+    label_images(workspace, ids[2:3], "dog")
     config = workspace.root / "fototeca.toml"
     config.write_text(config.read_text().replace('"cat"', '"kitten"'))
     workspace = Workspace(workspace.root)
     rename_category(workspace, "cat", "kitten")
-    facts = pull_review(workspace)
+    facts = apply_review(workspace)
     assert (facts["decisions"], [row["image_id"] for row in facts["conflicts"]], facts["problems"]) == (4, [ids[2]], [])
     assert last_decision(workspace, ids[0]) == ("person:tester", "kitten", "dog")
     assert last_decision(workspace, ids[1]) == ("person:tester", "kitten", "dog")
@@ -193,11 +193,11 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
 def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> None:
     """A label was changed in the App to what a renaming then made of it: that is a review, whoever had reviewed it before, and a
     renaming alone is none."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
     with Catalog.open(workspace) as catalog:
-        catalog.decisions.add(ids[1], "cat", who="person:ana", why="")
+        catalog.decisions.add(ids[1], Edit.relabel("cat"), by=Actor.person("ana"))
     push_review(workspace)
     dataset.reload()
     for image_id in ids[:2]:
@@ -206,8 +206,8 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
         edited.ground_truth.label = "dog"
         edited.save()
     rename_category(workspace, "cat", "dog")
-    told = pull_review(workspace)
-    assert told == {"decisions": 2, "conflicts": [], "problems": []} and pull_review(workspace)["decisions"] == 0
+    told = apply_review(workspace)
+    assert told == {"decisions": 2, "conflicts": [], "problems": []} and apply_review(workspace)["decisions"] == 0
     for image_id in ids[:2]:
         assert last_decision(workspace, image_id) == ("person:tester", "dog", "dog")
     with Catalog.open(workspace) as catalog:
@@ -216,10 +216,10 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
 
 def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
     """Also by the label that was pushed; the same edit against another's newer decision is told again."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     push_review(workspace)
     for _ in range(2):
         dataset.reload()
@@ -227,11 +227,11 @@ def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: P
         edited.ground_truth.label = "dog"
         edited.save()
         with Catalog.open(workspace) as catalog:
-            catalog.decisions.add(ids[0], "reject:blurry", who="person:somebody", why="")
+            catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
         for _ in range(2):
-            assert [row["image_id"] for row in pull_review(workspace)["conflicts"]] == [ids[0]]
-        label_images(workspace, ids[:1], label="cat")
-        assert pull_review(workspace) == {"decisions": 0, "conflicts": [], "problems": []}
+            assert [row["image_id"] for row in apply_review(workspace)["conflicts"]] == [ids[0]]
+        label_images(workspace, ids[:1], "cat")
+        assert apply_review(workspace) == {"decisions": 0, "conflicts": [], "problems": []}
         assert last_decision(workspace, ids[0])[2] == "cat" and sample(dataset, ids[0]).ground_truth.label == "cat"
 
 
@@ -283,7 +283,7 @@ def app(fo: FiftyOne) -> Iterator[str]:
 
 def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
     """The App's own call changes a label, a stale one is refused, and pull brings the edit."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
     target = sample(dataset, ids[0])
@@ -297,7 +297,7 @@ def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
         urllib.request.urlopen(request, timeout=30)
     assert stale.value.code == 412
     stale.value.close()
-    assert pull_review(workspace)["decisions"] == 1
+    assert apply_review(workspace)["decisions"] == 1
     assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
 
 

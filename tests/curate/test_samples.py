@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Actor, Catalog, Edit
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.label_issues.find import LabelIssue, save
@@ -58,7 +58,7 @@ def test_suspects_have_queues_until_a_person_decides(
     assert (first.suggested, first.suspicion, first.kept, first.status) == ("dog", 0.9, True, "accepted")
     assert dataset.one({"image_id": ids[1]}).suggested is None
     with Catalog.open(workspace) as catalog:
-        catalog.decisions.add(ids[0], "cat", who="person:ana", why="")
+        catalog.decisions.add(ids[0], Edit.relabel("cat"), by=Actor.person("ana"))
     dataset = datasets(workspace)
     assert len(dataset.load_saved_view("4 suggested")) == 0
     assert dataset.description == "1 of 4 images reviewed"
@@ -111,7 +111,7 @@ def test_a_task_that_was_changed_is_told(tmp_path: Path, add_images: AddImages, 
     workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
     with pytest.raises(FototecaError, match="1 images carry several labels"):
         push_review(Workspace(workspace.root))
-    label_images(Workspace(workspace.root), ids[:1], label="dog")
+    label_images(Workspace(workspace.root), ids[:1], "dog")
     with pytest.raises(FototecaError, match="the task was changed since fototeca-changed was made"):
         push_review(Workspace(workspace.root))
 
@@ -130,7 +130,7 @@ def test_several_labels_there_and_back(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
     """Classifications with every label; one added in the App comes back; two labels of one image are no conflict."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(workspace, ["cat|dog", "dog"])
@@ -140,7 +140,7 @@ def test_several_labels_there_and_back(
     edited = dataset.one({"image_id": ids[1]})
     edited.ground_truth.classifications.append(fo.Classification(label="cat"))
     edited.save()
-    assert pull_review(workspace) == {"decisions": 1, "conflicts": [], "problems": []}
+    assert apply_review(workspace) == {"decisions": 1, "conflicts": [], "problems": []}
     with Catalog.open(workspace) as catalog:
         image = catalog.images.get(ids[1])
     assert image is not None and (image.label, image.reviewed) == ("cat|dog", True)
