@@ -139,7 +139,7 @@ def examples_table(facts: dict[str, Any]) -> str:
     groups = [(one["group"][:12], f"{one['errors']} of {one['n']}") for one in facts["by_group"]]
     parts += ["", "errors by near-duplicate group:", columns(groups) if groups else "none"]
     quality = [(name, f"{q['right']:.3f}", f"{q['wrong']:.3f}", f"{q['p']:.3f}") for name, q in facts["by_quality"].items()]
-    unknown = "not measured (fototeca curate check), or too few errors to compare"
+    unknown = "not measured (fototeca curate quality), or too few errors to compare"
     parts += ["", "quality:", columns([("measure", "right", "wrong", "p"), *quality]) if quality else unknown]
     if facts["suspects"]:
         parts += [

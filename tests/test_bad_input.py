@@ -89,7 +89,7 @@ def refuses(outcome: Outcome, *words: str, code: int = EXIT_USAGE) -> None:
         ["collect", "retry"],
         *(
             ["curate", name]
-            for name in ("dedup", "groups", "check", "agreement", "log", "freeze", "versions", "recover", "suggest")
+            for name in ("dedup", "groups", "quality", "agreement", "history", "freeze", "versions", "recover", "label-issues")
         ),
         ["curate", "verify", "latest"],
         ["train", "list"],

@@ -1,4 +1,4 @@
-"""Whether two sets of images differ in what `curate check` measured of their images."""
+"""Whether two sets of images differ in what `curate quality` measured of their images."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
             raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
         signatures = load_signatures(workspace, catalog, images)
         if len(signatures) < len(images):
-            notify(f"{len(images) - len(signatures)} stored images cannot be read and are left out: run fototeca curate check")
+            notify(f"{len(images) - len(signatures)} stored images cannot be read and are left out: run fototeca curate quality")
             forget_scores(catalog, {image.image_id for image in images} - set(signatures.ids))
         known = {image.image_id: image for image in images}
         groups, components = _find_groups(catalog, signatures, known, threshold)

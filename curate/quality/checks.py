@@ -1,4 +1,4 @@
-"""`curate check`: images that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
+"""`curate quality`: images that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
 
 Findings are for people; nothing is rejected.
 """

@@ -1,4 +1,4 @@
-"""Where `curate check` draws the line; the last ones are kept in the catalog."""
+"""Where `curate quality` draws the line; the last ones are kept in the catalog."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class QualityThresholds:
         for field in fields(self):
             value = getattr(self, field.name)
             if not (value > 1 if field.name == "odd_size" else 0 <= value <= 1):
-                raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate check --help")
+                raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate quality --help")
 
 
 def keep_limits(catalog: Catalog, limits: QualityThresholds) -> None:

@@ -135,14 +135,15 @@ def test_a_disk_that_fills_up_anywhere(grown: Workspace) -> None:
 DECIDING = """
 import sys
 from fototeca.curate.versions.freeze import freeze_version
-from fototeca.collect.catalog import Catalog, GroupRow
+from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow
 from fototeca.core.workspace import Workspace
 workspace = Workspace(sys.argv[1])
 with Catalog.open(workspace) as catalog:
     ids = [image.image_id for image in catalog.images.all()]
     for turn in range(10_000):
         for image_id in ids[turn % 7 :: 7]:
-            decision = catalog.decisions.add(image_id, ("cat", "dog")[turn % 2], who="person:ana", why=str(turn))
+            edit = Edit.relabel(("cat", "dog")[turn % 2])
+            decision = catalog.decisions.add(image_id, edit, by=Actor.person("ana"), reason=str(turn))
             print("decided", decision.decision_id, flush=True)
         members = ids[turn % 5 : turn % 5 + 3]
         catalog.groups.replace(GroupRow(x, members[0], x == members[0], "test", 0) for x in members)
@@ -189,7 +190,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, list[tu
         path = workspace.catalog.with_name("catalog.sqlite-wal")
         moments = [(0, catalog.decisions.all())]
         for number in range(12):
-            catalog.decisions.add(ids[number % 6], Edit.relabel(("dog", "reject:blurry")[number % 2]), by=Actor.person("ana"))
+            edit = (Edit.relabel("dog"), Edit.reject("blurry"))[number % 2]
+            catalog.decisions.add(ids[number % 6], edit, by=Actor.person("ana"))
             moments.append((path.stat().st_size, catalog.decisions.all()))
         return workspace.catalog.read_bytes(), path.read_bytes(), moments
 
@@ -264,7 +266,7 @@ def test_a_catalog_file_that_is_damaged_anywhere(
         for path in grown.data.glob("catalog.sqlite*"):
             path.unlink()
         grown.catalog.write_bytes(whole[:place] + DAMAGES[damage] + (b"" if damage == "cut" else whole[place + 4096 :]))
-        for words in (["status"], ["curate", "log"], ["curate", "freeze"]):
+        for words in (["status"], ["curate", "history"], ["curate", "freeze"]):
             code, said = command(monkeypatch, capfd, *words)
             if code:
                 told += 1

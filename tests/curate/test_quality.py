@@ -1,4 +1,4 @@
-"""`curate check` finds what is wrong with images, and only that; `queues` say what a reviewer should look at."""
+"""`curate quality` finds what is wrong with images, and only that; `queues` say what a reviewer should look at."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_wrong_limits_are_one_line(workspace: tuple[Workspace, dict[str, str]], 
     """A share beyond 1 is refused; the command prints JSON alone."""
     with pytest.raises(FototecaError, match="blurry"):
         QualityThresholds(blurry=2.0)
-    done = fototeca("curate", "check", "--json", cwd=workspace[0].root)
+    done = fototeca("curate", "quality", "--json", cwd=workspace[0].root)
     assert {"image_id", "finding", "score", "label"} == set(json.loads(done.stdout)[0])  # type: ignore[attr-defined]
 
 

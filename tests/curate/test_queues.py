@@ -15,10 +15,10 @@ from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.label_issues.find import LabelIssue, save, suggest_labels
-from fototeca.curate.labels.decisions import label_images, list_decisions, reject_images, restore_images
+from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images, restore_images
 from fototeca.curate.quality.checks import found_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
-from fototeca.curate.review.agreement import measure_agreement
+from fototeca.curate.review.agreement import Disagreement, measure_agreement
 from fototeca.curate.review.queues import (
     CONFLICT,
     DISAGREED,
@@ -27,12 +27,13 @@ from fototeca.curate.review.queues import (
     SUGGESTED,
     UNKNOWN,
     UNREVIEWED,
+    Annotation,
     items_in_queue,
     latest_annotations,
     list_review_items,
 )
 from fototeca.curate.review.rename import rename_category
-from fototeca.curate.review.session import ReviewSession
+from fototeca.curate.review.session import ReviewerAnnotation, ReviewSession, list_queues
 from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.recover import recover_catalog
@@ -119,7 +120,8 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
     with Catalog.open(renamed) as catalog:
         rejected = catalog.images.get(ids[1])
     assert rejected is not None and (rejected.label, rejected.rejected, rejected.reviewed) == ("puppy", "drawing", True)
-    assert [row.who for row in list_decisions(renamed, ids[0])][-1] == "rename:tester"
+    last = list_decisions(renamed, ids[0])[-1]
+    assert (last.action, last.actor, last.old_label, last.new_label) == ("rename", "tester", "dog", "puppy")
     assert queue(renamed, CONFLICT) == [], "they were found under the name that is changed, too"
     assert workspace_status(renamed)["categories"]["puppy"]["found"] == 13
     capsys.readouterr()
@@ -141,7 +143,8 @@ def test_who_said_the_old_name_says_the_new_one(
     label_images(renamed, ids[:1], "puppy")
     assert queue(renamed, DISAGREED) == [ids[1]]
     (row,) = measure_agreement(renamed)
-    assert (row["agreed"], row["disagreements"]) == (0.5, [{"image_id": ids[1], "said": ("cat", "puppy")}])
+    disagreement = Disagreement(ids[1], (Annotation("cat"), Annotation("puppy")))
+    assert (row.agreed, row.disagreements) == (0.5, (disagreement,))
 
 
 def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +153,7 @@ def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddI
 
     def decide(name: str, image_id: str, **what: Any) -> None:  # noqa: ANN401
         monkeypatch.setenv("FOTOTECA_USER", name)
-        label_images(renamed, [image_id], **what)
+        decide_images(renamed, [image_id], make_edit(renamed.settings, **what))
 
     renamed = workspace
     decide("ana", first, label="dog")
@@ -195,8 +198,8 @@ def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_l
     assert queue(merged, DISAGREED) == ids[12:13]
     assert rename_category(merged, "puppy", "dog") == [], "no label changed"
     assert queue(merged, DISAGREED) == []
-    assert ReviewSession(merged).show(ids[12])["said"] == [{"who": "ann", "new": "dog"}]
-    with pytest.raises(FototecaError, match="no image carries 'puppy'"):
+    assert ReviewSession(merged).image_details(ids[12]).annotations == (ReviewerAnnotation("ann", "dog", False),)
+    with pytest.raises(FototecaError, match="no image has the category 'puppy'"):
         rename_category(merged, "puppy", "dog")
     freeze_version(merged)
     for path in merged.data.glob("catalog.sqlite*"):
@@ -219,7 +222,7 @@ def test_a_renaming_of_a_word_that_was_taken_back_says_nothing(
     reject_images(renamed, [image_id], "drawing")
     restore_images(renamed, [image_id])
     with Catalog.open(renamed) as catalog:
-        assert latest_annotations(catalog.decisions.all()) == {image_id: {"person:bob": "cat"}}
+        assert latest_annotations(catalog.decisions.all()) == {image_id: {"bob": Annotation("cat")}}
 
 
 def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace: Workspace, add_images: AddImages) -> None:
@@ -227,7 +230,7 @@ def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace:
     apart, composed = "nin\u0303o", "ni\xf1o"
     add_images(workspace, [apart, "cat"])
     renamed = without(workspace, "dog", composed)
-    assert [row.new for row in rename_category(renamed, apart, composed)] == [composed]
+    assert [row.new_label for row in rename_category(renamed, apart, composed)] == [composed]
     assert queue(renamed, UNKNOWN) == []
 
 
@@ -239,7 +242,7 @@ def test_a_third_person_settles_a_disagreement(
 
     def say(who: str, **what: str) -> list[str]:
         monkeypatch.setenv("FOTOTECA_USER", who)
-        label_images(workspace, ids, **what)  # type: ignore[arg-type]
+        decide_images(workspace, ids, make_edit(workspace.settings, **what))  # type: ignore[arg-type]
         return queue(workspace, DISAGREED)
 
     assert say("ann", label="cat") == []
@@ -342,7 +345,7 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
     save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
 
     def waiting() -> int:
-        return {row["name"]: row["waiting"] for row in ReviewSession(workspace).overview()["queues"]}[SUGGESTED]
+        return {row.name: row.waiting for row in list_queues(workspace)}[SUGGESTED]
 
     assert waiting() == 1
     label_images(workspace, [image_id], "cat")
@@ -354,8 +357,11 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "dog", "cat"])
     renamed = without(made, "dog")
-    assert {row.image_id: row.new for row in rename_category(renamed, "dog", "puppy")} == {ids[0]: "cat|puppy", ids[1]: "puppy"}
-    assert {row.new for row in rename_category(renamed, "puppy", "cat")} == {"cat"}
+    assert {row.image_id: row.new_label for row in rename_category(renamed, "dog", "puppy")} == {
+        ids[0]: "cat|puppy",
+        ids[1]: "puppy",
+    }
+    assert {row.new_label for row in rename_category(renamed, "puppy", "cat")} == {"cat"}
 
 
 def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
@@ -363,18 +369,18 @@ def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Call
     with Catalog.open(workspace) as catalog:
         catalog.candidates.add(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
     done = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)
-    assert (done.returncode, done.stdout) == (0, "") and "what was found as fox" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "") and "images found as fox" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--from", "dog", "--label", "fox"), "fox"),
-        (("--from", "wolf", "--label", "cat"), "no image carries 'wolf'"),
-        (("--from", "dog", "--label", "dog"), "'dog' is its name already"),
-        (("--from", "dog", "--reject", "drawing"), "--from goes with --label alone"),
-        (("--from", "dog", "--label", "cat", "3fa2b7"), "say which images"),
-        (("--label", "cat"), "say which images"),
+        (("--from", "wolf", "--label", "cat"), "no image has the category 'wolf'"),
+        (("--from", "dog", "--label", "dog"), "the category is already named 'dog'"),
+        (("--from", "dog", "--reject", "drawing"), "--from works with --label only"),
+        (("--from", "dog", "--label", "cat", "3fa2b7"), "no images given"),
+        (("--label", "cat"), "no images given"),
     ],
 )
 def test_wrong_use_renames_nothing(

