@@ -194,7 +194,7 @@ def latest_annotations(decisions: Iterable[Decision]) -> dict[str, dict[str, Ann
         if decision.is_review and is_about_label:
             rejected = decision.action == "reject"
             by_person[decision.actor] = Annotation("" if rejected else label, rejected)
-    return latest
+    return {image_id: annotations for image_id, annotations in latest.items() if annotations}
 
 
 def _open_issues(catalog: Catalog, images: Iterable[ImageRow], decisions: Iterable[Decision]) -> dict[str, LabelIssueRow]:

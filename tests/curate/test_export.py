@@ -132,7 +132,8 @@ def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, P
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate([*names, *more] * 10):
             image_id, path = put(workspace, png_bytes(number), "PNG")
-            catalog._add_image(ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}"))
+            row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}")
+            catalog.images.insert(row, "2020-01-01T00:00:00.000000+00:00")
             catalog.decisions.add(image_id, Edit.relabel(label), by=Actor.person("ana"))
     manifest = freeze_version(workspace).manifest
     return manifest, export_version(workspace, "v001", tmp_path / "out", "huggingface")

@@ -315,7 +315,7 @@ def test_an_image_without_any_place_has_an_unknown_licence(workspace: Workspace)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number in range(20):
             row = ImageRow(f"{number:064x}", f"data/images/{number}.png", "PNG", 1, 1, "RGB", 1, "0" * 16)
-            catalog._add_image(row)
+            catalog.images.insert(row, "2020-01-01T00:00:00.000000+00:00")
             catalog.decisions.add(row.image_id, Edit.relabel(("cat", "dog")[number % 2]), by=Actor.source("x"))
     assert {row.license for row in freeze_version(workspace).manifest.rows} == {"unknown"}
 

@@ -1,4 +1,4 @@
-"""`curate label-issues`: confident learning as cleanlab has it, wrong labels first, groups in one fold, evidence from other groups."""
+"""`curate label-issues`: confident learning as in cleanlab, wrong labels first, groups in one fold, evidence from others."""
 
 from __future__ import annotations
 

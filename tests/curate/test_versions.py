@@ -212,7 +212,7 @@ def test_a_version_of_a_newer_fototeca_is_refused(
     path = freeze_version(workspace).manifest.path.with_suffix(".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     for words in (["verify", "v001"], ["diff", "v001", "v001"], ["rebuild", "v001"], ["freeze"]):
-        with pytest.raises(FototecaError, match=r"schema 99, this fototeca knows 1; install a newer fototeca"):
+        with pytest.raises(FototecaError, match=r"schema 99, this fototeca knows 2; install a newer fototeca"):
             curate(*words)
     assert list_versions(workspace) == ["v001"]
 
