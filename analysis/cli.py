@@ -43,7 +43,7 @@ def evaluate(
     from fototeca.analysis.cli_tables import evaluation_table
     from fototeca.analysis.evaluation.evaluate import evaluate_run
 
-    facts = evaluate_run(Workspace.find(), run, split, tta=tta)
+    facts = evaluate_run(Workspace.find(), run, split, tta=tta).to_json()
     _print(facts, as_json, evaluation_table(facts))
 
 
@@ -59,7 +59,7 @@ def compare(
     from fototeca.analysis.cli_tables import comparison_table
     from fototeca.analysis.evaluation.compare import compare_runs
 
-    facts = compare_runs(Workspace.find(), runs)
+    facts = compare_runs(Workspace.find(), runs).to_json()
     _print(facts, as_json, comparison_table(facts))
 
 
@@ -83,11 +83,11 @@ def explain(
     Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a90 --method grad-cam --method saliency
     """
     from fototeca.analysis.attribution.explain import explain_run
-    from fototeca.analysis.attribution.run_checks import try_run
+    from fototeca.analysis.attribution.run_checks import run_sanity_checks
     from fototeca.analysis.cli_tables import trials_table
 
     if trials:
-        facts = try_run(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
+        facts = run_sanity_checks(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
         return _print(facts, as_json, trials_table(facts))
     methods = method or ["grad-cam"]
     paths = explain_run(Workspace.find(), run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from fototeca.analysis.evaluation.evaluate import learn_temperature, measure
-from fototeca.analysis.evaluation.predictions import find_run, read_results
+from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_temperature
+from fototeca.analysis.evaluation.predictions import find_run, read_split_predictions
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.core.workspace import Workspace
@@ -49,9 +49,9 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
 
 def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
     manifest = load_run_manifest(workspace, run)
-    results = read_results(workspace, run, "val", manifest)
-    temperature = learn_temperature(results)
-    figures = measure(results, temperature)
+    results = read_split_predictions(workspace, run, "val", manifest)
+    temperature = fit_run_temperature(results)
+    figures = compute_metrics(results, temperature).to_json()
     return {
         "run": run.id,
         "model": run.model_name,
@@ -144,7 +144,7 @@ def model_card(run: Run, facts: dict[str, Any]) -> str:
 def _calibration(facts: dict[str, Any]) -> str:
     if facts["calibrated"]:
         return f"divide the logits by {facts['temperature']:.3f}"
-    return "none: validation has no mistake to learn a temperature from, so the probabilities are as the network gives them"
+    return "none: validation has no errors to fit a temperature on, so the probabilities are as the network gives them"
 
 
 def _says_yes(facts: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, rename_in_label
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
-from fototeca.core.settings import composed
+from fototeca.core.settings import to_nfc
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import categories_by_image, split_label
 from fototeca.curate.labels.decisions import current_person
@@ -33,7 +33,7 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[LabelChang
     new = workspace.settings.check(new)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         categories = categories_by_image(catalog.decisions.all())
-        old = old if any(old in names for names in categories.values()) else composed(old)
+        old = old if any(old in names for names in categories.values()) else to_nfc(old)
         if old == new:
             raise FototecaError(f"the category is already named {old!r}", "give another name with --label")
         images = [image for image in catalog.images.all() if old in categories.get(image.image_id, ())]

@@ -139,7 +139,7 @@ def test_the_interval_of_a_run_is_the_one_that_analysis_gives(small: Workspace, 
     settings = [{"v001": "v002"}.get(word, word) for word in map(str, SETTINGS)]
     run = json.loads(command("run", *settings, "--epochs", 1, "--json")[1])
     (listed,) = json.loads(command("list", "--json")[1])
-    assert listed["val_interval"] == run["val_interval"] == evaluate_run(small, run["run"], "val")["accuracy_interval"]
+    assert listed["val_interval"] == run["val_interval"] == list(evaluate_run(small, run["run"], "val").accuracy_interval)
     alone = wilson_interval(run["val_accuracy"] * len(val), len(val))
     assert run["val_interval"][1] - run["val_interval"][0] > 1.2 * (alone[1] - alone[0])
 
