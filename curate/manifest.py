@@ -47,19 +47,7 @@ MANIFEST_COLUMNS = (
 )
 """The columns of a manifest, in order."""
 
-DECISION_COLUMNS = (
-    "image_id",
-    "time",
-    "action",
-    "actor_kind",
-    "actor",
-    "old_label",
-    "old_rejected",
-    "new_label",
-    "new_rejected",
-    "reason",
-    "undoes",
-)
+DECISION_COLUMNS = tuple(field.name for field in fields(Decision) if field.name != "decision_id")
 """The columns of `vNNN.decisions.csv`."""
 
 SCHEMA = 2
