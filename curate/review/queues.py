@@ -10,7 +10,7 @@ from fototeca.collect.catalog import Catalog, Decision, ImageRow, LabelIssueRow,
 from fototeca.core.results import Result
 from fototeca.curate.labels.categories import split_label
 from fototeca.curate.labels.review_state import active_decisions, active_reviews
-from fototeca.curate.snapshot.catalog_state import Origin, current_state
+from fototeca.curate.snapshot.catalog_state import ImageSource, read_snapshot
 
 CONFLICT, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
     "label-conflict",
@@ -78,8 +78,8 @@ def list_review_items(
         categories: the configured categories.
         quality_issues: names of the quality checks that each image fails, by image id.
     """
-    state = current_state(catalog)
-    images, origins = state.images, state.origins
+    snapshot = read_snapshot(catalog)
+    images, sources = snapshot.images, snapshot.sources
     decisions = catalog.decisions.all()
     issues = _open_issues(catalog, images, decisions)
     quality = catalog.quality.all()
@@ -89,7 +89,7 @@ def list_review_items(
     items = []
     for image in images:
         issue = issues.get(image.image_id)
-        origin = origins.get(image.image_id, Origin())
+        source = sources.get(image.image_id, ImageSource())
         other = sorted(found_as[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
             CONFLICT: len(reviewed_labels.get(image.group, ())) > 1 and not image.rejected if image.reviewed else bool(other),
@@ -104,8 +104,8 @@ def list_review_items(
             ReviewItem(
                 image,
                 tuple(name for name in QUEUES if flags.get(name)),
-                origin.source,
-                origin.license,
+                source.source,
+                source.license,
                 tuple(other),
                 issue.suggested if issue and issue.kind != "outlier" else "",
                 issue.score if issue else 0.0,

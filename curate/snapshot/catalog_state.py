@@ -13,7 +13,7 @@ from fototeca.curate.labels.review_state import active_reviews
 
 
 @dataclass(frozen=True)
-class Origin:
+class ImageSource:
     """Where an image comes from, as a manifest says it. Places on somebody's own disk are left out."""
 
     source: str = ""
@@ -24,11 +24,11 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class State:
+class CatalogSnapshot:
     """All images with their decisions and groups, where each comes from, and which are copies of one original."""
 
     images: tuple[ImageRow, ...]
-    origins: Mapping[str, Origin]
+    sources: Mapping[str, ImageSource]
     originals: Mapping[str, frozenset[str]]
     """For images that a source calls augmented copies: the originals, as `source:id`."""
     last_decision: int
@@ -45,16 +45,16 @@ THRESHOLD = "dedup-threshold"
 """Where the catalog's facts keep that threshold."""
 
 
-def current_state(catalog: Catalog) -> State:
+def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
     """The catalog as it is; read it inside a transaction to have all of one moment."""
     origins, originals = _read_findings(catalog, "9999")
     threshold = catalog.metadata.get(THRESHOLD)
     used = None if threshold is None else int(threshold)
     newest = catalog.candidates.latest_time()
-    return State(tuple(catalog.images.all()), origins, originals, catalog.decisions.last_id(), used, newest)
+    return CatalogSnapshot(tuple(catalog.images.all()), origins, originals, catalog.decisions.last_id(), used, newest)
 
 
-def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
+def read_past_snapshot(catalog: Catalog, facts: Mapping[str, Any]) -> CatalogSnapshot:
     """The catalog as it was when the version with these facts was frozen, the decisions up to it played again."""
     groups = catalog.groups.frozen(facts["version"])
     images = {}
@@ -70,22 +70,24 @@ def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
     reviewed = {decision.image_id for decision in active_reviews(decisions)}
     images = {image_id: replace(image, reviewed=image_id in reviewed) for image_id, image in images.items()}
     origins, originals = _read_findings(catalog, facts["created"])
-    return State(tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"], facts["created"])
+    return CatalogSnapshot(
+        tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"], facts["created"]
+    )
 
 
-def keep_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
+def store_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
     """Remember the groups that images have at this moment under a version's name, since a later search replaces them."""
     tied = [image for image in images if image.group or image.component not in ("", image.image_id)]
     rows = [FrozenGroup(image.image_id, image.group, image.is_representative, image.component) for image in tied]
     catalog.groups.freeze(version, rows)
 
 
-def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, Origin], dict[str, frozenset[str]]]:
+def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, ImageSource], dict[str, frozenset[str]]]:
     """The best place of every image that had been found by `until`, and the originals of augmented copies."""
-    best: dict[str, tuple[tuple[object, ...], Origin]] = {}
+    best: dict[str, tuple[tuple[object, ...], ImageSource]] = {}
     originals: dict[str, set[str]] = defaultdict(set)
     for row in catalog.provenance.of_images_until(until):
-        origin = Origin(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
+        origin = ImageSource(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
         rank = (
             row.license == "unknown",
             not origin.author,

@@ -11,10 +11,10 @@ from typing import get_args
 from fototeca.collect.catalog import LEGACY_COLUMNS, Action, ActorKind, Catalog, Decision, parse_legacy_decision
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import DECISION_COLUMNS, list_versions, read_facts
+from fototeca.curate.manifest import DECISION_COLUMNS, list_versions, read_metadata
 
 
-def read_decision_file(workspace: Workspace, version: str) -> list[Decision]:
+def read_decision_log(workspace: Workspace, version: str) -> list[Decision]:
     """Return the decisions beside a version, oldest first. FototecaError if the file is missing, changed or malformed.
 
     Files of schema 1 do not contain the labels of rejected images: `old_label` and `new_label` are empty there.
@@ -24,7 +24,7 @@ def read_decision_file(workspace: Workspace, version: str) -> list[Decision]:
     if not path.is_file():
         raise FototecaError(f"manifests/{path.name} is missing", restore)
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != read_facts(workspace, version)["decisions_sha256"]:
+    if hashlib.sha256(content).hexdigest() != read_metadata(workspace, version)["decisions_sha256"]:
         raise FototecaError(f"manifests/{path.name} was changed after it was frozen: its digest differs", restore)
     try:
         return list(_parse(content.decode("utf-8")))
@@ -50,7 +50,7 @@ def _parse(text: str) -> Iterable[Decision]:
         yield Decision(**values)  # type: ignore[arg-type]
 
 
-def list_new_decisions(catalog: Catalog, workspace: Workspace) -> list[Decision]:
+def list_unstored_decisions(catalog: Catalog, workspace: Workspace) -> list[Decision]:
     """Return the catalog's decisions that are in no version's file yet: those for the next version's file."""
-    stored = {decision.key for version in list_versions(workspace) for decision in read_decision_file(workspace, version)}
+    stored = {decision.key for version in list_versions(workspace) for decision in read_decision_log(workspace, version)}
     return [decision for decision in catalog.decisions.all() if decision.key not in stored]

@@ -13,7 +13,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import active_reviews
 from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest
-from fototeca.curate.versions.decision_log import read_decision_file
+from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.vision.hashes import phash
 from fototeca.vision.image import DecodeError, decode_grey
 
@@ -71,7 +71,7 @@ def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: 
     existing = catalog.decisions.all()
     keys = {decision.key for decision in existing}
     newest = {decision.image_id: decision.time for decision in existing if decision.is_review}
-    for decision in (row for version in versions for row in read_decision_file(workspace, version)):
+    for decision in (row for version in versions for row in read_decision_log(workspace, version)):
         if decision.key in keys:
             continue
         if catalog.images.get(decision.image_id) is None:

@@ -21,7 +21,7 @@ from fototeca.curate.labels.categories import list_renames
 from fototeca.curate.manifest import list_versions
 from fototeca.curate.quality.thresholds import last_limits
 from fototeca.curate.review.queues import answered_issues, latest_annotations
-from fototeca.curate.versions.decision_log import list_new_decisions, read_decision_file
+from fototeca.curate.versions.decision_log import list_unstored_decisions, read_decision_log
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from fototeca.curate.versions.recover import recover_catalog
@@ -135,10 +135,10 @@ def test_versions_are_rebuilt_byte_for_byte(workspace: Workspace) -> None:
     assert list_versions(workspace) == ["v001", "v002"]
     assert all(rebuild_version(workspace, version) for version in list_versions(workspace))
     with Catalog.open(workspace) as catalog:
-        (new,) = list_new_decisions(catalog, workspace)
+        (new,) = list_unstored_decisions(catalog, workspace)
         assert new == catalog.decisions.all()[-1]
     freeze_version(workspace)
-    assert [decision.key for decision in read_decision_file(workspace, "v003")] == [new.key]
+    assert [decision.key for decision in read_decision_log(workspace, "v003")] == [new.key]
     assert rebuild_version(workspace, "v003")
 
 
@@ -158,4 +158,4 @@ def test_old_decision_files_are_recovered(workspace: Workspace) -> None:
         states = image_states(catalog)
         assert {image_id: state[:4] for image_id, state in states.items()} == {i: state[:4] for i, state in expected.items()}
         assert annotations(catalog) == expected_annotations
-        assert list_new_decisions(catalog, workspace) == []
+        assert list_unstored_decisions(catalog, workspace) == []
