@@ -126,7 +126,7 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
     assert workspace_status(renamed)["categories"]["puppy"]["found"] == 13
     capsys.readouterr()
     assert freeze_version(renamed).manifest.version == "v001"
-    assert "in conflict" not in capsys.readouterr().err
+    assert "conflicting labels" not in capsys.readouterr().err
 
 
 def test_who_said_the_old_name_says_the_new_one(
@@ -412,7 +412,7 @@ def test_freezing_tells_what_is_not_settled(
     ids = add_images(workspace, ["dog"] * 12 + ["cat"] * 12)
     group_images(workspace, [[ids[0], ids[20]]])
     freeze_version(workspace)
-    assert "called so by two people: 1;" in capsys.readouterr().err, "the copy that is kept"
+    assert "1 images have conflicting labels" in capsys.readouterr().err, "the copy that is kept"
     label_images(workspace, [ids[0], ids[20]], "dog")
     freeze_version(workspace)
-    assert "in conflict" not in capsys.readouterr().err
+    assert "conflicting labels" not in capsys.readouterr().err

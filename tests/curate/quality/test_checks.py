@@ -194,7 +194,7 @@ def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
         catalog.decisions.add(ids["good1"], Edit.relabel("b"), by=Actor.person("second"))
         items = {item.image.image_id: item for item in list_review_items(catalog, made.settings.names, {})}
     assert CONFLICT in items[ids["good0"]].queues
-    assert items[ids["good0"]].also == ("b",)
+    assert items[ids["good0"]].other_categories == ("b",)
     assert DISAGREED in items[ids["good1"]].queues
     assert UNREVIEWED not in items[ids["good1"]].queues
     assert items[ids["good2"]].queues == (UNREVIEWED,)
