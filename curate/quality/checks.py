@@ -45,20 +45,20 @@ def measure_quality(workspace: Workspace, thresholds: QualityThresholds) -> list
         store_thresholds(catalog, thresholds)
         images = _list_not_rejected(catalog)
         _measure(workspace, catalog, images)
-        return find_issues(images, read_scores(catalog), _read_reductions(catalog, images), thresholds)
+        return find_issues(images, catalog.quality.all(), _read_reductions(catalog, images), thresholds)
 
 
 def list_findings_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
     """Return the kinds of issues of each measured image, by the thresholds of the last check."""
     kinds: dict[str, list[str]] = defaultdict(list)
     images = _list_not_rejected(catalog)
-    for issue in find_issues(images, read_scores(catalog), _read_reductions(catalog, images), read_thresholds(catalog)):
+    for issue in find_issues(images, catalog.quality.all(), _read_reductions(catalog, images), read_thresholds(catalog)):
         kinds[issue.image_id].append(issue.finding)
     return {image_id: tuple(names) for image_id, names in kinds.items()}
 
 
 def _list_not_rejected(catalog: Catalog) -> list[ImageRow]:
-    return [image for image in catalog.images() if not image.rejected]
+    return [image for image in catalog.images.all() if not image.rejected]
 
 
 def find_issues(
@@ -102,14 +102,6 @@ def _check_scores(values: Mapping[str, float], size: float, thresholds: QualityT
     yield "border", values["border"], values["border"] > thresholds.border
 
 
-def read_scores(catalog: Catalog) -> dict[str, dict[str, float]]:
-    """Return the stored scores by image and measure."""
-    scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
-        scores[row["image_id"]][row["measure"]] = row["value"]
-    return dict(scores)
-
-
 def _read_reductions(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, float]:
     """Return the ratio of sides of accepted images that are smaller than their originals; 0 where the original's is not known.
 
@@ -118,13 +110,10 @@ def _read_reductions(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, 
     """
     originals: dict[str, list[tuple[int, int]]] = defaultdict(list)
     bare: dict[str, bool] = {}
-    for row in catalog.connection.execute(
-        "SELECT image_id, f.width, f.height, thumbnail FROM findings f JOIN candidates USING (candidate_id)"
-        " WHERE image_id IS NOT NULL"
-    ):
-        bare[row["image_id"]] = bare.get(row["image_id"], True) and bool(row["thumbnail"])
-        if row["width"] and row["height"]:
-            originals[row["image_id"]].append((row["width"], row["height"]))
+    for size in catalog.provenance.announced_sizes():
+        bare[size.image_id] = bare.get(size.image_id, True) and size.thumbnail
+        if size.width and size.height:
+            originals[size.image_id].append((size.width, size.height))
     groups = defaultdict(list)
     for image in images:
         if image.group:
@@ -147,7 +136,7 @@ def _is_larger(first: tuple[int, int], second: tuple[int, int]) -> bool:
 
 def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow]) -> None:
     """Score the images that have no scores or whose file size changed, batch by batch, and corrupt ones again."""
-    known = {row["image_id"] for row in catalog.connection.execute("SELECT image_id FROM quality WHERE measure <> ?", (CORRUPT,))}
+    known = {image_id for image_id, values in catalog.quality.all().items() if values.keys() - {CORRUPT}}
     missing = [image for image in images if image.image_id not in known or _file_size(workspace, image) != image.bytes]
     if not missing:
         return
@@ -162,17 +151,13 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             scores = pool.map(score, batch)
-            rows = [(i.image_id, name, value) for i, values in zip(batch, scores, strict=True) for name, value in values.items()]
-            with catalog.transaction() as sql:
-                sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image.image_id,) for image in batch])
-                sql.executemany("INSERT INTO quality (image_id, measure, value) VALUES (?, ?, ?)", rows)
+            catalog.quality.replace({image.image_id: values for image, values in zip(batch, scores, strict=True)})
             bar.update(len(batch))
 
 
 def delete_scores(catalog: Catalog, image_ids: Collection[str]) -> None:
     """Delete the scores of images whose files changed, so that the next check measures them again."""
-    with catalog.transaction() as sql:
-        sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image_id,) for image_id in sorted(image_ids)])
+    catalog.quality.delete(sorted(image_ids))
 
 
 def _file_size(workspace: Workspace, image: ImageRow) -> int:

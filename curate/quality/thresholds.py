@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 
-_THRESHOLDS_KEY = "check-limits"
+_THRESHOLDS_KEY = "quality-thresholds"
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class QualityThresholds:
         for field in fields(self):
             value = getattr(self, field.name)
             if not (value > 1 if field.name == "odd_size" else 0 <= value <= 1):
-                raise FototecaError(f"the threshold {field.name} is invalid: {value}", "see fototeca curate check --help")
+                raise FototecaError(f"the threshold {field.name} is invalid: {value}", "see fototeca curate quality --help")
 
 
 def store_thresholds(catalog: Catalog, thresholds: QualityThresholds) -> None:
     """Store the thresholds of a check."""
-    catalog.set_fact(_THRESHOLDS_KEY, json.dumps(asdict(thresholds)))
+    catalog.metadata.set(_THRESHOLDS_KEY, json.dumps(asdict(thresholds)))
 
 
 def read_thresholds(catalog: Catalog) -> QualityThresholds:
     """Return the thresholds of the last check, or the defaults."""
-    stored = catalog.fact(_THRESHOLDS_KEY)
+    stored = catalog.metadata.get(_THRESHOLDS_KEY)
     return QualityThresholds(**json.loads(stored)) if stored else QualityThresholds()
