@@ -1,0 +1,489 @@
+"""What is broken or missing is one clear line in its place; everything else of the report is still made."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from markupsafe import escape
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from fototeca.analysis.attribution.explain import explain_run
+from fototeca.analysis.cli_tables import examples_table
+from fototeca.analysis.evaluation.compare import compare_runs
+from fototeca.analysis.evaluation.evaluate import evaluate_run
+from fototeca.analysis.evaluation.predictions import find_run, read_split_predictions
+from fototeca.analysis.evaluation.test_access_log import access_log_path, read_accesses
+from fototeca.analysis.examples import examples_of_run
+from fototeca.analysis.features.embed_page import point_colorings
+from fototeca.analysis.features.embedding import embed_run, read_predicted_labels
+from fototeca.analysis.i18n import Texts
+from fototeca.analysis.plots.figures import confusion_figures, curve_figures_of
+from fototeca.analysis.predict.predict import predict_paths
+from fototeca.analysis.report import cards
+from fototeca.analysis.report.attributions import _class_models, render_attributions
+from fototeca.analysis.report.context import ReportContext
+from fototeca.analysis.report.page import SECTIONS, write_report
+from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import ManifestRow, image_path, read_manifest
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.train.config import TrainConfig
+from fototeca.train.ensemble import join_runs
+from fototeca.train.runs import read_run, write_predictions_csv
+from fototeca.train.runs.registry import write_done
+from fototeca.train.trainer import train_run
+
+pytestmark = pytest.mark.xdist_group("report")
+Studied = tuple[Workspace, list[str]]
+
+
+@pytest.fixture(autouse=True)
+def without_stills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Chromium for each of many reports: what it draws is tested by itself."""
+    monkeypatch.setattr("fototeca.analysis.plots.figures.write_pngs", lambda figures, folder: [])
+
+
+def whole(workspace: Workspace) -> str:
+    """The English report, which must have every section."""
+    page = write_report(workspace, "v001").page.read_text(encoding="utf-8")
+    assert all(f'<section id="{name}">' in page for name in SECTIONS)
+    return page
+
+
+def section(page: str, name: str) -> str:
+    """The text of one section."""
+    inner = page.split(f'<section id="{name}">')[1].split('<section id="')[0]
+    return re.sub(r"<[^>]+>", " ", inner)
+
+
+def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
+    """Without predictions, with NaN among them, with a torn file, with a broken done.json: left out by name, the other told."""
+    workspace, (first, second) = copied
+    predictions = workspace.runs / first / "predictions-val.csv"
+    good = predictions.read_bytes()
+    done, config = (workspace.runs / first / name for name in ("done.json", "config.json"))
+    whole_config = config.read_text(encoding="utf-8")
+    other = re.sub(r'"manifest_sha256": "\w+"', '"manifest_sha256": "0"', whole_config)
+    damages: dict[str, Callable[[], object]] = {
+        "has no predictions for val": predictions.unlink,
+        "predictions are not numbers": lambda: predictions.write_bytes(
+            re.sub(rb"(\n[^,]+,[^,]+,[^,]+),[^,]+", rb"\1,nan", good, count=1)
+        ),
+        "predictions-val.csv cannot be read": lambda: predictions.write_bytes(good[: len(good) - 30]),
+        "val predictions are of 8 of 9 images": lambda: predictions.write_bytes(b"".join(good.splitlines(keepends=True)[:-1])),
+        "val predictions name an image twice": lambda: predictions.write_bytes(good + good.splitlines(keepends=True)[-1]),
+        "val predictions have other labels": lambda: predictions.write_bytes(
+            re.sub(rb"\n([^,]+),red,", rb"\n\1,green,", good, count=1)
+        ),
+        "was trained on another v001": lambda: (predictions.write_bytes(good), config.write_text(other)),
+        "done.json cannot be read": lambda: (config.write_text(whole_config), done.write_text("{")),
+    }
+    for words, damage in damages.items():
+        damage()
+        page = whole(workspace)
+        assert words in section(page, "models"), words
+        assert f"Best model: {second}" in section(page, "model_analysis")
+        command = evaluate_run if "done" not in words else None
+        if command:
+            with pytest.raises(FototecaError, match=words):
+                command(workspace, first, "val")
+    done.write_text("{")
+    (workspace.runs / second / "predictions-val.csv").unlink()
+    page = whole(workspace)
+    assert "No run of v001 has finished" in section(page, "models")
+    assert "No finished model to analyze." in section(page, "model_analysis")
+
+
+def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
+    """A config that is no JSON, an empty cell, a torn document of new images, a part that raises what nobody foresaw."""
+    workspace, (first, second) = copied
+    shutil.rmtree(workspace.cache)
+    (workspace.runs / "torn").mkdir()
+    (workspace.runs / "torn" / "config.json").write_text("{")
+    (workspace.runs / "odd").mkdir()
+    (workspace.runs / "odd" / "config.json").write_text("[]")
+    (workspace.runs / "odd" / "done.json").write_text("{}")
+    steps = workspace.runs / first / "steps.csv"
+    steps.write_text(re.sub(r"\n2,([^,]*),[^,]*,", r"\n2,\1,,", steps.read_text()), encoding="utf-8")
+    (workspace.reports / "new-images").mkdir(parents=True, exist_ok=True)
+    (workspace.reports / "new-images" / f"{first}.json").write_text("{", encoding="utf-8")
+    (workspace.reports / "new-images" / f"{second}.json").write_text("[]", encoding="utf-8")
+    (workspace.reports / "trials").mkdir(exist_ok=True)
+    (workspace.reports / "trials" / f"{first}.json").write_text("{", encoding="utf-8")
+    page = whole(workspace)
+    assert "torn: " in section(page, "models") and "odd: " in section(page, "models")
+    assert "could not be rendered" not in page
+    assert "No predictions on new images yet" in section(page, "new_images")
+    curve = (workspace.reports / "v001" / "figures-en" / f"steps-{first}.csv").read_text(encoding="utf-8")
+    assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
+
+
+def test_a_run_that_is_not_finished_is_named(copied: Studied) -> None:
+    """With what to do about it, in the report's language."""
+    workspace, (first, _) = copied
+    (workspace.runs / first / "done.json").unlink()
+    assert f"{first}: not finished; run its train command again" in section(whole(workspace), "models")
+    (workspace.runs / first / "stopped.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
+    assert f"{first}: aborted: the loss is NaN at step 3" in section(whole(workspace), "models")
+
+
+def test_an_image_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
+    """`examples` and `embed` show all others."""
+    workspace, (first, _) = copied
+    kinds = examples_of_run(workspace, first, number=3).examples
+    shown = {example.image_id: example for chosen in kinds.values() for example in chosen}
+    lost = next(iter(shown))
+    placed = embed_run(workspace, first)["images"]
+    (workspace.root / shown[lost].path).unlink()
+    kinds = examples_of_run(workspace, first, number=3).examples
+    again = {example.image_id: example for chosen in kinds.values() for example in chosen}
+    assert again.keys() == shown.keys() and {image_id for image_id, example in again.items() if not example.maps} == {lost}
+    assert embed_run(workspace, first)["images"] == placed, "its features were kept"
+
+
+def test_a_torn_image_costs_the_report_its_own_map_alone(copied: Studied) -> None:
+    """And one that is gone its place among the features."""
+    workspace, (first, _) = copied
+    shutil.rmtree(workspace.cache)
+    chosen = examples_of_run(workspace, first, number=3).examples
+    torn = workspace.root / next(example.path for examples in chosen.values() for example in examples)
+    shutil.rmtree(workspace.cache)
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        lost = next(workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == "train")
+    lost.unlink()
+    torn.write_bytes(torn.read_bytes()[:300])
+    page = whole(workspace)
+    studied = section(page, "model_analysis")
+    assert "Right and wrong predictions" in studied and "Error patterns" in studied
+    assert "2 images are left out: the files cannot be read" in studied
+    assert "Map by grad-cam" in page.split('id="model_analysis"')[1]
+
+
+def test_a_test_image_that_is_gone_spends_no_look(copied: Studied) -> None:
+    """It is missed before the ledger is written."""
+    workspace, (first, _) = copied
+    access_log_path(workspace).unlink(missing_ok=True)
+    (workspace.runs / first / "predictions-test.csv").unlink(missing_ok=True)
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        lost = next(row["path"] for row in csv.DictReader(file) if row["split"] == "test")
+    (workspace.root / lost).unlink()
+    with pytest.raises(FototecaError, match="is gone"):
+        evaluate_run(workspace, first, "test")
+    assert read_accesses(workspace, "v001") == []
+
+
+def test_a_torn_test_image_spends_no_look(copied: Studied) -> None:
+    """It is named before the model is asked of any, and once it is whole again the look is the first."""
+    workspace, runs = copied
+    access_log_path(workspace).unlink(missing_ok=True)
+    (workspace.runs / runs[1] / "predictions-test.csv").unlink(missing_ok=True)
+    row = read_manifest(workspace, "v001").split("test")[-1]
+    path = workspace.root / row.path
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FototecaError, match=f"image {row.image_id[:12]} cannot be read"):
+        evaluate_run(workspace, runs[1], "test")
+    assert read_accesses(workspace, "v001") == []
+    path.write_bytes(whole)
+    assert evaluate_run(workspace, runs[1], "test").test_accesses == 1
+
+
+def test_drawings_of_a_run_that_is_gone_go(copied: Studied, tmp_path: Path) -> None:
+    """The next report takes away what the one before had written and it has not; what somebody else put there stays."""
+    workspace, runs = copied
+    folder = tmp_path / "out" / "figures-en"
+    folder.mkdir(parents=True)
+    (folder / "mine.csv").write_text("a\n")
+    write_report(workspace, "v001", output=tmp_path / "out")
+    assert (folder / f"steps-{runs[0]}.svg").is_file()
+    shutil.rmtree(workspace.runs / runs[0])
+    write_report(workspace, "v001", output=tmp_path / "out")
+    left = {path.name for path in folder.iterdir() if runs[0] in path.name}
+    assert left == set() and (folder / f"steps-{runs[1]}.svg").is_file() and (folder / "mine.csv").is_file()
+
+
+def test_what_has_no_name_is_told_in_the_pages_language(copied: Studied, tmp_path: Path) -> None:
+    """An unknown licence, settings whose values are words, a version without copies."""
+    workspace, _ = copied
+    page = write_report(workspace, "v001", lang="es", output=tmp_path).page.read_text(encoding="utf-8")
+    assert ">desconocida</td>" in page or ">desconocida<" in page
+    assert "unknown" not in re.sub(r"<pre.*?</pre>|<[^>]+>", "", page, flags=re.DOTALL)
+    assert "Esta versión no contiene casi duplicadas." in page
+
+
+def test_a_model_that_answers_with_no_numbers_predicts_nothing(copied: Studied, tmp_path: Path) -> None:
+    """Its first category is no answer."""
+    workspace, (first, _) = copied
+    path = workspace.runs / first / "model.safetensors"
+    save_file({key: value * float("nan") for key, value in load_file(path).items()}, path)
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "new.png")
+    with pytest.raises(FototecaError, match="1 of 1 new predictions are not numbers"):
+        predict_paths(workspace, first, [str(tmp_path / "new.png")])
+
+
+def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cover and a section, with errors that are none of fototeca's: a line each, in the page's language."""
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("fototeca.analysis.report.page._cover", broken)
+    monkeypatch.setitem(SECTIONS, "samples", broken)
+    page = write_report(copied[0], "v001", lang="es").page.read_text(encoding="utf-8")
+    assert page.count("No se pudo generar esta parte (ZeroDivisionError: by nought)") == 2
+    assert '<section id="reproducibility">' in page
+
+
+def test_new_images_that_could_not_be_had(copied: Studied) -> None:
+    """They are listed with their reasons beside those that were seen; what a run said before it was trained again is not its."""
+    workspace, (first, _) = copied
+    image = image_path(workspace, read_manifest(workspace, "v001").split("val")[0])
+    (workspace.root / "broken.jpg").write_bytes(b"no image")
+    predict_paths(workspace, first, [str(image), str(workspace.root / "broken.jpg")])
+    told = section(whole(workspace), "new_images")
+    assert f"1 new image classified by {first}; 0 are unlike the training images, 1 is a near-duplicate" in told
+    assert "broken.jpg" in told
+    run = read_run(workspace, first)
+    write_done(run, {**run.facts, "seconds": 0.1})
+    assert "No predictions on new images yet" in section(whole(workspace), "new_images")
+
+
+def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
+    """Every figure would be of other images: one line that names the version, for the report and for each command."""
+    workspace, (first, second) = copied
+    path = workspace.manifests / "v001.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",red,", ",olive,", 1), encoding="utf-8")
+    calls: list[Callable[[], object]] = [
+        lambda: write_report(workspace, "v001"),
+        lambda: evaluate_run(workspace, first, "val"),
+        lambda: examples_of_run(workspace, first),
+        lambda: embed_run(workspace, first),
+        lambda: compare_runs(workspace, [first, second]),
+    ]
+    for call in calls:
+        with pytest.raises(FototecaError, match="v001"):
+            call()
+
+
+def test_images_that_are_gone(copied: Studied) -> None:
+    """All of validation but three are gone, and what was cached of them too: the figures are told, how many have no place among
+    the features, the maps are of those that are left. With none left a note stands in their place."""
+    workspace, (first, _) = copied
+    shutil.rmtree(workspace.cache)
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        paths = [workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == "val"]
+    for path in paths[3:]:
+        path.unlink()
+    page = whole(workspace)
+    assert evaluate_run(workspace, first, "val").n == len(paths)
+    assert f"{len(paths) - 3} images are left out: the files cannot be read" in section(page, "model_analysis")
+    assert "Map by saliency" in page.split('id="model_analysis"')[1]
+    with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
+        explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
+    for path in paths[:3]:
+        path.unlink()
+    assert f"none of the {len(paths)} val images is in the store" in section(whole(workspace), "model_analysis")
+
+
+@pytest.mark.parametrize("present", [{"red", "green"}, {"red"}])
+def test_categories_that_validation_does_not_have(
+    copied: Studied, present: set[str], frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
+) -> None:
+    """Two categories of three, and one alone: they are told as absent, and count in no mean."""
+    workspace, runs = copied
+    frozen_with(workspace, lambda row: row.split == "test" or row.label in present)
+    evaluation = evaluate_run(workspace, runs[0], "val")
+    assert set(evaluation.absent) == {"red", "green", "olive"} - present
+    assert evaluation.balanced_accuracy == pytest.approx(np.mean([evaluation.per_class[name].recall for name in present]))
+    page = whole(workspace)
+    assert "Right and wrong predictions" in section(page, "model_analysis")
+    assert "Sanity checks by method" in section(page, "model_analysis")
+
+
+def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_path: Path) -> None:
+    """Trees and ensembles have no network to explain; the report says so for them and shows everything else."""
+    workspace, runs = copied
+    ensemble = join_runs(workspace, runs).id
+    with pytest.raises(FototecaError, match="needs a network") as error:
+        explain_run(workspace, ensemble, methods=["grad-cam"], output=tmp_path)
+    assert "linear, logistic or svm head" in error.value.hint
+    with pytest.raises(FototecaError, match="has no features of its own"):
+        embed_run(workspace, ensemble, output=tmp_path)
+    assert f"Best model: {ensemble}" not in section(whole(workspace), "model_analysis")
+
+
+def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_image: Callable[[str], Path]) -> None:
+    """An ensemble has no network to be explained: that is told before a test image is asked about."""
+    workspace, runs = copied
+    access_log_path(workspace).unlink(missing_ok=True)
+    ensemble = join_runs(workspace, runs).id
+    with pytest.raises(FototecaError, match="needs a network"):
+        predict_paths(workspace, ensemble, [str(first_image("test"))], methods=["grad-cam"])
+    assert read_accesses(workspace, "v001") == []
+
+
+def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
+    """A manifest that somebody sent may name any file; a report is made to be passed on."""
+    workspace = copied[0]
+    Image.new("RGB", (60, 60), "red").save(workspace.root.parent / "secret.png")
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    row = context.manifest.rows[0]
+    assert context.thumbnail(row).startswith("data:image/webp")
+    assert context.thumbnail(replace(row, image_id="f" * 64, path="../secret.png")) == ""
+
+
+def test_links_lead_out_of_any_folder(copied: Studied) -> None:
+    """A name with a number sign in it does not end the address."""
+    workspace = Workspace(copied[0].root.rename(copied[0].root.with_name("proj #1 100%")))
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
+    assert 'href="../proj%20%231%20100%25/data/runs#row=2"' in context.file_link("data/runs", row=0)
+
+
+def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
+    """A run whose every loss is none has no drawing of them, and ends no command."""
+    run = read_run(copied[0], copied[1][0])
+    steps = run.folder / "steps.csv"
+    head, *rows = steps.read_text(encoding="utf-8").splitlines()
+    steps.write_text(
+        "\n".join([head, *(re.sub(r"^(\d+),(\d+),[^,]*", r"\1,\2,nan", row) for row in rows)]) + "\n", encoding="utf-8"
+    )
+    assert [figure.name for figure in curve_figures_of(run, Texts.load("en"))] == [f"epochs-{run.id}"]
+
+
+def test_drawing_categories_keeps_what_was_explained(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of the maps that lie there stay when only the categories' images are drawn."""
+    workspace, (run, _) = copied
+    monkeypatch.setattr("fototeca.analysis.attribution.explain._write_class_models", lambda *_: [])
+    *_, table = explain_run(workspace, run, methods=["saliency"], output=tmp_path)
+    before = table.read_text(encoding="utf-8")
+    assert explain_run(workspace, run, methods=["class-model"], output=tmp_path) == []
+    assert table.read_text(encoding="utf-8") == before and len(before.splitlines()) > 2
+
+
+def test_only_explain_draws_a_category(copied: Studied) -> None:
+    """Others do not offer what they refuse."""
+    workspace, runs = copied
+    for command in (
+        lambda: examples_of_run(workspace, runs[0], method="class-model"),
+        lambda: predict_paths(workspace, runs[0], ["x.jpg"], methods=["class-model"]),
+    ):
+        with pytest.raises(FototecaError, match="no attribution method 'class-model'") as stop:
+            command()
+        assert "class-model" not in stop.value.hint
+    with pytest.raises(FototecaError, match="no attribution method 'lime'") as stop:
+        explain_run(workspace, runs[0], methods=["lime"])
+    assert stop.value.hint.endswith("class-model")
+
+
+def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path) -> None:
+    """None drawn, some drawn, and none possible: each is told, with the command that draws what can be."""
+    workspace, runs = copied
+    words, drawn = Texts.load("en"), workspace.reports / "explain" / runs[0]
+    shutil.rmtree(drawn, ignore_errors=True)
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
+    results = context.validation[runs[0]]
+    assert escape(words("class_model.none")) in _class_models(context, results)
+    said = results.probabilities.argmax(axis=1)
+    explain_run(workspace, runs[0], methods=["class-model"], images=[results.rows[0].image_id], iterations=1)
+    others = [name for place, name in enumerate(results.categories) if place != said[0]]
+    told = _class_models(context, results)
+    assert words("class_model.missing", names=", ".join(others)) in told
+    named = re.findall(r"--image (\w+)", told)
+    assert len(named) == len(set(said) - {said[0]}) and ("<pre>" in told) == bool(named)
+    if named:
+        explain_run(workspace, runs[0], methods=["class-model"], images=named, iterations=1)
+    there = {path.stem.removeprefix("class-model-") for path in drawn.glob("class-model-*.png")}
+    assert there == {results.categories[place] for place in said}
+    context.load_model(results.run).module = None
+    assert words("attribution.no_network") in render_attributions(context, results)
+
+
+def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> None:
+    """The model card says so in words, and names categories where some are."""
+    workspace, runs = copied
+    found, words = [read_run(workspace, run) for run in runs], Texts.load("en")
+    for missed, key in ((1, "Hardest categories on validation: "), (0, words("model_card.none_missed"))):
+        for run in found:
+            told, names = run.predictions("val"), run.categories
+            sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
+            write_predictions_csv(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
+        assert key in cards.render_cards(ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
+
+
+def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
+    """The last line of steps.csv was cut off: the curve ends one step before."""
+    workspace, runs = copied
+    steps = workspace.runs / runs[0] / "steps.csv"
+    lines = steps.read_text(encoding="utf-8").splitlines()
+    steps.write_text("\n".join(lines[:-1]) + "\n" + lines[-1].split(",")[0], encoding="utf-8")
+    whole(workspace)
+    drawn = (workspace.reports / "v001" / "figures-en" / f"steps-{runs[0]}.csv").read_text(encoding="utf-8")
+    assert len(drawn.splitlines()) == len(lines) - 1
+
+
+def test_images_with_several_labels(tmp_path: Path) -> None:
+    """Every command on a multi-label task; average precision by category in the figures and in both reports."""
+    rows = [["path", "label"]]
+    for number in range(60):
+        rng, names = np.random.default_rng(number), [name for name, bit in (("left", 1), ("right", 2)) if number % 4 & bit]
+        pixels = np.full((72, 96, 3), 90.0) + rng.normal(0, 25, (72, 96, 3))
+        for name in names:
+            pixels[:, slice(0, 48) if name == "left" else slice(48, 96)] += 110
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(tmp_path / "in" / f"{number:02}.png")
+        rows.append([f"{number:02}.png", "|".join(names)])
+    with (tmp_path / "in" / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    workspace = create_workspace(tmp_path / "sides", ["left", "right"], task="multi", target=20)
+    collect_folder(workspace, tmp_path / "in", LabelSource(file=tmp_path / "in" / "labels.csv"), FetchOptions())
+    freeze_version(workspace)
+    runs = [
+        train_run(workspace, TrainConfig("v001", model, "scratch", image_size=32, epochs=4)).id for model in ("cnn", "cnn-cbam")
+    ]
+    average_precision = evaluate_run(workspace, runs[0], "test").average_precision
+    assert average_precision is not None and set(average_precision.per_class) == {"left", "right"}
+    chosen = examples_of_run(workspace, runs[0])
+    assert json.dumps(chosen.to_json())
+    assert "worst of each category:\nnone\n" in examples_table(replace(chosen, worst_per_class={}))
+    assert compare_runs(workspace, runs).pairs
+    assert embed_run(workspace, runs[0])["images"] > 0
+    (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")
+    assert [fact["label"] for fact in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
+    table = explain_run(workspace, runs[0], methods=["saliency"])[-1]
+    told = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    results = read_split_predictions(workspace, find_run(workspace, runs[0]), "val")
+    likeliest = dict(zip((row.image_id for row in results.rows), results.probabilities.argmax(axis=1), strict=True))
+    assert told and {(row["image_id"], row["category"]) for row in told} <= {
+        (image_id, results.categories[place]) for image_id, place in likeliest.items()
+    }
+    evaluation, (path,) = evaluate_run(workspace, runs[0], "val"), confusion_figures(workspace, runs[0], "val", None)
+    told = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    cells = ("true_positive", "false_negative", "false_positive", "true_negative")
+    assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == evaluation.confusion_per_class
+    said = read_predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
+    colours = point_colorings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
+    assert colours["error"][0].count("not asked") == colours["prediction"][0].count("not asked") == 1, "no category is an answer"
+    for lang in ("en", "es"):
+        page = write_report(workspace, "v001", lang=lang).page.read_text(encoding="utf-8")
+        words = Texts.load(lang)
+        legends = re.findall(r'<ul class="legend">.*?</ul>', page)
+        both = {"left", "right", "left + right", words("label.none")}
+        assert len(legends) == 2 and all({*re.findall(r"</svg> ([^<]+)<", one)} == both for one in legends)
+        assert len(set(re.findall(r'fill="(#\w+)"', legends[0]))) == 4 and "left|right" not in page
+        assert page.count(words("class.ap")) >= 2 and words("metric.ap_macro") in page
+        assert page.count(words("confusion.multi")) == 3, "of both models on validation, and of one on test"
+        assert words("confusion.false_positive") in page
+        assert words("attribution.maps_of", category="right") in page
+        assert 'class="note warn"' not in page.split('id="model_analysis"')[1].split('id="test"')[0]

@@ -1,0 +1,71 @@
+"""A person's words become safe HTML, and links lead to the web or to files alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fototeca.analysis.report.html import link
+from fototeca.analysis.report.markdown import read_user_texts, render_markdown
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("**one *two* three**", "<p><strong>one <em>two</em> three</strong></p>"),
+        (
+            "**see [it](https://x.org/a) and `b`**",
+            '<p><strong>see <a href="https://x.org/a">it</a> and <code>b</code></strong></p>',
+        ),
+        ("[*all*](https://x.org/*a*/**b**?q=1&r=2)", '<p><a href="https://x.org/*a*/**b**?q=1&amp;r=2"><em>all</em></a></p>'),
+        ("`*not* <b>`", "<p><code>*not* &lt;b&gt;</code></p>"),
+        ("<b onclick=x>&amp;</b>", "<p>&lt;b onclick=x&gt;&amp;&lt;/b&gt;</p>"),
+        ('[x](https://x.org/"onload=y)', '<p><a href="https://x.org/%22onload=y">x</a></p>'),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+        ("![x](https://x.org/track.png)", '<p>!<a href="https://x.org/track.png">x</a></p>'),
+        ("1) a\n2) b\n   c", "<ol><li>a</li><li>b\nc</li></ol>"),
+        ("- a\n  - _b_\n\n> said", "<ul><li>a<ul><li><em>b</em></li></ul></li></ul><blockquote><p>said</p></blockquote>"),
+        ("# Title\ntext", "<h4>Title</h4><p>text</p>"),
+        ("```\n## x\n```", "<pre><code>## x</code></pre>"),
+        (
+            "|a|\n|-|\n|1|",
+            "<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>",
+        ),
+    ],
+)
+def test_what_people_write(text: str, html: str) -> None:
+    """Emphasis around links and code, none inside them; nothing but the web is linked, and quotation marks end no attribute."""
+    assert re.sub(r"(?<=>)\n|\n(?=<[/ou])", "", render_markdown(text)) == html
+
+
+def test_sections_are_headings_of_the_second_rank(tmp_path: Path) -> None:
+    """Whatever case they are in; not within a fence, nor of another rank, and comments are left out."""
+    path = tmp_path / "report.md"
+    path.write_text(
+        "<!-- hint -->\nintro\n## Motivation ##\nWhy *not*\n### more\n```\n## challenges\n```\n"
+        "## other\nlost\n\n## Conclusions\r\n<!-- none -->So\u2028it\x0bis\n---\nall\n## collection\nfound\n",
+        encoding="utf-8",
+    )
+    found = read_user_texts(path)
+    assert found["motivation"] == "Why *not*\n### more\n```\n## challenges\n```"
+    assert (found["collection"], found["challenges"]) == ("found", "")
+    assert found["conclusions"] == "So\u2028it\x0bis\n---\nall", "an underlined line begins no section"
+    assert not any(read_user_texts(tmp_path / "none.md").values())
+
+
+@pytest.mark.parametrize(
+    "href", ["javascript:alert(1)", "JAVASCRIPT:alert(1)", "data:text/html,x", "file:///etc/passwd", " vbscript:x"]
+)
+def test_other_addresses_are_no_links(href: str) -> None:
+    """The words stay."""
+    assert link("<words>", href) == "&lt;words&gt;"
+
+
+@pytest.mark.parametrize(
+    "href", ["https://x.org/a:b", "http://x.org", "figures-en/a.csv#row=2", "../v001.csv", "#task", "a/b:c.csv"]
+)
+def test_the_web_and_files_are_links(href: str) -> None:
+    """As they are given."""
+    assert link("words", href) == f'<a href="{href}">words</a>'

@@ -1,0 +1,328 @@
+"""Exports: the tools they are for read them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.files.local_files import LabelSource
+from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.ingest.folder import collect_folder
+from fototeca.collect.store import put
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.export.datasheet import hub_license
+from fototeca.curate.export.formats import FORMATS, KNOWN, export_version
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.vision.image import decode
+from tests.curate.conftest import png_bytes
+
+AddImages = Callable[..., list[str]]
+
+
+@pytest.fixture
+def manifest(workspace: Workspace, add_images: AddImages) -> Manifest:
+    """Ten of each category, frozen."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    return freeze_version(workspace, note="for export").manifest
+
+
+def test_imagefolder_is_read_by_torchvision(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Classes and counts per split are the manifest's."""
+    from torchvision.datasets import ImageFolder
+
+    export_version(workspace, "v001", tmp_path / "out", "imagefolder")
+    for split in SPLITS:
+        dataset = ImageFolder(str(tmp_path / "out" / split), allow_empty=True)
+        assert dataset.classes == ["cat", "dog"]
+        assert len(dataset) == len(manifest.split(split))
+        assert dataset[0][0].size == (64, 48)
+
+
+def test_a_category_that_a_split_lacks_keeps_its_number(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """An empty folder, so that torchvision counts the classes alike in every split, once it is told to allow it."""
+    from torchvision.datasets import ImageFolder
+
+    workspace.config.write_text(workspace.config.read_text() + '\n[categories."bird"]\nqueries = []\n')
+    changed = Workspace(workspace.root)
+    label_images(changed, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], label="bird")
+    counts = freeze_version(changed).manifest.label_counts()["bird"]
+    assert counts == {"train": 3, "val": 0, "test": 0}, "images keep their split"
+    export_version(changed, "v002", tmp_path / "out", "imagefolder")
+    found = {split: ImageFolder(str(tmp_path / "out" / split), allow_empty=True) for split in SPLITS}
+    assert [dataset.class_to_idx for dataset in found.values()] == [{"bird": 0, "cat": 1, "dog": 2}] * 3
+    assert {split: dataset.targets.count(0) for split, dataset in found.items()} == counts
+    with pytest.raises(FileNotFoundError, match="bird"):
+        ImageFolder(str(tmp_path / "out" / "test"))
+
+
+def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Links point into the store; copies are files of their own with the same bytes."""
+    for name, copy in (("links", False), ("copies", True)):
+        export_version(workspace, "v001", tmp_path / name, "croissant", copy=copy)
+        files = list((tmp_path / name / "images").iterdir())
+        assert all(file.is_symlink() is not copy for file in files)
+        assert {hashlib.sha256(file.read_bytes()).hexdigest() for file in files} == {row.image_id for row in manifest.rows}
+
+
+def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """mlcroissant finds no error, and reads splits, labels, images, and the digest of every image's file."""
+    mlcroissant = import_module("mlcroissant")
+    export_version(workspace, "v001", tmp_path / "out", "croissant", copy=True)
+    dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))
+    assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
+    assert not dataset.metadata.ctx.issues.errors
+    assert [tuple(text(record).values()) for record in dataset.records("splits")] == [
+        ("train", "cr:TrainingSplit"),
+        ("val", "cr:ValidationSplit"),
+        ("test", "cr:TestSplit"),
+    ]
+    records = [text(record) for record in dataset.records("images")]
+    assert {(row["images/sha256"], row["images/label"], row["images/split"]) for row in records} == {
+        (row.image_id, row.label, row.split) for row in manifest.rows
+    }
+    for row in records:
+        file = tmp_path / "out" / "images" / str(row["images/path"])
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == row["images/sha256"]
+    assert records[0]["images/content"].size == (64, 48)
+
+
+def text(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of mlcroissant, which gives text as bytes."""
+    return {key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()}
+
+
+def test_hugging_face_folder(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Every file of a split is in its metadata.jsonl with its label; the card names the splits."""
+    export_version(workspace, "v001", tmp_path / "out", "huggingface")
+    for split in SPLITS:
+        folder = tmp_path / "out" / "data" / split
+        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert {(row["image_id"], row["label"]) for row in rows} == {(r.image_id, r.label) for r in manifest.split(split)}
+        assert all((folder / row["file_name"]).is_file() for row in rows)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: cc-by-4.0\n")
+    assert "- split: validation\n    path: data/val/**" in card
+
+
+AWKWARD = [
+    ("single", ["007", "010"], []),
+    ("single", ["nan", "none", "NA"], []),
+    ("single", ["true", "false", "1e5"], []),
+    ("multi", ["007", "cat"], ["", "007|cat"]),
+]
+"""Tasks, their categories and further labels that a reader who guesses types takes for something else."""
+
+
+@pytest.fixture(params=AWKWARD, ids=lambda case: " ".join(case[1]))
+def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, Path]:
+    """A version with such labels and nothing known of any image's origin, and its export for Hugging Face."""
+    task, names, more = request.param
+    workspace = create_workspace(tmp_path / "w", names, task=task)
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        for number, label in enumerate([*names, *more] * 10):
+            image_id, path = put(workspace, png_bytes(number), "PNG")
+            catalog._add_image(ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}"))
+            catalog.decide(image_id, label, who="person:ana", why="")
+    manifest = freeze_version(workspace).manifest
+    return manifest, export_version(workspace, "v001", tmp_path / "out", "huggingface")
+
+
+@pytest.mark.parametrize("how", ["imagefolder", "card"])
+def test_hugging_face_datasets_gives_back_the_rows(
+    awkward: tuple[Manifest, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """As a folder of images and by the card alike: the splits, the text of every row, and its image."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = import_module("datasets")  # slow to load
+    manifest, folder = awkward
+    source = ("imagefolder", None, str(folder)) if how == "imagefolder" else (str(folder),)
+    loaded = datasets.load_dataset(*source, cache_dir=str(tmp_path / "cache"))
+    assert list(loaded) == ["train", "validation", "test"]
+    for split, rows in zip(SPLITS, loaded.values(), strict=True):
+        assert [cells(row) for row in rows] == [expected(row) for row in manifest.split(split)]
+        files = rows.cast_column("image", datasets.Image(decode=False))["image"]
+        assert [hashlib.sha256(Path(file["path"]).read_bytes()).hexdigest() for file in files] == list(rows["image_id"])
+
+
+def cells(row: dict[str, object]) -> dict[str, object]:
+    """What a reader gives of a row but for the image itself."""
+    return {name: value for name, value in row.items() if name not in ("file_name", "image")}
+
+
+def expected(row: ManifestRow) -> dict[str, object]:
+    """The same of a manifest's row."""
+    names = ("label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
+    return {name: getattr(row, name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("licenses", "called"),
+    [
+        ({"CC-BY-4.0"}, "cc-by-4.0"),
+        ({"ODbL-1.0"}, "odbl"),
+        ({"GPL-3.0-or-later"}, "gpl-3.0"),
+        ({"GFDL-1.2-only"}, "gfdl"),
+        ({"CC-BY-SA-2.0"}, "other"),
+        ({"CC-BY-3.0-DE"}, "other"),
+        ({"CC-PDM-1.0"}, "other"),
+        ({"LicenseRef-PublicDomain"}, "other"),
+        ({"unknown"}, "other"),
+        ({"CC-BY-4.0", "CC0-1.0"}, "other"),
+        (set(), "other"),
+    ],
+)
+def test_the_card_names_a_licence_that_the_hub_knows(licenses: set[str], called: str) -> None:
+    """Its list has few of SPDX's ids, some of them under another name; several licences are none of them."""
+    assert hub_license(licenses) == called
+
+
+def test_coco_counts(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """One annotation per label; ids are unique over all splits; files are there."""
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    seen: list[int] = []
+    for split in SPLITS:
+        document = json.loads((tmp_path / "out" / "annotations" / f"{split}.json").read_text())
+        names = {category["id"]: category["name"] for category in document["categories"]}
+        labels = {row["image_id"]: names[row["category_id"]] for row in document["annotations"]}
+        assert {(image["sha256"], labels[image["id"]]) for image in document["images"]} == {
+            (row.image_id, row.label) for row in manifest.split(split)
+        }
+        assert all((tmp_path / "out" / "images" / image["file_name"]).is_file() for image in document["images"])
+        seen += [row["id"] for row in document["annotations"]]
+    assert sorted(seen) == list(range(1, 21))
+
+
+def test_coco_is_read_by_its_own_tools(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Boxes and masks are the whole image, and each image's licence is in the table of licences."""
+    coco = import_module("pycocotools.coco")
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    found = coco.COCO(str(tmp_path / "out" / "annotations" / "train.json"))
+    (first, *_) = found.loadAnns(found.getAnnIds(imgIds=found.getImgIds()[:1]))
+    assert found.annToMask(first).shape == (48, 64) and found.annToMask(first).all()
+    names = {row["id"]: row["name"] for row in found.dataset["licenses"]}
+    assert {names[row["license"]] for row in found.dataset["images"]} == {"CC-BY-4.0"}
+
+
+def test_what_torchvision_passes_over_is_written_as_png(tmp_path: Path) -> None:
+    """GIF and AVIF, with the pixels that fototeca sees; the store's other formats are known to it."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
+
+    assert set(IMG_EXTENSIONS) >= KNOWN
+    folder = tmp_path / "in"
+    for label, colours in (("cat", range(0, 200, 40)), ("dog", range(20, 220, 40))):
+        (folder / label).mkdir(parents=True)
+        for colour in colours:
+            for suffix in ("gif", "avif", "jpg", "webp"):
+                Image.new("RGB", (300, 260), (colour, 200 - colour, len(suffix) * 9)).save(folder / label / f"{colour}.{suffix}")
+    workspace = create_workspace(tmp_path / "w", ["cat", "dog"])
+    collect_folder(workspace, folder, LabelSource(from_folder=True), FetchOptions())
+    manifest = freeze_version(workspace).manifest
+    assert {Path(row.path).suffix for row in manifest.rows} == {".gif", ".avif", ".jpg", ".webp"}
+    export_version(workspace, "v001", tmp_path / "out", "imagefolder")
+    for split in SPLITS:
+        assert len(ImageFolder(str(tmp_path / "out" / split), allow_empty=True)) == len(manifest.split(split))
+    gif = next(row for row in manifest.rows if row.path.endswith(".gif"))
+    written = Image.open(tmp_path / "out" / gif.split / gif.label / f"{gif.image_id}.png")
+    assert written.tobytes() == decode(workspace.root / gif.path).tobytes()
+
+
+def test_a_split_without_images_is_left_out_for_hugging_face(
+    workspace: Workspace, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`datasets` refuses a folder of which a split holds nothing."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    label_images(workspace, [row.image_id for row in manifest.split("val")], reject="drawing")
+    counts = freeze_version(workspace).manifest.split_counts()
+    assert counts["val"] == 0
+    export_version(workspace, "v002", tmp_path / "out", "huggingface")
+    found = import_module("datasets").load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(rows) for name, rows in found.items()} == {"train": counts["train"], "test": counts["test"]}
+
+
+def test_an_export_touches_nobodys_folder(
+    workspace: Workspace, manifest: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an export that was killed has left beside it is told, and not deleted; a folder of that kind may be somebody's."""
+    for name in (".out.part", ".out.0a1b2c3d.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("mine")
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    assert f"has left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
+    assert len(list(tmp_path.glob(".out.*/thesis.txt"))) == 2
+
+
+def test_multi_label_exports(tmp_path: Path, add_images: AddImages) -> None:
+    """Images with two labels and with none survive every format."""
+    workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
+    ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10 + [""] * 3)
+    label_images(workspace, ids[:4], label="cat|dog")
+    freeze_version(workspace)
+    for name in FORMATS:
+        export_version(workspace, "v001", tmp_path / name, name)
+        assert len(list((tmp_path / name).rglob("*.png"))) == 23
+    documents = [json.loads(path.read_text()) for path in (tmp_path / "coco" / "annotations").iterdir()]
+    assert sum(len(document["annotations"]) for document in documents) == 24
+    mlcroissant = import_module("mlcroissant")
+    dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "croissant" / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+
+
+def test_the_datasheet_says_what_is_known(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Counts, sources, licences, known issues, and the person's own words."""
+    workspace.report_text.write_text("## motivation\n\nTo tell pets apart.\n\n## collection\n\n## challenges\n", encoding="utf-8")
+    export_version(workspace, "v001", tmp_path / "out", "coco")
+    text = (tmp_path / "out" / "DATASHEET.md").read_text(encoding="utf-8")
+    for words in ("To tell pets apart.", "| cat | 7 | 1 | 2 | 10 |", "| site | 20 |", "| CC-BY-4.0 | 20 |", "20 of 20 labels"):
+        assert words in text
+
+
+def test_an_export_is_whole_or_not_there(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """An image that is gone, an unknown format, a folder in use: one line, nothing written, nothing overwritten."""
+    (workspace.root / manifest.rows[-1].path).unlink()
+    with pytest.raises(FototecaError, match="is missing"):
+        export_version(workspace, "v001", tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+    with pytest.raises(FototecaError, match="choose one of"):
+        export_version(workspace, "v001", tmp_path / "out", "tfrecord")
+    with pytest.raises(FototecaError, match="not empty"):
+        export_version(workspace, "v001", workspace.root, "coco")
+
+
+def test_changed_bytes_are_not_exported(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """What is exported under an id has that digest, or nothing is exported."""
+    row = manifest.rows[3]
+    (workspace.root / row.path).write_bytes(b"something else")
+    with pytest.raises(FototecaError, match=f"{row.image_id[:12]} has bytes that do not match"):
+        export_version(workspace, "v001", tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("cell", ["path", "label"])
+def test_a_manifest_of_somebody_else_leads_nowhere(workspace: Workspace, manifest: Manifest, tmp_path: Path, cell: str) -> None:
+    """A path out of the store and a label that is a path are refused, though the digests were made to fit."""
+    row = manifest.rows[0]
+    (tmp_path / "secret").write_text("secret")
+    outside = {"path": "../secret", "label": "../../../gone"}[cell]
+    content = manifest.path.read_text().replace(
+        f",{row.label}," if cell == "label" else row.path, f",{outside}," if cell == "label" else outside
+    )
+    manifest.path.write_text(content)
+    facts = json.loads(manifest.path.with_suffix(".json").read_text())
+    facts["sha256"] = hashlib.sha256(content.encode()).hexdigest()
+    manifest.path.with_suffix(".json").write_text(json.dumps(facts))
+    with pytest.raises(FototecaError, match=r"outside data/images|unknown labels"):
+        export_version(workspace, "v001", tmp_path / "out", "imagefolder", copy=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"w", "secret"}

@@ -1,0 +1,280 @@
+"""Cut off or out of space at any moment: the catalog opens again, nothing acknowledged is lost, the last version is intact."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fototeca.cli
+from fototeca.collect.catalog import Catalog, Decision
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import list_versions
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
+from fototeca.curate.versions.verify import verify_version
+
+AddImages = Callable[..., list[str]]
+GroupImages = Callable[..., None]
+ROOT = Path(__file__).parents[3]
+
+STOPPED = """
+import errno, os, signal, sqlite3, sys
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.core.errors import FototecaError; from fototeca.core.workspace import Workspace
+folder, fault, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
+connect, fsync = sqlite3.connect, os.fsync
+def step(*_):
+    global left
+    left -= 1
+    if left < 0 and fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+def traced(*arguments, **options):
+    connection = connect(*arguments, **options)
+    connection.set_trace_callback(step)
+    return connection
+def hook(event, arguments):
+    if event == "os.rename" or (event == "open" and str(arguments[0]).startswith(folder) and arguments[1] == "x"):
+        step()
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(arguments[0]))
+def flushed(file):
+    hook("os.rename", ("a file",))
+    fsync(file)
+os.fsync = flushed
+if fault == "kill":
+    sqlite3.connect = traced
+sys.addaudithook(hook)
+try:
+    print(freeze_version(Workspace(folder)).manifest.version)
+except FototecaError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+"""Freeze, and be killed at the n-th statement or file operation, or find the disk full from the n-th file operation on."""
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a script of this module in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def contents(workspace: Workspace, version: str) -> dict[str, bytes]:
+    """The files of a version."""
+    return {path.name: path.read_bytes() for path in workspace.manifests.glob(f"{version}*")}
+
+
+def sound(workspace: Workspace) -> list[Decision]:
+    """The decisions of a catalog that opens, is whole and agrees with itself."""
+    with Catalog.open(workspace) as catalog:
+        assert [row[0] for row in catalog.connection.execute("PRAGMA integrity_check")] == ["ok"]
+        assert not catalog.connection.execute("PRAGMA foreign_key_check").fetchall()
+        last = {decision.image_id: decision for decision in catalog.decisions()}
+        for image in catalog.images():
+            if image.image_id in last:
+                new = last[image.image_id].new
+                assert new in (image.label, f"reject:{image.rejected}"), "an image follows its last decision"
+        return catalog.decisions()
+
+
+@pytest.fixture
+def grown(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> Workspace:
+    """A workspace with a frozen version, and more images and a group since."""
+    ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
+    group_images(workspace, [ids[:3]])
+    freeze_version(workspace)
+    ids += add_images(workspace, ["cat", "dog"] * 10, start=100)
+    group_images(workspace, [ids[:3], ids[30:33], ids[-3:]])
+    return workspace
+
+
+def test_a_freeze_killed_anywhere(grown: Workspace) -> None:
+    """At every statement and every file operation: the last version stays, and what is there of the next can be made again."""
+    before, decisions = contents(grown, "v001"), sound(grown)
+    for moment in range(200):
+        done = run(STOPPED, grown.root, "kill", moment)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        assert sound(grown) == decisions
+        assert contents(grown, "v001") == before
+        assert all(verify_version(grown, version).ok for version in list_versions(grown))
+        assert all(rebuild_version(grown, version) for version in list_versions(grown))
+        if done.returncode == 0:
+            break
+    assert moment > 10, "the kills fell into the work"
+    assert list_versions(grown) == ["v001", "v002"]
+    assert freeze_version(grown).manifest.version == "v002", "it is whole: nothing has changed since"
+
+
+def test_a_disk_that_fills_up_anywhere(grown: Workspace) -> None:
+    """Whichever file finds no space: one line and exit code 4, no trace of the new version, and the next freeze works."""
+    before, decisions = contents(grown, "v001"), sound(grown)
+    for moment in range(50):
+        done = run(STOPPED, grown.root, "full", moment)
+        if done.returncode == 0:
+            break
+        assert done.returncode == 4, done.stderr
+        assert len(done.stdout.splitlines()) == 1
+        assert "No space left" in done.stdout and "v001 is as it was" in done.stdout
+        assert {path.name: path.read_bytes() for path in grown.manifests.iterdir()} == before
+        assert sound(grown) == decisions
+    assert moment == 9, "three files, each opened, flushed and renamed"
+    assert verify_version(grown, "v002").ok and rebuild_version(grown, "v002")
+
+
+DECIDING = """
+import sys
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.collect.catalog import Catalog, GroupRow
+from fototeca.core.workspace import Workspace
+workspace = Workspace(sys.argv[1])
+with Catalog.open(workspace) as catalog:
+    ids = [image.image_id for image in catalog.images()]
+    for turn in range(10_000):
+        for image_id in ids[turn % 7 :: 7]:
+            decision = catalog.decide(image_id, ("cat", "dog")[turn % 2], who="person:ana", why=str(turn))
+            print("decided", decision.decision_id, flush=True)
+        members = ids[turn % 5 : turn % 5 + 3]
+        catalog.replace_groups(GroupRow(x, members[0], x == members[0], "test", 0) for x in members)
+        print("grouped", members[0], flush=True)
+        print("frozen", freeze_version(workspace).manifest.version, flush=True)
+"""
+"""Decide, group and freeze without end, acknowledging each step once it is done."""
+
+
+def test_killed_while_deciding_grouping_and_freezing(workspace: Workspace, add_images: AddImages) -> None:
+    """kill -9 at ten moments: every decision, grouping and version that was acknowledged is there, and verifies."""
+    add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
+    chance = random.Random(4)
+    for _ in range(10):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", DECIDING, str(workspace.root)]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout is not None
+            said = [process.stdout.readline() for _ in range(chance.randrange(5, 25))]
+            time.sleep(chance.random() * 0.02)
+            process.kill()
+            said += process.stdout.readlines()
+        acknowledged = [line.split() for line in said if line.endswith("\n")]
+        decisions = {decision.decision_id for decision in sound(workspace)}
+        assert {int(word) for kind, word in acknowledged if kind == "decided"} <= decisions
+        versions = list_versions(workspace)
+        assert {word for kind, word in acknowledged if kind == "frozen"} <= set(versions)
+        assert all(verify_version(workspace, version).ok for version in versions[-2:])
+        assert all(rebuild_version(workspace, version) for version in versions[-2:])
+        with Catalog.open(workspace) as catalog:
+            assert len(catalog.groups()) in (0, 3), "groups are replaced whole or not at all"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, list[tuple[int, list[Decision]]]]:
+    """A catalog's file and its write-ahead log, as a copy would find them, and what was decided when the log was how long."""
+    workspace = create_workspace(tmp_path_factory.mktemp("w") / "w", ["cat", "dog"], target=1)
+    with Catalog.open(workspace) as catalog:
+        from tests.curate.conftest import add
+
+        catalog.connection.execute("PRAGMA wal_autocheckpoint = 0")
+        ids = add(workspace, ["cat"] * 6)
+        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        path = workspace.catalog.with_name("catalog.sqlite-wal")
+        moments = [(0, catalog.decisions())]
+        for number in range(12):
+            catalog.decide(ids[number % 6], ("dog", "reject:blurry")[number % 2], who="person:ana", why="")
+            moments.append((path.stat().st_size, catalog.decisions()))
+        return workspace.catalog.read_bytes(), path.read_bytes(), moments
+
+
+@given(share=st.floats(0, 1), torn=st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_a_copy_cut_anywhere(
+    tmp_path_factory: pytest.TempPathFactory,
+    log: tuple[bytes, bytes, Sequence[tuple[int, list[Decision]]]],
+    share: float,
+    torn: bool,
+) -> None:
+    """The log cut at any byte, or its end overwritten: all that was decided by then, in order, and never half a decision."""
+    file, whole, moments = log
+    length = round(share * len(whole))
+    left = whole[:length] + (b"\xff" * 700 if torn else b"")
+    workspace = create_workspace(tmp_path_factory.mktemp("cut") / "w", ["cat", "dog"], target=1)
+    workspace.catalog.write_bytes(file)
+    workspace.catalog.with_name("catalog.sqlite-wal").write_bytes(left)
+    expected = [decisions for size, decisions in moments if size <= length][-1]
+    assert sound(workspace) == expected
+    with Catalog.open(workspace) as catalog:
+        image_id = catalog.images()[0].image_id
+        assert catalog.decide(image_id, "cat", who="person:ana", why="") is not None
+    assert len(sound(workspace)) == len(expected) + 1, "work goes on"
+
+
+def test_a_catalog_that_cannot_grow(grown: Workspace) -> None:
+    """No space for the catalog itself, from the first byte on: one line, exit code 4, and no advice to give the catalog up."""
+    script = (
+        "import resource, signal, sys; import fototeca.cli; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()),) * 2); fototeca.cli.main()"
+    )
+    before, decisions = contents(grown, "v001"), sound(grown)
+    for size in (0, 100, 4_000, 8_000, 16_000, 24_000, 32_000, 40_000):
+        done = run(script, "--workspace", grown.root, "curate", "freeze", size)
+        if done.returncode == 0 and size >= 32_000:
+            break
+        assert done.returncode == 4, done.stderr
+        assert len(done.stderr.splitlines()) == 1 and "disk space" in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr and "recover" not in done.stderr
+        assert contents(grown, "v001") == before
+        assert sound(grown) == decisions
+    assert freeze_version(grown).manifest.version == "v002"
+    assert verify_version(grown, "v001").ok and verify_version(grown, "v002").ok
+
+
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """The exit code of `fototeca ARG...`, which raises what it does not tell, and what it said on stderr."""
+    monkeypatch.setattr(sys, "argv", ["fototeca", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        fototeca.cli.main()
+    return int(stop.value.code or 0), capfd.readouterr().err
+
+
+DAMAGES = {"cut": b"half a page", "zeros": bytes(4096), "noise": b"\xff" * 4096}
+"""What stands in the place of a page of the catalog's file; where it is cut, nothing comes after it."""
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_catalog_file_that_is_damaged_anywhere(
+    grown: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], damage: str
+) -> None:
+    """Cut off inside any page, or a page overwritten: one line that says how to go on, never a traceback, and the last
+    version stays; moved away, what git and the store keep brings the catalog back."""
+    monkeypatch.chdir(grown.root)
+    with Catalog.open(grown) as catalog:
+        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole, before, handler = grown.catalog.read_bytes(), contents(grown, "v001"), signal.getsignal(signal.SIGTERM)
+    told = 0
+    for place in range(4096, len(whole), 3 * 4096):
+        for path in grown.data.glob("catalog.sqlite*"):
+            path.unlink()
+        grown.catalog.write_bytes(whole[:place] + DAMAGES[damage] + (b"" if damage == "cut" else whole[place + 4096 :]))
+        for words in (["status"], ["curate", "log"], ["curate", "freeze"]):
+            code, said = command(monkeypatch, capfd, *words)
+            if code:
+                told += 1
+                assert code == 2 and len(said.splitlines()) == 1, said
+                assert "run: fototeca curate recover" in said or "too few" in said
+            assert contents(grown, "v001") == before
+        for path in grown.manifests.glob("v002*"):
+            path.unlink()
+    assert told > 5
+    signal.signal(signal.SIGTERM, handler)
+    grown.catalog.unlink()
+    assert command(monkeypatch, capfd, "curate", "recover")[0] == 0
+    assert sound(grown) and contents(grown, "v001") == before

@@ -1,0 +1,326 @@
+"""Freezing: what goes in, what keeps its split, what is refused, and that a version can be made again."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
+from fototeca.core.errors import FototecaError
+from fototeca.core.settings import Task
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.manifest import Manifest, list_versions, read_manifest
+from fototeca.curate.review.rename import rename_category
+from fototeca.curate.review.undo import take_back
+from fototeca.curate.versions.freeze import freeze_version, read_ratios
+from fototeca.curate.versions.rebuild import rebuild_version
+from tests.curate.conftest import file_size_limit
+
+AddImages = Callable[..., list[str]]
+GroupImages = Callable[..., None]
+
+
+def splits_of(manifest: Manifest) -> dict[str, str]:
+    """The split of every image."""
+    return {row.image_id: row.split for row in manifest.rows}
+
+
+def test_only_accepted_images_with_their_provenance(
+    workspace: Workspace, add_images: AddImages, group_images: GroupImages
+) -> None:
+    """Rejected and set-aside images stay out; rows carry source, author, licence and whether a person has looked."""
+    ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
+    label_images(workspace, [ids[0]], reject="blurry")
+    label_images(workspace, [ids[1]], label="dog")
+    group_images(workspace, [ids[2:4]])
+    frozen = freeze_version(workspace)
+    rows = {row.image_id: row for row in frozen.manifest.rows}
+    assert set(rows) == set(ids) - {ids[0], ids[3]}
+    assert (rows[ids[1]].label, rows[ids[1]].reviewed, rows[ids[5]].reviewed) == ("dog", True, False)
+    assert (rows[ids[2]].group, rows[ids[5]].group) == (ids[2], ids[5])
+    assert (rows[ids[5]].author, rows[ids[5]].license, rows[ids[5]].source) == ("author A", "CC-BY-4.0", "site")
+    facts = frozen.to_json()
+    assert facts["path"] == "manifests/v001.csv"
+    assert (facts["version"], facts["rows"], sum(facts["splits"].values())) == ("v001", 38, 38)
+
+
+def test_the_shares_are_as_asked(workspace: Workspace, add_images: AddImages) -> None:
+    """A hundred of each: exactly 70, 10 and 20; other ratios too."""
+    add_images(workspace, ["cat"] * 100 + ["dog"] * 100)
+    counts = freeze_version(workspace).manifest.label_counts()
+    assert counts == {name: {"train": 70, "val": 10, "test": 20} for name in ("cat", "dog")}
+    other = create_workspace(workspace.root.parent / "other", ["cat", "dog"])
+    add_images(other, ["cat"] * 100 + ["dog"] * 100)
+    assert freeze_version(other, ratios="60/20/20").manifest.split_counts() == {"train": 120, "val": 40, "test": 40}
+
+
+def test_an_unchanged_dataset_is_not_frozen_twice(
+    workspace: Workspace, add_images: AddImages, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The last version is named instead; any change makes the next."""
+    ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
+    assert freeze_version(workspace).new
+    again = freeze_version(workspace)
+    assert (again.new, again.manifest.version, list_versions(workspace)) == (False, "v001", ["v001"])
+    assert "another seed" not in (said := capfd.readouterr().err)
+    assert "nothing has changed since v001" in said
+    for other in ({"seed": 7}, {"ratios": "60/20/20"}):
+        assert not freeze_version(workspace, **other).new
+        assert "another seed or other ratios apply to new images only" in capfd.readouterr().err
+    label_images(workspace, [ids[0]], label="cat")
+    assert freeze_version(workspace).manifest.version == "v002"
+
+
+def test_decisions_since_the_parent_are_beside_the_manifest(workspace: Workspace, add_images: AddImages) -> None:
+    """Each decision is in exactly one version's log, even one that bears an older time."""
+    ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
+    freeze_version(workspace)
+    with Catalog.open(workspace) as catalog:
+        catalog.decide(ids[0], "dog", who="person:ana", why="seen", time="2020-01-01T00:00:00.000000+00:00")
+    freeze_version(workspace)
+    lines = (workspace.manifests / "v002.decisions.csv").read_text().splitlines()
+    assert lines[1:] == [f"{ids[0]},2020-01-01T00:00:00.000000+00:00,person:ana,cat,dog,seen"]
+    assert len((workspace.manifests / "v001.decisions.csv").read_text().splitlines()) == 41
+
+
+def test_near_duplicates_and_copies_of_one_original_share_a_split(
+    workspace: Workspace, add_images: AddImages, group_images: GroupImages
+) -> None:
+    """Groups that keep all their images, and images that a source calls copies of one original, are never torn apart."""
+    ids = add_images(workspace, ["cat"] * 60 + ["dog"] * 60)
+    groups = [ids[number : number + 3] for number in range(0, 30, 3)]
+    group_images(workspace, groups, keep_near=True)
+    with Catalog.open(workspace) as catalog:
+        catalog.connection.execute(
+            "UPDATE findings SET original = 'photo' || (finding_id / 2) WHERE candidate_id IN"
+            " (SELECT candidate_id FROM candidates WHERE image_id IN (SELECT image_id FROM images WHERE label = 'dog'))"
+        )
+    manifest = freeze_version(workspace).manifest
+    splits = splits_of(manifest)
+    assert all(len({splits[image_id] for image_id in group}) == 1 for group in groups)
+    by_group = defaultdict(set)
+    for row in manifest.rows:
+        by_group[row.group].add(row.split)
+    assert len(manifest.rows) == 120
+    assert len(by_group) < 120 - 20 - 25
+    assert all(len(found) == 1 for found in by_group.values())
+
+
+def test_a_better_copy_inherits_the_split_of_the_one_it_replaces(
+    workspace: Workspace, add_images: AddImages, group_images: GroupImages
+) -> None:
+    """A copy of a test image must not be trained on, although its id was never frozen."""
+    ids = add_images(workspace, ["cat"] * 50 + ["dog"] * 50)
+    tested = [row.image_id for row in freeze_version(workspace).manifest.split("test")]
+    copies = add_images(workspace, ["cat"] * len(tested), start=100)
+    group_images(workspace, list(zip(copies, tested, strict=True)))
+    splits = splits_of(freeze_version(workspace).manifest)
+    assert {splits[copy] for copy in copies} == {"test"}
+    assert not set(tested) & set(splits)
+    assert ids
+
+
+def test_when_groups_merge_test_wins_and_it_is_told(
+    workspace: Workspace, add_images: AddImages, group_images: GroupImages
+) -> None:
+    """The only images that ever move are those of a merged group, and each is in the version's facts."""
+    add_images(workspace, ["cat"] * 50 + ["dog"] * 50)
+    first = freeze_version(workspace).manifest
+    train, test = first.split("train")[0].image_id, first.split("test")[0].image_id
+    group_images(workspace, [[train, test]], keep_near=True)
+    second = freeze_version(workspace).manifest
+    assert {key: split for key, split in splits_of(second).items() if splits_of(first)[key] != split} == {train: "test"}
+    assert second.moved == ({"image_id": train, "from": "train", "to": "test", "group": train},)
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+@given(data=st.data())
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_leak_and_no_move_whatever_happens(
+    tmp_path_factory: pytest.TempPathFactory, add_images: AddImages, group_images: GroupImages, task: Task, data: st.DataObject
+) -> None:
+    """Images come, are rejected, relabelled, restored, taken back, renamed and grouped: no group crosses splits, only merged
+    groups move, and every version can be made again."""
+    workspace = create_workspace(tmp_path_factory.mktemp("w"), ["cat", "dog0"], task=task)
+    ids: list[str] = []
+    groups: list[list[str]] = []
+    for number in range(data.draw(st.integers(1, 4), label="versions")):
+        words = ["cat", dog := f"dog{number}", *([f"cat|{dog}", ""] if task == "multi" else [])]
+        labels = ["cat", dog] * 12 + data.draw(st.lists(st.sampled_from(words), max_size=20), label="new")
+        ids += add_images(workspace, labels, start=len(ids))
+        fresh, some = ids[len(ids) - len(labels) :], st.lists(st.sampled_from(ids), max_size=3)
+        groups.append(data.draw(st.lists(st.sampled_from(ids), min_size=2, max_size=4, unique=True), label="group"))
+        taken: set[str] = set()
+        apart = [[x for x in group if not (x in taken or taken.add(x))] for group in groups]  # type: ignore[func-returns-value]
+        group_images(workspace, [group for group in apart if len(group) > 1], keep_near=data.draw(st.booleans(), label="keep"))
+        label_images(workspace, data.draw(st.lists(st.sampled_from(fresh), max_size=2), label="reject"), reject="bad")
+        label_images(workspace, data.draw(some, label="relabel"), label=data.draw(st.sampled_from(words), label="word"))
+        said = label_images(workspace, data.draw(some, label="restore"), restore=True)
+        if data.draw(st.booleans(), label="undo"):
+            take_back(workspace, [decision.decision_id for decision in said])
+        freeze_version(workspace)
+        config = workspace.root / "fototeca.toml"
+        config.write_text(config.read_text().replace(f'"{dog}"', f'"dog{number + 1}"'))
+        workspace = Workspace(workspace.root)
+        rename_category(workspace, dog, f"dog{number + 1}")
+    manifests = [read_manifest(workspace, name) for name in list_versions(workspace)]
+    kept: dict[str, str] = {}
+    for manifest in manifests:
+        by_group = defaultdict(set)
+        for row in manifest.rows:
+            by_group[row.group].add(row.split)
+        assert all(len(splits) == 1 for splits in by_group.values())
+        moved = {row["image_id"] for row in manifest.moved}
+        assert all(kept.get(image_id, split) == split or image_id in moved for image_id, split in splits_of(manifest).items())
+        kept |= splits_of(manifest)
+        assert rebuild_version(workspace, manifest.version)
+
+
+def test_a_version_can_be_made_again_byte_for_byte(
+    workspace: Workspace, add_images: AddImages, group_images: GroupImages, tmp_path: Path
+) -> None:
+    """Later images, labels, restorations, groups and places do not touch what an earlier version was."""
+    ids = add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
+    group_images(workspace, [ids[0:4], ids[40:42]])
+    label_images(workspace, ids[10:12], reject="blurry")
+    freeze_version(workspace)
+    add_images(workspace, ["cat"] * 30, start=60)
+    label_images(workspace, ids[10:12], restore=True)
+    label_images(workspace, ids[20:25], label="dog")
+    group_images(workspace, [ids[3:6]], keep_near=True)
+    with Catalog.open(workspace) as catalog:
+        better = Provenance(
+            "https://example.org/20.png", "museum", "cat", page_url="https://m.org/", author="Eva", license="CC0-1.0"
+        )
+        catalog.add_finding(better, better.url)
+    freeze_version(workspace)
+    label_images(workspace, ids[:2], label="dog")
+    original = (workspace.manifests / "v001.csv").read_bytes()
+    (workspace.manifests / "v001.csv").unlink()
+    assert rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
+    assert (workspace.manifests / "v001.csv").read_bytes() == original
+    assert rebuild_version(workspace, "v002", tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == (workspace.manifests / "v002.csv").read_bytes()
+
+
+def test_too_few_images_are_refused_by_name(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """None, two, or many that are all copies of one another: nothing is written."""
+    add_images(workspace, ["cat"] * 20)
+    with pytest.raises(FototecaError, match="dog has 0"):
+        freeze_version(workspace)
+    ids = add_images(workspace, ["dog"] * 5, start=20)
+    group_images(workspace, [ids], keep_near=True)
+    with pytest.raises(FototecaError, match="dog has 5 in 1 groups"):
+        freeze_version(workspace)
+    assert list(workspace.manifests.iterdir()) == []
+
+
+def test_a_category_that_was_removed_from_the_configuration(workspace: Workspace, add_images: AddImages) -> None:
+    """Images that carry it stop the freeze, which says what to do; relabelled, they freeze."""
+    ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
+    workspace.config.write_text(workspace.config.read_text().replace('[categories."dog"]', '[categories."fox"]'))
+    changed = Workspace(workspace.root)
+    with pytest.raises(FototecaError, match=r"20 carry 'dog'.*fix fototeca.toml") as error:
+        freeze_version(changed)
+    assert error.value.exit_code == 2
+    label_images(changed, ids[20:], label="fox")
+    assert set(freeze_version(changed).manifest.label_counts()) == {"cat", "fox"}
+
+
+def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add_images: AddImages) -> None:
+    """One label is needed where there is one; none is an answer where there may be several."""
+    for task, rows in (("single", 20), ("multi", 25)):
+        workspace = create_workspace(tmp_path / task, ["cat", "dog"], task=task)  # type: ignore[arg-type]
+        ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10 + [""] * 5)
+        if task == "multi":
+            label_images(workspace, ids[:5], label="dog|cat")
+            label_images(workspace, ids[20:22], label="")
+        frozen = freeze_version(workspace)
+        manifest = frozen.manifest
+        assert (frozen.unlabeled, frozen.unreviewed_negatives) == ((0, 3) if task == "multi" else (5, 0))
+        assert len(manifest.rows) == rows
+        assert {row.labels for row in manifest.rows} >= ({("cat", "dog"), ()} if task == "multi" else {("cat",), ("dog",)})
+
+
+def test_files_of_this_machine_are_not_named(workspace: Workspace, add_images: AddImages) -> None:
+    """A manifest goes into git: where somebody's images lay at home does not."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
+        sql.execute("UPDATE candidates SET url = 'file:///home/ana/' || candidate_id WHERE candidate_id % 2")
+        sql.execute("UPDATE candidates SET url = '/home/ana/' || candidate_id WHERE NOT candidate_id % 2")
+        sql.execute("UPDATE findings SET page_url = 'file:///home/ana', author = 'Ana' || char(10) || 'B'")
+    manifest = freeze_version(workspace).manifest
+    assert "/home/ana" not in manifest.path.read_text()
+    assert {row.author for row in manifest.rows} == {"Ana B"}
+
+
+@pytest.mark.parametrize("text", ["70/10", "80/20/10", "100/0/0", "a/b/c", "-10/50/60", "nan/10/20", "70/10/nan", ""])
+def test_ratios_that_will_not_do(text: str) -> None:
+    """Three percentages above 0 that sum to 100."""
+    with pytest.raises(FototecaError, match="ratios"):
+        read_ratios(text)
+
+
+@pytest.mark.parametrize("size", [100, 20_000])
+def test_a_full_disk_leaves_the_last_version_intact(workspace: Workspace, add_images: AddImages, size: int) -> None:
+    """Whatever file the space runs out in: a clear line, exit code 4, no trace; with space again the same version."""
+    add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
+    freeze_version(workspace)
+    before = {path.name: path.read_bytes() for path in workspace.manifests.iterdir()}
+    add_images(workspace, ["cat"] * 30, start=60)
+    with file_size_limit(size), pytest.raises(FototecaError, match=r"could not be written|cannot be (written|opened)") as error:
+        freeze_version(workspace)
+    assert error.value.exit_code == 4
+    assert {path.name: path.read_bytes() for path in workspace.manifests.iterdir()} == before
+    assert freeze_version(workspace).manifest.version == "v002"
+    assert json.loads((workspace.manifests / "v002.json").read_text())["parent"] == "v001"
+
+
+def test_a_disk_that_fills_up_before_the_last_file(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files written before it are taken away again."""
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
+    monkeypatch.setattr("fototeca.curate.manifest.write_text", full)
+    with pytest.raises(FototecaError, match="No space left"):
+        freeze_version(workspace)
+    assert list(workspace.manifests.iterdir()) == []
+
+
+def test_a_freeze_that_was_cut_off_is_done_again(workspace: Workspace, add_images: AddImages) -> None:
+    """A CSV without its JSON, as a kill leaves it, is no version and does not stand in the way."""
+    add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
+    (workspace.manifests / "v001.csv").write_text("half")
+    manifest = freeze_version(workspace).manifest
+    assert read_manifest(workspace, "v001").rows == manifest.rows
+
+
+def test_an_image_without_any_place_has_an_unknown_licence(workspace: Workspace) -> None:
+    """Where nothing is known of an image's origin, the manifest says so."""
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        for number in range(20):
+            row = ImageRow(f"{number:064x}", f"data/images/{number}.png", "PNG", 1, 1, "RGB", 1, "0" * 16)
+            catalog._add_image(row)
+            catalog.decide(row.image_id, ("cat", "dog")[number % 2], who="collect:x", why="")
+    assert {row.license for row in freeze_version(workspace).manifest.rows} == {"unknown"}
+
+
+def test_a_task_that_was_changed_to_single_is_refused(tmp_path: Path, add_images: Callable[..., list[str]]) -> None:
+    """While images carry several labels: no version of it, and no category that is called after two."""
+    workspace = create_workspace(tmp_path / "w", ["cat", "dog"], task="multi")
+    add_images(workspace, ["cat|dog"] * 10 + ["cat"] * 10 + ["dog"] * 10)
+    workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
+    with pytest.raises(FototecaError, match=r"10 carry 'cat\|dog'; fix fototeca.toml \(categories, task\)"):
+        freeze_version(Workspace(workspace.root))

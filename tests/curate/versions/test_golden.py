@@ -1,0 +1,188 @@
+"""Versions under golden/: earlier ones can be read and rebuilt, and the current code writes the same bytes again.
+
+`golden/first` was written before versions stored their splits; its files never change. `golden/current` is what the code writes
+now: a difference means that scripts that read versions may break, or that the same catalog is split in another way. Where that is
+intended, raise `SCHEMA` if old files cannot be read any more, mention it in CHANGELOG.md, move `golden/current` to a folder of
+its own that `WRITTEN` lists, and replace it by the files that the failing test names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.manifest import METADATA_FIELDS, OPTIONAL_METADATA_FIELDS, list_versions, read_manifest, read_metadata
+from fototeca.curate.snapshot.catalog_state import THRESHOLD
+from fototeca.curate.versions.decision_log import read_decision_log
+from fototeca.curate.versions.freeze import FreezeResult, freeze_version
+from fototeca.curate.versions.rebuild import rebuild_version
+
+Freeze = Callable[..., FreezeResult]
+GOLDEN = Path(__file__).parent / "golden"
+BEGIN = datetime.fromisoformat("2020-01-02T03:04:05.000000+00:00")
+NAMES = ("único", "heron", "007")
+"""Categories, one with a letter beyond ASCII and one that looks like a number."""
+
+
+def drawn(number: int) -> str:
+    """The id of the golden image of this number: a digest of words, since a PNG file's differs with the zlib that wrote it."""
+    return hashlib.sha256(f"golden {number}".encode()).hexdigest()
+
+
+def moment(number: int) -> str:
+    """The time of the golden image of this number."""
+    return (BEGIN + timedelta(seconds=number)).isoformat(timespec="microseconds")
+
+
+def origin(number: int) -> Provenance:
+    """Where an image was found: full, quoted, unknown and private origins in turn."""
+    kinds = (
+        {"author": 'Ana "la fotógrafa", Lima', "license": "CC-BY-4.0", "page_url": f"https://example.org/{number}?a=1,2"},
+        {"author": "José\nÑandú", "license": "CC0-1.0"},
+        {"author": "", "license": "unknown", "page_url": "file:///home/ana"},
+        {"author": "x", "license": "LicenseRef-PublicDomain", "thumbnail": True},
+    )
+    url = f"/home/ana/{number}.png" if number % 9 == 4 else f"https://example.org/{number}.png"
+    return Provenance(url, ("site", "museum")[number % 2], **kinds[number % 4])  # type: ignore[arg-type]
+
+
+def fill(catalog: Catalog, labels: Sequence[str], start: int, *, copies: int = 0) -> list[str]:
+    """Know an image per label, numbered from `start`; the first `copies` of them come in threes from one original each."""
+    for number, label in enumerate(labels, start):
+        image_id = drawn(number)
+        place = replace(origin(number), original=f"o{(number - start) // 3}" if number - start < copies else "")
+        row = ImageRow(
+            image_id,
+            f"data/images/{image_id[:2]}/{image_id}.png",
+            "PNG",
+            60 + number % 7,
+            40 + number % 5,
+            "RGB",
+            9,
+            image_id[:16],
+        )
+        candidate = catalog.add_finding(place, place.url)
+        catalog.record(candidate.candidate_id, "accepted", image=row)
+        catalog.decide(image_id, label, who=f"collect:{place.source}", why=f"found as {label}", time=moment(number))
+    return [drawn(number) for number in range(start, start + len(labels))]
+
+
+def near(catalog: Catalog, groups: Sequence[Sequence[str]], keep: bool = False) -> None:
+    """Make these the near-duplicate groups, the first image of each the best."""
+    rows = [GroupRow(one, group[0], keep or one == group[0], "test", 0) for group in groups for one in group]
+    catalog.replace_groups(rows, [[one] for group in groups for one in group])
+    catalog.set_fact(THRESHOLD, "8")
+
+
+def single(root: Path, freeze: Freeze = freeze_version) -> Workspace:
+    """One label an image; groups that keep one or all; rejected, relabelled, restored images; then more, and a merged group."""
+    workspace = create_workspace(root, NAMES, target=1)
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        ids = fill(catalog, [NAMES[number % 7 % 3] for number in range(70)], 0, copies=9)
+        near(catalog, [ids[20:23], ids[30:32], ids[40:45]])
+        for number, new in ((50, "reject:blurry"), (51, "heron"), (52, "reject:drawing"), (52, "restore"), (22, "restore")):
+            catalog.decide(ids[number], new, who="person:ana", why="seen, twice", time=moment(500 + number))
+    first = freeze(workspace, note="the first, «golden»").manifest
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        more = fill(catalog, [NAMES[number % 3] for number in range(20)], 70)
+        trained, tested = (min(row.image_id for row in first.split(split)) for split in ("train", "test"))
+        near(catalog, [[trained, tested], more[:3], more[9:11]], keep=True)
+        better = Provenance(
+            "https://example.org/3.png", "museum", page_url="https://m.example/3", author="Eva", license="CC0-1.0"
+        )
+        catalog.add_finding(better, better.url)
+    freeze(workspace)
+    return workspace
+
+
+def multi(root: Path, freeze: Freeze = freeze_version) -> Workspace:
+    """Several labels an image, or none; groups that stay whole; ratios and seed of its own; then more, for what is pinned."""
+    workspace = create_workspace(root, NAMES, task="multi", target=1)
+    kinds = ("heron", "007|heron", "", "único", "007", "heron|único", "007|heron|único", "único", "007")
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        ids = fill(catalog, [kinds[number % 9] for number in range(81)], 0)
+        near(catalog, [ids[start : start + 1 + start % 4] for start in range(0, 60, 5)], keep=True)
+    freeze(workspace, ratios="60/15/25", seed=7)
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        fill(catalog, [kinds[number % 8] for number in range(30)], 81)
+        catalog.decide(ids[5], "heron|único", who="person:ana", why="", time=moment(600))
+    freeze(workspace)
+    return workspace
+
+
+BUILDERS = {"single": single, "multi": multi}
+WRITTEN = ("first", "current")
+VOLATILE = ("created", "tool")
+"""Keys of a version's JSON that differ from one freeze to the next."""
+
+
+def stable_json(text: str) -> str:
+    """Return a version's JSON without the volatile keys, the others in their order."""
+    return json.dumps({name: value for name, value in json.loads(text).items() if name not in VOLATILE})
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_freeze_writes_the_golden_bytes(tmp_path: Path, name: str) -> None:
+    """Rows and decisions are equal byte for byte, and the JSON but for time and program."""
+    workspace = BUILDERS[name](tmp_path / name)
+    files = sorted(path.name for path in workspace.manifests.iterdir())
+    assert files == sorted(path.name for path in (GOLDEN / "current" / name).iterdir()), workspace.manifests
+    for file in files:
+        written, golden = ((folder / file).read_bytes() for folder in (workspace.manifests, GOLDEN / "current" / name))
+        if file.endswith(".json"):
+            assert stable_json(written.decode()) == stable_json(golden.decode()), f"{workspace.manifests}/{file}"
+        else:
+            assert written == golden, f"{workspace.manifests}/{file}"
+    assert all(rebuild_version(workspace, version) for version in list_versions(workspace))
+
+
+def freeze_from(folder: Path) -> Freeze:
+    """Return a freeze whose version is replaced by the files of `folder`, as if another release had written them."""
+
+    def freeze(workspace: Workspace, **options: object) -> FreezeResult:
+        result = freeze_version(workspace, **options)  # type: ignore[arg-type]
+        created = result.manifest.created
+        for path in folder.glob(f"{result.manifest.version}.*"):
+            (workspace.manifests / path.name).write_bytes(path.read_bytes())
+        target = result.manifest.path.with_suffix(".json")
+        target.write_text(json.dumps(json.loads(target.read_text()) | {"created": created}))
+        return replace(result, manifest=read_manifest(workspace, result.manifest.version))
+
+    return freeze
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("name", BUILDERS)
+def test_versions_of_every_release_rebuild(tmp_path: Path, name: str, written: str) -> None:
+    """Rebuilding reads the splits that a version stored, whatever the current optimizer would assign."""
+    workspace = BUILDERS[name](tmp_path / name, freeze_from(GOLDEN / written / name))
+    for version in list_versions(workspace):
+        output = tmp_path / f"{version}.csv"
+        assert rebuild_version(workspace, version, output)
+        assert output.read_bytes() == (GOLDEN / written / name / f"{version}.csv").read_bytes()
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("name", BUILDERS)
+def test_versions_of_every_release_can_be_read(tmp_path: Path, name: str, written: str) -> None:
+    """Rows, metadata and decisions are read from the files alone."""
+    workspace = create_workspace(tmp_path / name, NAMES)
+    for path in (GOLDEN / written / name).iterdir():
+        (workspace.manifests / path.name).write_bytes(path.read_bytes())
+    assert list_versions(workspace) == ["v001", "v002"]
+    for version in list_versions(workspace):
+        manifest, metadata = read_manifest(workspace, version), read_metadata(workspace, version)
+        decisions = read_decision_log(workspace, version)
+        assert (len(manifest.rows), manifest.categories, manifest.task) == (metadata["rows"], NAMES, name)
+        assert manifest.decode_version == 1
+        assert set(metadata) == {"schema", *METADATA_FIELDS, *(OPTIONAL_METADATA_FIELDS if written == "current" else ())}
+        assert len(decisions) == metadata["decisions"]
+        assert {decision.image_id for decision in decisions} <= {drawn(number) for number in range(111)}
