@@ -21,7 +21,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.label_issues.find import suggest_labels
+from fototeca.curate.label_issues.find import find_label_issues
 from fototeca.curate.manifest import Manifest
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
@@ -85,7 +85,7 @@ def run_demo(folder: Path) -> None:
         pretrained = find_pretrained(workspace.data / "pretraining")
         typer.echo(f"  {pretrained.model}: {pretrained.origin}")
     with _step("suggesting label errors, for people to decide"):
-        suggestions = suggest_labels(workspace, model=pretrained.model, weights=pretrained.weights)
+        suggestions = find_label_issues(workspace, model=pretrained.model, weights=pretrained.weights)
     with _step("pushing to FiftyOne (a person would now open fototeca curate review)"):
         _review(workspace)
     with _step("freezing"):
@@ -147,8 +147,8 @@ def _review(workspace: Workspace) -> None:
     from fototeca.curate.review.fiftyone_app import push_review
 
     try:
-        facts = push_review(workspace)
-        typer.echo(f"  dataset {facts['dataset']} with {facts['samples']} samples")
+        pushed = push_review(workspace)
+        typer.echo(f"  dataset {pushed.dataset} with {pushed.samples} samples")
     except FototecaError as error:
         typer.echo(f"  not pushed: {error}")
 
