@@ -404,7 +404,7 @@ def test_database_killed_during_a_command(
     )
     (tmp_path / "mongo").mkdir()
     with serve_mongod(tmp_path / "mongo") as (address, mongod):
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "MONGOD": str(mongod)}
+        environment = os.environ | {"MONGOD": str(mongod)}
         environment |= {"FIFTYONE_DATABASE_URI": f"{address}/?serverSelectionTimeoutMS=500"}
         for arguments in (["push"], ["curate", *command]):
             done = subprocess.run(
@@ -425,7 +425,7 @@ def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: P
         "import fototeca.cli; fototeca.cli.main()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path)}
+    environment |= {"HOME": str(tmp_path)}
     command = [sys.executable, "-c", script, "curate", "review", "--no-browser"]
     done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 4, done.stderr

@@ -36,7 +36,6 @@ from tests.curate.conftest import file_size_limit
 pytestmark = pytest.mark.xdist_group("page")
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -362,7 +361,7 @@ def test_only_stored_images_are_served(workspace: Workspace, add_images: AddImag
 def test_saved_decisions_survive_a_kill(workspace: Workspace, add_images: AddImages) -> None:
     """The command needs no database, and a saved decision survives SIGKILL."""
     (name,) = add_images(workspace, ["cat"])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
+    environment = {**os.environ, "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
     arguments = ["curate", "review", "--web", "--no-browser", "--port", "0"]
     command = [sys.executable, "-m", "fototeca", *arguments]
     process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, text=True)
