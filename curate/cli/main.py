@@ -215,14 +215,13 @@ def label_issues(
 
     Example: fototeca curate label-issues --csv issues.csv
     """
-    from fototeca.curate.label_issues.find import SUGGESTION_COLUMNS, suggest_labels, suggestions_csv, suggestions_table
+    from fototeca.curate.label_issues.find import find_label_issues, label_issues_table, write_label_issues_csv
 
-    suggestions = suggest_labels(Workspace.find(), model=model, weights=weights)
+    issues = find_label_issues(Workspace.find(), model=model, weights=weights)
     if csv is not None:
-        suggestions_csv(suggestions, csv)
+        write_label_issues_csv(issues, csv)
         notify(f"written: {csv}")
     if as_json:
-        rows = [{name: getattr(row, name) for name in SUGGESTION_COLUMNS} for row in suggestions]
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([issue.to_json() for issue in issues], ensure_ascii=False, indent=2))
     else:
-        typer.echo(suggestions_table(suggestions, limit))
+        typer.echo(label_issues_table(issues, limit))

@@ -19,7 +19,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from fototeca.collect.browser.driver import Browser, load, open_browser
+from fototeca.collect.browser.driver import Browser, load_page, open_browser
 from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -323,7 +323,7 @@ def choose(browser: Browser, address: str, label: str, done: Callable[[], object
     annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
     choice = f"//label[text()='{label}']"
     for last in (False, False, True):
-        load(browser, address)
+        load_page(browser, address)
         try:
             click_until(browser, annotate, lambda: browser.find_element(By.XPATH, field))
             click_until(browser, field, lambda: browser.find_element(By.XPATH, choice))

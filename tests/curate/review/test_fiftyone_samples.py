@@ -12,7 +12,7 @@ import pytest
 from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.label_issues.find import LabelIssue, save
+from fototeca.curate.label_issues.find import LabelIssue, store_label_issues
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
@@ -50,7 +50,9 @@ def test_label_issues_have_saved_views(
     ids = add_images(workspace, ["cat", "cat", "dog", "dog"])
     kinds = {"label-error": "dog", "outlier": "cat", "boundary": "cat"}
     rows = zip(ids, kinds.items(), ("cat", "cat", "dog"), (0.9, 0.5, 0.4), strict=False)
-    save(workspace, [LabelIssue(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0)  # type: ignore[arg-type]
+    store_label_issues(
+        workspace, [LabelIssue(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0
+    )  # type: ignore[arg-type]
     dataset = datasets(workspace)
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
     assert [views[name] for name in ("4 suggested", "5 outliers", "6 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]

@@ -14,9 +14,9 @@ from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.label_issues.find import LabelIssue, save, suggest_labels
+from fototeca.curate.label_issues.find import LabelIssue, find_label_issues, store_label_issues
 from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images, restore_images
-from fototeca.curate.quality.checks import found_by_image, measure_quality
+from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.agreement import Disagreement, measure_agreement
 from fototeca.curate.review.queues import (
@@ -45,7 +45,7 @@ AddImages = Callable[..., list[str]]
 def queue(workspace: Workspace, name: str) -> list[str]:
     """The images that wait in it."""
     with Catalog.open(workspace) as catalog:
-        items = list_review_items(catalog, workspace.settings.names, found_by_image(catalog))
+        items = list_review_items(catalog, workspace.settings.names, list_findings_by_image(catalog))
     return [item.image.image_id for item in items_in_queue(items, name)]
 
 
@@ -91,15 +91,15 @@ def test_answered_issue_is_not_reported_again(workspace: Workspace, add_images: 
     """An answered label issue stays closed; a different one is reported."""
     ids = add_images(workspace, ["cat", "cat"])
     suggestions = [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
-    save(workspace, suggestions, 0)
+    store_label_issues(workspace, suggestions, 0)
     assert queue(workspace, SUGGESTED) == ids
     label_images(workspace, ids[:1], "cat")
     for _ in range(2):
         with Catalog.open(workspace) as catalog:
             last = catalog.decisions.last_id()
-        save(workspace, suggestions, last)
+        store_label_issues(workspace, suggestions, last)
         assert queue(workspace, SUGGESTED) == ids[1:]
-    save(workspace, [replace(suggestions[0], suggested="wolf")], last)
+    store_label_issues(workspace, [replace(suggestions[0], suggested="wolf")], last)
     assert queue(workspace, SUGGESTED) == ids[:1]
 
 
@@ -306,7 +306,7 @@ def test_rename_applies_to_candidates_fetched_later(workspace: Workspace) -> Non
 def test_label_issues_follow_a_rename(workspace: Workspace, add_images: AddImages) -> None:
     """Open issues stay open, answered ones stay answered, and issues without difference disappear."""
     ids = add_images(workspace, ["dog", "dog", "dog"])
-    save(
+    store_label_issues(
         workspace,
         [LabelIssue(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
         0,
@@ -318,7 +318,7 @@ def test_label_issues_follow_a_rename(workspace: Workspace, add_images: AddImage
     again = [LabelIssue(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
     with Catalog.open(renamed) as catalog:
         last = catalog.decisions.last_id()
-    assert save(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
+    assert store_label_issues(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
 
 
 def test_subset_labels_of_copies_do_not_conflict(
@@ -341,7 +341,7 @@ def test_issue_on_a_reviewed_image_waits_again(workspace: Workspace, add_images:
     label_images(workspace, [image_id], "cat")
     with Catalog.open(workspace) as catalog:
         last = catalog.decisions.last_id()
-    save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
+    store_label_issues(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
 
     def waiting() -> int:
         return {row.name: row.waiting for row in list_queues(workspace)}[SUGGESTED]
@@ -398,7 +398,7 @@ def test_label_issues_ignore_removed_categories(
     """Images of a removed category are neither ranked nor used as neighbors."""
     ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12 + ["puppy"] * 12)
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
-    found = suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    found = find_label_issues(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
     assert found and not {row.image_id for row in found} & set(ids[24:])
     assert not {one for row in found for one in row.neighbours} & set(ids[24:])
     assert {row.suggested for row in found} <= {"", "cat", "dog"}
