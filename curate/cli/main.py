@@ -26,61 +26,67 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def label(
-    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or beginnings of ids that fit one image only.")] = None,
-    every: Annotated[str | None, typer.Option("--from", help="Instead of ids: every image that carries this category.")] = None,
-    label: Annotated[str | None, typer.Option(help="The right category; multi-label: several joined by |.")] = None,
-    reject: Annotated[str | None, typer.Option(help="Take the images out, for this reason (a short word).")] = None,
+    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or unique beginnings of ids.")] = None,
+    category: Annotated[str | None, typer.Option("--from", help="Instead of ids: rename this category to --label.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label; for multi-label tasks, categories joined by |.")] = None,
+    reject: Annotated[str | None, typer.Option(help="Reject the images, for this reason (a short word).")] = None,
     restore: Annotated[bool, typer.Option("--restore", help="Bring rejected or set-aside images back.")] = False,
-    why: Annotated[str, typer.Option(help="A remark kept with the decision.")] = "",
+    comment: Annotated[str, typer.Option(help="A remark to store with the decision.")] = "",
 ) -> None:
-    """Decide the label of images, reject them or restore them; who and when are kept.
+    """Set the label of images, reject them or restore them. The decision records the person and the time.
 
-    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no image.
+    With --from, a whole category is renamed, as after an edit of fototeca.toml; its images do not count as reviewed.
 
     Example: fototeca curate label 3fa2b7 --label beagle
     """
-    from fototeca.curate.labels.decisions import label_images
+    from fototeca.curate.labels.decisions import decide_images, describe_decision, make_edit
     from fototeca.curate.review.rename import rename_category
 
-    if bool(every) == bool(image_id):
-        raise FototecaError("say which images", "give image ids, or --from CATEGORY")
-    if every:
-        if label is None or reject is not None or restore or why:
-            raise FototecaError("--from goes with --label alone", f"give: --from {every} --label CATEGORY")
-        decisions = rename_category(Workspace.find(), every, label)
-        if not decisions:
-            notify(f"no label has changed; what was found as {every}, or called so before, is {label} from here on")
-    else:
-        decisions = label_images(Workspace.find(), image_id or [], label=label, reject=reject, restore=restore, why=why)
-    for decision in decisions:
-        typer.echo(f"{decision.image_id[:12]}  {decision.old or '(none)'} -> {decision.new or '(none)'}")
+    if bool(category) == bool(image_id):
+        raise FototecaError("no images given", "give image ids, or --from CATEGORY")
+    workspace = Workspace.find()
+    if not category:
+        edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)
+        for decision in decide_images(workspace, image_id or [], edit, comment=comment):
+            typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
+        return
+    if label is None or reject is not None or restore or comment:
+        raise FototecaError("--from works with --label only", f"give: --from {category} --label CATEGORY")
+    changes = rename_category(workspace, category, label)
+    for change in changes:
+        typer.echo(f"{change.image_id[:12]}  {change.old_label or '(none)'} -> {change.new_label or '(none)'}")
+    if not changes:
+        notify(f"no label has changed; images found as {category}, or labeled so before, count as {label} from now on")
 
 
 @app.command()
-def log(
-    image_id: Annotated[str | None, typer.Argument(help="One image's id, or its beginning; else all.")] = None,
+def history(
+    image_id: Annotated[str | None, typer.Argument(help="One image's id, or its beginning; else all images.")] = None,
+    people: Annotated[bool, typer.Option("--people", help="Only decisions made by people.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show label decisions: when, who, which image, old, new, why.
+    """Show label decisions: time, author, image, change, remark.
 
-    Example: fototeca curate log 3fa2b7
+    Example: fototeca curate history 3fa2b7
     """
-    from fototeca.curate.labels.decisions import decisions_table, list_decisions
+    from fototeca.curate.labels.decisions import history_table, list_decisions
 
     decisions = list_decisions(Workspace.find(), image_id)
+    if people:
+        decisions = [decision for decision in decisions if decision.actor_kind == "person"]
     if as_json:
-        typer.echo(json.dumps([decision.__dict__ for decision in decisions], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
     else:
-        typer.echo(decisions_table(decisions))
+        typer.echo(history_table(decisions))
 
 
 @app.command()
 def freeze(
-    seed: Annotated[int | None, typer.Option(help="Seed of the split; else the last version's, or 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split. Default: the last version's, or 0.")] = None,
     ratios: Annotated[
-        str | None, typer.Option(help="Percentages of train, val and test; else the last version's, or 70/10/20.")
+        str | None, typer.Option(help="Percentages of train, val and test. Default: the last version's, or 70/10/20.")
     ] = None,
-    note: Annotated[str, typer.Option(help="A remark kept with the version.")] = "",
+    note: Annotated[str, typer.Option(help="A remark to store with the version.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Freeze the accepted images as the next version, split into train, val and test.
@@ -113,7 +119,7 @@ def diff(
     new: Annotated[str, typer.Argument(help="Another, or latest.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two versions: added, removed, relabelled, moved, regrouped.
+    """Show the changes between two versions: images added, removed, relabeled, moved, regrouped.
 
     Example: fototeca curate diff v001 latest
     """
@@ -125,7 +131,7 @@ def diff(
 
 @app.command()
 def verify(version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")], as_json: AsJson = False) -> None:
-    """Read every image of a version again and compare its digest; check the manifest itself.
+    """Check a version: read every image and compare its digest, and check the manifest and its decisions.
 
     Example: fototeca curate verify v001
     """
@@ -145,21 +151,21 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
 ) -> None:
-    """Make a version's CSV again from the catalog, from the decisions up to its time, and compare it with the frozen digest.
+    """Rebuild a version's CSV from the catalog and the decisions of its time, and compare it with the frozen digest.
 
     Example: fototeca curate rebuild v001 --output v001-again.csv
     """
     from fototeca.curate.versions.rebuild import rebuild_version
 
     same = rebuild_version(Workspace.find(), version, output)
-    typer.echo(f"{version}: {'byte for byte the same' if same else 'NOT the same'}")
+    typer.echo(f"{version}: {'identical' if same else 'NOT identical'}")
     if not same:
         raise typer.Exit(EXIT_USAGE)
 
 
 @app.command()
 def recover(as_json: AsJson = False) -> None:
-    """Fill a lost catalog again from the stored images and the frozen versions: places, licences, labels, and who decided what.
+    """Recreate a lost catalog from the stored images and the frozen versions: provenance, licenses, labels, decisions.
 
     Example: fototeca curate recover
     """
@@ -169,23 +175,23 @@ def recover(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(facts))
     else:
-        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions are known again")
+        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions recovered")
         if facts["broken"]:
-            notify(f"{facts['broken']} files are not what their names say")
+            notify(f"{facts['broken']} files do not match the digest in their name")
         if facts["unknown"]:
-            notify(f"{facts['unknown']} decisions are about files that are gone")
+            notify(f"{facts['unknown']} decisions refer to missing files")
     if facts["images"]:
-        notify("near-duplicates have to be looked for again: fototeca curate dedup")
+        notify("search for near-duplicates again: fototeca curate dedup")
 
 
 @app.command()
 def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
-    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant or coco.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
 ) -> None:
-    """Write a version in a format that other tools read, with a datasheet.
+    """Export a version in a format of other tools, with a datasheet.
 
     Example: fototeca curate export v001 out --format huggingface
     """
@@ -195,28 +201,27 @@ def export(
     typer.echo(f"written: {path}")
 
 
-@app.command()
-def suggest(
-    csv: Annotated[Path | None, typer.Option(help="Write the suggestions to this CSV file.")] = None,
+@app.command("label-issues")
+def label_issues(
+    csv: Annotated[Path | None, typer.Option(help="Write the issues to this CSV file.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="torchvision model to look through; else the best on disk, or mobilenet_v3_small.")
+        str | None, typer.Option(help="torchvision model for features. Default: the best on disk, or mobilenet_v3_small.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file; else DEFAULT.")] = None,
-    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json have all.")] = 20,
+    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file. Default: DEFAULT.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json contain all.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Rank likely label errors, outliers and near-boundary images, worst first, each with its evidence. Changes no label.
 
-    Example: fototeca curate suggest --csv suggestions.csv
+    Example: fototeca curate label-issues --csv issues.csv
     """
-    from fototeca.curate.label_issues.find import SUGGESTION_COLUMNS, suggest_labels, suggestions_csv, suggestions_table
+    from fototeca.curate.label_issues.find import find_label_issues, label_issues_table, write_label_issues_csv
 
-    suggestions = suggest_labels(Workspace.find(), model=model, weights=weights)
+    issues = find_label_issues(Workspace.find(), model=model, weights=weights)
     if csv is not None:
-        suggestions_csv(suggestions, csv)
+        write_label_issues_csv(issues, csv)
         notify(f"written: {csv}")
     if as_json:
-        rows = [{name: getattr(row, name) for name in SUGGESTION_COLUMNS} for row in suggestions]
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([issue.to_json() for issue in issues], ensure_ascii=False, indent=2))
     else:
-        typer.echo(suggestions_table(suggestions, limit))
+        typer.echo(label_issues_table(issues, limit))

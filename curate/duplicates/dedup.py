@@ -22,7 +22,7 @@ from fototeca.curate.duplicates.signatures import sign_image as sign_image  # pa
 from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_duplicate_pairs
 from fototeca.curate.duplicates.view_hashes import hash_views
 from fototeca.curate.manifest import list_versions, read_manifest
-from fototeca.curate.quality.checks import forget_scores
+from fototeca.curate.quality.checks import delete_scores
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
 
 DEFAULT_THRESHOLD = 10
@@ -54,20 +54,20 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
     if not 0 <= threshold <= MAX_THRESHOLD:
         raise FototecaError(f"the threshold must be between 0 and {MAX_THRESHOLD} bits, not {threshold}", "try 10")
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
+        images = catalog.images.all()
         if not images:
             raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
         signatures = load_signatures(workspace, catalog, images)
         if len(signatures) < len(images):
             notify(f"{len(images) - len(signatures)} stored images cannot be read and are left out; run: fototeca curate quality")
-            forget_scores(catalog, {image.image_id for image in images} - set(signatures.ids))
+            delete_scores(catalog, {image.image_id for image in images} - set(signatures.ids))
         known = {image.image_id: image for image in images}
         groups, components = _find_groups(catalog, signatures, known, threshold)
         rows = _group_rows(signatures, known, groups, _read_priorities(workspace, catalog, known), keep_near)
         with catalog.transaction():
-            catalog.replace_groups(rows, components)
-            catalog.set_fact(THRESHOLD, str(threshold))
-        set_aside = sum(image.status == "duplicate" for image in catalog.images())
+            catalog.groups.replace(rows, components)
+            catalog.metadata.set(THRESHOLD, str(threshold))
+        set_aside = sum(image.status == "duplicate" for image in catalog.images.all())
     return DedupResult(len(images), len(groups), set_aside)
 
 
@@ -143,13 +143,7 @@ def _group_rows(
 def _read_priorities(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, KeepPriority]:
     versions = list_versions(workspace)
     held_out = {row.image_id for version in versions for row in read_manifest(workspace, version).split("test")}
-    with_source = {
-        row["image_id"]
-        for row in catalog.connection.execute(
-            "SELECT image_id FROM findings JOIN candidates USING (candidate_id)"
-            " WHERE license != 'unknown' OR author != '' OR page_url != ''"
-        )
-    }
+    with_source = catalog.provenance.attributed_images()
     return {image_id: KeepPriority(image_id in held_out, image_id in with_source) for image_id in images}
 
 

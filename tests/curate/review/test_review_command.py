@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,7 +21,6 @@ from tests.conftest import free_port
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 FiftyOne = Any  # it ships no types
-ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -30,9 +28,7 @@ def review(fo: FiftyOne, workspace: Workspace) -> Iterator[tuple[subprocess.Pope
     """The command, serving, and its dataset; whatever it has started is gone at the end."""
     port = free_port()
     command = [sys.executable, "-m", "fototeca", "curate", "review", "--no-browser", "--port", str(port)]
-    environment = {name: value for name, value in os.environ.items() if name != "FIFTYONE_DO_NOT_TRACK"} | {
-        "PYTHONPATH": str(ROOT)
-    }
+    environment = {name: value for name, value in os.environ.items() if name != "FIFTYONE_DO_NOT_TRACK"}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell puts in the background is made deaf to it
     with subprocess.Popen(command, cwd=workspace.root, env=environment, preexec_fn=heeded, **streams) as process:
@@ -68,7 +64,7 @@ def relabel(dataset: Any, image_id: str, label: str) -> None:  # noqa: ANN401
 def decided(workspace: Workspace, image_ids: list[str]) -> list[tuple[str, bool]]:
     """The labels, and whether a person has decided."""
     with Catalog.open(workspace) as catalog:
-        images = {image.image_id: image for image in catalog.images()}
+        images = {image.image_id: image for image in catalog.images.all()}
     return [(images[image_id].label, images[image_id].reviewed) for image_id in image_ids]
 
 
