@@ -15,7 +15,7 @@ from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report.page import write_report
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.search import SearchOptions, search
+from fototeca.collect.search import SearchOptions, search_sources
 from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -135,11 +135,11 @@ def _collect(workspace: Workspace, entries: Sequence[Entry]) -> None:
         with serve_gallery(gallery, entries, port) as address:
             write_text(kept, address.rpartition(":")[2])
             options = SearchOptions(("gallery",), url=address + "/search?q={query}")
-            search(workspace, options, FetchOptions(allow_loopback=True, per_host=8))
+            search_sources(workspace, options, FetchOptions(allow_loopback=True, per_host=8))
         write_text(done, "all of it\n")
-    total = workspace_status(workspace)["total"]
-    refused = ", ".join(f"{reason} {n}" for reason, n in {**total["rejected"], **total["failed"]}.items())
-    typer.echo(f"  {total['found']} candidates, {total['accepted']} accepted; refused: {refused}")
+    total = workspace_status(workspace).total
+    reasons = ", ".join(f"{reason} {count}" for reason, count in {**total.rejected, **total.failed}.items())
+    typer.echo(f"  {total.candidates} candidates, {total.accepted} accepted; not accepted: {reasons}")
 
 
 def _review(workspace: Workspace) -> None:

@@ -16,7 +16,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from fototeca.collect.host_id import MACHINE
+from fototeca.collect.host_id import HOST_ID
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.vision.browser import find_browser, find_drivers
 
@@ -29,7 +29,7 @@ PAGE_SECONDS = 45
 _OURS = "FOTOTECA_BROWSER"
 """The variable by which the processes of one browser are known: it names their folder."""
 
-_FOLDER = f"fototeca.{MACHINE}."
+_FOLDER = f"fototeca.{HOST_ID}."
 """Begins the names of this machine's folders, which may lie beside another's; the id of the process that made one follows."""
 
 _LONGEST = 26

@@ -23,15 +23,15 @@ from typing import IO, Any, cast
 
 from filelock import FileLock, Timeout
 
-from fototeca.collect.files.parquet import MAGIC, parquet_images
-from fototeca.collect.files.safe_names import Places
-from fototeca.collect.host_id import DAY
+from fototeca.collect.files.parquet import MAGIC, read_parquet_images
+from fototeca.collect.files.safe_names import UniqueNames
+from fototeca.collect.host_id import STALE_AFTER_SECONDS
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image import SUFFIXES
 
-ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip", ".parquet")
+ARCHIVE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip", ".parquet")
 MAX_MEMBERS = 1_000_000
 MAX_RATIO = 200
 """Unpacked over packed size above which an archive is a bomb: images hardly shrink."""
@@ -60,7 +60,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImpl
 
 
 @contextmanager
-def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
+def open_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
     """`path` itself, or for an archive a folder with its images, which is removed once they are collected or cannot be.
 
     The folder's name depends on the archive only, so that a killed collection goes on with what it had.
@@ -87,7 +87,7 @@ def _sweep(own: Path) -> None:
     """Remove what a collection that was killed has left of another archive, once it is a day old and nobody holds it."""
     for lock in own.parent.glob("*.lock"):
         folder = lock.with_suffix("")
-        if folder == own or time.time() - lock.stat().st_mtime < DAY:
+        if folder == own or time.time() - lock.stat().st_mtime < STALE_AFTER_SECONDS:
             continue
         with suppress(Timeout), FileLock(lock, timeout=0):
             shutil.rmtree(folder, ignore_errors=True)
@@ -96,12 +96,12 @@ def _sweep(own: Path) -> None:
 
 def is_archive(path: Path) -> bool:
     """Whether the file's name is one of an archive that can be opened."""
-    return path.is_file() and path.name.lower().endswith(ENDINGS)
+    return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def bare_name(name: str) -> str:
+def strip_archive_suffix(name: str) -> str:
     """An archive's file name without its ending: the folder that it becomes."""
-    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
+    ending = next((ending for ending in ARCHIVE_SUFFIXES if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)] or "archive"
 
 
@@ -121,14 +121,14 @@ def unpack(path: Path, folder: Path) -> None:
         raise DamagedArchiveError(f"{path} cannot be unpacked: {error}", hint) from None
 
 
-def free_room(folder: Path) -> int:
+def free_disk_space(folder: Path) -> int:
     """Bytes that may still be written to the disk of `folder`, which exists; some are left to spare."""
     return max(0, shutil.disk_usage(folder).free - _ROOM)
 
 
-def check_room(folder: Path, needed: int) -> None:
+def check_disk_space(folder: Path, needed: int) -> None:
     """Raise FototecaError (exit 4) unless so many bytes may be written to the disk of `folder`."""
-    if needed > (room := free_room(folder)):
+    if needed > (room := free_disk_space(folder)):
         lacking = f"the disk has room for {room / 1e9:.1f} GB, {needed / 1e9:.1f} GB are needed"
         raise FototecaError(lacking, f"free some at {folder}", EXIT_OUTSIDE)
 
@@ -152,23 +152,23 @@ class _Budget:
 
 def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    endings = (*SUFFIXES, *ENDINGS) if depth < MAX_DEPTH else tuple(SUFFIXES)
+    endings = (*SUFFIXES, *ARCHIVE_SUFFIXES) if depth < MAX_DEPTH else tuple(SUFFIXES)
     inner = []
-    for name, size, stream in _members(path, budget, Places(endings)):
+    for name, size, stream in _members(path, budget, UniqueNames(endings)):
         target = folder / name
-        if target.name.lower().endswith(ENDINGS):
+        if target.name.lower().endswith(ARCHIVE_SUFFIXES):
             inner.append(target)
         if target.is_file() and target.stat().st_size == size:
             continue
-        check_room(folder, size)
+        check_disk_space(folder, size)
         with stream, atomic_write(target) as file:
             shutil.copyfileobj(stream, file)
     for archive in inner:
-        _unpack(archive, archive.with_name(bare_name(archive.name)), budget, depth + 1)
+        _unpack(archive, archive.with_name(strip_archive_suffix(archive.name)), budget, depth + 1)
         archive.unlink()
 
 
-def _members(path: Path, budget: _Budget, places: Places) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _members(path: Path, budget: _Budget, places: UniqueNames) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Plain files of the wanted kinds, under names that stay inside."""
     with path.open("rb") as packed_file:
         start = packed_file.read(6)
@@ -181,7 +181,7 @@ def _members(path: Path, budget: _Budget, places: Places) -> Iterator[tuple[str,
                     yield name, info.file_size, packed.open(info)
         return
     if start.startswith(MAGIC):
-        for name, data in parquet_images(path, budget.size):
+        for name, data in read_parquet_images(path, budget.size):
             budget.take(len(data))
             if name := places.of(name):
                 yield name, len(data), io.BytesIO(data)

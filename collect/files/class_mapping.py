@@ -16,7 +16,7 @@ from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Settings
 
-SPLITS = frozenset(
+SPLIT_FOLDERS = frozenset(
     [
         "train",
         "training",
@@ -41,7 +41,7 @@ SPLITS = frozenset(
 _PART = re.compile(r"[\w.-]*-?\d{1,6}-of-\d{1,6}(?:-[0-9a-f]+)?")
 """Names of the numbered files that a dataset of parquet files is cut into: `train-00000-of-00005`."""
 
-TOP = "."
+ROOT_FOLDER = "."
 """Stands for images that lie in no folder of their own."""
 
 _CLOSE = 0.75
@@ -49,14 +49,14 @@ _CLOSE = 0.75
 
 
 @dataclass(frozen=True)
-class Proposal:
+class CategoryProposal:
     """The category that a folder may stand for; empty when none is like it. `sure`: the names are equal but for spelling."""
 
     category: str
     sure: bool
 
 
-def class_folders(names: Iterable[str], settings: Settings) -> dict[str, str]:
+def find_class_folders(names: Iterable[str], settings: Settings) -> dict[str, str]:
     """For each image (a path with forward slashes) the folder that tells its class.
 
     Folders of splits are left out, and so are the folders that all images share, so that `data/train/cat/1.jpg` and
@@ -69,23 +69,23 @@ def class_folders(names: Iterable[str], settings: Settings) -> dict[str, str]:
     shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*distinct, strict=False)))
     if shared and any(len(kept) == shared for kept in distinct):
         shared -= 1  # the shared folder holds images itself, so its name is a class too
-    return {name: "/".join(kept[shared:]) or TOP for name, kept in parts.items()}
+    return {name: "/".join(kept[shared:]) or ROOT_FOLDER for name, kept in parts.items()}
 
 
 def _telling(folders: tuple[str, ...], known: set[str]) -> tuple[str, ...]:
-    *above, own = folders or (TOP,)
-    kept = [folder for folder in above if folder.lower() not in SPLITS and not _PART.fullmatch(folder)]
-    return tuple(kept if own == TOP or own.lower() in SPLITS - known else [*kept, own])
+    *above, own = folders or (ROOT_FOLDER,)
+    kept = [folder for folder in above if folder.lower() not in SPLIT_FOLDERS and not _PART.fullmatch(folder)]
+    return tuple(kept if own == ROOT_FOLDER or own.lower() in SPLIT_FOLDERS - known else [*kept, own])
 
 
-def propose(folder: str, settings: Settings) -> Proposal:
+def propose_category(folder: str, settings: Settings) -> CategoryProposal:
     """The category whose name or query equals the folder's name but for spelling, else the closest one, else none."""
     names = {_plain(text): category.name for category in settings.categories for text in (category.name, *category.queries)}
     for text in (folder, folder.rpartition("/")[2]):
         if (plain := _plain(text)) in names:
-            return Proposal(names[plain], sure=True)
+            return CategoryProposal(names[plain], sure=True)
     close = difflib.get_close_matches(_plain(folder.rpartition("/")[2]), names, n=1, cutoff=_CLOSE)
-    return Proposal(names[close[0]], sure=False) if close else Proposal("", sure=False)
+    return CategoryProposal(names[close[0]], sure=False) if close else CategoryProposal("", sure=False)
 
 
 def _plain(text: str) -> str:
@@ -97,7 +97,7 @@ def _plain(text: str) -> str:
     return " ".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
 
 
-def proposal_text(folders: Mapping[str, str], settings: Settings, title: str) -> str:
+def render_proposal(folders: Mapping[str, str], settings: Settings, title: str) -> str:
     """The mapping file that a person reads, mends and confirms. `folders` is what `class_folders` gave."""
     lines = [
         f"# {' '.join(title.split())}",
@@ -107,7 +107,7 @@ def proposal_text(folders: Mapping[str, str], settings: Settings, title: str) ->
         "[map]",
     ]
     for folder, count in sorted(Counter(folders.values()).items()):
-        proposal = propose(folder, settings)
+        proposal = propose_category(folder, settings)
         doubt = "" if proposal.sure or not proposal.category else ", only alike: check"
         lines.append(f"{_quoted(folder)} = {_quoted(proposal.category)}  # {count} image{'' if count == 1 else 's'}{doubt}")
     return "\n".join(lines) + "\n"
@@ -119,7 +119,7 @@ def _quoted(text: str) -> str:
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda sign: f"\\u{ord(sign[0]):04x}", escaped) + '"'
 
 
-def read_map(file: Path, settings: Settings) -> dict[str, str]:
+def read_mapping(file: Path, settings: Settings) -> dict[str, str]:
     """A confirmed mapping. FototecaError names the file and what is wrong in it."""
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
@@ -133,7 +133,7 @@ def read_map(file: Path, settings: Settings) -> dict[str, str]:
     return {folder: category and settings.check_label(category) for folder, category in table.items()}
 
 
-def labels(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path) -> dict[str, str]:
+def map_folders(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path) -> dict[str, str]:
     """The category of each image that is taken. Folders that the mapping does not name are left out, and said."""
     unnamed = sorted(set(folders.values()) - mapping.keys())
     if unnamed:

@@ -17,7 +17,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, composed
 from fototeca.vision.image import SUFFIXES
 
-LOCAL = "file://"
+LOCAL_SCHEME = "file://"
 """Begins the address of a local file."""
 
 
@@ -35,7 +35,7 @@ class LabelSource:
             raise FototecaError("labels come from one place", "give one of --category, --label-from-folder, --labels")
 
 
-def local_findings(path: Path, labelling: LabelSource, settings: Settings, *, name: str = "") -> list[Provenance]:
+def list_local_images(path: Path, labelling: LabelSource, settings: Settings, *, name: str = "") -> list[Provenance]:
     """Every image below a folder (or the file itself), in a fixed order, with its category.
 
     `name` is what provenance calls the place. FototecaError: nothing there, no images, an unknown category, a label
@@ -51,7 +51,7 @@ def local_findings(path: Path, labelling: LabelSource, settings: Settings, *, na
     _tell_passed_over(name for name in found if _suffix(name) not in SUFFIXES)
     base = path.resolve() if path.is_dir() else path.resolve().parent
     return [
-        Provenance(local_url(base / file), "folder", labels.get(file, ""), query=printable(name or path.name), rank=rank)
+        Provenance(local_url(base / file), "folder", labels.get(file, ""), query=decode_file_name(name or path.name), rank=rank)
         for rank, file in enumerate(names)
         if labelling.file is None or file in labels
     ]
@@ -59,15 +59,15 @@ def local_findings(path: Path, labelling: LabelSource, settings: Settings, *, na
 
 def local_url(path: Path) -> str:
     """The address of an absolute path, in whatever bytes its names are."""
-    return LOCAL + quote(os.fsencode(path.as_posix()))
+    return LOCAL_SCHEME + quote(os.fsencode(path.as_posix()))
 
 
 def local_path(url: str) -> Path:
     """The inverse of `local_url`."""
-    return Path(os.fsdecode(unquote_to_bytes(url.removeprefix(LOCAL))))
+    return Path(os.fsdecode(unquote_to_bytes(url.removeprefix(LOCAL_SCHEME))))
 
 
-def printable(name: str) -> str:
+def decode_file_name(name: str) -> str:
     """A file name as text that can be written down: bytes of an unknown encoding are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
@@ -146,7 +146,7 @@ def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def read_local(url: str, max_bytes: int) -> bytes:
+def read_local_file(url: str, max_bytes: int) -> bytes:
     """The bytes of a local image. FetchError: `unreadable`, `too-large`."""
     path = local_path(url)
     try:

@@ -17,7 +17,7 @@ from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.vision.image import SUFFIXES
 
 MAGIC = b"PAR1"
-UNLABELLED = "unlabelled"
+UNLABELED = "unlabeled"
 """Folder of the rows without a label."""
 
 _IMAGES = ("image", "img", "image", "photo")
@@ -40,7 +40,7 @@ class _Columns:
         return [self.image, self.label] if self.label else [self.image]
 
 
-def parquet_images(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
+def read_parquet_images(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
     """Name (`LABEL/NAME.jpg`) and bytes of each image; nothing when no column holds images.
 
     The label comes from the column called `label`, else from the first of the kind ClassLabel; several labels of one row are
@@ -86,7 +86,7 @@ def _file_name(path: object, number: int) -> str:
 
 def _folder(value: object, names: tuple[str, ...]) -> str:
     several = value if isinstance(value, list) else [value]
-    return "+".join(filter(None, (_label(one, names) for one in several))) or UNLABELLED
+    return "+".join(filter(None, (_label(one, names) for one in several))) or UNLABELED
 
 
 def _label(value: object, names: tuple[str, ...]) -> str:

@@ -44,7 +44,7 @@ def _marked(part: str, mark: bytes, endings: tuple[str, ...]) -> str:
     return f"{stem}-{hashlib.sha256(mark).hexdigest()[:12]}{part[len(part) - len(ending) :]}"
 
 
-class Places:
+class UniqueNames:
     """Where the members of one archive go: two names that a disk would take for one are told apart."""
 
     def __init__(self, endings: tuple[str, ...]) -> None:

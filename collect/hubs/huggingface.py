@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fototeca.collect.api.json_fields import count, text
-from fototeca.collect.files.archives import check_room
+from fototeca.collect.files.archives import check_disk_space
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.guarded_sockets import check_address
 from fototeca.collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
@@ -122,7 +122,7 @@ def _check(folder: Path, sizes: dict[str, int]) -> None:
         kinds = sorted({Path(name).suffix.lower() or "no ending" for name in sizes})
         raise nothing_to_take(NAME, kinds, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
-    check_room(folder, sum(wanted))
+    check_disk_space(folder, sum(wanted))
 
 
 def _pattern(ending: str) -> str:

@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 from fototeca.collect.api.json_fields import text
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.files.archives import DamagedArchiveError, bare_name, is_archive, unpack
-from fototeca.collect.files.class_mapping import class_folders, labels, proposal_text, read_map
+from fototeca.collect.files.archives import DamagedArchiveError, is_archive, strip_archive_suffix, unpack
+from fototeca.collect.files.class_mapping import find_class_folders, map_folders, read_mapping, render_proposal
 from fototeca.collect.files.local_files import image_names, local_url
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.hubs import Facts, Hub, cleaned, get_hub
-from fototeca.collect.ingest.pipeline import collect
-from fototeca.collect.ingest.summary import Summary
+from fototeca.collect.ingest.pipeline import ingest_provenances
+from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.sources import Context
 from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
 from fototeca.core.files import write_text
@@ -29,14 +29,14 @@ _AUGMENTED = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]+\.\w+$")
 """How Roboflow names the copies that it makes of one image: `NAME_jpg.rf.HASH.jpg`."""
 
 
-def take(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> Summary:
+def take(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> CollectSummary:
     """Download a dataset if it is not here yet, and take in the images whose folders `mapping` makes categories.
 
     Without `mapping` a proposal is written, and FototecaError (exit 3) asks to confirm it. Splits of the dataset are not
     kept: fototeca makes its own.
     """
     settings = workspace.settings
-    chosen = read_map(mapping, settings) if mapping else {}
+    chosen = read_mapping(mapping, settings) if mapping else {}
     context = Context(workspace, options)
     ref = _canonical(get_hub(hub), ref, context)
     place = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
@@ -45,11 +45,11 @@ def take(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options
     names = sorted(image_names(root))
     if not names:
         raise FototecaError(f"{ref} of {hub} has no images", "its archives hold none; choose another dataset", EXIT_OUTSIDE)
-    folders = class_folders(names, settings)
+    folders = find_class_folders(names, settings)
     if mapping is None:
-        raise _unconfirmed(place, proposal_text(folders, settings, f"{facts.title} ({facts.page_url})"))
-    taken = labels(folders, chosen, mapping)
-    return collect(workspace, _findings(root, facts, folders, taken), options, total=len(taken), local=True)
+        raise _unconfirmed(place, render_proposal(folders, settings, f"{facts.title} ({facts.page_url})"))
+    taken = map_folders(folders, chosen, mapping)
+    return ingest_provenances(workspace, _findings(root, facts, folders, taken), options, total=len(taken), local=True)
 
 
 def _canonical(hub: Hub, ref: str, context: Context) -> str:
@@ -83,7 +83,7 @@ def _fetched(hub: str, ref: str, place: Path, context: Context) -> Facts:
 def _unpack_all(place: Path) -> None:
     for archive in _archives(place):
         try:
-            unpack(archive, archive.with_name(bare_name(archive.name)))
+            unpack(archive, archive.with_name(strip_archive_suffix(archive.name)))
         except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # else it would count as fetched for ever
             raise FototecaError(error.message, error.hint, EXIT_OUTSIDE) from None

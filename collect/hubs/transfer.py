@@ -17,8 +17,8 @@ import urllib3
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from fototeca.collect.files.archives import ENDINGS, check_room, free_room
-from fototeca.collect.files.safe_names import Places
+from fototeca.collect.files.archives import ARCHIVE_SUFFIXES, check_disk_space, free_disk_space
+from fototeca.collect.files.safe_names import UniqueNames
 from fototeca.collect.http.client import MAX_REDIRECTS, TRIES, Downloader, led_to
 from fototeca.collect.http.guarded_sockets import PrivateAddressError, until
 from fototeca.collect.http.responses import FetchError, announced_length, check_encoding, check_status, reason_of
@@ -27,7 +27,7 @@ from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.vision.image import SUFFIXES
 
-WANTED = (*sorted(SUFFIXES), *ENDINGS)
+WANTED = (*sorted(SUFFIXES), *ARCHIVE_SUFFIXES)
 """Endings of what is fetched: images and archives."""
 
 MAX_FILE = 200_000_000_000
@@ -56,7 +56,7 @@ class RemoteFile:
 def wanted_files(hub: str, files: Iterable[RemoteFile]) -> list[RemoteFile]:
     """The images and archives among a dataset's files. FototecaError (exit 4) when there are none."""
     everything = list(files)
-    places = Places(WANTED)
+    places = UniqueNames(WANTED)
     kept = {name: file for file in everything if (name := places.of(file.name))}
     if not kept:
         kinds = sorted({Path(file.name).suffix.lower() or "no ending" for file in everything})
@@ -80,7 +80,7 @@ def download(hub: str, files: Sequence[RemoteFile], folder: Path, downloader: Do
     todo = [file for file in files if not (folder / file.name).is_file()]
     folder.mkdir(parents=True, exist_ok=True)
     # An archive is on the disk twice while it is unpacked.
-    check_room(folder, sum((file.size or 0) * (2 if file.name.lower().endswith(ENDINGS) else 1) for file in todo))
+    check_disk_space(folder, sum((file.size or 0) * (2 if file.name.lower().endswith(ARCHIVE_SUFFIXES) else 1) for file in todo))
     total = sum(file.size for file in todo if file.size) or None
     with (
         ThreadPoolExecutor(downloader.options.per_host) as pool,
@@ -149,9 +149,9 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
             expected = None if announced is None else begin + announced
             if expected is not None and expected > limit:
                 raise FetchError("too-large", status=response.status, final=True)
-            check_room(part.parent, (expected or begin) - begin)
+            check_disk_space(part.parent, (expected or begin) - begin)
             write_text(_tag(part), response.headers.get("ETag", ""))
-            _append(response, part, begin, min(limit, begin + free_room(part.parent)), seconds, bar)
+            _append(response, part, begin, min(limit, begin + free_disk_space(part.parent)), seconds, bar)
             if expected is not None and part.stat().st_size < expected:
                 raise FetchError("incomplete")
             return
@@ -235,7 +235,7 @@ def _piece(response: urllib3.BaseHTTPResponse, seconds: float) -> bytes:
 
 def save(hub: str, pieces: Iterable[bytes], target: Path) -> None:
     """Write a body that is being received already, whole or not at all."""
-    limit = min(MAX_FILE, free_room(target.parent))
+    limit = min(MAX_FILE, free_disk_space(target.parent))
     with atomic_write(target) as file:
         for piece in pieces:
             if file.tell() + len(piece) > limit:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fototeca.collect.catalog import Catalog, Provenance
-from fototeca.collect.files.local_files import LOCAL
+from fototeca.collect.files.local_files import LOCAL_SCHEME
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.ingest.pipeline import collect
+from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
 from tests.servers import Answer, Asked, jpeg, serve
 
@@ -37,8 +37,8 @@ def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "own.jpg"
     file.write_bytes(jpeg(4))
     with serve(respond) as site:
-        collect(workspace, [Provenance(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
-    collect(workspace, [Provenance(LOCAL + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
+        ingest_provenances(workspace, [Provenance(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
+    ingest_provenances(workspace, [Provenance(LOCAL_SCHEME + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
     with Catalog.open(workspace) as catalog:
         rows = catalog.connection.execute(
             "SELECT url, a.state, a.reason, status, bytes, declared, announced"
@@ -72,7 +72,7 @@ def test_whatever_a_site_says_of_an_image_can_be_written_down(tmp_path: Path, ki
     with serve(lambda asked: ANSWERS["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
         facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}
         after = Provenance(f"{site.base}/b.jpg", "urls", "fox")
-        assert collect(workspace, [Provenance(**facts), after], OPTIONS).found == 2
+        assert ingest_provenances(workspace, [Provenance(**facts), after], OPTIONS).candidates == 2
     with Catalog.open(workspace) as catalog:
         states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates(state)]
         places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]

@@ -96,9 +96,9 @@ def test_a_folder_or_archive_is_taken_in(
     """Labels from the folders, exit 0 with the target reached, exit 0 again with nothing new; nothing unpacked stays."""
     path = packed(photos(tmp_path / "photos"))
     assert run(small, "collect", "folder", path, "--label-from-folder") == 0
-    assert "2 candidates, 0 known before, 2 accepted" in capsys.readouterr().out
+    assert "2 candidates, 0 already known, 2 accepted" in capsys.readouterr().out
     assert run(small, "collect", "folder", path, "--label-from-folder") == 0
-    assert "2 known before, 0 accepted" in capsys.readouterr().out
+    assert "2 already known, 0 accepted" in capsys.readouterr().out
     with Catalog.open(small) as catalog:
         assert sorted(image.label for image in catalog.images()) == ["dog", "fox"]
     assert not list((small.root / "data" / "cache").rglob("*.jpg"))
@@ -155,7 +155,7 @@ def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_
 def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
     small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Reasons joined with commas, a bare number for a site's answer; exit 2 and a line when no candidate fits."""
+    """Reasons joined with commas, a bare number for a site's answer; exit 2 and a line when can be retried."""
     gone = [True]
 
     def respond(asked: Asked) -> Answer:
@@ -165,11 +165,11 @@ def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
         (tmp_path / "list.txt").write_text(f"{site.base}/full/1.jpg\n")
         assert run(small, "collect", "urls", tmp_path / "list.txt", "--category", "fox", "--allow-loopback") == 3
         assert run(small, "collect", "retry", "--reason", "timeout", "--allow-loopback") == 2
-        assert "no candidate fits" in capsys.readouterr().err
+        assert "can be retried" in capsys.readouterr().err
         gone.clear()
         gone.append(False)
         assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-loopback") == 3
-        assert "1 candidates, 0 known before, 1 accepted" in capsys.readouterr().out
+        assert "1 candidates, 0 already known, 1 accepted" in capsys.readouterr().out
 
 
 def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
@@ -191,8 +191,8 @@ def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
         assert not [asked for asked in site.asked if asked.path.startswith("/full")]
         assert run(workspace, "collect", "search", "openverse", "--allow-loopback") == 3
     said = capsys.readouterr()
-    assert "2 candidates, 0 known before, 2 accepted" in said.out
-    assert said.err.strip().splitlines()[-1].endswith("do not look alike: fox 98; collect more")
+    assert "2 candidates, 0 already known, 2 accepted" in said.out
+    assert said.err.strip().splitlines()[-1].endswith("without near-duplicates: fox 98; collect more")
 
 
 def test_sources_are_listed(small: Workspace, run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,8 @@ from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.collect.ingest.pipeline import IngestPipeline, collect, retry
-from fototeca.collect.ingest.validate import accept
+from fototeca.collect.ingest.pipeline import IngestPipeline, ingest_provenances, retry_candidates
+from fototeca.collect.ingest.validate import accept_image
 from fototeca.collect.status import workspace_status, write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -56,16 +56,16 @@ def test_one_image_in_ten_places_is_one_image_with_ten_places(workspace: Workspa
                     author=f"Author {n}", license="CC-BY-4.0", license_found="cc by 4.0")
             for n in range(10)
         ]  # fmt: skip
-        first = collect(workspace, places, LOCAL)
-        again = collect(workspace, places, LOCAL)
-    assert (first.accepted, again.accepted, again.known) == (1, 0, 10)
+        first = ingest_provenances(workspace, places, LOCAL)
+        again = ingest_provenances(workspace, places, LOCAL)
+    assert (first.accepted, again.accepted, again.already_known) == (1, 0, 10)
     with Catalog.open(workspace) as catalog:
         (image,) = catalog.images()
         found = catalog.findings(image.image_id)
     assert {(f.source, f.author, f.page_url) for f in found} == {(p.source, p.author, p.page_url) for p in places}
     assert write_attribution(workspace, tmp_path / "a.csv") == 1
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 11
-    assert workspace_status(workspace)["categories"]["fox"]["duplicate"] == 9
+    assert workspace_status(workspace).categories["fox"].duplicates == 9
 
 
 def test_retry_asks_again_for_what_failed_with_that_reason_only(workspace: Workspace) -> None:
@@ -81,30 +81,30 @@ def test_retry_asks_again_for_what_failed_with_that_reason_only(workspace: Works
 
     with serve(respond) as site:
         findings = [Provenance(f"{site.base}{path}", "urls", "fox") for path in ("/gone/1.jpg", "/ill/2.jpg", "/well/3.jpg")]
-        assert collect(workspace, findings, LOCAL).accepted == 1
+        assert ingest_provenances(workspace, findings, LOCAL).accepted == 1
         before = len(site.asked)
         mended.set()
-        assert retry(workspace, ["http-500"], LOCAL).accepted == 1
+        assert retry_candidates(workspace, ["http-500"], LOCAL).accepted == 1
         assert {asked.path for asked in site.asked[before:]} <= {"/robots.txt", "/ill/2.jpg"}
-        with pytest.raises(FototecaError, match="no candidate fits"):
-            retry(workspace, ["timeout"], LOCAL)
-    assert workspace_status(workspace)["categories"]["fox"]["failed"] == {"http-404": 1}
+        with pytest.raises(FototecaError, match="can be retried"):
+            retry_candidates(workspace, ["timeout"], LOCAL)
+    assert workspace_status(workspace).categories["fox"].failed == {"http-404": 1}
 
 
 def test_retry_takes_what_was_rejected_when_its_reason_is_named(workspace: Workspace) -> None:
     """A rejection may hang on an option: with another one, naming the reason tries it again. A copy keeps its place."""
     with serve(serve_images) as site:
         findings = [Provenance(f"{site.base}/{path}", "urls", "fox") for path in ("1.jpg", "2.jpg", "copy/1.jpg")]
-        assert collect(workspace, findings[:2], FetchOptions(min_side=32)).outcomes["urls", "fox", "rejected", "private-address"]
-        assert workspace_status(workspace)["total"]["fetched"] == 0  # nobody was asked
-        assert collect(workspace, findings[2:], LOCAL).accepted == 1
-        assert workspace_status(workspace)["total"]["fetched"] == 1
-        with pytest.raises(FototecaError, match="no candidate fits"):
-            retry(workspace, [], LOCAL)
-        assert retry(workspace, ["private-address"], LOCAL).accepted == 1
-        with pytest.raises(FototecaError, match="no candidate fits"):
-            retry(workspace, ["duplicate"], LOCAL)
-    assert workspace_status(workspace)["categories"]["fox"]["rejected"] == {}
+        assert ingest_provenances(workspace, findings[:2], FetchOptions(min_side=32)).count("rejected", "private-address")
+        assert workspace_status(workspace).total.fetched == 0  # nobody was asked
+        assert ingest_provenances(workspace, findings[2:], LOCAL).accepted == 1
+        assert workspace_status(workspace).total.fetched == 1
+        with pytest.raises(FototecaError, match="can be retried"):
+            retry_candidates(workspace, [], LOCAL)
+        assert retry_candidates(workspace, ["private-address"], LOCAL).accepted == 1
+        with pytest.raises(FototecaError, match="can be retried"):
+            retry_candidates(workspace, ["duplicate"], LOCAL)
+    assert workspace_status(workspace).categories["fox"].rejected == {}
 
 
 def test_a_retry_that_is_stopped_can_be_given_again(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,16 +113,16 @@ def test_a_retry_that_is_stopped_can_be_given_again(workspace: Workspace, monkey
     ill.set()
     with serve(lambda asked: Answer(status=500) if ill.is_set() else serve_images(asked)) as site:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)]
-        collect(workspace, findings, LOCAL)
+        ingest_provenances(workspace, findings, LOCAL)
         ill.clear()
         with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-            killed.setattr(IngestPipeline, "_land", Mock(side_effect=KeyboardInterrupt))
-            killed.setattr(IngestPipeline, "_save", Mock())
-            retry(workspace, ["connection", "http-500"], LOCAL)
+            killed.setattr(IngestPipeline, "_record_oldest", Mock(side_effect=KeyboardInterrupt))
+            killed.setattr(IngestPipeline, "_record_completed", Mock())
+            retry_candidates(workspace, ["connection", "http-500"], LOCAL)
         with Catalog.open(workspace) as catalog:
             assert len(catalog.candidates("failed")) == 3
             catalog.add_finding(Provenance(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
-        assert retry(workspace, [], LOCAL).accepted == 4
+        assert retry_candidates(workspace, [], LOCAL).accepted == 4
 
 
 def test_an_image_under_two_categories_has_both_labels_only_where_labels_are_many(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_an_image_under_two_categories_has_both_labels_only_where_labels_are_man
     for task, label in (("single", "fox"), ("multi", "dog|fox")):
         workspace = create_workspace(tmp_path / task, ["fox", "dog"], task=task, target=100)  # type: ignore[arg-type]
         with serve(serve_images) as site:
-            collect(workspace, [Provenance(f"{site.base}/1.jpg", "urls", name) for name in ("fox", "dog")], LOCAL)
+            ingest_provenances(workspace, [Provenance(f"{site.base}/1.jpg", "urls", name) for name in ("fox", "dog")], LOCAL)
         with Catalog.open(workspace) as catalog:
             assert [image.label for image in catalog.images()] == [label]
 
@@ -157,7 +157,7 @@ def test_robots_come_first_and_no_more_at_once_than_allowed(workspace: Workspace
     with serve(crowd(3, seen)) as site:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(40)]
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=3)
-        assert collect(workspace, findings, options).accepted == 40
+        assert ingest_provenances(workspace, findings, options).accepted == 40
         assert site.asked[0].path == "/robots.txt"
         assert sum(asked.path == "/robots.txt" for asked in site.asked) == 1
         assert "fototeca/" in site.asked[1].headers["User-Agent"]
@@ -201,9 +201,9 @@ def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) 
     """Not to be indexed, packed, longer than is read: what the file forbids is not asked for."""
     with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
         places = [Provenance(f"{site.base}/{path}", "site", "fox") for path in ("private/1.jpg", "open/2.jpg")]
-        summary = collect(workspace, places, LOCAL)
+        summary = ingest_provenances(workspace, places, LOCAL)
         assert [asked.path for asked in site.asked] == ["/robots.txt", "/open/2.jpg"]
-    assert summary.outcomes["site", "fox", "rejected", "robots"] == 1 and summary.accepted == 1
+    assert summary.count("rejected", "robots") == 1 and summary.accepted == 1
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,8 @@ def test_rules_that_cannot_be_read_permit_nothing(workspace: Workspace, body: by
     """Packed in a way that is not known here, or not to their end, they may forbid anything."""
     rules = Answer(body, "text/plain", headers=headers)
     with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
-        summary = collect(workspace, [Provenance(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
-    assert summary.outcomes["site", "fox", "failed", "encoded"] == 1
+        summary = ingest_provenances(workspace, [Provenance(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
+    assert summary.count("failed", "encoded") == 1
 
 
 def test_a_slow_host_keeps_no_other_waiting(workspace: Workspace) -> None:
@@ -242,7 +242,7 @@ def test_a_slow_host_keeps_no_other_waiting(workspace: Workspace) -> None:
     with serve(slow) as one, serve(quick) as other:
         places = [Provenance(f"{one.base}/{number}.jpg", "site", "fox") for number in range(12)]
         places.append(Provenance(f"{other.base}/20.jpg", "site", "fox"))
-        assert collect(workspace, places, replace(LOCAL, concurrency=3, per_host=2)).accepted == 13
+        assert ingest_provenances(workspace, places, replace(LOCAL, concurrency=3, per_host=2)).accepted == 13
     assert order.index("quick") < 4, order
 
 
@@ -256,7 +256,7 @@ def test_a_crawl_delay_is_kept(workspace: Workspace) -> None:
 
     with serve(respond) as site:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(4)]
-        assert collect(workspace, findings, LOCAL).accepted == 4
+        assert ingest_provenances(workspace, findings, LOCAL).accepted == 4
     assert (times[-1] - times[0]) / (len(times) - 1) >= 0.29, "a single one is as exact as the threads are quick"
 
 
@@ -273,21 +273,21 @@ def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace, s
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]
         findings += [Provenance(f"{other.base}/{100 + n}.jpg", "urls", "fox") for n in range(5)]
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
-        summary = collect(workspace, findings, options)
+        summary = ingest_provenances(workspace, findings, options)
         assert summary.accepted == 5
         assert len(site.asked) < 15
-        failed = workspace_status(workspace)["categories"]["fox"]["failed"]
+        failed = workspace_status(workspace).categories["fox"].failed
         assert failed["host-down"] > 20
         ill.clear()
-        assert retry(workspace, ["host-down"], options).accepted == failed["host-down"]
+        assert retry_candidates(workspace, ["host-down"], options).accepted == failed["host-down"]
 
 
 def test_the_summary_names_sources_and_categories(workspace: Workspace) -> None:
     """A table when there is more than one of them."""
     with serve(serve_images) as site:
         findings = [Provenance(f"{site.base}/{n}.jpg", f"source{n % 2}", "fox" if n < 3 else "dog") for n in range(5)]
-        text = collect(workspace, findings, LOCAL).text()
-    assert "5 candidates, 0 known before, 5 accepted" in text
+        text = ingest_provenances(workspace, findings, LOCAL).text()
+    assert "5 candidates, 0 already known, 5 accepted" in text
     assert ["fox", "source0", "2", "0", "0"] in [line.split() for line in text.splitlines()]
 
 
@@ -298,9 +298,9 @@ def test_the_summary_tells_what_went_wrong_and_the_bar_how_far_it_is(workspace: 
         collection.summary.problems.append("bing, 'fox': it is down")
         finding = Provenance(f"{site.base}/1.jpg", "urls", "fox")
         text = collection.run([finding]).text()
-        assert collection._progress(finding) == "fox 1/100 from urls"
+        assert collection._describe_progress(finding) == "fox 1/100 from urls"
     assert ["fox", "urls", "1", "0", "0"] in [line.split() for line in text.splitlines()]
-    assert text.splitlines()[-1] == "  not asked to its end: bing, 'fox': it is down"
+    assert text.splitlines()[-1] == "  incomplete: bing, 'fox': it is down"
 
 
 def test_a_name_in_any_bytes_is_an_image(workspace: Workspace, tmp_path: Path) -> None:
@@ -315,9 +315,9 @@ def test_no_list_from_outside_leads_to_a_file_of_this_machine(workspace: Workspa
     """Not when it is collected, nor by any retry; and the file can still be taken in by whoever has it."""
     file = tmp_path / "mine.jpg"
     file.write_bytes(jpeg(0))
-    summary = collect(workspace, [Provenance(file.as_uri(), "urls", "fox")], LOCAL)
-    assert summary.outcomes["urls", "fox", "rejected", "bad-url"] == 1
-    assert retry(workspace, ["bad-url"], LOCAL).accepted == 0
+    summary = ingest_provenances(workspace, [Provenance(file.as_uri(), "urls", "fox")], LOCAL)
+    assert summary.count("rejected", "bad-url") == 1
+    assert retry_candidates(workspace, ["bad-url"], LOCAL).accepted == 0
     assert collect_folder(workspace, file, LabelSource("fox"), LOCAL).accepted == 1
 
 
@@ -327,12 +327,12 @@ def test_an_archive_given_again_is_judged_anew(workspace: Workspace, tmp_path: P
         archive.writestr("a.jpg", jpeg(0))
     strict, mild = FetchOptions(min_side=500), FetchOptions(min_side=32)
     assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), strict).accepted == 0
-    with pytest.raises(FototecaError, match="no candidate fits"):
-        retry(workspace, ["too-small"], mild)
-    assert "1 are files that are gone" in capsys.readouterr().err
-    assert workspace_status(workspace)["total"]["rejected"] == {"too-small": 1}
+    with pytest.raises(FototecaError, match="can be retried"):
+        retry_candidates(workspace, ["too-small"], mild)
+    assert "1 candidates are files that no longer exist" in capsys.readouterr().err
+    assert workspace_status(workspace).total.rejected == {"too-small": 1}
     assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), mild).accepted == 1
-    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), mild).known == 1
+    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), mild).already_known == 1
 
 
 def test_a_pipe_or_device_ends_nothing(workspace: Workspace, tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_a_pipe_or_device_ends_nothing(workspace: Workspace, tmp_path: Path) -> 
     (tmp_path / "photos" / "c.jpg").write_bytes(jpeg(1))
     (tmp_path / "photos" / "d.jpg").write_bytes(b"x" * 60_000)
     summary = collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), FetchOptions(max_bytes=50_000))
-    assert {outcome[2:]: count for outcome, count in summary.outcomes.items()} == {
+    assert {(row.state, row.reason): row.candidates for row in summary.counts} == {
         ("failed", "unreadable"): 2,
         ("accepted", ""): 1,
         ("rejected", "too-large"): 1,
@@ -365,7 +365,7 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
 
         def until_stopped() -> Iterator[Provenance]:
             yield from (Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(8))
-            _, *others = (future for _, _, future in collection._waiting)
+            _, *others = (future for _, _, future in collection._queue)
             assert not wait(others, 60).not_done
             slow.set()
             raise KeyboardInterrupt
@@ -373,7 +373,7 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
         with pytest.raises(KeyboardInterrupt):
             collection.run(until_stopped())
         assert len(catalog.images()) >= 7
-    assert workspace_status(workspace)["total"]["accepted"] >= 7
+    assert workspace_status(workspace).total.accepted >= 7
 
 
 def test_an_error_that_nobody_foresaw_is_a_row(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,13 +382,13 @@ def test_an_error_that_nobody_foresaw_is_a_row(workspace: Workspace, monkeypatch
     def trip(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
         if data == jpeg(2):
             raise KeyError("MPO")
-        return accept(workspace, data, min_side)
+        return accept_image(workspace, data, min_side)
 
-    monkeypatch.setattr("fototeca.collect.ingest.pipeline.accept", trip)
+    monkeypatch.setattr("fototeca.collect.ingest.process.accept_image", trip)
     with serve(serve_images) as site:
-        summary = collect(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in (1, 2, 3)], LOCAL)
+        summary = ingest_provenances(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in (1, 2, 3)], LOCAL)
     assert summary.accepted == 2
-    assert workspace_status(workspace)["total"]["failed"] == {"unexpected": 1}
+    assert workspace_status(workspace).total.failed == {"unexpected": 1}
 
 
 def test_a_store_that_cannot_be_written_is_one_line(workspace: Workspace) -> None:
@@ -397,7 +397,7 @@ def test_a_store_that_cannot_be_written_is_one_line(workspace: Workspace) -> Non
     workspace.images.parent.mkdir(exist_ok=True)
     workspace.images.write_text("a file in the way")
     with serve(serve_images) as site, pytest.raises(FototecaError, match="cannot be stored") as caught:
-        collect(workspace, [Provenance(f"{site.base}/1.jpg", "urls", "fox")], LOCAL)
+        ingest_provenances(workspace, [Provenance(f"{site.base}/1.jpg", "urls", "fox")], LOCAL)
     assert caught.value.exit_code == 4
     with Catalog.open(workspace) as catalog:
         assert len(catalog.candidates("found")) == 1
@@ -406,7 +406,7 @@ def test_a_store_that_cannot_be_written_is_one_line(workspace: Workspace) -> Non
 def test_quality_is_measured_as_images_come(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """While they are decoded anyway: a check has nothing left to measure, and finds the same."""
     with serve(serve_images) as site:
-        collect(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
+        ingest_provenances(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
     with Catalog.open(workspace) as catalog:
         scores = read_scores(catalog)
         images = catalog.images()

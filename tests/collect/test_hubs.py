@@ -257,7 +257,7 @@ def test_versions_do_not_mix(workspace: Workspace, hub: str) -> None:
     place = proposed.with_suffix("")
     (place / "old" / "cat").mkdir(parents=True)
     (place / "old" / "cat" / "9.jpg").write_bytes(jpeg(9))
-    assert take(workspace, hub, REFS[hub], proposed, LOCAL).found == 3
+    assert take(workspace, hub, REFS[hub], proposed, LOCAL).candidates == 3
 
 
 def test_an_export_is_waited_for(workspace: Workspace, hubs: Hubs) -> None:

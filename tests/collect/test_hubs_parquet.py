@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.archives import unpack
-from fototeca.collect.files.class_mapping import class_folders
+from fototeca.collect.files.class_mapping import find_class_folders
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.hubs.import_dataset import take
 from fototeca.core.errors import FototecaError
@@ -61,8 +61,8 @@ def test_labels_of_hugging_face(tmp_path: Path) -> None:
     assert unpacked(tmp_path, data) == {
         "cat/000000.jpg": jpeg(0),
         "dog/000001.jpg": jpeg(1),
-        "unlabelled/000002.jpg": jpeg(2),
-        "unlabelled/000003.jpg": jpeg(3),
+        "unlabeled/000002.jpg": jpeg(2),
+        "unlabeled/000003.jpg": jpeg(3),
     }
 
 
@@ -71,10 +71,10 @@ def test_labels_of_hugging_face(tmp_path: Path) -> None:
     [
         ({"label": ["cat", "dog"]}, None, ["cat", "dog"]),
         ({"Class": [3, 12]}, None, ["3", "12"]),
-        ({"id": [3, 12]}, None, ["unlabelled"]),
-        ({"sure": [True, False]}, None, ["unlabelled"]),
+        ({"id": [3, 12]}, None, ["unlabeled"]),
+        ({"sure": [True, False]}, None, ["unlabeled"]),
         ({"label": [[0, 1], [1]]}, {"label": [PETS]}, ["cat+dog", "dog"]),
-        ({"label": [[0, 1], []]}, {"label": {"_type": "Sequence", "feature": PETS}}, ["cat+dog", "unlabelled"]),
+        ({"label": [[0, 1], []]}, {"label": {"_type": "Sequence", "feature": PETS}}, ["cat+dog", "unlabeled"]),
         (
             {"coarse": [0, 0], "label": [0, 1]},
             {"coarse": {"_type": "ClassLabel", "names": ["pet"]}, "label": PETS},
@@ -123,7 +123,7 @@ def test_names_of_images(tmp_path: Path) -> None:
 def test_rows_without_bytes_are_passed_over(tmp_path: Path) -> None:
     """A column may hold addresses, and rows may be empty."""
     rows = [{"bytes": None, "path": "https://example.org/a.jpg"}, None, *images(1)]
-    assert unpacked(tmp_path, file_of({"image": rows})) == {"unlabelled/000002.jpg": jpeg(0)}
+    assert unpacked(tmp_path, file_of({"image": rows})) == {"unlabeled/000002.jpg": jpeg(0)}
 
 
 @pytest.mark.parametrize("cut", [4, 200, 0.5, 0.9])
@@ -164,10 +164,10 @@ def test_memory_is_that_of_one_row_group(tmp_path: Path) -> None:
     file = tmp_path / "in.parquet"
     parquet.write_table(pa.table({"image": rows}), file, row_group_size=20, compression="none")
     code = (
-        "import re, sys; from pathlib import Path; from fototeca.collect.files.parquet import parquet_images\n"
+        "import re, sys; from pathlib import Path; from fototeca.collect.files.parquet import read_parquet_images\n"
         "import pyarrow.parquet\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
-        "before = peak(); count = sum(1 for _ in parquet_images(Path(sys.argv[1]), 10**9))\n"
+        "before = peak(); count = sum(1 for _ in read_parquet_images(Path(sys.argv[1]), 10**9))\n"
         "print(count, (peak() - before) // 1000)"
     )
     done = subprocess.run([sys.executable, "-c", code, file], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
@@ -187,7 +187,7 @@ def test_a_missing_package_says_how_to_get_it(tmp_path: Path, monkeypatch: pytes
 def test_numbered_files_are_seen_through(workspace: Workspace) -> None:
     """The pieces that a dataset is cut into are no classes."""
     names = ["data/train-00000-of-00002-0f1e2d/dog/1.jpg", "data/test-00001-of-00002/cat/2.jpg", "data/validation/cat/3.jpg"]
-    assert list(class_folders(names, workspace.settings).values()) == ["dog", "cat", "cat"]
+    assert list(find_class_folders(names, workspace.settings).values()) == ["dog", "cat", "cat"]
 
 
 # ---- the whole way

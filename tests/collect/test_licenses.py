@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.ingest.url_list import listed_findings
+from fototeca.collect.ingest.url_list import read_url_list
 from fototeca.collect.licenses import allows_commercial, to_spdx
 from fototeca.core.workspace import create_workspace
 
@@ -56,6 +56,6 @@ def test_a_list_says_licences_and_several_labels(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"], task="multi", target=1)
     file = tmp_path / "urls.csv"
     file.write_text("url,category,license\nhttp://e.org/1,dog|cat,CC BY 4.0\nhttp://e.org/2,,all rights reserved\n")
-    first, second = listed_findings(file, "", workspace.settings)
+    first, second = read_url_list(file, "", workspace.settings)
     assert (first.category, first.license, first.license_found) == ("cat|dog", "CC-BY-4.0", "CC BY 4.0")
     assert (second.category, second.license, second.license_found) == ("", "unknown", "all rights reserved")

@@ -17,14 +17,14 @@ import pytest
 import fototeca.cli
 from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.host_id import MACHINE
+from fototeca.collect.host_id import HOST_ID
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.throttle import BURST, RATE, Hosts
 from fototeca.collect.hubs.discover import discover
 from fototeca.collect.hubs.import_dataset import take
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.collect.ingest.pipeline import collect
-from fototeca.collect.search import SearchOptions, preview, search
+from fototeca.collect.ingest.pipeline import ingest_provenances
+from fototeca.collect.search import SearchOptions, preview_search, search_sources
 from fototeca.collect.sources import Context, Query, get_source
 from fototeca.collect.status import write_attribution
 from fototeca.core.errors import FototecaError
@@ -63,7 +63,7 @@ def test_when_a_query_runs_dry_the_next_one_is_asked(point_to: PointTo) -> None:
     """Until the category has its target: then the last query is not asked at all."""
     with serve(library(fox=30, zorro=300, renard=30)) as site:
         workspace = asking(point_to("openverse", site.base), "fox", "zorro", "renard")
-        assert search(workspace, SearchOptions(("openverse",)), LOCAL).accepted == 100
+        assert search_sources(workspace, SearchOptions(("openverse",)), LOCAL).accepted == 100
     assert list(dict.fromkeys(asked.query["q"] for asked in site.asked if "q" in asked.query)) == ["fox", "zorro"]
     with Catalog.open(workspace) as catalog:
         found = Counter(place.query for image in catalog.images() for place in catalog.findings(image.image_id))
@@ -74,7 +74,7 @@ def test_a_limit_bounds_the_candidates_of_each_query(point_to: PointTo) -> None:
     """Where somebody wants a few of each; pages beyond it are not asked for."""
     with serve(library(fox=90, zorro=90)) as site:
         workspace = asking(point_to("openverse", site.base), "fox", "zorro")
-        assert search(workspace, SearchOptions(("openverse",), limit=7), LOCAL).found == 14
+        assert search_sources(workspace, SearchOptions(("openverse",), limit=7), LOCAL).candidates == 14
     assert [asked.query["page"] for asked in site.asked if "q" in asked.query] == ["1", "1"]
 
 
@@ -188,7 +188,7 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
     with serve(respond) as site:
         findings = [Provenance(f"{site.base}/full/{number}.jpg", "urls", "fox") for number in range(4)]
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
-        assert collect(workspace, findings, options).accepted == 4
+        assert ingest_provenances(workspace, findings, options).accepted == 4
     assert len(times) == 5
     assert times[1] - times[0] > 0.9, "nobody asked meanwhile"
 
@@ -234,7 +234,7 @@ def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
     what is none of ours."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
-    own, other = workspace.images / "incoming" / MACHINE, workspace.images / "incoming" / "0000"
+    own, other = workspace.images / "incoming" / HOST_ID, workspace.images / "incoming" / "0000"
     left, living = own / f".{gone.stdout.strip()}.ab.tmp", own / f".{os.getpid()}.cd.tmp"
     strange, elsewhere = own / ".syncthing.x.tmp", other / left.name
     old = other / ".1.ef.tmp"
@@ -242,7 +242,7 @@ def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
-    collect(workspace, [], LOCAL)
+    ingest_provenances(workspace, [], LOCAL)
     assert [path.exists() for path in (left, living, strange, elsewhere, old)] == [False, True, True, True, False]
 
 
@@ -253,12 +253,12 @@ def test_a_file_that_was_overwritten_is_another_image(tmp_path: Path) -> None:
     (photos / "IMG_1.jpg").write_bytes(jpeg(1, 200))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200)[:900])
     first = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
-    assert (first.accepted, first.known) == (1, 0)
+    assert (first.accepted, first.already_known) == (1, 0)
     (photos / "IMG_1.jpg").write_bytes(jpeg(3, 300))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200))
     again = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
-    assert (again.accepted, again.known) == (2, 0)
-    assert collect_folder(workspace, photos, LabelSource("fox"), LOCAL).known == 2
+    assert (again.accepted, again.already_known) == (2, 0)
+    assert collect_folder(workspace, photos, LabelSource("fox"), LOCAL).already_known == 2
     with Catalog.open(workspace) as catalog:
         assert len(catalog.images()) == 3
 
@@ -275,7 +275,7 @@ def test_what_is_passed_over_for_its_licence_is_counted(
         monkeypatch.setattr("sys.argv", arguments)
         with pytest.raises(SystemExit):
             fototeca.cli.main()
-    assert capsys.readouterr().out.startswith("0 candidates, 0 known before, 0 accepted; 9 more passed over for their licence\n")
+    assert capsys.readouterr().out.startswith("0 candidates, 0 already known, 0 accepted; 9 more excluded by their license\n")
 
 
 def test_a_preview_counts_as_the_search_does(point_to: PointTo) -> None:
@@ -292,5 +292,5 @@ def test_a_preview_counts_as_the_search_does(point_to: PointTo) -> None:
     with serve(respond) as site:
         workspace = point_to("openverse", site.base)
         workspace.config.write_text(f'{workspace.config.read_text()}\n[categories.dog]\nqueries = ["fox"]\n')
-        counted = preview(Workspace(workspace.root), SearchOptions(("openverse",), limit=2), LOCAL)
-    assert {category: row["candidates"] for category, row in counted.items()} == {"fox": 1, "dog": 1}
+        counted = preview_search(Workspace(workspace.root), SearchOptions(("openverse",), limit=2), LOCAL)
+    assert {category: row.candidates for category, row in counted.items()} == {"fox": 1, "dog": 1}

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fototeca.collect.catalog import Catalog, ImageRow, Provenance
-from fototeca.collect.cli.options import close
+from fototeca.collect.cli.options import finish
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.collect.ingest.targets import ALIKE, Targets
-from fototeca.collect.status import short_categories, workspace_status
+from fototeca.collect.ingest.targets import MAX_COPY_DISTANCE, Targets
+from fototeca.collect.status import compute_shortfalls, workspace_status
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import jpeg
 
@@ -40,7 +40,7 @@ def test_what_counts_once_is_what_is_near_an_earlier_one(
     hashes = [base ^ sum(1 << bit for bit in flipped) for base, flipped in looks]
     kept: list[int] = []
     for value in hashes:
-        if all((value ^ other).bit_count() > ALIKE for other in kept):
+        if all((value ^ other).bit_count() > MAX_COPY_DISTANCE for other in kept):
             kept.append(value)
     with Catalog(tmp_path_factory.mktemp("w") / "catalog.sqlite") as catalog:
         for number, value in enumerate(hashes):
@@ -59,7 +59,7 @@ def test_no_more_is_asked_for_while_enough_is_on_its_way(tmp_path: Path) -> None
             targets = Targets(catalog, 3)
             for pending, expected in enumerate(waits):
                 targets.pending["fox"] = pending
-                assert targets.on_the_way("fox") is expected, (accepted, pending)
+                assert targets.may_be_reached_by_pending("fox") is expected, (accepted, pending)
 
 
 def test_what_dedup_kept_counts_whatever_it_looks_like(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_copies_do_not_fill_a_target(tmp_path: Path, capsys: pytest.CaptureFixtu
     workspace: Workspace = create_workspace(tmp_path / "w", ["fox"], target=2)
     recompressed(tmp_path / "photos", 95, 80)
     summary = collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), FetchOptions())
-    assert workspace_status(workspace)["categories"]["fox"]["accepted"] == 2
-    assert short_categories(workspace) == {"fox": 1}
+    assert workspace_status(workspace).categories["fox"].accepted == 2
+    assert compute_shortfalls(workspace) == {"fox": 1}
     with pytest.raises(typer.Exit) as stopped:
-        close(workspace, summary)
+        finish(workspace, summary)
     assert stopped.value.exit_code == 3
-    assert "target of 2 accepted images that do not look alike: fox 1" in capsys.readouterr().err
+    assert "target of 2 accepted images without near-duplicates: fox 1" in capsys.readouterr().err

@@ -121,7 +121,7 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
     assert rejected is not None and (rejected.label, rejected.rejected, rejected.reviewed) == ("puppy", "drawing", True)
     assert [row.who for row in list_decisions(renamed, ids[0])][-1] == "rename:tester"
     assert queue(renamed, CONFLICT) == [], "they were found under the name that is changed, too"
-    assert workspace_status(renamed)["categories"]["puppy"]["found"] == 13
+    assert workspace_status(renamed).categories["puppy"].candidates == 13
     capsys.readouterr()
     assert freeze_version(renamed).manifest.version == "v001"
     assert "in conflict" not in capsys.readouterr().err

@@ -21,7 +21,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.collect.search import SearchOptions, preview, search
+from fototeca.collect.search import SearchOptions, preview_search, search_sources
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.demo.gallery import build_gallery
@@ -127,8 +127,8 @@ def test_the_site_behaves_as_documented(site: str, entries: list[Entry]) -> None
 def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries: list[Entry], workspace: Workspace) -> None:
     """A real browser answers the dialog, scrolls to the end and clicks; every copy, fault and refusal is found, nothing else."""
     options = SearchOptions(("gallery",), ("stop",), url=site + "/search?q={query}")
-    summary = search(workspace, options, FetchOptions(allow_loopback=True))
-    assert summary.found == len(entries)
+    summary = search_sources(workspace, options, FetchOptions(allow_loopback=True))
+    assert summary.candidates == len(entries)
     dedup(workspace)
     found = outcomes(workspace, entries)
     assert set(found) == {entry.name for entry in entries}, "a tile behind a click was taken as its thumbnail"
@@ -145,15 +145,15 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
         places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]
     assert all(place.author.startswith("demo author ") for place in places)
     assert {"CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "unknown"} == {place.license for place in places}
-    again = search(workspace, options, FetchOptions(allow_loopback=True))
-    assert (again.found, again.known) == (len(entries), len(entries))
+    again = search_sources(workspace, options, FetchOptions(allow_loopback=True))
+    assert (again.candidates, again.already_known) == (len(entries), len(entries))
 
 
 def test_a_dry_run_counts_and_fetches_nothing(site: str, entries: list[Entry], workspace: Workspace) -> None:
     """Candidates, licences and sizes are told; a limit is kept; no image is stored; a query without images is no error."""
     fetch_options = FetchOptions(allow_loopback=True)
-    found = preview(workspace, SearchOptions(("gallery",), limit=30, url=site + "/search?q={query}"), fetch_options)
-    assert found["stop"]["candidates"] == 30
+    found = preview_search(workspace, SearchOptions(("gallery",), limit=30, url=site + "/search?q={query}"), fetch_options)
+    assert found["stop"].candidates == 30
     assert "yield" not in found
     assert not list(workspace.images.rglob("*.jpg"))
 
