@@ -109,8 +109,8 @@ def test_files_that_are_passed_over_are_told(
 ) -> None:
     """How many, and of which kinds: nobody looks for them later."""
     run(small, "collect", "folder", photos(tmp_path / "photos"), "--label-from-folder")
-    assert "passed over" in (said := capsys.readouterr().err)
-    assert said.endswith("can be read: 1 .heic, 1 without ending\n")
+    assert "ignored files" in (said := capsys.readouterr().err)
+    assert said.endswith("image type: 1 .heic, 1 without suffix\n")
 
 
 def test_what_a_killed_collection_unpacked_goes_with_a_later_one(small: Workspace, run: Run, tmp_path: Path) -> None:

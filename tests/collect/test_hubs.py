@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_while_unpacking_loses_no_archive(
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(archives, "atomic_write", full)
-    with pytest.raises(FototecaError, match="cannot be unpacked: No space left on device; free some room") as stop:
+    with pytest.raises(FototecaError, match="cannot be unpacked: No space left on device; free some space") as stop:
         take(workspace, "zenodo", "1234", None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     monkeypatch.setattr(archives, "atomic_write", whole)
@@ -179,7 +179,7 @@ def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: py
         ("x = 1", r"has no \[map\]"),
         ("[map]\ncat = 1", r"has no \[map\]"),
         ('[map]\nCats = "cow"', "unknown category 'cow'"),
-        ('[map]\nCats = ""', "leaves every folder out"),
+        ('[map]\nCats = ""', "excludes every folder"),
         ('[map]\nother = "cat"', "names no folder of this dataset"),
     ],
 )

@@ -64,7 +64,7 @@ def test_a_category_that_is_called_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "category", "sure"),
+    ("folder", "category", "is_exact"),
     [
         ("Siberian_Husky", "siberian-husky", True),
         ("n02110185-Siberian_husky", "siberian-husky", True),
@@ -78,9 +78,9 @@ def test_a_category_that_is_called_train() -> None:
         (".", "", False),
     ],
 )
-def test_what_is_proposed(folder: str, category: str, sure: bool) -> None:
+def test_what_is_proposed(folder: str, category: str, is_exact: bool) -> None:
     """Spelling, plurals, accents, numbers and WordNet's ids do not matter; what is only alike is marked; the rest is left out."""
-    assert propose_category(folder, DOGS) == CategoryProposal(category, sure)
+    assert propose_category(folder, DOGS) == CategoryProposal(category, is_exact)
 
 
 def test_a_doubtful_proposal_is_marked() -> None:
@@ -89,7 +89,7 @@ def test_a_doubtful_proposal_is_marked() -> None:
     text = render_proposal(find_class_folders(names, DOGS), DOGS, "Dogs\nof all kinds")
     assert text.splitlines()[0] == "# Dogs of all kinds"
     assert '"Pug" = "pug"  # 1 image\n' in text
-    assert '"siberian_huskie" = "siberian-husky"  # 2 images, only alike: check\n' in text
+    assert '"siberian_huskie" = "siberian-husky"  # 2 images, similar name: check\n' in text
     assert '"beagle" = ""  # 1 image\n' in text
 
 
