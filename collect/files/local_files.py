@@ -119,7 +119,7 @@ def _find_labels(names: list[str], labels: LabelSource, settings: Settings) -> d
 
 
 def _check_categories(labels: Iterable[str], settings: Settings, subject: str, hint: str) -> None:
-    """Raise FototecaError for unknown categories. An empty label is invalid in a single-label task, valid in a multi-label one."""
+    """Raise FototecaError for unknown categories. An empty label is valid only in a multi-label task."""
     used = {label for joined in labels for label in joined.split(LABEL_SEPARATOR) if joined or settings.task == "single"}
     unknown = sorted(used - set(settings.names))
     if unknown:

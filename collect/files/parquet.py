@@ -83,7 +83,7 @@ def _named_images(rows: Iterator[dict[str, Any]], columns: _Columns) -> Iterator
 
 
 def _file_name(path: object, number: int) -> str:
-    """Return the image's own name, which may identify its original, else one made of the row number. The bytes decide the type."""
+    """Return the image's own name, which may identify its original, else the row number. The bytes decide the type."""
     name = PurePosixPath(path.replace("\\", "/")).name if isinstance(path, str) else ""
     return _make_path_part(name) if name.lower().endswith(tuple(SUFFIXES)) else f"{number:06}.jpg"
 
