@@ -165,8 +165,8 @@ def test_a_host_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -
     """After the first ones, each has to wait for its token."""
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     host = Hosts(4)["https://example.org/"]
-    host.filled = time.monotonic()
-    waits = [host._claim() for _ in range(int(BURST) + 1)]
+    host.refilled_at = time.monotonic()
+    waits = [host._take_token() for _ in range(int(BURST) + 1)]
     assert waits == [0.0] * int(BURST) + [1 / RATE]
 
 

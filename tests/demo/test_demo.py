@@ -27,10 +27,10 @@ from fototeca.curate.duplicates import dedup
 from fototeca.demo.gallery import build_gallery
 from fototeca.demo.images import draw_image
 from fototeca.demo.pipeline import _review
-from fototeca.demo.plan import BROKEN, EACH, EDITS, EXACT, WRONG, Entry, plan_entries
+from fototeca.demo.plan import EDITS, EXACT_COPIES, EXPECTED_REASONS, IMAGES_PER_QUERY, WRONG_LABELS, Entry, plan_entries
 from fototeca.demo.signs import CATEGORIES
 from fototeca.demo.site import serve_gallery
-from fototeca.demo.truth import keep_masks, outcomes, planted_table, unplanted
+from fototeca.demo.truth import copy_masks, count_false_groups, read_results, render_planted_table
 
 pytestmark = pytest.mark.xdist_group("demo")
 FiftyOne = Any  # it ships no types
@@ -59,8 +59,8 @@ def gallery(entries: list[Entry], tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def site(gallery: Path, entries: list[Entry]) -> Iterator[str]:
     """Its address."""
-    with serve_gallery(gallery, entries) as address:
-        yield address
+    with serve_gallery(gallery, entries) as base_url:
+        yield base_url
 
 
 @pytest.fixture
@@ -77,9 +77,9 @@ def test_the_plan_keeps_its_promises() -> None:
     for sign in CATEGORIES:
         shown = [entry for entry in entries if sign in entry.queries]
         kinds = Counter(entry.kind for entry in shown)
-        assert kinds["original"] + kinds["limited"] + kinds["two-labels"] >= EACH >= 120
-        assert (kinds["exact"], kinds["edited"], kinds["wrong-label"]) == (EXACT, len(EDITS), WRONG)
-        assert all(kinds[kind] == 1 for kind in BROKEN)
+        assert kinds["original"] + kinds["limited"] + kinds["two-labels"] >= IMAGES_PER_QUERY >= 120
+        assert (kinds["exact"], kinds["edited"], kinds["wrong-label"]) == (EXACT_COPIES, len(EDITS), WRONG_LABELS)
+        assert all(kinds[kind] == 1 for kind in EXPECTED_REASONS)
         assert all(entry.sign != sign for entry in shown if entry.kind == "wrong-label")
     assert [len(entry.queries) for entry in entries if entry.kind == "two-labels"] == [2]
 
@@ -115,12 +115,12 @@ def test_the_site_behaves_as_documented(site: str, entries: list[Entry]) -> None
     assert more.count('class="tile"') == min(24, len(entries) - 24)
     assert '<p class="empty">' in fetch(f"{site}/search?q=nothing")[2].decode()
     by_kind = {entry.kind: entry for entry in entries}
-    assert fetch(site + by_kind["opted-out"].address)[1]["X-Robots-Tag"] == "noai"
-    limited = site + by_kind["limited"].address
+    assert fetch(site + by_kind["opted-out"].url_path)[1]["X-Robots-Tag"] == "noai"
+    limited = site + by_kind["limited"].url_path
     status, headers, _ = fetch(limited)
     assert (status, headers["Retry-After"]) == (429, "1")
     assert fetch(limited)[0] == 200
-    assert fetch(site + by_kind["html"].address)[2].startswith(b"<!doctype html>")
+    assert fetch(site + by_kind["html"].url_path)[2].startswith(b"<!doctype html>")
     assert fetch(f"{site}/images/none.jpg")[0] == 404
 
 
@@ -130,15 +130,15 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
     summary = search_sources(workspace, options, FetchOptions(allow_loopback=True))
     assert summary.candidates == len(entries)
     dedup(workspace)
-    found = outcomes(workspace, entries)
+    found = read_results(workspace, entries)
     assert set(found) == {entry.name for entry in entries}, "a tile behind a click was taken as its thumbnail"
-    table = planted_table(workspace, entries, [])
+    table = render_planted_table(workspace, entries, [])
     counts = {" ".join(line.split()[:-2]): line.split()[-2:] for line in table.splitlines()[1:-1]}
-    assert counts.pop("wrong labels, among as many suggestions") == [str(WRONG), "0"]
+    assert counts.pop("wrong labels, among as many label issues") == [str(WRONG_LABELS), "0"]
     assert counts.pop("one image under two labels") == ["1", "0"], "only one of its two queries was searched"
     assert all(planted == number for planted, number in counts.values()), table
-    assert unplanted(entries, found)[0] == 0
-    keep_masks(workspace, entries, gallery)
+    assert count_false_groups(entries, found)[0] == 0
+    copy_masks(workspace, entries, gallery)
     originals = {found[entry.name].image for entry in entries if not entry.origin}
     assert {path.stem for path in workspace.data.glob("masks/*.png")} == {image.image_id for image in originals if image}
     with Catalog.open(workspace) as catalog:
