@@ -26,10 +26,10 @@ from torchray.attribution.rise import rise
 from torchvision.transforms.v2 import functional
 
 from fototeca.analysis.attribution import METHODS
-from fototeca.analysis.attribution.extremal import Extremal, extremal_masks
+from fototeca.analysis.attribution.extremal import ExtremalConfig, extremal_masks
 from fototeca.analysis.attribution.layers import target_layer
 from fototeca.analysis.attribution.sampled import MASKS, NOISE, SAMPLES, STEPS, STRIDE, WINDOW
-from fototeca.analysis.attribution.sanity_checks import Case, Mosaic, Scores, make_mosaic, try_methods
+from fototeca.analysis.attribution.sanity_checks import CheckedImage, CheckScores, ImageGrid, build_image_grid, check_methods
 from fototeca.demo.images import draw_image
 from fototeca.demo.signs import CATEGORIES
 from fototeca.vision.backbones import Preprocessing, build_model, classifier_of, load_backbone
@@ -86,11 +86,11 @@ def speed(weights: str) -> None:
         theirs[name] = times * seconds(call, 1)
     keep_freed_memory()
     own = plain.to(memory_format=torch.channels_last)
-    short = Extremal(iterations=FEW)
+    short = ExtremalConfig(iterations=FEW)
     print("| method | fototeca s | peer s | times as fast |\n| --- | ---: | ---: | ---: |")
     for name, method in METHODS.items():
         if name == "extremal":
-            spent = seconds(lambda: extremal_masks(own, tensor, [1], short), 1) * Extremal().iterations / short.iterations
+            spent = seconds(lambda: extremal_masks(own, tensor, [1], short), 1) * ExtremalConfig().iterations / short.iterations
         else:
             spent = seconds(partial(method.draw, own, tensor, 1, "", None), 1 if method.slow else 3)
         ratio = (f"{theirs[name]:.3f}", f"{theirs[name] / spent:.1f}") if name in theirs else ("–", "–")
@@ -100,7 +100,7 @@ def speed(weights: str) -> None:
 def torchrays(module: nn.Module, tensor: torch.Tensor, target: int) -> dict[str, tuple[Callable[[], object], float]]:
     """TorchRay's RISE of as many masks and extremal perturbations of the same areas, and how often a call's time counts."""
     frozen = module.requires_grad_(False)
-    areas, whole = list(Extremal().areas), Extremal().iterations
+    areas, whole = list(ExtremalConfig().areas), ExtremalConfig().iterations
     extremal = partial(extremal_perturbation, frozen, tensor, target, areas=areas, max_iter=FEW)
     return {"rise": (lambda: rise(frozen, tensor, num_masks=MASKS), 1), "extremal": (extremal, whole / FEW)}
 
@@ -141,7 +141,7 @@ def faithful(weights: str, samples: Sequence[Sample], quick: bool) -> None:
     """A linear head on the backbone's features is learned from EACH images a class; maps of others it gets right are tried."""
     steps = Preprocessing(SMALL, SMALL)
     backbone = load_backbone("squeezenet1_0", weights)
-    images, labels = steps.normalise(torch.stack([pixels for pixels, _, _ in samples])), np.array([one[1] for one in samples])
+    images, labels = steps.normalize(torch.stack([pixels for pixels, _, _ in samples])), np.array([one[1] for one in samples])
     with torch.inference_mode():
         features = torch.cat([backbone.module(images[start : start + 32]) for start in range(0, len(images), 32)]).numpy()
     known = np.arange(len(samples)) % (EACH + TRIED) < EACH
@@ -153,24 +153,24 @@ def faithful(weights: str, samples: Sequence[Sample], quick: bool) -> None:
     print(f"{len(samples)} images, {(said == labels)[~known].mean():.0%} of {int((~known).sum())} unseen ones right", flush=True)
     right = [int(index) for index in np.argsort(-sure, kind="stable") if not known[index] and said[index] == labels[index]]
     firsts = list({int(labels[index]): index for index in reversed(right)}.values())
-    cases = [Case(images[index], int(labels[index]), samples[index][2]) for index in firsts[:TRIED]]
+    cases = [CheckedImage(images[index], int(labels[index]), samples[index][2]) for index in firsts[:TRIED]]
     mosaics = [_mosaic(images, labels, right, firsts[number], number % 4) for number in range(min(TRIED, len(firsts)))]
     draws = {
         name: partial(_draw, name) for name, method in METHODS.items() if not (quick and method.slow)
     }  # the slow ones take most of the time
-    _print_scores(try_methods(module.to(memory_format=torch.channels_last), draws, cases, mosaics))
+    _print_scores(check_methods(module.to(memory_format=torch.channels_last), draws, cases, mosaics))
 
 
 def _draw(name: str, module: nn.Module, tensor: torch.Tensor, target: int) -> Any:  # noqa: ANN401  (a map)
     return METHODS[name].draw(module, tensor, target, "", SHORT)
 
 
-def _mosaic(images: torch.Tensor, labels: np.ndarray, right: list[int], index: int, cell: int) -> Mosaic:
+def _mosaic(images: torch.Tensor, labels: np.ndarray, right: list[int], index: int, cell: int) -> ImageGrid:
     others = list({int(labels[one]): one for one in reversed(right) if labels[one] != labels[index]}.values())[:3]
-    return make_mosaic([images[one] for one in (index, *others)], int(labels[index]), cell)
+    return build_image_grid([images[one] for one in (index, *others)], int(labels[index]), cell)
 
 
-def _print_scores(scores: Sequence[Scores]) -> None:
+def _print_scores(scores: Sequence[CheckScores]) -> None:
     trials = ("classes", "weights", "deletion", "insertion", "grid", "pointing", "energy")
     print("| method | " + " | ".join(trials) + " |\n| --- |" + " ---: |" * len(trials))
     for one in scores:

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torchray.attribution.extremal_perturbation import extremal_perturbation
 
-from fototeca.analysis.attribution.extremal import Extremal, blend, extremal_masks, pyramid
+from fototeca.analysis.attribution.extremal import ExtremalConfig, blend, extremal_masks, pyramid
 from fototeca.vision.backbones import Preprocessing, build_model
 from fototeca.vision.image import decode
 
@@ -49,19 +49,19 @@ def contenders(weights: str) -> list[Contender]:
 
     def theirs(module: nn.Module) -> Callable[[torch.Tensor, int], torch.Tensor]:
         def draw(tensor: torch.Tensor, target: int) -> torch.Tensor:
-            masks: torch.Tensor = extremal_perturbation(module, tensor, target, areas=list(Extremal().areas))[0]
+            masks: torch.Tensor = extremal_perturbation(module, tensor, target, areas=list(ExtremalConfig().areas))[0]
             return masks[:, 0].detach()
 
         return draw
 
-    def ours(settings: Extremal) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    def ours(settings: ExtremalConfig) -> Callable[[torch.Tensor, int], torch.Tensor]:
         return lambda tensor, target: extremal_masks(last, tensor, [target], settings)[0]
 
     return [
         Contender("TorchRay", theirs(plain)),
         Contender("TorchRay, other rounding", theirs(last)),
-        Contender("fototeca", ours(Extremal())),
-        Contender(f"fototeca, {FEWER} longer steps", ours(Extremal.within(FEWER))),
+        Contender("fototeca", ours(ExtremalConfig())),
+        Contender(f"fototeca, {FEWER} longer steps", ours(ExtremalConfig.within(FEWER))),
     ]
 
 
@@ -76,7 +76,7 @@ def photographs(path: Path, count: int, side: int) -> torch.Tensor:
 
 def share_kept(module: nn.Module, tensor: torch.Tensor, target: int, masks: torch.Tensor) -> float:
     """The mean over the areas of the class's logit under the mask, over that of the whole image."""
-    stages = pyramid(tensor[0], Extremal())[None].expand(len(masks), -1, -1, -1, -1)
+    stages = pyramid(tensor[0], ExtremalConfig())[None].expand(len(masks), -1, -1, -1, -1)
     with torch.inference_mode():
         return float(module(blend(stages, masks[:, None]))[:, target].mean() / module(tensor)[0, target])
 

@@ -14,7 +14,7 @@ from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.responses import FetchError
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
-from fototeca.core.settings import LABEL_SEPARATOR, Settings, composed
+from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
 from fototeca.vision.image import SUFFIXES
 
 LOCAL_SCHEME = "file://"
@@ -112,7 +112,7 @@ def _find_labels(names: list[str], labels: LabelSource, settings: Settings) -> d
     if labels.category:
         return dict.fromkeys(names, settings.check(labels.category))
     if labels.from_folder:
-        label_by_name = {name: composed(PurePosixPath(name).parent.name) for name in names}
+        label_by_name = {name: to_nfc(PurePosixPath(name).parent.name) for name in names}
         _check_categories(label_by_name.values(), settings, "folders", "rename the folders or add categories to fototeca.toml")
         return label_by_name
     return _read_labels(labels.file, settings, names) if labels.file else {}
@@ -130,7 +130,7 @@ def _check_categories(labels: Iterable[str], settings: Settings, subject: str, h
 def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
     """Return the labels of a CSV file by path relative to the folder. FototecaError if no path is an image there."""
     rows = read_csv(file, ("path", "label"))
-    labels = {row["path"].replace("\\", "/").removeprefix("./"): composed(row["label"].strip()) for row in rows}
+    labels = {row["path"].replace("\\", "/").removeprefix("./"): to_nfc(row["label"].strip()) for row in rows}
     _check_categories(labels.values(), settings, file.name, "fix the file or add categories to fototeca.toml")
     missing = sorted(labels.keys() - set(names))
     if len(missing) == len(labels):
