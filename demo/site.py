@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif first == "thumbs" and rest.removesuffix(".jpg") in self.server.by_name:
             self._respond((self.server.folder / "thumbs" / rest).read_bytes(), "image/jpeg")
         elif parts.path in self.server.by_path:
-            self._draw_image(self.server.by_path[parts.path])
+            self._send_image(self.server.by_path[parts.path])
         else:
             self._respond(b"Not found", "text/plain", 404)
 
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _draw_image(self, entry: Entry) -> None:
+    def _send_image(self, entry: Entry) -> None:
         if entry.kind == "limited" and entry.name not in self.server.limited:
             self.server.limited.add(entry.name)
             self._respond(b"Slow down", "text/plain", 429, ("Retry-After", "1"))

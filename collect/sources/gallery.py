@@ -57,7 +57,7 @@ return false;
 """
 )
 
-_COUNT = _SITE + "return pictures().length;"
+_COUNT = _SITE + "return images().length;"
 
 # Every tile from the given one on: an image inside a link or with data of its own, and plain large images.
 _TILES = (
