@@ -1,4 +1,4 @@
-"""From a dataset's folders to categories: what is seen through, what is proposed, what a file may hold."""
+"""Class mapping: class folders, proposals and mapping files."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ MULTI = Settings("many", "multi", 100, "", (Category("red", ("red",)), Category(
         ([], []),
     ],
 )
-def test_the_folder_that_tells_the_class(names: list[str], folders: list[str]) -> None:
-    """Splits and the folders that all share are seen through; folders that differ stay apart."""
+def test_find_class_folders(names: list[str], folders: list[str]) -> None:
+    """Folders of splits and folders that all images share are left out."""
     assert list(find_class_folders(names, MULTI).values()) == folders
 
 
-def test_a_category_that_is_called_train() -> None:
-    """An image's own folder counts where a category has its name; above it, train is a split."""
+def test_category_named_train() -> None:
+    """The innermost folder counts if a category has its name; above it, train is a split."""
     assert list(find_class_folders(["train/car/1.jpg", "train/train/2.jpg", "test/train/3.jpg"], DOGS).values()) == [
         "car",
         "train",
@@ -78,13 +78,13 @@ def test_a_category_that_is_called_train() -> None:
         (".", "", False),
     ],
 )
-def test_what_is_proposed(folder: str, category: str, is_exact: bool) -> None:
-    """Spelling, plurals, accents, numbers and WordNet's ids do not matter; what is only alike is marked; the rest is left out."""
+def test_propose_category(folder: str, category: str, is_exact: bool) -> None:
+    """Spelling, plurals, accents, numbers and WordNet ids are ignored; similar names are not exact; others get none."""
     assert propose_category(folder, DOGS) == CategoryProposal(category, is_exact)
 
 
-def test_a_doubtful_proposal_is_marked() -> None:
-    """A person sees which lines want a look, and how many images each is about."""
+def test_similar_names_are_marked_in_the_proposal() -> None:
+    """The file gives the number of images per folder and marks names to check."""
     names = ["Pug/1.jpg", "siberian_huskie/2.jpg", "siberian_huskie/3.jpg", "beagle/4.jpg"]
     text = render_proposal(find_class_folders(names, DOGS), DOGS, "Dogs\nof all kinds")
     assert text.splitlines()[0] == "# Dogs of all kinds"
@@ -99,16 +99,16 @@ def test_a_doubtful_proposal_is_marked() -> None:
         st.lists(st.text(min_size=1).filter(lambda part: "/" not in part and part not in (".", "..")), max_size=4), max_size=8
     )
 )
-def test_any_folder_names_make_a_file_that_can_be_read(paths: list[list[str]]) -> None:
-    """Quotes, backslashes, control signs and signs of all scripts come back from TOML as they were, and no split is a class."""
+def test_proposal_round_trips_any_folder_name(paths: list[list[str]]) -> None:
+    """Quotes, backslashes, control and non-ASCII characters survive TOML, and no split is a class."""
     folders = find_class_folders(["/".join([*path, "1.jpg"]) for path in paths], MULTI)
     document = tomllib.loads(render_proposal(folders, MULTI, "title"))
     assert set(document["map"]) == set(folders.values())
     assert not SPLIT_FOLDERS & {part.lower() for folder in folders.values() for part in folder.split("/")}
 
 
-def test_several_labels(tmp_path: Path) -> None:
-    """In a dataset with several labels per image a folder may stand for more than one category."""
+def test_folder_maps_to_several_labels(tmp_path: Path) -> None:
+    """In a multi-label task a folder may map to more than one category."""
     file = tmp_path / "m.toml"
     file.write_text('[map]\npurple = "blue|red"\n')
     assert read_mapping(file, MULTI) == {"purple": "blue|red"}

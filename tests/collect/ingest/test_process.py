@@ -1,4 +1,4 @@
-"""What the catalog keeps of every try: what the site declared and announced, and what came."""
+"""Attempts in the catalog: state, status, received bytes, content type and length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.servers import Answer, Asked, jpeg, serve
 OPTIONS = FetchOptions(allow_loopback=True, min_side=32, timeout=5, per_host=1)
 IMAGE_ELEMENT = jpeg(1)
 CLOSE = {"Connection": "close"}
-ANSWERS = {
+RESPONSES = {
     "/declared.jpg": Answer(IMAGE_ELEMENT, "text/plain"),
     "/html.jpg": Answer(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
     "/gone.jpg": Answer(b"gone", "text/html", 404),
@@ -27,25 +27,25 @@ ANSWERS = {
 }
 
 
-def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
-    """For images that are accepted, refused, and broken off alike."""
+def test_attempts_record_headers_and_received_bytes(tmp_path: Path) -> None:
+    """For accepted, rejected and aborted candidates and local files."""
 
     def respond(asked: Asked) -> Answer:
-        return ANSWERS.get(asked.path, Answer(status=404))
+        return RESPONSES.get(asked.path, Answer(status=404))
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     file = tmp_path / "own.jpg"
     file.write_bytes(jpeg(4))
     with serve(respond) as site:
-        ingest_provenances(workspace, [Provenance(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
+        ingest_provenances(workspace, [Provenance(site.base + path, "urls", "fox") for path in RESPONSES], OPTIONS)
     ingest_provenances(workspace, [Provenance(LOCAL_SCHEME + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
     with Catalog.open(workspace) as catalog:
         rows = catalog.connection.execute(
             "SELECT url, a.state, a.reason, status, bytes, declared, announced"
             " FROM attempts a JOIN candidates USING (candidate_id)"
         )
-        kept = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
-    assert kept == {
+        attempts = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
+    assert attempts == {
         "declared.jpg": ("accepted", "", 200, len(IMAGE_ELEMENT), "text/plain", len(IMAGE_ELEMENT)),
         "html.jpg": ("rejected", "not-an-image", 200, 36, "text/html; charset=utf-8", 36),
         "gone.jpg": ("failed", "http-404", 404, 0, "text/html", 4),
@@ -66,10 +66,10 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_whatever_a_site_says_of_an_image_can_be_written_down(tmp_path: Path, kind: str) -> None:
-    """A title that was cut in the middle of a character, a width without end: the run goes on, and the image has its row."""
+def test_odd_provenance_values_are_recorded(tmp_path: Path, kind: str) -> None:
+    """Lone surrogates, NaN and huge numbers neither end the run nor lose the candidate's row."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
-    with serve(lambda asked: ANSWERS["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
+    with serve(lambda asked: RESPONSES["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
         facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}
         after = Provenance(f"{site.base}/b.jpg", "urls", "fox")
         assert ingest_provenances(workspace, [Provenance(**facts), after], OPTIONS).candidates == 2
