@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from fototeca.curate.manifest import SPLITS, SplitName
-from fototeca.curate.versions.splits import TOLERANCE, assign, make_unit, winner
+from fototeca.curate.versions.splits import TOLERANCE, assign_splits, make_split_group, merge_splits
 
 RATIOS = (0.7, 0.1, 0.2)
 FOLDS = ("test", "test", "val", *["train"] * 7)
@@ -115,11 +115,11 @@ def group(present: Sequence[int], originals: Mapping[int, int]) -> list[list[int
 
 def ours(labels: Sequence[str], groups: Sequence[Sequence[int]], earlier: Splits, seed: int) -> Splits:
     """As `curate freeze` splits: earlier splits stay, test wins where groups merge."""
-    units = []
+    split_groups = []
     for members in groups:
         pins = [earlier[image] for image in members if image in earlier]
-        units.append(make_unit(str(members[0]), [[labels[image]] for image in members], winner(pins)))
-    splits = assign(units, RATIOS, seed)
+        split_groups.append(make_split_group(str(members[0]), [[labels[image]] for image in members], merge_splits(pins)))
+    splits = assign_splits(split_groups, RATIOS, seed)
     return {image: splits[str(members[0])] for members in groups for image in members}
 
 

@@ -174,7 +174,7 @@ def _test(workspace: Workspace, best: Run) -> dict[str, Any]:
     """Evaluate the test split once; a second demo in the same folder reads the stored result."""
     result_file = workspace.data / "gallery" / f"test-{best.id}.json"
     if not result_file.exists():
-        write_text(result_file, json.dumps(evaluate_run(workspace, best.id, "test")))
+        write_text(result_file, json.dumps(evaluate_run(workspace, best.id, "test").to_json()))
     facts: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     return facts
 
