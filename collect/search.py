@@ -171,7 +171,7 @@ def _check_page(name: str, url: str) -> None:
     try:
         url_key(url)
     except ValueError:
-        message = f"--url {url!r} is not a web address" if url else f"{name} needs a page"
+        message = f"--url {url!r} is not the URL of a web page" if url else f"{name} needs a page"
         raise FototecaError(message, "pass --url https://… ({query} in it is replaced by the query)") from None
 
 
