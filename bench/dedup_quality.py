@@ -20,9 +20,9 @@ from edits import EDITS
 from PIL import Image
 
 from fototeca.curate.duplicates.dedup import DEFAULT_THRESHOLD
-from fototeca.curate.duplicates.signatures import read_images, stack_signatures
-from fototeca.curate.duplicates.verify_pairs import find_copies
-from fototeca.curate.duplicates.view_hashes import ViewHashes, look
+from fototeca.curate.duplicates.signatures import read_signatures, stack_signatures
+from fototeca.curate.duplicates.verify_pairs import find_duplicate_pairs
+from fototeca.curate.duplicates.view_hashes import ViewHashes, hash_views
 
 Found = Mapping[str, set[tuple[int, int]]]
 """By edit: pairs of the copied photograph's number and the photograph it was taken for."""
@@ -64,9 +64,9 @@ def make_copies(paths: list[Path], chosen: list[int], folder: Path, seed: int) -
 
 def looked(paths: list[Path]) -> ViewHashes:
     """As `curate dedup` makes them."""
-    read = [blob for _, blob in read_images(paths) if blob is not None]
+    read = [blob for _, blob in read_signatures(paths) if blob is not None]
     assert len(read) == len(paths)
-    return look(stack_signatures([str(number) for number in range(len(paths))], read))
+    return hash_views(stack_signatures([str(number) for number in range(len(paths))], read))
 
 
 def ours(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> Found:
@@ -75,8 +75,8 @@ def ours(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> Found:
     found = {}
     for name, files in copies.items():
         numbers, asked = list(files), looked(list(files.values()))
-        pairs = {(numbers[copy.a], copy.b) for copy in find_copies(asked, base, DEFAULT_THRESHOLD)}
-        found[name] = pairs | {(numbers[copy.b], copy.a) for copy in find_copies(base, asked, DEFAULT_THRESHOLD)}
+        pairs = {(numbers[copy.a], copy.b) for copy in find_duplicate_pairs(asked, base, DEFAULT_THRESHOLD)}
+        found[name] = pairs | {(numbers[copy.b], copy.a) for copy in find_duplicate_pairs(base, asked, DEFAULT_THRESHOLD)}
     return found
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fototeca.curate.duplicates.hamming_search import Hashes, near
+from fototeca.curate.duplicates.hamming_search import Hashes, find_near_pairs
 
 PEER_LIMIT = 10_000
 BKTREE_LIMIT = 2_000
@@ -48,9 +48,9 @@ def main() -> None:
 def ours(hashes: Hashes, threshold: int) -> tuple[float, int, int]:
     """Seconds, pairs, and this process's peak memory in MB. Each pair is found from both sides, and each hash itself."""
     small = crowd(7000)
-    near(small, small, 8)  # compile
+    find_near_pairs(small, small, 8)  # compile
     start = time.perf_counter()
-    found = near(hashes, hashes, threshold)
+    found = find_near_pairs(hashes, hashes, threshold)
     seconds = time.perf_counter() - start
     (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return seconds, (len(found[0]) - len(hashes)) // 2, int(peak.split()[1]) // 1024

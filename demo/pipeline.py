@@ -75,10 +75,11 @@ def run_demo(folder: Path) -> None:
         _collect(workspace, entries)
     copy_masks(workspace, entries, workspace.data / "gallery")
     with _step("grouping duplicates, measuring quality"):
-        facts = dedup(workspace)
+        duplicates = dedup(workspace)
         findings = measure_quality(workspace, QualityThresholds())
         typer.echo(
-            f"  {facts['images']} images, {facts['groups']} groups, {facts['set_aside']} set aside, {len(findings)} findings"
+            f"  {duplicates.images} images, {duplicates.groups} groups, {duplicates.set_aside} set aside,"
+            f" {len(findings)} findings"
         )
     with _step("finding a pretrained backbone"):
         pretrained = find_pretrained(workspace.data / "pretraining")
@@ -96,7 +97,7 @@ def run_demo(folder: Path) -> None:
     with _step("evaluating the test split once, predicting new images, writing the report"):
         test = _test(workspace, best)
         new = _predict(workspace, best)
-        pages = [write_report(workspace, manifest.version, lang=lang)[0] for lang in ("en", "es")]
+        pages = [write_report(workspace, manifest.version, lang=lang).page for lang in ("en", "es")]
     typer.echo("")
     typer.echo(render_planted_table(workspace, entries, suggestions))
     typer.echo("")
