@@ -176,8 +176,8 @@ def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: py
     ("content", "message"),
     [
         ("[map", "cannot be read"),
-        ("x = 1", r"has no \[map\]"),
-        ("[map]\ncat = 1", r"has no \[map\]"),
+        ("x = 1", r"has no table \[map\]"),
+        ("[map]\ncat = 1", r"has no table \[map\]"),
         ('[map]\nCats = "cow"', "unknown category 'cow'"),
         ('[map]\nCats = ""', "excludes every folder"),
         ('[map]\nother = "cat"', "names no folder of this dataset"),
