@@ -19,13 +19,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import open_browser
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Catalog, Edit
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.review.fiftyone_app import dataset_name, pull_review, push_review, serve_app
+from fototeca.curate.review.fiftyone_app import apply_review, dataset_name, push_review, serve_app
 from fototeca.curate.review.session import ReviewSession
 
 PORT = 5199
@@ -61,19 +61,19 @@ def draw(folder: Path, count: int) -> Workspace:
 def measure(workspace: Workspace) -> None:
     """A row for each step."""
     with Catalog.open(workspace) as catalog:
-        ids = [image.image_id for image in catalog.images()]
+        ids = [image.image_id for image in catalog.images.all()]
     timed("first push, thumbnails made", lambda: push_review(workspace))
     timed("push with nothing new", lambda: push_review(workspace))
-    label_images(workspace, ids[:1000], label="class-0")
+    label_images(workspace, ids[:1000], "class-0")
     timed("push after 1,000 decisions", lambda: push_review(workspace))
     edit(workspace, 1000)
-    timed("pull of 1,000 edits", lambda: pull_review(workspace))
+    timed("applying 1,000 edits", lambda: apply_review(workspace))
     look_at_the_app(workspace)
-    desk = ReviewSession(workspace)
-    timed("keyboard page: start", desk.overview)
-    timed("keyboard page: show an image", lambda: desk.show(ids[-1]))
-    seen = {ids[-1]: desk.show(ids[-1])["seen"]}
-    timed("keyboard page: decide", lambda: desk.decide(seen, ids[-1], group=False, label="class-1"))
+    session = ReviewSession(workspace)
+    timed("keyboard page: start", session.overview)
+    timed("keyboard page: show an image", lambda: session.image_details(ids[-1]))
+    states = {ids[-1]: session.image_details(ids[-1]).state}
+    timed("keyboard page: decide", lambda: session.decide(states, ids[-1], Edit.relabel("class-1"), group=False))
 
 
 def timed(name: str, work: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""How well likely label errors are found: `curate suggest` beside cleanlab and FiftyOne's mistakenness on the same features.
+"""How well likely label errors are found: `curate label-issues` beside cleanlab and FiftyOne's mistakenness on the same features.
 
     python bench/suggest.py ../photographs/labels.csv --model squeezenet1_0 --weights FILE [--seeds 5] [--flipped 0.1]
 
@@ -62,13 +62,13 @@ class Photographs:
         return labels
 
     def held_out(self, labels: Integers) -> Floats:
-        """The probabilities that `curate suggest` works with: folds that split no group."""
+        """The probabilities that `curate label-issues` works with: folds that split no group."""
         folds = deal_folds([self.categories[label] for label in labels], self.groups)
         return out_of_fold(self.features, labels, folds, len(self.categories))
 
 
 def ours(photographs: Photographs, labels: Integers) -> Ranking:
-    """The rows of `curate suggest` in its order; what it does not name comes last."""
+    """The rows of `curate label-issues` in its order; what it does not name comes last."""
     named: list[ImageRow] = [
         replace(image, label=photographs.categories[label]) for image, label in zip(photographs.images, labels, strict=True)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.http.urls import candidate_key, url_key
@@ -15,7 +15,7 @@ from fototeca.collect.ingest.pipeline import IngestPipeline
 from fototeca.collect.ingest.summary import CollectSummary, SummaryBuilder
 from fototeca.collect.ingest.targets import Targets
 from fototeca.collect.licenses import allows_commercial
-from fototeca.collect.sources import Context, Query, get_source, known_sources
+from fototeca.collect.sources import Query, SourceContext, get_source, load_sources
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
@@ -56,7 +56,7 @@ class SearchOptions:
         """Return True if the license filter passes an image of `source` with this SPDX id."""
         if self.license == "any" or allows_commercial(license_id):
             return True
-        return self.license == "claimed" and not known_sources()[source].tells_licences
+        return self.license == "claimed" and not load_sources()[source].states_license
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def search_sources(workspace: Workspace, options: SearchOptions, fetch: FetchOpt
         FototecaError: a source is unknown or lacks its key, contact or page, or no source answered.
     """
     _check_requirements(workspace, options)
-    context = Context(workspace, fetch, options.headed)
+    context = SourceContext(workspace, fetch, options.headed)
     try:
         with Catalog.open(workspace) as catalog:
             pipeline = IngestPipeline(workspace, catalog, fetch, context.downloader)
@@ -114,7 +114,7 @@ def preview_search(workspace: Workspace, options: SearchOptions, fetch: FetchOpt
     absent.
     """
     _check_requirements(workspace, options)
-    context = Context(workspace, fetch, options.headed)
+    context = SourceContext(workspace, fetch, options.headed)
     counters: dict[str, _PreviewCounter] = {}
     seen: set[tuple[str, str]] = set()
     try:
@@ -140,30 +140,30 @@ def preview_search(workspace: Workspace, options: SearchOptions, fetch: FetchOpt
 
 def _has_final_state(catalog: Catalog, provenance: Provenance) -> bool:
     """Return True if a search would not fetch this candidate because it was processed before."""
-    candidate = catalog.candidate(candidate_key(provenance.url))
+    candidate = catalog.candidates.get(candidate_key(provenance.url))
     return candidate is not None and candidate.state != "found"
 
 
 def _check_requirements(workspace: Workspace, options: SearchOptions) -> None:
     """Raise FototecaError before the first request if a source lacks its key, contact, page or license information."""
-    infos = known_sources()
+    infos = load_sources()
     for name in options.sources:
         get_source(name)
         info = infos[name]
         if info.key:
-            info.secret()
-        if info.contact and not workspace.settings.contact:
+            info.get_key()
+        if info.needs_contact and not workspace.settings.contact:
             raise FototecaError(f"{name} needs a contact", f'write contact = "you@example.org" into {workspace.config}')
-        if info.page:
+        if info.needs_url:
             _check_page(name, options.url)
-        if info.tells_licences or options.license == "any":
+        if info.states_license or options.license == "any":
             continue
         if options.license == "commercial":
-            alternatives = ", ".join(other.name for other in infos.values() if other.tells_licences)
+            alternatives = ", ".join(other.name for other in infos.values() if other.states_license)
             message = f"{name} reports no licenses, so the license filter would exclude everything"
             raise FototecaError(message, f"use a source that does: {alternatives}")
-        if not info.claims:
-            alternatives = ", ".join(other.name for other in infos.values() if other.claims)
+        if not info.can_claim_license:
+            alternatives = ", ".join(other.name for other in infos.values() if other.can_claim_license)
             raise FototecaError(f"{name} has no license filter", f"use a source that has one: {alternatives}")
 
 
@@ -178,7 +178,7 @@ def _check_page(name: str, url: str) -> None:
 class _SearchRun:
     """Yields the provenances of all sources in the order of categories, sources and queries."""
 
-    def __init__(self, context: Context, options: SearchOptions, targets: Targets, summary: SummaryBuilder) -> None:
+    def __init__(self, context: SourceContext, options: SearchOptions, targets: Targets, summary: SummaryBuilder) -> None:
         self.context, self.options, self.targets, self.summary = context, options, targets, summary
         self.full_categories: set[str] = set()
         """Categories that need no more candidates, whatever their target."""
@@ -234,6 +234,6 @@ class _SearchRun:
         self.summary.problems.append(f"{source}, {query.text!r}: {error}")
         if self._has_answer:
             notify(f"fototeca: {self.summary.problems[-1]}")
-        if isinstance(error, SourceStop):
+        if isinstance(error, SourceStoppedError):
             self._stopped_sources.add(source)
         self._error = error

@@ -8,9 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.catalog import CandidateOutcome, Catalog, ImageRow
 from fototeca.collect.files.local_files import LOCAL_SCHEME
 from fototeca.collect.ingest.targets import Targets
 from fototeca.core.files import write_text
@@ -62,12 +61,6 @@ class WorkspaceStatus(Result):
     total: CategoryStatus
 
 
-class _CandidateOutcome(NamedTuple):
-    state: str
-    reason: str
-    was_fetched: int
-
-
 def workspace_status(workspace: Workspace) -> WorkspaceStatus:
     """Count candidates and images by category.
 
@@ -75,21 +68,17 @@ def workspace_status(workspace: Workspace) -> WorkspaceStatus:
     """
     settings = workspace.settings
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
-        rows = catalog.connection.execute(
-            "SELECT DISTINCT c.candidate_id, f.category, c.state, c.reason, c.state = 'accepted' OR EXISTS"
-            " (SELECT 1 FROM attempts a WHERE a.candidate_id = c.candidate_id AND a.bytes > 0 AND a.state <> 'failed') AS came"
-            " FROM candidates c JOIN findings f USING (candidate_id)"
-        ).fetchall()
+        images = catalog.images.all()
+        outcomes = catalog.candidates.outcomes()
     images_by_label: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for image in images:
         for label in image.label.split(LABEL_SEPARATOR):
             images_by_label[label].append(image)
-    outcomes_by_category: defaultdict[str, list[_CandidateOutcome]] = defaultdict(list)
-    for _, category, *outcome in rows:
-        for name in category.split(LABEL_SEPARATOR):
-            outcomes_by_category[name].append(_CandidateOutcome(*outcome))
-    distinct = list({row[0]: _CandidateOutcome(*row[2:]) for row in rows}.values())
+    outcomes_by_category: defaultdict[str, list[CandidateOutcome]] = defaultdict(list)
+    for outcome in outcomes:
+        for name in outcome.category.split(LABEL_SEPARATOR):
+            outcomes_by_category[name].append(outcome)
+    distinct = list({outcome.candidate_id: outcome for outcome in outcomes}.values())
     return WorkspaceStatus(
         dataset=settings.name,
         task=settings.task,
@@ -99,7 +88,7 @@ def workspace_status(workspace: Workspace) -> WorkspaceStatus:
     )
 
 
-def _count(images: Sequence[ImageRow], outcomes: Sequence[_CandidateOutcome], target: int) -> CategoryStatus:
+def _count(images: Sequence[ImageRow], outcomes: Sequence[CandidateOutcome], target: int) -> CategoryStatus:
     rejected = Counter(outcome.reason for outcome in outcomes if outcome.state == "rejected")
     exact_copies = rejected.pop("duplicate", 0)
     rejected.update(image.rejected for image in images if image.rejected)
@@ -132,12 +121,12 @@ def write_attribution(workspace: Workspace, file: Path) -> int:
     Local paths are left out.
     """
     with Catalog.open(workspace) as catalog:
-        images = catalog.images("accepted")
+        images = catalog.images.all("accepted")
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("image_id", "label", "author", "license", "license_found", "source", "page_url", "image_url"))
         for image in images:
-            for place in catalog.findings(image.image_id):
+            for place in catalog.provenance.of_image(image.image_id):
                 url = "" if place.url.startswith(LOCAL_SCHEME) else place.url
                 rights = (place.author, place.license, place.license_found, place.source, place.page_url, url)
                 writer.writerow((image.image_id, image.label, *rights))

@@ -29,11 +29,11 @@ def read_results(workspace: Workspace, entries: Sequence[Entry]) -> dict[str, En
     results = {}
     name_by_path = {entry.url_path: entry.name for entry in entries}
     with Catalog.open(workspace) as catalog:
-        for row in catalog.connection.execute("SELECT url, state, reason, image_id FROM candidates"):
-            name = name_by_path.get(urlsplit(row["url"]).path)
+        for candidate in catalog.candidates.all():
+            name = name_by_path.get(urlsplit(candidate.url).path)
             if name:
-                image = catalog.image(row["image_id"]) if row["image_id"] else None
-                results[name] = EntryResult(row["state"], row["reason"], image)
+                image = catalog.images.get(candidate.image_id) if candidate.image_id else None
+                results[name] = EntryResult(candidate.state, candidate.reason, image)
     return results
 
 
@@ -93,7 +93,9 @@ def _count_limited(entries: Sequence[Entry], results: Mapping[str, EntryResult])
 def _count_two_labels(workspace: Workspace, entries: Sequence[Entry], results: Mapping[str, EntryResult]) -> tuple[int, int]:
     planted = [entry for entry in entries if entry.kind == "two-labels"]
     with Catalog.open(workspace) as catalog:
-        categories = [{place.category for place in catalog.findings(_image_id(results, entry.name))} for entry in planted]
+        categories = [
+            {place.category for place in catalog.provenance.of_image(_image_id(results, entry.name))} for entry in planted
+        ]
     return len(planted), sum(set(entry.queries) <= names for entry, names in zip(planted, categories, strict=True))
 
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, Asked, serve
+from tests.servers import ReceivedRequest, StubResponse, serve
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch")
@@ -74,9 +74,9 @@ def ledger(folder: Path) -> dict[str, object]:
     return {
         "candidates": rows(folder, "SELECT state, reason, count(*) FROM candidates GROUP BY 1, 2 ORDER BY 1, 2"),
         "images": rows(folder, "SELECT image_id, path, width, height, phash, label, rejected FROM images ORDER BY 1"),
-        "findings": rows(folder, "SELECT source, category, count(*) FROM findings GROUP BY 1, 2 ORDER BY 1, 2"),
-        "decisions": rows(folder, "SELECT image_id, who, old, new FROM decisions ORDER BY 1, 2"),
-        "groups": rows(folder, "SELECT image_id, group_id, kept, reason FROM groups ORDER BY 1"),
+        "findings": rows(folder, "SELECT source, category, count(*) FROM provenance GROUP BY 1, 2 ORDER BY 1, 2"),
+        "decisions": rows(folder, "SELECT image_id, actor, action, old_label, new_label FROM decisions ORDER BY 1, 2"),
+        "groups": rows(folder, "SELECT image_id, group_id, is_representative, reason FROM groups ORDER BY 1"),
         "accepted twice": rows(
             folder, "SELECT candidate_id FROM attempts WHERE state = 'accepted' GROUP BY 1 HAVING count(*) > 1"
         ),
@@ -139,10 +139,10 @@ def test_sigterm_closes_the_browser(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "w", ["fox"])
     loaded = threading.Event()
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: ReceivedRequest) -> StubResponse:
         if asked.path == "/loaded":
             loaded.set()
-        return Answer(b"<script>onload = () => fetch('/loaded')</script>", status=200 if asked.path == "/page" else 404)
+        return StubResponse(b"<script>onload = () => fetch('/loaded')</script>", status=200 if asked.path == "/page" else 404)
 
     with serve(respond) as site:
         process = start(workspace.root, "collect", "search", "gallery", "--url", f"{site.base}/page", "--allow-loopback")

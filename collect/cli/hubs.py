@@ -46,11 +46,11 @@ def _make_command(hub: str) -> Callable[..., None]:
         allow_loopback: AllowLoopback = False,
     ) -> None:
         from fototeca.collect.http.client import FetchOptions
-        from fototeca.collect.hubs.import_dataset import take
+        from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
         options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
-        finish(workspace, take(workspace, hub, ref, map_file, options))
+        finish(workspace, import_dataset(workspace, hub, ref, map_file, options))
 
     dataset, example = HUBS[hub]
     command.__doc__ = (
@@ -82,13 +82,13 @@ def discover(
     options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback)
     discovery = discover(Workspace.find(), query, hub or (), options)
     if as_json:
-        typer.echo(json.dumps(discovery.rows(), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([dataset.to_json() for dataset in discovery.datasets], ensure_ascii=False, indent=2))
     elif discovery.datasets:
         typer.echo(discovery.table())
         typer.echo("\nfetch one with: fototeca collect HUB REF")
     for problem in discovery.problems.values():
         notify(f"fototeca: {problem}")
-    if len(discovery.problems) == discovery.asked:
+    if len(discovery.problems) == discovery.num_hubs:
         raise typer.Exit(EXIT_OUTSIDE)
     if not discovery.datasets:
         notify("fototeca: no dataset found; try fewer or other words")

@@ -13,8 +13,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import Catalog, Provenance
-from fototeca.collect.catalog.catalog import Candidate, State
+from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, Provenance
 from fototeca.collect.files.local_files import LOCAL_SCHEME, local_path
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.urls import candidate_key, host_key
@@ -107,7 +106,7 @@ class IngestPipeline:
         """Record a provenance and queue its candidate; return 1 if nothing is left to do for it, else 0."""
         self.summary.candidates += 1
         key = candidate_key(provenance.url) if self._downloader else self._local_key(provenance.url)
-        candidate = self.catalog.add_finding(provenance, key)
+        candidate = self.catalog.candidates.add(provenance, key)
         is_open = candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._retry_ids
         if not self._is_file_missing(candidate) and (candidate.image_id or not is_open):
             self.summary.already_known += 1
@@ -125,13 +124,13 @@ class IngestPipeline:
 
     def _is_file_missing(self, candidate: Candidate) -> bool:
         """Return True if the candidate's image is known but its file is not in the store."""
-        image = self.catalog.image(candidate.image_id) if candidate.image_id else None
+        image = self.catalog.images.get(candidate.image_id) if candidate.image_id else None
         return image is not None and not (self.workspace.root / image.path).is_file()
 
     def _local_key(self, url: str) -> str:
         """Return the candidate key of a local file: its URL, with the size appended if the file was overwritten since."""
-        known = self.catalog.candidate(url)
-        image = self.catalog.image(known.image_id) if known and known.image_id else None
+        known = self.catalog.candidates.get(url)
+        image = self.catalog.images.get(known.image_id) if known and known.image_id else None
         try:
             size = local_path(url).stat().st_size
         except OSError:
@@ -146,7 +145,7 @@ class IngestPipeline:
         if candidate.image_id:
             return self._record_restored(provenance, candidate, result)
         with self.catalog.transaction():
-            state = self.catalog.record(
+            state = self.catalog.candidates.record(
                 candidate.candidate_id,
                 result.state,
                 result.reason,
@@ -176,7 +175,7 @@ class IngestPipeline:
 
         Images that a person reviewed and rejected images keep their label.
         """
-        image = self.catalog.image(image_id) if image_id and provenance.category else None
+        image = self.catalog.images.get(image_id) if image_id and provenance.category else None
         if image is None or image.reviewed or image.rejected:
             return
         label = provenance.category
@@ -185,7 +184,8 @@ class IngestPipeline:
             label = LABEL_SEPARATOR.join(sorted(categories))
         elif image.label:
             return
-        self.catalog.decide(image.image_id, label, who=f"collect:{provenance.source}", why=f"found as {provenance.category}")
+        by, reason = Actor.source(provenance.source), f"found as {provenance.category}"
+        self.catalog.decisions.add(image.image_id, Edit.relabel(label), by=by, reason=reason)
         self.targets.update(image.image_id)
 
 
@@ -219,10 +219,10 @@ def retry_candidates(workspace: Workspace, reasons: Sequence[str], options: Fetc
     """
     summary = SummaryBuilder()
     with Catalog.open(workspace) as catalog:
-        states: tuple[State, ...] = ("failed", "rejected") if reasons else ("found", "failed")
+        states: tuple[CandidateState, ...] = ("failed", "rejected") if reasons else ("found", "failed")
         words = [f"http-{word}" if word.isdigit() else word for word in reasons]
-        matches = [candidate for state in states for candidate in catalog.candidates(state, words) if candidate.image_id is None]
-        candidates = [candidate for candidate in matches if not _is_local(candidate) or local_path(candidate.url).exists()]
+        matches = [item for state in states for item in catalog.candidates.in_state(state, words) if item.image_id is None]
+        candidates = [item for item in matches if not _is_local(item) or local_path(item.url).exists()]
         if len(candidates) < len(matches):
             count = len(matches) - len(candidates)
             notify(f"{count} candidates are files that no longer exist; collect their folder, archive or dataset again")
@@ -231,7 +231,7 @@ def retry_candidates(workspace: Workspace, reasons: Sequence[str], options: Fetc
             raise FototecaError(f"no candidate{suffix} can be retried", "see the reasons with: fototeca status")
         for local in (True, False):
             ids = [candidate.candidate_id for candidate in candidates if _is_local(candidate) == local]
-            provenances = [provenance for candidate_id in ids for provenance in catalog.places(candidate_id)]
+            provenances = [provenance for candidate_id in ids for provenance in catalog.provenance.of_candidate(candidate_id)]
             if ids:
                 downloader = _make_downloader(workspace, options, local)
                 pipeline = IngestPipeline(workspace, catalog, options, downloader, retry_ids=ids, summary=summary)

@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fototeca.collect.catalog import ImageRow
-from fototeca.collect.catalog.catalog import FetchAttempt, State
+from fototeca.collect.catalog import CandidateState, FetchAttempt, ImageRow
 from fototeca.collect.files.local_files import read_local_file
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.responses import FetchError
@@ -20,7 +19,7 @@ from fototeca.core.workspace import Workspace
 class ProcessResult:
     """New state of a candidate, with the image if it was accepted."""
 
-    state: State
+    state: CandidateState
     reason: str = ""
     image: ImageRow | None = None
     quality: Mapping[str, float] = field(default_factory=dict)
@@ -49,7 +48,7 @@ def _fetch_and_accept(workspace: Workspace, url: str, options: FetchOptions, dow
             attempt = _make_attempt(response.status, len(response.data), response.headers)
             image, quality = accept_image(workspace, response.data, options.min_side)
     except FetchError as error:
-        state: State = "rejected" if error.final else "failed"
+        state: CandidateState = "rejected" if error.final else "failed"
         return ProcessResult(state, error.reason, attempt=_make_attempt(error.status, error.received, error.headers))
     except ImageRejectedError as error:
         return ProcessResult("rejected", error.reason, attempt=attempt)
@@ -65,5 +64,5 @@ def _make_attempt(status: int | None, size: int, headers: Mapping[str, str]) -> 
     """Return the attempt with content type and length from the response headers; an absurdly long length is dropped."""
     fields = {name.lower(): value for name, value in headers.items()}
     length = fields.get("content-length", "")
-    announced = int(length) if length.isdecimal() and len(length) < 19 else None
-    return FetchAttempt(status, size, declared=fields.get("content-type", "")[:200], announced=announced)
+    content_length = int(length) if length.isdecimal() and len(length) < 19 else None
+    return FetchAttempt(status, size, content_type=fields.get("content-type", "")[:200], content_length=content_length)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fototeca.collect.catalog.catalog import State
+from fototeca.collect.catalog import CandidateState
 from fototeca.core.results import Result
 from fototeca.core.tables import render_table
 
@@ -17,7 +17,7 @@ class CandidateCount(Result):
 
     source: str
     category: str
-    state: State
+    state: CandidateState
     reason: str
     candidates: int
 
@@ -50,7 +50,7 @@ class CollectSummary(Result):
     problems: tuple[str, ...] = ()
     """One line per query that a source did not answer completely."""
 
-    def count(self, state: State, reason: str = "") -> int:
+    def count(self, state: CandidateState, reason: str = "") -> int:
         """Return the number of candidates that ended with this state and reason."""
         return sum(row.candidates for row in self.counts if (row.state, row.reason) == (state, reason))
 
@@ -87,7 +87,7 @@ class SummaryBuilder:
     restored: int = 0
     lost: int = 0
     excluded_by_license: int = 0
-    counts: Counter[tuple[str, str, State, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str, CandidateState, str]] = field(default_factory=Counter)
     """Candidates by source, category, state and reason."""
 
     problems: list[str] = field(default_factory=list)

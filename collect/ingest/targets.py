@@ -30,8 +30,8 @@ class Targets:
         self._distinct: Counter[str] = Counter()
         self._hashes_by_band: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
         self._counted: set[tuple[str, str]] = set()
-        deduplicated = {row[0] for row in catalog.connection.execute("SELECT image_id FROM signatures")}
-        for image in sorted(catalog.images("accepted"), key=lambda image: image.image_id not in deduplicated):
+        deduplicated = catalog.duplicate_cache.signed_ids()
+        for image in sorted(catalog.images.all("accepted"), key=lambda image: image.image_id not in deduplicated):
             self._count(image, is_distinct=image.image_id in deduplicated)
 
     def distinct(self, category: str) -> int:
@@ -52,7 +52,7 @@ class Targets:
 
     def update(self, image_id: str) -> None:
         """Count an image that was accepted or labeled just now."""
-        image = self.catalog.image(image_id)
+        image = self.catalog.images.get(image_id)
         if image is not None and image.status == "accepted":
             self._count(image)
 

@@ -31,7 +31,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.dedup import KnownDuplicate
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.runs import Run, read_run, write_predictions_csv
-from tests.servers import Answer, Asked, jpeg, serve
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
@@ -82,19 +82,19 @@ def test_folders(studied: Studied, tmp_path: Path) -> None:
         predict_paths(workspace, runs[0], [str(tmp_path / "empty")])
 
 
-def site(asked: Asked) -> Answer:
+def site(asked: ReceivedRequest) -> StubResponse:
     """Images and faults."""
     answers = {
-        "/good one.jpg": Answer(jpeg(5), "image/jpeg"),
-        "/good%20one.jpg": Answer(jpeg(5), "image/jpeg"),
-        "/moved.jpg": Answer(status=302, headers={"Location": "/good%20one.jpg"}),
-        "/inward.jpg": Answer(status=302, headers={"Location": "http://169.254.169.254/key.jpg"}),
-        "/forbidden/a.jpg": Answer(jpeg(6), "image/jpeg"),
-        "/large.jpg": Answer(jpeg(7) + b"x" * 90_000, "image/jpeg"),
-        "/page.jpg": Answer(b"<html></html>"),
-        "/robots.txt": Answer(b"User-agent: *\nDisallow: /forbidden/\n", "text/plain"),
+        "/good one.jpg": StubResponse(jpeg(5), "image/jpeg"),
+        "/good%20one.jpg": StubResponse(jpeg(5), "image/jpeg"),
+        "/moved.jpg": StubResponse(status=302, headers={"Location": "/good%20one.jpg"}),
+        "/inward.jpg": StubResponse(status=302, headers={"Location": "http://169.254.169.254/key.jpg"}),
+        "/forbidden/a.jpg": StubResponse(jpeg(6), "image/jpeg"),
+        "/large.jpg": StubResponse(jpeg(7) + b"x" * 90_000, "image/jpeg"),
+        "/page.jpg": StubResponse(b"<html></html>"),
+        "/robots.txt": StubResponse(b"User-agent: *\nDisallow: /forbidden/\n", "text/plain"),
     }
-    return answers.get(asked.path, Answer(status=404))
+    return answers.get(asked.path, StubResponse(status=404))
 
 
 def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +105,8 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(site) as at:
         urls = [f"{at.base}/{name}" for name in names]
         facts = predict_paths(workspace, runs[0], [*urls, "http://[broken/a.jpg"], allow_loopback=True)
-        assert {asked.headers["User-Agent"].partition("/")[0] for asked in at.asked} == {"fototeca"}
-        assert "/forbidden/a.jpg" not in [asked.path for asked in at.asked]
+        assert {asked.headers["User-Agent"].partition("/")[0] for asked in at.requests} == {"fototeca"}
+        assert "/forbidden/a.jpg" not in [asked.path for asked in at.requests]
     assert [fact["path"] for fact in facts][:-1] == urls
     assert reasons(facts) == [
         None,
@@ -128,7 +128,7 @@ def test_local_addresses_need_a_word(studied: Studied) -> None:
     stored.unlink(missing_ok=True)
     with serve(site) as at:
         facts = predict_paths(workspace, runs[0], [f"{at.base}/good%20one.jpg"])
-        assert not at.asked
+        assert not at.requests
     assert reasons(facts) == ["private-address"]
     assert json.loads(stored.read_text())["failed"] == [{"path": facts[0]["path"], "reason": "private-address"}]
 

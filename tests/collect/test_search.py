@@ -10,11 +10,11 @@ import fototeca.cli
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import SearchOptions, preview_search, search_sources
-from fototeca.collect.sources import Context, Query, get_source
+from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
 from tests.collect.test_services import inaturalist, openverse
-from tests.servers import Answer, Asked, Respond, image_answer, json_answer, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, json_response, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 
@@ -22,14 +22,14 @@ LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 def library(**counts: int) -> Respond:
     """Simulate Openverse with `counts` images for each query; images of different queries differ."""
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        first = 1000 * list(counts).index(asked.query["q"])
-        page, size = int(asked.query["page"]), int(asked.query["page_size"])
-        total = counts[asked.query["q"]]
+        first = 1000 * list(counts).index(request.query["q"])
+        page, size = int(request.query["page"]), int(request.query["page_size"])
+        total = counts[request.query["q"]]
         numbers = range(first, first + total)[(page - 1) * size : page * size]
-        return json_answer({"results": [openverse(asked.base, number) for number in numbers], "result_count": total})
+        return json_response({"results": [openverse(request.base, number) for number in numbers], "result_count": total})
 
     return respond
 
@@ -46,9 +46,9 @@ def test_next_query_is_used_when_one_is_exhausted(point_to: PointTo) -> None:
     with serve(library(fox=30, zorro=300, renard=30)) as site:
         workspace = with_queries(point_to("openverse", site.base), "fox", "zorro", "renard")
         assert search_sources(workspace, SearchOptions(("openverse",)), LOCAL).accepted == 100
-    assert list(dict.fromkeys(asked.query["q"] for asked in site.asked if "q" in asked.query)) == ["fox", "zorro"]
+    assert list(dict.fromkeys(request.query["q"] for request in site.requests if "q" in request.query)) == ["fox", "zorro"]
     with Catalog.open(workspace) as catalog:
-        found = Counter(place.query for image in catalog.images() for place in catalog.findings(image.image_id))
+        found = Counter(place.query for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id))
     assert found == {"fox": 30, "zorro": 70}
 
 
@@ -57,15 +57,15 @@ def test_limit_applies_per_query(point_to: PointTo) -> None:
     with serve(library(fox=90, zorro=90)) as site:
         workspace = with_queries(point_to("openverse", site.base), "fox", "zorro")
         assert search_sources(workspace, SearchOptions(("openverse",), limit=7), LOCAL).candidates == 14
-    assert [asked.query["page"] for asked in site.asked if "q" in asked.query] == ["1", "1"]
+    assert [request.query["page"] for request in site.requests if "q" in request.query] == ["1", "1"]
 
 
 def test_inaturalist_filters_licenses_in_the_request(point_to: PointTo) -> None:
     """The commercial filter is part of the query."""
     with serve(inaturalist(0)) as site:
-        context = Context(point_to("inaturalist", site.base), LOCAL)
+        context = SourceContext(point_to("inaturalist", site.base), LOCAL)
         assert list(get_source("inaturalist")(Query("fox", "Vulpes", commercial=True), context)) == []
-    assert site.asked[0].query["photo_license"] == "cc0,cc-by,cc-by-sa,cc-by-nd"
+    assert site.requests[0].query["photo_license"] == "cc0,cc-by,cc-by-sa,cc-by-nd"
 
 
 def test_shortfall_covers_requested_categories_only(
@@ -91,8 +91,8 @@ def test_each_problem_is_printed_once(
     """One line per failed query, whether another query succeeds or the last failure ends the command."""
     answer = library(zorro=1)
 
-    def refuse(asked: Asked) -> Answer:
-        return answer(asked) if asked.query.get("q", good) == good else json_answer({}, 400)
+    def refuse(request: ReceivedRequest) -> StubResponse:
+        return answer(request) if request.query.get("q", good) == good else json_response({}, 400)
 
     with serve(refuse) as site:
         workspace = with_queries(point_to("openverse", site.base), "fox", "zorro", "renard")
@@ -102,7 +102,7 @@ def test_each_problem_is_printed_once(
             fototeca.cli.main()
     stderr = capsys.readouterr().err
     assert stop.value.code == code, stderr
-    assert stderr.count("openverse cannot be asked") == 3 - bool(good), stderr
+    assert stderr.count("openverse request failed") == 3 - bool(good), stderr
 
 
 def test_candidates_excluded_by_license_are_counted(
@@ -124,12 +124,14 @@ def test_preview_counts_candidates_like_the_search(point_to: PointTo) -> None:
     """Two spellings of one URL are one candidate; an image found for two categories counts for each."""
     answer = library(fox=1)
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        one, other = openverse(asked.base, 1), openverse(asked.base, 1)
+        one, other = openverse(request.base, 1), openverse(request.base, 1)
         other["url"] = f"{other['url']}#again"
-        return json_answer({"results": [one, other], "result_count": 2}) if asked.query.get("page") == "1" else answer(asked)
+        return (
+            json_response({"results": [one, other], "result_count": 2}) if request.query.get("page") == "1" else answer(request)
+        )
 
     with serve(respond) as site:
         workspace = point_to("openverse", site.base)

@@ -19,7 +19,7 @@ from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, image_answer, serve
+from tests.servers import StubResponse, image_response, serve
 
 
 def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
@@ -47,7 +47,7 @@ def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
 @contextmanager
 def secure(file: Path | None) -> Iterator[str]:
     """The https address of a site with images; without a certificate it speaks plain HTTP all the same."""
-    with serve(lambda asked: image_answer(asked) or Answer(status=404)) as site:
+    with serve(lambda request: image_response(request) or StubResponse(status=404)) as site:
         if file:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(file)
@@ -79,5 +79,5 @@ def test_an_image_comes_only_with_a_valid_certificate(
         found = [Provenance(f"{base}/full/1.jpg", "urls", "fox")]
         ingest_provenances(workspace, found, FetchOptions(allow_loopback=True, min_side=32, timeout=5))
     with Catalog.open(workspace) as catalog:
-        row = catalog.connection.execute("SELECT state, reason FROM candidates").fetchone()
-    assert tuple(row) == outcome
+        (candidate,) = catalog.candidates.all()
+    assert (candidate.state, candidate.reason) == outcome

@@ -19,10 +19,10 @@ import fototeca.cli
 from fototeca.collect.api.quotas import Quota
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.hubs.registry import HUBS
-from fototeca.collect.sources import known_sources
+from fototeca.collect.sources import load_sources
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
-from tests.servers import Answer, Asked, image_answer, jpeg, json_answer, serve
+from tests.servers import ReceivedRequest, StubResponse, image_response, jpeg, json_response, serve
 
 Run = Callable[..., int]
 
@@ -60,8 +60,8 @@ def test_two_processes_share_one_archive(tmp_path: Path, fototeca: Callable[...,
         both = [pool.submit(fototeca, *command, cwd=workspace.root) for _ in range(2)]
         assert [each.result().returncode for each in both] == [0, 0], [each.result().stderr for each in both]
     with Catalog.open(workspace) as catalog:
-        assert len(catalog.images("accepted")) == 80
-        assert not catalog.candidates("failed")
+        assert len(catalog.images.all("accepted")) == 80
+        assert not catalog.candidates.in_state("failed")
 
 
 def photos(folder: Path) -> Path:
@@ -100,7 +100,7 @@ def test_folder_and_archives_are_collected(
     assert run(small, "collect", "folder", path, "--label-from-folder") == 0
     assert "2 already known, 0 accepted" in capsys.readouterr().out
     with Catalog.open(small) as catalog:
-        assert sorted(image.label for image in catalog.images()) == ["dog", "fox"]
+        assert sorted(image.label for image in catalog.images.all()) == ["dog", "fox"]
     assert not list((small.root / "data" / "cache").rglob("*.jpg"))
 
 
@@ -137,7 +137,7 @@ def test_failed_archive_leaves_no_extracted_files(run: Run, tmp_path: Path) -> N
 
 def test_url_list_columns_reach_the_attribution_file(small: Workspace, run: Run, tmp_path: Path) -> None:
     """Category, page, author and license of each row are in ATTRIBUTION.csv."""
-    with serve(lambda asked: image_answer(asked) or Answer(status=404)) as site:
+    with serve(lambda request: image_response(request) or StubResponse(status=404)) as site:
         rows = [
             (f"{site.base}/full/{n}.jpg", name, f"https://e.org/{n}", f"A. {n}", "CC-BY-4.0")
             for n, name in enumerate(["fox", ""])
@@ -158,8 +158,8 @@ def test_retry_reasons_on_the_command_line(
     """Reasons may be comma-separated or a bare status; exit 2 if no candidate matches."""
     gone = [True]
 
-    def respond(asked: Asked) -> Answer:
-        return (None if gone[0] else image_answer(asked)) or Answer(status=404)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        return (None if gone[0] else image_response(request)) or StubResponse(status=404)
 
     with serve(respond) as site:
         (tmp_path / "list.txt").write_text(f"{site.base}/full/1.jpg\n")
@@ -177,18 +177,18 @@ def test_search_prints_shortfall_and_dry_run_fetches_nothing(
 ) -> None:
     """--dry-run counts the candidates; the search ends with exit code 3 and the number of missing images."""
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        results = [{"id": str(n), "url": f"{asked.base}/full/{n}.jpg", "license": "cc0", "license_version": "1.0",
+        results = [{"id": str(n), "url": f"{request.base}/full/{n}.jpg", "license": "cc0", "license_version": "1.0",
                     "license_url": "https://creativecommons.org/publicdomain/zero/1.0/"} for n in range(2)]  # fmt: skip
-        return json_answer({"results": results, "result_count": 2})
+        return json_response({"results": results, "result_count": 2})
 
     with serve(respond) as site:
         workspace = point_to("openverse", site.base)
         assert run(workspace, "collect", "search", "openverse", "--dry-run", "--allow-loopback") == 0
         assert json.loads(capsys.readouterr().out)["fox"]["candidates"] == 2
-        assert not [asked for asked in site.asked if asked.path.startswith("/full")]
+        assert not [request for request in site.requests if request.path.startswith("/full")]
         assert run(workspace, "collect", "search", "openverse", "--allow-loopback") == 3
     output = capsys.readouterr()
     assert "2 candidates, 0 already known, 2 accepted" in output.out
@@ -199,11 +199,11 @@ def test_sources_lists_requirements_limits_licenses_terms(small: Workspace, run:
     """Every source and hub has three lines."""
     assert run(small, "collect", "sources") == 0
     blocks = {block.split(" ")[0]: block for block in capsys.readouterr().out.strip().split("\n\n")}
-    infos = {**known_sources(), **HUBS}
+    infos = {**load_sources(), **HUBS}
     assert blocks.keys() == infos.keys()
     for name, info in infos.items():
         assert len(blocks[name].splitlines()) == 3
-        assert all(fact and fact in blocks[name] for fact in (info.needs, info.limits, info.licences, info.terms))
+        assert all(fact and fact in blocks[name] for fact in (info.needs, info.limits, info.licenses, info.terms))
 
 
 def test_doctor_reports_keys_quotas_and_fixes(

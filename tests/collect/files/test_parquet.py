@@ -20,7 +20,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.class_mapping import find_class_folders
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.hubs.import_dataset import take
+from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.hubs import Hubs
@@ -212,7 +212,7 @@ def test_parquet_dataset_is_proposed_confirmed_and_collected(workspace: Workspac
     """With the hub's real client: labels become categories, and an interrupted download resumes."""
     hubs.half = 1
     with pytest.raises(FototecaError, match="confirm it with --map") as stop:
-        take(workspace, "huggingface", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
     proposal = Path(stop.value.hint.rpartition("--map ")[2])
     assert {line.partition("  #")[0] for line in proposal.read_text().splitlines() if line.startswith('"')} == {
         '"assets" = ""',
@@ -220,10 +220,10 @@ def test_parquet_dataset_is_proposed_confirmed_and_collected(workspace: Workspac
         '"data/dog" = "dog"',
     }
     assert not list(proposal.with_suffix("").rglob("*.parquet"))
-    take(workspace, "huggingface", "alice/pets", proposal, LOCAL)
+    import_dataset(workspace, "huggingface", "alice/pets", proposal, LOCAL)
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
-        places = [place for image in images for place in catalog.findings(image.image_id)]
+        images = catalog.images.all()
+        places = [place for image in images for place in catalog.provenance.of_image(image.image_id)]
     assert sorted(image.label for image in images) == ["cat", "cat", "dog"]
     assert {(place.source, place.query, place.license) for place in places} == {("huggingface", "alice/pets", "CC-BY-4.0")}
 

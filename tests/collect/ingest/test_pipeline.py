@@ -14,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, ImageRow, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
@@ -23,11 +23,11 @@ from fototeca.collect.ingest.validate import accept_image
 from fototeca.collect.status import workspace_status, write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.quality.checks import measure_quality, read_scores
+from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.vision.image import decode
 from fototeca.vision.quality import quality
-from tests.servers import Answer, Asked, jpeg, serve
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=10)
 
@@ -38,10 +38,10 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "w", ["fox", "dog"], target=100)
 
 
-def serve_images(asked: Asked) -> Answer:
+def serve_images(request: ReceivedRequest) -> StubResponse:
     """Serve image N at `/ANYTHING/N.jpg`; there is no robots.txt."""
-    name = asked.path.rpartition("/")[2].removesuffix(".jpg")
-    return Answer(jpeg(int(name)), "image/jpeg") if name.isdigit() else Answer(status=404)
+    name = request.path.rpartition("/")[2].removesuffix(".jpg")
+    return StubResponse(jpeg(int(name)), "image/jpeg") if name.isdigit() else StubResponse(status=404)
 
 
 def test_same_image_at_ten_urls_is_stored_once_with_ten_provenances(workspace: Workspace, tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_same_image_at_ten_urls_is_stored_once_with_ten_provenances(workspace: W
         again = ingest_provenances(workspace, places, LOCAL)
     assert (first.accepted, again.accepted, again.already_known) == (1, 0, 10)
     with Catalog.open(workspace) as catalog:
-        (image,) = catalog.images()
-        stored = catalog.findings(image.image_id)
+        (image,) = catalog.images.all()
+        stored = catalog.provenance.of_image(image.image_id)
     assert {(f.source, f.author, f.page_url) for f in stored} == {(p.source, p.author, p.page_url) for p in places}
     assert write_attribution(workspace, tmp_path / "a.csv") == 1
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 11
@@ -68,20 +68,20 @@ def test_retry_fetches_only_candidates_with_the_given_reason(workspace: Workspac
     """http-500 is retried, http-404 is not, and accepted candidates are never fetched again."""
     is_fixed = threading.Event()
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/gone/1.jpg":
-            return Answer(status=404)
-        if asked.path == "/bad/2.jpg" and not is_fixed.is_set():
-            return Answer(status=500)
-        return serve_images(asked)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/gone/1.jpg":
+            return StubResponse(status=404)
+        if request.path == "/bad/2.jpg" and not is_fixed.is_set():
+            return StubResponse(status=500)
+        return serve_images(request)
 
     with serve(respond) as site:
         provenances = [Provenance(f"{site.base}{path}", "urls", "fox") for path in ("/gone/1.jpg", "/bad/2.jpg", "/good/3.jpg")]
         assert ingest_provenances(workspace, provenances, LOCAL).accepted == 1
-        before = len(site.asked)
+        before = len(site.requests)
         is_fixed.set()
         assert retry_candidates(workspace, ["http-500"], LOCAL).accepted == 1
-        assert {asked.path for asked in site.asked[before:]} <= {"/robots.txt", "/bad/2.jpg"}
+        assert {request.path for request in site.requests[before:]} <= {"/robots.txt", "/bad/2.jpg"}
         with pytest.raises(FototecaError, match="can be retried"):
             retry_candidates(workspace, ["timeout"], LOCAL)
     assert workspace_status(workspace).categories["fox"].failed == {"http-404": 1}
@@ -107,7 +107,7 @@ def test_interrupted_retry_can_be_repeated(workspace: Workspace, monkeypatch: py
     """Unprocessed candidates keep state and reason; candidates found but never processed are retried too."""
     is_broken = threading.Event()
     is_broken.set()
-    with serve(lambda asked: Answer(status=500) if is_broken.is_set() else serve_images(asked)) as site:
+    with serve(lambda request: StubResponse(status=500) if is_broken.is_set() else serve_images(request)) as site:
         provenances = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)]
         ingest_provenances(workspace, provenances, LOCAL)
         is_broken.clear()
@@ -116,8 +116,8 @@ def test_interrupted_retry_can_be_repeated(workspace: Workspace, monkeypatch: py
             patch.setattr(IngestPipeline, "_record_completed", Mock())
             retry_candidates(workspace, ["connection", "http-500"], LOCAL)
         with Catalog.open(workspace) as catalog:
-            assert len(catalog.candidates("failed")) == 3
-            catalog.add_finding(Provenance(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
+            assert len(catalog.candidates.in_state("failed")) == 3
+            catalog.candidates.add(Provenance(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
         assert retry_candidates(workspace, [], LOCAL).accepted == 4
 
 
@@ -128,7 +128,7 @@ def test_image_found_for_two_categories_gets_both_labels_in_multi_label_tasks(tm
         with serve(serve_images) as site:
             ingest_provenances(workspace, [Provenance(f"{site.base}/1.jpg", "urls", name) for name in ("fox", "dog")], LOCAL)
         with Catalog.open(workspace) as catalog:
-            assert [image.label for image in catalog.images()] == [label]
+            assert [image.label for image in catalog.images.all()] == [label]
 
 
 def test_summary_table_has_a_row_per_category_and_source(workspace: Workspace) -> None:
@@ -203,10 +203,10 @@ def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
     """Ctrl-C records what was fetched and starts nothing more."""
     release = threading.Event()
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/0.jpg":
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/0.jpg":
             release.wait(10)  # the oldest result, which is recorded first
-        return serve_images(asked)
+        return serve_images(request)
 
     with serve(respond) as site, Catalog.open(workspace) as catalog:
         options = replace(LOCAL, per_host=8)
@@ -221,7 +221,7 @@ def test_interrupt_records_completed_downloads(workspace: Workspace) -> None:
 
         with pytest.raises(KeyboardInterrupt):
             pipeline.run(interrupted_provenances())
-        assert len(catalog.images()) >= 7
+        assert len(catalog.images.all()) >= 7
     assert workspace_status(workspace).total.accepted >= 7
 
 
@@ -249,7 +249,7 @@ def test_unwritable_store_ends_the_run_with_one_line(workspace: Workspace) -> No
         ingest_provenances(workspace, [Provenance(f"{site.base}/1.jpg", "urls", "fox")], LOCAL)
     assert caught.value.exit_code == 4
     with Catalog.open(workspace) as catalog:
-        assert len(catalog.candidates("found")) == 1
+        assert len(catalog.candidates.in_state("found")) == 1
 
 
 def test_quality_is_measured_while_ingesting(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,8 +257,8 @@ def test_quality_is_measured_while_ingesting(workspace: Workspace, monkeypatch: 
     with serve(serve_images) as site:
         ingest_provenances(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
     with Catalog.open(workspace) as catalog:
-        scores = read_scores(catalog)
-        images = catalog.images()
+        scores = catalog.quality.all()
+        images = catalog.images.all()
     assert {image.image_id: quality(decode(workspace.root / image.path)) for image in images} == scores
     monkeypatch.setattr("fototeca.curate.quality.checks.decode_grey", Mock(side_effect=AssertionError("already measured")))
     measure_quality(workspace, QualityThresholds())
@@ -272,12 +272,12 @@ def test_reviewed_and_rejected_images_keep_their_label(tmp_path: Path) -> None:
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(jpeg(number))
     collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
     with Catalog.open(workspace) as catalog:
-        decided, rejected, _ = catalog.images()
-        catalog.decide(decided.image_id, "fox", who="person:me", why="seen")
-        catalog.decide(rejected.image_id, "reject:off-topic", who="curate:x", why="seen")
+        decided, rejected, _ = catalog.images.all()
+        catalog.decisions.add(decided.image_id, Edit.relabel("fox"), by=Actor.person("me"), reason="seen")
+        catalog.decisions.add(rejected.image_id, Edit.reject("off-topic"), by=Actor("rule", "x"), reason="seen")
     collect_folder(workspace, tmp_path / "photos", LabelSource("dog"), LOCAL)
     with Catalog.open(workspace) as catalog:
-        assert [image.label for image in catalog.images()] == ["fox", "fox", "dog|fox"]
+        assert [image.label for image in catalog.images.all()] == ["fox", "fox", "dog|fox"]
 
 
 def test_overwritten_local_file_is_a_new_candidate(tmp_path: Path) -> None:
@@ -294,4 +294,4 @@ def test_overwritten_local_file_is_a_new_candidate(tmp_path: Path) -> None:
     assert (again.accepted, again.already_known) == (2, 0)
     assert collect_folder(workspace, photos, LabelSource("fox"), LOCAL).already_known == 2
     with Catalog.open(workspace) as catalog:
-        assert len(catalog.images()) == 3
+        assert len(catalog.images.all()) == 3

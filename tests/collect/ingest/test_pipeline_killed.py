@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, jpeg, serve
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 COUNT = 500
 KILLS = 20
@@ -57,8 +57,8 @@ def read_state(workspace: Workspace, base: str) -> dict[str, object]:
     return {
         "candidates": [(str(url).replace(base, ""), *rest) for url, *rest in listed],
         "images": rows(workspace, "SELECT image_id, path, label, phash FROM images ORDER BY 1"),
-        "findings": rows(workspace, "SELECT source, category, rank FROM findings ORDER BY rank"),
-        "decisions": rows(workspace, "SELECT image_id, who, old, new FROM decisions ORDER BY 1"),
+        "provenance": rows(workspace, "SELECT source, category, rank FROM provenance ORDER BY rank"),
+        "decisions": rows(workspace, "SELECT image_id, actor, action, old_label, new_label FROM decisions ORDER BY 1"),
         "files": sorted((path.name, digest(path)) for path in workspace.images.rglob("*") if path.is_file()),
     }
 
@@ -76,17 +76,17 @@ def test_run_killed_twenty_times_equals_uninterrupted_run(tmp_path: Path) -> Non
     killed = create_workspace(tmp_path / "killed", ["x"], target=100)
     uninterrupted = create_workspace(tmp_path / "uninterrupted", ["x"], target=100)
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(status=404)
-        if rows(killed, f"SELECT 1 FROM candidates WHERE url LIKE '%{asked.path}' AND state = 'accepted'"):
-            refetched.append(asked.path)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(status=404)
+        if rows(killed, f"SELECT 1 FROM candidates WHERE url LIKE '%{request.path}' AND state = 'accepted'"):
+            refetched.append(request.path)
         time.sleep(0.01)
-        if asked.path in last:
+        if request.path in last:
             release.wait(15)
-        if asked.path in ("/7.jpg", "/77.jpg"):
-            return Answer(b"no", status=404)
-        return Answer(pictures[asked.path], "image/jpeg")
+        if request.path in ("/7.jpg", "/77.jpg"):
+            return StubResponse(b"no", status=404)
+        return StubResponse(pictures[request.path], "image/jpeg")
 
     with serve(respond) as site:
         listed = tmp_path / "list.txt"
@@ -102,11 +102,11 @@ def test_run_killed_twenty_times_equals_uninterrupted_run(tmp_path: Path) -> Non
             assert process.wait() == -signal.SIGKILL
         release.set()
         assert start(killed, listed).wait(120) == 0
-        asked = Counter(request.path for request in site.asked)
+        request_counts = Counter(request.path for request in site.requests)
         assert not refetched
         assert start(uninterrupted, listed).wait(120) == 0
     assert read_state(killed, site.base) == read_state(uninterrupted, site.base)
     assert all(path.stem == digest(path) for path in killed.images.rglob("*") if path.is_file())
     assert len(rows(killed, "SELECT 1 FROM images")) == COUNT - 21  # 20 copies, and number 77; number 7 came by its copy
     assert not list(killed.root.rglob("*.tmp"))
-    assert sum(asked.values()) < COUNT * 4, "a kill costs at most the requests in flight"
+    assert sum(request_counts.values()) < COUNT * 4, "a kill costs at most the requests in flight"

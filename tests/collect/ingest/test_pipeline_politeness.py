@@ -18,7 +18,7 @@ from fototeca.collect.http.throttle import BURST, RATE, Hosts
 from fototeca.collect.ingest.pipeline import ingest_provenances, retry_candidates
 from fototeca.collect.status import workspace_status
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, Respond, image_answer, jpeg, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, jpeg, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=10)
 
@@ -33,24 +33,24 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "w", ["fox", "dog"], target=100)
 
 
-def serve_images(asked: Asked) -> Answer:
+def serve_images(request: ReceivedRequest) -> StubResponse:
     """Serve image N at `/ANYTHING/N.jpg`; there is no robots.txt."""
-    name = asked.path.rpartition("/")[2].removesuffix(".jpg")
-    return Answer(jpeg(int(name)), "image/jpeg") if name.isdigit() else Answer(status=404)
+    name = request.path.rpartition("/")[2].removesuffix(".jpg")
+    return StubResponse(jpeg(int(name)), "image/jpeg") if name.isdigit() else StubResponse(status=404)
 
 
 def count_concurrency(counts: Counter[str]) -> Respond:
     """Respond while counting the requests in progress and their maximum."""
     lock = threading.Lock()
 
-    def respond(asked: Asked) -> Answer:
+    def respond(request: ReceivedRequest) -> StubResponse:
         with lock:
             counts["running"] += 1
             counts["maximum"] = max(counts["maximum"], counts["running"])
         time.sleep(0.02)
         with lock:
             counts["running"] -= 1
-        return serve_images(asked)
+        return serve_images(request)
 
     return respond
 
@@ -62,26 +62,26 @@ def test_robots_txt_is_fetched_first_and_per_host_limits_concurrency(workspace: 
         provenances = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(40)]
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=3)
         assert ingest_provenances(workspace, provenances, options).accepted == 40
-        assert site.asked[0].path == "/robots.txt"
-        assert sum(asked.path == "/robots.txt" for asked in site.asked) == 1
-        assert "fototeca/" in site.asked[1].headers["User-Agent"]
+        assert site.requests[0].path == "/robots.txt"
+        assert sum(request.path == "/robots.txt" for request in site.requests) == 1
+        assert "fototeca/" in site.requests[1].headers["User-Agent"]
     assert counts["maximum"] == 3
 
 
 @pytest.mark.parametrize(
     "rules",
     [
-        Answer(RULES, "text/plain", headers={"X-Robots-Tag": "noindex"}),
-        Answer(gzip.compress(RULES), "text/plain", headers=GZIP),
-        Answer(gzip.compress(b"") + gzip.compress(RULES) + bytes(512), "text/plain", headers=GZIP),
-        Answer(gzip.compress(RULES) + b"\r\nmore", "text/plain", headers=GZIP),
-        Answer(zlib.compress(RULES), "text/plain", headers=DEFLATE),
-        Answer(zlib.compress(RULES, wbits=-15), "text/plain", headers=DEFLATE),
-        Answer(RULES, "text/plain", headers=GZIP),
-        Answer(RULES, "text/plain", headers=DEFLATE),
-        Answer(RULES + b"Disallow: /\xf1/\n", "text/plain", headers=GZIP),
-        Answer(RULES + b"# more\n" * 200_000, "text/plain"),
-        Answer(gzip.compress(RULES + b"#\n" * 40_000_000, 1), "text/plain", headers=GZIP),
+        StubResponse(RULES, "text/plain", headers={"X-Robots-Tag": "noindex"}),
+        StubResponse(gzip.compress(RULES), "text/plain", headers=GZIP),
+        StubResponse(gzip.compress(b"") + gzip.compress(RULES) + bytes(512), "text/plain", headers=GZIP),
+        StubResponse(gzip.compress(RULES) + b"\r\nmore", "text/plain", headers=GZIP),
+        StubResponse(zlib.compress(RULES), "text/plain", headers=DEFLATE),
+        StubResponse(zlib.compress(RULES, wbits=-15), "text/plain", headers=DEFLATE),
+        StubResponse(RULES, "text/plain", headers=GZIP),
+        StubResponse(RULES, "text/plain", headers=DEFLATE),
+        StubResponse(RULES + b"Disallow: /\xf1/\n", "text/plain", headers=GZIP),
+        StubResponse(RULES + b"# more\n" * 200_000, "text/plain"),
+        StubResponse(gzip.compress(RULES + b"#\n" * 40_000_000, 1), "text/plain", headers=GZIP),
     ],
     ids=[
         "noindex",
@@ -97,12 +97,12 @@ def test_robots_txt_is_fetched_first_and_per_host_limits_concurrency(workspace: 
         "bomb",
     ],
 )
-def test_robots_txt_applies_with_any_encoding(workspace: Workspace, rules: Answer) -> None:
+def test_robots_txt_applies_with_any_encoding(workspace: Workspace, rules: StubResponse) -> None:
     """Rules apply with noindex, compression, other charsets and more bytes than are read."""
-    with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
+    with serve(lambda request: rules if request.path == "/robots.txt" else serve_images(request)) as site:
         places = [Provenance(f"{site.base}/{path}", "site", "fox") for path in ("private/1.jpg", "open/2.jpg")]
         summary = ingest_provenances(workspace, places, LOCAL)
-        assert [asked.path for asked in site.asked] == ["/robots.txt", "/open/2.jpg"]
+        assert [request.path for request in site.requests] == ["/robots.txt", "/open/2.jpg"]
     assert summary.count("rejected", "robots") == 1 and summary.accepted == 1
 
 
@@ -119,8 +119,8 @@ def test_robots_txt_applies_with_any_encoding(workspace: Workspace, rules: Answe
 )
 def test_undecodable_robots_txt_forbids_everything(workspace: Workspace, body: bytes, headers: dict[str, str]) -> None:
     """Unknown or incomplete compression may hide any rule."""
-    rules = Answer(body, "text/plain", headers=headers)
-    with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
+    rules = StubResponse(body, "text/plain", headers=headers)
+    with serve(lambda request: rules if request.path == "/robots.txt" else serve_images(request)) as site:
         summary = ingest_provenances(workspace, [Provenance(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
     assert summary.count("failed", "encoded") == 1
 
@@ -129,15 +129,15 @@ def test_slow_host_does_not_block_other_hosts(workspace: Workspace) -> None:
     """Threads that wait for a crawl delay do not occupy the pool."""
     order: list[str] = []
 
-    def slow(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(b"User-agent: *\nCrawl-delay: 0.4\n", "text/plain")
+    def slow(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(b"User-agent: *\nCrawl-delay: 0.4\n", "text/plain")
         order.append("slow")
-        return serve_images(asked)
+        return serve_images(request)
 
-    def quick(asked: Asked) -> Answer:
+    def quick(request: ReceivedRequest) -> StubResponse:
         order.append("quick")
-        return serve_images(asked)
+        return serve_images(request)
 
     with serve(slow) as slow_site, serve(quick) as quick_site:
         places = [Provenance(f"{slow_site.base}/{number}.jpg", "site", "fox") for number in range(12)]
@@ -150,9 +150,13 @@ def test_crawl_delay_is_respected(workspace: Workspace) -> None:
     """The mean pause between requests is at least the Crawl-delay of robots.txt."""
     times: list[float] = []
 
-    def respond(asked: Asked) -> Answer:
+    def respond(request: ReceivedRequest) -> StubResponse:
         times.append(time.monotonic())
-        return Answer(b"User-agent: *\nCrawl-delay: 0.3\n", "text/plain") if asked.path == "/robots.txt" else serve_images(asked)
+        return (
+            StubResponse(b"User-agent: *\nCrawl-delay: 0.3\n", "text/plain")
+            if request.path == "/robots.txt"
+            else serve_images(request)
+        )
 
     with serve(respond) as site:
         provenances = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(4)]
@@ -166,8 +170,8 @@ def test_circuit_breaker_opens_after_repeated_server_errors(workspace: Workspace
     is_broken = threading.Event()
     is_broken.set()
 
-    def respond(asked: Asked) -> Answer:
-        return Answer(status=status) if is_broken.is_set() and asked.path != "/robots.txt" else serve_images(asked)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        return StubResponse(status=status) if is_broken.is_set() and request.path != "/robots.txt" else serve_images(request)
 
     with serve(respond) as site, serve(serve_images) as other:
         provenances = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]
@@ -175,7 +179,7 @@ def test_circuit_breaker_opens_after_repeated_server_errors(workspace: Workspace
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
         summary = ingest_provenances(workspace, provenances, options)
         assert summary.accepted == 5
-        assert len(site.asked) < 15
+        assert len(site.requests) < 15
         failed = workspace_status(workspace).categories["fox"].failed
         assert failed["host-down"] > 20
         is_broken.clear()
@@ -196,14 +200,14 @@ def test_retry_after_pauses_the_whole_host(tmp_path: Path) -> None:
     times: list[float] = []
     lock = threading.Lock()
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(status=404)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(status=404)
         with lock:
             times.append(time.monotonic())
             if len(times) == 1:
-                return Answer(status=429, headers={"Retry-After": "1"})
-        return image_answer(asked) or Answer(status=404)
+                return StubResponse(status=429, headers={"Retry-After": "1"})
+        return image_response(request) or StubResponse(status=404)
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(respond) as site:
@@ -211,11 +215,13 @@ def test_retry_after_pauses_the_whole_host(tmp_path: Path) -> None:
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
         assert ingest_provenances(workspace, findings, options).accepted == 4
     assert len(times) == 5
-    assert times[1] - times[0] > 0.9, "nobody asked meanwhile"
+    assert times[1] - times[0] > 0.9, "nobody request meanwhile"
 
 
 def test_retry_after_does_not_count_towards_the_timeout() -> None:
     """The deadline of a download is suspended during the pause."""
-    answers = [Answer(status=429, headers={"Retry-After": "1"})]
-    with serve(lambda asked: answers.pop() if answers and asked.path == "/a.jpg" else Answer(jpeg(1), "image/jpeg")) as site:
+    answers = [StubResponse(status=429, headers={"Retry-After": "1"})]
+    with serve(
+        lambda request: answers.pop() if answers and request.path == "/a.jpg" else StubResponse(jpeg(1), "image/jpeg")
+    ) as site:
         assert Downloader(FetchOptions(allow_loopback=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)

@@ -12,26 +12,26 @@ from fototeca.collect.files.local_files import LOCAL_SCHEME
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, Asked, jpeg, serve
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 OPTIONS = FetchOptions(allow_loopback=True, min_side=32, timeout=5, per_host=1)
 IMAGE_ELEMENT = jpeg(1)
 CLOSE = {"Connection": "close"}
 RESPONSES = {
-    "/declared.jpg": Answer(IMAGE_ELEMENT, "text/plain"),
-    "/html.jpg": Answer(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
-    "/gone.jpg": Answer(b"gone", "text/html", 404),
-    "/short.jpg": Answer(jpeg(2)[:700], "image/jpeg", headers={"Content-Length": "9000", **CLOSE}),
-    "/huge.jpg": Answer(b"x", "image/jpeg", headers={"Content-Length": "9" * 30, **CLOSE}),
-    "/out.jpg": Answer(jpeg(3), "image/webp", headers={"X-Robots-Tag": "noai"}),
+    "/declared.jpg": StubResponse(IMAGE_ELEMENT, "text/plain"),
+    "/html.jpg": StubResponse(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
+    "/gone.jpg": StubResponse(b"gone", "text/html", 404),
+    "/short.jpg": StubResponse(jpeg(2)[:700], "image/jpeg", headers={"Content-Length": "9000", **CLOSE}),
+    "/huge.jpg": StubResponse(b"x", "image/jpeg", headers={"Content-Length": "9" * 30, **CLOSE}),
+    "/out.jpg": StubResponse(jpeg(3), "image/webp", headers={"X-Robots-Tag": "noai"}),
 }
 
 
 def test_attempts_record_headers_and_received_bytes(tmp_path: Path) -> None:
     """For accepted, rejected and aborted candidates and local files."""
 
-    def respond(asked: Asked) -> Answer:
-        return RESPONSES.get(asked.path, Answer(status=404))
+    def respond(request: ReceivedRequest) -> StubResponse:
+        return RESPONSES.get(request.path, StubResponse(status=404))
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     file = tmp_path / "own.jpg"
@@ -40,8 +40,8 @@ def test_attempts_record_headers_and_received_bytes(tmp_path: Path) -> None:
         ingest_provenances(workspace, [Provenance(site.base + path, "urls", "fox") for path in RESPONSES], OPTIONS)
     ingest_provenances(workspace, [Provenance(LOCAL_SCHEME + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
     with Catalog.open(workspace) as catalog:
-        rows = catalog.connection.execute(
-            "SELECT url, a.state, a.reason, status, bytes, declared, announced"
+        rows = catalog.database.connection.execute(
+            "SELECT url, a.state, a.reason, status, bytes, content_type, content_length"
             " FROM attempts a JOIN candidates USING (candidate_id)"
         )
         attempts = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
@@ -69,13 +69,13 @@ ODD: dict[str, dict[str, Any]] = {
 def test_odd_provenance_values_are_recorded(tmp_path: Path, kind: str) -> None:
     """Lone surrogates, NaN and huge numbers neither end the run nor lose the candidate's row."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
-    with serve(lambda asked: RESPONSES["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
+    with serve(lambda request: RESPONSES["/declared.jpg"] if request.path == "/a.jpg" else StubResponse(status=404)) as site:
         facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}
         after = Provenance(f"{site.base}/b.jpg", "urls", "fox")
         assert ingest_provenances(workspace, [Provenance(**facts), after], OPTIONS).candidates == 2
     with Catalog.open(workspace) as catalog:
-        states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates(state)]
-        places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]
+        states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates.in_state(state)]
+        places = [place for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
     assert states == (["failed", "failed"] if kind == "in the address" else ["accepted", "failed"])
     if kind == "half of a character":
         assert (places[0].author, places[0].page_url) == ("Fox ?", "https://e.org/?")
