@@ -25,8 +25,8 @@ from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.label_issues.confident_learning import deal_folds, out_of_fold
-from fototeca.curate.label_issues.find import rank
+from fototeca.curate.label_issues.confident_learning import assign_folds, predict_out_of_fold
+from fototeca.curate.label_issues.find import rank_label_issues
 from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
 from fototeca.vision.backbones import load_backbone
@@ -63,8 +63,8 @@ class Photographs:
 
     def held_out(self, labels: Integers) -> Floats:
         """The probabilities that `curate label-issues` works with: folds that split no group."""
-        folds = deal_folds([self.categories[label] for label in labels], self.groups)
-        return out_of_fold(self.features, labels, folds, len(self.categories))
+        folds = assign_folds([self.categories[label] for label in labels], self.groups)
+        return predict_out_of_fold(self.features, labels, folds, len(self.categories))
 
 
 def ours(photographs: Photographs, labels: Integers) -> Ranking:
@@ -72,7 +72,7 @@ def ours(photographs: Photographs, labels: Integers) -> Ranking:
     named: list[ImageRow] = [
         replace(image, label=photographs.categories[label]) for image, label in zip(photographs.images, labels, strict=True)
     ]
-    rows = rank(named, photographs.groups, photographs.features, photographs.categories, "single")
+    rows = rank_label_issues(named, photographs.groups, photographs.features, photographs.categories, "single")
     numbers = {image.image_id: number for number, image in enumerate(named)}
     found = [numbers[row.image_id] for row in rows]
     return [*found, *sorted(set(range(len(named))) - set(found))]

@@ -21,7 +21,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.label_issues.find import suggest_labels
+from fototeca.curate.label_issues.find import find_label_issues
 from fototeca.curate.manifest import Manifest
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
@@ -85,7 +85,7 @@ def run_demo(folder: Path) -> None:
         pretrained = find_pretrained(workspace.data / "pretraining")
         typer.echo(f"  {pretrained.model}: {pretrained.origin}")
     with _step("suggesting label errors, for people to decide"):
-        suggestions = suggest_labels(workspace, model=pretrained.model, weights=pretrained.weights)
+        issues = find_label_issues(workspace, model=pretrained.model, weights=pretrained.weights)
     with _step("pushing to FiftyOne (the next step for a person is: fototeca curate review)"):
         _review(workspace)
     with _step("freezing"):
@@ -99,7 +99,7 @@ def run_demo(folder: Path) -> None:
         new = _predict(workspace, best)
         pages = [write_report(workspace, manifest.version, lang=lang).page for lang in ("en", "es")]
     typer.echo("")
-    typer.echo(render_planted_table(workspace, entries, suggestions))
+    typer.echo(render_planted_table(workspace, entries, issues))
     typer.echo("")
     typer.echo(runs_table([run_metrics(run) for run in runs]))
     _print_results(workspace, manifest, test, new, pages)
@@ -182,9 +182,13 @@ def _test(workspace: Workspace, best: Run) -> dict[str, Any]:
 
 def _predict(workspace: Workspace, best: Run) -> dict[str, Any]:
     paths = draw_new_images(workspace.data / "new", list(CATEGORIES), NEW_EACH)
-    facts = predict_paths(workspace, best.id, [str(path) for path in paths])
-    right = sum(fact["label"] == Path(fact["path"]).parent.name for fact in facts)
-    return {"n": len(facts), "right": right, "near": sum(bool(fact["near_duplicate"]) for fact in facts)}
+    predictions = predict_paths(workspace, best.id, [str(path) for path in paths])
+    num_correct = sum(prediction.label == Path(prediction.path).parent.name for prediction in predictions)
+    return {
+        "n": len(predictions),
+        "correct": num_correct,
+        "near": sum(prediction.near_duplicate is not None for prediction in predictions),
+    }
 
 
 def _print_results(
@@ -193,7 +197,7 @@ def _print_results(
     low, high = test["accuracy_interval"]
     typer.echo(
         f"\ntest: {test['accuracy']:.1%} accuracy (95% interval {low:.1%} to {high:.1%}, {test['n']} images), with {test['run']}"
-        f"\nnew images: {new['right']} of {new['n']} correct, {new['near']} near-duplicates of the dataset"
+        f"\nnew images: {new['correct']} of {new['n']} correct, {new['near']} near-duplicates of the dataset"
         f"\nmanifest: {workspace.relative(manifest.path)}"
     )
     for page in pages:
