@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from fototeca.demo.camera import add_weather, apply_camera, apply_light, apply_wear, project_corners, warp_sign
-from fototeca.demo.scenes import draw_scene, draw_tree, random_color, shade_color
+from fototeca.demo.objects import draw_tree, random_color, shade_color
+from fototeca.demo.scenes import draw_scene
 from fototeca.demo.signs import OTHER_SIGNS, draw_sign
 
 SHAPES = ((440, 330), (432, 288), (400, 300), (360, 360), (330, 440), (320, 400), (448, 252))
