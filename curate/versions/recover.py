@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, ImageRow, Provenance
-from fototeca.collect.store import digest, stored_images
+from fototeca.collect.store import compute_image_id, list_stored_images
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import active_reviews
@@ -40,7 +40,7 @@ def recover_catalog(workspace: Workspace) -> dict[str, int]:
 
 
 def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow], facts: dict[str, int]) -> None:
-    for path in tqdm(stored_images(workspace), desc="reading", unit="image", disable=None):
+    for path in tqdm(list_stored_images(workspace), desc="reading", unit="image", disable=None):
         if catalog.images.get(path.stem):
             continue
         image = _facts_of(workspace, path)
@@ -56,7 +56,7 @@ def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow
 def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
     """The facts of a stored file; None when it is not what its name says, or no image that can be decoded."""
     data = path.read_bytes()
-    if digest(data) != path.stem:
+    if compute_image_id(data) != path.stem:
         return None
     try:
         grey, info = decode_grey(data)

@@ -135,7 +135,7 @@ def test_unfinished_and_aborted_runs_are_listed(copied: Studied) -> None:
     workspace, (first, _) = copied
     (workspace.runs / first / "done.json").unlink()
     assert f"{first}: not finished; run its train command again" in section_text(write_and_read(workspace), "models")
-    (workspace.runs / first / "stopped.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
+    (workspace.runs / first / "aborted.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
     assert f"{first}: aborted: the loss is NaN at step 3" in section_text(write_and_read(workspace), "models")
 
 
