@@ -70,7 +70,7 @@ def epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     seen: list[tuple[str, int]] = []
     whole = loop.TrainingLoop._epoch
 
-    def record(self: loop.TrainingLoop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(self: loop.TrainingLoop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401
         seen.append((self.folder.name, epoch))
         return whole(self, epoch, *rest)
 
@@ -118,8 +118,8 @@ def test_json_of_all_commands_has_the_same_keys(small: Workspace, command: Comma
     """run, sweep, ensemble and list print the same JSON for a run."""
     first, second = (json.loads(command("run", *SETTINGS, "--epochs", 1, "--seed", seed, "--json")[1]) for seed in (0, 1))
     plan = plan_file(small.root, PLAN.replace("[1, 4]", "1").replace("16", "32"))
-    exit_code, said = command("sweep", plan, "--manifest", "latest", "--json")
-    assert exit_code == 0 and json.loads(said) == [first]
+    exit_code, stdout = command("sweep", plan, "--manifest", "latest", "--json")
+    assert exit_code == 0 and json.loads(stdout) == [first]
     joined = json.loads(command("ensemble", first["run"], second["run"], "--json")[1])
     listed = json.loads(command("list", "--json")[1])
     assert sorted(row["run"] for row in listed) == sorted(row["run"] for row in (first, second, joined))
@@ -157,8 +157,8 @@ def test_val_interval_is_bounded_by_0_and_1(small: Workspace, command: Command) 
 def test_incomplete_sweep_exits_with_3_and_prints_a_sorted_table(small: Workspace, command: Command) -> None:
     """The table has a heading and a row for each finished run, best first, also as JSON."""
     plan = plan_file(small.root, PLAN.replace("epochs = [1, 4]", "epochs = 3\nlr = [1e-9, 4e-3]") + FAILS)
-    exit_code, said = command("sweep", plan, "--manifest", "v001")
-    head, *rows = said.splitlines()
+    exit_code, stdout = command("sweep", plan, "--manifest", "v001")
+    head, *rows = stdout.splitlines()
     assert exit_code == 3
     assert head.split() == ["run", "train", "val", "interval", "params", "seconds"]
     accuracies = [float(row.split()[2].rstrip("%")) for row in rows]
@@ -166,8 +166,8 @@ def test_incomplete_sweep_exits_with_3_and_prints_a_sorted_table(small: Workspac
     assert all(row.startswith("cnn-scratch-v001-") and len(row) == len(head) <= 80 for row in rows)
     low, high = (float(end.rstrip("%")) for end in rows[0].split()[3].split("–"))
     assert low <= accuracies[0] <= high
-    exit_code, said = command("sweep", plan, "--manifest", "v001", "--json")
-    assert exit_code == 3 and [row["run"] for row in json.loads(said)] == [row.split()[0] for row in rows]
+    exit_code, stdout = command("sweep", plan, "--manifest", "v001", "--json")
+    assert exit_code == 3 and [row["run"] for row in json.loads(stdout)] == [row.split()[0] for row in rows]
     assert command("list")[1].splitlines() == [head, *rows]
 
 
@@ -223,10 +223,10 @@ def test_list_shows_resume_command_of_unfinished_ensembles(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for asked in ((cycles, other), (cycles, other, "--method", "soup"), (cycles,)):
+    for names in ((cycles, other), (cycles, other, "--method", "soup"), (cycles,)):
         with monkeypatch.context() as patch:
             patch.setattr("fototeca.train.ensemble.write_done", stop)
-            assert command("ensemble", *asked)[0] == 130
+            assert command("ensemble", *names)[0] == 130
         (line,) = [line for line in command("list")[1].splitlines() if line.startswith("not finished")]
         assert command(*line.partition("resume with: fototeca train ")[2].split())[0] == 0
         assert "not finished" not in command("list")[1]
@@ -247,8 +247,8 @@ def test_list_names_damaged_runs_and_shows_the_others(
     runs = [make_run(small, f"cnn-scratch-v001-{number}") for number in range(3)]
     (runs[1].folder / name).write_bytes(content)
     for options in ((), ("--json",)):
-        exit_code, said = command("list", *options)
-        assert exit_code == 0 and [run.id in said for run in runs] == [True, False, True]
+        exit_code, stdout = command("list", *options)
+        assert exit_code == 0 and [run.id in stdout for run in runs] == [True, False, True]
     assert [run.id for run in list_runs(small, unfinished=True)] == [runs[0].id, runs[2].id]
     line = f"skipped: {runs[1].folder / name} cannot be read; delete the run's folder and train it again"
     assert lines == [line] * 3, "each time once"
@@ -314,7 +314,7 @@ def test_sweep_search_command_trains_one_run(small: Workspace, command: Command)
     plan = plan_file(
         small.root, PLAN.replace("[[run]]", "").replace("epochs = [1, 4]", "epochs = 1\nlr = {low = 1e-3, high = 2e-3}")
     )
-    exit_code, said = command("sweep", plan, "--manifest", "v001", "--search", 1, "--json")
-    (row,) = json.loads(said)
+    exit_code, stdout = command("sweep", plan, "--manifest", "v001", "--search", 1, "--json")
+    (row,) = json.loads(stdout)
     assert exit_code == 0 and row == json.loads(command("list", "--json")[1])[0]
     assert 1e-3 <= read_run(small, row["run"]).config["lr"] <= 2e-3

@@ -41,9 +41,9 @@ def test_mean_and_weighted(kind: str, request: pytest.FixtureRequest) -> None:
     """The mean equals the members' mean; the weighted mean is at least as accurate as the best member; both load."""
     workspace: Workspace = request.getfixturevalue(kind)
     members = [trained(workspace, seed=seed) for seed in (0, 1)]
-    said = [member.predictions("val").probabilities for member in members]
+    parts = [member.predictions("val").probabilities for member in members]
     mean, weighted = (make_ensemble(workspace, [run.id for run in members], method) for method in ("mean", "weighted"))
-    assert mean.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
+    assert mean.predictions("val").probabilities == pytest.approx((parts[0] + parts[1]) / 2, abs=1e-6)
     assert weighted.metrics.val_accuracy >= max(run.metrics.val_accuracy for run in members) - 1e-9
     for run in (mean, weighted):
         assert np.abs(predict_val(workspace, run) - run.predictions("val").probabilities).max() < 1e-4
@@ -74,10 +74,10 @@ def test_best_prefix_of_the_selection_is_used() -> None:
     """
     labels = torch.tensor([0, 1, 2] * 10)
     sure = np.where(np.arange(30) < 11, 0.9, 0.1)
-    said = [
+    parts = [
         np.where(np.eye(3)[labels] > 0, part[:, None], (1 - part[:, None]) / 2).astype(np.float32) for part in (sure, 1 - sure)
     ]
-    assert ensemble._select_weights(said, labels) == pytest.approx([1 / 3, 2 / 3])
+    assert ensemble._select_weights(parts, labels) == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_soup_is_evaluated_with_multi_label_thresholds(several: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,8 +86,8 @@ def test_soup_is_evaluated_with_multi_label_thresholds(several: Workspace, monke
     manifest = read_manifest(several, "v001")
     labels = encode_labels(manifest.split("val"), manifest.categories, True).numpy()
     alone, mean = np.full_like(labels, 0.6), np.where(labels > 0, 0.3, 0.1).astype(np.float32)
-    said = iter([alone, mean, np.full((len(manifest.split("train")), 2), 0.5, np.float32), mean])
-    monkeypatch.setattr(EvaluationNetwork, "predict", lambda *_: next(said))
+    parts = iter([alone, mean, np.full((len(manifest.split("train")), 2), 0.5, np.float32), mean])
+    monkeypatch.setattr(EvaluationNetwork, "predict", lambda *_: next(parts))
     soup = make_ensemble(several, members, "soup")
     assert sorted(soup.config["soup"]) == sorted(members) and soup.metrics.val_accuracy == 1
 
@@ -112,9 +112,9 @@ def test_weighted_mean_applies_its_weights(small: Workspace, monkeypatch: pytest
     combined = make_ensemble(small, [run.id for run in members], "weighted")
     assert combined.config["member_weights"] == [0.75, 0.25]
     for split in ("train", "val"):
-        said = [run.predictions(split).probabilities for run in members]
-        mixed = 0.75 * said[0] + 0.25 * said[1]
-        assert np.abs(mixed - (said[0] + said[1]) / 2).max() > 1e-3
+        parts = [run.predictions(split).probabilities for run in members]
+        mixed = 0.75 * parts[0] + 0.25 * parts[1]
+        assert np.abs(mixed - (parts[0] + parts[1]) / 2).max() > 1e-3
         assert combined.predictions(split).probabilities == pytest.approx(mixed, abs=1e-6)
     assert predict_val(small, combined) == pytest.approx(combined.predictions("val").probabilities, abs=1e-4)
 
@@ -124,14 +124,14 @@ def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monke
     run = trained(small, epochs=2, snapshots=2)
     other = trained(small, epochs=1, seed=1)
     combined, snapshots = make_ensemble(small, [run.id, other.id]), make_ensemble(small, [run.id])
-    said = [one.predictions("val").probabilities for one in (combined, snapshots)]
+    parts = [one.predictions("val").probabilities for one in (combined, snapshots)]
     content = {path: path.read_bytes() for path in (snapshots.folder / "predictions-val.csv", combined.folder / "done.json")}
     assert make_ensemble(small, [run.id]).done and make_ensemble(small, [run.id, other.id]).done
     assert {path: path.read_bytes() for path in content} == content, "as long as nothing has changed they are left alone"
     for path in sorted(run.folder.glob("snapshot-*.pt")):
         state = torch.load(path, weights_only=True)
         torch.save({name: value * 0 if value.is_floating_point() else value for name, value in state.items()}, path)
-    even = np.full_like(said[0], 1 / 3)
+    even = np.full_like(parts[0], 1 / 3)
     write_predictions_csv(run, "val", run.predictions("val").image_ids, run.predictions("val").labels, even)
     write_done(run, replace(run.metrics, train_accuracy=0.5))
     with pytest.raises(FototecaError, match=f"{run.id} was trained again after {combined.id} was made from it") as error:
@@ -147,7 +147,7 @@ def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monke
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(ensemble, "write_predictions", stop)
         make_ensemble(small, [run.id, other.id])
-    assert not (combined.folder / "predictions-test.csv").exists(), "what the former one said of test is not the new one's"
+    assert not (combined.folder / "predictions-test.csv").exists(), "test predictions of the former ensemble are removed"
     again = [make_ensemble(small, names).predictions("val").probabilities for names in ([run.id, other.id], [run.id])]
     assert again[0] == pytest.approx((even + other.predictions("val").probabilities) / 2, abs=1e-6)
     assert again[1] == pytest.approx(even, abs=1e-6)
@@ -233,11 +233,11 @@ def test_snapshots_of_one_run_make_an_ensemble(small: Workspace) -> None:
     assert first.endswith("snapshot-1") and second.endswith("snapshot-2")
     from fototeca.train.runs import read_run
 
-    said = [read_run(small, name).predictions("val").probabilities for name in (first, second)]
-    assert np.abs(said[0] - said[1]).max() > 1e-3
+    parts = [read_run(small, name).predictions("val").probabilities for name in (first, second)]
+    assert np.abs(parts[0] - parts[1]).max() > 1e-3
     assert combined.command == f"fototeca train ensemble {run.id} --method mean"
     assert make_ensemble(small, [run.id], "soup").command == f"fototeca train ensemble {run.id} --method soup"
-    assert combined.predictions("val").probabilities == pytest.approx((said[0] + said[1]) / 2, abs=1e-6)
+    assert combined.predictions("val").probabilities == pytest.approx((parts[0] + parts[1]) / 2, abs=1e-6)
     assert np.abs(predict_val(small, combined) - combined.predictions("val").probabilities).max() < 1e-4
 
 

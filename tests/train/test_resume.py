@@ -68,7 +68,7 @@ def test_network_resumes_from_its_checkpoint(
     run.folder.rename(tmp_path / "calm")
     original, calls = loop.TrainingLoop._step, []
 
-    def interrupt(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def interrupt(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401
         calls.append(1)
         if len(calls) == step:
             raise KeyboardInterrupt

@@ -69,8 +69,8 @@ def test_scratch_run_learns_and_loads(small: Workspace) -> None:
     run = train_run(small, config(epochs=6))
     assert run.metrics.val_accuracy >= 0.9
     rows = read_manifest(small, "v001").split("val")
-    asked = load_model(small, run).probabilities([image_path(small, row) for row in rows])
-    assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-5
+    loaded = load_model(small, run).probabilities([image_path(small, row) for row in rows])
+    assert np.abs(loaded - run.predictions("val").probabilities).max() < 1e-5
     assert len(run.epochs()) == 6
     assert len(run.steps()) == 6 * -(-len(read_manifest(small, "v001").split("train")) // 16)
     assert not (run.folder / "predictions-test.csv").exists()
@@ -113,8 +113,8 @@ def test_features_with_every_head(kind: str, request: pytest.FixtureRequest) -> 
     for head in ("linear", "logistic", "svm", "boosting"):
         run = train_run(workspace, config(regime="features", head=head, weights=f"run:{first.id}", epochs=20))
         assert run.metrics.val_accuracy >= 0.6, head
-        asked = load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
-        assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-4, head
+        loaded = load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
+        assert np.abs(loaded - run.predictions("val").probabilities).max() < 1e-4, head
         assert (load_model(workspace, run).module is None) == (head == "boosting")
 
 
@@ -123,7 +123,7 @@ def test_augmented_copies_are_cached_and_trained_on(small: Workspace, monkeypatc
     learned: list[FeatureSet] = []
     original = heads.fit_head
 
-    def record(kind: str, train: FeatureSet, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(kind: str, train: FeatureSet, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         learned.append(train)
         return original(kind, train, *arguments, **options)
 

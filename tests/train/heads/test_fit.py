@@ -15,8 +15,8 @@ def make_features(seed: int, shift: float = 1.2) -> FeatureSet:
     """Return 60 images of three classes: three informative features and 80 of noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 3
-    told = rng.normal(size=(60, 3)) + shift * np.eye(3)[labels]
-    return FeatureSet(np.hstack([told, rng.normal(size=(60, 80))]).astype(np.float32), torch.from_numpy(labels))
+    signal = rng.normal(size=(60, 3)) + shift * np.eye(3)[labels]
+    return FeatureSet(np.hstack([signal, rng.normal(size=(60, 80))]).astype(np.float32), torch.from_numpy(labels))
 
 
 def fitted(kind: str, train: FeatureSet, val: FeatureSet) -> FittedHead:

@@ -78,17 +78,17 @@ def test_killed_search_resumes_its_trial_and_prunes_low_rates(small: Workspace, 
 def test_search_reports_accuracies_and_prunes_runs(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The accuracy is reported to Optuna; the pruned run is listed as aborted."""
     monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda trial: trial.number == 1)
-    told: list[tuple[int, float | None]] = []
+    results: list[tuple[int, float | None]] = []
     original = optuna.Study.tell
 
     def tell(self: optuna.Study, trial: optuna.Trial, value: float | None = None, **options: object) -> object:
-        told.append((trial.number, value))
-        return original(self, trial, value, **options)  # type: ignore[arg-type]  # whatever it takes
+        results.append((trial.number, value))
+        return original(self, trial, value, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(optuna.Study, "tell", tell)
     found = search_hyperparameters(small, {**SPACE, "epochs": 2, "lr": {"low": 1e-3, "high": 1e-2, "log": True}}, "v001", 2)
     (run,) = found.runs
-    assert told == [(0, run.metrics.val_accuracy), (1, None)]
+    assert results == [(0, run.metrics.val_accuracy), (1, None)]
     assert run.done and len(run.epochs()) == 2 and 1e-3 <= run.config["lr"] <= 1e-2 and run.config["model"] == "cnn"
     (failed,) = found.failed
     assert failed.point.startswith("lr=") and failed.reason == PRUNED_REASON and failed.is_skipped
@@ -147,8 +147,8 @@ def test_external_failures_do_not_use_up_trials(small: Workspace, monkeypatch: p
 
 def test_second_process_waits_for_the_search(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It then finds the finished trials; none is taken for a killed one."""
-    notices: Queue[str] = Queue()
-    monkeypatch.setattr("fototeca.train.runs.locks.notify", notices.put)
+    messages: Queue[str] = Queue()
+    monkeypatch.setattr("fototeca.train.runs.locks.notify", messages.put)
     started: list[TrainConfig] = []
 
     def fake_train(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
@@ -156,7 +156,7 @@ def test_second_process_waits_for_the_search(small: Workspace, monkeypatch: pyte
         started.append(config)
         if len(started) == 1:
             others.append(pool.submit(search_hyperparameters, small, SPACE, "v001", 2))
-            assert notices.get(timeout=60).startswith("search-")
+            assert messages.get(timeout=60).startswith("search-")
             assert not others[0].done()
         return as_if_trained(workspace, config, len(started))
 

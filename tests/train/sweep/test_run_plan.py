@@ -235,12 +235,12 @@ def test_parallel_workers_show_no_progress_bars(monkeypatch: pytest.MonkeyPatch)
 def test_second_process_waits_for_the_run(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It prints a notice and then finds the run finished."""
     run = train_run(small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]  # a test's plain dict
-    said: Queue[str] = Queue()
-    monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
+    messages: Queue[str] = Queue()
+    monkeypatch.setattr("fototeca.train.runs.locks.notify", messages.put)
     with ThreadPoolExecutor(1) as pool:
         with lock_run(small, run.id):
             other = pool.submit(train_run, small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]
-            assert said.get(timeout=60) == f"{run.id} is being trained by another process: waiting for it"
+            assert messages.get(timeout=60) == f"{run.id} is being trained by another process: waiting for it"
             assert not other.done()
         assert other.result().id == run.id
 

@@ -45,7 +45,7 @@ def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
     seen: list[Weights] = []
     original = loop.TrainingLoop._step
 
-    def step(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it gives)
+    def step(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401
         given = original(self, *arguments)
         seen.append({name: value.detach().clone() for name, value in self.plain.state_dict().items()})
         return given
@@ -115,7 +115,7 @@ def recorded_losses(monkeypatch: pytest.MonkeyPatch) -> list[LossCall]:
     seen: list[LossCall] = []
     original = loop.compute_loss
 
-    def record(logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
+    def record(logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401
         if logits.requires_grad:
             seen.append((logits.detach(), targets, options))
         return original(logits, targets, **options)
@@ -142,9 +142,9 @@ def test_train_accuracy_counts_predictions_during_training(
 ) -> None:
     """A mixed image is correct if its larger part's class is predicted."""
     (row,) = train_run(small, config(**options)).epochs()
-    said = torch.cat([logits.argmax(dim=1) for logits, *_ in recorded_losses])
+    predicted = torch.cat([logits.argmax(dim=1) for logits, *_ in recorded_losses])
     most = torch.cat([targets.argmax(dim=1) if options else targets for _, targets, _ in recorded_losses])
-    assert row["train_accuracy"] == pytest.approx(float((said == most).float().mean()))
+    assert row["train_accuracy"] == pytest.approx(float((predicted == most).float().mean()))
 
 
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
@@ -184,8 +184,8 @@ def test_weights_of_the_best_epoch_are_saved(small: Workspace, monkeypatch: pyte
     assert agree == [False, False, True, False]
     assert (run.metrics.best_epoch, run.metrics.epochs_run) == (3, 4)
     rows = read_manifest(small, "v001").split("val")
-    said = load_model(small, run).probabilities([image_path(small, row) for row in rows])
-    assert np.abs(said - run.predictions("val").probabilities).max() < 1e-5
+    probabilities = load_model(small, run).probabilities([image_path(small, row) for row in rows])
+    assert np.abs(probabilities - run.predictions("val").probabilities).max() < 1e-5
 
 
 def plain_weights(workspace: Workspace, folder: Path) -> Path:
@@ -200,7 +200,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     original = feature_trainer.fit_head
 
-    def record(kind: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(kind: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         seen.append(kind)
         return original(kind, *arguments, **options)
 
@@ -265,8 +265,8 @@ def test_nan_loss_aborts_and_the_run_can_resume(small: Workspace, monkeypatch: p
         return replace(result, loss=math.nan) if len(calls) == 6 else result
 
     monkeypatch.setattr(loop.TrainingLoop, "_step", return_nan)
-    said = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0004 or --clip 1"
-    with pytest.raises(FototecaError, match=said):
+    message = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0004 or --clip 1"
+    with pytest.raises(FototecaError, match=message):
         train_run(small, config(epochs=3), resume=False)
     monkeypatch.undo()
     assert (train_run(small, config(epochs=3)).folder / "model.safetensors").read_bytes() == weights
@@ -283,6 +283,6 @@ def test_divergence_in_the_last_step_of_an_epoch_is_detected(small: Workspace, m
     assert len(losses(calm)) == 2 and np.isfinite(losses(calm)).all() and not calm.done
     monkeypatch.undo()
     assert (train_run(small, config(**settings)).folder / "model.safetensors").read_bytes() == weights
-    for clip in (0.0, 1.0):  # a norm that is no number cannot be clipped: that is told in the same way
+    for clip in (0.0, 1.0):  # a NaN norm cannot be clipped; the error is the same
         with pytest.raises(FototecaError, match=r"step \d \(epoch 1\); no epoch was finished"):
             train_run(small, config(optimizer="sgd", lr=1e30, batch_size=64, clip=clip))

@@ -79,11 +79,11 @@ def test_balanced_sampling_uses_the_rarest_label() -> None:
 def test_labels_are_predicted_from_their_threshold(tmp_path: Path) -> None:
     """Each category has its own threshold, which is inclusive."""
     run = Run("a", tmp_path, {"task": "multi", "categories": ["red", "green", "blue"]})
-    said = np.array([[0.25, 0.6, 0.5], [0.24, 0.8, 0.49], [0.9, 0.7, 0.0]], dtype=np.float32)
-    assert decide_labels(run, said) == ["blue|green", "green", "green|red"]
+    probabilities = np.array([[0.25, 0.6, 0.5], [0.24, 0.8, 0.49], [0.9, 0.7, 0.0]], dtype=np.float32)
+    assert decide_labels(run, probabilities) == ["blue|green", "green", "green|red"]
     (tmp_path / "thresholds.json").write_text('{"blue": 0.5, "red": 0.25, "green": 0.7}')
     run = Run("a", tmp_path, run.config)
-    assert decide_labels(run, said) == ["blue|red", "green", "green|red"]
+    assert decide_labels(run, probabilities) == ["blue|red", "green", "green|red"]
 
 
 def test_thresholds_maximize_f1() -> None:

@@ -188,7 +188,7 @@ def test_compiled_network_has_equal_losses(small: Workspace, monkeypatch: pytest
     losses = [row["loss"] for row in plain.steps()]
     whole, compilations = torch.compile, list[int]()
 
-    def traced(module: torch.nn.Module, **_: object) -> Any:  # noqa: ANN401  (whatever torch gives)
+    def traced(module: torch.nn.Module, **_: object) -> Any:  # noqa: ANN401
         def counted(graph: torch.fx.GraphModule, _: object) -> Any:  # noqa: ANN401  (torch's own signature)
             compilations.append(1)
             return graph.forward
