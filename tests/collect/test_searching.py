@@ -30,8 +30,8 @@ from fototeca.collect.status import write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
-from tests.collect.hubs import REFS, Hubs
-from tests.collect.test_services import inaturalist, openverse
+from tests.collect.hub_server import REFS, Hubs
+from tests.collect.sources.test_services import inaturalist, openverse
 from tests.servers import ReceivedRequest, Respond, Site, StubResponse, image_response, jpeg, json_response, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
