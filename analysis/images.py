@@ -157,12 +157,17 @@ def _wrapped(text: str, width: int, most: int) -> list[str]:
     return lines
 
 
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: Pillow's own font has no letter beyond ASCII."""
+def font_folder() -> Path:
+    """Return the folder of the DejaVu fonts, which are installed with matplotlib."""
     from matplotlib import get_data_path
 
-    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 12)
+    return Path(get_data_path()) / "fonts" / "ttf"
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans: Pillow's default font has no letters beyond ASCII."""
+    return ImageFont.truetype(font_folder() / "DejaVuSans.ttf", 12)
 
 
 def contact_sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
