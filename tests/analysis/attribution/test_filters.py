@@ -38,7 +38,7 @@ def test_maps_are_what_the_layers_give(name: str) -> None:
         found = compute_feature_maps(module, seen, ["layer2"])
         stem = module.maxpool(module.relu(module.bn1(module.conv1(seen))))
         np.testing.assert_allclose(found["layer2"], module.layer2(module.layer1(stem))[0].detach().numpy(), atol=1e-5)
-        with pytest.raises(FototecaError, match="no place on the image"):
+        with pytest.raises(FototecaError, match="no spatial output"):
             compute_feature_maps(module, seen, ["fc"])
         with pytest.raises(FototecaError, match="no layer 'nothing'"):
             compute_feature_maps(module, seen, ["nothing"])

@@ -200,9 +200,9 @@ def test_an_unknown_layer_is_named_with_those_there_are() -> None:
 def test_a_layer_without_places_is_refused_with_those_that_fit(name: str, layer: str) -> None:
     """The classifier and what is pooled have no place on the image: one line, and the layers it names do fit."""
     module, seen = network(name), image(224 if name.startswith("vit") else 96)
-    with pytest.raises(FototecaError, match=f"layer '{layer}' has no place on the image") as error:
+    with pytest.raises(FototecaError, match=f"layer '{layer}' has no spatial output") as error:
         grad_cam(module, seen, 2, layer)
-    for fitting in error.value.hint.removeprefix("these fit: ").split(", ")[-2:]:
+    for fitting in error.value.hint.removeprefix("layers with a spatial output: ").split(", ")[-2:]:
         assert grad_cam(module, seen, 2, fitting).shape == seen.shape[2:]
 
 

@@ -1,4 +1,4 @@
-"""The trials of attribution maps: each measures what it says, on networks whose right answer is known."""
+"""Sanity checks of attribution maps, on networks with known attributions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from fototeca.train.runs import load_model, read_run
 
 
 class Colours(torch.nn.Module):
-    """Class k's score is how much of channel k there is."""
+    """The score of class k is the mean of channel k."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,14 +71,14 @@ class Colours(torch.nn.Module):
 
 
 def truth(module: torch.nn.Module, image: torch.Tensor, target: int) -> np.ndarray:
-    """What the network truly looks at: each place's part of the score."""
+    """Return the true attribution: each pixel's part of the score."""
     assert isinstance(module, Colours)
     parts = torch.einsum("chw,c->hw", image[0].clamp(min=0), module.mix[:, target].detach())
     return np.asarray(parts.numpy(), dtype=np.float32)
 
 
 def spot(channel: int, top: int = 4, left: int = 20) -> CheckedImage:
-    """An image (3, 32, 32) with a square of one colour on faint others, and the square's mask."""
+    """Return an image (3, 32, 32) with a square of one color on faint noise, and the square's mask."""
     image = 0.1 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(channel))
     image[channel, top : top + 8, left : left + 8] = 3.0
     mask = np.zeros((32, 32), dtype=bool)
@@ -86,15 +86,15 @@ def spot(channel: int, top: int = 4, left: int = 20) -> CheckedImage:
     return CheckedImage(image, channel, mask)
 
 
-def test_a_map_that_is_the_same_everywhere_passes_nothing() -> None:
-    """Neither another category nor other weights can change it: that was not measured, and is in no stamp."""
+def test_rank_correlation_of_constant_maps() -> None:
+    """NaN if the first map is constant, so that the check counts as not measured; 0 if the second is."""
     flat, varied = np.zeros((4, 4), np.float32), np.arange(16, dtype=np.float32).reshape(4, 4)
     assert np.isnan(rank_correlation(flat, varied)) and rank_correlation(varied, flat) == 0
     assert rank_correlation(varied, varied) == pytest.approx(1)
 
 
-def test_the_truth_passes_and_chance_does_not() -> None:
-    """The right map is stamped in every trial, a constant one is dead, and both baselines react to nothing."""
+def test_true_attribution_passes_and_baselines_fail() -> None:
+    """The true map passes every check, a constant one is not live, and both baselines fail all others."""
     mosaics = [build_image_grid([spot(c).image, *[spot((c + 1) % 3).image] * 3], c, c) for c in range(3)]
     flat = {"truth": truth, "constant": lambda module, image, target: np.ones((32, 32), np.float32)}
     right, constant, random, centre = check_methods(Colours(), flat, [spot(0), spot(1, 20, 4)], mosaics)
@@ -109,8 +109,8 @@ def test_the_truth_passes_and_chance_does_not() -> None:
     assert centre.grid == pytest.approx(0.25, abs=0.01)
 
 
-def test_what_was_not_measured_has_no_stamp() -> None:
-    """Without the truth there is no pointing game, without mosaics no grid."""
+def test_unmeasured_checks_have_no_result() -> None:
+    """Without a mask no pointing and energy, without image grids no grid check."""
     case = CheckedImage(spot(0).image, 0)
     found = check_methods(Colours(), {"truth": truth}, [case], [])
     assert set(found[0].passed) == {"live", "classes", "weights", "deletion", "insertion"}
@@ -118,8 +118,8 @@ def test_what_was_not_measured_has_no_stamp() -> None:
     assert grade_scores(CheckScores("none"), found[1:]) == {}
 
 
-def test_each_map_of_one_image_is_judged() -> None:
-    """The right map passes, also in the pointing game where the middle hits too; one that is the same everywhere is dead."""
+def test_check_maps_of_one_image() -> None:
+    """The true map passes, also pointing where the center baseline hits too; a constant map is not live."""
     case = spot(0, 12, 12)
     maps = {"truth": truth(Colours(), case.image[None], 0), "constant": np.ones((32, 32), np.float32)}
     found = check_maps(Colours(), case, maps)
@@ -129,23 +129,23 @@ def test_each_map_of_one_image_is_judged() -> None:
 
 
 class Terminal(io.StringIO):
-    """What tqdm takes for a person's terminal."""
+    """A stream that reports to be a terminal."""
 
     def isatty(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
 
-def test_a_person_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar counts the methods on a terminal, and none is written to a file."""
+def test_progress_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar counts the methods; nothing is written to a file."""
     for shown in (Terminal(), io.StringIO()):
         monkeypatch.setattr("sys.stderr", shown)
         check_methods(Colours(), {"truth": truth}, [CheckedImage(spot(0).image, 0)], [])
         assert ("sanity checks: 100%" in shown.getvalue() and "3/3" in shown.getvalue()) == shown.isatty()
 
 
-def test_curves_equal_the_procedure_step_by_step() -> None:
-    """Pixel after pixel in the map's order, the probability asked at STEPS + 1 shares, trapezoids, within 1e-6."""
+def test_deletion_area_equals_stepwise_computation() -> None:
+    """Probabilities at CURVE_STEPS + 1 shares of pixels removed in the map's order, trapezoidal rule, within 1e-6."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 4), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(4 * 49, 3))
     network.requires_grad_(False)
@@ -160,16 +160,16 @@ def test_curves_equal_the_procedure_step_by_step() -> None:
     assert deletion_insertion_areas(network, CheckedImage(image, 1), found)[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_rank_correlation_equals_scipys() -> None:
-    """With ties, as rectified maps have; a constant map correlates with nothing."""
+def test_rank_correlation_equals_scipy() -> None:
+    """With ties, as in rectified maps; 0 for a constant second map."""
     rng = np.random.default_rng(0)
     one, other = (np.maximum(rng.normal(size=(9, 9)), 0).astype(np.float32) for _ in range(2))
     assert rank_correlation(one, other) == pytest.approx(spearmanr(one.ravel(), other.ravel()).statistic)
     assert rank_correlation(one, np.zeros_like(one)) == 0
 
 
-def test_dealt_weights_keep_their_values() -> None:
-    """Each parameter has the same values in another order; the model itself is left alone."""
+def test_shuffled_weights_keep_their_values() -> None:
+    """Each parameter has the same values in another order; the model itself is unchanged."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8))
     before = network[0].weight.clone()
@@ -179,8 +179,8 @@ def test_dealt_weights_keep_their_values() -> None:
     assert torch.equal(dealt[0].weight.flatten().sort()[0], before.flatten().sort()[0])
 
 
-def test_mosaics_and_shares() -> None:
-    """The target's image is where it is said to be, odd sizes included; only what is positive counts."""
+def test_image_grids_and_share_inside() -> None:
+    """The target's image is in its cell, also for odd sizes; only positive values count."""
     images = [torch.full((3, 33, 33), float(value)) for value in (1, 2, 3, 4)]
     mosaic = build_image_grid(images, 0, 2)
     assert mosaic.image.shape == (3, 33, 33)
@@ -188,8 +188,8 @@ def test_mosaics_and_shares() -> None:
     assert share_inside(np.array([[3, -5], [1, 0]], np.float32), np.array([[True, True], [False, False]])) == 0.75
 
 
-def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """Facts as JSON and CSV, with both baselines; an unknown method is refused before anything is done."""
+def test_run_sanity_checks_stores_scores(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """JSON and CSV with both baselines; an unknown method is an error before any work."""
     workspace, runs = studied
     facts = run_sanity_checks(workspace, runs[0], ["grad-cam", "extremal"], iterations=2, output=tmp_path)
     assert [one.method for one in facts.methods] == ["grad-cam", "extremal", "random", "centre"]
@@ -204,16 +204,16 @@ def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]],
 
 
 @pytest.mark.parametrize("content", ["[1]", "3", "{"])
-def test_damaged_trials_are_as_if_none_were_made(copied: tuple[Workspace, list[str]], content: str) -> None:
-    """A map is drawn without their stamp, and nothing else is lost."""
+def test_damaged_file_counts_as_no_checks(copied: tuple[Workspace, list[str]], content: str) -> None:
+    """A damaged JSON file is read as None."""
     workspace, runs = copied
     run = read_run(workspace, runs[0])
     write_text(sanity_checks_path(workspace, run), content)
     assert read_sanity_checks(workspace, run) is None
 
 
-def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """`data/masks` adds the pointing game and the energy in the mask, of methods and of single maps."""
+def test_masks_add_pointing_and_energy(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """`data/masks` adds both checks for methods and for single maps."""
     workspace, (run, _) = copied
     plain = explain_run(workspace, run, methods=["grad-cam", "saliency"], output=tmp_path / "plain")
     rows = list(csv.DictReader(plain[-1].read_text(encoding="utf-8").splitlines()))
@@ -238,8 +238,8 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
     assert "puntería" in told and "✗" in told
 
 
-def fail_weights(workspace: Workspace, run: str, layer: str = "") -> None:
-    """As if the run's methods had failed the trial of dealt weights."""
+def mark_weights_failed(workspace: Workspace, run: str, layer: str = "") -> None:
+    """Change the stored results: all methods fail the weights check."""
     path = sanity_checks_path(workspace, read_run(workspace, run), layer)
     facts = json.loads(path.read_text(encoding="utf-8"))
     for one in facts["methods"]:
@@ -247,7 +247,7 @@ def fail_weights(workspace: Workspace, run: str, layer: str = "") -> None:
     path.write_text(json.dumps(facts), encoding="utf-8")
 
 
-def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+def test_badge_shows_failures_of_the_method(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """Stored failures of a method appear in the CSV, in the report's tiles and above the maps of its examples."""
     workspace, (run, _) = copied
     sanity_checks_path(workspace, read_run(workspace, run)).unlink(missing_ok=True)
@@ -259,7 +259,7 @@ def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]]
     before = told()
     assert all({*row["passed"].split(), *row["failed"].split()} == {"live", "deletion", "insertion"} for row in before)
     run_sanity_checks(workspace, run, ["grad-cam", "saliency"], output=tmp_path)
-    fail_weights(workspace, run)
+    mark_weights_failed(workspace, run)
     for row, alone in zip(told(), before, strict=True):
         assert row["failed"].split() == [*alone["failed"].split(), "weights"] and "classes" in row["passed"]
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
@@ -269,8 +269,8 @@ def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]]
     assert "Sanity checks of grad-cam on this model, valid for each of these maps: ✗ weights." in shown
 
 
-def test_a_stamp_names_its_trials() -> None:
-    """Those that were passed where all were; of the method's only those that no map takes alone; nothing is claimed untried."""
+def test_badge_text_and_method_results() -> None:
+    """Failed checks, else passed ones; METHOD_CHECKS come from the method; nothing is claimed without a check."""
     own, method = {"live": True, "deletion": True}, {"live": False, "weights": True}
     assert badge_text(merge_results(own, {})) == "passes live, deletion"
     assert badge_text(merge_results(own, method)) == "passes live, deletion, weights"
@@ -285,7 +285,7 @@ def test_a_stamp_names_its_trials() -> None:
     assert set(method_results(replace(facts, layer="stages.1", iterations=9), "stages.1", 9)) == set(method_results(facts))
 
 
-def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+def test_results_apply_to_the_checked_layer_only(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """`--layer`: the map is that layer's, and only trials of that layer say something of it. The report's maps are of the
     family's own layer: neither their stamps nor its table take what was tried of another."""
     workspace, (run, _) = copied
@@ -301,7 +301,7 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
     assert not np.array_equal(drawn.maps["grad-cam"], draw_maps(model, tensor, 0, ["grad-cam"]).maps["grad-cam"])
     kept = run_sanity_checks(workspace, run, ["grad-cam"], output=tmp_path).methods
     run_sanity_checks(workspace, run, ["grad-cam"], layer=other, output=tmp_path)
-    fail_weights(workspace, run, other)
+    mark_weights_failed(workspace, run, other)
     family = read_sanity_checks(workspace, found)
     assert family is not None and family.methods == kept, "what was tried of the family's layer stays beside it"
     for layer in (other, ""):
@@ -314,8 +314,8 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
     assert "saliency" in next(numbers for numbers in context.data_tables if numbers.name == f"sanity-checks-{run}").rows[1]
 
 
-def test_trials_are_of_the_masks_that_there_are(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """Drawn anew or taken away, what was measured against the former ones is not told any more."""
+def test_changed_masks_invalidate_stored_checks(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """A new mask makes the stored checks outdated."""
     workspace, (run, _) = copied
     run_sanity_checks(workspace, run, ["saliency"], output=tmp_path)
     found = read_run(workspace, run)
@@ -325,20 +325,21 @@ def test_trials_are_of_the_masks_that_there_are(copied: tuple[Workspace, list[st
     assert read_sanity_checks(workspace, found) is None
 
 
-def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """A layer that only some methods take, and that has no place: the others are tried. Where none fits a line says why."""
+def test_unsuitable_method_has_a_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """An unknown layer fails spatial methods only; if no method fits, the command fails."""
     workspace, runs = studied
     facts = run_sanity_checks(workspace, runs[0], ["grad-cam", "saliency"], layer="nothing", output=tmp_path)
     reasons = [one.reason for one in facts.methods]
-    assert reasons[0].startswith("the model has no layer 'nothing'; these fit: ") and reasons[1:] == ["", "", ""]
+    assert reasons[0].startswith("the model has no layer 'nothing'; layers with a spatial output: ")
+    assert reasons[1:] == ["", "", ""]
     assert facts.methods[0].live is None and facts.methods[1].live == 1
     assert "grad-cam cannot be used: the model has no layer" in sanity_checks_table(facts)
     with pytest.raises(FototecaError, match="no layer 'nothing'"):
         run_sanity_checks(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)
 
 
-def test_labels_that_do_not_exclude_one_another_are_asked_one_by_one() -> None:
-    """The curves of a multi-label network are of the category's own probability, whatever the other categories are."""
+def test_multi_label_curves_use_independent_probabilities() -> None:
+    """With sigmoid outputs the curves do not depend on other categories."""
     network = Colours()
     attach_network_input(network, NetworkInput(multi=True))
     case = spot(0)
@@ -351,8 +352,8 @@ def test_labels_that_do_not_exclude_one_another_are_asked_one_by_one() -> None:
     assert deletion_insertion_areas(network, case, found) != pytest.approx(one)
 
 
-def test_the_command(studied: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`explain --sanity-checks --json` prints the table's facts alone, and without --json the table."""
+def test_explain_sanity_checks_command(studied: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`explain --sanity-checks` prints JSON or a table."""
     workspace, runs = studied
     monkeypatch.chdir(workspace.root)
     arguments = ["explain", runs[1], "--sanity-checks", "--method", "saliency"]

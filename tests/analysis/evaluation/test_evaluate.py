@@ -1,4 +1,4 @@
-"""What `evaluate` and `compare` say of whole results: scikit-learn's figures, near-duplicates drawn together, views averaged."""
+"""Metrics of `evaluate` and `compare` against scikit-learn, duplicate groups in intervals, and test-time augmentation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROW = ManifestRow("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "M
 
 
 def made(name: str, true: np.ndarray, probabilities: np.ndarray, *, multi: bool = False) -> SplitPredictions:
-    """A run's answers: true (N, 3), and probabilities (N, 3) that say the likeliest, or all from one half on."""
+    """Return predictions of labels `true` (N, 3) with probabilities (N, 3): the most probable category, or all from 0.5."""
     said = probabilities >= 0.5 if multi else np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
     labels, told = (
         tuple("|".join(n for n, there in zip(NAMES, row, strict=True) if there) for row in side) for side in (true, said)
@@ -41,15 +41,15 @@ def made(name: str, true: np.ndarray, probabilities: np.ndarray, *, multi: bool 
 
 
 def single(seed: int = 0, n: int = 90, skill: float = 1.2) -> tuple[np.ndarray, np.ndarray]:
-    """True classes (N, 3) and probabilities that know something of them."""
+    """Return true classes (N, 3) and probabilities correlated with them."""
     rng = np.random.default_rng(seed)
     true = np.eye(3, dtype=bool)[np.arange(n) % 3]
     said = np.exp(rng.normal(size=(n, 3)) + skill * true)
     return true, said / said.sum(axis=1, keepdims=True)
 
 
-def test_all_figures_of_one_label() -> None:
-    """Through `measure`, as the command prints them."""
+def test_single_label_metrics_equal_scikit_learn() -> None:
+    """All fields of `compute_metrics`."""
     true, probabilities = single()
     facts = compute_metrics(made("r", true, probabilities), None).to_json()
     labels, said = true.argmax(axis=1), probabilities.argmax(axis=1)
@@ -72,8 +72,8 @@ def test_all_figures_of_one_label() -> None:
         assert low < facts[name] < high
 
 
-def test_all_figures_of_several_labels() -> None:
-    """Micro and macro, and calibration of every category's probability; no balanced accuracy, which is of single labels."""
+def test_multi_label_metrics_equal_scikit_learn() -> None:
+    """Micro, macro and calibration over all probabilities; balanced accuracy is single-label only."""
     rng = np.random.default_rng(1)
     true = rng.random((80, 3)) < 0.4
     probabilities = np.clip(0.5 + 0.25 * (true - 0.5) + rng.normal(0, 0.2, (80, 3)), 0.01, 0.99)
@@ -96,8 +96,8 @@ def test_all_figures_of_several_labels() -> None:
     assert "balanced accuracy" not in table and "macro F1" in table
 
 
-def test_calibration_is_told_before_and_after_the_temperature() -> None:
-    """Of probabilities that are too sure: the error of both, which falls."""
+def test_calibration_error_before_and_after_scaling() -> None:
+    """Overconfident probabilities: both errors equal torchmetrics, and scaling at least halves the error."""
     true, probabilities = single(n=900)
     sharp = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
     temperature = fit_temperature(true, sharp)
@@ -111,8 +111,8 @@ def test_calibration_is_told_before_and_after_the_temperature() -> None:
     assert facts["temperature"] == temperature and facts["ece_scaled"] < facts["ece"] / 2
 
 
-def test_intervals_count_near_duplicates_together() -> None:
-    """Threefold copies widen the intervals of accuracy and of every recall to those of one of each, less one image."""
+def test_intervals_use_the_effective_number_of_images() -> None:
+    """Threefold duplicates give the intervals of accuracy and recall of a third of the images."""
     true, probabilities = single(n=60)
     copies = made("r", *(np.repeat(side, 3, axis=0) for side in (true, probabilities)))
     rows = tuple(replace(row, group=f"g{k // 3:02}") for k, row in enumerate(copies.rows))
@@ -126,8 +126,8 @@ def test_intervals_count_near_duplicates_together() -> None:
             assert interval == pytest.approx(wilson_interval(share * (n * times - less), n * times - less))
 
 
-def test_near_duplicates_are_drawn_together() -> None:
-    """Copies of one image go in and out together: threefold copies tell no more than one of each, however they are counted."""
+def test_resamples_keep_duplicate_groups_together() -> None:
+    """Threefold duplicates in one group give the same bootstrap intervals as single images."""
     draws = draw_resamples(group_index(["g", "g", "h", "", ""]), count=50)
     assert (draws[:, 0] == draws[:, 1]).all() and (draws[:, [0, 2, 3, 4]].sum(axis=1) == 4).all()
     assert (draws[:, 0] != draws[:, 2]).any()
@@ -142,8 +142,8 @@ def test_near_duplicates_are_drawn_together() -> None:
         assert apart[name][1] - apart[name][0] < 0.8 * (ends[1] - ends[0])
 
 
-def test_runs_are_compared_image_by_image() -> None:
-    """Whatever the order of a run's rows; what is clearly worse is not like the best, what is as good is."""
+def test_compare_aligns_images() -> None:
+    """The order of rows does not matter; an equal run is tied with the best, a clearly worse one is not."""
     true, _ = single()
     good, same, bad = (
         made(name, true, single(seed, skill=skill)[1]) for name, seed, skill in (("a", 1, 3), ("b", 2, 3), ("c", 3, 0))
@@ -154,8 +154,8 @@ def test_runs_are_compared_image_by_image() -> None:
     assert compare_predictions([bad, mixed, good]) == found
 
 
-def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
-    """Of three runs one has six images wrong that the others have right: alone p = 0.03, as one test of three no proof."""
+def test_ties_are_decided_after_holm_correction() -> None:
+    """Six errors more give p = 0.03 in one test, which is not significant among three."""
     true, _ = single()
     runs = []
     for name, wrong in (("a", 0), ("b", 0), ("c", 6)):
@@ -166,8 +166,8 @@ def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
     assert found.tied_with_best == ("a", "b", "c")
 
 
-def test_views_of_large_images_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch ends where its pixels do, never empty, and no image is left out."""
+def test_tta_batches_are_bounded_in_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches hold at most MAX_BATCH_PIXELS or one image, are never empty, and cover all images."""
     monkeypatch.setattr(tta, "MAX_BATCH_PIXELS", 250)
     row = ManifestRow("", "", "", "val", "", 10, 10, "0" * 16, "drawn", "", "", "", "MIT", True)
     rows = [replace(row, image_id=str(k), width=10 if k < 7 else 90) for k in range(9)] + [row] * 40
@@ -178,12 +178,12 @@ def test_views_of_large_images_are_not_all_held_at_once(monkeypatch: pytest.Monk
     assert [len(part) for part in tta.batch_rows(rows)] == [32, 17]
 
 
-def test_views_are_averaged() -> None:
-    """As it is, mirrored, and the middle of both: each asked once, and the mean is what is said."""
+def test_tta_averages_four_views() -> None:
+    """The image, its mirror image and the zoomed center of both."""
     picture = Image.linear_gradient("L").rotate(90).convert("RGB")  # dark on one side, so that a mirror image differs
 
     class Brightness:
-        """Says how bright the left half is."""
+        """Predicts the brightness of the left half."""
 
         def probabilities(self, images: list[Image.Image]) -> FloatArray:
             """(N, 2)."""

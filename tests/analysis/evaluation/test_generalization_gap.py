@@ -1,4 +1,4 @@
-"""Why test is not validation: each reason's number, on results made so that its answer is known."""
+"""Causes of the generalization gap, on predictions with a known answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIRST = ManifestRow("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", 
 
 
 def results(labels: Sequence[str], said: Sequence[str], split: str = "val", groups: Sequence[str] = ()) -> SplitPredictions:
-    """A run's answers; one of several labels joins them with a bar."""
+    """Return predictions; multi-label if a label contains a bar."""
     task = "multi" if any("|" in label for label in (*labels, *said)) else "single"
     run = Run("r", Path("r"), {"task": task, "categories": ["a", "b"], "model": "m", "regime": "scratch", "manifest": "v001"})
     rows = tuple(
@@ -46,35 +46,35 @@ def results(labels: Sequence[str], said: Sequence[str], split: str = "val", grou
 
 
 def manifest(rows: Sequence[ManifestRow], threshold: int | None = 10) -> Manifest:
-    """A version of these rows."""
+    """Return a manifest of these rows."""
     return Manifest(
         "v001", "d", "single", ("a", "b"), tuple(rows), "0", 0, (70, 10, 20), threshold, None, "", "", Path("v001.csv")
     )
 
 
-def test_class_mix() -> None:
-    """a is always right, b half the time: from half and half to three in four the mix alone is worth an eighth."""
+def test_class_mix_effect_of_label_frequencies() -> None:
+    """a is always correct, b half the time: from 50% to 75% of a accuracy rises by 1/8."""
     val = results(["a"] * 4 + ["b"] * 4, ["a"] * 4 + ["b", "b", "a", "a"])
     test = results(["a"] * 6 + ["b"] * 2, ["a"] * 8, "test")
     assert class_mix_effect(val, test).to_json() == pytest.approx({"effect": 0.125, "unseen": 0, "distance": 0.25})
 
 
-def test_a_category_that_validation_does_not_have_makes_no_effect_up() -> None:
-    """Of b validation knows nothing: it neither helps nor harms, and its share is told."""
+def test_class_mix_effect_ignores_labels_unseen_in_validation() -> None:
+    """b does not occur in validation: it has no effect, and its share is `unseen`."""
     val = results(["a"] * 4, ["a", "a", "a", "b"])
     found = class_mix_effect(val, results(["a", "a", "b", "b"], ["a"] * 4, "test"))
     assert found.to_json() == pytest.approx({"effect": 0, "unseen": 0.5, "distance": 0.5})
 
 
-def test_class_mix_of_several_labels_is_of_the_accuracy_that_is_shown() -> None:
-    """Images count as right when all their labels are: a|b always wrong, a and none always right."""
+def test_class_mix_effect_of_label_sets() -> None:
+    """An image is correct if all its labels are: a|b is always wrong, a and no label always correct."""
     val = results(["a", "a", "a|b", "a|b"], ["a", "a", "a", "b"])
     test = results(["a", "a|b", "a|b", "a|b"], ["a", "a", "a", "a"], "test")
     assert class_mix_effect(val, test).effect == pytest.approx(-0.25)
 
 
-def test_sampling() -> None:
-    """The standard error of two independent shares (Agresti and Caffo's), wider where images come in near-duplicates."""
+def test_sampling_error_grows_with_duplicate_groups() -> None:
+    """Standard error of two independent shares after Agresti and Caffo, larger for duplicate groups."""
     val = results(["a"] * 40, ["a"] * 30 + ["b"] * 10)
     test = results(["a"] * 80, ["a"] * 60 + ["b"] * 20, "test")
     found = sampling_error(val, test)
@@ -87,8 +87,8 @@ def test_sampling() -> None:
     assert sampling_error(grouped, test).standard_error > 1.3 * found.standard_error
 
 
-def test_the_optimism_of_a_choice() -> None:
-    """One candidate has none at all; of eight equally good ones the winner's is clear; rows in another order are put in order."""
+def test_selection_effect() -> None:
+    """0 for one candidate, clear for the best of eight equal ones, independent of the order of rows."""
     rng = np.random.default_rng(0)
     labels = ["a"] * 100
     rivals = [results(labels, ["a" if hit else "b" for hit in rng.random(100) < 0.7]) for _ in range(8)]
@@ -103,8 +103,8 @@ def test_the_optimism_of_a_choice() -> None:
         selection_effect(rivals[0], [rivals[0], rivals[1].take(range(99))])
 
 
-def test_sources_and_groups(tmp_path: Path) -> None:
-    """The same mix of sources is no shift, another one is; groups across splits are counted only if any were looked for."""
+def test_source_shift_and_groups_across_splits(tmp_path: Path) -> None:
+    """An equal mix of sources is not significant, another one is; groups count only after dedup."""
     assert compute_category_shift(["x", "y"] * 30, ["x", "y"] * 30).p > 0.9
     moved = compute_category_shift(["x"] * 30, ["y"] * 30)
     assert moved.distance == 1 and moved.p < 0.01
@@ -119,8 +119,8 @@ def test_sources_and_groups(tmp_path: Path) -> None:
     assert whole.calibration.ece_difference == pytest.approx(0.1 - whole.calibration.val_ece)
 
 
-def test_shifts_are_corrected_for_how_many_were_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Holm's steps over sources and measures of quality together; the smallest p counts as often as there are tests."""
+def test_shift_p_values_have_holm_correction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holm's correction covers sources and quality measures together."""
     measured = {name: QualityShift(0.0, 0.0, 0.0, p) for name, p in (("sharpness", 0.004), ("border", 0.9))}
     monkeypatch.setattr(gap, "quality_shift", lambda *_: measured)
     val, test = results(["a", "b"] * 5, ["a"] * 10), results(["a", "b"] * 5, ["a", "b"] * 5, "test")
@@ -134,8 +134,8 @@ def test_shifts_are_corrected_for_how_many_were_tested(tmp_path: Path, monkeypat
         assert words.probability(0.012) in told["quality"] and words.percent(0.1) in told["calibration"]
 
 
-def test_sources_that_training_does_not_have(tmp_path: Path) -> None:
-    """They are named with their images of both splits and how many are right, beside the others; none is told as none."""
+def test_unseen_sources_are_named_with_their_accuracy(tmp_path: Path) -> None:
+    """Names, image counts of both splits, and accuracy on them and elsewhere; the report says so if there are none."""
     val, test = results(["a"] * 4, ["a"] * 4), results(["a"] * 4, ["a", "b", "a", "a"], "test")
     new = replace(test, rows=tuple(replace(row, source="phone") if k < 2 else row for k, row in enumerate(test.rows)))
     rows = [replace(FIRST, split="train"), replace(FIRST, split="train", source="gone")]

@@ -1,4 +1,4 @@
-"""Every figure equals scikit-learn's, torchmetrics' or scipy's; intervals cover what they promise."""
+"""Metrics equal scikit-learn, torchmetrics or scipy; intervals account for duplicate groups."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NAMES = ("a", "b", "c", "d")
 
 
 def guesses(seed: int, n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True class numbers, probabilities (N, 4) that know something, and what they say."""
+    """Return true class numbers, correlated probabilities (N, 4), and predicted class numbers."""
     rng = np.random.default_rng(seed)
     true = rng.integers(0, 4, n)
     logits = rng.normal(0, 1.2, (n, 4))
@@ -66,7 +66,7 @@ def as_rows(numbers: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_single_label_figures_equal_scikit_learns(seed: int) -> None:
+def test_single_label_metrics_equal_scikit_learn(seed: int) -> None:
     """Precision, recall, F1, balanced accuracy, confusion, top-k, log loss, Brier score."""
     true, probabilities, said = guesses(seed)
     rows, predicted = as_rows(true), as_rows(said)
@@ -85,8 +85,8 @@ def test_single_label_figures_equal_scikit_learns(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_single_label_figures_equal_torchmetrics(seed: int) -> None:
-    """The same again by another library: accuracy, balanced accuracy, precision, recall, F1 by class and on average, top-k."""
+def test_single_label_metrics_equal_torchmetrics(seed: int) -> None:
+    """Accuracy, balanced accuracy, precision, recall, F1 by class and on average, top-k."""
     true, probabilities, said = guesses(seed)
     rows, predicted = as_rows(true), as_rows(said)
     scores, every = class_scores(rows, predicted), np.ones(4, dtype=bool)
@@ -105,16 +105,16 @@ def test_single_label_figures_equal_torchmetrics(seed: int) -> None:
         assert top_k_accuracy(rows, probabilities, k) == pytest.approx(reference.top_k_accuracy_score(true, probabilities, k=k))
 
 
-def test_fractions_of_the_true_class_equal_scikit_learns() -> None:
-    """A row of zeros where a class has no image."""
+def test_row_fractions_equal_scikit_learn() -> None:
+    """A class without images has a row of zeros."""
     true, _, said = guesses(6)
     true = np.where(true == 3, 0, true)
     found = row_fractions(confusion_matrix(as_rows(true), as_rows(said)))
     np.testing.assert_allclose(found, reference.confusion_matrix(true, said, labels=range(4), normalize="true"))
 
 
-def test_several_labels_equal_scikit_learn_and_torchmetrics() -> None:
-    """Log loss of every yes and no; average precision by class, macro and micro; a class without a positive is in no mean."""
+def test_multi_label_metrics_equal_scikit_learn_and_torchmetrics() -> None:
+    """Binary log loss; average precision by class, macro and micro; a class without a positive is left out of means."""
     rng = np.random.default_rng(7)
     true, scores = rng.random((120, 4)) < 0.3, np.round(rng.uniform(0.01, 0.99, (120, 4)), 3)
     each = [reference.log_loss(true[:, c], scores[:, c], labels=[False, True]) for c in range(4)]
@@ -131,14 +131,14 @@ def test_several_labels_equal_scikit_learn_and_torchmetrics() -> None:
     assert mean == pytest.approx(reference.average_precision_score(true[:, [0, 1, 3]], scores[:, [0, 1, 3]], average="macro"))
 
 
-def test_each_categorys_own_confusion_equals_scikit_learns() -> None:
-    """Two by two of each category, where images carry several or none."""
+def test_binary_confusions_equal_scikit_learn() -> None:
+    """One 2 × 2 matrix per category, for images with several or no labels."""
     rng = np.random.default_rng(3)
     true, said = rng.random((90, 4)) < 0.3, rng.random((90, 4)) < 0.4
     np.testing.assert_array_equal(binary_confusions(true, said), reference.multilabel_confusion_matrix(true, said))
 
 
-def test_average_precision_equals_scikit_learns() -> None:
+def test_average_precision_equals_scikit_learn() -> None:
     """Per class, macro and micro, ties included."""
     rng = np.random.default_rng(1)
     true, scores = rng.random((150, 4)) < 0.3, np.round(rng.random((150, 4)), 2)
@@ -149,15 +149,15 @@ def test_average_precision_equals_scikit_learns() -> None:
 
 
 def test_calibration_error_equals_torchmetrics() -> None:
-    """Fifteen even bins, weighted by how many fall into each."""
+    """Fifteen equal bins, weighted by count."""
     true, probabilities, said = guesses(4, 400)
     found = compute_reliability(probabilities.max(axis=1), said == true)
     theirs = MulticlassCalibrationError(4, n_bins=15, norm="l1")(torch.tensor(probabilities), torch.tensor(true))
     assert found.error == pytest.approx(float(theirs), abs=1e-6)
 
 
-def test_temperature_mends_overconfidence() -> None:
-    """Logits made three times too large ask for a temperature of about three, and the error falls."""
+def test_temperature_corrects_overconfidence() -> None:
+    """Logits scaled by three give a temperature of about three, and a lower calibration error."""
     true, probabilities, _ = guesses(5, 3000)
     sharp = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
     honest, hot = (fit_temperature(as_rows(true), values) for values in (probabilities, sharp))
@@ -177,8 +177,8 @@ def test_wilson_equals_scipy(hits: int, extra: int) -> None:
     np.testing.assert_allclose(wilson_interval(hits, n), (theirs.low, theirs.high), atol=1e-9)
 
 
-def test_near_duplicates_widen_an_interval() -> None:
-    """Images that come in identical threes count as a third of them."""
+def test_duplicate_groups_widen_intervals() -> None:
+    """Groups of three identical images count as one image each."""
     rng = np.random.default_rng(0)
     once = rng.random(60) < 0.8
     alone = accuracy_interval(once, group_index([""] * 60))
@@ -187,15 +187,15 @@ def test_near_duplicates_widen_an_interval() -> None:
     np.testing.assert_allclose(accuracy_interval(right, groups), alone, atol=0.01)
 
 
-def test_near_duplicates_never_narrow_an_interval() -> None:
-    """Groups of one right and one wrong each are as balanced as chance never is: their images count as one each, not as more."""
+def test_duplicate_groups_never_narrow_intervals() -> None:
+    """Groups with one correct and one wrong image are more balanced than chance; the design effect is at least 1."""
     right, groups = np.tile([True, False], 30), group_index([f"g{k // 2:02}" for k in range(60)])
     assert design_effect(right, groups) == 1
     assert accuracy_interval(right, groups) == wilson_interval(30, 60)
 
 
-def test_comparisons() -> None:
-    """McNemar's exact p equals the binomial test; Holm's steps are monotone and never below the raw values."""
+def test_mcnemar_holm_and_paired_difference() -> None:
+    """McNemar's exact p equals the binomial test, also for duplicate groups; Holm's values are those of his procedure."""
     rng = np.random.default_rng(2)
     a, b = rng.random(80) < 0.9, rng.random(80) < 0.7
     alone = group_index([""] * 80)
@@ -205,7 +205,7 @@ def test_comparisons() -> None:
     assert found.p == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
     assert holm_correction([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     burst = mcnemar_test(np.repeat(a, 3), np.repeat(b, 3), np.repeat(alone, 3))
-    assert burst == McNemar(3 * only_a, 3 * only_b, found.p), "three shots of one thing are one thing"
+    assert burst == McNemar(3 * only_a, 3 * only_b, found.p), "a duplicate group is one observation"
     many = np.arange(40_000) < 20_100
     assert mcnemar_test(many, ~many, group_index([""] * 40_000)).p == pytest.approx(binomtest(20_100, 40_000).pvalue)
     difference = paired_difference(a, b, group_index([""] * 80))
@@ -213,8 +213,8 @@ def test_comparisons() -> None:
     assert difference.difference < difference.interval[1]
 
 
-def test_the_interval_of_average_precision_is_of_whole_groups() -> None:
-    """As wide as the figures of resamples that scikit-learn would give; three shots of everything make it no narrower."""
+def test_average_precision_intervals_resample_whole_groups() -> None:
+    """Resampled values equal scikit-learn; threefold duplicates do not narrow the interval."""
     rng = np.random.default_rng(4)
     true = rng.random((90, 3)) < [0.5, 0.3, 0.1]
     scores = np.round(np.clip(true * 0.3 + rng.random((90, 3)) * 0.7, 0, 1), 2)  # with ties
@@ -240,8 +240,8 @@ def test_the_interval_of_average_precision_is_of_whole_groups() -> None:
     assert thrice["macro"] == pytest.approx(found["macro"]) and thrice["micro"] == pytest.approx(found["micro"])
 
 
-def test_a_sure_yes_is_no_surer_than_it_was_kept() -> None:
-    """Probabilities are kept in 32 bits: a logit above 17 comes back as 17, and at a temperature as what an export gives."""
+def test_scaling_limits_probabilities_rounded_to_one() -> None:
+    """Probabilities are stored in 32 bits: a logit above 17 is read as 17, and scales like that of an export."""
     kept = np.array([[1 / (1 + np.exp(-18.0)), 1 / (1 + np.exp(18.0))]], dtype=np.float32).astype(np.float64)
     np.testing.assert_allclose(
         scale_probabilities(kept, 4.0, multi=True), [[1 / (1 + np.exp(-4.5)), 1 / (1 + np.exp(4.5))]], atol=5e-3

@@ -1,4 +1,4 @@
-"""The ledger of looks at test: written before anything is asked, by every command, and readable whatever happened to it."""
+"""The log of test accesses: written by every command before predictions are read, and readable when damaged."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Studied = tuple[Workspace, list[str]]
 
 @pytest.fixture
 def workspace(copied: Studied) -> Workspace:
-    """The studied workspace, before anyone looked at test."""
+    """Return the workspace without test predictions and log."""
     access_log_path(copied[0]).unlink(missing_ok=True)
     for path in copied[0].runs.glob("*/predictions-test.csv"):
         path.unlink()
     return copied[0]
 
 
-def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> None:
-    """Who, which run, what for, what came out; a second look gives the same figures; views are a look with their own figure."""
+def test_every_access_is_logged(workspace: Workspace, copied: Studied) -> None:
+    """Actor, run, purpose and result; a second evaluation gives the same metrics; TTA is an access of its own."""
     run = copied[1][1]
     with pytest.raises(FototecaError, match="has not been evaluated on test"):
         confusion_figures(workspace, run, "test", None)
@@ -53,8 +53,8 @@ def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> No
     assert set(read_access_log(workspace, "v001").accuracies(run)) == {look.accuracy for look in looks}
 
 
-def test_a_look_that_was_cut_off_is_one(workspace: Workspace, copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed while the model was asked, or with figures that are no numbers: the look is there, without an outcome."""
+def test_interrupted_access_is_logged(workspace: Workspace, copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation killed while the model runs is logged without a result."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -67,8 +67,8 @@ def test_a_look_that_was_cut_off_is_one(workspace: Workspace, copied: Studied, m
     assert (look.run, look.n, look.accuracy, look.purpose) == (copied[1][0], None, None, "evaluate")
 
 
-def test_a_torn_ledger_goes_on(tmp_path: Workspace) -> None:
-    """A line that was cut off costs no other line."""
+def test_truncated_line_affects_no_other_line(tmp_path: Workspace) -> None:
+    """Lines before and after a truncated one are read."""
     workspace = create_workspace(tmp_path / "colours", ["red", "green"])  # type: ignore[operator]
     path = access_log_path(workspace)
     path.parent.mkdir(parents=True)

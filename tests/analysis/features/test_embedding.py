@@ -67,7 +67,7 @@ def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
 
 def test_features_that_are_all_alike_have_no_places() -> None:
     """A network that has collapsed is told as such, not drawn as places that are no numbers."""
-    with pytest.raises(FototecaError, match="all features are alike"):
+    with pytest.raises(FototecaError, match="all features are equal"):
         compute_embedding(rows(12), np.ones((12, 8), np.float32))
 
 
@@ -77,12 +77,12 @@ def test_features_that_are_no_numbers_have_no_places() -> None:
         compute_embedding(rows(12), np.where(np.eye(12, 8) > 0, np.nan, 1).astype(np.float32))
 
 
-def test_not_asked_is_another_thing_than_no_category() -> None:
-    """In the CSV, too, where both have an empty prediction."""
+def test_csv_distinguishes_no_prediction_from_no_category() -> None:
+    """Both have an empty `predicted` column; `has_prediction` differs."""
     found = compute_embedding(rows(30), features(30))
     said = [None, "", *["a"] * 28]
     told = list(csv.DictReader(embed._csv(found, said).splitlines()))
-    assert [(row["asked"], row["predicted"]) for row in told[:3]] == [("no", ""), ("yes", ""), ("yes", "a")]
+    assert [(row["has_prediction"], row["predicted"]) for row in told[:3]] == [("no", ""), ("yes", ""), ("yes", "a")]
 
 
 def test_umap_keeps_clouds_apart() -> None:
