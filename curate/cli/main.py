@@ -109,8 +109,9 @@ def versions(as_json: AsJson = False) -> None:
     """
     from fototeca.curate.versions.diff import describe_versions, versions_table
 
-    facts = describe_versions(Workspace.find())
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else versions_table(facts))
+    summaries = describe_versions(Workspace.find())
+    rows = [summary.to_json() for summary in summaries]
+    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else versions_table(summaries))
 
 
 @app.command()
@@ -125,8 +126,8 @@ def diff(
     """
     from fototeca.curate.versions.diff import diff_table, diff_versions
 
-    facts = diff_versions(Workspace.find(), old, new)
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else diff_table(facts))
+    result = diff_versions(Workspace.find(), old, new)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else diff_table(result))
 
 
 @app.command()
@@ -151,7 +152,7 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
 ) -> None:
-    """Make a version's CSV again from the catalog, from the decisions up to its time, and compare it with the frozen digest.
+    """Rebuild a version's CSV from the catalog and the version's splits, and compare it with the frozen digest.
 
     Example: fototeca curate rebuild v001 --output v001-again.csv
     """
@@ -171,17 +172,17 @@ def recover(as_json: AsJson = False) -> None:
     """
     from fototeca.curate.versions.recover import recover_catalog
 
-    facts = recover_catalog(Workspace.find())
+    result = recover_catalog(Workspace.find())
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions are known again")
-        if facts["broken"]:
-            notify(f"{facts['broken']} files are not what their names say")
-        if facts["unknown"]:
-            notify(f"{facts['unknown']} decisions are about files that are gone")
-    if facts["images"]:
-        notify("near-duplicates have to be looked for again: fototeca curate dedup")
+        typer.echo(f"recovered {result.images} images and {result.decisions} decisions")
+        if result.broken:
+            notify(f"{result.broken} files are damaged: their bytes do not match their names")
+        if result.unknown:
+            notify(f"{result.unknown} decisions concern files that are missing")
+    if result.images:
+        notify("the search for near-duplicates has to run again: fototeca curate dedup")
 
 
 @app.command()

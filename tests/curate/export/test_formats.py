@@ -260,7 +260,7 @@ def test_an_export_touches_nobodys_folder(
         (tmp_path / name).mkdir()
         (tmp_path / name / "thesis.txt").write_text("mine")
     export_version(workspace, "v001", tmp_path / "out", "coco")
-    assert f"has left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
+    assert f"left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
     assert len(list(tmp_path.glob(".out.*/thesis.txt"))) == 2
 
 
