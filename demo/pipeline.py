@@ -179,9 +179,13 @@ def _test(workspace: Workspace, best: Run) -> dict[str, Any]:
 
 def _predict(workspace: Workspace, best: Run) -> dict[str, Any]:
     paths = new_images(workspace.data / "new", list(CATEGORIES), NEW_EACH)
-    facts = predict_paths(workspace, best.id, [str(path) for path in paths])
-    right = sum(fact["label"] == Path(fact["path"]).parent.name for fact in facts)
-    return {"n": len(facts), "right": right, "near": sum(bool(fact["near_duplicate"]) for fact in facts)}
+    predictions = predict_paths(workspace, best.id, [str(path) for path in paths])
+    right = sum(prediction.label == Path(prediction.path).parent.name for prediction in predictions)
+    return {
+        "n": len(predictions),
+        "right": right,
+        "near": sum(prediction.near_duplicate is not None for prediction in predictions),
+    }
 
 
 def _close(workspace: Workspace, manifest: Manifest, test: dict[str, Any], new: dict[str, Any], pages: list[Path]) -> None:

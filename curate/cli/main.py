@@ -82,11 +82,11 @@ def history(
 
 @app.command()
 def freeze(
-    seed: Annotated[int | None, typer.Option(help="Seed of the split; else the last version's, or 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split. Default: the last version's, or 0.")] = None,
     ratios: Annotated[
-        str | None, typer.Option(help="Percentages of train, val and test; else the last version's, or 70/10/20.")
+        str | None, typer.Option(help="Percentages of train, val and test. Default: the last version's, or 70/10/20.")
     ] = None,
-    note: Annotated[str, typer.Option(help="A remark kept with the version.")] = "",
+    note: Annotated[str, typer.Option(help="A remark to store with the version.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Freeze the accepted images as the next version, split into train, val and test.
@@ -120,7 +120,7 @@ def diff(
     new: Annotated[str, typer.Argument(help="Another, or latest.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two versions: added, removed, relabelled, moved, regrouped.
+    """Show the changes between two versions: images added, removed, relabeled, moved, regrouped.
 
     Example: fototeca curate diff v001 latest
     """
@@ -132,7 +132,7 @@ def diff(
 
 @app.command()
 def verify(version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")], as_json: AsJson = False) -> None:
-    """Read every image of a version again and compare its digest; check the manifest itself.
+    """Check a version: read every image and compare its digest, and check the manifest and its decisions.
 
     Example: fototeca curate verify v001
     """
@@ -152,21 +152,25 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
 ) -> None:
+<<<<<<< HEAD
     """Rebuild a version's CSV from the catalog and the version's splits, and compare it with the frozen digest.
+=======
+    """Rebuild a version's CSV from the catalog and the decisions of its time, and compare it with the frozen digest.
+>>>>>>> main
 
     Example: fototeca curate rebuild v001 --output v001-again.csv
     """
     from fototeca.curate.versions.rebuild import rebuild_version
 
     same = rebuild_version(Workspace.find(), version, output)
-    typer.echo(f"{version}: {'byte for byte the same' if same else 'NOT the same'}")
+    typer.echo(f"{version}: {'identical' if same else 'NOT identical'}")
     if not same:
         raise typer.Exit(EXIT_USAGE)
 
 
 @app.command()
 def recover(as_json: AsJson = False) -> None:
-    """Fill a lost catalog again from the stored images and the frozen versions: places, licences, labels, and who decided what.
+    """Recreate a lost catalog from the stored images and the frozen versions: provenance, licenses, labels, decisions.
 
     Example: fototeca curate recover
     """
@@ -176,6 +180,7 @@ def recover(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
+<<<<<<< HEAD
         typer.echo(f"recovered {result.images} images and {result.decisions} decisions")
         if result.broken:
             notify(f"{result.broken} files are damaged: their bytes do not match their names")
@@ -183,16 +188,25 @@ def recover(as_json: AsJson = False) -> None:
             notify(f"{result.unknown} decisions concern files that are missing")
     if result.images:
         notify("the search for near-duplicates has to run again: fototeca curate dedup")
+=======
+        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions recovered")
+        if facts["broken"]:
+            notify(f"{facts['broken']} files do not match the digest in their name")
+        if facts["unknown"]:
+            notify(f"{facts['unknown']} decisions refer to missing files")
+    if facts["images"]:
+        notify("search for near-duplicates again: fototeca curate dedup")
+>>>>>>> main
 
 
 @app.command()
 def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
-    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant or coco.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
 ) -> None:
-    """Write a version in a format that other tools read, with a datasheet.
+    """Export a version in a format of other tools, with a datasheet.
 
     Example: fototeca curate export v001 out --format huggingface
     """
@@ -204,12 +218,12 @@ def export(
 
 @app.command("label-issues")
 def label_issues(
-    csv: Annotated[Path | None, typer.Option(help="Write the suggestions to this CSV file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the issues to this CSV file.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="torchvision model to look through; else the best on disk, or mobilenet_v3_small.")
+        str | None, typer.Option(help="torchvision model for features. Default: the best on disk, or mobilenet_v3_small.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file; else DEFAULT.")] = None,
-    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json have all.")] = 20,
+    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file. Default: DEFAULT.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json contain all.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Rank likely label errors, outliers and near-boundary images, worst first, each with its evidence. Changes no label.

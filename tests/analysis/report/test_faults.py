@@ -459,7 +459,7 @@ def test_multi_label_task(tmp_path: Path) -> None:
     assert compare_runs(workspace, runs).pairs
     assert embed_run(workspace, runs[0])["images"] > 0
     (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")
-    assert [fact["label"] for fact in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
+    assert [prediction.label for prediction in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
     table = explain_run(workspace, runs[0], methods=["saliency"])[-1]
     content = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     results = read_split_predictions(workspace, find_run(workspace, runs[0]), "val")
