@@ -28,13 +28,13 @@ AT_ONCE = 16
 
 FOTOTECA = """
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.ingest.pipeline import collect
-from fototeca.collect.ingest.url_list import listed_findings
+from fototeca.collect.ingest.pipeline import ingest_provenances
+from fototeca.collect.ingest.url_list import read_url_list
 from fototeca.core.workspace import create_workspace
 workspace = create_workspace(Path(target), ["x"], target=1)
-findings = listed_findings(Path(listed), "x", workspace.settings)
+provenances = read_url_list(Path(listed), "x", workspace.settings)
 options = FetchOptions(concurrency=at_once, per_host=at_once, allow_loopback=True)
-print(collect(workspace, findings, options).accepted)
+print(ingest_provenances(workspace, provenances, options).accepted)
 """
 REQUESTS = """
 import threading, requests

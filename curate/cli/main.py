@@ -152,11 +152,7 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
 ) -> None:
-<<<<<<< HEAD
     """Rebuild a version's CSV from the catalog and the version's splits, and compare it with the frozen digest.
-=======
-    """Rebuild a version's CSV from the catalog and the decisions of its time, and compare it with the frozen digest.
->>>>>>> main
 
     Example: fototeca curate rebuild v001 --output v001-again.csv
     """
@@ -180,23 +176,13 @@ def recover(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
-<<<<<<< HEAD
-        typer.echo(f"recovered {result.images} images and {result.decisions} decisions")
+        typer.echo(f"{result.images} images and {result.decisions} decisions recovered")
         if result.broken:
-            notify(f"{result.broken} files are damaged: their bytes do not match their names")
+            notify(f"{result.broken} files do not match the digest in their name")
         if result.unknown:
-            notify(f"{result.unknown} decisions concern files that are missing")
+            notify(f"{result.unknown} decisions refer to missing files")
     if result.images:
-        notify("the search for near-duplicates has to run again: fototeca curate dedup")
-=======
-        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions recovered")
-        if facts["broken"]:
-            notify(f"{facts['broken']} files do not match the digest in their name")
-        if facts["unknown"]:
-            notify(f"{facts['unknown']} decisions refer to missing files")
-    if facts["images"]:
         notify("search for near-duplicates again: fototeca curate dedup")
->>>>>>> main
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, ImageRow, Provenance
-from fototeca.collect.store import digest, stored_images
+from fototeca.collect.store import compute_image_id, list_stored_images
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
@@ -67,7 +67,7 @@ def recover_catalog(workspace: Workspace) -> RecoverResult:
 
 def _add_files(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow], counts: _Counts) -> None:
     """Add the stored files that the catalog lacks."""
-    for path in tqdm(stored_images(workspace), desc="reading", unit="image", disable=None):
+    for path in tqdm(list_stored_images(workspace), desc="reading", unit="image", disable=None):
         if catalog.images.get(path.stem):
             continue
         image = _read_image(workspace, path)
@@ -86,7 +86,7 @@ def _add_files(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestR
 def _read_image(workspace: Workspace, path: Path) -> ImageRow | None:
     """Read the catalog row of a stored file; None if its bytes do not match its name or cannot be decoded."""
     data = path.read_bytes()
-    if digest(data) != path.stem:
+    if compute_image_id(data) != path.stem:
         return None
     try:
         grey, info = decode_grey(data)

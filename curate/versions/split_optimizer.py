@@ -4,8 +4,7 @@ Categories that share groups form a component, and components are independent. I
 category are interchangeable, so the unknowns are the numbers of groups of each kind in each split. A component with few kinds
 is solved exactly as a mixed-integer linear program (`scipy.optimize.milp`, HiGHS); one with many kinds by tabu search (Glover,
 "Tabu Search - Part I", ORSA Journal on Computing 1989). Both are deterministic for a
-seed. On 1,000 images of 300 categories with three labels each, the exact solver finds no better split within 30 s; the tabu search
-takes 2 s.
+seed. With 1,000 images of 300 categories, three labels each, the exact solver improves nothing in 30 s, the search takes 2 s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the catalog keeps of every try: what the site declared and announced, and what came."""
+"""Attempts in the catalog: state, status, received bytes, content type and length."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from fototeca.collect.catalog import Catalog, Provenance
-from fototeca.collect.files.local_files import LOCAL
+from fototeca.collect.files.local_files import LOCAL_SCHEME
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.ingest.pipeline import collect
+from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
 from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 OPTIONS = FetchOptions(allow_loopback=True, min_side=32, timeout=5, per_host=1)
 IMAGE_ELEMENT = jpeg(1)
 CLOSE = {"Connection": "close"}
-ANSWERS = {
+RESPONSES = {
     "/declared.jpg": StubResponse(IMAGE_ELEMENT, "text/plain"),
     "/html.jpg": StubResponse(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
     "/gone.jpg": StubResponse(b"gone", "text/html", 404),
@@ -27,25 +27,25 @@ ANSWERS = {
 }
 
 
-def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
-    """For images that are accepted, refused, and broken off alike."""
+def test_attempts_record_headers_and_received_bytes(tmp_path: Path) -> None:
+    """For accepted, rejected and aborted candidates and local files."""
 
     def respond(request: ReceivedRequest) -> StubResponse:
-        return ANSWERS.get(request.path, StubResponse(status=404))
+        return RESPONSES.get(request.path, StubResponse(status=404))
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     file = tmp_path / "own.jpg"
     file.write_bytes(jpeg(4))
     with serve(respond) as site:
-        collect(workspace, [Provenance(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
-    collect(workspace, [Provenance(LOCAL + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
+        ingest_provenances(workspace, [Provenance(site.base + path, "urls", "fox") for path in RESPONSES], OPTIONS)
+    ingest_provenances(workspace, [Provenance(LOCAL_SCHEME + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
     with Catalog.open(workspace) as catalog:
         rows = catalog.database.connection.execute(
             "SELECT url, a.state, a.reason, status, bytes, content_type, content_length"
             " FROM attempts a JOIN candidates USING (candidate_id)"
         )
-        kept = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
-    assert kept == {
+        attempts = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
+    assert attempts == {
         "declared.jpg": ("accepted", "", 200, len(IMAGE_ELEMENT), "text/plain", len(IMAGE_ELEMENT)),
         "html.jpg": ("rejected", "not-an-image", 200, 36, "text/html; charset=utf-8", 36),
         "gone.jpg": ("failed", "http-404", 404, 0, "text/html", 4),
@@ -66,13 +66,13 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_whatever_a_site_says_of_an_image_can_be_written_down(tmp_path: Path, kind: str) -> None:
-    """A title that was cut in the middle of a character, a width without end: the run goes on, and the image has its row."""
+def test_odd_provenance_values_are_recorded(tmp_path: Path, kind: str) -> None:
+    """Lone surrogates, NaN and huge numbers neither end the run nor lose the candidate's row."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
-    with serve(lambda request: ANSWERS["/declared.jpg"] if request.path == "/a.jpg" else StubResponse(status=404)) as site:
+    with serve(lambda request: RESPONSES["/declared.jpg"] if request.path == "/a.jpg" else StubResponse(status=404)) as site:
         facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}
         after = Provenance(f"{site.base}/b.jpg", "urls", "fox")
-        assert collect(workspace, [Provenance(**facts), after], OPTIONS).found == 2
+        assert ingest_provenances(workspace, [Provenance(**facts), after], OPTIONS).candidates == 2
     with Catalog.open(workspace) as catalog:
         states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates.in_state(state)]
         places = [place for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]

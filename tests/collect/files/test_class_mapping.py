@@ -1,4 +1,4 @@
-"""From a dataset's folders to categories: what is seen through, what is proposed, what a file may hold."""
+"""Class mapping: class folders, proposals and mapping files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fototeca.collect.files.class_mapping import SPLITS, Proposal, class_folders, proposal_text, propose, read_map
+from fototeca.collect.files.class_mapping import (
+    SPLIT_FOLDERS,
+    CategoryProposal,
+    find_class_folders,
+    propose_category,
+    read_mapping,
+    render_proposal,
+)
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Category, Settings
 
@@ -42,14 +49,14 @@ MULTI = Settings("many", "multi", 100, "", (Category("red", ("red",)), Category(
         ([], []),
     ],
 )
-def test_the_folder_that_tells_the_class(names: list[str], folders: list[str]) -> None:
-    """Splits and the folders that all share are seen through; folders that differ stay apart."""
-    assert list(class_folders(names, MULTI).values()) == folders
+def test_find_class_folders(names: list[str], folders: list[str]) -> None:
+    """Folders of splits and folders that all images share are left out."""
+    assert list(find_class_folders(names, MULTI).values()) == folders
 
 
-def test_a_category_that_is_called_train() -> None:
-    """An image's own folder counts where a category has its name; above it, train is a split."""
-    assert list(class_folders(["train/car/1.jpg", "train/train/2.jpg", "test/train/3.jpg"], DOGS).values()) == [
+def test_category_named_train() -> None:
+    """The innermost folder counts if a category has its name; above it, train is a split."""
+    assert list(find_class_folders(["train/car/1.jpg", "train/train/2.jpg", "test/train/3.jpg"], DOGS).values()) == [
         "car",
         "train",
         "train",
@@ -57,7 +64,7 @@ def test_a_category_that_is_called_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "category", "sure"),
+    ("folder", "category", "is_exact"),
     [
         ("Siberian_Husky", "siberian-husky", True),
         ("n02110185-Siberian_husky", "siberian-husky", True),
@@ -71,18 +78,18 @@ def test_a_category_that_is_called_train() -> None:
         (".", "", False),
     ],
 )
-def test_what_is_proposed(folder: str, category: str, sure: bool) -> None:
-    """Spelling, plurals, accents, numbers and WordNet's ids do not matter; what is only alike is marked; the rest is left out."""
-    assert propose(folder, DOGS) == Proposal(category, sure)
+def test_propose_category(folder: str, category: str, is_exact: bool) -> None:
+    """Spelling, plurals, accents, numbers and WordNet ids are ignored; similar names are not exact; others get none."""
+    assert propose_category(folder, DOGS) == CategoryProposal(category, is_exact)
 
 
-def test_a_doubtful_proposal_is_marked() -> None:
-    """A person sees which lines want a look, and how many images each is about."""
+def test_similar_names_are_marked_in_the_proposal() -> None:
+    """The file gives the number of images per folder and marks names to check."""
     names = ["Pug/1.jpg", "siberian_huskie/2.jpg", "siberian_huskie/3.jpg", "beagle/4.jpg"]
-    text = proposal_text(class_folders(names, DOGS), DOGS, "Dogs\nof all kinds")
+    text = render_proposal(find_class_folders(names, DOGS), DOGS, "Dogs\nof all kinds")
     assert text.splitlines()[0] == "# Dogs of all kinds"
     assert '"Pug" = "pug"  # 1 image\n' in text
-    assert '"siberian_huskie" = "siberian-husky"  # 2 images, only alike: check\n' in text
+    assert '"siberian_huskie" = "siberian-husky"  # 2 images, similar name: check\n' in text
     assert '"beagle" = ""  # 1 image\n' in text
 
 
@@ -92,18 +99,18 @@ def test_a_doubtful_proposal_is_marked() -> None:
         st.lists(st.text(min_size=1).filter(lambda part: "/" not in part and part not in (".", "..")), max_size=4), max_size=8
     )
 )
-def test_any_folder_names_make_a_file_that_can_be_read(paths: list[list[str]]) -> None:
-    """Quotes, backslashes, control signs and signs of all scripts come back from TOML as they were, and no split is a class."""
-    folders = class_folders(["/".join([*path, "1.jpg"]) for path in paths], MULTI)
-    document = tomllib.loads(proposal_text(folders, MULTI, "title"))
+def test_proposal_round_trips_any_folder_name(paths: list[list[str]]) -> None:
+    """Quotes, backslashes, control and non-ASCII characters survive TOML, and no split is a class."""
+    folders = find_class_folders(["/".join([*path, "1.jpg"]) for path in paths], MULTI)
+    document = tomllib.loads(render_proposal(folders, MULTI, "title"))
     assert set(document["map"]) == set(folders.values())
-    assert not SPLITS & {part.lower() for folder in folders.values() for part in folder.split("/")}
+    assert not SPLIT_FOLDERS & {part.lower() for folder in folders.values() for part in folder.split("/")}
 
 
-def test_several_labels(tmp_path: Path) -> None:
-    """In a dataset with several labels per image a folder may stand for more than one category."""
+def test_folder_maps_to_several_labels(tmp_path: Path) -> None:
+    """In a multi-label task a folder may map to more than one category."""
     file = tmp_path / "m.toml"
     file.write_text('[map]\npurple = "blue|red"\n')
-    assert read_map(file, MULTI) == {"purple": "blue|red"}
+    assert read_mapping(file, MULTI) == {"purple": "blue|red"}
     with pytest.raises(FototecaError, match="unknown category"):
-        read_map(file, DOGS)
+        read_mapping(file, DOGS)

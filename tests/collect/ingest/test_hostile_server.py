@@ -1,11 +1,10 @@
-"""A hostile server on this machine: every fault ends in its state with its reason, nothing hangs, memory stays small."""
+"""A hostile local server: every fault gets its state and reason, nothing hangs, memory stays bounded."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
-import os
 import socket
 import socketserver
 import struct
@@ -30,13 +29,12 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.servers import jpeg
 
-ROOT = Path(__file__).parents[2]
 TIMEOUT = 6.0
 Send = Callable[[socket.socket, str, int], None]
 
 
 def plain(body: bytes, kind: str = "image/jpeg", status: str = "200 OK", *headers: str) -> Send:
-    """A well-formed answer."""
+    """Send a well-formed response."""
 
     def send(to: socket.socket, base: str, visit: int) -> None:
         lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close", *headers]
@@ -48,7 +46,7 @@ def plain(body: bytes, kind: str = "image/jpeg", status: str = "200 OK", *header
 
 
 def raw(data: bytes, *, pause: float = 0.0, step: int = 0, reset: bool = False) -> Send:
-    """Bytes as they are; `step` at a time with pauses between; then perhaps a reset."""
+    """Send raw bytes, `step` at a time with pauses, then reset the connection if `reset`."""
 
     def send(to: socket.socket, base: str, visit: int) -> None:
         for start in range(0, len(data), step or len(data) or 1):
@@ -61,7 +59,7 @@ def raw(data: bytes, *, pause: float = 0.0, step: int = 0, reset: bool = False) 
 
 
 def endless(head: bytes, piece: bytes) -> Send:
-    """A body without end."""
+    """Send an endless body."""
 
     def send(to: socket.socket, base: str, visit: int) -> None:
         to.sendall(head)
@@ -72,12 +70,12 @@ def endless(head: bytes, piece: bytes) -> Send:
 
 
 def first_then(*answers: Send) -> Send:
-    """The first visits get the first answers, all later ones the last."""
+    """Send the responses in order, then repeat the last."""
     return lambda to, base, visit: answers[min(visit, len(answers) - 1)](to, base, visit)
 
 
 def late(seconds: float, then: Send) -> Send:
-    """Silence, then an answer."""
+    """Wait, then send a response."""
 
     def send(to: socket.socket, base: str, visit: int) -> None:
         time.sleep(seconds)
@@ -87,21 +85,21 @@ def late(seconds: float, then: Send) -> Send:
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    """An image file."""
+    """Return an image encoded in a format."""
     file = io.BytesIO()
     image.save(file, form, **options)  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def noise(seed: int, mode: str = "RGB", side: int = 96) -> Image.Image:
-    """An image that is unlike others."""
+    """Return a noise image; different seeds give dissimilar images."""
     bands = len(Image.new(mode, (1, 1)).getbands())
     values = np.random.default_rng(seed).integers(0, 255, (8, 8, bands) if bands > 1 else (8, 8)).astype(np.uint8)
     return Image.fromarray(values, mode if bands > 1 else "L").resize((side, side))
 
 
 def png_bomb(side: int) -> bytes:
-    """A PNG of side × side grey pixels in a few kilobytes a megapixel: header and size are true, the body is one long zero."""
+    """Return a valid PNG of side × side black pixels with a few kilobytes per megapixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -123,7 +121,7 @@ EXIF[0x0112] = 6
 AVIF_HEAD, _, AVIF_BODY = encoded(noise(31), "AVIF").partition(b"mdat")
 BROKEN_AVIF = AVIF_HEAD + b"mdat" + bytes(len(AVIF_BODY))
 
-# name: what is sent, the state it must end in, and why
+# name: response, expected state, expected reason
 FAULTS: dict[str, tuple[Send, str, str]] = {
     "good.jpg": (plain(GOOD), "accepted", ""),
     "same-bytes.jpg": (plain(GOOD), "rejected", "duplicate"),
@@ -209,7 +207,7 @@ FAULTS |= {  # the largest images that may be decoded: all of them at once would
 }
 LONG = {f"long-{number}.jpg": (endless(OK + b"\r\n", b"\xff" * 65536), "rejected", "too-large") for number in range(16)}
 LONG |= {f"heavy-{number}.jpg": (plain(b"x" * 25_000_000), "rejected", "not-an-image") for number in range(16)}
-"""More than memory has room for, if all were held at once."""
+"""Together larger than the memory limit of the test."""
 
 BY_ADDRESS = {
     "http://192.168.7.7/a.jpg": ("rejected", "private-address"),
@@ -221,12 +219,12 @@ BY_ADDRESS = {
 
 
 HOSTS = 6
-"""Servers among which the faults are dealt: one that failed so often in a row would rightly be left alone."""
+"""Number of servers: the circuit breaker would open for a single server with all faults."""
 
 
 @pytest.fixture
 def hostile() -> Iterator[tuple[list[str], dict[str, list[float]]]]:
-    """The servers' addresses, and when each path was asked for."""
+    """Yield the base URLs of the servers, and the times at which each path was requested."""
     visits: defaultdict[str, list[float]] = defaultdict(list)
     lock = threading.Lock()
 
@@ -270,8 +268,8 @@ def _path(name: str) -> str:
     return quote(name, safe="/%")
 
 
-def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
-    """Collect a list in a process of its own; kilobytes that it held at most."""
+def _collect_in_process(workspace: Workspace, listed: Path, *limits: str) -> int:
+    """Collect a list in another process; return its peak memory in kilobytes."""
     program = (
         "import sys, fototeca.cli\n"
         "try: fototeca.cli.main()\n"
@@ -279,26 +277,26 @@ def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "collect", "urls", str(listed), "--category", "x", "--allow-loopback", *limits],
-        cwd=workspace.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        cwd=workspace.root, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr  # short of the target
     return int(done.stderr.split()[-1])
 
 
-def test_long_bodies_are_held_a_few_at_a_time(hostile: tuple[list[str], dict[str, list[float]]], tmp_path: Path) -> None:
-    """With the limits that hold when nobody sets others."""
+def test_memory_stays_bounded_with_long_bodies(hostile: tuple[list[str], dict[str, list[float]]], tmp_path: Path) -> None:
+    """With the default limits."""
     bases, _ = hostile
     workspace = create_workspace(tmp_path / "w", ["x"], target=100)
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join(f"{bases[number % HOSTS]}/{name}" for number, name in enumerate(LONG)), encoding="utf-8")
-    assert _collected(workspace, listed) < 400_000, "kilobytes"
+    assert _collect_in_process(workspace, listed) < 400_000, "kilobytes"
     with Catalog.open(workspace) as catalog:
         ends = Counter((candidate.state, candidate.reason) for candidate in catalog.candidates.all())
     assert ends == {("rejected", "too-large"): 16, ("rejected", "not-an-image"): 16}
 
 
-def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str], dict[str, list[float]]], tmp_path: Path) -> None:
-    """As a person runs it, in a process of its own whose memory and time are bounded."""
+def test_every_fault_gets_its_state_and_reason(hostile: tuple[list[str], dict[str, list[float]]], tmp_path: Path) -> None:
+    """Run as a process with bounded memory and time."""
     bases, visits = hostile
     url = {name: f"{bases[number % HOSTS]}/{_path(name)}" for number, name in enumerate(FAULTS)}
     assert len(FAULTS) + len(BY_ADDRESS) >= 60
@@ -306,7 +304,7 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join([*url.values(), *BY_ADDRESS]), encoding="utf-8")
     limits = ("--timeout", str(TIMEOUT), "--min-side", "32", "--max-bytes", "3000000", "--per-host", "16")
-    assert _collected(workspace, listed, *limits) < 400_000, "kilobytes"
+    assert _collect_in_process(workspace, listed, *limits) < 400_000, "kilobytes"
     with Catalog.open(workspace) as catalog:
         rows = {candidate.url: (candidate.state, candidate.reason) for candidate in catalog.candidates.all()}
         images = catalog.images.all()
@@ -320,7 +318,7 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     assert not visits["forbidden/a.jpg"]
     for name in ("429-seconds.jpg", "429-date.jpg"):
         first, second = visits[name]
-        assert second - first > 1.8, "the pause that was asked for"
+        assert second - first > 1.8, "the pause of Retry-After"
     stored = [path for path in workspace.images.rglob("*") if path.is_file()]  # no part of an image, nothing refused
     assert {workspace.relative(path) for path in stored} == {image.path for image in images}
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in stored)

@@ -1,4 +1,4 @@
-"""The commands of `fototeca collect` and `doctor` as a person gives them: what they print, and how they end."""
+"""Output and exit codes of `fototeca collect` and `doctor`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Give a command in a workspace; its exit code."""
+    """Return a function that runs a command in a workspace and returns its exit code."""
 
     def command(workspace: Workspace, *arguments: object) -> int:
         monkeypatch.chdir(workspace.root)
@@ -43,12 +43,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Workspace:
-    """Two categories that want one image each."""
+    """A workspace of two categories with a target of one image."""
     return create_workspace(tmp_path / "small", ["fox", "dog"], target=1)
 
 
-def test_one_archive_taken_in_twice_at_once(tmp_path: Path, fototeca: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """Two commands beside one another share what is unpacked, and none takes it away from the other."""
+def test_two_processes_share_one_archive(tmp_path: Path, fototeca: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """Both share the extracted files, and neither removes them from the other."""
     workspace = create_workspace(tmp_path / "w", ["fox", "dog"], target=40)
     for number in range(80):
         file = tmp_path / "photos" / ("fox", "dog")[number % 2] / f"{number}.jpg"
@@ -65,7 +65,7 @@ def test_one_archive_taken_in_twice_at_once(tmp_path: Path, fototeca: Callable[.
 
 
 def photos(folder: Path) -> Path:
-    """A folder for each category, an image in each, and files that are none."""
+    """Create a folder per category with an image, and two files that are not images."""
     for number, name in enumerate(("fox", "dog")):
         (folder / name).mkdir(parents=True)
         (folder / name / "a.jpg").write_bytes(jpeg(number))
@@ -75,7 +75,7 @@ def photos(folder: Path) -> Path:
 
 
 def zipped(folder: Path) -> Path:
-    """The folder as a zip file."""
+    """Return the folder as a zip file."""
     with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
         for file in folder.rglob("*"):
             archive.write(file, file.relative_to(folder))
@@ -83,38 +83,38 @@ def zipped(folder: Path) -> Path:
 
 
 def tarred(folder: Path) -> Path:
-    """The folder as a compressed tar file."""
+    """Return the folder as a compressed tar file."""
     with tarfile.open(folder.with_suffix(".tar.gz"), "w:gz") as archive:
         archive.add(folder, "x")
     return folder.with_suffix(".tar.gz")
 
 
 @pytest.mark.parametrize("packed", [Path, zipped, tarred])
-def test_a_folder_or_archive_is_taken_in(
+def test_folder_and_archives_are_collected(
     small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], packed: Callable[[Path], Path]
 ) -> None:
-    """Labels from the folders, exit 0 with the target reached, exit 0 again with nothing new; nothing unpacked stays."""
+    """Labels come from folders; exit 0 with the target reached, and again with nothing new; no extracted file remains."""
     path = packed(photos(tmp_path / "photos"))
     assert run(small, "collect", "folder", path, "--label-from-folder") == 0
-    assert "2 candidates, 0 known before, 2 accepted" in capsys.readouterr().out
+    assert "2 candidates, 0 already known, 2 accepted" in capsys.readouterr().out
     assert run(small, "collect", "folder", path, "--label-from-folder") == 0
-    assert "2 known before, 0 accepted" in capsys.readouterr().out
+    assert "2 already known, 0 accepted" in capsys.readouterr().out
     with Catalog.open(small) as catalog:
         assert sorted(image.label for image in catalog.images.all()) == ["dog", "fox"]
     assert not list((small.root / "data" / "cache").rglob("*.jpg"))
 
 
-def test_files_that_are_passed_over_are_told(
+def test_ignored_files_are_counted_by_suffix(
     small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """How many, and of which kinds: nobody looks for them later."""
+    """The message lists the number of files by suffix."""
     run(small, "collect", "folder", photos(tmp_path / "photos"), "--label-from-folder")
-    assert "passed over" in (said := capsys.readouterr().err)
-    assert said.endswith("can be read: 1 .heic, 1 without ending\n")
+    assert "ignored files" in (stderr := capsys.readouterr().err)
+    assert stderr.endswith("image type: 1 .heic, 1 without suffix\n")
 
 
-def test_what_a_killed_collection_unpacked_goes_with_a_later_one(small: Workspace, run: Run, tmp_path: Path) -> None:
-    """Once it is a day old and nobody is at work on it: its own archive may never be given again."""
+def test_stale_extracted_folders_are_removed(small: Workspace, run: Run, tmp_path: Path) -> None:
+    """Folders of other archives are removed when they are older than a day and not locked."""
     old, held, young = (small.cache / "archives" / name for name in ("0a", "0b", "0c"))
     for folder in (old, held, young):
         (folder / "fox").mkdir(parents=True)
@@ -128,15 +128,15 @@ def test_what_a_killed_collection_unpacked_goes_with_a_later_one(small: Workspac
     assert [folder.exists() for folder in (old, held, young)] == [False, True, True]
 
 
-def test_an_archive_that_cannot_be_taken_in_leaves_nothing_unpacked(run: Run, tmp_path: Path) -> None:
-    """A folder that names no category is wrong input; the copies of the images do not stay behind."""
+def test_failed_archive_leaves_no_extracted_files(run: Run, tmp_path: Path) -> None:
+    """An unknown category is exit code 2, and the extracted images are removed."""
     workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
     assert run(workspace, "collect", "folder", zipped(photos(tmp_path / "photos")), "--label-from-folder") == 2
     assert not list(workspace.data.rglob("*.jpg"))
 
 
-def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_path: Path) -> None:
-    """Each row's category, page, author and licence are in ATTRIBUTION.csv."""
+def test_url_list_columns_reach_the_attribution_file(small: Workspace, run: Run, tmp_path: Path) -> None:
+    """Category, page, author and license of each row are in ATTRIBUTION.csv."""
     with serve(lambda request: image_response(request) or StubResponse(status=404)) as site:
         rows = [
             (f"{site.base}/full/{n}.jpg", name, f"https://e.org/{n}", f"A. {n}", "CC-BY-4.0")
@@ -147,15 +147,15 @@ def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_
         assert run(small, "collect", "urls", tmp_path / "list.csv", "--category", "dog", "--allow-loopback") == 0
     assert run(small, "collect", "attribution", "rights.csv") == 0
     with (small.root / "rights.csv").open(encoding="utf-8", newline="") as file:
-        told = {row["label"]: row for row in csv.DictReader(file)}
-    assert told["fox"]["page_url"] == "https://e.org/0"
-    assert (told["dog"]["author"], told["dog"]["license"]) == ("A. 1", "CC-BY-4.0")
+        rights = {row["label"]: row for row in csv.DictReader(file)}
+    assert rights["fox"]["page_url"] == "https://e.org/0"
+    assert (rights["dog"]["author"], rights["dog"]["license"]) == ("A. 1", "CC-BY-4.0")
 
 
-def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
+def test_retry_reasons_on_the_command_line(
     small: Workspace, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Reasons joined with commas, a bare number for a site's answer; exit 2 and a line when no candidate fits."""
+    """Reasons may be comma-separated or a bare status; exit 2 if no candidate matches."""
     gone = [True]
 
     def respond(request: ReceivedRequest) -> StubResponse:
@@ -165,17 +165,17 @@ def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
         (tmp_path / "list.txt").write_text(f"{site.base}/full/1.jpg\n")
         assert run(small, "collect", "urls", tmp_path / "list.txt", "--category", "fox", "--allow-loopback") == 3
         assert run(small, "collect", "retry", "--reason", "timeout", "--allow-loopback") == 2
-        assert "no candidate fits" in capsys.readouterr().err
+        assert "can be retried" in capsys.readouterr().err
         gone.clear()
         gone.append(False)
         assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-loopback") == 3
-        assert "1 candidates, 0 known before, 1 accepted" in capsys.readouterr().out
+        assert "1 candidates, 0 already known, 1 accepted" in capsys.readouterr().out
 
 
-def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
+def test_search_prints_shortfall_and_dry_run_fetches_nothing(
     point_to: PointTo, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two results where a hundred are wanted: counted by --dry-run, then fetched, and the rest is told with exit code 3."""
+    """--dry-run counts the candidates; the search ends with exit code 3 and the number of missing images."""
 
     def respond(request: ReceivedRequest) -> StubResponse:
         if image := image_response(request):
@@ -190,26 +190,26 @@ def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
         assert json.loads(capsys.readouterr().out)["fox"]["candidates"] == 2
         assert not [request for request in site.requests if request.path.startswith("/full")]
         assert run(workspace, "collect", "search", "openverse", "--allow-loopback") == 3
-    said = capsys.readouterr()
-    assert "2 candidates, 0 known before, 2 accepted" in said.out
-    assert said.err.strip().splitlines()[-1].endswith("do not look alike: fox 98; collect more")
+    output = capsys.readouterr()
+    assert "2 candidates, 0 already known, 2 accepted" in output.out
+    assert output.err.strip().splitlines()[-1].endswith("without near-duplicates: fox 98; collect more")
 
 
-def test_sources_are_listed(small: Workspace, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every source and hub in three lines: keys, limits, licences, terms."""
+def test_sources_lists_requirements_limits_licenses_terms(small: Workspace, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every source and hub has three lines."""
     assert run(small, "collect", "sources") == 0
-    told = {block.split(" ")[0]: block for block in capsys.readouterr().out.strip().split("\n\n")}
+    blocks = {block.split(" ")[0]: block for block in capsys.readouterr().out.strip().split("\n\n")}
     infos = {**load_sources(), **HUBS}
-    assert told.keys() == infos.keys()
+    assert blocks.keys() == infos.keys()
     for name, info in infos.items():
-        assert len(told[name].splitlines()) == 3
-        assert all(fact and fact in told[name] for fact in (info.needs, info.limits, info.licenses, info.terms))
+        assert len(blocks[name].splitlines()) == 3
+        assert all(fact and fact in blocks[name] for fact in (info.needs, info.limits, info.licenses, info.terms))
 
 
-def test_doctor_names_keys_and_what_is_missing(
+def test_doctor_reports_keys_quotas_and_fixes(
     small: Workspace, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each key by its variable and never by its value; what is missing has its fix; without a browser the exit code is 4."""
+    """Keys are named by variable, never by value; every failed check has a fix."""
     monkeypatch.setenv("FLICKR_API_KEY", "s3cret-value")
     monkeypatch.setattr("fototeca.collect.checks.read_quotas", lambda: {"pexels": Quota("0", "200", "2026-01-02T03:04:05Z")})
     run(small, "doctor", "--json")
