@@ -33,8 +33,8 @@ from fototeca.demo.signs import CATEGORIES
 from fototeca.demo.site import serve_gallery
 from fototeca.demo.truth import copy_masks, render_planted_table
 from fototeca.train.runs import Run
-from fototeca.train.sweep.plan import sweep
-from fototeca.train.tables import run_metrics, runs_table
+from fototeca.train.sweep.run_plan import sweep
+from fototeca.train.tables import runs_table, summarize_run
 
 NEW_EACH = 4
 """New images of each sign that the best model predicts at the end."""
@@ -101,7 +101,7 @@ def run_demo(folder: Path) -> None:
     typer.echo("")
     typer.echo(render_planted_table(workspace, entries, issues))
     typer.echo("")
-    typer.echo(runs_table([run_metrics(run) for run in runs]))
+    typer.echo(runs_table([summarize_run(run) for run in runs]))
     _print_results(workspace, manifest, test, new, pages)
     typer.echo(f"the whole demo took {time.monotonic() - start:.0f} s")
 

@@ -1,4 +1,4 @@
-"""What goes wrong outside, told in one line: memory, disk."""
+"""External failures in training: memory, disk, missing files; and TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from fototeca.vision.nets import SmallNet
 
 
 def config(**settings: object) -> TrainConfig:
-    """A small run with some settings changed."""
+    """Return a small configuration with some settings changed."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
     return TrainConfig(**{"epochs": 2, **base, **settings})  # type: ignore[arg-type]  # a test's plain dict
 
 
 @pytest.mark.parametrize("words", ["CUDA out of memory", "could not create a primitive", "std::bad_alloc"])
-def test_out_of_memory_says_which_batch_fits(small: Workspace, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
-    """A network that takes at most five images: batches of 4, as many steps as before; and those settings do train."""
-    whole = SmallNet.forward
+def test_out_of_memory_error_suggests_a_batch_that_fits(small: Workspace, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """A network that accepts five images: the error suggests batches of 4 with as many steps, and those settings train."""
+    original = SmallNet.forward
 
-    def narrow(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
+    def limited_forward(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
         if self.training and len(x) > 5:
             raise RuntimeError(words)
-        return whole(self, x)
+        return original(self, x)
 
-    monkeypatch.setattr(SmallNet, "forward", narrow)
+    monkeypatch.setattr(SmallNet, "forward", limited_forward)
     with pytest.raises(FototecaError, match=r"16 images of 32 px.*--batch-size 4 --accumulate 4"):
         train_run(small, config())
     assert train_run(small, config(batch_size=4, accumulate=4)).done
 
 
-def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk fills after the first epoch; with room again the run ends as if nothing had been."""
+def test_run_resumes_after_a_full_disk(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills after the first epoch; the resumed run has the same weights as an uninterrupted one."""
     calm = train_run(small, config())
     weights = (calm.folder / "model.safetensors").read_bytes()
     calm.folder.rename(tmp_path / "calm")
-    real, calls = checkpoints.atomic_write, []
+    original_write, calls = checkpoints.atomic_write, []
 
     def full(path: Path) -> AbstractContextManager[IO[bytes]]:
         calls.append(path)
         if len(calls) > 1:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return real(path)
+        return original_write(path)
 
     monkeypatch.setattr(checkpoints, "atomic_write", full)
     with pytest.raises(FototecaError, match="disk is full") as caught:
@@ -65,8 +65,8 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path:
     assert (train_run(small, config()).folder / "model.safetensors").read_bytes() == weights
 
 
-def test_a_disk_that_is_full_from_the_start_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run's first file cannot be written, nor the first image of the cache."""
+def test_full_disk_at_the_start_is_one_error_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the run's first file nor the first image of the cache can be written."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "config.json")
@@ -81,8 +81,8 @@ def test_a_disk_that_is_full_from_the_start_is_one_line(small: Workspace, monkey
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])
-def test_images_that_are_gone_are_counted_and_three_named(small: Workspace, number: int) -> None:
-    """Of whatever split, before a run is begun; when they are back it is trained."""
+def test_missing_images_are_counted_and_three_are_named(small: Workspace, number: int) -> None:
+    """The error comes before the run starts; with the images restored it trains."""
     manifest = read_manifest(small, "v001")
     rows = [*manifest.split("train"), *manifest.split("val")[:2]][-number:]
     for row in rows:
@@ -97,15 +97,15 @@ def test_images_that_are_gone_are_counted_and_three_named(small: Workspace, numb
     assert train_run(small, config(epochs=1)).done
 
 
-def test_a_version_that_cannot_be_learned_from_is_told(small: Workspace, tmp_path: Path) -> None:
-    """One category only; no validation; another task than the workspace's. Each is one line and leaves no run behind."""
-    whole = read_manifest(small, "v001")
-    only_red = [row for row in whole.rows if row.label == "red"]
-    no_val = [row for row in whole.rows if row.split != "val"]
+def test_versions_unfit_for_training_are_rejected(small: Workspace, tmp_path: Path) -> None:
+    """One category, an empty validation split, or another task than the workspace's: one line each, and no run is left."""
+    original = read_manifest(small, "v001")
+    only_red = [row for row in original.rows if row.label == "red"]
+    no_val = [row for row in original.rows if row.split != "val"]
     for version, rows, words in (("v002", only_red, "one category only"), ("v003", no_val, "v003 has no val images")):
         digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
         place = small.manifests / f"{version}.csv"
-        write_manifest(replace(whole, version=version, rows=tuple(rows), sha256=digest, path=place), [])
+        write_manifest(replace(original, version=version, rows=tuple(rows), sha256=digest, path=place), [])
         with pytest.raises(FototecaError, match=words):
             train_run(small, config(manifest=version))
     settings = small.root / "fototeca.toml"
@@ -115,8 +115,8 @@ def test_a_version_that_cannot_be_learned_from_is_told(small: Workspace, tmp_pat
     assert not list(small.runs.glob("*"))
 
 
-def shown(run: Run, name: str) -> dict[int, float]:
-    """What TensorBoard shows under a name: a value for each step."""
+def read_events(run: Run, name: str) -> dict[int, float]:
+    """Return the values of a TensorBoard tag by step."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(run.folder / "tensorboard" / name.split("/")[0]))
@@ -126,36 +126,36 @@ def shown(run: Run, name: str) -> dict[int, float]:
     return dict(points)
 
 
-def written(rows: list[dict[str, float]], over: str, name: str) -> dict[int, float]:
-    """The same from a run's own files."""
+def read_rows(rows: list[dict[str, float]], over: str, name: str) -> dict[int, float]:
+    """Return the same from the run's own files."""
     return {int(row[over]): pytest.approx(row[name], rel=1e-5) for row in rows}
 
 
 @pytest.mark.parametrize("features", [False, True])
-def test_tensorboard_shows_what_the_files_say(small: Workspace, features: bool) -> None:
-    """Every step's loss and every epoch's validation accuracy are in the event files: of a network, and of a head."""
+def test_tensorboard_events_equal_the_csv_files(small: Workspace, features: bool) -> None:
+    """Step losses and epoch accuracies agree, for a network and for a head."""
     run = train_run(small, config(tensorboard=True))
     if features:
         run = train_run(small, config(regime="features", weights=f"run:{run.id}", tensorboard=True))
-    assert shown(run, "steps/loss") == written(run.steps(), "step", "loss")
-    assert shown(run, "epochs/val_accuracy") == written(run.epochs(), "epoch", "val_accuracy")
+    assert read_events(run, "steps/loss") == read_rows(run.steps(), "step", "loss")
+    assert read_events(run, "epochs/val_accuracy") == read_rows(run.epochs(), "epoch", "val_accuracy")
     assert len(run.epochs()) == 2
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_tensorboard_forgets_what_a_kill_undid(small: Workspace, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
-    """Killed before an epoch's checkpoint, the run makes that epoch again, and so do its events; those before it stay."""
-    whole = loop.TrainingLoop._save
+def test_tensorboard_purges_events_after_the_checkpoint(small: Workspace, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """An epoch that was killed before its checkpoint is written once; earlier events stay."""
+    original = loop.TrainingLoop._save
 
-    def killed(self: loop.TrainingLoop) -> None:
+    def interrupt(self: loop.TrainingLoop) -> None:
         if self.progress.epoch == epoch:
             raise KeyboardInterrupt
-        whole(self)
+        original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.TrainingLoop, "_save", killed)
+        patch.setattr(loop.TrainingLoop, "_save", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config(tensorboard=True))
     run = train_run(small, config(tensorboard=True))
-    assert shown(run, "steps/loss") == written(run.steps(), "step", "loss")
-    assert shown(run, "epochs/val_loss") == written(run.epochs(), "epoch", "val_loss")
+    assert read_events(run, "steps/loss") == read_rows(run.steps(), "step", "loss")
+    assert read_events(run, "epochs/val_loss") == read_rows(run.epochs(), "epoch", "val_loss")

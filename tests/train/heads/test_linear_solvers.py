@@ -1,4 +1,4 @@
-"""Heads that scikit-learn solves: what they give is what it gives for the whole problem."""
+"""Solved heads equal scikit-learn's solution of the whole problem."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Weights = dict[int, float] | None
 
 
 def svm(x: Array, y: Array, weight: Weights) -> LinearSVC:
-    """To the end, so that the ways to it make no difference."""
+    """Solve to convergence, so that different solvers agree."""
     return LinearSVC(C=0.01, dual=False, tol=1e-8, max_iter=10_000, class_weight=weight).fit(x, y)
 
 
 def logistic(x: Array, y: Array, weight: Weights) -> LogisticRegression:
-    """The same of the other."""
+    """Solve to convergence, so that different solvers agree."""
     return LogisticRegression(C=0.1, tol=1e-8, max_iter=1000, class_weight=weight).fit(x, y)
 
 
 @pytest.fixture
 def images() -> ImageDataset:
-    """Features of 120 images of classes 0, 1 and 3."""
+    """Return features of 120 images of classes 0, 1 and 3."""
     rng = np.random.default_rng(0)
     y = rng.choice([0, 1, 3], 120)
     return (rng.normal(size=(120, 8)) + np.eye(8)[y]).astype(np.float32), y
@@ -38,10 +38,10 @@ def images() -> ImageDataset:
 
 @pytest.mark.parametrize("weights", [None, np.array([0.5, 1.5, 1.0, 2.0])], ids=["plain", "weighted"])
 @pytest.mark.parametrize(("solve", "one_vs_rest"), [(svm, True), (svm, False), (logistic, False)])
-def test_a_problem_of_many_classes_is_scikit_learns(
+def test_multi_class_solution_equals_scikit_learn(
     images: ImageDataset, solve: Callable[..., Any], one_vs_rest: bool, weights: npt.NDArray[np.float64] | None
 ) -> None:
-    """Also where each class is solved apart; a class that no image is of is never said."""
+    """One-vs-rest and joint; a class without images is never predicted."""
     x, y = images
     weight, bias = solve_all(solve, x, y, 4, weights, one_vs_rest=one_vs_rest)
     whole = solve(x, y, None if weights is None else {c: float(weights[c]) for c in (0, 1, 3)})
@@ -52,8 +52,8 @@ def test_a_problem_of_many_classes_is_scikit_learns(
 
 
 @pytest.mark.parametrize("one_vs_rest", [False, True])
-def test_of_two_classes_the_difference_is_scikit_learns(images: ImageDataset, one_vs_rest: bool) -> None:
-    """Which gives one row for both."""
+def test_two_class_difference_equals_scikit_learn(images: ImageDataset, one_vs_rest: bool) -> None:
+    """scikit-learn returns one row for two classes."""
     x, y = images[0], (images[1] > 0).astype(int)
     weight, bias = solve_all(svm, x, y, 2, None, one_vs_rest=one_vs_rest)
     whole = svm(x, y, None)
@@ -62,8 +62,8 @@ def test_of_two_classes_the_difference_is_scikit_learns(images: ImageDataset, on
 
 
 @pytest.mark.parametrize("one_vs_rest", [False, True])
-def test_labels_that_do_not_exclude_one_another_are_problems_of_their_own(images: ImageDataset, one_vs_rest: bool) -> None:
-    """One that every image has is always said, one that none has never."""
+def test_multi_label_columns_are_binary_problems(images: ImageDataset, one_vs_rest: bool) -> None:
+    """A label of all images is always predicted, a label of none never."""
     x, y = images
     targets = np.stack([y == 0, np.ones(len(y)), np.zeros(len(y)), x[:, 0] > 0], axis=1).astype(np.float32)
     weight, bias = solve_all(svm, x, targets, 4, None, one_vs_rest=one_vs_rest)

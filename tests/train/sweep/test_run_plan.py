@@ -1,4 +1,4 @@
-"""Plans: what is refused before anything is trained, and what of a plan is trained when something goes wrong."""
+"""Plans: validation, chained runs, parallel workers and locks."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from fototeca.train.config import TrainConfig, train_command
 from fototeca.train.run_spec import resolve_run
 from fototeca.train.runs import Run
 from fototeca.train.runs.locks import lock_run
-from fototeca.train.runs.registry import write_config
-from fototeca.train.sweep import plan as sweeping
+from fototeca.train.runs.metrics import RunMetrics
+from fototeca.train.runs.registry import write_config, write_done
+from fototeca.train.sweep import run_plan as sweeping
 from fototeca.train.sweep import workers as parallel
-from fototeca.train.sweep.plan import read_plan, sweep
-from fototeca.train.sweep.workers import gpu_of
+from fototeca.train.sweep.plan import read_plan
+from fototeca.train.sweep.run_plan import sweep
+from fototeca.train.sweep.workers import assign_gpu
 from fototeca.train.trainer import train_run
 from fototeca.train.training import optim as optimiser
 from fototeca.vision.backbones import build_model
@@ -45,7 +47,7 @@ SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "ba
         ("epochs = 2.5", "--epochs is 2.5"),
         ("freeze_bn = 1", "--freeze-bn is 1; choose true or false"),
         ("mixup = true", "--mixup is True; choose a number"),
-        ("seed = []", "seed has no choices"),
+        ("seed = []", "seed is an empty list"),
         ("lr = [0.01, -1.0]", "--lr is -1.0; choose a number from 0 to 1e"),
         ("seed = -1", "--seed is -1; choose 0 or more"),
         ("seed = 4294967296", "--seed is 4294967296; choose 4294967295 or less"),
@@ -54,12 +56,12 @@ SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "ba
         ("epochs = 0", "--epochs is 0; choose 1 or more"),
         ("random_erasing = 2", "--random-erasing is 2.0; choose a number from 0 to 1"),
         ('model = "cnnn"', "unknown model 'cnnn'; similar names: cnn"),
-        ("lr = {low = 0.1, high = 0.2}", "lr is a range; write a list, or draw from it with --search N"),
-        ('[run]\nmodel = "cnn"', r"run is no list of tables; write each run as \[\[run\]\]"),
+        ("lr = {low = 0.1, high = 0.2}", "lr is a range; write a list, or search it with --search N"),
+        ('[run]\nmodel = "cnn"', r"run is not a list of tables; write each run as \[\[run\]\]"),
     ],
 )
-def test_a_plan_with_a_wrong_value_is_refused_whole(tmp_path: Path, line: str, words: str) -> None:
-    """Before anything is trained, in one line that names the file, the value and what to choose."""
+def test_plan_with_an_invalid_value_is_rejected(tmp_path: Path, line: str, words: str) -> None:
+    """The error names the file, the value and the choices before anything is trained."""
     path = tmp_path / "plan.toml"
     path.write_text("\n".join(part for part in ('model = "cnn"', 'regime = "scratch"') if part[:5] != line[:5]) + f"\n{line}\n")
     with pytest.raises(FototecaError, match=f"plan.toml: {words}"):
@@ -80,21 +82,21 @@ def test_a_plan_with_a_wrong_value_is_refused_whole(tmp_path: Path, line: str, w
         ({"augment": "rand"}, "add --augmented-copies 2"),
     ],
 )
-def test_what_a_head_over_features_does_not_use_is_refused(settings: dict[str, object], words: str) -> None:
-    """It would be in config.json as if it had been done, and make another run of the same result."""
+def test_settings_without_effect_over_features_are_rejected(settings: dict[str, object], words: str) -> None:
+    """They would be recorded and make another run with the same result."""
     with pytest.raises(FototecaError, match=words):
         TrainConfig("v001", "resnet18", "features", **settings)  # type: ignore[arg-type]  # a test's plain dict
 
 
-def test_what_a_head_over_features_uses_is_taken() -> None:
-    """With every default filled in, too."""
+def test_settings_of_heads_over_features_are_accepted() -> None:
+    """Also with every default filled in."""
     TrainConfig(
         "v001", "resnet18", "features", augmented_copies=2, augment="rand", label_smoothing=0.1, balance="weights", lr=0.1
     ).resolved()
 
 
-def test_what_a_plan_says_for_all_its_runs_makes_no_other_head() -> None:
-    """Epochs and batches of the networks beside it: the head is the one run it would be alone, and they are not written of it."""
+def test_network_settings_of_a_plan_do_not_change_heads() -> None:
+    """Epochs and batch size of the networks beside it do not enter a head's identity."""
     for head, unused in (("svm", {"epochs": 5, "batch_size": 8}), ("linear", {"batch_size": 8})):
         alone = TrainConfig("v001", "resnet18", "features", head=head).resolved()  # type: ignore[arg-type]
         assert TrainConfig("v001", "resnet18", "features", head=head, **unused).resolved() == alone == alone.resolved()  # type: ignore[arg-type]
@@ -103,33 +105,34 @@ def test_what_a_plan_says_for_all_its_runs_makes_no_other_head() -> None:
     assert train_command(svm.identity()).endswith("--regime features --head svm")
 
 
-def test_whole_numbers_stand_for_broken_ones_and_for_text() -> None:
-    """As TOML writes them: the run is the same one."""
+def test_integers_are_accepted_for_floats_and_text() -> None:
+    """As TOML writes them; the run is the same."""
     plain = TrainConfig("v001", "cnn", "finetune", unfreeze="2", precision="32", mixup=1.0)
     assert TrainConfig("v001", "cnn", "finetune", unfreeze=2, precision=32, mixup=1).identity() == plain.identity()  # type: ignore[arg-type]
 
 
-def test_a_run_that_ends_by_a_bug_does_not_end_the_others(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a row with its reason."""
+def test_unexpected_exception_does_not_end_the_sweep(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The point is listed with its reason."""
 
-    def breaks(workspace: Workspace, config: TrainConfig) -> Run:
+    def fail(workspace: Workspace, config: TrainConfig) -> Run:
         if config.seed == 0:
             raise RuntimeError("sizes do not match\nand more")
         return train_run(workspace, config)
 
-    monkeypatch.setattr(parallel, "train_run", breaks)
+    monkeypatch.setattr(parallel, "train_run", fail)
     found = sweep(small, [{**SMALL, "seed": 0}, {**SMALL, "seed": 1}], "v001")
     assert [run.config["seed"] for run in found.runs] == [1]
-    ((name, reason),) = found.failed
+    (failed,) = found.failed
+    name, reason = failed.point, failed.reason
     assert "seed=0" in name and reason.startswith("RuntimeError: sizes do not match; ")
 
 
 @pytest.mark.parametrize("plan", [None, [SMALL, {**SMALL, "seed": 1}]], ids=["default", "own"])
 @pytest.mark.parametrize("version", ["latest", "v009"])
-def test_a_version_that_is_not_there_is_told_once(
+def test_missing_version_is_one_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str, plan: list[dict[str, Any]] | None
 ) -> None:
-    """In the line that a single run gives, without a word of weights that are not at hand either."""
+    """The line is that of a single run, without notices about weights."""
     workspace = create_workspace(tmp_path / "work", ["red", "blue"])
     with pytest.raises(FototecaError) as alone:
         train_run(workspace, TrainConfig(**{**SMALL, "manifest": version}))  # type: ignore[arg-type]  # a test's plain dict
@@ -140,28 +143,29 @@ def test_a_version_that_is_not_there_is_told_once(
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConfig]]:
-    """What a sweep asks for side by side; nothing is trained."""
-    asked: list[list[TrainConfig]] = []
+def trained_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[TrainConfig]]:
+    """Record the configurations that a sweep trains in parallel; nothing is trained."""
+    calls: list[list[TrainConfig]] = []
 
     def each(_: Workspace, configs: list[TrainConfig], jobs: int) -> list[Run]:
-        asked.append(configs)
+        calls.append(configs)
         return [named(config) for config in configs]
 
     def named(config: TrainConfig) -> Run:
         name = f"{config.regime}-{config.unfreeze}-{config.seed}-{config.lr}"
         folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True)
-        (folder / "done.json").write_text('{"val_accuracy": 0.5}')
-        return Run(name, folder, {})
+        run = Run(name, folder, {})
+        metrics = RunMetrics(train_accuracy=0.5, val_accuracy=0.5, val_images=9, parameters=1, seconds=1.0, images_per_second=1.0)
+        write_done(run, metrics)
+        return run
 
     monkeypatch.setattr(sweeping, "train_each", each)
-    monkeypatch.setattr(sweeping, "_version", lambda _, version: version)
-    return asked
+    monkeypatch.setattr(sweeping, "_pin_version", lambda _, version: version)
+    return calls
 
 
-def test_each_rung_of_a_ladder_starts_from_its_own_seed_and_rate(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
-    """A grid over a ladder is as many ladders, whose rungs are trained side by side."""
+def test_chained_runs_start_from_the_run_with_equal_settings(tmp_path: Path, trained_configs: list[list[TrainConfig]]) -> None:
+    """A grid over a chain gives several chains, whose steps are trained in parallel."""
     path = tmp_path / "plan.toml"
     path.write_text(
         """
@@ -177,31 +181,33 @@ def test_each_rung_of_a_ladder_starts_from_its_own_seed_and_rate(tmp_path: Path,
         """
     )
     found = sweep(Workspace(tmp_path), read_plan(path), "v001")
-    heads, ones, alls = told
+    heads, ones, alls = trained_configs
     assert (len(heads), len(ones), len(alls), len(found.runs)) == (3, 6, 6, 15)
     assert {config.weights for config in heads} == {"DEFAULT"}
     assert all(config.weights == f"run:finetune-head-{config.seed}-{4e-5}" for config in ones)
     assert all(config.weights == f"run:finetune-1-{config.seed}-{config.lr}" for config in alls)
 
 
-def test_a_rung_without_a_run_below_it_is_told(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
-    """Of another seed it is no start; the others are trained."""
+def test_chained_run_without_a_previous_run_fails(tmp_path: Path, trained_configs: list[list[TrainConfig]]) -> None:
+    """A run with another seed is not a start; the other points are trained."""
     base = {"model": "resnet18", "regime": "finetune"}
     found = sweep(Workspace(tmp_path), [{**base, "seed": 0}, {**base, "seed": 1, "weights": "previous"}], "v001")
     assert len(found.runs) == 1
-    assert found.failed[0][1].startswith("there is no run before it to start from; one that differs in regime, weights, unfreeze")
+    assert found.failed[0].reason.startswith(
+        "there is no previous run to start from; put a run above it that differs in regime, weights, unfreeze"
+    )
 
 
-def test_equal_points_are_one_run(tmp_path: Path, told: list[list[TrainConfig]]) -> None:
-    """A default that is written out makes no other run; neither does a whole number for a broken one."""
+def test_equal_points_are_trained_once(tmp_path: Path, trained_configs: list[list[TrainConfig]]) -> None:
+    """A default written out, or an integer for a float, is the same run."""
     base = {"model": "cnn", "regime": "scratch"}
     found = sweep(Workspace(tmp_path), [base, {**base, "epochs": 20}, {**base, "mixup": 0}], "v001")
-    assert [len(part) for part in told] == [1] and len(found.runs) == 1
+    assert [len(part) for part in trained_configs] == [1] and len(found.runs) == 1
 
 
 @pytest.mark.parametrize("other", [{"image_size": 64}, {"regime": "finetune", "unfreeze": "half"}], ids=["size", "stages"])
-def test_what_comes_to_the_same_is_one_run(small: Workspace, other: dict[str, Any]) -> None:
-    """A network's own size in numbers, and stages by their number: named otherwise it is trained once."""
+def test_equivalent_settings_resolve_to_one_run(small: Workspace, other: dict[str, Any]) -> None:
+    """The model's own image size as a number, and stages by number, give the same id."""
     weights = {"weights": f"run:{train_run(small, TrainConfig('v001', **SMALL)).id}"} if "unfreeze" in other else {}  # type: ignore[arg-type]
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "epochs": 1, "device": "cpu", **weights, **other}
     stages = len(optimiser.list_stages(build_model("cnn", 3)[0]))
@@ -212,22 +218,22 @@ def test_what_comes_to_the_same_is_one_run(small: Workspace, other: dict[str, An
     assert first == same != reseeded
 
 
-def test_bars_of_runs_side_by_side_do_not_write_over_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal, too, a process beside others draws none; its lines are written."""
+def test_parallel_workers_show_no_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are still written."""
     terminal = TextIOWrapper(io.BytesIO())
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setattr(parallel.torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(parallel, "_end_with_parent", lambda: None)
     assert not tqdm([], disable=None).disable
-    parallel._prepare(2, get_context("spawn").Value("i", 0))
+    parallel._start_worker(2, get_context("spawn").Value("i", 0))
     assert tqdm([], disable=None).disable
     notify("a line")
     assert terminal.buffer.getvalue().endswith(b"a line\n")  # type: ignore[attr-defined]
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another one waits, says so, and then finds it finished."""
+def test_second_process_waits_for_the_run(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It prints a notice and then finds the run finished."""
     run = train_run(small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]  # a test's plain dict
     said: Queue[str] = Queue()
     monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
@@ -239,8 +245,8 @@ def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch
         assert other.result().id == run.id
 
 
-def test_a_name_that_two_runs_share_is_noticed(small: Workspace) -> None:
-    """The other run's results are not shown as this one's, nor is it written over."""
+def test_digest_collision_of_two_runs_is_an_error(small: Workspace) -> None:
+    """The other run is neither returned nor overwritten."""
     config = TrainConfig("v001", **SMALL)  # type: ignore[arg-type]  # a test's plain dict
     run = train_run(small, config)
     write_config(Run(run.id, run.folder, {**run.config, "lr": 0.5}))
@@ -250,18 +256,18 @@ def test_a_name_that_two_runs_share_is_noticed(small: Workspace) -> None:
     assert run.done
 
 
-def test_each_process_has_a_gpu_that_is_there() -> None:
-    """Also when there are more processes than GPUs, and when the person has chosen some of them."""
-    assert [gpu_of(number, 2, None) for number in range(3)] == ["0", "1", "0"]
-    assert [gpu_of(number, 2, "2, 3") for number in range(3)] == ["2", "3", "2"]
+def test_workers_use_visible_gpus_in_turn() -> None:
+    """Also with more workers than GPUs, and with CUDA_VISIBLE_DEVICES."""
+    assert [assign_gpu(number, 2, None) for number in range(3)] == ["0", "1", "0"]
+    assert [assign_gpu(number, 2, "2, 3") for number in range(3)] == ["2", "3", "2"]
 
 
 @pytest.mark.parametrize(("cores", "free", "jobs"), [(2, 64, 1), (16, 1, 1), (16, 9, 2), (8, 64, 2), (None, 64, 1)], ids=str)
-def test_as_many_runs_at_once_as_cores_and_free_memory_allow(
+def test_default_jobs_depend_on_cores_and_free_memory(
     monkeypatch: pytest.MonkeyPatch, cores: int | None, free: int, jobs: int
 ) -> None:
-    """Four cores and 4 GiB for each, and always one."""
+    """Four cores and 4 GiB for each run, and at least one run."""
     monkeypatch.setattr(parallel.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(parallel.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(parallel.psutil, "virtual_memory", lambda: SimpleNamespace(available=free * 2**30))
-    assert parallel.jobs_at_once() == jobs
+    assert parallel.default_jobs() == jobs

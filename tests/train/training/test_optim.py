@@ -1,4 +1,4 @@
-"""What learns, how fast, and when it stops."""
+"""Trainable stages, learning rates, schedules, precision and early stopping."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import load_model
-from fototeca.train.runs.registry import read_tensors
+from fototeca.train.runs.load import read_tensors
 from fototeca.train.trainer import train_run
 from fototeca.train.training.device import make_fabric
 from fototeca.train.training.optim import (
@@ -28,13 +28,13 @@ from fototeca.vision.nets import SmallNet
 
 
 def config(**settings: object) -> TrainConfig:
-    """A small run with some settings changed."""
+    """Return a small configuration with some settings changed."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
     return TrainConfig(**{"epochs": 2, **base, **settings})  # type: ignore[arg-type]  # a test's plain dict
 
 
-def test_stages_further_from_the_head_learn_slower() -> None:
-    """The head at the full rate, each stage before it at half of the next; norms and biases never decay."""
+def test_layer_decay_lowers_the_rate_per_stage() -> None:
+    """The head has the full rate, each stage half of the next; norms and biases have no weight decay."""
     module = build_model("resnet18", 3)[0]
     groups = parameter_groups(module, config(model="resnet18", layer_decay=0.5).resolved())
     rate = {id(parameter): group["scale"] for group in groups for parameter in group["params"]}
@@ -57,8 +57,8 @@ LADDER = [
 
 
 @pytest.mark.parametrize("model", LADDER)
-def test_a_ladder_unfreezes_more_and_more(model: str) -> None:
-    """head, the last stage, half, all: each lets more learn, the last stage layers and not a norm alone, all everything."""
+def test_unfreeze_levels_are_nested(model: str) -> None:
+    """head, last stage, half, all: each trains more parameters; the last stage has layers, all has everything."""
     with torch.device("cpu" if "regnet" in model else "meta"):  # shapes are all that counts; RegNet reckons its own with tensors
         module = build_model(model, 3)[0]
     whole = dict(module.named_parameters())
@@ -73,8 +73,8 @@ def test_a_ladder_unfreezes_more_and_more(model: str) -> None:
 
 
 @pytest.mark.parametrize(("model", "loose"), [("vit_b_16", ("class_token", "encoder.pos_embedding")), ("swin_t", ())])
-def test_what_a_transformer_adds_to_its_inputs_learns_as_they_do(model: str, loose: tuple[str, ...]) -> None:
-    """Tokens and positions learn at the rate of the first stage, and only weights of layers decay."""
+def test_tokens_and_positions_have_the_first_stages_rate(model: str, loose: tuple[str, ...]) -> None:
+    """Only layer weights decay."""
     with torch.device("meta"):
         module = build_model(model, 3)[0]
     groups = parameter_groups(module, config(model=model, layer_decay=0.5).resolved())
@@ -86,8 +86,8 @@ def test_what_a_transformer_adds_to_its_inputs_learns_as_they_do(model: str, loo
         assert (of[id(parameter)]["weight_decay"] == 0) == plain, name
 
 
-def test_cbam_learns_where_the_rest_is_frozen() -> None:
-    """Weights of ImageNet lack it: whatever is unfrozen of a ResNet, all of its CBAM learns, and its statistics move."""
+def test_cbam_is_always_trainable() -> None:
+    """In a ResNet with frozen stages all CBAM layers train and update their statistics."""
     module = build_model("resnet18-cbam", 3)[0]
     unfreeze(module, "layer4")
     train_mode(module, False)
@@ -96,8 +96,8 @@ def test_cbam_learns_where_the_rest_is_frozen() -> None:
     assert module.get_submodule("layer1.0.cbam.spatial.norm").training and not module.get_submodule("layer1.0.bn1").training
 
 
-def test_frozen_statistics_stay(small: Workspace) -> None:
-    """With --freeze-bn fine-tuning changes weights but no running mean."""
+def test_freeze_bn_keeps_running_means(small: Workspace) -> None:
+    """Fine-tuning with --freeze-bn changes weights but no running mean."""
     first = train_run(small, config())
     run = train_run(small, config(regime="finetune", weights=f"run:{first.id}", freeze_bn=True, epochs=1))
     before, after = (load_model(small, each).network.state_dict() for each in (first, run))
@@ -105,16 +105,16 @@ def test_frozen_statistics_stay(small: Workspace) -> None:
     assert not torch.equal(before["stem.0.weight"], after["stem.0.weight"])
 
 
-def test_patience_ends_a_run_that_gets_no_better(small: Workspace) -> None:
-    """At a rate of next to nothing it stops long before its twelve epochs, and is finished."""
+def test_patience_stops_a_run_without_improvement(small: Workspace) -> None:
+    """At a negligible rate the run ends before its twelve epochs and is finished."""
     run = train_run(small, config(epochs=12, patience=2, lr=1e-9, augment="none"))
     assert run.done
     assert len(run.epochs()) <= 6
-    assert train_run(small, config(epochs=12, patience=2, lr=1e-9, augment="none")).facts == run.facts
+    assert train_run(small, config(epochs=12, patience=2, lr=1e-9, augment="none")).metrics == run.metrics
 
 
-def test_a_stage_learns_at_its_share_of_the_rate() -> None:
-    """Each step's rate reaches the optimizer by group: whole for the head, half of the next for each stage further away."""
+def test_scheduled_rate_is_scaled_per_group() -> None:
+    """The head gets the whole rate, each stage half of the next."""
     module = build_model("cnn", 3)[0]
     settings = config(layer_decay=0.5).resolved()
     optimizer = make_optimizer(module, settings)
@@ -125,7 +125,7 @@ def test_a_stage_learns_at_its_share_of_the_rate() -> None:
 
 
 def test_schedules() -> None:
-    """onecycle rises for a quarter and falls to nothing; cosine rises for a twentieth; constant stays; cycles repeat."""
+    """onecycle rises for a quarter, cosine for a twentieth, constant stays, and snapshot cycles repeat."""
     one = [make_schedule(config(lr=1.0), 100)(step) for step in range(100)]
     assert max(range(100), key=one.__getitem__) == 25 and one[0] < 0.05 and one[-1] < 0.01
     assert [make_schedule(config(lr=1.0, schedule="cosine"), 100)(step) for step in (5, 99)] == pytest.approx(
@@ -136,53 +136,53 @@ def test_schedules() -> None:
     assert cycles[:25] == cycles[25:50]
 
 
-def test_a_run_can_be_started_over(small: Workspace) -> None:
-    """--no-resume trains a finished run again, and the same comes out."""
+def test_no_resume_trains_again_with_equal_weights(small: Workspace) -> None:
+    """resume=False trains a finished run again with the same result."""
     run = train_run(small, config())
-    stamp, weights = (run.folder / "done.json").stat().st_mtime_ns, (run.folder / "model.safetensors").read_bytes()
+    modified, weights = (run.folder / "done.json").stat().st_mtime_ns, (run.folder / "model.safetensors").read_bytes()
     again = train_run(small, config(), resume=False)
-    assert (again.folder / "done.json").stat().st_mtime_ns > stamp
+    assert (again.folder / "done.json").stat().st_mtime_ns > modified
     assert (again.folder / "model.safetensors").read_bytes() == weights
 
 
-def test_half_precision_is_refused_on_a_cpu(small: Workspace) -> None:
-    """It would silently become something else."""
+def test_half_precision_is_rejected_on_a_cpu(small: Workspace) -> None:
+    """Fabric would silently use bf16."""
     with pytest.raises(FototecaError, match="for GPUs"):
         train_run(small, config(precision="16"))
 
 
 @pytest.mark.parametrize("units", [True, False])
-def test_bf16_is_warned_of_where_it_does_not_pay(
+def test_bf16_warns_on_cpus_without_bf16_units(
     units: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a CPU without units for it; with them it halves the time, and there is nothing to say."""
+    """There is no warning on CPUs with them."""
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: units)
     make_fabric(config(precision="bf16"))
-    assert ("no units for bf16" in capsys.readouterr().err) is not units
+    assert ("no bf16 units" in capsys.readouterr().err) is not units
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("32", torch.float32), ("bf16", torch.bfloat16)])
-def test_a_network_reckons_in_its_precision(
+def test_network_computes_in_the_configured_precision(
     small: Workspace, monkeypatch: pytest.MonkeyPatch, precision: str, kind: torch.dtype
 ) -> None:
-    """--precision bf16: in learning and when it is asked; what is kept has 32 bits all the same."""
+    """bf16 in training and prediction, with weights saved in 32 bits."""
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
     whole = SmallNet.forward
 
-    def noted(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
+    def record(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
         logits = whole(self, x)
         if torch.any(x):  # not of the empty images that sizes are tried with
             seen[self.training].add(logits.dtype)
         return logits
 
-    monkeypatch.setattr(SmallNet, "forward", noted)
+    monkeypatch.setattr(SmallNet, "forward", record)
     run = train_run(small, config(epochs=1, precision=precision))
     assert seen == {True: {kind}, False: {kind}}
     assert {value.dtype for value in read_tensors(run).values()} == {torch.float32, torch.int64}
 
 
-def test_a_compiled_network_learns_the_same(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--compile changes the speed: the losses agree within 1e-3 where no dropout is drawn. Traced, without the C++ compiler."""
+def test_compiled_network_has_equal_losses(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses agree within 1e-3 without dropout; the graph is traced, not compiled to C++."""
     monkeypatch.setattr("torch.nn.Dropout", lambda share: torch.nn.Identity())
     plain = train_run(small, config(epochs=1, augment="none"))
     losses = [row["loss"] for row in plain.steps()]
@@ -204,8 +204,8 @@ def test_a_compiled_network_learns_the_same(small: Workspace, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("regime", "optimizer", "norm"), [("finetune", "sgd", 1), ("finetune", "adamw", 0), ("scratch", "sgd", 0)]
 )
-def test_only_fine_tuning_by_sgd_clips_unless_told(regime: str, optimizer: str, norm: float) -> None:
-    """What was learned before is not lost in its first steps; a person can choose another norm, or none."""
+def test_clip_default_is_1_for_sgd_fine_tuning_only(regime: str, optimizer: str, norm: float) -> None:
+    """Other values, also none, can be set."""
     settings = {"regime": regime, "optimizer": optimizer}
     assert config(**settings).resolved().clip == norm
     assert [config(**settings, clip=chosen).resolved().clip for chosen in (0.0, 0.3)] == [0.0, 0.3]

@@ -1,4 +1,4 @@
-"""Files of a run that were torn, edited or written by something else: one line that names the file, and no wrong figures."""
+"""Damaged files of a run are rejected with one line that names the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
-from fototeca.train.tables import unfinished_lines
+from fototeca.train.tables import describe_unfinished
 from fototeca.train.trainer import train_run
 from fototeca.train.training.metrics_log import read_metrics
 
@@ -18,13 +18,13 @@ Edit = Callable[[bytes], bytes]
 
 
 def trained(workspace: Workspace, **settings: object) -> Run:
-    """A small finished run."""
+    """Train a small run."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 2, "device": "cpu"}
     return train_run(workspace, TrainConfig(**{**base, **settings}))  # type: ignore[arg-type]  # a test's plain dict
 
 
-def test_damaged_predictions_are_one_line(small: Workspace) -> None:
-    """Columns in another order are not taken for those of the run, nor an empty file for that of no image."""
+def test_damaged_predictions_are_rejected(small: Workspace) -> None:
+    """Reordered columns and empty files are errors, not other predictions."""
     run = trained(small, epochs=1)
     path = run.folder / "predictions-val.csv"
     whole = path.read_bytes()
@@ -47,8 +47,8 @@ def test_damaged_predictions_are_one_line(small: Workspace) -> None:
     assert len(run.predictions("val").labels) == len(whole.splitlines()) - 1
 
 
-def test_damaged_curves_are_one_line_or_a_point_less(small: Workspace) -> None:
-    """What is no number is a gap and a torn row is left out; a file of other columns is refused."""
+def test_damaged_curve_cells_are_nan_and_torn_rows_dropped(small: Workspace) -> None:
+    """A file with other columns is rejected."""
     run = trained(small)
     path = run.folder / "epochs.csv"
     first, one, two = path.read_bytes().splitlines(keepends=True)
@@ -64,11 +64,11 @@ def test_damaged_curves_are_one_line_or_a_point_less(small: Workspace) -> None:
             read_metrics(path)
 
 
-def test_a_run_goes_on_over_damaged_curves(small: Workspace) -> None:
-    """It is listed with the command that goes on, and then they are whole again."""
+def test_run_with_damaged_curves_can_resume(small: Workspace) -> None:
+    """It is listed with its command, and the curves are complete afterwards."""
     run = trained(small)
     (run.folder / "done.json").unlink()
     path = run.folder / "epochs.csv"
     path.write_bytes(b"\xff" * 9 + path.read_bytes())
-    assert unfinished_lines([run]) == [f"not finished: {run.id}; go on with: {run.command}"]
+    assert describe_unfinished([run]) == [f"not finished: {run.id}; resume with: {run.command}"]
     assert trained(small).id == run.id and [row["epoch"] for row in run.epochs()] == [1, 2]

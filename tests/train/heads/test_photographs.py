@@ -1,4 +1,4 @@
-"""Real photographs: heads over real features, against scikit-learn."""
+"""Heads and fine-tuning on photographs, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fototeca.vision.features import extract_features
 
 def _frozen(folder: Path, grocery: Path) -> Workspace:
     """Ten fine classes of 30 photographs, by the functions of this folder's conftest."""
-    spec = importlib.util.spec_from_file_location("freezing", Path(__file__).parent / "conftest.py")
+    spec = importlib.util.spec_from_file_location("freezing", Path(__file__).parents[1] / "conftest.py")
     assert spec and spec.loader
     freezing = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(freezing)
@@ -29,8 +29,8 @@ def _frozen(folder: Path, grocery: Path) -> Workspace:
     return workspace
 
 
-def test_heads_are_as_good_as_scikit_learns(tmp_path: Path, grocery: Path, squeezenet_weights: Path) -> None:
-    """At least as good as scikit-learn's logistic regression on the same pooled features."""
+def test_heads_are_as_accurate_as_scikit_learn(tmp_path: Path, grocery: Path, squeezenet_weights: Path) -> None:
+    """At least as accurate as logistic regression on the same pooled features."""
     workspace = _frozen(tmp_path / "work", grocery)
     transfer = {"manifest": "v001", "model": "squeezenet1_0", "regime": "features", "image_size": 128, "device": "cpu"}
     linear, logistic = (
@@ -47,14 +47,14 @@ def test_heads_are_as_good_as_scikit_learns(tmp_path: Path, grocery: Path, squee
         y[split] = [row.label for row in rows]
     peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x["train"], y["train"])
     reached = peer.score(x["val"], y["val"])
-    assert logistic.facts["val_accuracy"] >= reached
-    assert linear.facts["val_accuracy"] >= reached - 1.5 / len(y["val"])  # another solver: one image may fall otherwise
+    assert logistic.metrics.val_accuracy >= reached
+    assert linear.metrics.val_accuracy >= reached - 1.5 / len(y["val"])  # another solver: one image may fall otherwise
 
 
 def test_fine_tuning_by_sgd_does_not_diverge(tmp_path: Path, grocery: Path, squeezenet_weights: Path) -> None:
-    """A network without batch norm, at the rate that is taken when none is given: no loss is above that of a guess."""
+    """A network without batch norm, at the default rate: no loss is above that of a guess."""
     workspace = _frozen(tmp_path / "work", grocery)
     settings = {"optimizer": "sgd", "weights": str(squeezenet_weights), "image_size": 96, "epochs": 3, "device": "cpu"}
     run = train_run(workspace, TrainConfig("v001", "squeezenet1_0", "finetune", **settings))  # type: ignore[arg-type]
     assert max(row["loss"] for row in run.steps()) < math.log(10)
-    assert run.facts["val_accuracy"] >= 0.6
+    assert run.metrics.val_accuracy >= 0.6

@@ -1,4 +1,4 @@
-"""Heads over features: how strong their regularisation is, and that no feature's unit counts."""
+"""Heads over features: choice of the regularization, and independence of feature scales."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fototeca.train.heads.fitted import FeatureSet, FittedHead
 from fototeca.train.training.losses import compute_loss, num_correct
 
 
-def drawn(seed: int, shift: float = 1.2) -> FeatureSet:
-    """60 images of three classes: three features that tell of them, and 80 that are noise."""
+def make_features(seed: int, shift: float = 1.2) -> FeatureSet:
+    """Return 60 images of three classes: three informative features and 80 of noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 3
     told = rng.normal(size=(60, 3)) + shift * np.eye(3)[labels]
@@ -20,12 +20,12 @@ def drawn(seed: int, shift: float = 1.2) -> FeatureSet:
 
 
 def fitted(kind: str, train: FeatureSet, val: FeatureSet) -> FittedHead:
-    """A head as a run fits it."""
+    """Fit a head as a run does."""
     return fit_head(kind, train, val, 3, seed=0, **({"epochs": 30} if kind == "linear" else {}))
 
 
 def score(head: FittedHead, split: FeatureSet) -> tuple[float, float]:
-    """Accuracy and loss."""
+    """Return accuracy and loss."""
     logits = torch.from_numpy(head.logits(split.features)).float()
     return num_correct(logits, split.labels) / len(split.labels), float(compute_loss(logits, split.labels, multi=False))
 
@@ -36,10 +36,10 @@ def test_the_strength_is_the_best_on_validation(kind: str) -> None:
 
     Of two validation splits that want another strength each gets its own: where noise is all there is, the strongest pays.
     """
-    train = drawn(0)
+    train = make_features(0)
     chosen = set()
     for seed in range(1, 7):
-        val = drawn(seed, 1.2 if seed % 2 else 0.0)
+        val = make_features(seed, 1.2 if seed % 2 else 0.0)
         head = fitted(kind, train, val)
         (row,) = (row for row in head.candidates if row.chosen)
         assert row == max(head.candidates, key=lambda row: (row.val_accuracy, -row.val_loss))
@@ -52,9 +52,9 @@ def test_the_strength_is_the_best_on_validation(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "logistic", "svm"])
-def test_no_features_unit_counts(kind: str) -> None:
-    """What tells of the classes is a thousand times smaller than the noise, or of the same size: the head says the same."""
-    train, val = drawn(0), drawn(1)
+def test_heads_do_not_depend_on_feature_scale(kind: str) -> None:
+    """Informative features a thousand times smaller than the noise give the same predictions."""
+    train, val = make_features(0), make_features(1)
     units = np.where(np.arange(83) < 3, 1e-3, 10.0).astype(np.float32)
     moved = [FeatureSet(split.features * units + 5 * units, split.labels) for split in (train, val)]
     plain, other = fitted(kind, train, val), fitted(kind, *moved)

@@ -1,9 +1,8 @@
-"""Runs end to end: what is written, that they resume bit for bit, and that workers change nothing."""
+"""Runs end to end: files, resuming bit for bit, workers, sweeps."""
 
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 import threading
@@ -25,7 +24,8 @@ from fototeca.train.heads import fit as heads
 from fototeca.train.heads.fitted import FeatureSet
 from fototeca.train.runs import Run, load_model
 from fototeca.train.runs.registry import list_runs
-from fototeca.train.sweep.plan import grid, read_plan, sweep
+from fototeca.train.sweep.plan import expand_grid, read_plan
+from fototeca.train.sweep.run_plan import sweep
 from fototeca.train.sweep.workers import train_each
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
@@ -43,12 +43,12 @@ SMALL = {
 
 
 def config(**settings: object) -> TrainConfig:
-    """A small run with some settings changed."""
+    """Return a small configuration with some settings changed."""
     return TrainConfig(**{**SMALL, **settings})  # type: ignore[arg-type]  # a test's plain dict
 
 
 def outcome(run: Run) -> dict[str, object]:
-    """Weights, predictions and curves, without what time it took."""
+    """Return weights, predictions and curves, without times."""
     names = ("model.safetensors", "predictions-train.csv", "predictions-val.csv", "steps.csv")
     return {
         "epochs": [[row[name] for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")] for row in run.epochs()],
@@ -57,17 +57,17 @@ def outcome(run: Run) -> dict[str, object]:
 
 
 def copy_of(workspace: Workspace, folder: Path) -> Workspace:
-    """The same frozen version without its runs."""
+    """Copy a workspace without its runs."""
     import shutil
 
     shutil.copytree(workspace.root, folder, ignore=shutil.ignore_patterns("runs"))
     return Workspace(folder)
 
 
-def test_a_scratch_run_learns_and_says_the_same_when_loaded(small: Workspace) -> None:
-    """Colours are told apart; the loaded model gives the written probabilities; test is never predicted."""
+def test_scratch_run_learns_and_loads(small: Workspace) -> None:
+    """The loaded model's probabilities equal the written ones, and the test split is not predicted."""
     run = train_run(small, config(epochs=6))
-    assert run.facts["val_accuracy"] >= 0.9
+    assert run.metrics.val_accuracy >= 0.9
     rows = read_manifest(small, "v001").split("val")
     asked = load_model(small, run).probabilities([image_path(small, row) for row in rows])
     assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-5
@@ -77,28 +77,28 @@ def test_a_scratch_run_learns_and_says_the_same_when_loaded(small: Workspace) ->
     assert [found.id for found in list_runs(small)] == [run.id]
 
 
-def test_a_stopped_run_ends_as_the_uninterrupted_one(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped in the middle of an epoch, with everything on that holds state: the same bytes come out."""
+def test_resumed_run_equals_an_uninterrupted_one(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted within an epoch, with all stateful options on: the same bytes."""
     settings = config(ema=0.9, mixup=0.3, cutmix=0.5, random_erasing=0.3, augment="trivial", accumulate=2)
     other = copy_of(small, tmp_path / "other")
-    calm = train_run(small, settings)
-    whole, calls = loop.TrainingLoop._step, []
+    uninterrupted = train_run(small, settings)
+    original, calls = loop.TrainingLoop._step, []
 
-    def dies(self: loop.TrainingLoop, *arguments: object) -> object:
+    def interrupt(self: loop.TrainingLoop, *arguments: object) -> object:
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return whole(self, *arguments)  # type: ignore[arg-type]
+        return original(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.TrainingLoop, "_step", dies)
+    monkeypatch.setattr(loop.TrainingLoop, "_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train_run(other, settings)
     monkeypatch.undo()
-    assert outcome(train_run(other, settings)) == outcome(calm)
+    assert outcome(train_run(other, settings)) == outcome(uninterrupted)
 
 
-def test_workers_change_nothing(small: Workspace, tmp_path: Path) -> None:
-    """Augmentation is drawn from the seed, the epoch and the image, not from who makes it."""
+def test_workers_do_not_change_results(small: Workspace, tmp_path: Path) -> None:
+    """Augmentation is seeded by seed, epoch and image."""
     other = copy_of(small, tmp_path / "other")
     settings = {"augment": "rand", "random_erasing": 0.5, "epochs": 2}
     assert outcome(train_run(small, config(**settings))) == outcome(train_run(other, config(**settings, workers=2)))
@@ -106,28 +106,28 @@ def test_workers_change_nothing(small: Workspace, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["small", "several"])
 def test_features_with_every_head(kind: str, request: pytest.FixtureRequest) -> None:
-    """On features of a network trained before, each head learns, single and multi-label, and loads as it was written."""
+    """Each head learns, single- and multi-label, and loads with the written probabilities."""
     workspace: Workspace = request.getfixturevalue(kind)
     first = train_run(workspace, config(epochs=4))
     rows = read_manifest(workspace, "v001").split("val")
     for head in ("linear", "logistic", "svm", "boosting"):
         run = train_run(workspace, config(regime="features", head=head, weights=f"run:{first.id}", epochs=20))
-        assert run.facts["val_accuracy"] >= 0.6, head
+        assert run.metrics.val_accuracy >= 0.6, head
         asked = load_model(workspace, run).probabilities([image_path(workspace, row) for row in rows])
         assert np.abs(asked - run.predictions("val").probabilities).max() < 1e-4, head
         assert (load_model(workspace, run).module is None) == (head == "boosting")
 
 
-def test_views_are_cached_and_learned_from(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --augmented-copies 2 the head sees three features an image; the views differ from the image and are computed once."""
+def test_augmented_copies_are_cached_and_trained_on(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two copies the head gets three features per image; copies differ and are computed once."""
     learned: list[FeatureSet] = []
-    whole = heads.fit_head
+    original = heads.fit_head
 
-    def noted(kind: str, train: FeatureSet, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(kind: str, train: FeatureSet, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         learned.append(train)
-        return whole(kind, train, *arguments, **options)
+        return original(kind, train, *arguments, **options)
 
-    monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", noted)
+    monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", record)
     first = train_run(small, config(epochs=4))
     settings = {"regime": "features", "weights": f"run:{first.id}", "epochs": 20, "batch_size": 32}
     run = train_run(small, config(**settings, augmented_copies=2))
@@ -135,18 +135,18 @@ def test_views_are_cached_and_learned_from(small: Workspace, monkeypatch: pytest
     assert len(stores) == 3 and len({path.read_bytes()[:4000] for path in stores}) == 3
     size = len(read_manifest(small, "v001").split("train"))
     parts = learned[0].features.reshape(3, size, -1)
-    assert all(np.abs(parts[one] - parts[other]).max(axis=1).min() > 1e-4 for one, other in ((0, 1), (0, 2), (1, 2)))
+    assert all(np.abs(parts[left] - parts[other]).max(axis=1).min() > 1e-4 for left, other in ((0, 1), (0, 2), (1, 2)))
     assert torch.equal(learned[0].labels, learned[0].labels[:size].repeat(3))
     before = [path.stat().st_mtime_ns for path in stores]
-    assert run.facts["val_accuracy"] >= 0.9 and run.id != train_run(small, config(**settings)).id
+    assert run.metrics.val_accuracy >= 0.9 and run.id != train_run(small, config(**settings)).id
     train_run(small, config(**settings, augmented_copies=2, head="logistic"))
     assert [path.stat().st_mtime_ns for path in stores] == before
     with pytest.raises(FototecaError, match="frozen features"):
         config(augmented_copies=2)
 
 
-def test_finetuning_moves_only_what_is_unfrozen(small: Workspace) -> None:
-    """With one stage unfrozen the others keep their weights and their batch-norm statistics."""
+def test_fine_tuning_changes_unfrozen_stages_only(small: Workspace) -> None:
+    """Frozen stages keep weights and batch-norm statistics."""
     first = train_run(small, config(epochs=2))
     run = train_run(small, config(regime="finetune", weights=f"run:{first.id}", unfreeze="layers.3", epochs=1))
     before, after = (load_model(small, each).network.state_dict() for each in (first, run))
@@ -158,32 +158,32 @@ def test_finetuning_moves_only_what_is_unfrozen(small: Workspace) -> None:
     assert changed == {"layers3", "head"}
 
 
-def test_a_sweep_goes_on_after_a_failure(small: Workspace) -> None:
-    """One impossible point is told; the others are trained and sorted, the best first."""
+def test_sweep_continues_after_a_failed_run(small: Workspace) -> None:
+    """The failed point has its reason; finished runs are sorted, best first."""
     points = [{**SMALL, "epochs": 1}, {**SMALL, "model": "no-such"}, {**SMALL, "epochs": 4}]
     found = sweep(small, points, "v001")
     assert len(found.runs) == 2
-    assert "no-such" in found.failed[0][1]
-    assert found.runs[0].facts["val_accuracy"] >= found.runs[1].facts["val_accuracy"]
+    assert "no-such" in found.failed[0].reason
+    assert found.runs[0].metrics.val_accuracy >= found.runs[1].metrics.val_accuracy
 
 
-def test_a_ladder_starts_each_rung_from_the_one_before(small: Workspace) -> None:
-    """`previous` is the run before with equal settings; where that one failed, so does the rung, and the rest goes on."""
-    rung = {**SMALL, "regime": "finetune", "weights": "previous", "epochs": 1}
-    rungs = ("head", "1", "half", "all")
-    found = sweep(small, [{**SMALL, "epochs": 1}, *({**rung, "unfreeze": unfreeze} for unfreeze in rungs)], "v001")
+def test_chained_runs_start_from_the_previous_run(small: Workspace) -> None:
+    """`previous` is the last run with equal settings; if it failed, the next one fails too, and others are trained."""
+    base_step = {**SMALL, "regime": "finetune", "weights": "previous", "epochs": 1}
+    levels = ("head", "1", "half", "all")
+    found = sweep(small, [{**SMALL, "epochs": 1}, *({**base_step, "unfreeze": unfreeze} for unfreeze in levels)], "v001")
     by_unfreeze = {run.config["unfreeze"]: run for run in found.runs if run.regime == "finetune"}
     (first,) = (run for run in found.runs if run.regime == "scratch")
-    for start, unfreeze in zip([first, *map(by_unfreeze.get, rungs)], rungs, strict=False):
+    for start, unfreeze in zip([first, *map(by_unfreeze.get, levels)], levels, strict=False):
         assert start is not None and by_unfreeze[unfreeze].config["weights"] == f"run:{start.id}"
-    assert [len(by_unfreeze[unfreeze].config["trainable_stages"]) for unfreeze in rungs] == [0, 1, 3, 5]
-    broken = sweep(small, [{**SMALL, "epochs": 1}, {**rung, "unfreeze": "no-such"}, {**rung, "unfreeze": "1"}], "v001")
-    assert len(broken.runs) == 1 and "no-such" in broken.failed[0][1]
-    assert broken.failed[1][1].startswith("the run before it, from which it starts, failed")
+    assert [len(by_unfreeze[unfreeze].config["trainable_stages"]) for unfreeze in levels] == [0, 1, 3, 5]
+    broken = sweep(small, [{**SMALL, "epochs": 1}, {**base_step, "unfreeze": "no-such"}, {**base_step, "unfreeze": "1"}], "v001")
+    assert len(broken.runs) == 1 and "no-such" in broken.failed[0].reason
+    assert broken.failed[1].reason.startswith("the previous run, from which it starts, failed")
 
 
 def kill_one(killed: threading.Event) -> None:
-    """The system's part when memory ends: one of this process's workers is killed while it is at work."""
+    """Kill one of this process's workers while it trains, as the system does when memory ends."""
     for _ in range(2000):
         for child in psutil.Process().children():
             with suppress(psutil.Error):
@@ -195,8 +195,8 @@ def kill_one(killed: threading.Event) -> None:
 
 
 @pytest.mark.slow
-def test_runs_side_by_side_are_all_trained_though_a_process_is_killed(small: Workspace) -> None:
-    """Two at once: what went down with the one that is killed is trained after all."""
+def test_parallel_runs_are_all_trained_after_a_worker_was_killed(small: Workspace) -> None:
+    """The killed run is trained again."""
     killer = threading.Thread(target=kill_one, args=(killed := threading.Event(),))
     killer.start()
     configs = [config(epochs=1, seed=seed) for seed in (0, 1)]
@@ -217,11 +217,10 @@ if __name__ == "__main__":
 """
 
 
-def test_a_sweep_that_is_killed_leaves_no_process(small: Workspace, tmp_path: Path) -> None:
-    """Those that trained side by side end with it, in the middle of a run."""
+def test_killed_sweep_leaves_no_process(small: Workspace, tmp_path: Path) -> None:
+    """Its workers end with it."""
     (tmp_path / "sweep.py").write_text(SIDE_BY_SIDE)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen([sys.executable, tmp_path / "sweep.py", small.root], env=environment) as process:
+    with subprocess.Popen([sys.executable, tmp_path / "sweep.py", small.root]) as process:
         started = time.monotonic()
         while len(list(small.runs.glob("*/epochs.csv"))) < 2:
             assert process.poll() is None and time.monotonic() < started + 120
@@ -231,8 +230,8 @@ def test_a_sweep_that_is_killed_leaves_no_process(small: Workspace, tmp_path: Pa
     assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
-def test_an_interrupted_sweep_begins_no_other_run(small: Workspace) -> None:
-    """Ctrl-C while two of six are trained: the command ends, and none of the others is there."""
+def test_interrupted_sweep_starts_no_other_run(small: Workspace) -> None:
+    """After Ctrl-C with two of six runs trained, the others are not started."""
     runs = train_each(small, [config(epochs=1 if seed == 0 else 5000, seed=seed) for seed in range(6)], jobs=2)
     assert isinstance(next(runs), Run)
     with pytest.raises(KeyboardInterrupt):
@@ -241,10 +240,10 @@ def test_an_interrupted_sweep_begins_no_other_run(small: Workspace) -> None:
     assert not [child for child in psutil.Process().children() if any("spawn_main" in part for part in child.cmdline())]
 
 
-def test_a_run_that_ended_a_sweep_is_trained_apart(small: Workspace) -> None:
-    """One at a time: what was under way when the sweep was killed is killed again, and the next is trained all the same."""
+def test_run_that_killed_a_sweep_is_trained_in_its_own_process(small: Workspace) -> None:
+    """Killed again, it is an error, and the next run is trained."""
     configs = [config(epochs=2000), config(epochs=1, seed=1)]
-    mark = small.runs / "under-way.txt"
+    mark = small.runs / "in-progress.txt"
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(repr(configs[0]))
     killer = threading.Thread(target=kill_one, args=(killed := threading.Event(),))
@@ -257,28 +256,28 @@ def test_a_run_that_ended_a_sweep_is_trained_apart(small: Workspace) -> None:
     assert not mark.exists()
 
 
-def test_a_plan_is_a_grid_and_points(tmp_path: Path) -> None:
-    """Lists multiply; tables add; a setting that does not exist is refused."""
+def test_plan_is_a_grid_of_lists_and_tables(tmp_path: Path) -> None:
+    """An unknown setting is rejected."""
     path = tmp_path / "plan.toml"
     runs = '[[run]]\nmodel = "cnn"\nlr = [0.1, 0.2]\n[[run]]\nmodel = "cnn-cbam"\n'
     path.write_text(f'seed = [0, 1]\nregime = "scratch"\n{runs}')
     assert len(read_plan(path)) == 6
-    assert list(grid({"a": [1, 2], "b": 3})) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
+    assert list(expand_grid({"a": [1, 2], "b": 3})) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
     path.write_text('model = "cnn"\nregime = "scratch"\nspeed = 1\n')
     with pytest.raises(FototecaError, match="speed"):
         read_plan(path)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(small: Workspace) -> None:
-    """It says at which step, and what to try; the curves so far are kept."""
+def test_nan_loss_aborts_the_run(small: Workspace) -> None:
+    """The error has the step and a suggestion; the curves remain."""
     with pytest.raises(FototecaError, match=r"step \d+ .*try --lr"):
         train_run(small, config(lr=1e30, optimizer="sgd", schedule="constant"))
     (run,) = list_runs(small, unfinished=True)
     assert not run.done
 
 
-def test_a_damaged_checkpoint_is_a_clear_line(small: Workspace) -> None:
-    """It names the file; --no-resume starts over."""
+def test_damaged_checkpoint_is_named(small: Workspace) -> None:
+    """resume=False starts over."""
     run = train_run(small, config())
     (run.folder / "done.json").unlink()
     (run.folder / "checkpoint.pt").write_bytes(b"torn")
@@ -299,14 +298,14 @@ def test_a_damaged_checkpoint_is_a_clear_line(small: Workspace) -> None:
         ({"device": "abacus"}, "--device"),
     ],
 )
-def test_wrong_settings_are_told(small: Workspace, settings: dict[str, object], words: str) -> None:
-    """Each is one line that names what is wrong."""
+def test_invalid_settings_are_rejected(small: Workspace, settings: dict[str, object], words: str) -> None:
+    """The error names the setting."""
     with pytest.raises(FototecaError, match=words):
         train_run(small, config(**settings))
 
 
-def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
-    """Without augmentation the first steps' losses are what four lines of PyTorch give, to a hundred-thousandth."""
+def test_losses_equal_a_plain_pytorch_loop(small: Workspace) -> None:
+    """Without augmentation the first losses agree to 1e-5."""
     run = train_run(small, config(augment="none", epochs=1, optimizer="sgd", schedule="constant", weight_decay=0.0))
     manifest = read_manifest(small, "v001")
     from fototeca.train.training.data import ImageDataset, derive_seed, encode_labels, epoch_order
@@ -335,8 +334,8 @@ def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
         optimizer.step()
 
 
-def test_curves_are_numbers(small: Workspace) -> None:
-    """epochs.csv and steps.csv have the columns of the design."""
+def test_curves_have_the_documented_columns(small: Workspace) -> None:
+    """epochs.csv and steps.csv have the columns of docs/training.md."""
     run = train_run(small, config(epochs=1))
     with (run.folder / "epochs.csv").open() as file:
         head = next(csv.reader(file))

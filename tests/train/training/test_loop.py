@@ -1,4 +1,4 @@
-"""What the loop's options do, each against a few lines of plain PyTorch."""
+"""Options of the training loop, each compared with a few lines of plain PyTorch."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from fototeca.train import feature_trainer
 from fototeca.train.config import TrainConfig
 from fototeca.train.network_trainer import PROBE_EPOCHS
 from fototeca.train.runs import Run, load_model
-from fototeca.train.runs.registry import read_tensors
+from fototeca.train.runs.load import read_tensors
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
 from fototeca.vision.backbones import classifier_of
 
 Weights = dict[str, torch.Tensor]
-Asked = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
+LossCall = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
 
 
 def config(**settings: object) -> TrainConfig:
-    """A small run with some settings changed."""
+    """Return a small configuration with some settings changed."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
     return TrainConfig(**{"epochs": 1, **base, **settings})  # type: ignore[arg-type]  # a test's plain dict
 
@@ -41,12 +41,12 @@ def losses(run: Run) -> list[float]:
 
 
 def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
-    """The weights after each step of the runs that follow, as they are made."""
+    """Record the weights after each step of later runs."""
     seen: list[Weights] = []
-    whole = loop.TrainingLoop._step
+    original = loop.TrainingLoop._step
 
     def step(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it gives)
-        given = whole(self, *arguments)
+        given = original(self, *arguments)
         seen.append({name: value.detach().clone() for name, value in self.plain.state_dict().items()})
         return given
 
@@ -55,10 +55,8 @@ def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.999])
-def test_averaged_weights_are_the_moving_mean_of_all_steps(
-    small: Workspace, monkeypatch: pytest.MonkeyPatch, decay: float
-) -> None:
-    """--ema D: after t steps the mean keeps the less of D and (1 + t) / (10 + t), and takes the rest from the weights."""
+def test_ema_is_the_moving_average_of_all_steps(small: Workspace, monkeypatch: pytest.MonkeyPatch, decay: float) -> None:
+    """After t steps the lower of D and (1 + t) / (10 + t) of the average is retained."""
     seen = after_each_step(monkeypatch)
     kept = load_model(small, train_run(small, config(ema=decay, batch_size=8))).network.state_dict()
     assert len(seen) >= 7
@@ -71,15 +69,15 @@ def test_averaged_weights_are_the_moving_mean_of_all_steps(
             assert torch.allclose(kept[name].double(), value, atol=1e-5), name
 
 
-def test_a_long_average_learns_on_few_images(small: Workspace) -> None:
-    """Some dozens of steps at --ema 0.999: what is kept tells the colours apart, as it does without; 1 would learn nothing."""
-    assert train_run(small, config(ema=0.999, epochs=8)).facts["val_accuracy"] >= 0.8
+def test_ema_0_999_learns_in_few_steps(small: Workspace) -> None:
+    """With a few dozen steps the averaged weights are accurate; decay 1 is rejected."""
+    assert train_run(small, config(ema=0.999, epochs=8)).metrics.val_accuracy >= 0.8
     with pytest.raises(FototecaError, match="--ema 1 would never update the average; choose less than 1"):
         config(ema=1.0)
 
 
 def test_gradients_are_clipped_to_the_norm(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--clip 0.01: the gradients that each step is given have that norm together; without it they are longer."""
+    """With clip 0.01 the gradients of each step have that norm; without it they are larger."""
     norms: list[float] = []
 
     class Noting(torch.optim.SGD):
@@ -112,51 +110,51 @@ def test_accumulated_batches_are_one_large_one(uneven: Workspace, monkeypatch: p
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
-    """What the loop asks of its loss in training: logits, what is wanted, and how it is weighed."""
-    seen: list[Asked] = []
-    whole = loop.compute_loss
+def recorded_losses(monkeypatch: pytest.MonkeyPatch) -> list[LossCall]:
+    """Record logits, labels and options of every training loss."""
+    seen: list[LossCall] = []
+    original = loop.compute_loss
 
-    def noted(logits: torch.Tensor, wanted: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
+    def record(logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
         if logits.requires_grad:
-            seen.append((logits.detach(), wanted, options))
-        return whole(logits, wanted, **options)
+            seen.append((logits.detach(), targets, options))
+        return original(logits, targets, **options)
 
-    monkeypatch.setattr(loop, "compute_loss", noted)
+    monkeypatch.setattr(loop, "compute_loss", record)
     return seen
 
 
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
-def test_mixed_images_have_mixed_labels(small: Workspace, asked: list[Asked], option: str) -> None:
-    """Targets are shares that add up to one, most of them of two classes; with neither option they are classes."""
+def test_mixed_images_have_mixed_labels(small: Workspace, recorded_losses: list[LossCall], option: str) -> None:
+    """Labels are fractions that sum to 1, most of two classes; without mixing they are class indices."""
     train_run(small, config(**{option: 1.0}))
-    shares = torch.cat([wanted for _, wanted, _ in asked])
+    shares = torch.cat([targets for _, targets, _ in recorded_losses])
     assert shares.shape[1] == 3 and torch.allclose(shares.sum(1), torch.ones(len(shares)))
     assert ((shares > 0).sum(1) == 2).float().mean() > 0.3
-    asked.clear()
+    recorded_losses.clear()
     train_run(small, config())
-    assert all(wanted.dim() == 1 for _, wanted, _ in asked)
+    assert all(targets.dim() == 1 for _, targets, _ in recorded_losses)
 
 
 @pytest.mark.parametrize("options", [{}, {"mixup": 1.0}, {"cutmix": 1.0}], ids=["plain", "mixup", "cutmix"])
-def test_the_accuracy_in_training_counts_what_was_said_while_learning(
-    small: Workspace, asked: list[Asked], options: dict[str, float]
+def test_train_accuracy_counts_predictions_during_training(
+    small: Workspace, recorded_losses: list[LossCall], options: dict[str, float]
 ) -> None:
-    """A mixed image is right where the class is named that it has most of."""
+    """A mixed image is correct if its larger part's class is predicted."""
     (row,) = train_run(small, config(**options)).epochs()
-    said = torch.cat([logits.argmax(dim=1) for logits, *_ in asked])
-    most = torch.cat([wanted.argmax(dim=1) if options else wanted for _, wanted, _ in asked])
+    said = torch.cat([logits.argmax(dim=1) for logits, *_ in recorded_losses])
+    most = torch.cat([targets.argmax(dim=1) if options else targets for _, targets, _ in recorded_losses])
     assert row["train_accuracy"] == pytest.approx(float((said == most).float().mean()))
 
 
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
 @pytest.mark.parametrize("kind", ["small", "several"])
-def test_mixed_labels_are_smoothed_and_weighed(
-    option: str, kind: str, request: pytest.FixtureRequest, asked: list[Asked]
+def test_mixed_labels_are_smoothed_and_weighted(
+    option: str, kind: str, request: pytest.FixtureRequest, recorded_losses: list[LossCall]
 ) -> None:
-    """Of one label and of several: each step's loss is torch's own of the mixed shares, smoothed, with the classes' weights."""
+    """The loss equals torch's on the mixed, smoothed fractions with class weights, single- and multi-label."""
     run = train_run(request.getfixturevalue(kind), config(**{option: 1.0}, label_smoothing=0.2, balance="weights"))
-    for written, (logits, shares, options) in zip(losses(run), asked, strict=True):
+    for written, (logits, shares, options) in zip(losses(run), recorded_losses, strict=True):
         weights = options["weights"]
         assert weights.shape == (logits.shape[1],) and shares.shape == logits.shape
         assert ((shares > 0.01) & (shares < 0.99)).any()
@@ -167,51 +165,51 @@ def test_mixed_labels_are_smoothed_and_weighed(
         assert written == pytest.approx(own.item(), rel=1e-5)
 
 
-def test_the_weights_of_the_best_epoch_are_kept(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the last one's; of equally accurate epochs the one with the lower loss; what is written down is said by them."""
+def test_weights_of_the_best_epoch_are_saved(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The epoch with the highest accuracy, then the lowest loss; the predictions are of its weights."""
     verdicts = iter([(0.9, 0.5), (0.8, 0.7), (0.7, 0.7), (0.1, 0.6)])
     ends: list[Weights] = []
 
-    def judged(*_: object) -> tuple[float, float]:
+    def fake_evaluate(*_: object) -> tuple[float, float]:
         return next(verdicts)
 
-    def saved(self: loop.TrainingLoop) -> None:
+    def record_weights(self: loop.TrainingLoop) -> None:
         ends.append({name: value.clone() for name, value in self.plain.state_dict().items()})
 
-    monkeypatch.setattr(loop, "evaluate", judged)
-    monkeypatch.setattr(loop.TrainingLoop, "_save", saved)
+    monkeypatch.setattr(loop, "evaluate", fake_evaluate)
+    monkeypatch.setattr(loop.TrainingLoop, "_save", record_weights)
     run = train_run(small, config(epochs=4))
     kept = load_model(small, run).network.state_dict()
     agree = [all(torch.equal(value, kept[name]) for name, value in weights.items()) for weights in ends]
     assert agree == [False, False, True, False]
-    assert (run.facts["best_epoch"], run.facts["epochs_run"]) == (3, 4)
+    assert (run.metrics.best_epoch, run.metrics.epochs_run) == (3, 4)
     rows = read_manifest(small, "v001").split("val")
     said = load_model(small, run).probabilities([image_path(small, row) for row in rows])
     assert np.abs(said - run.predictions("val").probabilities).max() < 1e-5
 
 
 def plain_weights(workspace: Workspace, folder: Path) -> Path:
-    """The weights of a run as a file that does not tell what its outputs mean."""
+    """Write the weights of a run to a file without metadata."""
     torch.save(read_tensors(train_run(workspace, config())), folder / "plain.pth")
     return folder / "plain.pth"
 
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The heads that are fitted from here on."""
+    """Record the kinds of heads that are fitted."""
     seen: list[str] = []
-    whole = feature_trainer.fit_head
+    original = feature_trainer.fit_head
 
-    def noted(kind: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def record(kind: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         seen.append(kind)
-        return whole(kind, *arguments, **options)
+        return original(kind, *arguments, **options)
 
-    monkeypatch.setattr(feature_trainer, "fit_head", noted)
+    monkeypatch.setattr(feature_trainer, "fit_head", record)
     return seen
 
 
-def test_a_ladder_goes_on_with_the_head_that_has_learned(small: Workspace, tmp_path: Path, fits: list[str]) -> None:
-    """The first rung fits one; each next one starts from what the one before says, and at a rate of nothing ends there."""
+def test_fine_tuning_inherits_a_matching_classifier(small: Workspace, tmp_path: Path, fits: list[str]) -> None:
+    """A run started from another with the same categories fits no head; at learning rate 0 it predicts the same."""
     rung = {"regime": "finetune", "epochs": 2}
     head = train_run(small, config(**rung, unfreeze="head", lr=0.05, weights=str(plain_weights(small, tmp_path))))
     assert fits == ["linear"]
@@ -225,9 +223,8 @@ def test_a_ladder_goes_on_with_the_head_that_has_learned(small: Workspace, tmp_p
 
 
 @pytest.mark.parametrize("change", ["order", "names", "task", "trees", "twin"])
-def test_a_head_of_other_answers_is_fitted_anew(small: Workspace, fits: list[str], change: str) -> None:
-    """Other categories, another order, another task, trees, which are no layer, or the plain twin of a network whose CBAM starts
-    at random: that classifier would mean something else."""
+def test_fine_tuning_fits_a_head_if_the_classifier_does_not_match(small: Workspace, fits: list[str], change: str) -> None:
+    """Other categories, order or task, trees, or weights without CBAM: the classifier is not inherited."""
     first, second = ("resnet18", "resnet18-cbam") if change == "twin" else ("cnn", "cnn")
     run = train_run(small, config(model=first))
     if change == "trees":
@@ -246,8 +243,8 @@ def test_a_head_of_other_answers_is_fitted_anew(small: Workspace, fits: list[str
     assert fits == ["linear"] and "classifier" not in tuned.config
 
 
-def test_fine_tuning_begins_with_a_head_fitted_alone(small: Workspace, tmp_path: Path) -> None:
-    """At a rate of nothing its classifier is the linear head over the same features, and so is what it says."""
+def test_fine_tuning_starts_from_a_fitted_linear_head(small: Workspace, tmp_path: Path) -> None:
+    """At learning rate 0 its predictions equal those of the linear head over the same features."""
     start = {"weights": str(plain_weights(small, tmp_path))}
     alone = train_run(small, config(regime="features", epochs=PROBE_EPOCHS, **start))
     tuned = train_run(small, config(regime="finetune", lr=0.0, freeze_bn=True, **start))
@@ -256,18 +253,18 @@ def test_fine_tuning_begins_with_a_head_fitted_alone(small: Workspace, tmp_path:
     assert tuned.predictions("val").probabilities == pytest.approx(alone.predictions("val").probabilities, abs=1e-4)
 
 
-def test_when_the_loss_is_no_number_the_last_epoch_is_kept(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the second epoch: it is said which checkpoint there is, and with sound numbers again the run goes on to the same end."""
+def test_nan_loss_aborts_and_the_run_can_resume(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the available checkpoint; the resumed run has the same weights as an uninterrupted one."""
     calm = train_run(small, config(epochs=3))
     weights = (calm.folder / "model.safetensors").read_bytes()
-    whole, calls = loop.TrainingLoop._step, []
+    original, calls = loop.TrainingLoop._step, []
 
-    def poisoned(self: loop.TrainingLoop, *arguments: Any) -> loop.StepResult:  # noqa: ANN401
+    def return_nan(self: loop.TrainingLoop, *arguments: Any) -> loop.StepResult:  # noqa: ANN401
         calls.append(1)
-        result = whole(self, *arguments)
+        result = original(self, *arguments)
         return replace(result, loss=math.nan) if len(calls) == 6 else result
 
-    monkeypatch.setattr(loop.TrainingLoop, "_step", poisoned)
+    monkeypatch.setattr(loop.TrainingLoop, "_step", return_nan)
     said = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0004 or --clip 1"
     with pytest.raises(FototecaError, match=said):
         train_run(small, config(epochs=3), resume=False)
@@ -275,8 +272,8 @@ def test_when_the_loss_is_no_number_the_last_epoch_is_kept(small: Workspace, mon
     assert (train_run(small, config(epochs=3)).folder / "model.safetensors").read_bytes() == weights
 
 
-def test_weights_that_an_epochs_last_step_blew_up_are_not_kept(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No training loss tells of them, validation does: the epoch before is kept, and at a sound rate the run ends as ever."""
+def test_divergence_in_the_last_step_of_an_epoch_is_detected(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The validation loss detects it, and the previous checkpoint remains."""
     settings = {"optimizer": "sgd", "lr": 1e-3, "schedule": "constant", "epochs": 2, "batch_size": 64}
     calm = train_run(small, config(**settings))
     weights = (calm.folder / "model.safetensors").read_bytes()

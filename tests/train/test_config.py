@@ -1,4 +1,4 @@
-"""The command that a run tells of itself: given again, it is the same run."""
+"""The command that trains a run again, and the settings that it writes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
 
 
 def allowed(settings: dict[str, Any]) -> TrainConfig | None:
-    """The run of these settings, if they go together."""
+    """Return the resolved configuration, or None if the settings do not fit together."""
     try:
         return TrainConfig("v002", **settings).resolved()
     except FototecaError:
@@ -71,18 +71,18 @@ def allowed(settings: dict[str, Any]) -> TrainConfig | None:
 
 
 OFF = {"clip": st.none() | st.just(0.0), "weight_decay": st.none() | st.just(0.0)}
-"""What may be told of settings that frozen features have no use for: nothing, or that they are off."""
+"""Values of settings without effect over frozen features that are accepted: None, or off."""
 
 LEFT_OUT = {
     "scratch": ("head", "augmented_copies", "unfreeze", "weights"),
     "finetune": ("head", "augmented_copies"),
     "features": ("unfreeze", *(name for name in NETWORK_SETTINGS if name not in OFF)),
 }
-"""What a regime refuses."""
+"""Settings that a regime rejects."""
 
 
 def configs(regime: str) -> st.SearchStrategy[TrainConfig | None]:
-    """Runs of a regime with any of its settings."""
+    """Return a strategy for the configurations of a regime."""
     optional = {name: values for name, values in SETTINGS.items() if name not in ("model", *LEFT_OUT[regime])}
     optional |= OFF if regime == "features" else {}
     needed = {"model": SETTINGS["model"], "regime": st.just(regime)}
@@ -90,50 +90,50 @@ def configs(regime: str) -> st.SearchStrategy[TrainConfig | None]:
 
 
 def parsed(command: str, root: Path) -> TrainConfig:
-    """What the command line makes of it; nothing is trained."""
-    asked: list[TrainConfig] = []
+    """Return the configuration that the command line parses from a command; nothing is trained."""
+    parsed_configs: list[TrainConfig] = []
 
-    def noted(_: Workspace, config: TrainConfig, **__: object) -> None:
-        asked.append(config)
+    def record(_: Workspace, config: TrainConfig, **__: object) -> None:
+        parsed_configs.append(config)
         raise KeyboardInterrupt
 
     program, stage, *words = shlex.split(command)
     assert (program, stage) == ("fototeca", "train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOTOTECA_WORKSPACE", str(root))
-        patch.setattr("fototeca.train.trainer.train_run", noted)
-        said = CliRunner().invoke(app, words)
-    assert asked, said.output
-    return asked[0]
+        patch.setattr("fototeca.train.trainer.train_run", record)
+        result = CliRunner().invoke(app, words)
+    assert parsed_configs, result.output
+    return parsed_configs[0]
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that looks like a workspace."""
+    """Return a folder that looks like a workspace."""
     folder = tmp_path_factory.mktemp("empty")
     (folder / "fototeca.toml").write_text("")
     return folder
 
 
 @given(config=st.sampled_from(get_args(Regime)).flatmap(configs))
-def test_the_command_of_a_run_is_the_run(empty: Path, config: TrainConfig) -> None:
-    """Whatever its settings: read from its config.json, written as a command, and read by the command line."""
-    kept = json.loads(json.dumps(config.identity()))
-    assert parsed(train_command(kept), empty).resolved().identity() == config.identity()
+def test_train_command_reproduces_the_configuration(empty: Path, config: TrainConfig) -> None:
+    """config.json to command to parsed configuration is the identity."""
+    document = json.loads(json.dumps(config.identity()))
+    assert parsed(train_command(document), empty).resolved().identity() == config.identity()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("regime", ["scratch", "finetune"])
-def test_an_optimizer_is_told_when_it_is_not_the_usual_one(empty: Path, regime: Regime, optimizer: Any) -> None:  # noqa: ANN401
-    """Its own rate and decay are not, since they follow from it."""
+def test_train_command_names_a_non_default_optimizer(empty: Path, regime: Regime, optimizer: Any) -> None:  # noqa: ANN401
+    """Its default rate and decay are omitted, since they follow from it."""
     config = TrainConfig("v001", "cnn", regime, optimizer=optimizer).resolved()
     command = train_command(config.identity())
     assert ("--optimizer sgd" in command) is (optimizer == "sgd") and "--lr" not in command
     assert parsed(command, empty).resolved() == config
 
 
-def test_the_command_names_what_is_not_usual() -> None:
-    """Settings that differ from their defaults are told, those that change only the speed not; weights by their whole path."""
+def test_train_command_names_non_default_settings() -> None:
+    """Settings that only change the speed are omitted; weights have an absolute path."""
     chosen = {"unfreeze": "layer4", "weights": "/far/away/resnet18.pth", "freeze_bn": True, "mixup": 0.2, "seed": 3, "workers": 2}
     config = TrainConfig("v002", "resnet18", "finetune", **chosen).resolved()  # type: ignore[arg-type]
     assert "workers" in NON_IDENTITY_SETTINGS
@@ -143,10 +143,8 @@ def test_the_command_names_what_is_not_usual() -> None:
     )
 
 
-def test_a_file_of_weights_is_found_again_from_any_folder(
-    small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Named by a relative path with a blank in it, it is told by its whole path: elsewhere the command is that run, too."""
+def test_train_command_works_from_any_folder(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path with a space becomes absolute, and the command names the same run."""
     (tmp_path / "my weights").mkdir()
     torch.save(build_model("cnn", 3)[0].state_dict(), tmp_path / "my weights" / "first.pth")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Losses and what is counted: equal to torch's and scikit-learn's own."""
+"""Losses and accuracies equal torch's and scikit-learn's."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fototeca.train.training.data import class_weights, epoch_order, sampling_we
 from fototeca.train.training.losses import choose_thresholds, compute_loss, num_correct
 
 
-def test_class_weights_are_scikit_learns_and_the_loss_is_torchs() -> None:
-    """Balanced weights, then nn.CrossEntropyLoss with them, smoothed or not."""
+def test_class_weights_equal_scikit_learn_and_loss_equals_torch() -> None:
+    """Balanced weights in nn.CrossEntropyLoss, with and without smoothing."""
     labels = torch.tensor([0] * 7 + [1] * 2 + [2])
     logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
     weights = class_weights(labels, 3, "weights")
@@ -32,8 +32,8 @@ def test_class_weights_are_scikit_learns_and_the_loss_is_torchs() -> None:
         )
 
 
-def test_the_multi_label_loss_is_torchs() -> None:
-    """nn.BCEWithLogitsLoss whose pos_weight is negatives over positives, class by class."""
+def test_multi_label_loss_equals_torch() -> None:
+    """nn.BCEWithLogitsLoss with negatives over positives as pos_weight."""
     labels = (torch.rand(20, 3, generator=torch.Generator().manual_seed(1)) < torch.tensor([0.2, 0.5, 0.8])).float()
     logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(2))
     weights = class_weights(labels, 3, "weights")
@@ -46,22 +46,22 @@ def test_the_multi_label_loss_is_torchs() -> None:
     assert compute_loss(logits, labels, multi=True).item() == pytest.approx(nn.BCEWithLogitsLoss()(logits, labels).item())
 
 
-def test_a_class_of_all_images_still_counts() -> None:
-    """Weighed by its negatives, of which it has none, it would not be learned; one that is nowhere has a finite weight."""
+def test_class_weights_are_positive_and_finite() -> None:
+    """A class of all images has a positive weight, a class of none a finite one."""
     weights = class_weights(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), 2, "weights")
     assert weights is not None and weights.tolist() == [0.5, 2.0]
 
 
-def test_balanced_sampling_draws_classes_alike() -> None:
-    """A class of 10 among 1,000 is drawn as often as the others, within the chance of 1,000 draws."""
+def test_balanced_sampling_draws_classes_equally() -> None:
+    """A class of 10 among 1,000 images is drawn as often as the others, within sampling error."""
     labels = torch.tensor([0] * 500 + [1] * 490 + [2] * 10)
     config = TrainConfig(manifest="v001", model="cnn", regime="scratch", balance="sampling")
     drawn = torch.bincount(labels[epoch_order(labels, config, 1)], minlength=3) / 1000
     assert drawn.numpy() == pytest.approx([1 / 3] * 3, abs=0.06)
 
 
-def test_balanced_sampling_draws_rare_labels_alike() -> None:
-    """Multi-label: each image as often as its rarest label asks for; one without labels as often as by chance."""
+def test_balanced_sampling_uses_the_rarest_label() -> None:
+    """Multi-label: an image is drawn by its rarest label, one without labels by chance."""
     labels = torch.zeros(1000, 3)
     labels[:900, 0], labels[850:950, 1], labels[940:960, 2] = 1, 1, 1
     weights = sampling_weights(labels)
@@ -76,8 +76,8 @@ def test_balanced_sampling_draws_rare_labels_alike() -> None:
     )
 
 
-def test_a_label_is_said_from_its_own_threshold_on(tmp_path: Path) -> None:
-    """Not from one half: each category from what was chosen for it, and from exactly that on."""
+def test_labels_are_predicted_from_their_threshold(tmp_path: Path) -> None:
+    """Each category has its own threshold, which is inclusive."""
     run = Run("a", tmp_path, {"task": "multi", "categories": ["red", "green", "blue"]})
     said = np.array([[0.25, 0.6, 0.5], [0.24, 0.8, 0.49], [0.9, 0.7, 0.0]], dtype=np.float32)
     assert decide_labels(run, said) == ["blue|green", "green", "green|red"]
@@ -86,8 +86,8 @@ def test_a_label_is_said_from_its_own_threshold_on(tmp_path: Path) -> None:
     assert decide_labels(run, said) == ["blue|red", "green", "green|red"]
 
 
-def test_thresholds_reach_the_best_f1() -> None:
-    """No cut of a grid of hundredths gives a class a better F1 than the chosen one."""
+def test_thresholds_maximize_f1() -> None:
+    """No threshold of a grid of hundredths has a better F1 for a class."""
     rng = np.random.default_rng(0)
     labels = rng.random((60, 3)) < [0.1, 0.4, 0.7]
     scores = np.clip(labels * 0.3 + rng.random((60, 3)) * 0.7, 0, 1).astype(np.float32)
@@ -97,7 +97,7 @@ def test_thresholds_reach_the_best_f1() -> None:
         assert f1_score(labels[:, c], scores[:, c] >= chosen[c]) >= best - 1e-9
 
 
-def test_an_image_is_right_only_when_all_its_labels_are() -> None:
-    """Multi-label accuracy is that of the whole set of labels."""
+def test_multi_label_accuracy_needs_all_labels_correct() -> None:
+    """Accuracy is exact match of the label set."""
     assert num_correct(torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])) == 1
     assert num_correct(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])) == 1

@@ -1,4 +1,4 @@
-"""What images go through while a network learns from them."""
+"""Augmentations of training images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HALVES[:, :, 24:] = 200
 
 
 def seen(kind: Augment, erasing: float, image: torch.Tensor) -> list[torch.Tensor]:
-    """What comes of an image, 60 times."""
+    """Return 60 augmentations of an image."""
     torch.manual_seed(0)
     transform = augmentation(kind, 32, erasing)
     assert transform is not None
@@ -27,8 +27,8 @@ def seen(kind: Augment, erasing: float, image: torch.Tensor) -> list[torch.Tenso
     ("kind", "own"),
     [("basic", None), ("trivial", v2.TrivialAugmentWide), ("rand", v2.RandAugment)],
 )
-def test_each_kind_is_what_it_is_called(kind: Augment, own: type[v2.Transform] | None) -> None:
-    """Crops and mirrored ones, then torchvision's policy of that name and no other."""
+def test_augmentations_use_the_named_policy(kind: Augment, own: type[v2.Transform] | None) -> None:
+    """Random crop and mirror, then torchvision's policy of that name."""
     transform = augmentation(kind, 32, 0.0)
     assert isinstance(transform, v2.Compose)
     policies = [type(step) for step in transform.transforms if isinstance(step, (v2.TrivialAugmentWide, v2.RandAugment))]
@@ -45,8 +45,8 @@ def test_basic_changes_no_colour_and_the_others_do() -> None:
         assert sum(not torch.equal(image, GREY[:, :32, :32]) for image in seen(kind, 0.0, GREY)) > 10  # type: ignore[arg-type]
 
 
-def test_none_is_the_middle_alone_and_erasing_a_share_of_images() -> None:
-    """Without erasing nothing is to be done while learning; with it about as many images have a patch as was asked."""
+def test_augment_none_crops_and_random_erasing_has_its_probability() -> None:
+    """Without erasing there is no transform; with it the expected fraction of images has a patch."""
     assert augmentation("none", 32, 0.0) is None
     erased = [bool((image == 124).any()) for image in seen("none", 0.4, GREY)]
     assert 0.2 < sum(erased) / len(erased) < 0.6
