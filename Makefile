@@ -7,7 +7,7 @@ stamp := .venv/.ready
 
 setup: $(stamp)
 
-$(stamp): requirements.txt pyproject.toml scripts/setup.sh
+$(stamp): requirements.txt pyproject.toml scripts/setup.sh scripts/link_types.sh
 	bash scripts/setup.sh
 	@touch $(stamp)
 
@@ -23,4 +23,4 @@ test: setup lint
 	.venv/bin/pytest -n 2 --dist loadgroup
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .types .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -25,7 +25,7 @@ def stored_json(path: Path) -> Any:  # noqa: ANN401  (JSON)
 def kept(workspace: Workspace, run: Run, name: str, question: Any, make: Callable[[], Any]) -> Any:  # noqa: ANN401  (JSON)
     """What `make` returns (JSON values), from `data/cache/analysis/RUN/` if it was found out before.
 
-    `question`: JSON values that `make` depends on besides the run's weights: pictures, method, settings.
+    `question`: JSON values that `make` depends on besides the run's weights: images, method, settings.
     """
     asked = json.dumps([installed_version("fototeca"), run.digest, question], sort_keys=True)
     path = workspace.cache / "analysis" / run.id / f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"

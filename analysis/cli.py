@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
@@ -104,7 +104,7 @@ def filters(
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the first layer's filters, and what chosen layers make of one picture.
+    """Draw the first layer's filters, and what chosen layers make of one image.
 
     Example: fototeca analysis filters squeezenet1_0-features-linear-v001-3f2a90 --layer features.3
     """
@@ -128,13 +128,13 @@ def confusion(run: RunArgument, split: SplitOption = "val", output: OutputOption
 def examples(
     run: RunArgument,
     split: SplitOption = "val",
-    number: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 8,
+    number: Annotated[int, typer.Option(min=1, help="Images of each kind.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 0,
     method: Annotated[str, typer.Option(help="The attribution method whose map is drawn of each.")] = "grad-cam",
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List right and wrong pictures, picked and at random, with maps and nearest training images, and errors by pair and source.
+    """List right and wrong images, picked and at random, with maps and nearest training images, and errors by pair and source.
 
     Example: fototeca analysis examples squeezenet1_0-features-linear-v001-3f2a90 --number 12
     """
@@ -181,19 +181,19 @@ def curves(
 @app.command()
 def predict(
     run: RunArgument,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, folders or URLs.")],
-    top: Annotated[int, typer.Option(min=1, help="Categories to print per picture.")] = 3,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders or URLs.")],
+    top: Annotated[int, typer.Option(min=1, help="Categories to print per image.")] = 3,
     csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write the predictions to this CSV.")] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="Also draw why, by this attribution method; repeat it for each.")
     ] = None,
-    allow_local: Annotated[bool, typer.Option("--allow-local", help="Loopback addresses may be fetched.")] = False,
+    allow_loopback: Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Classify new pictures; warns of near-duplicates of the dataset and of pictures like none it was trained on.
+    """Classify new images; warns of near-duplicates of the dataset and of images like none it was trained on.
 
-    A picture that cannot be fetched or read is told with a reason, and the exit code is then 3.
+    An image that cannot be fetched or read is told with a reason, and the exit code is then 3.
 
     Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a90 photo.jpg holiday/
     """
@@ -201,12 +201,12 @@ def predict(
     from fototeca.analysis.predict.predict import predict_paths
 
     workspace, methods = Workspace.find(), method or ()
-    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_local=allow_local)
+    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback)
     _print(facts, as_json, prediction_table(facts, top))
     if failed := sum(bool(fact["reason"]) for fact in facts):
         reasons = ", ".join(sorted({str(fact["reason"]) for fact in facts if fact["reason"]}))
-        allow = "; --allow-local allows this machine's own" if "private-address" in reasons and not allow_local else ""
-        say(f"fototeca: {failed} of {len(facts)} pictures could not be had or read: {reasons}{allow}")
+        allow = "; --allow-loopback allows this machine's own" if "private-address" in reasons and not allow_loopback else ""
+        notify(f"fototeca: {failed} of {len(facts)} images could not be had or read: {reasons}{allow}")
         raise typer.Exit(EXIT_SHORT)
 
 

@@ -150,11 +150,11 @@ def examples_table(facts: dict[str, Any]) -> str:
     return "\n".join([*parts, "", facts["table"]])
 
 
-_EXAMPLE = ("image", "label", "predicted", "sure", "source", "nearest training", "map or picture")
+_EXAMPLE = ("image", "label", "predicted", "sure", "source", "nearest training", "map or image")
 
 
 def _example(fact: dict[str, Any]) -> tuple[str, ...]:
-    """What is, what was said and how sure, where it is from, the nearest training pictures, and its map (else itself)."""
+    """What is, what was said and how sure, where it is from, the nearest training images, and its map (else itself)."""
     near = " ".join(image_id[:8] for image_id in fact["nearest_training"])
     said = fact["label"], fact["predicted"], _share(fact["confidence"])
     return fact["image_id"][:12], *said, fact["source"], near or "-", fact["maps"] or fact["path"]
@@ -183,7 +183,7 @@ def trials_table(facts: dict[str, Any]) -> str:
         rows.append((one["method"], *cells, "-" if one["seconds"] is None else f"{one['seconds']:.2f}"))
     return "\n".join(
         [
-            f"{facts['run']}: {facts['pictures']} validation pictures, {facts['mosaics']} mosaics",
+            f"{facts['run']}: {facts['images']} validation images, {facts['mosaics']} mosaics",
             columns(rows, right=tuple(range(1, len(trials) + 2))),
             "live: share of maps with a gradient behind them; classes, weights: rank correlation with the map of another",
             "category, and of dealt weights (low is good); deletion: low is good; insertion, grid: high is good.",
@@ -202,7 +202,7 @@ def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:
     seen = next((fact for fact in facts if not fact["reason"]), None)
     if seen and seen["false_alarm_rate"] is not None:
         parts.append(
-            f"of pictures that it should know, {seen['false_alarm_rate']:.1%} are called unlike anything it was trained on"
+            f"of images that it should know, {seen['false_alarm_rate']:.1%} are called unlike anything it was trained on"
         )
     if seen and not seen["calibrated"]:
         parts.append(f"the probabilities are not calibrated: {seen['uncalibrated']}")
@@ -217,7 +217,7 @@ def _said(fact: dict[str, Any], top: int) -> str:
 
 
 def _notes(fact: dict[str, Any]) -> str:
-    """What is to be said of one picture besides its categories."""
+    """What is to be said of one image besides its categories."""
     if fact["reason"]:
         return f"not seen: {fact['reason']}"
     near = fact["near_duplicate"]

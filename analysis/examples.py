@@ -1,4 +1,4 @@
-"""`examples`: pictures that a run got right and wrong, picked and at random, and what its errors have in common."""
+"""`examples`: images that a run got right and wrong, picked and at random, and what its errors have in common."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from fototeca.analysis.attribution import attribute, check_method
 from fototeca.analysis.attribution.check_results import read_verdicts, stamp_words
 from fototeca.analysis.evaluation.evaluate import split_results
 from fototeca.analysis.evaluation.metrics import class_scores
-from fototeca.analysis.evaluation.predictions import Results, find_run
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run
 from fototeca.analysis.evaluation.quality_shift import quality_shift
 from fototeca.analysis.evaluation.sampling import draw, pick
 from fototeca.analysis.features.extract import answer_features, nearest_training
-from fototeca.analysis.images import captioned, overlay, sheet, shown_picture, stored_picture
+from fototeca.analysis.images import captioned, overlay, sheet, shown_image, stored_image
 from fototeca.analysis.tabular import csv_text
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
-from fototeca.train.runs import load_model, manifest_of
+from fototeca.train.runs import load_model, load_run_manifest
 
 METHOD = "grad-cam"
-"""The attribution that is drawn of each picture when none is named."""
+"""The attribution that is drawn of each image when none is named."""
 
 COLUMNS = (
     "kind",
@@ -59,14 +59,14 @@ def examples_of_run(
     method: str = METHOD,
     output: Path | None = None,
 ) -> dict[str, Any]:
-    """Right and wrong pictures of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
+    """Right and wrong images of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
 
-    Each picture's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
+    Each image's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
     run that is no network has none. `examples.csv` there has a row for each example: COLUMNS.
     """
     check_method(method)
     run = find_run(workspace, run_id)
-    manifest = manifest_of(workspace, run)
+    manifest = load_run_manifest(workspace, run)
     results = split_results(workspace, run, split, "examples", manifest)
     kinds, worst = choose(results, number, seed), worst_per_class(results)
     chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
@@ -95,7 +95,7 @@ def examples_of_run(
 
 
 def _csv(facts: dict[str, Any], paths: Mapping[str, str]) -> str:
-    """A row for each example of each kind; `paths`: of the dataset's pictures, by image id."""
+    """A row for each example of each kind; `paths`: of the dataset's images, by image id."""
     kinds = {**facts["examples"], "worst": facts["worst_per_class"].values(), "suspect": facts["suspects"]}
     return csv_text(COLUMNS, [_example_row(kind, one, paths) for kind, found in kinds.items() for one in found])
 
@@ -107,12 +107,14 @@ def _example_row(kind: str, one: dict[str, Any], paths: Mapping[str, str]) -> li
     return [kind, one["image_id"], one["path"], *said, one["source"], one["page_url"], *beside, one["maps"] or ""]
 
 
-def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], method: str, folder: Path) -> dict[str, str]:
-    """By image id a PNG of what the model saw and the map of what it said, stamped as `--trials` judged the method; of pictures
+def _draw_maps(
+    workspace: Workspace, results: SplitPredictions, chosen: Sequence[int], method: str, folder: Path
+) -> dict[str, str]:
+    """By image id a PNG of what the model saw and the map of what it said, stamped as `--trials` judged the method; of images
     that are there."""
     model = load_model(workspace, results.run)
     if model.module is None:
-        say(f"no maps: {results.run.id} has no network")
+        notify(f"no maps: {results.run.id} has no network")
         return {}
     folder.mkdir(parents=True, exist_ok=True)
     stamp = stamp_words(read_verdicts(workspace, results.run).get(method, {}))
@@ -120,11 +122,11 @@ def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], me
     for index in tqdm(chosen, desc=method, disable=None):
         row = results.rows[index]
         try:
-            tensor = model.preprocessing(stored_picture(workspace, row))
+            tensor = model.preprocessing(stored_image(workspace, row))
         except FototecaError as error:
-            say(f"no map: {error.message}")
+            notify(f"no map: {error.message}")
             continue
-        seen = shown_picture(tensor, model.preprocessing)
+        seen = shown_image(tensor, model.preprocessing)
         values = attribute(model, tensor, int(results.probabilities[index].argmax()), method)
         path = folder / f"{row.image_id[:12]}.png"
         words = [f"is {row.label or 'none'}", f"says {results.said[index] or 'none'}"]
@@ -133,8 +135,8 @@ def _draw_maps(workspace: Workspace, results: Results, chosen: Sequence[int], me
     return drawn
 
 
-def choose(results: Results, number: int, seed: int = 0) -> dict[str, list[int]]:
-    """At most `number` pictures of each kind: wrong and right ones, the surest and at random, and the least sure of all."""
+def choose(results: SplitPredictions, number: int, seed: int = 0) -> dict[str, list[int]]:
+    """At most `number` images of each kind: wrong and right ones, the surest and at random, and the least sure of all."""
     return {
         "wrong": pick(results, right=False, number=number),
         "wrong_random": draw(results, right=False, number=number, seed=seed),
@@ -144,8 +146,8 @@ def choose(results: Results, number: int, seed: int = 0) -> dict[str, list[int]]
     }
 
 
-def worst_per_class(results: Results) -> dict[str, int]:
-    """Per category the picture of it that got the lowest probability for it, the worst category first."""
+def worst_per_class(results: SplitPredictions) -> dict[str, int]:
+    """Per category the image of it that got the lowest probability for it, the worst category first."""
     worst = {}
     for c, name in enumerate(results.categories):
         there = np.flatnonzero(results.true[:, c])
@@ -154,8 +156,10 @@ def worst_per_class(results: Results) -> dict[str, int]:
     return {name: index for name, (_, index) in sorted(worst.items(), key=lambda item: item[1])}
 
 
-def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, places: Sequence[int]) -> dict[str, list[str]]:
-    """The three nearest training images of each picture, by the run's features or its members'; none of one that is gone."""
+def neighbours_of(
+    workspace: Workspace, manifest: Manifest, results: SplitPredictions, places: Sequence[int]
+) -> dict[str, list[str]]:
+    """The three nearest training images of each image, by the run's features or its members'; none of one that is gone."""
     train = manifest.split("train")
     if not places or not train:
         return {}
@@ -173,13 +177,13 @@ def neighbours_of(workspace: Workspace, manifest: Manifest, results: Results, pl
     return {image_id: [ids[k] for k in near] for image_id, near in zip(asked, nearest, strict=True)}
 
 
-def doubted(results: Results) -> list[int]:
+def doubted(results: SplitPredictions) -> list[int]:
     """The mistakes that were said with 0.9 or more, the surest first, whatever their categories: labels may be wrong by rule."""
     wrong = np.flatnonzero(~results.right & (results.confidence >= 0.9))
     return [int(index) for index in wrong[np.argsort(-results.confidence[wrong], kind="stable")][:DOUBTED]]
 
 
-def suspects(results: Results, neighbours: dict[str, list[str]], manifest: Manifest) -> list[int]:
+def suspects(results: SplitPredictions, neighbours: dict[str, list[str]], manifest: Manifest) -> list[int]:
     """Of the `doubted` mistakes those whose nearest training images all carry what was said: they may be label errors."""
     label = {row.image_id: row.label for row in manifest.rows}
     return [
@@ -189,7 +193,7 @@ def suspects(results: Results, neighbours: dict[str, list[str]], manifest: Manif
     ]
 
 
-def error_groups(results: Results) -> dict[str, Any]:
+def error_groups(results: SplitPredictions) -> dict[str, Any]:
     """Errors by confused pair (most frequent first), by source and by near-duplicate group of more than one image."""
     wrong = np.flatnonzero(~results.right)
     pairs = Counter((results.labels[index], results.said[index]) for index in wrong)
@@ -205,8 +209,8 @@ def error_groups(results: Results) -> dict[str, Any]:
     }
 
 
-def errors_by_quality(workspace: Workspace, results: Results) -> dict[str, dict[str, float]]:
-    """Per quality measure its mean over the right and over the wrong pictures, the two distributions' distance and its p."""
+def errors_by_quality(workspace: Workspace, results: SplitPredictions) -> dict[str, dict[str, float]]:
+    """Per quality measure its mean over the right and over the wrong images, the two distributions' distance and its p."""
     right, wrong = ([row for row, hit in zip(results.rows, results.right, strict=True) if hit == side] for side in (True, False))
     return {
         name: {"right": shift["first"], "wrong": shift["second"], "distance": shift["distance"], "p": shift["p"]}
@@ -214,7 +218,7 @@ def errors_by_quality(workspace: Workspace, results: Results) -> dict[str, dict[
     }
 
 
-def _describe(results: Results, index: int, neighbours: dict[str, list[str]], maps: dict[str, str]) -> dict[str, Any]:
+def _describe(results: SplitPredictions, index: int, neighbours: dict[str, list[str]], maps: dict[str, str]) -> dict[str, Any]:
     row = results.rows[index]
     return {
         "image_id": row.image_id,

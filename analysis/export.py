@@ -13,7 +13,7 @@ from fototeca.analysis.evaluation.predictions import find_run, read_results
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.core.workspace import Workspace
-from fototeca.train.runs import LoadedModel, Run, load_model, manifest_of
+from fototeca.train.runs import LoadedModel, Run, load_model, load_run_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None = None) -> list[Path]:
     """Write `RUN.onnx` or `RUN.pt2` (torch.export), `RUN.json` and `RUN.md` (the model card); returns their paths.
 
-    The network takes (N, 3, S, S) preprocessed pictures, any N, and gives (N, C) logits. FototecaError when the run's
+    The network takes (N, 3, S, S) preprocessed images, any N, and gives (N, C) logits. FototecaError when the run's
     classifier is no network.
     """
     run = find_run(workspace, run_id)
@@ -48,7 +48,7 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
 
 
 def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
-    manifest = manifest_of(workspace, run)
+    manifest = load_run_manifest(workspace, run)
     results = read_results(workspace, run, "val", manifest)
     temperature = learn_temperature(results)
     figures = measure(results, temperature)
@@ -93,7 +93,7 @@ def _write_onnx(model: LoadedModel, path: Path, facts: dict[str, Any]) -> None:
     program = torch.onnx.export(
         model.module,
         (_example(model),),
-        input_names=["pictures"],
+        input_names=["images"],
         output_names=["logits"],
         dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
         dynamo=True,
@@ -133,9 +133,9 @@ def model_card(run: Run, facts: dict[str, Any]) -> str:
             f"{facts['validation']['n']} images), macro F1 {facts['validation']['macro_f1']:.3f}",
             f"- **Calibration**: {_calibration(facts)}",
             *_says_yes(facts),
-            "- **Intended use**: telling these categories apart in pictures like those of the dataset. A picture of anything",
-            "  else still gets one of these labels: `fototeca analysis predict` warns of such pictures, the bare network cannot.",
-            "- **Not known**: how it does on pictures from other sources, cameras or places than the dataset's.",
+            "- **Intended use**: telling these categories apart in images like those of the dataset. An image of anything",
+            "  else still gets one of these labels: `fototeca analysis predict` warns of such images, the bare network cannot.",
+            "- **Not known**: how it does on images from other sources, cameras or places than the dataset's.",
             "",
         ]
     )

@@ -1,4 +1,4 @@
-"""Pictures for pages: thumbnails, heat maps over pictures, contact sheets, data URIs."""
+"""Images for pages: thumbnails, heat maps over images, contact sheets, data URIs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row, image_path
+from fototeca.curate.manifest import ManifestRow, image_path
 from fototeca.vision.image import DecodeError, decode, inspect
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fototeca.vision.backbones import Preprocessing
 
 CAPTION, LINES = 17, 4
-"""Pixels for a line of words below a picture, and how many lines fit there."""
+"""Pixels for a line of words below an image, and how many lines fit there."""
 
 _STOPS = np.array([[12, 7, 40], [84, 20, 105], [172, 44, 92], [233, 102, 46], [251, 178, 60], [252, 246, 190]], dtype=np.float64)
 """A scale from dark to bright that grows evenly in lightness, so that it also reads in grey."""
@@ -46,8 +46,8 @@ def thumbnail(source: Path | Image.Image, side: int = 112, square: bool = True) 
     return small
 
 
-def stored_picture(workspace: Workspace, row: Row) -> Image.Image:
-    """A picture of the dataset, decoded. FototecaError when its file is gone or cannot be decoded."""
+def stored_image(workspace: Workspace, row: ManifestRow) -> Image.Image:
+    """An image of the dataset, decoded. FototecaError when its file is gone or cannot be decoded."""
     try:
         return decode(image_path(workspace, row))
     except (DecodeError, OSError) as error:
@@ -64,8 +64,8 @@ def _masks(workspace: Workspace) -> Path:
     return workspace.data / "masks"
 
 
-def true_mask(workspace: Workspace, row: Row, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
-    """Where the thing is, as the model sees the picture; None where `data/masks` has no `IMAGE_ID.png` (white: the thing)."""
+def true_mask(workspace: Workspace, row: ManifestRow, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
+    """Where the thing is, as the model sees the image; None where `data/masks` has no `IMAGE_ID.png` (white: the thing)."""
     path = _masks(workspace) / f"{row.image_id}.png"
     if not path.is_file():
         return None
@@ -77,7 +77,7 @@ def true_mask(workspace: Workspace, row: Row, preprocessing: Preprocessing) -> n
 
 
 def _decoded_for(path: Path, side: int) -> Image.Image:
-    """The picture, a large JPEG at a fraction of its size: one of 12 megapixels costs a fifth of the time."""
+    """The image, a large JPEG at a fraction of its size: one of 12 megapixels costs a fifth of the time."""
     data = path.read_bytes()
     info = inspect(data)
     if info.format != "JPEG" or min(info.width, info.height) < 8 * side:
@@ -92,14 +92,14 @@ def _decoded_for(path: Path, side: int) -> Image.Image:
 
 
 def data_uri(image: Image.Image, quality: int = 72) -> str:
-    """The picture as a WebP data URI."""
+    """The image as a WebP data URI."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "WEBP", quality=quality, method=3)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def shown_picture(tensor: torch.Tensor, preprocessing: Preprocessing) -> Image.Image:
-    """What the model sees, (3, H, W) after preprocessing, as a picture again."""
+def shown_image(tensor: torch.Tensor, preprocessing: Preprocessing) -> Image.Image:
+    """What the model sees, (3, H, W) after preprocessing, as an image again."""
     mean, std = (np.asarray(values).reshape(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     values = np.clip(tensor.numpy() * std + mean, 0, 1)
     return Image.fromarray((values.transpose(1, 2, 0) * 255).round().astype(np.uint8))
@@ -115,9 +115,9 @@ def heat(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return np.asarray(_STOPS[below] * (1 - part) + _STOPS[below + 1] * part)
 
 
-def overlay(picture: Image.Image, values: npt.NDArray[np.float32], strength: float = 0.62) -> Image.Image:
-    """The map laid over the picture in grey."""
-    grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None]
+def overlay(image: Image.Image, values: npt.NDArray[np.float32], strength: float = 0.62) -> Image.Image:
+    """The map laid over the image in grey."""
+    grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None]
     mixed = grey * (1 - strength) + heat(values) * strength
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 

@@ -30,17 +30,17 @@ from fototeca.analysis.attribution.extremal import Extremal, extremal_masks
 from fototeca.analysis.attribution.layers import target_layer
 from fototeca.analysis.attribution.sampled import MASKS, NOISE, SAMPLES, STEPS, STRIDE, WINDOW
 from fototeca.analysis.attribution.sanity_checks import Case, Mosaic, Scores, make_mosaic, try_methods
-from fototeca.demo.pictures import draw_picture
+from fototeca.demo.images import draw_image
 from fototeca.demo.signs import CATEGORIES
 from fototeca.vision.backbones import Preprocessing, build_model, classifier_of, load_backbone
 from fototeca.vision.image import decode
 from fototeca.vision.memory import keep_freed_memory
 
 SIDE, SMALL = 224, 128
-"""Pixels of the pictures that are timed, and of those that are tried, of which there are many."""
+"""Pixels of the images that are timed, and of those that are tried, of which there are many."""
 
 EACH, TRIED = 30, 4
-"""Pictures of a class to learn from, and pictures and mosaics that are tried."""
+"""Images of a class to learn from, and images and mosaics that are tried."""
 
 FEW = 8
 """Iterations that extremal perturbations are timed with; the figure is of all."""
@@ -110,15 +110,15 @@ def signs() -> list[Sample]:
     samples: list[Sample] = []
     for number, name in enumerate(CATEGORIES):
         for index in range(EACH + TRIED):
-            drawn = draw_picture(name, 99, index)
-            picture = Image.open(io.BytesIO(drawn.jpeg)).convert("RGB")
+            drawn = draw_image(name, 99, index)
+            image = Image.open(io.BytesIO(drawn.jpeg)).convert("RGB")
             mask = functional.pil_to_tensor(drawn.mask)
-            samples.append((_square(functional.pil_to_tensor(picture)), number, _square(mask)[0].numpy() > 127))
+            samples.append((_square(functional.pil_to_tensor(image)), number, _square(mask)[0].numpy() > 127))
     return samples
 
 
 def photographs(path: Path) -> list[Sample]:
-    """The first pictures of the eight largest classes of a CSV with path and label."""
+    """The first images of the eight largest classes of a CSV with path and label."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(path.parent / row["path"], row["label"]) for row in csv.DictReader(file)]
     by_label: dict[str, list[Path]] = {}
@@ -138,25 +138,23 @@ def _square(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def faithful(weights: str, samples: Sequence[Sample], quick: bool) -> None:
-    """A linear head on the backbone's features is learned from EACH pictures a class; maps of others it gets right are tried."""
+    """A linear head on the backbone's features is learned from EACH images a class; maps of others it gets right are tried."""
     steps = Preprocessing(SMALL, SMALL)
     backbone = load_backbone("squeezenet1_0", weights)
-    pictures, labels = steps.normalise(torch.stack([pixels for pixels, _, _ in samples])), np.array([one[1] for one in samples])
+    images, labels = steps.normalise(torch.stack([pixels for pixels, _, _ in samples])), np.array([one[1] for one in samples])
     with torch.inference_mode():
-        features = torch.cat([backbone.module(pictures[start : start + 32]) for start in range(0, len(pictures), 32)]).numpy()
+        features = torch.cat([backbone.module(images[start : start + 32]) for start in range(0, len(images), 32)]).numpy()
     known = np.arange(len(samples)) % (EACH + TRIED) < EACH
     head = LogisticRegression(C=0.01, max_iter=500).fit(features[known], labels[known])
     module = build_model("squeezenet1_0", int(labels.max()) + 1, weights)[0].eval()
     classifier = classifier_of(module)[1]
     classifier.weight.data, classifier.bias.data = torch.from_numpy(head.coef_).float(), torch.from_numpy(head.intercept_).float()
     said, sure = head.predict(features), head.predict_proba(features).max(axis=1)
-    print(
-        f"{len(samples)} pictures, {(said == labels)[~known].mean():.0%} of {int((~known).sum())} unseen ones right", flush=True
-    )
+    print(f"{len(samples)} images, {(said == labels)[~known].mean():.0%} of {int((~known).sum())} unseen ones right", flush=True)
     right = [int(index) for index in np.argsort(-sure, kind="stable") if not known[index] and said[index] == labels[index]]
     firsts = list({int(labels[index]): index for index in reversed(right)}.values())
-    cases = [Case(pictures[index], int(labels[index]), samples[index][2]) for index in firsts[:TRIED]]
-    mosaics = [_mosaic(pictures, labels, right, firsts[number], number % 4) for number in range(min(TRIED, len(firsts)))]
+    cases = [Case(images[index], int(labels[index]), samples[index][2]) for index in firsts[:TRIED]]
+    mosaics = [_mosaic(images, labels, right, firsts[number], number % 4) for number in range(min(TRIED, len(firsts)))]
     draws = {
         name: partial(_draw, name) for name, method in METHODS.items() if not (quick and method.slow)
     }  # the slow ones take most of the time
@@ -167,9 +165,9 @@ def _draw(name: str, module: nn.Module, tensor: torch.Tensor, target: int) -> An
     return METHODS[name].draw(module, tensor, target, "", SHORT)
 
 
-def _mosaic(pictures: torch.Tensor, labels: np.ndarray, right: list[int], index: int, cell: int) -> Mosaic:
+def _mosaic(images: torch.Tensor, labels: np.ndarray, right: list[int], index: int, cell: int) -> Mosaic:
     others = list({int(labels[one]): one for one in reversed(right) if labels[one] != labels[index]}.values())[:3]
-    return make_mosaic([pictures[one] for one in (index, *others)], int(labels[index]), cell)
+    return make_mosaic([images[one] for one in (index, *others)], int(labels[index]), cell)
 
 
 def _print_scores(scores: Sequence[Scores]) -> None:

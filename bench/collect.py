@@ -33,7 +33,7 @@ from fototeca.collect.ingest.url_list import listed_findings
 from fototeca.core.workspace import create_workspace
 workspace = create_workspace(Path(target), ["x"], target=1)
 findings = listed_findings(Path(listed), "x", workspace.settings)
-options = FetchOptions(concurrency=at_once, per_host=at_once, allow_local=True)
+options = FetchOptions(concurrency=at_once, per_host=at_once, allow_loopback=True)
 print(collect(workspace, findings, options).accepted)
 """
 REQUESTS = """

@@ -20,9 +20,9 @@ from edits import EDITS
 from PIL import Image
 
 from fototeca.curate.duplicates.dedup import DEFAULT_THRESHOLD
-from fototeca.curate.duplicates.signatures import read_pictures, stack_signatures
+from fototeca.curate.duplicates.signatures import read_images, stack_signatures
 from fototeca.curate.duplicates.verify_pairs import find_copies
-from fototeca.curate.duplicates.view_hashes import Looked, look
+from fototeca.curate.duplicates.view_hashes import ViewHashes, look
 
 Found = Mapping[str, set[tuple[int, int]]]
 """By edit: pairs of the copied photograph's number and the photograph it was taken for."""
@@ -62,9 +62,9 @@ def make_copies(paths: list[Path], chosen: list[int], folder: Path, seed: int) -
     return copies
 
 
-def looked(paths: list[Path]) -> Looked:
+def looked(paths: list[Path]) -> ViewHashes:
     """As `curate dedup` makes them."""
-    read = [blob for _, blob in read_pictures(paths) if blob is not None]
+    read = [blob for _, blob in read_images(paths) if blob is not None]
     assert len(read) == len(paths)
     return look(stack_signatures([str(number) for number in range(len(paths))], read))
 

@@ -1,4 +1,4 @@
-"""Drawn pictures, frozen as a version, for the benches of training; and turns, so that contenders meet the same noise."""
+"""Drawn images, frozen as a version, for the benches of training; and turns, so that contenders meet the same noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.manifest import Manifest, Row, Split, manifest_bytes, write_manifest
+from fototeca.curate.manifest import Manifest, ManifestRow, SplitName, manifest_bytes, write_manifest
 
 Work = Callable[[], object]
 
@@ -37,10 +37,10 @@ def draw_all(folder: Path, count: int, size: tuple[int, int], classes: int = 2) 
 
 
 def frozen(folder: Path, count: int, size: tuple[int, int], classes: int) -> Workspace:
-    """A workspace whose v001 holds drawn pictures, 70/10/20."""
+    """A workspace whose v001 holds drawn images, 70/10/20."""
     names = tuple(f"class-{number:02}" for number in range(classes))
     workspace = create_workspace(folder, list(names))
-    splits: tuple[Split, ...] = ("train", "train", "train", "train", "train", "train", "train", "val", "test", "test")
+    splits: tuple[SplitName, ...] = ("train", "train", "train", "train", "train", "train", "train", "val", "test", "test")
     rows = []
     for number, (_, path) in enumerate(draw_all(folder / "drawn", count, size, classes)):
         image_id = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -48,7 +48,9 @@ def frozen(folder: Path, count: int, size: tuple[int, int], classes: int) -> Wor
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)
         facts = (image_id[:16], *size, "0" * 16, "folder", "", "", "", "MIT", True)
-        rows.append(Row(image_id, workspace.relative(target), names[number % classes], splits[number // classes % 10], *facts))
+        rows.append(
+            ManifestRow(image_id, workspace.relative(target), names[number % classes], splits[number // classes % 10], *facts)
+        )
     digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
     settings = ("single", names, tuple(rows), digest, 0, (70.0, 10.0, 20.0), None, None, "2026-01-01T00:00:00Z", "")
     write_manifest(Manifest("v001", workspace.settings.name, *settings, workspace.manifests / "v001.csv"), [])

@@ -1,4 +1,4 @@
-"""What people and sites do to a picture before it is found a second time."""
+"""What people and sites do to an image before it is found a second time."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
 def crop(share: float) -> Edit:
     """Cut a share off each side's length, at a random place."""
 
-    def edit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-        width, height = round(picture.width * (1 - share)), round(picture.height * (1 - share))
-        left, top = int(rng.integers(picture.width - width + 1)), int(rng.integers(picture.height - height + 1))
-        return picture.crop((left, top, left + width, top + height))
+    def edit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        width, height = round(image.width * (1 - share)), round(image.height * (1 - share))
+        left, top = int(rng.integers(image.width - width + 1)), int(rng.integers(image.height - height + 1))
+        return image.crop((left, top, left + width, top + height))
 
     return edit
 
 
 def enhance(kind: type[ImageEnhance._Enhance], low: float, high: float) -> Edit:
     """Brightness, contrast or colour times one of two factors."""
-    return lambda picture, rng: kind(picture).enhance(float(rng.choice([low, high])))
+    return lambda image, rng: kind(image).enhance(float(rng.choice([low, high])))
 
 
 def through(suffix: str, **options: object) -> Edit:
     """Through another format or quality."""
 
-    def edit(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    def edit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         data = io.BytesIO()
-        picture.save(data, suffix, **options)
+        image.save(data, suffix, **options)
         return Image.open(data).convert("RGB")
 
     return edit
 
 
-def watermark(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Half-transparent letters across a third of the picture."""
+def watermark(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Half-transparent letters across a third of the image."""
     layer = Image.new("L", (60, 14))
     ImageDraw.Draw(layer).text((2, 1), "SAMPLE", fill=140)
-    layer = layer.resize((picture.width * 2 // 3, picture.height // 6))
-    result = picture.copy()
-    result.paste("white", (picture.width // 6, int(picture.height * rng.uniform(0.2, 0.7))), layer)
+    layer = layer.resize((image.width * 2 // 3, image.height // 6))
+    result = image.copy()
+    result.paste("white", (image.width // 6, int(image.height * rng.uniform(0.2, 0.7))), layer)
     return result
 
 

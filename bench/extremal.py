@@ -1,11 +1,11 @@
-"""Extremal perturbations beside TorchRay's on the same pictures and areas: seconds a map, and how far the maps agree.
+"""Extremal perturbations beside TorchRay's on the same images and areas: seconds a map, and how far the maps agree.
 
-Run: python bench/extremal.py labels.csv --weights squeezenet1_0.pth [--pictures 3] [--side 128]. Prints a Markdown table.
+Run: python bench/extremal.py labels.csv --weights squeezenet1_0.pth [--images 3] [--side 128]. Prints a Markdown table.
 
 Whole runs of 800 steps on one thread, photographs and the ImageNet class that SqueezeNet gives each. Where gradients jump, as
-those of ReLUs do, rounding alone parts two runs of the same code: so TorchRay runs twice, the second time with its pictures in
+those of ReLUs do, rounding alone parts two runs of the same code: so TorchRay runs twice, the second time with its images in
 another memory layout, and says how far it agrees with itself. *Score kept*: the class's logit under the masks over the whole
-picture's, a mean of all areas; it is what the masks are made to hold.
+image's, a mean of all areas; it is what the masks are made to hold.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FEWER = 400
 
 @dataclass
 class Contender:
-    """Makes masks (areas, H, W) of a picture and its class; what came of it."""
+    """Makes masks (areas, H, W) of an image and its class; what came of it."""
 
     name: str
     draw: Callable[[torch.Tensor, int], torch.Tensor]
@@ -66,7 +66,7 @@ def contenders(weights: str) -> list[Contender]:
 
 
 def photographs(path: Path, count: int, side: int) -> torch.Tensor:
-    """(N, 3, side, side): the first picture of classes at equal distances in the list."""
+    """(N, 3, side, side): the first image of classes at equal distances in the list."""
     with path.open(encoding="utf-8", newline="") as file:
         first = {row["label"]: path.parent / row["path"] for row in reversed(list(csv.DictReader(file)))}
     names = sorted(first)
@@ -75,7 +75,7 @@ def photographs(path: Path, count: int, side: int) -> torch.Tensor:
 
 
 def share_kept(module: nn.Module, tensor: torch.Tensor, target: int, masks: torch.Tensor) -> float:
-    """The mean over the areas of the class's logit under the mask, over that of the whole picture."""
+    """The mean over the areas of the class's logit under the mask, over that of the whole image."""
     stages = pyramid(tensor[0], Extremal())[None].expand(len(masks), -1, -1, -1, -1)
     with torch.inference_mode():
         return float(module(blend(stages, masks[:, None]))[:, target].mean() / module(tensor)[0, target])
@@ -86,14 +86,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--pictures", type=int, default=3)
+    parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--side", type=int, default=128)
     options = parser.parse_args()
     torch.set_num_threads(1)
     judge = build_model("squeezenet1_0", 1000, options.weights)[0].eval()
     every = contenders(options.weights)
-    for picture in photographs(options.labels, options.pictures, options.side):
-        tensor = picture[None]
+    for image in photographs(options.labels, options.images, options.side):
+        tensor = image[None]
         target = int(judge(tensor).argmax())
         for one in every:
             begin = time.perf_counter()

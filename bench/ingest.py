@@ -1,8 +1,8 @@
-"""What taking in a picture costs: images a second, beside decoding alone and imagededup's encode, with the same workers.
+"""What taking in an image costs: images a second, beside decoding alone and imagededup's encode, with the same workers.
 
     python bench/ingest.py FOLDER [--count 1500] [--workers 2] [--rounds 3]
 
-The folder's pictures are saved at 640×480 first. Taking in is: read, digest, verify by a full decode, pHash, quality scores.
+The folder's images are saved at 640×480 first. Taking in is: read, digest, verify by a full decode, pHash, quality scores.
 The contenders run in turns; the figures are medians.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 from fototeca.collect.ingest.validate import accept
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.vision.image import decode
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 SIZE = (640, 480)
 
@@ -30,7 +30,7 @@ def in_threads(work: Callable[[Path], object]) -> Callable[[Sequence[Path], int]
     """`work` on every path, by so many threads, as the commands do it."""
 
     def run(paths: Sequence[Path], workers: int) -> object:
-        with picture_threads(workers) as pool:
+        with image_threads(workers) as pool:
             return sum(1 for _ in pool.map(work, paths))
 
     return run
@@ -44,7 +44,7 @@ def imagededup(paths: Sequence[Path], workers: int) -> object:
 
 
 def contenders(workspace: Workspace) -> dict[str, Callable[[Sequence[Path], int], object]]:
-    """What is measured. Taking in is what every picture goes through that comes; these are in the store already."""
+    """What is measured. Taking in is what every image goes through that comes; these are in the store already."""
     return {
         "full decode alone": in_threads(decode),
         "fototeca: read, digest, verify, pHash, quality": in_threads(lambda path: accept(workspace, path.read_bytes(), 64)),
@@ -76,8 +76,8 @@ def main() -> None:
                 run(paths, arguments.workers)
                 rates[name].append(len(paths) / (time.perf_counter() - start))
                 costs[name].append(1000 * (cpu_seconds() - used) / len(paths))
-    print(f"{len(paths)} pictures of 640×480, {arguments.workers} workers, medians of {arguments.rounds}\n")
-    print("| | images/s | of the decode | of imagededup | CPU ms a picture |\n| --- | ---: | ---: | ---: | ---: |")
+    print(f"{len(paths)} images of 640×480, {arguments.workers} workers, medians of {arguments.rounds}\n")
+    print("| | images/s | of the decode | of imagededup | CPU ms an image |\n| --- | ---: | ---: | ---: | ---: |")
     middle = {name: statistics.median(values) for name, values in rates.items()}
     for name, rate in middle.items():
         shares = (rate / middle["full decode alone"], rate / middle["imagededup: pHash"])

@@ -1,4 +1,4 @@
-"""The peer of `train sweep`: one run as torchvision's reference scripts for classification do it, on folders of pictures.
+"""The peer of `train sweep`: one run as torchvision's reference scripts for classification do it, on folders of images.
 
 ImageFolder, RandomResizedCrop and a mirror, a DataLoader, AdamW, an evaluation after every epoch; a frozen backbone is asked
 in every epoch again.
@@ -56,8 +56,8 @@ def plain_run(folder: Path, config: TrainConfig, side: int) -> float:
 def learn(module: nn.Module, loader: DataLoader[object], optimizer: torch.optim.Optimizer) -> None:
     """One epoch."""
     module.train()
-    for pictures, labels in loader:
-        loss = F.cross_entropy(module(pictures), labels)
+    for images, labels in loader:
+        loss = F.cross_entropy(module(images), labels)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
@@ -68,6 +68,6 @@ def judge(module: nn.Module, loader: DataLoader[object]) -> float:
     module.eval()
     hits, seen = 0, 0
     with torch.inference_mode():
-        for pictures, labels in loader:
-            hits, seen = hits + int((module(pictures).argmax(1) == labels).sum()), seen + len(labels)
+        for images, labels in loader:
+            hits, seen = hits + int((module(images).argmax(1) == labels).sum()), seen + len(labels)
     return hits / seen

@@ -1,9 +1,9 @@
-"""New pictures a second: `predict` whole, beside decoding and the network alone.
+"""New images a second: `predict` whole, beside decoding and the network alone.
 
     python bench/predict.py [--count 600] [--rounds 3]
 
 A head over ResNet-18's features at 224 px is asked about drawn photographs of 640×480. `predict` decodes, looks for copies
-among the dataset, scores how strange each picture is, and writes the CSV. The contenders take turns; the figures are medians.
+among the dataset, scores how strange each image is, and writes the CSV. The contenders take turns; the figures are medians.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fototeca.train.config import TrainConfig
 from fototeca.train.runs import load_model
 from fototeca.train.trainer import train_run
 from fototeca.vision.image import decode
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 BATCH = 32
 
@@ -40,16 +40,16 @@ def main() -> None:
         run = train_run(workspace, TrainConfig("v001", "resnet18", "features", weights=weights, device="cpu"))
         paths = [path for _, path in draw_all(folder / "new", options.count, (640, 480))]
         network = load_model(workspace, run).network
-        pictures = torch.randn(BATCH, 3, SIDE, SIDE)
+        images = torch.randn(BATCH, 3, SIDE, SIDE)
 
         def decoding() -> None:
-            with picture_threads(os.cpu_count() or 1) as pool:
+            with image_threads(os.cpu_count() or 1) as pool:
                 assert sum(1 for _ in pool.map(decode, paths)) == len(paths)
 
         def asking() -> None:
             with torch.inference_mode():
                 for start in range(0, len(paths), BATCH):
-                    network(pictures[: min(BATCH, len(paths) - start)])
+                    network(images[: min(BATCH, len(paths) - start)])
 
         def predicting() -> None:
             predict_paths(workspace, run.id, [str(folder / "new")], csv_path=folder / "new.csv")
@@ -57,7 +57,7 @@ def main() -> None:
         spent = in_turns({"decoding alone": decoding, "the network alone": asking, "predict": predicting}, options.rounds)
     rates = {name: len(paths) / seconds for name, seconds in spent.items()}
     both = 1 / (1 / rates["decoding alone"] + 1 / rates["the network alone"])
-    print("| | pictures/s | of decoding and the network one after the other |\n| --- | ---: | ---: |")
+    print("| | images/s | of decoding and the network one after the other |\n| --- | ---: | ---: |")
     for name, rate in rates.items():
         print(f"| {name} | {rate:.0f} | {rate / both:.2f} |")
 

@@ -50,13 +50,13 @@ def features(folder: Path, options: argparse.Namespace) -> Table:
 
 def _extraction(folder: Path, options: argparse.Namespace) -> Table:
     keep_freed_memory()
-    workspace = frozen(folder / "features", options.pictures // 2, (320, 240), 2)
+    workspace = frozen(folder / "features", options.images // 2, (320, 240), 2)
     manifest = read_manifest(workspace, "v001")
     items = [(row.image_id, image_path(workspace, row)) for row in manifest.rows]
     backbone = load_backbone("resnet18", random_weights(folder, "resnet18"))
     extract_features(workspace, items, backbone, progress=False)
-    pictures = torch.randn(BATCH, 3, SIDE, SIDE)
-    last = pictures.contiguous(memory_format=torch.channels_last)
+    images = torch.randn(BATCH, 3, SIDE, SIDE)
+    last = images.contiguous(memory_format=torch.channels_last)
     compiled: Any = torch.compile(load_backbone("resnet18", None).module.to(memory_format=torch.channels_last))
 
     def forward(module: nn.Module, batch: torch.Tensor) -> None:
@@ -71,14 +71,14 @@ def _extraction(folder: Path, options: argparse.Namespace) -> Table:
     plain = load_backbone("resnet18", None).module
     forward(compiled, last)
     contenders: dict[str, Callable[[], object]] = {
-        "plain": lambda: forward(plain, pictures),
+        "plain": lambda: forward(plain, images),
         "channels_last": lambda: forward(backbone.module, last),
         "compiled": lambda: forward(compiled, last),
         "features": extract,
     }
     rate = {name: len(items) / seconds for name, seconds in in_turns(contenders, options.rounds).items()}
     best = max(rate[name] for name in ("plain", "channels_last", "compiled"))
-    rows = [(f"resnet18 at 224 px, pictures/s: forward, {name}", f"{rate[name]:.1f}", "") for name in list(rate)[:3]]
+    rows = [(f"resnet18 at 224 px, images/s: forward, {name}", f"{rate[name]:.1f}", "") for name in list(rate)[:3]]
     return [
         *rows,
         ("the same: features, cached and flushed", f"{rate['features']:.1f}", f"{rate['features'] / best:.0%} of the best"),
@@ -93,7 +93,7 @@ def random_weights(folder: Path, model: str) -> str:
 
 
 def _heads(folder: Path) -> Table:
-    """`train run` with a second head on 3,000 pictures whose features are cached: the call, and the command with its start."""
+    """`train run` with a second head on 3,000 images whose features are cached: the call, and the command with its start."""
     workspace = frozen(folder / "heads", 3000, (160, 120), 40)
     return [row for model, side in (("resnet18", 512), ("resnet50", 2048)) for row in _heads_of(workspace, folder, model, side)]
 
@@ -120,14 +120,14 @@ def _heads_of(workspace: Workspace, folder: Path, model: str, dimension: int) ->
 def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
     """Six models by `train sweep` and by six plain runs, with equal epochs, sizes, batches, rates and workers.
 
-    On small pictures, where the network is most of a plain run, and on a camera's, where decoding is.
+    On small images, where the network is most of a plain run, and on a camera's, where decoding is.
     """
     cases = (((640, 480), 64), ((640, 480), 128), ((3000, 2000), 128))
     return [row for size, side in cases for row in _sweep(folder / f"{size[0]}-{side}", options, size, side)]
 
 
 def _sweep(folder: Path, options: argparse.Namespace, size: tuple[int, int], side: int) -> Table:
-    workspace = frozen(folder / "sweep", options.pictures, size, 4)
+    workspace = frozen(folder / "sweep", options.images, size, 4)
     base = {"epochs": EPOCHS, "image_size": side, "device": "cpu", "workers": options.workers}
     points: list[dict[str, Any]] = []
     for point in SWEEP:
@@ -150,7 +150,7 @@ def _sweep(folder: Path, options: argparse.Namespace, size: tuple[int, int], sid
             plain_run(folder / "plain", config, side)
 
     spent = in_turns({"plain": plain, "sweep": ours}, max(1, options.rounds - 2))
-    name = f"six models, {options.pictures} pictures of {size[0]}×{size[1]}, {EPOCHS} epochs at {side} px: s"
+    name = f"six models, {options.images} images of {size[0]}×{size[1]}, {EPOCHS} epochs at {side} px: s"
     return [
         (f"{name}, six plain runs", f"{spent['plain']:.0f}", ""),
         (f"{name}, one sweep, nothing cached before", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['plain']:.2f} of it"),

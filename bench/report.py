@@ -21,13 +21,13 @@ from openTSNE import TSNE
 
 from fototeca.analysis.features.embedding import principal_components, tsne
 from fototeca.analysis.report.page import write_report
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.versions.freeze import freeze_version
-from fototeca.demo.pictures import draw_picture
+from fototeca.demo.images import draw_image
 from fototeca.demo.signs import CATEGORIES
 from fototeca.train.config import TrainConfig
 from fototeca.train.ensemble import join_runs
@@ -54,21 +54,21 @@ def drawn(folder: Path, count: int) -> Workspace:
         name = names[number % len(names)]
         path = folder / "signs" / name / f"{number:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(draw_picture(name, 7, number).jpeg)
-    return frozen(folder, names, folder / "signs", Labelling(from_folder=True))
+        path.write_bytes(draw_image(name, 7, number).jpeg)
+    return frozen(folder, names, folder / "signs", LabelSource(from_folder=True))
 
 
 def photographed(folder: Path, labels: Path) -> Workspace:
     """A workspace of the photographs that `labels` (path,label) names, frozen."""
     with labels.open(encoding="utf-8", newline="") as file:
         names = sorted({row["label"] for row in csv.DictReader(file)})
-    return frozen(folder, names, labels.parent, Labelling(file=labels))
+    return frozen(folder, names, labels.parent, LabelSource(file=labels))
 
 
-def frozen(folder: Path, names: list[str], pictures: Path, labelling: Labelling) -> Workspace:
+def frozen(folder: Path, names: list[str], images: Path, labelling: LabelSource) -> Workspace:
     """Collected, cleared of near-duplicates and frozen as v001."""
     workspace = create_workspace(folder / "task", names, target=100)
-    collect_folder(workspace, pictures, labelling, FetchOptions())
+    collect_folder(workspace, images, labelling, FetchOptions())
     dedup(workspace)
     freeze_version(workspace)
     return workspace

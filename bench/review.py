@@ -1,8 +1,8 @@
-"""What reviewing many pictures costs: pushing to FiftyOne, pushing changes, pulling, the App in Chromium, the keyboard page.
+"""What reviewing many images costs: pushing to FiftyOne, pushing changes, pulling, the App in Chromium, the keyboard page.
 
-    python bench/review.py [--pictures 20000]
+    python bench/review.py [--images 20000]
 
-Drawn pictures of 160×120, in FiftyOne's own database and a temporary workspace; its dataset is removed at the end.
+Drawn images of 160×120, in FiftyOne's own database and a temporary workspace; its dataset is removed at the end.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import open_browser
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.fiftyone_app import dataset_name, pull_review, push_review, serve_app
-from fototeca.curate.review.session import Desk
+from fototeca.curate.review.session import ReviewSession
 
 PORT = 5199
 
@@ -34,19 +34,19 @@ PORT = 5199
 def main() -> None:
     """Draw, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=20_000)
-    count = parser.parse_args().pictures
+    parser.add_argument("--images", type=int, default=20_000)
+    count = parser.parse_args().images
     with tempfile.TemporaryDirectory(prefix="bench-review-") as folder:
         workspace = draw(Path(folder), count)
         try:
-            print(f"| {count:,} pictures | seconds |\n| --- | ---: |")
+            print(f"| {count:,} images | seconds |\n| --- | ---: |")
             measure(workspace)
         finally:
             remove(workspace)
 
 
 def draw(folder: Path, count: int) -> Workspace:
-    """A workspace of `count` different pictures in ten categories."""
+    """A workspace of `count` different images in ten categories."""
     names = [f"class-{number}" for number in range(10)]
     for number in range(count):
         path = folder / "in" / names[number % 10] / f"{number:05}.jpg"
@@ -54,7 +54,7 @@ def draw(folder: Path, count: int) -> Workspace:
         noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC).save(path, quality=85)
     workspace = create_workspace(folder / "bench-review", names)
-    collect_folder(workspace, folder / "in", Labelling(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder / "in", LabelSource(from_folder=True), FetchOptions())
     return workspace
 
 
@@ -69,9 +69,9 @@ def measure(workspace: Workspace) -> None:
     edit(workspace, 1000)
     timed("pull of 1,000 edits", lambda: pull_review(workspace))
     look_at_the_app(workspace)
-    desk = Desk(workspace)
+    desk = ReviewSession(workspace)
     timed("keyboard page: start", desk.overview)
-    timed("keyboard page: show a picture", lambda: desk.show(ids[-1]))
+    timed("keyboard page: show an image", lambda: desk.show(ids[-1]))
     seen = {ids[-1]: desk.show(ids[-1])["seen"]}
     timed("keyboard page: decide", lambda: desk.decide(seen, ids[-1], group=False, label="class-1"))
 
@@ -84,7 +84,7 @@ def timed(name: str, work: Callable[[], object]) -> None:
 
 
 def look_at_the_app(workspace: Workspace) -> None:
-    """Until the first pictures of the dataset, and of a saved view, are drawn on the screen."""
+    """Until the first images of the dataset, and of a saved view, are drawn on the screen."""
     import fiftyone
 
     dataset = fiftyone.load_dataset(dataset_name(workspace))

@@ -2,7 +2,7 @@
 
     python bench/search.py [--sizes 2000 10000 100000 1000000]
 
-Hashes are spread as pHash spreads photographs': around centres, a few values taken by very many (plain pictures). Every search of
+Hashes are spread as pHash spreads photographs': around centres, a few values taken by very many (plain images). Every search of
 ours has a process of its own, whose peak memory is the kernel's (VmHWM): Python, NumPy, Numba, the hashes and the search.
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from fototeca.curate.manifest import SPLITS, Split
+from fototeca.curate.manifest import SPLITS, SplitName
 from fototeca.curate.versions.splits import TOLERANCE, assign, make_unit, winner
 
 RATIOS = (0.7, 0.1, 0.2)
@@ -36,7 +36,7 @@ COLUMNS = (
     "shares within 2 points",
 )
 
-Splits = dict[int, Split]
+Splits = dict[int, SplitName]
 """The split of every image there is so far."""
 Splitter = Callable[[Sequence[str], Sequence[Sequence[int]], Splits, int], Splits]
 """From labels, groups, the last version's splits and a seed to the next version's."""
@@ -135,7 +135,7 @@ def folds(labels: Sequence[str], groups: Sequence[Sequence[int]], earlier: Split
 
 def deviations(labels: Sequence[str], splits: Splits) -> list[tuple[int, float]]:
     """For every category and split: the category's images, and by how many points its share is off."""
-    counts: dict[str, Counter[Split]] = defaultdict(Counter)
+    counts: dict[str, Counter[SplitName]] = defaultdict(Counter)
     for image, split in splits.items():
         counts[labels[image]][split] += 1
     return [

@@ -1,6 +1,6 @@
 """What the trainer costs, beside what is usual: feeding, the loop, cached features, a sweep, memory.
 
-    python bench/train.py [--part feeding loop features sweep memory] [--pictures N] [--workers N] [--rounds N]
+    python bench/train.py [--part feeding loop features sweep memory] [--images N] [--workers N] [--rounds N]
 
 Contenders take turns, figures are medians. Prints a Markdown table.
 """
@@ -28,9 +28,9 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from fototeca.train.config import TrainConfig
-from fototeca.train.training.data import Pictures, augmentation, batches, load
+from fototeca.train.training.data import ImageDataset, augmentation, batches, load
 from fototeca.train.training.device import make_fabric
-from fototeca.train.training.loop import Loop, Material
+from fototeca.train.training.loop import Loop, TrainingData
 from fototeca.train.training.metrics_log import STEP_COLUMNS, Journal
 from fototeca.vision.backbones import Preprocessing, build_model
 from fototeca.vision.image import decode
@@ -47,8 +47,8 @@ def drain(batches_of_it: Iterable[Any]) -> None:
 
 
 def feeding(folder: Path, options: argparse.Namespace) -> Table:
-    """Pictures per second: ImageFolder with RandomResizedCrop, full decodes alone, the cache being made, the cache being read."""
-    small, large = options.pictures, max(32, options.pictures // 4)
+    """Images per second: ImageFolder with RandomResizedCrop, full decodes alone, the cache being made, the cache being read."""
+    small, large = options.images, max(32, options.images // 4)
     return [row for size, count in (((640, 480), small), ((3000, 2000), large)) for row in _feeding(folder, options, size, count)]
 
 
@@ -58,7 +58,9 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
     plain = ImageFolder(str(folder / f"{size[0]}"), v2.Compose(steps))
     cache = PixelCache(folder / f"cache-{size[0]}", 256)
     cache.ensure(items, progress=False)
-    pictures = Pictures([image_id for image_id, _ in items], cache, Preprocessing(256, SIDE), augmentation("basic", SIDE, 0.0), 0)
+    images = ImageDataset(
+        [image_id for image_id, _ in items], cache, Preprocessing(256, SIDE), augmentation("basic", SIDE, 0.0), 0
+    )
     shuffled = np.random.default_rng(0).permutation(count).tolist()
     threads = os.cpu_count() or 1
 
@@ -73,14 +75,14 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
     spent = in_turns(
         {
             "peer": lambda: drain(DataLoader(plain, batch_size=32, shuffle=True, num_workers=options.workers)),
-            "own": lambda: drain(load(pictures, batches(shuffled, 32), options.workers)),
+            "own": lambda: drain(load(images, batches(shuffled, 32), options.workers)),
             "decode": decoding,
             "make": making,
         },
         options.rounds,
     )
     rate = {name: count / seconds for name, seconds in spent.items()}
-    name = f"{size[0]}×{size[1]}, pictures/s:"
+    name = f"{size[0]}×{size[1]}, images/s:"
     return [
         (f"{name} ImageFolder", f"{rate['peer']:.0f}", ""),
         (f"{name} from the cache", f"{rate['own']:.0f}", f"{rate['own'] / rate['peer']:.1f}× ImageFolder"),
@@ -96,18 +98,20 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
 def loop(folder: Path, options: argparse.Namespace) -> Table:
     """An epoch over the same passes on data in memory: of `cnn` at 64 px, the smallest there is, and of resnet18 at 160 px.
 
-    The epoch makes its pictures, takes its steps, writes its curves, looks at validation and flushes its checkpoint.
+    The epoch makes its images, takes its steps, writes its curves, looks at validation and flushes its checkpoint.
     """
     rows = []
-    for model, side, count in (("cnn", 64, options.pictures), ("resnet18", 160, max(64, options.pictures // 3))):
+    for model, side, count in (("cnn", 64, options.images), ("resnet18", 160, max(64, options.images // 3))):
         preprocessing = Preprocessing(round(side * 8 / 7), side)
         items = draw_all(folder / model, count, (320, 240))
         cache = PixelCache(folder / f"cache-{model}", preprocessing.resize)
         cache.ensure(items, progress=False)
         ids, labels = [image_id for image_id, _ in items], torch.arange(count) % 2
-        train = Pictures(ids, cache, preprocessing, augmentation("basic", side, 0.0), 0)
+        train = ImageDataset(ids, cache, preprocessing, augmentation("basic", side, 0.0), 0)
         seen = count // 7
-        material = Material(train, labels, Pictures(ids[:seen], cache, preprocessing, None, 0), labels[:seen], preprocessing, 2)
+        material = TrainingData(
+            train, labels, ImageDataset(ids[:seen], cache, preprocessing, None, 0), labels[:seen], preprocessing, 2
+        )
         contenders: dict[str, Callable[[], object]] = {
             "passes": in_memory(model, side, count, seen, steps=False),
             "passes and steps": in_memory(model, side, count, seen, steps=True),
@@ -122,7 +126,7 @@ def loop(folder: Path, options: argparse.Namespace) -> Table:
         bare = spent.pop("passes")
         rows += [
             (
-                f"epoch of {model} at {side} px, {name}: pictures/s",
+                f"epoch of {model} at {side} px, {name}: images/s",
                 f"{count / seconds:.0f}",
                 f"{seconds / bare:.2f} of the passes",
             )
@@ -140,31 +144,31 @@ def whole_epoch(each: Loop) -> None:
 
 
 def in_memory(model: str, side: int, count: int, seen: int, *, steps: bool) -> Callable[[], None]:
-    """What an epoch's passes do on random pictures that are there already: `count` forward and back, `seen` forward."""
+    """What an epoch's passes do on random images that are there already: `count` forward and back, `seen` forward."""
     module = build_model(model, 2)[0].to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
-    pictures = torch.randn(32, 3, side, side).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(32, 3, side, side).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(32) % 2
 
     def passes() -> None:
         module.train()
         for start in range(0, count, 32):
             size = min(32, count - start)
-            torch.autograd.backward(F.cross_entropy(module(pictures[:size]), labels[:size]))
+            torch.autograd.backward(F.cross_entropy(module(images[:size]), labels[:size]))
             if steps:
                 optimizer.step()
             optimizer.zero_grad()
         module.eval()
         with torch.inference_mode():
             for start in range(0, seen, 32):
-                module(pictures[: min(32, seen - start)])
+                module(images[: min(32, seen - start)])
 
     passes()
     return passes
 
 
 def memory(folder: Path, options: argparse.Namespace) -> Table:
-    """Peak memory of whole runs over 20,000 pictures, the mapped files among it."""
+    """Peak memory of whole runs over 20,000 images, the mapped files among it."""
     workspace = frozen(folder / "memory", 20_000, (160, 120), 10)
     weights = random_weights(folder, "mobilenet_v3_small")
     runs = {
@@ -175,7 +179,7 @@ def memory(folder: Path, options: argparse.Namespace) -> Table:
             *("--epochs", "1", "--image-size", "64"),
         ],
     }
-    return [(f"20,000 pictures, {name}: peak GB", f"{peak(workspace, options):.2f}", "") for name, options in runs.items()]
+    return [(f"20,000 images, {name}: peak GB", f"{peak(workspace, options):.2f}", "") for name, options in runs.items()]
 
 
 PARTS = {"feeding": feeding, "loop": loop, "features": features, "sweep": sweep_of_six, "memory": memory}
@@ -185,7 +189,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -9,15 +9,15 @@ from itertools import islice
 from typing import Any
 
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.http.urls import candidate_key, url_key
-from fototeca.collect.ingest.pipeline import Collection
+from fototeca.collect.ingest.pipeline import IngestPipeline
 from fototeca.collect.ingest.summary import Summary
 from fototeca.collect.ingest.targets import Targets
 from fototeca.collect.licenses import allows_commercial
 from fototeca.collect.sources import Context, Query, get_source, known_sources
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 
@@ -53,7 +53,7 @@ class SearchOptions:
             raise FototecaError(f"--license is {self.license!r}", "choose any, commercial or claimed")
 
     def takes(self, source: str, license_id: str) -> bool:
-        """Whether a picture of a source under this licence is wanted."""
+        """Whether an image of a source under this licence is wanted."""
         if self.license == "any" or allows_commercial(license_id):
             return True
         return self.license == "claimed" and not known_sources()[source].tells_licences
@@ -69,7 +69,7 @@ def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) ->
     context = Context(workspace, fetch, options.headed)
     try:
         with Catalog.open(workspace) as catalog:
-            collection = Collection(workspace, catalog, fetch, context.downloader)
+            collection = IngestPipeline(workspace, catalog, fetch, context.downloader)
             search = _Search(context, options, collection.targets, collection.summary)
             return collection.run(search.findings())
     finally:
@@ -77,7 +77,7 @@ def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) ->
 
 
 def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> dict[str, dict[str, Any]]:
-    """What a search would fetch: per category the candidates, their licences and announced sizes. Downloads no picture.
+    """What a search would fetch: per category the candidates, their licences and announced sizes. Downloads no image.
 
     It ends, as a search would at its target, once a category has PLENTY times the candidates that it lacks images.
     """
@@ -108,7 +108,7 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
     return found
 
 
-def _settled(catalog: Catalog, finding: Finding) -> bool:
+def _settled(catalog: Catalog, finding: Provenance) -> bool:
     """Whether a search would not fetch this, because it was tried before."""
     known = catalog.candidate(candidate_key(finding.url))
     return known is not None and known.state != "found"
@@ -155,7 +155,7 @@ class _Search:
         self._error: FototecaError | None = None
         self._answered = False
 
-    def findings(self) -> Iterator[Finding | None]:
+    def findings(self) -> Iterator[Provenance | None]:
         """Category by category, source by source, query by query; None where what is in flight decides."""
         settings = self.context.workspace.settings
         names = [settings.check(name) for name in self.options.categories] or settings.names
@@ -166,10 +166,10 @@ class _Search:
                     yield from self._asked(name, query)
         if self._error and not self._answered:
             for problem in self.summary.problems[:-1]:
-                say(f"fototeca: {problem}")
+                notify(f"fototeca: {problem}")
             raise self._error
 
-    def _asked(self, name: str, query: Query) -> Iterator[Finding | None]:
+    def _asked(self, name: str, query: Query) -> Iterator[Provenance | None]:
         """One query to one source, unless the category has enough; what goes wrong is noted."""
         if name in self._stopped or (yield from self._enough(query.category)):
             return
@@ -196,13 +196,13 @@ class _Search:
         """A source has answered: from here on no problem is what ends the command, and each is told as it comes."""
         if not self._answered:
             for problem in self.summary.problems:
-                say(f"fototeca: {problem}")
+                notify(f"fototeca: {problem}")
         self._answered = True
 
     def _note(self, name: str, query: Query, error: FototecaError) -> None:
         self.summary.problems.append(f"{name}, {query.text!r}: {error}")
         if self._answered:
-            say(f"fototeca: {self.summary.problems[-1]}")
+            notify(f"fototeca: {self.summary.problems[-1]}")
         self._error = error
         if isinstance(error, SourceStop):
             self._stopped.add(name)

@@ -64,7 +64,7 @@ class FetchFailedError(Exception):
         self.reason = reason
 
 
-def open_fetcher(workspace: Workspace, *, allow_local: bool = False) -> Callable[[str], bytes]:
+def open_fetcher(workspace: Workspace, *, allow_loopback: bool = False) -> Callable[[str], bytes]:
     """A function that gives the bytes at a URL, guarded and polite as all collecting is. FetchFailedError says why it cannot.
 
     Ask one fetcher for all URLs, from any number of threads: it remembers each host's robots.txt and how often it may be asked.
@@ -72,7 +72,7 @@ def open_fetcher(workspace: Workspace, *, allow_local: bool = False) -> Callable
     from fototeca.collect.http.client import Downloader, FetchOptions
     from fototeca.collect.http.responses import FetchError
 
-    downloader = Downloader(FetchOptions(allow_local=allow_local), workspace.settings.contact)
+    downloader = Downloader(FetchOptions(allow_loopback=allow_loopback), workspace.settings.contact)
 
     def fetch(url: str) -> bytes:
         try:

@@ -5,6 +5,6 @@ from __future__ import annotations
 import sys
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """Tell the person something on stderr; stdout is for results."""
     print(text, file=sys.stderr, flush=True)

@@ -24,12 +24,12 @@ from fototeca.core.files import write_bytes, write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 
-Split = Literal["train", "val", "test"]
+SplitName = Literal["train", "val", "test"]
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 """The parts of a dataset, in the order in which ratios name them."""
 
-COLUMNS = (
+MANIFEST_COLUMNS = (
     "image_id",
     "path",
     "label",
@@ -65,13 +65,13 @@ FACTS: dict[str, tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One image of a version. `path` is relative to the workspace; `label` joins the labels of a multi-label image."""
 
     image_id: str
     path: str
     label: str
-    split: Split
+    split: SplitName
     group: str
     width: int
     height: int
@@ -92,7 +92,7 @@ class Row:
         """The row as it is written."""
         return [
             ("yes" if value else "no") if isinstance(value, bool) else str(value)
-            for value in (getattr(self, name) for name in COLUMNS)
+            for value in (getattr(self, name) for name in MANIFEST_COLUMNS)
         ]
 
 
@@ -104,7 +104,7 @@ class Manifest:
     dataset: str
     task: Task
     categories: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
     sha256: str
     seed: int
     ratios: tuple[float, float, float]
@@ -123,7 +123,7 @@ class Manifest:
     uneven: tuple[dict[str, Any], ...] = ()
     """Categories whose share of a split is off by more than two points: label, split, share, wanted, reason."""
 
-    def split(self, name: str) -> tuple[Row, ...]:
+    def split(self, name: str) -> tuple[ManifestRow, ...]:
         """The rows of one split."""
         return tuple(row for row in self.rows if row.split == name)
 
@@ -219,13 +219,13 @@ def _odd(facts: dict[str, Any]) -> str:
     return next((name for name, right in unlike.items() if not right), "")
 
 
-def is_stored(row: Row) -> bool:
+def is_stored(row: ManifestRow) -> bool:
     """Whether the row's path is one of the image store, as every row's is unless somebody wrote the manifest by hand."""
     parts = PurePosixPath(row.path).parts
     return parts[:2] == ("data", "images") and ".." not in parts
 
 
-def image_path(workspace: Workspace, row: Row) -> Path:
+def image_path(workspace: Workspace, row: ManifestRow) -> Path:
     """Where the row's file lies. FototecaError when it is gone, or when the row points out of the image store."""
     if not is_stored(row):
         raise FototecaError(f"image {row.image_id[:12]} lies outside data/images: {row.path}", "restore the manifest")
@@ -246,9 +246,9 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     return text.getvalue().encode("utf-8")
 
 
-def manifest_bytes(rows: Iterable[Row]) -> bytes:
+def manifest_bytes(rows: Iterable[ManifestRow]) -> bytes:
     """The CSV of a version: its rows in the order of their ids."""
-    return csv_bytes(COLUMNS, (row.cells() for row in sorted(rows, key=lambda row: row.image_id)))
+    return csv_bytes(MANIFEST_COLUMNS, (row.cells() for row in sorted(rows, key=lambda row: row.image_id)))
 
 
 def write_manifest(manifest: Manifest, decisions: Sequence[Decision]) -> Path:
@@ -306,14 +306,14 @@ def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[st
     }
 
 
-def _parse(content: bytes, path: Path) -> Iterable[Row]:
+def _parse(content: bytes, path: Path) -> Iterable[ManifestRow]:
     """The rows of a CSV."""
     reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
-    if tuple(next(reader, ())) != COLUMNS:
-        raise FototecaError(f"{path.name} has not the columns of a manifest", f"they are: {', '.join(COLUMNS)}")
+    if tuple(next(reader, ())) != MANIFEST_COLUMNS:
+        raise FototecaError(f"{path.name} has not the columns of a manifest", f"they are: {', '.join(MANIFEST_COLUMNS)}")
     for cells in reader:
-        values: dict[str, Any] = dict(zip(COLUMNS, cells, strict=True))
+        values: dict[str, Any] = dict(zip(MANIFEST_COLUMNS, cells, strict=True))
         for name in ("width", "height"):
             values[name] = int(values[name])
         values["reviewed"] = ("no", "yes").index(values["reviewed"]) == 1
-        yield Row(**values)
+        yield ManifestRow(**values)

@@ -1,1 +1,1 @@
-"""Drawn pictures with known truth, a local gallery site, and the whole pipeline on it."""
+"""Drawn images with known truth, a local gallery site, and the whole pipeline on it."""

@@ -6,14 +6,14 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.versions.freeze import freeze_version
-from fototeca.demo.gallery import new_pictures
+from fototeca.demo.gallery import new_images
 from fototeca.demo.signs import OTHERS
 from fototeca.train.config import TrainConfig
 from fototeca.train.trainer import train_run
@@ -26,7 +26,7 @@ FILE = Path(__file__).parents[2] / "shared" / "weights" / "squeezenet1_0-imagene
 """SqueezeNet's ImageNet weights, if somebody has put them beside the project."""
 
 EACH = 36
-"""Pictures of each other sign that a backbone is trained on when there is no other."""
+"""Images of each other sign that a backbone is trained on when there is no other."""
 
 _HOST = ("download.pytorch.org", 443)
 
@@ -50,7 +50,7 @@ def find_pretrained(folder: Path) -> Pretrained:
         return Pretrained(MODEL, "DEFAULT", "torchvision's ImageNet weights, fetched now", 128)
     if FILE.is_file():
         return Pretrained("squeezenet1_0", str(FILE), f"ImageNet weights from {FILE.name} beside the project", 128)
-    say("no ImageNet weights here and no network to fetch them: training a backbone on other drawn signs first")
+    notify("no ImageNet weights here and no network to fetch them: training a backbone on other drawn signs first")
     return Pretrained("cnn", str(_train_backbone(folder)), "a backbone trained on other drawn signs just now", 64)
 
 
@@ -68,8 +68,8 @@ def _train_backbone(folder: Path) -> Path:
     workspace = Workspace(folder / "w")
     if not workspace.config.exists():
         create_workspace(workspace.root, list(OTHERS), target=EACH)
-    new_pictures(folder / "pictures", list(OTHERS), EACH)
-    collect_folder(workspace, folder / "pictures", Labelling(from_folder=True), FetchOptions())
+    new_images(folder / "images", list(OTHERS), EACH)
+    collect_folder(workspace, folder / "images", LabelSource(from_folder=True), FetchOptions())
     dedup(workspace)
     version = freeze_version(workspace).manifest.version
     run = train_run(workspace, TrainConfig(version, "cnn", "scratch", image_size=64, epochs=20))

@@ -23,8 +23,8 @@ def worn(rng: np.random.Generator, sign: Image.Image) -> Image.Image:
     colour = colour * (1 - 0.7 * bleach) + (0.5 * grey + 95) * 0.7 * bleach
     dirt = np.clip((fractal(rng, size, size[0] / rng.uniform(2, 8), 4) - rng.uniform(0.45, 0.95)) * 2.5, 0, 0.75)[..., None]
     colour = colour * (1 - dirt) + np.array([88, 74, 60], np.float32) * dirt
-    picture = Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
+    pen = ImageDraw.Draw(image)
     for _ in range(int(rng.poisson(1.2))):
         x, y = rng.uniform(0, size[0], 2)
         dx, dy = rng.normal(0, size[0] / 8, 2)
@@ -33,8 +33,8 @@ def worn(rng: np.random.Generator, sign: Image.Image) -> Image.Image:
         x, y = rng.uniform(0.2, 0.8, 2) * size[0]
         half = rng.uniform(0.05, 0.13) * size[0]
         pen.rectangle((x - half, y - half, x + half, y + half * 0.6), fill=tuple(rng.integers(0, 255, 3).tolist()))
-    picture.putalpha(sign.getchannel("A"))
-    return picture
+    image.putalpha(sign.getchannel("A"))
+    return image
 
 
 def lit(rng: np.random.Generator, sign: Image.Image, ambient: float) -> Image.Image:
@@ -97,38 +97,38 @@ def warp(sign: Image.Image, place: Corners) -> tuple[Image.Image, tuple[int, int
     return fitted.transform(frame, Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BICUBIC), (left, top)
 
 
-def weather(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Fog, rain or falling snow in some pictures; the others unchanged."""
+def weather(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+    """Fog, rain or falling snow in some images; the others unchanged."""
     kind = rng.choice(["clear", "fog", "rain", "snow"], p=[0.8, 0.08, 0.07, 0.05])
     if kind == "fog":
-        veil = smooth(rng, picture.size, picture.height / 2)[..., None] * 0.25 + rng.uniform(0.15, 0.5)
-        pixels = np.asarray(picture, np.float32)
+        veil = smooth(rng, image.size, image.height / 2)[..., None] * 0.25 + rng.uniform(0.15, 0.5)
+        pixels = np.asarray(image, np.float32)
         return Image.fromarray((pixels * (1 - veil) + rng.uniform(170, 225) * veil).astype(np.uint8))
     if kind != "clear":
-        layer = Image.new("L", picture.size)
+        layer = Image.new("L", image.size)
         pen = ImageDraw.Draw(layer)
         slant = rng.uniform(-6, 6)
-        for x, y, length in rng.random((int(rng.integers(80, 260)), 3)) * [picture.width, picture.height, 1]:
+        for x, y, length in rng.random((int(rng.integers(80, 260)), 3)) * [image.width, image.height, 1]:
             if kind == "rain":
                 pen.line([(x, y), (x + slant, y + 10 + 25 * length)], fill=110, width=1)
             else:
                 pen.ellipse((x, y, x + 2 + 5 * length, y + 2 + 5 * length), fill=215)
-        picture = picture.copy()
-        picture.paste((225, 228, 232), (0, 0), layer.filter(ImageFilter.GaussianBlur(0.8)))
-    return picture
+        image = image.copy()
+        image.paste((225, 228, 232), (0, 0), layer.filter(ImageFilter.GaussianBlur(0.8)))
+    return image
 
 
-def develop(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
+def develop(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     """Lens and sensor: motion or focus blur, exposure, white balance, vignette, noise. Same size."""
     if rng.random() < 0.22:
-        picture = _shaken(picture, rng.uniform(0, math.pi), rng.uniform(2, 8) * picture.width / 480)
+        image = _shaken(image, rng.uniform(0, math.pi), rng.uniform(2, 8) * image.width / 480)
     elif rng.random() < 0.3:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 2.4) * picture.width / 480))
-    pixels = np.asarray(picture, np.float32) / 255
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 2.4) * image.width / 480))
+    pixels = np.asarray(image, np.float32) / 255
     night = rng.random() < 0.12
     exposure = rng.uniform(0.22, 0.45) if night else np.exp(rng.normal(0, 0.25))
     balance = np.exp(rng.normal(0, 0.05, 3)).astype(np.float32) * (np.array([1.12, 1.0, 0.85], np.float32) if night else 1)
-    x, y = np.linspace(-1, 1, picture.width, dtype=np.float32), np.linspace(-1, 1, picture.height, dtype=np.float32)
+    x, y = np.linspace(-1, 1, image.width, dtype=np.float32), np.linspace(-1, 1, image.height, dtype=np.float32)
     vignette = 1 - rng.uniform(0, 0.35) * (x[None, :] ** 2 + y[:, None] ** 2) / 2
     pixels = np.power(np.clip(pixels * exposure * balance * vignette[..., None], 0, 1), rng.uniform(0.8, 1.2))
     noise = rng.gamma(2, 0.007) + (0.03 if night else 0)
@@ -137,10 +137,10 @@ def develop(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
     return Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
 
 
-def _shaken(picture: Image.Image, angle: float, length: float) -> Image.Image:
-    """Motion blur: the mean of the picture shifted along a line of `length` pixels."""
+def _shaken(image: Image.Image, angle: float, length: float) -> Image.Image:
+    """Motion blur: the mean of the image shifted along a line of `length` pixels."""
     steps = max(3, round(length))
-    pixels = np.asarray(picture, np.uint16)
+    pixels = np.asarray(image, np.uint16)
     pad = steps + 1
     padded = np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
     total = np.zeros(pixels.shape, dtype=np.uint16)

@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from tqdm import tqdm
 
 from fototeca.core.files import write_bytes, write_text
-from fototeca.demo.pictures import draw_picture
+from fototeca.demo.images import draw_image
 from fototeca.demo.plan import SEED, Entry
 
 THUMBNAIL = 120
@@ -24,22 +24,22 @@ THUMBNAIL = 120
 Edit = Callable[[Image.Image], Image.Image]
 
 _EDITS: dict[str, Edit] = {
-    "smaller": lambda picture: picture.resize((picture.width * 3 // 5, picture.height * 3 // 5), Image.Resampling.LANCZOS),
-    "recompressed": lambda picture: picture,
-    "brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.3),
-    "flat": lambda picture: ImageEnhance.Contrast(picture).enhance(0.65),
-    "cropped": lambda picture: ImageOps.crop(picture, min(picture.size) // 25),
+    "smaller": lambda image: image.resize((image.width * 3 // 5, image.height * 3 // 5), Image.Resampling.LANCZOS),
+    "recompressed": lambda image: image,
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
+    "flat": lambda image: ImageEnhance.Contrast(image).enhance(0.65),
+    "cropped": lambda image: ImageOps.crop(image, min(image.size) // 25),
     "mirrored": ImageOps.mirror,
-    "framed": lambda picture: ImageOps.expand(picture, 14, "white"),
-    "webp": lambda picture: picture,
-    "grey": lambda picture: picture.convert("L"),
-    "soft": lambda picture: picture.filter(ImageFilter.GaussianBlur(1.5)),
+    "framed": lambda image: ImageOps.expand(image, 14, "white"),
+    "webp": lambda image: image,
+    "grey": lambda image: image.convert("L"),
+    "soft": lambda image: image.filter(ImageFilter.GaussianBlur(1.5)),
 }
 _QUALITY = {"recompressed": 35}
 
 
 def build_gallery(folder: Path, entries: Sequence[Entry]) -> None:
-    """Draw every picture that is not there yet. `truth.json` is written last."""
+    """Draw every image that is not there yet. `truth.json` is written last."""
     missing = [entry for entry in entries if not (folder / "images" / entry.file).is_file()]
     if missing:
         context = get_context("spawn")
@@ -55,8 +55,8 @@ def build_gallery(folder: Path, entries: Sequence[Entry]) -> None:
         )
 
 
-def new_pictures(folder: Path, signs: Sequence[str], each: int, *, take: int = 1) -> list[Path]:
-    """Pictures that are in no gallery, `each` of every sign, as `folder/SIGN/NNN.jpg`."""
+def new_images(folder: Path, signs: Sequence[str], each: int, *, take: int = 1) -> list[Path]:
+    """Images that are in no gallery, `each` of every sign, as `folder/SIGN/NNN.jpg`."""
     paths = [folder / sign / f"{number:03}.jpg" for sign in signs for number in range(each)]
     missing = [(path, path.parent.name, int(path.stem), take) for path in paths if not path.is_file()]
     if missing:
@@ -67,7 +67,7 @@ def new_pictures(folder: Path, signs: Sequence[str], each: int, *, take: int = 1
 
 def _draw_new(task: tuple[Path, str, int, int]) -> None:
     path, sign, number, take = task
-    write_bytes(path, draw_picture(sign, SEED, number, take).jpeg)
+    write_bytes(path, draw_image(sign, SEED, number, take).jpeg)
 
 
 def _draw_all(entries: Sequence[Entry], folder: Path) -> None:
@@ -76,8 +76,8 @@ def _draw_all(entries: Sequence[Entry], folder: Path) -> None:
 
 
 def _draw(entry: Entry, folder: Path) -> None:
-    """The picture and its thumbnail; of an original also its mask. The full picture is written last."""
-    picture = draw_picture(entry.sign, SEED, entry.number)
+    """The image and its thumbnail; of an original also its mask. The full image is written last."""
+    picture = draw_image(entry.sign, SEED, entry.number)
     data = picture.jpeg
     if entry.edit:
         with Image.open(io.BytesIO(data)) as original:
@@ -95,14 +95,14 @@ def _draw(entry: Entry, folder: Path) -> None:
     if entry.kind == "truncated":
         data = data[: len(data) * 2 // 3]
     if entry.kind == "html":
-        data = b"<!doctype html><title>Sorry</title><p>This picture is for members."
+        data = b"<!doctype html><title>Sorry</title><p>This image is for members."
     write_bytes(folder / "images" / entry.file, data)
 
 
-def _encoded(picture: Image.Image, entry: Entry) -> bytes:
+def _encoded(image: Image.Image, entry: Entry) -> bytes:
     buffer = io.BytesIO()
     form = {"webp": "WEBP", "png": "PNG"}.get(entry.file.rpartition(".")[2], "JPEG")
-    picture.save(buffer, form, quality=_QUALITY.get(entry.edit, 88))
+    image.save(buffer, form, quality=_QUALITY.get(entry.edit, 88))
     return buffer.getvalue()
 
 

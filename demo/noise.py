@@ -1,4 +1,4 @@
-"""Random textures for the drawn pictures: smooth noise, and grain for surfaces."""
+"""Random textures for the drawn images: smooth noise, and grain for surfaces."""
 
 from __future__ import annotations
 

@@ -23,21 +23,21 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.label_issues.find import suggest_labels
 from fototeca.curate.manifest import Manifest
-from fototeca.curate.quality.checks import check_images
-from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.quality.checks import measure_quality
+from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.demo.backbone import Pretrained, find_pretrained
-from fototeca.demo.gallery import build_gallery, new_pictures
+from fototeca.demo.gallery import build_gallery, new_images
 from fototeca.demo.plan import Entry, plan_entries
 from fototeca.demo.signs import CATEGORIES
 from fototeca.demo.site import serve_gallery
 from fototeca.demo.truth import keep_masks, planted_table
 from fototeca.train.runs import Run
 from fototeca.train.sweep.plan import sweep
-from fototeca.train.tables import run_facts, runs_table
+from fototeca.train.tables import run_metrics, runs_table
 
 NEW_EACH = 4
-"""Newly drawn pictures of each sign that the best model is shown at the end."""
+"""Newly drawn images of each sign that the best model is shown at the end."""
 
 TARGET = 150
 """More than the gallery holds of any category, so that every tile is looked at."""
@@ -46,21 +46,21 @@ WORDS = """\
 ## motivation
 
 Six traffic signs that are easily taken for one another from afar, drawn by the demo itself: what was planted among the
-pictures is known, so what every stage finds can be compared with the truth.
+images is known, so what every stage finds can be compared with the truth.
 
 ## collection
 
-A local gallery was searched with a real browser: a consent dialog, tiles that load as one scrolls, full pictures behind a
-click, a picture that opted out, one that robots.txt forbids, one that asks to wait.
+A local gallery was searched with a real browser: a consent dialog, tiles that load as one scrolls, full images behind a
+click, an image that opted out, one that robots.txt forbids, one that asks to wait.
 
 ## challenges
 
-Copies in other sizes and qualities, pictures under a wrong sign, broken files, signs that are small, tilted, worn, half
+Copies in other sizes and qualities, images under a wrong sign, broken files, signs that are small, tilted, worn, half
 hidden or in bad light.
 
 ## conclusions
 
-Drawn pictures are easier than photographs; what this shows is that the pipeline works, not how well it would do on yours.
+Drawn images are easier than photographs; what this shows is that the pipeline works, not how well it would do on yours.
 """
 
 
@@ -76,7 +76,7 @@ def run_demo(folder: Path) -> None:
     keep_masks(workspace, entries, workspace.data / "gallery")
     with _step("grouping duplicates, measuring quality"):
         facts = dedup(workspace)
-        findings = check_images(workspace, Limits())
+        findings = measure_quality(workspace, QualityThresholds())
         typer.echo(
             f"  {facts['images']} images, {facts['groups']} groups, {facts['set_aside']} set aside, {len(findings)} findings"
         )
@@ -93,14 +93,14 @@ def run_demo(folder: Path) -> None:
     with _step("training six models"):
         runs = sweep(workspace, _plan(pretrained), manifest.version).runs
     best = runs[0]
-    with _step("one look at the test split, new pictures, the report"):
+    with _step("one look at the test split, new images, the report"):
         test = _test(workspace, best)
         new = _predict(workspace, best)
         pages = [write_report(workspace, manifest.version, lang=lang)[0] for lang in ("en", "es")]
     typer.echo("")
     typer.echo(planted_table(workspace, entries, suggestions))
     typer.echo("")
-    typer.echo(runs_table([run_facts(run) for run in runs]))
+    typer.echo(runs_table([run_metrics(run) for run in runs]))
     _close(workspace, manifest, test, new, pages)
     typer.echo(f"the whole demo took {time.monotonic() - begin:.0f} s")
 
@@ -135,7 +135,7 @@ def _collect(workspace: Workspace, entries: Sequence[Entry]) -> None:
         with serve_gallery(gallery, entries, port) as address:
             write_text(kept, address.rpartition(":")[2])
             options = SearchOptions(("gallery",), url=address + "/search?q={query}")
-            search(workspace, options, FetchOptions(allow_local=True, per_host=8))
+            search(workspace, options, FetchOptions(allow_loopback=True, per_host=8))
         write_text(done, "all of it\n")
     total = workspace_status(workspace)["total"]
     refused = ", ".join(f"{reason} {n}" for reason, n in {**total["rejected"], **total["failed"]}.items())
@@ -153,7 +153,7 @@ def _review(workspace: Workspace) -> None:
 
 
 def _plan(pretrained: Pretrained) -> list[dict[str, Any]]:
-    """Six models over the three regimes, small enough for two cores. From scratch, 528 pictures want many small steps: 60 epochs
+    """Six models over the three regimes, small enough for two cores. From scratch, 528 images want many small steps: 60 epochs
     of batches of 16 got 70% of the validation split right, 24 got 44%, 12 of batches of 32 got 31%."""
     borrowed = {"model": pretrained.model, "weights": pretrained.weights}
     scratch = {"regime": "scratch", "image_size": 64, "batch_size": 16, "augment": "basic"}
@@ -177,7 +177,7 @@ def _test(workspace: Workspace, best: Run) -> dict[str, Any]:
 
 
 def _predict(workspace: Workspace, best: Run) -> dict[str, Any]:
-    paths = new_pictures(workspace.data / "new", list(CATEGORIES), NEW_EACH)
+    paths = new_images(workspace.data / "new", list(CATEGORIES), NEW_EACH)
     facts = predict_paths(workspace, best.id, [str(path) for path in paths])
     right = sum(fact["label"] == Path(fact["path"]).parent.name for fact in facts)
     return {"n": len(facts), "right": right, "near": sum(bool(fact["near_duplicate"]) for fact in facts)}
@@ -187,7 +187,7 @@ def _close(workspace: Workspace, manifest: Manifest, test: dict[str, Any], new: 
     low, high = test["accuracy_interval"]
     typer.echo(
         f"\ntest: {test['accuracy']:.1%} right (95% interval {low:.1%} to {high:.1%}, {test['n']} images), with {test['run']}"
-        f"\nnew pictures: {new['right']} of {new['n']} right, {new['near']} taken for copies of the dataset"
+        f"\nnew images: {new['right']} of {new['n']} right, {new['near']} taken for copies of the dataset"
         f"\nmanifest: {workspace.relative(manifest.path)}"
     )
     for page in pages:

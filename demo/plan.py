@@ -1,4 +1,4 @@
-"""What the gallery holds: which pictures are drawn, and what is planted among them. All of it follows from one seed."""
+"""What the gallery holds: which images are drawn, and what is planted among them. All of it follows from one seed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fototeca.demo.signs import CATEGORIES
 
 SEED = 7
 EACH = 122
-"""Distinct pictures under each query."""
+"""Distinct images under each query."""
 
 EXACT, WRONG = 3, 4
-"""Per query: copies byte for byte, and pictures of another sign."""
+"""Per query: copies byte for byte, and images of another sign."""
 
 EDITS = ("smaller", "recompressed", "brighter", "flat", "cropped", "mirrored", "framed", "webp", "grey", "soft")
 """Per query one edited copy of each kind."""
@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def address(self) -> str:
-        """Path of the full picture on the site."""
+        """Path of the full image on the site."""
         return f"/{'private' if self.kind == 'robots' else 'images'}/{self.file}"
 
 

@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif first == "thumbs" and rest.removesuffix(".jpg") in self.server.by_name:
             self._answer((self.server.folder / "thumbs" / rest).read_bytes(), "image/jpeg")
         elif parts.path in self.server.by_address:
-            self._picture(self.server.by_address[parts.path])
+            self._draw_image(self.server.by_address[parts.path])
         else:
             self._answer(b"Not found", "text/plain", 404)
 
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _picture(self, entry: Entry) -> None:
+    def _draw_image(self, entry: Entry) -> None:
         if entry.kind == "limited" and entry.name not in self.server.refused:
             self.server.refused.add(entry.name)
             self._answer(b"Slow down", "text/plain", 429, ("Retry-After", "1"))
@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _size(folder: Path, entry: Entry) -> tuple[int, int] | None:
-    """Of the full picture; None of a file that is no picture."""
+    """Of the full image; None of a file that is no image."""
     try:
         with Image.open(folder / "images" / entry.file) as image:
             return image.size
@@ -154,7 +154,7 @@ def _caption(entry: Entry) -> str:
 
 
 def _photo(entry: Entry) -> str:
-    """The page of one picture; the search page takes its lightbox from it."""
+    """The page of one image; the search page takes its lightbox from it."""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{entry.name}</title><main>'
         f'<figure class="photo"><img class="full" src="{entry.address}" alt="{entry.sign} sign">'

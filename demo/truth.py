@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.files import write_bytes
 from fototeca.core.workspace import Workspace
-from fototeca.curate.label_issues.find import Suggestion
+from fototeca.curate.label_issues.find import LabelIssue
 from fototeca.demo.plan import BROKEN, Entry
 
 
@@ -44,7 +44,7 @@ def keep_masks(workspace: Workspace, entries: Sequence[Entry], gallery: Path) ->
             write_bytes(workspace.data / "masks" / f"{outcome.image.image_id}.png", mask)
 
 
-def planted_table(workspace: Workspace, entries: Sequence[Entry], suggestions: Sequence[Suggestion]) -> str:
+def planted_table(workspace: Workspace, entries: Sequence[Entry], suggestions: Sequence[LabelIssue]) -> str:
     """The table that the demo ends with."""
     found = outcomes(workspace, entries)
     rows = [
@@ -52,14 +52,14 @@ def planted_table(workspace: Workspace, entries: Sequence[Entry], suggestions: S
         ("edited copies", *_edited(entries, found)),
         *((_NAMES[kind], *_broken(entries, found, kind, reason)) for kind, reason in BROKEN.items()),
         ("asked to wait (429), fetched later", *_limited(entries, found)),
-        ("one picture under two labels", *_two_labels(workspace, entries, found)),
+        ("one image under two labels", *_two_labels(workspace, entries, found)),
         ("wrong labels, among as many suggestions", *_wrong(entries, found, suggestions)),
     ]
     strangers, distinct = unplanted(entries, found)
     lines = [f"{'planted':<44}  {'planted':>7}  {'found':>5}"]
     lines += [f"{name:<44}  {planted:>7}  {number:>5}" for name, planted, number in rows]
     share = strangers / max(distinct, 1)
-    return "\n".join([*lines, f"grouped though nothing was planted: {strangers} of {distinct} distinct pictures ({share:.1%})"])
+    return "\n".join([*lines, f"grouped though nothing was planted: {strangers} of {distinct} distinct images ({share:.1%})"])
 
 
 _NAMES = {
@@ -97,7 +97,7 @@ def _two_labels(workspace: Workspace, entries: Sequence[Entry], found: Mapping[s
     return len(planted), sum(set(entry.queries) <= categories for entry, categories in zip(planted, seen, strict=True))
 
 
-def _wrong(entries: Sequence[Entry], found: Mapping[str, Outcome], suggestions: Sequence[Suggestion]) -> tuple[int, int]:
+def _wrong(entries: Sequence[Entry], found: Mapping[str, Outcome], suggestions: Sequence[LabelIssue]) -> tuple[int, int]:
     """How many of the planted wrong labels are among as many first suggestions as were planted."""
     planted = {_image_id(found, entry.name) for entry in entries if entry.kind == "wrong-label"}
     first = [suggestion.image_id for suggestion in suggestions if suggestion.kind == "label-error"][: len(planted)]
@@ -105,7 +105,7 @@ def _wrong(entries: Sequence[Entry], found: Mapping[str, Outcome], suggestions: 
 
 
 def unplanted(entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
-    """Distinct pictures that share a group with a picture of another origin, and how many distinct pictures there are."""
+    """Distinct images that share a group with an image of another origin, and how many distinct images there are."""
     origins: dict[str, set[str]] = {}
     for entry in entries:
         if group := _group(found, entry.name):

@@ -16,7 +16,7 @@ import typer
 
 from fototeca.analysis.cli import app as analysis_app
 from fototeca.collect.cli.main import app as collect_app
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_USAGE, FototecaError
 from fototeca.core.settings import MIN_TARGET, Task
 from fototeca.core.workspace import Workspace, create_workspace
@@ -75,9 +75,9 @@ def init(
     """
     workspace = create_workspace(folder, category, task=task, target=target, contact=contact)
     if contact and "@" not in contact:
-        say(f"warning: {contact!r} is no e-mail address: a site could not reach you by it")
+        notify(f"warning: {contact!r} is no e-mail address: a site could not reach you by it")
     if target < MIN_TARGET:
-        say(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more train far better")
+        notify(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more train far better")
     typer.echo(f"workspace ready: {workspace.root}")
     typer.echo(
         f"edit {workspace.config.name} (queries) and {workspace.report_text.name} (your words), then: fototeca collect --help"
@@ -121,7 +121,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 @app.command()
 def demo(folder: Annotated[Path, typer.Argument(help="Becomes a workspace of its own.")] = Path("data/demo")) -> None:
-    """Run the whole pipeline, from an empty folder to a report, on drawn pictures with known truth. Needs no network.
+    """Run the whole pipeline, from an empty folder to a report, on drawn images with known truth. Needs no network.
 
     Example: fototeca demo data/demo
     """
@@ -158,30 +158,30 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except FototecaError as error:
-        say(f"fototeca: {error}")
+        notify(f"fototeca: {error}")
         code = error.exit_code
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        say(f"fototeca: {where}{os.strerror(error.errno)}; free some space, or name a place that can be written")
+        notify(f"fototeca: {where}{os.strerror(error.errno)}; free some space, or name a place that can be written")
         code = EXIT_OUTSIDE
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
             raise
         said = f"data/catalog.sqlite is damaged: {error}"
-        say(f"fototeca: {said}; restore a copy, or move it away and run: fototeca curate recover")
+        notify(f"fototeca: {said}; restore a copy, or move it away and run: fototeca curate recover")
         code = EXIT_USAGE
     except typer.Exit as stop:
         code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        say("fototeca: stopped; run the same command again to go on")
+        notify("fototeca: stopped; run the same command again to go on")
         code = 130
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = error.exit_code
     except click.ClickException as error:
-        say(f"fototeca: {error.format_message().rstrip('.')}; see: {_asked(sys.argv[1:])} --help")
+        notify(f"fototeca: {error.format_message().rstrip('.')}; see: {_asked(sys.argv[1:])} --help")
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv with the pinned dependencies, and sees to a browser with its driver and to a mongod that FiftyOne finds.
+# Creates .venv with the pinned dependencies; installs a browser with its driver and a mongod for FiftyOne where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,8 @@ install_packages() {
   [ -x .venv/bin/python ] || { python=$(find_python); say "making .venv with $($python --version)"; "$python" -m venv .venv; }
   say "installing the pinned packages (some GB; minutes on a slow network)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
-  .venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.txt
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.txt
+  bash scripts/link_types.sh
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
 }
 

@@ -106,22 +106,22 @@ def fototeca(tmp_path: Path) -> Fototeca:
     return run
 
 
-MakePictures = Callable[[Path, dict[str, int]], Path]
+MakeImages = Callable[[Path, dict[str, int]], Path]
 
 
 @pytest.fixture
-def make_pictures() -> MakePictures:
-    """The function that draws small classes of pictures."""
-    return draw_pictures
+def make_images() -> MakeImages:
+    """The function that draws small classes of images."""
+    return draw_images
 
 
-def draw_pictures(folder: Path, counts: dict[str, int], side: int = 96) -> Path:
+def draw_images(folder: Path, counts: dict[str, int], side: int = 96) -> Path:
     """Fill `folder/CLASS/NNN.jpg` with distinct coloured noise; each class has a colour of its own, so it can be learned."""
     for index, (name, count) in enumerate(counts.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
         tint = np.random.default_rng(1000 + index).uniform(40, 215, 3)
         for number in range(count):
             noise = np.random.default_rng([index, number]).normal(0, 45, (9, 9, 3)) + tint
-            picture = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
-            picture.save(folder / name / f"{number:03}.jpg", quality=92)
+            image = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+            image.save(folder / name / f"{number:03}.jpg", quality=92)
     return folder

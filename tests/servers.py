@@ -93,7 +93,7 @@ def serve(respond: Respond) -> Iterator[Site]:
 
 
 def jpeg(number: int, side: int = 96) -> bytes:
-    """A picture that is unlike those of other numbers."""
+    """An image that is unlike those of other numbers."""
     noise = np.random.default_rng(number).uniform(0, 255, (7, 7, 3)).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
@@ -106,8 +106,8 @@ def json_answer(document: object, status: int = 200, **headers: str) -> Answer:
     return Answer(json.dumps(document).encode(), "application/json", status, sent)
 
 
-def picture_answer(asked: Asked) -> Answer | None:
-    """The picture at `/full/N.jpg` or `/thumbs/N.jpg`, and no robots.txt; None for other paths."""
+def image_answer(asked: Asked) -> Answer | None:
+    """The image at `/full/N.jpg` or `/thumbs/N.jpg`, and no robots.txt; None for other paths."""
     if asked.path == "/robots.txt":
         return Answer(status=404)
     folder, _, name = asked.path.lstrip("/").partition("/")

@@ -15,7 +15,7 @@ import fototeca.cli
 from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE
 from fototeca.core.workspace import create_workspace
 
-MakePictures = Callable[[Path, dict[str, int]], Path]
+MakeImages = Callable[[Path, dict[str, int]], Path]
 
 OUTSIDE = (
     ["status"],
@@ -64,9 +64,9 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 @pytest.fixture
-def filled(shell: Shell, make_pictures: MakePictures) -> Shell:
-    """The same with thirty pictures of each category, frozen as v001."""
-    make_pictures(shell.folder / "in", {"red": 30, "blue": 30})
+def filled(shell: Shell, make_images: MakeImages) -> Shell:
+    """The same with thirty images of each category, frozen as v001."""
+    make_images(shell.folder / "in", {"red": 30, "blue": 30})
     assert shell("collect", "folder", "in", "--label-from-folder").code == 0
     assert shell("curate", "freeze").code == 0
     return shell
@@ -101,7 +101,7 @@ def refuses(outcome: Outcome, *words: str, code: int = EXIT_USAGE) -> None:
     ids=" ".join,
 )
 def test_a_command_before_there_is_anything(shell: Shell, words: list[str]) -> None:
-    """In a workspace without a picture: it does what it can, or one line says what to do first."""
+    """In a workspace without an image: it does what it can, or one line says what to do first."""
     outcome = shell(*words)
     assert outcome.code in (0, EXIT_USAGE, EXIT_SHORT) and "Traceback" not in outcome.err, outcome
     assert outcome.code == 0 or (outcome.last.startswith("fototeca: ") and "; " in outcome.last), outcome
@@ -126,17 +126,17 @@ def test_wrong_words_are_one_line(shell: Shell, words: list[str], message: str) 
     assert outcome.err.count("\n") == 1 and outcome.last.startswith(message), outcome.err
 
 
-def test_pictures_without_a_label_are_told(shell: Shell, make_pictures: MakePictures) -> None:
+def test_images_without_a_label_are_told(shell: Shell, make_images: MakeImages) -> None:
     """Taken in without a category they are no category's: status says how many wait, and where to give them one."""
-    make_pictures(shell.folder / "in", {"red": 3})
+    make_images(shell.folder / "in", {"red": 3})
     assert "3 accepted" in shell("collect", "folder", "in").out
     assert "3 accepted images have no label: give them one in fototeca curate review" in shell("status").out
     refuses(shell("curate", "freeze"), "red has 0", "collect more, label the 3 images that have no label, or remove the category")
 
 
-def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_pictures: MakePictures) -> None:
+def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_images: MakeImages) -> None:
     """As the error says: collected again from the same place, it is in the store again, with all that was decided about it."""
-    make_pictures(shell.folder / "in", {"red": 30, "blue": 30})
+    make_images(shell.folder / "in", {"red": 30, "blue": 30})
     shell("collect", "folder", "in", "--label-from-folder")
     shell("curate", "freeze")
     victim = next((shell.folder / "data" / "images").glob("*/*.jpg"))
@@ -149,9 +149,9 @@ def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_pi
     assert victim.read_bytes() == whole and shell("curate", "verify", "v001").code == 0
 
 
-def test_a_lost_file_whose_place_has_something_else(shell: Shell, make_pictures: MakePictures) -> None:
-    """Told each time, and nothing is left in the store that no image is of; a picture in its place is a new image."""
-    make_pictures(shell.folder / "in", {"red": 30, "blue": 30})
+def test_a_lost_file_whose_place_has_something_else(shell: Shell, make_images: MakeImages) -> None:
+    """Told each time, and nothing is left in the store that no image is of; an image in its place is a new image."""
+    make_images(shell.folder / "in", {"red": 30, "blue": 30})
     shell("collect", "folder", "in", "--label-from-folder")
     store = shell.folder / "data" / "images"
     places = {path.read_bytes(): path for path in (shell.folder / "in").rglob("*.jpg")}
@@ -159,7 +159,7 @@ def test_a_lost_file_whose_place_has_something_else(shell: Shell, make_pictures:
     origins = [places[path.read_bytes()] for path in (first, second)]
     for path in (first, second):
         path.unlink()
-    origins[0].write_bytes(bytes(origins[0].stat().st_size))  # as long as it was, and no picture
+    origins[0].write_bytes(bytes(origins[0].stat().st_size))  # as long as it was, and no image
     whole = origins[1].read_bytes()
     Image.open(io.BytesIO(whole)).rotate(90, expand=True).save(origins[1], quality=99)
     told = shell("collect", "folder", "in", "--label-from-folder").out
@@ -177,9 +177,9 @@ def test_no_workspace(shell: Shell) -> None:
         refuses(shell(*command), "fototeca init")
 
 
-def test_an_unknown_category(shell: Shell, make_pictures: MakePictures) -> None:
+def test_an_unknown_category(shell: Shell, make_images: MakeImages) -> None:
     """A category that the workspace lacks is named together with those it has."""
-    make_pictures(shell.folder / "in", {"red": 1})
+    make_images(shell.folder / "in", {"red": 1})
     refuses(shell("collect", "folder", "in", "--category", "green"), "green", "red, blue")
     refuses(shell("curate", "label", "abc", "--label", "green"), "green")
 
@@ -198,9 +198,9 @@ def test_a_folder_without_images(shell: Shell) -> None:
     refuses(shell("collect", "folder", "texts", "--category", "red"), "texts")
 
 
-def test_a_broken_file_is_a_row_with_its_reason(shell: Shell, make_pictures: MakePictures) -> None:
+def test_a_broken_file_is_a_row_with_its_reason(shell: Shell, make_images: MakeImages) -> None:
     """A truncated JPEG and a text named .jpg are recorded and do not end the run."""
-    folder = make_pictures(shell.folder / "in", {"red": 3})
+    folder = make_images(shell.folder / "in", {"red": 3})
     whole = (folder / "red" / "000.jpg").read_bytes()
     (folder / "red" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "red" / "page.jpg").write_text("<html>not found</html>")
@@ -210,24 +210,24 @@ def test_a_broken_file_is_a_row_with_its_reason(shell: Shell, make_pictures: Mak
     assert '"not-an-image": 1' in outcome.out
 
 
-def test_a_csv_without_the_column(shell: Shell, make_pictures: MakePictures) -> None:
+def test_a_csv_without_the_column(shell: Shell, make_images: MakeImages) -> None:
     """The missing column is named, for labels and for addresses."""
-    make_pictures(shell.folder / "in", {"red": 1})
+    make_images(shell.folder / "in", {"red": 1})
     (shell.folder / "labels.csv").write_text("file,name\nred/000.jpg,red\n")
     refuses(shell("collect", "folder", "in", "--labels", "labels.csv"), "path")
     (shell.folder / "urls.csv").write_text("address,category\nhttp://127.0.0.1/x.jpg,red\n")
     refuses(shell("collect", "urls", "urls.csv"), "url")
 
 
-def test_a_target_that_is_not_reached(shell: Shell, make_pictures: MakePictures) -> None:
+def test_a_target_that_is_not_reached(shell: Shell, make_images: MakeImages) -> None:
     """Done but short is exit code 3, and the category that is short is named."""
-    make_pictures(shell.folder / "in", {"red": 2})
+    make_images(shell.folder / "in", {"red": 2})
     refuses(shell("collect", "folder", "in", "--label-from-folder"), "blue", code=EXIT_SHORT)
 
 
-def test_too_few_images_to_split(shell: Shell, make_pictures: MakePictures) -> None:
+def test_too_few_images_to_split(shell: Shell, make_images: MakeImages) -> None:
     """Freezing needs enough images of each category; the one that lacks them is named and nothing is written."""
-    make_pictures(shell.folder / "in", {"red": 30, "blue": 1})
+    make_images(shell.folder / "in", {"red": 30, "blue": 1})
     shell("collect", "folder", "in", "--label-from-folder")
     refuses(shell("curate", "freeze"), "blue")
     assert not list((shell.folder / "manifests").glob("v*"))

@@ -86,17 +86,17 @@ def ledger(folder: Path) -> dict[str, object]:
 
 @pytest.mark.slow
 def test_killed_and_started_again_ends_as_if_nothing_had_happened(
-    tmp_path: Path, make_pictures: Callable[[Path, dict[str, int]], Path]
+    tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]
 ) -> None:
     """One workspace is left alone, the other is killed again and again in each stage; both end the same, bit for bit."""
-    pictures = make_pictures(tmp_path / "in", {"red": 90, "blue": 90, "green": 90})
+    images = make_images(tmp_path / "in", {"red": 90, "blue": 90, "green": 90})
     for number in range(0, 60, 2):  # copies for dedup to find
-        (pictures / "red" / f"copy-{number:03}.jpg").write_bytes((pictures / "red" / f"{number:03}.jpg").read_bytes() + b"\0")
+        (images / "red" / f"copy-{number:03}.jpg").write_bytes((images / "red" / f"{number:03}.jpg").read_bytes() + b"\0")
     calm, harsh = tmp_path / "calm", tmp_path / "harsh"
     for folder in (calm, harsh):
         create_workspace(folder, ["red", "blue", "green"], target=30)
         (folder / "fototeca.toml").write_text((folder / "fototeca.toml").read_text().replace(folder.name, "same"))
-    collect = ("collect", "folder", str(pictures), "--label-from-folder")
+    collect = ("collect", "folder", str(images), "--label-from-folder")
     finish(calm, *collect)
     for wanted in sorted(random.Random(5).sample(range(5, 230), 5)):
         assert kill_when(harsh, lambda wanted=wanted: len(rows(harsh, "SELECT 1 FROM images")) >= wanted, *collect)
@@ -147,7 +147,7 @@ def test_a_terminated_search_leaves_no_browser(tmp_path: Path) -> None:
         return Answer(b"<script>onload = () => fetch('/loaded')</script>", status=200 if asked.path == "/page" else 404)
 
     with serve(respond) as site:
-        process = start(workspace.root, "collect", "search", "gallery", "--url", f"{site.base}/page", "--allow-local")
+        process = start(workspace.root, "collect", "search", "gallery", "--url", f"{site.base}/page", "--allow-loopback")
         assert loaded.wait(60)
         family = psutil.Process(process.pid).children(recursive=True)
         assert any("chrom" in member.name() for member in family)

@@ -37,7 +37,7 @@ def run(
     unfreeze: Annotated[str, typer.Option(metavar="all|half|head|N|STAGE", help="What learns beside the head.")] = "all",
     weights: Annotated[str | None, typer.Option(metavar="NAME|PATH|run:ID", help="Pretrained; else DEFAULT, or none.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes: 20 scratch, 60 features, 5 finetune.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
     image_size: Annotated[int | None, typer.Option(help="Pixels of input; 64 (cnn) or 96 from scratch.")] = None,
     optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with momentum, or AdamW.")] = "adamw",
     lr: Annotated[float | None, typer.Option(help="Highest learning rate; by regime and optimizer if not given.")] = None,
@@ -46,7 +46,7 @@ def run(
     layer_decay: Annotated[float, typer.Option(help="Each stage further from the head learns this much slower.")] = 1.0,
     freeze_bn: Annotated[bool, typer.Option("--freeze-bn", help="Keep the pretrained batch-norm statistics.")] = False,
     augment: Annotated[Literal["none", "basic", "trivial", "rand"] | None, typer.Option(help="basic if not given.")] = None,
-    views: Annotated[int, typer.Option(help="Augmented views of each picture for the head over features.")] = 0,
+    views: Annotated[int, typer.Option(help="Augmented views of each image for the head over features.")] = 0,
     mixup: Annotated[float, typer.Option(help="Alpha of mixup; 0 is off.")] = 0.0,
     cutmix: Annotated[float, typer.Option(help="Alpha of CutMix; 0 is off.")] = 0.0,
     erasing: Annotated[float, typer.Option(help="Probability of random erasing.")] = 0.0,
@@ -74,11 +74,11 @@ def run(
     """
     settings = {name: value for name, value in locals().items() if name not in ("resume", "as_json", "compile_")}
     from fototeca.train.config import TrainConfig
-    from fototeca.train.tables import run_facts
+    from fototeca.train.tables import run_metrics
     from fototeca.train.trainer import train_run
 
     finished = train_run(Workspace.find(), TrainConfig(**settings, compile=compile_), resume=resume)
-    _print(run_facts(finished), as_json)
+    _print(run_metrics(finished), as_json)
 
 
 @app.command(name="find-rate")
@@ -88,7 +88,7 @@ def find_rate_command(
     regime: Annotated[Literal["scratch", "finetune"], typer.Option(help="How much is learned anew.")],
     unfreeze: Annotated[str, typer.Option(metavar="all|half|head|N|STAGE", help="What learns beside the head.")] = "all",
     weights: Annotated[str | None, typer.Option(metavar="NAME|PATH|run:ID", help="Pretrained; else DEFAULT, or none.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
     image_size: Annotated[int | None, typer.Option(help="As in train run.")] = None,
     optimizer: Annotated[Literal["sgd", "adamw"], typer.Option(help="SGD with momentum, or AdamW.")] = "adamw",
     layer_decay: Annotated[float, typer.Option(help="Each stage further from the head learns this much slower.")] = 1.0,
@@ -137,7 +137,7 @@ def sweep(
     from fototeca.train.sweep.hpo import search
     from fototeca.train.sweep.plan import read_plan, read_space
     from fototeca.train.sweep.plan import sweep as train_all
-    from fototeca.train.tables import run_facts
+    from fototeca.train.tables import run_metrics
 
     if (model is None) != (weights is None):
         raise FototecaError("--model and --weights go together", "pass both, or neither")
@@ -150,7 +150,7 @@ def sweep(
         outcome = search(Workspace.find(), read_space(plan) if plan else None, manifest, trials, at_hand)
     else:
         outcome = train_all(Workspace.find(), read_plan(plan) if plan else None, manifest, weights=at_hand, jobs=jobs)
-    _print([run_facts(run) for run in outcome.runs], as_json)
+    _print([run_metrics(run) for run in outcome.runs], as_json)
     if any(not reason.startswith("left out") for _, reason in outcome.failed):
         raise typer.Exit(EXIT_SHORT)
 
@@ -181,6 +181,6 @@ def ensemble(
     Example: fototeca train ensemble resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
     """
     from fototeca.train.ensemble import join_runs
-    from fototeca.train.tables import run_facts
+    from fototeca.train.tables import run_metrics
 
-    _print(run_facts(join_runs(Workspace.find(), runs, method)), as_json)
+    _print(run_metrics(join_runs(Workspace.find(), runs, method)), as_json)

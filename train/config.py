@@ -80,7 +80,7 @@ class TrainConfig:
     epochs: int | None = None
     """Passes over the training split; EPOCHS by regime."""
     batch_size: int = 32
-    """Pictures per step, over all processes; a head over features has steps of its own size."""
+    """Images per step, over all processes; a head over features has steps of its own size."""
     image_size: int | None = None
     """Pixels of input when asked; the weights' own in features and finetune; in scratch 64 for cnn and cnn-cbam, else 96."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
@@ -98,7 +98,7 @@ class TrainConfig:
     augment: Augment | None = None
     """basic: crop and mirror; trivial, rand: those and TrivialAugment or RandAugment. Over cached features only with `views`."""
     views: int = 0
-    """Augmented views of each training picture whose features are cached and learned from too; for frozen features."""
+    """Augmented views of each training image whose features are cached and learned from too; for frozen features."""
     mixup: float = 0.0
     """Alpha of mixup; 0 is off."""
     cutmix: float = 0.0

@@ -17,14 +17,14 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
 from fototeca.train.config import TrainConfig
-from fototeca.train.runs import Run, manifest_of, read_run
+from fototeca.train.runs import Run, load_run_manifest, read_run
 from fototeca.train.runs.locks import full_disk_told
-from fototeca.train.runs.registry import Floats, read_tensors, to_probabilities, write_config, write_done
+from fototeca.train.runs.registry import FloatArray, read_tensors, to_probabilities, write_config, write_done
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.runs.write_predictions import write_predictions
-from fototeca.train.training.data import Pictures, locate, targets
+from fototeca.train.training.data import ImageDataset, locate, targets
 from fototeca.train.training.device import make_fabric
-from fototeca.train.training.losses import judged
+from fototeca.train.training.losses import evaluate
 from fototeca.train.training.predict import as_float64, predict
 from fototeca.vision.backbones import Preprocessing, build_model
 from fototeca.vision.pixels import PixelCache
@@ -48,7 +48,7 @@ def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean
 def _join(workspace: Workspace, names: Sequence[str], method: Method) -> Run:
     start = time.perf_counter()
     members = [read_run(workspace, name) for name in dict.fromkeys(names)]
-    manifest = manifest_of(workspace, members[0])
+    manifest = load_run_manifest(workspace, members[0])
     if len(members) == 1 and members[0].done and (paths := sorted(members[0].folder.glob("snapshot-*.pt"))):
         members = [_snapshot(workspace, members[0], path, manifest) for path in paths]
     _check(members)
@@ -108,7 +108,7 @@ def _average(run: Run, members: Sequence[Run], manifest: Manifest, method: Metho
     _finish(run, manifest, joined, sum(member.facts["parameters"] for member in asked), time.perf_counter() - start)
 
 
-def _greedy(said: Sequence[Floats], labels: torch.Tensor) -> npt.NDArray[np.float64]:
+def _greedy(said: Sequence[FloatArray], labels: torch.Tensor) -> npt.NDArray[np.float64]:
     """Shares of the members: the one that helps validation most is added again and again; the best prefix is taken."""
     counts = np.zeros(len(said))
     total = np.zeros_like(said[0])
@@ -123,10 +123,10 @@ def _greedy(said: Sequence[Floats], labels: torch.Tensor) -> npt.NDArray[np.floa
     return np.asarray(best_counts / best_counts.sum())
 
 
-def _score(probabilities: Floats, labels: torch.Tensor) -> tuple[float, float]:
+def _score(probabilities: FloatArray, labels: torch.Tensor) -> tuple[float, float]:
     """Accuracy, then the negative loss, of probabilities (N, C), judged as a finished run is: with thresholds of its own."""
     given = torch.from_numpy(np.clip(probabilities, 1e-7, 1 - 1e-7))
-    loss, accuracy = judged(torch.logit(given) if labels.dim() == 2 else given.log(), labels)
+    loss, accuracy = evaluate(torch.logit(given) if labels.dim() == 2 else given.log(), labels)
     return accuracy, -loss
 
 
@@ -141,7 +141,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
     states = [read_tensors(member) for member in ranked]
     network = Network(workspace, first, manifest)
 
-    def ask(chosen: Sequence[int], split: str) -> Floats:
+    def ask(chosen: Sequence[int], split: str) -> FloatArray:
         network.module.load_state_dict(_mean([states[index] for index in chosen]))
         return network.ask(split)
 
@@ -161,7 +161,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
 
 
 class Network:
-    """The network of a run, without its weights, and the pictures of its version, to be asked about a split."""
+    """The network of a run, without its weights, and the images of its version, to be asked about a split."""
 
     def __init__(self, workspace: Workspace, run: Run, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -175,10 +175,10 @@ class Network:
         rows = [row for split in ("train", "val") for row in manifest.split(split)]
         self.pixels.ensure(locate(workspace, rows))
 
-    def ask(self, split: str) -> Floats:
+    def ask(self, split: str) -> FloatArray:
         """Probabilities (N, C), with the weights it has."""
         ids = [row.image_id for row in self.manifest.split(split)]
-        logits = predict(self.fabric, self.module, Pictures(ids, self.pixels, self.preprocessing, None, 0), self.config)
+        logits = predict(self.fabric, self.module, ImageDataset(ids, self.pixels, self.preprocessing, None, 0), self.config)
         return to_probabilities(as_float64(logits), self.manifest.task == "multi")
 
 
@@ -227,7 +227,7 @@ def _config(method: Method, members: Sequence[Run], manifest: Manifest) -> dict[
     }
 
 
-def _finish(run: Run, manifest: Manifest, said: dict[str, Floats], parameters: int, seconds: float) -> None:
+def _finish(run: Run, manifest: Manifest, said: dict[str, FloatArray], parameters: int, seconds: float) -> None:
     """Config, predictions of both splits, and last `done.json`."""
     write_config(run)
     sizes = {"parameters": parameters, "learning_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}

@@ -19,7 +19,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs.locks import full_disk_told
-from fototeca.train.trainer import Job
+from fototeca.train.trainer import TrainingRun
 from fototeca.train.training.data import check_manifest
 from fototeca.train.training.loop import Loop
 from fototeca.vision.backbones import check_model
@@ -55,7 +55,7 @@ def find_rate(workspace: Workspace, config: TrainConfig, *, low: float = 1e-6, h
     check_model(config.model)
     check_manifest(manifest, workspace.settings.task)
     config = replace(config, manifest=manifest.version, ema=0.0, clip=0.0).resolved()
-    job = Job(workspace, config, manifest)
+    job = TrainingRun(workspace, config, manifest)
     job.check()
     with full_disk_told():
         loop = Loop(job.fabric, job.module, config, job.prepare(), job.run.folder)

@@ -7,12 +7,12 @@ from typing import Any
 
 from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
-from fototeca.vision.intervals import wilson
+from fototeca.vision.intervals import wilson_interval
 
 COLUMNS = ("run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s")
 
 
-def run_facts(run: Run) -> dict[str, Any]:
+def run_metrics(run: Run) -> dict[str, Any]:
     """A finished run as `train run --json` and `train list --json` print it.
 
     `val_interval`: Wilson's 95% interval as `analysis compare` gives it, or, where `done.json` has none, of images counted one by
@@ -20,13 +20,13 @@ def run_facts(run: Run) -> dict[str, Any]:
     """
     named = {"run": run.id, "model": run.model_name, "regime": run.regime, "manifest": run.manifest_version}
     facts = run.facts
-    alone = wilson(facts["val_accuracy"] * facts["val_images"], facts["val_images"])
+    alone = wilson_interval(facts["val_accuracy"] * facts["val_images"], facts["val_images"])
     return {**named, "val_interval": list(alone), **facts}
 
 
 def list_facts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The finished ones of them, by version and then the best on validation first."""
-    facts = [run_facts(run) for run in runs if run.done]
+    facts = [run_metrics(run) for run in runs if run.done]
     return sorted(facts, key=lambda row: (row["manifest"], -row["val_accuracy"], row["run"]))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
@@ -25,11 +25,11 @@ from fototeca.train.config import TrainConfig
 from fototeca.train.heads.fit import Fitted, Split, fit_head
 from fototeca.train.runs import Run
 from fototeca.train.runs.locks import check_same, full_disk_told, giving_up_noted, held
-from fototeca.train.runs.registry import Floats, to_probabilities, write_config, write_done
+from fototeca.train.runs.registry import FloatArray, to_probabilities, write_config, write_done
 from fototeca.train.runs.weights_io import answers, save_model, weights_path, whole_path
 from fototeca.train.runs.write_predictions import write_predictions
 from fototeca.train.training.data import (
-    Pictures,
+    ImageDataset,
     augmentation,
     augmented_view,
     batches,
@@ -39,7 +39,7 @@ from fototeca.train.training.data import (
     targets,
 )
 from fototeca.train.training.device import check_forward, make_fabric
-from fototeca.train.training.loop import Loop, Material, Watch
+from fototeca.train.training.loop import EpochCallback, Loop, TrainingData
 from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, Journal, check_tensorboard
 from fototeca.train.training.optim import own_by_process, train_mode, unfreeze
 from fototeca.train.training.predict import as_float64, predict_together
@@ -63,7 +63,7 @@ PROBE_EPOCHS = 40
 """Epochs of the head alone, over cached features, before fine-tuning."""
 
 
-def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True, watch: Watch | None = None) -> Run:
+def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True, watch: EpochCallback | None = None) -> Run:
     """Train, or go on with, the run that this configuration names; a finished one is returned as it is.
 
     `watch` is told every epoch with its best validation accuracy so far; what it raises ends the run, which can go on later
@@ -75,18 +75,18 @@ def train_run(workspace: Workspace, config: TrainConfig, *, resume: bool = True,
     check_model(config.model)
     check_manifest(manifest, workspace.settings.task)
     config = replace(config, manifest=manifest.version).resolved()
-    job = Job(workspace, config, manifest)
+    job = TrainingRun(workspace, config, manifest)
     with full_disk_told(), held(workspace, job.run.id) if job.first else nullcontext():
         if job.fabric.broadcast(job.run.done) and resume:
             check_same(workspace, job.run, job.identity)
-            say(f"run {job.run.id} is finished already")
+            notify(f"run {job.run.id} is finished already")
             return job.run
         job.check()
         job.train(resume=resume, watch=watch)
     return job.run
 
 
-class Job:
+class TrainingRun:
     """One run being trained, by one process or, under torchrun, by several, of which only the first writes."""
 
     def __init__(self, workspace: Workspace, config: TrainConfig, manifest: Manifest) -> None:
@@ -143,7 +143,7 @@ class Job:
         return Run(name, self.workspace.runs / name, facts)
 
     def check(self) -> None:
-        """FototecaError, before anything is decoded, for pictures or batches that the network or the processes cannot take."""
+        """FototecaError, before anything is decoded, for images or batches that the network or the processes cannot take."""
         config, processes = self.config, self.fabric.world_size
         if config.regime == "features" and processes > 1:
             raise FototecaError("features are computed by one process", "give the command without torchrun")
@@ -152,7 +152,7 @@ class Job:
         smallest = min(map(len, batches(range(len(self.items["train"])), config.batch_size, least=2 * processes)))
         if smallest < processes:
             raise FototecaError(
-                f"a batch of {smallest} is less than a picture a process", f"use --batch-size {2 * processes} or more"
+                f"a batch of {smallest} is less than an image a process", f"use --batch-size {2 * processes} or more"
             )
         asked = self.preprocessing.crop
         check_forward(self.module.eval(), config, asked, 2, processes)
@@ -160,14 +160,14 @@ class Job:
             train_mode(self.module, config.freeze_bn)
             check_forward(self.module, config, config.learning_side(asked), min(2, smallest // processes), processes)
 
-    def train(self, *, resume: bool, watch: Watch | None) -> None:
+    def train(self, *, resume: bool, watch: EpochCallback | None) -> None:
         """Train it from its start, or on from where it was. All processes end together."""
         check_same(self.workspace, self.run, self.identity)
         self.fabric.barrier()
         if self.first:
             if self.own:
                 what = f"{', '.join(self.own)} are each process's own"
-                say(f"{what}: {self.fabric.world_size} processes make another run than one, with an id of its own")
+                notify(f"{what}: {self.fabric.world_size} processes make another run than one, with an id of its own")
             if not resume and self.run.folder.exists():
                 shutil.rmtree(self.run.folder)
             write_config(self.run)
@@ -214,7 +214,7 @@ class Job:
         return fit_head(kind, learned, val, self.classes, seed=self.config.seed, **options)
 
     def _with_views(self, train: Split, backbone: Backbone) -> Split:
-        """The training features, and those of each augmented view of the same pictures."""
+        """The training features, and those of each augmented view of the same images."""
         if not self.config.views:
             return train
         assert self.config.augment is not None
@@ -243,7 +243,7 @@ class Job:
             for row in fitted.epochs:
                 epochs.write((*row, seconds, len(self.items["train"]) / seconds))
 
-    def train_network(self, watch: Watch | None = None) -> None:
+    def train_network(self, watch: EpochCallback | None = None) -> None:
         """Train the network itself; what is best on validation is kept."""
         material = self.prepare(onward=(self.run.folder / "checkpoint.pt").exists())
         loop = Loop(self.fabric, self.module, self.config, material, self.run.folder, watch)
@@ -253,7 +253,7 @@ class Job:
             spent = (progress.preparing, progress.seconds)
             self._finish(probabilities, {}, spent, {"best_epoch": progress.best_epoch, "epochs_run": progress.epoch})
 
-    def prepare(self, *, onward: bool = False) -> Material:
+    def prepare(self, *, onward: bool = False) -> TrainingData:
         """Decode what is not decoded yet; in fine-tuning fit the head first, alone, over cached features (Kumar et al. 2022).
 
         Not a head that has learned already: with `onward` that of a checkpoint, else that of the run that lends its weights.
@@ -267,22 +267,22 @@ class Job:
         side = self.config.learning_side(self.preprocessing.crop)
         transform = augmentation(self.config.augment, side, self.config.erasing)
         train, val = ([image_id for image_id, _ in self.items[name]] for name in ("train", "val"))
-        return Material(
-            Pictures(train, pixels, self.preprocessing, transform, self.config.seed),
+        return TrainingData(
+            ImageDataset(train, pixels, self.preprocessing, transform, self.config.seed),
             self.labels["train"],
-            Pictures(val, pixels, self.preprocessing, None, self.config.seed),
+            ImageDataset(val, pixels, self.preprocessing, None, self.config.seed),
             self.labels["val"],
             self.preprocessing,
             self.classes,
         )
 
-    def _ask(self, pixels: PixelCache, split: str) -> Floats:
-        pictures = Pictures([image_id for image_id, _ in self.items[split]], pixels, self.preprocessing, None, self.config.seed)
-        return to_probabilities(as_float64(predict_together(self.fabric, self.module, pictures, self.config)), self.multi)
+    def _ask(self, pixels: PixelCache, split: str) -> FloatArray:
+        images = ImageDataset([image_id for image_id, _ in self.items[split]], pixels, self.preprocessing, None, self.config.seed)
+        return to_probabilities(as_float64(predict_together(self.fabric, self.module, images, self.config)), self.multi)
 
     def _finish(
         self,
-        probabilities: Mapping[str, Floats],
+        probabilities: Mapping[str, FloatArray],
         extra: Mapping[str, Any],
         spent: tuple[float, float],
         facts: Mapping[str, Any],

@@ -1,1 +1,1 @@
-"""Looking at one picture, for every floor above: decoding, hashes, backbones, features."""
+"""Looking at one image, for every floor above: decoding, hashes, backbones, features."""

@@ -32,7 +32,7 @@ OWN_SIDE = 64
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What turns a picture into input: shorter edge to `resize`, middle `crop` × `crop`, channels minus `mean` over `std`."""
+    """What turns an image into input: shorter edge to `resize`, middle `crop` × `crop`, channels minus `mean` over `std`."""
 
     resize: int
     crop: int
@@ -55,7 +55,7 @@ class Preprocessing:
         return self if side is None else replace(self, crop=side, resize=max(side, round(side * self.resize / self.crop)))
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """(3, crop, crop) float32 of one picture."""
+        """(3, crop, crop) float32 of one image."""
         return self.tensor(square(np.array(image), self.resize, self.interpolation))
 
     def tensor(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -117,7 +117,7 @@ def build_model(name: str, classes: int, weights: str | None = None) -> tuple[nn
 
 
 def _noted(file: WeightFile, values: dict[str, Any]) -> Preprocessing:
-    """The preprocessing that a file tells of, tried on a picture. FototecaError when there is no such one."""
+    """The preprocessing that a file tells of, tried on an image. FototecaError when there is no such one."""
     try:
         found = Preprocessing.from_dict(values)
         found(Image.new("RGB", (9, 9)))

@@ -9,7 +9,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def folded(module: nn.Module) -> nn.Module:
+def fuse_batch_norm(module: nn.Module) -> nn.Module:
     """A copy of a network in eval mode without the batch norms that follow a convolution; the network itself where it has none,
     or where its code cannot be followed.
 

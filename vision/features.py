@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once per picture, weights and preprocessing."""
+"""Features of a frozen backbone, computed once per image, weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tqdm import tqdm
 
 from fototeca.core.workspace import Workspace
 from fototeca.vision.backbones import NO_WEIGHTS, Backbone
-from fototeca.vision.bn_fusion import folded
+from fototeca.vision.bn_fusion import fuse_batch_norm
 from fototeca.vision.memory import forward, keep_freed_memory
 from fototeca.vision.pixels import PixelCache
 from fototeca.vision.store import RowStore
 
 BATCH = 32
-"""Pictures in one forward pass; larger gains nothing on a CPU."""
+"""Images in one forward pass; larger gains nothing on a CPU."""
 
 
 @dataclass(frozen=True)
-class View:
-    """Another look at each picture: `change` takes an image id and its uint8 (3, resize, resize) to (3, crop, crop)."""
+class FeatureView:
+    """Another look at each image: `change` takes an image id and its uint8 (3, resize, resize) to (3, crop, crop)."""
 
     name: str
-    """Tells the views of a picture apart in the cache: the same name must give the same change."""
+    """Tells the views of an image apart in the cache: the same name must give the same change."""
     change: Callable[[str, torch.Tensor], torch.Tensor]
 
 
@@ -41,13 +41,13 @@ def extract_features(
     device: str = "cpu",
     batch_size: int = BATCH,
     progress: bool = True,
-    view: View | None = None,
+    view: FeatureView | None = None,
 ) -> npt.NDArray[np.float32]:
     """(N, D) float32 of (image id, path), in order. Cached below the workspace's cache; a kill loses at most one batch.
 
-    Without a `view` the middle of each picture is looked at.
+    Without a `view` the middle of each image is looked at.
 
-    Convolutions run channels_last: the cached pictures lie in memory that way already.
+    Convolutions run channels_last: the cached images lie in memory that way already.
     """
     assert backbone.weights_id != NO_WEIGHTS, "features of random weights cannot be told apart in the cache"
     store = RowStore(features_folder(workspace, backbone, view), (backbone.dimension,), np.float32)
@@ -61,7 +61,7 @@ def extract_features(
     return np.asarray(store.take([image_id for image_id, _ in items]), dtype=np.float32)
 
 
-def features_folder(workspace: Workspace, backbone: Backbone, view: View | None = None) -> Path:
+def features_folder(workspace: Workspace, backbone: Backbone, view: FeatureView | None = None) -> Path:
     """Where the features of this backbone lie: a folder for each model, weights, preprocessing and view."""
     parts = [backbone.name, backbone.weights_id, backbone.preprocessing.to_dict(), *([view.name] if view else [])]
     key = json.dumps(parts, sort_keys=True)
@@ -76,10 +76,10 @@ def _compute(
     device: str,
     batch_size: int,
     progress: bool,
-    view: View | None,
+    view: FeatureView | None,
 ) -> None:
     keep_freed_memory()
-    module = folded(backbone.module).to(device).to(memory_format=torch.channels_last)
+    module = fuse_batch_norm(backbone.module).to(device).to(memory_format=torch.channels_last)
     with (
         tqdm(total=len(missing), desc=f"features of {backbone.name}", unit="img", disable=None if progress else True) as bar,
         torch.inference_mode(),
@@ -88,7 +88,7 @@ def _compute(
             part = missing[start : start + batch_size]
             batch = torch.from_numpy(pixels.take(part)).permute(0, 3, 1, 2)  # NHWC memory is channels_last as it is
             if view:
-                looked_at = torch.stack([view.change(name, picture) for name, picture in zip(part, batch, strict=True)])
+                looked_at = torch.stack([view.change(name, image) for name, image in zip(part, batch, strict=True)])
                 inputs = backbone.preprocessing.normalise(looked_at.to(device).contiguous(memory_format=torch.channels_last))
             else:
                 inputs = backbone.preprocessing.tensor(batch.to(device))

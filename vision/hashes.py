@@ -1,4 +1,4 @@
-"""Perceptual hashes of one picture: 64 bits, as 16 hex digits."""
+"""Perceptual hashes of one image: 64 bits, as 16 hex digits."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from fototeca.vision.image import Grey, grey_levels
 from fototeca.vision.kernels import shrink
 
 SIDE = 32
-"""The DCT hash looks at a grey picture of SIDE × SIDE pixels."""
+"""The DCT hash looks at a grey image of SIDE × SIDE pixels."""
 
 _LOW = 8
 _EQUAL = 1e-6
 """Coefficients no further apart are one value to any order of summing: imagehash decides then."""
 
 
-def phash(picture: Image.Image | Grey) -> str:
+def phash(image: Image.Image | Grey) -> str:
     """The DCT hash: exactly `str(imagehash.phash(image))`, which manifests promise, in a third of its time.
 
-    `picture`: of any mode, or its grey levels (H, W) where they are at hand. Tiny and tall pictures (which Pillow shrinks down
+    `image`: of any mode, or its grey levels (H, W) where they are at hand. Tiny and tall images (which Pillow shrinks down
     before across) and those whose coefficients are equal are left to imagehash.
     """
-    grey = grey_levels(picture)
+    grey = grey_levels(image)
     height, width = grey.shape
     if height <= 1.5 * width and min(height, width) >= 2 * SIDE:
         low = _DCT @ shrink(grey, SIDE) @ _DCT.T

@@ -1,4 +1,4 @@
-"""Decoding one picture from bytes that may be hostile.
+"""Decoding one image from bytes that may be hostile.
 
 The order is the defence: magic bytes, then the header with its pixel count, then the full decode.
 """
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
-"""Endings of the files of a folder that are taken for pictures."""
+"""Endings of the files of a folder that are taken for images."""
 
 MAX_PIXELS = 50_000_000
-"""A picture with more pixels is refused before it is decoded (200 MB as RGB)."""
+"""An image with more pixels is refused before it is decoded (200 MB as RGB)."""
+
+DECODE_VERSION = 1
+"""Version of the decoding rules (profiles, transparency, orientation, frame), stored in versions, runs and cache keys."""
 
 Grey = NDArray[np.uint8]
 """Grey levels, (H, W)."""
@@ -33,7 +36,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # the cap below is checked on the header, and may be set per call
 
 _MAGIC = (
-    (b"\xff\xd8\xff", ("JPEG",)),  # MPO too: its first picture is a JPEG
+    (b"\xff\xd8\xff", ("JPEG",)),  # MPO too: its first image is a JPEG
     (b"\x89PNG\r\n\x1a\n", ("PNG",)),
     (b"GIF87a", ("GIF",)),
     (b"GIF89a", ("GIF",)),
@@ -60,7 +63,7 @@ _HTML = (b"<html", b"<head", b"<body", b"<!doctype html")
 
 
 class DecodeError(Exception):
-    """Why a picture cannot be used: `reason` is one of the fixed words, the message adds what was seen."""
+    """Why an image cannot be used: `reason` is one of the fixed words, the message adds what was seen."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(detail or reason)
@@ -102,7 +105,7 @@ def sniff(data: bytes) -> tuple[str, ...]:
 
 @contextmanager
 def _open(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The picture with its header read and its size checked; whatever Pillow raises becomes a DecodeError."""
+    """The image with its header read and its size checked; whatever Pillow raises becomes a DecodeError."""
     formats = sniff(data)
     try:
         with warnings.catch_warnings():
@@ -123,7 +126,7 @@ def _turned(image: Image.Image) -> bool:
     """Whether EXIF orientation, as far as the header has it, swaps width and height."""
     try:
         return _header_exif(image).get(0x0112) in (5, 6, 7, 8)
-    except Exception:  # metadata too broken to read: take the picture as it lies
+    except Exception:  # metadata too broken to read: take the image as it lies
         return False
 
 
@@ -167,7 +170,7 @@ def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> t
 
 
 def decode_pixels(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """What `decode` gives, as an array; most JPEGs come without the detour through a Pillow picture."""
+    """What `decode` gives, as an array; most JPEGs come without the detour through a Pillow image."""
     data = source if isinstance(source, bytes) else source.read_bytes()
     with _open(data, max_pixels) as image:
         pixels = None if _turn(image) else _jpeg(image, data)
@@ -187,7 +190,7 @@ def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[
 
 
 def _strips(image: Image.Image) -> Grey:
-    """Grey levels of a picture of any mode, strip by strip: beside a large one there is no room for it in colour."""
+    """Grey levels of an image of any mode, strip by strip: beside a large one there is no room for it in colour."""
     if image.mode.startswith(("I", "F")):
         return np.array(_rgb(image).convert("L"))  # these are scaled by the range of the whole
     levels = np.empty((image.height, image.width), np.uint8)
@@ -200,7 +203,7 @@ def _strips(image: Image.Image) -> Grey:
 
 def _jpeg(image: Image.Image, data: bytes) -> Pixels | None:
     """A colour JPEG's pixels in two thirds of the time that Pillow and a copy of its memory take, bit for bit the same; None of
-    any other picture.
+    any other image.
 
     What is not flawless is left to Pillow, which mends or refuses it.
     """
@@ -217,12 +220,12 @@ def _turn(image: Image.Image) -> bool:
     """Whether EXIF orientation asks for the pixels to lie otherwise."""
     try:
         return bool(image.getexif().get(0x0112, 1) != 1)
-    except Exception:  # metadata too broken to read: take the picture as it lies
+    except Exception:  # metadata too broken to read: take the image as it lies
         return False
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The picture with EXIF orientation applied; the same object where there is nothing to turn, since copies cost time."""
+    """The image with EXIF orientation applied; the same object where there is nothing to turn, since copies cost time."""
     try:
         return ImageOps.exif_transpose(image) if _turn(image) else image
     except Exception:
@@ -230,7 +233,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Eight-bit RGB of any mode; 16-bit pictures are scaled by the bits that they use, float ones by their range."""
+    """Eight-bit RGB of any mode; 16-bit images are scaled by the bits that they use, float ones by their range."""
     if image.mode == "RGB":
         return image.copy() if image.readonly else image
     if image.mode.startswith(("I", "F")):
@@ -246,8 +249,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def grey_levels(picture: Image.Image | Grey) -> Grey:
-    """Grey levels (H, W) of a picture of any mode, as Pillow's convert("L") has them; what is grey levels already stays."""
-    if isinstance(picture, Image.Image):
-        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
-    return picture
+def grey_levels(image: Image.Image | Grey) -> Grey:
+    """Grey levels (H, W) of an image of any mode, as Pillow's convert("L") has them; what is grey levels already stays."""
+    if isinstance(image, Image.Image):
+        return np.asarray(image if image.mode == "L" else image.convert("L"))
+    return image

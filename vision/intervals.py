@@ -11,7 +11,7 @@ import numpy.typing as npt
 Booleans = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 """The confidence of every interval."""
 
 
@@ -21,11 +21,11 @@ def group_index(groups: Sequence[str]) -> Integers:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def wilson(hits: float, n: float) -> tuple[float, float]:
+def wilson_interval(hits: float, n: float) -> tuple[float, float]:
     """Wilson's score interval for a fraction (Wilson 1927); (0, 1) when there is nothing to count."""
     if n <= 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE_LEVEL / 2)
     p = hits / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
@@ -46,4 +46,4 @@ def design_effect(right: Booleans, groups: Integers) -> float:
 def accuracy_interval(right: Booleans, groups: Integers) -> tuple[float, float]:
     """Wilson's interval on the effective number of images. `right` and `groups` are (N,)."""
     n = len(right) / design_effect(right, groups)
-    return wilson(float(np.mean(right)) * n if len(right) else 0.0, n)
+    return wilson_interval(float(np.mean(right)) * n if len(right) else 0.0, n)

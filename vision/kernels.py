@@ -1,4 +1,4 @@
-"""Loops over the pixels of one picture, compiled; other threads run meanwhile."""
+"""Loops over the pixels of one image, compiled; other threads run meanwhile."""
 
 from __future__ import annotations
 

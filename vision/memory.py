@@ -1,4 +1,4 @@
-"""Memory: what was freed is kept, and where it ends a network is asked about fewer pictures at once."""
+"""Memory: what was freed is kept, and where it ends a network is asked about fewer images at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
 def keep_freed_memory() -> None:
     """Tell glibc to keep freed blocks in the process instead of giving each back to the system; elsewhere nothing happens.
 
-    A network on a CPU asks for the same large blocks again with every batch, and so do pictures.
+    A network on a CPU asks for the same large blocks again with every batch, and so do images.
     SqueezeNet's forward pass at 224 px took 1.9 times as long without: the system zeroes every page that is given again.
     """
     try:
@@ -35,7 +35,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give what is kept back to the system: after a picture so large that few others will need as much."""
+    """Give what is kept back to the system: after an image so large that few others will need as much."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
@@ -55,7 +55,7 @@ def out_of_memory(error: BaseException) -> bool:
 def forward(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """What the module says of (N, 3, H, W), without gradients; where memory ends, of one half after the other.
 
-    FototecaError when it ends with a single picture.
+    FototecaError when it ends with a single image.
     """
     import torch
 
@@ -67,7 +67,7 @@ def forward(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
             raise
     if len(inputs) == 1:
         hint = "use a smaller --model or --image-size, or --device cpu"
-        raise FototecaError(f"out of memory with a single picture of {inputs.shape[-1]} px", hint)
+        raise FototecaError(f"out of memory with a single image of {inputs.shape[-1]} px", hint)
     if inputs.device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(inputs) // 2

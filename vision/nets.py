@@ -81,7 +81,7 @@ class ConvBlock(nn.Module):
 
 
 class SmallNet(nn.Module):
-    """`cnn` and `cnn-cbam`: a small residual network for pictures of 48 to 160 pixels and some hundreds of them.
+    """`cnn` and `cnn-cbam`: a small residual network for images of 48 to 160 pixels and some hundreds of them.
 
     A stride-2 stem spends little on the largest map; batch norm lets it train fast from random weights; residual sums and
     ResNet-D shortcuts keep gradients whole; global average pooling makes it take any size and leaves one linear layer of

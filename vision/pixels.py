@@ -1,4 +1,4 @@
-"""Pictures decoded and resized once, as memory-mapped uint8 squares, so that no epoch decodes anything."""
+"""Images decoded and resized once, as memory-mapped uint8 squares, so that no epoch decodes anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.vision.image import DecodeError, Pixels, decode_pixels
 from fototeca.vision.memory import keep_freed_memory
 from fototeca.vision.store import RowStore
-from fototeca.vision.threads import one_thread
+from fototeca.vision.threads import single_thread
 
 Square = npt.NDArray[np.uint8]
 
@@ -25,25 +25,25 @@ RESIZE = {"bilinear": torch.ops.aten._upsample_bilinear2d_aa.out, "bicubic": tor
 """What `torch.nn.functional.interpolate` calls with `antialias`; it alone would give channels first, to be turned again."""
 
 LONGEST = 16
-"""How many times as long as wide a picture may be before its ends, which are cut off anyway, are left out of resizing: of the
+"""How many times as long as wide an image may be before its ends, which are cut off anyway, are left out of resizing: of the
 flat ones that are hundreds of times as long a few kilobytes become gigabytes."""
 
 CHUNK = 64
-"""Pictures decoded between two writes."""
+"""Images decoded between two writes."""
 
 
-def square(picture: Pixels, side: int, interpolation: str = "bilinear") -> torch.Tensor:
-    """The middle of a picture (H, W, 3) as uint8 (3, side, side): the shorter edge becomes `side`, the longer is cut.
+def square(image: Pixels, side: int, interpolation: str = "bilinear") -> torch.Tensor:
+    """The middle of an image (H, W, 3) as uint8 (3, side, side): the shorter edge becomes `side`, the longer is cut.
 
     Bit for bit what torchvision's Resize(side) and CenterCrop(side) do to a tensor; of what they do to a Pillow image bilinear
     within one level, bicubic half a level on the mean. torch's kernel takes a third of the time. In memory it is (side, side, 3).
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     kept = LONGEST * min(height, width)
     top, left = max(0, (height - kept) // 2), max(0, (width - kept) // 2)
-    picture = picture[top : top + kept, left : left + kept]
-    pixels = torch.from_numpy(picture[None]).permute(0, 3, 1, 2)  # as a batch, so that torch sees channels_last
-    height, width = picture.shape[:2]
+    image = image[top : top + kept, left : left + kept]
+    pixels = torch.from_numpy(image[None]).permute(0, 3, 1, 2)  # as a batch, so that torch sees channels_last
+    height, width = image.shape[:2]
     short, long = min(width, height), max(width, height)
     resized = (side, int(side * long / short)) if height <= width else (int(side * long / short), side)
     if resized != (height, width):
@@ -54,7 +54,7 @@ def square(picture: Pixels, side: int, interpolation: str = "bilinear") -> torch
 
 
 Coming = tuple[str, "Future[Square]"]
-"""A picture's id, and its square once it is decoded."""
+"""An image's id, and its square once it is decoded."""
 
 
 class PixelCache:
@@ -69,11 +69,11 @@ class PixelCache:
         self.store = RowStore(folder / f"{side}-{interpolation}", (side, side, 3), np.uint8)
 
     def __getitem__(self, image_id: str) -> npt.NDArray[np.uint8]:
-        """The picture (side, side, 3), read-only; KeyError when `ensure` was not called for it."""
+        """The image (side, side, 3), read-only; KeyError when `ensure` was not called for it."""
         return np.asarray(self.store[image_id], dtype=np.uint8)
 
     def take(self, image_ids: Sequence[str]) -> npt.NDArray[np.uint8]:
-        """The pictures (N, side, side, 3), in order."""
+        """The images (N, side, side, 3), in order."""
         return np.asarray(self.store.take(image_ids), dtype=np.uint8)
 
     def ensure(
@@ -81,13 +81,13 @@ class PixelCache:
     ) -> None:
         """Decode what is not there yet of (image id, path). `workers` threads; 0 is one per core.
 
-        Pictures that are gone or cannot be decoded are told in `broken` by their ids. Without it FototecaError names the first;
+        Images that are gone or cannot be decoded are told in `broken` by their ids. Without it FototecaError names the first;
         those before it are kept.
         """
         if all(image_id in self.store for image_id, _ in items):
             return
         keep_freed_memory()
-        with self.store.writing(), one_thread(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        with self.store.writing(), single_thread(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
             missing = [(image_id, path) for image_id, path in dict(items).items() if image_id not in self.store]
             with tqdm(
                 total=len(missing), desc=f"decoding to {self.side} px", unit="img", disable=None if progress else True
@@ -109,12 +109,12 @@ class PixelCache:
     def _read(self, item: tuple[str, Path]) -> Square:
         image_id, path = item
         try:
-            picture = decode_pixels(path)
+            image = decode_pixels(path)
         except FileNotFoundError:
             raise FototecaError(f"image {image_id[:12]} is gone: {path}", "restore the file, or collect it again") from None
         except (DecodeError, OSError) as error:
             raise FototecaError(f"image {image_id[:12]} cannot be decoded: {error}", f"look at {path}") from None
-        return np.ascontiguousarray(square(picture, self.side, self.interpolation).permute(1, 2, 0).numpy())
+        return np.ascontiguousarray(square(image, self.side, self.interpolation).permute(1, 2, 0).numpy())
 
 
 def _without_broken(part: Sequence[Coming], broken: dict[str, str]) -> list[Coming]:

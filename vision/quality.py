@@ -1,4 +1,4 @@
-"""How good one picture is as a picture: continuous scores, cheap enough to be made while it is decoded anyway."""
+"""How good one image is as an image: continuous scores, cheap enough to be made while it is decoded anyway."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _EVEN = 10.0
 """Grey levels within which a line of pixels counts as empty."""
 
 
-def quality(picture: Image.Image | Grey) -> dict[str, float]:
-    """Scores, each between 0 and 1, of an upright picture of any mode, or of its grey levels (H, W) where they are at hand.
+def quality(image: Image.Image | Grey) -> dict[str, float]:
+    """Scores, each between 0 and 1, of an upright image of any mode, or of its grey levels (H, W) where they are at hand.
 
     sharpness: how much of the detail is fine (about 0.25 when blurred, 0.4 in a photograph, more in drawings and noise).
     brightness: mean grey level. shadows, highlights: the grey level under which 5% and 95% of the pixels lie.
     contrast: the grey levels' standard deviation, 0.5 at most. entropy: of the grey levels, in bytes.
     border: share of the area that lies in plain strips along the sides. aspect: the short side by the long one.
     """
-    grey = grey_levels(picture)
+    grey = grey_levels(image)
     step = max(1, min(grey.shape) // _SAMPLED)
     sample = Image.fromarray(np.ascontiguousarray(grey[::step, ::step]))
     shares = np.array(sample.histogram()) / (sample.width * sample.height)
@@ -49,8 +49,8 @@ def quality(picture: Image.Image | Grey) -> dict[str, float]:
 def _sharpness(grey: Grey) -> float:
     """Root mean square of second differences over steps of 1, 2, 4 and 8 pixels along some lines; the smallest ratio of two.
 
-    A smooth signal's second difference grows with the square of the step, so a blurred picture has a ratio near 1/4; at a
-    sharp edge the ratio is 1/2. Taking ratios makes the score independent of contrast. Pictures under 17 pixels count as sharp.
+    A smooth signal's second difference grows with the square of the step, so a blurred image has a ratio near 1/4; at a
+    sharp edge the ratio is 1/2. Taking ratios makes the score independent of contrast. Images under 17 pixels count as sharp.
     """
     if min(grey.shape) < 2 * _STEPS[-1] + 1:
         return 1.0
@@ -63,7 +63,7 @@ def _sharpness(grey: Grey) -> float:
 
 
 def borders(grey: Grey) -> tuple[int, int, int, int]:
-    """Lines at the top, bottom, left and right of a grey picture (H, W) that are of one even tone; none if all of it is."""
+    """Lines at the top, bottom, left and right of a grey image (H, W) that are of one even tone; none if all of it is."""
     top, bottom = even_lines(grey, _EVEN), even_lines(grey[::-1], _EVEN)
     if top == len(grey):
         return 0, 0, 0, 0

@@ -1,4 +1,4 @@
-"""Threads that look at pictures."""
+"""Threads that look at images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from threadpoolctl import threadpool_limits
 from fototeca.vision.memory import give_back_memory, keep_freed_memory
 
 LARGE = 12_000_000
-"""Pixels; before a picture with more, and after it, memory that is kept but not used is given back to the system."""
+"""Pixels; before an image with more, and after it, memory that is kept but not used is given back to the system."""
 
 
 class PixelBudget:
-    """Pixels that all threads together may hold decoded: a few kilobytes can hold a picture of hundreds of megabytes."""
+    """Pixels that all threads together may hold decoded: a few kilobytes can hold an image of hundreds of megabytes."""
 
     def __init__(self, pixels: int) -> None:
         self._all = self._left = pixels
@@ -42,12 +42,12 @@ class PixelBudget:
 
 
 @contextmanager
-def picture_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+def image_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads in which every matrix product uses one thread, and freed memory stays at hand.
 
     The products of hashes are small: spread over threads of their own, which spin while they wait for one another, they
-    took ten times as long beside busy neighbours (bench/collect.py). Pictures of a megabyte and more were asked for anew and
-    zeroed by the system each time: up to 1.3 ms of 3.7 a picture (bench/ingest.py).
+    took ten times as long beside busy neighbours (bench/collect.py). Images of a megabyte and more were asked for anew and
+    zeroed by the system each time: up to 1.3 ms of 3.7 an image (bench/ingest.py).
     """
     keep_freed_memory()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
@@ -59,7 +59,7 @@ def picture_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Small products of torch, numpy and scikit-learn in one thread each, for the same reason: a linear head fitted seven
     times as fast beside busy neighbours."""
     import torch

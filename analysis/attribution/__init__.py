@@ -23,7 +23,7 @@ class Method:
     """How to draw one kind of map: `function` of the module `home` beside this one, loaded when it is first needed.
 
     It takes (module, tensor (1, 3, H, W), target) and returns (H, W), higher where it matters more. `spatial`: it also takes the
-    name of a layer, or an empty one, since it needs activations that still have a place on the picture.
+    name of a layer, or an empty one, since it needs activations that still have a place on the image.
     """
 
     home: str
@@ -60,7 +60,7 @@ METHODS: dict[str, Method] = {
 """Every method by the name that `--method` takes."""
 
 CLASS_MODEL = "class-model"
-"""The method that draws a category and no map of a picture (Simonyan et al. 2014); `explain --method` takes it too."""
+"""The method that draws a category and no map of an image (Simonyan et al. 2014); `explain --method` takes it too."""
 
 
 def check_method(name: str, *others: str) -> Method:
@@ -71,7 +71,7 @@ def check_method(name: str, *others: str) -> Method:
 
 
 def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
-    """The model's network, pictures to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
+    """The model's network, images to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
     import torch
 
     from fototeca.analysis.attribution.maps import Reading, set_reading
@@ -89,7 +89,7 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
 def attribute(
     loaded_model: LoadedModel, tensor: torch.Tensor, target: int, method: str, *, layer: str = "", iterations: int | None = None
 ) -> Map:
-    """The map (H, W) of one preprocessed picture (3, H, W) for category number `target`, float32, higher where it matters more.
+    """The map (H, W) of one preprocessed image (3, H, W) for category number `target`, float32, higher where it matters more.
 
     `iterations` replaces the number that an iterative method takes by itself. FototecaError when there is no such method, or it
     does not fit the model (the hint says which do).

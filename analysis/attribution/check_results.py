@@ -1,6 +1,6 @@
 """What trials said of a run's attribution methods, kept for every map that is drawn after them: the stamp that a map carries.
 
-One picture tells whether its map is live and names what the model needs. Whether the method reacts to another category, to other
+One image tells whether its map is live and names what the model needs. Whether the method reacts to another category, to other
 weights, or to where the thing is in a mosaic takes other maps: that is asked of the method once, and said of each of its maps.
 """
 
@@ -21,12 +21,12 @@ TRIALS = ("live", "classes", "weights", "deletion", "insertion", "grid")
 """The trials that need no truth, in the order of the table."""
 
 TRUTH = ("pointing", "energy")
-"""Those that need `data/masks`, as the demo's drawn pictures have."""
+"""Those that need `data/masks`, as the demo's drawn images have."""
 
 OF_METHOD = ("classes", "weights", "grid")
 """Those that no map can be put to alone."""
 
-Passed = Mapping[str, bool]
+CheckResults = Mapping[str, bool]
 """By trial; what was not tried is not there."""
 
 
@@ -48,7 +48,7 @@ def read_trials(workspace: Workspace, run: Run, layer: str = "") -> dict[str, An
     return facts if isinstance(facts, dict) and known.items() <= facts.items() else None
 
 
-def read_verdicts(workspace: Workspace, run: Run, layer: str = "", iterations: int | None = None) -> dict[str, Passed]:
+def read_verdicts(workspace: Workspace, run: Run, layer: str = "", iterations: int | None = None) -> dict[str, CheckResults]:
     """By method what it passes, as kept trials say that hold for maps of this layer and so many iterations."""
     kept = [read_trials(workspace, run, name) for name in dict.fromkeys(("", layer))]
     return {name: passed for facts in kept for name, passed in method_verdicts(facts, layer, iterations).items()}
@@ -59,7 +59,7 @@ def measured_trials(facts: dict[str, Any]) -> tuple[str, ...]:
     return (*TRIALS, *(name for name in TRUTH if any(one.get(name) is not None for one in facts["methods"])))
 
 
-def method_verdicts(facts: dict[str, Any] | None, layer: str = "", iterations: int | None = None) -> dict[str, Passed]:
+def method_verdicts(facts: dict[str, Any] | None, layer: str = "", iterations: int | None = None) -> dict[str, CheckResults]:
     """By method what it passes; none when there were no trials. A method that looks at another layer than was tried, or
     takes other iterations, draws other maps: what they said does not hold for it."""
     asked, tried = (layer, iterations), (facts.get("layer", ""), facts.get("iterations")) if facts else ("", None)
@@ -72,18 +72,18 @@ def _same(name: str, asked: tuple[str, int | None], tried: tuple[str, int | None
     return method is None or ((not method.spatial or asked[0] == tried[0]) and (not method.iterates or asked[1] == tried[1]))
 
 
-def joined(own: Passed, method: Passed) -> Passed:
+def joined(own: CheckResults, method: CheckResults) -> CheckResults:
     """A map's own trials, and of its method's those that no map can be put to alone."""
     return {**own, **{trial: method[trial] for trial in OF_METHOD if trial in method}}
 
 
-def sides(passed: Passed) -> tuple[str, str]:
+def sides(passed: CheckResults) -> tuple[str, str]:
     """What was passed and what was failed, by name, as two cells of a table."""
     both = [" ".join(trial for trial, said in passed.items() if said is side) for side in (True, False)]
     return both[0], both[1]
 
 
-def stamp_words(passed: Passed) -> str:
+def stamp_words(passed: CheckResults) -> str:
     """A stamp in a line: what is failed, else each trial that was passed by name."""
     failed = [trial for trial, said in passed.items() if not said]
     return f"fails: {', '.join(failed)}" if failed else f"passes {', '.join(passed)}" if passed else "not put to trials"

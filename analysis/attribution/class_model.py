@@ -1,4 +1,4 @@
-"""Class models: the picture that a network itself would draw of a category (Simonyan et al. 2014, section 2)."""
+"""Class models: the image that a network itself would draw of a category (Simonyan et al. 2014, section 2)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fototeca.vision.memory import keep_freed_memory
 
 @dataclass(frozen=True)
 class ClassModel:
-    """What the ascent takes. The paper gives the objective, score − λ·|picture|²; these values are ours."""
+    """What the ascent takes. The paper gives the objective, score − λ·|image|²; these values are ours."""
 
     iterations: int = 200
-    """Gradient steps from the mean picture."""
+    """Gradient steps from the mean image."""
     contrast: float = 1.0
-    """Sets λ: a network that were linear would draw pictures with this root mean square, in standard deviations."""
+    """Sets λ: a network that were linear would draw images with this root mean square, in standard deviations."""
     rate: float = 0.05
     """Share of the way to where λ pulls that one step goes."""
 
@@ -29,22 +29,22 @@ class ClassModel:
 
 
 def class_models(module: nn.Module, size: int, targets: Sequence[int], settings: ClassModel | None = None) -> torch.Tensor:
-    """(N, 3, size, size) preprocessed pictures, one for each target, that maximise score − λ·|picture|² from mean grey on.
+    """(N, 3, size, size) preprocessed images, one for each target, that maximise score − λ·|image|² from mean grey on.
 
     The score is the logit, as in the paper: probabilities would rather make the other categories unlikely. The network must be
     in eval mode; its parameters get no gradients. With λ = g / (2·contrast) for g the first gradient's root mean square, a
-    step of rate / 2λ up the objective's gradient is: (1 − rate) · picture + rate · contrast · gradient / g.
+    step of rate / 2λ up the objective's gradient is: (1 − rate) · image + rate · contrast · gradient / g.
     """
     keep_freed_memory()
     chosen = settings or ClassModel()
-    pictures, wanted = torch.zeros(len(targets), 3, size, size), torch.tensor(list(targets))[:, None]
+    images, wanted = torch.zeros(len(targets), 3, size, size), torch.tensor(list(targets))[:, None]
     unit = torch.ones(len(targets), 1, 1, 1)
     for step in tqdm(range(chosen.iterations), desc="class-model", disable=None):
-        pictures.requires_grad_()
+        images.requires_grad_()
         with torch.enable_grad():
-            scores = module(pictures).gather(1, wanted)
-        (gradient,) = torch.autograd.grad(scores.sum(), pictures)
+            scores = module(images).gather(1, wanted)
+        (gradient,) = torch.autograd.grad(scores.sum(), images)
         if step == 0:
             unit = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)
-        pictures = torch.lerp(pictures.detach(), chosen.contrast * gradient / unit, chosen.rate)
-    return pictures
+        images = torch.lerp(images.detach(), chosen.contrast * gradient / unit, chosen.rate)
+    return images

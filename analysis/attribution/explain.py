@@ -1,4 +1,4 @@
-"""`explain`: attributions of chosen pictures, drawn beside what the model saw."""
+"""`explain`: attributions of chosen images, drawn beside what the model saw."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import CLASS_MODEL, attribute, check_method, network_of
-from fototeca.analysis.attribution.check_results import Passed, joined, read_verdicts, sides, stamp_words
+from fototeca.analysis.attribution.check_results import CheckResults, joined, read_verdicts, sides, stamp_words
 from fototeca.analysis.attribution.run_checks import SHORT
-from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
 from fototeca.analysis.evaluation.sampling import pick
-from fototeca.analysis.images import captioned, overlay, sheet, shown_picture, stored_picture, true_mask
+from fototeca.analysis.images import captioned, overlay, sheet, shown_image, stored_image, true_mask
 from fototeca.analysis.tabular import csv_text
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from fototeca.analysis.attribution.sanity_checks import Scores
 
 OF_ONE = ("live", "deletion", "insertion", "pointing", "energy")
-"""The trials that one picture allows; the last two where its mask is known."""
+"""The trials that one image allows; the last two where its mask is known."""
 
 COLUMNS = ("image_id", "label", "predicted", "category", "probability", "method", *OF_ONE, "passed", "failed")
 """Of `explanations.csv`; `category`: what the map is of, whose `probability` it is; `passed` and `failed` are trials by name,
 those of the method that `--trials` kept among them."""
 
 EACH = 4
-"""Right and wrong pictures that are explained when none is named."""
+"""Right and wrong images that are explained when none is named."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked).
+    """An image as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked).
 
     `verdicts`: what is known of the methods; see `joined`.
     """
@@ -50,26 +50,26 @@ class Drawn:
     seen: Image.Image
     maps: dict[str, Image.Image]
     scores: dict[str, Scores]
-    verdicts: Mapping[str, Passed]
+    verdicts: Mapping[str, CheckResults]
 
-    def passed(self, method: str) -> Passed:
+    def passed(self, method: str) -> CheckResults:
         """The stamp of the method's map."""
         return joined(self.scores[method].passed, self.verdicts.get(method, {}))
 
     def measured(self, method: str) -> dict[str, float]:
-        """What the method's map reached in the trials that this picture allows."""
+        """What the method's map reached in the trials that this image allows."""
         scores = {trial: float(getattr(self.scores[method], trial)) for trial in OF_ONE}
         return {trial: score for trial, score in scores.items() if not np.isnan(score)}
 
     def sheet(self, words: Sequence[str]) -> Image.Image:
-        """The picture over some words, and its maps, each over its name and its stamp."""
+        """The image over some words, and its maps, each over its name and its stamp."""
         stamped = [captioned(drawn, [method, stamp_words(self.passed(method))]) for method, drawn in self.maps.items()]
         return sheet([captioned(self.seen, words), *stamped], 1 + len(stamped))
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One picture, what was said of it, and what that was drawn from."""
+    """One image, what was said of it, and what that was drawn from."""
 
     image_id: str
     label: str
@@ -96,11 +96,11 @@ def explain_run(
     iterations: int | None = None,
     output: Path | None = None,
 ) -> list[Path]:
-    """Write one PNG per picture (what the model saw, then a map per method) and `explanations.csv`; returns their paths.
+    """Write one PNG per image (what the model saw, then a map per method) and `explanations.csv`; returns their paths.
 
-    Each map is put to those trials that one picture allows, and carries what came out, and what `--trials` found of its method,
+    Each map is put to those trials that one image allows, and carries what came out, and what `--trials` found of its method,
     in the PNG and in its row of the CSV. The method `class-model` writes a PNG for each category that was said of these
-    pictures. `iterations`: see `attribute`.
+    images. `iterations`: see `attribute`.
     """
     drawn = [method for method in methods if method != CLASS_MODEL]
     for method in drawn:
@@ -132,7 +132,7 @@ def explain_run(
 def explain_one(
     workspace: Workspace,
     model: LoadedModel,
-    results: Results,
+    results: SplitPredictions,
     index: int,
     methods: Sequence[str],
     layer: str = "",
@@ -140,10 +140,10 @@ def explain_one(
     *,
     stamped: bool = False,
 ) -> Explanation:
-    """Explain what the run said (in a multi-label task: its most probable category) of one picture of the results. `stamped`:
-    also put the maps to the trials that one picture allows, some 30 passes for each."""
+    """Explain what the run said (in a multi-label task: its most probable category) of one image of the results. `stamped`:
+    also put the maps to the trials that one image allows, some 30 passes for each."""
     row = results.rows[index]
-    tensor = model.preprocessing(stored_picture(workspace, row))
+    tensor = model.preprocessing(stored_image(workspace, row))
     target = int(results.probabilities[index].argmax())
     mask = true_mask(workspace, row, model.preprocessing) if stamped else None
     known = read_verdicts(workspace, results.run, layer, iterations) if stamped else {}
@@ -162,15 +162,15 @@ def drawn_maps(
     *,
     stamped: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
-    verdicts: Mapping[str, Passed] | None = None,
+    verdicts: Mapping[str, CheckResults] | None = None,
 ) -> Drawn:
-    """A preprocessed picture (3, H, W) as the model saw it, and each method's map of category number `target` over it.
+    """A preprocessed image (3, H, W) as the model saw it, and each method's map of category number `target` over it.
 
     `stamped`: see `explain_one`. `mask`: where the thing is, if that is known. `verdicts`: those of the methods, if they are.
     """
     from fototeca.analysis.attribution.sanity_checks import Case, judge_maps
 
-    seen = shown_picture(tensor, model.preprocessing)
+    seen = shown_image(tensor, model.preprocessing)
     values = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
     scores = judge_maps(network_of(model, "the trials"), Case(tensor, target, mask), values, SHORT) if stamped else {}
     return Drawn(seen, {method: overlay(seen, found) for method, found in values.items()}, scores, verdicts or {})
@@ -182,26 +182,26 @@ def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: in
 
     network = network_of(model, CLASS_MODEL)
     settings = ClassModel(iterations=iterations) if iterations else ClassModel()
-    pictures = class_models(network, model.preprocessing.crop, targets, settings)
-    tops = pictures.abs().flatten(1).quantile(0.98, dim=1)[:, None, None, None]
-    visible = pictures * (2 / tops).clamp(max=1)  # two standard deviations are about what a picture can show
-    return [shown_picture(picture, model.preprocessing) for picture in visible]
+    images = class_models(network, model.preprocessing.crop, targets, settings)
+    tops = images.abs().flatten(1).quantile(0.98, dim=1)[:, None, None, None]
+    visible = images * (2 / tops).clamp(max=1)  # two standard deviations are about what an image can show
+    return [shown_image(image, model.preprocessing) for image in visible]
 
 
 def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations: int | None, folder: Path) -> list[Path]:
     paths = [folder / f"class-model-{name}.png" for name in targets]
-    for path, picture in zip(paths, draw_class_models(model, list(targets.values()), iterations), strict=True):
-        picture.save(path)
+    for path, image in zip(paths, draw_class_models(model, list(targets.values()), iterations), strict=True):
+        image.save(path)
     return paths
 
 
-def picked(results: Results) -> list[int]:
-    """The surest wrong pictures, then the surest right ones."""
+def picked(results: SplitPredictions) -> list[int]:
+    """The surest wrong images, then the surest right ones."""
     return [*pick(results, right=False, number=EACH), *pick(results, right=True, number=EACH)]
 
 
-def named(results: Results, images: Sequence[str]) -> list[int]:
-    """The places of the pictures with these ids, or beginnings of ids."""
+def named(results: SplitPredictions, images: Sequence[str]) -> list[int]:
+    """The places of the images with these ids, or beginnings of ids."""
     found = []
     for name in images:
         places = [index for index, row in enumerate(results.rows) if row.image_id.startswith(name)]

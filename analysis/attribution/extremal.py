@@ -1,8 +1,8 @@
 """Extremal perturbations (Fong, Patrick and Vedaldi 2019): the smooth mask of a given area that keeps a score highest.
 
-As its authors built it: a pyramid of blurred pictures, masks from a coarse grid by a smooth maximum, a penalty that draws the
-sorted mask to the wanted area and grows with every step, gradient ascent with momentum, every other step on mirrored pictures.
-All areas of all pictures are optimised in the same passes.
+As its authors built it: a pyramid of blurred images, masks from a coarse grid by a smooth maximum, a penalty that draws the
+sorted mask to the wanted area and grows with every step, gradient ascent with momentum, every other step on mirrored images.
+All areas of all images are optimised in the same passes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Extremal:
     """What an optimisation takes; the defaults are the authors', but for the areas, of which they name many."""
 
     areas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
-    """Shares of the picture that masks may keep; the map is the mean over them."""
+    """Shares of the image that masks may keep; the map is the mean over them."""
     iterations: int = 800
     """Gradient steps. Fewer alone would end before the area is reached: see `within`."""
     levels: int = 8
-    """Blurred pictures in the pyramid, from the most blurred to the picture itself."""
+    """Blurred images in the pyramid, from the most blurred to the image itself."""
     blur: float = 20.0
     """Standard deviation of the strongest blur, in pixels."""
     step: int = 7
@@ -50,7 +50,7 @@ class Extremal:
             raise ValueError(f"areas are shares between 0 and 1, not {self.areas}")
         if self.iterations < 1 or self.levels < 2:
             raise ValueError("at least one iteration and two levels")
-        if self.sigma < self.step or self.sigma % self.step:  # else the masks' margin would not cover the picture's far edges
+        if self.sigma < self.step or self.sigma % self.step:  # else the masks' margin would not cover the image's far edges
             raise ValueError("sigma is a multiple of step")
 
     @classmethod
@@ -67,16 +67,16 @@ def extremal(module: nn.Module, tensor: torch.Tensor, target: int, settings: Ext
 
 
 def extremal_masks(
-    module: nn.Module, pictures: torch.Tensor, targets: Sequence[int], settings: Extremal, *, progress: bool = False
+    module: nn.Module, images: torch.Tensor, targets: Sequence[int], settings: Extremal, *, progress: bool = False
 ) -> torch.Tensor:
-    """Masks (N, areas, H, W) in 0…1 of pictures (N, 3, H, W), each for its own target; the same each time.
+    """Masks (N, areas, H, W) in 0…1 of images (N, 3, H, W), each for its own target; the same each time.
 
     The network must be in eval mode, and works on the CPU. Its parameters get no gradients.
     """
     keep_freed_memory()
-    n, count = len(pictures), len(settings.areas)
-    grid = MaskGrid((pictures.shape[2], pictures.shape[3]), settings.step, settings.sigma)
-    stages = torch.stack([pyramid(picture, settings) for picture in pictures]).repeat_interleave(count, dim=0)
+    n, count = len(images), len(settings.areas)
+    grid = MaskGrid((images.shape[2], images.shape[3]), settings.step, settings.sigma)
+    stages = torch.stack([pyramid(image, settings) for image in images]).repeat_interleave(count, dim=0)
     wanted = torch.tensor(targets).repeat_interleave(count)
     parameters = torch.ones(n * count, 1, *grid.shape)
     momentum = torch.zeros_like(parameters)
@@ -92,28 +92,28 @@ def extremal_masks(
         # Dampening weighs the new gradient by 0.1, except at the first step, when there is nothing to dampen.
         momentum = downhill if step == 0 else 0.9 * momentum + 0.1 * downhill
         parameters = (parameters.detach() - settings.rate * momentum).clamp(0, 1)
-    return masks.detach().reshape(n, count, *pictures.shape[2:])
+    return masks.detach().reshape(n, count, *images.shape[2:])
 
 
-def pyramid(picture: torch.Tensor, settings: Extremal) -> torch.Tensor:
-    """A picture (3, H, W) blurred less and less, (levels, 3, H, W); the last is the picture. Outside it is mean grey (0)."""
+def pyramid(image: torch.Tensor, settings: Extremal) -> torch.Tensor:
+    """An image (3, H, W) blurred less and less, (levels, 3, H, W); the last is the image. Outside it is mean grey (0)."""
     shares = torch.linspace(1, 0, settings.levels).tolist()
-    return torch.stack([blurred(picture, settings.blur * share) for share in shares])
+    return torch.stack([blurred(image, settings.blur * share) for share in shares])
 
 
-def blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
-    """A picture (3, H, W) under a Gaussian blur of sigma pixels, the kernel cut at four of them; outside it is mean grey."""
+def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """An image (3, H, W) under a Gaussian blur of sigma pixels, the kernel cut at four of them; outside it is mean grey."""
     reach = ceil(4 * sigma)
     if reach == 0:
-        return picture
+        return image
     kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
-    along = F.conv2d(picture[:, None], kernel.reshape(1, 1, -1, 1), padding=(reach, 0))
+    along = F.conv2d(image[:, None], kernel.reshape(1, 1, -1, 1), padding=(reach, 0))
     return F.conv2d(along, kernel.reshape(1, 1, 1, -1), padding=(0, reach))[:, 0]
 
 
 def blend(stages: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Pictures (N, 3, H, W) from pyramids (N, levels, 3, H, W): 0 in the mask (N, 1, H, W) takes the most blurred level, 1 the
+    """Images (N, 3, H, W) from pyramids (N, levels, 3, H, W): 0 in the mask (N, 1, H, W) takes the most blurred level, 1 the
     last, and what lies between is interpolated."""
     height = masks * (stages.shape[1] - 1)
     below = height.detach().floor().long()

@@ -1,4 +1,4 @@
-"""`filters`: the first layer's filters, and the feature maps of chosen layers for one picture."""
+"""`filters`: the first layer's filters, and the feature maps of chosen layers for one image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from fototeca.analysis.attribution import network_of
 from fototeca.analysis.attribution.explain import named, picked
 from fototeca.analysis.evaluation.predictions import find_run, read_results
-from fototeca.analysis.images import heat, sheet, shown_picture, stored_picture
+from fototeca.analysis.images import heat, sheet, shown_image, stored_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import LoadedModel, load_model
@@ -35,9 +35,9 @@ LAYERS = 4
 def filter_figures(
     workspace: Workspace, run_id: str, *, layers: Sequence[str] = (), image: str | None = None, output: Path | None = None
 ) -> list[Path]:
-    """Write `filters.png`, `seen.png` (the picture: else the surest wrong or right one) and `maps-LAYER.png`; returns the paths.
+    """Write `filters.png`, `seen.png` (the image: else the surest wrong or right one) and `maps-LAYER.png`; returns the paths.
 
-    FototecaError when the classifier is no network, a layer is unknown or has no maps, or there is no such picture.
+    FototecaError when the classifier is no network, a layer is unknown or has no maps, or there is no such image.
     """
     run = find_run(workspace, run_id)
     results = read_results(workspace, run, "val")
@@ -45,15 +45,15 @@ def filter_figures(
     model = load_model(workspace, run)
     folder = output or workspace.reports / "filters" / run.id
     folder.mkdir(parents=True, exist_ok=True)
-    tensor = model.preprocessing(stored_picture(workspace, results.rows[index]))
-    drawings = {"seen": shown_picture(tensor, model.preprocessing), **filter_sheets(model, tensor, layers)}
+    tensor = model.preprocessing(stored_image(workspace, results.rows[index]))
+    drawings = {"seen": shown_image(tensor, model.preprocessing), **filter_sheets(model, tensor, layers)}
     for name, drawing in drawings.items():
         drawing.save(folder / f"{name}.png")
     return [folder / f"{name}.png" for name in drawings]
 
 
 def filter_sheets(model: LoadedModel, tensor: torch.Tensor, layers: Sequence[str] = ()) -> dict[str, Image.Image]:
-    """`filters` and a `maps-LAYER` for each layer, of a preprocessed picture (3, H, W)."""
+    """`filters` and a `maps-LAYER` for each layer, of a preprocessed image (3, H, W)."""
     network = network_of(model, "filters")
     maps = feature_maps(network, tensor[None], layers)
     return {"filters": draw_filters(first_filters(network)), **{f"maps-{name}": draw_maps(found) for name, found in maps.items()}}
@@ -66,13 +66,13 @@ def first_filters(module: nn.Module) -> npt.NDArray[np.float32]:
     for inner in module.modules():
         if isinstance(inner, nn.Conv2d) and inner.in_channels == 3:
             return np.asarray(inner.weight.detach().numpy(), dtype=np.float32)
-    raise FototecaError("no convolution of this model looks at a picture's colours", "filters are drawn of convolutional models")
+    raise FototecaError("no convolution of this model looks at an image's colours", "filters are drawn of convolutional models")
 
 
 def feature_maps(module: nn.Module, tensor: torch.Tensor, names: Sequence[str] = ()) -> dict[str, npt.NDArray[np.float32]]:
-    """(C, h, w) of each named layer for a picture (1, 3, H, W), in the order of the network; else of LAYERS that are chosen.
+    """(C, h, w) of each named layer for an image (1, 3, H, W), in the order of the network; else of LAYERS that are chosen.
 
-    FototecaError when a name is no layer (the hint lists the likely ones), or its output has no place on the picture.
+    FototecaError when a name is no layer (the hint lists the likely ones), or its output has no place on the image.
     """
     import torch
 

@@ -20,7 +20,7 @@ def grad_cam(module: nn.Module, tensor: torch.Tensor, target: int, layer: str = 
     """Grad-CAM (Selvaraju et al. 2017): activations weighted by their mean gradients, negative parts cut, enlarged to (H, W).
 
     Equals Captum's LayerGradCam where that can look (maps with channels first); also reads transformers' tokens. Works on
-    frozen backbones, since the picture itself asks for the gradient.
+    frozen backbones, since the image itself asks for the gradient.
     """
     activations, gradient = _at_layer(module, tensor, target, layer)
     return _enlarged(gradient.mean(dim=(2, 3), keepdim=True), activations, tensor)
@@ -55,7 +55,7 @@ def _at_layer(module: nn.Module, tensor: torch.Tensor, target: int, layer: str) 
 
 
 def _enlarged(weights: torch.Tensor, activations: torch.Tensor, tensor: torch.Tensor) -> Map:
-    """The weighted sum of the channels, negative parts cut, at the picture's size."""
+    """The weighted sum of the channels, negative parts cut, at the image's size."""
     weighted = (weights * activations).sum(dim=1, keepdim=True)
     enlarged = F.interpolate(weighted.relu(), size=tensor.shape[-2:], mode="bilinear", align_corners=False)
     return np.asarray(enlarged[0, 0].numpy(), dtype=np.float32)
@@ -76,11 +76,11 @@ def guided_backprop(module: nn.Module, tensor: torch.Tensor, target: int) -> Map
     """
     guide = _Guided()
     with torch.enable_grad(), guide:
-        picture = tensor.clone().requires_grad_()
-        score = module(picture)[0, target]
+        image = tensor.clone().requires_grad_()
+        score = module(image)[0, target]
     if not guide.met:
         raise FototecaError("guided-backprop needs ReLUs, and this model has none", "use --method saliency")
-    gradient = torch.autograd.grad(score, picture)[0]
+    gradient = torch.autograd.grad(score, image)[0]
     return np.asarray(gradient[0].abs().amax(dim=0).numpy(), dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Where to look inside a network: the last layer whose activations still have a place on the picture, for any family."""
+"""Where to look inside a network: the last layer whose activations still have a place on the image, for any family."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NAMED = 12
 def target_layer(module: nn.Module, tensor: torch.Tensor, name: str = "") -> nn.Module:
     """The layer that Grad-CAM looks at: the one called `name`, the family's own, or the last that is spatial in a forward pass.
 
-    FototecaError when `name` is no module, or has no place on the picture (the hint lists those that fit), or none has.
+    FototecaError when `name` is no module, or has no place on the image (the hint lists those that fit), or none has.
     """
     modules: dict[str, nn.Module] = dict(module.named_modules())
     if name:
         fitting = spatial_layers(module, tensor)
         if name in fitting:
             return modules[name]
-        what = f"layer {name!r} has no place on the picture" if name in modules else f"the model has no layer {name!r}"
+        what = f"layer {name!r} has no place on the image" if name in modules else f"the model has no layer {name!r}"
         raise FototecaError(what, f"these fit: {', '.join(_likely(fitting))}")
     for stage in STAGES:
         found = [value for key, value in modules.items() if key == stage or key.endswith(f".{stage}")]

@@ -33,7 +33,7 @@ def reading_of(module: nn.Module) -> Reading:
     return noted if isinstance(noted, Reading) else Reading()
 
 
-def probabilities(module: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+def probabilities(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """(N, C): of categories that exclude one another, or of each by itself in a multi-label task."""
-    logits: torch.Tensor = module(pictures)
+    logits: torch.Tensor = module(images)
     return logits.sigmoid() if reading_of(module).multi else logits.softmax(dim=1)

@@ -22,7 +22,7 @@ COLDNESS = 20.0
 
 
 class MaskGrid:
-    """Masks of a picture's size (height, width) from parameters on a grid of `step` pixels, with kernels of `sigma` pixels.
+    """Masks of an image's size (height, width) from parameters on a grid of `step` pixels, with kernels of `sigma` pixels.
 
     `shape` is the parameters' (h, w); `full` the size of the masks with the margin of sigma pixels that counts for the area.
     """
@@ -70,7 +70,7 @@ class _SmoothMaximum(torch.autograd.Function):
         high, wide = grid.cells
         found, sums = _enlarge(padded, weights, powers, weighted, high, wide, 2 * grid.radius + 1)
         ctx.kept = grid, padded, found, sums
-        return torch.from_numpy(_as_picture(found, grid.step))
+        return torch.from_numpy(_as_image(found, grid.step))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
@@ -82,16 +82,16 @@ class _SmoothMaximum(torch.autograd.Function):
         return torch.from_numpy(below[:, None, edge : edge + grid.shape[0], edge : edge + grid.shape[1]].copy()), None
 
 
-def _as_picture(cells: Floats, step: int) -> Floats:
+def _as_image(cells: Floats, step: int) -> Floats:
     """(N, cells, cells, step²) as (N, 1, step · cells, step · cells)."""
     n, high, wide = cells.shape[:3]
     return cells.reshape(n, high, wide, step, step).transpose(0, 1, 3, 2, 4).reshape(n, 1, high * step, wide * step)
 
 
-def _as_cells(picture: Floats, step: int) -> Floats:
-    """The inverse of `_as_picture`."""
-    n, _, height, width = picture.shape
-    cells = picture.reshape(n, height // step, step, width // step, step).transpose(0, 1, 3, 2, 4)
+def _as_cells(image: Floats, step: int) -> Floats:
+    """The inverse of `_as_image`."""
+    n, _, height, width = image.shape
+    cells = image.reshape(n, height // step, step, width // step, step).transpose(0, 1, 3, 2, 4)
     return np.ascontiguousarray(cells.reshape(n, height // step, width // step, step * step))
 
 

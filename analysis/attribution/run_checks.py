@@ -1,4 +1,4 @@
-"""`explain --trials`: a run's attribution methods put to the test on its own validation pictures, and the table kept."""
+"""`explain --trials`: a run's attribution methods put to the test on its own validation images, and the table kept."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from fototeca.analysis.attribution import METHODS, check_method, network_of
 from fototeca.analysis.attribution.check_results import measured_trials, of_layer, stored_trials
-from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
 from fototeca.analysis.evaluation.sampling import draw, pick
-from fototeca.analysis.images import masks_digest, stored_picture, true_mask
+from fototeca.analysis.images import masks_digest, stored_image, true_mask
 from fototeca.analysis.tabular import csv_text
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from fototeca.analysis.attribution.sanity_checks import Draw, Mosaic
 
-PICTURES, MOSAICS = 4, 4
-"""How many pictures and mosaics are tried: with each method three maps and 34 passes a picture, one map a mosaic."""
+IMAGES, MOSAICS = 4, 4
+"""How many images and mosaics are tried: with each method three maps and 34 passes an image, one map a mosaic."""
 
 BASELINES = 2
 """Rows at the end of the table: the maps that know nothing."""
@@ -73,19 +73,19 @@ def try_run(
 def try_maps(
     workspace: Workspace,
     model: LoadedModel,
-    results: Results,
+    results: SplitPredictions,
     methods: Sequence[str],
     *,
     layer: str = "",
     iterations: int | None = None,
     steps: int | None = None,
 ) -> dict[str, Any]:
-    """The facts of `try_run`: {"run", "pictures", "mosaics", "methods": [scores, null where not measured]}. `steps`: shares at
+    """The facts of `try_run`: {"run", "images", "mosaics", "methods": [scores, null where not measured]}. `steps`: shares at
     which the curves are asked, else all of them."""
     from fototeca.analysis.attribution.sanity_checks import STEPS, Case, try_methods
 
     network = network_of(model, "--trials")
-    indices = draw(results, right=True, number=PICTURES, seed=0) or list(range(min(PICTURES, len(results))))
+    indices = draw(results, right=True, number=IMAGES, seed=0) or list(range(min(IMAGES, len(results))))
     said = results.probabilities.argmax(axis=1)
     masks = [true_mask(workspace, results.rows[index], model.preprocessing) for index in indices]
     cases = [
@@ -99,7 +99,7 @@ def try_maps(
         "run": results.run.id,
         "trained": results.run.digest,
         "masks": masks_digest(workspace),
-        "pictures": len(cases),
+        "images": len(cases),
         "mosaics": len(mosaics),
         "layer": layer,
         "iterations": iterations,
@@ -111,12 +111,12 @@ def _draw(name: str, layer: str, iterations: int | None, module: torch.nn.Module
     return METHODS[name].draw(module, tensor, target, layer, iterations)
 
 
-def _seen(workspace: Workspace, model: LoadedModel, results: Results, index: int) -> torch.Tensor:
-    return model.preprocessing(stored_picture(workspace, results.rows[index]))
+def _seen(workspace: Workspace, model: LoadedModel, results: SplitPredictions, index: int) -> torch.Tensor:
+    return model.preprocessing(stored_image(workspace, results.rows[index]))
 
 
-def _mosaics(workspace: Workspace, model: LoadedModel, results: Results) -> list[Mosaic]:
-    """One for each of the surest right pictures of different categories, beside three that do not show its category (of three
+def _mosaics(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> list[Mosaic]:
+    """One for each of the surest right images of different categories, beside three that do not show its category (of three
     other categories where there are so many)."""
     from fototeca.analysis.attribution.sanity_checks import make_mosaic
 
@@ -129,8 +129,8 @@ def _mosaics(workspace: Workspace, model: LoadedModel, results: Results) -> list
     for index in list(firsts.values())[:MOSAICS]:
         apart = [other for other in dict.fromkeys([*firsts.values(), *sure]) if not results.true[other, said[index]]][:3]
         if len(apart) == 3:
-            pictures = [_seen(workspace, model, results, one) for one in (index, *apart)]
-            found.append(make_mosaic(pictures, int(said[index]), len(found) % 4))
+            images = [_seen(workspace, model, results, one) for one in (index, *apart)]
+            found.append(make_mosaic(images, int(said[index]), len(found) % 4))
     return found
 
 

@@ -16,13 +16,13 @@ SAMPLES = 24
 """Noisy copies that SmoothGrad averages."""
 
 NOISE = 0.15
-"""Their noise's standard deviation, as a share of the picture's range of values."""
+"""Their noise's standard deviation, as a share of the image's range of values."""
 
 STEPS = 48
-"""Points on the way from black to the picture that integrated gradients add up."""
+"""Points on the way from black to the image that integrated gradients add up."""
 
 WINDOW, STRIDE = 0.25, 0.125
-"""Side of the square that occlusion covers, and how far it moves, as shares of the picture's side."""
+"""Side of the square that occlusion covers, and how far it moves, as shares of the image's side."""
 
 MASKS = 1000
 """Random masks that RISE averages. The paper takes 4,000 to 8,000, which no CPU has the time for; noise falls with their root."""
@@ -49,9 +49,9 @@ def smoothgrad(module: nn.Module, tensor: torch.Tensor, target: int, *, noise: f
 
 
 def integrated_gradients(module: nn.Module, tensor: torch.Tensor, target: int) -> Map:
-    """Integrated gradients (Sundararajan et al. 2017) from black to the picture, summed over colours, (H, W).
+    """Integrated gradients (Sundararajan et al. 2017) from black to the image, summed over colours, (H, W).
 
-    The sum over the map is the score's rise from black to the picture, but for the error of STEPS steps; parts that speak
+    The sum over the map is the score's rise from black to the image, but for the error of STEPS steps; parts that speak
     against the category are negative.
     """
     black = torch.tensor(reading_of(module).black)[None, :, None, None].expand_as(tensor)

@@ -1,9 +1,9 @@
 """Every map put to the test: does it react to the model, to the category, to what the model needs, to where the thing is?
 
-- live: the score has a gradient at the picture, and the map is finite and not the same everywhere;
+- live: the score has a gradient at the image, and the map is finite and not the same everywhere;
 - classes: rank correlation between the maps of the likeliest and the least likely category (Rebuffi et al. 2020);
 - weights: rank correlation with the map after every weight was dealt anew (Adebayo et al. 2018);
-- deletion, insertion: mean probability while places leave the picture, or come back, in the map's order (Petsiuk et al. 2018);
+- deletion, insertion: mean probability while places leave the image, or come back, in the map's order (Petsiuk et al. 2018);
 - grid: share of the map in the right quarter of a mosaic (the grid pointing game, Böhle et al. 2021);
 - pointing, energy: where the truth is known, whether the map's peak is on the thing (Zhang et al. 2018), and its share there.
 
@@ -30,12 +30,12 @@ from fototeca.analysis.attribution.maps import Map, probabilities
 from fototeca.core.errors import FototecaError
 
 Draw = Callable[[nn.Module, torch.Tensor, int], Map]
-"""(module, picture (1, 3, H, W), target) to a map (H, W)."""
+"""(module, image (1, 3, H, W), target) to a map (H, W)."""
 
 Mask = npt.NDArray[np.bool_]
 
 STEPS = 16
-"""Shares of the picture at which the deletion and insertion curves are asked."""
+"""Shares of the image at which the deletion and insertion curves are asked."""
 
 PATCHES = 14
 """Squares along a side of the random baseline: pixels alone would be noise that no map has."""
@@ -46,18 +46,18 @@ BLUR = 5 / 224
 
 @dataclass(frozen=True)
 class Case:
-    """A picture to be explained, preprocessed (3, H, W), the category that was said, and the truth (H, W) if it is known."""
+    """An image to be explained, preprocessed (3, H, W), the category that was said, and the truth (H, W) if it is known."""
 
-    picture: torch.Tensor
+    image: torch.Tensor
     target: int
     mask: Mask | None = None
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Four pictures in one (3, H, W); only the quarter `cell` (0 to 3, by rows) shows the category `target`."""
+    """Four images in one (3, H, W); only the quarter `cell` (0 to 3, by rows) shows the category `target`."""
 
-    picture: torch.Tensor
+    image: torch.Tensor
     target: int
     cell: int
 
@@ -84,17 +84,17 @@ class Scores:
 
 
 def judge_maps(module: nn.Module, case: Case, maps: dict[str, Map], steps: int = STEPS) -> dict[str, Scores]:
-    """What one picture tells of its maps without another being drawn: live, deletion, insertion, and where the truth is known
+    """What one image tells of its maps without another being drawn: live, deletion, insertion, and where the truth is known
     pointing and energy; stamped beside both baselines. The other trials judge methods: `try_methods`."""
     asked = _ask(module, case)
-    pictures = {name: draw(module, case.picture[None], case.target) for name, draw in IGNORANT.items()}
+    images = {name: draw(module, case.image[None], case.target) for name, draw in IGNORANT.items()}
     found = {name: Scores(name) for name in (*maps, *IGNORANT)}
-    for name, one in {**maps, **pictures}.items():
+    for name, one in {**maps, **images}.items():
         _set(found[name], _judged(module, asked, one, steps))
     for scores in found.values():
         scores.passed = stamp(scores, [found[name] for name in IGNORANT])
         if case.mask is not None:
-            scores.passed["pointing"] = scores.pointing == 1  # of one picture there is no more to reach, whoever hits it too
+            scores.passed["pointing"] = scores.pointing == 1  # of one image there is no more to reach, whoever hits it too
     return {name: found[name] for name in maps}
 
 
@@ -106,7 +106,7 @@ class _Asked:
     rival: int
     """The least likely category."""
     moves: bool
-    """Whether the score has a gradient at the picture."""
+    """Whether the score has a gradient at the image."""
 
 
 def try_methods(
@@ -154,15 +154,15 @@ def _try(
     for one in asked:
         case = one.case
         begin = time.perf_counter()
-        found = draw(module, case.picture[None], case.target)
+        found = draw(module, case.image[None], case.target)
         row = {"seconds": time.perf_counter() - begin, **_judged(module, one, found, steps)}
-        row["classes"] = rank_correlation(found, draw(module, case.picture[None], one.rival))
-        row["weights"] = rank_correlation(found, draw(shuffled, case.picture[None], case.target))
+        row["classes"] = rank_correlation(found, draw(module, case.image[None], one.rival))
+        row["weights"] = rank_correlation(found, draw(shuffled, case.image[None], case.target))
         rows.append(row)
     scores = Scores(name)
     _set(scores, {key: _mean([row[key] for row in rows if key in row]) for key in {key for row in rows for key in row}})
     if mosaics:
-        scores.grid = float(np.mean([_in_cell(draw(module, one.picture[None], one.target), one.cell) for one in mosaics]))
+        scores.grid = float(np.mean([_in_cell(draw(module, one.image[None], one.target), one.cell) for one in mosaics]))
     return scores
 
 
@@ -210,16 +210,16 @@ def rank_correlation(one: Map, other: Map) -> float:
 
 
 def curves(module: nn.Module, case: Case, found: Map, steps: int = STEPS) -> tuple[float, float]:
-    """Areas under the deletion curve (places become mean grey) and the insertion curve (the blurred picture gets sharp)."""
+    """Areas under the deletion curve (places become mean grey) and the insertion curve (the blurred image gets sharp)."""
     order = np.argsort(-found, axis=None, kind="stable")
     place = np.empty(len(order))
     place[order] = np.arange(len(order)) / len(order)
     shares = torch.linspace(0, 1, steps + 1)[:, None, None, None]
     taken = torch.from_numpy(place.reshape(1, 1, *found.shape)).float() < shares
-    soft = blurred(case.picture, BLUR * case.picture.shape[-1])
+    soft = blurred(case.image, BLUR * case.image.shape[-1])
     areas = []
     with torch.no_grad():
-        for shown in (torch.where(taken, 0.0, case.picture), torch.where(taken, case.picture, soft)):
+        for shown in (torch.where(taken, 0.0, case.image), torch.where(taken, case.image, soft)):
             said = probabilities(module, shown)[:, case.target].double()
             areas.append(float((said[:-1] + said[1:]).mean() / 2))
     return areas[0], areas[1]
@@ -231,12 +231,12 @@ def share_inside(found: Map, mask: Mask) -> float:
     return float(positive[mask].sum() / (positive.sum() or 1.0))
 
 
-def make_mosaic(pictures: Sequence[torch.Tensor], target: int, cell: int) -> Mosaic:
-    """A mosaic of four preprocessed pictures (3, H, W), each shrunk to a quarter, so that any network takes it; pictures[0], the
+def make_mosaic(images: Sequence[torch.Tensor], target: int, cell: int) -> Mosaic:
+    """A mosaic of four preprocessed images (3, H, W), each shrunk to a quarter, so that any network takes it; images[0], the
     only one of the category `target`, goes to `cell`."""
-    others = iter(pictures[1:])
-    placed = [pictures[0] if place == cell else next(others) for place in range(4)]
-    (height, width) = pictures[0].shape[1:]
+    others = iter(images[1:])
+    placed = [images[0] if place == cell else next(others) for place in range(4)]
+    (height, width) = images[0].shape[1:]
     tops, lefts = (height // 2, height - height // 2), (width // 2, width - width // 2)
     small = [
         F.interpolate(one[None], size=(tops[place // 2], lefts[place % 2]), mode="bilinear", antialias=True)[0]
@@ -255,21 +255,21 @@ def _in_cell(found: Map, cell: int) -> float:
 
 def _ask(module: nn.Module, case: Case) -> _Asked:
     with torch.enable_grad():
-        picture = case.picture[None].clone().requires_grad_()
-        said = module(picture)[0]
-        gradient = torch.autograd.grad(said[case.target], picture)[0]
+        image = case.image[None].clone().requires_grad_()
+        said = module(image)[0]
+        gradient = torch.autograd.grad(said[case.target], image)[0]
     return _Asked(case, int(said.argmin()), bool(gradient.abs().sum() > 0))
 
 
-def _random(module: nn.Module, picture: torch.Tensor, target: int) -> Map:
+def _random(module: nn.Module, image: torch.Tensor, target: int) -> Map:
     """Chance: PATCHES × PATCHES squares of random values, the same each time."""
     values = torch.rand(1, 1, PATCHES, PATCHES, generator=torch.Generator().manual_seed(0))
-    return np.asarray(F.interpolate(values, size=picture.shape[-2:])[0, 0].numpy(), dtype=np.float32)
+    return np.asarray(F.interpolate(values, size=image.shape[-2:])[0, 0].numpy(), dtype=np.float32)
 
 
-def _centre(module: nn.Module, picture: torch.Tensor, target: int) -> Map:
+def _centre(module: nn.Module, image: torch.Tensor, target: int) -> Map:
     """The photographer's habit: a Gaussian in the middle, a quarter of the side wide."""
-    down, right = (np.exp(-8 * np.linspace(-0.5, 0.5, side) ** 2) for side in picture.shape[-2:])
+    down, right = (np.exp(-8 * np.linspace(-0.5, 0.5, side) ** 2) for side in image.shape[-2:])
     return np.asarray(np.outer(down, right), dtype=np.float32)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fototeca.analysis.evaluation.metrics import Booleans, Floats, Integers
-from fototeca.vision.intervals import LEVEL
+from fototeca.vision.intervals import CONFIDENCE_LEVEL
 
 RESAMPLES = 2000
 """Bootstrap resamples; the percentile ends are then good to about a tenth of their distance."""
@@ -38,7 +38,7 @@ def percentile_interval(values: Floats) -> tuple[float, float]:
     known = values[~np.isnan(values)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(known, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return float(low), float(high)
 
 

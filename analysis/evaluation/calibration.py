@@ -10,7 +10,7 @@ SPREAD = 0.5
 """How far the logarithm of the temperature is expected to lie from 0: two of three networks are off by a factor below 1.65."""
 
 NO_MISTAKE = "validation has no mistake to learn a temperature from"
-"""Why there is no temperature, where every validation picture is right."""
+"""Why there is no temperature, where every validation image is right."""
 
 _SUREST = 1 - 2**-24
 """The largest probability that is kept below 1: what was rounded up to 1 was no surer than that, for all one knows."""

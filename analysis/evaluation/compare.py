@@ -10,11 +10,11 @@ import numpy as np
 
 from fototeca.analysis.evaluation.bootstrap import percentile_interval, resamples
 from fototeca.analysis.evaluation.metrics import Booleans, Floats, Integers, class_scores, macro
-from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
-from fototeca.vision.intervals import LEVEL, accuracy_interval
+from fototeca.vision.intervals import CONFIDENCE_LEVEL, accuracy_interval
 
 
 def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> dict[str, Any]
     return compare([read_results(workspace, run, "val", manifest) for run in runs])
 
 
-def compare(several: Sequence[Results]) -> dict[str, Any]:
+def compare(several: Sequence[SplitPredictions]) -> dict[str, Any]:
     """Every run's accuracy with its interval, every pair's test, and the runs that cannot be told apart from the best."""
     several = [aligned(results, several[0]) for results in several]
     order = sorted(range(len(several)), key=lambda index: (-float(several[index].right.mean()), several[index].run.id))
@@ -39,7 +39,7 @@ def compare(several: Sequence[Results]) -> dict[str, Any]:
     for pair, adjusted in zip(pairs, holm([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = adjusted
     best = several[0].run.id
-    apart = {pair["b"] for pair in pairs if pair["a"] == best and pair["p_holm"] < 1 - LEVEL}
+    apart = {pair["b"] for pair in pairs if pair["a"] == best and pair["p_holm"] < 1 - CONFIDENCE_LEVEL}
     return {
         "split": several[0].split,
         "n": len(several[0]),
@@ -50,7 +50,7 @@ def compare(several: Sequence[Results]) -> dict[str, Any]:
     }
 
 
-def _summary(results: Results) -> dict[str, Any]:
+def _summary(results: SplitPredictions) -> dict[str, Any]:
     scores = class_scores(results.true, results.predicted)
     return {
         "run": results.run.id,
@@ -60,12 +60,12 @@ def _summary(results: Results) -> dict[str, Any]:
     }
 
 
-def _pair(a: Results, b: Results, draws: Floats) -> dict[str, Any]:
+def _pair(a: SplitPredictions, b: SplitPredictions, draws: Floats) -> dict[str, Any]:
     test = mcnemar(a.right, b.right, a.groups)
     return {"a": a.run.id, "b": b.run.id, **paired_difference(a.right, b.right, a.groups, draws), **test}
 
 
-def aligned(results: Results, first: Results) -> Results:
+def aligned(results: SplitPredictions, first: SplitPredictions) -> SplitPredictions:
     """The results in the order of the first ones' images. FototecaError when they are of other images."""
     ids = [row.image_id for row in results.rows]
     wanted = [row.image_id for row in first.rows]

@@ -28,16 +28,16 @@ from fototeca.analysis.evaluation.metrics import (
     top_k_accuracy,
     yes_no_cells,
 )
-from fototeca.analysis.evaluation.predictions import Results, find_run, read_results
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
 from fototeca.analysis.evaluation.test_access_log import close_look, open_look, read_looks
 from fototeca.analysis.evaluation.tta import gain_of_views
-from fototeca.analysis.images import stored_picture
+from fototeca.analysis.images import stored_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row, image_path
-from fototeca.train.runs import BATCH, Run, load_model, manifest_of, write_predictions_csv
-from fototeca.vision.intervals import accuracy_interval, design_effect, wilson
-from fototeca.vision.threads import picture_threads
+from fototeca.curate.manifest import Manifest, ManifestRow, image_path
+from fototeca.train.runs import BATCH_SIZE, Run, load_model, load_run_manifest, write_predictions_csv
+from fototeca.vision.intervals import accuracy_interval, design_effect, wilson_interval
+from fototeca.vision.threads import image_threads
 
 TOP_K = (1, 2, 3, 5)
 """For which k top-k accuracy is given, as far as there are more categories than k."""
@@ -50,7 +50,7 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     second look at the same run gives the stored result again. What would make the figures void is refused before the look.
     """
     run = find_run(workspace, run_id)
-    manifest = manifest_of(workspace, run)
+    manifest = load_run_manifest(workspace, run)
     val = read_results(workspace, run, "val", manifest)
     temperature = learn_temperature(val)
     if split == "val":
@@ -73,31 +73,31 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     return facts
 
 
-def _readable(workspace: Workspace, rows: Sequence[Row]) -> list[Path]:
+def _readable(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[Path]:
     """The files of rows. FototecaError when one is gone or cannot be decoded."""
-    with picture_threads(os.cpu_count() or 1) as pool:
-        checked = pool.map(lambda row: stored_picture(workspace, row) and None, rows)
+    with image_threads(os.cpu_count() or 1) as pool:
+        checked = pool.map(lambda row: stored_image(workspace, row) and None, rows)
         list(tqdm(checked, desc="reading", total=len(rows), unit="img", disable=None))
     return [image_path(workspace, row) for row in rows]
 
 
-def predict_test(workspace: Workspace, run: Run, rows: Sequence[Row], paths: Sequence[Path]) -> None:
+def predict_test(workspace: Workspace, run: Run, rows: Sequence[ManifestRow], paths: Sequence[Path]) -> None:
     """Write `predictions-test.csv`: the model runs on the test images once and never again."""
     model = load_model(workspace, run)
     parts = []
     with tqdm(total=len(rows), desc="test", unit="img", disable=None) as bar:
-        for start in range(0, len(rows), BATCH):
-            parts.append(model.probabilities(paths[start : start + BATCH]))
+        for start in range(0, len(rows), BATCH_SIZE):
+            parts.append(model.probabilities(paths[start : start + BATCH_SIZE]))
             bar.update(len(parts[-1]))
     write_predictions_csv(run, "test", [row.image_id for row in rows], [row.label for row in rows], np.concatenate(parts))
 
 
-def split_results(workspace: Workspace, run: Run, split: str, purpose: str, manifest: Manifest | None = None) -> Results:
+def split_results(workspace: Workspace, run: Run, split: str, purpose: str, manifest: Manifest | None = None) -> SplitPredictions:
     """What a run said on `val`, or on `test` when `evaluate` asked it; the second is a look of the command `purpose`.
 
     FototecaError when it was not looked at on test yet.
     """
-    manifest = manifest or manifest_of(workspace, run)
+    manifest = manifest or load_run_manifest(workspace, run)
     if split == "val":
         return read_results(workspace, run, split, manifest)
     if not (run.folder / "predictions-test.csv").exists():
@@ -108,7 +108,7 @@ def split_results(workspace: Workspace, run: Run, split: str, purpose: str, mani
     return results
 
 
-def learn_temperature(results: Results) -> float | None:
+def learn_temperature(results: SplitPredictions) -> float | None:
     """The temperature that the results, of validation, ask for.
 
     None when every logit there is on its side, which for several labels is that of one half: every temperature below 1 then fits
@@ -118,7 +118,7 @@ def learn_temperature(results: Results) -> float | None:
     return None if apart.all() else fit_temperature(results.true, results.probabilities, results.multi)
 
 
-def measure(results: Results, temperature: float | None) -> dict[str, Any]:
+def measure(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
     """Every figure as plain JSON values; without a `temperature` those after calibration are those before."""
     scores = class_scores(results.true, results.predicted)
     present, seen = scores.n > 0, results.true.any(axis=0) | results.predicted.any(axis=0)
@@ -133,7 +133,7 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
         "n": len(results),
         "accuracy": float(right.mean()),
         "accuracy_interval": list(accuracy_interval(right, results.groups)),
-        "wilson_interval": list(wilson(float(right.sum()), len(right))),
+        "wilson_interval": list(wilson_interval(float(right.sum()), len(right))),
         "design_effect": design_effect(right, results.groups),
         "macro_precision": macro(scores.precision, seen),
         "macro_recall": macro(scores.recall, seen),
@@ -156,7 +156,7 @@ def measure(results: Results, temperature: float | None) -> dict[str, Any]:
     return facts
 
 
-def _single_figures(results: Results, scores: ClassScores) -> dict[str, Any]:
+def _single_figures(results: SplitPredictions, scores: ClassScores) -> dict[str, Any]:
     matrix = confusion_matrix(results.true, results.predicted)
     size = len(results.categories)
     return {
@@ -172,7 +172,7 @@ def _single_figures(results: Results, scores: ClassScores) -> dict[str, Any]:
     }
 
 
-def _multi_figures(results: Results) -> dict[str, Any]:
+def _multi_figures(results: SplitPredictions) -> dict[str, Any]:
     each, mean, micro = average_precisions(results.true, results.probabilities)
     hits = int((results.true & results.predicted).sum())
     total = int(results.true.sum() + results.predicted.sum())
@@ -191,13 +191,13 @@ def _multi_figures(results: Results) -> dict[str, Any]:
     }
 
 
-def recall_interval(results: Results, c: int) -> tuple[float, float]:
+def recall_interval(results: SplitPredictions, c: int) -> tuple[float, float]:
     """The interval of the recall of category number `c`; near-duplicates count for less than one image each."""
     there = np.flatnonzero(results.true[:, c])
     return accuracy_interval(results.predicted[there, c], np.unique(results.groups[there], return_inverse=True)[1])
 
 
-def reliability_of(results: Results, temperature: float | None = None) -> Reliability:
+def reliability_of(results: SplitPredictions, temperature: float | None = None) -> Reliability:
     """The reliability of what was said, after scaling. Multi-label: of every category's probability (N·C of them), against how
     often it is there, whichever threshold makes it a yes."""
     scaled = scale(results.probabilities, temperature or 1.0, results.multi)
@@ -206,7 +206,7 @@ def reliability_of(results: Results, temperature: float | None = None) -> Reliab
     return reliability(scaled.max(axis=1), results.true[np.arange(len(scaled)), scaled.argmax(axis=1)])
 
 
-def calibration(results: Results, temperature: float | None) -> dict[str, Any]:
+def calibration(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
     """Expected calibration error before and after the temperature fitted on validation (None: there is none), both diagrams."""
     before, after = reliability_of(results), reliability_of(results, temperature)
     return {

@@ -12,18 +12,18 @@ import numpy as np
 from fototeca.analysis.evaluation.bootstrap import resamples
 from fototeca.analysis.evaluation.compare import aligned, holm
 from fototeca.analysis.evaluation.evaluate import reliability_of
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.evaluation.quality_shift import quality_shift
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
-from fototeca.vision.intervals import LEVEL, design_effect
+from fototeca.vision.intervals import CONFIDENCE_LEVEL, design_effect
 
 SEED = 1
 """Of the permutations of the shift tests."""
 
 
 def explain_gap(
-    workspace: Workspace, manifest: Manifest, val: Results, test: Results, rivals: Sequence[Results]
+    workspace: Workspace, manifest: Manifest, val: SplitPredictions, test: SplitPredictions, rivals: Sequence[SplitPredictions]
 ) -> dict[str, Any]:
     """The difference of two accuracies (test minus validation) and what may account for it. Each shift has its p, and that of
     Holm's correction for all `shift_tests` of them.
@@ -49,7 +49,7 @@ def explain_gap(
     }
 
 
-def sampling(val: Results, test: Results) -> dict[str, Any]:
+def sampling(val: SplitPredictions, test: SplitPredictions) -> dict[str, Any]:
     """How large a difference chance alone makes: its standard error (groups counted), an interval, and a two-sided p."""
     variance = 0.0
     for results in (val, test):
@@ -57,7 +57,7 @@ def sampling(val: Results, test: Results) -> dict[str, Any]:
         p = (float(results.right.mean()) * n + 2) / (n + 4)  # Agresti and Caffo's correction, so that 100% has an error too
         variance += p * (1 - p) / (n + 4)
     difference, error = float(test.right.mean() - val.right.mean()), float(np.sqrt(variance))
-    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE_LEVEL / 2)
     return {
         "standard_error": error,
         "interval": [difference - z * error, difference + z * error],
@@ -65,7 +65,7 @@ def sampling(val: Results, test: Results) -> dict[str, Any]:
     }
 
 
-def selection(val: Results, rivals: Sequence[Results]) -> dict[str, Any]:
+def selection(val: SplitPredictions, rivals: Sequence[SplitPredictions]) -> dict[str, Any]:
     """The optimism of having chosen the best of K on validation.
 
     Each resample chooses its own best of the K; how far that winner's accuracy lies above what it has on all of validation,
@@ -84,7 +84,7 @@ def selection(val: Results, rivals: Sequence[Results]) -> dict[str, Any]:
     return {"candidates": len(rivals), "chosen": best, "optimism": optimism if best else 0.0}
 
 
-def class_mix(val: Results, test: Results) -> dict[str, Any]:
+def class_mix(val: SplitPredictions, test: SplitPredictions) -> dict[str, Any]:
     """What the difference in shares of labels explains: validation's accuracy if its labels were as frequent as in test.
 
     A label is what an image carries, in a multi-label task all its categories together. Of test's images only those count whose
@@ -130,8 +130,8 @@ def category_shift(before: Sequence[str], after: Sequence[str]) -> dict[str, Any
     return {"distance": observed, "p": p, "before": dict(Counter(before)), "after": dict(Counter(after))}
 
 
-def unseen_sources(manifest: Manifest, val: Results, test: Results) -> dict[str, Any]:
-    """The pictures of each split from sources that training has none of, and the share of test that is right there and elsewhere
+def unseen_sources(manifest: Manifest, val: SplitPredictions, test: SplitPredictions) -> dict[str, Any]:
+    """The images of each split from sources that training has none of, and the share of test that is right there and elsewhere
     (None where there are none)."""
     known = {row.source for row in manifest.split("train")}
     strange = [np.array([row.source not in known for row in results.rows], dtype=np.bool_) for results in (val, test)]
@@ -145,8 +145,8 @@ def unseen_sources(manifest: Manifest, val: Results, test: Results) -> dict[str,
     }
 
 
-def calibration_shift(val: Results, test: Results) -> dict[str, float]:
-    """Calibration error and mean confidence on both splits: a model less sure on test has met harder pictures."""
+def calibration_shift(val: SplitPredictions, test: SplitPredictions) -> dict[str, float]:
+    """Calibration error and mean confidence on both splits: a model less sure on test has met harder images."""
     errors = reliability_of(val).error, reliability_of(test).error
     return {
         "val_ece": errors[0],

@@ -14,20 +14,20 @@ from fototeca.analysis.evaluation.bootstrap import bootstrap_average_precision
 from fototeca.analysis.evaluation.metrics import Booleans, Floats, Integers, correct, indicator
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row
-from fototeca.train.runs import Predictions, Run, check_learned_from, check_members, decide, manifest_of, read_run
+from fototeca.curate.manifest import Manifest, ManifestRow
+from fototeca.train.runs import Predictions, Run, check_members, check_trained_on, decide_labels, load_run_manifest, read_run
 from fototeca.vision.intervals import group_index
 
 
 @dataclass(frozen=True)
-class Results:
+class SplitPredictions:
     """One run on one split; every sequence is in the order of `rows`, N images and C categories."""
 
     run: Run
     split: str
     categories: tuple[str, ...]
     multi: bool
-    rows: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
     labels: tuple[str, ...]
     """What is true, as the run's predictions file says it."""
     said: tuple[str, ...]
@@ -70,14 +70,14 @@ class Results:
         """Those of `bootstrap_average_precision`, which take seconds where there are many images and categories."""
         return bootstrap_average_precision(self.true, self.probabilities, self.groups)
 
-    def stored(self, workspace: Workspace) -> Results:
+    def stored(self, workspace: Workspace) -> SplitPredictions:
         """The images whose files are there. FototecaError when none is."""
         there = [index for index, row in enumerate(self.rows) if (workspace.root / row.path).is_file()]
         if not there:
             raise FototecaError(f"none of the {len(self)} {self.split} images is in the store", "restore data/images")
         return self if len(there) == len(self) else self.take(there)
 
-    def take(self, places: Sequence[int]) -> Results:
+    def take(self, places: Sequence[int]) -> SplitPredictions:
         """The images at some places, in that order."""
         return replace(
             self,
@@ -87,27 +87,27 @@ class Results:
             probabilities=self.probabilities[list(places)],
         )
 
-    def with_probabilities(self, probabilities: Floats) -> Results:
+    def with_probabilities(self, probabilities: Floats) -> SplitPredictions:
         """The same images, judged by other probabilities. FototecaError when they are no numbers."""
         check_finite(self.run, self.split, probabilities)
-        return replace(self, probabilities=probabilities, said=tuple(decide(self.run, probabilities)))
+        return replace(self, probabilities=probabilities, said=tuple(decide_labels(self.run, probabilities)))
 
 
-def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> Results:
+def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> SplitPredictions:
     """A run's predictions on a split. FototecaError when there are none, they do not fit the manifest, or a member of an ensemble
     was trained again since."""
     check_members(workspace, run)
-    manifest = manifest or manifest_of(workspace, run)
+    manifest = manifest or load_run_manifest(workspace, run)
     return join_results(run, split, manifest, run.predictions(split))
 
 
-def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) -> Results:
+def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) -> SplitPredictions:
     """Predictions joined with their rows; FototecaError when they are not of exactly this split, or are no numbers."""
     by_id = {row.image_id: row for row in manifest.split(split)}
     _check_images(run, split, manifest, said, by_id)
     probabilities = np.asarray(said.probabilities, dtype=np.float64)
     check_finite(run, split, probabilities)
-    return Results(
+    return SplitPredictions(
         run=run,
         split=split,
         categories=tuple(run.categories),
@@ -129,9 +129,9 @@ def check_finite(run: Run, split: str, values: npt.NDArray[np.floating[Any]]) ->
         )
 
 
-def _check_images(run: Run, split: str, manifest: Manifest, said: Predictions, by_id: dict[str, Row]) -> None:
+def _check_images(run: Run, split: str, manifest: Manifest, said: Predictions, by_id: dict[str, ManifestRow]) -> None:
     """FototecaError unless the run learned from this very manifest, and says something of every image of the split, once."""
-    check_learned_from(run, manifest)
+    check_trained_on(run, manifest)
     if not by_id:
         raise FototecaError(f"{manifest.version} has no {split} images", "freeze a version with more images")
     again = "delete the run's folder and train it again" if split != "test" else f"delete {run.id}/predictions-test.csv"

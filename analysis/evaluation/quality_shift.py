@@ -1,4 +1,4 @@
-"""Whether two sets of images differ in what `curate check` measured of their pictures."""
+"""Whether two sets of images differ in what `curate check` measured of their images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 
 from fototeca.collect.catalog import Catalog
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 
 
-def quality_shift(workspace: Workspace, first: Sequence[Row], second: Sequence[Row]) -> dict[str, dict[str, float]]:
+def quality_shift(
+    workspace: Workspace, first: Sequence[ManifestRow], second: Sequence[ManifestRow]
+) -> dict[str, dict[str, float]]:
     """Per measure the mean of each set, and Kolmogorov and Smirnov's distance with its p; empty when nothing was measured."""
     if not workspace.catalog.exists():
         return {}

@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 
 
-def pick(results: Results, *, right: bool, number: int) -> list[int]:
-    """The surest right or wrong pictures, at most two of a class so that many classes are seen, surest first."""
+def pick(results: SplitPredictions, *, right: bool, number: int) -> list[int]:
+    """The surest right or wrong images, at most two of a class so that many classes are seen, surest first."""
     wanted = np.flatnonzero(results.right == right)
     order = wanted[np.argsort(-results.confidence[wanted], kind="stable")]
     taken: Counter[str] = Counter()
@@ -22,7 +22,7 @@ def pick(results: Results, *, right: bool, number: int) -> list[int]:
     return (first + rest)[:number]
 
 
-def draw(results: Results, *, right: bool, number: int, seed: int) -> list[int]:
-    """Right or wrong pictures at random, the same for the same seed."""
+def draw(results: SplitPredictions, *, right: bool, number: int, seed: int) -> list[int]:
+    """Right or wrong images at random, the same for the same seed."""
     wanted = np.flatnonzero(results.right == right)
     return [int(index) for index in np.random.default_rng(seed).permutation(wanted)[:number]]

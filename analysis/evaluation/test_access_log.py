@@ -20,13 +20,13 @@ COLUMNS = ("time", "who", "version", "run", "n", "accuracy", "purpose", "look")
 """`look` is the same in both lines of a look."""
 
 PREDICT, REPORT = "predict", "report"
-"""Purposes of looks that are of single pictures, and that show what another look had stored."""
+"""Purposes of looks that are of single images, and that show what another look had stored."""
 
 
 @dataclass(frozen=True)
-class Look:
+class TestAccess:
     """One look at the test split of `version`. `time` is UTC, ISO 8601; `n` and `accuracy` are None where nothing came out, and
-    `accuracy` alone where single pictures were asked about."""
+    `accuracy` alone where single images were asked about."""
 
     time: str
     who: str
@@ -40,10 +40,10 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class TestAccessLog:
     """The looks at one version's test split, oldest first: what texts about them are made of."""
 
-    looks: tuple[Look, ...]
+    looks: tuple[TestAccess, ...]
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -51,11 +51,11 @@ class Ledger:
         return tuple(dict.fromkeys(look.run for look in self.whole))
 
     @property
-    def whole(self) -> tuple[Look, ...]:
+    def whole(self) -> tuple[TestAccess, ...]:
         """The looks at all of the split."""
         return tuple(look for look in self.looks if look.purpose != PREDICT)
 
-    def whole_of(self, run: str) -> tuple[Look, ...]:
+    def whole_of(self, run: str) -> tuple[TestAccess, ...]:
         """The looks at all of the split with one run."""
         return tuple(look for look in self.whole if look.run == run)
 
@@ -73,26 +73,26 @@ def ledger(workspace: Workspace) -> Path:
     return workspace.runs / "test-looks.csv"
 
 
-def open_look(workspace: Workspace, version: str, run: str, purpose: str) -> Look:
+def open_look(workspace: Workspace, version: str, run: str, purpose: str) -> TestAccess:
     """Write down that the test split is about to be looked at. Call it before anything is read or asked."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    look = Look(moment, user_name(), version, run, None, None, purpose, os.urandom(4).hex())
+    look = TestAccess(moment, user_name(), version, run, None, None, purpose, os.urandom(4).hex())
     _append(workspace, look)
     return look
 
 
-def close_look(workspace: Workspace, look: Look, n: int, accuracy: float | None) -> None:
+def close_look(workspace: Workspace, look: TestAccess, n: int, accuracy: float | None) -> None:
     """Write down what came out of a look."""
     moment, rounded = datetime.now(UTC).isoformat(timespec="seconds"), None if accuracy is None else round(accuracy, 6)
     _append(workspace, replace(look, time=moment, n=n, accuracy=rounded))
 
 
-def read_looks(workspace: Workspace, version: str) -> list[Look]:
+def read_looks(workspace: Workspace, version: str) -> list[TestAccess]:
     """The looks at a version's test split, oldest first; lines that were torn count as far as they can be read."""
     path = ledger(workspace)
     if not path.exists():
         return []
-    found: dict[str, Look] = {}
+    found: dict[str, TestAccess] = {}
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         for number, line in enumerate(file):  # line by line: a torn quotation would swallow those that follow
             look = _parse(next(csv.reader([line]), []), number)
@@ -102,12 +102,12 @@ def read_looks(workspace: Workspace, version: str) -> list[Look]:
     return list(found.values())
 
 
-def read_ledger(workspace: Workspace, version: str) -> Ledger:
+def read_ledger(workspace: Workspace, version: str) -> TestAccessLog:
     """`read_looks` with the questions that texts ask of them."""
-    return Ledger(tuple(read_looks(workspace, version)))
+    return TestAccessLog(tuple(read_looks(workspace, version)))
 
 
-def _append(workspace: Workspace, look: Look) -> None:
+def _append(workspace: Workspace, look: TestAccess) -> None:
     """Add a line and flush it to disk; it begins on a new line even if the last one was torn."""
     path = ledger(workspace)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,18 +122,18 @@ def _append(workspace: Workspace, look: Look) -> None:
         os.fsync(file.fileno())
 
 
-def _line(look: Look) -> str:
+def _line(look: TestAccess) -> str:
     values = [getattr(look, name) for name in COLUMNS]
     return csv_text(COLUMNS, [["" if value is None else value for value in values]]).split("\n", 1)[1]
 
 
-def _parse(cells: Sequence[str], number: int) -> Look | None:
+def _parse(cells: Sequence[str], number: int) -> TestAccess | None:
     """The look of a line; None for the head, and where not even the run is whole."""
     if len(cells) < 5 or cells[0] == COLUMNS[0]:
         return None
     time, who, version, run, n, accuracy, purpose, name = (*cells, "", "", "")[: len(COLUMNS)]
     counted = int(n) if n.isdigit() else None
-    return Look(time, who, version, run, counted, _number(accuracy), purpose, name or f"line {number}")
+    return TestAccess(time, who, version, run, counted, _number(accuracy), purpose, name or f"line {number}")
 
 
 def _number(cell: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean of the probabilities over views of one picture, with what it gains and what it costs."""
+"""Test-time augmentation: the mean of the probabilities over views of one image, with what it gains and what it costs."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from tqdm import tqdm
 
 from fototeca.analysis.evaluation.compare import mcnemar, paired_difference
 from fototeca.analysis.evaluation.metrics import Floats
-from fototeca.analysis.evaluation.predictions import Results
-from fototeca.analysis.images import stored_picture
+from fototeca.analysis.evaluation.predictions import SplitPredictions
+from fototeca.analysis.images import stored_image
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import LoadedModel, load_model
 
 ZOOM = 0.85
 """The zoomed views show this share of each side."""
 
 BATCH = 32
-"""Pictures decoded at once, at most."""
+"""Images decoded at once, at most."""
 
 PIXELS = 25_000_000
 """Pixels of them, which the views make four times as many: 0.3 GB."""
 
 
 def views(image: Image.Image) -> list[Image.Image]:
-    """The picture, its mirror image, and both zoomed in on the centre."""
+    """The image, its mirror image, and both zoomed in on the centre."""
     width, height = image.size
     dx, dy = round(width * (1 - ZOOM) / 2), round(height * (1 - ZOOM) / 2)
     zoomed = image.crop((dx, dy, width - dx, height - dy))
@@ -37,13 +37,13 @@ def views(image: Image.Image) -> list[Image.Image]:
 
 
 def view_probabilities(model: LoadedModel, images: list[Image.Image]) -> Floats:
-    """(N, C): the mean over the views of each picture."""
+    """(N, C): the mean over the views of each image."""
     sides = [views(image) for image in images]
     said = np.asarray(model.probabilities([view for side in sides for view in side]), dtype=np.float64)
     return np.asarray(said.reshape(len(images), len(sides[0]), -1).mean(axis=1))
 
 
-def batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def batches(rows: Sequence[ManifestRow]) -> Iterator[Sequence[ManifestRow]]:
     """The rows in order, as many at once as may be decoded together."""
     start, pixels = 0, 0
     for place, row in enumerate(rows):
@@ -55,13 +55,13 @@ def batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     yield rows[start:]
 
 
-def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
+def gain_of_views(workspace: Workspace, results: SplitPredictions) -> dict[str, Any]:
     """Accuracy with the views beside that without: difference, its interval, the exact McNemar p, and the seconds of both."""
     model = load_model(workspace, results.run)
     parts, started = [], time.perf_counter()
     with tqdm(total=len(results), desc="views", unit="img", disable=None) as bar:
         for rows in batches(results.rows):
-            parts.append(view_probabilities(model, [stored_picture(workspace, row) for row in rows]))
+            parts.append(view_probabilities(model, [stored_image(workspace, row) for row in rows]))
             bar.update(len(rows))
     seconds = time.perf_counter() - started
     augmented = results.with_probabilities(np.concatenate(parts))
@@ -77,10 +77,10 @@ def gain_of_views(workspace: Workspace, results: Results) -> dict[str, Any]:
     }
 
 
-def seconds_per_image(workspace: Workspace, model: LoadedModel, results: Results) -> float:
-    """How long a model takes to read a picture and to answer, over at most a batch of pictures and after a first one."""
+def seconds_per_image(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> float:
+    """How long a model takes to read an image and to answer, over at most a batch of images and after a first one."""
     rows = next(batches(results.rows))
-    model.probabilities([stored_picture(workspace, rows[0])])
+    model.probabilities([stored_image(workspace, rows[0])])
     started = time.perf_counter()
-    model.probabilities([stored_picture(workspace, row) for row in rows])
+    model.probabilities([stored_image(workspace, row) for row in rows])
     return (time.perf_counter() - started) / len(rows)

@@ -1,4 +1,4 @@
-"""The page of `embed`: one file without a network, where pointing at a place shows its picture and colours can be chosen."""
+"""The page of `embed`: one file without a network, where pointing at a place shows its image and colours can be chosen."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import PALETTE
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row, is_stored
+from fototeca.curate.manifest import ManifestRow, is_stored
 
 Said = Sequence[str | None]
 """What a run said of each image; None where it was not asked, empty where it said no category."""
 
 SIDE = 72
-"""Pixels of a picture on the page: 5,000 of them are about 8 MB."""
+"""Pixels of an image on the page: 5,000 of them are about 8 MB."""
 
 NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 """What the methods are called, in the order in which they are offered."""
@@ -31,7 +31,7 @@ NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 def write_page(
     workspace: Workspace,
     facts: Mapping[str, Any],
-    rows: Sequence[Row],
+    rows: Sequence[ManifestRow],
     places: Mapping[str, Floats],
     said: Said,
     categories: Sequence[str],
@@ -46,7 +46,7 @@ def write_page(
         "colours": _colours(rows, said, categories),
         "palette": PALETTE,
         "names": [row.image_id[:12] for row in rows],
-        "pictures": [_picture(workspace, row) for row in rows],
+        "images": [_draw_image(workspace, row) for row in rows],
     }
     words = (
         f"{len(rows)} training and validation images by {facts['dimension']} features. Share of validation images that the "
@@ -66,7 +66,7 @@ def _unit_square(points: Floats) -> list[list[float]]:
     return [[round(float(value), 4) for value in point] for point in (points - low) / span + middle]
 
 
-def colourings(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+def colourings(rows: Sequence[ManifestRow], said: Said, categories: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
     """By what the points can be coloured: each image's group, and the groups' names in order. `said`: as for `write_page`."""
     asked = ["not asked" if one is None else one for one in said]
     hits = ["right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
@@ -84,7 +84,7 @@ def colourings(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> di
     return found
 
 
-def _colours(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _colours(rows: Sequence[ManifestRow], said: Said, categories: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The colourings as the page reads them: the groups, and the number of each image's."""
     return {
         name: {"groups": groups, "of": [groups.index(value) for value in values]}
@@ -92,7 +92,7 @@ def _colours(rows: Sequence[Row], said: Said, categories: Sequence[str]) -> dict
     }
 
 
-def _picture(workspace: Workspace, row: Row) -> str:
-    """A small picture as a data URI; empty when its file is gone, or none of the image store."""
+def _draw_image(workspace: Workspace, row: ManifestRow) -> str:
+    """A small image as a data URI; empty when its file is gone, or none of the image store."""
     small = thumbnail(workspace.root / row.path, SIDE) if is_stored(row) else None
     return data_uri(small, 60) if small else ""

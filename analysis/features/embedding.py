@@ -24,8 +24,8 @@ from fototeca.analysis.plots.figures import write_figures
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row
-from fototeca.train.runs import Run, manifest_of
+from fototeca.curate.manifest import Manifest, ManifestRow
+from fototeca.train.runs import Run, load_run_manifest
 
 SEED = 0
 """Of the sample and of t-SNE."""
@@ -45,7 +45,7 @@ FEW = 4000
 class Embedding:
     """Places of N images. `places` are (N, 2) by method; `explained` the share of variance of the first components."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
     places: dict[str, Floats]
     """`pca`, `tsne`, and `umap` if it was asked for and is installed."""
     explained: tuple[float, ...]
@@ -55,13 +55,13 @@ class Embedding:
 
 
 def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: Path | None = None) -> dict[str, Any]:
-    """Write `embedding.html`, where pointing shows the picture, `embedding.csv`, and for each method and colouring SVG and CSV,
+    """Write `embedding.html`, where pointing shows the image, `embedding.csv`, and for each method and colouring SVG and CSV,
     and PNG if there is a Chromium.
 
     Returns the facts and the paths.
     """
     run = find_run(workspace, run_id)
-    manifest = manifest_of(workspace, run)
+    manifest = load_run_manifest(workspace, run)
     known = present_features(workspace, run, sample_rows(manifest, limit))
     if known is None:
         raise FototecaError(f"run {run.id} has no features of its own", "name one of the runs it was made from")
@@ -82,7 +82,7 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     return {**facts, "paths": [str(path) for path in (*paths, folder / "embedding.csv")]}
 
 
-def predicted_labels(run: Run, rows: Sequence[Row]) -> list[str | None]:
+def predicted_labels(run: Run, rows: Sequence[ManifestRow]) -> list[str | None]:
     """What the run said of each image of train and validation; None where it was not asked, empty where it said no category."""
     said: dict[str, str] = {}
     for split in ("train", "val"):
@@ -103,7 +103,7 @@ def embedding_facts(found: Embedding) -> dict[str, Any]:
     }
 
 
-def sample_rows(manifest: Manifest, limit: int) -> tuple[Row, ...]:
+def sample_rows(manifest: Manifest, limit: int) -> tuple[ManifestRow, ...]:
     """At most `limit` images of train and validation, drawn evenly over splits and labels; test stays unseen."""
     rows = [row for row in manifest.rows if row.split != "test"]
     if len(rows) <= limit:
@@ -118,7 +118,7 @@ def sample_rows(manifest: Manifest, limit: int) -> tuple[Row, ...]:
     return tuple(rows[position] for position in sorted(position for _, position in sorted(ranked)[:limit]))
 
 
-def embed_features(rows: Sequence[Row], features: Features, *, with_umap: bool = False) -> Embedding:
+def embed_features(rows: Sequence[ManifestRow], features: Features, *, with_umap: bool = False) -> Embedding:
     """PCA, t-SNE and perhaps UMAP of features (N, D), with the measures. FototecaError for too few, all alike, or no numbers."""
     if len(rows) < 5:
         raise FototecaError(f"{len(rows)} images are too few to place", "freeze a version with more images")
@@ -126,7 +126,7 @@ def embed_features(rows: Sequence[Row], features: Features, *, with_umap: bool =
         raise FototecaError("features are not numbers (the model diverged)", "train it again with a lower --lr")
     components, explained = principal_components(features, 50)
     if not np.ptp(components):
-        raise FototecaError("all features are alike: the network sees every picture the same", "train it again with a lower --lr")
+        raise FototecaError("all features are alike: the network sees every image the same", "train it again with a lower --lr")
     places = {"pca": components[:, :2], "tsne": tsne(components)}
     if with_umap and find_spec("umap"):
         places["umap"] = umap(components)
@@ -195,7 +195,7 @@ def umap(components: Floats) -> Floats:
         return np.asarray(solver.fit_transform(components), dtype=np.float64)
 
 
-def knn_accuracy(rows: Sequence[Row], features: Features) -> float | None:
+def knn_accuracy(rows: Sequence[ManifestRow], features: Features) -> float | None:
     """How often the majority of the ten nearest training images has a validation image's label; None without either."""
     train = [index for index, row in enumerate(rows) if row.split == "train"]
     val = [index for index, row in enumerate(rows) if row.split == "val"]
@@ -208,7 +208,7 @@ def knn_accuracy(rows: Sequence[Row], features: Features) -> float | None:
     return float(np.mean(said == np.array([rows[index].label for index in val])))
 
 
-def _silhouette(rows: Sequence[Row], features: Features) -> float | None:
+def _silhouette(rows: Sequence[ManifestRow], features: Features) -> float | None:
     """Mean silhouette of the labels by cosine (Rousseeuw 1987), on at most 2,000 images; None when there is one label."""
     from sklearn.metrics import silhouette_score
 

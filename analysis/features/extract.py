@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run, load_model, read_run
 from fototeca.vision.feature_math import side_by_side
 
@@ -24,7 +24,7 @@ BLOCK = 1024
 """Queries compared at once: against 100,000 images 0.4 GB."""
 
 
-def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
+def present_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -> tuple[list[ManifestRow], Features] | None:
     """Rows, without those whose file cannot be read and whose features were not kept either, which a line tells of, and their
     features (N, D); None when the run has none of its own (an ensemble).
 
@@ -42,13 +42,15 @@ def present_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tup
     steps, broken = backbone.preprocessing, dict[str, str]()
     PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation).ensure(_items(workspace, missing), broken=broken)
     if broken:
-        say(f"{len(broken)} of {len(rows)} images cannot be read and are left out: restore data/images, or freeze without them")
+        notify(
+            f"{len(broken)} of {len(rows)} images cannot be read and are left out: restore data/images, or freeze without them"
+        )
     there = [row for row in rows if row.image_id not in broken]
     features = extract_features(workspace, _items(workspace, there), backbone) if there else np.empty((0, backbone.dimension))
     return there, np.asarray(features, dtype=np.float32)
 
 
-def answer_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tuple[list[Row], Features] | None:
+def answer_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -> tuple[list[ManifestRow], Features] | None:
     """What the run's `answers` give beside probabilities, of rows that are there: an ensemble's are its members'."""
     if "members" not in run.config:
         return present_features(workspace, run, rows)
@@ -60,7 +62,7 @@ def answer_features(workspace: Workspace, run: Run, rows: Sequence[Row]) -> tupl
     return there, side_by_side([np.stack([part[row.image_id] for row in there]) for part in found])
 
 
-def _items(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:
+def _items(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
     return [(row.image_id, workspace.root / row.path) for row in rows]
 
 

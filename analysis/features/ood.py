@@ -1,7 +1,7 @@
-"""Whether a picture is like anything the model was trained on: a distance to the nearest training features, with a threshold.
+"""Whether an image is like anything the model was trained on: a distance to the nearest training features, with a threshold.
 
 The score is the distance to the k-th nearest training image in the space of unit features (Sun et al. 2022). The threshold is
-set on validation: at most the stated share of validation pictures, which the model should know, is called unknown.
+set on validation: at most the stated share of validation images, which the model should know, is called unknown.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ NEIGHBOUR = 5
 """Which nearest neighbour's distance is the score."""
 
 FALSE_ALARMS = 0.05
-"""The share of validation pictures that the threshold lets be called unknown."""
+"""The share of validation images that the threshold lets be called unknown."""
 
 MOST_TRAINING = 10_000
 """Training images kept at most for the search; of more, so many are drawn at random."""
 
 
 @dataclass(frozen=True)
-class Novelty:
-    """Training features (T, D), unit length, and the distance above which a picture counts as unknown."""
+class OODDetector:
+    """Training features (T, D), unit length, and the distance above which an image counts as unknown."""
 
     train: Features
     threshold: float
     false_alarm_rate: float
-    """How often a picture that should be known is called unknown: measured on validation, each near-duplicate group held to the
+    """How often an image that should be known is called unknown: measured on validation, each near-duplicate group held to the
     threshold that the others set."""
 
     def scores(self, features: Features) -> Floats:
@@ -47,7 +47,7 @@ class Novelty:
         return np.sqrt(np.maximum(2 - 2 * near.astype(np.float64), 0))
 
 
-def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty | None:
+def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> OODDetector | None:
     """Learn what is usual from training and validation images; None when a split is empty."""
     train, val = manifest.split("train"), manifest.split("val")
     if not train or not val:
@@ -65,10 +65,10 @@ def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> Novelty |
     return set_threshold(unit(features[learned]), features[~learned], groups)
 
 
-def set_threshold(train: Features, val: Features, groups: Integers) -> Novelty:
-    """The smallest threshold that calls at most FALSE_ALARMS of the validation pictures unknown; `groups` (V,): near-copies."""
-    scores = Novelty(train, np.inf, 0.0).scores(val)
-    return Novelty(train, _threshold(scores), false_alarm_rate(scores, groups))
+def set_threshold(train: Features, val: Features, groups: Integers) -> OODDetector:
+    """The smallest threshold that calls at most FALSE_ALARMS of the validation images unknown; `groups` (V,): near-copies."""
+    scores = OODDetector(train, np.inf, 0.0).scores(val)
+    return OODDetector(train, _threshold(scores), false_alarm_rate(scores, groups))
 
 
 def _threshold(scores: Floats) -> float:

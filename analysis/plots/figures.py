@@ -10,13 +10,13 @@ import numpy as np
 
 from fototeca.analysis.evaluation.evaluate import split_results
 from fototeca.analysis.evaluation.metrics import YES_NO, confusion_matrix, row_fractions, yes_no_cells
-from fototeca.analysis.evaluation.predictions import Results, find_run
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.charts import confusion_chart, lines_chart
 from fototeca.analysis.plots.export import write_pngs
 from fototeca.analysis.plots.svg import Figure
 from fototeca.analysis.tabular import Numbers
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import Run
@@ -31,7 +31,7 @@ def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Pat
     results = split_results(workspace, run, split, "confusion")
     folder, words = output or workspace.reports / "confusion" / f"{run.id}-{split}", Texts.load("en")
     if results.multi:
-        say("fototeca: several labels have no single confusion matrix; each category has its own, in a row of the table")
+        notify("fototeca: several labels have no single confusion matrix; each category has its own, in a row of the table")
         return [yes_no_numbers(results).write(folder)]
     both = [
         confusion_figure("confusion-counts", results, words, as_counts=True),
@@ -40,7 +40,7 @@ def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Pat
     return write_figures(both, folder)
 
 
-def yes_no_numbers(results: Results) -> Numbers:
+def yes_no_numbers(results: SplitPredictions) -> Numbers:
     """Each category's own confusion matrix of two by two, as a row."""
     cells = yes_no_cells(results.true, results.predicted)
     rows = tuple((name, *row) for name, row in zip(results.categories, cells, strict=True))
@@ -67,11 +67,11 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     try:
         return paths + (write_pngs(figures, folder) if figures else [])
     except FototecaError as error:
-        say(f"fototeca: the drawings are there as SVG, not as PNG: {error.message}")
+        notify(f"fototeca: the drawings are there as SVG, not as PNG: {error.message}")
         return paths
 
 
-def confusion_figure(name: str, results: Results, words: Texts, *, as_counts: bool = False) -> Figure:
+def confusion_figure(name: str, results: SplitPredictions, words: Texts, *, as_counts: bool = False) -> Figure:
     """The confusion matrix of a single-label run."""
     counts = confusion_matrix(results.true, results.predicted)
     alt = words("confusion.alt", run=results.run.id, accuracy=words.percent(float(results.right.mean())))

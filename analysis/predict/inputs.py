@@ -1,4 +1,4 @@
-"""New pictures for `predict`: files, folders and URLs, each decoded once, for all that is made of it."""
+"""New images for `predict`: files, folders and URLs, each decoded once, for all that is made of it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.collect.store import FetchFailedError, open_fetcher
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates import sign_picture
+from fototeca.curate.duplicates import sign_image
 from fototeca.vision.image import MAX_PIXELS, SUFFIXES, DecodeError, decode_with_info
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 BATCH = 32
-"""Pictures of a batch at most."""
+"""Images of a batch at most."""
 
 PIXELS = 100_000_000
 """Pixels after which a batch is full, and about as many as are decoded ahead of it: 0.3 GB each."""
@@ -33,12 +33,12 @@ AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Incoming:
-    """One new picture, by the name that the person gave it; without `picture` where it cannot be had, for `reason`."""
+    """One new image, by the name that the person gave it; without `image` where it cannot be had, for `reason`."""
 
     name: str
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
     digest: str = ""
-    """SHA-256 of its bytes, which is the `image_id` of a picture that is in the dataset as it is."""
+    """SHA-256 of its bytes, which is the `image_id` of an image that is in the dataset as it is."""
     signature: bytes | None = None
     thumbnail: str = ""
     reason: str = ""
@@ -46,11 +46,11 @@ class Incoming:
     @property
     def pixels(self) -> int:
         """How many it has decoded."""
-        return self.picture.width * self.picture.height if self.picture else 0
+        return self.image.width * self.image.height if self.image else 0
 
 
-def name_pictures(paths: Sequence[str]) -> list[str]:
-    """URLs and files as they are, and the pictures in each folder (searched wholly). FototecaError when a path is not there."""
+def name_images(paths: Sequence[str]) -> list[str]:
+    """URLs and files as they are, and the images in each folder (searched wholly). FototecaError when a path is not there."""
     found: list[str] = []
     for name in paths:
         path = Path(name)
@@ -58,25 +58,25 @@ def name_pictures(paths: Sequence[str]) -> list[str]:
             found.append(name)
             continue
         if not path.exists():
-            raise FototecaError(f"{name} is not there", "name a picture, a folder or a URL")
+            raise FototecaError(f"{name} is not there", "name an image, a folder or a URL")
         inside = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if not inside:
-            raise FototecaError(f"{name} has no pictures in it", f"known endings: {', '.join(sorted(SUFFIXES))}")
+            raise FototecaError(f"{name} has no images in it", f"known endings: {', '.join(sorted(SUFFIXES))}")
         found += inside
     return found
 
 
-def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_local: bool) -> Iterator[list[Incoming]]:
-    """The pictures in order, a batch at a time; while one batch is looked at the next is being fetched and decoded.
+def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_loopback: bool) -> Iterator[list[Incoming]]:
+    """The images in order, a batch at a time; while one batch is looked at the next is being fetched and decoded.
 
     The first `shown` get a thumbnail. What cannot be fetched or read has a reason; nothing is fetched from private addresses
-    (loopback with `allow_local`).
+    (loopback with `allow_loopback`).
     """
-    read = partial(_read, open_fetcher(workspace, allow_local=allow_local), shown)
+    read = partial(_read, open_fetcher(workspace, allow_loopback=allow_loopback), shown)
     first = AT_ONCE if any(map(is_url, names)) else 4  # of which nobody knows the size yet
     workers = max(first, os.cpu_count() or 1)
     left, most = iter(enumerate(names)), 1
-    with picture_threads(workers) as pool:
+    with image_threads(workers) as pool:
         ahead = deque(pool.submit(read, item) for item in islice(left, first))
         batch: list[Incoming] = []
         while ahead:
@@ -95,15 +95,15 @@ def is_url(name: str) -> bool:
 
 
 def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> Incoming:
-    """One picture; whatever is wrong with it is its reason."""
+    """One image; whatever is wrong with it is its reason."""
     number, name = item
     try:
         data = fetch(name) if is_url(name) else Path(name).read_bytes()
-        picture, info = decode_with_info(data, max_pixels=MAX_PIXELS)
+        image, info = decode_with_info(data, max_pixels=MAX_PIXELS)
     except (FetchFailedError, DecodeError) as error:
         return Incoming(name, reason=error.reason)
     except OSError:
         return Incoming(name, reason="unreadable")
-    small = thumbnail(picture) if number < shown else None
+    small = thumbnail(image) if number < shown else None
     digest = hashlib.sha256(data).hexdigest()
-    return Incoming(name, picture, digest, sign_picture(picture, info.mode), data_uri(small) if small else "")
+    return Incoming(name, image, digest, sign_image(image, info.mode), data_uri(small) if small else "")

@@ -1,4 +1,4 @@
-"""`predict`: new pictures through a run, with its own preprocessing, calibrated, and warned about where a warning is due."""
+"""`predict`: new images through a run, with its own preprocessing, calibrated, and warned about where a warning is due."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from PIL import Image
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import check_method, network_of
-from fototeca.analysis.attribution.check_results import Passed, read_verdicts
+from fototeca.analysis.attribution.check_results import CheckResults, read_verdicts
 from fototeca.analysis.attribution.explain import drawn_maps
 from fototeca.analysis.evaluation.calibration import NO_MISTAKE, scale
 from fototeca.analysis.evaluation.evaluate import learn_temperature
 from fototeca.analysis.evaluation.predictions import check_finite, find_run, read_results
-from fototeca.analysis.evaluation.test_access_log import PREDICT, Look, close_look, open_look
-from fototeca.analysis.features.ood import Novelty, fit_novelty
-from fototeca.analysis.predict.inputs import Incoming, is_url, name_pictures, read_ahead
-from fototeca.core.console import say
+from fototeca.analysis.evaluation.test_access_log import PREDICT, TestAccess, close_look, open_look
+from fototeca.analysis.features.ood import OODDetector, fit_novelty
+from fototeca.analysis.predict.inputs import Incoming, is_url, name_images, read_ahead
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates import find_near
-from fototeca.curate.manifest import Manifest, Row
-from fototeca.train.runs import LoadedModel, Run, decide, load_model, manifest_of
+from fototeca.curate.duplicates import find_known_duplicates
+from fototeca.curate.manifest import Manifest, ManifestRow
+from fototeca.train.runs import LoadedModel, Run, decide_labels, load_model, load_run_manifest
 
 SHOWN = 48
-"""Pictures kept small for the report."""
+"""Images kept small for the report."""
 
 COLUMNS = (
     "path",
@@ -60,26 +60,26 @@ def predict_paths(
     csv_path: Path | None = None,
     methods: Sequence[str] = (),
     output: Path | None = None,
-    allow_local: bool = False,
+    allow_loopback: bool = False,
 ) -> list[dict[str, Any]]:
     """Classify files, folders (searched wholly) and http(s) URLs; one that cannot be had is a fact with a `reason` instead.
 
     Probabilities are scaled by the temperature fitted on validation. The result is also kept for the report. With attribution
-    `methods` each picture's maps are written to `output` as one PNG, whose path is its fact `maps`. FototecaError when a path is
+    `methods` each image's maps are written to `output` as one PNG, whose path is its fact `maps`. FototecaError when a path is
     missing, there is no such method or it does not fit the model, or the manifest is not the one that the run learned from.
-    Pictures of the test split, and copies of them, are a look at it: the ledger has it before the model is asked, or for copies
+    Images of the test split, and copies of them, are a look at it: the ledger has it before the model is asked, or for copies
     before anything is told.
     """
     for method in methods:
         check_method(method)
     run = find_run(workspace, run_id)
-    names = name_pictures(paths)
+    names = name_images(paths)
     asked = _Asked.open(workspace, run, methods, output)
     facts: list[dict[str, Any]] = []
     digests: list[str] = []
     signatures: list[bytes | None] = []
     thumbnails: list[str] = []
-    batches = read_ahead(workspace, names, SHOWN, allow_local=allow_local)
+    batches = read_ahead(workspace, names, SHOWN, allow_loopback=allow_loopback)
     held_out, look = {row.image_id for row in asked.manifest.split("test")}, None
     bar = tqdm(total=len(names), desc="predict", unit="img", disable=None)
     for batch in batches:
@@ -92,7 +92,7 @@ def predict_paths(
         bar.update(len(batch))
     bar.close()
     rows = {row.image_id: row for row in asked.manifest.rows}
-    copies = find_near(workspace, signatures, list(rows.values()))
+    copies = find_known_duplicates(workspace, signatures, list(rows.values()))
     for fact, digest, near in zip(facts, digests, copies, strict=True):
         if digest in rows:  # the very file, whatever else shows the same and though the dataset's own has been lost
             _note_copy(fact, rows[digest], 0)
@@ -107,22 +107,22 @@ def predict_paths(
 
 @dataclass
 class _Asked:
-    """A run that is asked about new pictures; `folder` takes their maps, one PNG each."""
+    """A run that is asked about new images; `folder` takes their maps, one PNG each."""
 
     run: Run
     manifest: Manifest
     model: LoadedModel
     temperature: float | None
     uncalibrated: str | None
-    novelty: Novelty | None
+    novelty: OODDetector | None
     methods: Sequence[str]
     folder: Path
-    verdicts: Mapping[str, Passed]
+    verdicts: Mapping[str, CheckResults]
     written: int = 0
 
     @classmethod
     def open(cls, workspace: Workspace, run: Run, methods: Sequence[str], output: Path | None) -> _Asked:
-        manifest = manifest_of(workspace, run)
+        manifest = load_run_manifest(workspace, run)
         temperature, why = _temperature(workspace, run, manifest)
         novelty = fit_novelty(workspace, run, manifest)
         folder = output or workspace.reports / "predict" / run.id
@@ -133,18 +133,18 @@ class _Asked:
         return cls(run, manifest, model, temperature, why, novelty, methods, folder, verdicts)
 
     def facts(self, batch: Sequence[Incoming]) -> list[dict[str, Any]]:
-        """What is said of each picture, in order."""
-        images = [one.picture for one in batch if one.picture]
+        """What is said of each image, in order."""
+        images = [one.image for one in batch if one.image]
         answers = iter(self._said(images) if images else [])
-        return [self._describe(one, *next(answers)) if one.picture else self._failed(one) for one in batch]
+        return [self._describe(one, *next(answers)) if one.image else self._failed(one) for one in batch]
 
     def _said(self, images: list[Image.Image]) -> list[tuple[str, np.ndarray, float | None, int]]:
-        """Of each picture its label, its calibrated probabilities, how strange it is, and the number of the first category."""
+        """Of each image its label, its calibrated probabilities, how strange it is, and the number of the first category."""
         said, features = self.model.answers(images)
         check_finite(self.run, "new", said)
         strange = self.novelty.scores(features).tolist() if self.novelty else [None] * len(images)
         scaled = scale(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")
-        return list(zip(decide(self.run, said), scaled, strange, said.argmax(axis=1).tolist(), strict=True))
+        return list(zip(decide_labels(self.run, said), scaled, strange, said.argmax(axis=1).tolist(), strict=True))
 
     def _describe(self, one: Incoming, label: str, said: np.ndarray, strange: float | None, target: int) -> dict[str, Any]:
         threshold = self.novelty.threshold if self.novelty else None
@@ -162,13 +162,13 @@ class _Asked:
             "uncalibrated": self.uncalibrated,
             "reason": None,
         }
-        assert one.picture is not None
+        assert one.image is not None
         surest = self.run.categories[int(said.argmax())]
         said_so = f"says {label or 'none'}{'' if surest == label else f'; {surest}'}, {said.max():.0%}"
-        return {**fact, "maps": self._draw(one.name, one.picture, target, said_so)} if self.methods else fact
+        return {**fact, "maps": self._draw(one.name, one.image, target, said_so)} if self.methods else fact
 
     def _failed(self, one: Incoming) -> dict[str, Any]:
-        """The same keys of a picture that was not seen."""
+        """The same keys of an image that was not seen."""
         nothing = dict.fromkeys(("label", "probability", "near_duplicate", *COLUMNS[6:-1]))
         return {"path": one.name, **nothing, "probabilities": {}, "unknown": False, "reason": one.reason}
 
@@ -185,7 +185,7 @@ class _Asked:
 
 
 def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[float | None, str | None]:
-    """What the probabilities are scaled by, or why they are not: a lost file of validation keeps no picture from being asked."""
+    """What the probabilities are scaled by, or why they are not: a lost file of validation keeps no image from being asked."""
     try:
         found = learn_temperature(read_results(workspace, run, "val", manifest))
     except FototecaError as error:
@@ -193,21 +193,23 @@ def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[fl
     return found, NO_MISTAKE if found is None else None
 
 
-def _note_copy(fact: dict[str, Any], row: Row, distance: int) -> None:
-    """Tell what a picture is a copy of. A copy of a training picture is known, however alone that one is."""
+def _note_copy(fact: dict[str, Any], row: ManifestRow, distance: int) -> None:
+    """Tell what an image is a copy of. A copy of a training image is known, however alone that one is."""
     fact["near_duplicate"] = {"image_id": row.image_id, "split": row.split, "distance": distance}
     fact["unknown"] = fact["unknown"] and row.split != "train"
 
 
-def _close_look(workspace: Workspace, run: Run, look: Look | None, facts: Sequence[dict[str, Any]]) -> None:
-    """Write down how many test pictures were asked about, copies among them. Their share that is right is not told: it is of a
+def _close_look(workspace: Workspace, run: Run, look: TestAccess | None, facts: Sequence[dict[str, Any]]) -> None:
+    """Write down how many test images were asked about, copies among them. Their share that is right is not told: it is of a
     few that somebody chose."""
     shown = sum(bool(fact["near_duplicate"]) and fact["near_duplicate"]["split"] == "test" for fact in facts)
     if not shown:
         return
     close_look(workspace, look or open_look(workspace, run.manifest_version, run.id, PREDICT), shown, None)
-    what = "1 picture is" if shown == 1 else f"{shown} pictures are"
-    say(f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test-looks.csv")
+    what = "1 image is" if shown == 1 else f"{shown} images are"
+    notify(
+        f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test-looks.csv"
+    )
 
 
 def _csv(facts: Sequence[dict[str, Any]], categories: Sequence[str]) -> str:
@@ -231,13 +233,13 @@ def stored_predictions(workspace: Workspace, run: Run) -> Path:
 
 
 def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], thumbnails: Sequence[str]) -> None:
-    """Keep the last predictions with small pictures, since new pictures need not stay where they are.
+    """Keep the last predictions with small images, since new images need not stay where they are.
 
-    The counts are of all `n` pictures that were seen; `pictures` are the first of them, `failed` those that were not seen.
+    The counts are of all `n` images that were seen; `images` are the first of them, `failed` those that were not seen.
     """
     seen = [fact for fact in facts if not fact["reason"]]
     if not seen and stored_predictions(workspace, run).is_file():
-        return  # a mistyped address costs no earlier pictures
+        return  # a mistyped address costs no earlier images
     pairs = zip(facts, thumbnails, strict=True)
     document = {
         "run": run.id,
@@ -248,7 +250,7 @@ def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], t
         "false_alarm_rate": next((fact["false_alarm_rate"] for fact in seen), None),
         "calibrated": all(fact["calibrated"] for fact in seen),
         "uncalibrated": next((fact["uncalibrated"] for fact in seen), None),
-        "pictures": [{**fact, "thumbnail": small} for fact, small in pairs if not fact["reason"] and small],
+        "images": [{**fact, "thumbnail": small} for fact, small in pairs if not fact["reason"] and small],
         "failed": [{"path": fact["path"], "reason": fact["reason"]} for fact in facts if fact["reason"]],
     }
     write_text(stored_predictions(workspace, run), json.dumps(document, ensure_ascii=False) + "\n")

@@ -1,1 +1,1 @@
-"""The report: one page that tells the whole story, from the task to new pictures, in Spanish or English."""
+"""The report: one page that tells the whole story, from the task to new images, in Spanish or English."""

@@ -13,7 +13,7 @@ from PIL import Image
 from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.attribution.check_results import (
     TRIALS,
-    Passed,
+    CheckResults,
     joined,
     measured_trials,
     method_verdicts,
@@ -24,23 +24,23 @@ from fototeca.analysis.attribution.explain import COLUMNS, OF_ONE, explain_one
 from fototeca.analysis.attribution.filters import filter_sheets
 from fototeca.analysis.attribution.run_checks import SHORT, try_maps
 from fototeca.analysis.cache import kept
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.evaluation.sampling import pick
-from fototeca.analysis.images import data_uri, masks_digest, stored_picture
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.images import data_uri, masks_digest, stored_image
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, heading, join, link, note, paragraph, tag, tiles
 from fototeca.analysis.tabular import Numbers, Shown
 from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
 
 EXPLAINED = 6
-"""Pictures whose attributions are shown: half of them wrong, if there are so many."""
+"""Images whose attributions are shown: half of them wrong, if there are so many."""
 
 SHOWN_METHODS = ("grad-cam", "saliency")
 
 
-def attributions(story: Story, results: Results) -> Markup:
-    """What made the model say what it said: a row of maps per picture."""
+def attributions(story: ReportContext, results: SplitPredictions) -> Markup:
+    """What made the model say what it said: a row of maps per image."""
     words, model = story.words, story.model(results.run)
     if model.module is None:
         return join([heading(words("attribution.title"), 4), note(words("attribution.no_network"), "missing")])
@@ -60,8 +60,8 @@ def attributions(story: Story, results: Results) -> Markup:
     )
 
 
-def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Tile]:
-    """What the model saw and a map per method, for each picture."""
+def _explained(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[Tile]:
+    """What the model saw and a map per method, for each image."""
     words, shown, verdicts, file = story.words, list[Tile](), shown_verdicts(story, results), f"maps-{results.run.id}"
     rows: list[list[object]] = []
     for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
@@ -84,14 +84,14 @@ def _explained(story: Story, results: Results, chosen: Sequence[int]) -> list[Ti
     return shown
 
 
-def stamped(story: Story, passed: Passed) -> str:
+def stamped(story: ReportContext, passed: CheckResults) -> str:
     """A stamp in words: what is failed, else each trial that was passed by name."""
     failed = [trial for trial, said in passed.items() if not said]
     what = ", ".join(story.words(f"trials.{trial}") for trial in failed or passed)
     return story.words("attribution.fails" if failed else "attribution.passes" if passed else "attribution.untried", what=what)
 
 
-def shown_verdicts(story: Story, results: Results) -> Mapping[str, Passed]:
+def shown_verdicts(story: ReportContext, results: SplitPredictions) -> Mapping[str, CheckResults]:
     """What trials say of the shown methods: those of `explain --trials`, else the report's own; none where these cannot be made,
     which is told in the place of their table."""
     try:
@@ -100,7 +100,7 @@ def shown_verdicts(story: Story, results: Results) -> Mapping[str, Passed]:
         return {}
 
 
-def kept_trials(story: Story, run: Run) -> dict[str, Any] | None:
+def kept_trials(story: ReportContext, run: Run) -> dict[str, Any] | None:
     """What `explain --trials` kept, if it is of all shown methods."""
     facts = read_trials(story.workspace, run)
     if not facts or not set(SHOWN_METHODS) <= {one["method"] for one in facts["methods"]}:
@@ -108,8 +108,8 @@ def kept_trials(story: Story, run: Run) -> dict[str, Any] | None:
     return facts
 
 
-def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each picture the data URIs of what was seen and of its maps, kept between reports."""
+def _maps(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[dict[str, Any]]:
+    """Of each image the data URIs of what was seen and of its maps, kept between reports."""
 
     def draw() -> list[dict[str, Any]]:
         every = []
@@ -128,7 +128,7 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> list[dict[st
     return found
 
 
-def drawn_class_models(story: Story, run: Run) -> dict[str, Path]:
+def drawn_class_models(story: ReportContext, run: Run) -> dict[str, Path]:
     """By category what `explain --method class-model` drew since the run was trained."""
     done = (run.folder / "done.json").stat().st_mtime
     folder = story.workspace.reports / "explain" / run.id
@@ -136,7 +136,7 @@ def drawn_class_models(story: Story, run: Run) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.is_file() and path.stat().st_mtime > done}
 
 
-def _class_models(story: Story, results: Results) -> Markup:
+def _class_models(story: ReportContext, results: SplitPredictions) -> Markup:
     """What `explain --method class-model` drew since the run was trained; which categories are missing, and how to have them."""
     words, run = story.words, results.run
     drawn = drawn_class_models(story, run)
@@ -146,14 +146,14 @@ def _class_models(story: Story, results: Results) -> Markup:
         return join([*parts, note(words("class_model.none"), "missing"), tag("pre", command)])
     shown = []
     for name, path in drawn.items():
-        with Image.open(path) as picture:
-            shown.append(Tile(data_uri(picture.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
+        with Image.open(path) as image:
+            shown.append(Tile(data_uri(image.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
     missing = [name for name in results.categories if name not in drawn]
     return join([*parts, paragraph(words("class_model.intro")), tiles(shown), _undrawn(story, results, missing)])
 
 
-def _undrawn(story: Story, results: Results, missing: Sequence[str]) -> Markup:
-    """The categories that no picture was drawn of; of those that the model says of a picture, how to have it."""
+def _undrawn(story: ReportContext, results: SplitPredictions, missing: Sequence[str]) -> Markup:
+    """The categories that no image was drawn of; of those that the model says of an image, how to have it."""
     if not missing:
         return Markup("")
     told = note(story.words("class_model.missing", names=", ".join(missing)), "missing")
@@ -163,7 +163,7 @@ def _undrawn(story: Story, results: Results, missing: Sequence[str]) -> Markup:
     return join([told, tag("pre", command) if images else ""])
 
 
-def _tried(story: Story, results: Results) -> dict[str, Any]:
+def _tried(story: ReportContext, results: SplitPredictions) -> dict[str, Any]:
     """The shown methods, put to their trials by the report itself and kept between reports."""
     asked = [story.manifest.sha256, len(results), SHOWN_METHODS, SHORT, masks_digest(story.workspace)]
 
@@ -174,7 +174,7 @@ def _tried(story: Story, results: Results) -> dict[str, Any]:
     return found
 
 
-def _trials(story: Story, results: Results) -> Markup:
+def _trials(story: ReportContext, results: SplitPredictions) -> Markup:
     """Methods × scores: those of `kept_trials`, else the shown methods tried now."""
     words, run = story.words, results.run
     stored = kept_trials(story, run)
@@ -186,7 +186,7 @@ def _trials(story: Story, results: Results) -> Markup:
         for one in facts["methods"]
     ]
     source = f"data/reports/trials/{run.id}.json" if stored else ""
-    intro = words("trials.intro", pictures=facts["pictures"], mosaics=facts["mosaics"])
+    intro = words("trials.intro", images=facts["images"], mosaics=facts["mosaics"])
     parts = [
         heading(words("trials.title"), 5),
         paragraph(join([intro, " ", story.file(source)]) if source else intro),
@@ -206,8 +206,8 @@ def _trials(story: Story, results: Results) -> Markup:
     return join(parts)
 
 
-def _filters(story: Story, results: Results, index: int) -> Markup:
-    """The first layer's filters, and the first and last of the layers that are drawn of one picture."""
+def _filters(story: ReportContext, results: SplitPredictions, index: int) -> Markup:
+    """The first layer's filters, and the first and last of the layers that are drawn of one image."""
     words, row = story.words, results.rows[index]
     label = story.label(row.label)
     found: dict[str, str] = kept(
@@ -221,21 +221,21 @@ def _filters(story: Story, results: Results, index: int) -> Markup:
     return join([heading(words("filters.title"), 5), paragraph(words("filters.intro", label=label)), tiles(shown, "sheets")])
 
 
-def _filter_sheets(story: Story, results: Results, index: int) -> dict[str, str]:
+def _filter_sheets(story: ReportContext, results: SplitPredictions, index: int) -> dict[str, str]:
     """Data URIs of the first layer's filters and of layers' maps, by name."""
     model = story.model(results.run)
-    drawings = filter_sheets(model, model.preprocessing(stored_picture(story.workspace, results.rows[index])))
+    drawings = filter_sheets(model, model.preprocessing(stored_image(story.workspace, results.rows[index])))
     for name, drawing in drawings.items():
         if name.startswith("maps-"):
             drawing.thumbnail((560, 560))
     return {name: data_uri(drawing) for name, drawing in drawings.items()}
 
 
-def _named(story: Story, method: str) -> str:
+def _named(story: ReportContext, method: str) -> str:
     return method if method in METHODS else story.words(f"trials.{method}")
 
 
-def _score(story: Story, one: dict[str, Any], trial: str) -> str:
+def _score(story: ReportContext, one: dict[str, Any], trial: str) -> str:
     """The figure, marked where the trial is not passed; a sign, since colour alone does not tell."""
     figure = story.words.number(one[trial], 2)
     return figure if one["passed"].get(trial, True) else Shown(f"{figure} ✗", *getattr(figure, "value", ()))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 from fototeca.analysis.evaluation.generalization_gap import groups_across
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, link, note, paragraph, tag
 from fototeca.curate.manifest import SPLITS
 from fototeca.train.runs import Run
@@ -19,7 +19,7 @@ FEW = 6
 """Sources and licences that are named; the rest are in their tables."""
 
 
-def cards(story: Story) -> Markup:
+def cards(story: ReportContext) -> Markup:
     """What a reader who takes the model or the dataset elsewhere must know, from what is on record."""
     words = story.words
     model = note(words("model_card.none"), "missing")
@@ -39,14 +39,14 @@ def cards(story: Story) -> Markup:
     )
 
 
-def _list(story: Story, card: str, parts: tuple[str, ...], values: dict[str, object]) -> Markup:
+def _list(story: ReportContext, card: str, parts: tuple[str, ...], values: dict[str, object]) -> Markup:
     """One part below the other; `values` fill the gaps of their words."""
     words = story.words
     items = (join([tag("dt", words(f"{card}.{part}.name")), tag("dd", words(f"{card}.{part}.text", **values))]) for part in parts)
     return tag("dl", join(items), class_="card")
 
 
-def _model(story: Story) -> dict[str, object]:
+def _model(story: ReportContext) -> dict[str, object]:
     words, run, manifest = story.words, story.ranked[0], story.manifest
     results, done = story.validation[run.id], run.facts
     compared = {row["run"]: row for row in (story.comparison or {"runs": []})["runs"]}[run.id]
@@ -71,7 +71,7 @@ def _model(story: Story) -> dict[str, object]:
     }
 
 
-def _tested(story: Story, run: Run) -> str:
+def _tested(story: ReportContext, run: Run) -> str:
     """What the ledger says of this run: of the looks at all of the split, as on the cover."""
     looks = len(story.ledger.whole_of(run.id))
     if not looks:
@@ -80,13 +80,13 @@ def _tested(story: Story, run: Run) -> str:
     return story.words("model_card.tested_once") if looks == 1 else story.words("model_card.tested", n=looks)
 
 
-def _hardest_words(story: Story) -> str:
+def _hardest_words(story: ReportContext) -> str:
     found = _hardest(story)
     return story.words("model_card.hardest", names=", ".join(found)) if found else story.words("model_card.none_missed")
 
 
-def _hardest(story: Story) -> list[str]:
-    """At most three categories of which validation pictures are most often missed."""
+def _hardest(story: ReportContext) -> list[str]:
+    """At most three categories of which validation images are most often missed."""
     results = story.validation[story.ranked[0].id]
     there = results.true.sum(axis=0)
     missed = [
@@ -97,7 +97,7 @@ def _hardest(story: Story) -> list[str]:
     return [name for share, name in sorted(missed, reverse=True)[:3] if share > 0]
 
 
-def _dataset(story: Story) -> dict[str, object]:
+def _dataset(story: ReportContext) -> dict[str, object]:
     words, manifest = story.words, story.manifest
     counts, rows = manifest.split_counts(), manifest.rows
     sizes = Counter(name for row in rows for name in row.labels)
@@ -118,7 +118,7 @@ def _dataset(story: Story) -> dict[str, object]:
     }
 
 
-def _copies(story: Story) -> str:
+def _copies(story: ReportContext) -> str:
     """What is known of near-duplicates across splits."""
     if story.manifest.threshold is None:
         return story.words("splits.never_deduplicated")

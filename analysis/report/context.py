@@ -1,4 +1,4 @@
-"""What all sections share: the manifest, its runs, their results, the words, and the pictures, each read once."""
+"""What all sections share: the manifest, its runs, their results, the words, and the images, each read once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from fototeca.analysis.evaluation.compare import compare
-from fototeca.analysis.evaluation.predictions import Results, read_results
-from fototeca.analysis.evaluation.test_access_log import Ledger, read_ledger
+from fototeca.analysis.evaluation.predictions import SplitPredictions, read_results
+from fototeca.analysis.evaluation.test_access_log import TestAccessLog, read_ledger
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import Figure
@@ -23,12 +23,12 @@ from fototeca.analysis.tabular import Numbers, row_link
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row, is_stored
+from fototeca.curate.manifest import Manifest, ManifestRow, is_stored
 from fototeca.train.runs import LoadedModel, Run, load_model, read_run
 
 
 @dataclass
-class Story:
+class ReportContext:
     """One report in the making. `folder` is where it will lie; `figures` and `numbers` are its drawings and tables so far."""
 
     workspace: Workspace
@@ -43,7 +43,7 @@ class Story:
     _models: dict[str, LoadedModel] = field(default_factory=dict)
 
     @cached_property
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, ManifestRow]:
         """The manifest's rows by image id."""
         return {row.image_id: row for row in self.manifest.rows}
 
@@ -66,7 +66,7 @@ class Story:
         return found
 
     @cached_property
-    def validation(self) -> dict[str, Results]:
+    def validation(self) -> dict[str, SplitPredictions]:
         """What each run said on validation; runs without it are in `problems`."""
         found = {}
         for run in self.runs:
@@ -99,7 +99,7 @@ class Story:
         return [best, (differing or single[1:])[0]]
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> TestAccessLog:
         """Every look at this version's test split."""
         return read_ledger(self.workspace, self.manifest.version)
 
@@ -136,8 +136,8 @@ class Story:
             self._models[run.id] = load_model(self.workspace, run)
         return self._models[run.id]
 
-    def thumbnail(self, row: Row, side: int = 104) -> str:
-        """A picture of the dataset as a data URI; empty when its file is gone."""
+    def thumbnail(self, row: ManifestRow, side: int = 104) -> str:
+        """An image of the dataset as a data URI; empty when its file is gone."""
         key = (row.image_id, side)
         if key not in self._thumbnails:
             small = thumbnail(self.workspace.root / row.path, side) if is_stored(row) else None

@@ -1,4 +1,4 @@
-"""The report's first half: the task, where the pictures came from, what they look like, how they were split."""
+"""The report's first half: the task, where the images came from, what they look like, how they were split."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 from markupsafe import Markup
 
 from fototeca.analysis.plots.charts import bars_chart
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
 from fototeca.analysis.tabular import Numbers, Shown
 from fototeca.collect.catalog import PERSON, REJECT, RENAME, Catalog
-from fototeca.curate.manifest import SPLITS, Row
+from fototeca.curate.manifest import SPLITS, ManifestRow
 
 CATALOG = "data/catalog.sqlite"
 
 SAMPLES = 8
-"""Pictures per category, fewer when there are many categories."""
+"""Images per category, fewer when there are many categories."""
 
 
-def task(story: Story) -> Markup:
+def task(story: ReportContext) -> Markup:
     """What is told apart, and why (a person's words)."""
     words, manifest = story.words, story.manifest
     kind = words(f"task.{manifest.task}", n=len(manifest.categories))
@@ -34,7 +34,7 @@ def task(story: Story) -> Markup:
     return join([paragraph(kind), chips, source, heading(words("own.motivation")), story.written("motivation")])
 
 
-def collection(story: Story) -> Markup:
+def collection(story: ReportContext) -> Markup:
     """Counts per source, outcome, reason, licence; the label decisions; a person's account."""
     words = story.words
     parts = [story.written("collection")]
@@ -47,7 +47,7 @@ def collection(story: Story) -> Markup:
     return join(parts)
 
 
-def _sources(story: Story, catalog: Catalog) -> Markup:
+def _sources(story: ReportContext, catalog: Catalog) -> Markup:
     words = story.words
     rows = catalog.connection.execute(
         "SELECT f.source, count(DISTINCT c.candidate_id) AS found, count(DISTINCT CASE WHEN c.state = 'accepted' THEN"
@@ -71,7 +71,7 @@ def _sources(story: Story, catalog: Catalog) -> Markup:
     return story.table("sources", head, body, caption=words("collection.sources"), numeric=(1, 2, 3, 4, 5), source=CATALOG)
 
 
-def _reasons(story: Story, catalog: Catalog) -> Markup:
+def _reasons(story: ReportContext, catalog: Catalog) -> Markup:
     words = story.words
     rows = catalog.connection.execute(
         "SELECT state, reason, count(*) AS n FROM candidates WHERE reason != '' GROUP BY 1, 2 ORDER BY n DESC"
@@ -86,7 +86,7 @@ def _reasons(story: Story, catalog: Catalog) -> Markup:
     return story.table("reasons", head, body, caption=words("collection.reasons"), numeric=(2,), source=CATALOG)
 
 
-def _labelling(story: Story, catalog: Catalog) -> Markup:
+def _labelling(story: ReportContext, catalog: Catalog) -> Markup:
     words = story.words
     decisions = catalog.decisions()
     by_person = [decision for decision in decisions if decision.who.startswith(PERSON)]
@@ -106,7 +106,7 @@ def _labelling(story: Story, catalog: Catalog) -> Markup:
     return join([heading(words("labels.title")), story.facts("labels", pairs, CATALOG), remark])
 
 
-def _licences(story: Story) -> Markup:
+def _licences(story: ReportContext) -> Markup:
     words, rows = story.words, story.manifest.rows
     counts = Counter(row.license for row in rows)
     authors: dict[str, set[str]] = {}
@@ -129,8 +129,8 @@ def _licences(story: Story) -> Markup:
     return join([shown, remark])
 
 
-def samples(story: Story) -> Markup:
-    """Some pictures of every category, drawn with a fixed seed from training and validation."""
+def samples(story: ReportContext) -> Markup:
+    """Some images of every category, drawn with a fixed seed from training and validation."""
     words, categories = story.words, story.manifest.categories
     each = SAMPLES if len(categories) <= 16 else 5
     generator = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def samples(story: Story) -> Markup:
     return tag("div", join(parts), class_="samples")
 
 
-def _sample(story: Story, row: Row, name: str) -> Tile:
+def _sample(story: ReportContext, row: ManifestRow, name: str) -> Tile:
     uri = story.thumbnail(row)
     if not uri:
         return Tile(
@@ -154,7 +154,7 @@ def _sample(story: Story, row: Row, name: str) -> Tile:
     return Tile(uri, story.words("samples.alt", label=name, source=row.source), href=row.page_url)
 
 
-def splits(story: Story) -> Markup:
+def splits(story: ReportContext) -> Markup:
     """Images per category and split; what keeps near-duplicates together."""
     words, manifest = story.words, story.manifest
     counts, total = manifest.label_counts(), manifest.split_counts()
@@ -174,7 +174,7 @@ def splits(story: Story) -> Markup:
     )
 
 
-def _shares(story: Story) -> Markup:
+def _shares(story: ReportContext) -> Markup:
     """How many images each split has."""
     words, total = story.words, story.manifest.split_counts()
     every = max(len(story.manifest.rows), 1)
@@ -183,7 +183,7 @@ def _shares(story: Story) -> Markup:
     return story.facts("split-sizes", pairs, f"manifests/{story.manifest.version}.json")
 
 
-def _groups(story: Story) -> Markup:
+def _groups(story: ReportContext) -> Markup:
     """How many near-duplicates were kept together, and what counted as one."""
     words, threshold = story.words, story.manifest.threshold
     sizes = Counter(row.group for row in story.manifest.rows if row.group)

@@ -1,4 +1,4 @@
-"""The report's plots of where a model's features put the pictures."""
+"""The report's plots of where a model's features put the images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fototeca.analysis.features.embedding import embed_features, embedding_facts
 from fototeca.analysis.features.extract import Features, present_features
 from fototeca.analysis.plots.charts import scatter_chart
 from fototeca.analysis.plots.svg import class_style, marker
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import details, heading, join, link, note, paragraph, tag
 from fototeca.analysis.tabular import Numbers, flat_numbers
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run
 
 COMBINED = 12
@@ -29,7 +29,7 @@ PLACED = 1500
 """Images in the plot of features at most: t-SNE of more would take most of the report's time."""
 
 
-def embedding(story: Story, run: Run) -> Markup:
+def embedding(story: ReportContext, run: Run) -> Markup:
     """PCA and t-SNE of the features, and what is measured beside them."""
     words, wanted = story.words, sample_rows(story.manifest, PLACED)
     known = present_features(story.workspace, run, wanted)
@@ -65,7 +65,7 @@ def embedding(story: Story, run: Run) -> Markup:
     )
 
 
-def label_groups(story: Story, rows: Sequence[Row]) -> tuple[list[str], tuple[str, ...]]:
+def label_groups(story: ReportContext, rows: Sequence[ManifestRow]) -> tuple[list[str], tuple[str, ...]]:
     """What each image is coloured by, and the colours' names in order: the categories, and where images carry several or none
     the COMBINED most frequent combinations, the others together."""
     told, categories = [story.label(row.label) for row in rows], story.manifest.categories
@@ -77,18 +77,18 @@ def label_groups(story: Story, rows: Sequence[Row]) -> tuple[list[str], tuple[st
     return [name if name in shown else rest for name in told], (*shown, rest)
 
 
-def _named(story: Story, groups: Sequence[str]) -> str:
+def _named(story: ReportContext, groups: Sequence[str]) -> str:
     """What the legend is of."""
     n = len(story.manifest.categories)
     return story.words("features.legend", n=n) if len(groups) == n else story.words("features.combined", n=len(groups))
 
 
 def _measured(found: dict[str, Any]) -> dict[str, Any]:
-    """What is said of the features, without the places of the pictures."""
+    """What is said of the features, without the places of the images."""
     return {name: value for name, value in found.items() if name != "places"}
 
 
-def _by_prediction(story: Story, run: Run, said: Said, points: Floats, groups: tuple[str, ...]) -> Markup:
+def _by_prediction(story: ReportContext, run: Run, said: Said, points: Floats, groups: tuple[str, ...]) -> Markup:
     """t-SNE once more, with what the run said, in the colours that the labels have."""
     words = story.words
     none, rest = words("features.error.not_asked"), words("features.rest")
@@ -99,7 +99,7 @@ def _by_prediction(story: Story, run: Run, said: Said, points: Floats, groups: t
     return story.draw(drawing, words("features.prediction.caption"), f"data/runs/{run.id}")
 
 
-def _coloured(story: Story, run: Run, by: str, groups: Sequence[str], found: Sequence[str], points: Floats) -> Markup:
+def _coloured(story: ReportContext, run: Run, by: str, groups: Sequence[str], found: Sequence[str], points: Floats) -> Markup:
     """t-SNE once more, with what the run got right and wrong, or with the splits."""
     words = story.words
     names = {name: words(f"split.{name}" if by == "split" else f"features.error.{name.replace(' ', '_')}") for name in found}
@@ -109,7 +109,7 @@ def _coloured(story: Story, run: Run, by: str, groups: Sequence[str], found: Seq
     return story.draw(drawing, words(f"features.{by}.caption"), f"data/runs/{run.id}")
 
 
-def _place(rows: Sequence[Row], features: Features) -> dict[str, Any]:
+def _place(rows: Sequence[ManifestRow], features: Features) -> dict[str, Any]:
     """What is drawn and said of the embedding, as JSON values."""
     found = embed_features(rows, features)
     return {"places": {name: points.tolist() for name, points in found.places.items()}, **embedding_facts(found)}

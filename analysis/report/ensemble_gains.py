@@ -1,4 +1,4 @@
-"""The report's account of what more work at each picture gains and costs: several views of it, and several models."""
+"""The report's account of what more work at each image gains and costs: several views of it, and several models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from fototeca.analysis.cache import kept
 from fototeca.analysis.evaluation.compare import mcnemar, paired_difference
 from fototeca.analysis.evaluation.tta import gain_of_views, seconds_per_image
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, note, paragraph, tag
 from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
@@ -20,7 +20,7 @@ COLUMNS = ("what", "alone", "with", "gain", "interval", "p", "cost", "seconds_al
 """Of the table."""
 
 
-def gains(story: Story) -> Markup:
+def gains(story: ReportContext) -> Markup:
     """Test-time augmentation of the best single run, and every ensemble beside the best of its members."""
     words = story.words
     single = next((run for run in story.ranked if not _members(run)), None)
@@ -46,12 +46,12 @@ def gains(story: Story) -> Markup:
 
 
 def _members(run: Run) -> list[str]:
-    """The runs that an ensemble asks for each picture: a soup asks one network, as it is one."""
+    """The runs that an ensemble asks for each image: a soup asks one network, as it is one."""
     return list(run.config.get("members") or run.config.get("soup") or [])
 
 
-def _views(story: Story, run: Run) -> list[str]:
-    """Found out once, since every validation picture is asked again in each of its views."""
+def _views(story: ReportContext, run: Run) -> list[str]:
+    """Found out once, since every validation image is asked again in each of its views."""
     results = story.validation[run.id].stored(story.workspace)
     asked = [[row.image_id for row in results.rows], "seconds"]
     facts: dict[str, Any] = kept(story.workspace, run, "views", asked, lambda: gain_of_views(story.workspace, results))
@@ -60,7 +60,7 @@ def _views(story: Story, run: Run) -> list[str]:
     return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"], seconds)
 
 
-def _joined(story: Story, run: Run) -> list[str] | None:
+def _joined(story: ReportContext, run: Run) -> list[str] | None:
     """None when no member is left to compare with."""
     of = run.config.get("made_of", {})
     found = [story.validation[name] for name in _members(run) if name in story.validation]
@@ -88,8 +88,8 @@ def how_joined(run: Run) -> str:
     return "snapshot" if method == "mean" and len(set(run.config["of"])) == 1 else method
 
 
-def _seconds(story: Story, run: Run) -> float | None:
-    """Seconds a picture, measured once; None where the model or all pictures are gone."""
+def _seconds(story: ReportContext, run: Run) -> float | None:
+    """Seconds an image, measured once; None where the model or all images are gone."""
 
     def measured() -> float:
         results = story.validation[run.id].stored(story.workspace)
@@ -102,7 +102,7 @@ def _seconds(story: Story, run: Run) -> float | None:
 
 
 def _row(
-    story: Story, what: str, alone: float, facts: dict[str, Any], passes: int, seconds: tuple[float | None, float | None]
+    story: ReportContext, what: str, alone: float, facts: dict[str, Any], passes: int, seconds: tuple[float | None, float | None]
 ) -> list[str]:
     words = story.words
     return [

@@ -1,4 +1,4 @@
-"""The report's right and wrong pictures, each with its map and its nearest training pictures, and what the errors share."""
+"""The report's right and wrong images, each with its map and its nearest training images, and what the errors share."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from markupsafe import Markup, escape
 
 from fototeca.analysis.attribution.explain import explain_one
 from fototeca.analysis.cache import kept
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose, doubted, error_groups, errors_by_quality, neighbours_of, suspects, worst_per_class
 from fototeca.analysis.images import data_uri
 from fototeca.analysis.report.attributions import SHOWN_METHODS, shown_verdicts, stamped
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, card, cards, details, heading, join, note, paragraph, tag
 from fototeca.core.errors import FototecaError
 
 EXAMPLES = 8
-"""Pictures of each kind."""
+"""Images of each kind."""
 
 OPENED = ("wrong", "right")
 """The kinds that are shown unfolded."""
 
 METHOD = SHOWN_METHODS[0]
-"""The map beside each picture: of the methods that the report puts to trials, whose verdict stands above the pictures."""
+"""The map beside each image: of the methods that the report puts to trials, whose verdict stands above the images."""
 
 
-def examples(story: Story, results: Results) -> Markup:
+def examples(story: ReportContext, results: SplitPredictions) -> Markup:
     """Right and wrong, picked and at random, least sure, worst of each category; suspected label errors; what errors share."""
     words = story.words
     kinds = choose(results, EXAMPLES)
@@ -53,21 +53,21 @@ def examples(story: Story, results: Results) -> Markup:
     return join(parts)
 
 
-def _verdict(story: Story, results: Results) -> Markup:
-    """What the trials say of every map beside these pictures, since they say it of its method."""
+def _verdict(story: ReportContext, results: SplitPredictions) -> Markup:
+    """What the trials say of every map beside these images, since they say it of its method."""
     verdict = shown_verdicts(story, results).get(METHOD, {})
     return paragraph(story.words("examples.stamp", method=METHOD, stamp=stamped(story, verdict)))
 
 
-def _neighbours(story: Story, results: Results, chosen: Sequence[int]) -> tuple[dict[str, list[str]], Markup]:
-    """Of each picture the ids of the nearest training pictures; none, and a note, when a file that is needed is gone."""
+def _neighbours(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> tuple[dict[str, list[str]], Markup]:
+    """Of each image the ids of the nearest training images; none, and a note, when a file that is needed is gone."""
     try:
         return neighbours_of(story.workspace, story.manifest, results, chosen), Markup("")
     except FototecaError as error:
         return {}, note(error.message, "warn")
 
 
-def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, str]:
+def _maps(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> dict[str, str]:
     """By image id a data URI of the map of what was said; empty when the run's classifier is no network."""
     if story.model(results.run).module is None:
         return {}
@@ -88,8 +88,8 @@ def _maps(story: Story, results: Results, chosen: Sequence[int]) -> dict[str, st
     return drawn
 
 
-def _card(story: Story, results: Results, index: int, drawn: str, near: dict[str, list[str]]) -> Markup:
-    """The picture, its map, what was said, where it is from, and its nearest training pictures."""
+def _card(story: ReportContext, results: SplitPredictions, index: int, drawn: str, near: dict[str, list[str]]) -> Markup:
+    """The image, its map, what was said, where it is from, and its nearest training images."""
     row, words = results.rows[index], story.words
     label, said = story.label(results.labels[index]), story.label(results.said[index])
     right, sure = bool(results.right[index]), words.percent(float(results.confidence[index]), 0)
@@ -102,17 +102,19 @@ def _card(story: Story, results: Results, index: int, drawn: str, near: dict[str
     return card(seen, why if drawn else None, [_near(story, image_id) for image_id in near.get(row.image_id, [])])
 
 
-def _near(story: Story, image_id: str) -> Tile:
+def _near(story: ReportContext, image_id: str) -> Tile:
     row = story.rows[image_id]
     label = story.label(row.label)
     return Tile(story.thumbnail(row, 56), story.words("examples.near", label=label), (label,))
 
 
-def _source(story: Story, results: Results) -> Markup:
+def _source(story: ReportContext, results: SplitPredictions) -> Markup:
     return paragraph(story.run_file(results.run, "predictions-val.csv"), "source")
 
 
-def _suspects(story: Story, results: Results, found: Sequence[int], maps: dict[str, str], near: dict[str, list[str]]) -> Markup:
+def _suspects(
+    story: ReportContext, results: SplitPredictions, found: Sequence[int], maps: dict[str, str], near: dict[str, list[str]]
+) -> Markup:
     """Confident mistakes among whose neighbours everything speaks for what the model said."""
     words = story.words
     if not found:
@@ -128,7 +130,7 @@ def _suspects(story: Story, results: Results, found: Sequence[int], maps: dict[s
     )
 
 
-def _shared(story: Story, results: Results) -> Markup:
+def _shared(story: ReportContext, results: SplitPredictions) -> Markup:
     """Errors by source, near-duplicate group and quality; confused pairs stand under the confusion matrix."""
     words, groups = story.words, error_groups(results)
     head = [words("errors.images"), words("errors.errors"), words("errors.share")]
@@ -159,12 +161,12 @@ def _shared(story: Story, results: Results) -> Markup:
     return join(parts)
 
 
-def _counted(story: Story, one: dict[str, Any]) -> list[str]:
+def _counted(story: ReportContext, one: dict[str, Any]) -> list[str]:
     words = story.words
     return [words.number(one["n"]), words.number(one["errors"]), words.percent(one["errors"] / one["n"])]
 
 
-def _table(story: Story, results: Results, by: str, head: list[str], rows: list[list[str]]) -> Markup:
+def _table(story: ReportContext, results: SplitPredictions, by: str, head: list[str], rows: list[list[str]]) -> Markup:
     name, caption = f"errors-{by}-{results.run.id}", story.words(f"errors.by_{by}")
     source = f"data/runs/{results.run.id}/predictions-val.csv"
     return story.table(name, head, rows, caption=caption, numeric=tuple(range(1, len(head))), source=source)

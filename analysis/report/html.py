@@ -15,7 +15,7 @@ Words = str | Markup
 
 @dataclass(frozen=True)
 class Tile:
-    """A small picture with what stands under it. `mark`: right, wrong, warn or empty; `href`: where it came from."""
+    """A small image with what stands under it. `mark`: right, wrong, warn or empty; `href`: where it came from."""
 
     uri: str
     alt: str
@@ -107,27 +107,27 @@ def figure(drawing: Figure, caption: Words, source: Words = "", kind: str = "") 
     return tag("figure", inner + tag("figcaption", under), class_=f"chart {kind}".strip())
 
 
-def tiles(pictures: Sequence[Tile], kind: str = "") -> Markup:
-    """Pictures in a grid."""
-    return tag("ul", join(_tile(picture) for picture in pictures), class_=f"tiles {kind}".strip())
+def tiles(images: Sequence[Tile], kind: str = "") -> Markup:
+    """Images in a grid."""
+    return tag("ul", join(_tile(image) for image in images), class_=f"tiles {kind}".strip())
 
 
-def _tile(picture: Tile) -> Markup:
-    under = join(tag("span", line) for line in picture.lines)
-    return tag("li", _shown(picture) + (tag("div", under) if under else ""), class_=picture.mark)
+def _tile(image: Tile) -> Markup:
+    under = join(tag("span", line) for line in image.lines)
+    return tag("li", _shown(image) + (tag("div", under) if under else ""), class_=image.mark)
 
 
-def _shown(picture: Tile) -> Markup:
-    """The picture alone, with a link to where it came from; its words where there is none."""
-    if not picture.uri:
-        return tag("span", picture.alt, class_="gone")
-    shown = Markup('<img src="{}" alt="{}">').format(Markup(picture.uri), picture.alt)
-    return link(shown, picture.href) if picture.href.startswith(("http://", "https://")) else shown
+def _shown(image: Tile) -> Markup:
+    """The image alone, with a link to where it came from; its words where there is none."""
+    if not image.uri:
+        return tag("span", image.alt, class_="gone")
+    shown = Markup('<img src="{}" alt="{}">').format(Markup(image.uri), image.alt)
+    return link(shown, image.href) if image.href.startswith(("http://", "https://")) else shown
 
 
 def card(seen: Tile, beside: Tile | None, near: Sequence[Tile]) -> Markup:
-    """A picture with another one beside it, the words of the first under both, and a row of small ones."""
-    pair = tag("div", join(_shown(picture) for picture in (seen, *([beside] if beside else []))), class_="pair")
+    """An image with another one beside it, the words of the first under both, and a row of small ones."""
+    pair = tag("div", join(_shown(image) for image in (seen, *([beside] if beside else []))), class_="pair")
     under = tag("div", join(tag("span", line) for line in seen.lines))
     small = tag("div", join(tag("figure", _shown(one) + tag("figcaption", one.lines[0])) for one in near), class_="near")
     return tag("li", join([pair, under, small if near else ""]), class_=seen.mark)

@@ -13,7 +13,7 @@ SECTIONS = ("motivation", "collection", "challenges", "conclusions")
 """The headings of `report.md`."""
 
 _READER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
-"""CommonMark with tables. HTML is shown as text, and no picture is fetched: the report is one file that works offline."""
+"""CommonMark with tables. HTML is shown as text, and no image is fetched: the report is one file that works offline."""
 
 
 def read_words(path: Path) -> dict[str, str]:

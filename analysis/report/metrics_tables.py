@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from fototeca.analysis.evaluation.evaluate import reliability_of
 from fototeca.analysis.evaluation.metrics import YES_NO, yes_no_cells
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.plots.charts import reliability_chart
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, paragraph
 
 Facts = dict[str, Any]
@@ -22,7 +22,7 @@ NUMBERS = ("macro_f1", "log_loss", "brier")
 """What is shown of `measure`, as shares and as numbers."""
 
 
-def figures_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
+def figures_table(story: ReportContext, name: str, sides: Sequence[Facts]) -> Markup:
     """One column for each side; `name` is that of the file of numbers."""
     words = story.words
     body: list[list[str]] = []
@@ -51,7 +51,7 @@ def figures_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
     return story.table(name, head, body, caption=caption, numeric=numeric, source=said(sides[-1]))
 
 
-def _interval(story: Story, key: str, sides: Sequence[Facts]) -> list[list[str]]:
+def _interval(story: ReportContext, key: str, sides: Sequence[Facts]) -> list[list[str]]:
     """The row of a figure's interval: Wilson's for accuracy, else the bootstrap's; no row where it has none."""
     words = story.words
     if key == "accuracy":
@@ -63,7 +63,7 @@ def _interval(story: Story, key: str, sides: Sequence[Facts]) -> list[list[str]]
     return [[words("figure.bootstrap"), *(show(pair) for pair in ends)]]
 
 
-def classes_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
+def classes_table(story: ReportContext, name: str, sides: Sequence[Facts]) -> Markup:
     """Every category on the last side, with its F1 on the one before."""
     words, (*before, shown) = story.words, sides
     head = [words(f"class.{key}") for key in ("name", "n", "precision", "recall", "interval", "f1")]
@@ -88,7 +88,7 @@ def classes_table(story: Story, name: str, sides: Sequence[Facts]) -> Markup:
     return story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=said(shown))
 
 
-def yes_no_table(story: Story, name: str, results: Results) -> Markup:
+def yes_no_table(story: ReportContext, name: str, results: SplitPredictions) -> Markup:
     """A multi-label run's confusion: of each category its own two by two, since no single matrix holds several labels."""
     words = story.words
     head = [words("class.name"), *(words(f"confusion.{cell}") for cell in YES_NO)]
@@ -99,7 +99,7 @@ def yes_no_table(story: Story, name: str, results: Results) -> Markup:
     return join([paragraph(words("confusion.multi")), shown])
 
 
-def calibration(story: Story, name: str, results: Results, facts: Facts) -> Markup:
+def calibration(story: ReportContext, name: str, results: SplitPredictions, facts: Facts) -> Markup:
     """Accuracy against confidence, as it is and after scaling; as it is alone where no temperature could be learned."""
     words, found = story.words, facts["calibration"]
     temperature, split = found["temperature"], words(f"split.{results.split}")

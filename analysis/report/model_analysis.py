@@ -7,11 +7,11 @@ from functools import partial
 from markupsafe import Markup
 
 from fototeca.analysis.evaluation.evaluate import learn_temperature, measure
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import error_groups
 from fototeca.analysis.plots.figures import confusion_figure
 from fototeca.analysis.report.attributions import attributions
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.embedding import embedding
 from fototeca.analysis.report.examples import examples
 from fototeca.analysis.report.html import heading, join, note, paragraph, tag
@@ -19,7 +19,7 @@ from fototeca.analysis.report.metrics_tables import calibration, classes_table, 
 from fototeca.train.runs import Run
 
 
-def studied(story: Story) -> Markup:
+def studied(story: ReportContext) -> Markup:
     """Both models, one after the other."""
     if not story.studied:
         return note(story.words("studied.none"), "missing")
@@ -34,14 +34,14 @@ def studied(story: Story) -> Markup:
     return join(parts)
 
 
-def _study(story: Story, run: Run) -> Markup:
+def _study(story: ReportContext, run: Run) -> Markup:
     results = story.validation[run.id]
     parts = (_measured, examples, _confusion, attributions)
     made = [story.part(partial(part, story, results)) for part in parts]
     return join([*made, story.part(partial(embedding, story, run))])
 
 
-def _measured(story: Story, results: Results) -> Markup:
+def _measured(story: ReportContext, results: SplitPredictions) -> Markup:
     """The figures of validation, by category too, and whether it knows how sure to be."""
     run = results.run
     sides = [measure(results, learn_temperature(results))]
@@ -55,7 +55,7 @@ def _measured(story: Story, results: Results) -> Markup:
     )
 
 
-def _confusion(story: Story, results: Results) -> Markup:
+def _confusion(story: ReportContext, results: SplitPredictions) -> Markup:
     """The matrix, or of several labels one for each category, and what is most often taken for what."""
     words, name = story.words, f"confusion-{results.run.id}"
     source = f"data/runs/{results.run.id}/predictions-val.csv"
@@ -66,7 +66,7 @@ def _confusion(story: Story, results: Results) -> Markup:
     return join([heading(words("confusion.title"), 4), shown, _pairs(story, results, source)])
 
 
-def _pairs(story: Story, results: Results, source: str) -> Markup:
+def _pairs(story: ReportContext, results: SplitPredictions, source: str) -> Markup:
     words = story.words
     found = error_groups(results)["confused_pairs"][:8]
     if not found:

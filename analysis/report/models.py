@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from fototeca.analysis.plots.charts import intervals_chart
 from fototeca.analysis.plots.figures import curves_of
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.ensemble_gains import gains, how_joined
 from fototeca.analysis.report.html import columns, details, heading, join, note, paragraph
 from fototeca.train.runs import Run
@@ -59,7 +59,7 @@ OPENED = 2
 """So many models are shown unfolded."""
 
 
-def models(story: Story) -> Markup:
+def models(story: ReportContext) -> Markup:
     """Every run: settings, accuracies, loss per iteration, accuracy per epoch."""
     words = story.words
     if not story.ranked:
@@ -81,13 +81,13 @@ def models(story: Story) -> Markup:
     return join(parts)
 
 
-def _broken(story: Story) -> Markup:
+def _broken(story: ReportContext) -> Markup:
     """The runs that are left out, each with its reason."""
     broken = "; ".join(f"{run}: {why}" for run, why in story.problems.items())
     return note(story.words("models.broken", what=broken), "warn") if broken else Markup("")
 
 
-def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
+def _summary(story: ReportContext, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
     words, done = story.words, run.facts
     return [
         run.id,
@@ -101,7 +101,7 @@ def _summary(story: Story, run: Run, compared: dict[str, Any]) -> list[Markup | 
     ]
 
 
-def _model(story: Story, run: Run) -> Markup:
+def _model(story: ReportContext, run: Run) -> Markup:
     words, done = story.words, run.facts
     pairs = [
         (words(f"setting.{name}"), _shown(story, run, name, run.config[name]))
@@ -144,7 +144,7 @@ def _source(name: str) -> str:
     return "steps.csv" if name.startswith("steps") else "epochs.csv"
 
 
-def _shown(story: Story, run: Run, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
+def _shown(story: ReportContext, run: Run, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
     if name == "model" and run.regime == "ensemble":
         return story.words(f"gains.how.{how_joined(run)}")
     if name == "weights" and isinstance(value, str):
@@ -160,7 +160,7 @@ def _shown(story: Story, run: Run, name: str, value: Any) -> str:  # noqa: ANN40
     )
 
 
-def comparison(story: Story) -> Markup:
+def comparison(story: ReportContext) -> Markup:
     """Accuracies with intervals, and which runs cannot be told apart from the best."""
     words, found = story.words, story.comparison
     if found is None or len(found["runs"]) < 2:

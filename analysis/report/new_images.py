@@ -1,4 +1,4 @@
-"""The report's new pictures: what `predict` last said of pictures from outside the dataset."""
+"""The report's new images: what `predict` last said of images from outside the dataset."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from markupsafe import Markup
 from fototeca.analysis.cache import stored_json
 from fototeca.analysis.evaluation.calibration import NO_MISTAKE
 from fototeca.analysis.predict.predict import stored_predictions
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, Words, join, link, note, paragraph, tag, tiles
 from fototeca.analysis.tabular import Numbers
 
 NEAR = ("image_id", "split", "distance")
-"""What is told of the image of the dataset that a new picture is a near-duplicate of."""
+"""What is told of the image of the dataset that a new image is a near-duplicate of."""
 
 
-def new_images(story: Story) -> Markup:
-    """The last predictions on pictures from outside the dataset, with those that could not be had."""
+def new_images(story: ReportContext) -> Markup:
+    """The last predictions on images from outside the dataset, with those that could not be had."""
     words, document = story.words, _stored(story)
     if document is None:
         best = story.ranked[0].id if story.ranked else "RUN"
         return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
-    pictures, failed, rate = document["pictures"], document["failed"], document["false_alarm_rate"]
+    images, failed, rate = document["images"], document["failed"], document["false_alarm_rate"]
     counts = {name: document[name] for name in ("n", "unknown", "near")}
     story.numbers.append(Numbers("new-images-counts", ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
     parts = [paragraph(story.lead(words("new.intro", run=document["run"], **counts), "new-images-counts"))]
-    if counts["n"] > len(pictures):
-        parts.append(paragraph(words("new.first", n=len(pictures))))
+    if counts["n"] > len(images):
+        parts.append(paragraph(words("new.first", n=len(images))))
     if rate is not None:
         alarms = words("new.false_alarms", rate=words.percent(rate))
         parts.append(paragraph(story.lead(alarms, "new-images-counts", len(counts))))
     if not document["calibrated"]:
         learned = document["uncalibrated"] == NO_MISTAKE
         parts.append(paragraph(words("calibration.none" if learned else "calibration.unread")))
-    parts += [tiles([_tile(story, fact, row) for row, fact in enumerate(pictures)]), _numbers(story, document)]
+    parts += [tiles([_tile(story, fact, row) for row, fact in enumerate(images)]), _numbers(story, document)]
     if failed:
-        head = [words("new.picture"), words("new.reason")]
+        head = [words("new.image"), words("new.reason")]
         rows = [[fact["path"], fact["reason"]] for fact in failed]
         parts.append(story.table("new-images-failed", head, rows, caption=words("new.failed", n=len(failed))))
     return join(parts)
 
 
-def _stored(story: Story) -> dict[str, Any] | None:
+def _stored(story: ReportContext) -> dict[str, Any] | None:
     """Of the best run that was asked since it was trained; a damaged file counts as none."""
     for run in story.ranked:
         document = stored_json(stored_predictions(story.workspace, run))
@@ -52,11 +52,11 @@ def _stored(story: Story) -> dict[str, Any] | None:
     return None
 
 
-def _numbers(story: Story, document: dict[str, Any]) -> Markup:
-    """What stands under the pictures, in a file beside the page, and the file that `predict` kept."""
+def _numbers(story: ReportContext, document: dict[str, Any]) -> Markup:
+    """What stands under the images, in a file beside the page, and the file that `predict` kept."""
     rows = tuple(
         (*map(fact.get, ("path", "label", "probability", "strangeness")), bool(fact.get("unknown")), *map(near.get, NEAR))
-        for fact in document["pictures"]
+        for fact in document["images"]
         for near in [fact.get("near_duplicate") or {}]
     )
     columns = ("path", "label", "probability", "strangeness", "unknown", *(f"near_duplicate_{name}" for name in NEAR))
@@ -65,7 +65,7 @@ def _numbers(story: Story, document: dict[str, Any]) -> Markup:
     return paragraph(join([link(story.words("figure.data"), story.row("new-images", 0)), " · ", stored]), "source")
 
 
-def _tile(story: Story, fact: dict[str, Any], row: int) -> Tile:
+def _tile(story: ReportContext, fact: dict[str, Any], row: int) -> Tile:
     words = story.words
     name = fact["path"].replace("\\", "/").rpartition("/")[2]
     label = story.label(fact["label"])

@@ -17,16 +17,16 @@ from fototeca.analysis.report import cards, dataset, models
 from fototeca.analysis.report import model_analysis as studied
 from fototeca.analysis.report import new_images as new
 from fototeca.analysis.report import test_section as final
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import join, link, tag
 from fototeca.analysis.report.reproducibility import again
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.vision.memory import keep_freed_memory
 
-SECTIONS: dict[str, Callable[[Story], Markup]] = {
+SECTIONS: dict[str, Callable[[ReportContext], Markup]] = {
     "task": dataset.task,
     "collection": dataset.collection,
     "samples": dataset.samples,
@@ -57,10 +57,10 @@ def write_report(
     manifest = read_manifest(workspace, version)
     folder = output or workspace.reports / manifest.version
     folder.mkdir(parents=True, exist_ok=True)
-    story = Story(workspace, manifest, Texts.load(lang), folder)
+    story = ReportContext(workspace, manifest, Texts.load(lang), folder)
     if not story.ranked:
         train = f"fototeca train sweep --manifest {manifest.version}"
-        say(f"{manifest.version} has no finished runs: the report is of the dataset alone; train: {train}")
+        notify(f"{manifest.version} has no finished runs: the report is of the dataset alone; train: {train}")
     page = folder / f"report-{lang}.html"
     write_text(page, _page(story))
     figures = write_figures(story.figures, folder / story.beside)
@@ -80,7 +80,7 @@ def _clear(folder: Path, names: Sequence[str]) -> None:
     write_text(listed, "\n".join(sorted(names)) + "\n")
 
 
-def _page(story: Story) -> str:
+def _page(story: ReportContext) -> str:
     words = story.words
     titles = {name: words(f"section.{name}") for name in SECTIONS}
     contents = tag(
@@ -105,7 +105,7 @@ def _page(story: Story) -> str:
     return f'<!doctype html>\n<html lang="{words.language}"><head>{head}</head><body>{whole}</body></html>\n'
 
 
-def _cover(story: Story) -> Markup:
+def _cover(story: ReportContext) -> Markup:
     """The title, and the answer before the story."""
     words, manifest = story.words, story.manifest
     counts, frozen = manifest.split_counts(), f"manifests/{manifest.version}"

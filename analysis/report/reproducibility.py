@@ -11,13 +11,13 @@ from markupsafe import Markup
 from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.report.attributions import drawn_class_models, kept_trials
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import join, link, paragraph, table, tag
 from fototeca.analysis.tabular import Numbers
-from fototeca.train.runs import Run, software
+from fototeca.train.runs import Run, software_versions
 
 
-def again(story: Story) -> Markup:
+def again(story: ReportContext) -> Markup:
     """Digest, seeds, versions, and every command in order."""
     words, manifest = story.words, story.manifest
     rows = [
@@ -25,7 +25,7 @@ def again(story: Story) -> Markup:
         (words("again.frozen"), manifest.created[:16].replace("T", " ")),
         (words("again.seeds"), _seeds(story)),
         *_trained(story),
-        (words("again.software"), _versions(software())),
+        (words("again.software"), _versions(software_versions())),
     ]
     head = (words("again.what"), words("again.value"))
     story.numbers.append(Numbers("again", head, tuple(rows)))
@@ -38,13 +38,13 @@ def again(story: Story) -> Markup:
     )
 
 
-def _seeds(story: Story) -> str:
+def _seeds(story: ReportContext) -> str:
     """Of the split and of every model that has one: an ensemble only joins others."""
     drawn = sorted({run.config["seed"] for run in story.ranked if "seed" in run.config})
     return story.words("again.seeds_of", split=story.manifest.seed, runs=", ".join(map(str, drawn)) or "–")
 
 
-def _trained(story: Story) -> list[tuple[str, str]]:
+def _trained(story: ReportContext) -> list[tuple[str, str]]:
     """The versions that the models were made with; which models, where they differ."""
     words, found = story.words, dict[str, list[str]]()
     for run in story.ranked:
@@ -59,7 +59,7 @@ def _versions(found: Mapping[str, str]) -> str:
     return ", ".join(f"{name.replace('python', 'Python')} {version}" for name, version in found.items())
 
 
-def _commands(story: Story) -> Iterator[str]:
+def _commands(story: ReportContext) -> Iterator[str]:
     """From the grouping of copies to this report. Runs come before what starts from them, members before what joins them."""
     manifest = story.manifest
     if manifest.threshold is not None:
@@ -74,8 +74,8 @@ def _commands(story: Story) -> Iterator[str]:
     yield f"fototeca analysis report --manifest {manifest.version} --lang {story.words.language}"
 
 
-def _explains(story: Story, run: Run) -> Iterator[str]:
-    """What made the trials and the categories' pictures that are shown of a run."""
+def _explains(story: ReportContext, run: Run) -> Iterator[str]:
+    """What made the trials and the categories' images that are shown of a run."""
     command = f"fototeca analysis explain {run.id}"
     if facts := kept_trials(story, run):
         methods = [f"--method {one['method']}" for one in facts["methods"] if one["method"] in METHODS]
@@ -85,7 +85,7 @@ def _explains(story: Story, run: Run) -> Iterator[str]:
         yield f"{command} --method class-model"
 
 
-def _before(story: Story, run: Run) -> tuple[bool, int]:
+def _before(story: ReportContext, run: Run) -> tuple[bool, int]:
     """What sorts a run: those that are joined last, else by how many others it starts from, one from the other."""
     known, chain = {name: one for one in story.ranked for name in _names(one)}, [run]
     while (start := known.get(_start(chain[-1]))) and start not in chain:
@@ -104,7 +104,7 @@ def _start(run: Run) -> str | Path:
     return weights if weights.startswith("run:") else Path(weights).expanduser().resolve()
 
 
-def _trains(story: Story, run: Run) -> str:
+def _trains(story: ReportContext, run: Run) -> str:
     """The run's command, with the place of a file of weights told as short as a reader needs it."""
     weights = run.config.get("weights")
     if not isinstance(weights, str):

@@ -10,30 +10,30 @@ from markupsafe import Markup
 
 from fototeca.analysis.evaluation.evaluate import learn_temperature, measure, split_results
 from fototeca.analysis.evaluation.generalization_gap import explain_gap
-from fototeca.analysis.evaluation.predictions import Results, read_results
+from fototeca.analysis.evaluation.predictions import SplitPredictions, read_results
 from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.figures import confusion_figure
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, link, note, paragraph, tag
 from fototeca.analysis.report.metrics_tables import calibration, classes_table, figures_table, yes_no_table
 from fototeca.analysis.tabular import Numbers, flat_numbers
 from fototeca.train.runs import Run
 
 
-def looked_at(story: Story) -> Run | None:
+def looked_at(story: ReportContext) -> Run | None:
     """The best of the runs that have test predictions; None before the first look."""
     return next((run for run in story.ranked if (run.folder / "predictions-test.csv").exists()), None)
 
 
-def test(story: Story) -> Markup:
+def test(story: ReportContext) -> Markup:
     """The figures on test and validation side by side, why they differ, and in any case every look that was taken."""
     run = looked_at(story)
     figures = partial(_nothing, story) if run is None else partial(_measured, story, run)
     return join([story.part(figures), story.part(partial(_looks, story, run))])
 
 
-def _nothing(story: Story) -> Markup:
+def _nothing(story: ReportContext) -> Markup:
     """How to take the first look; or that looks were taken of which nothing is left."""
     if story.ledger.whole:
         return note(story.words("test.lost"), "warn")
@@ -41,7 +41,7 @@ def _nothing(story: Story) -> Markup:
     return join([note(story.words("test.none"), "missing"), tag("pre", f"fototeca analysis evaluate {best} --split test")])
 
 
-def _measured(story: Story, run: Run) -> Markup:
+def _measured(story: ReportContext, run: Run) -> Markup:
     words, val = story.words, story.validation[run.id]
     held_out = _held_out(story, run)
     temperature = learn_temperature(val)
@@ -59,7 +59,7 @@ def _measured(story: Story, run: Run) -> Markup:
     return join([paragraph(intro), *map(story.part, parts)])
 
 
-def _held_out(story: Story, run: Run) -> Results:
+def _held_out(story: ReportContext, run: Run) -> SplitPredictions:
     """What the run said on test. Nobody sees it without a look on record: where there is none, showing it is one."""
     if story.ledger.whole_of(run.id):
         return read_results(story.workspace, run, "test", story.manifest)
@@ -68,14 +68,14 @@ def _held_out(story: Story, run: Run) -> Results:
     return found
 
 
-def _headline(story: Story, facts: dict[str, Any]) -> Markup:
+def _headline(story: ReportContext, facts: dict[str, Any]) -> Markup:
     words = story.words
     value = tag("strong", link(words.percent(facts["accuracy"]), story.row("test", 0)))
     under = words("test.headline", interval=words.interval(facts["accuracy_interval"]), n=facts["n"])
     return tag("p", join([value, " ", tag("span", under)]), class_="headline")
 
 
-def _why(story: Story, val: Results, held_out: Results) -> Markup:
+def _why(story: ReportContext, val: SplitPredictions, held_out: SplitPredictions) -> Markup:
     """Each reason with its number, in words, and where in `gap.csv` it stands."""
     words = story.words
     gap = explain_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values()))
@@ -143,7 +143,7 @@ def _unseen(words: Texts, found: dict[str, Any]) -> str:
     return words("gap.unseen", names=", ".join(found["names"]), there=there, elsewhere=elsewhere, **counts)
 
 
-def _confusion(story: Story, held_out: Results) -> Markup:
+def _confusion(story: ReportContext, held_out: SplitPredictions) -> Markup:
     if held_out.multi:
         return join([heading(story.words("confusion.title"), 4), yes_no_table(story, "confusion-test", held_out)])
     drawing = confusion_figure("confusion-test", held_out, story.words)
@@ -151,7 +151,7 @@ def _confusion(story: Story, held_out: Results) -> Markup:
     return story.draw(drawing, story.words("test.confusion", n=len(held_out)), source)
 
 
-def _looks(story: Story, run: Run | None) -> Markup:
+def _looks(story: ReportContext, run: Run | None) -> Markup:
     """The ledger, and what follows from it for the figures."""
     words, found = story.words, story.ledger
     remarks = _remarks(story)
@@ -168,7 +168,7 @@ def _looks(story: Story, run: Run | None) -> Markup:
     return join([heading(words("looks.title")), shown, *remarks])
 
 
-def _remarks(story: Story) -> list[Markup]:
+def _remarks(story: ReportContext) -> list[Markup]:
     """What the looks mean: one model seen in one way is an honest estimate, anything else is a choice."""
     words, found = story.words, story.ledger
     remarks = []

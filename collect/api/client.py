@@ -1,4 +1,4 @@
-"""Interfaces made for programs: JSON with the same manners as pictures, errors in one line, quotas remembered."""
+"""Interfaces made for programs: JSON with the same manners as images, errors in one line, quotas remembered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_ANSWER = 50_000_000
 """Bytes of one answer."""
 
 
-class SourceStop(FototecaError):  # noqa: N818 - it says what to do: ask this source nothing more in this run
+class SourceStop(FototecaError):
     """A source that wants to be left alone: no valid key, no quota left, a CAPTCHA."""
 
 
@@ -121,7 +121,7 @@ class Web:
         if reason in ("http-401", "http-403") and self.key:
             return self.refused()
         if reason == "private-address":
-            return FototecaError(f"{host} is no public address", "pass --allow-local to ask this machine", EXIT_OUTSIDE)
+            return FototecaError(f"{host} is no public address", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE)
         hint = "check the network and try again later"
         if reason == "http-400":
             hint = f"check the query{f' and {self.key.variable}' if self.key else ''}"

@@ -191,7 +191,7 @@ class Window:
 
     def screenshot(self) -> bytes:
         """The page as it looks, as PNG."""
-        with _told("take a picture of the page"):
+        with _told("take an image of the page"):
             return self.driver.get_screenshot_as_png()
 
     def back(self) -> None:

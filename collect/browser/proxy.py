@@ -1,6 +1,6 @@
 """The browser's only way out: a proxy on this machine that connects to public addresses only.
 
-A page can send a browser anywhere, by a redirect, a picture or a script, and the browser would resolve the names itself. So
+A page can send a browser anywhere, by a redirect, an image or a script, and the browser would resolve the names itself. So
 every one of its connections is made here: resolved once, checked, and made to that very address.
 """
 
@@ -25,15 +25,15 @@ _CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 120.0
 
 
-class Gateway(socketserver.ThreadingTCPServer):
+class FilteringProxy(socketserver.ThreadingTCPServer):
     """The proxy, and the names that it would not connect to."""
 
     daemon_threads = True
     block_on_close = False  # a page may keep a connection open for ever
 
-    def __init__(self, *, allow_local: bool) -> None:
+    def __init__(self, *, allow_loopback: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Passage)
-        self.allow_local = allow_local
+        self.allow_loopback = allow_loopback
         self.refused: set[str] = set()
 
     @property
@@ -45,7 +45,7 @@ class Gateway(socketserver.ThreadingTCPServer):
         """A connection to the first of the host's addresses that answers; OSError, PrivateAddressError."""
         problem = OSError(f"{host} has no address")
         for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            check_address(str(address[0]), allow_local=self.allow_local)
+            check_address(str(address[0]), allow_loopback=self.allow_loopback)
             try:
                 return socket.create_connection((str(address[0]), port), timeout=_CONNECT_SECONDS)
             except OSError as error:
@@ -57,9 +57,9 @@ class Gateway(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def open_gateway(*, allow_local: bool) -> Iterator[Gateway]:
+def open_gateway(*, allow_loopback: bool) -> Iterator[FilteringProxy]:
     """A gateway that serves while the block runs."""
-    gateway = Gateway(allow_local=allow_local)
+    gateway = FilteringProxy(allow_loopback=allow_loopback)
     thread = threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -74,7 +74,7 @@ class _Passage(socketserver.BaseRequestHandler):
     """One connection of the browser; without an answer it is closed, which the browser tells as an error."""
 
     request: socket.socket
-    server: Gateway
+    server: FilteringProxy
 
     def handle(self) -> None:
         self.request.settimeout(_IDLE_SECONDS)

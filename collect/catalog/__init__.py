@@ -1,30 +1,30 @@
 """The catalog: every candidate, image, provenance and decision in one SQLite file."""
 
-from fototeca.collect.catalog.catalog import AFTER, Catalog
+from fototeca.collect.catalog.catalog import AFTER_LAST_VERSION, Catalog
 from fototeca.collect.catalog.models import (
     PERSON,
     REJECT,
     RENAME,
     RESTORE,
     Decision,
-    Finding,
     GroupRow,
     ImageRow,
+    Provenance,
+    replace_surrogates,
     user_name,
-    writable,
 )
 
 __all__ = [
-    "AFTER",
+    "AFTER_LAST_VERSION",
     "PERSON",
     "REJECT",
     "RENAME",
     "RESTORE",
     "Catalog",
     "Decision",
-    "Finding",
     "GroupRow",
     "ImageRow",
+    "Provenance",
+    "replace_surrogates",
     "user_name",
-    "writable",
 ]

@@ -19,17 +19,16 @@ from fototeca.collect.catalog.models import (
     REJECT,
     RENAME,
     RESTORE,
-    Attempt,
     Candidate,
     Decision,
-    Finding,
+    FetchAttempt,
     GroupRow,
     ImageRow,
+    Provenance,
     State,
     Status,
     now,
     user_name,
-    writable,
 )
 from fototeca.collect.catalog.schema import connect, told
 from fototeca.collect.http.urls import url_key
@@ -40,18 +39,17 @@ __all__ = [
     "REJECT",
     "RENAME",
     "RESTORE",
-    "Attempt",
     "Candidate",
     "Catalog",
     "Decision",
-    "Finding",
+    "FetchAttempt",
     "GroupRow",
     "ImageRow",
+    "Provenance",
     "State",
     "Status",
     "now",
     "user_name",
-    "writable",
 ]
 
 _IMAGE = (
@@ -62,10 +60,10 @@ _IMAGE = (
 
 _CANDIDATE = "candidate_id, url_key, url, state, reason, image_id"
 
-AFTER = "after-the-last-version"
+AFTER_LAST_VERSION = "after-the-last-version"
 """Where the facts keep the first moment after the last version."""
 
-_UNTOLD = Attempt()
+_UNTOLD = FetchAttempt()
 
 
 class Catalog:
@@ -108,7 +106,7 @@ class Catalog:
 
     # ---- candidates
 
-    def add_finding(self, finding: Finding, url_key: str) -> Candidate:
+    def add_finding(self, finding: Provenance, url_key: str) -> Candidate:
         """Remember a place, once and as first told: versions are frozen of that. Returns the candidate with the state it has."""
         with self.transaction() as sql:
             sql.execute(
@@ -138,22 +136,22 @@ class Catalog:
         )
         return [Candidate(**row) for row in rows]
 
-    def findings(self, image_id: str) -> list[Finding]:
+    def findings(self, image_id: str) -> list[Provenance]:
         """Every place an image was found, first found first."""
         return self._findings("c.image_id = ?", image_id)
 
-    def places(self, candidate_id: int) -> list[Finding]:
+    def places(self, candidate_id: int) -> list[Provenance]:
         """Every place a candidate was found, first found first."""
         return self._findings("c.candidate_id = ?", candidate_id)
 
-    def _findings(self, where: str, value: str | int) -> list[Finding]:
+    def _findings(self, where: str, value: str | int) -> list[Provenance]:
         rows = self.connection.execute(
             "SELECT c.url, source, category, query, rank, page_url, author, license, license_found,"
             " width, height, thumbnail, original FROM findings f JOIN candidates c USING (candidate_id)"
             f" WHERE {where} ORDER BY finding_id",
             (value,),
         )
-        return [Finding(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
+        return [Provenance(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
 
     def record(
         self,
@@ -163,7 +161,7 @@ class Catalog:
         *,
         image: ImageRow | None = None,
         quality: Mapping[str, float] = MappingProxyType({}),
-        attempt: Attempt = _UNTOLD,
+        attempt: FetchAttempt = _UNTOLD,
     ) -> State:
         """Write down one attempt, and all that follows from it, in one transaction. Returns the candidate's new state.
 
@@ -197,7 +195,7 @@ class Catalog:
             )
         return state
 
-    def readmit(self, image: ImageRow, finding: Finding) -> None:
+    def readmit(self, image: ImageRow, finding: Provenance) -> None:
         """Know a stored file again that this catalog has no row for, as found at a place; of one that has another image by now,
         the file itself is the place."""
         with self.transaction():
@@ -208,7 +206,7 @@ class Catalog:
             if candidate.image_id:
                 finding = replace(finding, url=f"file:{image.path}")
                 candidate = self.add_finding(finding, finding.url)
-            self.record(candidate.candidate_id, "accepted", image=image, attempt=Attempt(size=image.bytes))
+            self.record(candidate.candidate_id, "accepted", image=image, attempt=FetchAttempt(size=image.bytes))
 
     # ---- images
 
@@ -297,7 +295,7 @@ class Catalog:
 
     def moment(self) -> str:
         """The time, but after the last version's whatever the clock was set to: what comes later is known to be later."""
-        return max(now(), self.fact(AFTER) or "")
+        return max(now(), self.fact(AFTER_LAST_VERSION) or "")
 
     def fact(self, name: str) -> str | None:
         """What `set_fact` kept under this name last."""
@@ -310,7 +308,7 @@ class Catalog:
             sql.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
 
-def _rights(f: Finding) -> tuple[object, ...]:
+def _rights(f: Provenance) -> tuple[object, ...]:
     return f.author, f.license, f.license_found, f.width, f.height, int(f.thumbnail), f.original
 
 

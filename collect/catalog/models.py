@@ -28,8 +28,8 @@ RESTORE = "restore"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One place where a picture was found: what a source yields."""
+class Provenance:
+    """One place where an image was found: what a source yields."""
 
     url: str
     source: str
@@ -49,7 +49,7 @@ class Finding:
         """Let everything be such as can be written down, whatever a site said of itself."""
         for name, value in vars(self).items():
             if isinstance(value, str) and not value.isascii():
-                object.__setattr__(self, name, writable(value))
+                object.__setattr__(self, name, replace_surrogates(value))
         for name in ("width", "height"):
             value = getattr(self, name)
             object.__setattr__(self, name, int(value) if value is not None and 0 < value < _MOST else None)
@@ -69,7 +69,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class FetchAttempt:
     """What one try at a candidate brought, whatever became of it."""
 
     status: int | None = None
@@ -140,7 +140,7 @@ class GroupRow:
     distance: float
 
 
-def writable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """The text with a question mark for each half of a character, which a site may give where it cuts titles."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -152,7 +152,7 @@ def user_name() -> str:
         name = os.environ.get("FOTOTECA_USER", "").strip() or getpass.getuser()
     except (OSError, KeyError, ImportError):
         name = f"uid {os.getuid()}"
-    return " ".join(writable(name).split())
+    return " ".join(replace_surrogates(name).split())
 
 
 def now() -> str:

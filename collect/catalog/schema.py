@@ -128,18 +128,18 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     """,
     """
-    CREATE TABLE searched (            -- pictures whose copies were looked for among all the others here
+    CREATE TABLE searched (            -- images whose copies were looked for among all the others here
         digest BLOB PRIMARY KEY,       -- of their pixels
         looks BLOB NOT NULL            -- hashes of all their views
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE copies (              -- verified pairs: enough of them to tie together what belongs together
         a BLOB NOT NULL,               -- digests of pixels, the smaller first
         b BLOB NOT NULL,
-        reason TEXT NOT NULL,          -- how they were seen to be one picture
+        reason TEXT NOT NULL,          -- how they were seen to be one image
         distance REAL NOT NULL,        -- bits in which their hashes differ
         PRIMARY KEY (a, b)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE ties (                -- how a picture is alike to the best of its group, as far as anybody asked
+    CREATE TABLE ties (                -- how an image is alike to the best of its group, as far as anybody asked
         a BLOB NOT NULL,
         b BLOB NOT NULL,
         reason TEXT NOT NULL,          -- empty: not alike

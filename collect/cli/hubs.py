@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from fototeca.collect.cli.options import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
-from fototeca.core.console import say
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE
 from fototeca.core.workspace import Workspace
 
@@ -43,13 +43,13 @@ def _command(hub: str) -> Callable[..., None]:
         concurrency: Concurrency = 16,
         per_host: PerHost = 4,
         timeout: Timeout = 30.0,
-        allow_local: AllowLocal = False,
+        allow_loopback: AllowLoopback = False,
     ) -> None:
         from fototeca.collect.http.client import FetchOptions
         from fototeca.collect.hubs.import_dataset import take
 
         workspace = Workspace.find()
-        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
+        options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
         close(workspace, take(workspace, hub, ref, map_file, options))
 
     whose, example = HUBS[hub]
@@ -70,24 +70,24 @@ def discover(
     hub: Annotated[list[str] | None, typer.Option(help="Ask only this hub; repeat it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     timeout: Timeout = 30.0,
-    allow_local: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
-    """Look for datasets on all hubs side by side: title, size, pictures, licence, address. Downloads nothing.
+    """Look for datasets on all hubs side by side: title, size, images, licence, address. Downloads nothing.
 
     Example: fototeca collect discover "dog breeds" --hub kaggle --hub zenodo
     """
     from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.hubs.discover import discover
 
-    found = discover(Workspace.find(), query, hub or (), FetchOptions(timeout=timeout, allow_local=allow_local))
+    found = discover(Workspace.find(), query, hub or (), FetchOptions(timeout=timeout, allow_loopback=allow_loopback))
     if as_json:
         typer.echo(json.dumps(found.rows(), ensure_ascii=False, indent=2))
     elif found.datasets:
         typer.echo(found.table())
         typer.echo("\nfetch one with: fototeca collect HUB REF")
     for problem in found.problems.values():
-        say(f"fototeca: {problem}")
+        notify(f"fototeca: {problem}")
     if len(found.problems) == found.asked:
         raise typer.Exit(EXIT_OUTSIDE)
     if not found.datasets:
-        say("fototeca: no dataset found; try fewer or other words")
+        notify("fototeca: no dataset found; try fewer or other words")

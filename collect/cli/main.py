@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLocal, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
 from fototeca.core.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Collect candidate pictures: search, fetch, verify, remember where each came from.")
+app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, verify, remember where each came from.")
 
 app.add_typer(hubs_app)
 
@@ -39,13 +39,13 @@ def search(
     ] = "any",
     url: Annotated[str, typer.Option(help="For gallery: the page; {query} in it stands for the query.")] = "",
     headed: Annotated[bool, typer.Option("--headed", help="Show the browser.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licences and sizes; fetch no picture.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licences and sizes; fetch no image.")] = False,
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_local: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Search sources until every category has its target of accepted images, or they run dry.
 
@@ -55,7 +55,7 @@ def search(
     from fototeca.collect.search import SearchOptions, preview, search
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
         typer.echo(json.dumps(preview(workspace, options, fetch), ensure_ascii=False, indent=2))
@@ -72,7 +72,7 @@ def urls(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_local: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Fetch a list of addresses.
 
@@ -84,32 +84,30 @@ def urls(
 
     workspace = Workspace.find()
     findings = listed_findings(file, category, workspace.settings)
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     close(workspace, collect(workspace, findings, fetch, total=len(findings)))
 
 
 @app.command()
 def folder(
-    path: Annotated[Path, typer.Argument(help="A folder, a zip, tar or parquet file, or one picture.")],
-    category: Annotated[str, typer.Option(help="The category of every picture.")] = "",
-    label_from_folder: Annotated[
-        bool, typer.Option("--label-from-folder", help="A picture's folder names its category.")
-    ] = False,
+    path: Annotated[Path, typer.Argument(help="A folder, a zip, tar or parquet file, or one image.")],
+    category: Annotated[str, typer.Option(help="The category of every image.")] = "",
+    label_from_folder: Annotated[bool, typer.Option("--label-from-folder", help="An image's folder names its category.")] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
 ) -> None:
-    """Take in pictures that you have; your files stay as they are.
+    """Take in images that you have; your files stay as they are.
 
     Example: fototeca collect folder ~/photos --label-from-folder
     """
-    from fototeca.collect.files.local_files import Labelling
+    from fototeca.collect.files.local_files import LabelSource
     from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    close(workspace, collect_folder(workspace, path, Labelling(category, label_from_folder, labels), options))
+    close(workspace, collect_folder(workspace, path, LabelSource(category, label_from_folder, labels), options))
 
 
 @app.command()
@@ -122,7 +120,7 @@ def retry(
     concurrency: Concurrency = 16,
     per_host: PerHost = 4,
     timeout: Timeout = 30.0,
-    allow_local: AllowLocal = False,
+    allow_loopback: AllowLoopback = False,
 ) -> None:
     """Try failed candidates again.
 
@@ -132,7 +130,7 @@ def retry(
     from fototeca.collect.ingest.pipeline import retry
 
     workspace = Workspace.find()
-    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_local)
+    fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
     close(workspace, retry(workspace, reasons, fetch))
 

@@ -23,7 +23,7 @@ from typing import IO, Any, cast
 
 from filelock import FileLock, Timeout
 
-from fototeca.collect.files.parquet import MAGIC, parquet_pictures
+from fototeca.collect.files.parquet import MAGIC, parquet_images
 from fototeca.collect.files.safe_names import Places
 from fototeca.collect.host_id import DAY
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
@@ -34,19 +34,19 @@ from fototeca.vision.image import SUFFIXES
 ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip", ".parquet")
 MAX_MEMBERS = 1_000_000
 MAX_RATIO = 200
-"""Unpacked over packed size above which an archive is a bomb: pictures hardly shrink."""
+"""Unpacked over packed size above which an archive is a bomb: images hardly shrink."""
 
 MAX_DEPTH = 3
 """Archives in archives that are opened; what is packed deeper stays packed."""
 
 _FREE = 10_000_000
-"""Bytes that may be unpacked whatever the ratio, so that small archives of flat pictures pass."""
+"""Bytes that may be unpacked whatever the ratio, so that small archives of flat images pass."""
 
 _ROOM = 200_000_000
 """Bytes that are left free on the disk."""
 
 _HEADER = 1 << 24
-"""Bytes that a tar file may ask for at once; its pictures are read in small pieces, so this bounds its headers."""
+"""Bytes that a tar file may ask for at once; its images are read in small pieces, so this bounds its headers."""
 
 _UTF8 = 0x800
 """The flag of a member of a zip file whose name is in UTF-8 (APPNOTE 6.3.10, section 4.4.4)."""
@@ -61,7 +61,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImpl
 
 @contextmanager
 def readable_folder(workspace: Workspace, path: Path) -> Iterator[Path]:
-    """`path` itself, or for an archive a folder with its pictures, which is removed once they are collected or cannot be.
+    """`path` itself, or for an archive a folder with its images, which is removed once they are collected or cannot be.
 
     The folder's name depends on the archive only, so that a killed collection goes on with what it had.
     FototecaError when the archive is broken or a bomb.
@@ -106,7 +106,7 @@ def bare_name(name: str) -> str:
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Lay the pictures of an archive, and of the archives in it, under `folder`; what is there already stays.
+    """Lay the images of an archive, and of the archives in it, under `folder`; what is there already stays.
 
     DamagedArchiveError when it is broken, has a password, or would unpack to too much; FototecaError (exit 4) for the disk.
     """
@@ -181,7 +181,7 @@ def _members(path: Path, budget: _Budget, places: Places) -> Iterator[tuple[str,
                     yield name, info.file_size, packed.open(info)
         return
     if start.startswith(MAGIC):
-        for name, data in parquet_pictures(path, budget.size):
+        for name, data in parquet_images(path, budget.size):
             budget.take(len(data))
             if name := places.of(name):
                 yield name, len(data), io.BytesIO(data)

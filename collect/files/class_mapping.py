@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Settings
 
@@ -36,13 +36,13 @@ SPLITS = frozenset(
         "img",
     ]
 )
-"""Folders that say in which part of the dataset a picture is, or only that it is one: they are seen through."""
+"""Folders that say in which part of the dataset an image is, or only that it is one: they are seen through."""
 
 _PART = re.compile(r"[\w.-]*-?\d{1,6}-of-\d{1,6}(?:-[0-9a-f]+)?")
 """Names of the numbered files that a dataset of parquet files is cut into: `train-00000-of-00005`."""
 
 TOP = "."
-"""Stands for pictures that lie in no folder of their own."""
+"""Stands for images that lie in no folder of their own."""
 
 _CLOSE = 0.75
 """Likeness of two names, between 0 and 1, from which one is proposed for the other."""
@@ -57,10 +57,10 @@ class Proposal:
 
 
 def class_folders(names: Iterable[str], settings: Settings) -> dict[str, str]:
-    """For each picture (a path with forward slashes) the folder that tells its class.
+    """For each image (a path with forward slashes) the folder that tells its class.
 
-    Folders of splits are left out, and so are the folders that all pictures share, so that `data/train/cat/1.jpg` and
-    `data/test/dog/2.jpg` give `cat` and `dog`. A picture's own folder counts where a category has that name: a train may
+    Folders of splits are left out, and so are the folders that all images share, so that `data/train/cat/1.jpg` and
+    `data/test/dog/2.jpg` give `cat` and `dog`. An image's own folder counts where a category has that name: a train may
     be a vehicle.
     """
     known = {text.lower() for category in settings.categories for text in (category.name, *category.queries)}
@@ -68,7 +68,7 @@ def class_folders(names: Iterable[str], settings: Settings) -> dict[str, str]:
     distinct = set(parts.values())
     shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*distinct, strict=False)))
     if shared and any(len(kept) == shared for kept in distinct):
-        shared -= 1  # the shared folder holds pictures itself, so its name is a class too
+        shared -= 1  # the shared folder holds images itself, so its name is a class too
     return {name: "/".join(kept[shared:]) or TOP for name, kept in parts.items()}
 
 
@@ -102,14 +102,14 @@ def proposal_text(folders: Mapping[str, str], settings: Settings, title: str) ->
     lines = [
         f"# {' '.join(title.split())}",
         "# The folders of this dataset, and the category that each becomes. Mend it, then give it with --map.",
-        '# "" leaves the folder\'s pictures out. This workspace has: ' + ", ".join(settings.names),
+        '# "" leaves the folder\'s images out. This workspace has: ' + ", ".join(settings.names),
         "",
         "[map]",
     ]
     for folder, count in sorted(Counter(folders.values()).items()):
         proposal = propose(folder, settings)
         doubt = "" if proposal.sure or not proposal.category else ", only alike: check"
-        lines.append(f"{_quoted(folder)} = {_quoted(proposal.category)}  # {count} picture{'' if count == 1 else 's'}{doubt}")
+        lines.append(f"{_quoted(folder)} = {_quoted(proposal.category)}  # {count} image{'' if count == 1 else 's'}{doubt}")
     return "\n".join(lines) + "\n"
 
 
@@ -134,11 +134,11 @@ def read_map(file: Path, settings: Settings) -> dict[str, str]:
 
 
 def labels(folders: Mapping[str, str], mapping: Mapping[str, str], file: Path) -> dict[str, str]:
-    """The category of each picture that is taken. Folders that the mapping does not name are left out, and said."""
+    """The category of each image that is taken. Folders that the mapping does not name are left out, and said."""
     unnamed = sorted(set(folders.values()) - mapping.keys())
     if unnamed:
         shown = ", ".join(repr(name) for name in unnamed[:5]) + (f" and {len(unnamed) - 5} more" if len(unnamed) > 5 else "")
-        say(f"fototeca: {file} does not name these folders, their pictures are left out: {shown}")
+        notify(f"fototeca: {file} does not name these folders, their images are left out: {shown}")
     chosen = {name: mapping.get(folder, "") for name, folder in folders.items()}
     taken = {name: category for name, category in chosen.items() if category}
     if not taken:

@@ -1,4 +1,4 @@
-"""Pictures that are on this machine already: folders and label files."""
+"""Images that are on this machine already: folders and label files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.responses import FetchError
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, composed
 from fototeca.vision.image import SUFFIXES
@@ -22,8 +22,8 @@ LOCAL = "file://"
 
 
 @dataclass(frozen=True)
-class Labelling:
-    """How the category of a local picture is known: one for all, the folder's name, a CSV file, or not at all."""
+class LabelSource:
+    """How the category of a local image is known: one for all, the folder's name, a CSV file, or not at all."""
 
     category: str = ""
     from_folder: bool = False
@@ -35,23 +35,23 @@ class Labelling:
             raise FototecaError("labels come from one place", "give one of --category, --label-from-folder, --labels")
 
 
-def local_findings(path: Path, labelling: Labelling, settings: Settings, *, name: str = "") -> list[Finding]:
-    """Every picture below a folder (or the file itself), in a fixed order, with its category.
+def local_findings(path: Path, labelling: LabelSource, settings: Settings, *, name: str = "") -> list[Provenance]:
+    """Every image below a folder (or the file itself), in a fixed order, with its category.
 
-    `name` is what provenance calls the place. FototecaError: nothing there, no pictures, an unknown category, a label
+    `name` is what provenance calls the place. FototecaError: nothing there, no images, an unknown category, a label
     file without its columns.
     """
     if not path.exists():
-        raise FototecaError(f"{path} does not exist", "name a folder, an archive or a picture")
+        raise FototecaError(f"{path} does not exist", "name a folder, an archive or an image")
     found = list(_visible_names(path))
     names = sorted(name for name in found if _suffix(name) in SUFFIXES)
     if not names:
-        raise FototecaError(f"{path} has no pictures", f"put files of these kinds there: {' '.join(sorted(SUFFIXES))}")
+        raise FototecaError(f"{path} has no images", f"put files of these kinds there: {' '.join(sorted(SUFFIXES))}")
     labels = _labels(names, labelling, settings)
     _tell_passed_over(name for name in found if _suffix(name) not in SUFFIXES)
     base = path.resolve() if path.is_dir() else path.resolve().parent
     return [
-        Finding(local_url(base / file), "folder", labels.get(file, ""), query=printable(name or path.name), rank=rank)
+        Provenance(local_url(base / file), "folder", labels.get(file, ""), query=printable(name or path.name), rank=rank)
         for rank, file in enumerate(names)
         if labelling.file is None or file in labels
     ]
@@ -72,8 +72,8 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def picture_names(path: Path) -> Iterator[str]:
-    """Names of pictures relative to `path`, hidden ones left out."""
+def image_names(path: Path) -> Iterator[str]:
+    """Names of images relative to `path`, hidden ones left out."""
     return (name for name in _visible_names(path) if _suffix(name) in SUFFIXES)
 
 
@@ -97,10 +97,10 @@ def _tell_passed_over(names: Iterable[str]) -> None:
     if kinds:
         ranked = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
         listed = ", ".join(f"{count} {kind}" for kind, count in ranked[:6]) + (" and more" if len(ranked) > 6 else "")
-        say(f"fototeca: passed over, because their names are not those of pictures that can be read: {listed}")
+        notify(f"fototeca: passed over, because their names are not those of images that can be read: {listed}")
 
 
-def _labels(names: list[str], labelling: Labelling, settings: Settings) -> dict[str, str]:
+def _labels(names: list[str], labelling: LabelSource, settings: Settings) -> dict[str, str]:
     if labelling.category:
         return dict.fromkeys(names, settings.check(labelling.category))
     if labelling.from_folder:
@@ -120,7 +120,7 @@ def _check_all(labels: Iterable[str], settings: Settings, what: str, hint: str) 
 
 
 def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
-    """`path,label` rows; paths are relative to the folder, and each must name a picture there."""
+    """`path,label` rows; paths are relative to the folder, and each must name an image there."""
     rows = read_csv(file, ("path", "label"))
     labels = {row["path"].replace("\\", "/").removeprefix("./"): composed(row["label"].strip()) for row in rows}
     _check_all(labels.values(), settings, file.name, "mend the file or add the categories to fototeca.toml")
@@ -142,12 +142,12 @@ def read_csv(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FototecaError(f"{file} cannot be read: {error}", "name a CSV file in UTF-8") from None
     if not rows:
-        raise FototecaError(f"{file} has no rows", "add one per picture")
+        raise FototecaError(f"{file} has no rows", "add one per image")
     return rows
 
 
 def read_local(url: str, max_bytes: int) -> bytes:
-    """The bytes of a local picture. FetchError: `unreadable`, `too-large`."""
+    """The bytes of a local image. FetchError: `unreadable`, `too-large`."""
     path = local_path(url)
     try:
         if not path.is_file():  # reading a pipe or a device might never end

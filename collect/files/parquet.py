@@ -1,4 +1,4 @@
-"""Pictures inside parquet files, as Hugging Face's datasets are kept: never more than a row group in memory.
+"""Images inside parquet files, as Hugging Face's datasets are kept: never more than a row group in memory.
 
 What the columns mean stands in the file itself, under `huggingface` in the schema's metadata: columns of the kind `Image` hold
 `{bytes, path}`, those of the kind `ClassLabel` the numbers of names (huggingface.co/docs/datasets/about_dataset_features).
@@ -20,7 +20,7 @@ MAGIC = b"PAR1"
 UNLABELLED = "unlabelled"
 """Folder of the rows without a label."""
 
-_IMAGES = ("image", "img", "picture", "photo")
+_IMAGES = ("image", "img", "image", "photo")
 _LABELS = ("label", "labels", "class", "category", "class_name", "label_name")
 """Names of columns, likeliest first, where the metadata says nothing or too much."""
 
@@ -29,7 +29,7 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True)
 class _Columns:
-    """The column with the pictures, that with the labels (or none), and the names behind a label's number."""
+    """The column with the images, that with the labels (or none), and the names behind a label's number."""
 
     image: str
     label: str = ""
@@ -40,8 +40,8 @@ class _Columns:
         return [self.image, self.label] if self.label else [self.image]
 
 
-def parquet_pictures(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
-    """Name (`LABEL/NAME.jpg`) and bytes of each picture; nothing when no column holds pictures.
+def parquet_images(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
+    """Name (`LABEL/NAME.jpg`) and bytes of each image; nothing when no column holds images.
 
     The label comes from the column called `label`, else from the first of the kind ClassLabel; several labels of one row are
     joined by `+`. OSError when the file is broken or says itself that it unpacks to more than `limit` bytes, FototecaError
@@ -53,7 +53,7 @@ def parquet_pictures(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
     except ModuleNotFoundError:
         raise FototecaError(f"{path} needs the package pyarrow", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
     try:
-        # Buffered and row by row, so that no more is held than a page, for which writers take up to 1,024 pictures.
+        # Buffered and row by row, so that no more is held than a page, for which writers take up to 1,024 images.
         with ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             if sum(file.metadata.row_group(place).total_byte_size for place in range(file.num_row_groups)) > limit:
                 raise OSError("it unpacks to too much")
@@ -70,7 +70,7 @@ def _named(rows: Iterator[dict[str, Any]], columns: _Columns) -> Iterator[tuple[
         value = row.get(columns.image)
         data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
         if not isinstance(data, bytes):
-            continue  # an address of a picture, or nothing
+            continue  # an address of an image, or nothing
         name = f"{_folder(row.get(columns.label), columns.names)}/{_file_name(path, number)}"
         if name.lower() in used:
             name = f"{name.rpartition('/')[0]}/{number:06}-{name.rpartition('/')[2]}"
@@ -79,7 +79,7 @@ def _named(rows: Iterator[dict[str, Any]], columns: _Columns) -> Iterator[tuple[
 
 
 def _file_name(path: object, number: int) -> str:
-    """The picture's own name, which may tell of which it is a copy, else the row's number. Whether it is a JPEG shows later."""
+    """The image's own name, which may tell of which it is a copy, else the row's number. Whether it is a JPEG shows later."""
     name = PurePosixPath(path.replace("\\", "/")).name if isinstance(path, str) else ""
     return _plain(name) if name.lower().endswith(tuple(SUFFIXES)) else f"{number:06}.jpg"
 

@@ -16,10 +16,10 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from fototeca.collect.http.guarded_sockets import PrivateAddressError, guarded_pool, until
-from fototeca.collect.http.memory_budget import Room, Share
+from fototeca.collect.http.memory_budget import MemoryBudget, MemoryLease
 from fototeca.collect.http.responses import (
     FetchError,
-    Heard,
+    ResponseProgress,
     announced_length,
     check_headers,
     check_status,
@@ -48,7 +48,7 @@ class FetchOptions:
     """What all commands that fetch share."""
 
     min_side: int = 64
-    """Pixels; a picture whose shorter side is below is rejected as `too-small`."""
+    """Pixels; an image whose shorter side is below is rejected as `too-small`."""
 
     max_bytes: int = 30_000_000
     """A file that is longer is cut off and rejected as `too-large`."""
@@ -62,7 +62,7 @@ class FetchOptions:
     timeout: float = 30.0
     """Seconds for one download, redirects included; waiting for the host's turn does not count."""
 
-    allow_local: bool = False
+    allow_loopback: bool = False
     """Loopback addresses may be fetched; other private ones stay refused."""
 
     def __post_init__(self) -> None:
@@ -112,17 +112,17 @@ class Downloader:
 
     def __init__(self, options: FetchOptions, contact: str) -> None:
         self.options = options
-        self.pool = guarded_pool(allow_local=options.allow_local, per_host=options.per_host)
+        self.pool = guarded_pool(allow_loopback=options.allow_loopback, per_host=options.per_host)
         self.hosts = Hosts(options.per_host)
         self.slots = threading.Semaphore(options.concurrency)
-        self.room = Room()
+        self.room = MemoryBudget()
         self.headers = {"User-Agent": user_agent(contact), "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
         self._robots: dict[str, Robots] = {}
         self._robots_lock = threading.Lock()
         self._origin_locks: dict[str, threading.Lock] = {}
 
     def fetch(self, url: str) -> Fetched:
-        """The bytes of a picture or page; transient failures are tried again. FetchError says why there are none."""
+        """The bytes of an image or page; transient failures are tried again. FetchError says why there are none."""
         return self._tried(partial(self._follow, url))
 
     def ask(self, request: Request) -> Fetched:
@@ -192,7 +192,7 @@ class Downloader:
         host.count(ok=True)
 
     def _request(self, request: Request, deadline: float) -> Fetched | str:
-        heard = Heard()
+        heard = ResponseProgress()
         try:
             with until(deadline):
                 return self._exchange(request, heard, deadline)
@@ -201,7 +201,7 @@ class Downloader:
         problem.headers, problem.received = heard.headers, heard.size
         raise problem
 
-    def _exchange(self, request: Request, heard: Heard, deadline: float) -> Fetched | str:
+    def _exchange(self, request: Request, heard: ResponseProgress, deadline: float) -> Fetched | str:
         response = self.pool.request(
             "GET" if request.body is None else "POST",
             request.url,
@@ -224,14 +224,16 @@ class Downloader:
         response.release_conn()
         return fetched
 
-    def _received(self, response: urllib3.BaseHTTPResponse, request: Request, heard: Heard, deadline: float) -> Fetched:
+    def _received(
+        self, response: urllib3.BaseHTTPResponse, request: Request, heard: ResponseProgress, deadline: float
+    ) -> Fetched:
         """The answer with its body, which has its share of the room until nobody holds it any more."""
         if request.rules:
             check_status(response)
             return Fetched(read_rules(response, request.max_bytes), response.status, heard.headers)
         check_headers(response, request.max_bytes)
         began = time.monotonic()
-        share = Share(self.room, announced_length(response))
+        share = MemoryLease(self.room, announced_length(response))
         try:
             with until(deadline + time.monotonic() - began):
                 fetched = Fetched(read_body(response, request.max_bytes, heard, share), response.status, heard.headers)

@@ -68,14 +68,14 @@ class _SecureSocket(ssl.SSLSocket):
         return super().recv_into(*arguments, **named)
 
 
-def check_address(address: str, *, allow_local: bool) -> None:
-    """Raise PrivateAddressError unless the address is public; loopback passes with `allow_local`.
+def check_address(address: str, *, allow_loopback: bool) -> None:
+    """Raise PrivateAddressError unless the address is public; loopback passes with `allow_loopback`.
 
     An IPv6 address that stands for an IPv4 one (mapped, 6to4, NAT64) is judged by that one too.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     inner = _inner(ip) if isinstance(ip, ipaddress.IPv6Address) else None
-    if (inner or ip).is_loopback and allow_local:
+    if (inner or ip).is_loopback and allow_loopback:
         return
     outside = inner is not None or ip.version == 4 or (ip in _UNICAST and ip not in _EXAMPLES)
     if not (outside and (inner or ip).is_global) or (inner or ip).is_multicast:
@@ -91,7 +91,7 @@ def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 class _Guarded:
     """Resolves once, checks the address, and connects to that very address: a second answer of the DNS changes nothing."""
 
-    allow_local = False
+    allow_loopback = False
     host: str
     _dns_host: str
     port: int
@@ -103,7 +103,7 @@ class _Guarded:
         except (socket.gaierror, UnicodeError) as error:
             raise urllib3.exceptions.NameResolutionError(self.host, self, error) from None  # type: ignore[arg-type]
         for family, kind, protocol, _, address in found:
-            check_address(str(address[0]), allow_local=self.allow_local)
+            check_address(str(address[0]), allow_loopback=self.allow_loopback)
             connection = _Socket(family, kind, protocol)
             try:
                 connection.settimeout(_left())
@@ -120,10 +120,10 @@ class _Guarded:
         raise urllib3.exceptions.NewConnectionError(self, str(last)) from None  # type: ignore[arg-type]
 
 
-def guarded_pool(*, allow_local: bool, per_host: int, hosts: int = 64) -> urllib3.PoolManager:
+def guarded_pool(*, allow_loopback: bool, per_host: int, hosts: int = 64) -> urllib3.PoolManager:
     """A connection pool whose every connection, redirects included, goes to a public address only. Read it within `until`."""
-    plain = type("GuardedHTTP", (_Guarded, HTTPConnection), {"allow_local": allow_local})
-    secure = type("GuardedHTTPS", (_Guarded, HTTPSConnection), {"allow_local": allow_local})
+    plain = type("GuardedHTTP", (_Guarded, HTTPConnection), {"allow_loopback": allow_loopback})
+    secure = type("GuardedHTTPS", (_Guarded, HTTPSConnection), {"allow_loopback": allow_loopback})
     context = create_urllib3_context()
     context.sslsocket_class = _SecureSocket
     context.load_default_certs()

@@ -11,7 +11,7 @@ _UNTOLD = 1_000_000
 """Bytes that a body of no announced length may have before it waits for the one place for long ones."""
 
 
-class Room:
+class MemoryBudget:
     """Shared by the threads of one downloader."""
 
     def __init__(self) -> None:
@@ -20,10 +20,10 @@ class Room:
         self.long = threading.Semaphore()
 
 
-class Share:
+class MemoryLease:
     """What one body takes of the room."""
 
-    def __init__(self, room: Room, announced: int | None) -> None:
+    def __init__(self, room: MemoryBudget, announced: int | None) -> None:
         """Wait until there is room for so many bytes."""
         self._room, self._long = room, False
         self.size = _UNTOLD if announced is None else announced

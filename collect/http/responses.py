@@ -15,7 +15,7 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError, Protocol
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from fototeca.collect.http.guarded_sockets import PrivateAddressError
-from fototeca.collect.http.memory_budget import Share
+from fototeca.collect.http.memory_budget import MemoryLease
 from fototeca.collect.http.throttle import opted_out, retry_after
 
 _CHUNK = 1 << 16
@@ -45,7 +45,7 @@ class FetchError(Exception):
 
 
 @dataclass
-class Heard:
+class ResponseProgress:
     """What has come of an answer, whole or not."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -148,7 +148,7 @@ def check_headers(response: urllib3.BaseHTTPResponse, max_bytes: int) -> None:
         raise FetchError("too-large", status=200, final=True)
 
 
-def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: Heard, share: Share) -> bytes:
+def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: ResponseProgress, share: MemoryLease) -> bytes:
     """The body, in pieces, as long as time, size and its share of the room allow."""
     with io.BytesIO() as body:  # it is freed at once where the body ends badly, and not copied where it ends well
         while piece := response.read1(_CHUNK):

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from fototeca.collect.api.client import SourceStop
 from fototeca.collect.api.credentials import KEYS
-from fototeca.collect.catalog import writable
+from fototeca.collect.catalog import replace_surrogates
 from fototeca.collect.http.guarded_sockets import PrivateAddressError
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.licenses import UNKNOWN, to_spdx
@@ -38,7 +38,7 @@ class Dataset:
     """Bytes, where the hub says so."""
 
     images: int | None = None
-    """Pictures, where the hub says so."""
+    """Images, where the hub says so."""
 
     license: str = UNKNOWN
     license_found: str = ""
@@ -76,7 +76,7 @@ class Hub(Protocol):
         """The datasets that the hub finds, best first. FototecaError (exit 4) when it does not answer as it should."""
 
     def fetch(self, ref: str, folder: Path, context: Context) -> Facts:
-        """Lay one version's pictures and archives in a folder of its own below `folder`; what is there already stays.
+        """Lay one version's images and archives in a folder of its own below `folder`; what is there already stays.
 
         `ref` is canonical.
         """
@@ -92,7 +92,7 @@ def get_hub(name: str) -> Hub:
 def cleaned(hub: str, facts: _T) -> _T:
     """What a hub tells, such as can be written down: with the key left out, which its answers may repeat."""
     clean = KEYS[hub].cleaner() if hub in KEYS else str
-    texts = {name: writable(value) for name, value in asdict(facts).items() if isinstance(value, str)}
+    texts = {name: replace_surrogates(value) for name, value in asdict(facts).items() if isinstance(value, str)}
     shown: dict[str, Any] = {name: clean(text) for name, text in texts.items()}
     return replace(facts, **shown)
 
@@ -123,7 +123,7 @@ def client_of(hub: str) -> Iterator[None]:
         raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
     except PrivateAddressError as error:
         raise FototecaError(
-            f"{hub}: {error} is no public address", "pass --allow-local to ask this machine", EXIT_OUTSIDE
+            f"{hub}: {error} is no public address", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE
         ) from None
     except (Exception, SystemExit) as error:
         raise client_problem(hub, error) from None

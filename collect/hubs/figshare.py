@@ -43,7 +43,7 @@ def _page(site: Site, row: dict[str, Any]) -> str:
 
 
 def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the item's pictures and archives below `folder`."""
+    """Lay the item's images and archives below `folder`."""
     site, web = context.site(NAME), context.web(NAME)
     number, _, version = ref.partition("/")
     address = f"{site['endpoint']}/{number}" + (f"/versions/{version}" if version else "")

@@ -1,4 +1,4 @@
-"""Hugging Face: a snapshot of a dataset's pictures and archives, pinned to a commit, by the hub's own client."""
+"""Hugging Face: a snapshot of a dataset's images and archives, pinned to a commit, by the hub's own client."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def canonical(ref: str) -> str:
 class _Guard:
     """Looks at every request of the client, redirects included: none goes to a private address."""
 
-    allow_local: bool
+    allow_loopback: bool
 
     def __call__(self, request: Any) -> None:  # noqa: ANN401 - the client's own type is imported only below
         for *_, address in socket.getaddrinfo(request.url.host, request.url.port, type=socket.SOCK_STREAM):
-            check_address(str(address[0]), allow_local=self.allow_local)
+            check_address(str(address[0]), allow_loopback=self.allow_loopback)
 
 
 def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's own type is imported only here
@@ -57,12 +57,12 @@ def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's
         disable_progress_bars()
     session = get_session()
     others = [hook for hook in session.event_hooks["request"] if not isinstance(hook, _Guard)]
-    session.event_hooks = {**session.event_hooks, "request": [*others, _Guard(context.fetch.allow_local)]}
+    session.event_hooks = {**session.event_hooks, "request": [*others, _Guard(context.fetch.allow_loopback)]}
     return HfApi(endpoint=site["endpoint"])
 
 
 def search(query: str, context: Context) -> list[Dataset]:
-    """Datasets that the hub knows to hold pictures."""
+    """Datasets that the hub knows to hold images."""
     site = context.site(NAME)
     with client_of(NAME):
         listed = _client(site, context).list_datasets(
@@ -89,7 +89,7 @@ def _license(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
 
 
 def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the pictures and archives of one commit below `folder`."""
+    """Lay the images and archives of one commit below `folder`."""
     site = context.site(NAME)
     name, _, revision = ref.partition("@")
     with client_of(NAME):

@@ -1,4 +1,4 @@
-"""`fototeca collect HUB REF`: a dataset comes, its folders are mapped by a person, its pictures are taken in."""
+"""`fototeca collect HUB REF`: a dataset comes, its folders are mapped by a person, its images are taken in."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fototeca.collect.api.json_fields import text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import DamagedArchiveError, bare_name, is_archive, unpack
 from fototeca.collect.files.class_mapping import class_folders, labels, proposal_text, read_map
-from fototeca.collect.files.local_files import local_url, picture_names
+from fototeca.collect.files.local_files import image_names, local_url
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.hubs import Facts, Hub, cleaned, get_hub
 from fototeca.collect.ingest.pipeline import collect
@@ -26,11 +26,11 @@ from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 
 _AUGMENTED = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]+\.\w+$")
-"""How Roboflow names the copies that it makes of one picture: `NAME_jpg.rf.HASH.jpg`."""
+"""How Roboflow names the copies that it makes of one image: `NAME_jpg.rf.HASH.jpg`."""
 
 
 def take(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> Summary:
-    """Download a dataset if it is not here yet, and take in the pictures whose folders `mapping` makes categories.
+    """Download a dataset if it is not here yet, and take in the images whose folders `mapping` makes categories.
 
     Without `mapping` a proposal is written, and FototecaError (exit 3) asks to confirm it. Splits of the dataset are not
     kept: fototeca makes its own.
@@ -42,9 +42,9 @@ def take(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options
     place = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
     facts = _fetched(hub, ref, place, context)
     root = place / facts.place
-    names = sorted(picture_names(root))
+    names = sorted(image_names(root))
     if not names:
-        raise FototecaError(f"{ref} of {hub} has no pictures", "its archives hold none; choose another dataset", EXIT_OUTSIDE)
+        raise FototecaError(f"{ref} of {hub} has no images", "its archives hold none; choose another dataset", EXIT_OUTSIDE)
     folders = class_folders(names, settings)
     if mapping is None:
         raise _unconfirmed(place, proposal_text(folders, settings, f"{facts.title} ({facts.page_url})"))
@@ -101,9 +101,9 @@ def _unconfirmed(place: Path, proposal: str) -> FototecaError:
     return FototecaError(f"{file} proposes which folder is which category", f"confirm it with --map {file}", EXIT_SHORT)
 
 
-def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str, str]) -> Iterator[Finding]:
+def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str, str]) -> Iterator[Provenance]:
     for rank, (name, category) in enumerate(taken.items()):
-        yield Finding(
+        yield Provenance(
             local_url(root.resolve() / name),
             facts.hub,
             category,
@@ -118,9 +118,9 @@ def _findings(root: Path, facts: Facts, folders: dict[str, str], taken: dict[str
 
 
 def _original(facts: Facts, folder: str, name: str) -> str:
-    """An id for the picture of which this is an augmented copy, so that all copies land in one split; else nothing.
+    """An id for the image of which this is an augmented copy, so that all copies land in one split; else nothing.
 
-    Every version of a dataset makes copies of its own of the same pictures.
+    Every version of a dataset makes copies of its own of the same images.
     """
     copy = _AUGMENTED.match(name)
     dataset = re.sub(rf"(/versions)?/{re.escape(facts.version)}$|@[^@]*$", "", facts.ref)

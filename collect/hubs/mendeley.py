@@ -64,7 +64,7 @@ def _may(context: Context, address: str) -> None:
 
 
 def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the dataset's pictures and archives below `folder`."""
+    """Lay the dataset's images and archives below `folder`."""
     site, web = context.site(NAME), context.web(NAME)
     number, _, version = ref.partition("/")
     address = f"{site['endpoint']}/datasets/{number}"

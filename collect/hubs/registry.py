@@ -21,14 +21,14 @@ HUBS = {
             "fototeca[hubs]; ROBOFLOW_API_KEY (free)",
             "exports count against the account's credits; only classification projects come as folders",
             "the project's, as its owner chose it",
-            "roboflow.com/terms; augmented copies of one picture are kept in one group",
+            "roboflow.com/terms; augmented copies of one image are kept in one group",
         ),
         SourceInfo(
             "huggingface",
             "hub",
             "fototeca[hubs]; HF_TOKEN only for gated datasets",
-            "1,000 requests in 5 minutes without a token; folders of pictures, archives and parquet files",
-            "the dataset card's; a collection may hold pictures of other rights than the card says",
+            "1,000 requests in 5 minutes without a token; folders of images, archives and parquet files",
+            "the dataset card's; a collection may hold images of other rights than the card says",
             "huggingface.co/terms-of-service; gated datasets ask for consent on their page",
         ),
         SourceInfo(

@@ -28,7 +28,7 @@ from fototeca.core.files import atomic_write, write_text
 from fototeca.vision.image import SUFFIXES
 
 WANTED = (*sorted(SUFFIXES), *ENDINGS)
-"""Endings of what is fetched: pictures and archives."""
+"""Endings of what is fetched: images and archives."""
 
 MAX_FILE = 200_000_000_000
 """Bytes of a file whose size the hub does not tell."""
@@ -54,21 +54,21 @@ class RemoteFile:
 
 
 def wanted_files(hub: str, files: Iterable[RemoteFile]) -> list[RemoteFile]:
-    """The pictures and archives among a dataset's files. FototecaError (exit 4) when there are none."""
+    """The images and archives among a dataset's files. FototecaError (exit 4) when there are none."""
     everything = list(files)
     places = Places(WANTED)
     kept = {name: file for file in everything if (name := places.of(file.name))}
     if not kept:
         kinds = sorted({Path(file.name).suffix.lower() or "no ending" for file in everything})
-        raise nothing_to_take(hub, kinds, "export it to folders of pictures and use: fototeca collect folder")
+        raise nothing_to_take(hub, kinds, "export it to folders of images and use: fototeca collect folder")
     return [RemoteFile(file.url, name, file.size, file.checksum) for name, file in kept.items()]
 
 
 def nothing_to_take(hub: str, kinds: Sequence[str], hint: str) -> FototecaError:
-    """The error for a dataset without a picture or archive."""
+    """The error for a dataset without an image or archive."""
     listed = ", ".join(kinds[:8]) or "no files"
     return FototecaError(
-        f"this dataset of {hub} has no pictures and no archive that can be opened (it has: {listed})", hint, EXIT_OUTSIDE
+        f"this dataset of {hub} has no images and no archive that can be opened (it has: {listed})", hint, EXIT_OUTSIDE
     )
 
 

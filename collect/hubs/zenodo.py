@@ -46,7 +46,7 @@ def _license(record: dict[str, Any]) -> str:
 
 
 def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the record's pictures and archives below `folder`."""
+    """Lay the record's images and archives below `folder`."""
     site, web = context.site(NAME), context.web(NAME)
     record = _record(web, site, ref)
     access = text(record, "metadata", "access_right") or "open"

@@ -12,7 +12,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-class Lanes:
+class HostQueues:
     """A queue for each host before one pool of threads."""
 
     def __init__(self, pool: ThreadPoolExecutor, width: int) -> None:

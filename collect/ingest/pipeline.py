@@ -15,22 +15,22 @@ from functools import partial
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
-from fototeca.collect.catalog.catalog import Attempt, Candidate, State
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
+from fototeca.collect.catalog.catalog import Candidate, FetchAttempt, State
 from fototeca.collect.files.local_files import LOCAL, local_path, read_local
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.http.urls import candidate_key, host_key
-from fototeca.collect.ingest.host_queues import Lanes
+from fototeca.collect.ingest.host_queues import HostQueues
 from fototeca.collect.ingest.summary import Summary
 from fototeca.collect.ingest.targets import Targets
 from fototeca.collect.ingest.validate import RefusedError, accept
 from fototeca.collect.store import sweep
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class _Result:
     reason: str = ""
     image: ImageRow | None = None
     quality: Mapping[str, float] = field(default_factory=dict)
-    attempt: Attempt = field(default_factory=Attempt)
+    attempt: FetchAttempt = field(default_factory=FetchAttempt)
 
 
-class Collection:
+class IngestPipeline:
     """One collection under way: what is in flight, and how to write down what lands."""
 
     def __init__(
@@ -62,22 +62,22 @@ class Collection:
         self.targets = Targets(catalog, workspace.settings.target)
         # Beside the downloads of one host and of all, others look at what came and wait for the disk.
         self._workers, self._lane = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
-        self._waiting: deque[tuple[Finding, Candidate, Future[_Result]]] = deque()
-        self._in_flight: dict[str, list[Finding]] = {}
+        self._waiting: deque[tuple[Provenance, Candidate, Future[_Result]]] = deque()
+        self._in_flight: dict[str, list[Provenance]] = {}
         self._again = set(again)
 
-    def run(self, findings: Iterable[Finding | None], total: int | None = None) -> Summary:
+    def run(self, findings: Iterable[Provenance | None], total: int | None = None) -> Summary:
         """Fetch, verify, store and record every finding that has no final state yet, or is to be tried again.
 
         None among the findings means: the next one depends on what is in flight, so let the oldest land first.
         """
         sweep(self.workspace)
         with (
-            picture_threads(self._workers) as pool,
+            image_threads(self._workers) as pool,
             tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
         ):
             try:
-                lanes = Lanes(pool, self._lane)
+                lanes = HostQueues(pool, self._lane)
                 for finding in findings:
                     if finding is not None:
                         bar.set_description(self._progress(finding), refresh=False)
@@ -93,7 +93,7 @@ class Collection:
                 raise
         return self.summary
 
-    def _progress(self, finding: Finding) -> str:
+    def _progress(self, finding: Provenance) -> str:
         """Which category is being filled, how far it is, and from where."""
         if not finding.category:
             return f"from {finding.source}"
@@ -106,7 +106,7 @@ class Collection:
         while self._waiting:
             self._land()
 
-    def _begin(self, finding: Finding, lanes: Lanes) -> int:
+    def _begin(self, finding: Provenance, lanes: HostQueues) -> int:
         """Record a finding and start what it needs; 1 when nothing is left to do for it."""
         self.summary.found += 1
         key = candidate_key(finding.url) if self._downloader else self._local_key(finding.url)
@@ -132,7 +132,7 @@ class Collection:
         return image is not None and not (self.workspace.root / image.path).is_file()
 
     def _local_key(self, url: str) -> str:
-        """A file's address; of one that has been overwritten since its picture was taken in, another one."""
+        """A file's address; of one that has been overwritten since its image was taken in, another one."""
         known = self.catalog.candidate(url)
         image = self.catalog.image(known.image_id) if known and known.image_id else None
         try:
@@ -164,7 +164,7 @@ class Collection:
         self.summary.outcomes[finding.source, finding.category, state, reason] += 1
         return 1
 
-    def _restore(self, finding: Finding, candidate: Candidate, result: _Result) -> int:
+    def _restore(self, finding: Provenance, candidate: Candidate, result: _Result) -> int:
         """Count what has come of a place whose image was lost: its bytes, which are in the store again, or something else."""
         for place in self._in_flight.pop(candidate.url_key):
             self._label(candidate.image_id, place)
@@ -174,7 +174,7 @@ class Collection:
         self.summary.lost += not back
         return 1
 
-    def _label(self, image_id: str | None, finding: Finding) -> None:
+    def _label(self, image_id: str | None, finding: Provenance) -> None:
         """Let an image have the category it was found under: the first one, or with several labels per image all of them.
 
         Never against a person, and never for a rejected image.
@@ -194,7 +194,7 @@ class Collection:
 
 def collect(
     workspace: Workspace,
-    findings: Iterable[Finding],
+    findings: Iterable[Provenance],
     options: FetchOptions,
     *,
     total: int | None = None,
@@ -205,7 +205,7 @@ def collect(
     A failed item is a row with a reason and never ends the run.
     """
     with Catalog.open(workspace) as catalog:
-        return Collection(workspace, catalog, options, _downloader(workspace, options, local)).run(findings, total)
+        return IngestPipeline(workspace, catalog, options, _downloader(workspace, options, local)).run(findings, total)
 
 
 def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
@@ -221,7 +221,7 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
         found = [one for state in states for one in catalog.candidates(state, words) if one.image_id is None]
         ones = [one for one in found if not one.url_key.startswith(LOCAL) or local_path(one.url).exists()]
         if len(ones) < len(found):
-            say(f"{len(found) - len(ones)} are files that are gone: give their folder, archive or dataset again")
+            notify(f"{len(found) - len(ones)} are files that are gone: give their folder, archive or dataset again")
         if not ones:
             named = f" for {', '.join(words)}" if words else ""
             raise FototecaError(f"no candidate fits{named} that could be tried again", "see the reasons with: fototeca status")
@@ -229,7 +229,7 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
             part = [one.candidate_id for one in ones if one.url_key.startswith(LOCAL) == local]
             places = [place for one in part for place in catalog.places(one)]
             if part:
-                collection = Collection(workspace, catalog, options, _downloader(workspace, options, local), again=part)
+                collection = IngestPipeline(workspace, catalog, options, _downloader(workspace, options, local), again=part)
                 summary.add(collection.run(places, len(places)))
     return summary
 
@@ -253,11 +253,11 @@ def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: 
 
 
 def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: Downloader | None) -> _Result:
-    came = Attempt()
+    came = FetchAttempt()
     try:
         if downloader is None:
             data = read_local(url, options.max_bytes)
-            came = Attempt(size=len(data))
+            came = FetchAttempt(size=len(data))
             image, quality = accept(workspace, data, options.min_side)
         else:
             fetched = downloader.fetch(url)
@@ -270,15 +270,15 @@ def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: D
         return _Result("rejected", error.reason, attempt=came)
     except OSError as error:  # of the store: the other two turn theirs into reasons
         hint = "free some disk space or mend the folder, then run the same command again"
-        raise FototecaError(f"the picture of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
+        raise FototecaError(f"the image of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
     except Exception:  # one candidate never ends the run
         return _Result("failed", "unexpected", attempt=came)
     return _Result("accepted", image=image, quality=quality, attempt=came)
 
 
-def _attempt(status: int | None, size: int, headers: Mapping[str, str]) -> Attempt:
+def _attempt(status: int | None, size: int, headers: Mapping[str, str]) -> FetchAttempt:
     """With what the site said of the bytes; a length beyond all bounds is none."""
     said = {name.lower(): value for name, value in headers.items()}
     length = said.get("content-length", "")
     announced = int(length) if length.isdecimal() and len(length) < 19 else None
-    return Attempt(status, size, declared=said.get("content-type", "")[:200], announced=announced)
+    return FetchAttempt(status, size, declared=said.get("content-type", "")[:200], announced=announced)

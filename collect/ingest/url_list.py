@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.local_files import read_csv
 from fototeca.collect.licenses import to_spdx
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Settings
 
 
-def listed_findings(file: Path, category: str, settings: Settings) -> list[Finding]:
+def listed_findings(file: Path, category: str, settings: Settings) -> list[Provenance]:
     """The addresses in a file, with what it says about each. FototecaError for a missing column or an unknown category."""
     category = category and settings.check(category)
     if not file.is_file():
@@ -25,10 +25,10 @@ def listed_findings(file: Path, category: str, settings: Settings) -> list[Findi
     urls = [line for line in lines if line and not line.startswith("#")]
     if not urls:
         raise FototecaError(f"{file} has no addresses", "write one URL a line")
-    return [Finding(url, "urls", category, query=file.name, rank=rank) for rank, url in enumerate(urls)]
+    return [Provenance(url, "urls", category, query=file.name, rank=rank) for rank, url in enumerate(urls)]
 
 
-def _from_csv(file: Path, category: str, settings: Settings) -> list[Finding]:
+def _from_csv(file: Path, category: str, settings: Settings) -> list[Provenance]:
     findings = []
     for rank, row in enumerate(read_csv(file, ("url",))):
         chosen = row.get("category", "").strip() or category
@@ -36,7 +36,7 @@ def _from_csv(file: Path, category: str, settings: Settings) -> list[Finding]:
             chosen = settings.check_label(chosen)
         license_found = row.get("license", "").strip()
         findings.append(
-            Finding(
+            Provenance(
                 row["url"].strip(),
                 "urls",
                 chosen,

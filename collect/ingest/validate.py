@@ -11,7 +11,7 @@ from fototeca.vision.quality import quality
 from fototeca.vision.threads import PixelBudget
 
 _PIXELS = PixelBudget(MAX_PIXELS)
-"""All threads of this process together decode no more at once than the largest picture has."""
+"""All threads of this process together decode no more at once than the largest image has."""
 
 
 class RefusedError(Exception):
@@ -23,7 +23,7 @@ class RefusedError(Exception):
 
 
 def _seen(data: bytes) -> tuple[str, dict[str, float], ImageInfo]:
-    """The hash of the decoded picture, its scores, and its facts."""
+    """The hash of the decoded image, its scores, and its facts."""
     grey, info = decode_grey(data)
     return phash(grey), quality(grey), info
 

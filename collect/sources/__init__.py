@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from fototeca.collect.api.client import Web
 from fototeca.collect.api.credentials import KEYS, Key
-from fototeca.collect.browser.proxy import Gateway, open_gateway
-from fototeca.collect.catalog import Finding
+from fototeca.collect.browser.proxy import FilteringProxy, open_gateway
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import Downloader, FetchOptions, user_agent
 from fototeca.collect.sites import Site, load_site
 from fototeca.collect.sources.metadata import SourceInfo
@@ -47,9 +47,9 @@ class Context:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
-    def gateway(self) -> Gateway:
+    def gateway(self) -> FilteringProxy:
         """The browser's way out, which leads to public addresses only."""
-        return self._stack.enter_context(open_gateway(allow_local=self.fetch.allow_local))
+        return self._stack.enter_context(open_gateway(allow_loopback=self.fetch.allow_loopback))
 
     @cached_property
     def window(self) -> Window:
@@ -61,7 +61,7 @@ class Context:
 
     @cached_property
     def downloader(self) -> Downloader:
-        """For pages, interfaces and pictures: one, so that a host's bounds hold for all of them together."""
+        """For pages, interfaces and images: one, so that a host's bounds hold for all of them together."""
         return Downloader(self.fetch, self.workspace.settings.contact)
 
     def site(self, name: str) -> Site:
@@ -77,7 +77,7 @@ class Context:
         self._stack.close()
 
 
-Search = Callable[[Query, Context], Iterator[Finding]]
+Search = Callable[[Query, Context], Iterator[Provenance]]
 
 
 @cache

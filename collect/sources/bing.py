@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.browser_page import ResultsPage, first
@@ -16,7 +16,7 @@ INFO = SourceInfo(
     "bing",
     "browser",
     "nothing",
-    "about a thousand pictures a query",
+    "about a thousand images a query",
     ENGINE,
     f"Bing Images; {SEARCHING}",
     claims=True,
@@ -31,7 +31,7 @@ return [];
 """
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results page after page. FototecaError (exit 4) when a page should have some and shows none, or asks for a person."""
     page = ResultsPage("bing", query, context)
     site = page.site
@@ -55,7 +55,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
 
 
 def _filters(site: Mapping[str, Any], query: Query, min_side: int) -> str:
-    """What narrows the results: the file's own filters, the size where a person wants larger pictures, and the licence.
+    """What narrows the results: the file's own filters, the size where a person wants larger images, and the licence.
 
     A licence that Bing claims is none: it narrows the search, and is not recorded.
     """
@@ -63,7 +63,7 @@ def _filters(site: Mapping[str, Any], query: Query, min_side: int) -> str:
     return str(site["parameters"].get(site["filters"], "")) + size + (str(site["commercial"]) if query.commercial else "")
 
 
-def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterator[Finding]:
+def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterator[Provenance]:
     site, query = page.site, page.query
     for place, text in enumerate(tiles):
         try:
@@ -74,7 +74,7 @@ def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterat
             continue
         url, thumbnail = first(facts, site["url"]), first(facts, site["thumbnail"])
         if url or thumbnail:
-            yield Finding(
+            yield Provenance(
                 url or thumbnail,
                 "bing",
                 query.category,

@@ -45,7 +45,7 @@ class Page:
         host = urlsplit(self.window.url).hostname  # the browser may take a page of its own for an answer
         if host in refused or (problem and refused - before):
             raise FototecaError(
-                f"{address} leads to a private address ({host})", "pass --allow-local to ask this machine", EXIT_OUTSIDE
+                f"{address} leads to a private address ({host})", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE
             )
         if problem:
             raise problem

@@ -1,4 +1,4 @@
-"""Wikimedia Commons: free pictures with their authors and licences, through the MediaWiki interface."""
+"""Wikimedia Commons: free images with their authors and licences, through the MediaWiki interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from fototeca.collect.api.client import Web
 from fototeca.collect.api.json_fields import count, dig, needed, rows, text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import TRIES
 from fototeca.collect.http.throttle import retry_after
 from fototeca.collect.licenses import UNKNOWN, to_spdx
@@ -24,15 +24,15 @@ INFO = SourceInfo(
     "commons",
     "interface",
     "a contact in fototeca.toml (Wikimedia's User-Agent policy)",
-    "one request at a time, two pictures at once; pictures come 1,280 pixels wide",
-    "each picture's own: free licences and public domain, with the author",
+    "one request at a time, two images at once; images come 1,280 pixels wide",
+    "each image's own: free licences and public domain, with the author",
     "attribution as each licence asks; see: fototeca collect attribution",
     contact=True,
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
-    """Results by relevance, pictures wider than the site file's `width` as thumbnails of that width.
+def search(query: Query, context: Context) -> Iterator[Provenance]:
+    """Results by relevance, images wider than the site file's `width` as thumbnails of that width.
 
     FototecaError (exit 4) when Commons does not answer as it should.
     """
@@ -83,12 +83,12 @@ def _onward(answer: object) -> dict[str, str | int]:
     return {name: value for name, value in found.items() if isinstance(value, str | int)} if isinstance(found, dict) else {}
 
 
-def _read(page: Mapping[str, Any]) -> Finding:
+def _read(page: Mapping[str, Any]) -> Provenance:
     info = dig(page, "imageinfo", 0)
     facts = dig(info, "extmetadata")
     found = _fact(facts, "LicenseUrl") or _fact(facts, "LicenseShortName")
     small = bool(text(info, "thumburl"))
-    return Finding(
+    return Provenance(
         text(info, "thumburl") or needed(info, "url"),
         "commons",
         rank=int(needed(page, "index")) - 1,

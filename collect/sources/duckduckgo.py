@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from fototeca.collect.api.json_fields import count
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.browser_page import ResultsPage, first
 from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
@@ -18,7 +18,7 @@ INFO = SourceInfo(
     "duckduckgo",
     "browser",
     "nothing",
-    "a few hundred pictures a query",
+    "a few hundred images a query",
     ENGINE,
     f"DuckDuckGo Images; {SEARCHING}",
 )
@@ -31,7 +31,7 @@ return [answer.status, answer.responseText];
 """
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results list after list. FototecaError (exit 4) when the token or the list is not where it should be."""
     page = ResultsPage("duckduckgo", query, context)
     site = page.site
@@ -84,14 +84,14 @@ def _next(address: str, answer: Mapping[str, Any], token: str) -> str:
     return f"{urlsplit(onward).path}?{urlencode(asked)}"
 
 
-def _finding(page: ResultsPage, item: object, rank: int) -> Finding | None:
+def _finding(page: ResultsPage, item: object, rank: int) -> Provenance | None:
     site, query = page.site, page.query
     if not isinstance(item, dict):
         return None
     url, thumbnail = first(item, site["url"]), first(item, site["thumbnail"])
     if not url and not thumbnail:
         return None
-    return Finding(
+    return Provenance(
         url or thumbnail,
         "duckduckgo",
         query.category,

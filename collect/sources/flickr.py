@@ -8,7 +8,7 @@ from typing import Any
 from fototeca.collect.api.client import Web
 from fototeca.collect.api.credentials import Key
 from fototeca.collect.api.json_fields import first_needed, needed, text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.licenses import to_spdx
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.metadata import SourceInfo
@@ -19,22 +19,22 @@ INFO = SourceInfo(
     "flickr",
     "interface",
     "FLICKR_API_KEY",
-    "3,600 requests an hour, 4,000 pictures a query",
-    "each picture's own, all rights reserved included (recorded as unknown)",
+    "3,600 requests an hour, 4,000 images a query",
+    "each image's own, all rights reserved included (recorded as unknown)",
     "flickr.com/services/api/tos: non-commercial use of the interface unless agreed otherwise",
     key=Key("FLICKR_API_KEY", "https://www.flickr.com/services/api/misc.api_keys.html"),
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results by relevance. FototecaError (exit 4) without a key or when Flickr does not answer as it should."""
     site = context.site("flickr")
 
-    def read(item: Mapping[str, Any]) -> Finding:
+    def read(item: Mapping[str, Any]) -> Provenance:
         url = first_needed(item, site["urls"])
         size = next(name for name in site["urls"] if text(item, name)).removeprefix("url_")
         found = site["licenses"].get(needed(item, "license"), "")
-        return Finding(
+        return Provenance(
             url,
             "flickr",
             page_url=f"https://www.flickr.com/photos/{needed(item, 'owner')}/{needed(item, 'id')}",

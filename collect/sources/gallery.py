@@ -1,4 +1,4 @@
-"""Any page of pictures, as a person would use it: consent, scrolling to the end, the full picture instead of the thumbnail."""
+"""Any page of images, as a person would use it: consent, scrolling to the end, the full image instead of the thumbnail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.licenses import to_spdx
 from fototeca.collect.sources import Context, Query
@@ -31,8 +31,8 @@ STEP_SECONDS = 0.3
 
 _SITE = """
 const site = arguments[0];
-const furniture = site.furniture.join(','), picture = new RegExp(site.picture, 'i');
-const pictures = () => [...document.querySelectorAll('img')].filter(img => !img.closest(furniture));
+const furniture = site.furniture.join(','), image = new RegExp(site.image, 'i');
+const images = () => [...document.querySelectorAll('img')].filter(img => !img.closest(furniture));
 const within = (box, selectors) => selectors.map(selector => box.querySelector(selector)).find(Boolean);
 const text = (box, selectors) => ((within(box, selectors) || {}).innerText || '').trim();
 const href = (box, selectors) => (within(box, selectors) || {}).href || '';
@@ -59,15 +59,15 @@ return false;
 
 _COUNT = _SITE + "return pictures().length;"
 
-# Every tile from the given one on: a picture inside a link or with data of its own, and plain large pictures.
+# Every tile from the given one on: an image inside a link or with data of its own, and plain large images.
 _TILES = (
     _SITE
     + """
-return pictures().slice(arguments[1], arguments[2]).map((img, index) => {
+return images().slice(arguments[1], arguments[2]).map((img, index) => {
   const link = img.closest('a[href]'), holder = img.closest(site.full.map(name => `[${name}]`).join(','));
   const told = name => (holder && holder.getAttribute(name)) || '';
   const figure = img.closest('figure, article, li, a, div') || img;
-  const linked = link && picture.test(link.href), clickable = Boolean(link || img.closest('button, [role=button]'));
+  const linked = link && image.test(link.href), clickable = Boolean(link || img.closest('button, [role=button]'));
   const thumb = [img.currentSrc, img.src, img.dataset.src].find(src => src && !/^(data|blob):/.test(src)) || '';
   const full = site.full.map(told).find(Boolean) || (linked ? link.href : '') || largest(img) || (clickable ? '' : thumb);
   const page = link && !linked ? link.href : '';
@@ -89,7 +89,7 @@ _STEP = "const before = scrollY; scrollBy(0, innerHeight * 0.8); return scrollY 
 _CLICK = (
     _SITE
     + """
-const target = pictures()[arguments[1]];
+const target = images()[arguments[1]];
 if (!target) return '';
 let followed = '';
 const stay = event => {
@@ -105,7 +105,7 @@ return /^https?:/.test(followed) && bare(followed) !== bare(location.href) ? fol
 """
 )
 
-# The overlay that a click opened: its largest picture and what stands beside it.
+# The overlay that a click opened: its largest image and what stands beside it.
 _OVERLAY = (
     _SITE
     + """
@@ -117,17 +117,17 @@ return {full: full.src, author: text(box, site.author), license: href(box, site.
 """
 )
 
-# The page of one picture: what it calls large, else its largest picture, else what it gives others to show.
+# The page of one image: what it calls large, else its largest image, else what it gives others to show.
 _DETAIL = (
     _SITE
     + """
 const size = img => img.naturalWidth * img.naturalHeight;
-const shown = pictures().filter(img => img.src.startsWith('http') && img.getClientRects().length);
+const shown = images().filter(img => img.src.startsWith('http') && img.getClientRects().length);
 const named = shown.find(img => site.large.some(selector => img.matches(selector)));
 const img = named || shown.sort((a, b) => size(b) - size(a))[0];
 const link = img && img.closest('a[href]');
 const preview = within(document, site.preview) || {};
-const full = img ? (link && picture.test(link.href) ? link.href : largest(img) || img.src) : preview.content || preview.href;
+const full = img ? (link && image.test(link.href) ? link.href : largest(img) || img.src) : preview.content || preview.href;
 return full && {full: new URL(full, location.href).href, page: location.href,
                 author: text(document, site.author), license: href(document, site.license)};
 """
@@ -143,11 +143,11 @@ if (close && close.offsetParent !== null) close.click();
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
-    """Every picture of the page, in its order; more are asked for only as they are taken.
+def search(query: Query, context: Context) -> Iterator[Provenance]:
+    """Every image of the page, in its order; more are asked for only as they are taken.
 
     FototecaError (exit 4) when the page does not load, when robots.txt forbids it or where it leads, when it asks for a
-    person, or when it shows no picture at all.
+    person, or when it shows no image at all.
     """
     page = Page("gallery", query, context)
     address = _open(page, query.url.replace("{query}", quote(query.text)))
@@ -218,11 +218,11 @@ def _permitted(address: str, context: Context) -> bool:
 
 
 def _check_permitted(address: str, context: Context) -> None:
-    """robots.txt and the private-address rule hold for the page as for its pictures."""
+    """robots.txt and the private-address rule hold for the page as for its images."""
     try:
         allowed = _permitted(address, context)
     except FetchError as error:
-        hint = "pass --allow-local to fetch from this machine" if error.reason == "private-address" else "check the address"
+        hint = "pass --allow-loopback to fetch from this machine" if error.reason == "private-address" else "check the address"
         raise FototecaError(f"{address} cannot be asked: {error.reason}", hint, EXIT_OUTSIDE) from None
     if not allowed:
         raise FototecaError(f"robots.txt forbids {address}", "choose another page", EXIT_OUTSIDE)
@@ -240,14 +240,14 @@ def _more(page: Page, taken: int) -> bool:
     return False
 
 
-def _finding(page: Page, address: str, tile: dict[str, Any], rank: int) -> Finding | None:
-    """A tile as a finding: its full picture, by a click where the tile does not tell, else its thumbnail, marked as such."""
+def _finding(page: Page, address: str, tile: dict[str, Any], rank: int) -> Provenance | None:
+    """A tile as a finding: its full image, by a click where the tile does not tell, else its thumbnail, marked as such."""
     if not tile["full"] and tile["clickable"]:
         tile = {**tile, **_opened(page, tile["index"])}
     url = tile["full"] or tile["thumb"]
     if not url or url.startswith(("data:", "blob:")):
         return None
-    return Finding(
+    return Provenance(
         urljoin(address, url),
         "gallery",
         page.query.category,
@@ -286,13 +286,13 @@ def _opened(page: Page, index: int) -> dict[str, Any]:
 
 
 def _beside(page: Page, address: str = "") -> dict[str, Any]:
-    """The picture of another page, in a tab of its own: the one at the address, or the one that a click has opened."""
+    """The image of another page, in a tab of its own: the one at the address, or the one that a click has opened."""
     with page.window.tab():
         return _read(page, address)
 
 
 def _read(page: Page, address: str = "") -> dict[str, Any]:
-    """The picture of the page at the address, or of the one that is shown; one that does not come leaves the thumbnail."""
+    """The image of the page at the address, or of the one that is shown; one that does not come leaves the thumbnail."""
     try:
         if address:
             if not _permitted(address, page.context):
@@ -308,7 +308,7 @@ def _read(page: Page, address: str = "") -> dict[str, Any]:
 
 
 def _detail(page: Page) -> dict[str, Any]:
-    """The picture of the page that is shown, once it is there; nothing where robots.txt forbids the page."""
+    """The image of the page that is shown, once it is there; nothing where robots.txt forbids the page."""
     deadline = time.monotonic() + float(page.site["click"])
     shown: dict[str, Any] = {}
     while not shown and time.monotonic() < deadline:

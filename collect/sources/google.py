@@ -1,4 +1,4 @@
-"""Google Images in a real browser: every tile opened for its full picture, scrolled until nothing new comes."""
+"""Google Images in a real browser: every tile opened for its full image, scrolled until nothing new comes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.browser_page import ResultsPage
 from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
@@ -16,7 +16,7 @@ INFO = SourceInfo(
     "google",
     "browser",
     "nothing",
-    "a few hundred pictures a query; stops when Google asks to prove that a person is there",
+    "a few hundred images a query; stops when Google asks to prove that a person is there",
     ENGINE,
     f"Google Images; {SEARCHING}",
 )
@@ -58,7 +58,7 @@ target.click();
 return true;
 """
 )
-# After a click: the tile's link may have come to life, or the panel shows a picture that is not one of an earlier tile come late.
+# After a click: the tile's link may have come to life, or the panel shows an image that is not one of an earlier tile come late.
 _OPENED = (
     _SITE
     + """
@@ -71,7 +71,7 @@ return {link: link ? link.href : '', full: shown ? shown.src : '', page: around 
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results in Google's order. FototecaError (exit 4) when none is shown though some should be, or a person is asked for."""
     page = ResultsPage("google", query, context)
     page.open()
@@ -95,7 +95,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
         raise page.changed("no tile has an address")
 
 
-def _tile(page: ResultsPage, index: int, known: list[str]) -> Finding | None:
+def _tile(page: ResultsPage, index: int, known: list[str]) -> Provenance | None:
     """A tile as a finding: by its link, by what a click shows, or only its thumbnail."""
     site = page.site
     facts = page.script(_FACTS, site, index) or {"link": "", "thumb": ""}
@@ -110,12 +110,12 @@ def _tile(page: ResultsPage, index: int, known: list[str]) -> Finding | None:
     return _finding(page.query, index, opened, facts["thumb"])
 
 
-def _finding(query: Query, index: int, opened: dict[str, Any], thumb: str) -> Finding | None:
+def _finding(query: Query, index: int, opened: dict[str, Any], thumb: str) -> Provenance | None:
     told = {name: values[0] for name, values in parse_qs(urlsplit(opened["link"]).query).items()}
     full = told.get("imgurl") or opened["full"]
     if not full and not thumb.startswith("http"):
         return None  # a thumbnail inside the page has no address
-    return Finding(
+    return Provenance(
         full or thumb,
         "google",
         query.category,

@@ -8,7 +8,7 @@ from typing import Any
 
 from fototeca.collect.api.client import Web
 from fototeca.collect.api.json_fields import number, rows, text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.licenses import to_spdx
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.metadata import SourceInfo
@@ -18,12 +18,12 @@ INFO = SourceInfo(
     "interface",
     "nothing; a query is the name of a taxon (Vulpes vulpes, or a common name)",
     "60 requests a minute, 200 observations each; research grade only",
-    "each picture's own Creative Commons licence; those without one are left out",
-    "pictures of one observation show one individual and stay in one split",
+    "each image's own Creative Commons licence; those without one are left out",
+    "images of one observation show one individual and stay in one split",
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Every licensed photograph of the taxon, oldest observation first.
 
     Photographs of one observation show one individual: `original` ties them, so that no split comes between them.
@@ -49,7 +49,7 @@ def search(query: Query, context: Context) -> Iterator[Finding]:
         last = max(number(web, observation, "id") for observation in observations)
 
 
-def _photos(web: Web, observation: Mapping[str, Any], size: str, query: Query) -> Iterator[Finding]:
+def _photos(web: Web, observation: Mapping[str, Any], size: str, query: Query) -> Iterator[Provenance]:
     """The licensed photographs of one observation."""
     number(web, observation, "id")  # without it there is no going on
     for photo in rows(web, observation, "photos"):
@@ -57,9 +57,9 @@ def _photos(web: Web, observation: Mapping[str, Any], size: str, query: Query) -
             yield _read(observation, photo, size, query)
 
 
-def _read(observation: Mapping[str, Any], photo: Mapping[str, Any], size: str, query: Query) -> Finding:
+def _read(observation: Mapping[str, Any], photo: Mapping[str, Any], size: str, query: Query) -> Provenance:
     code = text(photo, "license_code")
-    return Finding(
+    return Provenance(
         text(photo, "url").replace("/square.", f"/{size}."),
         "inaturalist",
         query.category,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fototeca.collect.api.credentials import Key, get_key
 
-ENGINE = "an engine's guess is no licence: every picture is recorded as unknown, and --license commercial refuses the source"
+ENGINE = "an engine's guess is no licence: every image is recorded as unknown, and --license commercial refuses the source"
 SEARCHING = (
     "its terms and robots.txt speak against automatic searching, so whether you may is between you and them; one page at a time"
 )
@@ -41,7 +41,7 @@ class SourceInfo:
 
     @property
     def tells_licences(self) -> bool:
-        """Whether its pictures come with what one may do with them."""
+        """Whether its images come with what one may do with them."""
         return self.licences != ENGINE
 
     def secret(self) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from fototeca.collect.api.client import Web
 from fototeca.collect.api.json_fields import dig, number
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.sources import Context, Query
 
-Read = Callable[[Mapping[str, Any]], Finding]
+Read = Callable[[Mapping[str, Any]], Provenance]
 """Makes a finding of one result: address, page, author, rights, size. KeyError, TypeError or ValueError when it cannot."""
 
 
@@ -25,7 +25,7 @@ def search_pages(
     params: Mapping[str, str | int] | None = None,
     headers: Mapping[str, str] | None = None,
     check: Callable[[Web, Any], None] | None = None,
-) -> Iterator[Finding]:
+) -> Iterator[Provenance]:
     """Page after page as the source's site file says, until the results or the source's own bound are reached.
 
     `check` looks at each answer first and raises what it says is wrong.
@@ -42,7 +42,7 @@ def _pages(
     params: Mapping[str, str | int],
     headers: Mapping[str, str],
     check: Callable[[Web, Any], None] | None,
-) -> Iterator[Finding]:
+) -> Iterator[Provenance]:
     site, web = context.site(name), context.web(name)
     fixed = {**site["parameters"], **(site.get("commercial", {}) if query.commercial else {}), **params}
     rank = 0
@@ -68,7 +68,7 @@ def at(web: Web, answer: object, path: str) -> Any:  # noqa: ANN401 - whatever t
     return found
 
 
-def read_items(web: Web, items: object, read: Read) -> Iterator[tuple[int, Finding]]:
+def read_items(web: Web, items: object, read: Read) -> Iterator[tuple[int, Provenance]]:
     """Each result that can be read, with its place. FototecaError when there are results and none can be read."""
     if not isinstance(items, list):
         raise web.changed("the results are no list")

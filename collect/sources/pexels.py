@@ -7,7 +7,7 @@ from typing import Any
 
 from fototeca.collect.api.credentials import Key
 from fototeca.collect.api.json_fields import dig, first_needed, text
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.sources import Context, Query
 from fototeca.collect.sources.metadata import SourceInfo
 from fototeca.collect.sources.paginated import search_pages
@@ -23,12 +23,12 @@ INFO = SourceInfo(
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Finding]:
+def search(query: Query, context: Context) -> Iterator[Provenance]:
     """Results in Pexels's order. FototecaError (exit 4) without a key or when Pexels does not answer as it should."""
     urls = context.site("pexels")["urls"]
 
-    def read(item: Mapping[str, Any]) -> Finding:
-        return Finding(
+    def read(item: Mapping[str, Any]) -> Provenance:
+        return Provenance(
             first_needed(dig(item, "src"), urls),
             "pexels",
             page_url=text(item, "url"),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace
 
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def dedup(
-    threshold: Annotated[int, typer.Option(help="Bits in which hashes may differ for two pictures to be compared.")] = 10,
+    threshold: Annotated[int, typer.Option(help="Bits in which hashes may differ for two images to be compared.")] = 10,
     keep_near: Annotated[bool, typer.Option("--keep-near", help="Set aside only copies whose pixels are all equal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -49,7 +49,7 @@ def groups(
     rows = list_groups(Workspace.find())
     if csv is not None:
         groups_csv(rows, csv)
-        say(f"written: {csv}")
+        notify(f"written: {csv}")
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif csv is None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.cli import duplicates as cli_duplicates
@@ -35,7 +35,7 @@ def label(
 ) -> None:
     """Decide the label of images, reject them or restore them; who and when are kept.
 
-    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no picture.
+    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no image.
 
     Example: fototeca curate label 3fa2b7 --label beagle
     """
@@ -49,7 +49,7 @@ def label(
             raise FototecaError("--from goes with --label alone", f"give: --from {every} --label CATEGORY")
         decisions = rename_category(Workspace.find(), every, label)
         if not decisions:
-            say(f"no label has changed; what was found as {every}, or called so before, is {label} from here on")
+            notify(f"no label has changed; what was found as {every}, or called so before, is {label} from here on")
     else:
         decisions = label_images(Workspace.find(), image_id or [], label=label, reject=reject, restore=restore, why=why)
     for decision in decisions:
@@ -172,11 +172,11 @@ def recover(as_json: AsJson = False) -> None:
     else:
         typer.echo(f"{facts['images']} images and {facts['decisions']} decisions are known again")
         if facts["broken"]:
-            say(f"{facts['broken']} files are not what their names say")
+            notify(f"{facts['broken']} files are not what their names say")
         if facts["unknown"]:
-            say(f"{facts['unknown']} decisions are about files that are gone")
+            notify(f"{facts['unknown']} decisions are about files that are gone")
     if facts["images"]:
-        say("near-duplicates have to be looked for again: fototeca curate dedup")
+        notify("near-duplicates have to be looked for again: fototeca curate dedup")
 
 
 @app.command()
@@ -215,7 +215,7 @@ def suggest(
     suggestions = suggest_labels(Workspace.find(), model=model, weights=weights)
     if csv is not None:
         suggestions_csv(suggestions, csv)
-        say(f"written: {csv}")
+        notify(f"written: {csv}")
     if as_json:
         rows = [{name: getattr(row, name) for name in SUGGESTION_COLUMNS} for row in suggestions]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))

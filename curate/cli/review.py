@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_SHORT, EXIT_USAGE
 from fototeca.core.workspace import Workspace
-from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.quality.thresholds import QualityThresholds
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,27 +22,35 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = Limits.blurry,
-    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = Limits.dark,
-    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = Limits.light,
-    low_information: Annotated[float, typer.Option(help="Entropy below this is next to nothing.")] = Limits.low_information,
-    odd_aspect: Annotated[float, typer.Option(help="Short side by long side below this is an odd shape.")] = Limits.odd_aspect,
-    odd_size: Annotated[float, typer.Option(help="So many times the median, or a part of it, is an odd size.")] = Limits.odd_size,
-    border: Annotated[float, typer.Option(help="Share of plain strips along the sides above this.")] = Limits.border,
-    thumbnail: Annotated[float, typer.Option(help="The side by that of a larger original below this.")] = Limits.thumbnail,
+    blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = QualityThresholds.blurry,
+    dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = QualityThresholds.dark,
+    light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = QualityThresholds.light,
+    low_information: Annotated[
+        float, typer.Option(help="Entropy below this is next to nothing.")
+    ] = QualityThresholds.low_information,
+    odd_aspect: Annotated[
+        float, typer.Option(help="Short side by long side below this is an odd shape.")
+    ] = QualityThresholds.odd_aspect,
+    odd_size: Annotated[
+        float, typer.Option(help="So many times the median, or a part of it, is an odd size.")
+    ] = QualityThresholds.odd_size,
+    border: Annotated[float, typer.Option(help="Share of plain strips along the sides above this.")] = QualityThresholds.border,
+    thumbnail: Annotated[
+        float, typer.Option(help="The side by that of a larger original below this.")
+    ] = QualityThresholds.thumbnail,
     limit: Annotated[int, typer.Option(help="Images to print per kind; --json has all.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Find pictures that are corrupt, blurry, dark, light, nearly empty, framed, thumbnails, or of an odd size or shape.
+    """Find images that are corrupt, blurry, dark, light, nearly empty, framed, thumbnails, or of an odd size or shape.
 
     Findings are for people: nothing is rejected.
 
     Example: fototeca curate check --blurry 0.3
     """
-    from fototeca.curate.quality.checks import check_images, findings_table
+    from fototeca.curate.quality.checks import findings_table, measure_quality
 
-    limits = Limits(blurry, dark, light, low_information, odd_aspect, odd_size, border, thumbnail)
-    findings = check_images(Workspace.find(), limits)
+    limits = QualityThresholds(blurry, dark, light, low_information, odd_aspect, odd_size, border, thumbnail)
+    findings = measure_quality(Workspace.find(), limits)
     as_rows = [finding.__dict__ for finding in findings]
     typer.echo(json.dumps(as_rows, indent=2) if as_json else findings_table(findings, limit))
 
@@ -55,7 +63,7 @@ def review(
 ) -> None:
     """Open the FiftyOne App on the catalog; edits become label decisions when you leave with Ctrl-C.
 
-    With --simple a page with one picture at a time, for keyboard or touch, where every decision is kept at once.
+    With --simple a page with one image at a time, for keyboard or touch, where every decision is kept at once.
 
     Example: fototeca curate review --simple
     """
@@ -101,11 +109,11 @@ def _tell(facts: dict[str, Any], as_json: bool) -> None:
         typer.echo(f"{facts['decisions']} decisions")
         for row in facts["conflicts"]:
             shown = {name: text.replace("\t", " ") for name, text in row.items()}
-            say(f"conflict: {row['image_id'][:12]} is {shown['catalog']!r} in the catalog by now, {shown['app']!r} in the App")
+            notify(f"conflict: {row['image_id'][:12]} is {shown['catalog']!r} in the catalog by now, {shown['app']!r} in the App")
         for row in facts["problems"]:
-            say(f"not followed: {row['image_id'][:12]}: {row['problem']}")
+            notify(f"not followed: {row['image_id'][:12]}: {row['problem']}")
     if facts["problems"]:
         raise typer.Exit(EXIT_USAGE)
     if facts["conflicts"]:
-        say("to settle a conflict: fototeca curate label IMAGE_ID --label L, then review again")
+        notify("to settle a conflict: fototeca curate label IMAGE_ID --label L, then review again")
         raise typer.Exit(EXIT_SHORT)

@@ -52,21 +52,21 @@ class Components:
 
 
 @dataclass(frozen=True)
-class Tie:
+class Match:
     """How a member belongs to its group's centre."""
 
     reason: str
     distance: float
 
 
-Group = dict[int, Tie]
+Group = dict[int, Match]
 """Members with their tie to the first, which is the centre."""
 
-CENTRE = Tie("best", 0.0)
+CENTRE = Match("best", 0.0)
 
 
 def split_component(
-    members: Sequence[int], rank: Callable[[int], tuple[object, ...]], ties: Callable[[int, Sequence[int]], Mapping[int, Tie]]
+    members: Sequence[int], rank: Callable[[int], tuple[object, ...]], ties: Callable[[int, Sequence[int]], Mapping[int, Match]]
 ) -> list[Group]:
     """Groups of one component: the best-ranked member gathers those alike to it, the best of the rest does the same.
 
@@ -84,8 +84,8 @@ def split_component(
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What decides which copy is kept, besides the picture itself."""
+class KeepPriority:
+    """What decides which copy is kept, besides the image itself."""
 
     held_out: bool
     """An earlier version has it in test."""
@@ -93,7 +93,7 @@ class Standing:
     """Its author, licence or page is known."""
 
 
-def rank_picture(image: ImageRow) -> tuple[object, ...]:
+def rank_image(image: ImageRow) -> tuple[object, ...]:
     """The smaller, the better: what groups are built around. Only what the file itself is, so that no review and no freeze
     changes a group.
 
@@ -103,14 +103,14 @@ def rank_picture(image: ImageRow) -> tuple[object, ...]:
     return -pixels, image.format not in LOSSLESS, -image.bytes / max(pixels, 1), image.image_id
 
 
-def rank_copy(image: ImageRow, standing: Standing) -> tuple[object, ...]:
+def rank_copy(image: ImageRow, standing: KeepPriority) -> tuple[object, ...]:
     """The smaller, the better: the rule by which the copy that a group keeps is chosen.
 
     In order: not rejected for its quality; held out for test by an earlier version; decided on by a person, unless it is set
     aside (rejected for what it shows, it keeps its copies out too, set aside or not; brought back, it says nothing against the
     better one beside it); more pixels; lossless; less compressed; source known; the smaller id.
     """
-    *facts, image_id = rank_picture(image)
+    *facts, image_id = rank_image(image)
     return (
         image.rejected == BAD_COPY,
         not standing.held_out,

@@ -10,25 +10,25 @@ import numpy as np
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, GroupRow, ImageRow
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates.clustering import Group, Standing, Tie, name_groups, rank_copy, rank_picture, split_component
+from fototeca.curate.duplicates.clustering import Group, KeepPriority, Match, name_groups, rank_copy, rank_image, split_component
 from fototeca.curate.duplicates.hamming_search import MAX_THRESHOLD
 from fototeca.curate.duplicates.pair_cache import Pairs
-from fototeca.curate.duplicates.signatures import Pictured, Signatures, load_signatures, read_pictures, stack_signatures
-from fototeca.curate.duplicates.signatures import sign_picture as sign_picture  # part of this contract: what `find_near` is given
-from fototeca.curate.duplicates.verify_pairs import Copy, find_copies
+from fototeca.curate.duplicates.signatures import Signatures, SignedImage, load_signatures, read_images, stack_signatures
+from fototeca.curate.duplicates.signatures import sign_image as sign_image  # part of this contract: what `find_near` is given
+from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_copies
 from fototeca.curate.duplicates.view_hashes import look
 from fototeca.curate.manifest import list_versions, read_manifest
 from fototeca.curate.quality.checks import forget_scores
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
 
 DEFAULT_THRESHOLD = 10
-"""Bits in which the hashes of two pictures may differ for the pair to be looked at pixel by pixel."""
+"""Bits in which the hashes of two images may differ for the pair to be looked at pixel by pixel."""
 
 PIXELS = "pixels"
-"""The tie of pictures whose pixels are all equal."""
+"""The tie of images whose pixels are all equal."""
 
 
 def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near: bool = False) -> dict[str, int]:
@@ -43,13 +43,13 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         images = catalog.images()
         if not images:
             raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
-        pictures = load_signatures(workspace, catalog, images)
-        if len(pictures) < len(images):
-            say(f"{len(images) - len(pictures)} stored images cannot be read and are left out: run fototeca curate check")
-            forget_scores(catalog, {image.image_id for image in images} - set(pictures.ids))
+        signatures = load_signatures(workspace, catalog, images)
+        if len(signatures) < len(images):
+            notify(f"{len(images) - len(signatures)} stored images cannot be read and are left out: run fototeca curate check")
+            forget_scores(catalog, {image.image_id for image in images} - set(signatures.ids))
         known = {image.image_id: image for image in images}
-        groups, components = _find_groups(catalog, pictures, known, threshold)
-        rows = _group_rows(pictures, known, groups, _standings(workspace, catalog, known), keep_near)
+        groups, components = _find_groups(catalog, signatures, known, threshold)
+        rows = _group_rows(signatures, known, groups, _standings(workspace, catalog, known), keep_near)
         with catalog.transaction():
             catalog.replace_groups(rows, components)
             catalog.set_fact(THRESHOLD, str(threshold))
@@ -59,18 +59,18 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
 
 def _find_groups(
     catalog: Catalog,
-    pictures: Signatures,
+    signatures: Signatures,
     images: Mapping[str, ImageRow],
     threshold: int,
 ) -> tuple[list[Group], list[list[str]]]:
-    """Groups of indices of `pictures`; and all image ids, those together that verified pairs tie, across groups too."""
+    """Groups of indices of `images`; and all image ids, those together that verified pairs tie, across groups too."""
 
     def rank(index: int) -> tuple[object, ...]:
-        return rank_picture(images[pictures.ids[index]])
+        return rank_image(images[signatures.ids[index]])
 
-    equal = _equal_pixels(pictures, rank)
+    equal = _equal_pixels(signatures, rank)
     firsts = sorted(equal)
-    pairs = Pairs(catalog, pictures.take(firsts), threshold)
+    pairs = Pairs(catalog, signatures.take(firsts), threshold)
     groups = []
     sets = pairs.components.sets()
     for members in tqdm(sets, desc="groups", unit="group", delay=2.0, leave=False, disable=None):
@@ -78,55 +78,55 @@ def _find_groups(
         groups += [{firsts[index]: tie for index, tie in group.items()} for group in found]
     tied: dict[int, list[str]] = defaultdict(list)
     for root, first in zip(pairs.components.roots(np.arange(len(firsts))).tolist(), firsts, strict=True):
-        tied[root] += [pictures.ids[index] for index in (first, *equal[first])]
+        tied[root] += [signatures.ids[index] for index in (first, *equal[first])]
     return _with_equals(groups, equal), list(tied.values())
 
 
-def _equal_pixels(pictures: Signatures, rank: Callable[[int], tuple[object, ...]]) -> dict[int, list[int]]:
-    """The best of all pictures with the same pixels, with the others."""
+def _equal_pixels(images: Signatures, rank: Callable[[int], tuple[object, ...]]) -> dict[int, list[int]]:
+    """The best of all images with the same pixels, with the others."""
     same = defaultdict(list)
-    for index, digest in enumerate(pictures.digests):
+    for index, digest in enumerate(images.digests):
         same[digest].append(index)
     ranked = [sorted(indices, key=rank) for indices in same.values()]
     return {indices[0]: indices[1:] for indices in ranked}
 
 
 def _with_equals(groups: list[Group], equal: Mapping[int, list[int]]) -> list[Group]:
-    """The groups, each member followed by those with its pixels; equal pictures that are in no group make their own."""
+    """The groups, each member followed by those with its pixels; equal images that are in no group make their own."""
     grouped = {index for group in groups for index in group}
     result = []
-    for group in [*groups, *({index: Tie("best", 0.0)} for index, same in equal.items() if same and index not in grouped)]:
+    for group in [*groups, *({index: Match("best", 0.0)} for index, same in equal.items() if same and index not in grouped)]:
         first = next(iter(group))
         whole = dict(group)
         for index, tie in group.items():
-            whole.update(dict.fromkeys(equal[index], Tie(PIXELS, 0.0) if index == first else tie))
+            whole.update(dict.fromkeys(equal[index], Match(PIXELS, 0.0) if index == first else tie))
         result.append(whole)
     return result
 
 
 def _group_rows(
-    pictures: Signatures,
+    signatures: Signatures,
     images: Mapping[str, ImageRow],
     groups: Sequence[Group],
-    standings: Mapping[str, Standing],
+    standings: Mapping[str, KeepPriority],
     keep_near: bool,
 ) -> list[GroupRow]:
     """What the catalog is to say of each member. The best copy by `rank_copy` is kept, and whatever was held out for test."""
     before = {image.image_id: image.group for image in images.values() if image.group}
-    names = name_groups([[pictures.ids[index] for index in group] for group in groups], before)
+    names = name_groups([[signatures.ids[index] for index in group] for group in groups], before)
     rows = []
     for name, group in zip(names, groups, strict=True):
-        ids = {pictures.ids[index]: index for index in group}
+        ids = {signatures.ids[index]: index for index in group}
         seen: set[bytes] = set()
         for image_id in sorted(ids, key=lambda image_id: rank_copy(images[image_id], standings[image_id])):
-            digest, tie = pictures.digests[ids[image_id]], group[ids[image_id]]
+            digest, tie = signatures.digests[ids[image_id]], group[ids[image_id]]
             kept = not seen or standings[image_id].held_out or (keep_near and digest not in seen)
             seen.add(digest)
             rows.append(GroupRow(image_id, name, kept, tie.reason, tie.distance))
     return rows
 
 
-def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, Standing]:
+def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, KeepPriority]:
     versions = list_versions(workspace)
     held_out = {row.image_id for version in versions for row in read_manifest(workspace, version).split("test")}
     sourced = {
@@ -136,54 +136,56 @@ def _standings(workspace: Workspace, catalog: Catalog, images: Mapping[str, Imag
             " WHERE license != 'unknown' OR author != '' OR page_url != ''"
         )
     }
-    return {image_id: Standing(image_id in held_out, image_id in sourced) for image_id in images}
+    return {image_id: KeepPriority(image_id in held_out, image_id in sourced) for image_id in images}
 
 
-# ---- new pictures against known ones
+# ---- new images against known ones
 
 
 @dataclass(frozen=True)
-class Near:
-    """The known image that a new picture is a copy of."""
+class KnownDuplicate:
+    """The known image that a new image is a copy of."""
 
     image_id: str
     distance: int
     reason: str
 
 
-def find_near(workspace: Workspace, signatures: Sequence[bytes | None], rows: Sequence[Pictured]) -> list[Near | None]:
-    """For each new picture's signature the known image it copies, the nearest of several; None for none, and for no signature."""
+def find_known_duplicates(
+    workspace: Workspace, signatures: Sequence[bytes | None], rows: Sequence[SignedImage]
+) -> list[KnownDuplicate | None]:
+    """For each new image's signature the known image it copies, the nearest of several; None for none, and for no signature."""
     known = _known(workspace, rows)
     places = [place for place, blob in enumerate(signatures) if blob is not None]
     new = stack_signatures([str(place) for place in places], [blob for blob in signatures if blob is not None])
-    found: dict[int, list[Near]] = defaultdict(list)
+    found: dict[int, list[KnownDuplicate]] = defaultdict(list)
     for place, near in (*_equals(new, known), *_copies(new, known)):
         found[places[place]].append(near)
     return [min(found[place], key=lambda near: near.distance) if place in found else None for place in range(len(signatures))]
 
 
-def _known(workspace: Workspace, rows: Sequence[Pictured]) -> Signatures:
+def _known(workspace: Workspace, rows: Sequence[SignedImage]) -> Signatures:
     """The signatures of images; without a catalog, which is not made for this, each file is looked at again."""
     if workspace.catalog.exists():
         with Catalog.open(workspace) as catalog:
             return load_signatures(workspace, catalog, rows)
-    read = read_pictures([workspace.root / row.path for row in rows], "looking at pictures")
+    read = read_images([workspace.root / row.path for row in rows], "looking at images")
     found = [(row.image_id, blob) for row, (_, blob) in zip(rows, read, strict=True) if blob is not None]
     return stack_signatures([image_id for image_id, _ in found], [blob for _, blob in found])
 
 
-def _equals(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:
+def _equals(new: Signatures, known: Signatures) -> Iterable[tuple[int, KnownDuplicate]]:
     by_digest = dict(zip(known.digests, known.ids, strict=True))
     for place, digest in enumerate(new.digests):
         if digest in by_digest:
-            yield place, Near(by_digest[digest], 0, PIXELS)
+            yield place, KnownDuplicate(by_digest[digest], 0, PIXELS)
 
 
-def _copies(new: Signatures, known: Signatures) -> Iterable[tuple[int, Near]]:
+def _copies(new: Signatures, known: Signatures) -> Iterable[tuple[int, KnownDuplicate]]:
     """Views of the new among the known, and views of the known among the new."""
 
-    def near(copy: Copy, image: int) -> Near:
-        return Near(known.ids[image], copy.distance, copy.reason)
+    def near(copy: DuplicatePair, image: int) -> KnownDuplicate:
+        return KnownDuplicate(known.ids[image], copy.distance, copy.reason)
 
     if len(new) and len(known):
         asked, base = look(new), look(known)

@@ -1,6 +1,6 @@
-"""Whether two pictures are the same picture: compared pixel by pixel, aligned, colour included.
+"""Whether two images are the same image: compared pixel by pixel, aligned, colour included.
 
-Hashes only propose; this decides. Both pictures are averaged over a grid of GRID × GRID cells, one of them turned or cut as
+Hashes only propose; this decides. Both images are averaged over a grid of GRID × GRID cells, one of them turned or cut as
 the proposal says. Brightness and contrast are divided out by correlating; so is the strength of colour, but not its pattern.
 """
 
@@ -16,7 +16,7 @@ from fototeca.curate.duplicates.transforms import FULL, SIDE, Box, turn
 
 GRID = 32
 FLAT = 5.0
-"""A picture whose grey levels deviate less than this has too little in it for correlation, or for a hash, to mean anything."""
+"""An image whose grey levels deviate less than this has too little in it for correlation, or for a hash, to mean anything."""
 
 COLOURLESS = 3.0
 """Colour differences that deviate less than this say nothing."""
@@ -25,13 +25,13 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """How alike M aligned pairs are, each value (M,)."""
 
     grey: Floats
     """Correlation of luminance, -1 to 1."""
     colour: Floats
-    """Correlation of the two colour differences; 1 where both pictures have none."""
+    """Correlation of the two colour differences; 1 where both images have none."""
 
     def same(self, grey: float, colour: float) -> NDArray[np.bool_]:
         """Which pairs reach both."""
@@ -52,15 +52,15 @@ def cells(thumbnails: NDArray[np.uint8], box: Box = FULL, number: int = 0) -> Fl
     return planes.reshape(len(thumbnails), 3, GRID * GRID)
 
 
-def compare(a: Floats, b: Floats) -> Likeness:
-    """The likeness of pictures given as `cells` (M, 3, GRID²), pair by pair."""
+def compare(a: Floats, b: Floats) -> Similarity:
+    """The likeness of images given as `cells` (M, 3, GRID²), pair by pair."""
     a, b = a - a.mean(axis=2, keepdims=True), b - b.mean(axis=2, keepdims=True)
     products, squares_a, squares_b = (a * b).sum(axis=2), (a * a).sum(axis=2), (b * b).sum(axis=2)
     grey = products[:, 0] / np.sqrt(np.maximum(squares_a[:, 0] * squares_b[:, 0], 1e-6))
     strength_a, strength_b = squares_a[:, 1:].sum(axis=1), squares_b[:, 1:].sum(axis=1)
     colour = products[:, 1:].sum(axis=1) / np.sqrt(np.maximum(strength_a * strength_b, 1e-6))
     silent = np.minimum(strength_a, strength_b) < 2 * GRID * GRID * COLOURLESS**2
-    return Likeness(grey, np.where(silent, np.float32(1), colour))
+    return Similarity(grey, np.where(silent, np.float32(1), colour))
 
 
 def flat(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -72,7 +72,7 @@ def flat(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def shifted(box: Box, step: float) -> Iterator[Box]:
-    """The nine boxes a step up, down, left and right of one, kept within the picture."""
+    """The nine boxes a step up, down, left and right of one, kept within the image."""
     for down in (-step, 0.0, step):
         for across in (-step, 0.0, step):
             down_ = float(np.clip(down, -box[0], 1 - box[1]))

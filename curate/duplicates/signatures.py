@@ -1,4 +1,4 @@
-"""What the search for duplicates needs of each picture, from one decode: a digest of its pixels and a small thumbnail."""
+"""What the search for duplicates needs of each image, from one decode: a digest of its pixels and a small thumbnail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.transforms import SIDE
 from fototeca.vision.image import DecodeError, decode_with_info
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 VERSION = 1
 """Raised when signatures change their meaning; older ones are then made again."""
@@ -28,7 +28,7 @@ _DIGEST = 16
 _BATCH = 64
 
 
-class Pictured(Protocol):
+class SignedImage(Protocol):
     """An image of the catalog or of a manifest."""
 
     @property
@@ -42,13 +42,13 @@ class Pictured(Protocol):
 
 @dataclass(frozen=True)
 class Signatures:
-    """Signatures of N pictures, in the order of `ids`."""
+    """Signatures of N images, in the order of `ids`."""
 
     ids: list[str]
     digests: list[bytes]
     """Equal when mode, size and all upright pixels are equal."""
     thumbnails: NDArray[np.uint8]
-    """(N, SIDE, SIDE, 3), RGB, each picture squeezed into a square."""
+    """(N, SIDE, SIDE, 3), RGB, each image squeezed into a square."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,16 +59,16 @@ class Signatures:
 
 
 def make_signature(path: Path) -> bytes:
-    """The signature of one picture. DecodeError or OSError when it cannot be read."""
-    picture, info = decode_with_info(path)
-    return sign_picture(picture, info.mode)
+    """The signature of one image. DecodeError or OSError when it cannot be read."""
+    image, info = decode_with_info(path)
+    return sign_image(image, info.mode)
 
 
-def sign_picture(picture: Image.Image, mode: str) -> bytes:
-    """The signature of a decoded picture, whose file has `mode`."""
-    digest = hashlib.blake2b(f"{mode} {picture.size}".encode(), digest_size=_DIGEST)
-    digest.update(picture.tobytes())
-    return digest.digest() + picture.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+def sign_image(image: Image.Image, mode: str) -> bytes:
+    """The signature of a decoded image, whose file has `mode`."""
+    digest = hashlib.blake2b(f"{mode} {image.size}".encode(), digest_size=_DIGEST)
+    digest.update(image.tobytes())
+    return digest.digest() + image.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
 def stack_signatures(ids: Sequence[str], blobs: Sequence[bytes]) -> Signatures:
@@ -77,10 +77,10 @@ def stack_signatures(ids: Sequence[str], blobs: Sequence[bytes]) -> Signatures:
     return Signatures(list(ids), [blob[:_DIGEST] for blob in blobs], pixels.reshape(-1, SIDE, SIDE, 3))
 
 
-def read_pictures(paths: Sequence[Path], progress: str | None = None) -> Iterator[tuple[Path, bytes | None]]:
+def read_images(paths: Sequence[Path], progress: str | None = None) -> Iterator[tuple[Path, bytes | None]]:
     """The signature of each file, in order, made by several threads; None for one that cannot be read."""
     with (
-        picture_threads(cpu_count() or 1) as pool,
+        image_threads(cpu_count() or 1) as pool,
         tqdm(total=len(paths), desc=progress, disable=None if progress else True) as bar,
     ):
         for start in range(0, len(paths), 4 * _BATCH):
@@ -90,14 +90,14 @@ def read_pictures(paths: Sequence[Path], progress: str | None = None) -> Iterato
                 yield path, blob
 
 
-def load_signatures(workspace: Workspace, catalog: Catalog, images: Sequence[Pictured]) -> Signatures:
+def load_signatures(workspace: Workspace, catalog: Catalog, images: Sequence[SignedImage]) -> Signatures:
     """The signatures of images, those not yet known made now; images whose file cannot be read are left out.
 
     New ones are kept in the catalog batch by batch, so that a killed search goes on where it was.
     """
     found = _stored(catalog, [image.image_id for image in images])
     missing = [image for image in images if image.image_id not in found]
-    made = read_pictures([workspace.root / image.path for image in missing], "looking at pictures" if missing else None)
+    made = read_images([workspace.root / image.path for image in missing], "looking at images" if missing else None)
     rows = ((image.image_id, blob) for image, (_, blob) in zip(missing, made, strict=True) if blob is not None)
     while batch := list(islice(rows, _BATCH)):
         _store(catalog, batch)

@@ -1,6 +1,6 @@
-"""What of a picture is hashed for the search: all of it turned eight ways, without its plain border, and its inner windows.
+"""What of an image is hashed for the search: all of it turned eight ways, without its plain border, and its inner windows.
 
-Everything is made from a small thumbnail, so that one decode per picture is enough for ever.
+Everything is made from a small thumbnail, so that one decode per image is enough for ever.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fototeca.vision.quality import borders
 
 SIDE = 64
-"""Thumbnails have SIDE × SIDE pixels, whatever the picture's shape."""
+"""Thumbnails have SIDE × SIDE pixels, whatever the image's shape."""
 
 LOW = 8
 TURNS = tuple((transposed, down, across) for transposed in (False, True) for down in (False, True) for across in (False, True))
@@ -45,21 +45,21 @@ def trimmed(grey: Floats) -> Box | None:
     top, bottom, left, right = borders(np.clip(grey, 0, 255).astype(np.uint8))
     if max(top, bottom, left, right) < 2 or top + bottom > SIDE // 2 or left + right > SIDE // 2:
         return None
-    # the line where border and picture meet mixes both
+    # the line where border and image meet mixes both
     return tuple(  # type: ignore[return-value]
         edge / SIDE for edge in (top + (top > 0), SIDE - bottom - (bottom > 0), left + (left > 0), SIDE - right - (right > 0))
     )
 
 
-def turn(pictures: NDArray[np.generic], number: int) -> NDArray[np.generic]:
-    """Pictures (N, H, W, ...) flipped or rotated as TURNS[number] says."""
+def turn(images: NDArray[np.generic], number: int) -> NDArray[np.generic]:
+    """Images (N, H, W, ...) flipped or rotated as TURNS[number] says."""
     transposed, down, across = TURNS[number]
-    turned = pictures.swapaxes(1, 2) if transposed else pictures
+    turned = images.swapaxes(1, 2) if transposed else images
     return turned[:, :: -1 if down else 1, :: -1 if across else 1]
 
 
 def dct_hashes(grey: Floats, box: Box, turns: range = range(1)) -> Hashes:
-    """pHash-like hashes (N, len(turns)) of a box of each picture, turned; bits of 8×8 cosine sums against their median."""
+    """pHash-like hashes (N, len(turns)) of a box of each image, turned; bits of 8×8 cosine sums against their median."""
     down, across = _cosines(box[0], box[1]), _cosines(box[2], box[3])
     sums = down @ grey @ across.T
     signs = np.where(np.arange(LOW) % 2, -1, 1).astype(np.float32)
@@ -74,7 +74,7 @@ def dct_hashes(grey: Floats, box: Box, turns: range = range(1)) -> Hashes:
 
 
 def gradient_hashes(grey: Floats, box: Box, turns: range = range(1)) -> Hashes:
-    """dHash-like hashes (N, len(turns)) of a box of each picture, turned; bits say where it grows brighter to the right."""
+    """dHash-like hashes (N, len(turns)) of a box of each image, turned; bits say where it grows brighter to the right."""
     columns = []
     for number in turns:
         turned = np.asarray(turn(grey, number))

@@ -1,4 +1,4 @@
-"""Verified pairs of copies: proposed by hashes of one picture's views, decided by pixels."""
+"""Verified pairs of copies: proposed by hashes of one image's views, decided by pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fototeca.curate.duplicates.hamming_search import Indices, Pairs, near_in_pa
 from fototeca.curate.duplicates.pixel_similarity import cells, compare, shifted
 from fototeca.curate.duplicates.signatures import Signatures
 from fototeca.curate.duplicates.transforms import SIDE, Box, greys, trimmed
-from fototeca.curate.duplicates.view_hashes import COLUMNS, KINDS, Looked, View
+from fototeca.curate.duplicates.view_hashes import COLUMNS, KINDS, View, ViewHashes
 
 GREY = 0.94
 """Correlation of luminance that makes a proposed pair a verified one."""
@@ -27,8 +27,8 @@ _CHUNK = 1024
 
 
 @dataclass(frozen=True)
-class Copy:
-    """Two pictures (by their index) found to be one: how, and in how many bits their hashes differ."""
+class DuplicatePair:
+    """Two images (by their index) found to be one: how, and in how many bits their hashes differ."""
 
     a: int
     b: int
@@ -45,10 +45,10 @@ def _none_joined(a: Indices, b: Indices) -> NDArray[np.bool_]:
     return np.zeros(max(len(a), len(b)), np.bool_)
 
 
-def find_copies(asked: Looked, base: Looked, threshold: int, joined: Joined = _none_joined) -> Iterator[Copy]:
-    """Verified pairs of a view of `asked` (index a) with a picture of `base` (index b).
+def find_copies(asked: ViewHashes, base: ViewHashes, threshold: int, joined: Joined = _none_joined) -> Iterator[DuplicatePair]:
+    """Verified pairs of a view of `asked` (index a) with an image of `base` (index b).
 
-    Where both have a picture of the same pixels, it is not paired with itself. Low-information pictures are left out: see
+    Where both have an image of the same pixels, it is not paired with itself. Low-information images are left out: see
     `find_flat`.
     """
     for column, (view, kind) in enumerate(COLUMNS):
@@ -61,16 +61,16 @@ def find_copies(asked: Looked, base: Looked, threshold: int, joined: Joined = _n
 
         for queries, others, bits in near_in_parts(asked.hashes[indices, column], base.hashes[alive, whole], threshold, settled):
             proposed = indices[queries], alive[others], bits
-            yield from _verified(asked.pictures, base.pictures, view, proposed, joined)
+            yield from _verified(asked.images, base.images, view, proposed, joined)
 
 
-def find_flat(looked: Looked, new: Sequence[int]) -> Iterator[Copy]:
-    """Pairs of a new low-information picture with any other whose pixels are all but equal: enough of them to tie together all
+def find_flat(looked: ViewHashes, new: Sequence[int]) -> Iterator[DuplicatePair]:
+    """Pairs of a new low-information image with any other whose pixels are all but equal: enough of them to tie together all
     that are."""
     indices = np.flatnonzero(~looked.there[:, 0])
     if not len(indices):
         return
-    values = looked.pictures.thumbnails[indices]
+    values = looked.images.thumbnails[indices]
     coarse = values.reshape(len(values), 4, SIDE // 4, 4, SIDE // 4, 3).mean(axis=(2, 4)).reshape(len(values), -1)
     means = coarse.mean(axis=1)
     order = np.argsort(means, kind="stable")
@@ -84,18 +84,18 @@ def find_flat(looked: Looked, new: Sequence[int]) -> Iterator[Copy]:
         for start in range(0, len(rest), _CHUNK):
             part = rest[start : start + _CHUNK]
             for other in part[_as_flat(values[part], values[place])]:
-                yield Copy(int(indices[place]), int(indices[other]), "flat", 0, 1.0)
+                yield DuplicatePair(int(indices[place]), int(indices[other]), "flat", 0, 1.0)
                 sets[sets == sets[other]] = sets[place]
 
 
 _FLAT_LEVELS = 4
-"""No pixel of two flat pictures' thumbnails may differ by more grey levels."""
+"""No pixel of two flat images' thumbnails may differ by more grey levels."""
 
 
-def best_likeness(looked: Looked, pairs: Sequence[tuple[int, int]]) -> list[Copy]:
+def best_likeness(looked: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[DuplicatePair]:
     """How each pair is best seen as copies, whichever is the view of which; pairs that are not even loosely alike left out.
 
-    A flat picture is like another flat one or like none.
+    A flat image is like another flat one or like none.
     """
     found = {(copy.a, copy.b): copy for copy in _flat_pairs(looked, pairs)}
     for column, (view, kind) in enumerate(COLUMNS):
@@ -104,20 +104,20 @@ def best_likeness(looked: Looked, pairs: Sequence[tuple[int, int]]) -> list[Copy
             there = [pair for pair in turned if looked.there[pair[0], column] and looked.there[pair[1], 0]]
             a, b = np.array(there, np.int64).reshape(-1, 2).T
             for copy in _verified(
-                looked.pictures, looked.pictures, view, (a, b, np.zeros(len(a), np.uint8)), _none_joined, LOOSE_GREY
+                looked.images, looked.images, view, (a, b, np.zeros(len(a), np.uint8)), _none_joined, LOOSE_GREY
             ):
                 pair = (copy.a, copy.b) if forward else (copy.b, copy.a)
                 if pair not in found or copy.likeness > found[pair].likeness + 0.005:
                     bits = (int(looked.hashes[copy.a, column]) ^ int(looked.hashes[copy.b, 0])).bit_count()
-                    found[pair] = Copy(*pair, copy.reason, bits, copy.likeness)
+                    found[pair] = DuplicatePair(*pair, copy.reason, bits, copy.likeness)
     return list(found.values())
 
 
-def _flat_pairs(looked: Looked, pairs: Sequence[tuple[int, int]]) -> Iterator[Copy]:
-    thumbnails = looked.pictures.thumbnails
+def _flat_pairs(looked: ViewHashes, pairs: Sequence[tuple[int, int]]) -> Iterator[DuplicatePair]:
+    thumbnails = looked.images.thumbnails
     for a, b in pairs:
         if not looked.there[a, 0] and not looked.there[b, 0] and _as_flat(thumbnails[[a]], thumbnails[b])[0]:
-            yield Copy(a, b, "flat", 0, 1.0)
+            yield DuplicatePair(a, b, "flat", 0, 1.0)
 
 
 def _as_flat(many: NDArray[np.integer], one: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -128,7 +128,7 @@ def _as_flat(many: NDArray[np.integer], one: NDArray[np.integer]) -> NDArray[np.
 
 def _verified(
     asked: Signatures, base: Signatures, view: View, proposed: Pairs, joined: Joined, grey: float = GREY
-) -> Iterator[Copy]:
+) -> Iterator[DuplicatePair]:
     unsettled = ~joined(proposed[0], proposed[1])
     a, b, bits = proposed[0][unsettled], proposed[1][unsettled], proposed[2][unsettled]
     for start in range(0, len(a), _CHUNK):
@@ -139,7 +139,9 @@ def _verified(
             yield from _checked(asked, base, view, others, grey)
 
 
-def _checked(asked: Signatures, base: Signatures, view: View, part: list[tuple[int, int, int]], grey: float) -> Iterator[Copy]:
+def _checked(
+    asked: Signatures, base: Signatures, view: View, part: list[tuple[int, int, int]], grey: float
+) -> Iterator[DuplicatePair]:
     seen = base.thumbnails[[pair[1] for pair in part]]
     other = cells(seen)
     shown = asked.thumbnails[[pair[0] for pair in part]]
@@ -154,13 +156,13 @@ def _checked(asked: Signatures, base: Signatures, view: View, part: list[tuple[i
             same[place], likeness[place] = _search_place(shown[[place]], other[[place]], view.box, grey)
     for place in np.flatnonzero(same):
         a, b, bits = part[place]
-        yield Copy(a, b, view.name, bits, float(likeness[place]))
+        yield DuplicatePair(a, b, view.name, bits, float(likeness[place]))
 
 
 def _within(shown: NDArray[np.uint8]) -> Box:
-    """The part of a picture (1, SIDE, SIDE, 3) within its border."""
+    """The part of an image (1, SIDE, SIDE, 3) within its border."""
     box = trimmed(greys(shown)[0])
-    assert box is not None, "only pictures with a border have this view"
+    assert box is not None, "only images with a border have this view"
     return box
 
 

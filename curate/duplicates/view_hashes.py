@@ -1,4 +1,4 @@
-"""What the search for copies hashes of each picture: all its views, once, for old pictures are searched among new ones too."""
+"""What the search for copies hashes of each image: all its views, once, for old images are searched among new ones too."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a picture: turned, without its border, or a window of it."""
+    """One way to look at an image: turned, without its border, or a window of it."""
 
     name: str
     turn: int = 0
     box: Box | None = FULL
-    """None: within the picture's own plain border."""
+    """None: within the image's own plain border."""
 
 
 VIEWS = (
@@ -40,40 +40,40 @@ VIEWS = (
 
 KINDS = ("dct", "gradient")
 COLUMNS = tuple((view, kind) for view in VIEWS for kind in KINDS if kind == "dct" or view.box == FULL)
-"""A cut moves every gradient; the cosine hash bears it better. The first column of each kind is of the whole picture as it is."""
+"""A cut moves every gradient; the cosine hash bears it better. The first column of each kind is of the whole image as it is."""
 
 _BORDERED = COLUMNS.index((VIEWS[len(_TURNED)], "dct"))
 
 
 @dataclass(frozen=True)
-class Looked:
-    """N pictures with their hashes by COLUMNS."""
+class ViewHashes:
+    """N images with their hashes by COLUMNS."""
 
-    pictures: Signatures
+    images: Signatures
     hashes: Hashes
     """(N, columns)"""
     there: NDArray[np.bool_]
-    """(N, columns): whether the picture has the view; low-information pictures have none, those without border not `bordered`."""
+    """(N, columns): whether the image has the view; low-information images have none, those without border not `bordered`."""
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
-    def take(self, indices: Sequence[int]) -> Looked:
+    def take(self, indices: Sequence[int]) -> ViewHashes:
         """Those at some indices, in that order."""
-        return Looked(self.pictures.take(indices), self.hashes[list(indices)], self.there[list(indices)])
+        return ViewHashes(self.images.take(indices), self.hashes[list(indices)], self.there[list(indices)])
 
     def pack(self, index: int) -> bytes:
-        """One picture's hashes as they are stored."""
+        """One image's hashes as they are stored."""
         return bytes(self.hashes[index].astype("<u8").tobytes() + np.packbits(self.there[index]).tobytes())
 
 
-def look(pictures: Signatures) -> Looked:
-    """Hash every view of pictures."""
-    hashes = np.zeros((len(pictures), len(COLUMNS)), np.uint64)
-    there = np.repeat(~flat(pictures.thumbnails)[:, None], len(COLUMNS), axis=1)
-    for start in range(0, len(pictures), _CHUNK):
+def look(images: Signatures) -> ViewHashes:
+    """Hash every view of images."""
+    hashes = np.zeros((len(images), len(COLUMNS)), np.uint64)
+    there = np.repeat(~flat(images.thumbnails)[:, None], len(COLUMNS), axis=1)
+    for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
-        grey = greys(pictures.thumbnails[part])
+        grey = greys(images.thumbnails[part])
         turned = 2 * len(_TURNED)
         hashes[part, 0:turned:2] = dct_hashes(grey, FULL, range(len(_TURNED)))
         hashes[part, 1:turned:2] = gradient_hashes(grey, FULL, range(len(_TURNED)))
@@ -83,12 +83,12 @@ def look(pictures: Signatures) -> Looked:
             there[place, _BORDERED] &= box is not None
             if box is not None:
                 hashes[place, _BORDERED] = dct_hashes(grey[[place - start]], box)[0, 0]
-    return Looked(pictures, hashes, there)
+    return ViewHashes(images, hashes, there)
 
 
-def unpack(pictures: Signatures, blobs: Sequence[bytes]) -> Looked:
-    """Pictures with their hashes from the stored form."""
+def unpack(images: Signatures, blobs: Sequence[bytes]) -> ViewHashes:
+    """Images with their hashes from the stored form."""
     rows = np.frombuffer(b"".join(blobs), np.uint8).reshape(len(blobs), -1)
     hashes = np.ascontiguousarray(rows[:, : 8 * len(COLUMNS)]).view("<u8").astype(np.uint64)
     there = np.unpackbits(rows[:, 8 * len(COLUMNS) :], axis=1, count=len(COLUMNS)).astype(np.bool_)
-    return Looked(pictures, hashes, there)
+    return ViewHashes(images, hashes, there)

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from fototeca.core.settings import LABEL_SEPARATOR
-from fototeca.curate.manifest import COLUMNS, SPLITS, Manifest
+from fototeca.curate.manifest import MANIFEST_COLUMNS, SPLITS, Manifest
 
 TERMS = (
     "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
@@ -127,13 +127,13 @@ def _labels(manifest: Manifest) -> dict[str, Any]:
 
 
 def _images(manifest: Manifest) -> dict[str, Any]:
-    """One record per row of the table, and the picture itself."""
-    fields = [_column(name, manifest) for name in COLUMNS]
+    """One record per row of the table, and the image itself."""
+    fields = [_column(name, manifest) for name in MANIFEST_COLUMNS]
     sha256 = {
         "@type": "cr:Field",
         "@id": "images/sha256",
         "name": "sha256",
-        "description": "SHA-256 of the picture's file.",
+        "description": "SHA-256 of the image's file.",
         "dataType": "sc:Text",
         "equivalentProperty": "sc:sha256",
         "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": "image_id"}},
@@ -142,7 +142,7 @@ def _images(manifest: Manifest) -> dict[str, Any]:
         "@type": "cr:Field",
         "@id": "images/content",
         "name": "content",
-        "description": "The picture.",
+        "description": "The image.",
         "dataType": "sc:ImageObject",
         "source": {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "content"}},
     }
@@ -164,7 +164,7 @@ def _column(name: str, manifest: Manifest) -> dict[str, Any]:
         "dataType": TYPES.get(name, "sc:Text"),
         "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": name}},
     }
-    if name == "path":  # ties a row to its picture by the file's name; readers apply the pattern to both sides
+    if name == "path":  # ties a row to its image by the file's name; readers apply the pattern to both sides
         field["source"]["transform"] = {"regex": r"^(?:images/)?(.+)$"}
         field["references"] = {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "filename"}}
     if name == "split":

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import write_bytes, write_text
 from fototeca.core.settings import check_name
 from fototeca.core.workspace import Workspace
 from fototeca.curate.export.croissant import croissant_document
 from fototeca.curate.export.datasheet import dataset_card, datasheet
-from fototeca.curate.manifest import SPLITS, Manifest, Row, csv_bytes, image_path, manifest_bytes, read_manifest
+from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow, csv_bytes, image_path, manifest_bytes, read_manifest
 from fototeca.vision.image import decode
 
 KNOWN = frozenset({".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -32,10 +32,10 @@ class Export:
     def __init__(self, workspace: Workspace, manifest: Manifest, folder: Path, copy: bool) -> None:
         self.workspace, self.manifest, self.folder, self.copy = workspace, manifest, folder, copy
 
-    def place(self, row: Row, folder: str, known: Collection[str] = ()) -> str:
+    def place(self, row: ManifestRow, folder: str, known: Collection[str] = ()) -> str:
         """Put the row's image into a folder of the export; returns its path there. FototecaError when its bytes are others.
 
-        `known`: the suffixes that the reader knows, if it does not know all; a picture of another one is written as PNG.
+        `known`: the suffixes that the reader knows, if it does not know all; an image of another one is written as PNG.
         """
         source = image_path(self.workspace, row)
         with source.open("rb") as file:
@@ -55,7 +55,7 @@ class Export:
             target.symlink_to(source)
         return f"{folder}/{target.name}"
 
-    def rows(self) -> tqdm[Row]:
+    def rows(self) -> tqdm[ManifestRow]:
         """The rows, with a progress bar."""
         return tqdm(self.manifest.rows, desc="export", unit="image", disable=None)
 
@@ -78,7 +78,7 @@ def export_version(workspace: Workspace, version: str, folder: Path, kind: str, 
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
         for left in whole.parent.glob(f".{escape(whole.name)}.*.part"):
-            say(f"an export that was cut off has left {left}; delete it, if none is running")
+            notify(f"an export that was cut off has left {left}; delete it, if none is running")
         part.mkdir()
         FORMATS[kind](Export(workspace, manifest, part, copy))
         write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
@@ -139,7 +139,7 @@ def export_huggingface(export: Export) -> None:
 def export_croissant(export: Export) -> None:
     """`images/ID.jpg`, the manifest with paths of the export, and `croissant.json` that describes both."""
     places = [export.place(row, "images") for row in export.rows()]
-    rows = [Row(**{**row.__dict__, "path": place}) for row, place in zip(export.manifest.rows, places, strict=True)]
+    rows = [ManifestRow(**{**row.__dict__, "path": place}) for row, place in zip(export.manifest.rows, places, strict=True)]
     content = manifest_bytes(rows)
     write_bytes(export.folder / "manifest.csv", content)
     document = croissant_document(export.manifest, content)

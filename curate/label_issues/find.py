@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fototeca.collect.catalog import Catalog, ImageRow
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, Task
@@ -50,7 +50,7 @@ SUGGESTION_COLUMNS = ("image_id", "kind", "label", "suggested", "score", "neighb
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class LabelIssue:
     """One image to look at. `score`: 0 to 1, higher is more suspicious; comparable within a kind."""
 
     image_id: str
@@ -61,7 +61,7 @@ class Suggestion:
     neighbours: tuple[str, ...]
 
 
-def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: str | None = None) -> list[Suggestion]:
+def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: str | None = None) -> list[LabelIssue]:
     """Rank the accepted images and keep the ranking in the catalog: label errors, then boundary cases, then outliers.
     What a person has answered already is left out.
 
@@ -107,13 +107,13 @@ def _readable(workspace: Workspace, images: Sequence[ImageRow], backbone: Backbo
     items = [(image.image_id, workspace.root / image.path) for image in images]
     PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation).ensure(items, broken=broken)
     for problem in broken.values():
-        say(f"passed over: {problem}")
+        notify(f"passed over: {problem}")
     return [image for image in images if image.image_id not in broken]
 
 
 def rank(
     images: Sequence[ImageRow], groups: Sequence[str], features: NDArray[np.float32], categories: Sequence[str], task: Task
-) -> list[Suggestion]:
+) -> list[LabelIssue]:
     """The suggestions for images (N) with features (N, D), worst first within each kind; one at most for an image."""
     judged = judge_single if task == "single" else judge_multi
     suspicion, guesses, margins = judged([image.label for image in images], groups, features, categories)
@@ -132,7 +132,7 @@ def rank(
             continue
         evidence = tuple(images[other].image_id for other in nearest[index] if other >= 0)
         guess = guesses[index] if kind != "outlier" else image.label
-        suggestions.append(Suggestion(image.image_id, kind, image.label, guess, round(float(score), 6), evidence))
+        suggestions.append(LabelIssue(image.image_id, kind, image.label, guess, round(float(score), 6), evidence))
     order = ("label-error", "boundary", "outlier")
     return sorted(suggestions, key=lambda row: (order.index(row.kind), -row.score, row.image_id))
 
@@ -210,7 +210,7 @@ def robust_score(values: Floats) -> Floats:
     return np.asarray(above / spread if spread else np.zeros(len(values)), dtype=np.float64)
 
 
-def save(workspace: Workspace, suggestions: Sequence[Suggestion], after: int) -> list[Suggestion]:
+def save(workspace: Workspace, suggestions: Sequence[LabelIssue], after: int) -> list[LabelIssue]:
     """Replace the catalog's suggestions by those that nobody has answered yet, and return them.
 
     What people decide on after decision number `after` leaves the queues.
@@ -227,7 +227,7 @@ def save(workspace: Workspace, suggestions: Sequence[Suggestion], after: int) ->
     return new
 
 
-def suggestions_csv(suggestions: Sequence[Suggestion], path: Path) -> None:
+def suggestions_csv(suggestions: Sequence[LabelIssue], path: Path) -> None:
     """Write all suggestions as CSV."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -236,7 +236,7 @@ def suggestions_csv(suggestions: Sequence[Suggestion], path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def suggestions_table(suggestions: Sequence[Suggestion], limit: int) -> str:
+def suggestions_table(suggestions: Sequence[LabelIssue], limit: int) -> str:
     """The worst ones for people."""
     if not suggestions:
         return "nothing suspicious"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from fototeca.collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow, user_name, writable
+from fototeca.collect.catalog import PERSON, REJECT, RESTORE, Catalog, Decision, ImageRow, replace_surrogates, user_name
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Settings, Task
 from fototeca.core.workspace import Workspace
@@ -61,7 +61,9 @@ def label_images(
     """
     new = choose(workspace.settings, label=label, reject=reject, restore=restore)
     with Catalog.open(workspace) as catalog, catalog.transaction():
-        return decide_all(catalog, [find_image_id(catalog, prefix) for prefix in prefixes], new, writable(why) or "curate label")
+        return decide_all(
+            catalog, [find_image_id(catalog, prefix) for prefix in prefixes], new, replace_surrogates(why) or "curate label"
+        )
 
 
 def choose(settings: Settings, *, label: str | None = None, reject: str | None = None, restore: bool = False) -> str:

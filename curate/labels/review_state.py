@@ -84,7 +84,7 @@ def said_by_people(decisions: Iterable[Decision]) -> list[Decision]:
 Outcome = Literal["same", "withdrawn", "agreed", "decide", "conflict"]
 
 
-def settle(said: Judgement, pushed: Judgement, current: Judgement) -> tuple[Outcome, list[str]]:
+def merge_edit(said: Judgement, pushed: Judgement, current: Judgement) -> tuple[Outcome, list[str]]:
     """What to do about a sample that says `said`, was pushed as `pushed`, while the catalog now says `current`.
 
     same: nobody edited it. withdrawn: a tag was removed (`reviewed`, `restore`) and no decision follows from that.
@@ -119,13 +119,13 @@ def settle_renamed(
     lately = (names[start:] for start in range(len(names), -1, -1))
     since = next((part for part in lately if pushed.renamed(part) == current), None)
     if since is None:
-        return settle(said, pushed, current)
+        return merge_edit(said, pushed, current)
     meant = said.renamed(since)
     if not {*split_label(meant.label)} <= {*known}:
         meant = said.renamed(names)
     if said != pushed and meant == current:
         return "decide", [current.label]
-    return settle(meant, current, current)
+    return merge_edit(meant, current, current)
 
 
 def _decisions(said: Judgement, current: Judgement) -> list[str]:

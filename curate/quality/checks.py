@@ -1,4 +1,4 @@
-"""`curate check`: pictures that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
+"""`curate check`: images that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
 
 Findings are for people; nothing is rejected.
 """
@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.workspace import Workspace
-from fototeca.curate.quality.thresholds import Limits, keep_limits, last_limits
+from fototeca.curate.quality.thresholds import QualityThresholds, keep_limits, last_limits
 from fototeca.vision.image import DecodeError, decode_grey
 from fototeca.vision.quality import quality
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 CORRUPT = "corrupt"
 _BATCH = 64
@@ -26,7 +26,7 @@ _ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
-class Finding:
+class QualityIssue:
     """One thing noticed about one image: what, and the score that says so."""
 
     image_id: str
@@ -35,7 +35,7 @@ class Finding:
     label: str
 
 
-def check_images(workspace: Workspace, limits: Limits) -> list[Finding]:
+def measure_quality(workspace: Workspace, limits: QualityThresholds) -> list[QualityIssue]:
     """Measure what was not measured yet, and tell what lies beyond the limits, by kind, worst first.
 
     The limits are kept: the queues of a review follow them.
@@ -61,8 +61,11 @@ def _not_rejected(catalog: Catalog) -> list[ImageRow]:
 
 
 def judge(
-    images: Sequence[ImageRow], scores: Mapping[str, Mapping[str, float]], shrinkage: Mapping[str, float], limits: Limits
-) -> list[Finding]:
+    images: Sequence[ImageRow],
+    scores: Mapping[str, Mapping[str, float]],
+    shrinkage: Mapping[str, float],
+    limits: QualityThresholds,
+) -> list[QualityIssue]:
     """What lies beyond the limits among images with scores."""
     measured = [image for image in images if image.image_id in scores]
     sides = {image.image_id: (image.width * image.height) ** 0.5 for image in measured}
@@ -72,19 +75,19 @@ def judge(
         values = scores[image.image_id]
         for name, score, beyond in _verdicts(values, sides[image.image_id] / middle, limits):
             if beyond:
-                found.append(Finding(image.image_id, name, round(score, 4), image.label))
+                found.append(QualityIssue(image.image_id, name, round(score, 4), image.label))
         if shrinkage.get(image.image_id, 1.0) < limits.thumbnail:
-            found.append(Finding(image.image_id, "thumbnail", round(shrinkage[image.image_id], 4), image.label))
-    order = [CORRUPT, *(field.name.replace("_", "-") for field in fields(Limits))]
+            found.append(QualityIssue(image.image_id, "thumbnail", round(shrinkage[image.image_id], 4), image.label))
+    order = [CORRUPT, *(field.name.replace("_", "-") for field in fields(QualityThresholds))]
     return sorted(found, key=lambda finding: (order.index(finding.finding), _badness(finding), finding.image_id))
 
 
-def _badness(finding: Finding) -> float:
+def _badness(finding: QualityIssue) -> float:
     high = {"light", "border"}
     return -finding.score if finding.finding in high else abs(finding.score)
 
 
-def _verdicts(values: Mapping[str, float], size: float, limits: Limits) -> Iterator[tuple[str, float, bool]]:
+def _verdicts(values: Mapping[str, float], size: float, limits: QualityThresholds) -> Iterator[tuple[str, float, bool]]:
     if values.get(CORRUPT):
         yield CORRUPT, 1.0, True
         return
@@ -156,7 +159,7 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
         except (DecodeError, OSError):
             return {CORRUPT: 1.0}
 
-    with picture_threads(cpu_count() or 1) as pool, tqdm(total=len(missing), desc="measuring", disable=None) as bar:
+    with image_threads(cpu_count() or 1) as pool, tqdm(total=len(missing), desc="measuring", disable=None) as bar:
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             scores = pool.map(score, batch)
@@ -181,11 +184,11 @@ def _length(workspace: Workspace, image: ImageRow) -> int:
         return -1
 
 
-def findings_table(findings: Sequence[Finding], limit: int) -> str:
+def findings_table(findings: Sequence[QualityIssue], limit: int) -> str:
     """Counts by kind, then the worst of each."""
     if not findings:
         return "nothing found"
-    by_kind: dict[str, list[Finding]] = defaultdict(list)
+    by_kind: dict[str, list[QualityIssue]] = defaultdict(list)
     for finding in findings:
         by_kind[finding.finding].append(finding)
     lines = []

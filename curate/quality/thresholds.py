@@ -12,7 +12,7 @@ _LIMITS = "check-limits"
 
 
 @dataclass(frozen=True)
-class Limits:
+class QualityThresholds:
     """Where a score becomes a finding; what the scores are, `vision.quality.quality` says."""
 
     blurry: float = 0.32
@@ -30,7 +30,7 @@ class Limits:
     border: float = 0.2
     """Share of the area in plain strips along the sides, above this."""
     thumbnail: float = 0.75
-    """The side by that of the original from which the picture was made smaller, below this."""
+    """The side by that of the original from which the image was made smaller, below this."""
 
     def __post_init__(self) -> None:
         """Shares lie between 0 and 1; the factor of sizes above 1."""
@@ -40,12 +40,12 @@ class Limits:
                 raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate check --help")
 
 
-def keep_limits(catalog: Catalog, limits: Limits) -> None:
+def keep_limits(catalog: Catalog, limits: QualityThresholds) -> None:
     """Remember the limits of a check."""
     catalog.set_fact(_LIMITS, json.dumps(asdict(limits)))
 
 
-def last_limits(catalog: Catalog) -> Limits:
+def last_limits(catalog: Catalog) -> QualityThresholds:
     """Those of the last check, or the usual ones."""
     kept = catalog.fact(_LIMITS)
-    return Limits(**json.loads(kept)) if kept else Limits()
+    return QualityThresholds(**json.loads(kept)) if kept else QualityThresholds()

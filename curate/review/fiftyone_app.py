@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fototeca.collect.catalog import REJECT, RESTORE, Catalog, ImageRow
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import renamings
@@ -170,20 +170,20 @@ def run_review(workspace: Workspace, *, port: int, browser: bool) -> dict[str, A
     """Push, serve the App on 127.0.0.1 until interrupted, then pull; returns what `pull_review` does."""
     facts = push_review(workspace)
     if facts["pending"]:
-        say(f"{facts['pending']} edits were not pulled yet and stay as they are")
+        notify(f"{facts['pending']} edits were not pulled yet and stay as they are")
     with _fiftyone() as fo:
         dataset = fo.load_dataset(facts["dataset"])
-        say("starting the App; slow machines need half a minute")
+        notify("starting the App; slow machines need half a minute")
         session = serve_app(fo, dataset, port)
         url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
-        say(f"{facts['samples']} images at {url}; press Ctrl-C here when you are done, and the edits are pulled")
+        notify(f"{facts['samples']} images at {url}; press Ctrl-C here when you are done, and the edits are pulled")
         if browser:
             webbrowser.open(url)
         try:
             while True:
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            say("closing the App")
+            notify("closing the App")
         session.close()
     return pull_review(workspace)
 
@@ -260,7 +260,7 @@ def _clear_the_name(fo: FiftyOne, name: str, catalog_id: str) -> None:
         return
     dataset.name = next(free for number in count(1) if not fo.dataset_exists(free := f"{name}-left-{number}"))
     remove = f"remove it with: fiftyone datasets delete {dataset.name}"
-    say(f"{name} belonged to {found['workspace']}, which is gone; it is now {dataset.name}; {remove}")
+    notify(f"{name} belonged to {found['workspace']}, which is gone; it is now {dataset.name}; {remove}")
 
 
 def _catalog_id(catalog: Catalog) -> str:

@@ -20,7 +20,7 @@ from fototeca.curate.review.queues import (
     SUGGESTED,
     UNKNOWN,
     UNREVIEWED,
-    Item,
+    ReviewItem,
 )
 
 FiftyOne = Any
@@ -67,7 +67,7 @@ def declare(fo: FiftyOne, dataset: Dataset, workspace: Workspace) -> None:
     dataset.save()
 
 
-def _facts(item: Item) -> dict[str, Any]:
+def _facts(item: ReviewItem) -> dict[str, Any]:
     image = item.image
     return {
         "group": image.group or None,
@@ -83,7 +83,7 @@ def _facts(item: Item) -> dict[str, Any]:
     }
 
 
-def make_sample(fo: FiftyOne, workspace: Workspace, item: Item, thumbnails: Mapping[str, str]) -> Sample:
+def make_sample(fo: FiftyOne, workspace: Workspace, item: ReviewItem, thumbnails: Mapping[str, str]) -> Sample:
     """A sample that shows an image and says what the catalog says."""
     judgement = Judgement.of_image(item.image)
     path = str(workspace.root / item.image.path)
@@ -149,7 +149,7 @@ def update_samples(
     fo: FiftyOne,
     dataset: Dataset,
     workspace: Workspace,
-    items: Mapping[str, Item],
+    items: Mapping[str, ReviewItem],
     known: set[str],
     thumbnails: Mapping[str, str],
 ) -> tuple[int, int]:
@@ -183,7 +183,7 @@ def update_samples(
     return updated, pending
 
 
-def _update_facts(dataset: Dataset, items: Mapping[str, Item], ids: Mapping[str, str]) -> None:
+def _update_facts(dataset: Dataset, items: Mapping[str, ReviewItem], ids: Mapping[str, str]) -> None:
     """What the catalog says beside the label, a field at a time. `ids`: sample ids by image id."""
     facts = {image_id: {**items[image_id].quality, **_facts(items[image_id])} for image_id in ids}
     for name in dict.fromkeys(name for each in facts.values() for name in each):

@@ -37,7 +37,7 @@ _SUSPECTS = {"label-error": SUGGESTED, "outlier": OUTLIER, "boundary": BOUNDARY}
 
 
 @dataclass(frozen=True)
-class Item:
+class ReviewItem:
     """One image with what a reviewer wants to know of it."""
 
     image: ImageRow
@@ -54,7 +54,7 @@ class Item:
     quality: Mapping[str, float]
 
 
-def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tuple[str, ...]]) -> list[Item]:
+def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tuple[str, ...]]) -> list[ReviewItem]:
     """Every image. `names`: the configured categories; `findings`: the names of what a quality check found, by image."""
     state = current_state(catalog)
     images, origins, categories = state.images, state.origins, _categories(catalog)
@@ -81,7 +81,7 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
             UNREVIEWED: not image.reviewed and image.status == "accepted",
         }
         items.append(
-            Item(
+            ReviewItem(
                 image,
                 tuple(name for name in QUEUES if flags.get(name)),
                 origin.source,
@@ -96,7 +96,7 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
     return items
 
 
-def in_queue(items: Sequence[Item], queue: str) -> list[Item]:
+def in_queue(items: Sequence[ReviewItem], queue: str) -> list[ReviewItem]:
     """The items of a queue in the order in which to take them: groups together, the most suspicious first."""
     found = [item for item in items if queue in item.queues]
     if queue in _SUSPECTS.values():
@@ -129,7 +129,7 @@ def _seen_as(images: Sequence[ImageRow], categories: Mapping[str, set[str]]) -> 
 def _looked_at(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[frozenset[str]]]]:
     """The groups with a member that nobody has reviewed, and by group the labels that people left its members with.
 
-    Who calls two copies of one picture by two names has not settled what it shows; a crop may show less than the whole, so a
+    Who calls two copies of one image by two names has not settled what it shows; a crop may show less than the whole, so a
     label whose categories another one has too is left out.
     """
     waiting, given = set(), defaultdict[str, set[frozenset[str]]](set)

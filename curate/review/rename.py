@@ -14,7 +14,7 @@ from fototeca.curate.review.queues import rename_suggestions
 def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
     """Give everything that is of `old` the category `new` in its place; returns the decisions that changed a label.
 
-    Nobody looked at the pictures for this, so it reviews none. What was said of a picture before is of `new` too, also where its
+    Nobody looked at the images for this, so it reviews none. What was said of an image before is of `new` too, also where its
     label is another by now. FototecaError when `new` is no category or nothing is of `old`.
     """
     new = workspace.settings.check(new)

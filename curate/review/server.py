@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.review.session import Desk, StaleError
+from fototeca.curate.review.session import ReviewSession, StaleError
 from fototeca.vision.image import DecodeError, decode
 
 PAGE = Path(__file__).parent / "pages" / "review.html"
@@ -33,7 +33,7 @@ PAGE = Path(__file__).parent / "pages" / "review.html"
 LOCAL = "127.0.0.1"
 """The only address that is served: nobody else in the network can ask."""
 MAX_BODY = 4_000_000
-"""Bytes of a decision; one about a group of ten thousand pictures has two million."""
+"""Bytes of a decision; one about a group of ten thousand images has two million."""
 
 _KINDS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}
 """What browsers show as it is; everything else is shown as JPEG."""
@@ -54,7 +54,7 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, desk: Desk, port: int) -> None:
+    def __init__(self, desk: ReviewSession, port: int) -> None:
         super().__init__((LOCAL, port), Handler)
         self.desk = desk
         self.key = secrets.token_urlsafe(12)
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         """The terminal is for people."""
 
     def do_GET(self) -> None:
-        """The page, what it asks, and pictures."""
+        """The page, what it asks, and images."""
         self._answer(lambda: self._get(*self._ask()))
 
     def do_POST(self) -> None:
@@ -122,8 +122,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._json({"queue": desk.queue(query.get("name", "")), **desk.progress()})
             case ["show", image_id]:
                 self._json(desk.show(image_id))
-            case ["picture" | "thumbnail" as kind, image_id]:
-                self._picture(image_id, small=kind == "thumbnail")
+            case ["image" | "thumbnail" as kind, image_id]:
+                self._draw_image(image_id, small=kind == "thumbnail")
             case _:
                 raise RefusedError(HTTPStatus.NOT_FOUND)
 
@@ -164,8 +164,8 @@ class Handler(BaseHTTPRequestHandler):
         text = PAGE.read_text(encoding="utf-8").replace("NONCE", nonce)
         self._send(text.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy})
 
-    def _picture(self, image_id: str, *, small: bool) -> None:
-        path, form = self.server.desk.picture(image_id, small=small)
+    def _draw_image(self, image_id: str, *, small: bool) -> None:
+        path, form = self.server.desk.image_file(image_id, small=small)
         file = io.BytesIO()
         try:
             if form in _KINDS:
@@ -206,13 +206,13 @@ def run_page(workspace: Workspace, *, port: int, browser: bool) -> dict[str, Any
     FototecaError (4) when the port is taken.
     """
     try:
-        server = PageServer(Desk(workspace), port)
+        server = PageServer(ReviewSession(workspace), port)
     except (OSError, OverflowError) as error:
         hint = "is the port free? choose another with --port"
         raise FototecaError(f"the page cannot be served at {LOCAL}:{port}: {error}", hint, EXIT_OUTSIDE) from None
     with server:
         name = server.desk.who.partition(":")[2]
-        say(f"{server.url}\ndecide there as {name}; every decision is kept at once; press Ctrl-C here when you are done")
+        notify(f"{server.url}\ndecide there as {name}; every decision is kept at once; press Ctrl-C here when you are done")
         if browser:
             webbrowser.open(server.url)
         with suppress(KeyboardInterrupt):

@@ -13,7 +13,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import choose, decide_all, person
 from fototeca.curate.labels.review_state import Judgement, said_by_people
 from fototeca.curate.quality.checks import found_by_image
-from fototeca.curate.review.queues import DUPLICATE, QUEUES, Item, in_queue, last_said, list_items
+from fototeca.curate.review.queues import DUPLICATE, QUEUES, ReviewItem, in_queue, last_said, list_items
 from fototeca.curate.review.thumbnails import make_thumbnail
 from fototeca.curate.review.undo import take_back
 
@@ -27,13 +27,13 @@ class StaleError(FototecaError):
     """Somebody decided about an image after it was shown."""
 
 
-class Desk:
+class ReviewSession:
     """One reviewer's view of a workspace. Safe to ask from several threads."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.who = person()
-        self.items: Mapping[str, Item] = {}
+        self.items: Mapping[str, ReviewItem] = {}
         self.mine: set[str] = set()
 
     def overview(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class Desk:
         """Take this reviewer's decisions back."""
         return take_back(self.workspace, decision_ids)
 
-    def picture(self, image_id: str, *, small: bool) -> tuple[Path, str]:
+    def image_file(self, image_id: str, *, small: bool) -> tuple[Path, str]:
         """The file to show, and Pillow's name of its format. FototecaError when it is not there or not in the store."""
         with Catalog.open(self.workspace) as catalog:
             image = self._image(catalog, image_id)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row, list_versions, read_facts, read_manifest
+from fototeca.curate.manifest import ManifestRow, list_versions, read_facts, read_manifest
 
 SHOWN = 10
 """Images of each kind that the table of a diff names."""
@@ -38,7 +38,7 @@ def diff_versions(workspace: Workspace, old: str, new: str) -> dict[str, Any]:
     second = {row.image_id: row for row in after.rows}
     both = [(first[image_id], row) for image_id, row in second.items() if image_id in first]
 
-    def changed(value: Callable[[Row], str]) -> list[dict[str, str]]:
+    def changed(value: Callable[[ManifestRow], str]) -> list[dict[str, str]]:
         return [{"image_id": a.image_id, "from": value(a), "to": value(b)} for a, b in both if value(a) != value(b)]
 
     return {
@@ -53,7 +53,7 @@ def diff_versions(workspace: Workspace, old: str, new: str) -> dict[str, Any]:
     }
 
 
-def _named(row: Row) -> dict[str, str]:
+def _named(row: ManifestRow) -> dict[str, str]:
     return {"image_id": row.image_id, "label": row.label, "split": row.split}
 
 

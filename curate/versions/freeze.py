@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fototeca.collect.catalog import AFTER, PERSON, RENAME, Catalog, ImageRow, writable
-from fototeca.core.console import say
+from fototeca.collect.catalog import AFTER_LAST_VERSION, PERSON, RENAME, Catalog, ImageRow, replace_surrogates
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
@@ -19,8 +19,8 @@ from fototeca.curate.duplicates.clustering import BAD_COPY
 from fototeca.curate.manifest import (
     SPLITS,
     Manifest,
-    Row,
-    Split,
+    ManifestRow,
+    SplitName,
     list_versions,
     manifest_bytes,
     next_version,
@@ -31,7 +31,7 @@ from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_items
 from fototeca.curate.snapshot.catalog_state import Origin, State, current_state, keep_groups
 from fototeca.curate.snapshot.split_groups import find_units
 from fototeca.curate.versions.decision_log import decisions_to_keep
-from fototeca.curate.versions.splits import Unit, assign, make_unit, uneven_shares, winner
+from fototeca.curate.versions.splits import SplitGroup, assign, make_unit, uneven_shares, winner
 
 DEFAULT_RATIOS = (70.0, 10.0, 20.0)
 """Percentages of train, val and test."""
@@ -56,7 +56,7 @@ class Frozen:
 class Plan:
     """Rows with their splits, and what has to be told about them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
     moved: tuple[dict[str, str], ...]
     uneven: tuple[dict[str, Any], ...]
 
@@ -83,15 +83,15 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
             ) from None
     _tell(frozen)
     if left := _without_copy([item.image for item in items]):
-        lost = f"pictures whose copy was rejected as {BAD_COPY}, with another one set aside: {left}"
-        say(f"warning: {lost}; run: fototeca curate dedup, and freeze again")
+        lost = f"images whose copy was rejected as {BAD_COPY}, with another one set aside: {left}"
+        notify(f"warning: {lost}; run: fototeca curate dedup, and freeze again")
     if unsettled := sum(item.image.status == "accepted" and not {CONFLICT, DISAGREED}.isdisjoint(item.queues) for item in items):
         found = f"images whose label is in conflict, found as two categories or called so by two people: {unsettled}"
-        say(f"warning: {found}; settle it: fototeca curate review, and freeze again")
+        notify(f"warning: {found}; settle it: fototeca curate review, and freeze again")
     if note and not frozen.new:
-        say(f"the note is not kept: {frozen.manifest.version} is as it was")
+        notify(f"the note is not kept: {frozen.manifest.version} is as it was")
     if not frozen.new and (seed not in (None, frozen.manifest.seed) or asked not in (None, tuple(frozen.manifest.ratios))):
-        say("another seed or other ratios are for images that come from now on: those of earlier versions keep their split")
+        notify("another seed or other ratios are for images that come from now on: those of earlier versions keep their split")
     return frozen
 
 
@@ -107,11 +107,11 @@ def _freeze(
         state = current_state(catalog)
         decisions = decisions_to_keep(catalog, workspace)
         looked = any(decision.who.startswith((PERSON, RENAME)) for decision in decisions)
-        frozen = _draft(workspace, state, seed, asked, writable(note), looked, catalog.moment())
+        frozen = _draft(workspace, state, seed, asked, replace_surrogates(note), looked, catalog.moment())
         if frozen.new:
             keep_groups(catalog, frozen.manifest.version, state.images)
             later = datetime.fromisoformat(frozen.manifest.created) + timedelta(microseconds=1)
-            catalog.set_fact(AFTER, later.isoformat(timespec="microseconds"))
+            catalog.set_fact(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
     if frozen.new:
         with catalog.transaction():
             keep_groups(catalog, frozen.manifest.version, state.images)
@@ -207,9 +207,9 @@ def plan_rows(
     FototecaError when a category has too few images to split.
     """
     chosen = [image for image in state.images if image.status == "accepted" and (image.label or task == "multi")]
-    earlier: dict[str, Split] = {row.image_id: row.split for version in versions for row in version.rows}
+    earlier: dict[str, SplitName] = {row.image_id: row.split for version in versions for row in version.rows}
     unit_of = find_units(state)
-    pins: dict[str, list[Split]] = defaultdict(list)
+    pins: dict[str, list[SplitName]] = defaultdict(list)
     for image_id, unit_id in unit_of.items():
         if image_id in earlier:
             pins[unit_id].append(earlier[image_id])
@@ -230,7 +230,7 @@ def plan_rows(
     return Plan(tuple(rows), moved, tuple(uneven_shares(units, splits, shares)))
 
 
-def check_enough(units: Sequence[Unit], names: Sequence[str], unlabelled: int) -> None:
+def check_enough(units: Sequence[SplitGroup], names: Sequence[str], unlabelled: int) -> None:
     """FototecaError when a category has too few groups for every split to have one. `unlabelled`: images without a label."""
     groups, images = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for unit in units:
@@ -247,10 +247,10 @@ def check_enough(units: Sequence[Unit], names: Sequence[str], unlabelled: int) -
         )
 
 
-def make_row(image: ImageRow, split: Split, group: str, origins: Mapping[str, Origin]) -> Row:
+def make_row(image: ImageRow, split: SplitName, group: str, origins: Mapping[str, Origin]) -> ManifestRow:
     """The image as a manifest writes it."""
     origin = origins.get(image.image_id, Origin())
-    return Row(
+    return ManifestRow(
         image_id=image.image_id,
         path=image.path,
         label=image.label,
@@ -305,13 +305,13 @@ def _without_copy(images: Sequence[ImageRow]) -> int:
 def _tell(frozen: Frozen) -> None:
     """Say on stderr what a person should know before training."""
     if frozen.unlabelled:
-        say(f"{frozen.unlabelled} accepted images have no label and are left out; run: fototeca curate review")
+        notify(f"{frozen.unlabelled} accepted images have no label and are left out; run: fototeca curate review")
     if frozen.unseen:
-        say(f"{frozen.unseen} images without a label count as none of the categories, unreviewed; run: fototeca curate review")
+        notify(f"{frozen.unseen} images without a label count as none of the categories, unreviewed; run: fototeca curate review")
     if not frozen.new:
-        say(f"nothing has changed since {frozen.manifest.version}: no new version was made")
+        notify(f"nothing has changed since {frozen.manifest.version}: no new version was made")
     if frozen.manifest.threshold is None:
-        say("warning: near-duplicates were never looked for, so they may cross splits; run: fototeca curate dedup")
+        notify("warning: near-duplicates were never looked for, so they may cross splits; run: fototeca curate dedup")
     elif late := frozen.manifest.unsearched:
         unseen = f"{late} images were not in the last search for near-duplicates"
-        say(f"warning: {unseen}, so copies of them may cross splits; run: fototeca curate dedup, and freeze again")
+        notify(f"warning: {unseen}, so copies of them may cross splits; run: fototeca curate dedup, and freeze again")

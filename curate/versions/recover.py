@@ -7,12 +7,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import PERSON, Catalog, Finding, ImageRow
+from fototeca.collect.catalog import PERSON, Catalog, ImageRow, Provenance
 from fototeca.collect.store import digest, stored_images
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import said_by_people
-from fototeca.curate.manifest import Row, list_versions, read_manifest
+from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest
 from fototeca.curate.versions.decision_log import kept_decisions, said
 from fototeca.vision.hashes import phash
 from fototeca.vision.image import DecodeError, decode_grey
@@ -39,7 +39,7 @@ def recover_catalog(workspace: Workspace) -> dict[str, int]:
     return facts
 
 
-def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, Row], facts: dict[str, int]) -> None:
+def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow], facts: dict[str, int]) -> None:
     for path in tqdm(stored_images(workspace), desc="reading", unit="image", disable=None):
         if catalog.image(path.stem):
             continue
@@ -50,11 +50,11 @@ def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, Row], facts
         row = rows.get(path.stem)
         place = row.image_url if row and row.image_url else f"file:{image.path}"
         told: dict[str, Any] = {name: getattr(row, name) for name in ("page_url", "author", "license")} if row else {}
-        catalog.readmit(image, Finding(place, row.source if row else "recovered", row.label if row else "", **told))
+        catalog.readmit(image, Provenance(place, row.source if row else "recovered", row.label if row else "", **told))
 
 
 def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
-    """The facts of a stored file; None when it is not what its name says, or no picture that can be decoded."""
+    """The facts of a stored file; None when it is not what its name says, or no image that can be decoded."""
     data = path.read_bytes()
     if digest(data) != path.stem:
         return None

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil, floor
 from typing import Protocol
 
-from fototeca.curate.manifest import SPLITS, Split
+from fototeca.curate.manifest import SPLITS, SplitName
 
 MAX_STEPS = 2000
 """Exchanges after which the search stops; each lowers the cost, so that it would end anyway."""
@@ -34,7 +34,7 @@ MAX_SUMS = 600_000
 """Sums of categories in partial packings that are looked at before giving up: some seconds."""
 
 Labels = tuple[tuple[str, int], ...]
-Change = list[tuple[Labels, Split, Split]]
+Change = list[tuple[Labels, SplitName, SplitName]]
 Sums = tuple[int, ...]
 """Images per category and bin, the bins of a category side by side."""
 
@@ -51,10 +51,10 @@ class Group(Protocol):
         """Images per category."""
 
 
-class _Kinds(defaultdict[tuple[Labels, Split], list[str]]):
+class _Kinds(defaultdict[tuple[Labels, SplitName], list[str]]):
     """Groups that may be moved, by what they hold and where they are."""
 
-    def __init__(self, free: Sequence[Group], splits: Mapping[str, Split]) -> None:
+    def __init__(self, free: Sequence[Group], splits: Mapping[str, SplitName]) -> None:
         super().__init__(list)
         for unit in free:
             self[unit.labels, splits[unit.unit_id]].append(unit.unit_id)
@@ -65,11 +65,13 @@ class _Kinds(defaultdict[tuple[Labels, Split], list[str]]):
                 self.of[label].append(labels)
 
 
-class _Board:
+class SplitCost:
     """Images per category and split, and what a deviation costs."""
 
-    def __init__(self, units: Sequence[Group], splits: Mapping[str, Split], ratios: Sequence[float], tolerance: float) -> None:
-        self.counts: dict[str, dict[Split, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
+    def __init__(
+        self, units: Sequence[Group], splits: Mapping[str, SplitName], ratios: Sequence[float], tolerance: float
+    ) -> None:
+        self.counts: dict[str, dict[SplitName, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
         for unit in units:
             for label, count in unit.labels:
                 self.counts[label][splits[unit.unit_id]] += count
@@ -78,7 +80,7 @@ class _Board:
         self.tolerance = tolerance
         self._costs = {label: self.cost(label, counts) for label, counts in self.counts.items()}
 
-    def cost(self, label: str, counts: Mapping[Split, int]) -> float:
+    def cost(self, label: str, counts: Mapping[SplitName, int]) -> float:
         """Images outside the tolerance; an empty split weighs more than any other fault."""
         total = self.totals[label]
         cost = 0.0
@@ -97,7 +99,7 @@ class _Board:
         off = sorted(label for label, cost in self._costs.items() if cost >= 1e-9 and label not in passed)
         return max(off, key=lambda label: self._costs[label] / self.totals[label], default="")
 
-    def bounds(self, label: str, fixed: Mapping[Split, int]) -> list[tuple[int, int]]:
+    def bounds(self, label: str, fixed: Mapping[SplitName, int]) -> list[tuple[int, int]]:
         """For each split, the fewest and the most images that may join those that are fixed there."""
         total, found = self.totals[label], []
         for split, ratio in self.ratios.items():
@@ -121,7 +123,7 @@ class _Board:
 
     def gain(self, change: Change) -> float:
         """How much cheaper a change makes the board, in images."""
-        changed: dict[str, dict[Split, int]] = {}
+        changed: dict[str, dict[SplitName, int]] = {}
         for labels, source, target in change:
             for label, count in labels:
                 counts = changed.setdefault(label, dict(self.counts[label]))
@@ -139,21 +141,21 @@ class _Board:
             self._costs[label] = self.cost(label, self.counts[label])
 
 
-def exchange(
-    free: Sequence[Group], units: Sequence[Group], splits: dict[str, Split], ratios: Sequence[float], tolerance: float
+def optimize_splits(
+    free: Sequence[Group], units: Sequence[Group], splits: dict[str, SplitName], ratios: Sequence[float], tolerance: float
 ) -> None:
     """Change `splits` of the `free` units so that fewer categories of all `units` are off by more than `tolerance`."""
-    board = _Board(units, splits, ratios, tolerance)
+    board = SplitCost(units, splits, ratios, tolerance)
     kinds = _Kinds(free, splits)
     _descend(board, kinds)
     hopeless = board.hopeless(kinds)
-    _wander(board, kinds, hopeless)
+    tabu_search(board, kinds, hopeless)
     if board.worst(hopeless):
         _repack_all(board, kinds, hopeless)
     splits.update((unit_id, split) for (_, split), unit_ids in kinds.items() for unit_id in unit_ids)
 
 
-def _descend(board: _Board, kinds: _Kinds) -> None:
+def _descend(board: SplitCost, kinds: _Kinds) -> None:
     """The best exchange for the worst category, again and again, as long as one makes things better."""
     stuck: set[str] = set()
     for _ in range(MAX_STEPS):
@@ -169,13 +171,13 @@ def _descend(board: _Board, kinds: _Kinds) -> None:
         _make(change, board, kinds)
 
 
-def _wander(board: _Board, kinds: _Kinds, hopeless: Collection[str]) -> None:
+def tabu_search(board: SplitCost, kinds: _Kinds, hopeless: Collection[str]) -> None:
     """Go on where no single exchange helps: the least bad one, never straight back, and in the end the best that was met.
 
     Tabu search (Glover, "Tabu Search - Part I", ORSA Journal on Computing 1989), within a number of exchanges looked at.
     """
     best, back = board.cost_of_all(), []
-    barred: dict[tuple[Labels, Split], int] = {}
+    barred: dict[tuple[Labels, SplitName], int] = {}
     looked, step = 0, 0
     while looked < MAX_LOOKS and (worst := board.worst(hopeless)):
         step += 1
@@ -191,14 +193,14 @@ def _wander(board: _Board, kinds: _Kinds, hopeless: Collection[str]) -> None:
         _make([(labels, target, source) for labels, source, target in change], board, kinds)
 
 
-def _make(change: Change, board: _Board, kinds: _Kinds) -> None:
+def _make(change: Change, board: SplitCost, kinds: _Kinds) -> None:
     """Move a group of each kind that the change names."""
     board.apply(change)
     for labels, source, target in change:
         kinds[labels, target].append(kinds[labels, source].pop())
 
 
-def _repack(board: _Board, label: str, kinds: _Kinds) -> Change:
+def _repack(board: SplitCost, label: str, kinds: _Kinds) -> Change:
     """The moves of groups of this category alone that bring it within the tolerance; none if there is no way."""
     groups = [(labels, split) for (labels, split), unit_ids in sorted(kinds.items()) for _ in unit_ids]
     groups = sorted((group for group in groups if [name for name, _ in group[0]] == [label]), key=lambda group: -group[0][0][1])
@@ -210,7 +212,7 @@ def _repack(board: _Board, label: str, kinds: _Kinds) -> Change:
     return _moves(groups, _pack([(labels[0][1],) for labels, _ in groups], [board.bounds(label, fixed)], MAX_STATES))
 
 
-def _repack_all(board: _Board, kinds: _Kinds, hopeless: Collection[str]) -> None:
+def _repack_all(board: SplitCost, kinds: _Kinds, hopeless: Collection[str]) -> None:
     """Put every group anew such that all categories but the hopeless ones are within the tolerance, if that makes the whole
     better and a way is found."""
     names = [name for name in sorted(board.counts) if name not in hopeless]
@@ -229,7 +231,7 @@ def _repack_all(board: _Board, kinds: _Kinds, hopeless: Collection[str]) -> None
         _make([(labels, target, source) for labels, source, target in reversed(change)], board, kinds)
 
 
-def _moves(groups: Sequence[tuple[Labels, Split]], targets: Sequence[int]) -> Change:
+def _moves(groups: Sequence[tuple[Labels, SplitName]], targets: Sequence[int]) -> Change:
     """What has to move for every group to be in its target; nothing where there are no targets."""
     moves = ((labels, source, SPLITS[index]) for (labels, source), index in zip(groups, targets, strict=False))
     return [move for move in moves if move[1] != move[2]]
@@ -286,7 +288,7 @@ def _add(sums: Sums, index: int, item: Sequence[int]) -> Sums:
 
 def _changes(label: str, kinds: _Kinds) -> Iterator[Change]:
     """Every move of one group that has the label, and every swap of two of which one has it."""
-    by_split: dict[Split, list[Labels]] = defaultdict(list)
+    by_split: dict[SplitName, list[Labels]] = defaultdict(list)
     for labels in kinds.of[label]:
         for split in SPLITS:
             if kinds[labels, split] and len(by_split[split]) < MAX_KINDS:

@@ -14,48 +14,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fototeca.curate.manifest import SPLITS, Split
-from fototeca.curate.versions.split_optimizer import exchange
+from fototeca.curate.manifest import SPLITS, SplitName
+from fototeca.curate.versions.split_optimizer import optimize_splits
 
 TOLERANCE = 0.02
 """How far the share of a category in a split may be from its ratio without a stated reason."""
 
-PRECEDENCE: tuple[Split, ...] = ("test", "val", "train")
+PRECEDENCE: tuple[SplitName, ...] = ("test", "val", "train")
 """Who wins when groups of different splits merge: what was once for testing must never be trained on."""
 
 
 @dataclass(frozen=True)
-class Unit:
+class SplitGroup:
     """What must not be torn apart: the images of one group. `pinned` is the split that it had in an earlier version."""
 
     unit_id: str
     size: int
     labels: tuple[tuple[str, int], ...]
     """Images per category, categories sorted."""
-    pinned: Split | None = None
+    pinned: SplitName | None = None
 
 
-def make_unit(unit_id: str, labels: Sequence[Sequence[str]], pinned: Split | None = None) -> Unit:
+def make_unit(unit_id: str, labels: Sequence[Sequence[str]], pinned: SplitName | None = None) -> SplitGroup:
     """The unit of the images with these labels."""
     counts = Counter(label for image in labels for label in image)
-    return Unit(unit_id, len(labels), tuple(sorted(counts.items())), pinned)
+    return SplitGroup(unit_id, len(labels), tuple(sorted(counts.items())), pinned)
 
 
-def winner(splits: Iterable[Split]) -> Split | None:
+def winner(splits: Iterable[SplitName]) -> SplitName | None:
     """The split of a group whose images had these."""
     found = set(splits)
     return next((split for split in PRECEDENCE if split in found), None)
 
 
-def assign(units: Sequence[Unit], ratios: Sequence[float], seed: int) -> dict[str, Split]:
+def assign(units: Sequence[SplitGroup], ratios: Sequence[float], seed: int) -> dict[str, SplitName]:
     """A split for every unit. `ratios`: shares of train, val and test, summing to one.
 
     The answer depends on the units, ratios and seed alone, not on the order of the units.
     """
-    splits: dict[str, Split] = {unit.unit_id: unit.pinned for unit in units if unit.pinned}
+    splits: dict[str, SplitName] = {unit.unit_id: unit.pinned for unit in units if unit.pinned}
     free = sorted((unit for unit in units if not unit.pinned), key=lambda unit: _shuffle(seed, unit.unit_id))
     needs = _needs(units, ratios)
-    members: dict[str, list[Unit]] = defaultdict(list)
+    members: dict[str, list[SplitGroup]] = defaultdict(list)
     for unit in free:
         for label, _ in unit.labels or (("", 0),):
             members[label].append(unit)
@@ -64,7 +64,7 @@ def assign(units: Sequence[Unit], ratios: Sequence[float], seed: int) -> dict[st
         for unit in sorted(members.get(label, ()), key=lambda unit: -dict(unit.labels).get(label, 0)):
             if unit.unit_id not in splits:
                 splits[unit.unit_id] = _place(unit, label, needs)
-    exchange([unit for unit in free if unit.labels], units, splits, ratios, TOLERANCE)
+    optimize_splits([unit for unit in free if unit.labels], units, splits, ratios, TOLERANCE)
     return splits
 
 
@@ -73,7 +73,7 @@ def _shuffle(seed: int, unit_id: str) -> bytes:
     return hashlib.sha256(f"{seed}:{unit_id}".encode()).digest()
 
 
-def _needs(units: Sequence[Unit], ratios: Sequence[float]) -> dict[str, list[float]]:
+def _needs(units: Sequence[SplitGroup], ratios: Sequence[float]) -> dict[str, list[float]]:
     """Images still wanted per label and split after the pinned ones; "" stands for all images."""
     needs: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(SPLITS))
     for unit in units:
@@ -86,7 +86,7 @@ def _needs(units: Sequence[Unit], ratios: Sequence[float]) -> dict[str, list[flo
     return needs
 
 
-def _place(unit: Unit, label: str, needs: dict[str, list[float]]) -> Split:
+def _place(unit: SplitGroup, label: str, needs: dict[str, list[float]]) -> SplitName:
     """The split that lacks most of `label` (on a tie, most images), which then lacks this unit less."""
     wanted, overall = needs[label], needs[""]
     best = max(range(len(SPLITS)), key=lambda index: (round(wanted[index], 9), overall[index]))
@@ -95,16 +95,16 @@ def _place(unit: Unit, label: str, needs: dict[str, list[float]]) -> Split:
     return SPLITS[best]
 
 
-def uneven_shares(units: Sequence[Unit], splits: Mapping[str, Split], ratios: Sequence[float]) -> list[dict[str, Any]]:
+def uneven_shares(units: Sequence[SplitGroup], splits: Mapping[str, SplitName], ratios: Sequence[float]) -> list[dict[str, Any]]:
     """Every category and split whose share is off by more than two points: label, split, share, wanted, reason."""
     found = []
-    by_label: dict[str, list[tuple[Unit, int]]] = defaultdict(list)
+    by_label: dict[str, list[tuple[SplitGroup, int]]] = defaultdict(list)
     for unit in units:
         for label, count in unit.labels:
             by_label[label].append((unit, count))
     for label, members in sorted(by_label.items()):
         total = sum(count for _, count in members)
-        counts: Counter[Split] = Counter()
+        counts: Counter[SplitName] = Counter()
         for unit, count in members:
             counts[splits[unit.unit_id]] += count
         for split, ratio in zip(SPLITS, ratios, strict=True):
@@ -115,12 +115,12 @@ def uneven_shares(units: Sequence[Unit], splits: Mapping[str, Split], ratios: Se
     return found
 
 
-def _reason(members: Sequence[tuple[Unit, int]], counts: Mapping[Split, int], ratios: Sequence[float]) -> str:
+def _reason(members: Sequence[tuple[SplitGroup, int]], counts: Mapping[SplitName, int], ratios: Sequence[float]) -> str:
     """Why a category cannot be split as wanted."""
     total = sum(count for _, count in members)
     if all(abs(counts[split] - ratio * total) < 1 for split, ratio in zip(SPLITS, ratios, strict=True)):
         return f"only {total} images: one is {100 / total:.1f} points"
-    pinned: Counter[Split] = Counter()
+    pinned: Counter[SplitName] = Counter()
     for unit, count in members:
         if unit.pinned:
             pinned[unit.pinned] += count

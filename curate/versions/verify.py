@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row, counted_facts, is_stored, list_versions, read_facts, read_manifest
+from fototeca.curate.manifest import Manifest, ManifestRow, counted_facts, is_stored, list_versions, read_facts, read_manifest
 from fototeca.curate.versions.decision_log import kept_decisions
-from fototeca.vision.threads import picture_threads
+from fototeca.vision.threads import image_threads
 
 THREADS = 2
 """Readers at once: digesting is bound by the disk."""
@@ -86,7 +86,7 @@ def _row_problems(manifest: Manifest) -> Iterator[str]:
 def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
     """Images that are gone or whose bytes are others."""
 
-    def check(row: Row) -> str:
+    def check(row: ManifestRow) -> str:
         path = workspace.root / row.path
         if not is_stored(row):
             return f"image {row.image_id[:12]} lies outside data/images: {row.path}"
@@ -99,7 +99,7 @@ def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
             return f"image {row.image_id[:12]} cannot be read: {error}"
         return "" if found == row.image_id else f"image {row.image_id[:12]} has other bytes than its id says: {row.path}"
 
-    with picture_threads(THREADS) as pool:
+    with image_threads(THREADS) as pool:
         results = pool.map(check, manifest.rows)
         bar = tqdm(results, total=len(manifest.rows), desc="verify", unit="image", disable=None)
         return [problem for problem in bar if problem]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.manifest import Row, manifest_bytes, read_manifest
+from fototeca.curate.manifest import ManifestRow, manifest_bytes, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.train.config import TrainConfig
 from fototeca.train.trainer import train_run
@@ -33,10 +33,10 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[s
         for number in range(30):
             rng = np.random.default_rng([index, number])
             noise = rng.normal(0, 50, (9, 9, 3)) + tint
-            picture = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
-            picture.save(folder / "in" / name / f"{number:02}.jpg", quality=92)
+            image = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
+            image.save(folder / "in" / name / f"{number:02}.jpg", quality=92)
     workspace = create_workspace(folder / "colours", ["red", "green", "olive"], target=20)
-    collect_folder(workspace, folder / "in", Labelling(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder / "in", LabelSource(from_folder=True), FetchOptions())
     dedup(workspace)
     freeze_version(workspace)
     configs = [TrainConfig("v001", model, "scratch", image_size=32, epochs=3) for model in ("cnn", "cnn-cbam")]
@@ -44,8 +44,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[s
 
 
 @pytest.fixture
-def first_picture(studied: tuple[Workspace, list[str]]) -> Callable[[str], Path]:
-    """The first stored picture of a split."""
+def first_image(studied: tuple[Workspace, list[str]]) -> Callable[[str], Path]:
+    """The first stored image of a split."""
 
     def find(split: str) -> Path:
         workspace = studied[0]
@@ -61,7 +61,7 @@ def copied(studied: tuple[Workspace, list[str]], tmp_path: Path) -> tuple[Worksp
     return Workspace(shutil.copytree(studied[0].root, tmp_path / "copy")), studied[1]
 
 
-def refreeze(workspace: Workspace, keep: Callable[[Row], bool]) -> None:
+def refreeze(workspace: Workspace, keep: Callable[[ManifestRow], bool]) -> None:
     """As if v001 had been frozen with the rows that `keep` names, and every run trained and asked on those."""
     manifest = read_manifest(workspace, "v001")
     content = manifest_bytes(row for row in manifest.rows if keep(row))
@@ -88,6 +88,6 @@ def changed(copied: tuple[Workspace, list[str]]) -> tuple[Workspace, list[str]]:
 
 
 @pytest.fixture
-def frozen_with() -> Callable[[Workspace, Callable[[Row], bool]], None]:
+def frozen_with() -> Callable[[Workspace, Callable[[ManifestRow], bool]], None]:
     """`refreeze`: other rows in v001, and runs that fit."""
     return refreeze

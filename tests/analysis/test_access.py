@@ -1,4 +1,4 @@
-"""What is drawn and written can be read by everybody: contrast, words for pictures, the keyboard."""
+"""What is drawn and written can be read by everybody: contrast, words for images, the keyboard."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_the_pages_words_can_be_read() -> None:
     assert all(contrast(colour, "#ffffff") >= 3 for colour in PALETTE)
 
 
-def test_pictures_have_words_and_boxes_that_scroll_can_be_reached() -> None:
-    """An alternative text, or the text itself where there is no picture; a table that scrolls takes the focus and has a name."""
-    shown = tiles([Tile("data:,", 'a "red" picture'), Tile("", "file is gone")])
-    assert 'alt="a &#34;red&#34; picture"' in shown and "file is gone" in shown
+def test_images_have_words_and_boxes_that_scroll_can_be_reached() -> None:
+    """An alternative text, or the text itself where there is no image; a table that scrolls takes the focus and has a name."""
+    shown = tiles([Tile("data:,", 'a "red" image'), Tile("", "file is gone")])
+    assert 'alt="a &#34;red&#34; image"' in shown and "file is gone" in shown
     box = table(["category", "n"], [["red", 3]], caption="Counts", numeric=(1,), hrefs=["figures/n.csv#row=2"])
     assert 'class="scroll" tabindex="0" role="region" aria-label="Counts"' in box
     assert '<th scope="row">red</th>' in box and 'scope="col"' in box

@@ -28,7 +28,7 @@ def network(name: str, frozen: bool = False) -> torch.nn.Module:
     return module.requires_grad_(not frozen)
 
 
-def picture(side: int = 96) -> torch.Tensor:
+def image(side: int = 96) -> torch.Tensor:
     """Noise (1, 3, side, side)."""
     return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
 
@@ -36,7 +36,7 @@ def picture(side: int = 96) -> torch.Tensor:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_grad_cam_equals_captums(name: str) -> None:
     """The same layer, the same map, also when the backbone is frozen."""
-    module, seen = network(name), picture()
+    module, seen = network(name), image()
     layer = target_layer(module, seen)
     with torch.enable_grad():
         theirs = LayerGradCam(module, layer).attribute(seen.clone().requires_grad_(), target=2)
@@ -51,7 +51,7 @@ def test_grad_cam_equals_captums(name: str) -> None:
 )
 def test_a_layer_of_ones_own_choice_equals_captums(name: str, layer: str) -> None:
     """--layer: the map of that layer and not of the family's own, also when the backbone is frozen."""
-    module, seen = network(name), picture()
+    module, seen = network(name), image()
     with torch.enable_grad():
         theirs = LayerGradCam(module, module.get_submodule(layer)).attribute(seen.clone().requires_grad_(), target=2)
     expected = LayerAttribution.interpolate(torch.relu(theirs.detach()), (96, 96), "bilinear")[0, 0].numpy()
@@ -67,7 +67,7 @@ def test_grad_cam_plus_plus_equals_its_paper(name: str) -> None:
 
     pytorch-grad-cam adds 1e-6 below the fraction, and gives the same where gradients are large.
     """
-    module, seen = network(name), picture()
+    module, seen = network(name), image()
     kept: list[torch.Tensor] = []
     handle = target_layer(module, seen).register_forward_hook(lambda _, __, output: kept.append(output))
     score = module(seen)[0, 2]
@@ -91,7 +91,7 @@ def test_grad_cam_plus_plus_equals_its_paper(name: str) -> None:
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "regnet_y_400mf"])
 def test_guided_backprop_equals_captums(name: str) -> None:
     """Where every ReLU is a module, shared and in place or not; frozen or not."""
-    module, seen = network(name), picture(64)
+    module, seen = network(name), image(64)
     theirs = GuidedBackprop(module).attribute(seen.clone().requires_grad_(), target=1).detach()[0].abs().amax(dim=0).numpy()
     np.testing.assert_allclose(guided_backprop(module, seen, 1), theirs, atol=1e-5 * theirs.max())
     np.testing.assert_allclose(guided_backprop(network(name, frozen=True), seen, 1), theirs, atol=1e-5 * theirs.max())
@@ -106,12 +106,12 @@ def test_guided_backprop_guides_functions_too() -> None:
             self.first, self.last, self.activate = torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 2, 30), activate
             self.first.weight.data.abs_()
 
-        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.last(self.activate(self.first(pictures))).flatten(1)
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.last(self.activate(self.first(images))).flatten(1)
             return found
 
     torch.manual_seed(0)
-    plain, seen = Called(torch.relu), picture(32)
+    plain, seen = Called(torch.relu), image(32)
     maps = []
     for activate in (torch.relu, torch.nn.functional.relu, torch.nn.ReLU(inplace=True).forward, lambda x: x.relu_()):
         plain.activate = activate
@@ -141,7 +141,7 @@ class Ceiling(torch.nn.Module):
 def test_guided_backprop_meets_relu6_and_densenets() -> None:
     """Captum sees neither ReLU6 nor the function that ends a DenseNet: it gives the same where these are ReLUs of their own."""
     for name in ("mobilenet_v2", "densenet121"):
-        module, seen = network(name), 20 * picture(64)  # bright enough for the ceiling
+        module, seen = network(name), 20 * image(64)  # bright enough for the ceiling
         found = guided_backprop(module, seen, 1)
         for part in list(module.modules()):
             for place, layer in part.named_children():
@@ -154,8 +154,8 @@ def test_guided_backprop_meets_relu6_and_densenets() -> None:
 
 
 def test_rise_weighs_masks_by_what_they_leave() -> None:
-    """The formula of the paper, mask after mask, within 1e-5; half of every picture is kept on average; the same each time."""
-    module, seen = network("resnet18"), picture(48)
+    """The formula of the paper, mask after mask, within 1e-5; half of every image is kept on average; the same each time."""
+    module, seen = network("resnet18"), image(48)
     torch.manual_seed(0)
     masks = torch.cat(list(rise_masks(40, (48, 48))))
     said = [float(module(seen * mask).detach().softmax(dim=1)[0, 2]) for mask in masks]
@@ -172,15 +172,15 @@ def test_rise_weighs_masks_by_what_they_leave() -> None:
 
 def test_saliency_equals_captums() -> None:
     """The largest absolute gradient over the colours."""
-    module, seen = network("resnet18"), picture(64)
+    module, seen = network("resnet18"), image(64)
     theirs = Saliency(module).attribute(seen.clone().requires_grad_(), target=1).detach()[0].amax(dim=0).numpy()
     np.testing.assert_allclose(saliency(module, seen, 1), theirs, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "swin_t"])
 def test_transformers_have_maps_too(name: str) -> None:
-    """Tokens are laid out on the picture again; the map depends on the category."""
-    module, seen = network(name), picture(224)
+    """Tokens are laid out on the image again; the map depends on the category."""
+    module, seen = network(name), image(224)
     first, second = grad_cam(module, seen, 0), grad_cam(module, seen, 3)
     assert first.shape == (224, 224)
     assert np.isfinite(first).all() and first.max() > 0
@@ -190,7 +190,7 @@ def test_transformers_have_maps_too(name: str) -> None:
 def test_an_unknown_layer_is_named_with_those_there_are() -> None:
     """A wrong --layer says which there are."""
     with pytest.raises(FototecaError, match="no layer 'layer9'") as error:
-        target_layer(network("resnet18"), picture(), "layer9")
+        target_layer(network("resnet18"), image(), "layer9")
     assert "layer4" in error.value.hint
 
 
@@ -198,9 +198,9 @@ def test_an_unknown_layer_is_named_with_those_there_are() -> None:
     ("name", "layer"), [("resnet18", "fc"), ("resnet18", "avgpool"), ("vit_b_32", "heads"), ("swin_t", "head")]
 )
 def test_a_layer_without_places_is_refused_with_those_that_fit(name: str, layer: str) -> None:
-    """The classifier and what is pooled have no place on the picture: one line, and the layers it names do fit."""
-    module, seen = network(name), picture(224 if name.startswith("vit") else 96)
-    with pytest.raises(FototecaError, match=f"layer '{layer}' has no place on the picture") as error:
+    """The classifier and what is pooled have no place on the image: one line, and the layers it names do fit."""
+    module, seen = network(name), image(224 if name.startswith("vit") else 96)
+    with pytest.raises(FototecaError, match=f"layer '{layer}' has no place on the image") as error:
         grad_cam(module, seen, 2, layer)
     for fitting in error.value.hint.removeprefix("these fit: ").split(", ")[-2:]:
         assert grad_cam(module, seen, 2, fitting).shape == seen.shape[2:]
@@ -235,12 +235,12 @@ def test_the_layer_of_each_family(name: str, layer: str) -> None:
     """Where Grad-CAM looks in every torchvision family when nobody says where."""
     with torch.device("cpu" if name.startswith("regnet") else "meta"):  # whose widths are computed with tensors
         module = get_model(name, weights=None, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))
-    assert target_layer(module, picture()) is module.get_submodule(layer)
+    assert target_layer(module, image()) is module.get_submodule(layer)
 
 
 def test_smoothgrad_without_noise_is_saliency() -> None:
     """Noise is all that it adds; with noise the same call gives the same map, and leaves the random numbers as they were."""
-    module, seen = network("resnet18"), picture(64)
+    module, seen = network("resnet18"), image(64)
     np.testing.assert_allclose(smoothgrad(module, seen, 1, noise=0.0), saliency(module, seen, 1), rtol=1e-4, atol=1e-7)
     state = torch.random.get_rng_state()
     first, second = smoothgrad(module, seen, 1), smoothgrad(module, seen, 1)
@@ -250,7 +250,7 @@ def test_smoothgrad_without_noise_is_saliency() -> None:
 
 
 def test_integrated_gradients_begin_at_the_runs_own_black() -> None:
-    """A picture that is black all over has nothing to explain, with torchvision's normalisation and with a run's own."""
+    """An image that is black all over has nothing to explain, with torchvision's normalisation and with a run's own."""
     module = network("resnet18")
     for reading in (Reading(), Reading(black=(-1.0, -2.0, 0.5))):
         set_reading(module, reading)
@@ -259,8 +259,8 @@ def test_integrated_gradients_begin_at_the_runs_own_black() -> None:
 
 
 def test_integrated_gradients_add_up() -> None:
-    """The map sums to the rise of the score from black to the picture (the axiom of completeness), within 2%."""
-    module, seen = network("resnet18"), picture(64)
+    """The map sums to the rise of the score from black to the image (the axiom of completeness), within 2%."""
+    module, seen = network("resnet18"), image(64)
     with torch.no_grad():
         black = torch.tensor(Reading().black)[None, :, None, None].expand_as(seen)
         rise = float(module(seen)[0, 2] - module(black)[0, 2])
@@ -271,8 +271,8 @@ def test_occlusion_finds_the_only_place_that_counts() -> None:
     """A network that looks at one corner alone is explained by that corner alone; RISE finds it too."""
 
     class Corner(torch.nn.Module):
-        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            corner = pictures[:, :, :16, :16].mean(dim=(1, 2, 3))
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            corner = images[:, :, :16, :16].mean(dim=(1, 2, 3))
             return torch.stack([corner, -corner], dim=1)
 
     drawn = rise(Corner(), torch.ones(1, 3, 64, 64), 0)

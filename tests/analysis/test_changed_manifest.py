@@ -53,11 +53,11 @@ def test_nor_is_that_of_other_commands(changed: Studied) -> None:
     assert not ledger(workspace).exists()
 
 
-def test_every_command_refuses(changed: Studied, first_picture: Callable[[str], Path]) -> None:
-    """New pictures are compared with no other version, and no map is drawn: one line each, and no file."""
+def test_every_command_refuses(changed: Studied, first_image: Callable[[str], Path]) -> None:
+    """New images are compared with no other version, and no map is drawn: one line each, and no file."""
     workspace, (run, _) = changed
     calls: list[Callable[[], object]] = [
-        lambda: predict_paths(workspace, run, [str(first_picture("val"))]),
+        lambda: predict_paths(workspace, run, [str(first_image("val"))]),
         lambda: explain_run(workspace, run, methods=["saliency"]),
         lambda: try_run(workspace, run, ["saliency"]),
         lambda: filter_figures(workspace, run),

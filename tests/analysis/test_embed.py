@@ -1,4 +1,4 @@
-"""Embeddings equal scikit-learn's where it has them; the page shows the picture one points at, in a real browser."""
+"""Embeddings equal scikit-learn's where it has them; the page shows the image one points at, in a real browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fototeca.analysis.features import embedding as embed
 from fototeca.analysis.features.embedding import embed_features, embed_run, principal_components, umap
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 from tests.browsers import chromium
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -33,9 +33,9 @@ return [lonely, spots[lonely][0] * scale - box.width / 2, spots[lonely][1] * sca
 """Number of the point that is furthest from all others, and its place from the middle of the plot."""
 
 
-def rows(n: int) -> list[Row]:
+def rows(n: int) -> list[ManifestRow]:
     """Images of three labels in turn, every fifth of them of validation."""
-    first = Row("", "", "", "train", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
+    first = ManifestRow("", "", "", "train", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
     return [
         replace(first, image_id=f"{k:064x}", label="abc"[k % 3], split="val" if k % 5 == 0 else "train", group=str(k))
         for k in range(n)
@@ -101,7 +101,7 @@ def test_umap_keeps_clouds_apart() -> None:
 def test_the_page_shows_what_one_points_at(
     studied: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a network: hovering shows picture, label, prediction, error and split; colours and places can be chosen."""
+    """Without a network: hovering shows image, label, prediction, error and split; colours and places can be chosen."""
     monkeypatch.setattr(embed, "find_spec", lambda name: None)  # UMAP's compiling takes longer than the rest
     workspace, runs = studied
     facts = embed_run(workspace, runs[0], output=tmp_path)
@@ -122,7 +122,7 @@ def test_the_page_shows_what_one_points_at(
         right = "right" if row["label"] == row["predicted"] else "wrong"
         shown = f"label: {row['label']} · prediction: {row['predicted']} · error: {right} · split: {row['split']}"
         assert words == f"{row['image_id'][:12]} · {shown}"
-        assert browser.execute_script("return document.getElementById('picture').naturalWidth") == 72
+        assert browser.execute_script("return document.getElementById('image').naturalWidth") == 72
         Select(browser.find_element(By.ID, "colour")).select_by_visible_text("split")
         Select(browser.find_element(By.ID, "place")).select_by_visible_text("PCA")
         assert [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#legend li")] == ["train", "val"]

@@ -1,4 +1,4 @@
-"""Which pictures are shown of a run, and what its errors have in common, on answers made so that both are known."""
+"""Which images are shown of a run, and what its errors have in common, on answers made so that both are known."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from fototeca.analysis.cli_tables import examples_table
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
 from fototeca.analysis.images import captioned
 from fototeca.analysis.plots.charts import bars_chart
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row
+from fototeca.curate.manifest import Manifest, ManifestRow
 from fototeca.train.runs import Run
 
 NAMES = ("a", "b", "c", "never")
-ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "", "", "", "", "MIT", True)
+ROW = ManifestRow("", "", "", "val", "", 9, 9, "0" * 16, "", "", "", "", "MIT", True)
 ANSWERS = (
     # label, said, how sure, source, group
     ("a", "a", 0.99, "web", ""),
@@ -35,7 +35,7 @@ ANSWERS = (
 )
 
 
-def answers() -> Results:
+def answers() -> SplitPredictions:
     """A run that never met the last category."""
     run = Run("r", Path("r"), {"task": "single", "categories": NAMES, "model": "m", "regime": "scratch", "manifest": "v001"})
     rows = tuple(
@@ -47,7 +47,7 @@ def answers() -> Results:
         probabilities[k, NAMES.index(label)] = 1 - sure
         probabilities[k, NAMES.index(said)] = sure
     labels, said = tuple(one[0] for one in ANSWERS), tuple(one[1] for one in ANSWERS)
-    return Results(run, "val", NAMES, False, rows, labels, said, probabilities)
+    return SplitPredictions(run, "val", NAMES, False, rows, labels, said, probabilities)
 
 
 def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: py
     assert doubted(answers()) == [4, 8, 5, 6]
 
 
-def test_captions_stay_within_their_picture() -> None:
+def test_captions_stay_within_their_image() -> None:
     """Cut by what letters are wide, not by how many there are; letters beyond ASCII are drawn as they are."""
     blank = Image.new("RGB", (224, 10))
     for words in ("SEÑAL DE PROHIBIDO ADELANTAR A OTROS", "Donaudampfschifffahrtsgesellschaftskapitän", "ñ"):
@@ -85,12 +85,12 @@ def test_what_is_chosen() -> None:
 
 
 def test_the_worst_of_each_category() -> None:
-    """Its picture with the least probability for it, the worst category first; none of a category without pictures."""
+    """Its image with the least probability for it, the worst category first; none of a category without images."""
     assert list(worst_per_class(answers()).items()) == [("a", 4), ("c", 8), ("b", 7)]
 
 
 def test_labels_are_doubted_where_everything_speaks_for_what_was_said() -> None:
-    """A sure mistake all of whose nearest training pictures carry what was said; not where one does not, or the run is unsure."""
+    """A sure mistake all of whose nearest training images carry what was said; not where one does not, or the run is unsure."""
     train = [replace(ROW, image_id=f"t{label}", label=label, split="train") for label in "abc"]
     rows = (*answers().rows, *train)
     manifest = Manifest("v001", "d", "single", NAMES, rows, "0", 0, (70, 10, 20), 10, None, "", "", Path("v001.csv"))
@@ -99,7 +99,7 @@ def test_labels_are_doubted_where_everything_speaks_for_what_was_said() -> None:
 
 
 def test_what_errors_share() -> None:
-    """Confused pairs, sources with all their pictures, groups of more than one; the hardest are categories that are there."""
+    """Confused pairs, sources with all their images, groups of more than one; the hardest are categories that are there."""
     found = error_groups(answers())
     assert found["confused_pairs"][0] == {"true": "a", "predicted": "b", "n": 3}
     assert found["by_source"] == {"web": {"n": 7, "errors": 3}, "disk": {"n": 2, "errors": 2}}
@@ -108,7 +108,7 @@ def test_what_errors_share() -> None:
 
 
 def test_groups_of_errors_are_not_crowded_out() -> None:
-    """However many single pictures are wrong, a near-duplicate group with one error is told."""
+    """However many single images are wrong, a near-duplicate group with one error is told."""
     alone = answers()
     many = replace(
         alone,
@@ -121,7 +121,7 @@ def test_groups_of_errors_are_not_crowded_out() -> None:
 
 
 def test_each_example_has_its_map_and_its_neighbours(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """A PNG of the asked method for each, the nearest training pictures' ids, and where it is from."""
+    """A PNG of the asked method for each, the nearest training images' ids, and where it is from."""
     workspace, runs = studied
     facts = examples_of_run(workspace, runs[0], number=2, method="saliency", output=tmp_path)
     shown = [one for kind in facts["examples"].values() for one in kind] + list(facts["worst_per_class"].values())

@@ -1,4 +1,4 @@
-"""Exported networks say what the run says, for any number of pictures, with all that is needed to use them."""
+"""Exported networks say what the run says, for any number of images, with all that is needed to use them."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from fototeca.vision.image import decode
 Studied = tuple[Workspace, list[str]]
 
 
-def logits(studied: Studied, run: str, picture: Path) -> tuple[torch.Tensor, np.ndarray]:
-    """Five views of a picture, preprocessed, and what the run's own network says of them."""
+def logits(studied: Studied, run: str, image: Path) -> tuple[torch.Tensor, np.ndarray]:
+    """Five views of an image, preprocessed, and what the run's own network says of them."""
     model = load_model(studied[0], read_run(studied[0], run))
     assert model.module is not None
-    seen = model.preprocessing(decode(picture))
+    seen = model.preprocessing(decode(image))
     batch = torch.stack([seen, seen.flip(2), seen.flip(1), seen * 0.5, torch.randn(seen.shape)])
     with torch.no_grad():
         return batch, model.module(batch).numpy()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_onnx_equals_the_network(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """Through onnxruntime within 1e-4, one picture or five; labels, preprocessing and temperature inside and beside."""
+def test_onnx_equals_the_network(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """Through onnxruntime within 1e-4, one image or five; labels, preprocessing and temperature inside and beside."""
     onnxruntime = pytest.importorskip("onnxruntime")
     run = studied[1][1]
     paths = export_run(studied[0], run, "onnx", tmp_path)
     assert [path.name for path in paths] == [f"{run}.onnx", f"{run}.json", f"{run}.md"]
-    batch, expected = logits(studied, run, first_picture("val"))
+    batch, expected = logits(studied, run, first_image("val"))
     session = onnxruntime.InferenceSession(str(paths[0]), providers=["CPUExecutionProvider"])
     for n in (5, 1):
-        (found,) = session.run(["logits"], {"pictures": batch[:n].numpy()})
+        (found,) = session.run(["logits"], {"images": batch[:n].numpy()})
         np.testing.assert_allclose(found, expected[:n], atol=1e-4)
     told = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     assert told == json.loads(paths[1].read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ def test_onnx_equals_the_network(studied: Studied, first_picture: Callable[[str]
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_program_of_the_documents_says_what_predict_says(
-    copied: Studied, first_picture: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copied: Studied, first_image: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Copied from docs/analysis.md, with the names of the files: the same label, and nearly the same probability."""
     pytest.importorskip("onnxruntime")
@@ -61,20 +61,20 @@ def test_the_program_of_the_documents_says_what_predict_says(
     export_run(copied[0], run, "onnx", tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    picture = first_picture("val")
+    image = first_image("val")
     for name in ("RUN.json", "RUN.onnx"):
         program = program.replace(name, str(tmp_path / name.replace("RUN", run)))
-    exec(program.replace("photo.jpg", str(picture)), {})
+    exec(program.replace("photo.jpg", str(image)), {})
     label, probability = capsys.readouterr().out.split()
-    (fact,) = predict_paths(copied[0], run, [str(picture)])
+    (fact,) = predict_paths(copied[0], run, [str(image)])
     assert label == fact["label"] and float(probability) == pytest.approx(fact["probability"], abs=0.03)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_torch_export_equals_the_network(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """Loaded again within 1e-5, one picture or five, with the facts inside the file."""
+def test_torch_export_equals_the_network(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """Loaded again within 1e-5, one image or five, with the facts inside the file."""
     run = studied[1][0]
-    batch, expected = logits(studied, run, first_picture("val"))
+    batch, expected = logits(studied, run, first_image("val"))
     extra = {"fototeca.json": ""}
     program = torch.export.load(export_run(studied[0], run, "torch", tmp_path)[0], extra_files=extra).module()
     for n in (5, 1):
@@ -104,7 +104,7 @@ def with_something_to_say(name: str, side: int) -> LoadedModel:
     [("mobilenet_v3_small", 64), ("squeezenet1_0", 64), ("shufflenet_v2_x0_5", 64), ("densenet121", 64), ("vit_b_32", 224)],
 )
 def test_onnx_equals_networks_of_every_kind(name: str, side: int, tmp_path: Path) -> None:
-    """Squeezes and hard swishes, fire modules, shuffled channels, dense links, attention: within 1e-4, one picture or five."""
+    """Squeezes and hard swishes, fire modules, shuffled channels, dense links, attention: within 1e-4, one image or five."""
     onnxruntime = pytest.importorskip("onnxruntime")
     model = with_something_to_say(name, side)
     assert model.module is not None
@@ -115,5 +115,5 @@ def test_onnx_equals_networks_of_every_kind(name: str, side: int, tmp_path: Path
         expected = model.module(batch).numpy()
     assert expected.std() > 0.1
     for n in (5, 1):
-        (found,) = session.run(["logits"], {"pictures": batch[:n].numpy()})
+        (found,) = session.run(["logits"], {"images": batch[:n].numpy()})
         np.testing.assert_allclose(found, expected[:n], atol=1e-4)

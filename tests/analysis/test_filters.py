@@ -31,7 +31,7 @@ def test_maps_are_what_the_layers_give(name: str) -> None:
         found = feature_maps(module, seen, ["layer2"])
         stem = module.maxpool(module.relu(module.bn1(module.conv1(seen))))
         np.testing.assert_allclose(found["layer2"], module.layer2(module.layer1(stem))[0].detach().numpy(), atol=1e-5)
-        with pytest.raises(FototecaError, match="no place on the picture"):
+        with pytest.raises(FototecaError, match="no place on the image"):
             feature_maps(module, seen, ["fc"])
         with pytest.raises(FototecaError, match="no layer 'nothing'"):
             feature_maps(module, seen, ["nothing"])
@@ -58,8 +58,8 @@ def test_the_strongest_maps_come_first() -> None:
     assert page[8, 8].sum() > page[8, 20].sum()
 
 
-def test_the_command_writes_pictures(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """One file for the filters, one for the picture, one for each layer."""
+def test_the_command_writes_images(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """One file for the filters, one for the image, one for each layer."""
     workspace, runs = studied
     paths = filter_figures(workspace, runs[0], output=tmp_path)
     assert [path.name for path in paths[:2]] == ["seen.png", "filters.png"]

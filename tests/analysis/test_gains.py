@@ -10,7 +10,7 @@ import pytest
 from fototeca.analysis.cli_tables import evaluation_table
 from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.ensemble_gains import gains
 from fototeca.analysis.tabular import Shown
 from fototeca.core.workspace import Workspace
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
-def opened(workspace: Workspace, lang: str = "en") -> Story:
+def opened(workspace: Workspace, lang: str = "en") -> ReportContext:
     """A report that is begun."""
-    return Story(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports))
+    return ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports))
 
 
 def table(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
@@ -36,7 +36,7 @@ def table(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
 
 
 def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
-    """Views, a weighted mean, one training's snapshots, and a mean of two trainings' ones: passes, and seconds a picture alone
+    """Views, a weighted mean, one training's snapshots, and a mean of two trainings' ones: passes, and seconds an image alone
     and with it."""
     workspace, runs = copied
     cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id

@@ -19,18 +19,18 @@ from fototeca.analysis.evaluation.generalization_gap import (
     selection,
     unseen_sources,
 )
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.test_section import _reasons
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row
+from fototeca.curate.manifest import Manifest, ManifestRow
 from fototeca.train.runs import Run
 
-FIRST = Row("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
+FIRST = ManifestRow("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
 
 
-def results(labels: Sequence[str], said: Sequence[str], split: str = "val", groups: Sequence[str] = ()) -> Results:
+def results(labels: Sequence[str], said: Sequence[str], split: str = "val", groups: Sequence[str] = ()) -> SplitPredictions:
     """A run's answers; one of several labels joins them with a bar."""
     task = "multi" if any("|" in label for label in (*labels, *said)) else "single"
     run = Run("r", Path("r"), {"task": task, "categories": ["a", "b"], "model": "m", "regime": "scratch", "manifest": "v001"})
@@ -39,10 +39,10 @@ def results(labels: Sequence[str], said: Sequence[str], split: str = "val", grou
         for k, label in enumerate(labels)
     )
     probabilities = np.array([[0.9 if name in words.split("|") else 0.1 for name in "ab"] for words in said])
-    return Results(run, split, ("a", "b"), task == "multi", rows, tuple(labels), tuple(said), probabilities)
+    return SplitPredictions(run, split, ("a", "b"), task == "multi", rows, tuple(labels), tuple(said), probabilities)
 
 
-def manifest(rows: Sequence[Row], threshold: int | None = 10) -> Manifest:
+def manifest(rows: Sequence[ManifestRow], threshold: int | None = 10) -> Manifest:
     """A version of these rows."""
     return Manifest(
         "v001", "d", "single", ("a", "b"), tuple(rows), "0", 0, (70, 10, 20), threshold, None, "", "", Path("v001.csv")
@@ -132,7 +132,7 @@ def test_shifts_are_corrected_for_how_many_were_tested(tmp_path: Path, monkeypat
 
 
 def test_sources_that_training_does_not_have(tmp_path: Path) -> None:
-    """They are named with their pictures of both splits and how many are right, beside the others; none is told as none."""
+    """They are named with their images of both splits and how many are right, beside the others; none is told as none."""
     val, test = results(["a"] * 4, ["a"] * 4), results(["a"] * 4, ["a", "b", "a", "a"], "test")
     new = replace(test, rows=tuple(replace(row, source="phone") if k < 2 else row for k, row in enumerate(test.rows)))
     rows = [replace(FIRST, split="train"), replace(FIRST, split="train", source="gone")]

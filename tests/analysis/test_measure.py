@@ -18,18 +18,18 @@ from fototeca.analysis.evaluation.bootstrap import bootstrap_macro, resamples
 from fototeca.analysis.evaluation.calibration import fit_temperature
 from fototeca.analysis.evaluation.compare import compare
 from fototeca.analysis.evaluation.evaluate import measure
-from fototeca.analysis.evaluation.predictions import Results
+from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.evaluation.tta import view_probabilities
-from fototeca.curate.manifest import Row
+from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run
-from fototeca.train.runs.registry import Floats
-from fototeca.vision.intervals import group_index, wilson
+from fototeca.train.runs.registry import FloatArray
+from fototeca.vision.intervals import group_index, wilson_interval
 
 NAMES = ("a", "b", "c")
-ROW = Row("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
+ROW = ManifestRow("", "", "", "val", "", 9, 9, "0" * 16, "drawn", "", "", "", "MIT", True)
 
 
-def made(name: str, true: np.ndarray, probabilities: np.ndarray, *, multi: bool = False) -> Results:
+def made(name: str, true: np.ndarray, probabilities: np.ndarray, *, multi: bool = False) -> SplitPredictions:
     """A run's answers: true (N, 3), and probabilities (N, 3) that say the likeliest, or all from one half on."""
     said = probabilities >= 0.5 if multi else np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
     labels, told = (
@@ -37,7 +37,7 @@ def made(name: str, true: np.ndarray, probabilities: np.ndarray, *, multi: bool 
     )
     run = Run(name, Path(name), {"task": "multi" if multi else "single", "categories": NAMES})
     rows = tuple(replace(ROW, image_id=f"i{k:03}", label=label) for k, label in enumerate(labels))
-    return Results(run, "val", NAMES, multi, rows, labels, told, probabilities)
+    return SplitPredictions(run, "val", NAMES, multi, rows, labels, told, probabilities)
 
 
 def single(seed: int = 0, n: int = 90, skill: float = 1.2) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +111,7 @@ def test_calibration_is_told_before_and_after_the_temperature() -> None:
 
 
 def test_intervals_count_near_duplicates_together() -> None:
-    """Threefold copies widen the intervals of accuracy and of every recall to those of one of each, less one picture."""
+    """Threefold copies widen the intervals of accuracy and of every recall to those of one of each, less one image."""
     true, probabilities = single(n=60)
     copies = made("r", *(np.repeat(side, 3, axis=0) for side in (true, probabilities)))
     rows = tuple(replace(row, group=f"g{k // 3:02}") for k, row in enumerate(copies.rows))
@@ -122,11 +122,11 @@ def test_intervals_count_near_duplicates_together() -> None:
         figures += [(row["recall"], 20, row["recall_interval"]) for row in facts["per_class"].values()]
         for share, n, interval in figures:
             assert 0 < share < 1
-            assert interval == pytest.approx(wilson(share * (n * times - less), n * times - less))
+            assert interval == pytest.approx(wilson_interval(share * (n * times - less), n * times - less))
 
 
 def test_near_duplicates_are_drawn_together() -> None:
-    """Copies of one picture go in and out together: threefold copies tell no more than one of each, however they are counted."""
+    """Copies of one image go in and out together: threefold copies tell no more than one of each, however they are counted."""
     draws = resamples(group_index(["g", "g", "h", "", ""]), count=50)
     assert (draws[:, 0] == draws[:, 1]).all() and (draws[:, [0, 2, 3, 4]].sum(axis=1) == 4).all()
     assert (draws[:, 0] != draws[:, 2]).any()
@@ -141,7 +141,7 @@ def test_near_duplicates_are_drawn_together() -> None:
         assert apart[name][1] - apart[name][0] < 0.8 * (ends[1] - ends[0])
 
 
-def test_runs_are_compared_picture_by_picture() -> None:
+def test_runs_are_compared_image_by_image() -> None:
     """Whatever the order of a run's rows; what is clearly worse is not like the best, what is as good is."""
     true, _ = single()
     good, same, bad = (
@@ -154,7 +154,7 @@ def test_runs_are_compared_picture_by_picture() -> None:
 
 
 def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
-    """Of three runs one has six pictures wrong that the others have right: alone p = 0.03, as one test of three no proof."""
+    """Of three runs one has six images wrong that the others have right: alone p = 0.03, as one test of three no proof."""
     true, _ = single()
     runs = []
     for name, wrong in (("a", 0), ("b", 0), ("c", 6)):
@@ -165,10 +165,10 @@ def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
     assert found["like_best"] == ["a", "b", "c"]
 
 
-def test_views_of_large_pictures_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch ends where its pixels do, never empty, and no picture is left out."""
+def test_views_of_large_images_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends where its pixels do, never empty, and no image is left out."""
     monkeypatch.setattr(tta, "PIXELS", 250)
-    row = Row("", "", "", "val", "", 10, 10, "0" * 16, "drawn", "", "", "", "MIT", True)
+    row = ManifestRow("", "", "", "val", "", 10, 10, "0" * 16, "drawn", "", "", "", "MIT", True)
     rows = [replace(row, image_id=str(k), width=10 if k < 7 else 90) for k in range(9)] + [row] * 40
     found = list(tta.batches(rows))
     assert [one for part in found for one in part] == rows
@@ -184,7 +184,7 @@ def test_views_are_averaged() -> None:
     class Brightness:
         """Says how bright the left half is."""
 
-        def probabilities(self, images: list[Image.Image]) -> Floats:
+        def probabilities(self, images: list[Image.Image]) -> FloatArray:
             """(N, 2)."""
             left = [np.asarray(image.convert("L"))[:, : image.width // 2].mean() / 255 for image in images]
             return np.array([[value, 1 - value] for value in left], dtype=np.float32)

@@ -40,7 +40,7 @@ from fototeca.analysis.evaluation.metrics import (
     top_k_accuracy,
     yes_no_counts,
 )
-from fototeca.vision.intervals import accuracy_interval, design_effect, group_index, wilson
+from fototeca.vision.intervals import accuracy_interval, design_effect, group_index, wilson_interval
 
 NAMES = ("a", "b", "c", "d")
 
@@ -101,7 +101,7 @@ def test_single_label_figures_equal_torchmetrics(seed: int) -> None:
 
 
 def test_fractions_of_the_true_class_equal_scikit_learns() -> None:
-    """A row of zeros where a class has no picture."""
+    """A row of zeros where a class has no image."""
     true, _, said = guesses(6)
     true = np.where(true == 3, 0, true)
     found = row_fractions(confusion_matrix(as_rows(true), as_rows(said)))
@@ -169,7 +169,7 @@ def test_wilson_equals_scipy(hits: int, extra: int) -> None:
     """Wilson's interval without continuity correction."""
     n = hits + extra
     theirs = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    np.testing.assert_allclose(wilson(hits, n), (theirs.low, theirs.high), atol=1e-9)
+    np.testing.assert_allclose(wilson_interval(hits, n), (theirs.low, theirs.high), atol=1e-9)
 
 
 def test_near_duplicates_widen_an_interval() -> None:
@@ -186,7 +186,7 @@ def test_near_duplicates_never_narrow_an_interval() -> None:
     """Groups of one right and one wrong each are as balanced as chance never is: their images count as one each, not as more."""
     right, groups = np.tile([True, False], 30), group_index([f"g{k // 2:02}" for k in range(60)])
     assert design_effect(right, groups) == 1
-    assert accuracy_interval(right, groups) == wilson(30, 60)
+    assert accuracy_interval(right, groups) == wilson_interval(30, 60)
 
 
 def test_comparisons() -> None:

@@ -1,4 +1,4 @@
-"""Pictures like nothing that a run was trained on: the warning, its threshold, and how often it is a false alarm."""
+"""Images like nothing that a run was trained on: the warning, its threshold, and how often it is a false alarm."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from PIL import Image
 
 from fototeca.analysis.cli_tables import prediction_table
 from fototeca.analysis.features.extract import present_features, unit
-from fototeca.analysis.features.ood import Novelty, false_alarm_rate, set_threshold
+from fototeca.analysis.features.ood import OODDetector, false_alarm_rate, set_threshold
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Row, read_manifest
+from fototeca.curate.manifest import ManifestRow, read_manifest
 from fototeca.train.ensemble import join_runs
 from fototeca.train.runs import load_model, read_run
 from fototeca.vision.intervals import group_index
@@ -24,28 +24,28 @@ pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
-def test_a_copy_of_a_training_picture_is_known(
-    studied: Studied, first_picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+def test_a_copy_of_a_training_image_is_known(
+    studied: Studied, first_image: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where every picture is stranger than the threshold, only a copy of a training picture is known."""
+    """Where every image is stranger than the threshold, only a copy of a training image is known."""
     workspace, runs = studied
-    monkeypatch.setattr("fototeca.analysis.features.ood.set_threshold", lambda train, val, groups: Novelty(train, -1.0, 1.0))
-    facts = predict_paths(workspace, runs[0], [str(first_picture(split)) for split in ("train", "test")])
+    monkeypatch.setattr("fototeca.analysis.features.ood.set_threshold", lambda train, val, groups: OODDetector(train, -1.0, 1.0))
+    facts = predict_paths(workspace, runs[0], [str(first_image(split)) for split in ("train", "test")])
     assert [fact["unknown"] for fact in facts] == [False, True]
 
 
 def chessboard(path: Path) -> str:
-    """A picture in blue and black, which looks like no other here."""
+    """An image in blue and black, which looks like no other here."""
     board = np.indices((96, 96)).sum(axis=0) // 4 % 2
     pixels = np.stack([np.zeros_like(board), np.zeros_like(board), 255 * board], axis=2).astype(np.uint8)
     Image.fromarray(pixels).save(path)
     return str(path)
 
 
-def test_a_picture_like_nothing_it_was_trained_on(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """With the threshold that validation sets: a validation picture is known, a chessboard of blue is not; the rate is told."""
+def test_an_image_like_nothing_it_was_trained_on(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """With the threshold that validation sets: a validation image is known, a chessboard of blue is not; the rate is told."""
     workspace, runs = studied
-    known, strange = predict_paths(workspace, runs[0], [str(first_picture("val")), chessboard(tmp_path / "strange.png")])
+    known, strange = predict_paths(workspace, runs[0], [str(first_image("val")), chessboard(tmp_path / "strange.png")])
     assert (known["unknown"], strange["unknown"]) == (False, True)
     assert strange["strangeness"] > strange["unknown_threshold"] >= known["strangeness"]
     assert 0 < strange["false_alarm_rate"] < 1
@@ -54,7 +54,7 @@ def test_a_picture_like_nothing_it_was_trained_on(studied: Studied, first_pictur
     assert told.splitlines()[1].endswith("unlike anything it was trained on")
 
 
-def test_the_false_alarm_rate_is_of_pictures_that_did_not_set_the_threshold() -> None:
+def test_the_false_alarm_rate_is_of_images_that_did_not_set_the_threshold() -> None:
     """The strangest of ten is above what the nine others set: one in ten, not none. Copies do not vouch for each other."""
     scores = np.linspace(0.1, 1.0, 10)
     assert false_alarm_rate(scores, np.arange(10)) == pytest.approx(0.1)
@@ -68,29 +68,29 @@ def test_the_false_alarm_rate_is_of_pictures_that_did_not_set_the_threshold() ->
     assert found.false_alarm_rate == pytest.approx(0.05, abs=0.01)
 
 
-def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """How strange a picture is to several: their features side by side, each counting alike; threshold and rate of validation."""
+def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """How strange an image is to several: their features side by side, each counting alike; threshold and rate of validation."""
     workspace, runs = copied
     joined, strange = join_runs(workspace, runs).id, chessboard(tmp_path / "strange.png")
-    facts = predict_paths(workspace, joined, [str(first_picture("val")), strange])
+    facts = predict_paths(workspace, joined, [str(first_image("val")), strange])
     assert [fact["unknown"] for fact in facts] == [False, True]
     assert facts[1]["strangeness"] > facts[1]["unknown_threshold"] >= facts[0]["strangeness"]
     assert 0 < facts[1]["false_alarm_rate"] < 1
     assert f"{facts[1]['false_alarm_rate']:.1%} are called unlike anything" in prediction_table(facts, 1)
     manifest, parts, asked = read_manifest(workspace, "v001"), [], []
-    with Image.open(strange) as picture:
+    with Image.open(strange) as image:
         for name in runs:
             run = read_run(workspace, name)
             features = present_features(workspace, run, manifest.split("train"))
             assert features is not None
             parts.append(unit(features[1]))
-            asked.append(unit(load_model(workspace, run).features([picture.convert("RGB")])))
+            asked.append(unit(load_model(workspace, run).features([image.convert("RGB")])))
     squares = [((one - new) ** 2).sum(axis=1) for one, new in zip(parts, asked, strict=True)]
     assert facts[1]["strangeness"] == pytest.approx(np.sort(np.mean(squares, axis=0))[4] ** 0.5, abs=1e-3)
 
 
 def test_no_warning_where_nothing_is_known(
-    copied: Studied, tmp_path: Path, frozen_with: Callable[[Workspace, Callable[[Row], bool]], None]
+    copied: Studied, tmp_path: Path, frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
 ) -> None:
     """Without a validation split there is no threshold: what cannot be known is null, and no rate is claimed."""
     workspace, runs = copied

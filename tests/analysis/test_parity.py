@@ -42,7 +42,7 @@ def network(name: str = "resnet18", scale: float = 1.0) -> torch.nn.Module:
     return module
 
 
-def picture(side: int) -> torch.Tensor:
+def image(side: int) -> torch.Tensor:
     """Noise (1, 3, side, side)."""
     return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
 
@@ -56,7 +56,7 @@ def in_unit(values: np.ndarray) -> np.ndarray:
 def test_grad_cam_equals_pytorch_grad_cams(name: str) -> None:
     """Within 1e-4 of the largest, each scaled to 0…1. Grad-CAM++ too, where gradients are so large that the 1e-6 that it adds to
     a denominator does not count."""
-    seen, targets = picture(96), [ClassifierOutputTarget(2)]
+    seen, targets = image(96), [ClassifierOutputTarget(2)]
     module = network(name, 1e4)
     layer = target_layer(module, seen)
     with torch.enable_grad():
@@ -79,20 +79,20 @@ def swin() -> torch.nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("make", "layer", "on_picture"),
+    ("make", "layer", "on_image"),
     [
         (vit, "encoder.layers.encoder_layer_1.ln_1", lambda tokens: tokens[:, 1:].unflatten(1, (8, 8)).permute(0, 3, 1, 2)),
         (swin, "features.3.1.norm2", lambda maps: maps.permute(0, 3, 1, 2)),
     ],
 )
 def test_grad_cam_of_transformers_equals_pytorch_grad_cams(
-    make: Callable[[], torch.nn.Module], layer: str, on_picture: Callable[[torch.Tensor], torch.Tensor]
+    make: Callable[[], torch.nn.Module], layer: str, on_image: Callable[[torch.Tensor], torch.Tensor]
 ) -> None:
-    """That library is told the layer and how its tokens lie on the picture; here both are found. Within 1e-4, scaled to 0…1."""
+    """That library is told the layer and how its tokens lie on the image; here both are found. Within 1e-4, scaled to 0…1."""
     torch.manual_seed(0)
-    module, seen = make().eval(), picture(64)
+    module, seen = make().eval(), image(64)
     with torch.enable_grad():
-        cam = GradCAM(model=module, target_layers=[module.get_submodule(layer)], reshape_transform=on_picture)
+        cam = GradCAM(model=module, target_layers=[module.get_submodule(layer)], reshape_transform=on_image)
         for target in (0, 3):
             theirs = cam(input_tensor=seen, targets=[ClassifierOutputTarget(target)])[0]
             assert np.ptp(theirs) > 0.99
@@ -117,7 +117,7 @@ def test_extremal_perturbations_equal_torchrays() -> None:
     module = torch.nn.Sequential(
         torch.nn.Conv2d(3, 6, 9, 4), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(6 * 14 * 14, 4)
     ).requires_grad_(False)
-    seen = torch.nn.functional.interpolate(3 * picture(8), size=64, mode="bicubic")
+    seen = torch.nn.functional.interpolate(3 * image(8), size=64, mode="bicubic")
     theirs = extremal_perturbation(module, seen, 3, areas=[0.05, 0.1, 0.5], max_iter=40)[0][:, 0].detach().numpy()
     ours = extremal_masks(module, seen, [3], Extremal(areas=(0.05, 0.1, 0.5), iterations=40))[0].numpy()
     assert np.ptp(theirs) > 0.3
@@ -128,10 +128,10 @@ def test_rise_equals_torchrays() -> None:
     """The same masks, within 1e-5. TorchRay weighs by sigmoids and does not take the mean off."""
 
     class Logits(torch.nn.Module):
-        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            return torch.logit(module(pictures).softmax(dim=1))
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.logit(module(images).softmax(dim=1))
 
-    module, seen, count = network(), picture(48), 64
+    module, seen, count = network(), image(48), 64
     torch.manual_seed(0)
     masks = torch.cat(list(rise_masks(count, (48, 48))))
     theirs = torchrays_rise(Logits(), seen, num_masks=count, filter_masks=masks)[0, 2].numpy() / KEPT
@@ -142,7 +142,7 @@ def test_rise_equals_torchrays() -> None:
 def test_what_goes_through_captum_is_what_is_said() -> None:
     """Integrated gradients from black, beside 200 steps of another rule, within 5% of the largest; occlusion by a grey square
     of a quarter of the side."""
-    module, seen = network(), picture(64)
+    module, seen = network(), image(64)
     black = normalize(torch.zeros(3, 64, 64), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))[None]
     finer = IntegratedGradients(module).attribute(seen, black, target=1, n_steps=200, method="riemann_trapezoid")[0].sum(dim=0)
     ours = integrated_gradients(module, seen, 1)
@@ -154,7 +154,7 @@ def test_what_goes_through_captum_is_what_is_said() -> None:
 def test_smoothgrad_equals_captums_noise_tunnel_and_the_paper() -> None:
     """Under the same noise (seed 0, batches of 4), within 1e-5 of the largest: NoiseTunnel over Saliency, and the mean of
     absolute gradients of noisy copies written out without Captum, so that both are known to be what the paper means."""
-    module, seen = network(), picture(64)
+    module, seen = network(), image(64)
     spread = NOISE * float(seen.max() - seen.min())
     torch.manual_seed(0)
     tunnel = NoiseTunnel(Saliency(module)).attribute(

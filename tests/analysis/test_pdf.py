@@ -29,7 +29,7 @@ def drawing(name: str) -> Figure:
 
 @browser
 def test_pages_and_words(tmp_path: Path) -> None:
-    """Two printed pages, with letters that can be selected and not pictures of them."""
+    """Two printed pages, with letters that can be selected and not images of them."""
     (tmp_path / "page.html").write_text('<p>one</p><p style="break-before:page">two</p>', encoding="utf-8")
     made = write_pdf(tmp_path / "page.html", tmp_path / "page.pdf").read_bytes()
     assert made.startswith(b"%PDF-")
@@ -68,7 +68,7 @@ def letters(table: bytes) -> dict[bytes, str]:
 @browser
 @pytest.mark.xdist_group("report")
 def test_a_whole_report(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """As a person prints it: several pages, pictures, and among the letters each section's title and the names of the runs."""
+    """As a person prints it: several pages, images, and among the letters each section's title and the names of the runs."""
     page, printed, *_ = write_report(studied[0], "v001", lang="es", output=tmp_path, pdf=True)
     made, words = printed.read_bytes(), Texts.load("es")
     assert (page.name, printed.name) == ("report-es.html", "report-es.pdf")
@@ -84,8 +84,8 @@ def test_a_png_for_each_drawing(tmp_path: Path) -> None:
     """At twice the drawing's size."""
     paths = write_figures([drawing("a"), drawing("b")], tmp_path)
     assert sorted(path.name for path in paths) == ["a.csv", "a.png", "a.svg", "b.csv", "b.png", "b.svg"]
-    with Image.open(tmp_path / "b.png") as picture:
-        assert picture.size == (240, 80)
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == (240, 80)
 
 
 def test_without_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,10 +18,10 @@ from fototeca.analysis.attribution.mask_grid import MaskGrid
 class Bands(torch.nn.Module):
     """Class 0 likes contrast in the upper quarter alone, class 1 in the lower one; mirroring changes nothing."""
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 2)."""
-        quarter = pictures.shape[2] // 4
-        bands = pictures[:, :, :quarter], pictures[:, :, -quarter:]
+        quarter = images.shape[2] // 4
+        bands = images[:, :, :quarter], images[:, :, -quarter:]
         return torch.stack([30 * band.square().mean(dim=(1, 2, 3)) for band in bands], dim=1)
 
 
@@ -49,7 +49,7 @@ def plain_masks(parameters: torch.Tensor, size: tuple[int, int], step: int, sigm
 
 
 def test_masks_and_their_gradients_equal_the_plain_formula() -> None:
-    """Within 1e-5, gradients within 1e-4 of the largest: parameters at 0, at 1 and between, a picture that is not square."""
+    """Within 1e-5, gradients within 1e-4 of the largest: parameters at 0, at 1 and between, an image that is not square."""
     grid = MaskGrid((16, 23), 5, 10.0)
     parameters = torch.rand(1, 1, *grid.shape, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.3
     ours, theirs = (parameters.clamp(0, 1).requires_grad_() for _ in range(2))
@@ -80,17 +80,17 @@ def test_the_area_term_is_that_of_the_sorted_mask() -> None:
 
 
 def test_the_pyramid_and_what_a_mask_takes_from_it() -> None:
-    """The last level is the picture; a mask of one value takes one level, halfway between two the mean of both."""
-    picture, settings = noise(24)[0], Extremal(levels=5, blur=6.0)
-    levels = pyramid(picture, settings)
+    """The last level is the image; a mask of one value takes one level, halfway between two the mean of both."""
+    image, settings = noise(24)[0], Extremal(levels=5, blur=6.0)
+    levels = pyramid(image, settings)
     assert levels.shape == (5, 3, 24, 24)
-    torch.testing.assert_close(levels[-1], picture)
+    torch.testing.assert_close(levels[-1], image)
     reach = np.arange(-24, 25)
     kernel = np.exp(-(reach**2) / (2 * 6.0**2))
-    across = np.stack([np.convolve(line, kernel / kernel.sum())[24:48] for line in picture[0].numpy()])
+    across = np.stack([np.convolve(line, kernel / kernel.sum())[24:48] for line in image[0].numpy()])
     down = np.stack([np.convolve(line, kernel / kernel.sum())[24:48] for line in across.T]).T
     np.testing.assert_allclose(levels[0, 0].numpy(), down, atol=1e-5)
-    for value, expected in ((0.0, levels[0]), (0.25, levels[1]), (0.375, (levels[1] + levels[2]) / 2), (1.0, picture)):
+    for value, expected in ((0.0, levels[0]), (0.25, levels[1]), (0.375, (levels[1] + levels[2]) / 2), (1.0, image)):
         torch.testing.assert_close(blend(levels[None], torch.full((1, 1, 24, 24), value))[0], expected)
 
 
@@ -100,9 +100,9 @@ def test_the_optimisation_equals_the_authors_step_by_step() -> None:
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 6, 5, 2), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(6 * 14 * 14, 3)
     )
-    picture, areas = noise(32), (0.1, 0.4)
+    image, areas = noise(32), (0.1, 0.4)
     settings = Extremal(areas=areas, iterations=12, step=6, sigma=12.0)
-    grid, levels = MaskGrid((32, 32), 6, 12.0), pyramid(picture[0], settings)[None].expand(2, -1, -1, -1, -1)
+    grid, levels = MaskGrid((32, 32), 6, 12.0), pyramid(image[0], settings)[None].expand(2, -1, -1, -1, -1)
     parameters = torch.ones(2, 1, *grid.shape, requires_grad=True)
     climber = torch.optim.SGD([parameters], lr=0.01, momentum=0.9, dampening=0.9)
     steps = torch.stack(
@@ -120,14 +120,14 @@ def test_the_optimisation_equals_the_authors_step_by_step() -> None:
         parameters.data.clamp_(0, 1)
         weight *= 1.0035
     before = [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
-    ours = extremal_masks(network, picture, [2], settings)
+    ours = extremal_masks(network, image, [2], settings)
     np.testing.assert_allclose(ours[0].numpy(), masks[:, 0].detach().numpy(), atol=1e-3)
     after = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     assert len(before) == 4 and all(map(torch.equal, before, after)), "a network that is asked learns nothing"
 
 
 def test_it_finds_the_place_and_keeps_the_area() -> None:
-    """Each class's own band is kept, the mask covers the wanted share of the picture, and pictures do not mix in a batch."""
+    """Each class's own band is kept, the mask covers the wanted share of the image, and images do not mix in a batch."""
     settings = Extremal(areas=(0.2,), iterations=300, step=4, sigma=8.0)
     both = extremal_masks(Bands(), torch.cat([noise(), noise()]), [0, 1], settings)[:, 0].numpy()
     for mask, band in zip(both, (np.s_[:16], np.s_[-16:]), strict=True):
@@ -147,7 +147,7 @@ def test_fewer_iterations_reach_the_area_too() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    """Areas beyond the picture, no steps, and kernels that would leave an edge without a mask are refused."""
+    """Areas beyond the image, no steps, and kernels that would leave an edge without a mask are refused."""
     for wrong in ({"areas": (1.5,)}, {"areas": ()}, {"iterations": 0}, {"levels": 1}, {"sigma": 10.0}):
         with pytest.raises(ValueError, match=r"areas|at least|multiple"):
             Extremal(**wrong)  # type: ignore[arg-type]
@@ -158,17 +158,17 @@ def test_the_class_model_of_a_linear_network_is_its_weights() -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4))
     found = class_models(network, 16, [2, 0], ClassModel(iterations=120, contrast=0.7, rate=0.05)).flatten(1)
-    for picture, target in zip(found, (2, 0), strict=True):
+    for image, target in zip(found, (2, 0), strict=True):
         weights = network[1].weight[target].detach()
-        torch.testing.assert_close(picture, 0.7 * weights / weights.square().mean().sqrt(), rtol=0.01, atol=1e-4)
+        torch.testing.assert_close(image, 0.7 * weights / weights.square().mean().sqrt(), rtol=0.01, atol=1e-4)
 
 
 def test_a_class_model_raises_its_score() -> None:
-    """On a deep network the picture of a category has a higher score for it than mean grey and than another's picture."""
+    """On a deep network the image of a category has a higher score for it than mean grey and than another's image."""
     torch.manual_seed(0)
     layers = torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, 2), torch.nn.ReLU(), torch.nn.Flatten()
     network = torch.nn.Sequential(*layers, torch.nn.Linear(8 * 14 * 14, 3)).requires_grad_(False)
-    pictures = class_models(network, 32, [0, 1], ClassModel(iterations=30))
-    scores = network(pictures)
+    images = class_models(network, 32, [0, 1], ClassModel(iterations=30))
+    scores = network(images)
     assert scores[0, 0] > max(float(network(torch.zeros(1, 3, 32, 32))[0, 0]), float(scores[1, 0]))
     assert scores[1, 1] > scores[0, 1]

@@ -1,4 +1,4 @@
-"""New pictures: files, folders and URLs, each known, unknown, or told with the reason why it could not be had."""
+"""New images: files, folders and URLs, each known, unknown, or told with the reason why it could not be had."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from fototeca.analysis.i18n import Texts
 from fototeca.analysis.predict import inputs as incoming
 from fototeca.analysis.predict.predict import predict_paths, stored_predictions
 from fototeca.analysis.report import test_section as final
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.new_images import new_images
 from fototeca.collect.http.client import FetchOptions
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.duplicates.dedup import Near
+from fototeca.curate.duplicates.dedup import KnownDuplicate
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.runs import Run, read_run, write_predictions_csv
 from tests.servers import Answer, Asked, jpeg, serve
@@ -38,22 +38,22 @@ Studied = tuple[Workspace, list[str]]
 
 
 def reasons(facts: list[dict[str, object]]) -> list[object]:
-    """Why each picture could not be had."""
+    """Why each image could not be had."""
     return [fact["reason"] for fact in facts]
 
 
-def test_copies_and_broken_files(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """A copy of a test picture is called one, with its split; a broken file is a row with a reason; a missing one is an error."""
+def test_copies_and_broken_files(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """A copy of a test image is called one, with its split; a broken file is a row with a reason; a missing one is an error."""
     workspace, runs = studied
     copy, broken = tmp_path / "copy.jpg", tmp_path / "broken.jpg"
-    shutil.copyfile(first_picture("test"), copy)
-    broken.write_bytes(b"no picture")
+    shutil.copyfile(first_image("test"), copy)
+    broken.write_bytes(b"no image")
     facts = predict_paths(workspace, runs[0], [str(broken), str(copy)], csv_path=tmp_path / "out.csv")
     assert reasons(facts) == ["not-an-image", None]
     assert (facts[0]["label"], facts[0]["probabilities"], facts[0]["unknown"]) == (None, {}, False)
     assert facts[0].keys() == facts[1].keys()
     near = facts[1]["near_duplicate"]
-    assert (near["split"], near["image_id"]) == ("test", first_picture("test").stem)
+    assert (near["split"], near["image_id"]) == ("test", first_image("test").stem)
     assert facts[1]["probability"] == pytest.approx(max(facts[1]["probabilities"].values()))
     assert sum(facts[1]["probabilities"].values()) == pytest.approx(1)
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
@@ -70,7 +70,7 @@ def test_copies_and_broken_files(studied: Studied, first_picture: Callable[[str]
 
 
 def test_folders(studied: Studied, tmp_path: Path) -> None:
-    """A folder is searched wholly, in order, for what is named like a picture; one without pictures is an error."""
+    """A folder is searched wholly, in order, for what is named like an image; one without images is an error."""
     workspace, runs = studied
     (tmp_path / "in" / "deep").mkdir(parents=True)
     for name in ("b.JPG", "c.jfif", "deep/a.jpg", "notes.txt"):
@@ -78,12 +78,12 @@ def test_folders(studied: Studied, tmp_path: Path) -> None:
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "in")])
     assert [Path(fact["path"]).name for fact in facts] == ["b.JPG", "c.jfif", "a.jpg"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FototecaError, match="has no pictures in it"):
+    with pytest.raises(FototecaError, match="has no images in it"):
         predict_paths(workspace, runs[0], [str(tmp_path / "empty")])
 
 
 def site(asked: Asked) -> Answer:
-    """Pictures and faults."""
+    """Images and faults."""
     answers = {
         "/good one.jpg": Answer(jpeg(5), "image/jpeg"),
         "/good%20one.jpg": Answer(jpeg(5), "image/jpeg"),
@@ -104,7 +104,7 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("good one.jpg", "none.jpg", "moved.jpg", "inward.jpg", "forbidden/a.jpg", "large.jpg", "page.jpg")
     with serve(site) as at:
         urls = [f"{at.base}/{name}" for name in names]
-        facts = predict_paths(workspace, runs[0], [*urls, "http://[broken/a.jpg"], allow_local=True)
+        facts = predict_paths(workspace, runs[0], [*urls, "http://[broken/a.jpg"], allow_loopback=True)
         assert {asked.headers["User-Agent"].partition("/")[0] for asked in at.asked} == {"fototeca"}
         assert "/forbidden/a.jpg" not in [asked.path for asked in at.asked]
     assert [fact["path"] for fact in facts][:-1] == urls
@@ -122,7 +122,7 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_local_addresses_need_a_word(studied: Studied) -> None:
-    """Without --allow-local nothing on this machine is asked for."""
+    """Without --allow-loopback nothing on this machine is asked for."""
     workspace, runs = studied
     stored = stored_predictions(workspace, read_run(workspace, runs[0]))
     stored.unlink(missing_ok=True)
@@ -168,19 +168,19 @@ def test_a_slow_drip_has_a_deadline(studied: Studied, slow_site: str, monkeypatc
     """Bytes that keep coming do not keep the download alive."""
     workspace, runs = studied
     monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, timeout=0.6))
-    assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_local=True)) == ["timeout"]
+    assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_loopback=True)) == ["timeout"]
 
 
 def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., object]) -> None:
     """What failed is told, in JSON too, with exit code 3; a folder as the CSV is refused in one line."""
     workspace, runs = studied
     (tmp_path / "good.jpg").write_bytes(jpeg(1))
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
     command = ("analysis", "predict", runs[0], tmp_path / "good.jpg", tmp_path / "bad.jpg")
     done = fototeca(*command, "--json", cwd=workspace.root)
     assert done.returncode == 3, done.stderr  # type: ignore[attr-defined]
     assert reasons(json.loads(done.stdout)) == [None, "not-an-image"]  # type: ignore[attr-defined]
-    assert "1 of 2 pictures could not be had" in done.stderr  # type: ignore[attr-defined]
+    assert "1 of 2 images could not be had" in done.stderr  # type: ignore[attr-defined]
     done = fototeca(*command, "--csv", tmp_path, cwd=workspace.root)
     assert done.returncode == 2  # type: ignore[attr-defined]
     assert "Traceback" not in done.stderr and "is a directory" in done.stderr  # type: ignore[attr-defined]
@@ -189,8 +189,8 @@ def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., o
     assert "Traceback" not in done.stderr and "is a file" in done.stderr  # type: ignore[attr-defined]
 
 
-def test_counts_are_of_all_pictures(
-    studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_counts_are_of_all_images(
+    studied: Studied, first_image: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three copies of which two are shown in the report are three copies; each file is decoded once."""
     workspace, runs = studied
@@ -207,64 +207,64 @@ def test_counts_are_of_all_pictures(
         monkeypatch.setattr(decoder, counting)
     copies = [tmp_path / f"{number}.jpg" for number in range(3)]
     for path in copies:
-        shutil.copyfile(first_picture("val"), path)
+        shutil.copyfile(first_image("val"), path)
     predict_paths(workspace, runs[0], list(map(str, copies)))
     assert decoded == [path.read_bytes() for path in copies]
     stored = stored_predictions(workspace, read_run(workspace, runs[0]))
     kept = json.loads(stored.read_text())
-    assert (kept["n"], kept["near"], len(kept["pictures"])) == (3, 3, 2)
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    assert (kept["n"], kept["near"], len(kept["images"])) == (3, 3, 2)
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
     assert predict_paths(workspace, runs[0], [str(tmp_path / "broken.jpg")])[0]["reason"]
-    assert json.loads(stored.read_text()) == kept, "who asked about nothing that can be seen loses no earlier pictures"
+    assert json.loads(stored.read_text()) == kept, "who asked about nothing that can be seen loses no earlier images"
 
 
-def test_large_pictures_are_not_all_decoded_at_once(studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch ends where its pixels do, in order; small pictures still make full batches."""
+def test_large_images_are_not_all_decoded_at_once(studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends where its pixels do, in order; small images still make full batches."""
     monkeypatch.setattr(incoming, "PIXELS", 60_000)
     names = []
     for number in range(12):
         names.append(str(tmp_path / f"{number:02}.png"))
         Image.new("RGB", (200, 150) if number < 5 else (20, 15), (number * 20, 90, 90)).save(names[-1])
-    batches = list(incoming.read_ahead(studied[0], names, 0, allow_local=False))
+    batches = list(incoming.read_ahead(studied[0], names, 0, allow_loopback=False))
     assert [one.name for batch in batches for one in batch] == names
     assert [len(batch) for batch in batches] == [2, 2, 8]
 
 
-def test_a_test_picture_is_a_look(copied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """The file itself, on record before the model is asked, and a copy that was saved anew; not a picture of another split."""
+def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """The file itself, on record before the model is asked, and a copy that was saved anew; not an image of another split."""
     workspace, runs = copied
     ledger(workspace).unlink(missing_ok=True)
-    predict_paths(workspace, runs[0], [str(first_picture("val")), str(first_picture("train"))])
+    predict_paths(workspace, runs[0], [str(first_image("val")), str(first_image("train"))])
     assert read_looks(workspace, "v001") == []
-    with Image.open(first_picture("test")) as picture:
-        picture.save(tmp_path / "copy.png")
+    with Image.open(first_image("test")) as image:
+        image.save(tmp_path / "copy.png")
     with pytest.raises(FototecaError, match="1 of 1 new predictions are not numbers"), pytest.MonkeyPatch.context() as patch:
         patch.setattr("fototeca.analysis.predict.predict.np.isfinite", lambda values: np.zeros(values.shape, dtype=bool))
-        predict_paths(workspace, runs[0], [str(first_picture("test"))])
-    predict_paths(workspace, runs[0], [str(first_picture("test")), str(tmp_path / "copy.png")])
+        predict_paths(workspace, runs[0], [str(first_image("test"))])
+    predict_paths(workspace, runs[0], [str(first_image("test")), str(tmp_path / "copy.png")])
     predict_paths(workspace, runs[0], [str(tmp_path / "copy.png")])
     looks = [(look.purpose, look.run, look.n, look.accuracy) for look in read_looks(workspace, "v001")]
     assert looks == [("predict", runs[0], n, None) for n in (None, 2, 1)]
-    test = final.test(Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
+    test = final.test(ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
     assert Texts.load("en")("looks.predicted", n=3) in test and Texts.load("en")("looks.cut", n=1) in test
 
 
 def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path: Path) -> None:
-    """A test picture whose pixels a training picture has too, or that the dataset has lost: it is that one, and the look ends."""
+    """A test image whose pixels a training image has too, or that the dataset has lost: it is that one, and the look ends."""
     workspace, runs = copied
     ledger(workspace).unlink(missing_ok=True)
     row, twin = (read_manifest(workspace, "v001").split(split)[0] for split in ("test", "train"))
     asked = tmp_path / "asked.jpg"
     shutil.copy(workspace.root / row.path, asked)
-    for found in ([Near(twin.image_id, 0, "pixels")], [None]):
+    for found in ([KnownDuplicate(twin.image_id, 0, "pixels")], [None]):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("fototeca.analysis.predict.predict.find_near", lambda *_, found=found: found)
+            patch.setattr("fototeca.analysis.predict.predict.find_known_duplicates", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
         assert fact["near_duplicate"] == {"image_id": row.image_id, "split": "test", "distance": 0}
     assert [look.n for look in read_looks(workspace, "v001")] == [1, 1]
 
 
-def test_a_training_picture_that_is_gone(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_image_that_is_gone(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Others are compared with those that are left, and a line says how many are not there; no catalog is made."""
     workspace, runs = copied
     shutil.rmtree(workspace.cache)
@@ -279,7 +279,7 @@ def test_a_training_picture_that_is_gone(copied: Studied, tmp_path: Path, capsys
 
 
 def say_on_validation(run: Run, wrong: int) -> None:
-    """As if the run had been sure of every validation picture, and mistaken in the first `wrong` of them."""
+    """As if the run had been sure of every validation image, and mistaken in the first `wrong` of them."""
     found, names = run.predictions("val"), run.categories
     said = [names.index(label) for label in found.labels]
     said[:wrong] = [(place + 1) % len(names) for place in said[:wrong]]
@@ -289,29 +289,29 @@ def say_on_validation(run: Run, wrong: int) -> None:
 def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -> None:
     """Without a mistake on validation there is nothing to learn from; a lost file is another reason, and is told as one."""
     workspace, (name, _) = copied
-    run, picture = read_run(workspace, name), tmp_path / "new.jpg"
+    run, image = read_run(workspace, name), tmp_path / "new.jpg"
     shutil.rmtree(workspace.reports / "new-images", ignore_errors=True)  # what other tests asked of the other run
-    picture.write_bytes(jpeg(1))
+    image.write_bytes(jpeg(1))
     for wrong, why in ((0, NO_MISTAKE), (1, None)):
         say_on_validation(run, wrong)
-        (fact,) = predict_paths(workspace, name, [str(picture)])
+        (fact,) = predict_paths(workspace, name, [str(image)])
         assert (fact["calibrated"], fact["uncalibrated"]) == (why is None, why)
     lost = (run.folder / "predictions-val.csv").rename(tmp_path / "lost.csv")
-    facts = predict_paths(workspace, name, [str(picture)], csv_path=tmp_path / "out.csv")
+    facts = predict_paths(workspace, name, [str(image)], csv_path=tmp_path / "out.csv")
     assert f"not calibrated: run {name} has no predictions for val" in prediction_table(facts, 1)
     assert "has no predictions for val" in (tmp_path / "out.csv").read_text(encoding="utf-8")
     lost.rename(run.folder / "predictions-val.csv")
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     assert "could not be read" in new_images(story) and "has no mistake" not in new_images(story)
 
 
-def test_maps_on_request(studied: Studied, first_picture: Callable[[str], Path], tmp_path: Path) -> None:
-    """What the model saw and a map per method for each picture, of one name too; a wrong method is refused at once."""
+def test_maps_on_request(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """What the model saw and a map per method for each image, of one name too; a wrong method is refused at once."""
     workspace, runs = studied
-    picture, out = str(first_picture("test")), tmp_path / "maps"
-    facts = predict_paths(workspace, runs[0], [picture, picture], methods=["saliency", "grad-cam"], output=out)
+    image, out = str(first_image("test")), tmp_path / "maps"
+    facts = predict_paths(workspace, runs[0], [image, image], methods=["saliency", "grad-cam"], output=out)
     assert sorted(str(path) for path in out.iterdir()) == [fact["maps"] for fact in facts]
     with Image.open(io.BytesIO(Path(facts[0]["maps"]).read_bytes())) as drawn:
         assert drawn.width > 2.2 * drawn.height
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
-        predict_paths(workspace, runs[0], [picture], methods=["magic"])
+        predict_paths(workspace, runs[0], [image], methods=["magic"])

@@ -22,7 +22,7 @@ from fototeca.analysis.evaluation.test_access_log import ledger
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.charts import lines_chart
 from fototeca.analysis.predict.predict import predict_paths
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
@@ -59,7 +59,7 @@ def test_both_languages_say_the_same_things() -> None:
 
 @pytest.mark.parametrize("lang", ["en", "es"])
 def test_every_measure_of_quality_has_a_name(lang: str) -> None:
-    """Whatever is measured of a picture is named in the report, each measure in its own words."""
+    """Whatever is measured of an image is named in the report, each measure in its own words."""
     words, measures = Texts.load(lang), quality(Image.new("RGB", (64, 48)))
     assert len({words(f"quality.{name}") for name in measures}) == len(measures)
 
@@ -159,7 +159,7 @@ def table(page: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple[Workspace, dict[str, Path]]) -> None:
-    """Of splits, groups, new pictures, examples and maps: the row that is linked holds what stands there."""
+    """Of splits, groups, new images, examples and maps: the row that is linked holds what stands there."""
     workspace, page = told[0], told[1]["en"]
     text = page.read_text(encoding="utf-8")
     manifest, links = read_manifest(workspace, "v001"), dict[str, list[str]]()
@@ -174,7 +174,7 @@ def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple
     assert {f"features-{run}.csv" for run in studied[1]} | {"licences.csv"} <= {name for _, name in led}
     groups = {row["name"]: row["value"] for row in table(page, "groups")}
     assert (groups["groups"], groups["threshold"]) == ("0", str(manifest.threshold))
-    assert "No picture of this version is a near-duplicate of another" in text.split('id="splits"')[1]
+    assert "No image of this version is a near-duplicate of another" in text.split('id="splits"')[1]
     counts = {row["name"]: row["value"] for row in table(page, "new-images-counts")}
     assert (counts["n"], counts["near"]) == ("1", "1") and f"{float(counts['false_alarm_rate']):.1%} are called" in text
     (new,) = table(page, "new-images")
@@ -192,16 +192,16 @@ def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple
         assert row[2] in links[link][0] and f"{max(map(float, row[3:])):.0%}" in links[link][0]
 
 
-def test_pictures_stand_beside_what_explains_them(told: tuple[Workspace, dict[str, Path]]) -> None:
-    """Each example of a network has its map and its nearest training pictures; the cards describe model and dataset."""
+def test_images_stand_beside_what_explains_them(told: tuple[Workspace, dict[str, Path]]) -> None:
+    """Each example of a network has its map and its nearest training images; the cards describe model and dataset."""
     page = told[1]["en"].read_text(encoding="utf-8")
     card = page.split('class="tiles cards"')[1].split("</li>")[0]
     assert card.count("<img") == 2 + 3
     assert "Map by grad-cam" in card
-    assert card.count("One of the nearest training pictures") == 3
+    assert card.count("One of the nearest training images") == 3
     words = Texts.load("en")
     assert all(words(f"{name}.title") in page for name in ("model_card", "datasheet", "gains", "errors"))
-    assert page.count("The picture that raises the score of") >= 1
+    assert page.count("The image that raises the score of") >= 1
 
 
 def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict[str, Path]]) -> None:
@@ -234,7 +234,9 @@ def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict
 
 def again_section(workspace: Workspace) -> str:
     """The last section alone."""
-    return SECTIONS["again"](Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports / "v001"))
+    return SECTIONS["again"](
+        ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports / "v001")
+    )
 
 
 def _place(page: str, name: str) -> int:
@@ -244,7 +246,7 @@ def _place(page: str, name: str) -> int:
 
 @pytest.mark.parametrize("width", [1400, 400])
 def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int) -> None:
-    """In Chromium nothing sticks out sideways, every picture has loaded, and the console is silent."""
+    """In Chromium nothing sticks out sideways, every image has loaded, and the console is silent."""
     with chromium() as browser:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -256,7 +258,7 @@ def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int)
 
 
 def test_explanations(studied: Studied, tmp_path: Path) -> None:
-    """A sheet per picture and a table of them; an unknown method names those there are."""
+    """A sheet per image and a table of them; an unknown method names those there are."""
     workspace, runs = studied
     paths = explain_run(workspace, runs[0], methods=["grad-cam", "saliency"], output=tmp_path)
     assert [path.suffix for path in paths] == [".png"] * (len(paths) - 1) + [".csv"]

@@ -30,14 +30,14 @@ from fototeca.analysis.plots.figures import confusion_figures, curves_of
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report import cards
 from fototeca.analysis.report.attributions import _class_models, attributions
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.manifest import Row, image_path, read_manifest
+from fototeca.curate.manifest import ManifestRow, image_path, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.train.config import TrainConfig
 from fototeca.train.ensemble import join_runs
@@ -107,7 +107,7 @@ def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
 
 
 def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
-    """A config that is no JSON, an empty cell, a torn document of new pictures, a part that raises what nobody foresaw."""
+    """A config that is no JSON, an empty cell, a torn document of new images, a part that raises what nobody foresaw."""
     workspace, (first, second) = copied
     shutil.rmtree(workspace.cache)
     (workspace.runs / "torn").mkdir()
@@ -125,7 +125,7 @@ def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
     page = whole(workspace)
     assert "torn: " in section(page, "models") and "odd: " in section(page, "models")
     assert "could not be made" not in page
-    assert "No new pictures were shown to a model yet" in section(page, "new")
+    assert "No new images were shown to a model yet" in section(page, "new")
     curve = (workspace.reports / "v001" / "figures-en" / f"steps-{first}.csv").read_text(encoding="utf-8")
     assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
 
@@ -139,7 +139,7 @@ def test_a_run_that_is_not_finished_is_named(copied: Studied) -> None:
     assert f"{first}: given up: the loss is NaN at step 3" in section(whole(workspace), "models")
 
 
-def test_a_picture_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
+def test_an_image_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
     """`examples` and `embed` show all others."""
     workspace, (first, _) = copied
     kinds = examples_of_run(workspace, first, number=3)["examples"]
@@ -152,7 +152,7 @@ def test_a_picture_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied
     assert embed_run(workspace, first)["images"] == placed, "its features were kept"
 
 
-def test_a_torn_picture_costs_the_report_its_own_map_alone(copied: Studied) -> None:
+def test_a_torn_image_costs_the_report_its_own_map_alone(copied: Studied) -> None:
     """And one that is gone its place among the features."""
     workspace, (first, _) = copied
     shutil.rmtree(workspace.cache)
@@ -166,11 +166,11 @@ def test_a_torn_picture_costs_the_report_its_own_map_alone(copied: Studied) -> N
     page = whole(workspace)
     studied = section(page, "studied")
     assert "Right and wrong" in studied and "What the errors have in common" in studied
-    assert "2 pictures are left out: their files cannot be read" in studied
+    assert "2 images are left out: their files cannot be read" in studied
     assert "Map by grad-cam" in page.split('id="studied"')[1]
 
 
-def test_a_test_picture_that_is_gone_spends_no_look(copied: Studied) -> None:
+def test_a_test_image_that_is_gone_spends_no_look(copied: Studied) -> None:
     """It is missed before the ledger is written."""
     workspace, (first, _) = copied
     ledger(workspace).unlink(missing_ok=True)
@@ -183,7 +183,7 @@ def test_a_test_picture_that_is_gone_spends_no_look(copied: Studied) -> None:
     assert read_looks(workspace, "v001") == []
 
 
-def test_a_torn_test_picture_spends_no_look(copied: Studied) -> None:
+def test_a_torn_test_image_spends_no_look(copied: Studied) -> None:
     """It is named before the model is asked of any, and once it is whole again the look is the first."""
     workspace, runs = copied
     ledger(workspace).unlink(missing_ok=True)
@@ -245,18 +245,18 @@ def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: p
     assert '<section id="again">' in page
 
 
-def test_new_pictures_that_could_not_be_had(copied: Studied) -> None:
+def test_new_images_that_could_not_be_had(copied: Studied) -> None:
     """They are listed with their reasons beside those that were seen; what a run said before it was trained again is not its."""
     workspace, (first, _) = copied
-    picture = image_path(workspace, read_manifest(workspace, "v001").split("val")[0])
-    (workspace.root / "broken.jpg").write_bytes(b"no picture")
-    predict_paths(workspace, first, [str(picture), str(workspace.root / "broken.jpg")])
+    image = image_path(workspace, read_manifest(workspace, "v001").split("val")[0])
+    (workspace.root / "broken.jpg").write_bytes(b"no image")
+    predict_paths(workspace, first, [str(image), str(workspace.root / "broken.jpg")])
     told = section(whole(workspace), "new")
-    assert f"1 new picture through {first}; 0 look like nothing it was trained on, 1 is a near-duplicate" in told
+    assert f"1 new image through {first}; 0 look like nothing it was trained on, 1 is a near-duplicate" in told
     assert "broken.jpg" in told
     run = read_run(workspace, first)
     write_done(run, {**run.facts, "seconds": 0.1})
-    assert "No new pictures were shown to a model yet" in section(whole(workspace), "new")
+    assert "No new images were shown to a model yet" in section(whole(workspace), "new")
 
 
 def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
@@ -276,7 +276,7 @@ def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
             call()
 
 
-def test_pictures_that_are_gone(copied: Studied) -> None:
+def test_images_that_are_gone(copied: Studied) -> None:
     """All of validation but three are gone, and what was kept of them too: the figures are told, how many have no place among
     the features, the maps are of those that are left. With none left a note stands in their place."""
     workspace, (first, _) = copied
@@ -287,7 +287,7 @@ def test_pictures_that_are_gone(copied: Studied) -> None:
         path.unlink()
     page = whole(workspace)
     assert evaluate_run(workspace, first, "val")["n"] == len(paths)
-    assert f"{len(paths) - 3} pictures are left out: their files cannot be read" in section(page, "studied")
+    assert f"{len(paths) - 3} images are left out: their files cannot be read" in section(page, "studied")
     assert "Map by saliency" in page.split('id="studied"')[1]
     with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
         explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
@@ -298,7 +298,7 @@ def test_pictures_that_are_gone(copied: Studied) -> None:
 
 @pytest.mark.parametrize("kept", [{"red", "green"}, {"red"}])
 def test_categories_that_validation_does_not_have(
-    copied: Studied, kept: set[str], frozen_with: Callable[[Workspace, Callable[[Row], bool]], None]
+    copied: Studied, kept: set[str], frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
 ) -> None:
     """Two categories of three, and one alone: they are told as absent, and count in no mean."""
     workspace, runs = copied
@@ -323,21 +323,21 @@ def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_pat
     assert f"The best: {joined}" not in section(whole(workspace), "studied")
 
 
-def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_picture: Callable[[str], Path]) -> None:
-    """An ensemble has no network to be explained: that is told before a test picture is asked about."""
+def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_image: Callable[[str], Path]) -> None:
+    """An ensemble has no network to be explained: that is told before a test image is asked about."""
     workspace, runs = copied
     ledger(workspace).unlink(missing_ok=True)
     joined = join_runs(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network"):
-        predict_paths(workspace, joined, [str(first_picture("test"))], methods=["grad-cam"])
+        predict_paths(workspace, joined, [str(first_image("test"))], methods=["grad-cam"])
     assert read_looks(workspace, "v001") == []
 
 
-def test_pictures_of_elsewhere_are_not_shown(copied: Studied) -> None:
+def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
     """A manifest that somebody sent may name any file; a report is made to be passed on."""
     workspace = copied[0]
     Image.new("RGB", (60, 60), "red").save(workspace.root.parent / "secret.png")
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     row = story.manifest.rows[0]
     assert story.thumbnail(row).startswith("data:image/webp")
     assert story.thumbnail(replace(row, image_id="f" * 64, path="../secret.png")) == ""
@@ -346,7 +346,7 @@ def test_pictures_of_elsewhere_are_not_shown(copied: Studied) -> None:
 def test_links_lead_out_of_any_folder(copied: Studied) -> None:
     """A name with a number sign in it does not end the address."""
     workspace = Workspace(copied[0].root.rename(copied[0].root.with_name("proj #1 100%")))
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
     assert 'href="../proj%20%231%20100%25/data/runs#row=2"' in story.file("data/runs", row=0)
 
 
@@ -362,7 +362,7 @@ def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
 
 
 def test_drawing_categories_keeps_what_was_explained(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows of the maps that lie there stay when only the categories' pictures are drawn."""
+    """The rows of the maps that lie there stay when only the categories' images are drawn."""
     workspace, (run, _) = copied
     monkeypatch.setattr("fototeca.analysis.attribution.explain._write_class_models", lambda *_: [])
     *_, table = explain_run(workspace, run, methods=["saliency"], output=tmp_path)
@@ -391,7 +391,7 @@ def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path
     workspace, runs = copied
     words, drawn = Texts.load("en"), workspace.reports / "explain" / runs[0]
     shutil.rmtree(drawn, ignore_errors=True)
-    story = Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
     results = story.validation[runs[0]]
     assert escape(words("class_model.none")) in _class_models(story, results)
     said = results.probabilities.argmax(axis=1)
@@ -418,7 +418,7 @@ def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> N
             told, names = run.predictions("val"), run.categories
             sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
             write_predictions_csv(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
-        assert key in cards.cards(Story(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
+        assert key in cards.cards(ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
 
 
 def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
@@ -432,7 +432,7 @@ def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
     assert len(drawn.splitlines()) == len(lines) - 1
 
 
-def test_pictures_with_several_labels(tmp_path: Path) -> None:
+def test_images_with_several_labels(tmp_path: Path) -> None:
     """Every command on a multi-label task; average precision by category in the figures and in both reports."""
     rows = [["path", "label"]]
     for number in range(60):
@@ -446,7 +446,7 @@ def test_pictures_with_several_labels(tmp_path: Path) -> None:
     with (tmp_path / "in" / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
     workspace = create_workspace(tmp_path / "sides", ["left", "right"], task="multi", target=20)
-    collect_folder(workspace, tmp_path / "in", Labelling(file=tmp_path / "in" / "labels.csv"), FetchOptions())
+    collect_folder(workspace, tmp_path / "in", LabelSource(file=tmp_path / "in" / "labels.csv"), FetchOptions())
     freeze_version(workspace)
     runs = [
         train_run(workspace, TrainConfig("v001", model, "scratch", image_size=32, epochs=4)).id for model in ("cnn", "cnn-cbam")

@@ -14,7 +14,7 @@ from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report import cards, page
 from fototeca.analysis.report import model_analysis as studied
 from fototeca.analysis.report import test_section as final
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 
@@ -34,7 +34,7 @@ def unseen(copied: Studied) -> Studied:
 
 def told(workspace: Workspace, lang: str = "en") -> tuple[str, str, str]:
     """The words of the section on test, of the cover and of the cards."""
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports / "v001"))
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports / "v001"))
     parts = final.test(story), page._cover(story), cards.cards(story)
     plain = [re.sub(r"[ \n]+", " ", re.sub(r"<[^>]+>", " ", part)) for part in parts]
     return plain[0], plain[1], plain[2]
@@ -43,7 +43,7 @@ def told(workspace: Workspace, lang: str = "en") -> tuple[str, str, str]:
 def test_before_the_first_look(unseen: Studied) -> None:
     """Nothing is claimed."""
     test, cover, card = told(unseen[0])
-    story = Story(unseen[0], read_manifest(unseen[0], "v001"), Texts.load("en"), unseen[0].reports)
+    story = ReportContext(unseen[0], read_manifest(unseen[0], "v001"), Texts.load("en"), unseen[0].reports)
     assert 'href="figures-en/models.csv#row=2"' in cards.cards(story), "the card's figures are those of the best model's row"
     assert "was not looked at yet" in test and "on test" not in cover and "It was not looked at on test yet" in card
 
@@ -52,7 +52,7 @@ def test_validation_is_measured_before_the_first_look(unseen: Studied, monkeypat
     """Figures with top-k, every category, and the reliability diagram with and without scaling, on validation."""
     workspace = unseen[0]
     monkeypatch.setattr(studied, "learn_temperature", lambda *_: 1.5)
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     run = story.ranked[0]
     words, text = Texts.load("en"), studied._measured(story, story.validation[run.id])
     assert words("figure.top_k", k=2) in text and words("figure.ece_scaled") in text and "Each category on validation" in text
@@ -74,10 +74,10 @@ def test_looks_remain_when_their_run_is_gone(unseen: Studied, lang: str) -> None
     assert words.percent(0.5) in cover and words("cover.tests", n=2) in cover
 
 
-def test_single_pictures_are_no_look_at_all_of_it(unseen: Studied) -> None:
+def test_single_images_are_no_look_at_all_of_it(unseen: Studied) -> None:
     """After `predict` alone nothing was lost and the card counts none; after `evaluate` too it counts that one, as the cover."""
     workspace = unseen[0]
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     best, words = story.ranked[0].id, Texts.load("en")
     close_look(workspace, open_look(workspace, "v001", best, "predict"), 1, None)
     test, _, card = told(workspace)
@@ -90,14 +90,14 @@ def test_single_pictures_are_no_look_at_all_of_it(unseen: Studied) -> None:
 def test_how_often_and_of_which_run(unseen: Studied) -> None:
     """Once; again with the same figure; in another way; with the run that is not the best on validation; with both."""
     workspace = unseen[0]
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     best, other = (run.id for run in story.ranked)
     evaluate_run(workspace, other, "test")
     test, cover, card = told(workspace)
     assert "One model was looked at, once" in test and "on test, looked at once" in cover
     assert f"It is not the best on validation: {best} is." in test and "It was not looked at on test yet" in card
     close_look(workspace, open_look(workspace, "v001", other, "predict"), 1, None)
-    assert "on test, looked at once" in told(workspace)[1], "single pictures are no look at all of it"
+    assert "on test, looked at once" in told(workspace)[1], "single images are no look at all of it"
     evaluate_run(workspace, other, "test")
     assert f"{other} alone was looked at, 2 times" in told(workspace)[0]
     close_look(workspace, open_look(workspace, "v001", other, "evaluate --tta"), 18, 0.123)

@@ -37,9 +37,9 @@ from fototeca.analysis.cli import app
 from fototeca.analysis.cli_tables import trials_table
 from fototeca.analysis.evaluation.predictions import read_results
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.images import overlay, stored_picture
+from fototeca.analysis.images import overlay, stored_image
 from fototeca.analysis.report.attributions import attributions
-from fototeca.analysis.report.context import Story
+from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.examples import examples
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -55,25 +55,25 @@ class Colours(torch.nn.Module):
         super().__init__()
         self.mix = torch.nn.Parameter(torch.eye(3))
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3)."""
-        return 8 * pictures.clamp(min=0).mean(dim=(2, 3)) @ self.mix
+        return 8 * images.clamp(min=0).mean(dim=(2, 3)) @ self.mix
 
 
-def truth(module: torch.nn.Module, picture: torch.Tensor, target: int) -> np.ndarray:
+def truth(module: torch.nn.Module, image: torch.Tensor, target: int) -> np.ndarray:
     """What the network truly looks at: each place's part of the score."""
     assert isinstance(module, Colours)
-    parts = torch.einsum("chw,c->hw", picture[0].clamp(min=0), module.mix[:, target].detach())
+    parts = torch.einsum("chw,c->hw", image[0].clamp(min=0), module.mix[:, target].detach())
     return np.asarray(parts.numpy(), dtype=np.float32)
 
 
 def spot(channel: int, top: int = 4, left: int = 20) -> Case:
-    """A picture (3, 32, 32) with a square of one colour on faint others, and the square's mask."""
-    picture = 0.1 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(channel))
-    picture[channel, top : top + 8, left : left + 8] = 3.0
+    """An image (3, 32, 32) with a square of one colour on faint others, and the square's mask."""
+    image = 0.1 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(channel))
+    image[channel, top : top + 8, left : left + 8] = 3.0
     mask = np.zeros((32, 32), dtype=bool)
     mask[top : top + 8, left : left + 8] = True
-    return Case(picture, channel, mask)
+    return Case(image, channel, mask)
 
 
 def test_a_map_that_is_the_same_everywhere_passes_nothing() -> None:
@@ -85,8 +85,8 @@ def test_a_map_that_is_the_same_everywhere_passes_nothing() -> None:
 
 def test_the_truth_passes_and_chance_does_not() -> None:
     """The right map is stamped in every trial, a constant one is dead, and both baselines react to nothing."""
-    mosaics = [make_mosaic([spot(c).picture, *[spot((c + 1) % 3).picture] * 3], c, c) for c in range(3)]
-    flat = {"truth": truth, "constant": lambda module, picture, target: np.ones((32, 32), np.float32)}
+    mosaics = [make_mosaic([spot(c).image, *[spot((c + 1) % 3).image] * 3], c, c) for c in range(3)]
+    flat = {"truth": truth, "constant": lambda module, image, target: np.ones((32, 32), np.float32)}
     right, constant, random, centre = try_methods(Colours(), flat, [spot(0), spot(1, 20, 4)], mosaics)
     assert right.passed == dict.fromkeys((*TRIALS, "pointing", "energy"), True)
     assert (right.live, right.pointing) == (1, 1)
@@ -101,21 +101,21 @@ def test_the_truth_passes_and_chance_does_not() -> None:
 
 def test_what_was_not_measured_has_no_stamp() -> None:
     """Without the truth there is no pointing game, without mosaics no grid."""
-    case = Case(spot(0).picture, 0)
+    case = Case(spot(0).image, 0)
     found = try_methods(Colours(), {"truth": truth}, [case], [])
     assert set(found[0].passed) == {"live", "classes", "weights", "deletion", "insertion"}
     assert np.isnan(found[0].grid) and np.isnan(found[0].energy)
     assert stamp(Scores("none"), found[1:]) == {}
 
 
-def test_each_map_of_one_picture_is_judged() -> None:
+def test_each_map_of_one_image_is_judged() -> None:
     """The right map passes, also in the pointing game where the middle hits too; one that is the same everywhere is dead."""
     case = spot(0, 12, 12)
-    maps = {"truth": truth(Colours(), case.picture[None], 0), "constant": np.ones((32, 32), np.float32)}
+    maps = {"truth": truth(Colours(), case.image[None], 0), "constant": np.ones((32, 32), np.float32)}
     found = judge_maps(Colours(), case, maps)
     assert found["truth"].passed == dict.fromkeys(("live", "deletion", "insertion", "pointing", "energy"), True)
     assert not found["constant"].passed["live"] and not found["constant"].passed["energy"]
-    assert set(judge_maps(Colours(), Case(case.picture, 0), maps)["truth"].passed) == {"live", "deletion", "insertion"}
+    assert set(judge_maps(Colours(), Case(case.image, 0), maps)["truth"].passed) == {"live", "deletion", "insertion"}
 
 
 class Terminal(io.StringIO):
@@ -130,7 +130,7 @@ def test_a_person_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar counts the methods on a terminal, and none is written to a file."""
     for shown in (Terminal(), io.StringIO()):
         monkeypatch.setattr("sys.stderr", shown)
-        try_methods(Colours(), {"truth": truth}, [Case(spot(0).picture, 0)], [])
+        try_methods(Colours(), {"truth": truth}, [Case(spot(0).image, 0)], [])
         assert ("trials: 100%" in shown.getvalue() and "3/3" in shown.getvalue()) == shown.isatty()
 
 
@@ -139,15 +139,15 @@ def test_curves_equal_the_procedure_step_by_step() -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 4), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(4 * 49, 3))
     network.requires_grad_(False)
-    picture, found = torch.randn(3, 32, 32), np.random.default_rng(0).random((32, 32)).astype(np.float32)
+    image, found = torch.randn(3, 32, 32), np.random.default_rng(0).random((32, 32)).astype(np.float32)
     order = np.argsort(-found.ravel())
     said = []
     for step in range(STEPS + 1):
-        left = picture.clone().reshape(3, -1)
+        left = image.clone().reshape(3, -1)
         left[:, order[: 32 * 32 * step // STEPS]] = 0
         said.append(float(network(left.reshape(1, 3, 32, 32)).softmax(dim=1)[0, 1]))
     expected = np.trapezoid(said, dx=1 / STEPS)
-    assert curves(network, Case(picture, 1), found)[0] == pytest.approx(expected, abs=1e-6)
+    assert curves(network, Case(image, 1), found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_rank_correlation_equals_scipys() -> None:
@@ -170,11 +170,11 @@ def test_dealt_weights_keep_their_values() -> None:
 
 
 def test_mosaics_and_shares() -> None:
-    """The target's picture is where it is said to be, odd sizes included; only what is positive counts."""
-    pictures = [torch.full((3, 33, 33), float(value)) for value in (1, 2, 3, 4)]
-    mosaic = make_mosaic(pictures, 0, 2)
-    assert mosaic.picture.shape == (3, 33, 33)
-    assert mosaic.picture[0, [0, 0, 32, 32], [0, 32, 0, 32]].round().tolist() == [2, 3, 1, 4]
+    """The target's image is where it is said to be, odd sizes included; only what is positive counts."""
+    images = [torch.full((3, 33, 33), float(value)) for value in (1, 2, 3, 4)]
+    mosaic = make_mosaic(images, 0, 2)
+    assert mosaic.image.shape == (3, 33, 33)
+    assert mosaic.image[0, [0, 0, 32, 32], [0, 32, 0, 32]].round().tolist() == [2, 3, 1, 4]
     assert share_inside(np.array([[3, -5], [1, 0]], np.float32), np.array([[True, True], [False, False]])) == 0.75
 
 
@@ -183,7 +183,7 @@ def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]],
     workspace, runs = studied
     facts = try_run(workspace, runs[0], ["grad-cam", "extremal"], iterations=2, output=tmp_path)
     assert [one["method"] for one in facts["methods"]] == ["grad-cam", "extremal", "random", "centre"]
-    assert facts["pictures"] == 4
+    assert facts["images"] == 4
     assert 1 <= facts["mosaics"] <= 3
     kept = read_trials(workspace, read_run(workspace, runs[0]))
     assert kept is not None and kept["methods"] == facts["methods"]
@@ -222,7 +222,7 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
     facts = try_run(workspace, run, ["saliency"], output=tmp_path)
     assert facts["methods"][-1]["energy"] == pytest.approx(0.5, abs=0.02), "a map of the middle lies half in the left half"
     assert "pointing" in trials_table(facts) and "pointing_passed" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
     told = attributions(story, story.validation[run])
     assert "puntería" in told and "✗" in told
 
@@ -252,7 +252,7 @@ def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]]
     fail_weights(workspace, run)
     for row, alone in zip(told(), before, strict=True):
         assert row["failed"].split() == [*alone["failed"].split(), "weights"] and "classes" in row["passed"]
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
     tiles, shown = attributions(story, story.validation[run]), examples(story, story.validation[run])
     stamps = tiles.split("Can these maps be trusted?")[0]
     assert "passes live" not in stamps and stamps.count("✗") == stamps.count("Map by") > 0
@@ -280,7 +280,7 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
     workspace, (run, _) = copied
     found = read_run(workspace, run)
     model, results = load_model(workspace, found), read_results(workspace, found, "val")
-    tensor = model.preprocessing(stored_picture(workspace, results.rows[0]))
+    tensor = model.preprocessing(stored_image(workspace, results.rows[0]))
     assert model.module is not None
     own, other = target_layer(model.module, tensor[None]), next(iter(spatial_layers(model.module, tensor[None])))
     assert model.module.get_submodule(other) is not own
@@ -297,7 +297,7 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
         table = explain_run(workspace, run, methods=["grad-cam"], layer=layer, output=tmp_path)[-1]
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
         assert {"weights" in row["failed"].split() for row in rows} == {bool(layer) or not kept[0]["passed"]["weights"]}
-    story = Story(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
+    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
     told = attributions(story, results)
     assert f"{run}.json" not in told.split("Can these maps be trusted?")[1]
     assert "saliency" in next(numbers for numbers in story.numbers if numbers.name == f"trials-{run}").rows[1]
@@ -331,7 +331,7 @@ def test_labels_that_do_not_exclude_one_another_are_asked_one_by_one() -> None:
     network = Colours()
     set_reading(network, Reading(multi=True))
     case = spot(0)
-    found = truth(network, case.picture[None], 0)
+    found = truth(network, case.image[None], 0)
     one = curves(network, case, found)
     with torch.no_grad():
         network.mix[:, 1] = 9.0  # another category gets louder

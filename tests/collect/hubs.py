@@ -20,7 +20,7 @@ from tests.servers import Answer, Asked, Respond, jpeg, json_answer
 
 SECRET = "S3cretKeyOfTheUser"
 SHA = "0123456789abcdef0123456789abcdef01234567"
-PICTURES = {f"{part}/{name}/{number}.jpg": jpeg(number) for part, name, number in
+IMAGES = {f"{part}/{name}/{number}.jpg": jpeg(number) for part, name, number in
             (("train", "Cats", 1), ("test", "Cats", 2), ("train", "n02084071-dog", 3), ("valid", "birds", 4))}  # fmt: skip
 HUBS = ("kaggle", "roboflow", "huggingface", "zenodo", "figshare", "mendeley")
 REFS = {
@@ -42,7 +42,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-ARCHIVE = zipped({f"pets/{name}": data for name, data in PICTURES.items()})
+ARCHIVE = zipped({f"pets/{name}": data for name, data in IMAGES.items()})
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Hubs:
     """Answers as the hubs do. Tests change what it has, or take an answer away."""
 
     archive: bytes = ARCHIVE
-    files: dict[str, bytes] = field(default_factory=lambda: dict(PICTURES))
+    files: dict[str, bytes] = field(default_factory=lambda: dict(IMAGES))
     instead: dict[str, Answer] = field(default_factory=dict)
     """Answers by the beginning of a path, before all others."""
 

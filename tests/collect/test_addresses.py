@@ -123,27 +123,27 @@ PRIVATE = [
 LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]
 
 
-@pytest.mark.parametrize("allow_local", [False, True])
-def test_private_addresses_are_refused_whatever_their_form(allow_local: bool) -> None:
+@pytest.mark.parametrize("allow_loopback", [False, True])
+def test_private_addresses_are_refused_whatever_their_form(allow_loopback: bool) -> None:
     """Mapped, translated and tunnelled forms too; loopback passes only when asked for."""
     for address in PRIVATE:
         with pytest.raises(PrivateAddressError):
-            check_address(address, allow_local=allow_local)
+            check_address(address, allow_loopback=allow_loopback)
     for address in LOOPBACK:
-        if allow_local:
-            check_address(address, allow_local=True)
+        if allow_loopback:
+            check_address(address, allow_loopback=True)
         else:
             with pytest.raises(PrivateAddressError):
-                check_address(address, allow_local=False)
+                check_address(address, allow_loopback=False)
     for address in ("1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"):
-        check_address(address, allow_local=allow_local)
+        check_address(address, allow_loopback=allow_loopback)
 
 
 @given(st.ip_addresses(v=4).filter(lambda ip: not ip.is_global))
 def test_no_address_that_is_not_global_passes(ip: ipaddress.IPv4Address) -> None:
     """Whatever the standard library does not count to the public internet."""
     with pytest.raises(PrivateAddressError):
-        check_address(str(ip), allow_local=False)
+        check_address(str(ip), allow_loopback=False)
 
 
 @given(st.ip_addresses(v=6))
@@ -152,4 +152,4 @@ def test_no_ipv6_address_outside_the_public_range_passes(ip: ipaddress.IPv6Addre
     translated = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0/96")
     assume(ip not in ipaddress.IPv6Network("2000::/3") and not any(ip in network for network in translated))
     with pytest.raises(PrivateAddressError):
-        check_address(str(ip), allow_local=False)
+        check_address(str(ip), allow_loopback=False)

@@ -1,4 +1,4 @@
-"""What the picture services may answer besides pictures: nothing, a used-up quota, a busy server, another form."""
+"""What the image services may answer besides images: nothing, a used-up quota, a busy server, another form."""
 
 from __future__ import annotations
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.files.local_files import LOCAL
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.core.workspace import create_workspace
 from tests.servers import Answer, Asked, jpeg, serve
 
-OPTIONS = FetchOptions(allow_local=True, min_side=32, timeout=5, per_host=1)
-PICTURE = jpeg(1)
+OPTIONS = FetchOptions(allow_loopback=True, min_side=32, timeout=5, per_host=1)
+IMAGE_ELEMENT = jpeg(1)
 CLOSE = {"Connection": "close"}
 ANSWERS = {
-    "/declared.jpg": Answer(PICTURE, "text/plain"),
+    "/declared.jpg": Answer(IMAGE_ELEMENT, "text/plain"),
     "/html.jpg": Answer(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
     "/gone.jpg": Answer(b"gone", "text/html", 404),
     "/short.jpg": Answer(jpeg(2)[:700], "image/jpeg", headers={"Content-Length": "9000", **CLOSE}),
@@ -28,7 +28,7 @@ ANSWERS = {
 
 
 def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
-    """For pictures that are accepted, refused, and broken off alike."""
+    """For images that are accepted, refused, and broken off alike."""
 
     def respond(asked: Asked) -> Answer:
         return ANSWERS.get(asked.path, Answer(status=404))
@@ -37,8 +37,8 @@ def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "own.jpg"
     file.write_bytes(jpeg(4))
     with serve(respond) as site:
-        collect(workspace, [Finding(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
-    collect(workspace, [Finding(LOCAL + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
+        collect(workspace, [Provenance(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
+    collect(workspace, [Provenance(LOCAL + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
     with Catalog.open(workspace) as catalog:
         rows = catalog.connection.execute(
             "SELECT url, a.state, a.reason, status, bytes, declared, announced"
@@ -46,7 +46,7 @@ def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
         )
         kept = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
     assert kept == {
-        "declared.jpg": ("accepted", "", 200, len(PICTURE), "text/plain", len(PICTURE)),
+        "declared.jpg": ("accepted", "", 200, len(IMAGE_ELEMENT), "text/plain", len(IMAGE_ELEMENT)),
         "html.jpg": ("rejected", "not-an-image", 200, 36, "text/html; charset=utf-8", 36),
         "gone.jpg": ("failed", "http-404", 404, 0, "text/html", 4),
         "short.jpg": ("failed", "incomplete", None, 700, "image/jpeg", 9000),
@@ -66,13 +66,13 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_whatever_a_site_says_of_a_picture_can_be_written_down(tmp_path: Path, kind: str) -> None:
-    """A title that was cut in the middle of a character, a width without end: the run goes on, and the picture has its row."""
+def test_whatever_a_site_says_of_an_image_can_be_written_down(tmp_path: Path, kind: str) -> None:
+    """A title that was cut in the middle of a character, a width without end: the run goes on, and the image has its row."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(lambda asked: ANSWERS["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
         facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}
-        after = Finding(f"{site.base}/b.jpg", "urls", "fox")
-        assert collect(workspace, [Finding(**facts), after], OPTIONS).found == 2
+        after = Provenance(f"{site.base}/b.jpg", "urls", "fox")
+        assert collect(workspace, [Provenance(**facts), after], OPTIONS).found == 2
     with Catalog.open(workspace) as catalog:
         states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates(state)]
         places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from fototeca.collect.browser import driver as browser
-from fototeca.collect.browser.proxy import Gateway, open_gateway
+from fototeca.collect.browser.proxy import FilteringProxy, open_gateway
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.sources import Context
 from fototeca.core.errors import FototecaError
@@ -141,7 +141,7 @@ def test_only_what_this_machine_has_left_is_removed(monkeypatch: pytest.MonkeyPa
         assert [path.name for path in Path(folder).iterdir()] == [another]
 
 
-def asked_through(gateway: Gateway, address: str) -> bytes:
+def asked_through(gateway: FilteringProxy, address: str) -> bytes:
     """What comes back through the gateway."""
     with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as connection:
         connection.request("GET", address, headers={"Proxy-Connection": "keep-alive"})
@@ -149,12 +149,12 @@ def asked_through(gateway: Gateway, address: str) -> bytes:
 
 
 def test_the_way_out_leads_to_this_machine_only_with_leave() -> None:
-    """With --allow-local a plain page comes as the site sends it; without it the connection is closed and told."""
+    """With --allow-loopback a plain page comes as the site sends it; without it the connection is closed and told."""
     with serve(lambda asked: Answer(f"{asked.path} {asked.headers['Connection']}".encode())) as site:
-        with open_gateway(allow_local=True) as gateway:
+        with open_gateway(allow_loopback=True) as gateway:
             assert asked_through(gateway, f"{site.base}/a?b=c") == b"/a close"
             assert not gateway.refused
-        with open_gateway(allow_local=False) as gateway:
+        with open_gateway(allow_loopback=False) as gateway:
             with pytest.raises(http.client.RemoteDisconnected):
                 asked_through(gateway, f"{site.base}/a")
             assert gateway.refused == {"127.0.0.1"}
@@ -169,7 +169,7 @@ def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest
         return [(2, 1, 6, "", ("10.0.0.1", 80))] if host.endswith(".example") else known(host, *more, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    with open_gateway(allow_local=True) as gateway:
+    with open_gateway(allow_loopback=True) as gateway:
         with pytest.raises(http.client.RemoteDisconnected):
             asked_through(gateway, "http://rebound.example/")
         with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as tunnel:
@@ -180,7 +180,7 @@ def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest
 
 
 def test_no_page_leads_the_browser_inside(tmp_path: Path) -> None:
-    """A redirect, a picture and a script to a private address come to nothing, and a page that leads there is told."""
+    """A redirect, an image and a script to a private address come to nothing, and a page that leads there is told."""
     inside: list[str] = []
 
     def respond(asked: Asked) -> Answer:
@@ -191,7 +191,7 @@ def test_no_page_leads_the_browser_inside(tmp_path: Path) -> None:
 
     workspace = create_workspace(tmp_path / "w", ["x"])
     with serve(respond) as site:
-        context = Context(workspace, FetchOptions(allow_local=True))
+        context = Context(workspace, FetchOptions(allow_loopback=True))
         try:
             context.window.load(f"{site.base}/page")
             assert context.window.script("return document.title") == "refused"

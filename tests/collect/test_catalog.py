@@ -1,4 +1,4 @@
-"""The ledger: one row a candidate, one a picture, one a place; decisions are only ever added."""
+"""The ledger: one row a candidate, one an image, one a place; decisions are only ever added."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
-from fototeca.collect.catalog.catalog import Attempt
+from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
+from fototeca.collect.catalog.catalog import FetchAttempt
 from fototeca.core.errors import FototecaError
 
-PICTURE = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
+IMAGE_ELEMENT = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
 
 
 @pytest.fixture
@@ -22,34 +22,34 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
         yield opened
 
 
-def accept(catalog: Catalog, url: str, image: ImageRow = PICTURE, category: str = "cat") -> str:
-    """Find a picture at a URL, fetch it, record it; return the candidate's state."""
-    candidate = catalog.add_finding(Finding(url, "test", category), url)
-    return catalog.record(candidate.candidate_id, "accepted", image=image, attempt=Attempt(size=1234))
+def accept(catalog: Catalog, url: str, image: ImageRow = IMAGE_ELEMENT, category: str = "cat") -> str:
+    """Find an image at a URL, fetch it, record it; return the candidate's state."""
+    candidate = catalog.add_finding(Provenance(url, "test", category), url)
+    return catalog.record(candidate.candidate_id, "accepted", image=image, attempt=FetchAttempt(size=1234))
 
 
-def test_one_picture_in_many_places_is_one_image(catalog: Catalog) -> None:
+def test_one_image_in_many_places_is_one_image(catalog: Catalog) -> None:
     """The same bytes at ten addresses: one image, ten provenance rows, nine candidates rejected as duplicates."""
     states = [accept(catalog, f"http://x/{number}") for number in range(10)]
     assert states == ["accepted"] + ["rejected"] * 9
     assert len(catalog.images()) == 1
-    assert len(catalog.findings(PICTURE.image_id)) == 10
+    assert len(catalog.findings(IMAGE_ELEMENT.image_id)) == 10
     assert len(catalog.candidates("rejected", ["duplicate"])) == 9
 
 
 def test_the_same_place_twice_is_one_row(catalog: Catalog) -> None:
     """Collecting again neither adds rows nor forgets the state."""
     accept(catalog, "http://x/1")
-    again = catalog.add_finding(Finding("http://x/1", "test", "cat"), "http://x/1")
+    again = catalog.add_finding(Provenance("http://x/1", "test", "cat"), "http://x/1")
     assert again.state == "accepted"
-    assert len(catalog.findings(PICTURE.image_id)) == 1
+    assert len(catalog.findings(IMAGE_ELEMENT.image_id)) == 1
 
 
 def test_status_follows_groups_and_people(catalog: Catalog) -> None:
     """Set aside by dedup, restored by a person, rejected, relabelled: the image says where it stands. A program's label undoes no
     review, and a rejection ends a restoration."""
     accept(catalog, "http://x/1")
-    image_id = PICTURE.image_id
+    image_id = IMAGE_ELEMENT.image_id
     catalog.decide(image_id, "cat", who="collect:test", why="found as cat")
     catalog.replace_groups([GroupRow(image_id, "g", False, "phash", 3.0)])
     said = [
@@ -83,9 +83,9 @@ def test_status_follows_groups_and_people(catalog: Catalog) -> None:
 def test_a_machine_that_agrees_writes_nothing_and_a_person_does(catalog: Catalog) -> None:
     """Agreeing is a review when a person does it and noise when a program does."""
     accept(catalog, "http://x/1")
-    assert catalog.decide(PICTURE.image_id, "cat", who="collect:test", why="found") is not None
-    assert catalog.decide(PICTURE.image_id, "cat", who="collect:test", why="found") is None
-    assert catalog.decide(PICTURE.image_id, "cat", who="person:ana", why="agreed") is not None
+    assert catalog.decide(IMAGE_ELEMENT.image_id, "cat", who="collect:test", why="found") is not None
+    assert catalog.decide(IMAGE_ELEMENT.image_id, "cat", who="collect:test", why="found") is None
+    assert catalog.decide(IMAGE_ELEMENT.image_id, "cat", who="person:ana", why="agreed") is not None
 
 
 def test_a_transaction_that_fails_leaves_nothing(catalog: Catalog) -> None:
@@ -123,9 +123,9 @@ def test_a_process_that_was_quicker_keeps_its_image(catalog: Catalog) -> None:
     assert accept(catalog, "http://x/1") == "accepted"
     candidate = catalog.candidate("http://x/1")
     assert candidate is not None
-    assert catalog.record(candidate.candidate_id, "accepted", image=PICTURE) == "accepted"
+    assert catalog.record(candidate.candidate_id, "accepted", image=IMAGE_ELEMENT) == "accepted"
     assert catalog.record(candidate.candidate_id, "failed", "timeout") == "accepted"
-    assert len(catalog.findings(PICTURE.image_id)) == 1
+    assert len(catalog.findings(IMAGE_ELEMENT.image_id)) == 1
     assert catalog.connection.execute("SELECT count(*) FROM attempts").fetchone()[0] == 3
 
 

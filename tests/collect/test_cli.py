@@ -22,7 +22,7 @@ from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.sources import known_sources
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
-from tests.servers import Answer, Asked, jpeg, json_answer, picture_answer, serve
+from tests.servers import Answer, Asked, image_answer, jpeg, json_answer, serve
 
 Run = Callable[..., int]
 
@@ -43,7 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Workspace:
-    """Two categories that want one picture each."""
+    """Two categories that want one image each."""
     return create_workspace(tmp_path / "small", ["fox", "dog"], target=1)
 
 
@@ -65,7 +65,7 @@ def test_one_archive_taken_in_twice_at_once(tmp_path: Path, fototeca: Callable[.
 
 
 def photos(folder: Path) -> Path:
-    """A folder for each category, a picture in each, and files that are none."""
+    """A folder for each category, an image in each, and files that are none."""
     for number, name in enumerate(("fox", "dog")):
         (folder / name).mkdir(parents=True)
         (folder / name / "a.jpg").write_bytes(jpeg(number))
@@ -129,7 +129,7 @@ def test_what_a_killed_collection_unpacked_goes_with_a_later_one(small: Workspac
 
 
 def test_an_archive_that_cannot_be_taken_in_leaves_nothing_unpacked(run: Run, tmp_path: Path) -> None:
-    """A folder that names no category is wrong input; the copies of the pictures do not stay behind."""
+    """A folder that names no category is wrong input; the copies of the images do not stay behind."""
     workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
     assert run(workspace, "collect", "folder", zipped(photos(tmp_path / "photos")), "--label-from-folder") == 2
     assert not list(workspace.data.rglob("*.jpg"))
@@ -137,14 +137,14 @@ def test_an_archive_that_cannot_be_taken_in_leaves_nothing_unpacked(run: Run, tm
 
 def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_path: Path) -> None:
     """Each row's category, page, author and licence are in ATTRIBUTION.csv."""
-    with serve(lambda asked: picture_answer(asked) or Answer(status=404)) as site:
+    with serve(lambda asked: image_answer(asked) or Answer(status=404)) as site:
         rows = [
             (f"{site.base}/full/{n}.jpg", name, f"https://e.org/{n}", f"A. {n}", "CC-BY-4.0")
             for n, name in enumerate(["fox", ""])
         ]
         with (tmp_path / "list.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("url", "category", "page_url", "author", "license"), *rows])
-        assert run(small, "collect", "urls", tmp_path / "list.csv", "--category", "dog", "--allow-local") == 0
+        assert run(small, "collect", "urls", tmp_path / "list.csv", "--category", "dog", "--allow-loopback") == 0
     assert run(small, "collect", "attribution", "rights.csv") == 0
     with (small.root / "rights.csv").open(encoding="utf-8", newline="") as file:
         told = {row["label"]: row for row in csv.DictReader(file)}
@@ -159,16 +159,16 @@ def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
     gone = [True]
 
     def respond(asked: Asked) -> Answer:
-        return (None if gone[0] else picture_answer(asked)) or Answer(status=404)
+        return (None if gone[0] else image_answer(asked)) or Answer(status=404)
 
     with serve(respond) as site:
         (tmp_path / "list.txt").write_text(f"{site.base}/full/1.jpg\n")
-        assert run(small, "collect", "urls", tmp_path / "list.txt", "--category", "fox", "--allow-local") == 3
-        assert run(small, "collect", "retry", "--reason", "timeout", "--allow-local") == 2
+        assert run(small, "collect", "urls", tmp_path / "list.txt", "--category", "fox", "--allow-loopback") == 3
+        assert run(small, "collect", "retry", "--reason", "timeout", "--allow-loopback") == 2
         assert "no candidate fits" in capsys.readouterr().err
         gone.clear()
         gone.append(False)
-        assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-local") == 3
+        assert run(small, "collect", "retry", "--reason", "timeout,404", "--allow-loopback") == 3
         assert "1 candidates, 0 known before, 1 accepted" in capsys.readouterr().out
 
 
@@ -178,18 +178,18 @@ def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
     """Two results where a hundred are wanted: counted by --dry-run, then fetched, and the rest is told with exit code 3."""
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         results = [{"id": str(n), "url": f"{asked.base}/full/{n}.jpg", "license": "cc0", "license_version": "1.0",
                     "license_url": "https://creativecommons.org/publicdomain/zero/1.0/"} for n in range(2)]  # fmt: skip
         return json_answer({"results": results, "result_count": 2})
 
     with serve(respond) as site:
         workspace = point_to("openverse", site.base)
-        assert run(workspace, "collect", "search", "openverse", "--dry-run", "--allow-local") == 0
+        assert run(workspace, "collect", "search", "openverse", "--dry-run", "--allow-loopback") == 0
         assert json.loads(capsys.readouterr().out)["fox"]["candidates"] == 2
         assert not [asked for asked in site.asked if asked.path.startswith("/full")]
-        assert run(workspace, "collect", "search", "openverse", "--allow-local") == 3
+        assert run(workspace, "collect", "search", "openverse", "--allow-loopback") == 3
     said = capsys.readouterr()
     assert "2 candidates, 0 known before, 2 accepted" in said.out
     assert said.err.strip().splitlines()[-1].endswith("do not look alike: fox 98; collect more")

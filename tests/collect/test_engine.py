@@ -18,22 +18,22 @@ from unittest.mock import Mock
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.collect.ingest.pipeline import Collection, collect, retry
+from fototeca.collect.ingest.pipeline import IngestPipeline, collect, retry
 from fototeca.collect.ingest.validate import accept
 from fototeca.collect.status import workspace_status, write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.quality.checks import check_images, read_scores
-from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.quality.checks import measure_quality, read_scores
+from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.vision.image import decode
 from fototeca.vision.quality import quality
 from tests.servers import Answer, Asked, Respond, jpeg, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=10)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=10)
 
 
 @pytest.fixture
@@ -42,17 +42,17 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "w", ["fox", "dog"], target=100)
 
 
-def pictures(asked: Asked) -> Answer:
-    """`/ANYTHING/N.jpg` is picture N; there is no robots.txt."""
+def serve_images(asked: Asked) -> Answer:
+    """`/ANYTHING/N.jpg` is image N; there is no robots.txt."""
     name = asked.path.rpartition("/")[2].removesuffix(".jpg")
     return Answer(jpeg(int(name)), "image/jpeg") if name.isdigit() else Answer(status=404)
 
 
 def test_one_image_in_ten_places_is_one_image_with_ten_places(workspace: Workspace, tmp_path: Path) -> None:
     """Each place keeps its source, page, author and licence; the same place again adds nothing."""
-    with serve(pictures) as site:
+    with serve(serve_images) as site:
         places = [
-            Finding(f"{site.base}/{n}/7.jpg", f"source{n}", "fox", query=f"q{n}", rank=n, page_url=f"https://example.org/{n}",
+            Provenance(f"{site.base}/{n}/7.jpg", f"source{n}", "fox", query=f"q{n}", rank=n, page_url=f"https://example.org/{n}",
                     author=f"Author {n}", license="CC-BY-4.0", license_found="cc by 4.0")
             for n in range(10)
         ]  # fmt: skip
@@ -77,10 +77,10 @@ def test_retry_asks_again_for_what_failed_with_that_reason_only(workspace: Works
             return Answer(status=404)
         if asked.path == "/ill/2.jpg" and not mended.is_set():
             return Answer(status=500)
-        return pictures(asked)
+        return serve_images(asked)
 
     with serve(respond) as site:
-        findings = [Finding(f"{site.base}{path}", "urls", "fox") for path in ("/gone/1.jpg", "/ill/2.jpg", "/well/3.jpg")]
+        findings = [Provenance(f"{site.base}{path}", "urls", "fox") for path in ("/gone/1.jpg", "/ill/2.jpg", "/well/3.jpg")]
         assert collect(workspace, findings, LOCAL).accepted == 1
         before = len(site.asked)
         mended.set()
@@ -93,8 +93,8 @@ def test_retry_asks_again_for_what_failed_with_that_reason_only(workspace: Works
 
 def test_retry_takes_what_was_rejected_when_its_reason_is_named(workspace: Workspace) -> None:
     """A rejection may hang on an option: with another one, naming the reason tries it again. A copy keeps its place."""
-    with serve(pictures) as site:
-        findings = [Finding(f"{site.base}/{path}", "urls", "fox") for path in ("1.jpg", "2.jpg", "copy/1.jpg")]
+    with serve(serve_images) as site:
+        findings = [Provenance(f"{site.base}/{path}", "urls", "fox") for path in ("1.jpg", "2.jpg", "copy/1.jpg")]
         assert collect(workspace, findings[:2], FetchOptions(min_side=32)).outcomes["urls", "fox", "rejected", "private-address"]
         assert workspace_status(workspace)["total"]["fetched"] == 0  # nobody was asked
         assert collect(workspace, findings[2:], LOCAL).accepted == 1
@@ -111,26 +111,26 @@ def test_a_retry_that_is_stopped_can_be_given_again(workspace: Workspace, monkey
     """What it had not come to is still failed for its reason; what was found and never tried is taken by the next retry."""
     ill = threading.Event()
     ill.set()
-    with serve(lambda asked: Answer(status=500) if ill.is_set() else pictures(asked)) as site:
-        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)]
+    with serve(lambda asked: Answer(status=500) if ill.is_set() else serve_images(asked)) as site:
+        findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)]
         collect(workspace, findings, LOCAL)
         ill.clear()
         with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-            killed.setattr(Collection, "_land", Mock(side_effect=KeyboardInterrupt))
-            killed.setattr(Collection, "_save", Mock())
+            killed.setattr(IngestPipeline, "_land", Mock(side_effect=KeyboardInterrupt))
+            killed.setattr(IngestPipeline, "_save", Mock())
             retry(workspace, ["connection", "http-500"], LOCAL)
         with Catalog.open(workspace) as catalog:
             assert len(catalog.candidates("failed")) == 3
-            catalog.add_finding(Finding(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
+            catalog.add_finding(Provenance(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
         assert retry(workspace, [], LOCAL).accepted == 4
 
 
-def test_a_picture_under_two_categories_has_both_labels_only_where_labels_are_many(tmp_path: Path) -> None:
+def test_an_image_under_two_categories_has_both_labels_only_where_labels_are_many(tmp_path: Path) -> None:
     """Single-label keeps the first; multi-label joins them."""
     for task, label in (("single", "fox"), ("multi", "dog|fox")):
         workspace = create_workspace(tmp_path / task, ["fox", "dog"], task=task, target=100)  # type: ignore[arg-type]
-        with serve(pictures) as site:
-            collect(workspace, [Finding(f"{site.base}/1.jpg", "urls", name) for name in ("fox", "dog")], LOCAL)
+        with serve(serve_images) as site:
+            collect(workspace, [Provenance(f"{site.base}/1.jpg", "urls", name) for name in ("fox", "dog")], LOCAL)
         with Catalog.open(workspace) as catalog:
             assert [image.label for image in catalog.images()] == [label]
 
@@ -146,7 +146,7 @@ def crowd(limit: int, seen: Counter[str]) -> Respond:
         time.sleep(0.02)
         with lock:
             seen["now"] -= 1
-        return pictures(asked)
+        return serve_images(asked)
 
     return respond
 
@@ -155,8 +155,8 @@ def test_robots_come_first_and_no_more_at_once_than_allowed(workspace: Workspace
     """The first request to a host is robots.txt, and `per_host` is the most that run together."""
     seen: Counter[str] = Counter()
     with serve(crowd(3, seen)) as site:
-        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(40)]
-        options = FetchOptions(allow_local=True, min_side=32, per_host=3)
+        findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(40)]
+        options = FetchOptions(allow_loopback=True, min_side=32, per_host=3)
         assert collect(workspace, findings, options).accepted == 40
         assert site.asked[0].path == "/robots.txt"
         assert sum(asked.path == "/robots.txt" for asked in site.asked) == 1
@@ -199,8 +199,8 @@ GZIP, DEFLATE = {"Content-Encoding": "gzip"}, {"Content-Encoding": "deflate"}
 )
 def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) -> None:
     """Not to be indexed, packed, longer than is read: what the file forbids is not asked for."""
-    with serve(lambda asked: rules if asked.path == "/robots.txt" else pictures(asked)) as site:
-        places = [Finding(f"{site.base}/{path}", "site", "fox") for path in ("private/1.jpg", "open/2.jpg")]
+    with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
+        places = [Provenance(f"{site.base}/{path}", "site", "fox") for path in ("private/1.jpg", "open/2.jpg")]
         summary = collect(workspace, places, LOCAL)
         assert [asked.path for asked in site.asked] == ["/robots.txt", "/open/2.jpg"]
     assert summary.outcomes["site", "fox", "rejected", "robots"] == 1 and summary.accepted == 1
@@ -220,8 +220,8 @@ def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) 
 def test_rules_that_cannot_be_read_permit_nothing(workspace: Workspace, body: bytes, headers: dict[str, str]) -> None:
     """Packed in a way that is not known here, or not to their end, they may forbid anything."""
     rules = Answer(body, "text/plain", headers=headers)
-    with serve(lambda asked: rules if asked.path == "/robots.txt" else pictures(asked)) as site:
-        summary = collect(workspace, [Finding(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
+    with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
+        summary = collect(workspace, [Provenance(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
     assert summary.outcomes["site", "fox", "failed", "encoded"] == 1
 
 
@@ -233,15 +233,15 @@ def test_a_slow_host_keeps_no_other_waiting(workspace: Workspace) -> None:
         if asked.path == "/robots.txt":
             return Answer(b"User-agent: *\nCrawl-delay: 0.4\n", "text/plain")
         order.append("slow")
-        return pictures(asked)
+        return serve_images(asked)
 
     def quick(asked: Asked) -> Answer:
         order.append("quick")
-        return pictures(asked)
+        return serve_images(asked)
 
     with serve(slow) as one, serve(quick) as other:
-        places = [Finding(f"{one.base}/{number}.jpg", "site", "fox") for number in range(12)]
-        places.append(Finding(f"{other.base}/20.jpg", "site", "fox"))
+        places = [Provenance(f"{one.base}/{number}.jpg", "site", "fox") for number in range(12)]
+        places.append(Provenance(f"{other.base}/20.jpg", "site", "fox"))
         assert collect(workspace, places, replace(LOCAL, concurrency=3, per_host=2)).accepted == 13
     assert order.index("quick") < 4, order
 
@@ -252,10 +252,10 @@ def test_a_crawl_delay_is_kept(workspace: Workspace) -> None:
 
     def respond(asked: Asked) -> Answer:
         times.append(time.monotonic())
-        return Answer(b"User-agent: *\nCrawl-delay: 0.3\n", "text/plain") if asked.path == "/robots.txt" else pictures(asked)
+        return Answer(b"User-agent: *\nCrawl-delay: 0.3\n", "text/plain") if asked.path == "/robots.txt" else serve_images(asked)
 
     with serve(respond) as site:
-        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(4)]
+        findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(4)]
         assert collect(workspace, findings, LOCAL).accepted == 4
     assert (times[-1] - times[0]) / (len(times) - 1) >= 0.29, "a single one is as exact as the threads are quick"
 
@@ -267,12 +267,12 @@ def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace, s
     ill.set()
 
     def respond(asked: Asked) -> Answer:
-        return Answer(status=status) if ill.is_set() and asked.path != "/robots.txt" else pictures(asked)
+        return Answer(status=status) if ill.is_set() and asked.path != "/robots.txt" else serve_images(asked)
 
-    with serve(respond) as site, serve(pictures) as other:
-        findings = [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]
-        findings += [Finding(f"{other.base}/{100 + n}.jpg", "urls", "fox") for n in range(5)]
-        options = FetchOptions(allow_local=True, min_side=32, per_host=1)
+    with serve(respond) as site, serve(serve_images) as other:
+        findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]
+        findings += [Provenance(f"{other.base}/{100 + n}.jpg", "urls", "fox") for n in range(5)]
+        options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
         summary = collect(workspace, findings, options)
         assert summary.accepted == 5
         assert len(site.asked) < 15
@@ -284,8 +284,8 @@ def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace, s
 
 def test_the_summary_names_sources_and_categories(workspace: Workspace) -> None:
     """A table when there is more than one of them."""
-    with serve(pictures) as site:
-        findings = [Finding(f"{site.base}/{n}.jpg", f"source{n % 2}", "fox" if n < 3 else "dog") for n in range(5)]
+    with serve(serve_images) as site:
+        findings = [Provenance(f"{site.base}/{n}.jpg", f"source{n % 2}", "fox" if n < 3 else "dog") for n in range(5)]
         text = collect(workspace, findings, LOCAL).text()
     assert "5 candidates, 0 known before, 5 accepted" in text
     assert ["fox", "source0", "2", "0", "0"] in [line.split() for line in text.splitlines()]
@@ -293,32 +293,32 @@ def test_the_summary_names_sources_and_categories(workspace: Workspace) -> None:
 
 def test_the_summary_tells_what_went_wrong_and_the_bar_how_far_it_is(workspace: Workspace) -> None:
     """One category and one source have their row too; a source that could not be asked is a line at the end."""
-    with serve(pictures) as site, Catalog.open(workspace) as catalog:
-        collection = Collection(workspace, catalog, LOCAL, Downloader(LOCAL, ""))
+    with serve(serve_images) as site, Catalog.open(workspace) as catalog:
+        collection = IngestPipeline(workspace, catalog, LOCAL, Downloader(LOCAL, ""))
         collection.summary.problems.append("bing, 'fox': it is down")
-        finding = Finding(f"{site.base}/1.jpg", "urls", "fox")
+        finding = Provenance(f"{site.base}/1.jpg", "urls", "fox")
         text = collection.run([finding]).text()
         assert collection._progress(finding) == "fox 1/100 from urls"
     assert ["fox", "urls", "1", "0", "0"] in [line.split() for line in text.splitlines()]
     assert text.splitlines()[-1] == "  not asked to its end: bing, 'fox': it is down"
 
 
-def test_a_name_in_any_bytes_is_a_picture(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_name_in_any_bytes_is_an_image(workspace: Workspace, tmp_path: Path) -> None:
     """Folders and files from an older system, whose names are no UTF-8."""
     folder = tmp_path / os.fsdecode(b"fotos ni\xf1o")
     folder.mkdir()
     (folder / os.fsdecode(b"ni\xf1o.jpg")).write_bytes(jpeg(0))
-    assert collect_folder(workspace, folder, Labelling("fox"), LOCAL).accepted == 1
+    assert collect_folder(workspace, folder, LabelSource("fox"), LOCAL).accepted == 1
 
 
 def test_no_list_from_outside_leads_to_a_file_of_this_machine(workspace: Workspace, tmp_path: Path) -> None:
     """Not when it is collected, nor by any retry; and the file can still be taken in by whoever has it."""
     file = tmp_path / "mine.jpg"
     file.write_bytes(jpeg(0))
-    summary = collect(workspace, [Finding(file.as_uri(), "urls", "fox")], LOCAL)
+    summary = collect(workspace, [Provenance(file.as_uri(), "urls", "fox")], LOCAL)
     assert summary.outcomes["urls", "fox", "rejected", "bad-url"] == 1
     assert retry(workspace, ["bad-url"], LOCAL).accepted == 0
-    assert collect_folder(workspace, file, Labelling("fox"), LOCAL).accepted == 1
+    assert collect_folder(workspace, file, LabelSource("fox"), LOCAL).accepted == 1
 
 
 def test_an_archive_given_again_is_judged_anew(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,13 +326,13 @@ def test_an_archive_given_again_is_judged_anew(workspace: Workspace, tmp_path: P
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.jpg", jpeg(0))
     strict, mild = FetchOptions(min_side=500), FetchOptions(min_side=32)
-    assert collect_folder(workspace, tmp_path / "a.zip", Labelling("fox"), strict).accepted == 0
+    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), strict).accepted == 0
     with pytest.raises(FototecaError, match="no candidate fits"):
         retry(workspace, ["too-small"], mild)
     assert "1 are files that are gone" in capsys.readouterr().err
     assert workspace_status(workspace)["total"]["rejected"] == {"too-small": 1}
-    assert collect_folder(workspace, tmp_path / "a.zip", Labelling("fox"), mild).accepted == 1
-    assert collect_folder(workspace, tmp_path / "a.zip", Labelling("fox"), mild).known == 1
+    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), mild).accepted == 1
+    assert collect_folder(workspace, tmp_path / "a.zip", LabelSource("fox"), mild).known == 1
 
 
 def test_a_pipe_or_device_ends_nothing(workspace: Workspace, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_pipe_or_device_ends_nothing(workspace: Workspace, tmp_path: Path) -> 
     (tmp_path / "photos" / "b.jpg").symlink_to("/dev/zero")
     (tmp_path / "photos" / "c.jpg").write_bytes(jpeg(1))
     (tmp_path / "photos" / "d.jpg").write_bytes(b"x" * 60_000)
-    summary = collect_folder(workspace, tmp_path / "photos", Labelling("fox"), FetchOptions(max_bytes=50_000))
+    summary = collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), FetchOptions(max_bytes=50_000))
     assert {outcome[2:]: count for outcome, count in summary.outcomes.items()} == {
         ("failed", "unreadable"): 2,
         ("accepted", ""): 1,
@@ -357,14 +357,14 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
     def respond(asked: Asked) -> Answer:
         if asked.path == "/0.jpg":
             slow.wait(10)  # the oldest, for which all others wait
-        return pictures(asked)
+        return serve_images(asked)
 
     with serve(respond) as site, Catalog.open(workspace) as catalog:
         options = replace(LOCAL, per_host=8)
-        collection = Collection(workspace, catalog, options, Downloader(options, ""))
+        collection = IngestPipeline(workspace, catalog, options, Downloader(options, ""))
 
-        def until_stopped() -> Iterator[Finding]:
-            yield from (Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(8))
+        def until_stopped() -> Iterator[Provenance]:
+            yield from (Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(8))
             _, *others = (future for _, _, future in collection._waiting)
             assert not wait(others, 60).not_done
             slow.set()
@@ -377,7 +377,7 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
 
 
 def test_an_error_that_nobody_foresaw_is_a_row(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One picture that trips a bug fails with its reason; the others are taken in."""
+    """One image that trips a bug fails with its reason; the others are taken in."""
 
     def trip(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
         if data == jpeg(2):
@@ -385,31 +385,31 @@ def test_an_error_that_nobody_foresaw_is_a_row(workspace: Workspace, monkeypatch
         return accept(workspace, data, min_side)
 
     monkeypatch.setattr("fototeca.collect.ingest.pipeline.accept", trip)
-    with serve(pictures) as site:
-        summary = collect(workspace, [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in (1, 2, 3)], LOCAL)
+    with serve(serve_images) as site:
+        summary = collect(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in (1, 2, 3)], LOCAL)
     assert summary.accepted == 2
     assert workspace_status(workspace)["total"]["failed"] == {"unexpected": 1}
 
 
 def test_a_store_that_cannot_be_written_is_one_line(workspace: Workspace) -> None:
-    """A full or broken disk is no picture's fault: the run ends, and the candidates stay to be tried."""
+    """A full or broken disk is no image's fault: the run ends, and the candidates stay to be tried."""
     shutil.rmtree(workspace.images, ignore_errors=True)
     workspace.images.parent.mkdir(exist_ok=True)
     workspace.images.write_text("a file in the way")
-    with serve(pictures) as site, pytest.raises(FototecaError, match="cannot be stored") as caught:
-        collect(workspace, [Finding(f"{site.base}/1.jpg", "urls", "fox")], LOCAL)
+    with serve(serve_images) as site, pytest.raises(FototecaError, match="cannot be stored") as caught:
+        collect(workspace, [Provenance(f"{site.base}/1.jpg", "urls", "fox")], LOCAL)
     assert caught.value.exit_code == 4
     with Catalog.open(workspace) as catalog:
         assert len(catalog.candidates("found")) == 1
 
 
-def test_quality_is_measured_as_pictures_come(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quality_is_measured_as_images_come(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """While they are decoded anyway: a check has nothing left to measure, and finds the same."""
-    with serve(pictures) as site:
-        collect(workspace, [Finding(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
+    with serve(serve_images) as site:
+        collect(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
     with Catalog.open(workspace) as catalog:
         scores = read_scores(catalog)
         images = catalog.images()
     assert {image.image_id: quality(decode(workspace.root / image.path)) for image in images} == scores
     monkeypatch.setattr("fototeca.curate.quality.checks.decode_grey", Mock(side_effect=AssertionError("it was measured already")))
-    check_images(workspace, Limits())
+    measure_quality(workspace, QualityThresholds())

@@ -10,17 +10,17 @@ import pytest
 
 import fototeca.collect.sites
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import SearchOptions, search
 from fototeca.collect.sources import Context, Query, get_source
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
-from tests.servers import Answer, Asked, Respond, json_answer, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, image_answer, json_answer, serve
 
 PAGES = Path(__file__).parent / "pages"
-LOCAL = FetchOptions(allow_local=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 
 
 def google(kind: str = "", total: int = 14) -> Respond:
@@ -45,7 +45,7 @@ def google(kind: str = "", total: int = 14) -> Respond:
             if kind == "accept":  # there is nothing that refuses
                 page = page.replace('<button id="W0wltc">Reject all</button>', "").replace("'#W0wltc'", "'#L2AGLb'")
             return Answer(page.encode())
-        return picture_answer(asked) or Answer(b"gone", status=404)
+        return image_answer(asked) or Answer(b"gone", status=404)
 
     return respond
 
@@ -78,7 +78,7 @@ def bing(kind: str = "", total: int = 50) -> Respond:
                 tiles += '<a class="iusc" m="[1]">x</a><a class="iusc" m="{">x</a><a class="iusc" m="null">x</a>'
             page = (PAGES / "bing.html").read_text().replace("$TILES", tiles).replace("$EMPTY", empty)
             return Answer(page.replace('m="', 'n="').encode() if kind == "changed" else page.encode())
-        return picture_answer(asked) or Answer(b"gone", status=404)
+        return image_answer(asked) or Answer(b"gone", status=404)
 
     return respond
 
@@ -113,7 +113,7 @@ def duckduckgo(kind: str = "", total: int = 25) -> Respond:
             ]
             onward = {"next": f"i.js?q={asked.query['q']}&o=json&s={start + 10}"} if start + 10 < total else {}
             return json_answer({"results": results, **onward})
-        return picture_answer(asked) or Answer(b"gone", status=404)
+        return image_answer(asked) or Answer(b"gone", status=404)
 
     return respond
 
@@ -121,7 +121,7 @@ def duckduckgo(kind: str = "", total: int = 25) -> Respond:
 ENDPOINTS = {"google": "/search", "bing": "/images/async", "duckduckgo": "/"}
 
 
-def findings(source: str, workspace: Workspace) -> list[Finding]:
+def findings(source: str, workspace: Workspace) -> list[Provenance]:
     """Everything a source yields for one query."""
     context = Context(workspace, LOCAL)
     try:
@@ -158,10 +158,10 @@ def test_bing_reads_list_after_list(point_to: PointTo) -> None:
     assert {query["qft"] for query in pages} == {"+filterui:photo-photo"}
 
 
-def test_bing_is_asked_for_large_pictures_where_they_are_wanted(point_to: PointTo) -> None:
+def test_bing_is_asked_for_large_images_where_they_are_wanted(point_to: PointTo) -> None:
     """What would be too small is not even found."""
     with serve(bing("none")) as site:
-        context = Context(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_local=True, min_side=600))
+        context = Context(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_loopback=True, min_side=600))
         try:
             assert list(get_source("bing")(Query("fox", "red fox"), context)) == []
         finally:
@@ -277,7 +277,7 @@ def test_what_the_browser_cannot_do_is_one_line(point_to: PointTo) -> None:
 
 
 def test_odd_results_are_passed_over(point_to: PointTo) -> None:
-    """What is no record of a picture does not end the search."""
+    """What is no record of an image does not end the search."""
     with serve(bing("odd", total=4)) as site:
         assert [f.rank for f in findings("bing", point_to("bing", f"{site.base}/images/async"))] == [0, 1, 2, 3]
 

@@ -1,4 +1,4 @@
-"""Any page of pictures in a real browser: full pictures behind clicks and links, changed pages, redirects, CAPTCHAs, bounds."""
+"""Any page of images in a real browser: full images behind clicks and links, changed pages, redirects, CAPTCHAs, bounds."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 
 import fototeca.collect.sites
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import SearchOptions, search
 from fototeca.collect.sources import Context, Query, get_source
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, Respond, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, image_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 FAST = {"most = 5000": "most = 60", "pause = 1.0": "pause = 0.0", "settle = 1.5": "settle = 0.4", "click = 4.0": "click = 1.0"}
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
-Read = Callable[..., list[Finding]]
+Read = Callable[..., list[Provenance]]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def read(workspace: Workspace) -> Read:
     """Everything that the page at an address yields."""
 
-    def findings(address: str) -> list[Finding]:
+    def findings(address: str) -> list[Provenance]:
         context = Context(workspace, LOCAL)
         try:
             return list(get_source("gallery")(Query("fox", "red fox", url=address), context))
@@ -62,7 +62,7 @@ def pages(**html: str) -> Respond:
         if name in html:
             number = asked.path.rpartition("/")[2]
             return Answer(f"<!doctype html><body>{html[name]}".replace("$N", number).encode())
-        return picture_answer(asked) or Answer(status=404)
+        return image_answer(asked) or Answer(status=404)
 
     return respond
 
@@ -80,8 +80,8 @@ PHOTO = (
 
 
 @pytest.mark.parametrize("extra", ["", "target=_blank"])
-def test_a_tile_that_leads_to_a_page_of_its_own_gives_its_full_picture(read: Read, extra: str) -> None:
-    """The picture's page is opened beside the list, which stays as far scrolled as it was: all batches come, in order."""
+def test_a_tile_that_leads_to_a_page_of_its_own_gives_its_full_image(read: Read, extra: str) -> None:
+    """The image's page is opened beside the list, which stays as far scrolled as it was: all batches come, in order."""
     more = "addEventListener('scroll', () => { if (document.images.length < 12) setTimeout(add, 30) });"
     numbered = "replace(/(photo|thumbs)\\/(\\d)/g, (_, k, n) => k + '/' + (Number(n) + document.images.length))"
     batch = f"box.insertAdjacentHTML('beforeend', `{tiles(6, '/photo/{n}', extra)}`.{numbered})"
@@ -103,7 +103,7 @@ def test_a_tile_that_leads_to_a_page_of_its_own_gives_its_full_picture(read: Rea
     ids=["script-navigates", "script-opens", "nothing"],
 )
 def test_what_a_click_does_by_script(read: Read, click: str, expected: str) -> None:
-    """A script may go to the picture's page or open it elsewhere; where a click shows nothing there is the thumbnail, marked."""
+    """A script may go to the image's page or open it elsewhere; where a click shows nothing there is the thumbnail, marked."""
     with serve(pages(list=tiles(2, extra=f'onclick="{click}"'), photo=PHOTO)) as site:
         found = read(f"{site.base}/list")
     assert [finding.url for finding in found] == [f"{site.base}/{expected}/{n}.jpg" for n in range(2)]
@@ -134,7 +134,7 @@ def test_what_is_no_page_is_told_before_a_browser_starts(workspace: Workspace, u
     assert stop.value.exit_code == 2
 
 
-def test_a_page_that_robots_forbids_is_not_opened_for_its_picture(read: Read) -> None:
+def test_a_page_that_robots_forbids_is_not_opened_for_its_image(read: Read) -> None:
     """The thumbnail is what one may have."""
     with serve(pages(list=tiles(1, "/private/{n}"), private=PHOTO)) as site:
         found = read(f"{site.base}/list")
@@ -158,10 +158,10 @@ def test_a_redirect_does_not_lead_inside(read: Read) -> None:
     ("page", "what"),
     [
         ("<p>Welcome</p>", "the page shows no result"),
-        ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "no picture has"),
+        ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "no image has"),
     ],
 )
-def test_a_page_without_pictures_is_a_loud_error_that_can_be_looked_at(
+def test_a_page_without_images_is_a_loud_error_that_can_be_looked_at(
     read: Read, workspace: Workspace, page: str, what: str
 ) -> None:
     """Exit code 4, and the page with a screenshot."""
@@ -178,14 +178,14 @@ def test_a_page_that_says_it_has_nothing_is_believed(read: Read) -> None:
 
 
 def test_a_captcha_stops_the_source(read: Read) -> None:
-    """Its pictures are no results, and nobody solves it."""
+    """Its images are no results, and nobody solves it."""
     captcha = "<form id=captcha-form><img src='/full/1.jpg'>What do you read?</form>"
     with serve(pages(list=captcha)) as site, pytest.raises(SourceStop, match="prove that a person is there"):
         read(f"{site.base}/list")
 
 
 def test_a_page_without_end_is_left_at_its_bound(read: Read) -> None:
-    """The site file says how many pictures of one page are looked at."""
+    """The site file says how many images of one page are looked at."""
     script = "const add = () => box.insertAdjacentHTML('beforeend', '<img src=/full/1.jpg>'.repeat(50)); add();"
     endless = f"<div id=box style=height:3000px></div><script>{script} addEventListener('scroll', add, {{once: true}});</script>"
     with serve(pages(list=endless)) as site:
@@ -204,7 +204,7 @@ addEventListener('scroll', () => setTimeout(draw, 50)); draw();
 
 
 def test_a_list_that_takes_away_what_is_out_of_sight_is_read_whole(read: Read) -> None:
-    """Each of its pictures once; they are numbered as they come into sight."""
+    """Each of its images once; they are numbered as they come into sight."""
     with serve(pages(list=RECYCLING.replace("WIDE", "2"))) as site:
         found = read(f"{site.base}/list")
     numbers = [int(one.url.rpartition("/")[2].partition(".")[0]) for one in found]
@@ -212,7 +212,7 @@ def test_a_list_that_takes_away_what_is_out_of_sight_is_read_whole(read: Read) -
 
 
 def test_a_recycling_list_is_left_at_the_bound_too(read: Read, workspace: Workspace) -> None:
-    """The site file's number of pictures counts for every kind of page."""
+    """The site file's number of images counts for every kind of page."""
     site_file = workspace.root / "sites" / "gallery.toml"
     site_file.write_text(site_file.read_text().replace("most = 60", "most = 20"))
     with serve(pages(list=RECYCLING.replace("WIDE", "1"))) as site:

@@ -87,14 +87,14 @@ def late(seconds: float, then: Send) -> Send:
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    """A picture file."""
+    """An image file."""
     file = io.BytesIO()
     image.save(file, form, **options)  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def noise(seed: int, mode: str = "RGB", side: int = 96) -> Image.Image:
-    """A picture that is unlike others."""
+    """An image that is unlike others."""
     bands = len(Image.new(mode, (1, 1)).getbands())
     values = np.random.default_rng(seed).integers(0, 255, (8, 8, bands) if bands > 1 else (8, 8)).astype(np.uint8)
     return Image.fromarray(values, mode if bands > 1 else "L").resize((side, side))
@@ -204,7 +204,7 @@ FAULTS: dict[str, tuple[Send, str, str]] = {
     "cookie-bomb.jpg": (
         plain(jpeg(29), "image/jpeg", "200 OK", *[f"Set-Cookie: a{n}={'x' * 900}" for n in range(60)]), "accepted", ""),
 }  # fmt: skip
-FAULTS |= {  # the largest pictures that may be decoded: all of them at once would take gigabytes
+FAULTS |= {  # the largest images that may be decoded: all of them at once would take gigabytes
     f"large-{number}.png": (plain(png_bomb(7_000 + number), "image/png"), "accepted", "") for number in range(6)
 }
 LONG = {f"long-{number}.jpg": (endless(OK + b"\r\n", b"\xff" * 65536), "rejected", "too-large") for number in range(16)}
@@ -273,12 +273,12 @@ def _path(name: str) -> str:
 def _collected(workspace: Workspace, listed: Path, *limits: str) -> int:
     """Collect a list in a process of its own; kilobytes that it held at most."""
     program = (
-        "import sys, fototeca\n"
+        "import sys, fototeca.cli\n"
         "try: fototeca.cli.main()\n"
         "finally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "collect", "urls", str(listed), "--category", "x", "--allow-local", *limits],
+        [sys.executable, "-c", program, "collect", "urls", str(listed), "--category", "x", "--allow-loopback", *limits],
         cwd=workspace.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr  # short of the target
@@ -321,7 +321,7 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     for name in ("429-seconds.jpg", "429-date.jpg"):
         first, second = visits[name]
         assert second - first > 1.8, "the pause that was asked for"
-    stored = [path for path in workspace.images.rglob("*") if path.is_file()]  # no part of a picture, nothing refused
+    stored = [path for path in workspace.images.rglob("*") if path.is_file()]  # no part of an image, nothing refused
     assert {workspace.relative(path) for path in stored} == {image.path for image in images}
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in stored)
     assert {path.name for path in tmp_path.iterdir()} == {"w", "list.txt"}

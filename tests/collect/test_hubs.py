@@ -26,10 +26,10 @@ from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.snapshot.catalog_state import current_state
 from fototeca.curate.snapshot.split_groups import find_units
-from tests.collect.hubs import HUBS, PICTURES, REFS, SECRET, SHA, Hubs, zipped
+from tests.collect.hubs import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
 from tests.servers import Answer, Site, jpeg, json_answer
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 
 
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
@@ -71,7 +71,7 @@ def test_a_dataset_is_proposed_confirmed_and_taken_in(workspace: Workspace, site
     """Splits are seen through, spelling does not matter, the unlike folder is left out; rights and version are kept."""
     file = propose(workspace, hub)
     assert tomllib.loads(file.read_text())["map"] == {"Cats": "cat", "birds": "", "n02084071-dog": "dog"}
-    assert '"Cats" = "cat"  # 2 pictures' in file.read_text()
+    assert '"Cats" = "cat"  # 2 images' in file.read_text()
     asked = len(site.asked)
     summary = take(workspace, hub, REFS[hub], file, LOCAL)
     assert summary.accepted == 3
@@ -97,7 +97,7 @@ def test_the_version_that_was_fetched_is_written_down(workspace: Workspace, hub:
     assert facts["version"] == version
 
 
-def test_one_picture_of_six_hubs_is_one_image_with_six_places(workspace: Workspace) -> None:
+def test_one_image_of_six_hubs_is_one_image_with_six_places(workspace: Workspace) -> None:
     """Datasets are mixed into one workspace; nothing is counted twice."""
     for hub in HUBS:
         confirm(workspace, hub)
@@ -276,7 +276,7 @@ def test_a_project_without_folders_is_refused(workspace: Workspace, hubs: Hubs) 
         take(workspace, "roboflow", "alice/pets", None, LOCAL)
 
 
-def test_a_dataset_without_pictures_says_where_they_may_be(workspace: Workspace, hubs: Hubs) -> None:
+def test_a_dataset_without_images_says_where_they_may_be(workspace: Workspace, hubs: Hubs) -> None:
     """A dataset that a script makes has nothing to download; the hub's own copy of it may."""
     hubs.files = {"pets.py": b"import this"}
     with pytest.raises(FototecaError, match=r"it has: \.py") as stop:
@@ -287,7 +287,7 @@ def test_a_dataset_without_pictures_says_where_they_may_be(workspace: Workspace,
 
 def test_names_that_lead_out_are_refused(workspace: Workspace, hubs: Hubs) -> None:
     """A name with .. in a repository or a list of files writes nothing outside."""
-    hubs.files = {**PICTURES, "train/../../../../evil.jpg": jpeg(9)}
+    hubs.files = {**IMAGES, "train/../../../../evil.jpg": jpeg(9)}
     with pytest.raises(FototecaError, match="lead out"):
         take(workspace, "huggingface", "alice/pets", None, LOCAL)
     hubs.files = {"train/Cats/1.jpg": jpeg(1), "train/dog/..\\..\\..\\evil.jpg": jpeg(9)}
@@ -394,7 +394,7 @@ def test_no_key_is_written_anywhere(workspace: Workspace, capfd: pytest.CaptureF
 
 @pytest.mark.parametrize("hub", HUBS)
 def test_addresses_of_this_machine_need_leave(workspace: Workspace, hub: str) -> None:
-    """Without --allow-local nothing is downloaded from a loopback address."""
+    """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|no public address"):
         take(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
 

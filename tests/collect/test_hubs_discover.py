@@ -21,7 +21,7 @@ from fototeca.core.workspace import Workspace
 from tests.collect.hubs import HUBS, REFS, Hubs
 from tests.servers import Answer, json_answer
 
-LOCAL = FetchOptions(allow_local=True, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, timeout=5.0)
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -41,7 +41,7 @@ def run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def test_all_hubs_answer(workspace: Workspace) -> None:
-    """Every hub's dataset comes with its reference, title and address, and what the hub tells of size, pictures and licence."""
+    """Every hub's dataset comes with its reference, title and address, and what the hub tells of size, images and licence."""
     found = discover(workspace, "cats", (), LOCAL)
     assert not found.problems
     assert [dataset.hub for dataset in found.datasets] == list(HUBS)
@@ -57,7 +57,7 @@ def test_all_hubs_answer(workspace: Workspace) -> None:
 def test_what_is_found_can_be_fetched(workspace: Workspace, run: Run) -> None:
     """The reference of a result is one that the hub's command takes."""
     for dataset in discover(workspace, "cats", (), LOCAL).datasets:
-        code, _, errors = run(dataset.hub, dataset.ref, "--allow-local")
+        code, _, errors = run(dataset.hub, dataset.ref, "--allow-loopback")
         assert (code, errors.count("\n")) == (EXIT_SHORT, 1), errors
 
 
@@ -65,7 +65,7 @@ def test_one_hub_that_fails_is_a_line(workspace: Workspace, hubs: Hubs, run: Run
     """The others answer all the same; what failed is said on stderr with its reason."""
     hubs.instead["/zenodo"] = json_answer({}, 429, Retry_After="0")
     hubs.instead["/figshare"] = json_answer({"changed": True})
-    code, out, errors = run("discover", "cats", "--json", "--allow-local")
+    code, out, errors = run("discover", "cats", "--json", "--allow-loopback")
     assert code == EXIT_DONE
     assert [row["hub"] for row in json.loads(out)] == ["kaggle", "roboflow", "huggingface", "mendeley"]
     lines = errors.splitlines()
@@ -78,7 +78,7 @@ def test_a_missing_key_is_a_line_that_names_it(workspace: Workspace, run: Run, m
     """Kaggle's client would print its help and exit; Roboflow's wants a key for everything."""
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "ROBOFLOW_API_KEY"):
         monkeypatch.delenv(name)
-    code, out, errors = run("discover", "cats", "--allow-local")
+    code, out, errors = run("discover", "cats", "--allow-loopback")
     assert code == EXIT_DONE
     assert "kaggle needs a key; set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN" in errors
     assert "roboflow needs a key; set ROBOFLOW_API_KEY" in errors
@@ -87,7 +87,7 @@ def test_a_missing_key_is_a_line_that_names_it(workspace: Workspace, run: Run, m
 
 def test_a_table_for_people(run: Run) -> None:
     """Columns line up, sizes are readable, and the next step is named."""
-    code, out, _ = run("discover", "cats", "--hub", "kaggle", "--hub", "zenodo", "--allow-local")
+    code, out, _ = run("discover", "cats", "--hub", "kaggle", "--hub", "zenodo", "--allow-loopback")
     lines = out.splitlines()
     assert code == EXIT_DONE
     assert lines[0].split() == ["hub", "ref", "title", "size", "images", "licence", "address"]
@@ -98,7 +98,7 @@ def test_a_table_for_people(run: Run) -> None:
 
 def test_nothing_found(run: Run) -> None:
     """No dataset is said, and is no failure; --json stays a list."""
-    code, out, errors = run("discover", "nothing", "--json", "--allow-local")
+    code, out, errors = run("discover", "nothing", "--json", "--allow-loopback")
     assert (code, json.loads(out)) == (EXIT_DONE, [])
     assert "no dataset found" in errors
 
@@ -106,14 +106,14 @@ def test_nothing_found(run: Run) -> None:
 def test_nothing_found_and_a_hub_that_fails(hubs: Hubs, run: Run) -> None:
     """Both are said; the command has done what it could."""
     hubs.instead["/figshare"] = json_answer({}, 404)
-    code, _, errors = run("discover", "nothing", "--hub", "zenodo", "--hub", "figshare", "--allow-local")
+    code, _, errors = run("discover", "nothing", "--hub", "zenodo", "--hub", "figshare", "--allow-loopback")
     assert (code, errors.count("\n")) == (EXIT_DONE, 2)
 
 
 def test_nobody_answers(workspace: Workspace, hubs: Hubs, run: Run) -> None:
     """When every hub fails the command has failed."""
     hubs.instead["/"] = json_answer({}, 404)
-    code, out, errors = run("discover", "cats", "--hub", "mendeley", "--hub", "figshare", "--json", "--allow-local")
+    code, out, errors = run("discover", "cats", "--hub", "mendeley", "--hub", "figshare", "--json", "--allow-loopback")
     assert (code, json.loads(out)) == (EXIT_OUTSIDE, [])
     assert errors.count("cannot be asked") == 2
 
@@ -121,7 +121,7 @@ def test_nobody_answers(workspace: Workspace, hubs: Hubs, run: Run) -> None:
 def test_the_robots_of_mendeley_decide(hubs: Hubs, run: Run) -> None:
     """Its search is its pages' own, so robots.txt is asked first."""
     hubs.instead["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /mendeley/search\n", "text/plain")
-    code, _, errors = run("discover", "cats", "--hub", "mendeley", "--allow-local")
+    code, _, errors = run("discover", "cats", "--hub", "mendeley", "--allow-loopback")
     assert code == EXIT_OUTSIDE
     assert "the robots.txt of mendeley forbids this" in errors
 
@@ -147,7 +147,7 @@ def test_a_hub_that_hangs_is_not_waited_for(workspace: Workspace, monkeypatch: p
     """The clients of some hubs know no deadline."""
     done = threading.Event()
     monkeypatch.setattr("fototeca.collect.hubs.zenodo.search", lambda query, context: done.wait(30))
-    found = discover(workspace, "cats", ("zenodo", "figshare"), FetchOptions(allow_local=True, timeout=0.3))
+    found = discover(workspace, "cats", ("zenodo", "figshare"), FetchOptions(allow_loopback=True, timeout=0.3))
     done.set()
     assert [dataset.hub for dataset in found.datasets] == ["figshare"]
     assert "does not answer" in found.problems["zenodo"]
@@ -155,16 +155,16 @@ def test_a_hub_that_hangs_is_not_waited_for(workspace: Workspace, monkeypatch: p
 
 def test_the_whole_way_of_a_command(workspace: Workspace, run: Run) -> None:
     """Proposed with exit 3 and one line, confirmed with --map, done with exit 0."""
-    code, out, errors = run("zenodo", REFS["zenodo"], "--allow-local")
+    code, out, errors = run("zenodo", REFS["zenodo"], "--allow-loopback")
     assert (code, out, errors.count("\n")) == (EXIT_SHORT, "", 1)
     file = errors.strip().rpartition("--map ")[2]
-    code, out, _ = run("zenodo", REFS["zenodo"], "--map", file, "--allow-local")
+    code, out, _ = run("zenodo", REFS["zenodo"], "--map", file, "--allow-loopback")
     assert (code, out.splitlines()[0]) == (EXIT_DONE, "3 candidates, 0 known before, 3 accepted")
 
 
 def test_every_hub_has_its_command_and_its_facts() -> None:
     """The commands, what is known of the hubs, and the hubs themselves are the same ones."""
-    commands = set(typer.main.get_command(fototeca.collect_app).commands)  # type: ignore[attr-defined]
+    commands = set(typer.main.get_command(fototeca.cli.collect_app).commands)  # type: ignore[attr-defined]
     assert set(COMMANDS) == set(KNOWN) == set(HUBS)
     assert set(HUBS) <= commands
 

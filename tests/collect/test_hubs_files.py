@@ -26,11 +26,11 @@ from fototeca.collect.hubs.import_dataset import take
 from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
-from tests.collect.hubs import ARCHIVE, PICTURES, Hubs, workspace_at, zipped
+from tests.collect.hubs import ARCHIVE, IMAGES, Hubs, workspace_at, zipped
 from tests.servers import Answer, Asked, Site, jpeg, serve
 
 ROOT = Path(__file__).parents[2]
-LOCAL = FetchOptions(allow_local=True, timeout=3.0)
+LOCAL = FetchOptions(allow_loopback=True, timeout=3.0)
 MD5 = f"md5:{hashlib.md5(ARCHIVE).hexdigest()}"
 
 
@@ -127,7 +127,7 @@ def test_a_server_that_stalls_is_given_up(site: Site, hubs: Hubs, tmp_path: Path
     """No byte for as long as the timeout ends the try; what has come stays for the next."""
     hubs.stalled = True
     with pytest.raises(FototecaError, match="timeout"):
-        get(site, tmp_path, options=FetchOptions(allow_local=True, timeout=0.4))
+        get(site, tmp_path, options=FetchOptions(allow_loopback=True, timeout=0.4))
     assert (tmp_path / "a.zip.part").stat().st_size > 0
     hubs.stalled = False
     assert get(site, tmp_path).read_bytes() == ARCHIVE
@@ -135,7 +135,7 @@ def test_a_server_that_stalls_is_given_up(site: Site, hubs: Hubs, tmp_path: Path
 
 def test_one_file_that_fails_does_not_stop_the_others(site: Site, hubs: Hubs, tmp_path: Path) -> None:
     """The rest comes, the error counts, and the same call fetches only what is missing."""
-    files = [RemoteFile(f"{site.base}/files/{name}", name, len(data)) for name, data in PICTURES.items()]
+    files = [RemoteFile(f"{site.base}/files/{name}", name, len(data)) for name, data in IMAGES.items()]
     hubs.instead["/files/train/Cats"] = Answer(status=404)
     with pytest.raises(FototecaError, match=r"1 of 4 files of zenodo did not come \(train/Cats/1.jpg: http-404\)"):
         download("zenodo", files, tmp_path, Downloader(LOCAL, ""))
@@ -143,7 +143,7 @@ def test_one_file_that_fails_does_not_stop_the_others(site: Site, hubs: Hubs, tm
     site.asked.clear()
     download("zenodo", files, tmp_path, Downloader(LOCAL, ""))
     assert [asked.path for asked in site.asked] == ["/files/train/Cats/1.jpg"]
-    assert {name: (tmp_path / name).read_bytes() for name in PICTURES} == PICTURES
+    assert {name: (tmp_path / name).read_bytes() for name in IMAGES} == IMAGES
 
 
 def test_a_full_disk_is_said_before(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_a_full_disk_is_said_before(site: Site, tmp_path: Path, monkeypatch: pyt
     assert not site.asked
 
 
-def test_only_pictures_and_archives_are_wanted() -> None:
+def test_only_images_and_archives_are_wanted() -> None:
     """Everything else stays where it is, names that lead out or hide are passed over, and nothing at all is an error."""
     names = ["a.JPG", "b/c.tar.gz", "d.csv", "../e.jpg", "/f.jpg", ".g.jpg", "C:\\h.jpg", "i.svg", "j/../k.jpg"]
     assert [file.name for file in wanted_files("zenodo", [RemoteFile("", name) for name in names])] == ["a.JPG", "b/c.tar.gz"]
@@ -165,10 +165,10 @@ def test_only_pictures_and_archives_are_wanted() -> None:
 
 def test_a_killed_download_goes_on(tmp_path: Path) -> None:
     """kill -9 in the middle of an archive; the same command asks for the rest, and the dataset is whole."""
-    hubs = Hubs(archive=zipped({name: jpeg(number, 900) for number, name in enumerate(PICTURES)}), stalled=True)
+    hubs = Hubs(archive=zipped({name: jpeg(number, 900) for number, name in enumerate(IMAGES)}), stalled=True)
     with serve(hubs) as site:
         workspace = workspace_at(tmp_path / "w", site.base)
-        command = [sys.executable, "-m", "fototeca", "collect", "zenodo", "1234", "--allow-local"]
+        command = [sys.executable, "-m", "fototeca", "collect", "zenodo", "1234", "--allow-loopback"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, start_new_session=True)
         part = workspace.cache / "hubs" / "zenodo-1234" / "1234" / "pets.zip.part"
@@ -198,9 +198,9 @@ def test_a_bomb_from_a_hub_ends_with_exit_4(tmp_path: Path) -> None:
     assert stop.value.exit_code == EXIT_OUTSIDE
 
 
-def test_an_archive_without_pictures_is_said(tmp_path: Path) -> None:
-    """An archive may hold anything; a dataset without pictures is an error, not an empty proposal."""
-    with serve(Hubs(archive=zipped({"a.csv": b"1,2"}))) as site, pytest.raises(FototecaError, match="has no pictures"):
+def test_an_archive_without_images_is_said(tmp_path: Path) -> None:
+    """An archive may hold anything; a dataset without images is an error, not an empty proposal."""
+    with serve(Hubs(archive=zipped({"a.csv": b"1,2"}))) as site, pytest.raises(FototecaError, match="has no images"):
         take(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
 
 
@@ -262,7 +262,7 @@ def test_names_that_climb(tmp_path: Path) -> None:
 
 
 def test_links_and_devices(tmp_path: Path) -> None:
-    """Links, hard links, pipes and devices of a tar are not made; a picture behind a linked folder stays inside."""
+    """Links, hard links, pipes and devices of a tar are not made; an image behind a linked folder stays inside."""
     data = taped(
         (member("link.jpg", tarfile.SYMTYPE, "/etc/passwd"), b""),
         (member("dir", tarfile.SYMTYPE, "/tmp"), b""),
@@ -304,7 +304,7 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a size that lies": ("a.zip", lying_zip),
     "bombs in a bomb": ("a.zip", lambda: zipped({f"{n}.zip": deflated({"a.jpg": bytes(3_000_000)}) for n in range(9)})),
     "a tape of zeros": ("a.tar.gz", lambda: taped((member("a.jpg"), bytes(30_000_000)))),
-    "zeros that are no picture": ("a.tar.gz", lambda: taped((member("a.bin"), bytes(90_000_000)), (member("b.jpg"), b"x"))),
+    "zeros that are no image": ("a.tar.gz", lambda: taped((member("a.bin"), bytes(90_000_000)), (member("b.jpg"), b"x"))),
     "a header without end": ("a.tar.gz", long_header),
     "xz": ("a.tar.xz", lambda: taped((member("a.jpg"), bytes(30_000_000)), mode="w:xz")),
 }
@@ -373,7 +373,7 @@ def test_names_in_any_encoding(tmp_path: Path) -> None:
 
 
 def test_no_two_names_become_one(tmp_path: Path) -> None:
-    """Other encodings, capitals, and a folder called as a picture beside it: every picture is there once it is unpacked."""
+    """Other encodings, capitals, and a folder called as an image beside it: every image is there once it is unpacked."""
     tape = taped((member("a\udcf1o.jpg"), b"1"), (member("a\udce7o.jpg"), b"2"), mode="w")
     assert sorted(unpacked(tmp_path, tape, "a.tar").values()) == [b"1", b"2"]
     (tmp_path / "two").mkdir()

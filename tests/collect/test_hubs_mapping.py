@@ -48,7 +48,7 @@ def test_the_folder_that_tells_the_class(names: list[str], folders: list[str]) -
 
 
 def test_a_category_that_is_called_train() -> None:
-    """A picture's own folder counts where a category has its name; above it, train is a split."""
+    """An image's own folder counts where a category has its name; above it, train is a split."""
     assert list(class_folders(["train/car/1.jpg", "train/train/2.jpg", "test/train/3.jpg"], DOGS).values()) == [
         "car",
         "train",
@@ -77,13 +77,13 @@ def test_what_is_proposed(folder: str, category: str, sure: bool) -> None:
 
 
 def test_a_doubtful_proposal_is_marked() -> None:
-    """A person sees which lines want a look, and how many pictures each is about."""
+    """A person sees which lines want a look, and how many images each is about."""
     names = ["Pug/1.jpg", "siberian_huskie/2.jpg", "siberian_huskie/3.jpg", "beagle/4.jpg"]
     text = proposal_text(class_folders(names, DOGS), DOGS, "Dogs\nof all kinds")
     assert text.splitlines()[0] == "# Dogs of all kinds"
-    assert '"Pug" = "pug"  # 1 picture\n' in text
-    assert '"siberian_huskie" = "siberian-husky"  # 2 pictures, only alike: check\n' in text
-    assert '"beagle" = ""  # 1 picture\n' in text
+    assert '"Pug" = "pug"  # 1 image\n' in text
+    assert '"siberian_huskie" = "siberian-husky"  # 2 images, only alike: check\n' in text
+    assert '"beagle" = ""  # 1 image\n' in text
 
 
 @settings(max_examples=200, deadline=None)
@@ -101,7 +101,7 @@ def test_any_folder_names_make_a_file_that_can_be_read(paths: list[list[str]]) -
 
 
 def test_several_labels(tmp_path: Path) -> None:
-    """In a dataset with several labels per picture a folder may stand for more than one category."""
+    """In a dataset with several labels per image a folder may stand for more than one category."""
     file = tmp_path / "m.toml"
     file.write_text('[map]\npurple = "blue|red"\n')
     assert read_map(file, MULTI) == {"purple": "blue|red"}

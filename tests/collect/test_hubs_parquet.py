@@ -1,4 +1,4 @@
-"""Pictures inside parquet files: their labels, their names, broken and hostile files, and the whole way from a hub."""
+"""Images inside parquet files: their labels, their names, broken and hostile files, and the whole way from a hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fototeca.core.workspace import Workspace
 from tests.collect.hubs import Hubs
 from tests.servers import jpeg
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5.0)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 IMAGE = {"_type": "Image"}
 PETS = {"names": ["cat", "dog"], "_type": "ClassLabel"}
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def file_of(columns: dict[str, Any], features: object = None, **options: object)
     return stream.getvalue()
 
 
-def pictures(count: int, paths: Sequence[str | None] | None = None) -> list[dict[str, Any]]:
+def images(count: int, paths: Sequence[str | None] | None = None) -> list[dict[str, Any]]:
     """Values of an image column."""
     return [{"bytes": jpeg(number), "path": paths[number] if paths else None} for number in range(count)]
 
@@ -57,7 +57,7 @@ def unpacked(tmp_path: Path, data: bytes) -> dict[str, bytes]:
 
 def test_labels_of_hugging_face(tmp_path: Path) -> None:
     """The names behind the numbers are the folders; -1 is no label; the bytes stay as they are."""
-    data = file_of({"image": pictures(4), "label": [0, 1, -1, None]}, {"image": IMAGE, "label": PETS})
+    data = file_of({"image": images(4), "label": [0, 1, -1, None]}, {"image": IMAGE, "label": PETS})
     assert unpacked(tmp_path, data) == {
         "cat/000000.jpg": jpeg(0),
         "dog/000001.jpg": jpeg(1),
@@ -92,24 +92,24 @@ def test_which_column_is_the_label(tmp_path: Path, columns: dict[str, Any], feat
     """The metadata decides, then the column's name; a label is one folder, wherever it wants to lead."""
     if isinstance(features, dict):
         features = {"image": IMAGE, **features}
-    found = unpacked(tmp_path, file_of({"image": pictures(2), **columns}, features))
+    found = unpacked(tmp_path, file_of({"image": images(2), **columns}, features))
     assert sorted(name.rpartition("/")[0] for name in found) == sorted(folders * (2 // len(folders)))
 
 
-def test_which_column_is_the_picture(tmp_path: Path) -> None:
-    """`image` before other bytes, a mask among them; a table without pictures gives none."""
+def test_which_column_is_the_image(tmp_path: Path) -> None:
+    """`image` before other bytes, a mask among them; a table without images gives none."""
     masks = [{"bytes": jpeg(7), "path": None}]
-    both = {"mask": masks, "image": pictures(1)}
+    both = {"mask": masks, "image": images(1)}
     for data in (file_of(both), file_of(both, {"mask": IMAGE, "image": IMAGE}), file_of({"jpg": [jpeg(0)]})):
         assert list(unpacked(tmp_path, data).values()) == [jpeg(0)]
         shutil.rmtree(tmp_path / "out")
     assert unpacked(tmp_path, file_of({"file_name": ["a.jpg"], "label": [1]})) == {}
 
 
-def test_names_of_pictures(tmp_path: Path) -> None:
-    """A picture keeps its own name; two of one name are told apart by their row; no name leads out."""
-    paths = ["x/a_jpg.rf.0f.jpg", "a.PNG", "A.png", "..\\..\\up.jpg", "no picture.exe", None]
-    found = unpacked(tmp_path, file_of({"image": pictures(6, paths), "label": [0] * 6}, {"image": IMAGE, "label": PETS}))
+def test_names_of_images(tmp_path: Path) -> None:
+    """An image keeps its own name; two of one name are told apart by their row; no name leads out."""
+    paths = ["x/a_jpg.rf.0f.jpg", "a.PNG", "A.png", "..\\..\\up.jpg", "no image.exe", None]
+    found = unpacked(tmp_path, file_of({"image": images(6, paths), "label": [0] * 6}, {"image": IMAGE, "label": PETS}))
     assert sorted(found) == [
         "cat/000002-A.png",
         "cat/000004.jpg",
@@ -122,22 +122,22 @@ def test_names_of_pictures(tmp_path: Path) -> None:
 
 def test_rows_without_bytes_are_passed_over(tmp_path: Path) -> None:
     """A column may hold addresses, and rows may be empty."""
-    rows = [{"bytes": None, "path": "https://example.org/a.jpg"}, None, *pictures(1)]
+    rows = [{"bytes": None, "path": "https://example.org/a.jpg"}, None, *images(1)]
     assert unpacked(tmp_path, file_of({"image": rows})) == {"unlabelled/000002.jpg": jpeg(0)}
 
 
 @pytest.mark.parametrize("cut", [4, 200, 0.5, 0.9])
 def test_broken_files(tmp_path: Path, cut: float) -> None:
     """One line, wherever the file was cut."""
-    data = file_of({"image": pictures(3), "label": [0, 1, 0]})
+    data = file_of({"image": images(3), "label": [0, 1, 0]})
     with pytest.raises(FototecaError, match="cannot be unpacked"):
         unpacked(tmp_path, data[: int(cut if cut > 1 else cut * len(data))])
 
 
 @pytest.mark.parametrize("place", range(0, 1000, 41))
 def test_damaged_files(tmp_path: Path, place: int) -> None:
-    """Wrong bytes anywhere are one line or other pictures, never another error."""
-    data = bytearray(file_of({"image": pictures(3), "label": [0, 1, 0]}, {"image": IMAGE, "label": PETS}))
+    """Wrong bytes anywhere are one line or other images, never another error."""
+    data = bytearray(file_of({"image": images(3), "label": [0, 1, 0]}, {"image": IMAGE, "label": PETS}))
     start = place * (len(data) - 40) // 1000
     data[start : start + 8] = b"\xff" * 8
     try:
@@ -148,7 +148,7 @@ def test_damaged_files(tmp_path: Path, place: int) -> None:
 
 @pytest.mark.parametrize("same", [True, False])
 def test_bombs(tmp_path: Path, same: bool) -> None:
-    """What becomes over 200 times its size is refused, whether one picture comes again and again or zeros were packed well."""
+    """What becomes over 200 times its size is refused, whether one image comes again and again or zeros were packed well."""
     rows = [{"bytes": (b"" if same else number.to_bytes(2)) + bytes(1_000_000), "path": None} for number in range(60)]
     data = file_of({"image": rows}, compression="zstd")
     assert len(data) < 100_000
@@ -164,10 +164,10 @@ def test_memory_is_that_of_one_row_group(tmp_path: Path) -> None:
     file = tmp_path / "in.parquet"
     parquet.write_table(pa.table({"image": rows}), file, row_group_size=20, compression="none")
     code = (
-        "import re, sys; from pathlib import Path; from fototeca.collect.files.parquet import parquet_pictures\n"
+        "import re, sys; from pathlib import Path; from fototeca.collect.files.parquet import parquet_images\n"
         "import pyarrow.parquet\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
-        "before = peak(); count = sum(1 for _ in parquet_pictures(Path(sys.argv[1]), 10**9))\n"
+        "before = peak(); count = sum(1 for _ in parquet_images(Path(sys.argv[1]), 10**9))\n"
         "print(count, (peak() - before) // 1000)"
     )
     done = subprocess.run([sys.executable, "-c", code, file], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
@@ -180,7 +180,7 @@ def test_a_missing_package_says_how_to_get_it(tmp_path: Path, monkeypatch: pytes
     """pyarrow is an extra."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(FototecaError, match="needs the package pyarrow") as stop:
-        unpacked(tmp_path, file_of({"image": pictures(1)}))
+        unpacked(tmp_path, file_of({"image": images(1)}))
     assert "fototeca[hubs]" in stop.value.hint
 
 
@@ -195,7 +195,7 @@ def test_numbered_files_are_seen_through(workspace: Workspace) -> None:
 
 @pytest.fixture
 def hubs() -> Hubs:
-    """A dataset of parquet files, in two pieces, with a picture on its page and a table that holds none."""
+    """A dataset of parquet files, in two pieces, with an image on its page and a table that holds none."""
     features = {"image": IMAGE, "label": {"names": ["Cats", "dog"], "_type": "ClassLabel"}}
     first = file_of({"image": [{"bytes": jpeg(1), "path": "1.jpg"}, {"bytes": jpeg(3), "path": None}], "label": [0, 1]}, features)
     second = file_of({"image": [{"bytes": jpeg(2), "path": "1.jpg"}], "label": [0]}, features)
@@ -231,7 +231,7 @@ def test_a_dataset_of_parquet_is_proposed_confirmed_and_taken_in(workspace: Work
 
 def test_what_is_unpacked_already_stays(tmp_path: Path) -> None:
     """After a kill the same command writes nothing twice."""
-    data = file_of({"image": pictures(3), "label": ["cat", "dog", "cat"]})
+    data = file_of({"image": images(3), "label": ["cat", "dog", "cat"]})
     unpacked(tmp_path, data)
     (tmp_path / "out/folder/dog/000001.jpg").unlink()
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.jpg")}

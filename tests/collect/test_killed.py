@@ -28,7 +28,7 @@ def start(workspace: Workspace, listed: Path) -> subprocess.Popen[bytes]:
     """Begin the collection in a process group of its own."""
     command = [sys.executable, "-m", "fototeca", "collect", "urls", str(listed), "--category", "x"]
     return subprocess.Popen(
-        [*command, "--allow-local", "--timeout", "20"],
+        [*command, "--allow-loopback", "--timeout", "20"],
         cwd=workspace.root,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
@@ -69,7 +69,7 @@ def outcome(workspace: Workspace, base: str) -> dict[str, object]:
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     """Same catalog, same store, no partial file, and nothing is fetched again once it was accepted.
 
-    The last pictures are held back until the last kill, so that none of the twenty comes too late.
+    The last images are held back until the last kill, so that none of the twenty comes too late.
     """
     pictures = {f"/{number}.jpg": jpeg(number % (COUNT - 20), 160) for number in range(COUNT)}  # the last 20 are copies
     last = list(pictures)[-20:]

@@ -67,7 +67,7 @@ def test_the_group_that_names_us_comes_first() -> None:
         "User-agent: fototeca\nUser-agent: other",
         "User-agent: other\nUser-agent: fototeca",
         "User-agent: Fototeca/0.1",
-        "User-agent: fototeca 2.0 (pictures)",
+        "User-agent: fototeca 2.0 (images)",
         "\ufeffUser-agent: fototeca",
     ],
 )

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.collect.sources import Context
 from fototeca.collect.status import workspace_status
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, Respond, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, image_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 
 
 @pytest.fixture
@@ -29,20 +29,20 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def rejected(workspace: Workspace, *urls: str, options: FetchOptions = LOCAL) -> tuple[int, dict[str, int]]:
     """How many of the addresses were accepted, and why the others were not."""
-    accepted = collect(workspace, [Finding(url, "urls", "fox") for url in urls], options).accepted
+    accepted = collect(workspace, [Provenance(url, "urls", "fox") for url in urls], options).accepted
     total = workspace_status(workspace)["total"]
     return accepted, total["rejected"] | total["failed"]
 
 
 def ruled(rules: str, status: int = 200) -> Respond:
-    """A site of pictures with a robots.txt; /to?url=… leads elsewhere."""
+    """A site of images with a robots.txt; /to?url=… leads elsewhere."""
 
     def respond(asked: Asked) -> Answer:
         if asked.path == "/robots.txt":
             return Answer(rules.encode(), "text/plain", status)
         if asked.path == "/to":
             return Answer(status=302, headers={"Location": asked.query["url"]})
-        return picture_answer(asked) or Answer(status=404)
+        return image_answer(asked) or Answer(status=404)
 
     return respond
 
@@ -68,7 +68,7 @@ def test_slow_redirects_take_no_longer_than_one_download_may(workspace: Workspac
     def respond(asked: Asked) -> Answer:
         hop = asked.path.removeprefix("/hop/")
         if not hop.isdigit():
-            return picture_answer(asked) or Answer(status=404)
+            return image_answer(asked) or Answer(status=404)
         time.sleep(0.4)
         return Answer(status=302, headers={"Location": "/full/1.jpg" if hop == "1" else f"/hop/{int(hop) - 1}"})
 
@@ -77,7 +77,7 @@ def test_slow_redirects_take_no_longer_than_one_download_may(workspace: Workspac
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_host_that_cannot_tell_its_rules_is_not_asked_for_pictures(workspace: Workspace, status: int) -> None:
+def test_a_host_that_cannot_tell_its_rules_is_not_asked_for_images(workspace: Workspace, status: int) -> None:
     """Busy or broken, it may forbid anything (RFC 9309, section 2.3.1.4)."""
     with serve(ruled("", status)) as site:
         assert rejected(workspace, f"{site.base}/full/1.jpg") == (0, {f"http-{status}": 1})

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import fototeca.cli
-from fototeca.collect.catalog import Catalog, Finding
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.catalog import Catalog, Provenance
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.host_id import MACHINE
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.throttle import BURST, RATE, Hosts
@@ -32,17 +32,17 @@ from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, Hubs
 from tests.collect.test_services import inaturalist, openverse
-from tests.servers import Answer, Asked, Respond, Site, jpeg, json_answer, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, Site, image_answer, jpeg, json_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32, timeout=5)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 
 
 def library(**counts: int) -> Respond:
-    """A stand-in of Openverse that has so many pictures for each query, unlike those of the others."""
+    """A stand-in of Openverse that has so many images for each query, unlike those of the others."""
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         first = 1000 * list(counts).index(asked.query["q"])
         page, size = int(asked.query["page"]), int(asked.query["page_size"])
         total = counts[asked.query["q"]]
@@ -133,7 +133,7 @@ def test_only_the_categories_that_were_asked_for_are_told_as_short(
         config = workspace.config.read_text().replace("target = 100", "target = 5")
         workspace.config.write_text(f'{config}\n[categories.dog]\nqueries = ["dog"]\n')
         monkeypatch.chdir(workspace.root)
-        arguments = ["fototeca", "collect", "search", "openverse", "--category", "fox", "--allow-local", "--min-side", "32"]
+        arguments = ["fototeca", "collect", "search", "openverse", "--category", "fox", "--allow-loopback", "--min-side", "32"]
         monkeypatch.setattr("sys.argv", arguments)
         with pytest.raises(SystemExit) as stop:
             fototeca.cli.main()
@@ -153,7 +153,7 @@ def test_what_goes_wrong_is_told_once(
     with serve(refuse) as site:
         workspace = asking(point_to("openverse", site.base), "fox", "zorro", "renard")
         monkeypatch.chdir(workspace.root)
-        monkeypatch.setattr("sys.argv", ["fototeca", "collect", "search", "openverse", "--allow-local"])
+        monkeypatch.setattr("sys.argv", ["fototeca", "collect", "search", "openverse", "--allow-loopback"])
         with pytest.raises(SystemExit) as stop:
             fototeca.cli.main()
     said = capsys.readouterr().err
@@ -171,7 +171,7 @@ def test_a_host_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
-    """Retry-After holds for the host, not for the one picture that met it."""
+    """Retry-After holds for the host, not for the one image that met it."""
     times: list[float] = []
     lock = threading.Lock()
 
@@ -182,22 +182,22 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
             times.append(time.monotonic())
             if len(times) == 1:
                 return Answer(status=429, headers={"Retry-After": "1"})
-        return picture_answer(asked) or Answer(status=404)
+        return image_answer(asked) or Answer(status=404)
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(respond) as site:
-        findings = [Finding(f"{site.base}/full/{number}.jpg", "urls", "fox") for number in range(4)]
-        options = FetchOptions(allow_local=True, min_side=32, per_host=1)
+        findings = [Provenance(f"{site.base}/full/{number}.jpg", "urls", "fox") for number in range(4)]
+        options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
         assert collect(workspace, findings, options).accepted == 4
     assert len(times) == 5
     assert times[1] - times[0] > 0.9, "nobody asked meanwhile"
 
 
 def test_a_pause_may_be_longer_than_a_download_may_take() -> None:
-    """A picture whose host asks for one waits it out; its time does not run meanwhile."""
+    """An image whose host asks for one waits it out; its time does not run meanwhile."""
     answers = [Answer(status=429, headers={"Retry-After": "1"})]
     with serve(lambda asked: answers.pop() if answers and asked.path == "/a.jpg" else Answer(jpeg(1), "image/jpeg")) as site:
-        assert Downloader(FetchOptions(allow_local=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)
+        assert Downloader(FetchOptions(allow_loopback=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)
 
 
 def test_attribution_tells_nothing_of_this_machine(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_attribution_tells_nothing_of_this_machine(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "w", ["fox"])
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(jpeg(1))
-    collect_folder(workspace, tmp_path / "photos", Labelling("fox"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
     assert write_attribution(workspace, tmp_path / "ATTRIBUTION.csv") == 1
     with (tmp_path / "ATTRIBUTION.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
@@ -219,18 +219,18 @@ def test_a_label_of_a_person_is_not_changed_by_another_place(tmp_path: Path) -> 
     (tmp_path / "photos").mkdir()
     for number in range(3):
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(jpeg(number))
-    collect_folder(workspace, tmp_path / "photos", Labelling("fox"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
     with Catalog.open(workspace) as catalog:
         decided, rejected, _ = catalog.images()
         catalog.decide(decided.image_id, "fox", who="person:me", why="seen")
         catalog.decide(rejected.image_id, "reject:off-topic", who="curate:x", why="seen")
-    collect_folder(workspace, tmp_path / "photos", Labelling("dog"), LOCAL)
+    collect_folder(workspace, tmp_path / "photos", LabelSource("dog"), LOCAL)
     with Catalog.open(workspace) as catalog:
         assert [image.label for image in catalog.images()] == ["fox", "fox", "dog|fox"]
 
 
 def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
-    """The half of a picture goes with the next collection; what another process or another machine writes just now stays, and
+    """The half of an image goes with the next collection; what another process or another machine writes just now stays, and
     what is none of ours."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
@@ -246,19 +246,19 @@ def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
     assert [path.exists() for path in (left, living, strange, elsewhere, old)] == [False, True, True, True, False]
 
 
-def test_a_file_that_was_overwritten_is_another_picture(tmp_path: Path) -> None:
+def test_a_file_that_was_overwritten_is_another_image(tmp_path: Path) -> None:
     """Under a name that is known, as cameras number theirs anew; and one that was cut short and is whole by now is read again."""
     workspace, photos = create_workspace(tmp_path / "w", ["fox"]), tmp_path / "photos"
     photos.mkdir()
     (photos / "IMG_1.jpg").write_bytes(jpeg(1, 200))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200)[:900])
-    first = collect_folder(workspace, photos, Labelling("fox"), LOCAL)
+    first = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
     assert (first.accepted, first.known) == (1, 0)
     (photos / "IMG_1.jpg").write_bytes(jpeg(3, 300))
     (photos / "IMG_2.jpg").write_bytes(jpeg(2, 200))
-    again = collect_folder(workspace, photos, Labelling("fox"), LOCAL)
+    again = collect_folder(workspace, photos, LabelSource("fox"), LOCAL)
     assert (again.accepted, again.known) == (2, 0)
-    assert collect_folder(workspace, photos, Labelling("fox"), LOCAL).known == 2
+    assert collect_folder(workspace, photos, LabelSource("fox"), LOCAL).known == 2
     with Catalog.open(workspace) as catalog:
         assert len(catalog.images()) == 3
 
@@ -271,7 +271,7 @@ def test_what_is_passed_over_for_its_licence_is_counted(
         workspace = point_to("openverse", site.base)
         monkeypatch.setattr("fototeca.collect.search.allows_commercial", lambda _: False)
         monkeypatch.chdir(workspace.root)
-        arguments = ["fototeca", "collect", "search", "openverse", "--license", "commercial", "--allow-local"]
+        arguments = ["fototeca", "collect", "search", "openverse", "--license", "commercial", "--allow-loopback"]
         monkeypatch.setattr("sys.argv", arguments)
         with pytest.raises(SystemExit):
             fototeca.cli.main()
@@ -283,8 +283,8 @@ def test_a_preview_counts_as_the_search_does(point_to: PointTo) -> None:
     answer = library(fox=1)
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         one, other = openverse(asked.base, 1), openverse(asked.base, 1)
         other["url"] = f"{other['url']}#again"
         return json_answer({"results": [one, other], "result_count": 2}) if asked.query.get("page") == "1" else answer(asked)

@@ -18,7 +18,7 @@ from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, SECRET, Hubs
 from tests.collect.test_services import SHAPES
-from tests.servers import Answer, Asked, Respond, Site, json_answer, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, Site, image_answer, json_answer, serve
 
 Shown = Callable[..., str]
 SERVICES = {name: info.key for name, info in known_sources().items() if info.key}
@@ -92,7 +92,7 @@ def test_no_refusal_of_a_service_shows_its_key(
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
-        text = shown(workspace, "collect", "search", source, "--allow-local") + shown(workspace, "doctor")
+        text = shown(workspace, "collect", "search", source, "--allow-loopback") + shown(workspace, "doctor")
     assert questions and all(SECRET in question for question in questions)
     assert f"fototeca: {source}" in text
     assert SECRET not in text
@@ -107,8 +107,8 @@ def test_no_refusal_of_a_hub_shows_its_key(
     """Of the hubs' own clients neither."""
     answer = FAULTS[fault]
     hubs.instead_of_all = answer
-    text = shown(workspace, "collect", hub, REFS[hub], "--allow-local")
-    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-local")
+    text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
     assert any(SECRET in sent(asked) for asked in site.asked)
     assert text.count(f"fototeca: {hub}") == 2
     assert SECRET not in text
@@ -119,7 +119,7 @@ def test_no_refusal_of_a_hub_shows_its_key(
 def test_a_service_that_repeats_the_key_in_its_results(
     source: str, point_to: PointTo, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures come, and no provenance, manifest or attribution has the key of whoever searched."""
+    """Images come, and no provenance, manifest or attribution has the key of whoever searched."""
     monkeypatch.setenv(SERVICES[source].variable, SECRET)
     item, document, _, _ = SHAPES[source]
 
@@ -128,11 +128,11 @@ def test_a_service_that_repeats_the_key_in_its_results(
         answer = answer.replace("Author", f"Author {SECRET}").replace(
             "https://example.org/", f"https://example.org/?k={SECRET}&n="
         )
-        return picture_answer(asked) or Answer(answer.encode(), "application/json")
+        return image_answer(asked) or Answer(answer.encode(), "application/json")
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
-        text = shown(workspace, "collect", "search", source, "--allow-local", "--min-side", "32")
+        text = shown(workspace, "collect", "search", source, "--allow-loopback", "--min-side", "32")
     text += shown(workspace, "curate", "freeze") + shown(workspace, "collect", "attribution")
     assert "5 accepted" in text
     assert "Author (key) 3" in (workspace.root / "ATTRIBUTION.csv").read_text()
@@ -146,8 +146,8 @@ def test_a_hub_that_repeats_the_key_in_what_it_tells(
 ) -> None:
     """Titles are shown, and kept with the dataset and in its proposal."""
     hubs.title = f"Cats {SECRET}"
-    text = shown(workspace, "collect", hub, REFS[hub], "--allow-local")
-    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-local")
+    text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
+    text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
     assert "Cats (key)" in text
     assert "confirm it with --map" in text
     assert SECRET not in text
@@ -193,6 +193,6 @@ def test_a_key_of_digits_breaks_no_answer(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("A_KEY", "12345678")
     answer = json_answer({"id": 12345678, "12345678": ["of 12345678", None, 1.5]})
     with serve(lambda asked: answer) as site:
-        web = Web(Downloader(FetchOptions(allow_local=True), ""), "some", 0.0, Key("A_KEY", ""))
+        web = Web(Downloader(FetchOptions(allow_loopback=True), ""), "some", 0.0, Key("A_KEY", ""))
         said = web.json(f"{site.base}/")
     assert said == {"id": 12345678, "(key)": ["of (key)", None, 1.5]}

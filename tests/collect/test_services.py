@@ -1,4 +1,4 @@
-"""The picture services against local stand-ins of their interfaces: paging, rights, quotas, changed answers, secrets."""
+"""The image services against local stand-ins of their interfaces: paging, rights, quotas, changed answers, secrets."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.versions.freeze import freeze_version
 from tests.collect.conftest import PointTo
-from tests.servers import Answer, Asked, Respond, json_answer, picture_answer, serve
+from tests.servers import Answer, Asked, Respond, image_answer, json_answer, serve
 
-LOCAL = FetchOptions(allow_local=True, min_side=32)
+LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 SECRET = "s3cret-key-value"
 KEYS = {
     "flickr": "FLICKR_API_KEY",
@@ -89,8 +89,8 @@ def service(source: str, total: int) -> Respond:
     item, document, query, size = SHAPES[source]
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         sent = {"flickr": asked.query.get("api_key"), "pixabay": asked.query.get("key"), "openverse": SECRET}.get(
             source, asked.headers.get("Authorization", "").removeprefix("Client-ID ")
         )
@@ -108,8 +108,8 @@ def commons(total: int) -> Respond:
     """MediaWiki's search of files, with its way of going on."""
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         assert asked.query["gsrsearch"] == "filetype:bitmap red fox"
         told = {name: asked.query[name] for name in ("generator", "gsrnamespace", "prop")}
         assert told == {"generator": "search", "gsrnamespace": "6", "prop": "imageinfo"}
@@ -134,11 +134,11 @@ def _file(base: str, n: int) -> dict[str, Any]:
 
 
 def inaturalist(total: int) -> Respond:
-    """Observations of two pictures each, one of them without a licence in every fourth."""
+    """Observations of two images each, one of them without a licence in every fourth."""
 
     def respond(asked: Asked) -> Answer:
-        if picture := picture_answer(asked):
-            return picture
+        if image := image_answer(asked):
+            return image
         assert asked.query["quality_grade"] == "research"
         assert asked.query["photo_license"].startswith("cc0,cc-by,cc-by-sa")
         above = int(asked.query["id_above"])
@@ -232,8 +232,8 @@ def test_commons_goes_on_where_it_says(point_to: PointTo) -> None:
     assert len(site.asked) == 3
 
 
-def test_inaturalist_ties_the_pictures_of_one_observation(point_to: PointTo) -> None:
-    """Pages by id; pictures without a licence are left out; one observation is one `original`."""
+def test_inaturalist_ties_the_images_of_one_observation(point_to: PointTo) -> None:
+    """Pages by id; images without a licence are left out; one observation is one `original`."""
     with serve(inaturalist(250)) as site:
         found = findings("inaturalist", point_to("inaturalist", f"{site.base}/api"))
     assert len(found) == 2 * 250 - 250 // 4
@@ -336,7 +336,7 @@ def test_commercial_filters_at_the_source_and_again_here(point_to: PointTo) -> N
         assert {row[0] for row in sql.execute("SELECT license FROM findings")} == {"CC-BY-2.0", "CC0-1.0"}
 
 
-def test_a_dry_run_counts_and_fetches_no_picture(point_to: PointTo) -> None:
+def test_a_dry_run_counts_and_fetches_no_image(point_to: PointTo) -> None:
     """Candidates, licences and sizes per category; nothing in the catalog."""
     with serve(service("openverse", 9)) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
@@ -363,7 +363,7 @@ def test_a_quota_that_cannot_be_written_down_ends_nothing(monkeypatch: pytest.Mo
     remember_quota("flickr", {"X-RateLimit-Remaining": "7"})
 
 
-def test_a_host_is_asked_once_at_a_time_for_lists_and_pictures_together(point_to: PointTo) -> None:
+def test_a_host_is_asked_once_at_a_time_for_lists_and_images_together(point_to: PointTo) -> None:
     """--per-host bounds what one host is asked for, whatever for."""
     answer, second = service("openverse", 40), threading.Event()
     lock, inside, most = threading.Lock(), [0], [0]
@@ -397,7 +397,7 @@ def test_a_new_source_is_one_file_and_what_its_site_is(
     monkeypatch.setattr(fototeca.collect.sources, "__path__", [*fototeca.collect.sources.__path__, str(tmp_path / "new")])
     known_sources.cache_clear()
     try:
-        with serve(lambda asked: picture_answer(asked) or json_answer(["/full/1.jpg", "/full/2.jpg"])) as site:
+        with serve(lambda asked: image_answer(asked) or json_answer(["/full/1.jpg", "/full/2.jpg"])) as site:
             workspace = point_to("openverse", site.base)
             (workspace.root / "sites" / "quokka.toml").write_text(f'version = 1\nendpoint = "{site.base}"\n')
             assert search(workspace, SearchOptions(("quokka",)), LOCAL).accepted == 2
@@ -407,7 +407,7 @@ def test_a_new_source_is_one_file_and_what_its_site_is(
 
 
 def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_to: PointTo) -> None:
-    """Sources in their order, no more pictures than the target, and the same picture from two services has two places."""
+    """Sources in their order, no more images than the target, and the same image from two services has two places."""
     with serve(service("openverse", 30)) as first, serve(service("pixabay", 300)) as second:
         workspace = _queries(_repoint(point_to("openverse", f"{first.base}/api"), "pixabay", second.base))
         summary = search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL)
@@ -415,7 +415,7 @@ def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_t
         before = len(first.asked) + len(second.asked)
         assert search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL).found == 0
         assert len(first.asked) + len(second.asked) == before, "who has enough asks nobody"
-    assert len(fetched) == 100  # 30 of them are the very pictures that openverse gave
+    assert len(fetched) == 100  # 30 of them are the very images that openverse gave
     assert summary.accepted == 100
     with sqlite3.connect(workspace.catalog) as sql:
         assert sql.execute("SELECT count(*) FROM images").fetchone()[0] == 100

@@ -1,4 +1,4 @@
-"""Targets: what counts as one picture while collecting, and what is said to be missing."""
+"""Targets: what counts as one image while collecting, and what is said to be missing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.cli.options import close
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.targets import ALIKE, Targets
@@ -25,7 +25,7 @@ from tests.servers import jpeg
 def add(catalog: Catalog, number: int, phash: int) -> str:
     """An accepted image of the category fox with this pHash."""
     image = ImageRow(f"{number:064x}", f"data/images/{number}.jpg", "JPEG", 99, 99, "RGB", 1, f"{phash:016x}")
-    candidate = catalog.add_finding(Finding(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
+    candidate = catalog.add_finding(Provenance(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
     catalog.record(candidate.candidate_id, "accepted", image=image)
     catalog.decide(image.image_id, "fox", who="collect:urls", why="found as fox")
     return image.image_id
@@ -63,7 +63,7 @@ def test_no_more_is_asked_for_while_enough_is_on_its_way(tmp_path: Path) -> None
 
 
 def test_what_dedup_kept_counts_whatever_it_looks_like(tmp_path: Path) -> None:
-    """Two pictures of one pHash that dedup compared and kept are two; one that it has not seen yet is none of its own."""
+    """Two images of one pHash that dedup compared and kept are two; one that it has not seen yet is none of its own."""
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
         for number in (7, 8, 9):
             image_id = add(catalog, number, 42)
@@ -73,17 +73,17 @@ def test_what_dedup_kept_counts_whatever_it_looks_like(tmp_path: Path) -> None:
 
 
 def recompressed(folder: Path, *qualities: int) -> None:
-    """One picture, saved anew at each quality."""
+    """One image, saved anew at each quality."""
     folder.mkdir()
     for quality in qualities:
         Image.open(io.BytesIO(jpeg(1, 200))).save(folder / f"{quality}.jpg", quality=quality)
 
 
 def test_copies_do_not_fill_a_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two saves of one picture are two accepted images and one towards the target: the rest is stated, with exit code 3."""
+    """Two saves of one image are two accepted images and one towards the target: the rest is stated, with exit code 3."""
     workspace: Workspace = create_workspace(tmp_path / "w", ["fox"], target=2)
     recompressed(tmp_path / "photos", 95, 80)
-    summary = collect_folder(workspace, tmp_path / "photos", Labelling("fox"), FetchOptions())
+    summary = collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), FetchOptions())
     assert workspace_status(workspace)["categories"]["fox"]["accepted"] == 2
     assert short_categories(workspace) == {"fox": 1}
     with pytest.raises(typer.Exit) as stopped:

@@ -1,4 +1,4 @@
-"""Sites that speak TLS: a picture comes only from who can prove to be the host."""
+"""Sites that speak TLS: an image comes only from who can prove to be the host."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, picture_answer, serve
+from tests.servers import Answer, image_answer, serve
 
 
 def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
@@ -46,8 +46,8 @@ def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
 
 @contextmanager
 def secure(file: Path | None) -> Iterator[str]:
-    """The https address of a site with pictures; without a certificate it speaks plain HTTP all the same."""
-    with serve(lambda asked: picture_answer(asked) or Answer(status=404)) as site:
+    """The https address of a site with images; without a certificate it speaks plain HTTP all the same."""
+    with serve(lambda asked: image_answer(asked) or Answer(status=404)) as site:
         if file:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(file)
@@ -65,10 +65,10 @@ def secure(file: Path | None) -> Iterator[str]:
         ("none", ("failed", "tls")),
     ],
 )
-def test_a_picture_comes_only_with_a_valid_certificate(
+def test_an_image_comes_only_with_a_valid_certificate(
     kind: str, outcome: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything else is the reason `tls`, for that picture alone."""
+    """Everything else is the reason `tls`, for that image alone."""
     file = certificate(
         tmp_path / "site.pem", ip="127.0.0.9" if kind == "of another host" else "127.0.0.1", days=-1 if kind == "expired" else 1
     )
@@ -76,8 +76,8 @@ def test_a_picture_comes_only_with_a_valid_certificate(
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
     with secure(None if kind == "none" else file) as base:
-        found = [Finding(f"{base}/full/1.jpg", "urls", "fox")]
-        collect(workspace, found, FetchOptions(allow_local=True, min_side=32, timeout=5))
+        found = [Provenance(f"{base}/full/1.jpg", "urls", "fox")]
+        collect(workspace, found, FetchOptions(allow_loopback=True, min_side=32, timeout=5))
     with Catalog.open(workspace) as catalog:
         row = catalog.connection.execute("SELECT state, reason FROM candidates").fetchone()
     assert tuple(row) == outcome

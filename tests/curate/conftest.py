@@ -1,4 +1,4 @@
-"""Catalogs filled without collecting: small pictures of one colour, their labels decided as a source would."""
+"""Catalogs filled without collecting: small images of one colour, their labels decided as a source would."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
 from fototeca.collect.store import put
 from fototeca.core.workspace import Workspace, create_workspace
 
@@ -26,7 +26,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "w", ["cat", "dog"], target=1)
 
 
-def picture(number: int) -> bytes:
+def png_bytes(number: int) -> bytes:
     """A PNG of one colour, different for every number."""
     file = io.BytesIO()
     Image.new("RGB", (64, 48), (number % 256, number // 256 % 256, number // 65536)).save(file, "PNG")
@@ -34,12 +34,12 @@ def picture(number: int) -> bytes:
 
 
 def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str = "site") -> list[str]:
-    """Store a picture per label, numbered from `start`, and decide its label."""
+    """Store an image per label, numbered from `start`, and decide its label."""
     found = []
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate(labels, start):
-            image_id, path = put(workspace, picture(number), "PNG")
-            finding = Finding(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
+            image_id, path = put(workspace, png_bytes(number), "PNG")
+            finding = Provenance(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
             candidate = catalog.add_finding(finding, finding.url)
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, phash)

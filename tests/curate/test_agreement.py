@@ -78,7 +78,7 @@ def test_what_was_taken_back_is_not_said(workspace: Workspace, add_images: AddIm
 
 
 def test_a_rejection_taken_back_is_no_disagreement(workspace: Workspace, add_images: AddImages) -> None:
-    """Who rejects a picture and brings it back leaves it with its label; to bring back a copy says nothing of its label."""
+    """Who rejects an image and brings it back leaves it with its label; to bring back a copy says nothing of its label."""
     ids = add_images(workspace, ["cat", "cat"])
     with Catalog.open(workspace) as catalog:
         for new in ("reject:drawing", "restore"):

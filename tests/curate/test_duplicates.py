@@ -14,15 +14,15 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.duplicates import dedup, find_near
+from fototeca.curate.duplicates import dedup, find_known_duplicates
 from fototeca.curate.duplicates.clustering import name_groups
 from fototeca.curate.duplicates.listing import list_groups
-from fototeca.curate.duplicates.signatures import read_pictures
+from fototeca.curate.duplicates.signatures import read_images
 from fototeca.curate.export.datasheet import known_issues
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.manifest import read_manifest
@@ -34,17 +34,17 @@ Edit = Callable[[Image.Image], Image.Image]
 Rights = dict[str, str]
 
 
-def crop(picture: Image.Image, share: float, across: float = 0.5, down: float = 0.5) -> Image.Image:
-    """The picture without a share of each side, cut where `across` and `down` say."""
-    width, height = picture.size
+def crop(image: Image.Image, share: float, across: float = 0.5, down: float = 0.5) -> Image.Image:
+    """The image without a share of each side, cut where `across` and `down` say."""
+    width, height = image.size
     left, top = int(width * share * across), int(height * share * down)
-    return picture.crop((left, top, left + int(width * (1 - share)), top + int(height * (1 - share))))
+    return image.crop((left, top, left + int(width * (1 - share)), top + int(height * (1 - share))))
 
 
-def recompressed(picture: Image.Image) -> Image.Image:
+def recompressed(image: Image.Image) -> Image.Image:
     """Through a JPEG of low quality."""
     data = io.BytesIO()
-    picture.save(data, "JPEG", quality=30)
+    image.save(data, "JPEG", quality=30)
     return Image.open(data).convert("RGB")
 
 
@@ -73,7 +73,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A picture with detail at every scale, as photographs have; each seed gives a stranger."""
+    """An image with detail at every scale, as photographs have; each seed gives a stranger."""
     rng = np.random.default_rng(seed)
     layers = [
         np.asarray(
@@ -90,7 +90,7 @@ def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 def store(workspace: Workspace, folder: Path, category: str = "a") -> dict[str, str]:
     """Collect a folder; the image id of each file by its name."""
-    collect_folder(workspace, folder, Labelling(category=category), FetchOptions())
+    collect_folder(workspace, folder, LabelSource(category=category), FetchOptions())
     with Catalog.open(workspace) as catalog:
         rows = catalog.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
         return {Path(row["url"]).name: row["image_id"] for row in rows}
@@ -130,7 +130,7 @@ def test_every_edit_is_found_and_no_stranger(workspace: Workspace, tmp_path: Pat
 
 
 def test_same_shape_other_colour_is_a_stranger(workspace: Workspace, tmp_path: Path) -> None:
-    """Two pictures with one luminance but other colours are not copies."""
+    """Two images with one luminance but other colours are not copies."""
     folder = tmp_path / "in"
     folder.mkdir()
     original = photograph(1)
@@ -142,7 +142,7 @@ def test_same_shape_other_colour_is_a_stranger(workspace: Workspace, tmp_path: P
     assert dedup(workspace)["groups"] == 0
 
 
-def test_flat_pictures_are_judged_by_pixels(workspace: Workspace, tmp_path: Path) -> None:
+def test_flat_images_are_judged_by_pixels(workspace: Workspace, tmp_path: Path) -> None:
     """Plain surfaces, whose hashes collide, are copies only if their colours are the same."""
     folder = tmp_path / "in"
     folder.mkdir()
@@ -155,7 +155,7 @@ def test_flat_pictures_are_judged_by_pixels(workspace: Workspace, tmp_path: Path
 
 
 def test_equal_pixels_are_those_that_are_seen(workspace: Workspace, tmp_path: Path) -> None:
-    """Turned by EXIF and turned in the file is one picture; the same greys in another mode are a near copy, not an equal one."""
+    """Turned by EXIF and turned in the file is one image; the same greys in another mode are a near copy, not an equal one."""
     folder = tmp_path / "in"
     folder.mkdir()
     upright, grey = photograph(7), photograph(8).convert("L")
@@ -239,7 +239,7 @@ def test_a_copy_that_somebody_decided_on_is_kept_when_a_better_one_comes(workspa
         assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["small.png"]]
 
 
-def test_a_version_tells_of_pictures_that_lost_their_copy(
+def test_a_version_tells_of_images_that_lost_their_copy(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The copy kept is rejected for its quality and no search has put another one in its place yet: neither is in."""
@@ -249,7 +249,7 @@ def test_a_version_tells_of_pictures_that_lost_their_copy(
     label_images(workspace, [kept], reject="bad-quality")
     assert len(freeze_version(workspace).manifest.rows) == 11
     told = capsys.readouterr().err
-    assert "pictures whose copy was rejected as bad-quality, with another one set aside: 1; run: fototeca curate dedup" in told
+    assert "images whose copy was rejected as bad-quality, with another one set aside: 1; run: fototeca curate dedup" in told
     dedup(workspace)
     assert len(freeze_version(workspace).manifest.rows) == 12
     assert "rejected as bad-quality" not in capsys.readouterr().err
@@ -285,10 +285,10 @@ def test_a_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, kept
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids[kept]]
 
 
-def two_categories(workspace: Workspace, folder: Path, pictures: int, edits: Mapping[str, Edit]) -> dict[str, str]:
+def two_categories(workspace: Workspace, folder: Path, images: int, edits: Mapping[str, Edit]) -> dict[str, str]:
     """Collect edited copies of as many strangers, half of them under each category; image ids by `NUMBER-EDIT`."""
     ids = {}
-    for number in range(pictures):
+    for number in range(images):
         inside = folder / "ab"[number % 2]
         inside.mkdir(parents=True, exist_ok=True)
         for name, edit in edits.items():
@@ -333,10 +333,10 @@ def test_no_split_parts_a_verified_pair(workspace: Workspace, tmp_path: Path) ->
     """A chain of cuts makes several groups; all of it is in one split, and stays so when the version is made again."""
     folder = tmp_path / "chain"
     folder.mkdir()
-    picture = photograph(9, (640, 480))
+    image = photograph(9, (640, 480))
     for number in range(6):
-        picture.save(folder / f"{number}.png")
-        picture = crop(picture, 0.1)
+        image.save(folder / f"{number}.png")
+        image = crop(image, 0.1)
     ids = set(store(workspace, folder).values())
     two_categories(workspace, tmp_path / "others", 20, {"whole": lambda p: p})
     dedup(workspace, keep_near=True)
@@ -385,21 +385,21 @@ def test_ids_last_and_chains_are_cut(workspace: Workspace, tmp_path: Path) -> No
     dedup(workspace)
     before = by_group(workspace)
     assert len(before) == 1
-    picture = crop(original, 0.1)
+    image = crop(original, 0.1)
     for number in range(2, 6):
-        picture = crop(picture, 0.1)
-        picture.save(folder / f"{number}.png")
+        image = crop(image, 0.1)
+        image.save(folder / f"{number}.png")
     ids = store(workspace, folder)
     dedup(workspace)
     after = by_group(workspace)
     assert next(iter(before)) in after
     assert all(ids["0.png"] not in {row["image_id"] for row in rows} or len(rows) < 6 for rows in after.values())
     assert dedup(workspace) == dedup(workspace)
-    assert by_group(workspace) == after, "the same pictures give the same groups"
+    assert by_group(workspace) == after, "the same images give the same groups"
 
 
-def test_new_pictures_against_known(workspace: Workspace, tmp_path: Path) -> None:
-    """A new picture is recognised as a copy, in both directions of a cut; a stranger and a broken file are not."""
+def test_new_images_against_known(workspace: Workspace, tmp_path: Path) -> None:
+    """A new image is recognised as a copy, in both directions of a cut; a stranger and a broken file are not."""
     folder = tmp_path / "in"
     folder.mkdir()
     original = photograph(3)
@@ -410,10 +410,10 @@ def test_new_pictures_against_known(workspace: Workspace, tmp_path: Path) -> Non
     ImageOps.expand(original, 24, "white").save(new[1])
     original.save(new[2])
     photograph(4).save(new[3])
-    new[4].write_bytes(b"no picture")
+    new[4].write_bytes(b"no image")
     with Catalog.open(workspace) as catalog:
         known = catalog.images()
-    found = find_near(workspace, [blob for _, blob in read_pictures(new)], known)
+    found = find_known_duplicates(workspace, [blob for _, blob in read_images(new)], known)
     assert [near.image_id if near else None for near in found] == [ids["known.png"]] * 3 + [None, None]
     assert found[2] is not None and found[2].distance == 0
 

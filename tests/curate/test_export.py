@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fototeca.collect.catalog import Catalog, ImageRow
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.store import put
@@ -22,10 +22,10 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.export.datasheet import hub_license
 from fototeca.curate.export.formats import FORMATS, KNOWN, export_version
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.manifest import SPLITS, Manifest, Row
+from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.vision.image import decode
-from tests.curate.conftest import picture
+from tests.curate.conftest import png_bytes
 
 AddImages = Callable[..., list[str]]
 
@@ -76,7 +76,7 @@ def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manife
 
 
 def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """mlcroissant finds no error, and reads splits, labels, pictures, and the digest of every picture's file."""
+    """mlcroissant finds no error, and reads splits, labels, images, and the digest of every image's file."""
     mlcroissant = import_module("mlcroissant")
     export_version(workspace, "v001", tmp_path / "out", "croissant", copy=True)
     dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))
@@ -131,7 +131,7 @@ def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, P
     workspace = create_workspace(tmp_path / "w", names, task=task)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate([*names, *more] * 10):
-            image_id, path = put(workspace, picture(number), "PNG")
+            image_id, path = put(workspace, png_bytes(number), "PNG")
             catalog._add_image(ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}"))
             catalog.decide(image_id, label, who="person:ana", why="")
     manifest = freeze_version(workspace).manifest
@@ -142,7 +142,7 @@ def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, P
 def test_hugging_face_datasets_gives_back_the_rows(
     awkward: tuple[Manifest, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """As a folder of images and by the card alike: the splits, the text of every row, and its picture."""
+    """As a folder of images and by the card alike: the splits, the text of every row, and its image."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = import_module("datasets")  # slow to load
     manifest, folder = awkward
@@ -156,11 +156,11 @@ def test_hugging_face_datasets_gives_back_the_rows(
 
 
 def cells(row: dict[str, object]) -> dict[str, object]:
-    """What a reader gives of a row but for the picture itself."""
+    """What a reader gives of a row but for the image itself."""
     return {name: value for name, value in row.items() if name not in ("file_name", "image")}
 
 
-def expected(row: Row) -> dict[str, object]:
+def expected(row: ManifestRow) -> dict[str, object]:
     """The same of a manifest's row."""
     names = ("label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
     return {name: getattr(row, name) for name in names}
@@ -226,7 +226,7 @@ def test_what_torchvision_passes_over_is_written_as_png(tmp_path: Path) -> None:
             for suffix in ("gif", "avif", "jpg", "webp"):
                 Image.new("RGB", (300, 260), (colour, 200 - colour, len(suffix) * 9)).save(folder / label / f"{colour}.{suffix}")
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"])
-    collect_folder(workspace, folder, Labelling(from_folder=True), FetchOptions())
+    collect_folder(workspace, folder, LabelSource(from_folder=True), FetchOptions())
     manifest = freeze_version(workspace).manifest
     assert {Path(row.path).suffix for row in manifest.rows} == {".gif", ".avif", ".jpg", ".webp"}
     export_version(workspace, "v001", tmp_path / "out", "imagefolder")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace, create_workspace
@@ -197,7 +197,7 @@ def test_a_version_can_be_made_again_byte_for_byte(
     label_images(workspace, ids[20:25], label="dog")
     group_images(workspace, [ids[3:6]], keep_near=True)
     with Catalog.open(workspace) as catalog:
-        better = Finding(
+        better = Provenance(
             "https://example.org/20.png", "museum", "cat", page_url="https://m.org/", author="Eva", license="CC0-1.0"
         )
         catalog.add_finding(better, better.url)
@@ -251,7 +251,7 @@ def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add
 
 
 def test_files_of_this_machine_are_not_named(workspace: Workspace, add_images: AddImages) -> None:
-    """A manifest goes into git: where somebody's pictures lay at home does not."""
+    """A manifest goes into git: where somebody's images lay at home does not."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
         sql.execute("UPDATE candidates SET url = 'file:///home/ana/' || candidate_id WHERE candidate_id % 2")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Finding, GroupRow, ImageRow
+from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import FACTS, list_versions, read_facts, read_manifest
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
@@ -30,17 +30,17 @@ NAMES = ("único", "heron", "007")
 
 
 def drawn(number: int) -> str:
-    """The id of the golden picture of this number: a digest of words, since a PNG file's differs with the zlib that wrote it."""
+    """The id of the golden image of this number: a digest of words, since a PNG file's differs with the zlib that wrote it."""
     return hashlib.sha256(f"golden {number}".encode()).hexdigest()
 
 
 def moment(number: int) -> str:
-    """The time of the golden picture of this number."""
+    """The time of the golden image of this number."""
     return (BEGIN + timedelta(seconds=number)).isoformat(timespec="microseconds")
 
 
-def origin(number: int) -> Finding:
-    """Where a picture was found: full, quoted, unknown and private origins in turn."""
+def origin(number: int) -> Provenance:
+    """Where an image was found: full, quoted, unknown and private origins in turn."""
     kinds = (
         {"author": 'Ana "la fotógrafa", Lima', "license": "CC-BY-4.0", "page_url": f"https://example.org/{number}?a=1,2"},
         {"author": "José\nÑandú", "license": "CC0-1.0"},
@@ -48,11 +48,11 @@ def origin(number: int) -> Finding:
         {"author": "x", "license": "LicenseRef-PublicDomain", "thumbnail": True},
     )
     url = f"/home/ana/{number}.png" if number % 9 == 4 else f"https://example.org/{number}.png"
-    return Finding(url, ("site", "museum")[number % 2], **kinds[number % 4])  # type: ignore[arg-type]
+    return Provenance(url, ("site", "museum")[number % 2], **kinds[number % 4])  # type: ignore[arg-type]
 
 
 def fill(catalog: Catalog, labels: Sequence[str], start: int, *, copies: int = 0) -> list[str]:
-    """Know a picture per label, numbered from `start`; the first `copies` of them come in threes from one original each."""
+    """Know an image per label, numbered from `start`; the first `copies` of them come in threes from one original each."""
     for number, label in enumerate(labels, start):
         image_id = drawn(number)
         place = replace(origin(number), original=f"o{(number - start) // 3}" if number - start < copies else "")
@@ -92,7 +92,9 @@ def single(root: Path) -> Workspace:
         more = fill(catalog, [NAMES[number % 3] for number in range(20)], 70)
         trained, tested = (min(row.image_id for row in first.split(split)) for split in ("train", "test"))
         near(catalog, [[trained, tested], more[:3], more[9:11]], keep=True)
-        better = Finding("https://example.org/3.png", "museum", page_url="https://m.example/3", author="Eva", license="CC0-1.0")
+        better = Provenance(
+            "https://example.org/3.png", "museum", page_url="https://m.example/3", author="Eva", license="CC0-1.0"
+        )
         catalog.add_finding(better, better.url)
     freeze_version(workspace)
     return workspace

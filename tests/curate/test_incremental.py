@@ -1,4 +1,4 @@
-"""Pictures that come later: the groups are those of a search from nothing, and nothing old is looked at again."""
+"""Images that come later: the groups are those of a search from nothing, and nothing old is looked at again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from fototeca.collect.catalog import Catalog, Finding, ImageRow
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.store import put
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
@@ -29,7 +29,7 @@ from fototeca.curate.duplicates.view_hashes import look
 
 
 @cache
-def pictures() -> tuple[bytes, ...]:
+def images() -> tuple[bytes, ...]:
     """PNGs: strangers, copies under views and edits, a chain of crops, equal pixels in other bytes, plain surfaces."""
     found: list[Image.Image] = []
     for seed in range(4):
@@ -49,24 +49,24 @@ def pictures() -> tuple[bytes, ...]:
     return (*map(png, found), png(found[0], compress_level=0), png(found[3], compress_level=0))
 
 
-def png(picture: Image.Image, compress_level: int = 6) -> bytes:
-    """The picture as a file."""
+def png(image: Image.Image, compress_level: int = 6) -> bytes:
+    """The image as a file."""
     file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=compress_level)
+    image.save(file, "PNG", compress_level=compress_level)
     return file.getvalue()
 
 
-ALONE = (3, 4, 5, len(pictures()) - 1)
-"""The pictures made of the second stranger, which are a group by themselves."""
+ALONE = (3, 4, 5, len(images()) - 1)
+"""The images made of the second stranger, which are a group by themselves."""
 
 
 def add(workspace: Workspace, numbers: Iterable[int]) -> None:
-    """Let pictures come."""
+    """Let images come."""
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number in numbers:
-            data = pictures()[number]
+            data = images()[number]
             image_id, path = put(workspace, data, "PNG")
-            place = Finding(f"https://example.org/{number}.png", "site", "a")
+            place = Provenance(f"https://example.org/{number}.png", "site", "a")
             with Image.open(io.BytesIO(data)) as image:
                 row = ImageRow(image_id, workspace.relative(path), "PNG", *image.size, "RGB", len(data), "0" * 16)
             catalog.record(catalog.add_finding(place, place.url).candidate_id, "accepted", image=row)
@@ -89,16 +89,16 @@ def groups(workspace: Workspace) -> tuple[Told, dict[frozenset[str], str]]:
 
 @pytest.fixture(scope="module")
 def at_once(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The groups when all pictures come at once."""
+    """The groups when all images come at once."""
     workspace = create_workspace(tmp_path_factory.mktemp("once") / "w", ["a"], target=1)
-    add(workspace, range(len(pictures())))
+    add(workspace, range(len(images())))
     dedup(workspace)
     found, _ = groups(workspace)
     assert len(found) >= 5, "there is something to find"
     return found
 
 
-@given(order=st.permutations(range(len(pictures()))), cuts=st.sets(st.integers(1, len(pictures()) - 1), max_size=4))
+@given(order=st.permutations(range(len(images()))), cuts=st.sets(st.integers(1, len(images()) - 1), max_size=4))
 @settings(max_examples=8, deadline=None)
 def test_any_order_of_arrival_gives_the_same_groups(
     tmp_path_factory: pytest.TempPathFactory, at_once: Told, order: Sequence[int], cuts: set[int]
@@ -119,8 +119,8 @@ def test_any_order_of_arrival_gives_the_same_groups(
 def test_a_group_that_others_do_not_join_keeps_its_id(tmp_path: Path) -> None:
     """Also one that would have another id if it were found only now: its smallest image came after it was named."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    others = [number for number in range(len(pictures())) if number not in ALONE]
-    *first, last = sorted(ALONE, key=lambda number: hashlib.sha256(pictures()[number]).hexdigest(), reverse=True)
+    others = [number for number in range(len(images())) if number not in ALONE]
+    *first, last = sorted(ALONE, key=lambda number: hashlib.sha256(images()[number]).hexdigest(), reverse=True)
     found = []
     for coming in (first, [last], others):
         add(workspace, coming)
@@ -147,9 +147,9 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[bytes]]:
 
 
 def test_nothing_old_is_verified_again(tmp_path: Path, verified: list[frozenset[bytes]]) -> None:
-    """Without new pictures no pixel is compared; with one, only pairs that it is in; another threshold begins anew."""
+    """Without new images no pixel is compared; with one, only pairs that it is in; another threshold begins anew."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    last = len(pictures()) - 1
+    last = len(images()) - 1
     mirrored = 1
     add(workspace, set(range(last + 1)) - {mirrored})
     dedup(workspace)
@@ -189,7 +189,7 @@ def test_plain_surfaces_are_searched_once(tmp_path: Path, monkeypatch: pytest.Mo
 def test_pairs_are_kept_with_what_made_them_one(tmp_path: Path) -> None:
     """Every pair that ties a group together has its reason and its distance."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    add(workspace, range(len(pictures())))
+    add(workspace, range(len(images())))
     dedup(workspace)
     with Catalog.open(workspace) as catalog:
         rows = catalog.connection.execute("SELECT reason, distance FROM copies").fetchall()
@@ -207,7 +207,7 @@ def test_a_search_that_was_cut_off(tmp_path: Path, at_once: Told, monkeypatch: p
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
     add(workspace, range(10))
     dedup(workspace)
-    add(workspace, range(10, len(pictures())))
+    add(workspace, range(10, len(images())))
 
     for name in ("find_copies", "best_likeness"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -223,7 +223,7 @@ def test_a_search_goes_on_after_the_batches_that_were_kept(
     """Batches give the groups of one search; killed in a later one, the earlier are not done again."""
     monkeypatch.setattr(pairs, "BATCH", 7)
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    add(workspace, range(len(pictures())))
+    add(workspace, range(len(images())))
     find, calls = pairs.find_copies, []
 
     def killed(*arguments: object) -> object:
@@ -247,7 +247,7 @@ def test_a_search_goes_on_after_the_batches_that_were_kept(
     assert groups(workspace)[0] == at_once
 
 
-def test_thousands_of_like_pictures_fill_no_memory() -> None:
+def test_thousands_of_like_images_fill_no_memory() -> None:
     """A camera that does not move: one set, found without a list of every pair (16 million a view)."""
     values = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8), 4000, axis=0)
     values = values.repeat(8, axis=1).repeat(8, axis=2)

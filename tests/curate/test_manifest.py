@@ -11,13 +11,21 @@ import pytest
 from fototeca.collect.catalog import Decision
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row, image_path, list_versions, manifest_bytes, read_manifest, write_manifest
+from fototeca.curate.manifest import (
+    Manifest,
+    ManifestRow,
+    image_path,
+    list_versions,
+    manifest_bytes,
+    read_manifest,
+    write_manifest,
+)
 
 ROWS = (
-    Row(
+    ManifestRow(
         "b" * 64, "data/images/bb/b.jpg", "dog", "test", "b" * 64, 640, 480, "f" * 16, "site", "", "", 'Ana "A", B', "MIT", False
     ),
-    Row("a" * 64, "data/images/aa/a.jpg", "cat|dog", "train", "g1", 64, 48, "0" * 16, "ñ", "u", "p", "", "unknown", True),
+    ManifestRow("a" * 64, "data/images/aa/a.jpg", "cat|dog", "train", "g1", 64, 48, "0" * 16, "ñ", "u", "p", "", "unknown", True),
 )
 GOLDEN = (
     "image_id,path,label,split,group,width,height,phash,source,image_url,page_url,author,license,reviewed\n"

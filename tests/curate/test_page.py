@@ -26,7 +26,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.server import PageServer
-from fototeca.curate.review.session import Desk
+from fototeca.curate.review.session import ReviewSession
 from fototeca.curate.review.undo import take_back
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
@@ -49,7 +49,7 @@ def browser() -> Iterator[Chrome]:
 @contextmanager
 def served(workspace: Workspace) -> Iterator[PageServer]:
     """The page of a workspace, on a free port."""
-    server = PageServer(Desk(workspace), 0)
+    server = PageServer(ReviewSession(workspace), 0)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -172,7 +172,7 @@ def test_the_whole_group(browser: Chrome, workspace: Workspace, add_images: AddI
 
 
 def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """A decision about a picture that changed since it was shown is not written, the page says so and shows the news."""
+    """A decision about an image that changed since it was shown is not written, the page says so and shows the news."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
     with served(workspace) as server:
         look(browser, server)
@@ -186,7 +186,7 @@ def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images:
 
 
 def test_an_answer_that_does_not_come(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Cut off from fototeca the page says that nothing was saved and stays at the picture; later it goes on."""
+    """Cut off from fototeca the page says that nothing was saved and stays at the image; later it goes on."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
     with served(workspace) as server:
         look(browser, server)
@@ -232,7 +232,7 @@ def test_on_a_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images
 
 
 def test_several_labels(browser: Chrome, tmp_path: Path, add_images: AddImages) -> None:
-    """In a task with several labels a picture digits switch, and Enter keeps what is on; none at all will do."""
+    """In a task with several labels an image digits switch, and Enter keeps what is on; none at all will do."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog", "fox"], task="multi", target=1)
     ids = sorted(add_images(workspace, ["cat", "cat|dog"]))
     before = image(workspace, ids[0]).label
@@ -311,7 +311,7 @@ def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> N
             "/overview",
             "/queue?name=unreviewed",
             f"/show/{name}",
-            f"/picture/{name}",
+            f"/image/{name}",
             "/?key=wrong",
             "/?key=%C3%B1",
         ):
@@ -349,9 +349,9 @@ def test_nothing_outside_the_store(workspace: Workspace, add_images: AddImages, 
         sql.execute("UPDATE images SET path = ? WHERE image_id = ?", ("../secret.png", first))
     with served(workspace) as server:
         key = f"?key={server.key}"
-        assert ask(server, f"/picture/{second}{key}", {})[0] == 200
+        assert ask(server, f"/image/{second}{key}", {})[0] == 200
         names = (first, "../../fototeca.toml", "..%2f..%2ffototeca.toml", "%2e%2e", "x" * 64, "")
-        for path in [f"/{kind}/{name}{key}" for kind in ("picture", "thumbnail") for name in names]:
+        for path in [f"/{kind}/{name}{key}" for kind in ("image", "thumbnail") for name in names]:
             status, body = ask(server, path, {})
             assert status in (400, 404), path
             assert b"secret" not in body.replace(b"secret.png", b"")
@@ -382,7 +382,7 @@ def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages)
 
 
 def test_what_the_disk_does_is_told(workspace: Workspace, add_images: AddImages) -> None:
-    """A full disk, a picture that is gone, a damaged catalog: an answer each time, nothing half decided, and the page goes on."""
+    """A full disk, an image that is gone, a damaged catalog: an answer each time, nothing half decided, and the page goes on."""
     name, gone = add_images(workspace, ["cat", "dog"])
     decision = {"image_id": name, "seen": {name: "cat"}, "group": False, "label": "dog"}
     (workspace.root / image(workspace, gone).path).unlink()
@@ -393,7 +393,7 @@ def test_what_the_disk_does_is_told(workspace: Workspace, add_images: AddImages)
             status, told = ask(server, f"/decide{key}", own, decision)
         assert (status, b"free some disk space" in told) == (400, True)
         assert log(workspace) == []
-        assert ask(server, f"/picture/{gone}{key}", own)[0] == 400
+        assert ask(server, f"/image/{gone}{key}", own)[0] == 400
         assert ask(server, f"/decide{key}", own, decision)[0] == 200
         for file in workspace.catalog.parent.glob(f"{workspace.catalog.name}*"):
             file.write_bytes(b"junk" * 4096)

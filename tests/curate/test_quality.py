@@ -1,4 +1,4 @@
-"""`curate check` finds what is wrong with pictures, and only that; `queues` say what a reviewer should look at."""
+"""`curate check` finds what is wrong with images, and only that; `queues` say what a reviewer should look at."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from fototeca.collect.catalog import Catalog, Finding
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.catalog import Catalog, Provenance
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.quality.checks import check_images, found_by_image
-from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.quality.checks import found_by_image, measure_quality
+from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
 from fototeca.vision.image import decode, grey_levels
 from fototeca.vision.quality import quality
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A picture with detail at every scale and even light."""
+    """An image with detail at every scale and even light."""
     rng = np.random.default_rng(seed)
     layers = [
         np.asarray(Image.fromarray(rng.integers(0, 256, (h, h * 4 // 3, 3), dtype=np.uint8)).resize(size), dtype=np.float64)
@@ -49,7 +49,7 @@ BAD: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
-    """Twelve good pictures and one of each bad kind: the workspace, and the kind by image id."""
+    """Twelve good images and one of each bad kind: the workspace, and the kind by image id."""
     folder = tmp_path / "in"
     folder.mkdir()
     for seed in range(12):
@@ -57,23 +57,23 @@ def workspace(tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
     for seed, (kind, spoil) in enumerate(BAD.items(), 50):
         spoil(scene(seed)).save(folder / f"{kind}.png")
     made = create_workspace(tmp_path / "w", ["a", "b"], target=10)
-    collect_folder(made, folder, Labelling(category="a"), FetchOptions())
+    collect_folder(made, folder, LabelSource(category="a"), FetchOptions())
     with Catalog.open(made) as catalog:
         rows = catalog.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
         return made, {row["image_id"]: Path(row["url"]).stem for row in rows}
 
 
-def test_each_kind_is_found_and_good_pictures_are_not(workspace: tuple[Workspace, dict[str, str]]) -> None:
-    """Every spoiled picture has the finding it was spoiled for; no good one has any; a stored file that broke is one too."""
+def test_each_kind_is_found_and_good_images_are_not(workspace: tuple[Workspace, dict[str, str]]) -> None:
+    """Every spoiled image has the finding it was spoiled for; no good one has any; a stored file that broke is one too."""
     made, kinds = workspace
     found = defaultdict(set)
-    for finding in check_images(made, Limits()):
+    for finding in measure_quality(made, QualityThresholds()):
         found[kinds[finding.image_id]].add(finding.finding)
     assert not [name for name in found if name.startswith("good")]
     assert all(kind in found[kind] for kind in BAD), dict(found)
-    again = check_images(made, Limits())
-    assert check_images(made, Limits(blurry=0.0)) != again, "a limit can be moved"
-    assert not [finding for finding in check_images(made, Limits(blurry=0.0)) if finding.finding == "blurry"]
+    again = measure_quality(made, QualityThresholds())
+    assert measure_quality(made, QualityThresholds(blurry=0.0)) != again, "a limit can be moved"
+    assert not [finding for finding in measure_quality(made, QualityThresholds(blurry=0.0)) if finding.finding == "blurry"]
 
 
 def test_thumbnails_of_larger_originals(
@@ -90,11 +90,11 @@ def test_thumbnails_of_larger_originals(
         for image_id in (bare, both):
             sql.execute(f"UPDATE findings SET thumbnail = 1 {of_image}", (image_id,))
         row = sql.execute("SELECT url, url_key FROM candidates WHERE image_id = ?", (both,)).fetchone()
-        catalog.add_finding(Finding(row["url"], "elsewhere", "a"), row["url_key"])
+        catalog.add_finding(Provenance(row["url"], "elsewhere", "a"), row["url_key"])
     group_images(made, [[small, large]], True)
 
     def found() -> dict[str, float]:
-        return {row.image_id: row.score for row in check_images(made, Limits()) if row.finding == "thumbnail"}
+        return {row.image_id: row.score for row in measure_quality(made, QualityThresholds()) if row.finding == "thumbnail"}
 
     assert found() == {announced: 0.08, small: 0.5, bare: 0.0}
     group_images(made, [[large, small]])
@@ -110,10 +110,10 @@ def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]])
     assert image is not None
     whole = (made.root / image.path).read_bytes()
     (made.root / image.path).write_bytes(b"broken")
-    findings = check_images(made, Limits())
+    findings = measure_quality(made, QualityThresholds())
     assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
     (made.root / image.path).write_bytes(whole)
-    assert all(finding.image_id != victim for finding in check_images(made, Limits())), "it was looked at again"
+    assert all(finding.image_id != victim for finding in measure_quality(made, QualityThresholds())), "it was looked at again"
 
 
 def test_a_file_that_lost_its_pixels_and_not_its_length_is_found_after_a_dedup(
@@ -121,14 +121,14 @@ def test_a_file_that_lost_its_pixels_and_not_its_length_is_found_after_a_dedup(
 ) -> None:
     """Which reads every file, and tells to check."""
     made, kinds = workspace
-    check_images(made, Limits())
+    measure_quality(made, QualityThresholds())
     victim = next(image_id for image_id, kind in kinds.items() if kind == "good3")
     with Catalog.open(made) as catalog:
         image = catalog.image(victim)
     assert image is not None
     (made.root / image.path).write_bytes(bytes(image.bytes))
     dedup(made)
-    findings = check_images(made, Limits())
+    findings = measure_quality(made, QualityThresholds())
     assert (findings[0].image_id, findings[0].finding) == (victim, "corrupt")
 
 
@@ -138,24 +138,24 @@ def test_queues_follow_the_last_check(workspace: tuple[Workspace, dict[str, str]
     rest = [image_id for image_id, kind in kinds.items() if kind != "odd-size"]
     label_images(made, rest, reject="drawing")
     (odd,) = kinds.keys() - {*rest}
-    check_images(made, Limits())
+    measure_quality(made, QualityThresholds())
     with Catalog.open(made) as catalog:
         assert "odd-size" not in found_by_image(catalog).get(odd, ()), "it is as large as what is left"
     label_images(made, rest, restore=True)
-    for limits, named in ((Limits(blurry=0.0), False), (Limits(), True)):
-        check_images(made, limits)
+    for limits, named in ((QualityThresholds(blurry=0.0), False), (QualityThresholds(), True)):
+        measure_quality(made, limits)
         with Catalog.open(made) as catalog:
             found = {kinds[image_id]: names for image_id, names in found_by_image(catalog).items()}
         assert ("blurry" in found.get("blurry", ())) is named
 
 
-def test_grey_levels_at_hand_score_as_the_picture_does() -> None:
-    """One grey picture serves the hash and the scores; a blur lowers sharpness and nothing else much."""
-    picture = scene(3)
-    scores = quality(picture)
-    assert quality(grey_levels(picture)) == scores
-    blurred = quality(picture.filter(ImageFilter.GaussianBlur(2)))
-    assert blurred["sharpness"] < Limits().blurry < scores["sharpness"]
+def test_grey_levels_at_hand_score_as_the_image_does() -> None:
+    """One grey image serves the hash and the scores; a blur lowers sharpness and nothing else much."""
+    image = scene(3)
+    scores = quality(image)
+    assert quality(grey_levels(image)) == scores
+    blurred = quality(image.filter(ImageFilter.GaussianBlur(2)))
+    assert blurred["sharpness"] < QualityThresholds().blurry < scores["sharpness"]
     assert abs(blurred["brightness"] - scores["brightness"]) < 0.01
 
 
@@ -164,29 +164,31 @@ def test_photographs_have_no_findings_and_blurred_ones_have(grocery: Path) -> No
     for path in sorted(grocery.rglob("*.jpg"))[::10]:
         photograph = decode(path)
         scores = quality(photograph)
-        assert scores["sharpness"] >= Limits().blurry, path.name
-        assert scores["highlights"] >= Limits().dark and scores["shadows"] <= Limits().light, path.name
-        assert scores["border"] <= Limits().border and scores["entropy"] >= Limits().low_information, path.name
-        assert quality(photograph.filter(ImageFilter.GaussianBlur(2)))["sharpness"] < Limits().blurry, path.name
+        assert scores["sharpness"] >= QualityThresholds().blurry, path.name
+        assert scores["highlights"] >= QualityThresholds().dark and scores["shadows"] <= QualityThresholds().light, path.name
+        assert scores["border"] <= QualityThresholds().border and scores["entropy"] >= QualityThresholds().low_information, (
+            path.name
+        )
+        assert quality(photograph.filter(ImageFilter.GaussianBlur(2)))["sharpness"] < QualityThresholds().blurry, path.name
 
 
 def test_wrong_limits_are_one_line(workspace: tuple[Workspace, dict[str, str]], fototeca: Callable[..., object]) -> None:
     """A share beyond 1 is refused; the command prints JSON alone."""
     with pytest.raises(FototecaError, match="blurry"):
-        Limits(blurry=2.0)
+        QualityThresholds(blurry=2.0)
     done = fototeca("curate", "check", "--json", cwd=workspace[0].root)
     assert {"image_id", "finding", "score", "label"} == set(json.loads(done.stdout)[0])  # type: ignore[attr-defined]
 
 
 def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
-    """A picture found under two categories, one that two people disagree about, and what nobody has reviewed."""
+    """An image found under two categories, one that two people disagree about, and what nobody has reviewed."""
     made, kinds = workspace
     ids = {kind: image_id for image_id, kind in kinds.items()}
     with Catalog.open(made) as catalog:
         candidate = catalog.connection.execute(
             "SELECT url, url_key FROM candidates WHERE image_id = ?", (ids["good0"],)
         ).fetchone()
-        catalog.add_finding(Finding(candidate["url"], "site", "b"), candidate["url_key"])
+        catalog.add_finding(Provenance(candidate["url"], "site", "b"), candidate["url_key"])
         catalog.decide(ids["good1"], "a", who="person:first", why="")
         catalog.decide(ids["good1"], "b", who="person:second", why="")
         items = {item.image.image_id: item for item in list_items(catalog, made.settings.names, {})}

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.label_issues.find import Suggestion, save, suggest_labels
+from fototeca.curate.label_issues.find import LabelIssue, save, suggest_labels
 from fototeca.curate.labels.decisions import label_images, list_decisions
-from fototeca.curate.quality.checks import check_images, found_by_image
-from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.quality.checks import found_by_image, measure_quality
+from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.agreement import measure_agreement
 from fototeca.curate.review.queues import (
     CONFLICT,
@@ -32,7 +32,7 @@ from fototeca.curate.review.queues import (
     list_items,
 )
 from fototeca.curate.review.rename import rename_category
-from fototeca.curate.review.session import Desk
+from fototeca.curate.review.session import ReviewSession
 from fototeca.curate.review.undo import take_back
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.recover import recover_catalog
@@ -59,7 +59,7 @@ def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImage
     """Copies and quality findings wait until a person has decided on them, and no longer."""
     ids = add_images(workspace, ["cat", "cat", "dog"])
     group_images(workspace, [ids[:2]])
-    check_images(workspace, Limits())
+    measure_quality(workspace, QualityThresholds())
     assert queue(workspace, DUPLICATE) == ids[:2] and sorted(queue(workspace, QUALITY)) == sorted(ids)
     label_images(workspace, ids[:1], label="cat")
     assert queue(workspace, DUPLICATE) == ids[:2], "one of the two was not looked at"
@@ -72,7 +72,7 @@ def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImage
 def test_copies_that_people_call_by_two_names_are_in_conflict(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One picture, two copies, two reviewers: both decided, and nothing is settled until they say the same of both."""
+    """One image, two copies, two reviewers: both decided, and nothing is settled until they say the same of both."""
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert queue(workspace, CONFLICT) == []
@@ -89,7 +89,7 @@ def test_copies_that_people_call_by_two_names_are_in_conflict(
 def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_images: AddImages) -> None:
     """Who kept a label against a suggestion is not asked the same by the next run; another suggestion is asked."""
     ids = add_images(workspace, ["cat", "cat"])
-    suggestions = [Suggestion(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
+    suggestions = [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
     save(workspace, suggestions, 0)
     assert queue(workspace, SUGGESTED) == ids
     label_images(workspace, ids[:1], label="cat")
@@ -195,7 +195,7 @@ def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_l
     assert queue(merged, DISAGREED) == ids[12:13]
     assert rename_category(merged, "puppy", "dog") == [], "no label changed"
     assert queue(merged, DISAGREED) == []
-    assert Desk(merged).show(ids[12])["said"] == [{"who": "ann", "new": "dog"}]
+    assert ReviewSession(merged).show(ids[12])["said"] == [{"who": "ann", "new": "dog"}]
     with pytest.raises(FototecaError, match="no image carries 'puppy'"):
         rename_category(merged, "puppy", "dog")
     freeze_version(merged)
@@ -280,7 +280,7 @@ def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Worksp
     add_images(workspace, ["cat"])
     with Catalog.open(workspace) as catalog:
         for category in ("", "cat", "dog", "fox"):
-            candidate = catalog.add_finding(Finding("http://e.org/a.jpg", "urls", category), "http://e.org/a.jpg")
+            candidate = catalog.add_finding(Provenance("http://e.org/a.jpg", "urls", category), "http://e.org/a.jpg")
     rename_category(workspace, "fox", "cat")
     rename_category(workspace, "dog", "cat")
     with Catalog.open(workspace) as catalog:
@@ -290,7 +290,7 @@ def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Worksp
 
 def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace) -> None:
     """A place found under the old name, tried again later; one found under both names says neither of them twice."""
-    failed = Finding("https://example.org/late.png", "site", "dog")
+    failed = Provenance("https://example.org/late.png", "site", "dog")
     with Catalog.open(workspace) as catalog:
         for category in ("dog", "cat"):
             candidate = catalog.add_finding(replace(failed, category=category), failed.url)
@@ -308,21 +308,21 @@ def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImag
     ids = add_images(workspace, ["dog", "dog", "dog"])
     save(
         workspace,
-        [Suggestion(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
+        [LabelIssue(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
         0,
     )
     label_images(workspace, ids[:1], label="dog")
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
     assert queue(renamed, SUGGESTED) == ids[1:2]
-    again = [Suggestion(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
+    again = [LabelIssue(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
     with Catalog.open(renamed) as catalog:
         last = catalog.last_decision()
     assert save(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
 
 
 def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddImages, group_images: Callable[..., None]) -> None:
-    """Several labels a picture: a copy may rightly have some of them only; two that contradict each other may not."""
+    """Several labels an image: a copy may rightly have some of them only; two that contradict each other may not."""
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "cat"])
     group_images(made, [ids])
@@ -339,10 +339,10 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
     label_images(workspace, [image_id], label="cat")
     with Catalog.open(workspace) as catalog:
         last = catalog.last_decision()
-    save(workspace, [Suggestion(image_id, "label-error", "cat", "dog", 0.9, ())], last)
+    save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
 
     def waiting() -> int:
-        return {row["name"]: row["waiting"] for row in Desk(workspace).overview()["queues"]}[SUGGESTED]
+        return {row["name"]: row["waiting"] for row in ReviewSession(workspace).overview()["queues"]}[SUGGESTED]
 
     assert waiting() == 1
     label_images(workspace, [image_id], label="cat")
@@ -350,7 +350,7 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
 
 
 def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages) -> None:
-    """The others stay; a picture that carries both names carries one."""
+    """The others stay; an image that carries both names carries one."""
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "dog", "cat"])
     renamed = without(made, "dog")
@@ -359,9 +359,9 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
 
 
 def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
-    """No picture carries the name yet: what is fetched later will have the new one."""
+    """No image carries the name yet: what is fetched later will have the new one."""
     with Catalog.open(workspace) as catalog:
-        catalog.add_finding(Finding("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
+        catalog.add_finding(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
     done = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)
     assert (done.returncode, done.stdout) == (0, "") and "what was found as fox" in done.stderr
 

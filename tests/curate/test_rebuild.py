@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Finding
+from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import label_images
@@ -28,14 +28,14 @@ BEST = {"page_url": "https://museum.example/7", "author": "Eva", "license": "CC0
 def better_origin(catalog: Catalog, ids: Sequence[str]) -> None:
     """Another site names the author and the page of addresses that are known."""
     for number in range(len(ids)):
-        place = Finding(f"https://example.org/{number}.png", "museum", "cat", **BEST)
+        place = Provenance(f"https://example.org/{number}.png", "museum", "cat", **BEST)
         catalog.add_finding(place, place.url)
 
 
 def another_address(catalog: Catalog, ids: Sequence[str]) -> None:
     """The same bytes from elsewhere, with all that can be known of them."""
     for number, image_id in enumerate(ids):
-        place = Finding(f"https://museum.example/{number}.png", "museum", "cat", **BEST)
+        place = Provenance(f"https://museum.example/{number}.png", "museum", "cat", **BEST)
         candidate = catalog.add_finding(place, place.url)
         assert catalog.record(candidate.candidate_id, "accepted", image=catalog.image(image_id)) == "rejected"
 
@@ -60,7 +60,7 @@ def same_address_again(catalog: Catalog, ids: Sequence[str]) -> None:
 def one_original(catalog: Catalog, ids: Sequence[str]) -> None:
     """A source calls images of every split copies of one original, which would put them into one group."""
     for number in range(0, len(ids), 2):
-        place = Finding(f"https://example.org/{number}.png", "hub", "cat", original="photograph 1")
+        place = Provenance(f"https://example.org/{number}.png", "hub", "cat", original="photograph 1")
         catalog.add_finding(place, place.url)
 
 
@@ -70,7 +70,7 @@ def frozen(workspace: Workspace, add_images: AddImages) -> Sequence[str]:
     ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
     with Catalog.open(workspace) as catalog:
         for number in range(5):
-            place = Finding(f"https://down.example/{number}.png", "museum", "cat", **BEST)
+            place = Provenance(f"https://down.example/{number}.png", "museum", "cat", **BEST)
             catalog.record(catalog.add_finding(place, place.url).candidate_id, "failed", "timeout")
     freeze_version(workspace)
     return ids
@@ -101,14 +101,14 @@ def test_the_next_version_follows_the_better_origin(workspace: Workspace, frozen
 
 
 def test_the_place_that_says_most_is_named(workspace: Workspace, add_images: AddImages) -> None:
-    """A known licence before an author and a page; else the picture itself before its thumbnail; else the place found first."""
+    """A known licence before an author and a page; else the image itself before its thumbnail; else the place found first."""
     ids = add_images(workspace, ["cat"] * 5 + ["dog"] * 5, source="first")
     places = [
-        Finding("https://example.org/0.png", "unlicensed", "cat", author="Eva", page_url="https://museum.example/7"),
-        Finding("https://example.org/1.png", "small", "cat", **BEST, thumbnail=True),
-        Finding("https://example.org/1.png", "large", "cat", **BEST),
-        Finding("https://example.org/2.png", "one", "cat", **BEST),
-        Finding("https://example.org/2.png", "other", "cat", **BEST),
+        Provenance("https://example.org/0.png", "unlicensed", "cat", author="Eva", page_url="https://museum.example/7"),
+        Provenance("https://example.org/1.png", "small", "cat", **BEST, thumbnail=True),
+        Provenance("https://example.org/1.png", "large", "cat", **BEST),
+        Provenance("https://example.org/2.png", "one", "cat", **BEST),
+        Provenance("https://example.org/2.png", "other", "cat", **BEST),
     ]
     with Catalog.open(workspace) as catalog:
         for place in places:
@@ -159,7 +159,7 @@ def test_another_freeze_that_came_between(
 def test_a_clock_that_went_ahead_and_was_set_right(
     workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A version of tomorrow, one of today, and pictures that come afterwards: they are in neither."""
+    """A version of tomorrow, one of today, and images that come afterwards: they are in neither."""
     ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
     ahead = (datetime.now(UTC) + timedelta(hours=5)).isoformat(timespec="microseconds")
     with monkeypatch.context() as clock:

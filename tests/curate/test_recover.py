@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, Decision, Finding, ImageRow
+from fototeca.collect.catalog import Catalog, Decision, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import label_images
@@ -85,7 +85,9 @@ def test_places_and_rights_come_back(workspace: Workspace, ids: list[str]) -> No
             *("https://example.org/0.png", "site"),
             *("author A", "CC-BY-4.0"),
         )
-        assert catalog.add_finding(Finding("https://EXAMPLE.org/0.png", "site"), "https://example.org/0.png").state == "accepted"
+        assert (
+            catalog.add_finding(Provenance("https://EXAMPLE.org/0.png", "site"), "https://example.org/0.png").state == "accepted"
+        )
 
 
 def test_decisions_after_it_go_into_the_next_version(workspace: Workspace, ids: list[str]) -> None:
@@ -108,7 +110,7 @@ def test_what_was_decided_since_is_not_overwritten(workspace: Workspace, ids: li
     with Catalog.open(workspace) as catalog:
         path = next(workspace.images.glob(f"*/{ids[0]}.png"))
         row = ImageRow(ids[0], workspace.relative(path), "PNG", 64, 48, "RGB", 9, "0" * 16)
-        catalog.readmit(row, Finding("https://example.org/0.png", "site"))
+        catalog.readmit(row, Provenance("https://example.org/0.png", "site"))
     label_images(workspace, [ids[0]], reject="off-topic")
     assert recover_catalog(workspace)["older"] == 2
     assert known(workspace)[0][ids[0]][2] == "off-topic"

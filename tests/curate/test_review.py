@@ -24,7 +24,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.labels.review_state import Judgement, settle
+from fototeca.curate.labels.review_state import Judgement, merge_edit
 from fototeca.curate.review.rename import rename_category
 from tests.conftest import free_port, serve_mongod
 
@@ -319,7 +319,7 @@ def click_until(browser: Browser, place: str, done: Callable[[], object]) -> Non
 
 
 def choose(browser: Browser, address: str, label: str, done: Callable[[], object]) -> None:
-    """Open a picture in the App and choose its label; as a person would, load the page again where the App has got stuck."""
+    """Open an image in the App and choose its label; as a person would, load the page again where the App has got stuck."""
     annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
     choice = f"//label[text()='{label}']"
     for last in (False, False, True):
@@ -337,7 +337,7 @@ def choose(browser: Browser, address: str, label: str, done: Callable[[], object
 
 @pytest.mark.timeout(700)
 def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
-    """In a real Chromium: open a picture, Annotate, its label, another one. `pull` brings it, `freeze` has it, `log` says who."""
+    """In a real Chromium: open an image, Annotate, its label, another one. `pull` brings it, `freeze` has it, `log` says who."""
     workspace, ids, dataset = pushed
     with open_browser(headed=False, user_agent="fototeca-test") as browser:
         address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"
@@ -373,7 +373,7 @@ def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddIma
 )
 def test_what_an_edit_means(said: str, current: str, outcome: str, decisions: list[str]) -> None:
     """Three ways: what was pushed (cat), what the App says now, what the catalog says now."""
-    assert settle(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
+    assert merge_edit(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
 
 
 def test_without_a_database(
@@ -394,7 +394,7 @@ def test_a_database_that_dies_is_one_line(
     """Killed in the middle of a push and of a pull: exit code 4, and nothing of the catalog is lost."""
     ids = add_images(workspace, ["cat"])
     script = (
-        "import os, sys, curate.review as review, fototeca\n"
+        "import os, sys, fototeca.cli, fototeca.curate.review.fiftyone_app as review\n"
         f"if sys.argv[1] == 'push': review.push_review(review.Workspace('{workspace.root}')); sys.exit()\n"
         f"step = review.{step}\n"
         f"review.{step} = lambda *all: (os.kill(int(os.environ['MONGOD']), 9), step(*all))[1]\n"

@@ -12,11 +12,11 @@ import pytest
 from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.label_issues.find import Suggestion, save
+from fototeca.curate.label_issues.find import LabelIssue, save
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.labels.review_state import Judgement
-from fototeca.curate.quality.checks import check_images
-from fototeca.curate.quality.thresholds import Limits
+from fototeca.curate.quality.checks import measure_quality
+from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.fiftyone_app import push_review
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
@@ -50,7 +50,7 @@ def test_suspects_have_queues_until_a_person_decides(
     ids = add_images(workspace, ["cat", "cat", "dog", "dog"])
     kinds = {"label-error": "dog", "outlier": "cat", "boundary": "cat"}
     rows = zip(ids, kinds.items(), ("cat", "cat", "dog"), (0.9, 0.5, 0.4), strict=False)
-    save(workspace, [Suggestion(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0)  # type: ignore[arg-type]
+    save(workspace, [LabelIssue(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0)  # type: ignore[arg-type]
     dataset = datasets(workspace)
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
     assert [views[name] for name in ("4 suggested", "5 outliers", "6 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]
@@ -83,13 +83,13 @@ def test_groups_findings_and_conflicts_are_shown(
     """A group found under two labels is the first queue; what a quality check measured stands on each sample."""
     ids = add_images(workspace, ["cat", "dog", "dog"])
     group_images(workspace, [ids[:2]])
-    check_images(workspace, Limits())
+    measure_quality(workspace, QualityThresholds())
     dataset = datasets(workspace)
     assert set(dataset.load_saved_view("1 label conflicts").values("image_id")) == set(ids[:2])
     assert set(dataset.load_saved_view("7 near-duplicates").values("image_id")) == set(ids[:2])
     shown = dataset.one({"image_id": ids[1]})
     assert (shown.group, shown.kept, shown.also, shown.status) == (ids[0], False, ["cat"], "duplicate")
-    assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "pictures of one colour"
+    assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "images of one colour"
     assert dataset.one({"image_id": ids[2]}).entropy == 0
 
 
@@ -129,7 +129,7 @@ def test_categories_that_fiftyone_would_call_alike(
 def test_several_labels_there_and_back(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """Classifications with every label; one added in the App comes back; two labels of one picture are no conflict."""
+    """Classifications with every label; one added in the App comes back; two labels of one image are no conflict."""
     from fototeca.curate.review.fiftyone_app import pull_review
 
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)

@@ -11,7 +11,7 @@ from fototeca.curate.duplicates import hamming_search as search
 
 
 def crowded(seed: int, size: int) -> search.Hashes:
-    """Hashes as pictures have them: clusters, repeated ones, and many that share most bits."""
+    """Hashes as images have them: clusters, repeated ones, and many that share most bits."""
     rng = np.random.default_rng(seed)
     hashes = rng.integers(0, 1 << 64, size, dtype=np.uint64, endpoint=False)
     hashes[: size // 4] &= np.uint64(0xFF)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from fototeca.curate.manifest import SPLITS, Split
-from fototeca.curate.versions.splits import TOLERANCE, Unit, assign, make_unit, uneven_shares, winner
+from fototeca.curate.manifest import SPLITS, SplitName
+from fototeca.curate.versions.splits import TOLERANCE, SplitGroup, assign, make_unit, uneven_shares, winner
 
 RATIOS = (0.7, 0.1, 0.2)
 
@@ -24,12 +24,12 @@ def datasets(draw: st.DrawFn) -> list[list[tuple[str, ...]]]:
     return draw(st.lists(st.lists(image, min_size=1, max_size=6), min_size=3, max_size=120))
 
 
-def build(dataset: list[list[tuple[str, ...]]], pins: dict[str, Split]) -> list[Unit]:
+def build(dataset: list[list[tuple[str, ...]]], pins: dict[str, SplitName]) -> list[SplitGroup]:
     """The units of a dataset, numbered."""
     return [make_unit(str(number), labels, pins.get(str(number))) for number, labels in enumerate(dataset)]
 
 
-def table(units: list[Unit], splits: dict[str, Split]) -> dict[str, Counter[str]]:
+def table(units: list[SplitGroup], splits: dict[str, SplitName]) -> dict[str, Counter[str]]:
     """Images per category and split."""
     counts: dict[str, Counter[str]] = {}
     for unit in units:
@@ -44,7 +44,7 @@ def test_nothing_moves_however_the_dataset_grows(
     dataset: list[list[tuple[str, ...]]], steps: list[int], multi: bool, seed: int
 ) -> None:
     """Every unit keeps the split of its first version, and every deviation above two points has a reason."""
-    size, pins = 3, dict[str, Split]()
+    size, pins = 3, dict[str, SplitName]()
     for step in [0, *steps]:
         size = min(size + step, len(dataset))
         units = build(dataset[:size], pins)
@@ -77,7 +77,7 @@ KEPT = st.sampled_from([None, None, None, *SPLITS])
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 9), KEPT), min_size=3, max_size=9), min_size=1, max_size=3), st.integers(0, 9))
 @settings(max_examples=80)
-def test_where_groups_allow_two_points_they_are_reached(categories: list[list[tuple[int, Split | None]]], seed: int) -> None:
+def test_where_groups_allow_two_points_they_are_reached(categories: list[list[tuple[int, SplitName | None]]], seed: int) -> None:
     """Against every possible split of each category, also where earlier versions hold groups: when any is within two points,
     so is ours."""
     groups = [(f"c{number}", *group) for number, found in enumerate(categories) for group in found]
@@ -87,7 +87,7 @@ def test_where_groups_allow_two_points_they_are_reached(categories: list[list[tu
     assert not uneven & {f"c{number}" for number, found in enumerate(categories) if reachable(found)}
 
 
-def reachable(groups: list[tuple[int, Split | None]]) -> bool:
+def reachable(groups: list[tuple[int, SplitName | None]]) -> bool:
     """Whether some assignment of groups to splits is within the tolerance and leaves no split empty."""
     total = sum(size for size, _ in groups)
     states = {(0, 0, 0)}
@@ -123,7 +123,7 @@ def test_a_small_dataset_is_looked_through() -> None:
     assert uneven_shares(units, assign(units, RATIOS, 0), RATIOS) == []
 
 
-def mixed(chance: random.Random, held: float) -> list[Unit]:
+def mixed(chance: random.Random, held: float) -> list[SplitGroup]:
     """Units of up to six images, of two to six categories that may come together."""
     labels = {f"c{number}": chance.uniform(0.1, 0.7) for number in range(chance.randint(2, 6))}
     largest = chance.choice([1, 1, 3, 6])
@@ -137,7 +137,7 @@ def mixed(chance: random.Random, held: float) -> list[Unit]:
     return units
 
 
-def solvable(units: list[Unit]) -> bool:
+def solvable(units: list[SplitGroup]) -> bool:
     """Whether every category can be within the tolerance at once, by integer programming."""
     names = sorted({label for unit in units for label, _ in unit.labels})
     count, rows, lows, highs = 3 * len(units), [], [], []

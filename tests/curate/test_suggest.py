@@ -20,7 +20,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.label_issues import backbone
 from fototeca.curate.label_issues.backbone import choose_backbone
 from fototeca.curate.label_issues.confident_learning import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
-from fototeca.curate.label_issues.find import Suggestion, rank, robust_score, suggest_labels
+from fototeca.curate.label_issues.find import LabelIssue, rank, robust_score, suggest_labels
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.queues import SUGGESTED, in_queue, list_items
 from fototeca.vision.backbones import build_model
@@ -100,7 +100,7 @@ def test_wrong_labels_come_first() -> None:
 
 @pytest.mark.parametrize("task", ["single", "multi"])
 def test_a_category_of_one_group_is_not_called_wrong(task: Task) -> None:
-    """All copies of one picture are judged together, by models that know no other of its category and can say nothing of it."""
+    """All copies of one image are judged together, by models that know no other of its category and can say nothing of it."""
     features, truth = clusters(3, 240, 3)
     labels = ["abc"[number] for number in truth]
     groups = ["copies" if label == "c" else str(number) for number, label in enumerate(labels)]
@@ -109,7 +109,7 @@ def test_a_category_of_one_group_is_not_called_wrong(task: Task) -> None:
 
 
 def test_what_is_far_from_all_and_what_lies_between() -> None:
-    """A picture like no other is an outlier; one half-way between two categories is near a boundary; the strangest come first."""
+    """An image like no other is an outlier; one half-way between two categories is near a boundary; the strangest come first."""
     rng = np.random.default_rng(0)
     axes = 10 * np.eye(16)
     truth = np.arange(200) % 2
@@ -148,7 +148,7 @@ def test_several_labels() -> None:
 def test_a_broken_file_is_passed_over(
     workspace: Workspace, add_images: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One picture that cannot be read is told, and all others are ranked, with their features kept."""
+    """One image that cannot be read is told, and all others are ranked, with their features kept."""
     ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12)
     next(workspace.images.glob(f"*/{ids[3]}.png")).write_bytes(b"broken")
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
@@ -166,9 +166,9 @@ def test_what_a_person_decides_while_it_runs_leaves_the_queue(
     ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12)
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
 
-    def slow(*_: object) -> list[Suggestion]:
+    def slow(*_: object) -> list[LabelIssue]:
         label_images(workspace, ids[:1], label="cat")
-        return [Suggestion(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
+        return [LabelIssue(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
 
     monkeypatch.setattr("fototeca.curate.label_issues.find.rank", slow)
     suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))

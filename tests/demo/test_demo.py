@@ -18,14 +18,14 @@ import pytest
 from PIL import Image
 
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.files.local_files import Labelling
+from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.search import SearchOptions, preview, search
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.demo.gallery import build_gallery
-from fototeca.demo.pictures import draw_picture
+from fototeca.demo.images import draw_image
 from fototeca.demo.pipeline import _review
 from fototeca.demo.plan import BROKEN, EACH, EDITS, EXACT, WRONG, Entry, plan_entries
 from fototeca.demo.signs import CATEGORIES
@@ -65,12 +65,12 @@ def site(gallery: Path, entries: list[Entry]) -> Iterator[str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """One category more than the gallery's part shows pictures of."""
+    """One category more than the gallery's part shows images of."""
     return create_workspace(tmp_path / "w", ["stop", "yield"], target=150, contact="demo@example.org")
 
 
 def test_the_plan_keeps_its_promises() -> None:
-    """Five categories or more of at least 120 pictures, every kind planted, and the same plan each time."""
+    """Five categories or more of at least 120 images, every kind planted, and the same plan each time."""
     entries = plan_entries()
     assert entries == plan_entries()
     assert len({entry.name for entry in entries}) == len(entries)
@@ -86,13 +86,13 @@ def test_the_plan_keeps_its_promises() -> None:
 
 def test_a_drawing_knows_where_its_sign_is() -> None:
     """The mask fills its box, is neither empty nor all, and the same numbers draw the same bytes."""
-    picture = draw_picture("yield", 3, 5)
-    assert picture.jpeg == draw_picture("yield", 3, 5).jpeg != draw_picture("yield", 3, 6).jpeg
-    mask = np.asarray(picture.mask) > 0
-    left, top, right, bottom = picture.box
+    image = draw_image("yield", 3, 5)
+    assert image.jpeg == draw_image("yield", 3, 5).jpeg != draw_image("yield", 3, 6).jpeg
+    mask = np.asarray(image.mask) > 0
+    left, top, right, bottom = image.box
     assert mask[top:bottom, left:right].sum() == mask.sum()
     assert 0.005 < mask.mean() < 0.6
-    assert Image.open(io.BytesIO(picture.jpeg)).size == (picture.width, picture.height) == picture.mask.size
+    assert Image.open(io.BytesIO(image.jpeg)).size == (image.width, image.height) == image.mask.size
 
 
 def fetch(url: str) -> tuple[int, dict[str, str], bytes]:
@@ -127,7 +127,7 @@ def test_the_site_behaves_as_documented(site: str, entries: list[Entry]) -> None
 def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries: list[Entry], workspace: Workspace) -> None:
     """A real browser answers the dialog, scrolls to the end and clicks; every copy, fault and refusal is found, nothing else."""
     options = SearchOptions(("gallery",), ("stop",), url=site + "/search?q={query}")
-    summary = search(workspace, options, FetchOptions(allow_local=True))
+    summary = search(workspace, options, FetchOptions(allow_loopback=True))
     assert summary.found == len(entries)
     dedup(workspace)
     found = outcomes(workspace, entries)
@@ -135,7 +135,7 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
     table = planted_table(workspace, entries, [])
     counts = {" ".join(line.split()[:-2]): line.split()[-2:] for line in table.splitlines()[1:-1]}
     assert counts.pop("wrong labels, among as many suggestions") == [str(WRONG), "0"]
-    assert counts.pop("one picture under two labels") == ["1", "0"], "only one of its two queries was searched"
+    assert counts.pop("one image under two labels") == ["1", "0"], "only one of its two queries was searched"
     assert all(planted == number for planted, number in counts.values()), table
     assert unplanted(entries, found)[0] == 0
     keep_masks(workspace, entries, gallery)
@@ -145,24 +145,24 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
         places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]
     assert all(place.author.startswith("demo author ") for place in places)
     assert {"CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "unknown"} == {place.license for place in places}
-    again = search(workspace, options, FetchOptions(allow_local=True))
+    again = search(workspace, options, FetchOptions(allow_loopback=True))
     assert (again.found, again.known) == (len(entries), len(entries))
 
 
 def test_a_dry_run_counts_and_fetches_nothing(site: str, entries: list[Entry], workspace: Workspace) -> None:
-    """Candidates, licences and sizes are told; a limit is kept; no image is stored; a query without pictures is no error."""
-    fetch_options = FetchOptions(allow_local=True)
+    """Candidates, licences and sizes are told; a limit is kept; no image is stored; a query without images is no error."""
+    fetch_options = FetchOptions(allow_loopback=True)
     found = preview(workspace, SearchOptions(("gallery",), limit=30, url=site + "/search?q={query}"), fetch_options)
     assert found["stop"]["candidates"] == 30
     assert "yield" not in found
     assert not list(workspace.images.rglob("*.jpg"))
 
 
-def test_the_pipeline_shows_its_pictures(
+def test_the_pipeline_shows_its_images(
     fo: FiftyOne, workspace: Workspace, gallery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In FiftyOne, on the database that belongs to the tests."""
-    collect_folder(workspace, gallery, Labelling(category="stop"), FetchOptions())
+    collect_folder(workspace, gallery, LabelSource(category="stop"), FetchOptions())
     assert fo.list_datasets() == [], "nothing of a person's own is in reach"
     _review(workspace)
     (name,) = fo.list_datasets()

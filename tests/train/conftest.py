@@ -14,7 +14,7 @@ from PIL import Image
 
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.manifest import Manifest, Row, Split, manifest_bytes, write_manifest
+from fototeca.curate.manifest import Manifest, ManifestRow, SplitName, manifest_bytes, write_manifest
 
 Labelled = Sequence[tuple[Path, str]]
 Freeze = Callable[..., Workspace]
@@ -35,11 +35,11 @@ def freeze_files(folder: Path, files: Labelled, task: Task = "single", version: 
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         place = seen[label] = seen.get(label, -1) + 1
-        split: Split = "val" if place % 10 == 1 else "test" if place % 10 in (4, 7) else "train"
+        split: SplitName = "val" if place % 10 == 1 else "test" if place % 10 in (4, 7) else "train"
         with Image.open(path) as image:
             width, height = image.size
         facts = (image_id[:16], width, height, "0" * 16, "folder", "", "", "", "MIT", True)
-        rows[image_id] = Row(image_id, workspace.relative(target), label, split, *facts)
+        rows[image_id] = ManifestRow(image_id, workspace.relative(target), label, split, *facts)
     content = manifest_bytes(rows.values())
     manifest = Manifest(
         version,
@@ -61,29 +61,29 @@ def freeze_files(folder: Path, files: Labelled, task: Task = "single", version: 
 
 
 @pytest.fixture
-def small(tmp_path: Path, make_pictures: Callable[[Path, dict[str, int]], Path]) -> Workspace:
-    """Three colours of noise, 30 pictures each, frozen as v001."""
-    folder = make_pictures(tmp_path / "in", {"red": 30, "green": 30, "blue": 30})
+def small(tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]) -> Workspace:
+    """Three colours of noise, 30 images each, frozen as v001."""
+    folder = make_images(tmp_path / "in", {"red": 30, "green": 30, "blue": 30})
     return freeze_files(tmp_path / "work", [(path, path.parent.name) for path in sorted(folder.rglob("*.jpg"))])
 
 
 @pytest.fixture
-def uneven(tmp_path: Path, make_pictures: Callable[[Path, dict[str, int]], Path]) -> Workspace:
+def uneven(tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]) -> Workspace:
     """The same colours, some of them rare."""
-    folder = make_pictures(tmp_path / "in", {"red": 40, "green": 16, "blue": 10})
+    folder = make_images(tmp_path / "in", {"red": 40, "green": 16, "blue": 10})
     return freeze_files(tmp_path / "work", [(path, path.parent.name) for path in sorted(folder.rglob("*.jpg"))])
 
 
 @pytest.fixture
-def several(tmp_path: Path, make_pictures: Callable[[Path, dict[str, int]], Path]) -> Workspace:
-    """The same colours as a multi-label task: one picture may have two labels or none."""
-    folder = make_pictures(tmp_path / "in", {"red": 24, "green": 24, "red|green": 24, "none": 12})
+def several(tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]) -> Workspace:
+    """The same colours as a multi-label task: one image may have two labels or none."""
+    folder = make_images(tmp_path / "in", {"red": 24, "green": 24, "red|green": 24, "none": 12})
     files = [(path, "" if path.parent.name == "none" else path.parent.name) for path in sorted(folder.rglob("*.jpg"))]
     return freeze_files(tmp_path / "work", [(path, "|".join(sorted(label.split("|")))) for path, label in files], "multi")
 
 
 def grocery_files(folder: Path, per_class: int, classes: int, column: str = "labels.csv") -> list[tuple[Path, str]]:
-    """The first pictures of the largest classes of the grocery photographs."""
+    """The first images of the largest classes of the grocery photographs."""
     with (folder / column).open(encoding="utf-8", newline="") as file:
         rows = [(folder / row["path"], row["label"]) for row in csv.DictReader(file)]
     by_label: dict[str, list[tuple[Path, str]]] = {}

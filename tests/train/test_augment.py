@@ -1,4 +1,4 @@
-"""What pictures go through while a network learns from them."""
+"""What images go through while a network learns from them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HALVES = GREY.clone()
 HALVES[:, :, 24:] = 200
 
 
-def seen(kind: Augment, erasing: float, picture: torch.Tensor) -> list[torch.Tensor]:
-    """What comes of a picture, 60 times."""
+def seen(kind: Augment, erasing: float, image: torch.Tensor) -> list[torch.Tensor]:
+    """What comes of an image, 60 times."""
     torch.manual_seed(0)
     transform = augmentation(kind, 32, erasing)
     assert transform is not None
-    return [transform(picture) for _ in range(60)]
+    return [transform(image) for _ in range(60)]
 
 
 @pytest.mark.parametrize(
@@ -34,20 +34,20 @@ def test_each_kind_is_what_it_is_called(kind: Augment, own: type[v2.Transform] |
     policies = [type(step) for step in transform.transforms if isinstance(step, (v2.TrivialAugmentWide, v2.RandAugment))]
     assert policies == ([own] if own else [])
     made = seen(kind, 0.0, HALVES)
-    assert {tuple(picture.shape) for picture in made} == {(3, 32, 32)}
-    assert {bool(picture[0, 16, 0] > picture[0, 16, -1]) for picture in made} == {True, False}
+    assert {tuple(image.shape) for image in made} == {(3, 32, 32)}
+    assert {bool(image[0, 16, 0] > image[0, 16, -1]) for image in made} == {True, False}
 
 
 def test_basic_changes_no_colour_and_the_others_do() -> None:
-    """A grey picture stays as it is under crops and mirrors."""
-    assert all(torch.equal(picture, GREY[:, :32, :32]) for picture in seen("basic", 0.0, GREY))
+    """A grey image stays as it is under crops and mirrors."""
+    assert all(torch.equal(image, GREY[:, :32, :32]) for image in seen("basic", 0.0, GREY))
     for kind in ("trivial", "rand"):
-        assert sum(not torch.equal(picture, GREY[:, :32, :32]) for picture in seen(kind, 0.0, GREY)) > 10  # type: ignore[arg-type]
+        assert sum(not torch.equal(image, GREY[:, :32, :32]) for image in seen(kind, 0.0, GREY)) > 10  # type: ignore[arg-type]
 
 
-def test_none_is_the_middle_alone_and_erasing_a_share_of_pictures() -> None:
-    """Without erasing nothing is to be done while learning; with it about as many pictures have a patch as was asked."""
+def test_none_is_the_middle_alone_and_erasing_a_share_of_images() -> None:
+    """Without erasing nothing is to be done while learning; with it about as many images have a patch as was asked."""
     assert augmentation("none", 32, 0.0) is None
-    erased = [bool((picture == 124).any()) for picture in seen("none", 0.4, GREY)]
+    erased = [bool((image == 124).any()) for image in seen("none", 0.4, GREY)]
     assert 0.2 < sum(erased) / len(erased) < 0.6
-    assert not any((picture == 124).any() for picture in seen("basic", 0.0, GREY))
+    assert not any((image == 124).any() for image in seen("basic", 0.0, GREY))

@@ -26,7 +26,7 @@ from fototeca.train.runs import Run, read_run
 from fototeca.train.runs.registry import list_runs, write_config, write_done
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
-from fototeca.vision.intervals import wilson
+from fototeca.vision.intervals import wilson_interval
 
 Command = Callable[..., tuple[int, str]]
 
@@ -140,7 +140,7 @@ def test_the_interval_of_a_run_is_the_one_that_analysis_gives(small: Workspace, 
     run = json.loads(command("run", *settings, "--epochs", 1, "--json")[1])
     (listed,) = json.loads(command("list", "--json")[1])
     assert listed["val_interval"] == run["val_interval"] == evaluate_run(small, run["run"], "val")["accuracy_interval"]
-    alone = wilson(run["val_accuracy"] * len(val), len(val))
+    alone = wilson_interval(run["val_accuracy"] * len(val), len(val))
     assert run["val_interval"][1] - run["val_interval"][0] > 1.2 * (alone[1] - alone[0])
 
 
@@ -242,7 +242,7 @@ def test_a_damaged_run_is_named_and_the_others_are_listed(
 ) -> None:
     """One line that names the file and says what to do; as a table and as JSON the rest is there."""
     lines: list[str] = []
-    monkeypatch.setattr("fototeca.train.runs.registry.say", lines.append)
+    monkeypatch.setattr("fototeca.train.runs.registry.notify", lines.append)
     runs = [make_run(small, f"cnn-scratch-v001-{number}") for number in range(3)]
     (runs[1].folder / name).write_bytes(content)
     for options in ((), ("--json",)):
@@ -271,7 +271,7 @@ def test_options_of_a_sweep_that_would_do_nothing_are_refused(options: dict[str,
 
 @pytest.mark.parametrize("person", [True, False])
 def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.MonkeyPatch, person: bool) -> None:
-    """Steps, pictures that are asked about, and the fit of a head; none of it where stderr is no terminal."""
+    """Steps, images that are asked about, and the fit of a head; none of it where stderr is no terminal."""
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:

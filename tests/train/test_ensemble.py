@@ -55,7 +55,7 @@ LOW = np.where(LABELS.numpy() > 0, 0.3, 0.1).astype(np.float32)
 
 HALF = np.where(LABELS.numpy() > 0, 0.9, 0.1).astype(np.float32)
 HALF[0], HALF[3] = HALF[3].copy(), HALF[0].copy()
-"""Right for half of the pictures, at one half and at any other threshold."""
+"""Right for half of the images, at one half and at any other threshold."""
 
 
 def test_shares_are_chosen_with_the_thresholds_that_a_run_is_judged_by() -> None:
@@ -68,7 +68,7 @@ def test_shares_are_chosen_with_the_thresholds_that_a_run_is_judged_by() -> None
 def test_of_all_shares_on_the_way_the_best_are_taken() -> None:
     """Not those of the last draw: where one member must count twice as much as the other, the third draw has it right.
 
-    The truth is given 0.9 by one member and 0.1 by the other: of 11 pictures by the first, of 19 by the second. With a share s of
+    The truth is given 0.9 by one member and 0.1 by the other: of 11 images by the first, of 19 by the second. With a share s of
     the first the loss is lowest where 11 / (0.1 + 0.8 s) = 19 / (0.9 - 0.8 s), which is at a third.
     """
     labels = torch.tensor([0, 1, 2] * 10)
@@ -163,7 +163,7 @@ def test_who_has_no_share_is_not_asked(small: Workspace, monkeypatch: pytest.Mon
     assert asked(small, joined) == pytest.approx(joined.predictions("val").probabilities, abs=1e-4)
 
 
-def test_pictures_that_are_gone_are_counted(small: Workspace) -> None:
+def test_images_that_are_gone_are_counted(small: Workspace) -> None:
     """As training does: how many, and the first by name."""
     members = [trained(small, seed=seed, epochs=1).id for seed in (0, 1)]
     shutil.rmtree(small.cache)

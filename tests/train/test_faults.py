@@ -30,7 +30,7 @@ def config(**settings: object) -> TrainConfig:
 
 @pytest.mark.parametrize("words", ["CUDA out of memory", "could not create a primitive", "std::bad_alloc"])
 def test_out_of_memory_says_which_batch_fits(small: Workspace, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
-    """A network that takes at most five pictures: batches of 4, as many steps as before; and those settings do train."""
+    """A network that takes at most five images: batches of 4, as many steps as before; and those settings do train."""
     whole = SmallNet.forward
 
     def narrow(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_out_of_memory_says_which_batch_fits(small: Workspace, monkeypatch: pyte
         return whole(self, x)
 
     monkeypatch.setattr(SmallNet, "forward", narrow)
-    with pytest.raises(FototecaError, match=r"16 pictures of 32 px.*--batch-size 4 --accumulate 4"):
+    with pytest.raises(FototecaError, match=r"16 images of 32 px.*--batch-size 4 --accumulate 4"):
         train_run(small, config())
     assert train_run(small, config(batch_size=4, accumulate=4)).done
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path:
 
 
 def test_a_disk_that_is_full_from_the_start_is_one_line(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run's first file cannot be written, nor the first picture of the cache."""
+    """The run's first file cannot be written, nor the first image of the cache."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "config.json")
@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_from_the_start_is_one_line(small: Workspace, monkey
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])
-def test_pictures_that_are_gone_are_counted_and_three_named(small: Workspace, number: int) -> None:
+def test_images_that_are_gone_are_counted_and_three_named(small: Workspace, number: int) -> None:
     """Of whatever split, before a run is begun; when they are back it is trained."""
     manifest = read_manifest(small, "v001")
     rows = [*manifest.split("train"), *manifest.split("val")[:2]][-number:]

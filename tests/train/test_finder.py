@@ -1,4 +1,4 @@
-"""The learning-rate finder: on a known curve, and on pictures."""
+"""The learning-rate finder: on a known curve, and on images."""
 
 from __future__ import annotations
 

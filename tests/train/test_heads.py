@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from fototeca.train.heads.fit import Fitted, Split, fit_head
-from fototeca.train.training.losses import loss_of, right
+from fototeca.train.training.losses import compute_loss, num_correct
 
 
 def drawn(seed: int, shift: float = 1.2) -> Split:
-    """60 pictures of three classes: three features that tell of them, and 80 that are noise."""
+    """60 images of three classes: three features that tell of them, and 80 that are noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 3
     told = rng.normal(size=(60, 3)) + shift * np.eye(3)[labels]
@@ -26,7 +26,7 @@ def fitted(kind: str, train: Split, val: Split) -> Fitted:
 def score(head: Fitted, split: Split) -> tuple[float, float]:
     """Accuracy and loss."""
     logits = torch.from_numpy(head.logits(split.features)).float()
-    return right(logits, split.labels) / len(split.labels), float(loss_of(logits, split.labels, multi=False))
+    return num_correct(logits, split.labels) / len(split.labels), float(compute_loss(logits, split.labels, multi=False))
 
 
 @pytest.mark.parametrize("kind", ["linear", "logistic", "svm", "boosting"])

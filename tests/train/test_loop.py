@@ -69,7 +69,7 @@ def test_averaged_weights_are_the_moving_mean_of_all_steps(
             assert torch.allclose(kept[name].double(), value, atol=1e-5), name
 
 
-def test_a_long_average_learns_on_few_pictures(small: Workspace) -> None:
+def test_a_long_average_learns_on_few_images(small: Workspace) -> None:
     """Some dozens of steps at --ema 0.999: what is kept tells the colours apart, as it does without; 1 would learn nothing."""
     assert train_run(small, config(ema=0.999, epochs=8)).facts["val_accuracy"] >= 0.8
     with pytest.raises(FototecaError, match="--ema 1 would keep the first weights for ever; choose less than 1"):
@@ -125,7 +125,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
 
 
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
-def test_mixed_pictures_have_mixed_labels(small: Workspace, asked: list[Asked], option: str) -> None:
+def test_mixed_images_have_mixed_labels(small: Workspace, asked: list[Asked], option: str) -> None:
     """Targets are shares that add up to one, most of them of two classes; with neither option they are classes."""
     train_run(small, config(**{option: 1.0}))
     shares = torch.cat([wanted for _, wanted, _ in asked])
@@ -140,7 +140,7 @@ def test_mixed_pictures_have_mixed_labels(small: Workspace, asked: list[Asked], 
 def test_the_accuracy_in_training_counts_what_was_said_while_learning(
     small: Workspace, asked: list[Asked], options: dict[str, float]
 ) -> None:
-    """A mixed picture is right where the class is named that it has most of."""
+    """A mixed image is right where the class is named that it has most of."""
     (row,) = train_run(small, config(**options)).epochs()
     said = torch.cat([logits.argmax(dim=1) for logits, *_ in asked])
     most = torch.cat([wanted.argmax(dim=1) if options else wanted for _, wanted, _ in asked])

@@ -12,9 +12,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from fototeca.train.config import TrainConfig
-from fototeca.train.runs import Run, decide
+from fototeca.train.runs import Run, decide_labels
 from fototeca.train.training.data import class_weights, epoch_order, sampling_weights
-from fototeca.train.training.losses import choose_thresholds, loss_of, right
+from fototeca.train.training.losses import choose_thresholds, compute_loss, num_correct
 
 
 def test_class_weights_are_scikit_learns_and_the_loss_is_torchs() -> None:
@@ -27,7 +27,7 @@ def test_class_weights_are_scikit_learns_and_the_loss_is_torchs() -> None:
     assert weights.numpy() == pytest.approx(expected)
     for smoothing in (0.0, 0.1):
         own = nn.CrossEntropyLoss(weight=torch.tensor(expected, dtype=torch.float32), label_smoothing=smoothing)
-        assert loss_of(logits, labels, multi=False, weights=weights, smoothing=smoothing).item() == pytest.approx(
+        assert compute_loss(logits, labels, multi=False, weights=weights, smoothing=smoothing).item() == pytest.approx(
             own(logits, labels).item()
         )
 
@@ -40,13 +40,13 @@ def test_the_multi_label_loss_is_torchs() -> None:
     assert weights is not None
     ratio = torch.tensor([(column == 0).sum() / (column == 1).sum() for column in labels.T])
     assert torch.allclose(weights, ratio)
-    assert loss_of(logits, labels, multi=True, weights=weights).item() == pytest.approx(
+    assert compute_loss(logits, labels, multi=True, weights=weights).item() == pytest.approx(
         nn.BCEWithLogitsLoss(pos_weight=ratio)(logits, labels).item()
     )
-    assert loss_of(logits, labels, multi=True).item() == pytest.approx(nn.BCEWithLogitsLoss()(logits, labels).item())
+    assert compute_loss(logits, labels, multi=True).item() == pytest.approx(nn.BCEWithLogitsLoss()(logits, labels).item())
 
 
-def test_a_class_of_all_pictures_still_counts() -> None:
+def test_a_class_of_all_images_still_counts() -> None:
     """Weighed by its negatives, of which it has none, it would not be learned; one that is nowhere has a finite weight."""
     weights = class_weights(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), 2, "weights")
     assert weights is not None and weights.tolist() == [0.5, 2.0]
@@ -61,7 +61,7 @@ def test_balanced_sampling_draws_classes_alike() -> None:
 
 
 def test_balanced_sampling_draws_rare_labels_alike() -> None:
-    """Multi-label: each picture as often as its rarest label asks for; one without labels as often as by chance."""
+    """Multi-label: each image as often as its rarest label asks for; one without labels as often as by chance."""
     labels = torch.zeros(1000, 3)
     labels[:900, 0], labels[850:950, 1], labels[940:960, 2] = 1, 1, 1
     weights = sampling_weights(labels)
@@ -80,10 +80,10 @@ def test_a_label_is_said_from_its_own_threshold_on(tmp_path: Path) -> None:
     """Not from one half: each category from what was chosen for it, and from exactly that on."""
     run = Run("a", tmp_path, {"task": "multi", "categories": ["red", "green", "blue"]})
     said = np.array([[0.25, 0.6, 0.5], [0.24, 0.8, 0.49], [0.9, 0.7, 0.0]], dtype=np.float32)
-    assert decide(run, said) == ["blue|green", "green", "green|red"]
+    assert decide_labels(run, said) == ["blue|green", "green", "green|red"]
     (tmp_path / "thresholds.json").write_text('{"blue": 0.5, "red": 0.25, "green": 0.7}')
     run = Run("a", tmp_path, run.config)
-    assert decide(run, said) == ["blue|red", "green", "green|red"]
+    assert decide_labels(run, said) == ["blue|red", "green", "green|red"]
 
 
 def test_thresholds_reach_the_best_f1() -> None:
@@ -97,7 +97,7 @@ def test_thresholds_reach_the_best_f1() -> None:
         assert f1_score(labels[:, c], scores[:, c] >= chosen[c]) >= best - 1e-9
 
 
-def test_a_picture_is_right_only_when_all_its_labels_are() -> None:
+def test_an_image_is_right_only_when_all_its_labels_are() -> None:
     """Multi-label accuracy is that of the whole set of labels."""
-    assert right(torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])) == 1
-    assert right(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])) == 1
+    assert num_correct(torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])) == 1
+    assert num_correct(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])) == 1

@@ -163,7 +163,7 @@ def test_a_network_reckons_in_its_precision(
 
     def noted(self: SmallNet, x: torch.Tensor) -> torch.Tensor:
         logits = whole(self, x)
-        if torch.any(x):  # not of the empty pictures that sizes are tried with
+        if torch.any(x):  # not of the empty images that sizes are tried with
             seen[self.training].add(logits.dtype)
         return logits
 

@@ -48,7 +48,7 @@ def test_heads_are_as_good_as_scikit_learns(tmp_path: Path, grocery: Path, squee
     peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x["train"], y["train"])
     reached = peer.score(x["val"], y["val"])
     assert logistic.facts["val_accuracy"] >= reached
-    assert linear.facts["val_accuracy"] >= reached - 1.5 / len(y["val"])  # another solver: one picture may fall otherwise
+    assert linear.facts["val_accuracy"] >= reached - 1.5 / len(y["val"])  # another solver: one image may fall otherwise
 
 
 def test_fine_tuning_by_sgd_does_not_diverge(tmp_path: Path, grocery: Path, squeezenet_weights: Path) -> None:

@@ -17,7 +17,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run, load_model, read_run
-from fototeca.train.trainer import Job, train_run
+from fototeca.train.trainer import TrainingRun, train_run
 from fototeca.vision.backbones import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -59,11 +59,11 @@ def test_processes_that_learn_otherwise_than_one_make_another_run(
         torch.save(build_model("cnn", 3)[0].state_dict(), path)
         settings = {**settings, "weights": str(path)}
     config = TrainConfig(**{**BASE, "regime": "scratch", **settings}).resolved()
-    alone = Job(small, config, read_manifest(small, "v001"))
+    alone = TrainingRun(small, config, read_manifest(small, "v001"))
     monkeypatch.setattr(
         "fototeca.train.trainer.make_fabric", lambda _: SimpleNamespace(world_size=2, is_global_zero=True, device="cpu")
     )
-    both = Job(small, config, read_manifest(small, "v001"))
+    both = TrainingRun(small, config, read_manifest(small, "v001"))
     assert alone.own == [] and both.own == own
     assert (both.run.id == alone.run.id) is (not own)
     assert both.run.command.startswith(

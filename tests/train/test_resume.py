@@ -101,7 +101,7 @@ def test_the_time_of_all_epochs_counts(small: Workspace, monkeypatch: pytest.Mon
 
 
 def test_features_go_on(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after two batches of pictures: those are not asked about again, and the head is the same."""
+    """Stopped after two batches of images: those are not asked about again, and the head is the same."""
     settings = {"regime": "features", "weights": f"run:{train_run(small, config(epochs=1)).id}", "epochs": 10}
     run = train_run(small, config(**settings))
     calm = outcome(run)

@@ -119,7 +119,7 @@ def test_features_with_every_head(kind: str, request: pytest.FixtureRequest) -> 
 
 
 def test_views_are_cached_and_learned_from(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --views 2 the head sees three features a picture; the views differ from the picture and are computed once."""
+    """With --views 2 the head sees three features an image; the views differ from the image and are computed once."""
     learned: list[Split] = []
     whole = heads.fit_head
 
@@ -309,7 +309,7 @@ def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
     """Without augmentation the first steps' losses are what four lines of PyTorch give, to a hundred-thousandth."""
     run = train_run(small, config(augment="none", epochs=1, optimizer="sgd", schedule="constant", weight_decay=0.0))
     manifest = read_manifest(small, "v001")
-    from fototeca.train.training.data import Pictures, draw_seed, epoch_order, targets
+    from fototeca.train.training.data import ImageDataset, draw_seed, epoch_order, targets
     from fototeca.vision.pixels import PixelCache
 
     torch.manual_seed(0)
@@ -319,14 +319,14 @@ def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
     labels = targets(rows, manifest.categories, False)
     order = epoch_order(labels, config(), 1)
     pixels = PixelCache(small.cache / "pixels", preprocessing.resize)
-    pictures = Pictures([row.image_id for row in rows], pixels, preprocessing, None, 0)
+    images = ImageDataset([row.image_id for row in rows], pixels, preprocessing, None, 0)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, nesterov=True)
     written = [row["loss"] for row in run.steps()]
     module.train()
     for step in range(3):
         torch.manual_seed(draw_seed(0, "step", step, 0))
         part = order[step * 16 : step * 16 + 16]
-        stacked = torch.stack([pictures[i][0] for i in part]).contiguous(memory_format=torch.channels_last)
+        stacked = torch.stack([images[i][0] for i in part]).contiguous(memory_format=torch.channels_last)
         batch = preprocessing.normalise(stacked)
         loss = torch.nn.functional.cross_entropy(module(batch), labels[part])
         assert loss.item() == pytest.approx(written[step], rel=1e-5), step

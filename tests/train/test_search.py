@@ -22,7 +22,7 @@ from fototeca.train.sweep import hpo as searching
 from fototeca.train.sweep.hpo import search
 from fototeca.train.sweep.plan import Outcome, read_space
 from fototeca.train.tables import unfinished_lines
-from fototeca.train.training.loop import Watch
+from fototeca.train.training.loop import EpochCallback
 
 SPACE = {
     "model": "cnn",
@@ -49,7 +49,7 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
     """Killed in its third run, it takes that one up again, which counts once; low rates are stopped early, and said to be."""
     begun: list[TrainConfig] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
         """A run whose accuracy is its rate."""
         begun.append(config)
         if len(begun) == 3:
@@ -99,7 +99,7 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
     """It is a row with its reason, and the search goes on with others."""
     begun: list[float | None] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
         """The first draw ends the program whenever it is tried."""
         begun.append(config.lr)
         if config.lr == begun[0]:
@@ -117,10 +117,10 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
 
 
 def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that does not answer, a picture that is gone: the search ends with its reason, and goes on with the same draw."""
+    """A host that does not answer, an image that is gone: the search ends with its reason, and goes on with the same draw."""
     begun: list[float | None] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
         """The host answers the third time."""
         begun.append(config.lr)
         if len(begun) < 3:
@@ -145,10 +145,10 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
 def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one waits, and then finds what was drawn: no draw is taken for one that a kill cut short."""
     said: Queue[str] = Queue()
-    monkeypatch.setattr("fototeca.train.runs.locks.say", said.put)
+    monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
     begun: list[TrainConfig] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: Watch) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
         """In the first run another process gives the same command."""
         begun.append(config)
         if len(begun) == 1:

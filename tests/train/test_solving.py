@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 from fototeca.train.heads.linear_solvers import CERTAIN, solve_all
 
 Array = npt.NDArray[Any]
-Pictures = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+ImageDataset = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 Weights = dict[int, float] | None
 
 
@@ -29,8 +29,8 @@ def logistic(x: Array, y: Array, weight: Weights) -> LogisticRegression:
 
 
 @pytest.fixture
-def pictures() -> Pictures:
-    """Features of 120 pictures of classes 0, 1 and 3."""
+def images() -> ImageDataset:
+    """Features of 120 images of classes 0, 1 and 3."""
     rng = np.random.default_rng(0)
     y = rng.choice([0, 1, 3], 120)
     return (rng.normal(size=(120, 8)) + np.eye(8)[y]).astype(np.float32), y
@@ -39,10 +39,10 @@ def pictures() -> Pictures:
 @pytest.mark.parametrize("weights", [None, np.array([0.5, 1.5, 1.0, 2.0])], ids=["plain", "weighted"])
 @pytest.mark.parametrize(("solve", "apart"), [(svm, True), (svm, False), (logistic, False)])
 def test_a_problem_of_many_classes_is_scikit_learns(
-    pictures: Pictures, solve: Callable[..., Any], apart: bool, weights: npt.NDArray[np.float64] | None
+    images: ImageDataset, solve: Callable[..., Any], apart: bool, weights: npt.NDArray[np.float64] | None
 ) -> None:
-    """Also where each class is solved apart; a class that no picture is of is never said."""
-    x, y = pictures
+    """Also where each class is solved apart; a class that no image is of is never said."""
+    x, y = images
     weight, bias = solve_all(solve, x, y, 4, weights, apart=apart)
     whole = solve(x, y, None if weights is None else {c: float(weights[c]) for c in (0, 1, 3)})
     seen = [0, 1, 3]
@@ -52,9 +52,9 @@ def test_a_problem_of_many_classes_is_scikit_learns(
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_of_two_classes_the_difference_is_scikit_learns(pictures: Pictures, apart: bool) -> None:
+def test_of_two_classes_the_difference_is_scikit_learns(images: ImageDataset, apart: bool) -> None:
     """Which gives one row for both."""
-    x, y = pictures[0], (pictures[1] > 0).astype(int)
+    x, y = images[0], (images[1] > 0).astype(int)
     weight, bias = solve_all(svm, x, y, 2, None, apart=apart)
     whole = svm(x, y, None)
     np.testing.assert_allclose(weight[1] - weight[0], whole.coef_[0], atol=1e-6)
@@ -62,9 +62,9 @@ def test_of_two_classes_the_difference_is_scikit_learns(pictures: Pictures, apar
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_labels_that_do_not_exclude_one_another_are_problems_of_their_own(pictures: Pictures, apart: bool) -> None:
-    """One that every picture has is always said, one that none has never."""
-    x, y = pictures
+def test_labels_that_do_not_exclude_one_another_are_problems_of_their_own(images: ImageDataset, apart: bool) -> None:
+    """One that every image has is always said, one that none has never."""
+    x, y = images
     targets = np.stack([y == 0, np.ones(len(y)), np.zeros(len(y)), x[:, 0] > 0], axis=1).astype(np.float32)
     weight, bias = solve_all(svm, x, targets, 4, None, apart=apart)
     for c in (0, 3):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import read_manifest
@@ -26,7 +26,7 @@ from fototeca.train.sweep import plan as sweeping
 from fototeca.train.sweep import workers as parallel
 from fototeca.train.sweep.plan import read_plan, sweep
 from fototeca.train.sweep.workers import gpu_of
-from fototeca.train.trainer import Job, train_run
+from fototeca.train.trainer import TrainingRun, train_run
 from fototeca.train.training import optim as optimiser
 from fototeca.vision.backbones import build_model
 
@@ -205,9 +205,9 @@ def test_what_comes_to_the_same_is_one_run(small: Workspace, other: dict[str, An
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "epochs": 1, "device": "cpu", **weights, **other}
     stages = len(optimiser.stages(build_model("cnn", 3)[0]))
     plain = {**base, "image_size": None} if "image_size" in other else {**base, "unfreeze": str((stages + 1) // 2)}
-    jobs = [Job(small, TrainConfig(**one).resolved(), read_manifest(small, "v001")) for one in (base, plain)]  # type: ignore[arg-type]
+    jobs = [TrainingRun(small, TrainConfig(**one).resolved(), read_manifest(small, "v001")) for one in (base, plain)]  # type: ignore[arg-type]
     assert jobs[0].run.id == jobs[1].run.id
-    assert Job(small, TrainConfig(**{**base, "seed": 1}).resolved(), jobs[0].manifest).run.id != jobs[0].run.id  # type: ignore[arg-type]
+    assert TrainingRun(small, TrainConfig(**{**base, "seed": 1}).resolved(), jobs[0].manifest).run.id != jobs[0].run.id  # type: ignore[arg-type]
 
 
 def test_bars_of_runs_side_by_side_do_not_write_over_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +220,7 @@ def test_bars_of_runs_side_by_side_do_not_write_over_each_other(monkeypatch: pyt
     assert not tqdm([], disable=None).disable
     parallel._prepare(2, get_context("spawn").Value("i", 0))
     assert tqdm([], disable=None).disable
-    say("a line")
+    notify("a line")
     assert terminal.buffer.getvalue().endswith(b"a line\n")  # type: ignore[attr-defined]
 
 
@@ -228,7 +228,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch
     """Another one waits, says so, and then finds it finished."""
     run = train_run(small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]  # a test's plain dict
     said: Queue[str] = Queue()
-    monkeypatch.setattr("fototeca.train.runs.locks.say", said.put)
+    monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
     with ThreadPoolExecutor(1) as pool:
         with held(small, run.id):
             other = pool.submit(train_run, small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ from fototeca.vision.backbones import (
     model_names,
     remove_classifier,
 )
-from fototeca.vision.bn_fusion import folded
+from fototeca.vision.bn_fusion import fuse_batch_norm
 from fototeca.vision.features import extract_features, features_folder
 from fototeca.vision.memory import forward
 from fototeca.vision.nets import CBAM, SpatialAttention
@@ -52,24 +52,24 @@ def test_the_square_is_torchvisions(size: tuple[int, int], interpolation: str) -
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_a_strip_only_its_middle_is_resized(monkeypatch: pytest.MonkeyPatch, turned: bool) -> None:
-    """A picture of a few kilobytes that is thousands of times as long as wide takes no gigabytes; what is seen is the same."""
+    """An image of a few kilobytes that is thousands of times as long as wide takes no gigabytes; what is seen is the same."""
     strip = np.random.default_rng(0).integers(0, 256, (12, 3000, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
-    picture = np.ascontiguousarray(strip.swapaxes(0, 1)) if turned else strip
-    expected = v2.Compose([v2.Resize(96), v2.CenterCrop(96)])(torch.from_numpy(picture).permute(2, 0, 1))
+    image = np.ascontiguousarray(strip.swapaxes(0, 1)) if turned else strip
+    expected = v2.Compose([v2.Resize(96), v2.CenterCrop(96)])(torch.from_numpy(image).permute(2, 0, 1))
     asked: list[list[int]] = []
     whole = pixels.RESIZE["bilinear"]
 
-    def noted(picture: torch.Tensor, size: list[int], *rest: object, out: torch.Tensor) -> torch.Tensor:
+    def noted(image: torch.Tensor, size: list[int], *rest: object, out: torch.Tensor) -> torch.Tensor:
         asked.append([*size])
-        return whole(picture, size, *rest, out=out)
+        return whole(image, size, *rest, out=out)
 
     monkeypatch.setitem(pixels.RESIZE, "bilinear", noted)
-    assert (square(picture, 96).int() - expected.int()).abs().max() <= 1
+    assert (square(image, 96).int() - expected.int()).abs().max() <= 1
     assert max(asked[0]) == 96 * pixels.LONGEST
 
 
 def test_the_cache_holds_what_the_plain_path_gives(tmp_path: Path) -> None:
-    """More JPEGs than are decoded at once, turned ones among them: each row is its picture, within one level of Pillow's own."""
+    """More JPEGs than are decoded at once, turned ones among them: each row is its image, within one level of Pillow's own."""
     items = []
     for number in range(CHUNK + 5):
         noise = np.random.default_rng(number).integers(0, 256, (9 + number % 4, 11, 3), dtype=np.uint8)
@@ -86,10 +86,10 @@ def test_the_cache_holds_what_the_plain_path_gives(tmp_path: Path) -> None:
         assert np.abs(cache[image_id].astype(int) - expected).max() <= 1
 
 
-def test_a_picture_that_cannot_be_decoded_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
     """What was decoded in the chunks before it is not decoded again."""
     Image.new("RGB", (40, 40), "red").save(tmp_path / "good.png")
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     items = [(f"{number:064x}", tmp_path / "good.png") for number in range(CHUNK)] + [("f" * 64, tmp_path / "bad.png")]
     cache = PixelCache(tmp_path / "p", 16)
     with pytest.raises(FototecaError, match="image ffffffffffff cannot be decoded"):
@@ -156,7 +156,7 @@ def test_features_from_the_cache_equal_the_live_forward(tmp_path: Path) -> None:
     assert np.array_equal(extract_features(workspace, items, backbone), first)
 
 
-def test_a_picture_that_lies_in_two_places_is_asked_about_once(tmp_path: Path) -> None:
+def test_an_image_that_lies_in_two_places_is_asked_about_once(tmp_path: Path) -> None:
     """It has one row of features, which both places are given."""
     module, _, _ = build_model("cnn", 3)
     torch.save(module.state_dict(), tmp_path / "w.pth")
@@ -274,7 +274,7 @@ def test_what_a_file_lacks_counts_in_its_identity(tmp_path: Path) -> None:
     assert build_model("resnet18", 3, str(tmp_path / "plain.pth"))[2] == file_sha256(tmp_path / "plain.pth")
 
 
-def test_where_memory_ends_fewer_pictures_are_asked_about() -> None:
+def test_where_memory_ends_fewer_images_are_asked_about() -> None:
     """A network that takes two at once says of seven what it says of each; when one is too many a line says what to do."""
     sizes: list[int] = []
 
@@ -289,7 +289,7 @@ def test_where_memory_ends_fewer_pictures_are_asked_about() -> None:
     assert torch.equal(forward(Narrow(), x), x.mean(dim=(2, 3)))
     assert sizes[0] == 7 and max(size for size in sizes if size <= 2) == 2
     room = 0
-    with pytest.raises(FototecaError, match=r"single picture of 8 px.*--image-size"):
+    with pytest.raises(FototecaError, match=r"single image of 8 px.*--image-size"):
         forward(Narrow(), x)
 
 
@@ -381,14 +381,14 @@ def test_own_networks_are_listed_first() -> None:
     ],
 )
 def test_each_kind_of_torchvision_network_gets_a_new_classifier(name: str) -> None:
-    """One picture at the size that its weights want gives a logit a class; without its classifier it gives features."""
+    """One image at the size that its weights want gives a logit a class; without its classifier it gives features."""
     module, _, _ = build_model(name, 3)
     side = default_preprocessing(name).crop
-    picture = torch.zeros(1, 3, side, side)
+    image = torch.zeros(1, 3, side, side)
     with torch.inference_mode():
-        assert module.eval()(picture).shape == (1, 3)
+        assert module.eval()(image).shape == (1, 3)
         width = classifier_of(module)[1].in_features
-        assert remove_classifier(module)(picture).shape == (1, width)
+        assert remove_classifier(module)(image).shape == (1, width)
 
 
 @pytest.mark.parametrize(
@@ -398,12 +398,12 @@ def test_folded_norms_change_nothing_but_rounding(name: str) -> None:
     """With statistics unlike those of an untrained network; the network itself keeps its norms."""
     torch.manual_seed(0)
     module = _noisy(name)
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
-        before = module(pictures)
-        part = folded(module)
-        torch.testing.assert_close(part(pictures), before, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(module(pictures), before, rtol=0, atol=0)
+        before = module(images)
+        part = fuse_batch_norm(module)
+        torch.testing.assert_close(part(images), before, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(module(images), before, rtol=0, atol=0)
     kept, left = (sum(isinstance(one, nn.BatchNorm2d) for one in each.modules()) for each in (module, part))
     assert left < kept
 
@@ -420,7 +420,7 @@ def test_a_network_that_cannot_be_followed_is_left_alone() -> None:
             return self.norm(self.conv(x)) if x.mean() > 0 else self.conv(x)
 
     module = Winding().eval()
-    assert folded(module) is module
+    assert fuse_batch_norm(module) is module
 
 
 def _noisy(name: str) -> nn.Module:

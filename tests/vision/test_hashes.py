@@ -1,4 +1,4 @@
-"""Hashes: bit for bit what imagehash gives, for every shape and kind of picture."""
+"""Hashes: bit for bit what imagehash gives, for every shape and kind of image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fototeca.vision.kernels import shrink
 SIZES = [(64, 64), (348, 348), (640, 480), (480, 640), (97, 1023), (1023, 97), (1000, 480), (65, 90), (33, 40), (1, 1), (20, 700)]
 
 
-def picture(seed: int, size: tuple[int, int]) -> Image.Image:
+def noise_image(seed: int, size: tuple[int, int]) -> Image.Image:
     """Smooth coloured noise."""
     noise = np.random.default_rng(seed).normal(128, 60, (9, 11, 3))
     return Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
@@ -26,15 +26,15 @@ def picture(seed: int, size: tuple[int, int]) -> Image.Image:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_hashes_equal_imagehash_at_every_size(size: tuple[int, int]) -> None:
-    """Wide, tall, tiny and large pictures: the same 16 hex digits."""
+    """Wide, tall, tiny and large images: the same 16 hex digits."""
     for seed in range(6):
-        image = picture(seed, size)
+        image = noise_image(seed, size)
         assert phash(image) == str(imagehash.phash(image))
         assert phash(grey_levels(image)) == phash(image), "from grey levels at hand too"
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 7)])
-def test_flat_pictures_hash_as_in_imagehash(colour: tuple[int, int, int]) -> None:
+def test_flat_images_hash_as_in_imagehash(colour: tuple[int, int, int]) -> None:
     """Where every bit hangs on rounding, the reference decides."""
     for size in SIZES:
         image = Image.new("RGB", size, colour)
@@ -43,9 +43,9 @@ def test_flat_pictures_hash_as_in_imagehash(colour: tuple[int, int, int]) -> Non
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.integers(64, 500), st.integers(64, 500), st.sampled_from(["RGB", "L", "CMYK", "P"]))
-def test_hashes_equal_imagehash_on_any_picture(seed: int, width: int, height: int, mode: str) -> None:
+def test_hashes_equal_imagehash_on_any_image(seed: int, width: int, height: int, mode: str) -> None:
     """Random sizes and modes."""
-    image = picture(seed, (width, height)).convert(mode)
+    image = noise_image(seed, (width, height)).convert(mode)
     assert phash(image) == str(imagehash.phash(image))
 
 
@@ -57,16 +57,16 @@ def test_photographs_hash_as_in_imagehash(grocery: Path) -> None:
         assert phash(image) == str(imagehash.phash(image)), path.name
 
 
-def test_the_small_picture_is_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_small_image_is_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Level for level, noise and hard edges too; and without the reference the hash is the same."""
     for size in [(64, 64), (64, 96), (2000, 70), (348, 348), (641, 480), (1001, 1500)]:
         noise = np.random.default_rng(size[0]).integers(0, 2, (size[1], size[0]), dtype=np.uint8) * np.uint8(255)
         expected = np.asarray(Image.fromarray(noise).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
         assert np.array_equal(shrink(noise, SIDE), expected), size
-    pictures = [picture(seed, size) for seed in range(8) for size in SIZES[:4]]
-    hashes = [str(imagehash.phash(image)) for image in pictures]
+    images = [noise_image(seed, size) for seed in range(8) for size in SIZES[:4]]
+    hashes = [str(imagehash.phash(image)) for image in images]
     monkeypatch.setattr(imagehash, "phash", None)
-    assert [phash(image) for image in pictures] == hashes
+    assert [phash(image) for image in images] == hashes
 
 
 def test_a_pinned_value() -> None:

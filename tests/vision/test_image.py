@@ -1,4 +1,4 @@
-"""Decoding: every kind of picture becomes upright RGB, every kind of junk a fixed reason."""
+"""Decoding: every kind of image becomes upright RGB, every kind of junk a fixed reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fototeca.vision.image import DecodeError, decode, decode_grey, decode_pixel
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """The bytes of a picture in a format."""
+    """The bytes of an image in a format."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -40,7 +40,7 @@ def test_every_format_keeps_its_colours(kind: str) -> None:
     [("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")] + [("TIFF", mode) for mode in ("CMYK", "I", "F")],
 )
 @pytest.mark.parametrize("turn", [1, 6])
-def test_grey_levels_are_those_of_the_decoded_picture(kind: str, mode: str, turn: int) -> None:
+def test_grey_levels_are_those_of_the_decoded_image(kind: str, mode: str, turn: int) -> None:
     """Of every mode, transparent or turned, in pieces or at once."""
     image = gradient(90, 700).convert("I" if mode == "I;16" else mode)
     if mode == "P":
@@ -57,7 +57,7 @@ def test_grey_levels_are_those_of_the_decoded_picture(kind: str, mode: str, turn
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16", "I", "F"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
-    """Grey, palette, CMYK, 16-bit and float pictures keep their brightness order."""
+    """Grey, palette, CMYK, 16-bit and float images keep their brightness order."""
     ramp = np.tile(np.linspace(0, 255, 64), (16, 1))
     if mode == "I;16":
         image = Image.fromarray((ramp * 257).astype(np.uint16))
@@ -72,7 +72,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 
 @pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
-def test_sixteen_bit_pictures_are_as_bright_as_the_bits_that_they_use(top: int) -> None:
+def test_sixteen_bit_images_are_as_bright_as_the_bits_that_they_use(top: int) -> None:
     """A camera of ten bits writes no more than 1,023 into its sixteen."""
     ramp = np.tile(np.linspace(0, top, 64), (16, 1)).astype(np.uint16)
     levels = np.asarray(decode(encoded(Image.fromarray(ramp), "PNG")).convert("L"), float).mean(axis=0)
@@ -80,7 +80,7 @@ def test_sixteen_bit_pictures_are_as_bright_as_the_bits_that_they_use(top: int) 
 
 
 def test_orientation_is_honoured() -> None:
-    """A picture stored on its side comes out upright, and its size says so before the decode."""
+    """An image stored on its side comes out upright, and its size says so before the decode."""
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(gradient(64, 48), "JPEG", exif=exif)
@@ -89,7 +89,7 @@ def test_orientation_is_honoured() -> None:
 
 
 def test_the_header_is_read_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PNG that may have EXIF behind its pixels is not decoded to look there; the decoded picture's size counts in the end."""
+    """A PNG that may have EXIF behind its pixels is not decoded to look there; the decoded image's size counts in the end."""
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(gradient(64, 48), "PNG", exif=exif)
@@ -114,7 +114,7 @@ def test_transparency_lies_on_white() -> None:
 
 
 def test_the_first_frame_of_an_animation() -> None:
-    """An animation counts as its first picture."""
+    """An animation counts as its first image."""
     red, blue = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
     data = encoded(red, "GIF", save_all=True, append_images=[blue])
     assert decode(data).getpixel((4, 4)) == (255, 0, 0)
@@ -137,7 +137,7 @@ def test_the_first_frame_of_an_animation() -> None:
     ],
 )
 def test_junk_has_a_reason(data: bytes, reason: str) -> None:
-    """What is no picture says why, in a fixed word."""
+    """What is no image says why, in a fixed word."""
     with pytest.raises(DecodeError) as caught:
         decode(data)
     assert caught.value.reason == reason
@@ -153,7 +153,7 @@ def test_a_pixel_bomb_is_refused_before_it_is_decoded() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_a_broken_file_has_a_reason_whatever_breaks(kind: str) -> None:
-    """Bytes changed anywhere: the picture is decoded or refused, and nothing else is raised."""
+    """Bytes changed anywhere: the image is decoded or refused, and nothing else is raised."""
     whole = encoded(gradient(), kind)
     chance = random.Random(7)
     for _ in range(120):

@@ -1,4 +1,4 @@
-"""Threads that look at pictures: how much they hold at once, and how they stop."""
+"""Threads that look at images: how much they hold at once, and how they stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fototeca.vision.threads import PixelBudget, picture_threads
+from fototeca.vision.threads import PixelBudget, image_threads
 
 
 def test_threads_together_hold_no_more_pixels_than_the_budget() -> None:
@@ -25,7 +25,7 @@ def test_threads_together_hold_no_more_pixels_than_the_budget() -> None:
             with lock:
                 held.remove(min(pixels, 100))
 
-    with picture_threads(8) as pool:
+    with image_threads(8) as pool:
         list(pool.map(look, [30, 60, 5000, 20, 90, 50] * 6))
     assert most == 100
 
@@ -40,7 +40,7 @@ def test_who_stops_does_not_wait_for_what_has_not_begun() -> None:
         first.set()
         go.wait(10)
 
-    with pytest.raises(KeyboardInterrupt), picture_threads(1) as pool:
+    with pytest.raises(KeyboardInterrupt), image_threads(1) as pool:
         for number in range(50):
             pool.submit(work, number)
         first.wait(10)

@@ -35,7 +35,7 @@ def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: object
     ],
 )
 def test_a_foreign_note_on_preprocessing_is_refused(tmp_path: Path, note: str) -> None:
-    """Written by another program under the name that runs use: no picture is prepared by a guess at what it means."""
+    """Written by another program under the name that runs use: no image is prepared by a guess at what it means."""
     save_file(build_model("cnn", 3)[0].state_dict(), path := tmp_path / "f.safetensors", metadata={"preprocessing": note})
     with pytest.raises(FototecaError, match=r"f.safetensors has a note on preprocessing that no run of fototeca wrote"):
         build_model("cnn", 3, str(path))

@@ -19,12 +19,12 @@ import torch
 from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
-from fototeca.train.errors import GivenUpError
+from fototeca.train.errors import TrainingAborted
 from fototeca.train.heads.linear_solvers import CERTAIN, SMALL, solve_all
 from fototeca.train.heads.standardize import Scaler
 from fototeca.train.heads.tree_arrays import Boosting, by_blocks, from_sklearn
-from fototeca.train.training.losses import judged, loss_of, right
-from fototeca.vision.threads import one_thread
+from fototeca.train.training.losses import compute_loss, evaluate, num_correct
+from fototeca.vision.threads import single_thread
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,7 +93,7 @@ def fit_head(kind: str, train: Split, val: Split, classes: int, *, seed: int, **
         raise FototecaError(
             "some features are no numbers", "the weights are damaged or of no use: fetch them again, or name others"
         )
-    with one_thread() if train.features.size <= (FEW if kind == "linear" else SMALL) else nullcontext():
+    with single_thread() if train.features.size <= (FEW if kind == "linear" else SMALL) else nullcontext():
         return _fitted(kind, train, val, classes, seed, **options)
 
 
@@ -138,9 +138,9 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
             rows = order[start : start + BATCH]
             rate = lr * 0.5 * (1 + np.cos(np.pi * len(history) / total))
             optimizer.param_groups[0]["lr"] = rate
-            losses = torch.stack([loss_of(part, y[rows], multi=multi, **options) for part in said(x[rows])])
+            losses = torch.stack([compute_loss(part, y[rows], multi=multi, **options) for part in said(x[rows])])
             if not losses.isfinite().all():
-                raise GivenUpError(
+                raise TrainingAborted(
                     f"the head's loss is no number any more at step {len(history) + 1} (epoch {epoch})", f"try --lr {lr / 10:g}"
                 )
             optimizer.zero_grad()
@@ -149,7 +149,7 @@ def fit_linear(train: Split, val: Split, classes: int, *, epochs: int, seed: int
             history.append((len(history) + 1, epoch, losses.detach(), rate))
         with torch.no_grad():
             learned, asked = said(x), said(x_val)
-        curves.append([[_scored(learned[g], train.labels), judged(asked[g], val.labels)] for g in grid])
+        curves.append([[_scored(learned[g], train.labels), evaluate(asked[g], val.labels)] for g in grid])
     chosen = _best([(row[1][1], -row[1][0]) for row in curves[-1]])
     fitted = Fitted(*scaler.fold(weight[:, chosen].detach().double().T.numpy(), bias[chosen].detach().double().numpy()))
     fitted.tried = _tried(DECAYS, [row[1] for row in curves[-1]], chosen)
@@ -206,7 +206,7 @@ def _linear_path(
             warnings.simplefilter("ignore")  # a solver that stops early at a weak strength is judged on validation like any other
             weight, bias = solve_all(partial(solve, strength), x, y, classes, weights, apart=apart)
         candidates.append(Fitted(*scaler.fold(weight, bias)))
-        scores.append(judged(_logits(candidates[-1].logits(val.features)), val.labels))
+        scores.append(evaluate(_logits(candidates[-1].logits(val.features)), val.labels))
         if scores[-1][1] < max(accuracy for _, accuracy in scores) - _LOST:
             break
     chosen = _best([(accuracy, -loss) for loss, accuracy in scores])
@@ -217,7 +217,7 @@ def _linear_path(
 def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats | None) -> Fitted:
     """Histogram gradient boosting on the leading principal components; the number of rounds is chosen on validation.
 
-    Multi-label: a model for each class that some training pictures are of and some are not.
+    Multi-label: a model for each class that some training images are of and some are not.
     """
     from sklearn.decomposition import PCA
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -247,7 +247,7 @@ def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats
         trees = from_sklearn(models, range(end - JUDGED, end), mean, components, certain)
         for scores, split in zip(sums, (train, val), strict=True):
             scores += trees.decision(split.features)
-        curves.append((_scored(_logits(sums[0]), train.labels), judged(_logits(sums[1]), val.labels)))
+        curves.append((_scored(_logits(sums[0]), train.labels), evaluate(_logits(sums[1]), val.labels)))
     chosen = _best([(scores[1][1], -scores[1][0]) for scores in curves])
     fitted = Fitted(boosting=from_sklearn(models, range(ends[chosen]), mean, components, certain))
     fitted.tried = _tried(ends, [scores[1] for scores in curves], chosen)
@@ -258,7 +258,7 @@ def _boosting(train: Split, val: Split, classes: int, seed: int, weights: Floats
 
 def _both(ask: Callable[[npt.NDArray[np.float32]], Floats], train: Split, val: Split) -> list[tuple[float, float]]:
     """Loss and accuracy on training, then on validation."""
-    return [_scored(_logits(ask(train.features)), train.labels), judged(_logits(ask(val.features)), val.labels)]
+    return [_scored(_logits(ask(train.features)), train.labels), evaluate(_logits(ask(val.features)), val.labels)]
 
 
 def _logits(values: Floats) -> torch.Tensor:
@@ -267,7 +267,7 @@ def _logits(values: Floats) -> torch.Tensor:
 
 def _scored(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
     """Loss and accuracy of (N, C) on training; multi-label: of every class on the right side of one half."""
-    return float(loss_of(logits, labels, multi=labels.dim() == 2)), right(logits, labels) / len(labels)
+    return float(compute_loss(logits, labels, multi=labels.dim() == 2)), num_correct(logits, labels) / len(labels)
 
 
 def _best(keys: Sequence[tuple[float, float]]) -> int:

@@ -18,7 +18,7 @@ SMALL = 20_000_000
 problems that are solved side by side may have together, for liblinear keeps 16 bytes of each."""
 
 CERTAIN = 20.0
-"""The logit, or minus it, of a class that all training pictures are of, or none."""
+"""The logit, or minus it, of a class that all training images are of, or none."""
 
 
 def solve_all(
@@ -44,7 +44,7 @@ def solve_all(
 def _each_against_the_rest(
     solve: Callable[..., Any], x: Features, y: npt.NDArray[Any], weights: Floats | None, at_once: int
 ) -> tuple[Floats, Floats]:
-    """The same of targets (N, C), 1 or 0. A class that all pictures are of gets a high bias."""
+    """The same of targets (N, C), 1 or 0. A class that all images are of gets a high bias."""
     varied = [c for c in range(y.shape[1]) if 0 < y[:, c].sum() < len(y)]
 
     def one(c: int) -> Any:  # noqa: ANN401  (scikit-learn)

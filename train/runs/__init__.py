@@ -1,30 +1,30 @@
 """Runs on disk: configuration, metrics, predictions and weights."""
 
-from fototeca.train.runs.inference import BATCH, LoadedModel
+from fototeca.train.runs.inference import BATCH_SIZE, LoadedModel
 from fototeca.train.runs.registry import (
     Predictions,
     Run,
-    check_learned_from,
     check_members,
-    decide,
+    check_trained_on,
+    decide_labels,
     load_model,
-    manifest_of,
+    load_run_manifest,
     read_run,
-    software,
+    software_versions,
     write_predictions_csv,
 )
 
 __all__ = [
-    "BATCH",
+    "BATCH_SIZE",
     "LoadedModel",
     "Predictions",
     "Run",
-    "check_learned_from",
     "check_members",
-    "decide",
+    "check_trained_on",
+    "decide_labels",
     "load_model",
-    "manifest_of",
+    "load_run_manifest",
     "read_run",
-    "software",
+    "software_versions",
     "write_predictions_csv",
 ]

@@ -1,4 +1,4 @@
-"""A trained model, or several that are asked together, as a person's pictures are given to it."""
+"""A trained model, or several that are asked together, as a person's images are given to it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from fototeca.train.heads.tree_arrays import Boosting
     from fototeca.vision.backbones import Preprocessing
 
-BATCH = 32
-"""Pictures in one forward pass when a model is only asked."""
+BATCH_SIZE = 32
+"""Images in one forward pass when a model is only asked."""
 
-Floats = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float32]
 
 
 class LoadedModel:
@@ -41,26 +41,26 @@ class LoadedModel:
         """The same network in the form that answers fastest."""
         import torch
 
-        from fototeca.vision.bn_fusion import folded
+        from fototeca.vision.bn_fusion import fuse_batch_norm
 
-        return folded(self.network).to(memory_format=torch.channels_last)
+        return fuse_batch_norm(self.network).to(memory_format=torch.channels_last)
 
-    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
-        """(N, C) of pictures or paths."""
+    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH_SIZE) -> FloatArray:
+        """(N, C) of images or paths."""
         return self.answers(images, batch_size)[0]
 
-    def features(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
+    def features(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH_SIZE) -> FloatArray:
         """(N, D): what the classifier is given."""
         return self._forward(images, batch_size)[1]
 
-    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats]:
+    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH_SIZE) -> tuple[FloatArray, FloatArray]:
         """Probabilities (N, C) and features (N, D) from one pass."""
         logits, features = self._forward(images, batch_size)
         said = self.boosting.decision(features) if self.boosting else logits.astype(np.float64)
         return to_probabilities(said, self.multi), features
 
-    def _forward(self, images: Sequence[Image.Image | Path], batch_size: int) -> tuple[Floats, Floats]:
-        """Logits and features of every picture, in one pass."""
+    def _forward(self, images: Sequence[Image.Image | Path], batch_size: int) -> tuple[FloatArray, FloatArray]:
+        """Logits and features of every image, in one pass."""
         import torch
 
         from fototeca.vision.backbones import classifier_of
@@ -89,18 +89,18 @@ class LoadedEnsemble:
         self.module = None
         self.preprocessing = members[0].preprocessing
 
-    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> Floats:
+    def probabilities(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH_SIZE) -> FloatArray:
         """(N, C): the members' probabilities, averaged by weight."""
         return self.answers(images, batch_size)[0]
 
-    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH) -> tuple[Floats, Floats]:
+    def answers(self, images: Sequence[Image.Image | Path], batch_size: int = BATCH_SIZE) -> tuple[FloatArray, FloatArray]:
         """Probabilities (N, C), and the members' features `side_by_side`, from one pass of each."""
         said = [member.answers(images, batch_size) for member in self.members]
         joined = sum(weight * probabilities for weight, (probabilities, _) in zip(self.weights, said, strict=True))
         return np.asarray(joined, dtype=np.float32), side_by_side([features for _, features in said])
 
 
-def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> Floats:
+def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> FloatArray:
     """(N, C) of logits: softmax, or a sigmoid of each when labels do not exclude one another."""
     if multi:
         return (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)

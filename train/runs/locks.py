@@ -10,11 +10,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
-from fototeca.train.errors import GivenUpError
+from fototeca.train.errors import TrainingAborted
 from fototeca.train.runs.registry import STOPPED, Run, read_run
 
 
@@ -24,7 +24,7 @@ def giving_up_noted(run: Run) -> Iterator[None]:
     (run.folder / STOPPED).unlink(missing_ok=True)
     try:
         yield
-    except GivenUpError as error:
+    except TrainingAborted as error:
         write_text(run.folder / STOPPED, f"{error}\n")
         raise
 
@@ -51,7 +51,7 @@ def held(workspace: Workspace, name: str) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        say(f"{name} is being trained by another process: waiting for it")
+        notify(f"{name} is being trained by another process: waiting for it")
         lock.acquire()
     try:
         yield

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_bytes, write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, read_manifest
-from fototeca.train.runs.inference import BATCH as BATCH  # this module is what other packages know of runs
-from fototeca.train.runs.inference import Floats as Floats
+from fototeca.train.runs.inference import BATCH_SIZE as BATCH_SIZE  # this module is what other packages know of runs
+from fototeca.train.runs.inference import FloatArray as FloatArray
 from fototeca.train.runs.inference import LoadedEnsemble as LoadedEnsemble
 from fototeca.train.runs.inference import LoadedModel as LoadedModel
 from fototeca.train.runs.inference import to_probabilities as to_probabilities
@@ -55,7 +55,7 @@ class Predictions:
     labels: list[str]
     """What is true; multi-label: sorted, joined by `|`."""
     predicted: list[str]
-    probabilities: Floats
+    probabilities: FloatArray
     """(N, C), columns in the order of the run's categories."""
 
 
@@ -125,7 +125,7 @@ class Run:
         return train_command(self.config)
 
     @cached_property
-    def thresholds(self) -> Floats:
+    def thresholds(self) -> FloatArray:
         """(C,) the probability from which a multi-label run says yes, chosen on validation; one half until then."""
         path = self.folder / "thresholds.json"
         try:
@@ -168,7 +168,7 @@ def list_runs(workspace: Workspace, *, unfinished: bool = False) -> list[Run]:
             if run.done:
                 _document(path.with_name("done.json"), FACTS)
         except FototecaError as error:
-            say(f"left out: {error}")
+            notify(f"left out: {error}")
         else:
             found.append(run)
     return [run for run in found if run.done or unfinished]
@@ -185,14 +185,14 @@ def read_run(workspace: Workspace, run_id: str) -> Run:
     return _open(folder)
 
 
-def manifest_of(workspace: Workspace, run: Run) -> Manifest:
+def load_run_manifest(workspace: Workspace, run: Run) -> Manifest:
     """The version that the run learned from. FototecaError when its file is another now: ask before anything is written."""
     manifest = read_manifest(workspace, run.manifest_version)
-    check_learned_from(run, manifest)
+    check_trained_on(run, manifest)
     return manifest
 
 
-def check_learned_from(run: Run, manifest: Manifest) -> None:
+def check_trained_on(run: Run, manifest: Manifest) -> None:
     """FototecaError unless the run learned from this very manifest: else every figure would be of other images."""
     if run.config["manifest_sha256"] != manifest.sha256:
         raise FototecaError(
@@ -235,22 +235,24 @@ def write_config(run: Run) -> None:
     write_text(run.folder / "config.json", json.dumps(run.config, ensure_ascii=False, indent=2) + "\n")
 
 
-def software() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
     """The versions at hand of what figures depend on besides a run's settings."""
     return {"python": platform.python_version(), **{name: installed_version(name) for name in SOFTWARE}}
 
 
 def write_done(run: Run, facts: Mapping[str, Any]) -> None:
     """Write `done.json`, last of all, with the versions of what made the run."""
-    write_text(run.folder / "done.json", json.dumps({**facts, "software": software()}, indent=2) + "\n")
+    write_text(run.folder / "done.json", json.dumps({**facts, "software": software_versions()}, indent=2) + "\n")
 
 
-def write_predictions_csv(run: Run, split: str, image_ids: Sequence[str], labels: Sequence[str], probabilities: Floats) -> None:
+def write_predictions_csv(
+    run: Run, split: str, image_ids: Sequence[str], labels: Sequence[str], probabilities: FloatArray
+) -> None:
     """Write `predictions-<split>.csv` from probabilities (N, C); what is said follows from them and the run's thresholds."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_columns(run))
-    for image_id, label, said, row in zip(image_ids, labels, decide(run, probabilities), probabilities, strict=True):
+    for image_id, label, said, row in zip(image_ids, labels, decide_labels(run, probabilities), probabilities, strict=True):
         writer.writerow([image_id, label, said, *(f"{value:.8g}" for value in row)])
     write_bytes(run.folder / f"predictions-{split}.csv", text.getvalue().encode("utf-8"))
 
@@ -260,7 +262,7 @@ def _columns(run: Run) -> list[str]:
     return ["image_id", "label", "predicted", *(f"p:{name}" for name in run.categories)]
 
 
-def decide(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> list[str]:
+def decide_labels(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> list[str]:
     """What each row of probabilities says: the most probable category, or all that reach their threshold."""
     names = np.array(run.categories, dtype=object)
     if run.task == "single":

@@ -48,7 +48,7 @@ def answers(categories: Sequence[str], task: str) -> dict[str, Any]:
 def save_model(run: Run, module: nn.Module, preprocessing: Preprocessing, extra: Mapping[str, Any]) -> None:
     """Weights, and arrays beside them (trees, which are the classifier then).
 
-    In the file's metadata: what the pictures go through before the first layer, and what the outputs mean.
+    In the file's metadata: what the images go through before the first layer, and what the outputs mean.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in extra.items()}

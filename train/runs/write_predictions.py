@@ -10,13 +10,13 @@ import numpy as np
 
 from fototeca.core.files import write_text
 from fototeca.curate.manifest import Manifest
-from fototeca.train.runs.registry import Floats, Run, write_predictions_csv
+from fototeca.train.runs.registry import FloatArray, Run, write_predictions_csv
 from fototeca.train.training.data import targets
 from fototeca.train.training.losses import choose_thresholds
 from fototeca.vision.intervals import accuracy_interval, group_index
 
 
-def write_predictions(run: Run, manifest: Manifest, said: Mapping[str, Floats]) -> dict[str, Any]:
+def write_predictions(run: Run, manifest: Manifest, said: Mapping[str, FloatArray]) -> dict[str, Any]:
     """Write what a run says, probabilities (N, C) of train and val; multi-label, first the thresholds chosen on validation.
 
     Returns `<split>_images` and `<split>_accuracy`, and `val_interval`, in which a near-duplicate counts for less than one image:

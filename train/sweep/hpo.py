@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig, kind_of
-from fototeca.train.errors import GivenUpError
+from fototeca.train.errors import TrainingAborted
 from fototeca.train.runs import read_run
 from fototeca.train.runs.locks import full_disk_told, held
 from fototeca.train.sweep.plan import Outcome, Point, describe
@@ -58,7 +58,7 @@ STARTUP = 4
 """Runs that are trained to their end before any is stopped early: a median needs some."""
 
 
-class BehindError(GivenUpError):
+class TrialPruned(TrainingAborted):
     """A run was stopped early."""
 
 
@@ -69,7 +69,7 @@ def search(
 
     In `space` a table {low, high, log} is a range, a list a choice, all else is fixed. After each epoch a run whose validation
     accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped, by a kill
-    or by what is wrong outside: pictures that are gone, weights that cannot be fetched, a full disk.
+    or by what is wrong outside: images that are gone, weights that cannot be fetched, a full disk.
     """
     _check_optuna()
     with full_disk_told():
@@ -89,7 +89,7 @@ def _search(workspace: Workspace, space: Space | None, version: str, trials: int
         while (over := len(_over(study))) < trials:
             trial = study.ask()
             point = draw(trial, space)
-            say(f"[{over + 1}/{trials}] {describe(point)}")
+            notify(f"[{over + 1}/{trials}] {describe(point)}")
             _train(workspace, {"manifest": manifest.version, **point}, trial)
         return _collect(workspace, study)
 
@@ -101,8 +101,8 @@ def _train(workspace: Workspace, settings: Point, trial: optuna.Trial) -> None:
     study = trial.study
     try:
         run = train_run(workspace, TrainConfig(**settings), watch=_judge(trial))
-    except BehindError as error:
-        say(f"  {error}")
+    except TrialPruned as error:
+        notify(f"  {error}")
         study.tell(trial, state=TrialState.PRUNED)
     except Exception as error:  # whatever ends one run must not end the others
         reason = told(error)
@@ -112,7 +112,7 @@ def _train(workspace: Workspace, settings: Point, trial: optuna.Trial) -> None:
         if outside:
             study.enqueue_trial(trial.params)
             raise reason from None
-        say(f"  failed: {reason}")
+        notify(f"  failed: {reason}")
     else:
         trial.set_user_attr("run", run.id)
         study.tell(trial, run.facts["val_accuracy"])
@@ -134,7 +134,7 @@ def _judge(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
     def watch(epoch: int, accuracy: float) -> None:
         trial.report(accuracy, epoch)
         if trial.should_prune():
-            raise BehindError(BEHIND)
+            raise TrialPruned(BEHIND)
 
     return watch
 

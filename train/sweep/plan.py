@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
@@ -58,7 +58,7 @@ class Outcome:
 
     def fail(self, name: str, error: FototecaError) -> None:
         """Note and say that a point failed."""
-        say(f"  {name} failed: {error}")
+        notify(f"  {name} failed: {error}")
         self.failed.append((name, str(error)))
 
 
@@ -120,7 +120,7 @@ class Ladder:
             return
         at_once = min(jobs or jobs_at_once(), len(configs))
         named = ", ".join(describe(self.points[number]) for number in configs.values())
-        say(f"training {named}" + (f" ({at_once} at once)" if at_once > 1 else ""))
+        notify(f"training {named}" + (f" ({at_once} at once)" if at_once > 1 else ""))
         for number, result in zip(configs.values(), train_each(self.workspace, list(configs), at_once), strict=True):
             self._end(number, result)
         for number in set(numbers) - self.ended.keys():
@@ -146,7 +146,7 @@ class Ladder:
             self.outcome.fail(describe(self.points[number]), result)
         elif result.id not in [run.id for run in self.outcome.runs]:  # weights of one file may have several names
             self.outcome.runs.append(result)
-            say(f"  {result.id}: {result.facts['val_accuracy']:.1%} on validation")
+            notify(f"  {result.id}: {result.facts['val_accuracy']:.1%} on validation")
 
 
 def _before(points: Sequence[Point], number: int) -> int | None:
@@ -167,14 +167,14 @@ def default_plan(workspace: Workspace, version: str, weights: tuple[str, str] | 
         return kept
     weights = weights or _on_disk()
     if weights is None:
-        say("no pretrained weights at all: the project's own network is trained first and lends its weights")
+        notify("no pretrained weights at all: the project's own network is trained first and lends its weights")
         (first,) = train_each(workspace, [TrainConfig(manifest=version, model="cnn", regime="scratch")], 1)
         if isinstance(first, FototecaError):
-            say(f"  failed: {first}")
+            notify(f"  failed: {first}")
             return kept
         weights = ("cnn", f"run:{first.id}")
     model, file = weights
-    say(f"instead of what is left out: {model} with {file}")
+    notify(f"instead of what is left out: {model} with {file}")
     base = {"model": model, "weights": file}
     heads = [{**base, "regime": "features", "head": head} for head in ("linear", "logistic", "svm", "boosting")]
     instead = [*heads, {**base, "regime": "finetune", "unfreeze": "2"}, {**base, "regime": "finetune"}]
@@ -191,7 +191,7 @@ def _to_be_had(outcome: Outcome) -> list[Point]:
                 find_weights(point["model"], "DEFAULT", fetch=reachable)
         except FototecaError as error:
             reachable = reachable and error.exit_code != EXIT_OUTSIDE
-            say(f"left out: {describe(point)}: {error}")
+            notify(f"left out: {describe(point)}: {error}")
             outcome.failed.append((describe(point), f"left out: {error}"))
         else:
             kept.append(point)

@@ -15,12 +15,12 @@ from torchvision.transforms import v2
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, Row, image_path
+from fototeca.curate.manifest import Manifest, ManifestRow, image_path
 from fototeca.train.config import Augment, Balance, TrainConfig
 from fototeca.vision.backbones import Preprocessing
-from fototeca.vision.features import View
+from fototeca.vision.features import FeatureView
 from fototeca.vision.pixels import PixelCache
-from fototeca.vision.threads import one_thread
+from fototeca.vision.threads import single_thread
 
 NAMED = 3
 """Files that cannot be had, of which each is named."""
@@ -51,7 +51,7 @@ def check_manifest(manifest: Manifest, task: Task) -> None:
         )
 
 
-def locate(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:
+def locate(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
     """Image id and file of each row. FototecaError counts the files that cannot be had and names the first NAMED."""
     found, missing = [], list[FototecaError]()
     for row in rows:
@@ -67,7 +67,7 @@ def locate(workspace: Workspace, rows: Sequence[Row]) -> list[tuple[str, Path]]:
     return found
 
 
-def targets(rows: Sequence[Row], categories: Sequence[str], multi: bool) -> torch.Tensor:
+def targets(rows: Sequence[ManifestRow], categories: Sequence[str], multi: bool) -> torch.Tensor:
     """(N,) class numbers, or multi-label (N, C) zeros and ones as float32."""
     number = {name: index for index, name in enumerate(categories)}
     if not multi:
@@ -78,8 +78,8 @@ def targets(rows: Sequence[Row], categories: Sequence[str], multi: bool) -> torc
     return matrix
 
 
-class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """Rows as (uint8 picture (3, crop, crop), index). With `transform` augmented for `epoch`, else the middle crop."""
+class ImageDataset(Dataset[tuple[torch.Tensor, int]]):
+    """Rows as (uint8 image (3, crop, crop), index). With `transform` augmented for `epoch`, else the middle crop."""
 
     def __init__(
         self, ids: Sequence[str], pixels: PixelCache, preprocessing: Preprocessing, transform: v2.Transform | None, seed: int
@@ -95,31 +95,31 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         return len(self.ids)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        picture = torch.from_numpy(np.array(self.pixels[self.ids[index]])).permute(2, 0, 1)
+        image = torch.from_numpy(np.array(self.pixels[self.ids[index]])).permute(2, 0, 1)
         if self.transform is None:
             side = self.preprocessing.crop
-            return v2.functional.center_crop(picture, [side, side]), index
+            return v2.functional.center_crop(image, [side, side]), index
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draw_seed(self.seed, self.epoch, self.ids[index]))
-            return self.transform(picture), index
+            return self.transform(image), index
 
 
-def augmented_view(number: int, kind: Augment, side: int, seed: int) -> View:
-    """The `number`th augmented view of pictures, drawn from the seed, the number and the image id."""
+def augmented_view(number: int, kind: Augment, side: int, seed: int) -> FeatureView:
+    """The `number`th augmented view of images, drawn from the seed, the number and the image id."""
     transform = augmentation(kind, side, 0.0)
     assert transform is not None
 
-    def change(image_id: str, picture: torch.Tensor) -> torch.Tensor:
+    def change(image_id: str, image: torch.Tensor) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draw_seed(seed, "view", number, image_id))
-            changed: torch.Tensor = transform(picture)
+            changed: torch.Tensor = transform(image)
         return changed
 
-    return View(f"{kind}-{seed}-{number}", change)
+    return FeatureView(f"{kind}-{seed}-{number}", change)
 
 
 def augmentation(kind: Augment, side: int, erasing: float) -> v2.Transform | None:
-    """The transform of a uint8 picture to `side` × `side`; None when pictures are only cropped in the middle."""
+    """The transform of a uint8 image to `side` × `side`; None when images are only cropped in the middle."""
     if kind == "none" and not erasing:
         return None
     steps: list[v2.Transform] = [v2.CenterCrop(side)]
@@ -138,7 +138,7 @@ def augmentation(kind: Augment, side: int, erasing: float) -> v2.Transform | Non
 
 
 def epoch_order(labels: torch.Tensor, config: TrainConfig, epoch: int) -> list[int]:
-    """The order of the training pictures in an epoch; balanced sampling draws each class equally often, with repeats."""
+    """The order of the training images in an epoch; balanced sampling draws each class equally often, with repeats."""
     generator = torch.Generator().manual_seed(draw_seed(config.seed, epoch, "order"))
     if config.balance == "sampling":
         drawn = torch.multinomial(sampling_weights(labels), len(labels), replacement=True, generator=generator)
@@ -147,7 +147,7 @@ def epoch_order(labels: torch.Tensor, config: TrainConfig, epoch: int) -> list[i
 
 
 def sampling_weights(labels: torch.Tensor) -> torch.Tensor:
-    """(N,) one over the size of the picture's class; multi-label: of its rarest class."""
+    """(N,) one over the size of the image's class; multi-label: of its rarest class."""
     if labels.dim() == 1:
         return 1.0 / torch.bincount(labels).clamp(min=1).double()[labels]
     sizes = labels.sum(dim=0).clamp(min=1).double()
@@ -164,19 +164,19 @@ def batches(order: Sequence[int], size: int, least: int = 2) -> list[list[int]]:
     return cut
 
 
-def load(pictures: Pictures, cut: list[list[int]], workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def load(images: ImageDataset, cut: list[list[int]], workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(uint8 (B, 3, crop, crop), indices (B,)) for each batch.
 
-    Pictures are small: spread over torch's threads, which wait for one another at every step, they took ten times the CPU
+    Images are small: spread over torch's threads, which wait for one another at every step, they took ten times the CPU
     beside busy neighbours. Only the network is given all threads. Every change of their number makes torch prepare its
     convolutions anew (7% of an epoch of `cnn`, once a batch), so AHEAD batches are made at a time.
     """
-    loader = iter(DataLoader(pictures, batch_sampler=cut, num_workers=workers))
+    loader = iter(DataLoader(images, batch_sampler=cut, num_workers=workers))
     if workers:
         yield from loader
         return
     while True:
-        with one_thread():
+        with single_thread():
             ready = list(islice(loader, AHEAD))
         if not ready:
             return
@@ -190,4 +190,4 @@ def class_weights(labels: torch.Tensor, classes: int, balance: Balance) -> torch
     if labels.dim() == 1:
         return len(labels) / (classes * torch.bincount(labels, minlength=classes).clamp(min=1).float())
     positive = labels.sum(dim=0)
-    return (len(labels) - positive).clamp(min=1) / positive.clamp(min=1)  # a class of all pictures is to be learned, too
+    return (len(labels) - positive).clamp(min=1) / positive.clamp(min=1)  # a class of all images is to be learned, too

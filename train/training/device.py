@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.func import functional_call
 
-from fototeca.core.console import say
+from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.train.config import TrainConfig
 from fototeca.vision.backbones import default_preprocessing
@@ -41,7 +41,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     if fabric.device.type == "cpu" and config.precision == "16":
         raise FototecaError("--precision 16 is for GPUs", "leave it out, or train with --device cuda")
     if config.precision == "bf16" and not _has_bf16(fabric.device):
-        say("this processor has no units for bf16, which takes many times longer here than 32")
+        notify("this processor has no units for bf16, which takes many times longer here than 32")
     fabric.launch()
     return fabric
 
@@ -55,28 +55,28 @@ def _has_bf16(device: torch.device) -> bool:
     return foreign or torch.cpu._is_avx512_bf16_supported()
 
 
-def check_forward(module: nn.Module, config: TrainConfig, side: int, pictures: int, processes: int) -> None:
-    """Ask the module, in the mode it is in, about empty pictures. FototecaError when it cannot take that size or so few."""
-    refused = _refusal(module, side, pictures)
+def check_forward(module: nn.Module, config: TrainConfig, side: int, images: int, processes: int) -> None:
+    """Ask the module, in the mode it is in, about empty images. FototecaError when it cannot take that size or so few."""
+    refused = _refusal(module, side, images)
     if not refused:
         return
-    if pictures == 1 and not _refusal(module, side, 2):
+    if images == 1 and not _refusal(module, side, 2):
         raise FototecaError(
-            f"{config.model} cannot learn from one picture of {side} px at a time: {refused}",
+            f"{config.model} cannot learn from one image of {side} px at a time: {refused}",
             f"use --batch-size {2 * processes} or more, or a larger --image-size",
         )
     usual = default_preprocessing(config.model).crop
     raise FototecaError(
-        f"{config.model} cannot take pictures of {side} px: {refused}", f"choose another --image-size; {usual} is usual for it"
+        f"{config.model} cannot take images of {side} px: {refused}", f"choose another --image-size; {usual} is usual for it"
     )
 
 
-def _refusal(module: nn.Module, side: int, pictures: int) -> str:
-    """What the module says against pictures of this size; empty when it takes them. Its statistics stay as they are."""
+def _refusal(module: nn.Module, side: int, images: int) -> str:
+    """What the module says against images of this size; empty when it takes them. Its statistics stay as they are."""
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:
         with torch.no_grad():
-            functional_call(module, buffers, (torch.zeros(pictures, 3, side, side),))
+            functional_call(module, buffers, (torch.zeros(images, 3, side, side),))
     except (AssertionError, RuntimeError, ValueError) as error:
         return "" if out_of_memory(error) else str(error).splitlines()[0].rstrip(".")  # memory is told of when it is needed
     return ""
@@ -85,21 +85,21 @@ def _refusal(module: nn.Module, side: int, pictures: int) -> str:
 def memory_advice(
     fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, side: int
 ) -> FototecaError:
-    """The error that names the largest halving of the batch that a forward and backward pass of empty pictures fits into."""
+    """The error that names the largest halving of the batch that a forward and backward pass of empty images fits into."""
     batch = config.batch_size
     for size in sorted({max(2, batch >> halvings) for halvings in range(1, batch.bit_length())} - {batch}, reverse=True):
         if _fits(fabric, module, optimizer, config, -(-size // fabric.world_size), side):
             same = "" if batch % size else " and takes the same steps"
             hint = f"--batch-size {size} --accumulate {config.accumulate * -(-batch // size)} fits{same}"
-            return FototecaError(f"out of memory with {batch} pictures of {side} px at once", hint)
-    least = "two pictures" if batch > 1 else "one picture"
+            return FototecaError(f"out of memory with {batch} images of {side} px at once", hint)
+    least = "two images" if batch > 1 else "one image"
     return FototecaError(
         f"out of memory even with {least} of {side} px at once", "use a smaller --model or --image-size, or --device cpu"
     )
 
 
 def _fits(
-    fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, pictures: int, side: int
+    fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, images: int, side: int
 ) -> bool:
     """Whether a pass fits beside what the optimizer keeps, or will keep after its first step."""
     if fabric.device.type == "cuda":
@@ -110,10 +110,10 @@ def _fits(
             torch.empty_like(parameter) for parameter in module.parameters() if parameter.requires_grad for _ in range(copies)
         ]
         with fabric.autocast():
-            said = module(torch.zeros(pictures, 3, side, side, device=fabric.device)).float().sum()
+            said = module(torch.zeros(images, 3, side, side, device=fabric.device)).float().sum()
         said.backward()
         del kept
-    except (MemoryError, RuntimeError):  # in whatever words: the step itself had no more to say against the pictures
+    except (MemoryError, RuntimeError):  # in whatever words: the step itself had no more to say against the images
         return False
     finally:
         module.zero_grad(set_to_none=True)

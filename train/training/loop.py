@@ -1,4 +1,4 @@
-"""The loop: epochs over cached pictures, judged on validation, written down as they happen, resumed where they stopped."""
+"""The loop: epochs over cached images, judged on validation, written down as they happen, resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tqdm import tqdm
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.train.config import TrainConfig
-from fototeca.train.errors import GivenUpError
-from fototeca.train.training.data import Pictures, batches, class_weights, draw_seed, epoch_order, load
+from fototeca.train.errors import TrainingAborted
+from fototeca.train.training.data import ImageDataset, batches, class_weights, draw_seed, epoch_order, load
 from fototeca.train.training.device import memory_advice
-from fototeca.train.training.losses import judged, loss_of, right
+from fototeca.train.training.losses import compute_loss, evaluate, num_correct
 from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, Journal
 from fototeca.train.training.optim import learning_rate, make_optimizer, set_rate, train_mode
 from fototeca.train.training.predict import predict_together
@@ -33,17 +33,17 @@ from fototeca.vision.memory import keep_freed_memory, out_of_memory
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
-Watch = Callable[[int, float], None]
+EpochCallback = Callable[[int, float], None]
 """Told each epoch and the best validation accuracy so far."""
 
 
 @dataclass(frozen=True)
-class Material:
-    """What the loop reads: training and validation pictures with their targets."""
+class TrainingData:
+    """What the loop reads: training and validation images with their targets."""
 
-    train: Pictures
+    train: ImageDataset
     train_labels: torch.Tensor
-    val: Pictures
+    val: ImageDataset
     val_labels: torch.Tensor
     preprocessing: Preprocessing
     classes: int
@@ -71,9 +71,9 @@ class Loop:
         fabric: Fabric,
         module: nn.Module,
         config: TrainConfig,
-        material: Material,
+        material: TrainingData,
         folder: Path,
-        watch: Watch | None = None,
+        watch: EpochCallback | None = None,
     ) -> None:
         assert config.epochs is not None
         keep_freed_memory()
@@ -164,14 +164,14 @@ class Loop:
         loss_sum, hits = torch.zeros((), device=self.fabric.device), 0
         whole = sum(map(self._mass, group))
         for part in range(len(group)):
-            pictures, rows = next(loaded)
+            images, rows = next(loaded)
             torch.manual_seed(draw_seed(self.config.seed, "step", self.progress.step, part))  # dropout, mixing: no state to save
-            pictures = self.fabric.to_device(pictures).contiguous(memory_format=torch.channels_last)
+            images = self.fabric.to_device(images).contiguous(memory_format=torch.channels_last)
             labels = self.fabric.to_device(self.material.train_labels[rows])
-            mixed, wanted = self._mix(self.material.preprocessing.normalise(pictures), labels)
+            mixed, wanted = self._mix(self.material.preprocessing.normalise(images), labels)
             with self.fabric.no_backward_sync(self.module, enabled=part < len(group) - 1):
                 logits = self.module(mixed)
-                loss = loss_of(
+                loss = compute_loss(
                     logits.float(), wanted, multi=self.multi, weights=self.weights, smoothing=self.config.label_smoothing
                 )
                 share = loss * (
@@ -180,7 +180,7 @@ class Loop:
                 self.fabric.backward(share)
             loss_sum += share.detach()
             mixed_ones = wanted.dim() > labels.dim()  # each is held to the class it has most of
-            hits += right(logits.detach(), wanted.argmax(dim=1) if mixed_ones else wanted)
+            hits += num_correct(logits.detach(), wanted.argmax(dim=1) if mixed_ones else wanted)
         if self.config.clip:
             self.fabric.clip_gradients(  # what is no number is told with the loss, and with 16 bits the step is left out
                 self.module, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
@@ -196,21 +196,21 @@ class Loop:
         return float(totals[0]) / self.fabric.world_size, int(totals[1])
 
     def _mass(self, rows: list[int]) -> float:
-        """What the mean loss of these pictures is a mean over: their number, or torch's sum of their classes' weights."""
+        """What the mean loss of these images is a mean over: their number, or torch's sum of their classes' weights."""
         if self.class_weights is None or self.multi or self.config.mixup or self.config.cutmix:
             return len(rows)
         return float(self.class_weights[self.material.train_labels[rows]].sum())
 
-    def _mix(self, pictures: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixup or CutMix, if asked: pictures and shares (N, C)."""
+    def _mix(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixup or CutMix, if asked: images and shares (N, C)."""
         ways: list[v2.Transform] = []
         if self.config.mixup:
             ways.append(v2.MixUp(alpha=self.config.mixup, num_classes=self.material.classes))
         if self.config.cutmix:
             ways.append(v2.CutMix(alpha=self.config.cutmix, num_classes=self.material.classes))
         if not ways:
-            return pictures, labels
-        mixed, wanted = v2.RandomChoice(ways)(pictures, labels)
+            return images, labels
+        mixed, wanted = v2.RandomChoice(ways)(images, labels)
         return mixed, wanted
 
     def _judge(self, epoch: int) -> tuple[float, float]:
@@ -221,7 +221,7 @@ class Loop:
         asked = self.average.module if self.average is not None else self.plain
         for buffer in asked.buffers():  # each process has measured batch norm's statistics on its own part of the last batch
             buffer.copy_(cast(torch.Tensor, self.fabric.all_reduce(buffer, reduce_op="mean")))
-        loss, accuracy = judged(predict_together(self.fabric, asked, self.material.val, self.config), self.material.val_labels)
+        loss, accuracy = evaluate(predict_together(self.fabric, asked, self.material.val, self.config), self.material.val_labels)
         if not math.isfinite(loss):
             raise self._diverged(epoch)
         if (accuracy, -loss) > (self.progress.best_accuracy, -self.progress.best_loss):
@@ -272,10 +272,10 @@ class Loop:
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
             raise FototecaError(f"{path} is damaged", "delete it to train this run from the start, or pass --no-resume") from None
 
-    def _diverged(self, epoch: int) -> GivenUpError:
+    def _diverged(self, epoch: int) -> TrainingAborted:
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished"
         assert self.config.lr is not None
-        return GivenUpError(
+        return TrainingAborted(
             f"the loss is no number any more at step {self.progress.step} (epoch {epoch}); {kept}",
             f"try --lr {self.config.lr / 10:g}" + ("" if self.config.clip else " or --clip 1"),
         )

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 Floats = npt.NDArray[np.float32]
 
 
-def loss_of(
+def compute_loss(
     logits: torch.Tensor, wanted: torch.Tensor, *, multi: bool, weights: torch.Tensor | None = None, smoothing: float = 0.0
 ) -> torch.Tensor:
     """Mean cross-entropy of logits (N, C) against classes (N,) or shares (N, C); multi-label: of every yes and no.
@@ -23,7 +23,7 @@ def loss_of(
     return F.cross_entropy(logits, wanted, weight=weights, label_smoothing=smoothing)
 
 
-def right(logits: torch.Tensor, labels: torch.Tensor) -> int:
+def num_correct(logits: torch.Tensor, labels: torch.Tensor) -> int:
     """How many rows are wholly right; multi-label: every class on the right side of one half."""
     if labels.dim() == 2:
         return int(((logits > 0) == (labels > 0.5)).all(dim=1).sum())
@@ -49,11 +49,11 @@ def choose_thresholds(probabilities: Floats, labels: npt.NDArray[np.bool_]) -> F
     return chosen
 
 
-def judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+def evaluate(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
     """Loss and accuracy on validation; multi-label with thresholds chosen there, as a finished run is judged."""
-    loss = float(loss_of(logits, labels, multi=labels.dim() == 2))
+    loss = float(compute_loss(logits, labels, multi=labels.dim() == 2))
     if labels.dim() == 1:
-        return loss, right(logits, labels) / len(labels)
+        return loss, num_correct(logits, labels) / len(labels)
     probabilities, true = torch.sigmoid(logits).numpy(), labels.numpy() > 0.5
     said = probabilities >= choose_thresholds(probabilities, true)
     return loss, float((said == true).all(axis=1).mean())

@@ -26,7 +26,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupN
 
 
 def stages(module: nn.Module) -> list[tuple[str, list[str]]]:
-    """The network's stages from the picture to the classifier, which is not one: the name of each, and its parameters' names.
+    """The network's stages from the image to the classifier, which is not one: the name of each, and its parameters' names.
 
     A norm that stands alone belongs to the stage before it, what lies in no child (a transformer's tokens) to the first.
     """

@@ -147,7 +147,7 @@ SPINS = [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACT
 def test_waiting_threads_soon_sleep(own: dict[str, str], shown: str) -> None:
     """Told before torch is loaded: threads that spin beside another program are slow. A person's own word comes first."""
     environment = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
-    environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(Path(__file__).parents[1]), **own}
+    environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(Path(__file__).parents[2]), **own}
     script = "import fototeca.cli, torch"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     (line,) = set(re.findall(r"GOMP_SPINCOUNT.*", done.stderr))
@@ -156,7 +156,7 @@ def test_waiting_threads_soon_sleep(own: dict[str, str], shown: str) -> None:
 
 def test_the_program_runs_as_a_module(tmp_path: Path) -> None:
     """`python -m fototeca` is the command, also where the program that is installed beside Python is not on PATH."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "fototeca", "status"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
