@@ -56,7 +56,7 @@ def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]
         "run": run.id,
         "model": run.model_name,
         "regime": run.regime,
-        "dataset": manifest.dataset,
+        "dataset": manifest.dataset_name,
         "manifest": {"version": manifest.version, "sha256": manifest.sha256},
         "task": run.task,
         "labels": list(run.categories),

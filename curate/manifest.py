@@ -13,7 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version as installed_version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
@@ -101,10 +101,10 @@ class Manifest:
     """One frozen version. `ratios` are percentages of train, val and test; `path` is the CSV."""
 
     version: str
-    dataset: str
+    dataset_name: str
     task: Task
     categories: tuple[str, ...]
-    rows: tuple[ManifestRow, ...]
+    rows: tuple[ManifestRow, ...] = field(repr=False)
     sha256: str
     seed: int
     ratios: tuple[float, float, float]
@@ -168,7 +168,7 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
             f"restore it: git checkout manifests/{path.name}; to change a label: fototeca curate label, then freeze",
         )
     known = {field.name for field in fields(Manifest)}
-    values = {name: value for name, value in facts.items() if name in known}
+    values = {name: value for name, value in facts.items() if name in known} | {"dataset_name": facts["dataset"]}
     try:
         for name in ("categories", "ratios", "moved", "uneven"):
             values[name] = tuple(values[name])
@@ -285,7 +285,7 @@ def _facts(manifest: Manifest, decisions_sha256: str, decisions: int) -> dict[st
     return {
         "schema": SCHEMA,
         "version": manifest.version,
-        "dataset": manifest.dataset,
+        "dataset": manifest.dataset_name,
         "task": manifest.task,
         "categories": manifest.categories,
         "sha256": manifest.sha256,

@@ -1,4 +1,4 @@
-"""`python -m fototeca`."""
+"""Run the command line: `python -m fototeca`."""
 
 from fototeca.cli import main
 

@@ -65,11 +65,11 @@ NOT_IDENTITY = ("device", "workers", "compile", "tensorboard")
 class TrainConfig:
     """What `fototeca train run` can be told. FototecaError when settings do not go together."""
 
-    manifest: str
+    manifest: str = "latest"
     """Version of the dataset: v001, or latest."""
-    model: str
+    model: str = "cnn"
     """`cnn`, `cnn-cbam`, `resnet18-cbam`, `resnet50-cbam` or any torchvision classification model."""
-    regime: Regime
+    regime: Regime = "scratch"
     """scratch: random weights; features: a frozen backbone; finetune: pretrained weights that go on learning."""
     head: Head = "linear"
     """The classifier over frozen features; scratch and finetune end in a linear one."""

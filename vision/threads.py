@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
+from fototeca.core.memory_budget import MemoryBudget
 from fototeca.vision.memory import give_back_memory, keep_freed_memory
 
 LARGE = 12_000_000
 """Pixels; before an image with more, and after it, memory that is kept but not used is given back to the system."""
 
 
-class PixelBudget:
-    """Pixels that all threads together may hold decoded: a few kilobytes can hold an image of hundreds of megabytes."""
+@contextmanager
+def reserve_pixels(budget: MemoryBudget, pixels: int) -> Iterator[None]:
+    """Hold `pixels` of a budget of decoded pixels in the block: a few kilobytes can hold an image of hundreds of megabytes.
 
-    def __init__(self, pixels: int) -> None:
-        self._all = self._left = pixels
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def share(self, pixels: int) -> Iterator[None]:
-        """Wait until so many pixels are free (for all of them, where there are not so many), and hold them in the block."""
-        wanted = min(pixels, self._all)
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= wanted)
-            self._left -= wanted
+    Around an image of more than `LARGE` pixels, memory that was freed but kept is returned to the system.
+    """
+    with budget.reserve(pixels):
+        if pixels > LARGE:
+            give_back_memory()
         try:
-            if pixels > LARGE:
-                give_back_memory()
             yield
         finally:
             if pixels > LARGE:
                 give_back_memory()
-            with self._changed:
-                self._left += wanted
-                self._changed.notify_all()
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def _model(story: ReportContext) -> dict[str, object]:
         "regime": words(f"regime.{run.regime}"),
         "parameters": words.number(done.get("parameters")),
         "side": preprocessing.get("crop", "–"),
-        "dataset": manifest.dataset,
+        "dataset": manifest.dataset_name,
         "version": manifest.version,
         "categories": len(manifest.categories),
         "n": words.number(len(results)),

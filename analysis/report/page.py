@@ -97,7 +97,7 @@ def _page(story: ReportContext) -> str:
     head = join(
         [
             Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-            tag("title", words("page.title", dataset=story.manifest.dataset)),
+            tag("title", words("page.title", dataset=story.manifest.dataset_name)),
             tag("style", Markup(style)),
         ]
     )
@@ -130,4 +130,4 @@ def _cover(story: ReportContext) -> Markup:
     big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
     made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
     told = join([made, " ", story.file(f"{frozen}.json")])
-    return tag("header", join([tag("h1", manifest.dataset), tag("p", told), tag("ul", big, class_="big")]))
+    return tag("header", join([tag("h1", manifest.dataset_name), tag("p", told), tag("ul", big, class_="big")]))

@@ -14,7 +14,7 @@ from fototeca.collect.api.credentials import Key
 from fototeca.collect.api.quotas import quota_of, remember_quota
 from fototeca.collect.http.client import Downloader, Request
 from fototeca.collect.http.responses import FetchError
-from fototeca.collect.http.throttle import retry_after
+from fototeca.collect.http.throttle import parse_retry_after
 from fototeca.collect.http.urls import host_key
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
@@ -67,7 +67,7 @@ class Web:
         body: Mapping[str, Any] | None = None,
     ) -> tuple[Any, Mapping[str, str]]:
         """As `json`, with the headers of the answer."""
-        self.downloader.hosts[url].slow_down(self.pause, asked=False)
+        self.downloader.hosts[url].set_delay(self.pause, after_request=False)
         query = f"{'&' if '?' in url else '?'}{urlencode(params)}" if params else ""
         sent = {"Accept": "application/json", **(headers or {})}
         content = None
@@ -75,7 +75,7 @@ class Web:
             content = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
         try:
-            answer = self.downloader.ask(Request(url + query, MAX_ANSWER, sent, content))
+            answer = self.downloader.request(Request(url + query, MAX_ANSWER, sent, content))
         except FetchError as error:
             told = HTTPHeaderDict(self._without_key(dict(error.headers)))
             remember_quota(self.source, told)
@@ -93,7 +93,7 @@ class Web:
 
     def wait(self, url: str, seconds: float) -> None:
         """Leave a host alone for so long, because it said that it is busy."""
-        self.downloader.hosts[url].wait(seconds)
+        self.downloader.hosts[url].pause(seconds)
 
     def changed(self, what: str) -> FototecaError:
         """The error for an answer that is not as it was when the source was written."""
@@ -110,7 +110,7 @@ class Web:
 
     def used_up(self, headers: Mapping[str, str]) -> SourceStop:
         """The error for a quota that is used up, with the time for which the service wants to be left alone."""
-        wait = retry_after(headers.get("Retry-After"))
+        wait = parse_retry_after(headers.get("Retry-After"))
         when = f" in {wait:.0f} s" if wait else " later"
         return SourceStop(f"{self.source}: the quota is used up", f"ask again{when}; see: fototeca doctor", EXIT_OUTSIDE)
 

@@ -1,7 +1,8 @@
-"""Fetching one URL, politely and within bounds: robots.txt, redirects checked hop by hop, a deadline and a byte cap."""
+"""Fetching URLs: robots.txt, throttling, redirects checked hop by hop, a deadline and a limit of bytes."""
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 import time
@@ -9,64 +10,69 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
-from fototeca.collect.http.guarded_sockets import PrivateAddressError, guarded_pool, until
-from fototeca.collect.http.memory_budget import MemoryBudget, MemoryLease
 from fototeca.collect.http.responses import (
+    NETWORK_ERRORS,
     FetchError,
-    ResponseProgress,
-    announced_length,
-    check_headers,
-    check_status,
-    read_body,
-    read_rules,
-    reason_of,
+    ResponseStream,
+    Timer,
+    TotalTimer,
+    read_robots_body,
+    to_fetch_error,
 )
 from fototeca.collect.http.robots import AGENT, Robots, parse_robots
-from fototeca.collect.http.throttle import LONGEST_WAIT, Hosts, pause_before
+from fototeca.collect.http.session import GuardedSession
+from fototeca.collect.http.throttle import MAX_WAIT, Hosts, compute_backoff
 from fototeca.collect.http.urls import host_key
 from fototeca.core.errors import FototecaError
+from fototeca.core.memory_budget import MemoryBudget
 
 DAY = 86_400.0
 MAX_REDIRECTS = 5
 TRIES = 3
-_ROBOTS_BYTES = 512 * 1024
-_TRANSIENT = ("connection", "incomplete", "http-429", "http-500", "http-502", "http-503", "http-504")
-_TROUBLED = (None, 429, 500, 502, 503, 504)
-"""Answers of a host that does badly; None is no answer."""
 
-_MOVED = (301, 302, 303, 307, 308)
+_ROBOTS_BYTES = 512 * 1024
+_ROBOTS_SECONDS = 15.0
+
+_BODY_BYTES = 64_000_000
+"""Bytes of bodies of known length held at once by all threads; a longer body is held alone."""
+
+_UNKNOWN_LENGTH = 1_000_000
+"""Bytes reserved for a body without Content-Length; of those that turn out longer, one at a time is received."""
+
+_TRANSIENT = ("connection", "incomplete", "http-429", "http-500", "http-502", "http-503", "http-504")
+_FAILURE_STATUSES = (None, 429, 500, 502, 503, 504)
+"""Statuses that count as failures of the host; None is no response."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """What all commands that fetch share."""
+    """Options of every command that fetches."""
 
     min_side: int = 64
     """Pixels; an image whose shorter side is below is rejected as `too-small`."""
 
     max_bytes: int = 30_000_000
-    """A file that is longer is cut off and rejected as `too-large`."""
+    """A longer file is not received to its end and rejected as `too-large`."""
 
     concurrency: int = 16
-    """Downloads at once over all hosts."""
+    """Simultaneous downloads from all hosts."""
 
     per_host: int = 4
-    """Downloads at once from one host."""
+    """Simultaneous downloads from one host."""
 
     timeout: float = 30.0
-    """Seconds for one download, redirects included; waiting for the host's turn does not count."""
+    """Seconds for one download, redirects included; waiting for the host's rate limit does not count."""
 
     allow_loopback: bool = False
-    """Loopback addresses may be fetched; other private ones stay refused."""
+    """Allow loopback addresses; other private addresses stay refused."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Refuse values outside their range."""
         for name in ("min_side", "max_bytes", "concurrency", "per_host", "timeout"):
             if not 0 < getattr(self, name) < math.inf:
                 raise FototecaError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "choose a number above 0")
@@ -75,8 +81,8 @@ class FetchOptions:
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """The bytes of one URL, and the headers that came with them."""
+class FetchResult:
+    """The body, status and headers of a response. The body counts against the downloader's memory while this object lives."""
 
     data: bytes
     status: int
@@ -85,202 +91,203 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Request:
-    """One request: where to, with what, and how much may come back."""
+    """A request and the limit of its response's body."""
 
     url: str
     max_bytes: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    """Sent with POST."""
-
-    rules: bool = False
-    """It is for a robots.txt: read as far as `max_bytes`, packed or not, whatever its own headers say of its use."""
-
-
-class _Clock:
-    """The time that one download may still take; it stands still while the download waits for its host's turn."""
-
-    def __init__(self, seconds: float) -> None:
-        self.left = seconds
-
-    def spend(self, since: float) -> None:
-        self.left -= time.monotonic() - since
+    """Sent by POST; without it the method is GET."""
 
 
 class Downloader:
-    """Shared by all threads of one collection."""
+    """The client of one run, shared by its threads: limits per host, memory, connections and robots.txt files."""
 
     def __init__(self, options: FetchOptions, contact: str) -> None:
         self.options = options
-        self.pool = guarded_pool(allow_loopback=options.allow_loopback, per_host=options.per_host)
         self.hosts = Hosts(options.per_host)
-        self.slots = threading.Semaphore(options.concurrency)
-        self.room = MemoryBudget()
-        self.headers = {"User-Agent": user_agent(contact), "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+        headers = {"User-Agent": user_agent(contact), "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+        self._session = GuardedSession(allow_loopback=options.allow_loopback, per_host=options.per_host, headers=headers)
+        self._slots = threading.Semaphore(options.concurrency)
+        self._memory = MemoryBudget(_BODY_BYTES)
         self._robots: dict[str, Robots] = {}
         self._robots_lock = threading.Lock()
         self._origin_locks: dict[str, threading.Lock] = {}
 
-    def fetch(self, url: str) -> Fetched:
-        """The bytes of an image or page; transient failures are tried again. FetchError says why there are none."""
-        return self._tried(partial(self._follow, url))
+    def fetch(self, url: str) -> FetchResult:
+        """Return an image or page that robots.txt and X-Robots-Tag allow. FetchError after the last try."""
 
-    def ask(self, request: Request) -> Fetched:
-        """The answer of an interface made for programs; as `fetch`, but its terms stand in the place of robots.txt.
+        def attempt() -> FetchResult:
+            request = Request(url, self.options.max_bytes)
+            with self.stream(request, TotalTimer(self.options.timeout), check_url=self._check_robots) as response:
+                return self._read(response, request.max_bytes)
 
-        It is not followed elsewhere: a key in the request must not reach another address.
+        return with_retries(attempt, _is_transient)
+
+    def request(self, request: Request) -> FetchResult:
+        """Return the response of a service API, whose terms replace robots.txt. FetchError after the last try.
+
+        Redirects are refused, because a key in the request must not reach another address.
         """
 
-        def once() -> Fetched:
-            answer = self._visit(request, _Clock(self.options.timeout))
-            if isinstance(answer, str):
-                raise FetchError("redirected", final=True)
-            return answer
+        def attempt() -> FetchResult:
+            with self.stream(request, TotalTimer(self.options.timeout), max_redirects=0) as response:
+                return self._read(response, request.max_bytes)
 
-        return self._tried(once)
-
-    def _tried(self, once: Callable[[], Fetched]) -> Fetched:
-        for number in range(TRIES):
-            try:
-                return once()
-            except FetchError as error:
-                if error.reason not in _TRANSIENT or number == TRIES - 1:
-                    raise
-                pause = pause_before(error.wait, number)
-                if pause > LONGEST_WAIT:
-                    raise
-                time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
-
-    def _follow(self, url: str) -> Fetched:
-        clock, url = _Clock(self.options.timeout), led_to(url, "")
-        for _ in range(MAX_REDIRECTS + 1):
-            if not self.robots(url).allows(url):
-                raise FetchError("robots", final=True)
-            answer = self._visit(Request(url, self.options.max_bytes), clock)
-            if isinstance(answer, Fetched):
-                return answer
-            url = led_to(url, answer)
-        raise FetchError("too-many-redirects", final=True)
-
-    def _visit(self, request: Request, clock: _Clock) -> Fetched | str:
-        """One request; the answer, or the address it redirects to."""
-        with self.visit(request.url):
-            began = time.monotonic()
-            try:
-                return self._request(request, began + clock.left)
-            finally:
-                clock.spend(began)
+        return with_retries(attempt, _is_transient)
 
     @contextmanager
-    def visit(self, url: str) -> Iterator[None]:
-        """Around one request, whoever makes it: its host's turn comes first, and how it ends is remembered.
+    def stream(
+        self,
+        request: Request,
+        timer: Timer,
+        *,
+        max_redirects: int = MAX_REDIRECTS,
+        check_url: Callable[[str], None] | None = None,
+    ) -> Iterator[ResponseStream]:
+        """Send a request, follow its redirects, and yield the last response, its body still to be read.
 
-        FetchError when the host has failed too often.
+        Each hop waits for its host's limits, and counts as a success or failure of the host.
+
+        Args:
+            request: what to send; every hop gets the same headers.
+            timer: limits the time of the network operations.
+            max_redirects: further hops; with 0 a redirect is the error `redirected`.
+            check_url: called with the URL of each hop before it is requested; raises FetchError to refuse it.
+
+        Raises:
+            FetchError: no usable response, or one raised in the block, with headers and received bytes attached.
         """
+        url = resolve_url(request.url)
+        for _ in range(max_redirects + 1):
+            if check_url:
+                check_url(url)
+            with self._host_slot(url), self._open(url, request, timer) as response:
+                location = response.redirect_location
+                if location is None:
+                    yield response
+                    return
+            url = resolve_url(url, location)
+        raise FetchError("too-many-redirects" if max_redirects else "redirected", final=True)
+
+    @contextmanager
+    def _host_slot(self, url: str) -> Iterator[None]:
+        """Wait for the host's limits around one request, and record its outcome. FetchError `host-down` if it is down."""
         host = self.hosts[url]
         try:
-            with host.turn(), self.slots:  # whoever waits for one host keeps no other waiting
-                if host.broken:
+            with host.slot(), self._slots:  # in this order: waiting for one host does not block the others
+                if host.is_down:
                     raise FetchError("host-down")
                 yield
         except FetchError as error:
-            if error.status in (429, 503) and error.wait is not None:
-                host.wait(error.wait)
-            host.count(ok=error.final or error.status not in _TROUBLED)
+            if error.status in (429, 503) and error.retry_after is not None:
+                host.pause(error.retry_after)
+            host.record_outcome(ok=error.final or error.status not in _FAILURE_STATUSES)
             raise
-        host.count(ok=True)
+        host.record_outcome(ok=True)
 
-    def _request(self, request: Request, deadline: float) -> Fetched | str:
-        heard = ResponseProgress()
+    @contextmanager
+    def _open(self, url: str, request: Request, timer: Timer) -> Iterator[ResponseStream]:
+        """Send one request and close its response at the end of the block."""
+        method = "GET" if request.body is None else "POST"
         try:
-            with until(deadline):
-                return self._exchange(request, heard, deadline)
-        except (FetchError, PrivateAddressError, HTTPError, OSError, ValueError) as error:
-            problem = reason_of(error)
-        problem.headers, problem.received = heard.headers, heard.size
-        raise problem
-
-    def _exchange(self, request: Request, heard: ResponseProgress, deadline: float) -> Fetched | str:
-        response = self.pool.request(
-            "GET" if request.body is None else "POST",
-            request.url,
-            headers={**self.headers, **request.headers},
-            body=request.body,
-            preload_content=False,
-            redirect=False,
-            retries=False,
-            timeout=urllib3.Timeout(total=self.options.timeout),  # the deadline of `until` is stricter
-            decode_content=False,
-        )
-        heard.headers = dict(response.headers)
+            with timer.running():
+                sent = self._session.request(
+                    method,
+                    url,
+                    headers=dict(request.headers),
+                    data=request.body,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=self.options.timeout,  # per socket operation; the timer is stricter
+                )
+        except NETWORK_ERRORS as error:
+            raise to_fetch_error(error) from None
+        response = ResponseStream(sent, timer)
         try:
-            if response.status in _MOVED and response.headers.get("Location"):
-                return str(response.headers["Location"])
-            fetched = self._received(response, request, heard, deadline)
-        except BaseException:
+            yield response
+        except FetchError as error:
+            error.headers, error.received = dict(response.headers), response.received
+            raise
+        finally:
             response.close()
-            raise
-        response.release_conn()
-        return fetched
 
-    def _received(
-        self, response: urllib3.BaseHTTPResponse, request: Request, heard: ResponseProgress, deadline: float
-    ) -> Fetched:
-        """The answer with its body, which has its share of the room until nobody holds it any more."""
-        if request.rules:
-            check_status(response)
-            return Fetched(read_rules(response, request.max_bytes), response.status, heard.headers)
-        check_headers(response, request.max_bytes)
-        began = time.monotonic()
-        share = MemoryLease(self.room, announced_length(response))
+    def _read(self, response: ResponseStream, max_bytes: int) -> FetchResult:
+        """Read a whole body, whose memory stays reserved until the result is garbage."""
+        response.check_headers(max_bytes)
+        length = response.content_length
+        lease = self._memory.reserve(_UNKNOWN_LENGTH if length is None else length)
         try:
-            with until(deadline + time.monotonic() - began):
-                fetched = Fetched(read_body(response, request.max_bytes, heard, share), response.status, heard.headers)
+            with io.BytesIO() as body:  # freed at once on errors, and not copied by getvalue() otherwise
+                for chunk in response.chunks(max_bytes):
+                    body.write(chunk)
+                    if response.received > lease.amount:
+                        lease.overflow()
+                result = FetchResult(body.getvalue(), response.status, dict(response.headers))
         except BaseException:
-            share.give_back()
+            lease.release()
             raise
-        weakref.finalize(fetched, share.give_back)
-        return fetched
+        weakref.finalize(result, lease.release)
+        return result
+
+    def _check_robots(self, url: str) -> None:
+        if not self.robots(url).allows(url):
+            raise FetchError("robots", final=True)
 
     def robots(self, url: str) -> Robots:
-        """The robots.txt of the URL's origin, fetched once, before anything else is asked of the host."""
-        url = led_to(url, "")
+        """Return the robots.txt of the URL's origin, fetched once, before any other request to it."""
+        url = resolve_url(url)
         origin = f"{urlsplit(url).scheme.lower()}://{host_key(url)}"
         with self._robots_lock:
             lock = self._origin_locks.setdefault(origin, threading.Lock())
         with lock:
             if origin not in self._robots:
                 self._robots[origin] = self._fetch_robots(f"{origin}/robots.txt")
-                self.hosts[url].slow_down(self._robots[origin].delay)
+                self.hosts[url].set_delay(self._robots[origin].delay)
             return self._robots[origin]
 
     def _fetch_robots(self, url: str) -> Robots:
-        """Parsed rules; a site without the file forbids nothing, one that cannot be reached gives nothing (RFC 9309)."""
-        clock = _Clock(min(self.options.timeout, 15.0))
-        for _ in range(MAX_REDIRECTS + 1):
-            try:
-                answer = self._visit(Request(url, _ROBOTS_BYTES, rules=True), clock)
-            except FetchError as error:
-                if error.status and 400 <= error.status < 500 and error.status != 429:
-                    return Robots()
+        """Return the parsed rules; no rules if the file does not exist. FetchError if it cannot be read (RFC 9309, 2.3.1)."""
+        request = Request(url, _ROBOTS_BYTES)
+        try:
+            with self.stream(request, TotalTimer(min(self.options.timeout, _ROBOTS_SECONDS))) as response:
+                response.check_status()
+                text = read_robots_body(response, request.max_bytes).decode("utf-8", errors="replace")
+        except FetchError as error:
+            is_absent = error.status is not None and 400 <= error.status < 500 and error.status != 429
+            if is_absent or error.reason == "too-many-redirects":
+                return Robots()
+            raise
+        return parse_robots(text)
+
+
+def with_retries(attempt: Callable[[], _T], is_retryable: Callable[[FetchError], bool]) -> _T:
+    """Return what `attempt` returns, called up to `TRIES` times with pauses while its FetchError is retryable."""
+    for number in range(TRIES):
+        try:
+            return attempt()
+        except FetchError as error:
+            pause = compute_backoff(error.retry_after, number)
+            if number == TRIES - 1 or pause > MAX_WAIT or not is_retryable(error):
                 raise
-            if isinstance(answer, Fetched):
-                return parse_robots(answer.data.decode("utf-8", errors="replace"))
-            url = led_to(url, answer)
-        return Robots()
+            time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
 
 
-def led_to(url: str, location: str) -> str:
-    """The address to which `location` at `url` leads; `url` itself when it is empty. FetchError `bad-url` where it is none."""
+def _is_transient(error: FetchError) -> bool:
+    return error.reason in _TRANSIENT
+
+
+def resolve_url(url: str, location: str = "") -> str:
+    """Return the absolute URL of a redirect's `location` at `url`; `url` itself if empty. FetchError `bad-url` if invalid."""
     try:
-        address = urljoin(url, location)
-        host_key(address)
+        resolved = urljoin(url, location)
+        host_key(resolved)
     except ValueError:
         raise FetchError("bad-url", final=True) from None
-    return address
+    return resolved
 
 
 def user_agent(contact: str) -> str:
-    """One honest User-Agent: the program, and how to reach the person who runs it."""
+    """Return the User-Agent header: the program and, if known, the contact of its operator."""
     return f"{AGENT}/0.1 (+{contact})" if contact else f"{AGENT}/0.1"

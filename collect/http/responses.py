@@ -1,59 +1,63 @@
-"""What a site answers, taken with care: by its status, its headers and its size; and the reason where nothing can be had."""
+"""Checks on responses, reading of bodies within limits, and the reasons of failed fetches."""
 
 from __future__ import annotations
 
-import io
 import re
+import time
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import MappingProxyType
+from typing import Protocol
 
+import requests
 import urllib3
-from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError, SSLError
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
-from fototeca.collect.http.guarded_sockets import PrivateAddressError
-from fototeca.collect.http.memory_budget import MemoryLease
-from fototeca.collect.http.throttle import opted_out, retry_after
+from fototeca.collect.http.guarded_sockets import PrivateAddressError, socket_deadline
+from fototeca.collect.http.throttle import opts_out, parse_retry_after
 
 _CHUNK = 1 << 16
+_REDIRECTS = (301, 302, 303, 307, 308)
 
-_HEADED, _RAW = 47, -15
-_MEMBER = b"\x1f\x8b"
-"""zlib's names for gzip or deflate, by their headers, and for deflate without one, as some servers send it."""
+_ZLIB_WBITS, _RAW_WBITS = 47, -15
+"""zlib's window arguments for gzip or deflate with a header, and for deflate without one, which some servers send."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class FetchError(Exception):
-    """Why a URL gave no bytes. `final`: trying again will not help (the candidate is rejected, not failed)."""
+    """A URL gave no bytes; `reason` is one of the words of docs/reasons.md.
+
+    `final`: another try cannot help (the candidate is rejected, not failed).
+    """
 
     headers: Mapping[str, str] = MappingProxyType({})
-    """What came with the refusal."""
+    """Headers of the response, if there was one."""
 
     received: int = 0
-    """Bytes of a body that had come."""
+    """Bytes of the body received before the error."""
 
-    def __init__(self, reason: str, *, status: int | None = None, final: bool = False, wait: float | None = None) -> None:
+    def __init__(self, reason: str, *, status: int | None = None, final: bool = False, retry_after: float | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.status, self.final, self.wait = reason, status, final, wait
+        self.reason, self.status, self.final, self.retry_after = reason, status, final, retry_after
 
     @property
-    def lasting(self) -> bool:
-        """Whether the site is sure to answer the same again soon."""
+    def is_permanent(self) -> bool:
+        """Return True if the same request would soon get the same response."""
         return self.final or (self.status is not None and self.status < 500 and self.status != 429)
 
 
-@dataclass
-class ResponseProgress:
-    """What has come of an answer, whole or not."""
-
-    headers: Mapping[str, str] = field(default_factory=dict)
-    size: int = 0
+NETWORK_ERRORS = (FetchError, PrivateAddressError, HTTPError, OSError, ValueError)
+"""Raised while a request is sent or its body is read; exceptions of requests are OSErrors."""
 
 
-def reason_of(error: Exception) -> FetchError:
-    """The reason for what went wrong on the way."""
+def to_fetch_error(error: Exception) -> FetchError:
+    """Return the FetchError for an exception of the network; its message, which may show a URL with a key, is dropped."""
+    if isinstance(error, RequestException) and error.args and isinstance(error.args[0], HTTPError):
+        error = error.args[0]  # requests wraps the exceptions of urllib3
     match error:
         case FetchError():
             return error
@@ -61,7 +65,7 @@ def reason_of(error: Exception) -> FetchError:
             return FetchError("private-address", final=True)
         case NameResolutionError():
             return FetchError("dns")
-        case NewConnectionError():  # urllib3 counts it among the timeouts
+        case NewConnectionError():  # a subclass of urllib3's timeouts
             return FetchError("connection")
         case HTTPTimeoutError() | TimeoutError():
             return FetchError("timeout")
@@ -72,92 +76,156 @@ def reason_of(error: Exception) -> FetchError:
     return FetchError("connection")
 
 
-def check_status(response: urllib3.BaseHTTPResponse) -> None:
-    """Refuse by the status, before the body is read."""
-    if response.status != 200:
-        wait = retry_after(response.headers.get("Retry-After"))
-        raise FetchError(f"http-{response.status}", status=response.status, wait=wait)
+class Timer(Protocol):
+    """A time limit on the network operations of one request or download."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """Around each network operation: raise TimeoutError from its sockets once the limit is reached."""
 
 
-def read_rules(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
-    """The first `max_bytes` of a text, unpacked where it comes as gzip or deflate all the same (RFC 9309, section 2.5)."""
-    packed = (encoding := _encoding(response)) in ("gzip", "x-gzip", "deflate")
-    if not packed and encoding != "identity":
-        raise FetchError("encoded", status=200)  # unread rules may forbid anything
-    parts, size = [], 0
-    while size < max_bytes and (piece := response.read1(_CHUNK)):
-        parts.append(piece)
-        size += len(piece)
-    data = b"".join(parts)
-    return (_unpacked(data, max_bytes) if packed else data)[:max_bytes]
+class TotalTimer:
+    """Seconds for all network operations of a download together; waiting between them does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around each network operation, whose time is subtracted from what is left."""
+        start = time.monotonic()
+        try:
+            with socket_deadline(start + self._left):
+                yield
+        finally:
+            self._left -= time.monotonic() - start
 
 
-def _unpacked(data: bytes, most: int) -> bytes:
-    """The text, as far as `most` bytes, of what is said to be packed and need not be; FetchError where there is none."""
-    for wbits in (_HEADED, _RAW):
+class ReadTimer:
+    """Seconds for each network operation by itself, for bodies of any length."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around each network operation."""
+        with socket_deadline(time.monotonic() + self._seconds):
+            yield
+
+
+class ResponseStream:
+    """A response with its headers, whose body is read in chunks within limits of size and time."""
+
+    received = 0
+    """Bytes of the body received so far."""
+
+    def __init__(self, response: requests.Response, timer: Timer) -> None:
+        self._response, self._timer = response, timer
+        self._raw: urllib3.BaseHTTPResponse = response.raw
+        self.status = response.status_code
+        self.headers = self._raw.headers
+        """Looked up in any case; `getlist` gives repeated headers one by one."""
+
+    @property
+    def content_length(self) -> int | None:
+        """Content-Length in bytes; None if absent, not a number, or longer than any real one."""
+        value = self.headers.get("Content-Length", "")
+        return int(value) if value.isdecimal() and len(value) < 1000 else None
+
+    @property
+    def content_encoding(self) -> str:
+        """Content-Encoding in lower case; `identity` if absent."""
+        return self.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
+
+    @property
+    def redirect_location(self) -> str | None:
+        """Target of a redirect, as the server wrote it; None for other responses."""
+        return self.headers.get("Location") or None if self.status in _REDIRECTS else None
+
+    def check_status(self) -> None:
+        """Raise FetchError unless the status is 200."""
+        if self.status != 200:
+            retry_after = parse_retry_after(self.headers.get("Retry-After"))
+            raise FetchError(f"http-{self.status}", status=self.status, retry_after=retry_after)
+
+    def check_encoding(self) -> None:
+        """Raise FetchError for a compressed body: none was requested, and it may expand without bound."""
+        if self.content_encoding != "identity":
+            raise FetchError("encoded", status=200, final=True)
+
+    def check_headers(self, max_bytes: int) -> None:
+        """Raise FetchError for a status, opt-out, encoding or length that makes the body unusable, before it is read."""
+        self.check_status()
+        if opts_out(self.headers.getlist("X-Robots-Tag")):
+            raise FetchError("opted-out", status=200, final=True)
+        self.check_encoding()
+        if (self.content_length or 0) > max_bytes:
+            raise FetchError("too-large", status=200, final=True)
+
+    def chunks(self, max_bytes: float) -> Iterator[bytes]:
+        """Yield the body as it arrives, never decompressed.
+
+        Raises:
+            FetchError: `too-large` beyond `max_bytes`, `incomplete` before Content-Length, `timeout`, `connection`, `tls`.
+        """
+        while chunk := self._read():
+            self.received += len(chunk)
+            if self.received > max_bytes:
+                raise FetchError("too-large", status=self.status, final=True)
+            yield chunk
+        if self.received < (self.content_length or 0):
+            raise FetchError("incomplete")
+
+    def _read(self) -> bytes:
+        try:
+            with self._timer.running():
+                return self._raw.read1(_CHUNK)
+        except NETWORK_ERRORS as error:
+            raise to_fetch_error(error) from None
+
+    def close(self) -> None:
+        """Return the connection to its pool if the body was read to its end; otherwise close it."""
+        self._response.close()
+
+
+def read_robots_body(response: ResponseStream, max_bytes: int) -> bytes:
+    """Read the first `max_bytes` of a robots.txt, decompressed if it is sent as gzip or deflate (RFC 9309, section 2.5)."""
+    is_packed = response.content_encoding in ("gzip", "x-gzip", "deflate")
+    if not is_packed and response.content_encoding != "identity":
+        raise FetchError("encoded", status=200)  # rules that cannot be read may forbid anything
+    data = bytearray()
+    for chunk in response.chunks(float("inf")):
+        data += chunk
+        if len(data) >= max_bytes:
+            break
+    return (_decompress(bytes(data), max_bytes) if is_packed else bytes(data))[:max_bytes]
+
+
+def _decompress(data: bytes, max_bytes: int) -> bytes:
+    """Return up to `max_bytes` of text that is declared compressed but may be plain; FetchError if it is neither."""
+    for wbits in (_ZLIB_WBITS, _RAW_WBITS):
         with suppress(zlib.error):
-            return _inflated(data, wbits, most)
+            return _inflate(data, wbits, max_bytes)
     if not _is_text(data):
         raise FetchError("encoded", status=200)
     return data
 
 
-def _inflated(data: bytes, wbits: int, most: int) -> bytes:
-    """All members of packed data, as far as `most` bytes; zlib.error where it is not packed so, or cut off."""
+def _inflate(data: bytes, wbits: int, max_bytes: int) -> bytes:
+    """Return up to `max_bytes` of all members of compressed data; zlib.error if it is in another format or cut off."""
     parts, size = list[bytes](), 0
-    while data and size < most:
+    while data and size < max_bytes:
         stream = zlib.decompressobj(wbits)
-        parts.append(stream.decompress(data, most - size))
+        parts.append(stream.decompress(data, max_bytes - size))
         size += len(parts[-1])
-        if not stream.eof and size < most:
+        if not stream.eof and size < max_bytes:
             raise zlib.error("cut off")
         rest = stream.unused_data.lstrip(b"\0")
-        data = rest if rest.startswith(_MEMBER) else b""  # other things behind it are passed over, as gzip does
+        data = rest if rest.startswith(_GZIP_MAGIC) else b""  # trailing data of another kind is ignored, as gzip does
     return b"".join(parts)
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether it has no control characters, and is mostly ASCII: what is packed is neither."""
-    strange = len(re.findall(rb"[\x80-\xff]", data))
-    return not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", data) and 4 * strange <= len(data)
-
-
-def _encoding(response: urllib3.BaseHTTPResponse) -> str:
-    return response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
-
-
-def check_encoding(response: urllib3.BaseHTTPResponse) -> None:
-    """Refuse a body that comes packed though nobody asked for it: it may be a bomb."""
-    if _encoding(response) != "identity":
-        raise FetchError("encoded", status=200, final=True)
-
-
-def announced_length(response: urllib3.BaseHTTPResponse) -> int | None:
-    """What Content-Length says; a number that nobody could write out says nothing."""
-    told = response.headers.get("Content-Length", "")
-    return int(told) if told.isdecimal() and len(told) < 1000 else None
-
-
-def check_headers(response: urllib3.BaseHTTPResponse, max_bytes: int) -> None:
-    """Refuse by the headers, before the body is read."""
-    check_status(response)
-    if opted_out(response.headers.getlist("X-Robots-Tag")):
-        raise FetchError("opted-out", status=200, final=True)
-    check_encoding(response)
-    if (announced_length(response) or 0) > max_bytes:
-        raise FetchError("too-large", status=200, final=True)
-
-
-def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, heard: ResponseProgress, share: MemoryLease) -> bytes:
-    """The body, in pieces, as long as time, size and its share of the room allow."""
-    with io.BytesIO() as body:  # it is freed at once where the body ends badly, and not copied where it ends well
-        while piece := response.read1(_CHUNK):
-            body.write(piece)
-            heard.size += len(piece)
-            if heard.size > max_bytes:
-                raise FetchError("too-large", status=200, final=True)
-            if heard.size > share.size:
-                share.grow()
-        if heard.size < (announced_length(response) or 0):
-            raise FetchError("incomplete")
-        return body.getvalue()
+    """Return True if the data is mostly ASCII without control characters, which compressed data is not."""
+    non_ascii = len(re.findall(rb"[\x80-\xff]", data))
+    return not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", data) and 4 * non_ascii <= len(data)

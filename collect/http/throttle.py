@@ -1,4 +1,4 @@
-"""Manners, host by host: how many at once, how often, when to wait, when to stop asking."""
+"""Per-host concurrency, rate limits, Retry-After and circuit breaker; opt-outs by X-Robots-Tag."""
 
 from __future__ import annotations
 
@@ -14,42 +14,39 @@ from datetime import UTC, datetime
 
 from fototeca.collect.http.urls import host_key
 
-BREAK_AFTER = 8
-"""Failures in a row after which a host is left alone for the rest of the run."""
+MAX_FAILURES = 8
+"""Consecutive failures after which a host is not requested again in this run."""
 
 RATE = 20.0
-"""Requests per second that one host is asked for at most, over time."""
+"""Requests per second to one host, on average."""
 
-OWN_RATE = 1e6
-"""The same for servers on this machine, which there is no need to spare."""
+LOOPBACK_RATE = 1e6
+"""Requests per second to a server on this machine, which needs no protection."""
 
 BURST = 40.0
-"""Requests that may come at once after a pause."""
+"""Requests that may start at once after a pause."""
 
-LONGEST_DELAY = 30.0
-"""Seconds between requests; a Crawl-delay that asks for more is cut to it."""
+MAX_CRAWL_DELAY = 30.0
+"""Seconds between requests; a longer Crawl-delay is reduced to this."""
 
-AT_ONCE = {"upload.wikimedia.org": 2, "commons.wikimedia.org": 1}
-"""Hosts that ask for fewer requests at once than people may set (Wikimedia's robot policy)."""
+MAX_CONCURRENCY = {"upload.wikimedia.org": 2, "commons.wikimedia.org": 1}
+"""Hosts with fewer simultaneous requests than `per_host` may allow (Wikimedia's robot policy)."""
 
 OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
-"""Values of X-Robots-Tag that mean: not for this."""
+"""Rules of X-Robots-Tag that forbid the use of an image."""
 
-
-_VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
-"""Its words that a colon and a value follow, and no agent's rules."""
-
+_RULES_WITH_VALUE = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
+"""Rules of X-Robots-Tag followed by a colon and a value; before any other colon stands the name of an agent."""
 
 _AGENT = re.compile(r"\*|[a-z][\w.-]*")
-"""A name that rules may follow; in the second half of a date, whose comma looks like that between two rules, there is none."""
+"""The name of an agent. The second half of a date, whose comma looks like a separator of rules, does not match."""
+
+MAX_WAIT = 120.0
+"""Seconds; a host that requests a longer pause is not requested again in this run."""
 
 
-LONGEST_WAIT = 120.0
-"""Seconds; a host that asks for a longer pause is left alone for the rest of the run."""
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, in either form (seconds or a date); None when there is none."""
+def parse_retry_after(value: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, given as seconds or as a date; None if absent or malformed."""
     if not value:
         return None
     if value.strip().isdecimal():
@@ -62,92 +59,103 @@ def retry_after(value: str | None) -> float | None:
     return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def pause_before(wait: float | None, number: int) -> float:
-    """Seconds until the try after try `number` (from 0): as long as the host asks for, else twice as long each time, with jitter.
+def compute_backoff(retry_after: float | None, attempt: int) -> float:
+    """Return the seconds to wait after attempt number `attempt` (from 0).
 
-    Who is asked to wait longer than LONGEST_WAIT does not try again."""
-    return wait if wait is not None else 0.5 * 2**number * random.uniform(0.5, 1.5)
+    Retry-After if there is one, else exponential backoff with jitter. Callers give up where it exceeds `MAX_WAIT`.
+    """
+    return retry_after if retry_after is not None else 0.5 * 2**attempt * random.uniform(0.5, 1.5)
 
 
-def opted_out(tags: list[str]) -> bool:
-    """Whether X-Robots-Tag headers forbid the use; what follows another agent's name does not count."""
+def opts_out(tags: list[str]) -> bool:
+    """Return True if X-Robots-Tag headers forbid the use for all agents or for ours."""
     for tag in tags:
-        for_us = True
+        applies = True
         for part in tag.lower().split(","):
             name, colon, rest = (piece.strip() for piece in part.partition(":"))
-            if colon and (name in _VALUED or not _AGENT.fullmatch(name)):
+            if colon and (name in _RULES_WITH_VALUE or not _AGENT.fullmatch(name)):
                 continue
             if colon:
-                for_us = name in ("fototeca", "*", "otherbots")
-            if for_us and (rest if colon else name) in OPT_OUT:
+                applies = name in ("fototeca", "*", "otherbots")
+            if applies and (rest if colon else name) in OPT_OUT:
                 return True
     return False
 
 
 @dataclass
 class Host:
-    """The state of one host. Guarded by its own lock."""
+    """Limits and state of one host, for use from many threads."""
 
     slots: threading.Semaphore
     lock: threading.Lock = field(default_factory=threading.Lock)
     rate: float = RATE
     burst: float = BURST
     tokens: float = BURST
-    filled: float = field(default_factory=time.monotonic)
-    next_at: float = 0.0
+    """Token bucket: requests that may start now."""
+
+    refilled_at: float = field(default_factory=time.monotonic)
+    resume_at: float = 0.0
+    """Time (of `time.monotonic`) before which no request starts."""
+
     failures: int = 0
-    left: bool = False
+    is_abandoned: bool = False
+    """The host requested a pause longer than `MAX_WAIT`."""
 
     @property
-    def broken(self) -> bool:
-        """It failed so often in a row, or asked for so long a pause, that asking again would be rude."""
-        return self.left or self.failures >= BREAK_AFTER
+    def is_down(self) -> bool:
+        """Return True if the host is not to be requested again in this run."""
+        return self.is_abandoned or self.failures >= MAX_FAILURES
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a free slot and for the host's next moment."""
+    def slot(self) -> Iterator[None]:
+        """Wait for one of the host's slots and for its rate limit, and hold the slot in the block."""
         with self.slots:
-            while (pause := self._claim()) > 0:  # another thread may have been told meanwhile to wait longer
+            while (pause := self._take_token()) > 0:  # another thread may have extended the pause meanwhile
                 time.sleep(pause)
             yield
 
-    def _claim(self) -> float:
-        """Take a token if the host may be asked, and return 0; else the seconds until it may."""
+    def _take_token(self) -> float:
+        """Take a token and return 0, or return the seconds until one may be available."""
         with self.lock:
             moment = time.monotonic()
-            if moment < self.next_at:
-                return self.next_at - moment
-            self.tokens = min(self.burst, self.tokens + (moment - self.filled) * self.rate)
-            self.filled = moment
+            if moment < self.resume_at:
+                return self.resume_at - moment
+            self.tokens = min(self.burst, self.tokens + (moment - self.refilled_at) * self.rate)
+            self.refilled_at = moment
             if self.tokens < 1.0:
                 return (1.0 - self.tokens) / self.rate
             self.tokens -= 1.0
             return 0.0
 
-    def slow_down(self, delay: float, *, asked: bool = True) -> None:
-        """Leave so many seconds between requests, as a Crawl-delay or an interface's terms ask. `asked`: one was just made."""
-        if delay > 0:
+    def set_delay(self, seconds: float, *, after_request: bool = True) -> None:
+        """Leave `seconds` between requests, as a Crawl-delay or the terms of an API demand.
+
+        Args:
+            seconds: 0 changes nothing.
+            after_request: a request was just made, so the next one waits too.
+        """
+        if seconds > 0:
             with self.lock:
-                self.rate = min(self.rate, 1.0 / min(delay, LONGEST_DELAY))
+                self.rate = min(self.rate, 1.0 / min(seconds, MAX_CRAWL_DELAY))
                 self.burst = 1.0
-                self.tokens = 0.0 if asked else min(self.tokens, 1.0)
+                self.tokens = 0.0 if after_request else min(self.tokens, 1.0)
 
-    def wait(self, seconds: float) -> None:
-        """Nobody asks this host again for so long, or, where that is too long to wait, in this run."""
+    def pause(self, seconds: float) -> None:
+        """Start no request for `seconds`; abandon the host if that exceeds `MAX_WAIT`."""
         with self.lock:
-            if seconds > LONGEST_WAIT:
-                self.left = True
+            if seconds > MAX_WAIT:
+                self.is_abandoned = True
             else:
-                self.next_at = max(self.next_at, time.monotonic() + seconds)
+                self.resume_at = max(self.resume_at, time.monotonic() + seconds)
 
-    def count(self, ok: bool) -> None:
-        """Remember how a request ended."""
+    def record_outcome(self, *, ok: bool) -> None:
+        """Count consecutive failures for the circuit breaker."""
         with self.lock:
             self.failures = 0 if ok else self.failures + 1
 
 
 class Hosts:
-    """Every host met so far, by any address of it."""
+    """The state of every host requested so far, by URL."""
 
     def __init__(self, per_host: int) -> None:
         self.per_host = per_host
@@ -155,15 +163,12 @@ class Hosts:
         self._lock = threading.Lock()
 
     def __getitem__(self, url: str) -> Host:
-        """The state of the address's host, made at first sight. This machine's own servers are asked as fast as they answer.
-
-        ValueError for what is no http(s) address.
-        """
+        """Return the state of a URL's host, created on first use. ValueError for a URL without http(s) host."""
         name = host_key(url)
         with self._lock:
             if name not in self._hosts:
-                at_once = min(self.per_host, AT_ONCE.get(name, self.per_host))
-                own = name.partition(":")[0] in ("127.0.0.1", "localhost")
-                rate = OWN_RATE if own else RATE
-                self._hosts[name] = Host(threading.Semaphore(at_once), rate=rate)
+                concurrency = min(self.per_host, MAX_CONCURRENCY.get(name, self.per_host))
+                is_loopback = name.partition(":")[0] in ("127.0.0.1", "localhost")
+                rate = LOOPBACK_RATE if is_loopback else RATE
+                self._hosts[name] = Host(threading.Semaphore(concurrency), rate=rate)
             return self._hosts[name]

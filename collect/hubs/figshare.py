@@ -10,7 +10,7 @@ from typing import Any
 from fototeca.collect.api.client import Web
 from fototeca.collect.api.json_fields import count, rows, text
 from fototeca.collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
-from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
+from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import Context
 
@@ -53,8 +53,8 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     version = version or str(count(item, "version") or "")
     if not version:
         raise web.changed("an item without version")
-    files = wanted_files(NAME, _files(web, site, f"{site['endpoint']}/{number}/versions/{version}", item))
-    download(NAME, files, folder / version, context.downloader)
+    files = select_files(NAME, _files(web, site, f"{site['endpoint']}/{number}/versions/{version}", item))
+    download_files(NAME, files, folder / version, context.downloader)
     found = text(item, "license", "url") or text(item, "license", "name")
     authors = [text(author, "full_name") for author in rows(web, item, "authors")]
     author = "; ".join(authors[:3]) + (" et al." if authors[3:] else "")

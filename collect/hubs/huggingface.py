@@ -16,7 +16,7 @@ from fototeca.collect.files.archives import check_room
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.guarded_sockets import check_address
 from fototeca.collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
-from fototeca.collect.hubs.transfer import WANTED, nothing_to_take
+from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, no_images_error
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import Context
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
@@ -103,7 +103,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
             repo_type="dataset",
             revision=info.sha,
             local_dir=folder / str(info.sha),
-            allow_patterns=[_pattern(ending) for ending in WANTED],
+            allow_patterns=[_pattern(ending) for ending in SUPPORTED_SUFFIXES],
             max_workers=context.fetch.per_host,
         )
         found = _license(info)
@@ -117,10 +117,10 @@ def _check(folder: Path, sizes: dict[str, int]) -> None:
     """Whether there is something to take, it fits on the disk, and no name leads out of the folder."""
     if any(".." in name.replace("\\", "/").split("/") or name.startswith("/") for name in sizes):
         raise FototecaError(f"this dataset of {NAME} has names that lead out of its folder", "do not use it", EXIT_OUTSIDE)
-    wanted = [size for name, size in sizes.items() if safe_name(name, WANTED)]
+    wanted = [size for name, size in sizes.items() if safe_name(name, SUPPORTED_SUFFIXES)]
     if not wanted:
         kinds = sorted({Path(name).suffix.lower() or "no ending" for name in sizes})
-        raise nothing_to_take(NAME, kinds, "try its copy in parquet: add @refs/convert/parquet to its name")
+        raise no_images_error(NAME, kinds, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
     check_room(folder, sum(wanted))
 

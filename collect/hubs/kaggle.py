@@ -13,7 +13,7 @@ from fototeca.collect.api.client import SourceStop
 from fototeca.collect.api.credentials import KEYS
 from fototeca.collect.api.json_fields import count, text
 from fototeca.collect.hubs import Dataset, Facts, client_of, no_ref, spdx
-from fototeca.collect.hubs.transfer import RemoteFile, download, save
+from fototeca.collect.hubs.transfer import RemoteFile, download_files, save_stream
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import Context
 from fototeca.core.errors import EXIT_OUTSIDE
@@ -97,6 +97,6 @@ def _take(service: Any, asked: Any, target: Path, context: Context) -> None:  # 
         if answer.history:
             address = answer.url
         else:
-            save(NAME, answer.iter_content(1 << 18), target)
+            save_stream(NAME, answer.iter_content(1 << 18), target)
             return
-    download(NAME, [RemoteFile(address, target.name)], target.parent, context.downloader)
+    download_files(NAME, [RemoteFile(address, target.name)], target.parent, context.downloader)

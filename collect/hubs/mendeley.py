@@ -11,7 +11,7 @@ from fototeca.collect.api.client import UnansweredError, Web
 from fototeca.collect.api.json_fields import count, entries, rows, text
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
-from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
+from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import Context
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
@@ -73,7 +73,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     version = version or str(count(dataset, "version") or "")
     if not version:
         raise web.changed("a dataset without version")
-    download(NAME, _files(context, web, site, number, version), folder / version, context.downloader)
+    download_files(NAME, _files(context, web, site, number, version), folder / version, context.downloader)
     found = text(dataset, "data_licence", "url") or text(dataset, "data_licence", "short_name")
     license_id = spdx(site, found) if spdx(site, found) != "unknown" else spdx(site, text(dataset, "data_licence", "short_name"))
     people = [f"{text(person, 'first_name')} {text(person, 'last_name')}" for person in entries(dataset, "contributors")]
@@ -99,7 +99,7 @@ def _files(context: Context, web: Web, site: Site, number: str, version: str) ->
         if error.reason != PARTIAL:
             raise
         listed = []
-    if listed and len(files := wanted_files(NAME, listed)) <= site["most_files"]:
+    if listed and len(files := select_files(NAME, listed)) <= site["most_files"]:
         return files
     address = f"{site['endpoint']}/zip/{number}/download/{version}"
     _may(context, address)

@@ -14,7 +14,7 @@ from typing import Any
 from fototeca.collect.api.credentials import KEYS, get_key
 from fototeca.collect.api.json_fields import count, dig, rows, text
 from fototeca.collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
-from fototeca.collect.hubs.transfer import RemoteFile, download
+from fototeca.collect.hubs.transfer import RemoteFile, download_files
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import Context
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
@@ -73,7 +73,7 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
         if kind and kind not in site["kinds"]:
             raise FototecaError(f"{ref} is a project of {kind}", "only classification projects come as folders", EXIT_OUTSIDE)
         link = _link(client, site, (key, workspace, project, version))
-    download(NAME, [RemoteFile(link, f"{project}.zip")], folder / version, context.downloader)
+    download_files(NAME, [RemoteFile(link, f"{project}.zip")], folder / version, context.downloader)
     facts = dig(answer, "project")
     found = text(facts, "license", "name") or text(facts, "license")
     page = f"{site['page']}{workspace}/{project}/dataset/{version}"

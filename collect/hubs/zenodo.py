@@ -9,7 +9,7 @@ from typing import Any
 from fototeca.collect.api.client import SourceStop, Web
 from fototeca.collect.api.json_fields import count, entries, rows, text
 from fototeca.collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
-from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
+from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import Context
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
@@ -53,8 +53,8 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
     if access != "open":
         raise FototecaError(f"record {ref} of {NAME} is {access}", "only the files of open records can be fetched", EXIT_OUTSIDE)
     number = count(record, "id") or int(ref)
-    files = wanted_files(NAME, [_file(web, row) for row in rows(web, record, "files")])
-    download(NAME, files, folder / str(number), context.downloader)
+    files = select_files(NAME, [_file(web, row) for row in rows(web, record, "files")])
+    download_files(NAME, files, folder / str(number), context.downloader)
     found = _license(record)
     creators = rows(web, record, "metadata", "creators")
     return Facts(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fototeca.collect.catalog import ImageRow
 from fototeca.collect.store import EXTENSIONS, put
+from fototeca.core.memory_budget import MemoryBudget
 from fototeca.core.workspace import Workspace
 from fototeca.vision.hashes import phash
 from fototeca.vision.image import MAX_PIXELS, DecodeError, ImageInfo, decode_grey, inspect
 from fototeca.vision.quality import quality
-from fototeca.vision.threads import PixelBudget
+from fototeca.vision.threads import reserve_pixels
 
-_PIXELS = PixelBudget(MAX_PIXELS)
+_PIXELS = MemoryBudget(MAX_PIXELS)
 """All threads of this process together decode no more at once than the largest image has."""
 
 
@@ -34,7 +35,7 @@ def accept(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, 
         header = inspect(data)
         if header.format not in EXTENSIONS:
             raise RefusedError("unsupported-format")
-        with _PIXELS.share(header.width * header.height):
+        with reserve_pixels(_PIXELS, header.width * header.height):
             looks, scores, info = _seen(data)
     except DecodeError as error:
         raise RefusedError(error.reason) from None

@@ -12,7 +12,7 @@ from fototeca.collect.api.client import Web
 from fototeca.collect.api.json_fields import count, dig, needed, rows, text
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import TRIES
-from fototeca.collect.http.throttle import retry_after
+from fototeca.collect.http.throttle import parse_retry_after
 from fototeca.collect.licenses import UNKNOWN, to_spdx
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import Context, Query
@@ -62,7 +62,7 @@ def _answer(web: Web, site: Site, asked: Mapping[str, str | int]) -> Any:  # noq
         code = text(answer, "error", "code")
         if code not in site["busy"]:
             break
-        web.wait(site["endpoint"], retry_after(headers.get("Retry-After")) or site["busy_wait"])
+        web.wait(site["endpoint"], parse_retry_after(headers.get("Retry-After")) or site["busy_wait"])
     else:
         raise FototecaError(f"commons is busy: {code}", "try again later", EXIT_OUTSIDE)
     if code:

@@ -298,7 +298,7 @@ def _read(page: Page, address: str = "") -> dict[str, Any]:
             if not _permitted(address, page.context):
                 return {}
             page.pause()
-            with page.context.downloader.hosts[address].turn():
+            with page.context.downloader.hosts[address].slot():
                 page.load(address)
         return _detail(page)
     except SourceStop:

@@ -28,7 +28,7 @@ def datasheet(workspace: Workspace, manifest: Manifest) -> str:
     """Counts, sources, licences, known issues, and the words that a person wrote about motivation and collection."""
     reviewed = sum(row.reviewed for row in manifest.rows)
     parts = [
-        f"# {manifest.dataset} {manifest.version}",
+        f"# {manifest.dataset_name} {manifest.version}",
         f"Frozen {manifest.created} by fototeca. Task: {manifest.task}-label image classification."
         f" {len(manifest.rows)} images, {reviewed} of them with a label that a person confirmed. {manifest.note}".strip(),
         "## Motivation\n\n" + (_own_words(workspace, "motivation") or "Not written yet (report.md, section motivation)."),
@@ -52,7 +52,7 @@ def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
         f"license: {hub_license({row.license for row in manifest.rows})}",
         "task_categories:",
         "- image-classification",
-        f"pretty_name: {_quoted(manifest.dataset)}",
+        f"pretty_name: {_quoted(manifest.dataset_name)}",
         "size_categories:",
         f"- {_size(len(manifest.rows))}",
         "configs:",

@@ -172,7 +172,11 @@ def export_coco(export: Export) -> None:
                     "iscrowd": 0,
                 }
             )
-    info = {"description": export.manifest.dataset, "version": export.manifest.version, "date_created": export.manifest.created}
+    info = {
+        "description": export.manifest.dataset_name,
+        "version": export.manifest.version,
+        "date_created": export.manifest.created,
+    }
     categories = [{"id": number, "name": name, "supercategory": ""} for name, number in numbers.items()]
     licenses = [{"id": number, "name": name, "url": ""} for number, name in enumerate(names, 1)]
     for split in SPLITS:

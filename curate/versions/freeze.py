@@ -145,7 +145,7 @@ def _draft(
     version = next_version(workspace)
     manifest = Manifest(
         version=version,
-        dataset=settings.name,
+        dataset_name=settings.name,
         task=settings.task,
         categories=settings.names,
         rows=plan.rows,

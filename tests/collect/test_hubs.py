@@ -361,7 +361,7 @@ def test_no_field_is_taken_for_granted(
     workspace: Workspace, hubs: Hubs, site: Site, monkeypatch: pytest.MonkeyPatch, hub: str, instead: object
 ) -> None:
     """Each field of each answer, missing or of another type, gives a proposal or one line, never a traceback."""
-    monkeypatch.setattr("fototeca.collect.hubs.transfer.TRIES", 1)
+    monkeypatch.setattr("fototeca.collect.http.client.TRIES", 1)
     hubs.files = {"train/Cats/1.jpg": jpeg(1)}
     discover(workspace, "cats", (hub,), LOCAL)
     searched = len(site.asked)

@@ -23,7 +23,7 @@ from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.hubs.import_dataset import take
-from fototeca.collect.hubs.transfer import RemoteFile, download, wanted_files
+from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.hubs import ARCHIVE, IMAGES, Hubs, workspace_at, zipped
@@ -36,7 +36,9 @@ MD5 = f"md5:{hashlib.md5(ARCHIVE).hexdigest()}"
 
 def get(site: Site, folder: Path, size: int | None = len(ARCHIVE), checksum: str = MD5, options: FetchOptions = LOCAL) -> Path:
     """Download the archive; where it lies then."""
-    download("zenodo", [RemoteFile(f"{site.base}/files/archive.zip", "a.zip", size, checksum)], folder, Downloader(options, ""))
+    download_files(
+        "zenodo", [RemoteFile(f"{site.base}/files/archive.zip", "a.zip", size, checksum)], folder, Downloader(options, "")
+    )
     return folder / "a.zip"
 
 
@@ -103,7 +105,7 @@ def test_faults_of_a_download(
     site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, reason: str
 ) -> None:
     """Each ends with exit 4, its reason, and no file that looks whole."""
-    monkeypatch.setattr("fototeca.collect.hubs.transfer.TRIES", 1)
+    monkeypatch.setattr("fototeca.collect.http.client.TRIES", 1)
     hubs.instead["/files/archive.zip"] = answer
     with pytest.raises(FototecaError, match=reason) as stop:
         get(site, tmp_path)
@@ -137,11 +139,11 @@ def test_one_file_that_fails_does_not_stop_the_others(site: Site, hubs: Hubs, tm
     """The rest comes, the error counts, and the same call fetches only what is missing."""
     files = [RemoteFile(f"{site.base}/files/{name}", name, len(data)) for name, data in IMAGES.items()]
     hubs.instead["/files/train/Cats"] = Answer(status=404)
-    with pytest.raises(FototecaError, match=r"1 of 4 files of zenodo did not come \(train/Cats/1.jpg: http-404\)"):
-        download("zenodo", files, tmp_path, Downloader(LOCAL, ""))
+    with pytest.raises(FototecaError, match=r"1 of 4 files of zenodo failed \(train/Cats/1.jpg: http-404\)"):
+        download_files("zenodo", files, tmp_path, Downloader(LOCAL, ""))
     hubs.instead.clear()
     site.asked.clear()
-    download("zenodo", files, tmp_path, Downloader(LOCAL, ""))
+    download_files("zenodo", files, tmp_path, Downloader(LOCAL, ""))
     assert [asked.path for asked in site.asked] == ["/files/train/Cats/1.jpg"]
     assert {name: (tmp_path / name).read_bytes() for name in IMAGES} == IMAGES
 
@@ -158,9 +160,9 @@ def test_a_full_disk_is_said_before(site: Site, tmp_path: Path, monkeypatch: pyt
 def test_only_images_and_archives_are_wanted() -> None:
     """Everything else stays where it is, names that lead out or hide are passed over, and nothing at all is an error."""
     names = ["a.JPG", "b/c.tar.gz", "d.csv", "../e.jpg", "/f.jpg", ".g.jpg", "C:\\h.jpg", "i.svg", "j/../k.jpg"]
-    assert [file.name for file in wanted_files("zenodo", [RemoteFile("", name) for name in names])] == ["a.JPG", "b/c.tar.gz"]
+    assert [file.name for file in select_files("zenodo", [RemoteFile("", name) for name in names])] == ["a.JPG", "b/c.tar.gz"]
     with pytest.raises(FototecaError, match=r"it has: \.csv, no ending"):
-        wanted_files("zenodo", [RemoteFile("", "a.csv"), RemoteFile("", "README")])
+        select_files("zenodo", [RemoteFile("", "a.csv"), RemoteFile("", "README")])
 
 
 def test_a_killed_download_goes_on(tmp_path: Path) -> None:
@@ -398,8 +400,8 @@ def test_a_part_of_another_version_is_not_gone_on_with(
     """The server is told which version the part is of, and sends all of a newer one."""
     hubs.half = 1
     hubs.tag = '"first"'
-    with monkeypatch.context() as patch, pytest.raises(FototecaError, match="did not come"):
-        patch.setattr("fototeca.collect.hubs.transfer.TRIES", 1)
+    with monkeypatch.context() as patch, pytest.raises(FototecaError, match="files of zenodo failed"):
+        patch.setattr("fototeca.collect.http.client.TRIES", 1)
         get(site, tmp_path, None, "")
     hubs.tag = '"second"'
     hubs.half = 0
@@ -413,9 +415,9 @@ def test_a_host_that_fails_is_left_alone_by_downloads_too(site: Site, hubs: Hubs
     hubs.instead["/files/archive.zip"] = Answer(status=500)
     downloader = Downloader(LOCAL, "")
     files = [RemoteFile(f"{site.base}/files/archive.zip", f"{number}.zip") for number in range(20)]
-    with pytest.raises(FototecaError, match="did not come"):
-        download("zenodo", files, tmp_path, downloader)
-    assert len(site.asked) < 20 and downloader.hosts[site.base].broken
+    with pytest.raises(FototecaError, match="files of zenodo failed"):
+        download_files("zenodo", files, tmp_path, downloader)
+    assert len(site.asked) < 20 and downloader.hosts[site.base].is_down
 
 
 def test_a_broken_archive_is_fetched_again(workspace: Workspace, hubs: Hubs) -> None:

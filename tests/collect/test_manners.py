@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.http.robots import parse_robots
-from fototeca.collect.http.throttle import RATE, Host, Hosts, opted_out, pause_before, retry_after
+from fototeca.collect.http.throttle import RATE, Host, Hosts, compute_backoff, opts_out, parse_retry_after
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.sites import load_site
 from fototeca.collect.sources import get_source, known_sources
@@ -100,14 +100,14 @@ def test_a_hostile_pattern_takes_no_time() -> None:
 
 def test_retry_after() -> None:
     """Seconds, a date, a date that is past, nonsense."""
-    assert retry_after("7") == 7
-    assert retry_after("9999") == 9999
-    assert retry_after("³") is None
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert retry_after("soon") is None
+    assert parse_retry_after("7") == 7
+    assert parse_retry_after("9999") == 9999
+    assert parse_retry_after("³") is None
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert parse_retry_after("soon") is None
     for odd in ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 +99999999999999"):
-        assert retry_after(odd) is None
-    assert retry_after(None) is None
+        assert parse_retry_after(odd) is None
+    assert parse_retry_after(None) is None
 
 
 @pytest.mark.parametrize("number", [0.0, -1.0, math.nan, math.inf])
@@ -141,7 +141,7 @@ def test_limits_that_cannot_work_are_wrong_use(number: float) -> None:
 )
 def test_opting_out(tags: list[str], out: bool) -> None:
     """A tag for another agent is none of our business; ours and everybody's is."""
-    assert opted_out(tags) is out
+    assert opts_out(tags) is out
 
 
 @pytest.mark.parametrize(
@@ -152,16 +152,16 @@ def test_the_pause_that_a_site_asks_for(said: str, delay: float) -> None:
     robots = parse_robots(f"User-agent: *\nCrawl-delay: {said}\n")
     assert robots.delay == delay
     host = Host(threading.Semaphore(1))
-    host.slow_down(robots.delay)
+    host.set_delay(robots.delay)
     assert host.rate == pytest.approx(1 / min(delay, 30) if delay else RATE)
 
 
 def test_pauses_between_tries_grow_and_differ() -> None:
     """Twice as long each time, and not the same for all who were refused together; what the host says comes first."""
-    pauses = [[pause_before(None, number) for _ in range(50)] for number in range(3)]
+    pauses = [[compute_backoff(None, number) for _ in range(50)] for number in range(3)]
     assert all(0.25 * 2**number <= min(row) < max(row) <= 0.75 * 2**number for number, row in enumerate(pauses))
     assert all(len(set(row)) == len(row) for row in pauses)
-    assert pause_before(7.0, 2) == 7.0
+    assert compute_backoff(7.0, 2) == 7.0
 
 
 def test_a_host_is_asked_twenty_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_a_host_is_asked_twenty_times_a_second(monkeypatch: pytest.MonkeyPatch) 
     clock = SimpleNamespace(monotonic=lambda: moments[-1], sleep=lambda pause: moments.append(moments[-1] + pause + 1e-6))
     monkeypatch.setattr("fototeca.collect.http.throttle.time", clock)
     for _ in range(140):
-        with host.turn():
+        with host.slot():
             pass
     assert moments[-1] - moments[0] == pytest.approx(5, abs=0.01)
 
@@ -178,18 +178,18 @@ def test_a_host_is_asked_twenty_times_a_second(monkeypatch: pytest.MonkeyPatch) 
 def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:
     """A thread that waits for its turn waits longer when another one is told to."""
     host = Host(threading.Semaphore(4))
-    host.wait(0.15)
+    host.pause(0.15)
     started, times = time.monotonic(), []
 
     def ask() -> None:
-        with host.turn():
+        with host.slot():
             times.append(time.monotonic() - started)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
     time.sleep(0.05)
-    host.wait(0.4)
+    host.pause(0.4)
     for thread in threads:
         thread.join()
     assert min(times) >= 0.4
@@ -198,11 +198,11 @@ def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:
 def test_a_host_that_asks_for_an_hour_is_not_asked_again() -> None:
     """Nobody waits so long, and nobody asks before."""
     host = Host(threading.Semaphore(1))
-    host.wait(3600)
-    with host.turn():
-        assert host.broken
-    host.count(ok=True)  # an answer that was on its way
-    assert host.broken
+    host.pause(3600)
+    with host.slot():
+        assert host.is_down
+    host.record_outcome(ok=True)  # an answer that was on its way
+    assert host.is_down
 
 
 @pytest.mark.parametrize(("name", "most"), [("upload.wikimedia.org", 2), ("commons.wikimedia.org", 1), ("example.org", 4)])
@@ -213,12 +213,12 @@ def test_a_host_is_asked_no_more_at_once_than_it_likes(name: str, most: int) -> 
     assert host is hosts[f"HTTPS://someone@{name.upper()}.:443/b"], "however it is spelled"
 
     def ask() -> None:
-        with host.turn():
+        with host.slot():
             entered.set()
 
     with ExitStack() as asking:
         for _ in range(most):
-            asking.enter_context(host.turn())
+            asking.enter_context(host.slot())
         (other := threading.Thread(target=ask, daemon=True)).start()
         assert not entered.wait(0.1)
     assert entered.wait(5)

@@ -39,7 +39,7 @@ def manifest(workspace: Workspace, version: str = "v001") -> Manifest:
     """A version of the two rows."""
     return Manifest(
         version=version,
-        dataset="w",
+        dataset_name="w",
         task="multi",
         categories=("dog", "cat"),
         rows=ROWS,

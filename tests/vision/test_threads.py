@@ -6,18 +6,19 @@ import threading
 
 import pytest
 
-from fototeca.vision.threads import PixelBudget, image_threads
+from fototeca.core.memory_budget import MemoryBudget
+from fototeca.vision.threads import image_threads, reserve_pixels
 
 
 def test_threads_together_hold_no_more_pixels_than_the_budget() -> None:
     """Small ones side by side; one that asks for more than there is has all of it to itself."""
-    budget, lock = PixelBudget(100), threading.Lock()
+    budget, lock = MemoryBudget(100), threading.Lock()
     held: list[int] = []
     most = 0
 
     def look(pixels: int) -> None:
         nonlocal most
-        with budget.share(pixels):
+        with reserve_pixels(budget, pixels):
             with lock:
                 held.append(min(pixels, 100))
                 most = max(most, sum(held))

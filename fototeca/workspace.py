@@ -1,0 +1,216 @@
+"""A workspace with everything that the commands do, as methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fototeca.core.settings import Task
+from fototeca.core.workspace import Workspace as WorkspacePaths
+from fototeca.core.workspace import create_workspace
+
+if TYPE_CHECKING:
+    from fototeca.collect.catalog import Decision
+    from fototeca.collect.http.client import FetchOptions
+    from fototeca.collect.ingest.summary import Summary
+    from fototeca.manifest import Manifest
+    from fototeca.run import Run
+    from fototeca.train.config import TrainConfig
+
+
+class Workspace(WorkspacePaths):
+    """The folder of one classification task: `fototeca.toml`, `data/`, `manifests/` and `report.md`.
+
+    Example:
+        >>> ws = ft.Workspace.create("perros", ["beagle", "pug"])
+        >>> ws.collect_folder("photos", label_from_folder=True)
+        >>> ws.deduplicate()
+        >>> ws.freeze()
+    """
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        categories: Sequence[str],
+        *,
+        task: Task = "single",
+        target: int = 150,
+        contact: str = "",
+    ) -> Workspace:
+        """Create a workspace. FototecaError if the folder is one already or a name is invalid.
+
+        Args:
+            path: the folder; its name becomes the name of the dataset.
+            categories: names as they appear in labels.
+            task: "single" for one label per image, "multi" for any number.
+            target: accepted images wanted per category.
+            contact: e-mail address sent in the User-Agent.
+        """
+        return cls(create_workspace(Path(path), categories, task=task, target=target, contact=contact).root)
+
+    @classmethod
+    def open(cls, path: Path | str | None = None) -> Workspace:
+        """Open the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder."""
+        return cls(cls.find(path).root)
+
+    def collect_folder(
+        self,
+        path: Path | str,
+        *,
+        label_from_folder: bool = False,
+        category: str = "",
+        labels: Path | str | None = None,
+        options: FetchOptions | None = None,
+    ) -> Summary:
+        """Add the images of a folder, an archive or one file.
+
+        Args:
+            path: folder (searched with its subfolders), archive or image.
+            label_from_folder: the name of the folder of an image is its category.
+            category: the category of all images.
+            labels: CSV file with a row per image.
+            options: smallest side, largest file and other limits.
+        """
+        from fototeca.collect.files.local_files import LabelSource
+        from fototeca.collect.http.client import FetchOptions
+        from fototeca.collect.ingest.folder import collect_folder
+
+        source = LabelSource(category, label_from_folder, Path(labels) if labels is not None else None)
+        return collect_folder(self, Path(path), source, options or FetchOptions())
+
+    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> Summary:
+        """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.
+
+        Args:
+            file: the list.
+            category: the category of rows that name none.
+            options: limits and concurrency.
+        """
+        from fototeca.collect.http.client import FetchOptions
+        from fototeca.collect.ingest.pipeline import collect
+        from fototeca.collect.ingest.url_list import listed_findings
+
+        records = listed_findings(Path(file), category, self.settings)
+        return collect(self, records, options or FetchOptions(), total=len(records))
+
+    def search(
+        self,
+        sources: Sequence[str],
+        *,
+        categories: Sequence[str] = (),
+        limit: int | None = None,
+        license: Literal["any", "commercial", "claimed"] = "any",
+        url: str = "",
+        options: FetchOptions | None = None,
+    ) -> Summary:
+        """Search sources until every category has its target of accepted images or the sources are exhausted.
+
+        Args:
+            sources: names, in the order of use; `fototeca collect sources` lists them.
+            categories: by default all.
+            limit: candidates per source, category and query.
+            license: "commercial" takes only what permits commercial use; "claimed" also what an engine says does.
+            url: for "gallery": the page, with `{query}` in the place of the query.
+            options: limits and concurrency.
+        """
+        from fototeca.collect.http.client import FetchOptions
+        from fototeca.collect.search import SearchOptions, search
+
+        chosen = SearchOptions(tuple(sources), tuple(categories), limit, license, False, url)
+        return search(self, chosen, options or FetchOptions())
+
+    def status(self) -> Any:  # noqa: ANN401
+        """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""
+        from fototeca.collect.status import workspace_status
+
+        return workspace_status(self)
+
+    def deduplicate(self, *, threshold: int = 10, keep_near: bool = False) -> Any:  # noqa: ANN401
+        """Group duplicates and near-duplicates and set aside all but the best image of each group.
+
+        Args:
+            threshold: largest Hamming distance between perceptual hashes, in bits, 0 to 16.
+            keep_near: set aside exact copies only; near-duplicates share a split.
+        """
+        from fototeca.curate.duplicates import dedup
+
+        return dedup(self, threshold=threshold, keep_near=keep_near)
+
+    def label(self, image_ids: Sequence[str], label: str, *, comment: str = "") -> list[Decision]:
+        """Label images in the name of the current user; several labels are joined by `|`. Unique prefixes of ids suffice."""
+        from fototeca.curate.labels.decisions import label_images
+
+        return label_images(self, image_ids, label=label, why=comment)
+
+    def reject(self, image_ids: Sequence[str], reason: str, *, comment: str = "") -> list[Decision]:
+        """Take images out of the dataset for a reason; their files stay in the store."""
+        from fototeca.curate.labels.decisions import label_images
+
+        return label_images(self, image_ids, reject=reason, why=comment)
+
+    def restore(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
+        """Bring back rejected images and images set aside as duplicates."""
+        from fototeca.curate.labels.decisions import label_images
+
+        return label_images(self, image_ids, restore=True, why=comment)
+
+    def freeze(self, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> Any:  # noqa: ANN401
+        """Write the next version, `manifests/vNNN.csv`; nothing is written if it would equal the last one.
+
+        Args:
+            seed: of the split; by default that of the last version, else 0.
+            ratios: percentages of train, val and test, such as "70/10/20".
+            note: a remark stored with the version.
+        """
+        from fototeca.curate.versions.freeze import freeze_version
+
+        return freeze_version(self, seed=seed, ratios=ratios, note=note)
+
+    def manifest(self, version: str = "latest") -> Manifest:
+        """Read a frozen version: "v001", or "latest"."""
+        from fototeca.manifest import open_manifest
+
+        return open_manifest(self, version)
+
+    def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False) -> Path:
+        """Export a version to the layout of another tool and return the folder.
+
+        Args:
+            version: "v001", or "latest".
+            folder: new or empty.
+            format: "imagefolder", "huggingface", "croissant" or "coco".
+            copy: copy the files instead of linking them.
+        """
+        from fototeca.curate.export.formats import export_version
+
+        return export_version(self, version, Path(folder), format, copy=copy)
+
+    def train(self, config: TrainConfig, *, resume: bool = True) -> Run:
+        """Train a model on `config.manifest`; see `ft.train`."""
+        from fototeca.run import train
+
+        return train(self.manifest(config.manifest), config, resume=resume)
+
+    def list_runs(self) -> list[Run]:
+        """Return the finished runs."""
+        from fototeca.run import open_run
+        from fototeca.train.runs.registry import list_runs
+
+        return [open_run(self, run.id) for run in list_runs(self)]
+
+    def report(
+        self, version: str = "latest", *, lang: Literal["es", "en"] = "en", output: Path | str | None = None, pdf: bool = False
+    ) -> Any:  # noqa: ANN401
+        """Write the report of a version and return the files.
+
+        Args:
+            version: "v001", or "latest".
+            lang: "es" or "en".
+            output: folder; by default `data/reports/VERSION`.
+            pdf: write a PDF too, which needs Chromium.
+        """
+        from fototeca.analysis.report.page import write_report
+
+        return write_report(self, version, lang=lang, output=Path(output) if output is not None else None, pdf=pdf)
