@@ -83,11 +83,11 @@ def explain(
     Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a90 --method grad-cam --method saliency
     """
     from fototeca.analysis.attribution.explain import explain_run
-    from fototeca.analysis.attribution.run_checks import try_run
+    from fototeca.analysis.attribution.run_checks import run_sanity_checks
     from fototeca.analysis.cli_tables import trials_table
 
     if trials:
-        facts = try_run(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
+        facts = run_sanity_checks(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
         return _print(facts, as_json, trials_table(facts))
     methods = method or ["grad-cam"]
     paths = explain_run(Workspace.find(), run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from fototeca.analysis.attribution.check_results import TRIALS, measured_trials
-from fototeca.analysis.evaluation.calibration import NO_MISTAKE
+from fototeca.analysis.attribution.check_results import CHECKS, measured_checks
+from fototeca.analysis.evaluation.calibration import NO_ERRORS
 
 
 def to_json(facts: Any) -> str:  # noqa: ANN401  (whatever JSON can say)
@@ -89,13 +89,13 @@ def evaluation_table(facts: dict[str, Any]) -> str:
         parts.append(f"\nno {facts['split']} images of: {', '.join(facts['absent'])}")
     if "looks" in facts:
         times = "once" if facts["looks"] == 1 else f"{facts['looks']} times"
-        parts.append(f"\nthis version's test split has been looked at {times} (data/runs/test-looks.csv)")
+        parts.append(f"\nthis version's test split has been looked at {times} (data/runs/test_access.csv)")
     return "\n".join(parts)
 
 
 def _calibration(facts: dict[str, Any]) -> str:
     if facts["temperature"] is None:
-        return f"{facts['ece']:.3f}  (not calibrated: {NO_MISTAKE})"
+        return f"{facts['ece']:.3f}  (not calibrated: {NO_ERRORS})"
     return f"{facts['ece']:.3f}  ({facts['ece_scaled']:.3f} at temperature {facts['temperature']:.2f})"
 
 
@@ -174,7 +174,7 @@ def embedding_table(facts: dict[str, Any]) -> str:
 
 def trials_table(facts: dict[str, Any]) -> str:
     """The scores of `explain --trials`; an exclamation mark where a trial is not passed."""
-    trials = measured_trials(facts)
+    trials = measured_checks(facts)
     rows: list[tuple[str, ...]] = [("method", *trials, "s a map")]
     for one in facts["methods"]:
         cells = [
@@ -187,7 +187,7 @@ def trials_table(facts: dict[str, Any]) -> str:
             columns(rows, right=tuple(range(1, len(trials) + 2))),
             "live: share of maps with a gradient behind them; classes, weights: rank correlation with the map of another",
             "category, and of dealt weights (low is good); deletion: low is good; insertion, grid: high is good.",
-            *(["pointing, energy: is the peak, is the map on the thing (high is good)."] if trials != TRIALS else []),
+            *(["pointing, energy: is the peak, is the map on the thing (high is good)."] if trials != CHECKS else []),
             "! not passed: always live, below 0.9, below 0.5, better than the two maps that know nothing.",
             *(f"{one['method']} does not fit: {one['reason']}" for one in facts["methods"] if one["reason"]),
             *facts["paths"],

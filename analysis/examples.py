@@ -11,14 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import attribute, check_method
-from fototeca.analysis.attribution.check_results import read_verdicts, stamp_words
-from fototeca.analysis.evaluation.evaluate import split_results
+from fototeca.analysis.attribution.check_results import badge_text, read_method_results
+from fototeca.analysis.evaluation.evaluate import access_predictions
 from fototeca.analysis.evaluation.metrics import class_scores
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run
 from fototeca.analysis.evaluation.quality_shift import quality_shift
-from fototeca.analysis.evaluation.sampling import draw, pick
-from fototeca.analysis.features.extract import answer_features, nearest_training
-from fototeca.analysis.images import captioned, overlay, sheet, shown_image, stored_image
+from fototeca.analysis.evaluation.sampling import draw_random, pick_most_confident
+from fototeca.analysis.features.extract import find_nearest_training, read_inference_features
+from fototeca.analysis.images import add_caption, contact_sheet, overlay, read_stored_image, tensor_to_image
 from fototeca.analysis.tabular import csv_text
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
@@ -67,7 +67,7 @@ def examples_of_run(
     check_method(method)
     run = find_run(workspace, run_id)
     manifest = load_run_manifest(workspace, run)
-    results = split_results(workspace, run, split, "examples", manifest)
+    results = access_predictions(workspace, run, split, "examples", manifest)
     kinds, worst = choose(results, number, seed), worst_per_class(results)
     chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
     neighbours = neighbours_of(workspace, manifest, results, sorted({*chosen, *doubted(results)}))
@@ -82,7 +82,7 @@ def examples_of_run(
         "run": run.id,
         "split": split,
         "n": len(results),
-        "errors": int((~results.right).sum()),
+        "errors": int((~results.correct).sum()),
         "examples": {kind: [describe(index) for index in found] for kind, found in kinds.items()},
         "worst_per_class": {name: describe(index) for name, index in worst.items()},
         "suspects": [describe(index) for index in wrong],
@@ -117,20 +117,20 @@ def _draw_maps(
         notify(f"no maps: {results.run.id} has no network")
         return {}
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = stamp_words(read_verdicts(workspace, results.run).get(method, {}))
+    stamp = badge_text(read_method_results(workspace, results.run).get(method, {}))
     drawn = {}
     for index in tqdm(chosen, desc=method, disable=None):
         row = results.rows[index]
         try:
-            tensor = model.preprocessing(stored_image(workspace, row))
+            tensor = model.preprocessing(read_stored_image(workspace, row))
         except FototecaError as error:
             notify(f"no map: {error.message}")
             continue
-        seen = shown_image(tensor, model.preprocessing)
+        seen = tensor_to_image(tensor, model.preprocessing)
         values = attribute(model, tensor, int(results.probabilities[index].argmax()), method)
         path = folder / f"{row.image_id[:12]}.png"
-        words = [f"is {row.label or 'none'}", f"says {results.said[index] or 'none'}"]
-        sheet([captioned(seen, words), captioned(overlay(seen, values), [method, stamp])], 2).save(path)
+        words = [f"is {row.label or 'none'}", f"says {results.predicted_labels[index] or 'none'}"]
+        contact_sheet([add_caption(seen, words), add_caption(overlay(seen, values), [method, stamp])], 2).save(path)
         drawn[row.image_id] = str(path)
     return drawn
 
@@ -138,11 +138,11 @@ def _draw_maps(
 def choose(results: SplitPredictions, number: int, seed: int = 0) -> dict[str, list[int]]:
     """At most `number` images of each kind: wrong and right ones, the surest and at random, and the least sure of all."""
     return {
-        "wrong": pick(results, right=False, number=number),
-        "wrong_random": draw(results, right=False, number=number, seed=seed),
+        "wrong": pick_most_confident(results, correct=False, number=number),
+        "wrong_random": draw_random(results, correct=False, number=number, seed=seed),
         "least_sure": [int(index) for index in np.argsort(results.confidence, kind="stable")[:number]],
-        "right": pick(results, right=True, number=number),
-        "right_random": draw(results, right=True, number=number, seed=seed),
+        "right": pick_most_confident(results, correct=True, number=number),
+        "right_random": draw_random(results, correct=True, number=number, seed=seed),
     }
 
 
@@ -164,7 +164,7 @@ def neighbours_of(
     if not places or not train:
         return {}
     chosen = [results.rows[index] for index in places]
-    found = answer_features(workspace, results.run, [*train, *chosen])
+    found = read_inference_features(workspace, results.run, [*train, *chosen])
     if found is None:
         return {}
     rows, features = found
@@ -173,13 +173,13 @@ def neighbours_of(
         return {}
     ids = [row.image_id for row, inside in zip(rows, learned, strict=True) if inside]
     asked = [row.image_id for row, inside in zip(rows, learned, strict=True) if not inside]
-    nearest = nearest_training(features[learned], features[~learned], 3)
+    nearest = find_nearest_training(features[learned], features[~learned], 3)
     return {image_id: [ids[k] for k in near] for image_id, near in zip(asked, nearest, strict=True)}
 
 
 def doubted(results: SplitPredictions) -> list[int]:
     """The mistakes that were said with 0.9 or more, the surest first, whatever their categories: labels may be wrong by rule."""
-    wrong = np.flatnonzero(~results.right & (results.confidence >= 0.9))
+    wrong = np.flatnonzero(~results.correct & (results.confidence >= 0.9))
     return [int(index) for index in wrong[np.argsort(-results.confidence[wrong], kind="stable")][:DOUBTED]]
 
 
@@ -189,14 +189,15 @@ def suspects(results: SplitPredictions, neighbours: dict[str, list[str]], manife
     return [
         index
         for index in doubted(results)
-        if (near := neighbours.get(results.rows[index].image_id)) and {label[k] for k in near} == {results.said[index]}
+        if (near := neighbours.get(results.rows[index].image_id))
+        and {label[k] for k in near} == {results.predicted_labels[index]}
     ]
 
 
 def error_groups(results: SplitPredictions) -> dict[str, Any]:
     """Errors by confused pair (most frequent first), by source and by near-duplicate group of more than one image."""
-    wrong = np.flatnonzero(~results.right)
-    pairs = Counter((results.labels[index], results.said[index]) for index in wrong)
+    wrong = np.flatnonzero(~results.correct)
+    pairs = Counter((results.labels[index], results.predicted_labels[index]) for index in wrong)
     sources, per_source = Counter(row.source for row in results.rows), Counter(results.rows[index].source for index in wrong)
     sizes = Counter(row.group for row in results.rows if row.group)
     groups = Counter(group for index in wrong if sizes[group := results.rows[index].group] > 1)
@@ -211,7 +212,9 @@ def error_groups(results: SplitPredictions) -> dict[str, Any]:
 
 def errors_by_quality(workspace: Workspace, results: SplitPredictions) -> dict[str, dict[str, float]]:
     """Per quality measure its mean over the right and over the wrong images, the two distributions' distance and its p."""
-    right, wrong = ([row for row, hit in zip(results.rows, results.right, strict=True) if hit == side] for side in (True, False))
+    right, wrong = (
+        [row for row, hit in zip(results.rows, results.correct, strict=True) if hit == side] for side in (True, False)
+    )
     return {
         name: {"right": shift["first"], "wrong": shift["second"], "distance": shift["distance"], "p": shift["p"]}
         for name, shift in quality_shift(workspace, right, wrong).items()
@@ -224,7 +227,7 @@ def _describe(results: SplitPredictions, index: int, neighbours: dict[str, list[
         "image_id": row.image_id,
         "path": row.path,
         "label": results.labels[index],
-        "predicted": results.said[index],
+        "predicted": results.predicted_labels[index],
         "confidence": float(results.confidence[index]),
         "source": row.source,
         "page_url": row.page_url,

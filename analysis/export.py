@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from fototeca.analysis.evaluation.evaluate import learn_temperature, measure
-from fototeca.analysis.evaluation.predictions import find_run, read_results
+from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_temperature
+from fototeca.analysis.evaluation.predictions import find_run, read_split_predictions
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.core.workspace import Workspace
@@ -49,9 +49,9 @@ def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None
 
 def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
     manifest = load_run_manifest(workspace, run)
-    results = read_results(workspace, run, "val", manifest)
-    temperature = learn_temperature(results)
-    figures = measure(results, temperature)
+    results = read_split_predictions(workspace, run, "val", manifest)
+    temperature = fit_run_temperature(results)
+    figures = compute_metrics(results, temperature)
     return {
         "run": run.id,
         "model": run.model_name,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from fototeca.analysis.tabular import Shown
+from fototeca.analysis.tabular import FormattedNumber
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -27,46 +27,46 @@ class Texts:
 
     def __call__(self, key: str, **values: object) -> str:
         """The words of a key with its values filled in; `{n} {n:image|images}` takes the word that fits the number."""
-        told = {name: Shown(str(value), value) if isinstance(value, int) else value for name, value in values.items()}
+        told = {name: FormattedNumber(str(value), value) if isinstance(value, int) else value for name, value in values.items()}
         return self.entries[key].format(**told)
 
     def percent(self, value: float | None, digits: int = 1) -> str:
         """0.8731 as 87.3 % in the language's way; a dash for what is not known."""
         if value is None or not isfinite(value):
             return "–"
-        return Shown(self._comma(f"{100 * value:.{digits}f}") + ("\u00a0%" if self.language == "es" else "%"), value)
+        return FormattedNumber(self._comma(f"{100 * value:.{digits}f}") + ("\u00a0%" if self.language == "es" else "%"), value)
 
     def points(self, value: float) -> str:
         """A difference of fractions in signed percentage points."""
-        return Shown(self._comma(f"{round(100 * value, 1) + 0.0:+.1f}"), value)  # + 0.0: no minus before nothing
+        return FormattedNumber(self._comma(f"{round(100 * value, 1) + 0.0:+.1f}"), value)  # + 0.0: no minus before nothing
 
     def number(self, value: float | None, digits: int = 3) -> str:
         """A number with at most so many decimals; a dash for what is not known."""
         if value is None or not isfinite(value):
             return "–"
         if isinstance(value, int) or value == int(value) or not digits:
-            return Shown(f"{round(value):,}".replace(",", "\u00a0" if self.language == "es" else ","), value)
-        return Shown(self._comma(f"{round(value, digits) + 0.0:.{digits}f}"), value)
+            return FormattedNumber(f"{round(value):,}".replace(",", "\u00a0" if self.language == "es" else ","), value)
+        return FormattedNumber(self._comma(f"{round(value, digits) + 0.0:.{digits}f}"), value)
 
     def plain(self, value: float) -> str:
         """A number as short as it is, with six digits at most: what stands at an axis."""
-        return Shown(self._comma(f"{value:g}"), value)
+        return FormattedNumber(self._comma(f"{value:g}"), value)
 
     def probability(self, value: float) -> str:
         """A p-value: 0.032, or < 0.001."""
-        return Shown(f"< {self._comma('0.001')}" if value < 0.001 else self._comma(f"{value:.3f}"), value)
+        return FormattedNumber(f"< {self._comma('0.001')}" if value < 0.001 else self._comma(f"{value:.3f}"), value)
 
     def interval(self, ends: tuple[float, float] | list[float]) -> str:
         """An interval of fractions."""
-        return Shown(f"{self.percent(ends[0])} – {self.percent(ends[1])}", *ends)
+        return FormattedNumber(f"{self.percent(ends[0])} – {self.percent(ends[1])}", *ends)
 
     def between(self, ends: tuple[float, float] | list[float]) -> str:
         """An interval of plain numbers."""
-        return Shown(f"{self.number(ends[0])} – {self.number(ends[1])}", *ends)
+        return FormattedNumber(f"{self.number(ends[0])} – {self.number(ends[1])}", *ends)
 
     def span(self, ends: tuple[float, float] | list[float]) -> str:
         """An interval of differences of fractions, in signed percentage points."""
-        return Shown(f"{self.points(ends[0])} … {self.points(ends[1])}", *ends)
+        return FormattedNumber(f"{self.points(ends[0])} … {self.points(ends[1])}", *ends)
 
     def _comma(self, text: str) -> str:
         return text.replace(".", ",") if self.language == "es" else text

@@ -46,7 +46,7 @@ def thumbnail(source: Path | Image.Image, side: int = 112, square: bool = True) 
     return small
 
 
-def stored_image(workspace: Workspace, row: ManifestRow) -> Image.Image:
+def read_stored_image(workspace: Workspace, row: ManifestRow) -> Image.Image:
     """An image of the dataset, decoded. FototecaError when its file is gone or cannot be decoded."""
     try:
         return decode(image_path(workspace, row))
@@ -54,7 +54,7 @@ def stored_image(workspace: Workspace, row: ManifestRow) -> Image.Image:
         raise FototecaError(f"image {row.image_id[:12]} cannot be read: {error}", f"restore the file: {row.path}") from None
 
 
-def masks_digest(workspace: Workspace) -> str:
+def compute_masks_digest(workspace: Workspace) -> str:
     """Changes with what somebody told of where the things are: see `true_mask`."""
     files = ((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(_masks(workspace).glob("*.png")))
     return hashlib.sha256(repr(list(files)).encode()).hexdigest()[:16]
@@ -64,7 +64,7 @@ def _masks(workspace: Workspace) -> Path:
     return workspace.data / "masks"
 
 
-def true_mask(workspace: Workspace, row: ManifestRow, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
+def read_true_mask(workspace: Workspace, row: ManifestRow, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
     """Where the thing is, as the model sees the image; None where `data/masks` has no `IMAGE_ID.png` (white: the thing)."""
     path = _masks(workspace) / f"{row.image_id}.png"
     if not path.is_file():
@@ -98,14 +98,14 @@ def data_uri(image: Image.Image, quality: int = 72) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def shown_image(tensor: torch.Tensor, preprocessing: Preprocessing) -> Image.Image:
+def tensor_to_image(tensor: torch.Tensor, preprocessing: Preprocessing) -> Image.Image:
     """What the model sees, (3, H, W) after preprocessing, as an image again."""
     mean, std = (np.asarray(values).reshape(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     values = np.clip(tensor.numpy() * std + mean, 0, 1)
     return Image.fromarray((values.transpose(1, 2, 0) * 255).round().astype(np.uint8))
 
 
-def heat(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def heatmap(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """A map (H, W) in colours (H, W, 3) from 0 to 255; its largest value is the brightest, and zero is dark."""
     top = float(np.quantile(values, 0.995))
     scaled = np.clip(values / top, 0, 1) if top > 0 else np.zeros(values.shape)
@@ -118,11 +118,11 @@ def heat(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 def overlay(image: Image.Image, values: npt.NDArray[np.float32], strength: float = 0.62) -> Image.Image:
     """The map laid over the image in grey."""
     grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None]
-    mixed = grey * (1 - strength) + heat(values) * strength
+    mixed = grey * (1 - strength) + heatmap(values) * strength
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def captioned(tile: Image.Image, words: Sequence[str], side: int = 224) -> Image.Image:
+def add_caption(tile: Image.Image, words: Sequence[str], side: int = 224) -> Image.Image:
     """The tile, at least `side` wide, over LINES lines, of which each of `words` has its share: what is too long is cut."""
     share = LINES // max(len(words), 1)
     if tile.width < side:
@@ -165,7 +165,7 @@ def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 12)
 
 
-def sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
+def contact_sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
     """Tiles of one size in rows on white."""
     width, height = tiles[0].size
     rows = -(-len(tiles) // columns)

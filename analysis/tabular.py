@@ -12,7 +12,7 @@ from typing import Any, Self
 from fototeca.core.files import write_text
 
 
-class Shown(str):
+class FormattedNumber(str):
     """A number as a reader sees it, which remembers what it is: `value`, or for an interval its two ends."""
 
     value: tuple[float, ...]
@@ -30,7 +30,7 @@ class Shown(str):
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Table:
     """A table for a file. `name` is the file's name without ending."""
 
     name: str
@@ -53,13 +53,13 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def flat_numbers(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+def flatten_values(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
     """Nested facts as rows of (key.key, value); lists with a place behind their key."""
     rows: list[tuple[str, object]] = []
     for key, value in facts.items():
         inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
         if isinstance(inner, Mapping):
-            rows += flat_numbers({str(name): one for name, one in inner.items()}, f"{prefix}{key}.")
+            rows += flatten_values({str(name): one for name, one in inner.items()}, f"{prefix}{key}.")
         else:
             rows.append((f"{prefix}{key}", inner))
     return rows
@@ -71,4 +71,4 @@ def row_link(folder: str, name: str, row: int) -> str:
 
 
 def _plain(cell: object) -> object:
-    return " ".join(f"{value:.10g}" for value in cell.value) if isinstance(cell, Shown) else cell
+    return " ".join(f"{value:.10g}" for value in cell.value) if isinstance(cell, FormattedNumber) else cell

@@ -27,10 +27,10 @@ from torchray.attribution.rise import rise
 from torchvision.transforms.v2 import functional
 
 from fototeca.analysis.attribution import METHODS
-from fototeca.analysis.attribution.extremal import Extremal, extremal_masks
+from fototeca.analysis.attribution.extremal import ExtremalConfig, extremal_masks
 from fototeca.analysis.attribution.layers import target_layer
 from fototeca.analysis.attribution.sampled import MASKS, NOISE, SAMPLES, STEPS, STRIDE, WINDOW
-from fototeca.analysis.attribution.sanity_checks import Case, Mosaic, Scores, make_mosaic, try_methods
+from fototeca.analysis.attribution.sanity_checks import CheckedImage, CheckScores, ImageGrid, build_image_grid, check_methods
 from fototeca.demo.images import draw_image
 from fototeca.demo.signs import CATEGORIES
 from fototeca.vision.backbones import Preprocessing, build_model, classifier_of, load_backbone
@@ -41,7 +41,7 @@ SPEED_SIDE, CHECK_SIDE = 224, 128
 """Side in pixels of the images for timing, and of the more numerous images for the sanity checks."""
 
 TRAIN_PER_CLASS, NUM_CHECKED = 30, 4
-"""Training images per class; images and mosaics in the sanity checks."""
+"""Training images per class; images and grids in the sanity checks."""
 
 TIMED_ITERATIONS = 8
 """Iterations for timing extremal perturbations; the figure is extrapolated to all of them."""
@@ -88,11 +88,11 @@ def print_speed(weights: str) -> None:
         peer_seconds[name] = times * best_time(call, 1)
     keep_freed_memory()
     own = plain.to(memory_format=torch.channels_last)
-    short = Extremal(iterations=TIMED_ITERATIONS)
+    short = ExtremalConfig(iterations=TIMED_ITERATIONS)
     print("| method | fototeca s | peer s | speedup |\n| --- | ---: | ---: | ---: |")
     for name, method in METHODS.items():
         if name == "extremal":
-            spent = best_time(lambda: extremal_masks(own, tensor, [1], short), 1) * Extremal().iterations / short.iterations
+            spent = best_time(lambda: extremal_masks(own, tensor, [1], short), 1) * ExtremalConfig().iterations / short.iterations
         else:
             spent = best_time(partial(method.draw, own, tensor, 1, "", None), 1 if method.slow else 3)
         ratio = (f"{peer_seconds[name]:.3f}", f"{peer_seconds[name] / spent:.1f}") if name in peer_seconds else ("–", "–")
@@ -102,7 +102,7 @@ def print_speed(weights: str) -> None:
 def torchray_methods(module: nn.Module, tensor: torch.Tensor, target: int) -> dict[str, tuple[Callable[[], object], float]]:
     """Return TorchRay's RISE and extremal perturbations with the same settings, each with the factor of its time."""
     frozen = module.requires_grad_(False)
-    areas, whole = list(Extremal().areas), Extremal().iterations
+    areas, whole = list(ExtremalConfig().areas), ExtremalConfig().iterations
     extremal = partial(extremal_perturbation, frozen, tensor, target, areas=areas, max_iter=TIMED_ITERATIONS)
     return {"rise": (lambda: rise(frozen, tensor, num_masks=MASKS), 1), "extremal": (extremal, whole / TIMED_ITERATIONS)}
 
@@ -145,7 +145,7 @@ def print_faithfulness(weights: str, samples: Sequence[Sample], quick: bool) -> 
     """Print sanity-check scores for a linear head trained on TRAIN_PER_CLASS images per class, on held-out correct images."""
     steps = Preprocessing(CHECK_SIDE, CHECK_SIDE)
     backbone = load_backbone("squeezenet1_0", weights)
-    images = steps.normalise(torch.stack([pixels for pixels, _, _ in samples]))
+    images = steps.normalize(torch.stack([pixels for pixels, _, _ in samples]))
     labels = np.array([label for _, label, _ in samples])
     with torch.inference_mode():
         features = torch.cat([backbone.module(images[start : start + 32]) for start in range(0, len(images), 32)]).numpy()
@@ -163,25 +163,25 @@ def print_faithfulness(weights: str, samples: Sequence[Sample], quick: bool) -> 
         if not is_train[index] and predicted[index] == labels[index]
     ]
     first_of_class = list({int(labels[index]): index for index in reversed(correct)}.values())
-    cases = [Case(images[index], int(labels[index]), samples[index][2]) for index in first_of_class[:NUM_CHECKED]]
-    mosaics = [
-        _mosaic(images, labels, correct, first_of_class[number], number % 4)
+    cases = [CheckedImage(images[index], int(labels[index]), samples[index][2]) for index in first_of_class[:NUM_CHECKED]]
+    grids = [
+        _image_grid(images, labels, correct, first_of_class[number], number % 4)
         for number in range(min(NUM_CHECKED, len(first_of_class)))
     ]
     draws = {name: partial(_draw, name) for name, method in METHODS.items() if not (quick and method.slow)}
-    _print_scores(try_methods(module.to(memory_format=torch.channels_last), draws, cases, mosaics))
+    _print_scores(check_methods(module.to(memory_format=torch.channels_last), draws, cases, grids))
 
 
 def _draw(name: str, module: nn.Module, tensor: torch.Tensor, target: int) -> Any:  # noqa: ANN401  (an attribution map)
     return METHODS[name].draw(module, tensor, target, "", CHECK_ITERATIONS)
 
 
-def _mosaic(images: torch.Tensor, labels: np.ndarray, correct: list[int], index: int, cell: int) -> Mosaic:
+def _image_grid(images: torch.Tensor, labels: np.ndarray, correct: list[int], index: int, cell: int) -> ImageGrid:
     others = list({int(labels[other]): other for other in reversed(correct) if labels[other] != labels[index]}.values())[:3]
-    return make_mosaic([images[other] for other in (index, *others)], int(labels[index]), cell)
+    return build_image_grid([images[other] for other in (index, *others)], int(labels[index]), cell)
 
 
-def _print_scores(scores: Sequence[Scores]) -> None:
+def _print_scores(scores: Sequence[CheckScores]) -> None:
     checks = ("classes", "weights", "deletion", "insertion", "grid", "pointing", "energy")
     print("| method | " + " | ".join(checks) + " |\n| --- |" + " ---: |" * len(checks))
     for score in scores:

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torchray.attribution.extremal_perturbation import extremal_perturbation
 
-from fototeca.analysis.attribution.extremal import Extremal, blend, extremal_masks, pyramid
+from fototeca.analysis.attribution.extremal import ExtremalConfig, blend, extremal_masks, pyramid
 from fototeca.vision.backbones import Preprocessing, build_model
 from fototeca.vision.image import decode
 
@@ -51,19 +51,19 @@ def contenders(weights: str) -> list[Contender]:
 
     def torchray(module: nn.Module) -> Callable[[torch.Tensor, int], torch.Tensor]:
         def draw(tensor: torch.Tensor, target: int) -> torch.Tensor:
-            masks: torch.Tensor = extremal_perturbation(module, tensor, target, areas=list(Extremal().areas))[0]
+            masks: torch.Tensor = extremal_perturbation(module, tensor, target, areas=list(ExtremalConfig().areas))[0]
             return masks[:, 0].detach()
 
         return draw
 
-    def fototeca(settings: Extremal) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    def fototeca(settings: ExtremalConfig) -> Callable[[torch.Tensor, int], torch.Tensor]:
         return lambda tensor, target: extremal_masks(channels_last, tensor, [target], settings)[0]
 
     return [
         Contender("TorchRay", torchray(default)),
         Contender("TorchRay, other memory layout", torchray(channels_last)),
-        Contender("fototeca", fototeca(Extremal())),
-        Contender(f"fototeca, {FEWER_STEPS} longer steps", fototeca(Extremal.within(FEWER_STEPS))),
+        Contender("fototeca", fototeca(ExtremalConfig())),
+        Contender(f"fototeca, {FEWER_STEPS} longer steps", fototeca(ExtremalConfig.within(FEWER_STEPS))),
     ]
 
 
@@ -78,7 +78,7 @@ def photographs(path: Path, count: int, side: int) -> torch.Tensor:
 
 def retained_score(module: nn.Module, tensor: torch.Tensor, target: int, masks: torch.Tensor) -> float:
     """Return the class logit under the masks, averaged over the areas, divided by that of the whole image."""
-    stages = pyramid(tensor[0], Extremal())[None].expand(len(masks), -1, -1, -1, -1)
+    stages = pyramid(tensor[0], ExtremalConfig())[None].expand(len(masks), -1, -1, -1, -1)
     with torch.inference_mode():
         return float(module(blend(stages, masks[:, None]))[:, target].mean() / module(tensor)[0, target])
 

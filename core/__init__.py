@@ -1,1 +1,4 @@
-"""Ground floor: workspace paths, settings, errors and atomic files. Imports the standard library only."""
+"""Workspace paths, settings, errors, atomic files, typed results and tables.
+
+Imports the standard library only; every module may be imported by every floor.
+"""

@@ -6,5 +6,5 @@ import sys
 
 
 def notify(text: str) -> None:
-    """Tell the person something on stderr; stdout is for results."""
+    """Print a line to stderr; stdout is for results."""
     print(text, file=sys.stderr, flush=True)

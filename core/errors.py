@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_SHORT, EXIT_OUTSIDE = 0, 1, 2, 3, 4
-"""Exit codes: done; a bug; wrong use or input; short of what was asked; something outside failed."""
+"""Exit codes: done; a bug; wrong use or input; done but short of what was asked; something outside failed."""
 
 
 class FototecaError(Exception):

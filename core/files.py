@@ -1,4 +1,4 @@
-"""Atomic writing of files: complete, or not there."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from typing import IO
 
 
 @contextmanager
-def atomic_write(path: Path, workshop: Path | None = None) -> Iterator[IO[bytes]]:
-    """Write a file that is there whole or not at all: temporary name, flush to disk, then rename.
+def atomic_write(path: Path, temporary_folder: Path | None = None) -> Iterator[IO[bytes]]:
+    """Open a temporary file for writing; flush it to disk and rename it to `path` when the block ends.
 
-    The parent folder is made. If the block raises, nothing is left behind and an older file stays as it was. The temporary file
-    lies beside the file, or in `workshop`, which must be on the same disk; its name tells the process that writes it.
+    If the block raises, the temporary file is removed and an existing file stays unchanged.
+
+    Args:
+        path: the file to write; its parent folder is created.
+        temporary_folder: folder of the temporary file, on the same disk; by default that of `path`. The temporary name
+            contains the process id.
     """
-    temporary = (workshop or path.parent) / f".{os.getpid()}.{path.name[:40]}.{os.urandom(4).hex()}.tmp"
+    temporary = (temporary_folder or path.parent) / f".{os.getpid()}.{path.name[:40]}.{os.urandom(4).hex()}.tmp"
     try:
-        with _opened(temporary) as file:
+        with _create(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -31,12 +35,12 @@ def atomic_write(path: Path, workshop: Path | None = None) -> Iterator[IO[bytes]
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = str(path)  # what a person knows
+            error.filename = str(path)  # the name that the caller knows
         raise
 
 
-def _opened(path: Path) -> IO[bytes]:
-    """A new file; its folder is made if missing, which is rare enough not to look first."""
+def _create(path: Path) -> IO[bytes]:
+    """Create a file; its folder is created only if that fails, which is rare."""
     try:
         return path.open("xb")
     except FileNotFoundError:

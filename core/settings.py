@@ -12,15 +12,15 @@ from typing import Any, Literal
 from fototeca.core.errors import FototecaError
 
 CONFIG_NAME = "fototeca.toml"
-"""The file that makes a folder a workspace."""
+"""Name of the file that marks a folder as a workspace."""
 
 
 LABEL_SEPARATOR = "|"
-"""Joins the labels of one image in a multi-label dataset."""
+"""Separator of the labels of one image in a multi-label dataset."""
 
 
 MIN_TARGET = 100
-"""Accepted images per category under which fototeca warns."""
+"""Accepted images per category below which fototeca warns."""
 
 
 Task = Literal["single", "multi"]
@@ -28,7 +28,7 @@ Task = Literal["single", "multi"]
 
 @dataclass(frozen=True)
 class Category:
-    """One class of the task: its name as it appears in labels, and what to search for."""
+    """One class of the task: its name in labels and its search queries."""
 
     name: str
     queries: tuple[str, ...]
@@ -36,7 +36,7 @@ class Category:
 
 @dataclass(frozen=True)
 class Settings:
-    """What `fototeca.toml` says."""
+    """Validated contents of `fototeca.toml`."""
 
     name: str
     task: Task
@@ -46,19 +46,19 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The category names in the order of the file."""
+        """Category names in the order of the file."""
         return tuple(category.name for category in self.categories)
 
     def check(self, category: str) -> str:
-        """Return `category` as the workspace writes it if it has it, else raise FototecaError."""
-        if (name := composed(category)) not in self.names:
+        """Return the name of a category of the workspace in NFC. FototecaError if there is none."""
+        if (name := to_nfc(category)) not in self.names:
             raise FototecaError(f"unknown category {category!r}", f"this workspace has: {', '.join(self.names)}")
         return name
 
     def check_label(self, label: str) -> str:
-        """`label` as the catalog writes it: one category, or for multi-label tasks any number, sorted and joined by `|`.
+        """Return a label as the catalog stores it: one category, or for multi-label tasks any number, sorted and joined by `|`.
 
-        FototecaError names the categories when one is unknown.
+        FototecaError for an unknown category.
         """
         if self.task == "single":
             return self.check(label)
@@ -66,13 +66,13 @@ class Settings:
 
 
 def read_settings(path: Path) -> Settings:
-    """Read and check a `fototeca.toml`; FototecaError names the first thing that is wrong."""
+    """Read and validate a `fototeca.toml`. FototecaError names the first error."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FototecaError(f"{path} is missing", "run: fototeca init DIR --category NAME") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise FototecaError(f"{path}: {getattr(error, 'strerror', error)}", "mend the file") from None
+        raise FototecaError(f"{path}: {getattr(error, 'strerror', error)}", "fix the file") from None
     dataset, tables = _tables(path, document)
     categories = tuple(_read_category(path, name, table) for name, table in tables.items())
     task = dataset.get("task", "single")
@@ -82,7 +82,7 @@ def read_settings(path: Path) -> Settings:
     if not isinstance(target, int) or isinstance(target, bool) or target < 1:
         raise FototecaError(f"{path}: target is {target!r}", "write a whole number above 0")
     if len({category.name for category in categories}) < max(len(categories), 1):
-        raise FototecaError(f"{path} has no categories, or one twice", "write a table for each: [categories.NAME]")
+        raise FototecaError(f"{path} has no categories, or one of them twice", "write one table per category: [categories.NAME]")
     name = check_name(dataset.get("name", path.parent.name), "dataset")
     return Settings(name, task, target, dataset.get("contact", ""), categories)
 
@@ -90,10 +90,12 @@ def read_settings(path: Path) -> Settings:
 def _tables(path: Path, document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:  # dataset, categories
     dataset, tables = document.get("dataset", {}), document.get("categories", {})
     if not (isinstance(dataset, dict) and isinstance(tables, dict)):
-        raise FototecaError(f"{path}: dataset or categories is no table", "write [dataset], and [categories.NAME] for each")
+        raise FototecaError(
+            f"{path}: dataset or categories is not a table", "write [dataset], and [categories.NAME] per category"
+        )
     for table, known in ((document, ("dataset", "categories")), (dataset, ("name", "task", "target", "contact"))):
         if unknown := sorted(table.keys() - {*known}):
-            raise FototecaError(f"{path}: unknown key {unknown[0]!r}", f"there are: {', '.join(known)}")
+            raise FototecaError(f"{path}: unknown key {unknown[0]!r}", f"known keys: {', '.join(known)}")
     if no_text := [name for name in ("name", "contact") if not isinstance(dataset.get(name, ""), str)]:
         raise FototecaError(f"{path}: {no_text[0]} is {dataset[no_text[0]]!r}", f'write {no_text[0]} = "TEXT"')
     return dataset, tables
@@ -103,20 +105,20 @@ def _read_category(path: Path, name: str, table: object) -> Category:
     name = check_name(name, "category")
     queries = table.get("queries", [name]) if isinstance(table, dict) and table.keys() <= {"queries"} else None
     if not isinstance(queries, list) or not all(isinstance(query, str) and query for query in queries):
-        raise FototecaError(f"{path}: categories.{name} has more than a list of texts", 'write queries = ["text", "text"]')
+        raise FototecaError(f"{path}: categories.{name} must have only a list of texts", 'write queries = ["text", "text"]')
     return Category(name, tuple(queries) or (name,))
 
 
-def composed(name: str) -> str:
-    """The name with its accents in one piece (NFC): macOS takes them apart in file names, and both look the same."""
+def to_nfc(name: str) -> str:
+    """Normalize a name to NFC; file names on macOS are decomposed and look the same."""
     return unicodedata.normalize("NFC", name)
 
 
 def check_name(name: str, kind: str) -> str:
-    """Return `name` composed if it can stand in a CSV cell, a file name and a joined label; else raise FototecaError."""
-    word = re.match(r"\.|restore$|reject:", name)  # a hidden file's beginning, and what decisions say instead of a label
+    """Return `name` in NFC if it is valid in a CSV cell, a file name and a joined label. FototecaError otherwise."""
+    word = re.match(r"\.|restore$|reject:", name)  # hidden files, and the words of decisions
     if word or not name.strip() or name != name.strip() or re.search(r'[|/\\\x00-\x1f\x7f"]', name):
         raise FototecaError(
-            f"{kind} name {name!r} will not do", 'use letters, digits, spaces, "-" and "_", without | / \\ or quotes'
+            f"{kind} name {name!r} is invalid", 'use letters, digits, spaces, "-" and "_", without | / \\ or quotes'
         )
-    return composed(name)
+    return to_nfc(name)

@@ -14,7 +14,7 @@ from fototeca.core.files import write_text
 from fototeca.core.settings import CONFIG_NAME, Settings, Task, check_name, read_settings
 
 REPORT_TEMPLATE = """\
-<!-- Your own words for the report, in Markdown. A section left empty is marked as missing in the report. -->
+<!-- Your own text for the report, in Markdown. The report marks empty sections as missing. -->
 
 ## motivation
 
@@ -24,31 +24,34 @@ REPORT_TEMPLATE = """\
 
 ## conclusions
 """
-"""What `init` writes to `report.md`; the headings are keys that the report looks up, whatever its language."""
+"""Initial `report.md`; the headings are keys, the same in every language."""
 
 
 class Workspace:
-    """Every path of one task, and its settings. Making one creates no folder and reads no file."""
+    """Paths and settings of one workspace. The constructor creates no folder and reads no file."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).resolve()
 
     @classmethod
     def find(cls, path: Path | str | None = None) -> Workspace:
-        """The workspace at `path`, at FOTOTECA_WORKSPACE, or in the nearest parent of the current folder."""
+        """Return the workspace at `path`, else at FOTOTECA_WORKSPACE, else in the nearest parent of the current folder.
+
+        FototecaError if there is none.
+        """
         chosen = path or os.environ.get("FOTOTECA_WORKSPACE")
         if chosen:
             if (Path(chosen) / CONFIG_NAME).is_file():
                 return cls(chosen)
             raise FototecaError(
-                f"{chosen} is no workspace (it has no {CONFIG_NAME})", f"run: fototeca init {chosen} --category NAME"
+                f"{chosen} is not a workspace: it has no {CONFIG_NAME}", f"run: fototeca init {chosen} --category NAME"
             )
         here = Path.cwd()
         for folder in (here, *here.parents):
             if (folder / CONFIG_NAME).is_file():
                 return cls(folder)
         raise FototecaError(
-            f"no {CONFIG_NAME} here or in any folder above", "run: fototeca init DIR --category NAME, or pass --workspace DIR"
+            f"no {CONFIG_NAME} in this folder or above", "run: fototeca init DIR --category NAME, or pass --workspace DIR"
         )
 
     @property
@@ -58,27 +61,27 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Everything git ignores."""
+        """Images, catalog, caches, runs and reports; ignored by git."""
         return self.root / "data"
 
     @property
     def images(self) -> Path:
-        """The image store: original bytes named by their SHA-256."""
+        """Image store: original bytes named by their SHA-256."""
         return self.data / "images"
 
     @property
     def catalog(self) -> Path:
-        """The SQLite file that remembers every candidate, image and decision."""
+        """SQLite file with every candidate, image and decision."""
         return self.data / "catalog.sqlite"
 
     @property
     def cache(self) -> Path:
-        """What can be computed again: thumbnails, decoded pixels, features."""
+        """Thumbnails, decoded pixels and features, which can be computed again."""
         return self.data / "cache"
 
     @property
     def runs(self) -> Path:
-        """Trained models, one folder each."""
+        """Trained models, one folder per run."""
         return self.data / "runs"
 
     @property
@@ -88,21 +91,21 @@ class Workspace:
 
     @property
     def manifests(self) -> Path:
-        """Frozen versions of the dataset; kept in git."""
+        """Frozen versions of the dataset, tracked by git."""
         return self.root / "manifests"
 
     @property
     def report_text(self) -> Path:
-        """`report.md`: what only a person can write (motivation, challenges)."""
+        """`report.md`: the user's own text for the report."""
         return self.root / "report.md"
 
     @cached_property
     def settings(self) -> Settings:
-        """The checked contents of `fototeca.toml`."""
+        """Validated contents of `fototeca.toml`, read once."""
         return read_settings(self.config)
 
     def relative(self, path: Path) -> str:
-        """`path` as it is written in manifests: relative to the workspace, with forward slashes."""
+        """Return `path` as manifests store it: relative to the workspace, with forward slashes."""
         inside = Path(os.path.abspath(path))  # noqa: PTH100 - `data` may be a link to another disk
         return (inside if inside.is_relative_to(self.root) else path.resolve()).relative_to(self.root).as_posix()
 
@@ -110,17 +113,25 @@ class Workspace:
 def create_workspace(
     root: Path, names: Sequence[str], *, task: Task = "single", target: int = 150, contact: str = ""
 ) -> Workspace:
-    """Make `root` a workspace with these categories. FototecaError if it already is one or a name will not do."""
+    """Create a workspace. FototecaError if `root` is one already or a name is invalid.
+
+    Args:
+        root: the folder, created if missing; its name becomes the name of the dataset.
+        names: categories.
+        task: one label per image, or any number.
+        target: accepted images wanted per category.
+        contact: e-mail address sent in the User-Agent.
+    """
     if not names:
-        raise FototecaError("a workspace needs categories", "pass --category NAME for each")
+        raise FototecaError("a workspace needs categories", "pass --category NAME once per category")
     names = [check_name(name, "category") for name in names]
     if len(set(names)) != len(names):
-        raise FototecaError("a category is named twice", "name each once")
+        raise FototecaError("a category is given twice", "give each category once")
     if target < 1:
         raise FototecaError(f"target is {target}", "choose a whole number above 0")
     workspace = Workspace(root)
     if workspace.config.exists():
-        raise FototecaError(f"{workspace.root} is a workspace already", f"edit {workspace.config}")
+        raise FototecaError(f"{workspace.root} is already a workspace", f"edit {workspace.config}")
     workspace.manifests.mkdir(parents=True, exist_ok=True)
     workspace.data.mkdir(exist_ok=True)
     name = re.sub(r'[|/\\\x00-\x1f\x7f"]', "-", workspace.root.name.strip(". ")) or "dataset"
@@ -133,5 +144,5 @@ def create_workspace(
     return workspace
 
 
-def _toml(text: str) -> str:  # a basic string
+def _toml(text: str) -> str:  # a TOML basic string
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

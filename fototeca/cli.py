@@ -1,4 +1,4 @@
-"""fototeca's command line: one sub-command per stage, and the only place where errors become exit codes."""
+"""Command line: one group of commands per stage; the only place where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from fototeca.curate.cli.main import app as curate_app
 from fototeca.train.cli import app as train_app
 
 if "OMP_WAIT_POLICY" not in os.environ:
-    # Threads that wait for one another soon sleep instead of spinning (docs/experiments.md); libgomp reads it as torch is loaded.
+    # Waiting OpenMP threads sleep early instead of spinning (docs/experiments.md); libgomp reads this when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
-_OF_THE_DISK = (
+_DISK_ERRORS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
 )
-"""What keeps a file from being written that is not our own mistake."""
+"""Errors of the file system that a user can fix."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-"""What SQLite says of a catalog whose file was cut or overwritten."""
+"""SQLite errors of a truncated or overwritten catalog."""
 
 app = typer.Typer(
     name="fototeca",
-    help="From categories to a reviewed image dataset, trained classifiers, an analysis and a report.\n\n"
+    help="Build reviewed image datasets and train classifiers on them.\n\n"
     "Example: fototeca init perros --category beagle --category pug",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -53,40 +53,41 @@ app.add_typer(analysis_app, name="analysis")
 @app.callback()
 def choose(
     workspace: Annotated[
-        Path | None, typer.Option(help="Folder of the workspace; else FOTOTECA_WORKSPACE, else the nearest parent.")
+        Path | None, typer.Option(help="Folder of the workspace; default: FOTOTECA_WORKSPACE, else the nearest parent.")
     ] = None,
 ) -> None:
-    """Choose the workspace for every command below."""
+    """Choose the workspace of all commands."""
     if workspace is not None:
         os.environ["FOTOTECA_WORKSPACE"] = str(workspace)
 
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder to make a workspace of.")],
-    category: Annotated[list[str], typer.Option(help="A category; repeat it for each.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the new workspace.")],
+    category: Annotated[list[str], typer.Option(help="A category; repeat the option for each one.")],
     task: Annotated[Task, typer.Option(help="single: one label per image; multi: zero or more.")] = "single",
     target: Annotated[int, typer.Option(help="Accepted images wanted per category.")] = 150,
     contact: Annotated[str, typer.Option(help="Your e-mail address, sent in the User-Agent.")] = "",
 ) -> None:
-    """Make a folder the workspace of one classification task.
+    """Create a workspace, the folder of one classification task.
 
     Example: fototeca init perros --category beagle --category pug --contact me@example.org
     """
     workspace = create_workspace(folder, category, task=task, target=target, contact=contact)
     if contact and "@" not in contact:
-        notify(f"warning: {contact!r} is no e-mail address: a site could not reach you by it")
+        notify(f"warning: {contact!r} is not an e-mail address; sites cannot contact you")
     if target < MIN_TARGET:
-        notify(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more train far better")
+        notify(f"warning: a target of {target} images per category is small; {MIN_TARGET} or more are recommended")
     typer.echo(f"workspace ready: {workspace.root}")
     typer.echo(
-        f"edit {workspace.config.name} (queries) and {workspace.report_text.name} (your words), then: fototeca collect --help"
+        f"next: edit {workspace.config.name} (queries) and {workspace.report_text.name} (your text);"
+        " then run: fototeca collect --help"
     )
 
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what each category has: found, fetched, accepted, rejected, duplicates, reviewed, target.
+    """Count the images of each category: found, fetched, accepted, rejected, duplicates, reviewed, target.
 
     Example: fototeca status --json
     """
@@ -98,7 +99,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check browser, driver, MongoDB, torch, weights, keys and quotas, and say how to mend what is missing.
+    """Check browser, driver, MongoDB, torch, weights, API keys and quotas, and print how to fix what is missing.
 
     Example: fototeca doctor
     """
@@ -106,22 +107,22 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from fototeca.curate.review.doctor import checks as curate_checks
     from fototeca.vision.checks import checks as vision_checks
 
-    found = [*collect_checks(), *curate_checks(), *vision_checks()]
+    results = [*collect_checks(), *curate_checks(), *vision_checks()]
     if as_json:
-        typer.echo(json.dumps([check.__dict__ for check in found], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([check.__dict__ for check in results], ensure_ascii=False, indent=2))
     else:
-        for check in found:
+        for check in results:
             typer.echo(
                 f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.detail}"
                 + ("" if check.ok else f"\n         fix: {check.fix}")
             )
-    if not all(check.ok for check in found if check.needed):
+    if not all(check.ok for check in results if check.needed):
         raise typer.Exit(EXIT_OUTSIDE)
 
 
 @app.command()
-def demo(folder: Annotated[Path, typer.Argument(help="Becomes a workspace of its own.")] = Path("data/demo")) -> None:
-    """Run the whole pipeline, from an empty folder to a report, on drawn images with known truth. Needs no network.
+def demo(folder: Annotated[Path, typer.Argument(help="Folder of the demo workspace.")] = Path("data/demo")) -> None:
+    """Run the whole pipeline on drawn images with known labels, from an empty folder to a report, without network.
 
     Example: fototeca demo data/demo
     """
@@ -131,19 +132,19 @@ def demo(folder: Annotated[Path, typer.Argument(help="Becomes a workspace of its
 
 
 def _unwind_when_terminated() -> None:
-    """Let SIGTERM end the program as an exit does: browsers and servers are closed. A second one kills it outright."""
+    """Turn SIGTERM into SystemExit, so that browsers and servers are closed; a second SIGTERM kills the process."""
 
     def stop(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_DFL)
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
-    if hasattr(os, "register_at_fork"):  # a worker has nothing to close, and must not go through its parent's cleaning up
+    if hasattr(os, "register_at_fork"):  # workers must not run the cleanup of their parent
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
-def _asked(words: list[str]) -> str:
-    """The command that these words are for, as far as there is one."""
+def _command_name(words: list[str]) -> str:
+    """Return the full name of the command in the arguments, as far as it exists."""
     command, names = typer.main.get_command(app), ["fototeca"]
     for word in words:
         if isinstance(command, click.Group) and word in command.commands:
@@ -153,7 +154,7 @@ def _asked(words: list[str]) -> str:
 
 
 def main() -> None:
-    """Run the command line; errors that a person can mend become one line and an exit code."""
+    """Run the command line; errors that a user can fix become one line and an exit code."""
     _unwind_when_terminated()
     try:
         code = app(standalone_mode=False)
@@ -161,27 +162,27 @@ def main() -> None:
         notify(f"fototeca: {error}")
         code = error.exit_code
     except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+        if error.errno not in _DISK_ERRORS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        notify(f"fototeca: {where}{os.strerror(error.errno)}; free some space, or name a place that can be written")
+        notify(f"fototeca: {where}{os.strerror(error.errno)}; free some space, or choose another folder")
         code = EXIT_OUTSIDE
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
             raise
-        said = f"data/catalog.sqlite is damaged: {error}"
-        notify(f"fototeca: {said}; restore a copy, or move it away and run: fototeca curate recover")
+        hint = "restore a copy, or move the file away and run: fototeca curate recover"
+        notify(f"fototeca: data/catalog.sqlite is damaged: {error}; {hint}")
         code = EXIT_USAGE
     except typer.Exit as stop:
         code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        notify("fototeca: stopped; run the same command again to go on")
+        notify("fototeca: interrupted; run the same command again to resume")
         code = 130
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = error.exit_code
     except click.ClickException as error:
-        notify(f"fototeca: {error.format_message().rstrip('.')}; see: {_asked(sys.argv[1:])} --help")
+        notify(f"fototeca: {error.format_message().rstrip('.')}; see: {_command_name(sys.argv[1:])} --help")
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
 

@@ -1,1 +1,4 @@
-"""Looking at one image, for every floor above: decoding, hashes, backbones, features."""
+"""Processing of one image: safe decoding, perceptual hashes, quality scores, backbones, weights and cached features.
+
+Every module may be imported by every higher floor.
+"""

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: the same numbers but for rounding, in fewer passes over memory."""
+"""Fuse batch norms into the preceding convolutions for faster inference; outputs differ by rounding only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fuse_batch_norm(module: nn.Module) -> nn.Module:
-    """A copy of a network in eval mode without the batch norms that follow a convolution; the network itself where it has none,
-    or where its code cannot be followed.
+    """Return a copy of a network in eval mode with every batch norm after a convolution fused into it.
 
-    ResNet-18 gives 1.06 times as many features a second, MobileNetV3 1.3 times (bench/train.py).
+    Returns the network itself if it has no batch norm or `torch.fx` cannot trace it. ResNet-18 extracts 1.06 times as many
+    features per second, MobileNetV3 1.3 times (bench/train.py).
     """
     if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         return module
     try:
         traced = fx.symbolic_trace(copy.deepcopy(module))
-    except Exception:  # whatever a network's own code makes of a stand-in for its input
+    except Exception:  # forward code may do anything with a traced input
         return module
     parts = dict(traced.named_modules())
     calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")

@@ -1,4 +1,4 @@
-"""Where the browser and its driver lie on this machine, to fetch pages or to print them; asking costs no import."""
+"""Find the installed browser and its driver without importing selenium."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 
 
 def find_browser() -> str | None:
-    """The browser binary: named by FOTOTECA_CHROME, else on PATH; None where there is neither."""
+    """Return the browser binary named by FOTOTECA_CHROME, else the first on PATH, else None."""
     return os.environ.get("FOTOTECA_CHROME") or next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 def find_drivers() -> list[str]:
-    """The driver binaries in the order in which they are tried: named by FOTOTECA_CHROMEDRIVER, then on PATH."""
+    """Return the driver binaries in the order of use: FOTOTECA_CHROMEDRIVER, then `chromedriver` on PATH."""
     return list(dict.fromkeys(filter(None, (os.environ.get("FOTOTECA_CHROMEDRIVER"), shutil.which("chromedriver")))))

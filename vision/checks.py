@@ -1,4 +1,4 @@
-"""What `fototeca doctor` says about torch and pretrained weights, and how it says it."""
+"""Checks of `fototeca doctor` for torch and pretrained weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One line of `fototeca doctor`. `needed`: the main job does not work without it."""
+    """Result of one check of `fototeca doctor`; `needed` marks what the main job requires."""
 
     name: str
     ok: bool
@@ -17,12 +17,12 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """The device that training takes, and the pretrained weights that are on disk."""
+    """Check torch, the training device and the pretrained weights on disk."""
     try:
         import torch
         import torchvision  # noqa: F401  (a torch that does not fit it fails here)
     except (ImportError, RuntimeError) as error:
-        fix = "install torch and torchvision of one release: make setup"
+        fix = "install matching releases of torch and torchvision: make setup"
         return [Check("torch", False, str(error).splitlines()[0], fix, needed=True)]
     return [Check("torch", True, f"{torch.__version__}, training on {_device()}", needed=True), _weights()]
 
@@ -43,5 +43,5 @@ def _weights() -> Check:
     folder = checkpoints_folder()
     files = sorted(path.name for path in folder.glob("*.pth")) if folder.is_dir() else []
     detail = f"{len(files)} in {folder}: {', '.join(files)}" if files else f"none in {folder}"
-    fix = f"fetched when needed; without a network put torchvision's .pth files into {folder} or pass --weights FILE"
+    fix = f"downloaded when needed; offline, put torchvision's .pth files into {folder} or pass --weights FILE"
     return Check("pretrained weights", bool(files), detail, fix)

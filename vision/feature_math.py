@@ -1,4 +1,4 @@
-"""Arithmetic on features, for whoever asks several models at once. NumPy only."""
+"""Arithmetic on feature vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
-def side_by_side(parts: Sequence[Floats]) -> Floats:
-    """(N, ΣD) of several models' features (N, D): each made unit length first, so that all count alike, as does the whole."""
+def concatenate_features(parts: Sequence[Floats]) -> Floats:
+    """Concatenate features (N, D) of several models to (N, ΣD) of unit length, each model with the same weight."""
     units = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts]
     return np.asarray(np.concatenate(units, axis=1) / len(units) ** 0.5, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once per image, weights and preprocessing."""
+"""Extract features with a frozen backbone, cached per image, weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from fototeca.vision.pixels import PixelCache
 from fototeca.vision.store import RowStore
 
 BATCH = 32
-"""Images in one forward pass; larger gains nothing on a CPU."""
+"""Images per forward pass; larger batches are no faster on a CPU."""
 
 
 @dataclass(frozen=True)
 class FeatureView:
-    """Another look at each image: `change` takes an image id and its uint8 (3, resize, resize) to (3, crop, crop)."""
+    """A named transform of every image, for example an augmentation."""
 
     name: str
-    """Tells the views of an image apart in the cache: the same name must give the same change."""
-    change: Callable[[str, torch.Tensor], torch.Tensor]
+    """Key in the cache; one name must always mean the same transform."""
+    transform: Callable[[str, torch.Tensor], torch.Tensor]
+    """Maps an image id and its uint8 (3, resize, resize) to uint8 (3, crop, crop)."""
 
 
 def extract_features(
@@ -43,13 +44,21 @@ def extract_features(
     progress: bool = True,
     view: FeatureView | None = None,
 ) -> npt.NDArray[np.float32]:
-    """(N, D) float32 of (image id, path), in order. Cached below the workspace's cache; a kill loses at most one batch.
+    """Return the features (N, D) float32 of images, in order.
 
-    Without a `view` the middle of each image is looked at.
+    Features are cached in the workspace; a killed process loses at most one batch. Convolutions run channels_last, the
+    layout of the cached pixels.
 
-    Convolutions run channels_last: the cached images lie in memory that way already.
+    Args:
+        workspace: holds the cache.
+        items: image id and file of each image.
+        backbone: the frozen network; its weights must not be random.
+        device: torch device.
+        batch_size: images per forward pass.
+        progress: show a progress bar.
+        view: transform to apply; by default the center crop.
     """
-    assert backbone.weights_id != NO_WEIGHTS, "features of random weights cannot be told apart in the cache"
+    assert backbone.weights_id != NO_WEIGHTS, "features of random weights have no key in the cache"
     store = RowStore(features_folder(workspace, backbone, view), (backbone.dimension,), np.float32)
     if any(image_id not in store for image_id, _ in items):
         steps = backbone.preprocessing
@@ -62,7 +71,7 @@ def extract_features(
 
 
 def features_folder(workspace: Workspace, backbone: Backbone, view: FeatureView | None = None) -> Path:
-    """Where the features of this backbone lie: a folder for each model, weights, preprocessing and view."""
+    """Return the cache folder of one model, weights, preprocessing and view."""
     parts = [backbone.name, backbone.weights_id, backbone.preprocessing.to_dict(), *([view.name] if view else [])]
     key = json.dumps(parts, sort_keys=True)
     return workspace.cache / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
@@ -86,10 +95,10 @@ def _compute(
     ):
         for start in range(0, len(missing), batch_size):
             part = missing[start : start + batch_size]
-            batch = torch.from_numpy(pixels.take(part)).permute(0, 3, 1, 2)  # NHWC memory is channels_last as it is
+            batch = torch.from_numpy(pixels.take(part)).permute(0, 3, 1, 2)  # NHWC memory is channels_last already
             if view:
-                looked_at = torch.stack([view.change(name, image) for name, image in zip(part, batch, strict=True)])
-                inputs = backbone.preprocessing.normalise(looked_at.to(device).contiguous(memory_format=torch.channels_last))
+                transformed = torch.stack([view.transform(name, image) for name, image in zip(part, batch, strict=True)])
+                inputs = backbone.preprocessing.normalize(transformed.to(device).contiguous(memory_format=torch.channels_last))
             else:
                 inputs = backbone.preprocessing.tensor(batch.to(device))
             values = forward(module, inputs).float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Perceptual hashes of one image: 64 bits, as 16 hex digits."""
+"""Perceptual hash of one image: 64 bits as 16 hex digits."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from fototeca.vision.image import Grey, grey_levels
 from fototeca.vision.kernels import shrink
 
 SIDE = 32
-"""The DCT hash looks at a grey image of SIDE × SIDE pixels."""
+"""Side of the grey image that the DCT is computed of, in pixels."""
 
 _LOW = 8
 _EQUAL = 1e-6
-"""Coefficients no further apart are one value to any order of summing: imagehash decides then."""
+"""Coefficients closer than this may swap order with the order of summation; imagehash computes the hash then."""
 
 
 def phash(image: Image.Image | Grey) -> str:
-    """The DCT hash: exactly `str(imagehash.phash(image))`, which manifests promise, in a third of its time.
+    """Return exactly `str(imagehash.phash(image))`, in a third of its time.
 
-    `image`: of any mode, or its grey levels (H, W) where they are at hand. Tiny and tall images (which Pillow shrinks down
-    before across) and those whose coefficients are equal are left to imagehash.
+    imagehash itself computes tiny and tall images, which Pillow resizes vertically first, and ties of coefficients.
+
+    Args:
+        image: any mode, or its grey levels (H, W) uint8.
     """
     grey = grey_levels(image)
     height, width = grey.shape
@@ -40,4 +42,4 @@ def _hex(bits: NDArray[np.bool_]) -> str:
 
 
 _DCT = 2 * np.cos(np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(SIDE) + 1) / (2 * SIDE))
-"""The first rows of scipy's unnormalised DCT-II, (8, SIDE)."""
+"""First rows of scipy's unnormalized DCT-II, (8, SIDE)."""

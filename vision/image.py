@@ -1,6 +1,6 @@
-"""Decoding one image from bytes that may be hostile.
+"""Decode one image from untrusted bytes.
 
-The order is the defence: magic bytes, then the header with its pixel count, then the full decode.
+Magic bytes are checked first, then the header with its pixel count, then the image is decoded.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"})
-"""Endings of the files of a folder that are taken for images."""
+"""File name suffixes of images in a folder."""
 
 MAX_PIXELS = 50_000_000
-"""An image with more pixels is refused before it is decoded (200 MB as RGB)."""
+"""Images with more pixels are rejected before decoding (200 MB as RGB)."""
 
 DECODE_VERSION = 1
 """Version of the decoding rules (profiles, transparency, orientation, frame), stored in versions, runs and cache keys."""
@@ -33,10 +33,10 @@ Pixels = NDArray[np.uint8]
 """RGB, (H, W, 3)."""
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-Image.MAX_IMAGE_PIXELS = None  # the cap below is checked on the header, and may be set per call
+Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is checked on the header instead
 
 _MAGIC = (
-    (b"\xff\xd8\xff", ("JPEG",)),  # MPO too: its first image is a JPEG
+    (b"\xff\xd8\xff", ("JPEG",)),  # also MPO, whose first image is a JPEG
     (b"\x89PNG\r\n\x1a\n", ("PNG",)),
     (b"GIF87a", ("GIF",)),
     (b"GIF89a", ("GIF",)),
@@ -45,12 +45,12 @@ _MAGIC = (
     (b"MM\x00*", ("TIFF",)),
 )
 _TOPS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
-"""Largest values of 8, 10, 12, 14 and 16 bits: cameras and microscopes write fewer bits than their files have room for."""
+"""Largest values of 8, 10, 12, 14 and 16 bits; cameras and microscopes store fewer bits than the file format has."""
 
 _STRIP = 256
-"""Lines that are made grey at once."""
+"""Rows converted to grey at a time."""
 
-_REFUSED = (
+_UNSUPPORTED = (
     (b"%PDF", "PDF"),
     (b"8BPS", "PSD"),
     (b"\x00\x00\x01\x00", "ICO"),
@@ -63,7 +63,11 @@ _HTML = (b"<html", b"<head", b"<body", b"<!doctype html")
 
 
 class DecodeError(Exception):
-    """Why an image cannot be used: `reason` is one of the fixed words, the message adds what was seen."""
+    """An image that cannot be decoded.
+
+    Attributes:
+        reason: `not-an-image`, `unsupported-format`, `truncated` or `too-many-pixels`.
+    """
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(detail or reason)
@@ -72,7 +76,7 @@ class DecodeError(Exception):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What the header says. Width and height in pixels, after EXIF orientation."""
+    """Header of an image; width and height in pixels, after EXIF orientation."""
 
     format: str
     width: int
@@ -81,8 +85,10 @@ class ImageInfo:
 
 
 def sniff(data: bytes) -> tuple[str, ...]:
-    """Pillow's formats that the magic bytes allow. DecodeError: `unsupported-format` for what is known but refused
-    (SVG, HEIC, JPEG XL, PDF, PSD, ICO, ZIP), `not-an-image` for everything else."""
+    """Return the Pillow formats that match the magic bytes.
+
+    DecodeError: `unsupported-format` for SVG, HEIC, JPEG XL, PDF, PSD, ICO and ZIP, `not-an-image` for anything else.
+    """
     for magic, formats in _MAGIC:
         if data.startswith(magic):
             return formats
@@ -92,7 +98,7 @@ def sniff(data: bytes) -> tuple[str, ...]:
         return ("AVIF",)
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
         raise DecodeError("unsupported-format", "HEIC")
-    for magic, name in _REFUSED:
+    for magic, name in _UNSUPPORTED:
         if data.startswith(magic):
             raise DecodeError("unsupported-format", name)
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -105,11 +111,11 @@ def sniff(data: bytes) -> tuple[str, ...]:
 
 @contextmanager
 def _open(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The image with its header read and its size checked; whatever Pillow raises becomes a DecodeError."""
+    """Open an image and check its size; exceptions of Pillow become DecodeError."""
     formats = sniff(data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of broken metadata: the pixels are what counts
+            warnings.simplefilter("ignore")  # about broken metadata, which is not used
             with Image.open(io.BytesIO(data), formats=formats) as image:
                 if image.width * image.height > max_pixels:
                     raise DecodeError("too-many-pixels", f"{image.width}×{image.height}")
@@ -122,16 +128,16 @@ def _open(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         raise DecodeError("truncated", str(error)) from None
 
 
-def _turned(image: Image.Image) -> bool:
-    """Whether EXIF orientation, as far as the header has it, swaps width and height."""
+def _swaps_sides(image: Image.Image) -> bool:
+    """Return True if the EXIF orientation in the header swaps width and height."""
     try:
         return _header_exif(image).get(0x0112) in (5, 6, 7, 8)
-    except Exception:  # metadata too broken to read: take the image as it lies
+    except Exception:  # unreadable metadata: use the stored orientation
         return False
 
 
 def _header_exif(image: Image.Image) -> Image.Exif:
-    """The EXIF that lies before the pixels: asked for all of it, Pillow decodes the whole of a PNG to look behind them."""
+    """Return the EXIF stored before the pixels; `getexif` would decode a whole PNG to find EXIF after them."""
     if image.format != "PNG":
         return image.getexif()
     exif = Image.Exif()
@@ -140,59 +146,62 @@ def _header_exif(image: Image.Image) -> Image.Exif:
 
 
 def _info(image: Image.Image) -> ImageInfo:
-    size = (image.height, image.width) if _turned(image) else (image.width, image.height)
+    size = (image.height, image.width) if _swaps_sides(image) else (image.width, image.height)
     return ImageInfo(str(image.format), *size, image.mode)
 
 
 def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
-    """Read magic bytes and header only. DecodeError with one of the reasons of `decode`."""
+    """Read magic bytes and header only. DecodeError as in `decode`, except for damage in the pixels."""
     with _open(data, max_pixels) as image:
         return _info(image)
 
 
 def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode the first frame fully, as RGB, EXIF orientation applied, transparency on white.
+    """Decode the first frame as RGB, with EXIF orientation applied and transparency composited on white.
 
-    DecodeError reasons: `not-an-image`, `unsupported-format`, `truncated`, `too-many-pixels`.
-    OSError when `source` is a file that cannot be read.
+    Args:
+        source: bytes or file.
+        max_pixels: largest width × height.
+
+    DecodeError with one of its reasons. OSError if a file cannot be read.
     """
     return decode_with_info(source, max_pixels=max_pixels)[0]
 
 
 def decode_with_info(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, ImageInfo]:
-    """`decode` and `inspect` for the price of one decode."""
+    """Return the results of `decode` and `inspect` from one decode."""
     data = source if isinstance(source, bytes) else source.read_bytes()
     with _open(data, max_pixels) as image:
         info = _info(image)
         image.load()
-        picture = _rgb(_upright(image))
-        return picture, replace(info, width=picture.width, height=picture.height)
+        decoded = _rgb(_upright(image))
+        return decoded, replace(info, width=decoded.width, height=decoded.height)
 
 
 def decode_pixels(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """What `decode` gives, as an array; most JPEGs come without the detour through a Pillow image."""
+    """Decode to an array (H, W, 3) uint8, equal to `decode`; most JPEGs are decoded without a Pillow image."""
     data = source if isinstance(source, bytes) else source.read_bytes()
     with _open(data, max_pixels) as image:
-        pixels = None if _turn(image) else _jpeg(image, data)
+        pixels = None if _is_rotated(image) else _jpeg(image, data)
         return np.array(_rgb(_upright(image))) if pixels is None else pixels
 
 
 def decode_grey(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Grey, ImageInfo]:
-    """The grey levels of what `decode` gives, and what `inspect` says, for less than the price of one decode."""
-    from fototeca.vision.kernels import grey_of  # a compiler, which whoever only needs colours does not wait for
+    """Return the grey levels (H, W) of the decoded image and its header, in less time than `decode`."""
+    from fototeca.vision.kernels import rgb_to_grey  # loads numba, which decoding to RGB does not need
 
     data = source if isinstance(source, bytes) else source.read_bytes()
     with _open(data, max_pixels) as image:
         info = _info(image)
-        pixels = None if _turn(image) else _jpeg(image, data)
-        levels = _strips(_upright(image)) if pixels is None else grey_of(pixels)
+        pixels = None if _is_rotated(image) else _jpeg(image, data)
+        levels = _strips(_upright(image)) if pixels is None else rgb_to_grey(pixels)
         return levels, replace(info, width=levels.shape[1], height=levels.shape[0])
 
 
 def _strips(image: Image.Image) -> Grey:
-    """Grey levels of an image of any mode, strip by strip: beside a large one there is no room for it in colour."""
+    """Convert an image of any mode to grey in strips, so that it is never held in color as a whole."""
     if image.mode.startswith(("I", "F")):
-        return np.array(_rgb(image).convert("L"))  # these are scaled by the range of the whole
+        return np.array(_rgb(image).convert("L"))  # scaled by the range of the whole image
     levels = np.empty((image.height, image.width), np.uint8)
     for top in range(0, image.height, _STRIP):
         strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
@@ -202,10 +211,9 @@ def _strips(image: Image.Image) -> Grey:
 
 
 def _jpeg(image: Image.Image, data: bytes) -> Pixels | None:
-    """A colour JPEG's pixels in two thirds of the time that Pillow and a copy of its memory take, bit for bit the same; None of
-    any other image.
+    """Decode an RGB JPEG with simplejpeg, bit for bit as Pillow does, in two thirds of the time.
 
-    What is not flawless is left to Pillow, which mends or refuses it.
+    Returns None for any other image, and for a JPEG with errors, which Pillow may tolerate.
     """
     if image.format != "JPEG" or image.mode != "RGB":
         return None
@@ -216,30 +224,30 @@ def _jpeg(image: Image.Image, data: bytes) -> Pixels | None:
     return pixels if pixels.shape == (image.height, image.width, 3) else None
 
 
-def _turn(image: Image.Image) -> bool:
-    """Whether EXIF orientation asks for the pixels to lie otherwise."""
+def _is_rotated(image: Image.Image) -> bool:
+    """Return True if EXIF orientation rotates or mirrors the stored pixels."""
     try:
         return bool(image.getexif().get(0x0112, 1) != 1)
-    except Exception:  # metadata too broken to read: take the image as it lies
+    except Exception:  # unreadable metadata: use the stored orientation
         return False
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image with EXIF orientation applied; the same object where there is nothing to turn, since copies cost time."""
+    """Apply EXIF orientation; returns the same object if there is nothing to rotate."""
     try:
-        return ImageOps.exif_transpose(image) if _turn(image) else image
+        return ImageOps.exif_transpose(image) if _is_rotated(image) else image
     except Exception:
         return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Eight-bit RGB of any mode; 16-bit images are scaled by the bits that they use, float ones by their range."""
+    """Convert any mode to 8-bit RGB; 16-bit images are scaled by the bits in use, float images by their range."""
     if image.mode == "RGB":
         return image.copy() if image.readonly else image
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float64)
-        most = max(float(values.max(initial=0)), 1.0)
-        top = next((top for top in _TOPS if top >= most), most) if image.mode.startswith("I") else most
+        largest = max(float(values.max(initial=0)), 1.0)
+        top = next((top for top in _TOPS if top >= largest), largest) if image.mode.startswith("I") else largest
         return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -250,7 +258,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def grey_levels(image: Image.Image | Grey) -> Grey:
-    """Grey levels (H, W) of an image of any mode, as Pillow's convert("L") has them; what is grey levels already stays."""
+    """Return the grey levels (H, W) of an image, as Pillow's convert("L") computes them; arrays are returned unchanged."""
     if isinstance(image, Image.Image):
         return np.asarray(image if image.mode == "L" else image.convert("L"))
     return image

@@ -1,4 +1,4 @@
-"""Loops over the pixels of one image, compiled; other threads run meanwhile."""
+"""Compiled loops over the pixels of one image; they release the interpreter lock."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 Levels = NDArray[np.uint8]
 
 _FIXED = 22
-"""Bits behind the point in Pillow's weights for resizing."""
+"""Fraction bits of Pillow's fixed-point resampling weights."""
 
 
-def grey_of(pixels: Levels) -> Levels:
-    """(H, W) of RGB (H, W, 3), exactly as Pillow's convert("L") has them: ITU-R 601-2 luma in its fixed-point steps."""
+def rgb_to_grey(pixels: Levels) -> Levels:
+    """Convert RGB (H, W, 3) to grey levels (H, W), exactly as Pillow's convert("L"): ITU-R 601-2 luma in fixed point."""
     levels = np.empty(pixels.shape[:2], np.uint8)
     _fill_grey(pixels.reshape(-1), levels.reshape(-1))
     return levels
@@ -30,7 +30,7 @@ def _fill_grey(values: Levels, levels: Levels) -> None:
 
 
 def shrink(grey: Levels, side: int) -> Levels:
-    """Grey levels (H, W) as Pillow's Lanczos filter makes them (side, side): across, then down, in its fixed-point steps."""
+    """Resize grey levels (H, W) to (side, side), exactly as Pillow's Lanczos filter: horizontally first, in fixed point."""
     across = np.empty((len(grey), side), np.uint8)
     _shrink_lines(np.ascontiguousarray(grey), *_lanczos(grey.shape[1], side), across)
     small = np.empty((side, side), np.uint8)
@@ -40,14 +40,14 @@ def shrink(grey: Levels, side: int) -> Levels:
 
 @njit(nogil=True, cache=True)
 def _shrink_lines(lines: Levels, first: NDArray[np.int64], weights: NDArray[np.int32], small: Levels) -> None:
-    """Each line of (N, L) to (N, side); `weights` (side, taps) from the pixel `first` (side,) on."""
+    """Resample each line of (N, L) to (N, side) with `weights` (side, taps) starting at pixel `first` (side,)."""
     taps = weights.shape[1]
     for number in range(len(lines)):
         line = lines[number]
         for column in range(len(first)):
             part, weight = line[first[column] : first[column] + taps], weights[column]
             total = np.int32(1 << (_FIXED - 1))
-            for tap in range(taps):  # slices from their beginning on: the compiler makes wide instructions of it
+            for tap in range(taps):  # zero-based slices, which the compiler vectorizes
                 total += np.int32(part[tap]) * weight[tap]
             level = total >> _FIXED
             small[number, column] = 0 if level < 0 else 255 if level > 255 else level
@@ -55,7 +55,7 @@ def _shrink_lines(lines: Levels, first: NDArray[np.int64], weights: NDArray[np.i
 
 @lru_cache(maxsize=256)
 def _lanczos(length: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """For each of `side` pixels the first of the line's pixels that it is made of (side,), and their weights (side, taps)."""
+    """Return the first source pixel (side,) and the weights (side, taps) of each target pixel."""
     stretch = length / side
     taps = min(length, int(6 * stretch) + 2)
     firsts, weights = np.empty(side, np.int64), np.zeros((side, taps), np.int32)
@@ -70,8 +70,8 @@ def _lanczos(length: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.int3
 
 
 @njit(nogil=True, cache=True)
-def bend(lines: Levels, step: int) -> float:
-    """Mean square of the second differences, over steps of `step` pixels, along the lines (N, L)."""
+def second_differences(lines: Levels, step: int) -> float:
+    """Return the mean square of the second differences with a step of `step` pixels along lines (N, L)."""
     total, count = np.int64(0), 0
     for number in range(len(lines)):
         for place in range(0, lines.shape[1] - 2 * step, step):
@@ -83,8 +83,8 @@ def bend(lines: Levels, step: int) -> float:
 
 
 @njit(nogil=True, cache=True)
-def even_lines(lines: Levels, tolerance: float) -> int:
-    """How many lines, from the first on, are even in themselves and alike: no further apart than `tolerance`."""
+def count_uniform_lines(lines: Levels, tolerance: float) -> int:
+    """Count the leading lines (N, L) whose range and distance from the first line's mean are at most `tolerance`."""
     middle = 0.0
     for number in range(len(lines)):
         low, high, total = 255, 0, 0

@@ -1,4 +1,4 @@
-"""Memory: what was freed is kept, and where it ends a network is asked about fewer images at once."""
+"""Keep freed memory in the process, and run a network in smaller batches when memory runs out."""
 
 from __future__ import annotations
 
@@ -9,61 +9,67 @@ from typing import TYPE_CHECKING
 
 from fototeca.core.errors import FototecaError
 
-if TYPE_CHECKING:  # whoever only keeps memory does not pay for torch
+if TYPE_CHECKING:  # torch is not imported to keep memory only
     import torch
     from torch import nn
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
-"""Names that glibc's mallopt(3) gives its settings."""
+"""Parameters of glibc's mallopt(3)."""
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Tell glibc to keep freed blocks in the process instead of giving each back to the system; elsewhere nothing happens.
+    """Make glibc keep freed blocks in the process; a no-op with any other C library.
 
-    A network on a CPU asks for the same large blocks again with every batch, and so do images.
-    SqueezeNet's forward pass at 224 px took 1.9 times as long without: the system zeroes every page that is given again.
+    A network on a CPU allocates the same large blocks with every batch, and so do images. SqueezeNet's forward pass at 224 px
+    takes 1.9 times as long otherwise, because the system zeroes every page it hands out again.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another system, or another C library
+    except (OSError, AttributeError):  # another C library
         return
-    mallopt(ARENA_MAX, 1)  # an arena for each thread would keep what that thread has freed, whatever is given back
+    mallopt(ARENA_MAX, 1)  # per-thread arenas would keep freed memory that malloc_trim cannot release
     mallopt(MMAP_MAX, 0)
     mallopt(TRIM_THRESHOLD, 2**31 - 1)
     mallopt(TOP_PAD, 2**28)
 
 
-def give_back_memory() -> None:
-    """Give what is kept back to the system: after an image so large that few others will need as much."""
+def release_memory() -> None:
+    """Return kept memory to the system, for example after an exceptionally large image."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-WORDS = ("can't allocate memory", "out of memory", "bad_alloc", "could not create a primitive", "could not execute a primitive")
-"""What torch and, in the last two, oneDNN say where memory ends."""
+_MESSAGES = (
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "could not create a primitive",
+    "could not execute a primitive",
+)
+"""Error texts of torch and, the last two, of oneDNN when memory runs out."""
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ended: on the CPU, on CUDA or on MPS."""
-    said = any(words in str(error).lower() for words in WORDS)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if an error means that memory ran out, on CPU, CUDA or MPS."""
+    has_message = any(words in str(error).lower() for words in _MESSAGES)
     import torch
 
-    return said or isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return has_message or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def forward(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """What the module says of (N, 3, H, W), without gradients; where memory ends, of one half after the other.
+    """Run a module on (N, 3, H, W) without gradients, halving the batch as long as memory runs out.
 
-    FototecaError when it ends with a single image.
+    FototecaError if it runs out with a single image.
     """
     import torch
 
     try:
-        said: torch.Tensor = module(inputs)
-        return said
+        outputs: torch.Tensor = module(inputs)
+        return outputs
     except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     if len(inputs) == 1:
         hint = "use a smaller --model or --image-size, or --device cpu"

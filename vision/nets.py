@@ -1,6 +1,6 @@
-"""The project's own networks, and CBAM in ResNets as its authors place it.
+"""fototeca's own networks, and ResNets with CBAM as its authors place it.
 
-Each ends in one `nn.Linear`, so that everything that replaces or reads a classifier treats them as torchvision's models.
+Each ends in one `nn.Linear`, so that code that replaces or reads a classifier treats them like torchvision's models.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ChannelAttention(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same, each channel scaled by its weight."""
+        """Scale each channel of (N, C, H, W) by its weight."""
         weight = torch.sigmoid(self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3))))
         return x * weight[:, :, None, None]
 
@@ -35,7 +35,7 @@ class SpatialAttention(nn.Module):
         self.norm = nn.BatchNorm2d(1, momentum=0.01)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same, each place scaled by its weight."""
+        """Scale each position of (N, C, H, W) by its weight."""
         pooled = torch.cat((x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)), dim=1)
         return x * torch.sigmoid(self.norm(self.conv(pooled)))
 
@@ -49,13 +49,13 @@ class CBAM(nn.Module):
         self.spatial = SpatialAttention()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same."""
+        """Apply both to (N, C, H, W)."""
         refined: torch.Tensor = self.spatial(self.channel(x))
         return refined
 
 
 class ConvBlock(nn.Module):
-    """Residual pair of 3×3 convolutions with batch norm, the second with or without CBAM; the first may halve the map."""
+    """Residual block of two 3×3 convolutions with batch norm, optional stride and optional CBAM."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, attention: bool) -> None:
         super().__init__()
@@ -68,27 +68,26 @@ class ConvBlock(nn.Module):
         )
         self.attention = CBAM(outputs) if attention else nn.Identity()
         self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or inputs != outputs:  # ResNet-D: average before the 1×1 convolution, so that no pixel is skipped
+        if stride > 1 or inputs != outputs:  # ResNet-D: average pooling before the 1×1 convolution uses every pixel
             self.shortcut = nn.Sequential(
                 nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
             )
         self.output = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, inputs, H, W) to (N, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        """Map (N, inputs, H, W) to (N, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
         y: torch.Tensor = self.output(self.attention(self.body(x)) + self.shortcut(x))
         return y
 
 
 class SmallNet(nn.Module):
-    """`cnn` and `cnn-cbam`: a small residual network for images of 48 to 160 pixels and some hundreds of them.
+    """`cnn` and `cnn-cbam`: a small residual network for some hundreds of images of 48 to 160 pixels.
 
-    A stride-2 stem spends little on the largest map; batch norm lets it train fast from random weights; residual sums and
-    ResNet-D shortcuts keep gradients whole; global average pooling makes it take any size and leaves one linear layer of
-    few weights, where small data sets overfit most; dropout before it. Half a million parameters.
-    Kaiming initialisation. The last norm of each block starts at zero, so that a block starts as the identity
-    (Goyal et al. 2017). With `attention`, CBAM stands before each residual sum, and that norm starts at one, as in its
-    authors' code.
+    Half a million parameters. The stem has stride 2, which saves most of the cost of the largest map. Batch norm speeds up
+    training from random weights; residual connections and ResNet-D shortcuts preserve gradients. Global average pooling
+    accepts any input size and leaves one small linear layer, where small datasets overfit most; dropout precedes it.
+    Kaiming initialization; the last norm of each block starts at zero, so that a block starts as the identity (Goyal et al.
+    2017). With `attention`, CBAM precedes each residual sum and that norm starts at one, as in its authors' code.
     """
 
     WIDTHS = (32, 64, 96, 128)
@@ -105,16 +104,16 @@ class SmallNet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Linear(width, classes)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) to logits (N, classes)."""
+        """Map (N, 3, H, W) to logits (N, classes)."""
         features = self.pool(self.layers(self.stem(x))).flatten(1)
         logits: torch.Tensor = self.head(self.dropout(features))
         return logits
 
 
-def _initialise(net: nn.Module) -> None:
+def _initialize(net: nn.Module) -> None:
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -126,14 +125,14 @@ def _initialise(net: nn.Module) -> None:
 
 
 class _BasicBlock(BasicBlock):
-    """A basic block whose residual is refined by CBAM before the sum."""
+    """Basic block with CBAM on the residual before the sum."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self.cbam = CBAM(self.conv2.out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, C', H', W')."""
+        """Map (N, C, H, W) to (N, C', H', W')."""
         residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         shortcut = x if self.downsample is None else self.downsample(x)
         y: torch.Tensor = self.relu(self.cbam(residual) + shortcut)
@@ -141,14 +140,14 @@ class _BasicBlock(BasicBlock):
 
 
 class _Bottleneck(Bottleneck):
-    """A bottleneck whose residual is refined by CBAM before the sum."""
+    """Bottleneck block with CBAM on the residual before the sum."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self.cbam = CBAM(self.conv3.out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, C', H', W')."""
+        """Map (N, C, H, W) to (N, C', H', W')."""
         residual = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
         shortcut = x if self.downsample is None else self.downsample(x)
         y: torch.Tensor = self.relu(self.cbam(self.bn3(self.conv3(residual))) + shortcut)
@@ -156,10 +155,10 @@ class _Bottleneck(Bottleneck):
 
 
 def _cbam_resnet(block: type[BasicBlock | Bottleneck], layers: list[int], classes: int) -> nn.Module:
-    """A ResNet with CBAM in each block, initialised as in the authors' code.
+    """Build a ResNet with CBAM in each block, initialized as in the authors' code.
 
-    The spatial norm's scale starts at 0 (a gate of one half), every bias at 0, the classifier as Kaiming; torchvision's own
-    ResNet initialises the convolutions, those of CBAM among them, as they do.
+    The scale of the spatial norm starts at 0 (a gate of one half), every bias at 0, the classifier with Kaiming's scheme;
+    torchvision's ResNet initializes all convolutions, including those of CBAM, as the authors do.
     """
     net: nn.Module = ResNet(block, layers, num_classes=classes)
     for module in net.modules():
@@ -177,7 +176,7 @@ OWN: dict[str, Callable[[int], nn.Module]] = {
     "resnet18-cbam": lambda classes: _cbam_resnet(_BasicBlock, [2, 2, 2, 2], classes),
     "resnet50-cbam": lambda classes: _cbam_resnet(_Bottleneck, [3, 4, 6, 3], classes),
 }
-"""Builders by name; each takes the number of classes."""
+"""Builders by model name; each takes the number of classes."""
 
 PLAIN = {"resnet18-cbam": "resnet18", "resnet50-cbam": "resnet50"}
-"""Whose ImageNet weights a model takes for all but its CBAM."""
+"""The torchvision model whose ImageNet weights a model loads, except for CBAM."""

@@ -1,4 +1,4 @@
-"""How good one image is as an image: continuous scores, cheap enough to be made while it is decoded anyway."""
+"""Quality scores of one image."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import numpy as np
 from PIL import Image
 
 from fototeca.vision.image import Grey, grey_levels
-from fototeca.vision.kernels import bend, even_lines
+from fototeca.vision.kernels import count_uniform_lines, second_differences
 
 _SAMPLED = 120
 _LINES = 24
 _STEPS = (1, 2, 4, 8)
 _ROUNDING = 1.0
-"""What rounding to whole grey levels adds to the squared second differences, along rows and columns together."""
+"""Contribution of rounding to whole grey levels to the squared second differences, rows and columns added."""
 _EVEN = 10.0
-"""Grey levels within which a line of pixels counts as empty."""
+"""Range of grey levels within which a line of pixels counts as uniform."""
 
 
 def quality(image: Image.Image | Grey) -> dict[str, float]:
-    """Scores, each between 0 and 1, of an upright image of any mode, or of its grey levels (H, W) where they are at hand.
+    """Return quality scores between 0 and 1.
 
-    sharpness: how much of the detail is fine (about 0.25 when blurred, 0.4 in a photograph, more in drawings and noise).
-    brightness: mean grey level. shadows, highlights: the grey level under which 5% and 95% of the pixels lie.
-    contrast: the grey levels' standard deviation, 0.5 at most. entropy: of the grey levels, in bytes.
-    border: share of the area that lies in plain strips along the sides. aspect: the short side by the long one.
+    sharpness: share of fine detail (about 0.25 when blurred, 0.4 in a photograph, more in drawings and noise).
+    brightness: mean grey level. shadows, highlights: 5th and 95th percentile of the grey levels.
+    contrast: standard deviation of the grey levels, at most 0.5. entropy: of the grey levels, in bytes.
+    border: share of the area in uniform strips along the sides. aspect: shorter side divided by the longer.
+
+    Args:
+        image: upright, of any mode, or its grey levels (H, W).
     """
     grey = grey_levels(image)
     step = max(1, min(grey.shape) // _SAMPLED)
@@ -33,7 +36,7 @@ def quality(image: Image.Image | Grey) -> dict[str, float]:
     shadows, highlights = np.searchsorted(np.cumsum(shares), (0.05, 0.95)).tolist()
     present = shares[shares > 0]
     small = np.asarray(sample.reduce(2))
-    top, bottom, left, right = borders(small)
+    top, bottom, left, right = border_widths(small)
     return {
         "sharpness": _sharpness(grey),
         "brightness": mean / 255,
@@ -47,29 +50,32 @@ def quality(image: Image.Image | Grey) -> dict[str, float]:
 
 
 def _sharpness(grey: Grey) -> float:
-    """Root mean square of second differences over steps of 1, 2, 4 and 8 pixels along some lines; the smallest ratio of two.
+    """Return the smallest ratio of RMS second differences at successive steps of 1, 2, 4 and 8 pixels.
 
-    A smooth signal's second difference grows with the square of the step, so a blurred image has a ratio near 1/4; at a
-    sharp edge the ratio is 1/2. Taking ratios makes the score independent of contrast. Images under 17 pixels count as sharp.
+    The second difference of a smooth signal grows with the square of the step, so a blurred image has a ratio near 1/4; a
+    sharp edge has 1/2. Ratios do not depend on contrast. Images under 17 pixels count as sharp.
     """
     if min(grey.shape) < 2 * _STEPS[-1] + 1:
         return 1.0
     energy = np.zeros(len(_STEPS))
     for lines in (grey, grey.T):
-        some = np.ascontiguousarray(lines[:: max(1, len(lines) // _LINES)])
-        energy += [bend(some, step) for step in _STEPS]
+        sampled = np.ascontiguousarray(lines[:: max(1, len(lines) // _LINES)])
+        energy += [second_differences(sampled, step) for step in _STEPS]
     strength = np.sqrt(np.maximum(energy - _ROUNDING, _ROUNDING / 4))
     return float(min(*(strength[:-1] / strength[1:]), 1.0))
 
 
-def borders(grey: Grey) -> tuple[int, int, int, int]:
-    """Lines at the top, bottom, left and right of a grey image (H, W) that are of one even tone; none if all of it is."""
-    top, bottom = even_lines(grey, _EVEN), even_lines(grey[::-1], _EVEN)
+def border_widths(grey: Grey) -> tuple[int, int, int, int]:
+    """Return the number of uniform lines at the top, bottom, left and right of a grey image (H, W).
+
+    All four are 0 if the whole image is uniform.
+    """
+    top, bottom = count_uniform_lines(grey, _EVEN), count_uniform_lines(grey[::-1], _EVEN)
     if top == len(grey):
         return 0, 0, 0, 0
     inside = grey[top : len(grey) - bottom]
-    return top, bottom, even_lines(inside.T, _EVEN), even_lines(inside.T[::-1], _EVEN)
+    return top, bottom, count_uniform_lines(inside.T, _EVEN), count_uniform_lines(inside.T[::-1], _EVEN)
 
 
 _POWERS = np.arange(256.0)[:, None] ** (1, 2)
-"""Every grey level and its square."""
+"""First and second power of every grey level, (256, 2)."""

@@ -1,6 +1,6 @@
-"""Rows of one shape by image id in one growing, memory-mapped file: the form of every cache of decoded or computed values.
+"""Append-only store of equally shaped rows by image id in one memory-mapped file; the base of the pixel and feature caches.
 
-Data first, flushed to disk, then the ids: after a kill the file may be longer than the index, and the next row overwrites that.
+Rows are flushed to disk before their ids. After a kill the file may be longer than the index; the next row overwrites the rest.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy.typing as npt
 from filelock import FileLock
 
 ID_LENGTH = 64
-"""Characters of a SHA-256 in hex."""
+"""Length of a SHA-256 in hex."""
 
 RESIDENT = 2**28
-"""Bytes of rows that are looked at through one mapping: the pages of every row seen count as the process's own memory."""
+"""Bytes read through one mapping before it is renewed, because pages that were read count as memory of the process."""
 
 
 class RowStore:
-    """`folder/rows.bin` holds rows of `shape` and `dtype`; `folder/ids.txt` their image ids, one a line, in the same order."""
+    """Rows of `shape` and `dtype` in `folder/rows.bin`, and their image ids in `folder/ids.txt`, one per line."""
 
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self.folder = folder
@@ -39,9 +39,9 @@ class RowStore:
         return image_id in self.index
 
     def __getitem__(self, image_id: str) -> npt.NDArray[np.generic]:
-        """The image's row, read-only; KeyError when it is not there."""
+        """Return the row of one image, read-only. KeyError if it is not stored."""
         slot = self.index[image_id]
-        if self._rows is None or self._touched > RESIDENT:  # a fresh mapping has no pages; the system's cache keeps them
+        if self._rows is None or self._touched > RESIDENT:  # a new mapping holds no pages; the page cache keeps them
             self._rows = np.memmap(self.folder / "rows.bin", self.dtype, "r", shape=(len(self.index), *self.shape))
             self._touched = 0
         self._touched += self.row_bytes
@@ -49,30 +49,30 @@ class RowStore:
         return row
 
     def take(self, image_ids: Sequence[str]) -> npt.NDArray[np.generic]:
-        """The images' rows, copied to memory, in order."""
+        """Return copies of the rows of images (N, *shape), in order."""
         return np.stack([np.asarray(self[image_id]) for image_id in image_ids])
 
     def reload(self) -> None:
-        """Read the index again: another process may have added rows."""
+        """Read the index again; another process may have added rows."""
         try:
             text = (self.folder / "ids.txt").read_text(encoding="ascii")
-            whole = (self.folder / "rows.bin").stat().st_size // self.row_bytes
+            complete = (self.folder / "rows.bin").stat().st_size // self.row_bytes
         except FileNotFoundError:
-            text, whole = "", 0
+            text, complete = "", 0
         ids = [line for line in text.splitlines(keepends=True) if len(line) == ID_LENGTH + 1 and line.endswith("\n")]
-        self.index = {line.strip(): slot for slot, line in enumerate(ids[:whole])}
+        self.index = {line.strip(): slot for slot, line in enumerate(ids[:complete])}
         self._rows = None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the store: one process adds rows at a time, the others wait and then find them."""
+        """Lock the store for appending; other processes wait and then see the new rows."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             self.reload()
             yield
 
     def append(self, image_ids: Sequence[str], rows: Iterable[npt.NDArray[np.generic]]) -> None:
-        """Add rows for ids that are new. Only within `writing`."""
+        """Append rows for new ids; call it inside `writing` only."""
         start = len(self.index)
         (self.folder / "rows.bin").touch()
         with (self.folder / "rows.bin").open("r+b") as file:

@@ -1,4 +1,4 @@
-"""Threads that look at images."""
+"""Thread pools for image processing, and the pixels they may hold."""
 
 from __future__ import annotations
 
@@ -9,49 +9,50 @@ from contextlib import contextmanager
 from threadpoolctl import threadpool_limits
 
 from fototeca.core.memory_budget import MemoryBudget
-from fototeca.vision.memory import give_back_memory, keep_freed_memory
+from fototeca.vision.memory import keep_freed_memory, release_memory
 
 LARGE = 12_000_000
-"""Pixels; before an image with more, and after it, memory that is kept but not used is given back to the system."""
+"""Pixels; memory kept by the allocator is released before and after a larger image."""
 
 
 @contextmanager
 def reserve_pixels(budget: MemoryBudget, pixels: int) -> Iterator[None]:
-    """Hold `pixels` of a budget of decoded pixels in the block: a few kilobytes can hold an image of hundreds of megabytes.
+    """Reserve `pixels` of a budget of decoded pixels inside the block; a file of kilobytes can decode to hundreds of megabytes.
 
-    Around an image of more than `LARGE` pixels, memory that was freed but kept is returned to the system.
+    Memory kept by the allocator is released before and after an image of more than `LARGE` pixels.
     """
     with budget.reserve(pixels):
         if pixels > LARGE:
-            give_back_memory()
+            release_memory()
         try:
             yield
         finally:
             if pixels > LARGE:
-                give_back_memory()
+                release_memory()
 
 
 @contextmanager
 def image_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads in which every matrix product uses one thread, and freed memory stays at hand.
+    """Create a pool of threads with single-threaded BLAS and freed memory kept in the process.
 
-    The products of hashes are small: spread over threads of their own, which spin while they wait for one another, they
-    took ten times as long beside busy neighbours (bench/collect.py). Images of a megabyte and more were asked for anew and
-    zeroed by the system each time: up to 1.3 ms of 3.7 an image (bench/ingest.py).
+    The matrix products of hashes are small; with BLAS threads, which spin while they wait, they took ten times as long on a
+    busy machine (bench/collect.py). Keeping freed memory saves up to 1.3 of 3.7 ms per image (bench/ingest.py).
     """
     keep_freed_memory()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         try:
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # who stops does not wait for what has not begun
+            pool.shutdown(wait=False, cancel_futures=True)  # do not wait for tasks that have not started
             raise
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Small products of torch, numpy and scikit-learn in one thread each, for the same reason: a linear head fitted seven
-    times as fast beside busy neighbours."""
+    """Run torch, NumPy and scikit-learn with one thread each inside the block.
+
+    For small products: a linear head is fitted seven times as fast on a busy machine.
+    """
     import torch
 
     before = torch.get_num_threads()

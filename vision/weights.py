@@ -1,4 +1,4 @@
-"""Pretrained weights: by torchvision's name, or by path; what they are (SHA-256), and what is to be had without a network."""
+"""Find, download and read pretrained weights, by torchvision's name or by path."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from fototeca.core.files import atomic_write
 from fototeca.vision.nets import OWN, PLAIN
 
 TIMEOUT = 10.0
-"""Seconds without an answer after which a download is given up."""
+"""Seconds without data after which a download fails."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, which every torchvision model expects."""
+"""ImageNet's channel mean and standard deviation, which every torchvision model expects."""
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file of weights, its SHA-256, and the torchvision member it is, if it is one."""
+    """A weight file, its SHA-256, and the torchvision weights enum member with the same digest, if any."""
 
     path: Path
     sha256: str
     member: Any | None
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The tensors by name, read without running any code of the file; FototecaError when it is no such file."""
+        """Read the tensors by name without executing code from the file. FototecaError if it is not a state dict."""
         try:
             if self.path.suffix == ".safetensors":
                 return dict(load_file(self.path))
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError):
             raise FototecaError(
-                f"{self.path} is no file of weights that can be read", "pass a state dict as .pth or .safetensors"
+                f"{self.path} is not a readable weight file", "pass a state dict as .pth or .safetensors"
             ) from None
-        for key in ("state_dict", "model"):  # how training scripts wrap it
+        for key in ("state_dict", "model"):  # wrappers of common training scripts
             if isinstance(state, dict) and isinstance(state.get(key), dict):
                 state = state[key]
         if (
@@ -55,36 +55,42 @@ class WeightFile:
             or not state
             or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items())
         ):
-            raise FototecaError(f"{self.path} holds no state dict", "save model.state_dict() and pass that file")
-        return {_modern(key.removeprefix("module.")): value for key, value in state.items()}
+            raise FototecaError(f"{self.path} does not contain a state dict", "save model.state_dict() and pass that file")
+        return {_current_name(key.removeprefix("module.")): value for key, value in state.items()}
 
     def metadata(self) -> dict[str, Any]:
-        """What a run wrote into its own file: its preprocessing, transform_input, what it answers; empty for others.
+        """Return what a run stores in its weight file: preprocessing, transform_input and answers; {} for other files.
 
-        FototecaError when something else wrote there.
+        FototecaError if the metadata has another format.
         """
         if self.path.suffix != ".safetensors":
             return {}
         with safe_open(self.path, "pt") as file:
-            noted = (file.metadata() or {}).get("preprocessing")
+            text = (file.metadata() or {}).get("preprocessing")
         try:
-            return dict(json.loads(noted).items()) if noted else {}
+            return dict(json.loads(text).items()) if text else {}
         except (AttributeError, ValueError):
-            raise self.odd_note() from None
+            raise self.metadata_error() from None
 
-    def odd_note(self) -> FototecaError:
-        """What to say of a file whose note on preprocessing is none of ours."""
+    def metadata_error(self) -> FototecaError:
+        """Return the error for metadata on preprocessing that fototeca did not write."""
         return FototecaError(
-            f"{self.path} has a note on preprocessing that no run of fototeca wrote", "save the tensors without metadata"
+            f"{self.path} has metadata on preprocessing that fototeca did not write", "save the tensors without metadata"
         )
 
 
 def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:
-    """The file that `weights` names for `model`: a torchvision member (DEFAULT, IMAGENET1K_V1…) or a path.
+    """Return the file that `weights` names for `model`.
 
-    A member's file is looked for in torchvision's cache and, with `fetch`, fetched when it is not there; its digest is checked
-    either way. A file at a path is the member whose digest it has, whatever its name; one that bears a member's name must be it.
-    FototecaError (exit 4) says what to fetch and where to put it when there is no network.
+    A file of torchvision is taken from torchvision's cache, else downloaded; its digest is checked either way. A file at a path
+    counts as the torchvision weights with the same digest; a file with the name of torchvision weights must have their digest.
+
+    Args:
+        model: a model's name.
+        weights: a name of torchvision (DEFAULT, IMAGENET1K_V1, …) or a path.
+        fetch: download a missing file.
+
+    FototecaError for unknown weights and, with exit code 4, when there is no network: what to download and where to put it.
     """
     members = weight_members(model)
     if weights == "DEFAULT" or weights in {member.name for member in members}:
@@ -97,12 +103,12 @@ def find_weights(model: str, weights: str, *, fetch: bool = True) -> WeightFile:
     for member in members:
         if cached_path(member).name == path.name:
             _check_digest(sha256, member.url, path)
-    same = [member for member in members if (start := _announced(member.url)) and sha256.startswith(start)]
+    same = [member for member in members if (start := _digest_in_name(member.url)) and sha256.startswith(start)]
     return WeightFile(path, sha256, same[0] if same else None)
 
 
 def weight_members(model: str) -> list[Any]:
-    """torchvision's weights for a model; none for the project's own networks without a plain twin."""
+    """Return torchvision's weights of a model; [] for fototeca's own networks, except ResNets with CBAM."""
     name = PLAIN.get(model, model)
     return [] if name in OWN else list(get_model_weights(name))
 
@@ -115,7 +121,7 @@ def _member_file(model: str, weights: str, fetch: bool) -> WeightFile:
     path = cached_path(member)
     if not path.is_file():
         if not fetch:
-            raise _not_to_be_had(member.url, path, "its host could not be reached a moment ago")
+            raise _unavailable(member.url, path, "its host did not respond before")
         _fetch(member.url, path)
     sha256 = file_sha256(path)
     _check_digest(sha256, member.url, path)
@@ -123,68 +129,68 @@ def _member_file(model: str, weights: str, fetch: bool) -> WeightFile:
 
 
 def _check_digest(sha256: str, url: str, path: Path) -> None:
-    if not sha256.startswith(_announced(url)):
+    if not sha256.startswith(_digest_in_name(url)):
         raise FototecaError(
-            f"{path} is not the file that {url} names: its SHA-256 differs",
-            "delete it and try again, or rename it if it is your own",
+            f"{path} is not the file of {url}: its SHA-256 differs",
+            "delete it and run again, or rename it if it is your own",
         )
 
 
 def checkpoints_folder() -> Path:
-    """Where torchvision keeps what it has fetched."""
+    """Return the folder of torchvision's downloads."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def cached_path(member: Any) -> Path:  # noqa: ANN401  (torchvision ships no types)
-    """Where torchvision keeps a member's file."""
+    """Return the path of a member's file in torchvision's cache."""
     return checkpoints_folder() / str(member.url).rsplit("/", 1)[-1]
 
 
 def best_weights(model: str) -> str | None:
-    """The name of the best weights for `model` that lie on disk (DEFAULT first); None when there are none."""
+    """Return the name of the best weights of `model` on disk, DEFAULT first; None if there are none."""
     members = weight_members(model)
-    there = [member for member in members if cached_path(member).is_file()]
-    if not there:
+    on_disk = [member for member in members if cached_path(member).is_file()]
+    if not on_disk:
         return None
     default = get_model_weights(PLAIN.get(model, model)).DEFAULT
-    return str((default if default in there else there[-1]).name)
+    return str((default if default in on_disk else on_disk[-1]).name)
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 hex of a file."""
+    """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _announced(url: str) -> str:
-    """The start of the SHA-256 that torchvision puts into file names."""
-    found = re.search(r"-([0-9a-f]{8,})\.", url)
-    return found.group(1) if found else ""
+def _digest_in_name(url: str) -> str:
+    """Return the first digits of the SHA-256 in a file name of torchvision."""
+    match = re.search(r"-([0-9a-f]{8,})\.", url)
+    return match.group(1) if match else ""
 
 
 def _fetch(url: str, path: Path) -> None:
-    """Fetch a file; nothing stays at `path` unless it is whole and has the digest that its name announces."""
+    """Download a file; `path` is written only if the file is complete and has the digest in its name."""
     digest = hashlib.sha256()
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, atomic_write(path) as file:
-            size = int(answer.headers.get("Content-Length") or 0)
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, atomic_write(path) as file:
+            size = int(response.headers.get("Content-Length") or 0)
             with tqdm(total=size, unit="B", unit_scale=True, desc=path.name, disable=None) as bar:
-                while block := answer.read(1 << 20):
+                while block := response.read(1 << 20):
                     file.write(block)
                     digest.update(block)
                     bar.update(len(block))
-            if not digest.hexdigest().startswith(_announced(url)):
-                raise OSError("what came is not that file: its SHA-256 differs")
+            if not digest.hexdigest().startswith(_digest_in_name(url)):
+                raise OSError("the downloaded file has another SHA-256")
     except (OSError, http.client.HTTPException) as error:
-        raise _not_to_be_had(url, path, str(getattr(error, "reason", error))) from None
+        raise _unavailable(url, path, str(getattr(error, "reason", error))) from None
 
 
-def _not_to_be_had(url: str, path: Path, why: str) -> FototecaError:
-    """What to fetch and where to put it."""
-    hint = f"fetch {url} where there is a network and put it at {path}, or pass --weights FILE"
-    return FototecaError(f"cannot fetch the weights {path.name}: {why}", hint, EXIT_OUTSIDE)
+def _unavailable(url: str, path: Path, reason: str) -> FototecaError:
+    """Return the error that says what to download and where to put it."""
+    hint = f"download {url} and put it at {path}, or pass --weights FILE"
+    return FototecaError(f"cannot download the weights {path.name}: {reason}", hint, EXIT_OUTSIDE)
 
 
-def _modern(key: str) -> str:
-    """DenseNet's files name layers as an old torch did: `norm.1` is `norm1`."""
+def _current_name(key: str) -> str:
+    """Translate the layer names of old DenseNet files: `norm.1` is `norm1`."""
     return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", key)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Method:
+class AttributionMethod:
     """How to draw one kind of map: `function` of the module `home` beside this one, loaded when it is first needed.
 
     It takes (module, tensor (1, 3, H, W), target) and returns (H, W), higher where it matters more. `spatial`: it also takes the
@@ -46,16 +46,16 @@ class Method:
         return drawn
 
 
-METHODS: dict[str, Method] = {
-    "grad-cam": Method("gradients", "grad_cam", "Selvaraju et al. 2017", spatial=True),
-    "grad-cam++": Method("gradients", "grad_cam_plus_plus", "Chattopadhay et al. 2018", spatial=True),
-    "saliency": Method("gradients", "saliency", "Simonyan et al. 2014"),
-    "guided-backprop": Method("gradients", "guided_backprop", "Springenberg et al. 2015"),
-    "smoothgrad": Method("sampled", "smoothgrad", "Smilkov et al. 2017"),
-    "integrated-gradients": Method("sampled", "integrated_gradients", "Sundararajan et al. 2017"),
-    "occlusion": Method("sampled", "occlusion", "Zeiler and Fergus 2014"),
-    "rise": Method("sampled", "rise", "Petsiuk et al. 2018", slow=True),
-    "extremal": Method("extremal", "extremal", "Fong et al. 2019", iterates=True, slow=True),
+METHODS: dict[str, AttributionMethod] = {
+    "grad-cam": AttributionMethod("gradients", "grad_cam", "Selvaraju et al. 2017", spatial=True),
+    "grad-cam++": AttributionMethod("gradients", "grad_cam_plus_plus", "Chattopadhay et al. 2018", spatial=True),
+    "saliency": AttributionMethod("gradients", "saliency", "Simonyan et al. 2014"),
+    "guided-backprop": AttributionMethod("gradients", "guided_backprop", "Springenberg et al. 2015"),
+    "smoothgrad": AttributionMethod("sampled", "smoothgrad", "Smilkov et al. 2017"),
+    "integrated-gradients": AttributionMethod("sampled", "integrated_gradients", "Sundararajan et al. 2017"),
+    "occlusion": AttributionMethod("sampled", "occlusion", "Zeiler and Fergus 2014"),
+    "rise": AttributionMethod("sampled", "rise", "Petsiuk et al. 2018", slow=True),
+    "extremal": AttributionMethod("extremal", "extremal", "Fong et al. 2019", iterates=True, slow=True),
 }
 """Every method by the name that `--method` takes."""
 
@@ -63,7 +63,7 @@ CLASS_MODEL = "class-model"
 """The method that draws a category and no map of an image (Simonyan et al. 2014); `explain --method` takes it too."""
 
 
-def check_method(name: str, *others: str) -> Method:
+def check_method(name: str, *others: str) -> AttributionMethod:
     """The method of this name, or FototecaError with those there are, and the `others` that a command takes beside them."""
     if name not in METHODS:
         raise FototecaError(f"no attribution method {name!r}", f"choose from: {', '.join((*METHODS, *others))}")
@@ -74,7 +74,7 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
     """The model's network, images to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
     import torch
 
-    from fototeca.analysis.attribution.maps import Reading, set_reading
+    from fototeca.analysis.attribution.maps import NetworkInput, attach_network_input
 
     if model.module is None:
         raise FototecaError(
@@ -82,7 +82,7 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
             "explain a run with a linear, logistic or svm head",
         )
     shades = zip(model.preprocessing.mean, model.preprocessing.std, strict=True)
-    set_reading(model.module, Reading(tuple(-mean / std for mean, std in shades), model.multi))
+    attach_network_input(model.module, NetworkInput(tuple(-mean / std for mean, std in shades), model.multi))
     return model.module.to(memory_format=torch.channels_last)
 
 

@@ -13,7 +13,7 @@ from fototeca.vision.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
-class ClassModel:
+class ClassModelConfig:
     """What the ascent takes. The paper gives the objective, score − λ·|image|²; these values are ours."""
 
     iterations: int = 200
@@ -28,7 +28,9 @@ class ClassModel:
             raise ValueError("iterations and contrast are positive, the rate is a share")
 
 
-def class_models(module: nn.Module, size: int, targets: Sequence[int], settings: ClassModel | None = None) -> torch.Tensor:
+def generate_class_images(
+    module: nn.Module, size: int, targets: Sequence[int], settings: ClassModelConfig | None = None
+) -> torch.Tensor:
     """(N, 3, size, size) preprocessed images, one for each target, that maximise score − λ·|image|² from mean grey on.
 
     The score is the logit, as in the paper: probabilities would rather make the other categories unlikely. The network must be
@@ -36,7 +38,7 @@ def class_models(module: nn.Module, size: int, targets: Sequence[int], settings:
     step of rate / 2λ up the objective's gradient is: (1 − rate) · image + rate · contrast · gradient / g.
     """
     keep_freed_memory()
-    chosen = settings or ClassModel()
+    chosen = settings or ClassModelConfig()
     images, wanted = torch.zeros(len(targets), 3, size, size), torch.tensor(list(targets))[:, None]
     unit = torch.ones(len(targets), 1, 1, 1)
     for step in tqdm(range(chosen.iterations), desc="class-model", disable=None):

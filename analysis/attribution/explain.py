@@ -13,11 +13,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import CLASS_MODEL, attribute, check_method, network_of
-from fototeca.analysis.attribution.check_results import CheckResults, joined, read_verdicts, sides, stamp_words
-from fototeca.analysis.attribution.run_checks import SHORT
-from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
-from fototeca.analysis.evaluation.sampling import pick
-from fototeca.analysis.images import captioned, overlay, sheet, shown_image, stored_image, true_mask
+from fototeca.analysis.attribution.check_results import (
+    CheckResults,
+    badge_text,
+    merge_results,
+    names_by_outcome,
+    read_method_results,
+)
+from fototeca.analysis.attribution.run_checks import REPORT_CURVE_STEPS
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
+from fototeca.analysis.evaluation.sampling import pick_most_confident
+from fototeca.analysis.images import add_caption, contact_sheet, overlay, read_stored_image, read_true_mask, tensor_to_image
 from fototeca.analysis.tabular import csv_text
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -27,21 +33,21 @@ from fototeca.train.runs import LoadedModel, load_model
 if TYPE_CHECKING:
     import torch
 
-    from fototeca.analysis.attribution.sanity_checks import Scores
+    from fototeca.analysis.attribution.sanity_checks import CheckScores
 
-OF_ONE = ("live", "deletion", "insertion", "pointing", "energy")
+IMAGE_CHECKS = ("live", "deletion", "insertion", "pointing", "energy")
 """The trials that one image allows; the last two where its mask is known."""
 
-COLUMNS = ("image_id", "label", "predicted", "category", "probability", "method", *OF_ONE, "passed", "failed")
+EXPLANATION_COLUMNS = ("image_id", "label", "predicted", "category", "probability", "method", *IMAGE_CHECKS, "passed", "failed")
 """Of `explanations.csv`; `category`: what the map is of, whose `probability` it is; `passed` and `failed` are trials by name,
 those of the method that `--trials` kept among them."""
 
-EACH = 4
+NUM_EXPLAINED = 4
 """Right and wrong images that are explained when none is named."""
 
 
 @dataclass(frozen=True)
-class Drawn:
+class AttributionMaps:
     """An image as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked).
 
     `verdicts`: what is known of the methods; see `joined`.
@@ -49,22 +55,22 @@ class Drawn:
 
     seen: Image.Image
     maps: dict[str, Image.Image]
-    scores: dict[str, Scores]
+    scores: dict[str, CheckScores]
     verdicts: Mapping[str, CheckResults]
 
     def passed(self, method: str) -> CheckResults:
         """The stamp of the method's map."""
-        return joined(self.scores[method].passed, self.verdicts.get(method, {}))
+        return merge_results(self.scores[method].passed, self.verdicts.get(method, {}))
 
     def measured(self, method: str) -> dict[str, float]:
         """What the method's map reached in the trials that this image allows."""
-        scores = {trial: float(getattr(self.scores[method], trial)) for trial in OF_ONE}
+        scores = {trial: float(getattr(self.scores[method], trial)) for trial in IMAGE_CHECKS}
         return {trial: score for trial, score in scores.items() if not np.isnan(score)}
 
-    def sheet(self, words: Sequence[str]) -> Image.Image:
+    def contact_sheet(self, words: Sequence[str]) -> Image.Image:
         """The image over some words, and its maps, each over its name and its stamp."""
-        stamped = [captioned(drawn, [method, stamp_words(self.passed(method))]) for method, drawn in self.maps.items()]
-        return sheet([captioned(self.seen, words), *stamped], 1 + len(stamped))
+        stamped = [add_caption(drawn, [method, badge_text(self.passed(method))]) for method, drawn in self.maps.items()]
+        return contact_sheet([add_caption(self.seen, words), *stamped], 1 + len(stamped))
 
 
 @dataclass(frozen=True)
@@ -73,17 +79,26 @@ class Explanation:
 
     image_id: str
     label: str
-    said: str
+    predicted: str
     category: str
     """The one whose probability this is, and which the maps explain."""
     probability: float
-    drawn: Drawn
+    drawn: AttributionMaps
 
     def row(self, method: str) -> list[object]:
         """One map's row of `explanations.csv`."""
         scores, stamp = self.drawn.measured(method), self.drawn.passed(method)
-        told = [f"{scores[trial]:.6g}" if trial in scores else "" for trial in OF_ONE]
-        return [self.image_id, self.label, self.said, self.category, f"{self.probability:.6f}", method, *told, *sides(stamp)]
+        told = [f"{scores[trial]:.6g}" if trial in scores else "" for trial in IMAGE_CHECKS]
+        return [
+            self.image_id,
+            self.label,
+            self.predicted,
+            self.category,
+            f"{self.probability:.6f}",
+            method,
+            *told,
+            *names_by_outcome(stamp),
+        ]
 
 
 def explain_run(
@@ -106,8 +121,8 @@ def explain_run(
     for method in drawn:
         check_method(method, CLASS_MODEL)
     run = find_run(workspace, run_id)
-    results = read_results(workspace, run, "val")
-    chosen = named(results, images) if images else picked(results)
+    results = read_split_predictions(workspace, run, "val")
+    chosen = find_images(results, images) if images else pick_images(results)
     folder = output or workspace.reports / "explain" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     model = load_model(workspace, run)
@@ -116,8 +131,8 @@ def explain_run(
         found = explain_one(workspace, model, results, index, drawn, layer, iterations, stamped=True)
         path = folder / f"{found.image_id[:12]}.png"
         sure = f"{found.category}, {found.probability:.0%}"
-        told = [f"says {found.said or 'none'}", f"map of {sure}"] if results.multi else [f"says {sure}"]
-        found.drawn.sheet([f"is {found.label or 'none'}", *told]).save(path)
+        told = [f"says {found.predicted or 'none'}", f"map of {sure}"] if results.multi else [f"says {sure}"]
+        found.drawn.contact_sheet([f"is {found.label or 'none'}", *told]).save(path)
         paths.append(path)
         rows += [found.row(method) for method in drawn]
     if CLASS_MODEL in methods:
@@ -125,7 +140,7 @@ def explain_run(
         paths += _write_class_models(model, {results.categories[target]: target for target in said}, iterations, folder)
     if drawn:
         paths.append(folder / "explanations.csv")
-        write_text(paths[-1], csv_text(COLUMNS, rows))
+        write_text(paths[-1], csv_text(EXPLANATION_COLUMNS, rows))
     return paths
 
 
@@ -143,16 +158,16 @@ def explain_one(
     """Explain what the run said (in a multi-label task: its most probable category) of one image of the results. `stamped`:
     also put the maps to the trials that one image allows, some 30 passes for each."""
     row = results.rows[index]
-    tensor = model.preprocessing(stored_image(workspace, row))
+    tensor = model.preprocessing(read_stored_image(workspace, row))
     target = int(results.probabilities[index].argmax())
-    mask = true_mask(workspace, row, model.preprocessing) if stamped else None
-    known = read_verdicts(workspace, results.run, layer, iterations) if stamped else {}
-    drawn = drawn_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask, verdicts=known)
+    mask = read_true_mask(workspace, row, model.preprocessing) if stamped else None
+    known = read_method_results(workspace, results.run, layer, iterations) if stamped else {}
+    drawn = draw_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask, verdicts=known)
     category, probability = results.categories[target], float(results.probabilities[index, target])
-    return Explanation(row.image_id, row.label, results.said[index], category, probability, drawn)
+    return Explanation(row.image_id, row.label, results.predicted_labels[index], category, probability, drawn)
 
 
-def drawn_maps(
+def draw_maps(
     model: LoadedModel,
     tensor: torch.Tensor,
     target: int,
@@ -163,29 +178,33 @@ def drawn_maps(
     stamped: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
     verdicts: Mapping[str, CheckResults] | None = None,
-) -> Drawn:
+) -> AttributionMaps:
     """A preprocessed image (3, H, W) as the model saw it, and each method's map of category number `target` over it.
 
     `stamped`: see `explain_one`. `mask`: where the thing is, if that is known. `verdicts`: those of the methods, if they are.
     """
-    from fototeca.analysis.attribution.sanity_checks import Case, judge_maps
+    from fototeca.analysis.attribution.sanity_checks import CheckedImage, check_maps
 
-    seen = shown_image(tensor, model.preprocessing)
+    seen = tensor_to_image(tensor, model.preprocessing)
     values = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
-    scores = judge_maps(network_of(model, "the trials"), Case(tensor, target, mask), values, SHORT) if stamped else {}
-    return Drawn(seen, {method: overlay(seen, found) for method, found in values.items()}, scores, verdicts or {})
+    scores = (
+        check_maps(network_of(model, "the trials"), CheckedImage(tensor, target, mask), values, REPORT_CURVE_STEPS)
+        if stamped
+        else {}
+    )
+    return AttributionMaps(seen, {method: overlay(seen, found) for method, found in values.items()}, scores, verdicts or {})
 
 
 def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: int | None = None) -> list[Image.Image]:
     """What the network would draw of each category, by number. FototecaError when the run's classifier is no network."""
-    from fototeca.analysis.attribution.class_model import ClassModel, class_models
+    from fototeca.analysis.attribution.class_model import ClassModelConfig, generate_class_images
 
     network = network_of(model, CLASS_MODEL)
-    settings = ClassModel(iterations=iterations) if iterations else ClassModel()
-    images = class_models(network, model.preprocessing.crop, targets, settings)
+    settings = ClassModelConfig(iterations=iterations) if iterations else ClassModelConfig()
+    images = generate_class_images(network, model.preprocessing.crop, targets, settings)
     tops = images.abs().flatten(1).quantile(0.98, dim=1)[:, None, None, None]
     visible = images * (2 / tops).clamp(max=1)  # two standard deviations are about what an image can show
-    return [shown_image(image, model.preprocessing) for image in visible]
+    return [tensor_to_image(image, model.preprocessing) for image in visible]
 
 
 def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations: int | None, folder: Path) -> list[Path]:
@@ -195,12 +214,15 @@ def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations:
     return paths
 
 
-def picked(results: SplitPredictions) -> list[int]:
+def pick_images(results: SplitPredictions) -> list[int]:
     """The surest wrong images, then the surest right ones."""
-    return [*pick(results, right=False, number=EACH), *pick(results, right=True, number=EACH)]
+    return [
+        *pick_most_confident(results, correct=False, number=NUM_EXPLAINED),
+        *pick_most_confident(results, correct=True, number=NUM_EXPLAINED),
+    ]
 
 
-def named(results: SplitPredictions, images: Sequence[str]) -> list[int]:
+def find_images(results: SplitPredictions, images: Sequence[str]) -> list[int]:
     """The places of the images with these ids, or beginnings of ids."""
     found = []
     for name in images:

@@ -23,7 +23,7 @@ from fototeca.vision.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
-class Extremal:
+class ExtremalConfig:
     """What an optimisation takes; the defaults are the authors', but for the areas, of which they name many."""
 
     areas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
@@ -54,20 +54,20 @@ class Extremal:
             raise ValueError("sigma is a multiple of step")
 
     @classmethod
-    def within(cls, iterations: int) -> Extremal:
+    def within(cls, iterations: int) -> ExtremalConfig:
         """Other than the authors' number of iterations: steps and the penalty's growth are as much longer as they are fewer."""
         times = cls.iterations / iterations
         return cls(iterations=iterations, rate=cls.rate * times, growth=cls.growth**times)
 
 
-def extremal(module: nn.Module, tensor: torch.Tensor, target: int, settings: Extremal | None = None) -> Map:
+def extremal_map(module: nn.Module, tensor: torch.Tensor, target: int, settings: ExtremalConfig | None = None) -> Map:
     """The mean over the areas of the masks that keep the score highest, (H, W) in 0…1."""
-    masks = extremal_masks(module, tensor, [target], settings or Extremal())
+    masks = extremal_masks(module, tensor, [target], settings or ExtremalConfig())
     return np.asarray(masks[0].mean(dim=0).numpy(), dtype=np.float32)
 
 
 def extremal_masks(
-    module: nn.Module, images: torch.Tensor, targets: Sequence[int], settings: Extremal, *, progress: bool = False
+    module: nn.Module, images: torch.Tensor, targets: Sequence[int], settings: ExtremalConfig, *, progress: bool = False
 ) -> torch.Tensor:
     """Masks (N, areas, H, W) in 0…1 of images (N, 3, H, W), each for its own target; the same each time.
 
@@ -95,7 +95,7 @@ def extremal_masks(
     return masks.detach().reshape(n, count, *images.shape[2:])
 
 
-def pyramid(image: torch.Tensor, settings: Extremal) -> torch.Tensor:
+def pyramid(image: torch.Tensor, settings: ExtremalConfig) -> torch.Tensor:
     """An image (3, H, W) blurred less and less, (levels, 3, H, W); the last is the image. Outside it is mean grey (0)."""
     shares = torch.linspace(1, 0, settings.levels).tolist()
     return torch.stack([blurred(image, settings.blur * share) for share in shares])

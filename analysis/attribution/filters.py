@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from fototeca.analysis.attribution import network_of
-from fototeca.analysis.attribution.explain import named, picked
-from fototeca.analysis.evaluation.predictions import find_run, read_results
-from fototeca.analysis.images import heat, sheet, shown_image, stored_image
+from fototeca.analysis.attribution.explain import find_images, pick_images
+from fototeca.analysis.evaluation.predictions import find_run, read_split_predictions
+from fototeca.analysis.images import contact_sheet, heatmap, read_stored_image, tensor_to_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import LoadedModel, load_model
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SHOWN = 32
+MAX_MAPS = 32
 """Feature maps that are drawn of a layer: those with the largest mean, strongest first."""
 
-TILE = 64
+TILE_SIZE = 64
 """Pixels of a drawn filter or map at least."""
 
-LAYERS = 4
+NUM_LAYERS = 4
 """Layers that are drawn when none is named: the last of each size of maps, evenly from the first to the last size."""
 
 
@@ -40,26 +40,29 @@ def filter_figures(
     FototecaError when the classifier is no network, a layer is unknown or has no maps, or there is no such image.
     """
     run = find_run(workspace, run_id)
-    results = read_results(workspace, run, "val")
-    index = (named(results, [image]) if image else picked(results))[0]
+    results = read_split_predictions(workspace, run, "val")
+    index = (find_images(results, [image]) if image else pick_images(results))[0]
     model = load_model(workspace, run)
     folder = output or workspace.reports / "filters" / run.id
     folder.mkdir(parents=True, exist_ok=True)
-    tensor = model.preprocessing(stored_image(workspace, results.rows[index]))
-    drawings = {"seen": shown_image(tensor, model.preprocessing), **filter_sheets(model, tensor, layers)}
+    tensor = model.preprocessing(read_stored_image(workspace, results.rows[index]))
+    drawings = {"seen": tensor_to_image(tensor, model.preprocessing), **draw_filter_sheets(model, tensor, layers)}
     for name, drawing in drawings.items():
         drawing.save(folder / f"{name}.png")
     return [folder / f"{name}.png" for name in drawings]
 
 
-def filter_sheets(model: LoadedModel, tensor: torch.Tensor, layers: Sequence[str] = ()) -> dict[str, Image.Image]:
+def draw_filter_sheets(model: LoadedModel, tensor: torch.Tensor, layers: Sequence[str] = ()) -> dict[str, Image.Image]:
     """`filters` and a `maps-LAYER` for each layer, of a preprocessed image (3, H, W)."""
     network = network_of(model, "filters")
-    maps = feature_maps(network, tensor[None], layers)
-    return {"filters": draw_filters(first_filters(network)), **{f"maps-{name}": draw_maps(found) for name, found in maps.items()}}
+    maps = compute_feature_maps(network, tensor[None], layers)
+    return {
+        "filters": draw_filters(read_first_filters(network)),
+        **{f"maps-{name}": draw_maps(found) for name, found in maps.items()},
+    }
 
 
-def first_filters(module: nn.Module) -> npt.NDArray[np.float32]:
+def read_first_filters(module: nn.Module) -> npt.NDArray[np.float32]:
     """(K, 3, h, w) weights of the first convolution. FototecaError when no convolution looks at colours."""
     from torch import nn
 
@@ -69,14 +72,16 @@ def first_filters(module: nn.Module) -> npt.NDArray[np.float32]:
     raise FototecaError("no convolution of this model looks at an image's colours", "filters are drawn of convolutional models")
 
 
-def feature_maps(module: nn.Module, tensor: torch.Tensor, names: Sequence[str] = ()) -> dict[str, npt.NDArray[np.float32]]:
+def compute_feature_maps(
+    module: nn.Module, tensor: torch.Tensor, names: Sequence[str] = ()
+) -> dict[str, npt.NDArray[np.float32]]:
     """(C, h, w) of each named layer for an image (1, 3, H, W), in the order of the network; else of LAYERS that are chosen.
 
     FototecaError when a name is no layer (the hint lists the likely ones), or its output has no place on the image.
     """
     import torch
 
-    from fototeca.analysis.attribution.layers import as_maps, listening, target_layer
+    from fototeca.analysis.attribution.layers import as_maps, capture_outputs, target_layer
 
     wanted = {id(target_layer(module, tensor, name)): name for name in names}
     seen: dict[str, npt.NDArray[np.float32]] = {}
@@ -90,7 +95,7 @@ def feature_maps(module: nn.Module, tensor: torch.Tensor, names: Sequence[str] =
     inner = [
         (name, layer) for name, layer in module.named_modules() if (id(layer) in wanted if names else not [*layer.children()])
     ]
-    with listening(inner, keep), torch.no_grad():
+    with capture_outputs(inner, keep), torch.no_grad():
         module(tensor)
     flat = [name for name in names if name not in seen]
     if flat or not seen:
@@ -100,7 +105,7 @@ def feature_maps(module: nn.Module, tensor: torch.Tensor, names: Sequence[str] =
 
 def _last_of_each_size(seen: dict[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
     last = list({maps.shape[1:]: name for name, maps in seen.items()}.values())
-    places = np.unique(np.linspace(0, len(last) - 1, min(LAYERS, len(last))).round().astype(int))
+    places = np.unique(np.linspace(0, len(last) - 1, min(NUM_LAYERS, len(last))).round().astype(int))
     return {last[place]: seen[last[place]] for place in places}
 
 
@@ -108,16 +113,16 @@ def draw_filters(filters: npt.NDArray[np.float32]) -> Image.Image:
     """Each filter (3, h, w) as a colour tile: grey is zero, and its largest weight the strongest colour."""
     tops = np.maximum(np.abs(filters).max(axis=(1, 2, 3), keepdims=True), 1e-12)
     colours = ((filters / tops + 1) * 127.5).round().astype(np.uint8).transpose(0, 2, 3, 1)
-    return sheet([_enlarged(Image.fromarray(one)) for one in colours], 12)
+    return contact_sheet([_enlarged(Image.fromarray(one)) for one in colours], 12)
 
 
 def draw_maps(maps: npt.NDArray[np.float32]) -> Image.Image:
     """The SHOWN strongest of (C, h, w), bright where a map is high; each by its own scale."""
-    order = np.argsort(-maps.mean(axis=(1, 2)), kind="stable")[:SHOWN]
-    return sheet([_enlarged(Image.fromarray(heat(maps[channel]).round().astype(np.uint8))) for channel in order], 8)
+    order = np.argsort(-maps.mean(axis=(1, 2)), kind="stable")[:MAX_MAPS]
+    return contact_sheet([_enlarged(Image.fromarray(heatmap(maps[channel]).round().astype(np.uint8))) for channel in order], 8)
 
 
 def _enlarged(tile: Image.Image) -> Image.Image:
     """Every pixel as a square: what lies between them is not known."""
-    times = max(1, -(-TILE // tile.width))
+    times = max(1, -(-TILE_SIZE // tile.width))
     return tile.resize((tile.width * times, tile.height * times), Image.Resampling.NEAREST)

@@ -15,7 +15,7 @@ STAGES = ("layer4", "trunk_output.block4", "encoder.layers", "features", "blocks
 """How torchvision's families call the stage before pooling, the surest name first."""
 
 
-NAMED = 12
+MAX_NAMED_LAYERS = 12
 """Layers that an error names."""
 
 
@@ -76,13 +76,13 @@ def spatial_layers(module: nn.Module, tensor: torch.Tensor) -> dict[str, int]:
                 seen[name] = maps.shape[1]
 
     named = [(name, inner) for name, inner in module.named_modules() if name]
-    with listening(named, note), torch.no_grad():
+    with capture_outputs(named, note), torch.no_grad():
         module(tensor)
     return seen
 
 
 @contextmanager
-def listening(layers: Sequence[tuple[str, nn.Module]], note: Callable[[str, Any], None]) -> Iterator[None]:
+def capture_outputs(layers: Sequence[tuple[str, nn.Module]], note: Callable[[str, Any], None]) -> Iterator[None]:
     """While the block runs, `note` is told the name and the output of each of the layers that is asked."""
     handles = [layer.register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name, layer in layers]
     try:
@@ -95,7 +95,7 @@ def listening(layers: Sequence[tuple[str, nn.Module]], note: Callable[[str, Any]
 def _likely(names: Iterable[str]) -> list[str]:
     """The last of the names that are not deep inside others; the very last ones where all are deep."""
     every = [*names]
-    return ([name for name in every if name.count(".") <= 1] or every)[-NAMED:]
+    return ([name for name in every if name.count(".") <= 1] or every)[-MAX_NAMED_LAYERS:]
 
 
 def as_maps(activations: torch.Tensor) -> torch.Tensor:

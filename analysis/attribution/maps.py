@@ -14,7 +14,7 @@ Map = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Reading:
+class NetworkInput:
     """What goes into a network and what comes out: the value of black in each channel, and whether categories exclude another."""
 
     black: tuple[float, ...] = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
@@ -22,18 +22,18 @@ class Reading:
     multi: bool = False
 
 
-def set_reading(module: nn.Module, reading: Reading) -> None:
+def attach_network_input(module: nn.Module, reading: NetworkInput) -> None:
     """Note it on the network, which is all that a method is given."""
     module.reading = reading  # type: ignore[assignment]
 
 
-def reading_of(module: nn.Module) -> Reading:
+def network_input(module: nn.Module) -> NetworkInput:
     """What `set_reading` noted."""
     noted = getattr(module, "reading", None)
-    return noted if isinstance(noted, Reading) else Reading()
+    return noted if isinstance(noted, NetworkInput) else NetworkInput()
 
 
 def probabilities(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """(N, C): of categories that exclude one another, or of each by itself in a multi-label task."""
     logits: torch.Tensor = module(images)
-    return logits.sigmoid() if reading_of(module).multi else logits.softmax(dim=1)
+    return logits.sigmoid() if network_input(module).multi else logits.softmax(dim=1)

@@ -10,7 +10,7 @@ from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 from torch import nn
 from torch.nn import functional as F
 
-from fototeca.analysis.attribution.maps import Map, probabilities, reading_of
+from fototeca.analysis.attribution.maps import Map, network_input, probabilities
 
 SAMPLES = 24
 """Noisy copies that SmoothGrad averages."""
@@ -54,7 +54,7 @@ def integrated_gradients(module: nn.Module, tensor: torch.Tensor, target: int) -
     The sum over the map is the score's rise from black to the image, but for the error of STEPS steps; parts that speak
     against the category are negative.
     """
-    black = torch.tensor(reading_of(module).black)[None, :, None, None].expand_as(tensor)
+    black = torch.tensor(network_input(module).black)[None, :, None, None].expand_as(tensor)
     with torch.enable_grad():
         found = IntegratedGradients(module).attribute(tensor, black, target=target, n_steps=STEPS, internal_batch_size=8)
     return np.asarray(found.detach()[0].sum(dim=0).numpy(), dtype=np.float32)

@@ -29,12 +29,12 @@ from fototeca.analysis.attribution.extremal import blurred
 from fototeca.analysis.attribution.maps import Map, probabilities
 from fototeca.core.errors import FototecaError
 
-Draw = Callable[[nn.Module, torch.Tensor, int], Map]
+MapFunction = Callable[[nn.Module, torch.Tensor, int], Map]
 """(module, image (1, 3, H, W), target) to a map (H, W)."""
 
 Mask = npt.NDArray[np.bool_]
 
-STEPS = 16
+CURVE_STEPS = 16
 """Shares of the image at which the deletion and insertion curves are asked."""
 
 PATCHES = 14
@@ -45,7 +45,7 @@ BLUR = 5 / 224
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckedImage:
     """An image to be explained, preprocessed (3, H, W), the category that was said, and the truth (H, W) if it is known."""
 
     image: torch.Tensor
@@ -54,7 +54,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Mosaic:
+class ImageGrid:
     """Four images in one (3, H, W); only the quarter `cell` (0 to 3, by rows) shows the category `target`."""
 
     image: torch.Tensor
@@ -63,7 +63,7 @@ class Mosaic:
 
 
 @dataclass
-class Scores:
+class CheckScores:
     """What one method reached, means over the cases; NaN where nothing could be measured."""
 
     method: str
@@ -83,16 +83,16 @@ class Scores:
     """Why the method does not fit the model; nothing was measured then."""
 
 
-def judge_maps(module: nn.Module, case: Case, maps: dict[str, Map], steps: int = STEPS) -> dict[str, Scores]:
+def check_maps(module: nn.Module, case: CheckedImage, maps: dict[str, Map], steps: int = CURVE_STEPS) -> dict[str, CheckScores]:
     """What one image tells of its maps without another being drawn: live, deletion, insertion, and where the truth is known
     pointing and energy; stamped beside both baselines. The other trials judge methods: `try_methods`."""
     asked = _ask(module, case)
-    images = {name: draw(module, case.image[None], case.target) for name, draw in IGNORANT.items()}
-    found = {name: Scores(name) for name in (*maps, *IGNORANT)}
+    images = {name: draw(module, case.image[None], case.target) for name, draw in BASELINES.items()}
+    found = {name: CheckScores(name) for name in (*maps, *BASELINES)}
     for name, one in {**maps, **images}.items():
         _set(found[name], _judged(module, asked, one, steps))
     for scores in found.values():
-        scores.passed = stamp(scores, [found[name] for name in IGNORANT])
+        scores.passed = grade_scores(scores, [found[name] for name in BASELINES])
         if case.mask is not None:
             scores.passed["pointing"] = scores.pointing == 1  # of one image there is no more to reach, whoever hits it too
     return {name: found[name] for name in maps}
@@ -102,36 +102,40 @@ def judge_maps(module: nn.Module, case: Case, maps: dict[str, Map], steps: int =
 class _Asked:
     """A case with what the trials of every method need to know of it, asked once."""
 
-    case: Case
+    case: CheckedImage
     rival: int
     """The least likely category."""
     moves: bool
     """Whether the score has a gradient at the image."""
 
 
-def try_methods(
-    module: nn.Module, methods: dict[str, Draw], cases: Sequence[Case], mosaics: Sequence[Mosaic], steps: int = STEPS
-) -> list[Scores]:
+def check_methods(
+    module: nn.Module,
+    methods: dict[str, MapFunction],
+    cases: Sequence[CheckedImage],
+    mosaics: Sequence[ImageGrid],
+    steps: int = CURVE_STEPS,
+) -> list[CheckScores]:
     """The scores of each method and of both baselines, which come last, in eval mode. The same each time but for `seconds`."""
-    shuffled = with_dealt_weights(module)
-    every = {**methods, **IGNORANT}
+    shuffled = with_shuffled_weights(module)
+    every = {**methods, **BASELINES}
     asked = [_ask(module, case) for case in cases]
     bar = tqdm(every.items(), desc="trials", unit="method", disable=None)
     found = [_try_or_tell(name, partial(_try, name, draw, module, shuffled, asked, mosaics, steps)) for name, draw in bar]
     for scores in found:
-        scores.passed = stamp(scores, found[-len(IGNORANT) :])
+        scores.passed = grade_scores(scores, found[-len(BASELINES) :])
     return found
 
 
-def _try_or_tell(name: str, trial: Callable[[], Scores]) -> Scores:
+def _try_or_tell(name: str, trial: Callable[[], CheckScores]) -> CheckScores:
     """The scores; of a method that does not fit the model its reason, so that the others are still tried."""
     try:
         return trial()
     except FototecaError as error:
-        return Scores(name, reason=f"{error.message}; {error.hint}" if error.hint else error.message)
+        return CheckScores(name, reason=f"{error.message}; {error.hint}" if error.hint else error.message)
 
 
-def stamp(scores: Scores, baselines: Sequence[Scores]) -> dict[str, bool]:
+def grade_scores(scores: CheckScores, baselines: Sequence[CheckScores]) -> dict[str, bool]:
     """Whether each trial that was measured is passed: always live, another map for another category (a correlation below 0.9)
     and for other weights (below 0.5), and better than both baselines elsewhere."""
     passed = {"live": scores.live == 1, "classes": scores.classes < 0.9, "weights": scores.weights < 0.5}
@@ -143,13 +147,13 @@ def stamp(scores: Scores, baselines: Sequence[Scores]) -> dict[str, bool]:
 
 def _try(
     name: str,
-    draw: Draw,
+    draw: MapFunction,
     module: nn.Module,
     shuffled: nn.Module,
     asked: Sequence[_Asked],
-    mosaics: Sequence[Mosaic],
+    mosaics: Sequence[ImageGrid],
     steps: int,
-) -> Scores:
+) -> CheckScores:
     rows: list[dict[str, float]] = []
     for one in asked:
         case = one.case
@@ -159,7 +163,7 @@ def _try(
         row["classes"] = rank_correlation(found, draw(module, case.image[None], one.rival))
         row["weights"] = rank_correlation(found, draw(shuffled, case.image[None], case.target))
         rows.append(row)
-    scores = Scores(name)
+    scores = CheckScores(name)
     _set(scores, {key: _mean([row[key] for row in rows if key in row]) for key in {key for row in rows for key in row}})
     if mosaics:
         scores.grid = float(np.mean([_in_cell(draw(module, one.image[None], one.target), one.cell) for one in mosaics]))
@@ -172,7 +176,7 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(measured)) if measured else float("nan")
 
 
-def _set(scores: Scores, measured: dict[str, float]) -> None:
+def _set(scores: CheckScores, measured: dict[str, float]) -> None:
     for trial, score in measured.items():
         setattr(scores, trial, score)
 
@@ -181,13 +185,13 @@ def _judged(module: nn.Module, one: _Asked, found: Map, steps: int) -> dict[str,
     """What a map that is drawn already tells of itself."""
     mask = one.case.mask
     row = {"live": float(one.moves and np.isfinite(found).all() and np.ptp(found) > 0)}
-    row["deletion"], row["insertion"] = curves(module, one.case, found, steps)
+    row["deletion"], row["insertion"] = deletion_insertion_areas(module, one.case, found, steps)
     if mask is not None:
         row["pointing"], row["energy"] = float(mask.flat[found.argmax()]), share_inside(found, mask)
     return row
 
 
-def with_dealt_weights(module: nn.Module, seed: int = 0) -> nn.Module:
+def with_shuffled_weights(module: nn.Module, seed: int = 0) -> nn.Module:
     """A copy whose every parameter holds its own values in another order: nothing is known any more, and scales stay sane."""
     dealt = copy.deepcopy(module)
     chance = torch.Generator().manual_seed(seed)
@@ -209,7 +213,7 @@ def rank_correlation(one: Map, other: Map) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def curves(module: nn.Module, case: Case, found: Map, steps: int = STEPS) -> tuple[float, float]:
+def deletion_insertion_areas(module: nn.Module, case: CheckedImage, found: Map, steps: int = CURVE_STEPS) -> tuple[float, float]:
     """Areas under the deletion curve (places become mean grey) and the insertion curve (the blurred image gets sharp)."""
     order = np.argsort(-found, axis=None, kind="stable")
     place = np.empty(len(order))
@@ -231,7 +235,7 @@ def share_inside(found: Map, mask: Mask) -> float:
     return float(positive[mask].sum() / (positive.sum() or 1.0))
 
 
-def make_mosaic(images: Sequence[torch.Tensor], target: int, cell: int) -> Mosaic:
+def build_image_grid(images: Sequence[torch.Tensor], target: int, cell: int) -> ImageGrid:
     """A mosaic of four preprocessed images (3, H, W), each shrunk to a quarter, so that any network takes it; images[0], the
     only one of the category `target`, goes to `cell`."""
     others = iter(images[1:])
@@ -242,7 +246,7 @@ def make_mosaic(images: Sequence[torch.Tensor], target: int, cell: int) -> Mosai
         F.interpolate(one[None], size=(tops[place // 2], lefts[place % 2]), mode="bilinear", antialias=True)[0]
         for place, one in enumerate(placed)
     ]
-    return Mosaic(torch.cat([torch.cat(small[:2], dim=2), torch.cat(small[2:], dim=2)], dim=1), target, cell)
+    return ImageGrid(torch.cat([torch.cat(small[:2], dim=2), torch.cat(small[2:], dim=2)], dim=1), target, cell)
 
 
 def _in_cell(found: Map, cell: int) -> float:
@@ -253,7 +257,7 @@ def _in_cell(found: Map, cell: int) -> float:
     return share_inside(found, mask)
 
 
-def _ask(module: nn.Module, case: Case) -> _Asked:
+def _ask(module: nn.Module, case: CheckedImage) -> _Asked:
     with torch.enable_grad():
         image = case.image[None].clone().requires_grad_()
         said = module(image)[0]
@@ -273,5 +277,5 @@ def _centre(module: nn.Module, image: torch.Tensor, target: int) -> Map:
     return np.asarray(np.outer(down, right), dtype=np.float32)
 
 
-IGNORANT: dict[str, Draw] = {"random": _random, "centre": _centre}
+BASELINES: dict[str, MapFunction] = {"random": _random, "centre": _centre}
 """The maps that know nothing."""

@@ -10,13 +10,13 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from fototeca.analysis.evaluation.metrics import Booleans, Floats, Integers
+from fototeca.analysis.evaluation.metrics import BoolArray, FloatArray, IntArray
 from fototeca.vision.intervals import CONFIDENCE_LEVEL
 
-RESAMPLES = 2000
+NUM_RESAMPLES = 2000
 """Bootstrap resamples; the percentile ends are then good to about a tenth of their distance."""
 
-FEW_RESAMPLES = 400
+NUM_RANKED_RESAMPLES = 400
 """Of figures that need every image's rank in each."""
 
 _CELLS = 1_000_000
@@ -26,14 +26,14 @@ SEED = 20190722
 """Seed of every bootstrap, so that the same predictions give the same interval."""
 
 
-def resamples(groups: Integers, count: int = RESAMPLES) -> npt.NDArray[np.int64]:
+def draw_resamples(groups: IntArray, count: int = NUM_RESAMPLES) -> npt.NDArray[np.int64]:
     """(count, N) how often each image is in each resample, when whole groups are drawn with replacement."""
     size = int(groups.max()) + 1
     draws = np.random.default_rng(SEED).multinomial(size, np.full(size, 1 / size), size=count)
     return draws[:, groups]
 
 
-def percentile_interval(values: Floats) -> tuple[float, float]:
+def percentile_interval(values: FloatArray) -> tuple[float, float]:
     """The middle 95% of the values that are numbers; (NaN, NaN) when none is."""
     known = values[~np.isnan(values)]
     if not len(known):
@@ -42,9 +42,9 @@ def percentile_interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def bootstrap_average_precision(true: Booleans, probabilities: Floats, groups: Integers) -> dict[str, tuple[float, float]]:
+def bootstrap_average_precision(true: BoolArray, probabilities: FloatArray, groups: IntArray) -> dict[str, tuple[float, float]]:
     """Intervals of average precision, `macro` (the mean over the categories that are there) and `micro` (all cells at once)."""
-    weights, size = resamples(groups, FEW_RESAMPLES).astype(np.float64), true.shape[1]
+    weights, size = draw_resamples(groups, NUM_RANKED_RESAMPLES).astype(np.float64), true.shape[1]
     of = np.arange(len(true))
     each = np.stack([_average_precisions(true[:, c], probabilities[:, c], weights, of) for c in range(size)], axis=1)
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a resample without any category
@@ -53,7 +53,7 @@ def bootstrap_average_precision(true: Booleans, probabilities: Floats, groups: I
     return {"macro": percentile_interval(macro), "micro": percentile_interval(whole)}
 
 
-def _average_precisions(true: Booleans, scores: Floats, weights: Floats, of: Integers) -> Floats:
+def _average_precisions(true: BoolArray, scores: FloatArray, weights: FloatArray, of: IntArray) -> FloatArray:
     """(R,) the average precision of (M,) scores, of the images `of`, in resamples of images (R, N); NaN where nothing is true."""
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # what ties is said yes to together
@@ -67,9 +67,9 @@ def _average_precisions(true: Booleans, scores: Floats, weights: Floats, of: Int
     return found
 
 
-def bootstrap_macro(true: Booleans, predicted: Booleans, groups: Integers) -> dict[str, tuple[float, float]]:
+def bootstrap_macro(true: BoolArray, predicted: BoolArray, groups: IntArray) -> dict[str, tuple[float, float]]:
     """Intervals of `accuracy`, `balanced_accuracy` and `macro_f1`, all resamples at once."""
-    weights = resamples(groups).astype(np.float64)
+    weights = draw_resamples(groups).astype(np.float64)
     hits, there, said = (weights @ part.astype(np.float64) for part in (true & predicted, true, predicted))
     present = there > 0
     recall = np.divide(hits, there, out=np.full(hits.shape, np.nan), where=present)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fototeca.analysis.evaluation.metrics import EPSILON, Booleans, Floats
+from fototeca.analysis.evaluation.metrics import EPSILON, BoolArray, FloatArray
 
-SPREAD = 0.5
+LOG_TEMPERATURE_STD = 0.5
 """How far the logarithm of the temperature is expected to lie from 0: two of three networks are off by a factor below 1.65."""
 
-NO_MISTAKE = "validation has no mistake to learn a temperature from"
+NO_ERRORS = "validation has no mistake to learn a temperature from"
 """Why there is no temperature, where every validation image is right."""
 
 _SUREST = 1 - 2**-24
@@ -18,7 +18,7 @@ _SUREST = 1 - 2**-24
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def scale(probabilities: Floats, temperature: float, multi: bool = False) -> Floats:
+def scale_probabilities(probabilities: FloatArray, temperature: float, multi: bool = False) -> FloatArray:
     """Probabilities (N, C) after dividing their logits by `temperature`; log-probabilities serve as logits."""
     kept = np.clip(probabilities, EPSILON, _SUREST)
     if multi:
@@ -30,7 +30,7 @@ def scale(probabilities: Floats, temperature: float, multi: bool = False) -> Flo
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(true: Booleans, probabilities: Floats, multi: bool = False) -> float:
+def fit_temperature(true: BoolArray, probabilities: FloatArray, multi: bool = False) -> float:
     """The temperature, between 0.05 and 20, that fits best: golden-section search on its logarithm.
 
     What is minimised is the log loss and, against few images, the square of log T by its expected spread. The loss is convex in
@@ -38,8 +38,8 @@ def fit_temperature(true: Booleans, probabilities: Floats, multi: bool = False) 
     """
 
     def loss(exponent: float) -> float:
-        scaled = np.clip(scale(probabilities, float(np.exp(exponent)), multi), EPSILON, 1 - EPSILON)
-        prior = (exponent / SPREAD) ** 2 / 2 / len(true)
+        scaled = np.clip(scale_probabilities(probabilities, float(np.exp(exponent)), multi), EPSILON, 1 - EPSILON)
+        prior = (exponent / LOG_TEMPERATURE_STD) ** 2 / 2 / len(true)
         if multi:
             return float(-(np.log(scaled) * true + np.log1p(-scaled) * ~true).mean()) + prior
         return float(-np.log(scaled[true]).mean()) + prior

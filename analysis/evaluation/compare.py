@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fototeca.analysis.evaluation.bootstrap import percentile_interval, resamples
-from fototeca.analysis.evaluation.metrics import Booleans, Floats, Integers, class_scores, macro
-from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
+from fototeca.analysis.evaluation.bootstrap import draw_resamples, percentile_interval
+from fototeca.analysis.evaluation.metrics import BoolArray, FloatArray, IntArray, class_scores, macro_mean
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
@@ -26,17 +26,17 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> dict[str, Any]
     if len(versions) > 1:
         raise FototecaError(f"the runs are of different manifests: {', '.join(versions)}", "compare runs of one manifest")
     manifest = read_manifest(workspace, versions[0])
-    return compare([read_results(workspace, run, "val", manifest) for run in runs])
+    return compare_predictions([read_split_predictions(workspace, run, "val", manifest) for run in runs])
 
 
-def compare(several: Sequence[SplitPredictions]) -> dict[str, Any]:
+def compare_predictions(several: Sequence[SplitPredictions]) -> dict[str, Any]:
     """Every run's accuracy with its interval, every pair's test, and the runs that cannot be told apart from the best."""
-    several = [aligned(results, several[0]) for results in several]
-    order = sorted(range(len(several)), key=lambda index: (-float(several[index].right.mean()), several[index].run.id))
+    several = [align_predictions(results, several[0]) for results in several]
+    order = sorted(range(len(several)), key=lambda index: (-float(several[index].correct.mean()), several[index].run.id))
     several = [several[index] for index in order]
-    draws = resamples(several[0].groups).astype(np.float64)
+    draws = draw_resamples(several[0].groups).astype(np.float64)
     pairs = [_pair(a, b, draws) for a, b in combinations(several, 2)]
-    for pair, adjusted in zip(pairs, holm([pair["p"] for pair in pairs]), strict=True):
+    for pair, adjusted in zip(pairs, holm_correction([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = adjusted
     best = several[0].run.id
     apart = {pair["b"] for pair in pairs if pair["a"] == best and pair["p_holm"] < 1 - CONFIDENCE_LEVEL}
@@ -54,18 +54,18 @@ def _summary(results: SplitPredictions) -> dict[str, Any]:
     scores = class_scores(results.true, results.predicted)
     return {
         "run": results.run.id,
-        "accuracy": float(results.right.mean()),
-        "accuracy_interval": list(accuracy_interval(results.right, results.groups)),
-        "macro_f1": macro(scores.f1, results.true.any(axis=0) | results.predicted.any(axis=0)),
+        "accuracy": float(results.correct.mean()),
+        "accuracy_interval": list(accuracy_interval(results.correct, results.groups)),
+        "macro_f1": macro_mean(scores.f1, results.true.any(axis=0) | results.predicted.any(axis=0)),
     }
 
 
-def _pair(a: SplitPredictions, b: SplitPredictions, draws: Floats) -> dict[str, Any]:
-    test = mcnemar(a.right, b.right, a.groups)
-    return {"a": a.run.id, "b": b.run.id, **paired_difference(a.right, b.right, a.groups, draws), **test}
+def _pair(a: SplitPredictions, b: SplitPredictions, draws: FloatArray) -> dict[str, Any]:
+    test = mcnemar_test(a.correct, b.correct, a.groups)
+    return {"a": a.run.id, "b": b.run.id, **paired_difference(a.correct, b.correct, a.groups, draws), **test}
 
 
-def aligned(results: SplitPredictions, first: SplitPredictions) -> SplitPredictions:
+def align_predictions(results: SplitPredictions, first: SplitPredictions) -> SplitPredictions:
     """The results in the order of the first ones' images. FototecaError when they are of other images."""
     ids = [row.image_id for row in results.rows]
     wanted = [row.image_id for row in first.rows]
@@ -79,7 +79,7 @@ def aligned(results: SplitPredictions, first: SplitPredictions) -> SplitPredicti
     return results.take([place[image_id] for image_id in wanted])
 
 
-def mcnemar(a: Booleans, b: Booleans, groups: Integers) -> dict[str, Any]:
+def mcnemar_test(a: BoolArray, b: BoolArray, groups: IntArray) -> dict[str, Any]:
     """McNemar's exact test (1947) of two runs on the same images: `only_a` and `only_b` right, and the two-sided p.
 
     Under the null hypothesis each image that only one has right is a fair coin; the near-duplicates of one group are one coin,
@@ -95,7 +95,7 @@ def mcnemar(a: Booleans, b: Booleans, groups: Integers) -> dict[str, Any]:
     return {"only_a": int((a & ~b).sum()), "only_b": int((b & ~a).sum()), "p": min(1.0, 2 * tail / 2**n)}
 
 
-def holm(values: Sequence[float]) -> list[float]:
+def holm_correction(values: Sequence[float]) -> list[float]:
     """Holm's step-down correction (1979) of several p-values, in their order."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     adjusted, running = [0.0] * len(values), 0.0
@@ -105,9 +105,9 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def paired_difference(a: Booleans, b: Booleans, groups: Integers, draws: Floats | None = None) -> dict[str, Any]:
+def paired_difference(a: BoolArray, b: BoolArray, groups: IntArray, draws: FloatArray | None = None) -> dict[str, Any]:
     """The difference of two accuracies on the same images, with its interval when groups are drawn together. `draws`: what
     `resamples` gives of the groups, where it is at hand."""
-    weights = resamples(groups).astype(np.float64) if draws is None else draws
+    weights = draw_resamples(groups).astype(np.float64) if draws is None else draws
     gap = a.astype(np.float64) - b.astype(np.float64)
     return {"difference": float(gap.mean()), "interval": list(percentile_interval(weights @ gap / weights.sum(axis=1)))}

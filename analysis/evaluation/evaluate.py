@@ -11,27 +11,27 @@ import numpy as np
 from tqdm import tqdm
 
 from fototeca.analysis.evaluation.bootstrap import bootstrap_macro
-from fototeca.analysis.evaluation.calibration import fit_temperature, scale
+from fototeca.analysis.evaluation.calibration import fit_temperature, scale_probabilities
 from fototeca.analysis.evaluation.metrics import (
-    YES_NO,
+    CONFUSION_CELLS,
     ClassScores,
     Reliability,
     average_precisions,
+    binary_confusion_cells,
     binary_log_loss,
-    brier,
+    brier_score,
     class_scores,
+    compute_reliability,
     confusion_matrix,
     log_loss,
-    macro,
-    reliability,
+    macro_mean,
     row_fractions,
     top_k_accuracy,
-    yes_no_cells,
 )
-from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_results
-from fototeca.analysis.evaluation.test_access_log import close_look, open_look, read_looks
-from fototeca.analysis.evaluation.tta import gain_of_views
-from fototeca.analysis.images import stored_image
+from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
+from fototeca.analysis.evaluation.test_access_log import close_access, open_access, read_accesses
+from fototeca.analysis.evaluation.tta import measure_tta_gain
+from fototeca.analysis.images import read_stored_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow, image_path
@@ -51,32 +51,32 @@ def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = F
     """
     run = find_run(workspace, run_id)
     manifest = load_run_manifest(workspace, run)
-    val = read_results(workspace, run, "val", manifest)
-    temperature = learn_temperature(val)
+    val = read_split_predictions(workspace, run, "val", manifest)
+    temperature = fit_run_temperature(val)
     if split == "val":
-        return {**measure(val, temperature), **({"tta": gain_of_views(workspace, val)} if tta else {})}
+        return {**compute_metrics(val, temperature), **({"tta": measure_tta_gain(workspace, val)} if tta else {})}
     if not manifest.split("test"):
         raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
     asked = (run.folder / "predictions-test.csv").exists()
     paths = [] if asked else _readable(workspace, manifest.split("test"))
-    look = open_look(workspace, manifest.version, run.id, "evaluate")
+    look = open_access(workspace, manifest.version, run.id, "evaluate")
     if not asked:
         predict_test(workspace, run, manifest.split("test"), paths)
-    results = read_results(workspace, run, split, manifest)
-    facts = measure(results, temperature)
-    close_look(workspace, look, len(results), facts["accuracy"])
+    results = read_split_predictions(workspace, run, split, manifest)
+    facts = compute_metrics(results, temperature)
+    close_access(workspace, look, len(results), facts["accuracy"])
     if tta:
-        look = open_look(workspace, manifest.version, run.id, "evaluate --tta")
-        facts["tta"] = gain_of_views(workspace, results)
-        close_look(workspace, look, len(results), facts["tta"]["accuracy"])
-    facts["looks"] = len(read_looks(workspace, manifest.version))
+        look = open_access(workspace, manifest.version, run.id, "evaluate --tta")
+        facts["tta"] = measure_tta_gain(workspace, results)
+        close_access(workspace, look, len(results), facts["tta"]["accuracy"])
+    facts["looks"] = len(read_accesses(workspace, manifest.version))
     return facts
 
 
 def _readable(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[Path]:
     """The files of rows. FototecaError when one is gone or cannot be decoded."""
     with image_threads(os.cpu_count() or 1) as pool:
-        checked = pool.map(lambda row: stored_image(workspace, row) and None, rows)
+        checked = pool.map(lambda row: read_stored_image(workspace, row) and None, rows)
         list(tqdm(checked, desc="reading", total=len(rows), unit="img", disable=None))
     return [image_path(workspace, row) for row in rows]
 
@@ -92,37 +92,39 @@ def predict_test(workspace: Workspace, run: Run, rows: Sequence[ManifestRow], pa
     write_predictions_csv(run, "test", [row.image_id for row in rows], [row.label for row in rows], np.concatenate(parts))
 
 
-def split_results(workspace: Workspace, run: Run, split: str, purpose: str, manifest: Manifest | None = None) -> SplitPredictions:
+def access_predictions(
+    workspace: Workspace, run: Run, split: str, purpose: str, manifest: Manifest | None = None
+) -> SplitPredictions:
     """What a run said on `val`, or on `test` when `evaluate` asked it; the second is a look of the command `purpose`.
 
     FototecaError when it was not looked at on test yet.
     """
     manifest = manifest or load_run_manifest(workspace, run)
     if split == "val":
-        return read_results(workspace, run, split, manifest)
+        return read_split_predictions(workspace, run, split, manifest)
     if not (run.folder / "predictions-test.csv").exists():
         raise FototecaError(f"run {run.id} was not looked at on test", f"run: fototeca analysis evaluate {run.id} --split test")
-    look = open_look(workspace, manifest.version, run.id, purpose)
-    results = read_results(workspace, run, split, manifest)
-    close_look(workspace, look, len(results), float(results.right.mean()))
+    look = open_access(workspace, manifest.version, run.id, purpose)
+    results = read_split_predictions(workspace, run, split, manifest)
+    close_access(workspace, look, len(results), float(results.correct.mean()))
     return results
 
 
-def learn_temperature(results: SplitPredictions) -> float | None:
+def fit_run_temperature(results: SplitPredictions) -> float | None:
     """The temperature that the results, of validation, ask for.
 
     None when every logit there is on its side, which for several labels is that of one half: every temperature below 1 then fits
     better than the one before, so that there is nothing to learn how sure is too sure from.
     """
-    apart = ((results.probabilities > 0.5) == results.true) if results.multi else results.right
+    apart = ((results.probabilities > 0.5) == results.true) if results.multi else results.correct
     return None if apart.all() else fit_temperature(results.true, results.probabilities, results.multi)
 
 
-def measure(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
+def compute_metrics(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
     """Every figure as plain JSON values; without a `temperature` those after calibration are those before."""
     scores = class_scores(results.true, results.predicted)
     present, seen = scores.n > 0, results.true.any(axis=0) | results.predicted.any(axis=0)
-    right = results.right
+    right = results.correct
     intervals = bootstrap_macro(results.true, results.predicted, results.groups)
     if results.multi:  # a mean recall alone would not count what was said and is not there
         del intervals["balanced_accuracy"]
@@ -135,9 +137,9 @@ def measure(results: SplitPredictions, temperature: float | None) -> dict[str, A
         "accuracy_interval": list(accuracy_interval(right, results.groups)),
         "wilson_interval": list(wilson_interval(float(right.sum()), len(right))),
         "design_effect": design_effect(right, results.groups),
-        "macro_precision": macro(scores.precision, seen),
-        "macro_recall": macro(scores.recall, seen),
-        "macro_f1": macro(scores.f1, seen),
+        "macro_precision": macro_mean(scores.precision, seen),
+        "macro_recall": macro_mean(scores.recall, seen),
+        "macro_f1": macro_mean(scores.f1, seen),
         "bootstrap": {name: list(ends) for name, ends in intervals.items()},
         "absent": [name for name, there in zip(results.categories, present, strict=True) if not there],
         "per_class": {
@@ -150,7 +152,7 @@ def measure(results: SplitPredictions, temperature: float | None) -> dict[str, A
             }
             for c, name in enumerate(results.categories)
         },
-        "calibration": calibration(results, temperature),
+        "calibration": compute_calibration(results, temperature),
     }
     facts.update(_multi_figures(results) if results.multi else _single_figures(results, scores))
     return facts
@@ -160,9 +162,9 @@ def _single_figures(results: SplitPredictions, scores: ClassScores) -> dict[str,
     matrix = confusion_matrix(results.true, results.predicted)
     size = len(results.categories)
     return {
-        "balanced_accuracy": macro(scores.recall, scores.n > 0),
+        "balanced_accuracy": macro_mean(scores.recall, scores.n > 0),
         "log_loss": log_loss(results.true, results.probabilities),
-        "brier": brier(results.true, results.probabilities),
+        "brier": brier_score(results.true, results.probabilities),
         "top_k": {str(k): top_k_accuracy(results.true, results.probabilities, k) for k in TOP_K if k == 1 or k < size},
         "confusion": {
             "categories": list(results.categories),
@@ -180,8 +182,8 @@ def _multi_figures(results: SplitPredictions) -> dict[str, Any]:
         "log_loss": binary_log_loss(results.true, results.probabilities),
         "micro_f1": 2 * hits / total if total else 0.0,
         "confusion_per_class": {
-            name: dict(zip(YES_NO, cells, strict=True))
-            for name, cells in zip(results.categories, yes_no_cells(results.true, results.predicted), strict=True)
+            name: dict(zip(CONFUSION_CELLS, cells, strict=True))
+            for name, cells in zip(results.categories, binary_confusion_cells(results.true, results.predicted), strict=True)
         },
         "average_precision": {
             "macro": mean,
@@ -197,18 +199,18 @@ def recall_interval(results: SplitPredictions, c: int) -> tuple[float, float]:
     return accuracy_interval(results.predicted[there, c], np.unique(results.groups[there], return_inverse=True)[1])
 
 
-def reliability_of(results: SplitPredictions, temperature: float | None = None) -> Reliability:
+def compute_run_reliability(results: SplitPredictions, temperature: float | None = None) -> Reliability:
     """The reliability of what was said, after scaling. Multi-label: of every category's probability (N·C of them), against how
     often it is there, whichever threshold makes it a yes."""
-    scaled = scale(results.probabilities, temperature or 1.0, results.multi)
+    scaled = scale_probabilities(results.probabilities, temperature or 1.0, results.multi)
     if results.multi:
-        return reliability(scaled.ravel(), results.true.ravel())
-    return reliability(scaled.max(axis=1), results.true[np.arange(len(scaled)), scaled.argmax(axis=1)])
+        return compute_reliability(scaled.ravel(), results.true.ravel())
+    return compute_reliability(scaled.max(axis=1), results.true[np.arange(len(scaled)), scaled.argmax(axis=1)])
 
 
-def calibration(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
+def compute_calibration(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
     """Expected calibration error before and after the temperature fitted on validation (None: there is none), both diagrams."""
-    before, after = reliability_of(results), reliability_of(results, temperature)
+    before, after = compute_run_reliability(results), compute_run_reliability(results, temperature)
     return {
         "temperature": temperature,
         "ece": before.error,

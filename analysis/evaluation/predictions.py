@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fototeca.analysis.evaluation.bootstrap import bootstrap_average_precision
-from fototeca.analysis.evaluation.metrics import Booleans, Floats, Integers, correct, indicator
+from fototeca.analysis.evaluation.metrics import BoolArray, FloatArray, IntArray, exact_matches, indicator_matrix
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow
@@ -30,36 +30,36 @@ class SplitPredictions:
     rows: tuple[ManifestRow, ...]
     labels: tuple[str, ...]
     """What is true, as the run's predictions file says it."""
-    said: tuple[str, ...]
+    predicted_labels: tuple[str, ...]
     """What the run said."""
-    probabilities: Floats
+    probabilities: FloatArray
     """(N, C)."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @cached_property
-    def true(self) -> Booleans:
+    def true(self) -> BoolArray:
         """(N, C)."""
-        return indicator(self.labels, self.categories)
+        return indicator_matrix(self.labels, self.categories)
 
     @cached_property
-    def predicted(self) -> Booleans:
+    def predicted(self) -> BoolArray:
         """(N, C)."""
-        return indicator(self.said, self.categories)
+        return indicator_matrix(self.predicted_labels, self.categories)
 
     @cached_property
-    def right(self) -> Booleans:
+    def correct(self) -> BoolArray:
         """(N,)."""
-        return correct(self.true, self.predicted)
+        return exact_matches(self.true, self.predicted)
 
     @cached_property
-    def groups(self) -> Integers:
+    def groups(self) -> IntArray:
         """(N,) the number of each image's near-duplicate group."""
         return group_index([row.group for row in self.rows])
 
     @cached_property
-    def confidence(self) -> Floats:
+    def confidence(self) -> FloatArray:
         """(N,) the probability of what was said; multi-label: of the least sure of the categories' yes and no."""
         if self.multi:
             return np.asarray(np.where(self.predicted, self.probabilities, 1 - self.probabilities).min(axis=1))
@@ -83,25 +83,25 @@ class SplitPredictions:
             self,
             rows=tuple(self.rows[index] for index in places),
             labels=tuple(self.labels[index] for index in places),
-            said=tuple(self.said[index] for index in places),
+            predicted_labels=tuple(self.predicted_labels[index] for index in places),
             probabilities=self.probabilities[list(places)],
         )
 
-    def with_probabilities(self, probabilities: Floats) -> SplitPredictions:
+    def with_probabilities(self, probabilities: FloatArray) -> SplitPredictions:
         """The same images, judged by other probabilities. FototecaError when they are no numbers."""
         check_finite(self.run, self.split, probabilities)
-        return replace(self, probabilities=probabilities, said=tuple(decide_labels(self.run, probabilities)))
+        return replace(self, probabilities=probabilities, predicted_labels=tuple(decide_labels(self.run, probabilities)))
 
 
-def read_results(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> SplitPredictions:
+def read_split_predictions(workspace: Workspace, run: Run, split: str, manifest: Manifest | None = None) -> SplitPredictions:
     """A run's predictions on a split. FototecaError when there are none, they do not fit the manifest, or a member of an ensemble
     was trained again since."""
     check_members(workspace, run)
     manifest = manifest or load_run_manifest(workspace, run)
-    return join_results(run, split, manifest, run.predictions(split))
+    return join_split_predictions(run, split, manifest, run.predictions(split))
 
 
-def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) -> SplitPredictions:
+def join_split_predictions(run: Run, split: str, manifest: Manifest, said: Predictions) -> SplitPredictions:
     """Predictions joined with their rows; FototecaError when they are not of exactly this split, or are no numbers."""
     by_id = {row.image_id: row for row in manifest.split(split)}
     _check_images(run, split, manifest, said, by_id)
@@ -114,7 +114,7 @@ def join_results(run: Run, split: str, manifest: Manifest, said: Predictions) ->
         multi=run.task == "multi",
         rows=tuple(by_id[image_id] for image_id in said.image_ids),
         labels=tuple(said.labels),
-        said=tuple(said.predicted),
+        predicted_labels=tuple(said.predicted),
         probabilities=probabilities,
     )
 

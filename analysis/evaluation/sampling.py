@@ -9,9 +9,9 @@ import numpy as np
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 
 
-def pick(results: SplitPredictions, *, right: bool, number: int) -> list[int]:
+def pick_most_confident(results: SplitPredictions, *, correct: bool, number: int) -> list[int]:
     """The surest right or wrong images, at most two of a class so that many classes are seen, surest first."""
-    wanted = np.flatnonzero(results.right == right)
+    wanted = np.flatnonzero(results.correct == correct)
     order = wanted[np.argsort(-results.confidence[wanted], kind="stable")]
     taken: Counter[str] = Counter()
     first: list[int] = []
@@ -22,7 +22,7 @@ def pick(results: SplitPredictions, *, right: bool, number: int) -> list[int]:
     return (first + rest)[:number]
 
 
-def draw(results: SplitPredictions, *, right: bool, number: int, seed: int) -> list[int]:
+def draw_random(results: SplitPredictions, *, correct: bool, number: int, seed: int) -> list[int]:
     """Right or wrong images at random, the same for the same seed."""
-    wanted = np.flatnonzero(results.right == right)
+    wanted = np.flatnonzero(results.correct == correct)
     return [int(index) for index in np.random.default_rng(seed).permutation(wanted)[:number]]

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from fototeca.analysis.evaluation.compare import mcnemar, paired_difference
-from fototeca.analysis.evaluation.metrics import Floats
+from fototeca.analysis.evaluation.compare import mcnemar_test, paired_difference
+from fototeca.analysis.evaluation.metrics import FloatArray
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.images import stored_image
+from fototeca.analysis.images import read_stored_image
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import LoadedModel, load_model
@@ -28,7 +28,7 @@ PIXELS = 25_000_000
 """Pixels of them, which the views make four times as many: 0.3 GB."""
 
 
-def views(image: Image.Image) -> list[Image.Image]:
+def tta_views(image: Image.Image) -> list[Image.Image]:
     """The image, its mirror image, and both zoomed in on the centre."""
     width, height = image.size
     dx, dy = round(width * (1 - ZOOM) / 2), round(height * (1 - ZOOM) / 2)
@@ -36,14 +36,14 @@ def views(image: Image.Image) -> list[Image.Image]:
     return [image, ImageOps.mirror(image), zoomed, ImageOps.mirror(zoomed)]
 
 
-def view_probabilities(model: LoadedModel, images: list[Image.Image]) -> Floats:
+def tta_probabilities(model: LoadedModel, images: list[Image.Image]) -> FloatArray:
     """(N, C): the mean over the views of each image."""
-    sides = [views(image) for image in images]
+    sides = [tta_views(image) for image in images]
     said = np.asarray(model.probabilities([view for side in sides for view in side]), dtype=np.float64)
     return np.asarray(said.reshape(len(images), len(sides[0]), -1).mean(axis=1))
 
 
-def batches(rows: Sequence[ManifestRow]) -> Iterator[Sequence[ManifestRow]]:
+def batch_rows(rows: Sequence[ManifestRow]) -> Iterator[Sequence[ManifestRow]]:
     """The rows in order, as many at once as may be decoded together."""
     start, pixels = 0, 0
     for place, row in enumerate(rows):
@@ -55,32 +55,32 @@ def batches(rows: Sequence[ManifestRow]) -> Iterator[Sequence[ManifestRow]]:
     yield rows[start:]
 
 
-def gain_of_views(workspace: Workspace, results: SplitPredictions) -> dict[str, Any]:
+def measure_tta_gain(workspace: Workspace, results: SplitPredictions) -> dict[str, Any]:
     """Accuracy with the views beside that without: difference, its interval, the exact McNemar p, and the seconds of both."""
     model = load_model(workspace, results.run)
     parts, started = [], time.perf_counter()
     with tqdm(total=len(results), desc="views", unit="img", disable=None) as bar:
-        for rows in batches(results.rows):
-            parts.append(view_probabilities(model, [stored_image(workspace, row) for row in rows]))
+        for rows in batch_rows(results.rows):
+            parts.append(tta_probabilities(model, [read_stored_image(workspace, row) for row in rows]))
             bar.update(len(rows))
     seconds = time.perf_counter() - started
     augmented = results.with_probabilities(np.concatenate(parts))
-    difference = paired_difference(augmented.right, results.right, results.groups)
+    difference = paired_difference(augmented.correct, results.correct, results.groups)
     return {
-        "views": len(views(Image.new("RGB", (8, 8)))),
-        "accuracy": float(augmented.right.mean()),
+        "views": len(tta_views(Image.new("RGB", (8, 8)))),
+        "accuracy": float(augmented.correct.mean()),
         "gain": difference["difference"],
         "gain_interval": difference["interval"],
-        "p": mcnemar(augmented.right, results.right, results.groups)["p"],
+        "p": mcnemar_test(augmented.correct, results.correct, results.groups)["p"],
         "seconds_per_image": seconds / len(results),
-        "seconds_per_image_alone": seconds_per_image(workspace, model, results),
+        "seconds_per_image_alone": measure_seconds_per_image(workspace, model, results),
     }
 
 
-def seconds_per_image(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> float:
+def measure_seconds_per_image(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> float:
     """How long a model takes to read an image and to answer, over at most a batch of images and after a first one."""
-    rows = next(batches(results.rows))
-    model.probabilities([stored_image(workspace, rows[0])])
+    rows = next(batch_rows(results.rows))
+    model.probabilities([read_stored_image(workspace, rows[0])])
     started = time.perf_counter()
-    model.probabilities([stored_image(workspace, row) for row in rows])
+    model.probabilities([read_stored_image(workspace, row) for row in rows])
     return (time.perf_counter() - started) / len(rows)

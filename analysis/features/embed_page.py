@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fototeca.analysis.evaluation.metrics import Floats
+from fototeca.analysis.evaluation.metrics import FloatArray
 from fototeca.analysis.i18n import PAGES
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import PALETTE
@@ -18,22 +18,22 @@ from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow, is_stored
 
-Said = Sequence[str | None]
+PredictedLabels = Sequence[str | None]
 """What a run said of each image; None where it was not asked, empty where it said no category."""
 
-SIDE = 72
+THUMBNAIL_SIZE = 72
 """Pixels of an image on the page: 5,000 of them are about 8 MB."""
 
-NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
+METHOD_NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 """What the methods are called, in the order in which they are offered."""
 
 
-def write_page(
+def write_embedding_page(
     workspace: Workspace,
     facts: Mapping[str, Any],
     rows: Sequence[ManifestRow],
-    places: Mapping[str, Floats],
-    said: Said,
+    places: Mapping[str, FloatArray],
+    said: PredictedLabels,
     categories: Sequence[str],
     path: Path,
 ) -> Path:
@@ -42,7 +42,7 @@ def write_page(
     knn = "unknown" if facts["knn_accuracy"] is None else f"{facts['knn_accuracy']:.1%}"
     silhouette = "unknown" if facts["silhouette"] is None else f"{facts['silhouette']:.2f}"
     document = {
-        "places": {NAMES[name]: _unit_square(places[name]) for name in NAMES if name in places},
+        "places": {METHOD_NAMES[name]: _unit_square(places[name]) for name in METHOD_NAMES if name in places},
         "colours": _colours(rows, said, categories),
         "palette": PALETTE,
         "names": [row.image_id[:12] for row in rows],
@@ -59,14 +59,16 @@ def write_page(
     return path
 
 
-def _unit_square(points: Floats) -> list[list[float]]:
+def _unit_square(points: FloatArray) -> list[list[float]]:
     """Places in 0…1, one scale for both axes, to four decimals."""
     low, span = points.min(axis=0), float(np.ptp(points, axis=0).max()) or 1.0
     middle = (1 - np.ptp(points, axis=0) / span) / 2
     return [[round(float(value), 4) for value in point] for point in (points - low) / span + middle]
 
 
-def colourings(rows: Sequence[ManifestRow], said: Said, categories: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+def point_colorings(
+    rows: Sequence[ManifestRow], said: PredictedLabels, categories: Sequence[str]
+) -> dict[str, tuple[list[str], list[str]]]:
     """By what the points can be coloured: each image's group, and the groups' names in order. `said`: as for `write_page`."""
     asked = ["not asked" if one is None else one for one in said]
     hits = ["right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
@@ -84,15 +86,15 @@ def colourings(rows: Sequence[ManifestRow], said: Said, categories: Sequence[str
     return found
 
 
-def _colours(rows: Sequence[ManifestRow], said: Said, categories: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _colours(rows: Sequence[ManifestRow], said: PredictedLabels, categories: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The colourings as the page reads them: the groups, and the number of each image's."""
     return {
         name: {"groups": groups, "of": [groups.index(value) for value in values]}
-        for name, (values, groups) in colourings(rows, said, categories).items()
+        for name, (values, groups) in point_colorings(rows, said, categories).items()
     }
 
 
 def _draw_image(workspace: Workspace, row: ManifestRow) -> str:
     """A small image as a data URI; empty when its file is gone, or none of the image store."""
-    small = thumbnail(workspace.root / row.path, SIDE) if is_stored(row) else None
+    small = thumbnail(workspace.root / row.path, THUMBNAIL_SIZE) if is_stored(row) else None
     return data_uri(small, 60) if small else ""

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from fototeca.analysis.evaluation.metrics import Floats
+from fototeca.analysis.evaluation.metrics import FloatArray
 from fototeca.analysis.evaluation.predictions import find_run
-from fototeca.analysis.features.embed_page import colourings, write_page
-from fototeca.analysis.features.extract import Features, nearest_training, present_features, unit
+from fototeca.analysis.features.embed_page import point_colorings, write_embedding_page
+from fototeca.analysis.features.extract import FeatureArray, find_nearest_training, normalize_rows, read_features
 from fototeca.analysis.plots.charts import scatter_chart
 from fototeca.analysis.plots.figures import write_figures
 from fototeca.core.errors import FototecaError
@@ -30,13 +30,13 @@ from fototeca.train.runs import Run, load_run_manifest
 SEED = 0
 """Of the sample and of t-SNE."""
 
-NEIGHBOURS = 10
+NUM_NEIGHBORS = 10
 """The k of the kNN accuracy."""
 
-STEPS = 50
+PROGRESS_STEPS = 50
 """Of t-SNE between two moves of its progress bar; it looks at its error as often anyway."""
 
-FEW = 4000
+SINGLE_THREAD_LIMIT = 4000
 """Images up to which t-SNE takes one thread: a step is so short that two mostly wait for one another (3 s of processor time for
 1,500 images, and 19 s with two threads beside busy neighbours)."""
 
@@ -46,7 +46,7 @@ class Embedding:
     """Places of N images. `places` are (N, 2) by method; `explained` the share of variance of the first components."""
 
     rows: tuple[ManifestRow, ...]
-    places: dict[str, Floats]
+    places: dict[str, FloatArray]
     """`pca`, `tsne`, and `umap` if it was asked for and is installed."""
     explained: tuple[float, ...]
     dimension: int
@@ -62,18 +62,18 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     """
     run = find_run(workspace, run_id)
     manifest = load_run_manifest(workspace, run)
-    known = present_features(workspace, run, sample_rows(manifest, limit))
+    known = read_features(workspace, run, sample_manifest_rows(manifest, limit))
     if known is None:
         raise FototecaError(f"run {run.id} has no features of its own", "name one of the runs it was made from")
     rows, features = known
-    found = embed_features(rows, features, with_umap=True)
-    said = predicted_labels(run, found.rows)
+    found = compute_embedding(rows, features, with_umap=True)
+    said = read_predicted_labels(run, found.rows)
     folder = output or workspace.reports / "embed" / run.id
-    facts = {"run": run.id, **embedding_facts(found)}
+    facts = {"run": run.id, **summarize_embedding(found)}
     page = folder / "embedding.html"
-    paths = [write_page(workspace, facts, found.rows, found.places, said, manifest.categories, page)]
+    paths = [write_embedding_page(workspace, facts, found.rows, found.places, said, manifest.categories, page)]
     figures = []
-    for by, (groups, names) in colourings(found.rows, said, manifest.categories).items():
+    for by, (groups, names) in point_colorings(found.rows, said, manifest.categories).items():
         for name, points in found.places.items():
             alt = f"{name} of {len(rows)} images by the features of {run.id}, coloured by {by}"
             figures.append(scatter_chart(f"{name}-{by}", points, groups, names, alt, legend=True))
@@ -82,7 +82,7 @@ def embed_run(workspace: Workspace, run_id: str, *, limit: int = 5000, output: P
     return {**facts, "paths": [str(path) for path in (*paths, folder / "embedding.csv")]}
 
 
-def predicted_labels(run: Run, rows: Sequence[ManifestRow]) -> list[str | None]:
+def read_predicted_labels(run: Run, rows: Sequence[ManifestRow]) -> list[str | None]:
     """What the run said of each image of train and validation; None where it was not asked, empty where it said no category."""
     said: dict[str, str] = {}
     for split in ("train", "val"):
@@ -92,7 +92,7 @@ def predicted_labels(run: Run, rows: Sequence[ManifestRow]) -> list[str | None]:
     return [said.get(row.image_id) for row in rows]
 
 
-def embedding_facts(found: Embedding) -> dict[str, Any]:
+def summarize_embedding(found: Embedding) -> dict[str, Any]:
     """What is measured beside the plot."""
     return {
         "images": len(found.rows),
@@ -103,7 +103,7 @@ def embedding_facts(found: Embedding) -> dict[str, Any]:
     }
 
 
-def sample_rows(manifest: Manifest, limit: int) -> tuple[ManifestRow, ...]:
+def sample_manifest_rows(manifest: Manifest, limit: int) -> tuple[ManifestRow, ...]:
     """At most `limit` images of train and validation, drawn evenly over splits and labels; test stays unseen."""
     rows = [row for row in manifest.rows if row.split != "test"]
     if len(rows) <= limit:
@@ -118,7 +118,7 @@ def sample_rows(manifest: Manifest, limit: int) -> tuple[ManifestRow, ...]:
     return tuple(rows[position] for position in sorted(position for _, position in sorted(ranked)[:limit]))
 
 
-def embed_features(rows: Sequence[ManifestRow], features: Features, *, with_umap: bool = False) -> Embedding:
+def compute_embedding(rows: Sequence[ManifestRow], features: FeatureArray, *, with_umap: bool = False) -> Embedding:
     """PCA, t-SNE and perhaps UMAP of features (N, D), with the measures. FototecaError for too few, all alike, or no numbers."""
     if len(rows) < 5:
         raise FototecaError(f"{len(rows)} images are too few to place", "freeze a version with more images")
@@ -140,7 +140,7 @@ def embed_features(rows: Sequence[ManifestRow], features: Features, *, with_umap
     )
 
 
-def principal_components(features: Features, count: int) -> tuple[Floats, Floats]:
+def principal_components(features: FeatureArray, count: int) -> tuple[FloatArray, FloatArray]:
     """The first components (N, count) of centred features and their shares of the variance; signs fixed so that runs agree."""
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     if centred.shape[0] < centred.shape[1]:
@@ -158,7 +158,7 @@ def principal_components(features: Features, count: int) -> tuple[Floats, Floats
     return kept, np.maximum(values[order], 0) / total
 
 
-def tsne(components: Floats) -> Floats:
+def tsne(components: FloatArray) -> FloatArray:
     """t-SNE (van der Maaten and Hinton 2008) of the leading components, by openTSNE, from a PCA start; the same each time."""
     from openTSNE import TSNE
 
@@ -166,24 +166,24 @@ def tsne(components: Floats) -> Floats:
     perplexity = max(2.0, min(30.0, (n - 1) / 3.5))
     solver = TSNE(
         perplexity=perplexity,
-        n_jobs=1 if n <= FEW else 2,
+        n_jobs=1 if n <= SINGLE_THREAD_LIMIT else 2,
         random_state=SEED,
         initialization="pca",
-        neighbors="exact" if n <= FEW else "annoy",
-        negative_gradient_method="bh" if n <= FEW else "fft",
-        callbacks_every_iters=STEPS,
+        neighbors="exact" if n <= SINGLE_THREAD_LIMIT else "annoy",
+        negative_gradient_method="bh" if n <= SINGLE_THREAD_LIMIT else "fft",
+        callbacks_every_iters=PROGRESS_STEPS,
     )
     with tqdm(total=solver.early_exaggeration_iter + solver.n_iter, desc="t-SNE", disable=None) as bar:
 
         def go_on(*_: object) -> bool:
-            bar.update(STEPS)
+            bar.update(PROGRESS_STEPS)
             return False  # True would stop it
 
         solver.callbacks = go_on
         return np.asarray(solver.fit(components), dtype=np.float64)
 
 
-def umap(components: Floats) -> Floats:
+def umap(components: FloatArray) -> FloatArray:
     """UMAP (McInnes et al. 2018) of the leading components; the same each time, so it uses one core."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # it misses TensorFlow, which is not needed here
@@ -195,20 +195,20 @@ def umap(components: Floats) -> Floats:
         return np.asarray(solver.fit_transform(components), dtype=np.float64)
 
 
-def knn_accuracy(rows: Sequence[ManifestRow], features: Features) -> float | None:
+def knn_accuracy(rows: Sequence[ManifestRow], features: FeatureArray) -> float | None:
     """How often the majority of the ten nearest training images has a validation image's label; None without either."""
     train = [index for index, row in enumerate(rows) if row.split == "train"]
     val = [index for index, row in enumerate(rows) if row.split == "val"]
     if not train or not val:
         return None
-    nearest = nearest_training(features[train], features[val], NEIGHBOURS)
+    nearest = find_nearest_training(features[train], features[val], NUM_NEIGHBORS)
     names, codes = np.unique([rows[index].label for index in train], return_inverse=True)
     votes = np.stack([np.bincount(codes[found], minlength=len(names)) for found in nearest])
     said = names[votes.argmax(axis=1)]
     return float(np.mean(said == np.array([rows[index].label for index in val])))
 
 
-def _silhouette(rows: Sequence[ManifestRow], features: Features) -> float | None:
+def _silhouette(rows: Sequence[ManifestRow], features: FeatureArray) -> float | None:
     """Mean silhouette of the labels by cosine (Rousseeuw 1987), on at most 2,000 images; None when there is one label."""
     from sklearn.metrics import silhouette_score
 
@@ -219,7 +219,7 @@ def _silhouette(rows: Sequence[ManifestRow], features: Features) -> float | None
     chosen = np.random.default_rng(SEED).permutation(len(labels))[:size]
     if not 2 <= len(set(labels[chosen])) < size:
         return None
-    return float(silhouette_score(unit(features)[chosen], labels[chosen], metric="cosine"))
+    return float(silhouette_score(normalize_rows(features)[chosen], labels[chosen], metric="cosine"))
 
 
 def _csv(found: Embedding, said: Sequence[str | None]) -> str:

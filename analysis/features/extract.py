@@ -13,18 +13,18 @@ from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run, load_model, read_run
-from fototeca.vision.feature_math import side_by_side
+from fototeca.vision.feature_math import concatenate_features
 
 if TYPE_CHECKING:
     from fototeca.vision.backbones import Backbone
 
-Features = npt.NDArray[np.float32]
+FeatureArray = npt.NDArray[np.float32]
 
-BLOCK = 1024
+BLOCK_SIZE = 1024
 """Queries compared at once: against 100,000 images 0.4 GB."""
 
 
-def present_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -> tuple[list[ManifestRow], Features] | None:
+def read_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -> tuple[list[ManifestRow], FeatureArray] | None:
     """Rows, without those whose file cannot be read and whose features were not kept either, which a line tells of, and their
     features (N, D); None when the run has none of its own (an ensemble).
 
@@ -50,16 +50,18 @@ def present_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]
     return there, np.asarray(features, dtype=np.float32)
 
 
-def answer_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -> tuple[list[ManifestRow], Features] | None:
+def read_inference_features(
+    workspace: Workspace, run: Run, rows: Sequence[ManifestRow]
+) -> tuple[list[ManifestRow], FeatureArray] | None:
     """What the run's `answers` give beside probabilities, of rows that are there: an ensemble's are its members'."""
     if "members" not in run.config:
-        return present_features(workspace, run, rows)
-    parts = [present_features(workspace, read_run(workspace, name), rows) for name in run.config["members"]]
+        return read_features(workspace, run, rows)
+    parts = [read_features(workspace, read_run(workspace, name), rows) for name in run.config["members"]]
     found = [{row.image_id: one for row, one in zip(*part, strict=True)} for part in parts if part is not None]
     there = [row for row in rows if all(row.image_id in part for part in found)]
     if not there:
         return None
-    return there, side_by_side([np.stack([part[row.image_id] for row in there]) for part in found])
+    return there, concatenate_features([np.stack([part[row.image_id] for row in there]) for part in found])
 
 
 def _items(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
@@ -82,16 +84,16 @@ def _backbone(workspace: Workspace, run: Run) -> Backbone | None:
     )
 
 
-def unit(features: Features) -> Features:
+def normalize_rows(features: FeatureArray) -> FeatureArray:
     """Rows of length one, so that products are cosines."""
     return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def nearest_training(train: Features, queries: Features, k: int) -> npt.NDArray[np.int64]:
+def find_nearest_training(train: FeatureArray, queries: FeatureArray, k: int) -> npt.NDArray[np.int64]:
     """(Q, k) the nearest training rows of each query by cosine, nearest first."""
-    known, k, found = unit(train).T, min(k, len(train)), [np.empty((0, min(k, len(train))), dtype=np.int64)]
-    for start in range(0, len(queries), BLOCK):
-        distance = -(unit(queries[start : start + BLOCK]) @ known)
+    known, k, found = normalize_rows(train).T, min(k, len(train)), [np.empty((0, min(k, len(train))), dtype=np.int64)]
+    for start in range(0, len(queries), BLOCK_SIZE):
+        distance = -(normalize_rows(queries[start : start + BLOCK_SIZE]) @ known)
         part = np.argpartition(distance, k - 1, axis=1)[:, :k]
         order = np.argsort(np.take_along_axis(distance, part, axis=1), axis=1, kind="stable")
         found.append(np.take_along_axis(part, order, axis=1))

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fototeca.analysis.evaluation.metrics import Floats, Integers
-from fototeca.analysis.features.extract import BLOCK, Features, answer_features, unit
+from fototeca.analysis.evaluation.metrics import FloatArray, IntArray
+from fototeca.analysis.features.extract import BLOCK_SIZE, FeatureArray, normalize_rows, read_inference_features
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
 from fototeca.train.runs import Run
 from fototeca.vision.intervals import group_index
 
-NEIGHBOUR = 5
+NEIGHBOR_RANK = 5
 """Which nearest neighbour's distance is the score."""
 
-FALSE_ALARMS = 0.05
+MAX_FALSE_ALARM_RATE = 0.05
 """The share of validation images that the threshold lets be called unknown."""
 
-MOST_TRAINING = 10_000
+MAX_TRAINING_IMAGES = 10_000
 """Training images kept at most for the search; of more, so many are drawn at random."""
 
 
@@ -31,30 +31,30 @@ MOST_TRAINING = 10_000
 class OODDetector:
     """Training features (T, D), unit length, and the distance above which an image counts as unknown."""
 
-    train: Features
+    train: FeatureArray
     threshold: float
     false_alarm_rate: float
     """How often an image that should be known is called unknown: measured on validation, each near-duplicate group held to the
     threshold that the others set."""
 
-    def scores(self, features: Features) -> Floats:
+    def scores(self, features: FeatureArray) -> FloatArray:
         """(N,) Euclidean distance to the k-th nearest training image; 0 to 2, higher is stranger."""
-        k = min(NEIGHBOUR, len(self.train))
+        k = min(NEIGHBOR_RANK, len(self.train))
         near = np.empty(len(features), dtype=np.float32)
-        for start in range(0, len(features), BLOCK):
-            distance = -(unit(features[start : start + BLOCK]) @ self.train.T)
-            near[start : start + BLOCK] = -np.partition(distance, k - 1, axis=1)[:, k - 1]
+        for start in range(0, len(features), BLOCK_SIZE):
+            distance = -(normalize_rows(features[start : start + BLOCK_SIZE]) @ self.train.T)
+            near[start : start + BLOCK_SIZE] = -np.partition(distance, k - 1, axis=1)[:, k - 1]
         return np.sqrt(np.maximum(2 - 2 * near.astype(np.float64), 0))
 
 
-def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> OODDetector | None:
+def fit_ood_detector(workspace: Workspace, run: Run, manifest: Manifest) -> OODDetector | None:
     """Learn what is usual from training and validation images; None when a split is empty."""
     train, val = manifest.split("train"), manifest.split("val")
     if not train or not val:
         return None
-    if len(train) > MOST_TRAINING:
-        train = tuple(train[index] for index in np.random.default_rng(0).permutation(len(train))[:MOST_TRAINING])
-    found = answer_features(workspace, run, [*train, *val])
+    if len(train) > MAX_TRAINING_IMAGES:
+        train = tuple(train[index] for index in np.random.default_rng(0).permutation(len(train))[:MAX_TRAINING_IMAGES])
+    found = read_inference_features(workspace, run, [*train, *val])
     if found is None:
         return None
     rows, features = found
@@ -62,21 +62,21 @@ def fit_novelty(workspace: Workspace, run: Run, manifest: Manifest) -> OODDetect
     if learned.all() or not learned.any():
         return None
     groups = group_index([row.group for row in rows if row.split == "val"])
-    return set_threshold(unit(features[learned]), features[~learned], groups)
+    return fit_threshold(normalize_rows(features[learned]), features[~learned], groups)
 
 
-def set_threshold(train: Features, val: Features, groups: Integers) -> OODDetector:
+def fit_threshold(train: FeatureArray, val: FeatureArray, groups: IntArray) -> OODDetector:
     """The smallest threshold that calls at most FALSE_ALARMS of the validation images unknown; `groups` (V,): near-copies."""
     scores = OODDetector(train, np.inf, 0.0).scores(val)
     return OODDetector(train, _threshold(scores), false_alarm_rate(scores, groups))
 
 
-def _threshold(scores: Floats) -> float:
-    allowed = int(np.floor(FALSE_ALARMS * len(scores)))
+def _threshold(scores: FloatArray) -> float:
+    allowed = int(np.floor(MAX_FALSE_ALARM_RATE * len(scores)))
     return float(np.partition(scores, len(scores) - 1 - allowed)[len(scores) - 1 - allowed])
 
 
-def false_alarm_rate(scores: Floats, groups: Integers) -> float:
+def false_alarm_rate(scores: FloatArray, groups: IntArray) -> float:
     """The share of (V,) scores above the threshold that all other groups set; all of a single group: nothing speaks for fewer."""
     alarms = 0
     for group in np.unique(groups):

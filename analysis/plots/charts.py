@@ -11,7 +11,7 @@ from math import ceil
 
 import numpy as np
 
-from fototeca.analysis.evaluation.metrics import Floats, Integers, Reliability
+from fototeca.analysis.evaluation.metrics import FloatArray, IntArray, Reliability
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.svg import (
     ACCENT,
@@ -20,12 +20,12 @@ from fototeca.analysis.plots.svg import (
     PALETTE,
     WARM,
     Figure,
+    blend_color,
     canvas,
     class_style,
+    contrast_color,
     line,
     marker,
-    mix,
-    on,
     path,
     rect,
     text,
@@ -34,14 +34,14 @@ from fototeca.analysis.plots.svg import (
 
 Points = Sequence[tuple[float, float]]
 
-SMOOTHED = 0.06
+SMOOTHING_SHARE = 0.06
 """Share of a line's points that a running mean is over."""
 
-MOST = 400
+MAX_POINTS = 400
 """Points of a line that are drawn."""
 
 
-class Frame:
+class Axes:
     """Axes: from values to places on the drawing."""
 
     def __init__(
@@ -89,16 +89,16 @@ class Frame:
         return parts
 
 
-def thinned(points: Points) -> Points:
+def thin_points(points: Points) -> Points:
     """At most MOST points: means of neighbours, so that a long run stays a small drawing."""
-    if len(points) <= MOST:
+    if len(points) <= MAX_POINTS:
         return points
-    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), MOST)]
+    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), MAX_POINTS)]
 
 
-def smooth(points: Points) -> Points:
+def smooth_points(points: Points) -> Points:
     """A running mean over a share of the points."""
-    width = max(1, round(len(points) * SMOOTHED))
+    width = max(1, round(len(points) * SMOOTHING_SHARE))
     values = np.array([y for _, y in points])
     kernel = np.ones(width)
     sums = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
@@ -123,14 +123,14 @@ def lines_chart(
     every = [point for points in finite.values() for point in points] or [(0.0, 0.0), (1.0, 1.0)]
     xs, ys = [x for x, _ in every], [y for _, y in every]
     top = 1.0 if percent else float(np.quantile(ys, 0.995)) * 1.08 or 1.0
-    frame = Frame(words, (520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
+    frame = Axes(words, (520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
     parts = frame.axes(*axes, percent, whole=True)
     for number, (key, points) in enumerate(finite.items()):
         colour = PALETTE[number % len(PALETTE)]
-        places = [(frame.x(x), frame.y(min(y, top))) for x, y in thinned(points)]
+        places = [(frame.x(x), frame.y(min(y, top))) for x, y in thin_points(points)]
         if trend and len(points) > 8:
             parts.append(path(places, colour, 1, 'opacity="0.3"'))
-            places = [(frame.x(x), frame.y(min(y, top))) for x, y in thinned(smooth(points))]
+            places = [(frame.x(x), frame.y(min(y, top))) for x, y in thin_points(smooth_points(points))]
         if places:
             parts.append(path(places, colour, 2))
             if len(places) < 40 and not trend:
@@ -152,7 +152,7 @@ def intervals_chart(
     left = min(330.0, 22 + 6.6 * max(len(row[0]) for row in rows))
     height = 54 + 26 * len(rows)
     low = max(0.0, min(row[2] for row in rows) - 0.03)
-    frame = Frame(words, (left + 430, height), (low, min(1.0, max(row[3] for row in rows) + 0.02)), (0, 1), left=left)
+    frame = Axes(words, (left + 430, height), (low, min(1.0, max(row[3] for row in rows) + 0.02)), (0, 1), left=left)
     parts = []
     for value in ticks(*frame.x_ends):
         x = frame.x(value)
@@ -197,8 +197,8 @@ def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: st
 def confusion_chart(
     name: str,
     categories: Sequence[str],
-    counts: Integers,
-    fractions: Floats,
+    counts: IntArray,
+    fractions: FloatArray,
     axes: tuple[str, str],
     alt: str,
     words: Texts,
@@ -230,7 +230,7 @@ def confusion_chart(
         parts.append(text(0, 0, short, size=small, extra=f'transform="translate({x + 3:.1f} {top - 6:.1f}) rotate(-45)"'))
     for i, j in np.ndindex(size, size):
         share, count = float(shown[i, j]), int(counts[i, j])
-        fill = mix(share) if i == j else mix(share, (179, 71, 27))
+        fill = blend_color(share) if i == j else blend_color(share, (179, 71, 27))
         hint = f"{categories[i]} → {categories[j]}: {count} ({words.percent(float(fractions[i, j]), 0)})"
         parts.append(rect(left + j * cell, top + i * cell, cell, cell, fill, hint, f'stroke="{GRID}" stroke-width="0.6"'))
         if cell > 20 and count:
@@ -242,7 +242,7 @@ def confusion_chart(
                     inside,
                     anchor="middle",
                     size=11,
-                    fill=on(fill),
+                    fill=contrast_color(fill),
                     extra='pointer-events="none"',
                 )
             )
@@ -255,7 +255,7 @@ def confusion_chart(
 
 def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str, words: Texts) -> Figure:
     """Accuracy against confidence of each series; on the dashed line a model knows how sure to be."""
-    frame = Frame(words, (380, 320), (0.0, 1.0), (0.0, 1.0))
+    frame = Axes(words, (380, 320), (0.0, 1.0), (0.0, 1.0))
     parts = frame.axes(*axes, percent=True)
     parts.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), MUTED, 1, 'stroke-dasharray="4 4"'))
     rows = []
@@ -277,7 +277,7 @@ def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[
 
 
 def scatter_chart(
-    name: str, points: Floats, labels: Sequence[str], categories: Sequence[str], alt: str, *, legend: bool = False
+    name: str, points: FloatArray, labels: Sequence[str], categories: Sequence[str], alt: str, *, legend: bool = False
 ) -> Figure:
     """Points (N, 2) in the colour and shape of their class; with `legend` its names are drawn below."""
     low, high = points.min(axis=0), points.max(axis=0)

@@ -111,7 +111,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round((first + k) * step, 12) for k in range(int((high - first * step) / step + 1e-9) + 1)]
 
 
-def on(fill: str) -> str:
+def contrast_color(fill: str) -> str:
     """Black or white, whichever is easier to read on a fill: the contrast is always 4.5 or more."""
     parts = (int(fill[place : place + 2], 16) / 255 for place in (1, 3, 5))
     linear = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
@@ -119,6 +119,6 @@ def on(fill: str) -> str:
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
-def mix(share: float, colour: tuple[int, int, int] = (11, 110, 110)) -> str:
+def blend_color(share: float, colour: tuple[int, int, int] = (11, 110, 110)) -> str:
     """White at 0, `colour` at 1."""
     return "#" + "".join(f"{round(255 + (part - 255) * share):02x}" for part in colour)

@@ -21,18 +21,18 @@ from fototeca.curate.duplicates import sign_image
 from fototeca.vision.image import MAX_PIXELS, SUFFIXES, DecodeError, decode_with_info
 from fototeca.vision.threads import image_threads
 
-BATCH = 32
+MAX_BATCH_SIZE = 32
 """Images of a batch at most."""
 
-PIXELS = 100_000_000
+MAX_BATCH_PIXELS = 100_000_000
 """Pixels after which a batch is full, and about as many as are decoded ahead of it: 0.3 GB each."""
 
-AT_ONCE = 16
+MAX_DOWNLOADS = 16
 """Downloads at once; a thread that waits for a site costs nothing."""
 
 
 @dataclass(frozen=True)
-class Incoming:
+class InputImage:
     """One new image, by the name that the person gave it; without `image` where it cannot be had, for `reason`."""
 
     name: str
@@ -66,25 +66,25 @@ def name_images(paths: Sequence[str]) -> list[str]:
     return found
 
 
-def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_loopback: bool) -> Iterator[list[Incoming]]:
+def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_loopback: bool) -> Iterator[list[InputImage]]:
     """The images in order, a batch at a time; while one batch is looked at the next is being fetched and decoded.
 
     The first `shown` get a thumbnail. What cannot be fetched or read has a reason; nothing is fetched from private addresses
     (loopback with `allow_loopback`).
     """
     read = partial(_read, open_fetcher(workspace, allow_loopback=allow_loopback), shown)
-    first = AT_ONCE if any(map(is_url, names)) else 4  # of which nobody knows the size yet
+    first = MAX_DOWNLOADS if any(map(is_url, names)) else 4  # of which nobody knows the size yet
     workers = max(first, os.cpu_count() or 1)
     left, most = iter(enumerate(names)), 1
     with image_threads(workers) as pool:
         ahead = deque(pool.submit(read, item) for item in islice(left, first))
-        batch: list[Incoming] = []
+        batch: list[InputImage] = []
         while ahead:
             batch.append(ahead.popleft().result())
             most = max(most, batch[-1].pixels)
-            room = max(2, min(BATCH, PIXELS // most))  # of the largest so far
+            room = max(2, min(MAX_BATCH_SIZE, MAX_BATCH_PIXELS // most))  # of the largest so far
             ahead.extend(pool.submit(read, item) for item in islice(left, max(0, room - len(ahead))))
-            if len(batch) == BATCH or sum(one.pixels for one in batch) >= PIXELS or not ahead:
+            if len(batch) == MAX_BATCH_SIZE or sum(one.pixels for one in batch) >= MAX_BATCH_PIXELS or not ahead:
                 yield batch
                 batch = []
 
@@ -94,16 +94,16 @@ def is_url(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> Incoming:
+def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> InputImage:
     """One image; whatever is wrong with it is its reason."""
     number, name = item
     try:
         data = fetch(name) if is_url(name) else Path(name).read_bytes()
         image, info = decode_with_info(data, max_pixels=MAX_PIXELS)
     except (FetchFailedError, DecodeError) as error:
-        return Incoming(name, reason=error.reason)
+        return InputImage(name, reason=error.reason)
     except OSError:
-        return Incoming(name, reason="unreadable")
+        return InputImage(name, reason="unreadable")
     small = thumbnail(image) if number < shown else None
     digest = hashlib.sha256(data).hexdigest()
-    return Incoming(name, image, digest, sign_image(image, info.mode), data_uri(small) if small else "")
+    return InputImage(name, image, digest, sign_image(image, info.mode), data_uri(small) if small else "")

@@ -16,14 +16,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import check_method, network_of
-from fototeca.analysis.attribution.check_results import CheckResults, read_verdicts
-from fototeca.analysis.attribution.explain import drawn_maps
-from fototeca.analysis.evaluation.calibration import NO_MISTAKE, scale
-from fototeca.analysis.evaluation.evaluate import learn_temperature
-from fototeca.analysis.evaluation.predictions import check_finite, find_run, read_results
-from fototeca.analysis.evaluation.test_access_log import PREDICT, TestAccess, close_look, open_look
-from fototeca.analysis.features.ood import OODDetector, fit_novelty
-from fototeca.analysis.predict.inputs import Incoming, is_url, name_images, read_ahead
+from fototeca.analysis.attribution.check_results import CheckResults, read_method_results
+from fototeca.analysis.attribution.explain import draw_maps
+from fototeca.analysis.evaluation.calibration import NO_ERRORS, scale_probabilities
+from fototeca.analysis.evaluation.evaluate import fit_run_temperature
+from fototeca.analysis.evaluation.predictions import check_finite, find_run, read_split_predictions
+from fototeca.analysis.evaluation.test_access_log import PREDICT, TestAccess, close_access, open_access
+from fototeca.analysis.features.ood import OODDetector, fit_ood_detector
+from fototeca.analysis.predict.inputs import InputImage, is_url, name_images, read_ahead
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -32,10 +32,10 @@ from fototeca.curate.duplicates import find_known_duplicates
 from fototeca.curate.manifest import Manifest, ManifestRow
 from fototeca.train.runs import LoadedModel, Run, decide_labels, load_model, load_run_manifest
 
-SHOWN = 48
+MAX_THUMBNAILS = 48
 """Images kept small for the report."""
 
-COLUMNS = (
+PREDICTION_COLUMNS = (
     "path",
     "label",
     "probability",
@@ -79,12 +79,12 @@ def predict_paths(
     digests: list[str] = []
     signatures: list[bytes | None] = []
     thumbnails: list[str] = []
-    batches = read_ahead(workspace, names, SHOWN, allow_loopback=allow_loopback)
+    batches = read_ahead(workspace, names, MAX_THUMBNAILS, allow_loopback=allow_loopback)
     held_out, look = {row.image_id for row in asked.manifest.split("test")}, None
     bar = tqdm(total=len(names), desc="predict", unit="img", disable=None)
     for batch in batches:
         if look is None and any(one.digest in held_out for one in batch):
-            look = open_look(workspace, run.manifest_version, run.id, PREDICT)
+            look = open_access(workspace, run.manifest_version, run.id, PREDICT)
         facts += asked.facts(batch)
         digests += [one.digest for one in batch]
         signatures += [one.signature for one in batch]
@@ -124,15 +124,15 @@ class _Asked:
     def open(cls, workspace: Workspace, run: Run, methods: Sequence[str], output: Path | None) -> _Asked:
         manifest = load_run_manifest(workspace, run)
         temperature, why = _temperature(workspace, run, manifest)
-        novelty = fit_novelty(workspace, run, manifest)
+        novelty = fit_ood_detector(workspace, run, manifest)
         folder = output or workspace.reports / "predict" / run.id
-        verdicts = read_verdicts(workspace, run)
+        verdicts = read_method_results(workspace, run)
         model = load_model(workspace, run)
         if methods:
             network_of(model, methods[0])
         return cls(run, manifest, model, temperature, why, novelty, methods, folder, verdicts)
 
-    def facts(self, batch: Sequence[Incoming]) -> list[dict[str, Any]]:
+    def facts(self, batch: Sequence[InputImage]) -> list[dict[str, Any]]:
         """What is said of each image, in order."""
         images = [one.image for one in batch if one.image]
         answers = iter(self._said(images) if images else [])
@@ -143,10 +143,10 @@ class _Asked:
         said, features = self.model.answers(images)
         check_finite(self.run, "new", said)
         strange = self.novelty.scores(features).tolist() if self.novelty else [None] * len(images)
-        scaled = scale(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")
+        scaled = scale_probabilities(np.asarray(said, dtype=np.float64), self.temperature or 1.0, self.run.task == "multi")
         return list(zip(decide_labels(self.run, said), scaled, strange, said.argmax(axis=1).tolist(), strict=True))
 
-    def _describe(self, one: Incoming, label: str, said: np.ndarray, strange: float | None, target: int) -> dict[str, Any]:
+    def _describe(self, one: InputImage, label: str, said: np.ndarray, strange: float | None, target: int) -> dict[str, Any]:
         threshold = self.novelty.threshold if self.novelty else None
         fact = {
             "path": one.name,
@@ -167,30 +167,30 @@ class _Asked:
         said_so = f"says {label or 'none'}{'' if surest == label else f'; {surest}'}, {said.max():.0%}"
         return {**fact, "maps": self._draw(one.name, one.image, target, said_so)} if self.methods else fact
 
-    def _failed(self, one: Incoming) -> dict[str, Any]:
+    def _failed(self, one: InputImage) -> dict[str, Any]:
         """The same keys of an image that was not seen."""
-        nothing = dict.fromkeys(("label", "probability", "near_duplicate", *COLUMNS[6:-1]))
+        nothing = dict.fromkeys(("label", "probability", "near_duplicate", *PREDICTION_COLUMNS[6:-1]))
         return {"path": one.name, **nothing, "probabilities": {}, "unknown": False, "reason": one.reason}
 
     def _draw(self, name: str, image: Image.Image, target: int, words: str) -> str:
         """Write one PNG: what the model saw, then a map for each method with what it is worth; returns its path."""
         seen = self.model.preprocessing(image)
-        drawn = drawn_maps(self.model, seen, target, self.methods, stamped=True, verdicts=self.verdicts)
+        drawn = draw_maps(self.model, seen, target, self.methods, stamped=True, verdicts=self.verdicts)
         self.written += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         stem = Path(urlsplit(name).path if is_url(name) else name).stem[:60]
         path = self.folder / f"{self.written:04}-{stem}.png"  # names may come twice
-        drawn.sheet([path.stem[5:33], words]).save(path)
+        drawn.contact_sheet([path.stem[5:33], words]).save(path)
         return str(path)
 
 
 def _temperature(workspace: Workspace, run: Run, manifest: Manifest) -> tuple[float | None, str | None]:
     """What the probabilities are scaled by, or why they are not: a lost file of validation keeps no image from being asked."""
     try:
-        found = learn_temperature(read_results(workspace, run, "val", manifest))
+        found = fit_run_temperature(read_split_predictions(workspace, run, "val", manifest))
     except FototecaError as error:
         return None, error.message
-    return found, NO_MISTAKE if found is None else None
+    return found, NO_ERRORS if found is None else None
 
 
 def _note_copy(fact: dict[str, Any], row: ManifestRow, distance: int) -> None:
@@ -205,21 +205,23 @@ def _close_look(workspace: Workspace, run: Run, look: TestAccess | None, facts: 
     shown = sum(bool(fact["near_duplicate"]) and fact["near_duplicate"]["split"] == "test" for fact in facts)
     if not shown:
         return
-    close_look(workspace, look or open_look(workspace, run.manifest_version, run.id, PREDICT), shown, None)
+    close_access(workspace, look or open_access(workspace, run.manifest_version, run.id, PREDICT), shown, None)
     what = "1 image is" if shown == 1 else f"{shown} images are"
     notify(
-        f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test-looks.csv"
+        f"fototeca: {what} of {run.manifest_version}'s test split: this is a look at it, and written to data/runs/test_access.csv"
     )
 
 
 def _csv(facts: Sequence[dict[str, Any]], categories: Sequence[str]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"p:{name}" for name in categories)])
+    writer.writerow([*PREDICTION_COLUMNS, *(f"p:{name}" for name in categories)])
     for fact in facts:
         near: Mapping[str, str] = fact["near_duplicate"] or {}
         cells = {**fact, "near_duplicate": near.get("image_id"), "near_duplicate_split": near.get("split")}
-        writer.writerow(_cell(value) for value in (*map(cells.get, COLUMNS), *map(fact["probabilities"].get, categories)))
+        writer.writerow(
+            _cell(value) for value in (*map(cells.get, PREDICTION_COLUMNS), *map(fact["probabilities"].get, categories))
+        )
     return text.getvalue()
 
 
@@ -227,7 +229,7 @@ def _cell(value: object) -> object:
     return "" if value is None else f"{value:.6f}" if isinstance(value, float) else value
 
 
-def stored_predictions(workspace: Workspace, run: Run) -> Path:
+def stored_predictions_path(workspace: Workspace, run: Run) -> Path:
     """Where the last predictions of a run are kept for the report."""
     return workspace.reports / "new-images" / f"{run.id}.json"
 
@@ -238,7 +240,7 @@ def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], t
     The counts are of all `n` images that were seen; `images` are the first of them, `failed` those that were not seen.
     """
     seen = [fact for fact in facts if not fact["reason"]]
-    if not seen and stored_predictions(workspace, run).is_file():
+    if not seen and stored_predictions_path(workspace, run).is_file():
         return  # a mistyped address costs no earlier images
     pairs = zip(facts, thumbnails, strict=True)
     document = {
@@ -253,4 +255,4 @@ def _remember(workspace: Workspace, run: Run, facts: Sequence[dict[str, Any]], t
         "images": [{**fact, "thumbnail": small} for fact, small in pairs if not fact["reason"] and small],
         "failed": [{"path": fact["path"], "reason": fact["reason"]} for fact in facts if fact["reason"]],
     }
-    write_text(stored_predictions(workspace, run), json.dumps(document, ensure_ascii=False) + "\n")
+    write_text(stored_predictions_path(workspace, run), json.dumps(document, ensure_ascii=False) + "\n")

@@ -12,24 +12,24 @@ from PIL import Image
 
 from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.attribution.check_results import (
-    TRIALS,
+    CHECKS,
     CheckResults,
-    joined,
-    measured_trials,
-    method_verdicts,
-    read_trials,
-    sides,
+    measured_checks,
+    merge_results,
+    method_results,
+    names_by_outcome,
+    read_sanity_checks,
 )
-from fototeca.analysis.attribution.explain import COLUMNS, OF_ONE, explain_one
-from fototeca.analysis.attribution.filters import filter_sheets
-from fototeca.analysis.attribution.run_checks import SHORT, try_maps
-from fototeca.analysis.cache import kept
+from fototeca.analysis.attribution.explain import EXPLANATION_COLUMNS, IMAGE_CHECKS, explain_one
+from fototeca.analysis.attribution.filters import draw_filter_sheets
+from fototeca.analysis.attribution.run_checks import REPORT_CURVE_STEPS, compute_sanity_checks
+from fototeca.analysis.cache import cached_json
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.evaluation.sampling import pick
-from fototeca.analysis.images import data_uri, masks_digest, stored_image
+from fototeca.analysis.evaluation.sampling import pick_most_confident
+from fototeca.analysis.images import compute_masks_digest, data_uri, read_stored_image
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, heading, join, link, note, paragraph, tag, tiles
-from fototeca.analysis.tabular import Numbers, Shown
+from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
 
@@ -45,8 +45,8 @@ def attributions(story: ReportContext, results: SplitPredictions) -> Markup:
     if model.module is None:
         return join([heading(words("attribution.title"), 4), note(words("attribution.no_network"), "missing")])
     results = results.stored(story.workspace)
-    wrong = pick(results, right=False, number=EXPLAINED // 2)
-    chosen = [*wrong, *pick(results, right=True, number=EXPLAINED - len(wrong))]
+    wrong = pick_most_confident(results, correct=False, number=EXPLAINED // 2)
+    chosen = [*wrong, *pick_most_confident(results, correct=True, number=EXPLAINED - len(wrong))]
     sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
     return join(
         [
@@ -68,7 +68,7 @@ def _explained(story: ReportContext, results: SplitPredictions, chosen: Sequence
         category = found["category"]
         sure = f"{category} · {words.percent(found['probability'], 0)}"
         said = link(words("attribution.of", category=sure) if results.multi else sure, story.row(file, len(rows)))
-        right, label = bool(results.right[index]), results.labels[index]
+        right, label = bool(results.correct[index]), results.labels[index]
         lines: list[Markup | str] = [said] if right else [said, words("examples.true", label=story.label(label))]
         if results.multi:
             lines.insert(0, words("attribution.said", said=story.label(found["said"])))
@@ -76,11 +76,11 @@ def _explained(story: ReportContext, results: SplitPredictions, chosen: Sequence
         shown.append(Tile(found["seen"], words("attribution.seen", label=story.label(label)), tuple(lines), mark))
         for name, uri in found["maps"].items():
             alt = words("attribution.alt", method=name, said=category)
-            stamp = joined(found["passed"][name], verdicts.get(name, {}))
+            stamp = merge_results(found["passed"][name], verdicts.get(name, {}))
             shown.append(Tile(uri, alt, (name, link(stamped(story, stamp), story.row(file, len(rows)))), mark))
             head = [results.rows[index].image_id, label, found["said"], category, found["probability"], name]
-            rows.append([*head, *map(found["scores"][name].get, OF_ONE), *sides(stamp)])
-    story.numbers.append(Numbers(file, COLUMNS, tuple(map(tuple, rows))))
+            rows.append([*head, *map(found["scores"][name].get, IMAGE_CHECKS), *names_by_outcome(stamp)])
+    story.numbers.append(Table(file, EXPLANATION_COLUMNS, tuple(map(tuple, rows))))
     return shown
 
 
@@ -95,14 +95,14 @@ def shown_verdicts(story: ReportContext, results: SplitPredictions) -> Mapping[s
     """What trials say of the shown methods: those of `explain --trials`, else the report's own; none where these cannot be made,
     which is told in the place of their table."""
     try:
-        return method_verdicts(kept_trials(story, results.run) or _tried(story, results.stored(story.workspace)))
+        return method_results(kept_trials(story, results.run) or _tried(story, results.stored(story.workspace)))
     except FototecaError:
         return {}
 
 
 def kept_trials(story: ReportContext, run: Run) -> dict[str, Any] | None:
     """What `explain --trials` kept, if it is of all shown methods."""
-    facts = read_trials(story.workspace, run)
+    facts = read_sanity_checks(story.workspace, run)
     if not facts or not set(SHOWN_METHODS) <= {one["method"] for one in facts["methods"]}:
         return None
     return facts
@@ -117,14 +117,19 @@ def _maps(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]
             found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, stamped=True)
             drawn = found.drawn
             maps = {name: data_uri(one.resize((168, 168))) for name, one in drawn.maps.items()}
-            one = {"said": found.said, "category": found.category, "probability": found.probability}
+            one = {"said": found.predicted, "category": found.category, "probability": found.probability}
             one["seen"] = data_uri(drawn.seen.resize((168, 168)))
             passed = {name: drawn.scores[name].passed for name in maps}
             every.append({**one, "maps": maps, "passed": passed, "scores": {name: drawn.measured(name) for name in maps}})
         return every
 
-    asked = [[results.rows[index].image_id for index in chosen], SHOWN_METHODS, SHORT, masks_digest(story.workspace)]
-    found: list[dict[str, Any]] = kept(story.workspace, results.run, "judged-maps", asked, draw)
+    asked = [
+        [results.rows[index].image_id for index in chosen],
+        SHOWN_METHODS,
+        REPORT_CURVE_STEPS,
+        compute_masks_digest(story.workspace),
+    ]
+    found: list[dict[str, Any]] = cached_json(story.workspace, results.run, "judged-maps", asked, draw)
     return found
 
 
@@ -165,12 +170,12 @@ def _undrawn(story: ReportContext, results: SplitPredictions, missing: Sequence[
 
 def _tried(story: ReportContext, results: SplitPredictions) -> dict[str, Any]:
     """The shown methods, put to their trials by the report itself and kept between reports."""
-    asked = [story.manifest.sha256, len(results), SHOWN_METHODS, SHORT, masks_digest(story.workspace)]
+    asked = [story.manifest.sha256, len(results), SHOWN_METHODS, REPORT_CURVE_STEPS, compute_masks_digest(story.workspace)]
 
     def make() -> dict[str, Any]:
-        return try_maps(story.workspace, story.model(results.run), results, SHOWN_METHODS, steps=SHORT)
+        return compute_sanity_checks(story.workspace, story.model(results.run), results, SHOWN_METHODS, steps=REPORT_CURVE_STEPS)
 
-    found: dict[str, Any] = kept(story.workspace, results.run, "trials", asked, make)
+    found: dict[str, Any] = cached_json(story.workspace, results.run, "trials", asked, make)
     return found
 
 
@@ -179,7 +184,7 @@ def _trials(story: ReportContext, results: SplitPredictions) -> Markup:
     words, run = story.words, results.run
     stored = kept_trials(story, run)
     facts = stored or _tried(story, results)
-    trials = measured_trials(facts)
+    trials = measured_checks(facts)
     head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]
     rows = [
         [_named(story, one["method"]), *(_score(story, one, name) for name in trials), words.number(one["seconds"], 2)]
@@ -194,7 +199,7 @@ def _trials(story: ReportContext, results: SplitPredictions) -> Markup:
             f"trials-{run.id}", head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head))), source=source
         ),
         paragraph(words("trials.how")),
-        paragraph(words("trials.truth")) if len(trials) > len(TRIALS) else "",
+        paragraph(words("trials.truth")) if len(trials) > len(CHECKS) else "",
         paragraph(words("trials.iterations", n=facts["iterations"])) if facts.get("iterations") else "",
     ]
     unfit = "; ".join(f"{one['method']}: {one['reason']}" for one in facts["methods"] if one.get("reason"))
@@ -210,7 +215,7 @@ def _filters(story: ReportContext, results: SplitPredictions, index: int) -> Mar
     """The first layer's filters, and the first and last of the layers that are drawn of one image."""
     words, row = story.words, results.rows[index]
     label = story.label(row.label)
-    found: dict[str, str] = kept(
+    found: dict[str, str] = cached_json(
         story.workspace, results.run, "filters", row.image_id, lambda: _filter_sheets(story, results, index)
     )
     first, *maps = found
@@ -224,7 +229,7 @@ def _filters(story: ReportContext, results: SplitPredictions, index: int) -> Mar
 def _filter_sheets(story: ReportContext, results: SplitPredictions, index: int) -> dict[str, str]:
     """Data URIs of the first layer's filters and of layers' maps, by name."""
     model = story.model(results.run)
-    drawings = filter_sheets(model, model.preprocessing(stored_image(story.workspace, results.rows[index])))
+    drawings = draw_filter_sheets(model, model.preprocessing(read_stored_image(story.workspace, results.rows[index])))
     for name, drawing in drawings.items():
         if name.startswith("maps-"):
             drawing.thumbnail((560, 560))
@@ -238,4 +243,4 @@ def _named(story: ReportContext, method: str) -> str:
 def _score(story: ReportContext, one: dict[str, Any], trial: str) -> str:
     """The figure, marked where the trial is not passed; a sign, since colour alone does not tell."""
     figure = story.words.number(one[trial], 2)
-    return figure if one["passed"].get(trial, True) else Shown(f"{figure} ✗", *getattr(figure, "value", ()))
+    return figure if one["passed"].get(trial, True) else FormattedNumber(f"{figure} ✗", *getattr(figure, "value", ()))

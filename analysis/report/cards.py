@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.generalization_gap import groups_across
+from fototeca.analysis.evaluation.generalization_gap import count_groups_across_splits
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, link, note, paragraph, tag
 from fototeca.curate.manifest import SPLITS
@@ -73,7 +73,7 @@ def _model(story: ReportContext) -> dict[str, object]:
 
 def _tested(story: ReportContext, run: Run) -> str:
     """What the ledger says of this run: of the looks at all of the split, as on the cover."""
-    looks = len(story.ledger.whole_of(run.id))
+    looks = len(story.access_log.full_accesses_of(run.id))
     if not looks:
         unwritten = (run.folder / "predictions-test.csv").exists()
         return story.words("looks.unwritten", run=run.id) if unwritten else story.words("model_card.not_tested")
@@ -122,7 +122,7 @@ def _copies(story: ReportContext) -> str:
     """What is known of near-duplicates across splits."""
     if story.manifest.threshold is None:
         return story.words("splits.never_deduplicated")
-    return story.words("gap.groups", n=groups_across(story.manifest))
+    return story.words("gap.groups", n=count_groups_across_splits(story.manifest))
 
 
 def _named(values: Iterable[str]) -> str:

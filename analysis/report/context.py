@@ -11,15 +11,15 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.compare import compare
-from fototeca.analysis.evaluation.predictions import SplitPredictions, read_results
-from fototeca.analysis.evaluation.test_access_log import TestAccessLog, read_ledger
+from fototeca.analysis.evaluation.compare import compare_predictions
+from fototeca.analysis.evaluation.predictions import SplitPredictions, read_split_predictions
+from fototeca.analysis.evaluation.test_access_log import TestAccessLog, read_access_log
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import Figure
 from fototeca.analysis.report.html import Words, facts, figure, join, link, note, paragraph, table, tag
 from fototeca.analysis.report.markdown import read_words, render
-from fototeca.analysis.tabular import Numbers, row_link
+from fototeca.analysis.tabular import Table, row_link
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
@@ -36,7 +36,7 @@ class ReportContext:
     words: Texts
     folder: Path
     figures: list[Figure] = field(default_factory=list)
-    numbers: list[Numbers] = field(default_factory=list)
+    numbers: list[Table] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     """Runs that could not be read, and why."""
     _thumbnails: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class ReportContext:
         found = {}
         for run in self.runs:
             try:
-                results, _ = read_results(self.workspace, run, "val", self.manifest), run.facts.get("seconds")
+                results, _ = read_split_predictions(self.workspace, run, "val", self.manifest), run.facts.get("seconds")
                 found[run.id] = results
             except Exception as error:
                 self.problems[run.id] = _why(error)
@@ -80,7 +80,7 @@ class ReportContext:
     @cached_property
     def comparison(self) -> dict[str, Any] | None:
         """`compare` of all runs; None when there is none to compare."""
-        return compare(list(self.validation.values())) if self.validation else None
+        return compare_predictions(list(self.validation.values())) if self.validation else None
 
     @cached_property
     def ranked(self) -> list[Run]:
@@ -99,9 +99,9 @@ class ReportContext:
         return [best, (differing or single[1:])[0]]
 
     @cached_property
-    def ledger(self) -> TestAccessLog:
+    def access_log(self) -> TestAccessLog:
         """Every look at this version's test split."""
-        return read_ledger(self.workspace, self.manifest.version)
+        return read_access_log(self.workspace, self.manifest.version)
 
     @cached_property
     def own_words(self) -> dict[str, str]:
@@ -161,14 +161,14 @@ class ReportContext:
         source: str = "",
     ) -> Markup:
         """A table on the page, kept as `NAME.csv` beside it too, to whose rows its numbers lead. `source`: as for `draw`."""
-        self.numbers.append(Numbers(name, tuple(head), tuple(tuple(row) for row in rows)))
+        self.numbers.append(Table(name, tuple(head), tuple(tuple(row) for row in rows)))
         hrefs = [self.row(name, index) for index in range(len(rows))]
         shown = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
         return join([shown, paragraph(self._from(name, source), "source")])
 
     def facts(self, name: str, pairs: Sequence[tuple[str, str]], source: str = "") -> Markup:
         """Names with values on the page, kept as `NAME.csv` beside it too, to whose rows they lead. `source`: as for `draw`."""
-        self.numbers.append(Numbers(name, ("name", "value"), tuple(pairs)))
+        self.numbers.append(Table(name, ("name", "value"), tuple(pairs)))
         shown = [(words, link(value, self.row(name, index))) for index, (words, value) in enumerate(pairs)]
         return join([facts(shown), paragraph(self._from(name, source), "source")])
 

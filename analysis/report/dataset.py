@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fototeca.analysis.plots.charts import bars_chart
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
-from fototeca.analysis.tabular import Numbers, Shown
+from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.collect.catalog import PERSON, REJECT, RENAME, Catalog
 from fototeca.curate.manifest import SPLITS, ManifestRow
 
@@ -97,7 +97,7 @@ def _labelling(story: ReportContext, catalog: Catalog) -> Markup:
         (words("labels.by_machine"), words.number(sum(not d.who.startswith((PERSON, RENAME)) for d in decisions))),
         (words("labels.by_person"), words.number(len(by_person))),
         (words("labels.changed"), words.number(changed)),
-        (words("labels.reviewed"), Shown(words("labels.of", n=reviewed, total=total), reviewed, total)),
+        (words("labels.reviewed"), FormattedNumber(words("labels.of", n=reviewed, total=total), reviewed, total)),
     ]
     if rejected:
         reasons = ", ".join(f"{reason} {n}" for reason, n in rejected.most_common())
@@ -179,7 +179,7 @@ def _shares(story: ReportContext) -> Markup:
     words, total = story.words, story.manifest.split_counts()
     every = max(len(story.manifest.rows), 1)
     told = {name: f"{words.number(total[name])} ({words.percent(total[name] / every)})" for name in SPLITS}
-    pairs = [(words(f"split.{name}"), Shown(told[name], total[name], total[name] / every)) for name in SPLITS]
+    pairs = [(words(f"split.{name}"), FormattedNumber(told[name], total[name], total[name] / every)) for name in SPLITS]
     return story.facts("split-sizes", pairs, f"manifests/{story.manifest.version}.json")
 
 
@@ -189,7 +189,7 @@ def _groups(story: ReportContext) -> Markup:
     sizes = Counter(row.group for row in story.manifest.rows if row.group)
     large = [n for n in sizes.values() if n > 1]
     rows = (("groups", len(large)), ("images", sum(large)), ("threshold", "" if threshold is None else threshold))
-    story.numbers.append(Numbers("groups", ("name", "value"), rows))
+    story.numbers.append(Table("groups", ("name", "value"), rows))
     how = words("splits.never_deduplicated") if threshold is None else words("splits.threshold", n=threshold)
     if threshold is not None and not large:
         return paragraph(story.lead(f"{words('splits.no_groups')} {how}", "groups"))

@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from fototeca.analysis.cache import kept
-from fototeca.analysis.evaluation.metrics import Floats
-from fototeca.analysis.features.embed_page import Said, colourings
-from fototeca.analysis.features.embedding import embed_features, embedding_facts, predicted_labels, sample_rows
-from fototeca.analysis.features.extract import Features, present_features
+from fototeca.analysis.cache import cached_json
+from fototeca.analysis.evaluation.metrics import FloatArray
+from fototeca.analysis.features.embed_page import PredictedLabels, point_colorings
+from fototeca.analysis.features.embedding import (
+    compute_embedding,
+    read_predicted_labels,
+    sample_manifest_rows,
+    summarize_embedding,
+)
+from fototeca.analysis.features.extract import FeatureArray, read_features
 from fototeca.analysis.plots.charts import scatter_chart
 from fototeca.analysis.plots.svg import class_style, marker
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import details, heading, join, link, note, paragraph, tag
-from fototeca.analysis.tabular import Numbers, flat_numbers
+from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run
 
@@ -31,13 +36,13 @@ PLACED = 1500
 
 def embedding(story: ReportContext, run: Run) -> Markup:
     """PCA and t-SNE of the features, and what is measured beside them."""
-    words, wanted = story.words, sample_rows(story.manifest, PLACED)
-    known = present_features(story.workspace, run, wanted)
+    words, wanted = story.words, sample_manifest_rows(story.manifest, PLACED)
+    known = read_features(story.workspace, run, wanted)
     if known is None:
         return join([heading(words("features.title"), 4), paragraph(words("features.none"))])
     rows, gone = known[0], len(wanted) - len(known[0])
     asked = [story.manifest.sha256, [row.image_id for row in rows]]
-    found: dict[str, Any] = kept(story.workspace, run, "embedding", asked, lambda: _place(*known))
+    found: dict[str, Any] = cached_json(story.workspace, run, "embedding", asked, lambda: _place(*known))
     labels, groups = label_groups(story, rows)
     drawings = []
     for name, points in found["places"].items():
@@ -45,11 +50,11 @@ def embedding(story: ReportContext, run: Run) -> Markup:
         drawing = scatter_chart(f"{name}-{run.id}", np.asarray(points), labels, groups, alt)
         share = words.percent(sum(found["explained_variance"][:2]))
         drawings.append(story.draw(drawing, words(f"features.{name}.caption", share=share)))
-    points, said = np.asarray(found["places"]["tsne"]), predicted_labels(run, rows)
+    points, said = np.asarray(found["places"]["tsne"]), read_predicted_labels(run, rows)
     drawings.append(_by_prediction(story, run, said, points, groups))
-    told = colourings(rows, said, story.manifest.categories)
+    told = point_colorings(rows, said, story.manifest.categories)
     drawings += [_coloured(story, run, by, *told[by], points) for by in ("error", "split")]
-    story.numbers.append(Numbers(f"features-{run.id}", ("what", "value"), tuple(flat_numbers(_measured(found)))))
+    story.numbers.append(Table(f"features-{run.id}", ("what", "value"), tuple(flatten_values(_measured(found)))))
     numbers = link(words("figure.data"), story.row(f"features-{run.id}", 0))
     knn = words("features.knn", accuracy=words.percent(found["knn_accuracy"]), silhouette=words.number(found["silhouette"], 2))
     return join(
@@ -88,7 +93,7 @@ def _measured(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "places"}
 
 
-def _by_prediction(story: ReportContext, run: Run, said: Said, points: Floats, groups: tuple[str, ...]) -> Markup:
+def _by_prediction(story: ReportContext, run: Run, said: PredictedLabels, points: FloatArray, groups: tuple[str, ...]) -> Markup:
     """t-SNE once more, with what the run said, in the colours that the labels have."""
     words = story.words
     none, rest = words("features.error.not_asked"), words("features.rest")
@@ -99,7 +104,7 @@ def _by_prediction(story: ReportContext, run: Run, said: Said, points: Floats, g
     return story.draw(drawing, words("features.prediction.caption"), f"data/runs/{run.id}")
 
 
-def _coloured(story: ReportContext, run: Run, by: str, groups: Sequence[str], found: Sequence[str], points: Floats) -> Markup:
+def _coloured(story: ReportContext, run: Run, by: str, groups: Sequence[str], found: Sequence[str], points: FloatArray) -> Markup:
     """t-SNE once more, with what the run got right and wrong, or with the splits."""
     words = story.words
     names = {name: words(f"split.{name}" if by == "split" else f"features.error.{name.replace(' ', '_')}") for name in found}
@@ -109,10 +114,10 @@ def _coloured(story: ReportContext, run: Run, by: str, groups: Sequence[str], fo
     return story.draw(drawing, words(f"features.{by}.caption"), f"data/runs/{run.id}")
 
 
-def _place(rows: Sequence[ManifestRow], features: Features) -> dict[str, Any]:
+def _place(rows: Sequence[ManifestRow], features: FeatureArray) -> dict[str, Any]:
     """What is drawn and said of the embedding, as JSON values."""
-    found = embed_features(rows, features)
-    return {"places": {name: points.tolist() for name, points in found.places.items()}, **embedding_facts(found)}
+    found = compute_embedding(rows, features)
+    return {"places": {name: points.tolist() for name, points in found.places.items()}, **summarize_embedding(found)}
 
 
 def legend(categories: tuple[str, ...]) -> Markup:

@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.cache import kept
-from fototeca.analysis.evaluation.compare import mcnemar, paired_difference
-from fototeca.analysis.evaluation.tta import gain_of_views, seconds_per_image
+from fototeca.analysis.cache import cached_json
+from fototeca.analysis.evaluation.compare import mcnemar_test, paired_difference
+from fototeca.analysis.evaluation.tta import measure_seconds_per_image, measure_tta_gain
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, note, paragraph, tag
 from fototeca.core.errors import FototecaError
@@ -54,7 +54,7 @@ def _views(story: ReportContext, run: Run) -> list[str]:
     """Found out once, since every validation image is asked again in each of its views."""
     results = story.validation[run.id].stored(story.workspace)
     asked = [[row.image_id for row in results.rows], "seconds"]
-    facts: dict[str, Any] = kept(story.workspace, run, "views", asked, lambda: gain_of_views(story.workspace, results))
+    facts: dict[str, Any] = cached_json(story.workspace, run, "views", asked, lambda: measure_tta_gain(story.workspace, results))
     what = story.words("gains.views", run=run.id, n=facts["views"])
     seconds = facts["seconds_per_image_alone"], facts["seconds_per_image"]
     return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"], seconds)
@@ -67,19 +67,19 @@ def _joined(story: ReportContext, run: Run) -> list[str] | None:
     members = [one for one in found if one.run.digest == of.get(one.run.id)]  # one that was trained again is another one
     if not members:
         return None
-    best, joined = max(members, key=lambda one: float(one.right.mean())), story.validation[run.id]
-    difference = paired_difference(joined.right, best.right, joined.groups)
+    best, joined = max(members, key=lambda one: float(one.correct.mean())), story.validation[run.id]
+    difference = paired_difference(joined.correct, best.correct, joined.groups)
     facts = {
-        "accuracy": float(joined.right.mean()),
+        "accuracy": float(joined.correct.mean()),
         "gain": difference["difference"],
         "gain_interval": difference["interval"],
-        "p": mcnemar(joined.right, best.right, joined.groups)["p"],
+        "p": mcnemar_test(joined.correct, best.correct, joined.groups)["p"],
     }
     how = story.words(f"gains.how.{how_joined(run)}")
     what = story.words("gains.ensemble", run=run.id, how=how, n=len(_members(run)), best=best.run.id)
     passes = 1 if "soup" in run.config else len(_members(run))
     seconds = _seconds(story, best.run), _seconds(story, run)
-    return _row(story, what, float(best.right.mean()), facts, passes, seconds)
+    return _row(story, what, float(best.correct.mean()), facts, passes, seconds)
 
 
 def how_joined(run: Run) -> str:
@@ -93,10 +93,10 @@ def _seconds(story: ReportContext, run: Run) -> float | None:
 
     def measured() -> float:
         results = story.validation[run.id].stored(story.workspace)
-        return seconds_per_image(story.workspace, story.model(run), results)
+        return measure_seconds_per_image(story.workspace, story.model(run), results)
 
     try:
-        return float(kept(story.workspace, run, "seconds", story.manifest.sha256, measured))
+        return float(cached_json(story.workspace, run, "seconds", story.manifest.sha256, measured))
     except FototecaError:
         return None
 

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from fototeca.analysis.attribution.explain import explain_one
-from fototeca.analysis.cache import kept
+from fototeca.analysis.cache import cached_json
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose, doubted, error_groups, errors_by_quality, neighbours_of, suspects, worst_per_class
 from fototeca.analysis.images import data_uri
@@ -84,15 +84,15 @@ def _maps(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]
         return found
 
     asked = [METHOD, [[results.rows[index].image_id, size] for index, size in there]]  # a file that was restored has another size
-    drawn: dict[str, str] = kept(story.workspace, results.run, "examples", asked, draw)
+    drawn: dict[str, str] = cached_json(story.workspace, results.run, "examples", asked, draw)
     return drawn
 
 
 def _card(story: ReportContext, results: SplitPredictions, index: int, drawn: str, near: dict[str, list[str]]) -> Markup:
     """The image, its map, what was said, where it is from, and its nearest training images."""
     row, words = results.rows[index], story.words
-    label, said = story.label(results.labels[index]), story.label(results.said[index])
-    right, sure = bool(results.right[index]), words.percent(float(results.confidence[index]), 0)
+    label, said = story.label(results.labels[index]), story.label(results.predicted_labels[index])
+    right, sure = bool(results.correct[index]), words.percent(float(results.confidence[index]), 0)
     says = f"{said} · {sure}" if right else words("examples.said", said=said, sure=sure)
     told = [story.file(f"data/runs/{results.run.id}/predictions-val.csv", says, index)]
     told += [] if right else [escape(words("examples.true", label=label))]

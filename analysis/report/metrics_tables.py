@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.evaluate import reliability_of
-from fototeca.analysis.evaluation.metrics import YES_NO, yes_no_cells
+from fototeca.analysis.evaluation.evaluate import compute_run_reliability
+from fototeca.analysis.evaluation.metrics import CONFUSION_CELLS, binary_confusion_cells
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.plots.charts import reliability_chart
 from fototeca.analysis.report.context import ReportContext
@@ -91,8 +91,8 @@ def classes_table(story: ReportContext, name: str, sides: Sequence[Facts]) -> Ma
 def yes_no_table(story: ReportContext, name: str, results: SplitPredictions) -> Markup:
     """A multi-label run's confusion: of each category its own two by two, since no single matrix holds several labels."""
     words = story.words
-    head = [words("class.name"), *(words(f"confusion.{cell}") for cell in YES_NO)]
-    cells = yes_no_cells(results.true, results.predicted)
+    head = [words("class.name"), *(words(f"confusion.{cell}") for cell in CONFUSION_CELLS)]
+    cells = binary_confusion_cells(results.true, results.predicted)
     body = [[category, *(words.number(count) for count in row)] for category, row in zip(results.categories, cells, strict=True)]
     caption, source = words("confusion.each", n=len(results)), said({"run": results.run.id, "split": results.split})
     shown = story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=source)
@@ -103,11 +103,11 @@ def calibration(story: ReportContext, name: str, results: SplitPredictions, fact
     """Accuracy against confidence, as it is and after scaling; as it is alone where no temperature could be learned."""
     words, found = story.words, facts["calibration"]
     temperature, split = found["temperature"], words(f"split.{results.split}")
-    series = {words("calibration.before"): reliability_of(results)}
+    series = {words("calibration.before"): compute_run_reliability(results)}
     alt = words("calibration.alt_plain", split=split, before=words.percent(found["ece"]))
     caption = words("calibration.none")
     if temperature is not None:
-        series[words("calibration.after")] = reliability_of(results, temperature)
+        series[words("calibration.after")] = compute_run_reliability(results, temperature)
         ends = {"before": words.percent(found["ece"]), "after": words.percent(found["ece_scaled"])}
         alt = words("calibration.alt", split=split, **ends)
         caption = words("calibration.caption", temperature=words.number(temperature, 2), **ends)

@@ -6,7 +6,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.evaluate import learn_temperature, measure
+from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_temperature
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import error_groups
 from fototeca.analysis.plots.figures import confusion_figure
@@ -44,7 +44,7 @@ def _study(story: ReportContext, run: Run) -> Markup:
 def _measured(story: ReportContext, results: SplitPredictions) -> Markup:
     """The figures of validation, by category too, and whether it knows how sure to be."""
     run = results.run
-    sides = [measure(results, learn_temperature(results))]
+    sides = [compute_metrics(results, fit_run_temperature(results))]
     return join(
         [
             heading(story.words("measured.title"), 4),

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fototeca.analysis.plots.charts import intervals_chart
-from fototeca.analysis.plots.figures import curves_of
+from fototeca.analysis.plots.figures import curve_figures_of
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.ensemble_gains import gains, how_joined
 from fototeca.analysis.report.html import columns, details, heading, join, note, paragraph
@@ -113,7 +113,7 @@ def _model(story: ReportContext, run: Run) -> Markup:
         (words("models.val"), words.percent(done.get("val_accuracy"))),
         (words("models.best_epoch"), words.number(done.get("best_epoch"))),
     ]
-    drawings = curves_of(run, words)
+    drawings = curve_figures_of(run, words)
     shown = [
         story.draw(
             drawing, words(f"curves.{drawing.name.partition('-')[0]}.caption"), f"data/runs/{run.id}/{_source(drawing.name)}"

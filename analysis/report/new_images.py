@@ -6,12 +6,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.cache import stored_json
-from fototeca.analysis.evaluation.calibration import NO_MISTAKE
-from fototeca.analysis.predict.predict import stored_predictions
+from fototeca.analysis.cache import read_json_or_none
+from fototeca.analysis.evaluation.calibration import NO_ERRORS
+from fototeca.analysis.predict.predict import stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, Words, join, link, note, paragraph, tag, tiles
-from fototeca.analysis.tabular import Numbers
+from fototeca.analysis.tabular import Table
 
 NEAR = ("image_id", "split", "distance")
 """What is told of the image of the dataset that a new image is a near-duplicate of."""
@@ -25,7 +25,7 @@ def new_images(story: ReportContext) -> Markup:
         return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
     images, failed, rate = document["images"], document["failed"], document["false_alarm_rate"]
     counts = {name: document[name] for name in ("n", "unknown", "near")}
-    story.numbers.append(Numbers("new-images-counts", ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
+    story.numbers.append(Table("new-images-counts", ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
     parts = [paragraph(story.lead(words("new.intro", run=document["run"], **counts), "new-images-counts"))]
     if counts["n"] > len(images):
         parts.append(paragraph(words("new.first", n=len(images))))
@@ -33,7 +33,7 @@ def new_images(story: ReportContext) -> Markup:
         alarms = words("new.false_alarms", rate=words.percent(rate))
         parts.append(paragraph(story.lead(alarms, "new-images-counts", len(counts))))
     if not document["calibrated"]:
-        learned = document["uncalibrated"] == NO_MISTAKE
+        learned = document["uncalibrated"] == NO_ERRORS
         parts.append(paragraph(words("calibration.none" if learned else "calibration.unread")))
     parts += [tiles([_tile(story, fact, row) for row, fact in enumerate(images)]), _numbers(story, document)]
     if failed:
@@ -46,7 +46,7 @@ def new_images(story: ReportContext) -> Markup:
 def _stored(story: ReportContext) -> dict[str, Any] | None:
     """Of the best run that was asked since it was trained; a damaged file counts as none."""
     for run in story.ranked:
-        document = stored_json(stored_predictions(story.workspace, run))
+        document = read_json_or_none(stored_predictions_path(story.workspace, run))
         if isinstance(document, dict) and document.get("trained") == run.digest:
             return document
     return None
@@ -60,7 +60,7 @@ def _numbers(story: ReportContext, document: dict[str, Any]) -> Markup:
         for near in [fact.get("near_duplicate") or {}]
     )
     columns = ("path", "label", "probability", "strangeness", "unknown", *(f"near_duplicate_{name}" for name in NEAR))
-    story.numbers.append(Numbers("new-images", columns, rows))
+    story.numbers.append(Table("new-images", columns, rows))
     stored = story.file(f"data/reports/new-images/{document['run']}.json")
     return paragraph(join([link(story.words("figure.data"), story.row("new-images", 0)), " · ", stored]), "source")
 

@@ -117,10 +117,10 @@ def _cover(story: ReportContext) -> Markup:
     if story.comparison:
         best = story.comparison["runs"][0]
         cells.append((link(words.percent(best["accuracy"]), story.row("models", 0)), words("cover.best")))
-    looks = story.ledger.looks
+    looks = story.access_log.accesses
     seen = [number for number, look in enumerate(looks) if look.accuracy is not None]
     if seen:
-        whole, run = len(story.ledger.whole), final.looked_at(story)
+        whole, run = len(story.access_log.full_accesses), final.looked_at(story)
         plain = [number for number in seen if run and looks[number].run == run.id and "--tta" not in looks[number].purpose]
         shown = (plain or seen)[-1]  # what section 8 shows, if it is there
         under = words("cover.test") if whole == 1 else words("cover.tests", n=whole)

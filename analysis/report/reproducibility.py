@@ -13,7 +13,7 @@ from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.report.attributions import drawn_class_models, kept_trials
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import join, link, paragraph, table, tag
-from fototeca.analysis.tabular import Numbers
+from fototeca.analysis.tabular import Table
 from fototeca.train.runs import Run, software_versions
 
 
@@ -28,7 +28,7 @@ def again(story: ReportContext) -> Markup:
         (words("again.software"), _versions(software_versions())),
     ]
     head = (words("again.what"), words("again.value"))
-    story.numbers.append(Numbers("again", head, tuple(rows)))
+    story.numbers.append(Table("again", head, tuple(rows)))
     return join(
         [
             table(head, [[name, link(value, story.row("again", number))] for number, (name, value) in enumerate(rows)]),
@@ -68,7 +68,7 @@ def _commands(story: ReportContext) -> Iterator[str]:
     yield f"fototeca curate verify {manifest.version}"
     yield from (_trains(story, run) for run in sorted(story.ranked, key=lambda run: _before(story, run)))
     yield from (command for run in story.studied for command in _explains(story, run))
-    for look in {(look.purpose, look.run): look for look in story.ledger.whole if look.purpose != REPORT}.values():
+    for look in {(look.purpose, look.run): look for look in story.access_log.full_accesses if look.purpose != REPORT}.values():
         command, *options = look.purpose.split()
         yield " ".join(["fototeca analysis", command, look.run, "--split test", *options])
     yield f"fototeca analysis report --manifest {manifest.version} --lang {story.words.language}"

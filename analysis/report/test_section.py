@@ -8,16 +8,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fototeca.analysis.evaluation.evaluate import learn_temperature, measure, split_results
-from fototeca.analysis.evaluation.generalization_gap import explain_gap
-from fototeca.analysis.evaluation.predictions import SplitPredictions, read_results
+from fototeca.analysis.evaluation.evaluate import access_predictions, compute_metrics, fit_run_temperature
+from fototeca.analysis.evaluation.generalization_gap import explain_generalization_gap
+from fototeca.analysis.evaluation.predictions import SplitPredictions, read_split_predictions
 from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.figures import confusion_figure
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, link, note, paragraph, tag
 from fototeca.analysis.report.metrics_tables import calibration, classes_table, figures_table, yes_no_table
-from fototeca.analysis.tabular import Numbers, flat_numbers
+from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.train.runs import Run
 
 
@@ -35,7 +35,7 @@ def test(story: ReportContext) -> Markup:
 
 def _nothing(story: ReportContext) -> Markup:
     """How to take the first look; or that looks were taken of which nothing is left."""
-    if story.ledger.whole:
+    if story.access_log.full_accesses:
         return note(story.words("test.lost"), "warn")
     best = story.ranked[0].id if story.ranked else "RUN"
     return join([note(story.words("test.none"), "missing"), tag("pre", f"fototeca analysis evaluate {best} --split test")])
@@ -44,8 +44,8 @@ def _nothing(story: ReportContext) -> Markup:
 def _measured(story: ReportContext, run: Run) -> Markup:
     words, val = story.words, story.validation[run.id]
     held_out = _held_out(story, run)
-    temperature = learn_temperature(val)
-    sides = [measure(results, temperature) for results in (val, held_out)]
+    temperature = fit_run_temperature(val)
+    sides = [compute_metrics(results, temperature) for results in (val, held_out)]
     best = story.ranked[0].id
     intro = words("test.chosen", run=run.id) if run.id == best else words("test.other", run=run.id, best=best)
     parts: list[Callable[[], Markup]] = [
@@ -61,10 +61,10 @@ def _measured(story: ReportContext, run: Run) -> Markup:
 
 def _held_out(story: ReportContext, run: Run) -> SplitPredictions:
     """What the run said on test. Nobody sees it without a look on record: where there is none, showing it is one."""
-    if story.ledger.whole_of(run.id):
-        return read_results(story.workspace, run, "test", story.manifest)
-    found = split_results(story.workspace, run, "test", REPORT, story.manifest)
-    del story.ledger  # so that the table and the cover have it too
+    if story.access_log.full_accesses_of(run.id):
+        return read_split_predictions(story.workspace, run, "test", story.manifest)
+    found = access_predictions(story.workspace, run, "test", REPORT, story.manifest)
+    del story.access_log  # so that the table and the cover have it too
     return found
 
 
@@ -78,9 +78,9 @@ def _headline(story: ReportContext, facts: dict[str, Any]) -> Markup:
 def _why(story: ReportContext, val: SplitPredictions, held_out: SplitPredictions) -> Markup:
     """Each reason with its number, in words, and where in `gap.csv` it stands."""
     words = story.words
-    gap = explain_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values()))
-    rows = flat_numbers(gap)
-    story.numbers.append(Numbers("gap", ("what", "value"), tuple(rows)))
+    gap = explain_generalization_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values()))
+    rows = flatten_values(gap)
+    story.numbers.append(Table("gap", ("what", "value"), tuple(rows)))
     reasons = _reasons(words, gap)
     places = {name: next((i for i, (what, _) in enumerate(rows) if what.split(".")[0] == name), 0) for name in reasons}
     items = join(
@@ -153,34 +153,34 @@ def _confusion(story: ReportContext, held_out: SplitPredictions) -> Markup:
 
 def _looks(story: ReportContext, run: Run | None) -> Markup:
     """The ledger, and what follows from it for the figures."""
-    words, found = story.words, story.ledger
+    words, found = story.words, story.access_log
     remarks = _remarks(story)
-    if run is not None and not found.evaluated(run.id):
+    if run is not None and not found.has_evaluation(run.id):
         remarks.append(note(words("looks.unwritten", run=run.id), "warn"))
     body = [
-        [look.time.replace("T", " ")[:16], look.who, look.run, look.purpose, words.number(look.n), words.percent(look.accuracy)]
-        for look in found.looks
+        [look.time.replace("T", " ")[:16], look.actor, look.run, look.purpose, words.number(look.n), words.percent(look.accuracy)]
+        for look in found.accesses
     ]
     if not body:
         return join(remarks)
     head = [words(f"looks.{name}") for name in ("time", "who", "run", "purpose", "n", "accuracy")]
-    shown = story.table("looks", head, body, caption=words("looks.table"), numeric=(4, 5), source="data/runs/test-looks.csv")
+    shown = story.table("looks", head, body, caption=words("looks.table"), numeric=(4, 5), source="data/runs/test_access.csv")
     return join([heading(words("looks.title")), shown, *remarks])
 
 
 def _remarks(story: ReportContext) -> list[Markup]:
     """What the looks mean: one model seen in one way is an honest estimate, anything else is a choice."""
-    words, found = story.words, story.ledger
+    words, found = story.words, story.access_log
     remarks = []
     if len(found.runs) > 1:
-        remarks.append(note(words("looks.several", n=len(found.whole), runs=len(found.runs)), "warn"))
-    elif found.whole and len(seen := found.accuracies(found.runs[0])) > 1:
+        remarks.append(note(words("looks.several", n=len(found.full_accesses), runs=len(found.runs)), "warn"))
+    elif found.full_accesses and len(seen := found.accuracies(found.runs[0])) > 1:
         remarks.append(note(words("looks.ways", run=found.runs[0], n=len(seen)), "warn"))
-    elif found.whole and seen:
-        kind = "looks.once" if len(found.whole) == 1 else "looks.again"
-        remarks.append(note(words(kind, run=found.runs[0], n=len(found.whole)), "good"))
-    if single := len(found.looks) - len(found.whole):
+    elif found.full_accesses and seen:
+        kind = "looks.once" if len(found.full_accesses) == 1 else "looks.again"
+        remarks.append(note(words(kind, run=found.runs[0], n=len(found.full_accesses)), "good"))
+    if single := len(found.accesses) - len(found.full_accesses):
         remarks.append(note(words("looks.predicted", n=single), "warn"))
-    if cut := sum(look.n is None for look in found.looks):
+    if cut := sum(look.n is None for look in found.accesses):
         remarks.append(note(words("looks.cut", n=cut), "warn"))
     return remarks

@@ -14,7 +14,7 @@ from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.responses import FetchError
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
-from fototeca.core.settings import LABEL_SEPARATOR, Settings, composed
+from fototeca.core.settings import LABEL_SEPARATOR, Settings, to_nfc
 from fototeca.vision.image import SUFFIXES
 
 LOCAL = "file://"
@@ -104,7 +104,7 @@ def _labels(names: list[str], labelling: LabelSource, settings: Settings) -> dic
     if labelling.category:
         return dict.fromkeys(names, settings.check(labelling.category))
     if labelling.from_folder:
-        labels = {name: composed(PurePosixPath(name).parent.name) for name in names}
+        labels = {name: to_nfc(PurePosixPath(name).parent.name) for name in names}
         _check_all(labels.values(), settings, "folders", "rename the folders or add the categories to fototeca.toml")
         return labels
     return _read_labels(labelling.file, settings, names) if labelling.file else {}
@@ -122,7 +122,7 @@ def _check_all(labels: Iterable[str], settings: Settings, what: str, hint: str) 
 def _read_labels(file: Path, settings: Settings, names: list[str]) -> dict[str, str]:
     """`path,label` rows; paths are relative to the folder, and each must name an image there."""
     rows = read_csv(file, ("path", "label"))
-    labels = {row["path"].replace("\\", "/").removeprefix("./"): composed(row["label"].strip()) for row in rows}
+    labels = {row["path"].replace("\\", "/").removeprefix("./"): to_nfc(row["label"].strip()) for row in rows}
     _check_all(labels.values(), settings, file.name, "mend the file or add the categories to fototeca.toml")
     missing = sorted(labels.keys() - set(names))
     if len(missing) == len(labels):

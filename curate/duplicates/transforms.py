@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fototeca.vision.quality import borders
+from fototeca.vision.quality import border_widths
 
 SIDE = 64
 """Thumbnails have SIDE × SIDE pixels, whatever the image's shape."""
@@ -42,7 +42,7 @@ def greys(thumbnails: NDArray[np.uint8]) -> Floats:
 
 def trimmed(grey: Floats) -> Box | None:
     """The part of one grey thumbnail within its plain border, or None when it has none worth trimming."""
-    top, bottom, left, right = borders(np.clip(grey, 0, 255).astype(np.uint8))
+    top, bottom, left, right = border_widths(np.clip(grey, 0, 255).astype(np.uint8))
     if max(top, bottom, left, right) < 2 or top + bottom > SIDE // 2 or left + right > SIDE // 2:
         return None
     # the line where border and image meet mixes both

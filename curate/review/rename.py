@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fototeca.collect.catalog import REJECT, RENAME, Catalog, Decision, ImageRow
 from fototeca.core.errors import FototecaError
-from fototeca.core.settings import composed
+from fototeca.core.settings import to_nfc
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import names_said, renamed, split_label, why_renamed
 from fototeca.curate.labels.decisions import person
@@ -20,7 +20,7 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[Decision]:
     new = workspace.settings.check(new)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         said = names_said(catalog.decisions())
-        old = old if any(old in names for names in said.values()) else composed(old)
+        old = old if any(old in names for names in said.values()) else to_nfc(old)
         if old == new:
             raise FototecaError(f"{old!r} is its name already", "name another one with --label")
         images = [image for image in catalog.images() if old in said.get(image.image_id, ())]

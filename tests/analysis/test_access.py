@@ -9,7 +9,7 @@ import pytest
 
 from fototeca.analysis.i18n import PAGES, Texts
 from fototeca.analysis.plots.charts import confusion_chart
-from fototeca.analysis.plots.svg import PALETTE, mix
+from fototeca.analysis.plots.svg import PALETTE, blend_color
 from fototeca.analysis.report.html import Tile, table, tiles
 
 CSS = (PAGES / "report.css").read_text(encoding="utf-8")
@@ -34,9 +34,9 @@ def test_numbers_in_a_matrix_can_be_read(share: float) -> None:
     svg = confusion_chart("m", ("a", "b"), np.full((2, 2), 9), fractions, ("true", "said"), "a matrix", Texts.load("en")).svg
     words = re.findall(r'font-size="11" fill="(#\w{6})" pointer', svg)
     assert len(words) == 4
-    for fill in (mix(share), mix(share, (179, 71, 27))):
+    for fill in (blend_color(share), blend_color(share, (179, 71, 27))):
         assert fill in svg
-        assert contrast(words[0] if fill == mix(share) else words[1], fill) >= 4.5
+        assert contrast(words[0] if fill == blend_color(share) else words[1], fill) >= 4.5
 
 
 def test_the_pages_words_can_be_read() -> None:

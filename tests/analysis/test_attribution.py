@@ -12,7 +12,7 @@ from torchvision.models import get_model
 
 from fototeca.analysis.attribution.gradients import grad_cam, grad_cam_plus_plus, guided_backprop, saliency
 from fototeca.analysis.attribution.layers import target_layer
-from fototeca.analysis.attribution.maps import Reading, set_reading
+from fototeca.analysis.attribution.maps import NetworkInput, attach_network_input
 from fototeca.analysis.attribution.sampled import integrated_gradients, occlusion, rise, rise_masks, smoothgrad
 from fototeca.core.errors import FototecaError
 
@@ -252,8 +252,8 @@ def test_smoothgrad_without_noise_is_saliency() -> None:
 def test_integrated_gradients_begin_at_the_runs_own_black() -> None:
     """An image that is black all over has nothing to explain, with torchvision's normalisation and with a run's own."""
     module = network("resnet18")
-    for reading in (Reading(), Reading(black=(-1.0, -2.0, 0.5))):
-        set_reading(module, reading)
+    for reading in (NetworkInput(), NetworkInput(black=(-1.0, -2.0, 0.5))):
+        attach_network_input(module, reading)
         black = torch.tensor(reading.black)[None, :, None, None].expand(1, 3, 64, 64)
         assert not integrated_gradients(module, black, 1).any()
 
@@ -262,7 +262,7 @@ def test_integrated_gradients_add_up() -> None:
     """The map sums to the rise of the score from black to the image (the axiom of completeness), within 2%."""
     module, seen = network("resnet18"), image(64)
     with torch.no_grad():
-        black = torch.tensor(Reading().black)[None, :, None, None].expand_as(seen)
+        black = torch.tensor(NetworkInput().black)[None, :, None, None].expand_as(seen)
         rise = float(module(seen)[0, 2] - module(black)[0, 2])
     assert integrated_gradients(module, seen, 2).sum() == pytest.approx(rise, rel=0.02, abs=0.02)
 

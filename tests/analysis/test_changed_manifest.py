@@ -9,9 +9,9 @@ import pytest
 
 from fototeca.analysis.attribution.explain import explain_run
 from fototeca.analysis.attribution.filters import filter_figures
-from fototeca.analysis.attribution.run_checks import try_run
+from fototeca.analysis.attribution.run_checks import run_sanity_checks
 from fototeca.analysis.evaluation.evaluate import evaluate_run
-from fototeca.analysis.evaluation.test_access_log import ledger
+from fototeca.analysis.evaluation.test_access_log import access_log_path
 from fototeca.analysis.examples import examples_of_run
 from fototeca.analysis.export import export_run
 from fototeca.analysis.features.embedding import embed_run
@@ -32,17 +32,17 @@ def files(workspace: Workspace) -> dict[Path, bytes]:
 def test_the_look_at_test_is_not_spent(changed: Studied) -> None:
     """`evaluate --split test` reads the digest before the ledger's line, and asks the model nothing."""
     workspace, (run, _) = changed
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / run / "predictions-test.csv").unlink(missing_ok=True)
     with pytest.raises(FototecaError, match="was trained on another v001"):
         evaluate_run(workspace, run, "test")
-    assert not ledger(workspace).exists() and not (workspace.runs / run / "predictions-test.csv").exists()
+    assert not access_log_path(workspace).exists() and not (workspace.runs / run / "predictions-test.csv").exists()
 
 
 def test_nor_is_that_of_other_commands(changed: Studied) -> None:
     """`confusion` and `examples` on test, where predictions are stored: no line of theirs is in the ledger."""
     workspace, (run, _) = changed
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / run / "predictions-test.csv").write_text("image_id,label,predicted\n", encoding="utf-8")
     for ask in (
         lambda: confusion_figures(workspace, run, "test", None),
@@ -50,7 +50,7 @@ def test_nor_is_that_of_other_commands(changed: Studied) -> None:
     ):
         with pytest.raises(FototecaError, match="was trained on another v001"):
             ask()
-    assert not ledger(workspace).exists()
+    assert not access_log_path(workspace).exists()
 
 
 def test_every_command_refuses(changed: Studied, first_image: Callable[[str], Path]) -> None:
@@ -59,7 +59,7 @@ def test_every_command_refuses(changed: Studied, first_image: Callable[[str], Pa
     calls: list[Callable[[], object]] = [
         lambda: predict_paths(workspace, run, [str(first_image("val"))]),
         lambda: explain_run(workspace, run, methods=["saliency"]),
-        lambda: try_run(workspace, run, ["saliency"]),
+        lambda: run_sanity_checks(workspace, run, ["saliency"]),
         lambda: filter_figures(workspace, run),
         lambda: embed_run(workspace, run),
         lambda: export_run(workspace, run, "torch"),

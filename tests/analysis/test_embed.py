@@ -16,7 +16,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from fototeca.analysis.features import embedding as embed
-from fototeca.analysis.features.embedding import embed_features, embed_run, principal_components, umap
+from fototeca.analysis.features.embedding import compute_embedding, embed_run, principal_components, umap
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow
@@ -56,7 +56,7 @@ def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
     theirs = PCA(5).fit(values)
     np.testing.assert_allclose(np.abs(components), np.abs(theirs.transform(values)), atol=1e-4)
     np.testing.assert_allclose(explained, theirs.explained_variance_ratio_, atol=1e-6)
-    found = embed_features(of, values)
+    found = compute_embedding(of, values)
     assert set(found.places) == {"pca", "tsne"}
     labels = np.array([row.label for row in of])
     train = np.array([row.split == "train" for row in of])
@@ -68,18 +68,18 @@ def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
 def test_features_that_are_all_alike_have_no_places() -> None:
     """A network that has collapsed is told as such, not drawn as places that are no numbers."""
     with pytest.raises(FototecaError, match="all features are alike"):
-        embed_features(rows(12), np.ones((12, 8), np.float32))
+        compute_embedding(rows(12), np.ones((12, 8), np.float32))
 
 
 def test_features_that_are_no_numbers_have_no_places() -> None:
     """A model that has diverged is told as such."""
     with pytest.raises(FototecaError, match="not numbers"):
-        embed_features(rows(12), np.where(np.eye(12, 8) > 0, np.nan, 1).astype(np.float32))
+        compute_embedding(rows(12), np.where(np.eye(12, 8) > 0, np.nan, 1).astype(np.float32))
 
 
 def test_not_asked_is_another_thing_than_no_category() -> None:
     """In the CSV, too, where both have an empty prediction."""
-    found = embed_features(rows(30), features(30))
+    found = compute_embedding(rows(30), features(30))
     said = [None, "", *["a"] * 28]
     told = list(csv.DictReader(embed._csv(found, said).splitlines()))
     assert [(row["asked"], row["predicted"]) for row in told[:3]] == [("no", ""), ("yes", ""), ("yes", "a")]

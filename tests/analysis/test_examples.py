@@ -13,7 +13,7 @@ from PIL import Image
 from fototeca.analysis.cli_tables import examples_table
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
-from fototeca.analysis.images import captioned
+from fototeca.analysis.images import add_caption
 from fototeca.analysis.plots.charts import bars_chart
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow
@@ -62,9 +62,9 @@ def test_captions_stay_within_their_image() -> None:
     """Cut by what letters are wide, not by how many there are; letters beyond ASCII are drawn as they are."""
     blank = Image.new("RGB", (224, 10))
     for words in ("SEÑAL DE PROHIBIDO ADELANTAR A OTROS", "Donaudampfschifffahrtsgesellschaftskapitän", "ñ"):
-        page = np.asarray(captioned(blank, [words, "x"]).convert("L"))[10:]
+        page = np.asarray(add_caption(blank, [words, "x"]).convert("L"))[10:]
         assert page.min() < 100 and (page[:, -2:] == 255).all(), words
-    assert not np.array_equal(captioned(blank, ["ñ"]), captioned(blank, ["\ue000"])), "no box for a letter that there is"
+    assert not np.array_equal(add_caption(blank, ["ñ"]), add_caption(blank, ["\ue000"])), "no box for a letter that there is"
 
 
 def test_a_long_name_keeps_its_beginning() -> None:
@@ -114,7 +114,7 @@ def test_groups_of_errors_are_not_crowded_out() -> None:
         alone,
         rows=tuple(replace(ROW, image_id=f"i{k}", label="a", group="pair" if k > 38 else f"i{k}") for k in range(41)),
         labels=("a",) * 41,
-        said=("b",) * 40 + ("a",),
+        predicted_labels=("b",) * 40 + ("a",),
         probabilities=np.tile([[0.1, 0.8, 0.1]], (41, 1)),
     )
     assert error_groups(many)["by_group"] == [{"group": "pair", "n": 2, "errors": 1}]

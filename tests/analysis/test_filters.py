@@ -10,7 +10,14 @@ import torch
 from PIL import Image
 from torchvision.models import get_model
 
-from fototeca.analysis.attribution.filters import TILE, draw_filters, draw_maps, feature_maps, filter_figures, first_filters
+from fototeca.analysis.attribution.filters import (
+    TILE_SIZE,
+    compute_feature_maps,
+    draw_filters,
+    draw_maps,
+    filter_figures,
+    read_first_filters,
+)
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 
@@ -24,17 +31,17 @@ def test_maps_are_what_the_layers_give(name: str) -> None:
         torch.randn(1, 3, 224 if name.startswith("vit") else 96, 224),
     )
     seen = seen[..., : seen.shape[2]]
-    sizes = [found.shape[1] for found in feature_maps(module, seen).values()]
+    sizes = [found.shape[1] for found in compute_feature_maps(module, seen).values()]
     assert 1 <= len(sizes) <= 4
     assert sizes == sorted(sizes, reverse=True) and min(sizes) > 1
     if name == "resnet18":
-        found = feature_maps(module, seen, ["layer2"])
+        found = compute_feature_maps(module, seen, ["layer2"])
         stem = module.maxpool(module.relu(module.bn1(module.conv1(seen))))
         np.testing.assert_allclose(found["layer2"], module.layer2(module.layer1(stem))[0].detach().numpy(), atol=1e-5)
         with pytest.raises(FototecaError, match="no place on the image"):
-            feature_maps(module, seen, ["fc"])
+            compute_feature_maps(module, seen, ["fc"])
         with pytest.raises(FototecaError, match="no layer 'nothing'"):
-            feature_maps(module, seen, ["nothing"])
+            compute_feature_maps(module, seen, ["nothing"])
 
 
 def test_filters_are_the_first_convolutions() -> None:
@@ -43,12 +50,12 @@ def test_filters_are_the_first_convolutions() -> None:
     module[0].weight.data.zero_()
     module[0].weight.data[0, 1, 0, 0] = 0.3
     module[0].weight.data[0, 2, 3, 3] = -0.3
-    page = np.asarray(draw_filters(first_filters(module)))
+    page = np.asarray(draw_filters(read_first_filters(module)))
     assert page[6, 6].tolist() == [128, 255, 128]
-    assert page[6 + TILE - 1, 6 + TILE - 1].tolist() == [128, 128, 0]
-    assert (page[6 : 6 + TILE, 12 + TILE : 12 + 2 * TILE] == 128).all()
+    assert page[6 + TILE_SIZE - 1, 6 + TILE_SIZE - 1].tolist() == [128, 128, 0]
+    assert (page[6 : 6 + TILE_SIZE, 12 + TILE_SIZE : 12 + 2 * TILE_SIZE] == 128).all()
     with pytest.raises(FototecaError, match="no convolution"):
-        first_filters(torch.nn.Linear(3, 3))
+        read_first_filters(torch.nn.Linear(3, 3))
 
 
 def test_the_strongest_maps_come_first() -> None:

@@ -12,7 +12,7 @@ from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.ensemble_gains import gains
-from fototeca.analysis.tabular import Shown
+from fototeca.analysis.tabular import FormattedNumber
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
@@ -51,7 +51,7 @@ def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
         assert all(words(f"gains.how.{kind}") in str(row[0]) for kind, row in told.items())
         assert rows[0][6] == "4" and {row[6] for row in told.values()} == {"2"}
         for row in (rows[0], *told.values()):
-            assert all(isinstance(cell, Shown) and cell.value[0] > 0 for cell in row[7:]) and len(row) == 9
+            assert all(isinstance(cell, FormattedNumber) and cell.value[0] > 0 for cell in row[7:]) and len(row) == 9
 
 
 def test_seconds_that_cannot_be_measured_are_a_dash(copied: Studied) -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from fototeca.analysis.cli_tables import evaluation_table
 from fototeca.analysis.evaluation.evaluate import evaluate_run
-from fototeca.analysis.evaluation.test_access_log import close_look, ledger, open_look, read_ledger, read_looks
+from fototeca.analysis.evaluation.test_access_log import (
+    access_log_path,
+    close_access,
+    open_access,
+    read_access_log,
+    read_accesses,
+)
 from fototeca.analysis.examples import examples_of_run
 from fototeca.analysis.plots.figures import confusion_figures
 from fototeca.core.errors import FototecaError
@@ -19,7 +25,7 @@ Studied = tuple[Workspace, list[str]]
 @pytest.fixture
 def workspace(copied: Studied) -> Workspace:
     """The studied workspace, before anyone looked at test."""
-    ledger(copied[0]).unlink(missing_ok=True)
+    access_log_path(copied[0]).unlink(missing_ok=True)
     for path in copied[0].runs.glob("*/predictions-test.csv"):
         path.unlink()
     return copied[0]
@@ -30,7 +36,7 @@ def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> No
     run = copied[1][1]
     with pytest.raises(FototecaError, match="was not looked at on test"):
         confusion_figures(workspace, run, "test", None)
-    assert read_looks(workspace, "v001") == []
+    assert read_accesses(workspace, "v001") == []
     first = evaluate_run(workspace, run, "test")
     second = evaluate_run(workspace, run, "test", tta=True)
     assert first["accuracy"] == second["accuracy"]
@@ -38,13 +44,13 @@ def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> No
     assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.keys()
     confusion_figures(workspace, run, "test", None)
     examples_of_run(workspace, run, "test", number=1)
-    looks = read_looks(workspace, "v001")
+    looks = read_accesses(workspace, "v001")
     assert [look.purpose for look in looks] == ["evaluate", "evaluate", "evaluate --tta", "confusion", "examples"]
-    assert {(look.who, look.run, look.n) for look in looks} == {("tester", run, first["n"])}
+    assert {(look.actor, look.run, look.n) for look in looks} == {("tester", run, first["n"])}
     expected = [first["accuracy"]] * 2 + [second["tta"]["accuracy"]] + [first["accuracy"]] * 2
     assert [look.accuracy for look in looks] == pytest.approx(expected, abs=1e-6)
-    assert read_ledger(workspace, "v001").runs == (run,)
-    assert set(read_ledger(workspace, "v001").accuracies(run)) == {look.accuracy for look in looks}
+    assert read_access_log(workspace, "v001").runs == (run,)
+    assert set(read_access_log(workspace, "v001").accuracies(run)) == {look.accuracy for look in looks}
 
 
 def test_a_look_that_was_cut_off_is_one(workspace: Workspace, copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,24 +63,24 @@ def test_a_look_that_was_cut_off_is_one(workspace: Workspace, copied: Studied, m
         patch.setattr("fototeca.analysis.evaluation.evaluate.load_model", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluate_run(workspace, copied[1][0], "test")
-    (look,) = read_looks(workspace, "v001")
+    (look,) = read_accesses(workspace, "v001")
     assert (look.run, look.n, look.accuracy, look.purpose) == (copied[1][0], None, None, "evaluate")
 
 
 def test_a_torn_ledger_goes_on(tmp_path: Workspace) -> None:
     """A line that was cut off costs no other line."""
     workspace = create_workspace(tmp_path / "colours", ["red", "green"])  # type: ignore[operator]
-    path = ledger(workspace)
+    path = access_log_path(workspace)
     path.parent.mkdir(parents=True)
     path.write_text(
-        "time,who,version,run,n,accuracy,purpose,look\n"
+        "time,actor,version,run,n,accuracy,purpose,access_id\n"
         '2026-01-02T03:04:05+00:00,ana,v001,old,20,0.75,evaluate,1f\n2026-01-03T03:04:05+00:00,"an',
         encoding="utf-8",
     )
-    close_look(workspace, open_look(workspace, "v001", "new", "evaluate"), 20, 0.8)
-    open_look(workspace, "v002", "new", "evaluate")
+    close_access(workspace, open_access(workspace, "v001", "new", "evaluate"), 20, 0.8)
+    open_access(workspace, "v002", "new", "evaluate")
     with path.open("a", encoding="utf-8") as file:
         file.write("2026-01-05T03:04:05+00:00,ana,v001,cut,2")
-    looks = read_looks(workspace, "v001")
+    looks = read_accesses(workspace, "v001")
     assert [(look.run, look.n, look.accuracy) for look in looks] == [("old", 20, 0.75), ("new", 20, 0.8), ("cut", 2, None)]
-    assert read_ledger(workspace, "v001").runs == ("old", "new", "cut")
+    assert read_access_log(workspace, "v001").runs == ("old", "new", "cut")

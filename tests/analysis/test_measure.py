@@ -14,12 +14,12 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 from fototeca.analysis.cli_tables import evaluation_table
 from fototeca.analysis.evaluation import tta
-from fototeca.analysis.evaluation.bootstrap import bootstrap_macro, resamples
+from fototeca.analysis.evaluation.bootstrap import bootstrap_macro, draw_resamples
 from fototeca.analysis.evaluation.calibration import fit_temperature
-from fototeca.analysis.evaluation.compare import compare
-from fototeca.analysis.evaluation.evaluate import measure
+from fototeca.analysis.evaluation.compare import compare_predictions
+from fototeca.analysis.evaluation.evaluate import compute_metrics
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.evaluation.tta import view_probabilities
+from fototeca.analysis.evaluation.tta import tta_probabilities
 from fototeca.curate.manifest import ManifestRow
 from fototeca.train.runs import Run
 from fototeca.train.runs.registry import FloatArray
@@ -51,7 +51,7 @@ def single(seed: int = 0, n: int = 90, skill: float = 1.2) -> tuple[np.ndarray, 
 def test_all_figures_of_one_label() -> None:
     """Through `measure`, as the command prints them."""
     true, probabilities = single()
-    facts = measure(made("r", true, probabilities), None)
+    facts = compute_metrics(made("r", true, probabilities), None)
     labels, said = true.argmax(axis=1), probabilities.argmax(axis=1)
     assert facts["accuracy"] == pytest.approx(reference.accuracy_score(labels, said))
     assert facts["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(labels, said))
@@ -77,7 +77,7 @@ def test_all_figures_of_several_labels() -> None:
     rng = np.random.default_rng(1)
     true = rng.random((80, 3)) < 0.4
     probabilities = np.clip(0.5 + 0.25 * (true - 0.5) + rng.normal(0, 0.2, (80, 3)), 0.01, 0.99)
-    facts = measure(made("r", true, probabilities, multi=True), None)
+    facts = compute_metrics(made("r", true, probabilities, multi=True), None)
     said = probabilities >= 0.5
     assert facts["micro_f1"] == pytest.approx(reference.f1_score(true, said, average="micro"))
     assert facts["macro_f1"] == pytest.approx(reference.f1_score(true, said, average="macro"))
@@ -100,7 +100,7 @@ def test_calibration_is_told_before_and_after_the_temperature() -> None:
     true, probabilities = single(n=900)
     sharp = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
     temperature = fit_temperature(true, sharp)
-    facts = measure(made("r", true, sharp), temperature)["calibration"]
+    facts = compute_metrics(made("r", true, sharp), temperature)["calibration"]
     tempered = sharp ** (1 / temperature)
     before, after = (
         MulticlassCalibrationError(3, n_bins=15, norm="l1")(torch.tensor(given), torch.tensor(true.argmax(axis=1)))
@@ -117,7 +117,7 @@ def test_intervals_count_near_duplicates_together() -> None:
     rows = tuple(replace(row, group=f"g{k // 3:02}") for k, row in enumerate(copies.rows))
     cases = (made("r", true, probabilities), 1, 0), (copies, 3, 0), (replace(copies, rows=rows), 1, 1)
     for results, times, less in cases:
-        facts = measure(results, None)
+        facts = compute_metrics(results, None)
         figures = [(facts["accuracy"], 60, facts["accuracy_interval"])]
         figures += [(row["recall"], 20, row["recall_interval"]) for row in facts["per_class"].values()]
         for share, n, interval in figures:
@@ -127,7 +127,7 @@ def test_intervals_count_near_duplicates_together() -> None:
 
 def test_near_duplicates_are_drawn_together() -> None:
     """Copies of one image go in and out together: threefold copies tell no more than one of each, however they are counted."""
-    draws = resamples(group_index(["g", "g", "h", "", ""]), count=50)
+    draws = draw_resamples(group_index(["g", "g", "h", "", ""]), count=50)
     assert (draws[:, 0] == draws[:, 1]).all() and (draws[:, [0, 2, 3, 4]].sum(axis=1) == 4).all()
     assert (draws[:, 0] != draws[:, 2]).any()
     true, probabilities = single(n=30)
@@ -147,10 +147,10 @@ def test_runs_are_compared_image_by_image() -> None:
     good, same, bad = (
         made(name, true, single(seed, skill=skill)[1]) for name, seed, skill in (("a", 1, 3), ("b", 2, 3), ("c", 3, 0))
     )
-    found = compare([bad, same, good])
+    found = compare_predictions([bad, same, good])
     assert {run["run"] for run in found["runs"][:2]} == {"a", "b"} == set(found["like_best"])
     mixed = same.take(np.random.default_rng(0).permutation(len(same)).tolist())
-    assert compare([bad, mixed, good]) == found
+    assert compare_predictions([bad, mixed, good]) == found
 
 
 def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
@@ -160,7 +160,7 @@ def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
     for name, wrong in (("a", 0), ("b", 0), ("c", 6)):
         said = np.where(np.arange(len(true))[:, None] < wrong, np.roll(true, 1, axis=1), true)
         runs.append(made(name, true, np.where(said, 0.8, 0.1)))
-    found = compare(runs)
+    found = compare_predictions(runs)
     assert [pair["p"] for pair in found["pairs"]] == pytest.approx([1, 2 / 2**6, 2 / 2**6])
     assert found["like_best"] == ["a", "b", "c"]
 
@@ -170,11 +170,11 @@ def test_views_of_large_images_are_not_all_held_at_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(tta, "PIXELS", 250)
     row = ManifestRow("", "", "", "val", "", 10, 10, "0" * 16, "drawn", "", "", "", "MIT", True)
     rows = [replace(row, image_id=str(k), width=10 if k < 7 else 90) for k in range(9)] + [row] * 40
-    found = list(tta.batches(rows))
+    found = list(tta.batch_rows(rows))
     assert [one for part in found for one in part] == rows
     assert [len(part) for part in found[:6]] == [2, 2, 2, 1, 1, 1] and max(map(len, found)) == 2
     monkeypatch.setattr(tta, "PIXELS", 10**9)
-    assert [len(part) for part in tta.batches(rows)] == [32, 17]
+    assert [len(part) for part in tta.batch_rows(rows)] == [32, 17]
 
 
 def test_views_are_averaged() -> None:
@@ -191,6 +191,6 @@ def test_views_are_averaged() -> None:
 
     cut = picture.crop((19, 19, 237, 237))
     expected = Brightness().probabilities([picture, ImageOps.mirror(picture), cut, ImageOps.mirror(cut)]).mean(axis=0)
-    said = view_probabilities(Brightness(), [picture, Image.new("RGB", (20, 20))])  # type: ignore[arg-type]
+    said = tta_probabilities(Brightness(), [picture, Image.new("RGB", (20, 20))])  # type: ignore[arg-type]
     np.testing.assert_allclose(said, [expected, [0, 1]], atol=1e-6)
     assert abs(said[0, 0] - Brightness().probabilities([picture])[0, 0]) > 0.1

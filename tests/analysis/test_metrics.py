@@ -22,23 +22,28 @@ from torchmetrics.classification import (
     MultilabelConfusionMatrix,
 )
 
-from fototeca.analysis.evaluation.bootstrap import FEW_RESAMPLES, _average_precisions, bootstrap_average_precision, resamples
-from fototeca.analysis.evaluation.calibration import fit_temperature, scale
-from fototeca.analysis.evaluation.compare import holm, mcnemar, paired_difference
+from fototeca.analysis.evaluation.bootstrap import (
+    NUM_RANKED_RESAMPLES,
+    _average_precisions,
+    bootstrap_average_precision,
+    draw_resamples,
+)
+from fototeca.analysis.evaluation.calibration import fit_temperature, scale_probabilities
+from fototeca.analysis.evaluation.compare import holm_correction, mcnemar_test, paired_difference
 from fototeca.analysis.evaluation.metrics import (
     average_precisions,
+    binary_confusions,
     binary_log_loss,
-    brier,
+    brier_score,
     class_scores,
+    compute_reliability,
     confusion_matrix,
-    correct,
-    indicator,
+    exact_matches,
+    indicator_matrix,
     log_loss,
-    macro,
-    reliability,
+    macro_mean,
     row_fractions,
     top_k_accuracy,
-    yes_no_counts,
 )
 from fototeca.vision.intervals import accuracy_interval, design_effect, group_index, wilson_interval
 
@@ -57,7 +62,7 @@ def guesses(seed: int, n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def as_rows(numbers: np.ndarray) -> np.ndarray:
     """Class numbers as an indicator matrix."""
-    return indicator([NAMES[number] for number in numbers], NAMES)
+    return indicator_matrix([NAMES[number] for number in numbers], NAMES)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -69,12 +74,12 @@ def test_single_label_figures_equal_scikit_learns(seed: int) -> None:
     expected = reference.precision_recall_fscore_support(true, said, labels=range(4), zero_division=0)
     for mine, theirs in zip((scores.precision, scores.recall, scores.f1, scores.n), expected, strict=True):
         np.testing.assert_allclose(mine, theirs)
-    assert macro(scores.recall, scores.n > 0) == pytest.approx(reference.balanced_accuracy_score(true, said))
-    assert correct(rows, predicted).mean() == pytest.approx(reference.accuracy_score(true, said))
+    assert macro_mean(scores.recall, scores.n > 0) == pytest.approx(reference.balanced_accuracy_score(true, said))
+    assert exact_matches(rows, predicted).mean() == pytest.approx(reference.accuracy_score(true, said))
     np.testing.assert_array_equal(confusion_matrix(rows, predicted), reference.confusion_matrix(true, said))
     assert top_k_accuracy(rows, probabilities, 2) == pytest.approx(reference.top_k_accuracy_score(true, probabilities, k=2))
     assert log_loss(rows, probabilities) == pytest.approx(reference.log_loss(true, probabilities))
-    assert brier(rows, probabilities) == pytest.approx(
+    assert brier_score(rows, probabilities) == pytest.approx(
         reference.brier_score_loss(true, probabilities, labels=range(4), scale_by_half=False)
     )
 
@@ -89,10 +94,10 @@ def test_single_label_figures_equal_torchmetrics(seed: int) -> None:
     theirs = (MulticlassPrecision, MulticlassRecall, MulticlassF1Score)
     for mine, make in zip((scores.precision, scores.recall, scores.f1), theirs, strict=True):
         np.testing.assert_allclose(mine, make(4, average="none")(given, target).numpy(), atol=1e-6)
-        assert macro(mine, every) == pytest.approx(float(make(4, average="macro")(given, target)), abs=1e-6)
+        assert macro_mean(mine, every) == pytest.approx(float(make(4, average="macro")(given, target)), abs=1e-6)
     accuracy = MulticlassAccuracy(4, average="micro")(given, target)
-    assert correct(rows, predicted).mean() == pytest.approx(float(accuracy), abs=1e-6)
-    assert macro(scores.recall, every) == pytest.approx(float(MulticlassAccuracy(4)(given, target)), abs=1e-6)
+    assert exact_matches(rows, predicted).mean() == pytest.approx(float(accuracy), abs=1e-6)
+    assert macro_mean(scores.recall, every) == pytest.approx(float(MulticlassAccuracy(4)(given, target)), abs=1e-6)
     np.testing.assert_array_equal(confusion_matrix(rows, predicted), MulticlassConfusionMatrix(4)(given, target).numpy())
     for k in (1, 2, 3):
         within = MulticlassAccuracy(4, top_k=k, average="micro")(given, target)
@@ -119,7 +124,7 @@ def test_several_labels_equal_scikit_learn_and_torchmetrics() -> None:
     np.testing.assert_allclose(by_class, MultilabelAveragePrecision(4, average="none")(given, target).numpy(), atol=1e-6)
     assert mean == pytest.approx(float(MultilabelAveragePrecision(4, average="macro")(given, target)), abs=1e-6)
     assert micro == pytest.approx(float(MultilabelAveragePrecision(4, average="micro")(given, target)), abs=1e-6)
-    np.testing.assert_array_equal(yes_no_counts(true, scores >= 0.5), MultilabelConfusionMatrix(4)(given, target).numpy())
+    np.testing.assert_array_equal(binary_confusions(true, scores >= 0.5), MultilabelConfusionMatrix(4)(given, target).numpy())
     true[:, 2] = False
     by_class, mean, _ = average_precisions(true, scores)
     assert np.isnan(by_class[2])
@@ -130,7 +135,7 @@ def test_each_categorys_own_confusion_equals_scikit_learns() -> None:
     """Two by two of each category, where images carry several or none."""
     rng = np.random.default_rng(3)
     true, said = rng.random((90, 4)) < 0.3, rng.random((90, 4)) < 0.4
-    np.testing.assert_array_equal(yes_no_counts(true, said), reference.multilabel_confusion_matrix(true, said))
+    np.testing.assert_array_equal(binary_confusions(true, said), reference.multilabel_confusion_matrix(true, said))
 
 
 def test_average_precision_equals_scikit_learns() -> None:
@@ -146,7 +151,7 @@ def test_average_precision_equals_scikit_learns() -> None:
 def test_calibration_error_equals_torchmetrics() -> None:
     """Fifteen even bins, weighted by how many fall into each."""
     true, probabilities, said = guesses(4, 400)
-    found = reliability(probabilities.max(axis=1), said == true)
+    found = compute_reliability(probabilities.max(axis=1), said == true)
     theirs = MulticlassCalibrationError(4, n_bins=15, norm="l1")(torch.tensor(probabilities), torch.tensor(true))
     assert found.error == pytest.approx(float(theirs), abs=1e-6)
 
@@ -157,9 +162,9 @@ def test_temperature_mends_overconfidence() -> None:
     sharp = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
     honest, hot = (fit_temperature(as_rows(true), values) for values in (probabilities, sharp))
     assert hot / honest == pytest.approx(3, rel=0.02)
-    np.testing.assert_allclose(scale(sharp, 3.0), probabilities, atol=1e-9)
+    np.testing.assert_allclose(scale_probabilities(sharp, 3.0), probabilities, atol=1e-9)
     right = sharp.argmax(axis=1) == true
-    before, after = (reliability(values.max(axis=1), right).error for values in (sharp, scale(sharp, hot)))
+    before, after = (compute_reliability(values.max(axis=1), right).error for values in (sharp, scale_probabilities(sharp, hot)))
     assert after < before / 2
 
 
@@ -194,15 +199,15 @@ def test_comparisons() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.random(80) < 0.9, rng.random(80) < 0.7
     alone = group_index([""] * 80)
-    found = mcnemar(a, b, alone)
+    found = mcnemar_test(a, b, alone)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     assert (found["only_a"], found["only_b"]) == (only_a, only_b)
     assert found["p"] == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    burst = mcnemar(np.repeat(a, 3), np.repeat(b, 3), np.repeat(alone, 3))
+    assert holm_correction([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    burst = mcnemar_test(np.repeat(a, 3), np.repeat(b, 3), np.repeat(alone, 3))
     assert burst == {"only_a": 3 * only_a, "only_b": 3 * only_b, "p": found["p"]}, "three shots of one thing are one thing"
     many = np.arange(40_000) < 20_100
-    assert mcnemar(many, ~many, group_index([""] * 40_000))["p"] == pytest.approx(binomtest(20_100, 40_000).pvalue)
+    assert mcnemar_test(many, ~many, group_index([""] * 40_000))["p"] == pytest.approx(binomtest(20_100, 40_000).pvalue)
     difference = paired_difference(a, b, group_index([""] * 80))
     assert difference["interval"][0] < difference["difference"] == pytest.approx(a.mean() - b.mean())
     assert difference["difference"] < difference["interval"][1]
@@ -215,7 +220,7 @@ def test_the_interval_of_average_precision_is_of_whole_groups() -> None:
     scores = np.round(np.clip(true * 0.3 + rng.random((90, 3)) * 0.7, 0, 1), 2)  # with ties
     alone = group_index([""] * 90)
     found = bootstrap_average_precision(true, scores, alone)
-    weights = resamples(alone, FEW_RESAMPLES)
+    weights = draw_resamples(alone, NUM_RANKED_RESAMPLES)
     with warnings.catch_warnings(action="ignore"):
         theirs = np.array(
             [
@@ -238,4 +243,6 @@ def test_the_interval_of_average_precision_is_of_whole_groups() -> None:
 def test_a_sure_yes_is_no_surer_than_it_was_kept() -> None:
     """Probabilities are kept in 32 bits: a logit above 17 comes back as 17, and at a temperature as what an export gives."""
     kept = np.array([[1 / (1 + np.exp(-18.0)), 1 / (1 + np.exp(18.0))]], dtype=np.float32).astype(np.float64)
-    np.testing.assert_allclose(scale(kept, 4.0, multi=True), [[1 / (1 + np.exp(-4.5)), 1 / (1 + np.exp(4.5))]], atol=5e-3)
+    np.testing.assert_allclose(
+        scale_probabilities(kept, 4.0, multi=True), [[1 / (1 + np.exp(-4.5)), 1 / (1 + np.exp(4.5))]], atol=5e-3
+    )

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from fototeca.analysis.cli_tables import prediction_table
-from fototeca.analysis.features.extract import present_features, unit
-from fototeca.analysis.features.ood import OODDetector, false_alarm_rate, set_threshold
+from fototeca.analysis.features.extract import normalize_rows, read_features
+from fototeca.analysis.features.ood import OODDetector, false_alarm_rate, fit_threshold
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow, read_manifest
@@ -29,7 +29,7 @@ def test_a_copy_of_a_training_image_is_known(
 ) -> None:
     """Where every image is stranger than the threshold, only a copy of a training image is known."""
     workspace, runs = studied
-    monkeypatch.setattr("fototeca.analysis.features.ood.set_threshold", lambda train, val, groups: OODDetector(train, -1.0, 1.0))
+    monkeypatch.setattr("fototeca.analysis.features.ood.fit_threshold", lambda train, val, groups: OODDetector(train, -1.0, 1.0))
     facts = predict_paths(workspace, runs[0], [str(first_image(split)) for split in ("train", "test")])
     assert [fact["unknown"] for fact in facts] == [False, True]
 
@@ -63,7 +63,7 @@ def test_the_false_alarm_rate_is_of_images_that_did_not_set_the_threshold() -> N
     assert false_alarm_rate(scores, np.zeros(10, dtype=np.int64)) == 1
     rng = np.random.default_rng(0)
     train, val = (rng.normal(size=(n, 6)).astype(np.float32) + 2 for n in (200, 400))
-    found = set_threshold(train / np.linalg.norm(train, axis=1, keepdims=True), val, group_index([""] * 400))
+    found = fit_threshold(train / np.linalg.norm(train, axis=1, keepdims=True), val, group_index([""] * 400))
     assert float(np.mean(found.scores(val) > found.threshold)) <= 0.05
     assert found.false_alarm_rate == pytest.approx(0.05, abs=0.01)
 
@@ -81,10 +81,10 @@ def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image:
     with Image.open(strange) as image:
         for name in runs:
             run = read_run(workspace, name)
-            features = present_features(workspace, run, manifest.split("train"))
+            features = read_features(workspace, run, manifest.split("train"))
             assert features is not None
-            parts.append(unit(features[1]))
-            asked.append(unit(load_model(workspace, run).features([image.convert("RGB")])))
+            parts.append(normalize_rows(features[1]))
+            asked.append(normalize_rows(load_model(workspace, run).features([image.convert("RGB")])))
     squares = [((one - new) ** 2).sum(axis=1) for one, new in zip(parts, asked, strict=True)]
     assert facts[1]["strangeness"] == pytest.approx(np.sort(np.mean(squares, axis=0))[4] ** 0.5, abs=1e-3)
 

@@ -15,7 +15,7 @@ from torchray.attribution.rise import rise as torchrays_rise
 from torchvision.models import SwinTransformer, VisionTransformer, get_model
 from torchvision.transforms.functional import normalize
 
-from fototeca.analysis.attribution.extremal import Extremal, extremal_masks
+from fototeca.analysis.attribution.extremal import ExtremalConfig, extremal_masks
 from fototeca.analysis.attribution.gradients import grad_cam, grad_cam_plus_plus
 from fototeca.analysis.attribution.layers import target_layer
 from fototeca.analysis.attribution.mask_grid import MaskGrid
@@ -119,7 +119,7 @@ def test_extremal_perturbations_equal_torchrays() -> None:
     ).requires_grad_(False)
     seen = torch.nn.functional.interpolate(3 * image(8), size=64, mode="bicubic")
     theirs = extremal_perturbation(module, seen, 3, areas=[0.05, 0.1, 0.5], max_iter=40)[0][:, 0].detach().numpy()
-    ours = extremal_masks(module, seen, [3], Extremal(areas=(0.05, 0.1, 0.5), iterations=40))[0].numpy()
+    ours = extremal_masks(module, seen, [3], ExtremalConfig(areas=(0.05, 0.1, 0.5), iterations=40))[0].numpy()
     assert np.ptp(theirs) > 0.3
     np.testing.assert_allclose(ours, theirs, atol=0.005)
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fototeca.analysis.attribution.class_model import ClassModel, class_models
-from fototeca.analysis.attribution.extremal import Extremal, area_error, blend, extremal, extremal_masks, pyramid
+from fototeca.analysis.attribution.class_model import ClassModelConfig, generate_class_images
+from fototeca.analysis.attribution.extremal import ExtremalConfig, area_error, blend, extremal_map, extremal_masks, pyramid
 from fototeca.analysis.attribution.mask_grid import MaskGrid
 
 
@@ -81,7 +81,7 @@ def test_the_area_term_is_that_of_the_sorted_mask() -> None:
 
 def test_the_pyramid_and_what_a_mask_takes_from_it() -> None:
     """The last level is the image; a mask of one value takes one level, halfway between two the mean of both."""
-    image, settings = noise(24)[0], Extremal(levels=5, blur=6.0)
+    image, settings = noise(24)[0], ExtremalConfig(levels=5, blur=6.0)
     levels = pyramid(image, settings)
     assert levels.shape == (5, 3, 24, 24)
     torch.testing.assert_close(levels[-1], image)
@@ -101,7 +101,7 @@ def test_the_optimisation_equals_the_authors_step_by_step() -> None:
         torch.nn.Conv2d(3, 6, 5, 2), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(6 * 14 * 14, 3)
     )
     image, areas = noise(32), (0.1, 0.4)
-    settings = Extremal(areas=areas, iterations=12, step=6, sigma=12.0)
+    settings = ExtremalConfig(areas=areas, iterations=12, step=6, sigma=12.0)
     grid, levels = MaskGrid((32, 32), 6, 12.0), pyramid(image[0], settings)[None].expand(2, -1, -1, -1, -1)
     parameters = torch.ones(2, 1, *grid.shape, requires_grad=True)
     climber = torch.optim.SGD([parameters], lr=0.01, momentum=0.9, dampening=0.9)
@@ -128,36 +128,36 @@ def test_the_optimisation_equals_the_authors_step_by_step() -> None:
 
 def test_it_finds_the_place_and_keeps_the_area() -> None:
     """Each class's own band is kept, the mask covers the wanted share of the image, and images do not mix in a batch."""
-    settings = Extremal(areas=(0.2,), iterations=300, step=4, sigma=8.0)
+    settings = ExtremalConfig(areas=(0.2,), iterations=300, step=4, sigma=8.0)
     both = extremal_masks(Bands(), torch.cat([noise(), noise()]), [0, 1], settings)[:, 0].numpy()
     for mask, band in zip(both, (np.s_[:16], np.s_[-16:]), strict=True):
         assert 0.18 < mask.mean() < 0.2 * (61 / 48) ** 2 + 0.05  # the share is one of the mask with its margin
         assert mask[band].sum() > 0.9 * mask.sum()
-    np.testing.assert_allclose(extremal(Bands(), noise(), 1, settings), both[1], atol=1e-4)
+    np.testing.assert_allclose(extremal_map(Bands(), noise(), 1, settings), both[1], atol=1e-4)
 
 
 def test_fewer_iterations_reach_the_area_too() -> None:
     """A tenth of the steps, each ten times as long: nearly the same mask; as many as the authors': theirs."""
-    settings = replace(Extremal.within(80), areas=(0.2,), step=4, sigma=8.0)
-    short = extremal(Bands(), noise(), 1, settings)
-    whole = extremal(Bands(), noise(), 1, Extremal(areas=(0.2,), step=4, sigma=8.0))
+    settings = replace(ExtremalConfig.within(80), areas=(0.2,), step=4, sigma=8.0)
+    short = extremal_map(Bands(), noise(), 1, settings)
+    whole = extremal_map(Bands(), noise(), 1, ExtremalConfig(areas=(0.2,), step=4, sigma=8.0))
     assert short.mean() == pytest.approx(whole.mean(), abs=0.05)
     assert np.corrcoef(short.ravel(), whole.ravel())[0, 1] > 0.9
-    assert Extremal.within(800) == Extremal()
+    assert ExtremalConfig.within(800) == ExtremalConfig()
 
 
 def test_settings_that_cannot_be() -> None:
     """Areas beyond the image, no steps, and kernels that would leave an edge without a mask are refused."""
     for wrong in ({"areas": (1.5,)}, {"areas": ()}, {"iterations": 0}, {"levels": 1}, {"sigma": 10.0}):
         with pytest.raises(ValueError, match=r"areas|at least|multiple"):
-            Extremal(**wrong)  # type: ignore[arg-type]
+            ExtremalConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_the_class_model_of_a_linear_network_is_its_weights() -> None:
     """score − λ|x|² has its maximum at w / 2λ; it is reached within 1%, and each category has its own."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4))
-    found = class_models(network, 16, [2, 0], ClassModel(iterations=120, contrast=0.7, rate=0.05)).flatten(1)
+    found = generate_class_images(network, 16, [2, 0], ClassModelConfig(iterations=120, contrast=0.7, rate=0.05)).flatten(1)
     for image, target in zip(found, (2, 0), strict=True):
         weights = network[1].weight[target].detach()
         torch.testing.assert_close(image, 0.7 * weights / weights.square().mean().sqrt(), rtol=0.01, atol=1e-4)
@@ -168,7 +168,7 @@ def test_a_class_model_raises_its_score() -> None:
     torch.manual_seed(0)
     layers = torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, 2), torch.nn.ReLU(), torch.nn.Flatten()
     network = torch.nn.Sequential(*layers, torch.nn.Linear(8 * 14 * 14, 3)).requires_grad_(False)
-    images = class_models(network, 32, [0, 1], ClassModel(iterations=30))
+    images = generate_class_images(network, 32, [0, 1], ClassModelConfig(iterations=30))
     scores = network(images)
     assert scores[0, 0] > max(float(network(torch.zeros(1, 3, 32, 32))[0, 0]), float(scores[1, 0]))
     assert scores[1, 1] > scores[0, 1]

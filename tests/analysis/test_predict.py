@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 from fototeca.analysis.cli_tables import prediction_table
-from fototeca.analysis.evaluation.calibration import NO_MISTAKE
-from fototeca.analysis.evaluation.test_access_log import ledger, read_looks
+from fototeca.analysis.evaluation.calibration import NO_ERRORS
+from fototeca.analysis.evaluation.test_access_log import access_log_path, read_accesses
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.predict import inputs as incoming
-from fototeca.analysis.predict.predict import predict_paths, stored_predictions
+from fototeca.analysis.predict.predict import predict_paths, stored_predictions_path
 from fototeca.analysis.report import test_section as final
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.new_images import new_images
@@ -124,7 +124,7 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_local_addresses_need_a_word(studied: Studied) -> None:
     """Without --allow-loopback nothing on this machine is asked for."""
     workspace, runs = studied
-    stored = stored_predictions(workspace, read_run(workspace, runs[0]))
+    stored = stored_predictions_path(workspace, read_run(workspace, runs[0]))
     stored.unlink(missing_ok=True)
     with serve(site) as at:
         facts = predict_paths(workspace, runs[0], [f"{at.base}/good%20one.jpg"])
@@ -194,7 +194,7 @@ def test_counts_are_of_all_images(
 ) -> None:
     """Three copies of which two are shown in the report are three copies; each file is decoded once."""
     workspace, runs = studied
-    monkeypatch.setattr("fototeca.analysis.predict.predict.SHOWN", 2)
+    monkeypatch.setattr("fototeca.analysis.predict.predict.MAX_THUMBNAILS", 2)
     decoded: list[object] = []
     plain = incoming.decode_with_info
 
@@ -210,7 +210,7 @@ def test_counts_are_of_all_images(
         shutil.copyfile(first_image("val"), path)
     predict_paths(workspace, runs[0], list(map(str, copies)))
     assert decoded == [path.read_bytes() for path in copies]
-    stored = stored_predictions(workspace, read_run(workspace, runs[0]))
+    stored = stored_predictions_path(workspace, read_run(workspace, runs[0]))
     kept = json.loads(stored.read_text())
     assert (kept["n"], kept["near"], len(kept["images"])) == (3, 3, 2)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
@@ -220,7 +220,7 @@ def test_counts_are_of_all_images(
 
 def test_large_images_are_not_all_decoded_at_once(studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch ends where its pixels do, in order; small images still make full batches."""
-    monkeypatch.setattr(incoming, "PIXELS", 60_000)
+    monkeypatch.setattr(incoming, "MAX_BATCH_PIXELS", 60_000)
     names = []
     for number in range(12):
         names.append(str(tmp_path / f"{number:02}.png"))
@@ -233,9 +233,9 @@ def test_large_images_are_not_all_decoded_at_once(studied: Studied, tmp_path: Pa
 def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
     """The file itself, on record before the model is asked, and a copy that was saved anew; not an image of another split."""
     workspace, runs = copied
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     predict_paths(workspace, runs[0], [str(first_image("val")), str(first_image("train"))])
-    assert read_looks(workspace, "v001") == []
+    assert read_accesses(workspace, "v001") == []
     with Image.open(first_image("test")) as image:
         image.save(tmp_path / "copy.png")
     with pytest.raises(FototecaError, match="1 of 1 new predictions are not numbers"), pytest.MonkeyPatch.context() as patch:
@@ -243,7 +243,7 @@ def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Pa
         predict_paths(workspace, runs[0], [str(first_image("test"))])
     predict_paths(workspace, runs[0], [str(first_image("test")), str(tmp_path / "copy.png")])
     predict_paths(workspace, runs[0], [str(tmp_path / "copy.png")])
-    looks = [(look.purpose, look.run, look.n, look.accuracy) for look in read_looks(workspace, "v001")]
+    looks = [(look.purpose, look.run, look.n, look.accuracy) for look in read_accesses(workspace, "v001")]
     assert looks == [("predict", runs[0], n, None) for n in (None, 2, 1)]
     test = final.test(ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
     assert Texts.load("en")("looks.predicted", n=3) in test and Texts.load("en")("looks.cut", n=1) in test
@@ -252,7 +252,7 @@ def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Pa
 def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path: Path) -> None:
     """A test image whose pixels a training image has too, or that the dataset has lost: it is that one, and the look ends."""
     workspace, runs = copied
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     row, twin = (read_manifest(workspace, "v001").split(split)[0] for split in ("test", "train"))
     asked = tmp_path / "asked.jpg"
     shutil.copy(workspace.root / row.path, asked)
@@ -261,7 +261,7 @@ def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path:
             patch.setattr("fototeca.analysis.predict.predict.find_known_duplicates", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
         assert fact["near_duplicate"] == {"image_id": row.image_id, "split": "test", "distance": 0}
-    assert [look.n for look in read_looks(workspace, "v001")] == [1, 1]
+    assert [look.n for look in read_accesses(workspace, "v001")] == [1, 1]
 
 
 def test_a_training_image_that_is_gone(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -292,7 +292,7 @@ def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -
     run, image = read_run(workspace, name), tmp_path / "new.jpg"
     shutil.rmtree(workspace.reports / "new-images", ignore_errors=True)  # what other tests asked of the other run
     image.write_bytes(jpeg(1))
-    for wrong, why in ((0, NO_MISTAKE), (1, None)):
+    for wrong, why in ((0, NO_ERRORS), (1, None)):
         say_on_validation(run, wrong)
         (fact,) = predict_paths(workspace, name, [str(image)])
         assert (fact["calibrated"], fact["uncalibrated"]) == (why is None, why)

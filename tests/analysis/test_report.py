@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from fototeca.analysis.attribution.explain import explain_run
 from fototeca.analysis.cli import app
 from fototeca.analysis.evaluation.evaluate import evaluate_run
-from fototeca.analysis.evaluation.test_access_log import ledger
+from fototeca.analysis.evaluation.test_access_log import access_log_path
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.charts import lines_chart
 from fototeca.analysis.predict.predict import predict_paths
@@ -39,7 +39,7 @@ Studied = tuple[Workspace, list[str]]
 def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Path]]:
     """The workspace after a look at test and a prediction, with a report in each language."""
     workspace, runs = studied
-    ledger(workspace).unlink(missing_ok=True)  # of what other tests asked
+    access_log_path(workspace).unlink(missing_ok=True)  # of what other tests asked
     evaluate_run(workspace, runs[0], "test")
     new = tmp_path_factory.mktemp("new") / "new.jpg"
     shutil.copyfile(workspace.root / read_manifest(workspace, "v001").split("train")[0].path, new)

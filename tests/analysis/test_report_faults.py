@@ -20,13 +20,13 @@ from fototeca.analysis.attribution.explain import explain_run
 from fototeca.analysis.cli_tables import examples_table
 from fototeca.analysis.evaluation.compare import compare_runs
 from fototeca.analysis.evaluation.evaluate import evaluate_run
-from fototeca.analysis.evaluation.predictions import find_run, read_results
-from fototeca.analysis.evaluation.test_access_log import ledger, read_looks
+from fototeca.analysis.evaluation.predictions import find_run, read_split_predictions
+from fototeca.analysis.evaluation.test_access_log import access_log_path, read_accesses
 from fototeca.analysis.examples import examples_of_run
-from fototeca.analysis.features.embed_page import colourings
-from fototeca.analysis.features.embedding import embed_run, predicted_labels
+from fototeca.analysis.features.embed_page import point_colorings
+from fototeca.analysis.features.embedding import embed_run, read_predicted_labels
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.plots.figures import confusion_figures, curves_of
+from fototeca.analysis.plots.figures import confusion_figures, curve_figures_of
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report import cards
 from fototeca.analysis.report.attributions import _class_models, attributions
@@ -173,20 +173,20 @@ def test_a_torn_image_costs_the_report_its_own_map_alone(copied: Studied) -> Non
 def test_a_test_image_that_is_gone_spends_no_look(copied: Studied) -> None:
     """It is missed before the ledger is written."""
     workspace, (first, _) = copied
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / first / "predictions-test.csv").unlink(missing_ok=True)
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
         lost = next(row["path"] for row in csv.DictReader(file) if row["split"] == "test")
     (workspace.root / lost).unlink()
     with pytest.raises(FototecaError, match="is gone"):
         evaluate_run(workspace, first, "test")
-    assert read_looks(workspace, "v001") == []
+    assert read_accesses(workspace, "v001") == []
 
 
 def test_a_torn_test_image_spends_no_look(copied: Studied) -> None:
     """It is named before the model is asked of any, and once it is whole again the look is the first."""
     workspace, runs = copied
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / runs[1] / "predictions-test.csv").unlink(missing_ok=True)
     row = read_manifest(workspace, "v001").split("test")[-1]
     path = workspace.root / row.path
@@ -194,7 +194,7 @@ def test_a_torn_test_image_spends_no_look(copied: Studied) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FototecaError, match=f"image {row.image_id[:12]} cannot be read"):
         evaluate_run(workspace, runs[1], "test")
-    assert read_looks(workspace, "v001") == []
+    assert read_accesses(workspace, "v001") == []
     path.write_bytes(whole)
     assert evaluate_run(workspace, runs[1], "test")["looks"] == 1
 
@@ -326,11 +326,11 @@ def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_pat
 def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_image: Callable[[str], Path]) -> None:
     """An ensemble has no network to be explained: that is told before a test image is asked about."""
     workspace, runs = copied
-    ledger(workspace).unlink(missing_ok=True)
+    access_log_path(workspace).unlink(missing_ok=True)
     joined = join_runs(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network"):
         predict_paths(workspace, joined, [str(first_image("test"))], methods=["grad-cam"])
-    assert read_looks(workspace, "v001") == []
+    assert read_accesses(workspace, "v001") == []
 
 
 def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
@@ -358,7 +358,7 @@ def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
     steps.write_text(
         "\n".join([head, *(re.sub(r"^(\d+),(\d+),[^,]*", r"\1,\2,nan", row) for row in rows)]) + "\n", encoding="utf-8"
     )
-    assert [figure.name for figure in curves_of(run, Texts.load("en"))] == [f"epochs-{run.id}"]
+    assert [figure.name for figure in curve_figures_of(run, Texts.load("en"))] == [f"epochs-{run.id}"]
 
 
 def test_drawing_categories_keeps_what_was_explained(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -462,7 +462,7 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     assert [fact["label"] for fact in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
     table = explain_run(workspace, runs[0], methods=["saliency"])[-1]
     told = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    results = read_results(workspace, find_run(workspace, runs[0]), "val")
+    results = read_split_predictions(workspace, find_run(workspace, runs[0]), "val")
     likeliest = dict(zip((row.image_id for row in results.rows), results.probabilities.argmax(axis=1), strict=True))
     assert told and {(row["image_id"], row["category"]) for row in told} <= {
         (image_id, results.categories[place]) for image_id, place in likeliest.items()
@@ -471,8 +471,8 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     told = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     cells = ("true_positive", "false_negative", "false_positive", "true_negative")
     assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == facts["confusion_per_class"]
-    said = predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
-    colours = colourings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
+    said = read_predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
+    colours = point_colorings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
     assert colours["error"][0].count("not asked") == colours["prediction"][0].count("not asked") == 1, "no category is an answer"
     for lang in ("en", "es"):
         page = write_report(workspace, "v001", lang=lang)[0].read_text(encoding="utf-8")

@@ -14,30 +14,37 @@ from PIL import Image
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
-from fototeca.analysis.attribution.check_results import TRIALS, joined, method_verdicts, read_trials, stamp_words, stored_trials
-from fototeca.analysis.attribution.explain import drawn_maps, explain_run
+from fototeca.analysis.attribution.check_results import (
+    CHECKS,
+    badge_text,
+    merge_results,
+    method_results,
+    read_sanity_checks,
+    sanity_checks_path,
+)
+from fototeca.analysis.attribution.explain import draw_maps, explain_run
 from fototeca.analysis.attribution.gradients import grad_cam
 from fototeca.analysis.attribution.layers import spatial_layers, target_layer
-from fototeca.analysis.attribution.maps import Reading, set_reading
-from fototeca.analysis.attribution.run_checks import try_run
+from fototeca.analysis.attribution.maps import NetworkInput, attach_network_input
+from fototeca.analysis.attribution.run_checks import run_sanity_checks
 from fototeca.analysis.attribution.sanity_checks import (
-    STEPS,
-    Case,
-    Scores,
-    curves,
-    judge_maps,
-    make_mosaic,
+    CURVE_STEPS,
+    CheckedImage,
+    CheckScores,
+    build_image_grid,
+    check_maps,
+    check_methods,
+    deletion_insertion_areas,
+    grade_scores,
     rank_correlation,
     share_inside,
-    stamp,
-    try_methods,
-    with_dealt_weights,
+    with_shuffled_weights,
 )
 from fototeca.analysis.cli import app
 from fototeca.analysis.cli_tables import trials_table
-from fototeca.analysis.evaluation.predictions import read_results
+from fototeca.analysis.evaluation.predictions import read_split_predictions
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.images import overlay, stored_image
+from fototeca.analysis.images import overlay, read_stored_image
 from fototeca.analysis.report.attributions import attributions
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.examples import examples
@@ -67,13 +74,13 @@ def truth(module: torch.nn.Module, image: torch.Tensor, target: int) -> np.ndarr
     return np.asarray(parts.numpy(), dtype=np.float32)
 
 
-def spot(channel: int, top: int = 4, left: int = 20) -> Case:
+def spot(channel: int, top: int = 4, left: int = 20) -> CheckedImage:
     """An image (3, 32, 32) with a square of one colour on faint others, and the square's mask."""
     image = 0.1 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(channel))
     image[channel, top : top + 8, left : left + 8] = 3.0
     mask = np.zeros((32, 32), dtype=bool)
     mask[top : top + 8, left : left + 8] = True
-    return Case(image, channel, mask)
+    return CheckedImage(image, channel, mask)
 
 
 def test_a_map_that_is_the_same_everywhere_passes_nothing() -> None:
@@ -85,10 +92,10 @@ def test_a_map_that_is_the_same_everywhere_passes_nothing() -> None:
 
 def test_the_truth_passes_and_chance_does_not() -> None:
     """The right map is stamped in every trial, a constant one is dead, and both baselines react to nothing."""
-    mosaics = [make_mosaic([spot(c).image, *[spot((c + 1) % 3).image] * 3], c, c) for c in range(3)]
+    mosaics = [build_image_grid([spot(c).image, *[spot((c + 1) % 3).image] * 3], c, c) for c in range(3)]
     flat = {"truth": truth, "constant": lambda module, image, target: np.ones((32, 32), np.float32)}
-    right, constant, random, centre = try_methods(Colours(), flat, [spot(0), spot(1, 20, 4)], mosaics)
-    assert right.passed == dict.fromkeys((*TRIALS, "pointing", "energy"), True)
+    right, constant, random, centre = check_methods(Colours(), flat, [spot(0), spot(1, 20, 4)], mosaics)
+    assert right.passed == dict.fromkeys((*CHECKS, "pointing", "energy"), True)
     assert (right.live, right.pointing) == (1, 1)
     assert right.energy > 0.6
     assert right.grid > 0.55
@@ -101,21 +108,21 @@ def test_the_truth_passes_and_chance_does_not() -> None:
 
 def test_what_was_not_measured_has_no_stamp() -> None:
     """Without the truth there is no pointing game, without mosaics no grid."""
-    case = Case(spot(0).image, 0)
-    found = try_methods(Colours(), {"truth": truth}, [case], [])
+    case = CheckedImage(spot(0).image, 0)
+    found = check_methods(Colours(), {"truth": truth}, [case], [])
     assert set(found[0].passed) == {"live", "classes", "weights", "deletion", "insertion"}
     assert np.isnan(found[0].grid) and np.isnan(found[0].energy)
-    assert stamp(Scores("none"), found[1:]) == {}
+    assert grade_scores(CheckScores("none"), found[1:]) == {}
 
 
 def test_each_map_of_one_image_is_judged() -> None:
     """The right map passes, also in the pointing game where the middle hits too; one that is the same everywhere is dead."""
     case = spot(0, 12, 12)
     maps = {"truth": truth(Colours(), case.image[None], 0), "constant": np.ones((32, 32), np.float32)}
-    found = judge_maps(Colours(), case, maps)
+    found = check_maps(Colours(), case, maps)
     assert found["truth"].passed == dict.fromkeys(("live", "deletion", "insertion", "pointing", "energy"), True)
     assert not found["constant"].passed["live"] and not found["constant"].passed["energy"]
-    assert set(judge_maps(Colours(), Case(case.image, 0), maps)["truth"].passed) == {"live", "deletion", "insertion"}
+    assert set(check_maps(Colours(), CheckedImage(case.image, 0), maps)["truth"].passed) == {"live", "deletion", "insertion"}
 
 
 class Terminal(io.StringIO):
@@ -130,7 +137,7 @@ def test_a_person_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar counts the methods on a terminal, and none is written to a file."""
     for shown in (Terminal(), io.StringIO()):
         monkeypatch.setattr("sys.stderr", shown)
-        try_methods(Colours(), {"truth": truth}, [Case(spot(0).image, 0)], [])
+        check_methods(Colours(), {"truth": truth}, [CheckedImage(spot(0).image, 0)], [])
         assert ("trials: 100%" in shown.getvalue() and "3/3" in shown.getvalue()) == shown.isatty()
 
 
@@ -142,12 +149,12 @@ def test_curves_equal_the_procedure_step_by_step() -> None:
     image, found = torch.randn(3, 32, 32), np.random.default_rng(0).random((32, 32)).astype(np.float32)
     order = np.argsort(-found.ravel())
     said = []
-    for step in range(STEPS + 1):
+    for step in range(CURVE_STEPS + 1):
         left = image.clone().reshape(3, -1)
-        left[:, order[: 32 * 32 * step // STEPS]] = 0
+        left[:, order[: 32 * 32 * step // CURVE_STEPS]] = 0
         said.append(float(network(left.reshape(1, 3, 32, 32)).softmax(dim=1)[0, 1]))
-    expected = np.trapezoid(said, dx=1 / STEPS)
-    assert curves(network, Case(image, 1), found)[0] == pytest.approx(expected, abs=1e-6)
+    expected = np.trapezoid(said, dx=1 / CURVE_STEPS)
+    assert deletion_insertion_areas(network, CheckedImage(image, 1), found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_rank_correlation_equals_scipys() -> None:
@@ -163,7 +170,7 @@ def test_dealt_weights_keep_their_values() -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8))
     before = network[0].weight.clone()
-    dealt = with_dealt_weights(network)
+    dealt = with_shuffled_weights(network)
     assert torch.equal(network[0].weight, before)
     assert not torch.equal(dealt[0].weight, before)
     assert torch.equal(dealt[0].weight.flatten().sort()[0], before.flatten().sort()[0])
@@ -172,7 +179,7 @@ def test_dealt_weights_keep_their_values() -> None:
 def test_mosaics_and_shares() -> None:
     """The target's image is where it is said to be, odd sizes included; only what is positive counts."""
     images = [torch.full((3, 33, 33), float(value)) for value in (1, 2, 3, 4)]
-    mosaic = make_mosaic(images, 0, 2)
+    mosaic = build_image_grid(images, 0, 2)
     assert mosaic.image.shape == (3, 33, 33)
     assert mosaic.image[0, [0, 0, 32, 32], [0, 32, 0, 32]].round().tolist() == [2, 3, 1, 4]
     assert share_inside(np.array([[3, -5], [1, 0]], np.float32), np.array([[True, True], [False, False]])) == 0.75
@@ -181,16 +188,16 @@ def test_mosaics_and_shares() -> None:
 def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """Facts as JSON and CSV, with both baselines; an unknown method is refused before anything is done."""
     workspace, runs = studied
-    facts = try_run(workspace, runs[0], ["grad-cam", "extremal"], iterations=2, output=tmp_path)
+    facts = run_sanity_checks(workspace, runs[0], ["grad-cam", "extremal"], iterations=2, output=tmp_path)
     assert [one["method"] for one in facts["methods"]] == ["grad-cam", "extremal", "random", "centre"]
     assert facts["images"] == 4
     assert 1 <= facts["mosaics"] <= 3
-    kept = read_trials(workspace, read_run(workspace, runs[0]))
+    kept = read_sanity_checks(workspace, read_run(workspace, runs[0]))
     assert kept is not None and kept["methods"] == facts["methods"]
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 5
     assert "pointing" not in trials_table(facts)
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
-        try_run(workspace, runs[0], ["magic"])
+        run_sanity_checks(workspace, runs[0], ["magic"])
 
 
 @pytest.mark.parametrize("content", ["[1]", "3", "{"])
@@ -198,8 +205,8 @@ def test_damaged_trials_are_as_if_none_were_made(copied: tuple[Workspace, list[s
     """A map is drawn without their stamp, and nothing else is lost."""
     workspace, runs = copied
     run = read_run(workspace, runs[0])
-    write_text(stored_trials(workspace, run), content)
-    assert read_trials(workspace, run) is None
+    write_text(sanity_checks_path(workspace, run), content)
+    assert read_sanity_checks(workspace, run) is None
 
 
 def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
@@ -219,7 +226,7 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
     for row in rows:
         assert row["pointing"] in "01" and 0 < float(row["energy"]) < 1
         assert ("pointing" in row["failed"]) == (row["pointing"] == "0")
-    facts = try_run(workspace, run, ["saliency"], output=tmp_path)
+    facts = run_sanity_checks(workspace, run, ["saliency"], output=tmp_path)
     assert facts["methods"][-1]["energy"] == pytest.approx(0.5, abs=0.02), "a map of the middle lies half in the left half"
     assert "pointing" in trials_table(facts) and "pointing_passed" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
     story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
@@ -229,7 +236,7 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
 
 def fail_weights(workspace: Workspace, run: str, layer: str = "") -> None:
     """As if the run's methods had failed the trial of dealt weights."""
-    path = stored_trials(workspace, read_run(workspace, run), layer)
+    path = sanity_checks_path(workspace, read_run(workspace, run), layer)
     facts = json.loads(path.read_text(encoding="utf-8"))
     for one in facts["methods"]:
         one["passed"] = {**dict.fromkeys(("live", "classes", "deletion", "insertion"), True), "weights": False}
@@ -240,7 +247,7 @@ def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]]
     """Without `--trials` a map that passes names only its own trials; with them none is praised whose method ignores the weights,
     in the CSV, in the report's tiles and above the maps of its examples."""
     workspace, (run, _) = copied
-    stored_trials(workspace, read_run(workspace, run)).unlink(missing_ok=True)
+    sanity_checks_path(workspace, read_run(workspace, run)).unlink(missing_ok=True)
 
     def told() -> list[dict[str, str]]:
         path = explain_run(workspace, run, methods=["grad-cam"], output=tmp_path / "maps")[-1]
@@ -248,7 +255,7 @@ def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]]
 
     before = told()
     assert all({*row["passed"].split(), *row["failed"].split()} == {"live", "deletion", "insertion"} for row in before)
-    try_run(workspace, run, ["grad-cam", "saliency"], output=tmp_path)
+    run_sanity_checks(workspace, run, ["grad-cam", "saliency"], output=tmp_path)
     fail_weights(workspace, run)
     for row, alone in zip(told(), before, strict=True):
         assert row["failed"].split() == [*alone["failed"].split(), "weights"] and "classes" in row["passed"]
@@ -262,16 +269,16 @@ def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]]
 def test_a_stamp_names_its_trials() -> None:
     """Those that were passed where all were; of the method's only those that no map takes alone; nothing is claimed untried."""
     own, method = {"live": True, "deletion": True}, {"live": False, "weights": True}
-    assert stamp_words(joined(own, {})) == "passes live, deletion"
-    assert stamp_words(joined(own, method)) == "passes live, deletion, weights"
-    assert stamp_words(joined(own, {"weights": False, "classes": False})) == "fails: classes, weights"
-    assert stamp_words(joined({}, {})) == "not put to trials"
+    assert badge_text(merge_results(own, {})) == "passes live, deletion"
+    assert badge_text(merge_results(own, method)) == "passes live, deletion, weights"
+    assert badge_text(merge_results(own, {"weights": False, "classes": False})) == "fails: classes, weights"
+    assert badge_text(merge_results({}, {})) == "not put to trials"
     facts = {"methods": [{"method": name, "passed": method} for name in ("rise", "grad-cam", "extremal")]}
-    assert method_verdicts(None) == {}
-    assert set(method_verdicts(facts)) == {"rise", "grad-cam", "extremal"}
-    assert set(method_verdicts(facts, layer="stages.1")) == {"rise", "extremal"}, "another layer is another map of Grad-CAM"
-    assert set(method_verdicts(facts, iterations=9)) == {"rise", "grad-cam"}
-    assert set(method_verdicts({**facts, "layer": "stages.1", "iterations": 9}, "stages.1", 9)) == set(method_verdicts(facts))
+    assert method_results(None) == {}
+    assert set(method_results(facts)) == {"rise", "grad-cam", "extremal"}
+    assert set(method_results(facts, layer="stages.1")) == {"rise", "extremal"}, "another layer is another map of Grad-CAM"
+    assert set(method_results(facts, iterations=9)) == {"rise", "grad-cam"}
+    assert set(method_results({**facts, "layer": "stages.1", "iterations": 9}, "stages.1", 9)) == set(method_results(facts))
 
 
 def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
@@ -279,19 +286,19 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
     family's own layer: neither their stamps nor its table take what was tried of another."""
     workspace, (run, _) = copied
     found = read_run(workspace, run)
-    model, results = load_model(workspace, found), read_results(workspace, found, "val")
-    tensor = model.preprocessing(stored_image(workspace, results.rows[0]))
+    model, results = load_model(workspace, found), read_split_predictions(workspace, found, "val")
+    tensor = model.preprocessing(read_stored_image(workspace, results.rows[0]))
     assert model.module is not None
     own, other = target_layer(model.module, tensor[None]), next(iter(spatial_layers(model.module, tensor[None])))
     assert model.module.get_submodule(other) is not own
-    drawn = drawn_maps(model, tensor, 0, ["grad-cam"], other)
+    drawn = draw_maps(model, tensor, 0, ["grad-cam"], other)
     expected = overlay(drawn.seen, grad_cam(model.module, tensor[None], 0, other))
     assert np.array_equal(drawn.maps["grad-cam"], expected)
-    assert not np.array_equal(drawn.maps["grad-cam"], drawn_maps(model, tensor, 0, ["grad-cam"]).maps["grad-cam"])
-    kept = try_run(workspace, run, ["grad-cam"], output=tmp_path)["methods"]
-    try_run(workspace, run, ["grad-cam"], layer=other, output=tmp_path)
+    assert not np.array_equal(drawn.maps["grad-cam"], draw_maps(model, tensor, 0, ["grad-cam"]).maps["grad-cam"])
+    kept = run_sanity_checks(workspace, run, ["grad-cam"], output=tmp_path)["methods"]
+    run_sanity_checks(workspace, run, ["grad-cam"], layer=other, output=tmp_path)
     fail_weights(workspace, run, other)
-    family = read_trials(workspace, found)
+    family = read_sanity_checks(workspace, found)
     assert family is not None and family["methods"] == kept, "what was tried of the family's layer stays beside it"
     for layer in (other, ""):
         table = explain_run(workspace, run, methods=["grad-cam"], layer=layer, output=tmp_path)[-1]
@@ -306,38 +313,38 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
 def test_trials_are_of_the_masks_that_there_are(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """Drawn anew or taken away, what was measured against the former ones is not told any more."""
     workspace, (run, _) = copied
-    try_run(workspace, run, ["saliency"], output=tmp_path)
+    run_sanity_checks(workspace, run, ["saliency"], output=tmp_path)
     found = read_run(workspace, run)
-    assert read_trials(workspace, found) is not None
+    assert read_sanity_checks(workspace, found) is not None
     (workspace.data / "masks").mkdir()
     Image.new("L", (9, 9)).save(workspace.data / "masks" / "0.png")
-    assert read_trials(workspace, found) is None
+    assert read_sanity_checks(workspace, found) is None
 
 
 def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """A layer that only some methods take, and that has no place: the others are tried. Where none fits a line says why."""
     workspace, runs = studied
-    facts = try_run(workspace, runs[0], ["grad-cam", "saliency"], layer="nothing", output=tmp_path)
+    facts = run_sanity_checks(workspace, runs[0], ["grad-cam", "saliency"], layer="nothing", output=tmp_path)
     reasons = [one["reason"] for one in facts["methods"]]
     assert reasons[0].startswith("the model has no layer 'nothing'; these fit: ") and reasons[1:] == ["", "", ""]
     assert facts["methods"][0]["live"] is None and facts["methods"][1]["live"] == 1
     assert "grad-cam does not fit: the model has no layer" in trials_table(facts)
     with pytest.raises(FototecaError, match="no layer 'nothing'"):
-        try_run(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)
+        run_sanity_checks(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)
 
 
 def test_labels_that_do_not_exclude_one_another_are_asked_one_by_one() -> None:
     """The curves of a multi-label network are of the category's own probability, whatever the other categories are."""
     network = Colours()
-    set_reading(network, Reading(multi=True))
+    attach_network_input(network, NetworkInput(multi=True))
     case = spot(0)
     found = truth(network, case.image[None], 0)
-    one = curves(network, case, found)
+    one = deletion_insertion_areas(network, case, found)
     with torch.no_grad():
         network.mix[:, 1] = 9.0  # another category gets louder
-    assert curves(network, case, found) == pytest.approx(one)
-    set_reading(network, Reading())
-    assert curves(network, case, found) != pytest.approx(one)
+    assert deletion_insertion_areas(network, case, found) == pytest.approx(one)
+    attach_network_input(network, NetworkInput())
+    assert deletion_insertion_areas(network, case, found) != pytest.approx(one)
 
 
 def test_the_command(studied: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import atomic_write, write_text
-from fototeca.core.settings import check_name, composed
+from fototeca.core.settings import check_name, to_nfc
 from fototeca.core.workspace import Workspace, create_workspace
 
 
@@ -55,7 +55,7 @@ def test_a_name_that_passes_survives_toml(name: str) -> None:
     except (FototecaError, UnicodeEncodeError):
         return
     with tempfile.TemporaryDirectory() as folder:
-        assert create_workspace(Path(folder) / "w", [name]).settings.names == (composed(name),)
+        assert create_workspace(Path(folder) / "w", [name]).settings.names == (to_nfc(name),)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_a_name_that_passes_survives_toml(name: str) -> None:
         ('[dataset]\ntask = "both"\n[categories.a]\n', "task"),
         ("[dataset]\ntarget = 0\n[categories.a]\n", "target"),
         ("[categories.a]\nqueries = 3\n", "queries"),
-        ("dataset = 3\n[categories.a]\n", "no table"),
-        ("categories = 3\n", "no table"),
-        ("[categories.a]\nquery = ['x']\n", "has more than a list of texts"),
+        ("dataset = 3\n[categories.a]\n", "not a table"),
+        ("categories = 3\n", "not a table"),
+        ("[categories.a]\nquery = ['x']\n", "must have only a list of texts"),
         ('[dataset]\ntaks = "multi"\n[categories.a]\n', "unknown key 'taks'"),
         ("[datset]\n[categories.a]\n", "unknown key 'datset'"),
-        ("[[categories]]\n", "no table"),
+        ("[[categories]]\n", "not a table"),
         ('[dataset]\nname = ["x"]\n[categories.a]\n', "name is"),
         ("[dataset]\ncontact = 3\n[categories.a]\n", "contact is 3"),
     ],
@@ -104,11 +104,11 @@ def test_a_store_on_another_disk_is_inside(tmp_path: Path) -> None:
 
 def test_names_are_compared_composed(tmp_path: Path) -> None:
     """macOS takes accents apart: what looks the same is the same, in the file, in a command and in a folder's name."""
-    apart, composed = "nin\u0303o", "ni\xf1o"
+    apart, to_nfc = "nin\u0303o", "ni\xf1o"
     made = create_workspace(tmp_path / "w", [apart, "perro"], task="multi")
-    assert made.settings.names == (composed, "perro")
-    assert made.settings.check_label(f"perro|{apart}") == f"{composed}|perro"
-    made.config.write_text(f'[categories."{apart}"]\n[categories."{composed}"]\n', encoding="utf-8")
+    assert made.settings.names == (to_nfc, "perro")
+    assert made.settings.check_label(f"perro|{apart}") == f"{to_nfc}|perro"
+    made.config.write_text(f'[categories."{apart}"]\n[categories."{to_nfc}"]\n', encoding="utf-8")
     with pytest.raises(FototecaError, match="one twice"):
         _ = Workspace(made.root).settings
 
@@ -166,5 +166,5 @@ def test_the_program_runs_as_a_module(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["restore", "reject:blurry", ".hidden", "a|b", " a", ""])
 def test_names_that_mean_something_else_are_refused(tmp_path: Path, name: str) -> None:
     """A category called as a decision is written would be taken for that decision."""
-    with pytest.raises(FototecaError, match="will not do"):
+    with pytest.raises(FototecaError, match="is invalid"):
         create_workspace(tmp_path / "w", ["fox", name])

@@ -43,7 +43,7 @@ Lay = Callable[[str], None]
 @pytest.fixture
 def lay(tmp_path: Path, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> Lay:
     """Put random weights where torchvision keeps a model's published ones, whose digest they could not have."""
-    monkeypatch.setattr("fototeca.vision.weights._announced", lambda url: "")
+    monkeypatch.setattr("fototeca.vision.weights._digest_in_name", lambda url: "")
 
     def put(model: str) -> None:
         torch.save(build_model(model, 1000)[0].state_dict(), tmp_path / "torch" / "hub" / "checkpoints" / FILES[model])
@@ -63,8 +63,8 @@ def test_without_any_weights_six_are_trained_and_the_others_named(
     for point, (name, reason) in zip(LEFT_OUT, found.failed, strict=True):
         file = FILES[point["model"]]
         assert name.startswith(f"{point['model']} {point['regime']}")
-        assert f"cannot fetch the weights {file}" in reason and f"{file}, or pass --weights" in reason
-        assert f"left out: {name}: cannot fetch" in said
+        assert f"cannot download the weights {file}" in reason and f"{file}, or pass --weights" in reason
+        assert f"left out: {name}: cannot download" in said
     assert "the project's own network" in said
 
 

@@ -327,7 +327,7 @@ def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
         torch.manual_seed(draw_seed(0, "step", step, 0))
         part = order[step * 16 : step * 16 + 16]
         stacked = torch.stack([images[i][0] for i in part]).contiguous(memory_format=torch.channels_last)
-        batch = preprocessing.normalise(stacked)
+        batch = preprocessing.normalize(stacked)
         loss = torch.nn.functional.cross_entropy(module(batch), labels[part])
         assert loss.item() == pytest.approx(written[step], rel=1e-5), step
         optimizer.zero_grad()

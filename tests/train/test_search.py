@@ -124,12 +124,12 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
         """The host answers the third time."""
         begun.append(config.lr)
         if len(begun) < 3:
-            raise FototecaError("cannot fetch the weights", "connect", EXIT_OUTSIDE)
+            raise FototecaError("cannot download the weights", "connect", EXIT_OUTSIDE)
         return as_if_trained(workspace, config, len(begun))
 
     monkeypatch.setattr(searching, "train_run", learns)
     for _ in range(2):
-        with pytest.raises(FototecaError, match="cannot fetch the weights"):
+        with pytest.raises(FototecaError, match="cannot download the weights"):
             search(small, SPACE, "v001", 2)
     lost = small.root / read_manifest(small, "v001").split("val")[0].path
     content = lost.read_bytes()

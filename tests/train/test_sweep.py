@@ -52,7 +52,7 @@ SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "ba
         ('device = "tpu"', "--device is 'tpu'; choose auto, cpu, cuda, mps"),
         ("epochs = 0", "--epochs is 0; choose 1 or more"),
         ("erasing = 2", "--erasing is 2.0; choose a number from 0 to 1"),
-        ('model = "cnnn"', "unknown model 'cnnn'; close ones: cnn"),
+        ('model = "cnnn"', "unknown model 'cnnn'; similar names: cnn"),
         ("lr = {low = 0.1, high = 0.2}", "lr is a range; write a list, or draw from it with --search N"),
         ('[run]\nmodel = "cnn"', r"run is no list of tables; write each run as \[\[run\]\]"),
     ],

@@ -322,7 +322,7 @@ def test_a_file_elsewhere_is_known_by_its_digest(tmp_path: Path, monkeypatch: py
         build_model("regnet_y_400mf", 2, str(tmp_path / cached_path(second).name))
     assert build_model("regnet_y_400mf", 2, str(tmp_path / "mine.pth"))[1].resize == 256
     digest = file_sha256(tmp_path / "mine.pth")
-    monkeypatch.setattr("fototeca.vision.weights._announced", lambda url: digest[:8] if url == second.url else "0" * 8)
+    monkeypatch.setattr("fototeca.vision.weights._digest_in_name", lambda url: digest[:8] if url == second.url else "0" * 8)
     by_name, elsewhere = (
         build_model("regnet_y_400mf", 2, str(tmp_path / name))[1:] for name in (cached_path(second).name, "mine.pth")
     )
@@ -343,7 +343,7 @@ def test_what_is_fetched_is_checked_before_it_has_its_name(tmp_path: Path, monke
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("fototeca.vision.weights.urllib.request.urlopen", lambda *_, **__: Answer(b"a login page"))
-    with pytest.raises(FototecaError, match=r"cannot fetch the weights resnet18-f37072fd\.pth") as caught:
+    with pytest.raises(FototecaError, match=r"cannot download the weights resnet18-f37072fd\.pth") as caught:
         build_model("resnet18", 2, "DEFAULT")
     assert caught.value.exit_code == EXIT_OUTSIDE
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -18,7 +18,7 @@ from fototeca.vision.backbones import build_model
 def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: object) -> None:
     """A list of tensors, or one by number, as an optimizer saves them, is told in one line."""
     torch.save(content, path := tmp_path / "f.pth")
-    with pytest.raises(FototecaError, match=r"f.pth holds no state dict; save model.state_dict\(\)"):
+    with pytest.raises(FototecaError, match=r"f.pth does not contain a state dict; save model.state_dict\(\)"):
         build_model("cnn", 3, str(path))
 
 
@@ -37,5 +37,5 @@ def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: object
 def test_a_foreign_note_on_preprocessing_is_refused(tmp_path: Path, note: str) -> None:
     """Written by another program under the name that runs use: no image is prepared by a guess at what it means."""
     save_file(build_model("cnn", 3)[0].state_dict(), path := tmp_path / "f.safetensors", metadata={"preprocessing": note})
-    with pytest.raises(FototecaError, match=r"f.safetensors has a note on preprocessing that no run of fototeca wrote"):
+    with pytest.raises(FototecaError, match=r"f.safetensors has metadata on preprocessing that fototeca did not write"):
         build_model("cnn", 3, str(path))

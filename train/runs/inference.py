@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fototeca.vision.feature_math import side_by_side
+from fototeca.vision.feature_math import concatenate_features
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,7 +97,7 @@ class LoadedEnsemble:
         """Probabilities (N, C), and the members' features `side_by_side`, from one pass of each."""
         said = [member.answers(images, batch_size) for member in self.members]
         joined = sum(weight * probabilities for weight, (probabilities, _) in zip(self.weights, said, strict=True))
-        return np.asarray(joined, dtype=np.float32), side_by_side([features for _, features in said])
+        return np.asarray(joined, dtype=np.float32), concatenate_features([features for _, features in said])
 
 
 def to_probabilities(logits: npt.NDArray[np.float64], multi: bool) -> FloatArray:

@@ -16,7 +16,7 @@ from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.train.config import TrainConfig
 from fototeca.vision.backbones import default_preprocessing
-from fototeca.vision.memory import out_of_memory
+from fototeca.vision.memory import is_out_of_memory
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -78,7 +78,7 @@ def _refusal(module: nn.Module, side: int, images: int) -> str:
         with torch.no_grad():
             functional_call(module, buffers, (torch.zeros(images, 3, side, side),))
     except (AssertionError, RuntimeError, ValueError) as error:
-        return "" if out_of_memory(error) else str(error).splitlines()[0].rstrip(".")  # memory is told of when it is needed
+        return "" if is_out_of_memory(error) else str(error).splitlines()[0].rstrip(".")  # memory is told of when it is needed
     return ""
 
 

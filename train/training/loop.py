@@ -29,7 +29,7 @@ from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, Jou
 from fototeca.train.training.optim import learning_rate, make_optimizer, set_rate, train_mode
 from fototeca.train.training.predict import predict_together
 from fototeca.vision.backbones import Preprocessing
-from fototeca.vision.memory import keep_freed_memory, out_of_memory
+from fototeca.vision.memory import is_out_of_memory, keep_freed_memory
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
@@ -150,7 +150,7 @@ class Loop:
             try:
                 outcome = self._step(loaded, group)
             except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             if outcome is None:  # here, where the error holds none of the step's memory any more
                 side = self.config.learning_side(self.material.preprocessing.crop)
@@ -168,7 +168,7 @@ class Loop:
             torch.manual_seed(draw_seed(self.config.seed, "step", self.progress.step, part))  # dropout, mixing: no state to save
             images = self.fabric.to_device(images).contiguous(memory_format=torch.channels_last)
             labels = self.fabric.to_device(self.material.train_labels[rows])
-            mixed, wanted = self._mix(self.material.preprocessing.normalise(images), labels)
+            mixed, wanted = self._mix(self.material.preprocessing.normalize(images), labels)
             with self.fabric.no_backward_sync(self.module, enabled=part < len(group) - 1):
                 logits = self.module(mixed)
                 loss = compute_loss(

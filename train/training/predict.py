@@ -32,7 +32,7 @@ def predict(fabric: Fabric, module: nn.Module, images: ImageDataset, config: Tra
     ):
         for batch, _ in load(images, cut, config.workers):
             batch = fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
-            parts.append(forward(module, images.preprocessing.normalise(batch)).float().cpu())
+            parts.append(forward(module, images.preprocessing.normalize(batch)).float().cpu())
             bar.update(len(batch))
     return torch.cat(parts)
 
