@@ -48,15 +48,16 @@ def test_python_api_page_runs(photos: Path) -> None:
     assert (photos / "dogs" / "data" / "reports" / "v002" / "report-en.html").is_file()
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.es.md"])
-def test_readme_example_runs(photos: Path, name: str) -> None:
-    """The example of the readme goes from photographs to a report; training is shortened."""
-    (block,) = read_blocks(ROOT / name)
+def test_readme_example_runs(photos: Path) -> None:
+    """The example of the readme goes from photographs to a report, with shortened training; the Spanish one is the same code."""
+    (block,) = read_blocks(ROOT / "README.md")
+    (spanish,) = read_blocks(ROOT / "README.es.md")
+    assert spanish.replace('"v001", lang="es"', '"v001"') == block
     shortened = block.replace('regime="scratch"', 'regime="scratch", epochs=1, image_size=32, device="cpu"')
     assert shortened != block
     (photos / "new-photo.jpg").write_bytes(draw_image(next(iter(CATEGORIES)), 6, 0).jpeg)
-    exec(compile(shortened, name, "exec"), {})
-    assert len(list((photos / "dogs" / "data" / "reports" / "v001").glob("report-*.html"))) == 1
+    exec(compile(shortened, "README.md", "exec"), {})
+    assert (photos / "dogs" / "data" / "reports" / "v001" / "report-en.html").is_file()
 
 
 @pytest.mark.slow
