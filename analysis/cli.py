@@ -43,7 +43,7 @@ def evaluate(
     from fototeca.analysis.cli_tables import evaluation_table
     from fototeca.analysis.evaluation.evaluate import evaluate_run
 
-    facts = evaluate_run(Workspace.find(), run, split, tta=tta)
+    facts = evaluate_run(Workspace.find(), run, split, tta=tta).to_json()
     _print(facts, as_json, evaluation_table(facts))
 
 
@@ -59,7 +59,7 @@ def compare(
     from fototeca.analysis.cli_tables import comparison_table
     from fototeca.analysis.evaluation.compare import compare_runs
 
-    facts = compare_runs(Workspace.find(), runs)
+    facts = compare_runs(Workspace.find(), runs).to_json()
     _print(facts, as_json, comparison_table(facts))
 
 

@@ -87,8 +87,8 @@ def evaluation_table(facts: dict[str, Any]) -> str:
     parts = [f"{facts['run']} on {facts['split']}", columns(rows), "", columns(per_class, right=(1, 2, 3, 4))]
     if facts["absent"]:
         parts.append(f"\nno {facts['split']} images of: {', '.join(facts['absent'])}")
-    if "looks" in facts:
-        times = "once" if facts["looks"] == 1 else f"{facts['looks']} times"
+    if "test_accesses" in facts:
+        times = "once" if facts["test_accesses"] == 1 else f"{facts['test_accesses']} times"
         parts.append(f"\nthis version's test split has been looked at {times} (data/runs/test_access.csv)")
     return "\n".join(parts)
 
@@ -101,7 +101,7 @@ def _calibration(facts: dict[str, Any]) -> str:
 
 def comparison_table(facts: dict[str, Any]) -> str:
     """The figures of `compare`."""
-    like = set(facts["like_best"])
+    like = set(facts["tied_with_best"])
     runs = [("run", "accuracy", "95% interval", "macro F1", "like the best")] + [
         (
             run["run"],

@@ -216,7 +216,7 @@ def errors_by_quality(workspace: Workspace, results: SplitPredictions) -> dict[s
         [row for row, hit in zip(results.rows, results.correct, strict=True) if hit == side] for side in (True, False)
     )
     return {
-        name: {"right": shift["first"], "wrong": shift["second"], "distance": shift["distance"], "p": shift["p"]}
+        name: {"right": shift.first, "wrong": shift.second, "distance": shift.distance, "p": shift.p}
         for name, shift in quality_shift(workspace, right, wrong).items()
     }
 

@@ -51,7 +51,7 @@ def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]
     manifest = load_run_manifest(workspace, run)
     results = read_split_predictions(workspace, run, "val", manifest)
     temperature = fit_run_temperature(results)
-    figures = compute_metrics(results, temperature)
+    figures = compute_metrics(results, temperature).to_json()
     return {
         "run": run.id,
         "model": run.model_name,
@@ -144,7 +144,7 @@ def model_card(run: Run, facts: dict[str, Any]) -> str:
 def _calibration(facts: dict[str, Any]) -> str:
     if facts["calibrated"]:
         return f"divide the logits by {facts['temperature']:.3f}"
-    return "none: validation has no mistake to learn a temperature from, so the probabilities are as the network gives them"
+    return "none: validation has no errors to fit a temperature on, so the probabilities are as the network gives them"
 
 
 def _says_yes(facts: dict[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ def reference_run(folder: Path, config: TrainConfig, side: int) -> float:
     assert settings.epochs is not None and settings.lr is not None
     torch.manual_seed(settings.seed)
     tail = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
-    crop = v2.RandomResizedCrop(settings.learning_side(side), scale=(0.35, 1.0), antialias=True)
+    crop = v2.RandomResizedCrop(settings.train_crop_size(side), scale=(0.35, 1.0), antialias=True)
     train_transform = v2.Compose([crop, v2.RandomHorizontalFlip(), *tail])
     val_transform = v2.Compose([v2.Resize(round(side * 8 / 7), antialias=True), v2.CenterCrop(side), *tail])
     loaders = [

@@ -28,10 +28,10 @@ from tqdm import tqdm
 from train_parts import Table, features, measure_peak_memory, random_weights, sweep_of_six
 
 from fototeca.train.config import TrainConfig
-from fototeca.train.training.data import ImageDataset, augmentation, batches, load
+from fototeca.train.training.data import ImageDataset, augmentation, load_batches, split_batches
 from fototeca.train.training.device import make_fabric
-from fototeca.train.training.loop import Loop, TrainingData
-from fototeca.train.training.metrics_log import STEP_COLUMNS, Journal
+from fototeca.train.training.loop import TrainingData, TrainingLoop
+from fototeca.train.training.metrics_log import STEP_COLUMNS, MetricsLog
 from fototeca.vision.backbones import Preprocessing, build_model
 from fototeca.vision.image import decode
 from fototeca.vision.pixels import PixelCache
@@ -75,7 +75,7 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
     spent = time_in_turns(
         {
             "peer": lambda: drain(DataLoader(plain, batch_size=32, shuffle=True, num_workers=options.workers)),
-            "own": lambda: drain(load(images, batches(shuffled, 32), options.workers)),
+            "own": lambda: drain(load_batches(images, split_batches(shuffled, 32), options.workers)),
             "decode": decoding,
             "write": writing,
         },
@@ -119,7 +119,7 @@ def loop(folder: Path, options: argparse.Namespace) -> Table:
         for name, extra in SETTINGS.items():
             config = TrainConfig(manifest="v001", model=model, regime="scratch", epochs=1, device="cpu", **extra).resolved()
             (folder / f"{model} {name}").mkdir()
-            trainer_loop = Loop(make_fabric(config), build_model(model, 2)[0], config, data, folder / f"{model} {name}")
+            trainer_loop = TrainingLoop(make_fabric(config), build_model(model, 2)[0], config, data, folder / f"{model} {name}")
             contenders[name] = partial(whole_epoch, trainer_loop)
             whole_epoch(trainer_loop)
         spent = time_in_turns(contenders, options.rounds)
@@ -135,10 +135,10 @@ def loop(folder: Path, options: argparse.Namespace) -> Table:
     return rows
 
 
-def whole_epoch(trainer_loop: Loop) -> None:
+def whole_epoch(trainer_loop: TrainingLoop) -> None:
     """Run a complete epoch."""
     path = trainer_loop.folder / "steps.csv"
-    with Journal(path, STEP_COLUMNS, 0) as steps, tqdm(disable=True) as bar:
+    with MetricsLog(path, STEP_COLUMNS, 0) as steps, tqdm(disable=True) as bar:
         trainer_loop._epoch(1, steps, bar)
     trainer_loop._save()
 

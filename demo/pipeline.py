@@ -171,7 +171,7 @@ def _test(workspace: Workspace, best: Run) -> dict[str, Any]:
     """The one look; a second demo in the same folder shows what the first one saw."""
     kept = workspace.data / "gallery" / f"test-{best.id}.json"
     if not kept.exists():
-        write_text(kept, json.dumps(evaluate_run(workspace, best.id, "test")))
+        write_text(kept, json.dumps(evaluate_run(workspace, best.id, "test").to_json()))
     facts: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
     return facts
 

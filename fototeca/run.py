@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
@@ -19,6 +19,8 @@ from fototeca.train.runs import Run as StoredRun
 if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
+
+    from fototeca.analysis.evaluation.results import Evaluation
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Run(StoredRun):
             for label, row in zip(labels, probabilities, strict=True)
         ]
 
-    def evaluate(self, split: str = "val", *, tta: bool = False) -> dict[str, Any]:
+    def evaluate(self, split: str = "val", *, tta: bool = False) -> Evaluation:
         """Evaluate on "val" or "test"; every use of test is recorded and shown in the report.
 
         Args:

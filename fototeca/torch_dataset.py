@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from fototeca.curate.manifest import Manifest
-from fototeca.train.training.data import targets
+from fototeca.train.training.data import encode_labels
 from fototeca.vision.image import decode
 
 
@@ -31,7 +31,7 @@ class ManifestDataset(Dataset[tuple[Any, Any]]):
         self.paths = paths
         self.classes = manifest.categories
         self.multi = manifest.task == "multi"
-        self.targets: torch.Tensor = targets(self.rows, manifest.categories, self.multi)
+        self.targets: torch.Tensor = encode_labels(self.rows, manifest.categories, self.multi)
         self.transform = transform
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""A Chromium for tests of pages that are ours: it remembers what its console said, and leaves nothing behind."""
+"""Chromium for tests of local pages, with its console log and a temporary profile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fototeca.vision.browser import find_browser, find_drivers
 
 @contextmanager
 def chromium(*flags: str) -> Iterator[Chrome]:
-    """A headless one, closed at the end of the block."""
+    """Start a headless Chromium; close it at the end of the block."""
     options = ChromeOptions()
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *flags):
         options.add_argument(flag)

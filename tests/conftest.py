@@ -1,4 +1,4 @@
-"""What every test may use: the photographs beside the checkout, a scrubbed environment, the command line as a person runs it."""
+"""Fixtures of all tests: photographs beside the checkout, a clean environment, the command line in a process of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
-settings.register_profile("fototeca", deadline=None)  # machines are noisy: no test is about time
+settings.register_profile("fototeca", deadline=None)  # no test measures time
 settings.load_profile("fototeca")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: threads of torch that wait for one another cost most of the time
@@ -37,14 +37,14 @@ for name in ("FOTOTECA_WORKSPACE", "TORCH_HOME"):
 
 @pytest.fixture(autouse=True)
 def _no_workspace_left() -> Iterator[None]:
-    """No test sends those after it to its own workspace: `fototeca --workspace` within this process would."""
+    """Check that no test leaves FOTOTECA_WORKSPACE set, as `fototeca --workspace` in this process does."""
     yield
     assert "FOTOTECA_WORKSPACE" not in os.environ
 
 
 @pytest.fixture(scope="session")
 def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """FiftyOne on a mongod that only these tests know; once a process, since it reads the address while it is imported."""
+    """FiftyOne on a mongod of its own; once per process, because FiftyOne reads the address when it is imported."""
     with serve_mongod(tmp_path_factory.mktemp("mongo")) as (address, _), pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIFTYONE_DATABASE_URI", address)
         with warnings.catch_warnings(action="ignore"):
@@ -54,7 +54,7 @@ def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @contextmanager
 def serve_mongod(folder: Path) -> Iterator[tuple[str, int]]:
-    """A mongod with its files in a folder: its address and its process."""
+    """Run mongod with its files in a folder; yield its address and process id."""
     (package,) = find_spec("fiftyone").submodule_search_locations  # type: ignore[union-attr]
     port = free_port()
     options = {"dbpath": folder, "port": port, "bind_ip": "127.0.0.1", "logpath": folder / "log"}
@@ -68,7 +68,7 @@ def serve_mongod(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -96,7 +96,7 @@ Fototeca = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def fototeca(tmp_path: Path) -> Fototeca:
-    """Run `fototeca ARG…` in a process of its own, in `tmp_path` unless `cwd` says otherwise."""
+    """Run `fototeca ARG…` in a separate process, in `tmp_path` or in `cwd`."""
 
     def run(*arguments: object, cwd: Path = tmp_path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fototeca", *map(str, arguments)]
@@ -111,12 +111,12 @@ MakeImages = Callable[[Path, dict[str, int]], Path]
 
 @pytest.fixture
 def make_images() -> MakeImages:
-    """The function that draws small classes of images."""
+    """Return `draw_images`."""
     return draw_images
 
 
 def draw_images(folder: Path, counts: dict[str, int], side: int = 96) -> Path:
-    """Fill `folder/CLASS/NNN.jpg` with distinct coloured noise; each class has a colour of its own, so it can be learned."""
+    """Draw colored noise to `folder/CLASS/NNN.jpg`; the color of a class makes it learnable."""
     for index, (name, count) in enumerate(counts.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
         tint = np.random.default_rng(1000 + index).uniform(40, 215, 3)

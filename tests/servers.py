@@ -1,4 +1,4 @@
-"""Local stand-ins for sites and services: a function from a request to an answer, served on 127.0.0.1."""
+"""Local test servers for sites and services: a function from request to response, served on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as the stand-in sees it."""
+    """One request received by a test server."""
 
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
     base: str
-    """The stand-in's own address."""
+    """Base URL of the server."""
 
     method: str = "GET"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back."""
+    """Response of a test server."""
 
     body: bytes = b""
     kind: str = "text/html; charset=utf-8"
@@ -43,19 +43,19 @@ Respond = Callable[[Asked], Answer]
 
 
 class Site(ThreadingHTTPServer):
-    """A server that remembers what it was asked."""
+    """Server that records its requests."""
 
     daemon_threads = True
     asked: list[Asked]
     base: str
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is what is tested."""
+        """Ignore clients that disconnect, which some tests do."""
 
 
 @contextmanager
 def serve(respond: Respond) -> Iterator[Site]:
-    """Serve `respond` while the block runs."""
+    """Serve `respond` inside the block."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -93,7 +93,7 @@ def serve(respond: Respond) -> Iterator[Site]:
 
 
 def jpeg(number: int, side: int = 96) -> bytes:
-    """An image that is unlike those of other numbers."""
+    """Return an image that differs from those of other numbers."""
     noise = np.random.default_rng(number).uniform(0, 255, (7, 7, 3)).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
@@ -101,13 +101,13 @@ def jpeg(number: int, side: int = 96) -> bytes:
 
 
 def json_answer(document: object, status: int = 200, **headers: str) -> Answer:
-    """JSON; header names with _ for -."""
+    """Return a JSON response; header names have _ for -."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(json.dumps(document).encode(), "application/json", status, sent)
 
 
 def image_answer(asked: Asked) -> Answer | None:
-    """The image at `/full/N.jpg` or `/thumbs/N.jpg`, and no robots.txt; None for other paths."""
+    """Return the image of `/full/N.jpg` or `/thumbs/N.jpg`, 404 for robots.txt, None for other paths."""
     if asked.path == "/robots.txt":
         return Answer(status=404)
     folder, _, name = asked.path.lstrip("/").partition("/")

@@ -1,4 +1,4 @@
-"""The house's arrows: who may import whom, read from the source, imports inside functions included."""
+"""Import rules between floors and packages, read from the source, including imports inside functions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ MODULES = sources()
 
 
 def imports(path: Path, *, functions: bool = True) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each imported module with the names taken from it, with or without the imports inside functions."""
+    """Yield each imported module and its imported names; imports must be absolute."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree) if functions else tree.body:
         if isinstance(node, ast.Import):
@@ -71,7 +71,7 @@ def imports(path: Path, *, functions: bool = True) -> Iterator[tuple[str, tuple[
 
 
 def targets(path: Path) -> set[str]:
-    """The project's own modules that a file imports; `from package import module` counts as the module."""
+    """Return the own modules that a file imports; `from package import module` counts as the module."""
     found = set()
     for module, names in imports(path):
         if module in MODULES:
@@ -100,7 +100,7 @@ def called_by_commands(package: str) -> set[str]:
 
 
 def allowed(module: str, target: str) -> bool:
-    """Whether the design draws this arrow."""
+    """Return True if the design permits the import."""
     home, there = floor(module), floor(target)
     if not home or home == there:
         return True
@@ -148,8 +148,8 @@ def test_no_circles(level: str) -> None:
         visit(name, ())
 
 
-def test_browser_and_fiftyone_have_one_door_each() -> None:
-    """selenium and webdriver-manager belong to collect/browser.py, fiftyone (which contacts MongoDB) to curate/review.py."""
+def test_heavy_clients_are_imported_in_one_place() -> None:
+    """selenium and webdriver-manager belong to collect/browser, fiftyone to curate/review, distributed to core/pool."""
     wrong = [
         f"{name} imports {module}"
         for name, path in MODULES.items()
@@ -160,7 +160,7 @@ def test_browser_and_fiftyone_have_one_door_each() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """`fototeca --help`, and importing every command, costs no torch, browser or database."""
+    """`fototeca --help` imports every command and none of the heavy libraries."""
     code = (
         "import sys\nfrom typer.testing import CliRunner\nimport fototeca.cli\n"
         "assert CliRunner().invoke(fototeca.cli.app, ['--help']).exit_code == 0\n"
@@ -180,5 +180,5 @@ def test_pyproject_lists_every_package() -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_files_stay_small(name: str) -> None:
-    """A file over some 300 lines has more than one subject."""
+    """A file of more than about 300 lines has more than one subject."""
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 320

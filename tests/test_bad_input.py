@@ -1,4 +1,4 @@
-"""Wrong input at every stage: one clear line, the design's exit code, nothing lost."""
+"""Wrong input at every stage: one clear line and the exit code of the design; nothing is lost."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ OUTSIDE = (
 
 
 @dataclass
-class Outcome:
-    """What a person sees of one command."""
+class CommandResult:
+    """Exit code and output of one command."""
 
     code: int
     out: str
@@ -36,24 +36,24 @@ class Outcome:
 
     @property
     def last(self) -> str:
-        """The line that says what is wrong."""
+        """The error line."""
         return self.err.strip().splitlines()[-1] if self.err.strip() else ""
 
 
 class Shell:
-    """Runs commands in this process, as `fototeca ARG…` in a folder."""
+    """Run commands in this process, as `fototeca ARG…` in a folder."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
 
-    def __call__(self, *arguments: object) -> Outcome:
+    def __call__(self, *arguments: object) -> CommandResult:
         """Run one command and return what it printed and its exit code."""
         self.monkeypatch.chdir(self.folder)
         self.monkeypatch.setattr(sys, "argv", ["fototeca", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             fototeca.cli.main()
         captured = self.capsys.readouterr()
-        return Outcome(int(stop.value.code or 0), captured.out, captured.err)
+        return CommandResult(int(stop.value.code or 0), captured.out, captured.err)
 
 
 @pytest.fixture
@@ -65,20 +65,20 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 @pytest.fixture
 def filled(shell: Shell, make_images: MakeImages) -> Shell:
-    """The same with thirty images of each category, frozen as v001."""
+    """The shell with thirty images of each category, frozen as v001."""
     make_images(shell.folder / "in", {"red": 30, "blue": 30})
     assert shell("collect", "folder", "in", "--label-from-folder").code == 0
     assert shell("curate", "freeze").code == 0
     return shell
 
 
-def refuses(outcome: Outcome, *words: str, code: int = EXIT_USAGE) -> None:
-    """One line on stderr with these words and nothing else there, and the right exit code."""
-    assert outcome.code == code, outcome
-    assert outcome.err.splitlines() == [outcome.last]
-    assert outcome.last.startswith("fototeca: ")
+def assert_error(result: CommandResult, *words: str, code: int = EXIT_USAGE) -> None:
+    """Check the exit code, and that stderr is one line with these words."""
+    assert result.code == code, result
+    assert result.err.splitlines() == [result.last]
+    assert result.last.startswith("fototeca: ")
     for word in words:
-        assert word in outcome.last
+        assert word in result.last
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def refuses(outcome: Outcome, *words: str, code: int = EXIT_USAGE) -> None:
     ],
     ids=" ".join,
 )
-def test_a_command_before_there_is_anything(shell: Shell, words: list[str]) -> None:
-    """In a workspace without an image: it does what it can, or one line says what to do first."""
-    outcome = shell(*words)
-    assert outcome.code in (0, EXIT_USAGE, EXIT_SHORT) and "Traceback" not in outcome.err, outcome
-    assert outcome.code == 0 or (outcome.last.startswith("fototeca: ") and "; " in outcome.last), outcome
+def test_commands_in_an_empty_workspace(shell: Shell, words: list[str]) -> None:
+    """Each command works, or one line says what to do first."""
+    result = shell(*words)
+    assert result.code in (0, EXIT_USAGE, EXIT_SHORT) and "Traceback" not in result.err, result
+    assert result.code == 0 or (result.last.startswith("fototeca: ") and "; " in result.last), result
 
 
 @pytest.mark.parametrize(
@@ -119,23 +119,25 @@ def test_a_command_before_there_is_anything(shell: Shell, words: list[str]) -> N
         ),
     ],
 )
-def test_wrong_words_are_one_line(shell: Shell, words: list[str], message: str) -> None:
-    """What is wrong with the command, and where its help is."""
-    outcome = shell(*words)
-    assert outcome.code == EXIT_USAGE
-    assert outcome.err.count("\n") == 1 and outcome.last.startswith(message), outcome.err
+def test_usage_errors_are_one_line(shell: Shell, words: list[str], message: str) -> None:
+    """The line names the error and the help to read."""
+    result = shell(*words)
+    assert result.code == EXIT_USAGE
+    assert result.err.count("\n") == 1 and result.last.startswith(message), result.err
 
 
-def test_images_without_a_label_are_told(shell: Shell, make_images: MakeImages) -> None:
-    """Taken in without a category they are no category's: status says how many wait, and where to give them one."""
+def test_unlabeled_images_are_reported(shell: Shell, make_images: MakeImages) -> None:
+    """status counts images without a category and says how to label them."""
     make_images(shell.folder / "in", {"red": 3})
     assert "3 accepted" in shell("collect", "folder", "in").out
     assert "3 accepted images have no label: give them one in fototeca curate review" in shell("status").out
-    refuses(shell("curate", "freeze"), "red has 0", "collect more, label the 3 images that have no label, or remove the category")
+    assert_error(
+        shell("curate", "freeze"), "red has 0", "collect more, label the 3 images that have no label, or remove the category"
+    )
 
 
-def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_images: MakeImages) -> None:
-    """As the error says: collected again from the same place, it is in the store again, with all that was decided about it."""
+def test_lost_file_is_restored_by_collecting_again(shell: Shell, make_images: MakeImages) -> None:
+    """The image is in the store again with all its decisions."""
     make_images(shell.folder / "in", {"red": 30, "blue": 30})
     shell("collect", "folder", "in", "--label-from-folder")
     shell("curate", "freeze")
@@ -149,8 +151,8 @@ def test_a_file_that_was_lost_comes_back_from_where_it_was(shell: Shell, make_im
     assert victim.read_bytes() == whole and shell("curate", "verify", "v001").code == 0
 
 
-def test_a_lost_file_whose_place_has_something_else(shell: Shell, make_images: MakeImages) -> None:
-    """Told each time, and nothing is left in the store that no image is of; an image in its place is a new image."""
+def test_lost_file_whose_source_changed(shell: Shell, make_images: MakeImages) -> None:
+    """Reported each time; the changed file becomes a new image and leaves nothing unused in the store."""
     make_images(shell.folder / "in", {"red": 30, "blue": 30})
     shell("collect", "folder", "in", "--label-from-folder")
     store = shell.folder / "data" / "images"
@@ -170,107 +172,107 @@ def test_a_lost_file_whose_place_has_something_else(shell: Shell, make_images: M
     assert "1 brought back to the store, 1 gone from the store" in told and second.read_bytes() == whole
 
 
-def test_no_workspace(shell: Shell) -> None:
-    """Outside any workspace every command says how to make one."""
+def test_commands_outside_a_workspace(shell: Shell) -> None:
+    """Every command says how to create one."""
     (shell.folder / "fototeca.toml").unlink()
     for command in OUTSIDE:
-        refuses(shell(*command), "fototeca init")
+        assert_error(shell(*command), "fototeca init")
 
 
-def test_an_unknown_category(shell: Shell, make_images: MakeImages) -> None:
-    """A category that the workspace lacks is named together with those it has."""
+def test_unknown_category(shell: Shell, make_images: MakeImages) -> None:
+    """The error lists the categories of the workspace."""
     make_images(shell.folder / "in", {"red": 1})
-    refuses(shell("collect", "folder", "in", "--category", "green"), "green", "red, blue")
-    refuses(shell("curate", "label", "abc", "--label", "green"), "green")
+    assert_error(shell("collect", "folder", "in", "--category", "green"), "green", "red, blue")
+    assert_error(shell("curate", "label", "abc", "--label", "green"), "green")
 
 
-def test_an_empty_folder(shell: Shell) -> None:
-    """Nothing to collect is said, not passed over."""
+def test_empty_folder(shell: Shell) -> None:
+    """The error says that the folder has no images."""
     (shell.folder / "empty").mkdir()
-    refuses(shell("collect", "folder", "empty", "--category", "red"), "empty")
-    refuses(shell("collect", "folder", "missing", "--category", "red"), "missing")
+    assert_error(shell("collect", "folder", "empty", "--category", "red"), "empty")
+    assert_error(shell("collect", "folder", "missing", "--category", "red"), "missing")
 
 
-def test_a_folder_without_images(shell: Shell) -> None:
-    """Texts only: refused by name, each file a row or the folder an error; nothing accepted."""
+def test_folder_without_images(shell: Shell) -> None:
+    """Text files are rejected by name; nothing is accepted."""
     (shell.folder / "texts").mkdir()
     (shell.folder / "texts" / "a.txt").write_text("hello")
-    refuses(shell("collect", "folder", "texts", "--category", "red"), "texts")
+    assert_error(shell("collect", "folder", "texts", "--category", "red"), "texts")
 
 
-def test_a_broken_file_is_a_row_with_its_reason(shell: Shell, make_images: MakeImages) -> None:
-    """A truncated JPEG and a text named .jpg are recorded and do not end the run."""
+def test_broken_file_is_recorded_with_its_reason(shell: Shell, make_images: MakeImages) -> None:
+    """A truncated JPEG and a text named .jpg do not end the run."""
     folder = make_images(shell.folder / "in", {"red": 3})
     whole = (folder / "red" / "000.jpg").read_bytes()
     (folder / "red" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "red" / "page.jpg").write_text("<html>not found</html>")
     shell("collect", "folder", "in", "--label-from-folder")
-    outcome = shell("status", "--json")
-    assert '"truncated": 1' in outcome.out
-    assert '"not-an-image": 1' in outcome.out
+    result = shell("status", "--json")
+    assert '"truncated": 1' in result.out
+    assert '"not-an-image": 1' in result.out
 
 
-def test_a_csv_without_the_column(shell: Shell, make_images: MakeImages) -> None:
-    """The missing column is named, for labels and for addresses."""
+def test_csv_without_a_required_column(shell: Shell, make_images: MakeImages) -> None:
+    """The missing column is named, for labels and for URLs."""
     make_images(shell.folder / "in", {"red": 1})
     (shell.folder / "labels.csv").write_text("file,name\nred/000.jpg,red\n")
-    refuses(shell("collect", "folder", "in", "--labels", "labels.csv"), "path")
+    assert_error(shell("collect", "folder", "in", "--labels", "labels.csv"), "path")
     (shell.folder / "urls.csv").write_text("address,category\nhttp://127.0.0.1/x.jpg,red\n")
-    refuses(shell("collect", "urls", "urls.csv"), "url")
+    assert_error(shell("collect", "urls", "urls.csv"), "url")
 
 
-def test_a_target_that_is_not_reached(shell: Shell, make_images: MakeImages) -> None:
-    """Done but short is exit code 3, and the category that is short is named."""
+def test_target_not_reached(shell: Shell, make_images: MakeImages) -> None:
+    """Exit code 3; the category below its target is named."""
     make_images(shell.folder / "in", {"red": 2})
-    refuses(shell("collect", "folder", "in", "--label-from-folder"), "blue", code=EXIT_SHORT)
+    assert_error(shell("collect", "folder", "in", "--label-from-folder"), "blue", code=EXIT_SHORT)
 
 
 def test_too_few_images_to_split(shell: Shell, make_images: MakeImages) -> None:
-    """Freezing needs enough images of each category; the one that lacks them is named and nothing is written."""
+    """freeze names the category and writes nothing."""
     make_images(shell.folder / "in", {"red": 30, "blue": 1})
     shell("collect", "folder", "in", "--label-from-folder")
-    refuses(shell("curate", "freeze"), "blue")
+    assert_error(shell("curate", "freeze"), "blue")
     assert not list((shell.folder / "manifests").glob("v*"))
 
 
-def test_a_manifest_edited_by_hand(filled: Shell) -> None:
-    """Its digest no longer fits: every reader refuses it."""
+def test_edited_manifest_is_rejected(filled: Shell) -> None:
+    """Every command that reads it checks the digest."""
     path = filled.folder / "manifests" / "v001.csv"
     path.write_text(path.read_text().replace(",red,", ",blue,", 1))
-    refuses(filled("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch"), "v001")
-    outcome = filled("curate", "verify", "v001", "--json")
-    assert outcome.code != 0
-    assert '"ok": false' in outcome.out
+    assert_error(filled("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch"), "v001")
+    result = filled("curate", "verify", "v001", "--json")
+    assert result.code != 0
+    assert '"ok": false' in result.out
 
 
-def test_a_manifest_whose_image_is_gone(filled: Shell) -> None:
-    """The missing file is named before anything is trained."""
+def test_manifest_with_a_missing_image(filled: Shell) -> None:
+    """The file is named before training starts."""
     victim = next((filled.folder / "data" / "images").rglob("*.jpg"))
     victim.unlink()
-    refuses(filled("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch"), victim.stem[:12])
-    outcome = filled("curate", "verify", "v001")
-    assert outcome.code != 0
-    assert victim.stem[:12] in outcome.out + outcome.err
+    assert_error(filled("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch"), victim.stem[:12])
+    result = filled("curate", "verify", "v001")
+    assert result.code != 0
+    assert victim.stem[:12] in result.out + result.err
 
 
-def test_an_unknown_version_model_and_run(filled: Shell) -> None:
-    """What does not exist is named, with what does."""
-    refuses(filled("train", "run", "--manifest", "v009", "--model", "cnn", "--regime", "scratch"), "v009", "v001")
-    refuses(filled("train", "run", "--manifest", "v001", "--model", "resnet19", "--regime", "scratch"), "resnet18")
-    refuses(filled("analysis", "evaluate", "nothing", "--split", "val"), "nothing")
-    refuses(filled("analysis", "predict", "nothing", "in/red/000.jpg"), "nothing")
+def test_unknown_version_model_and_run(filled: Shell) -> None:
+    """The error lists what exists."""
+    assert_error(filled("train", "run", "--manifest", "v009", "--model", "cnn", "--regime", "scratch"), "v009", "v001")
+    assert_error(filled("train", "run", "--manifest", "v001", "--model", "resnet19", "--regime", "scratch"), "resnet18")
+    assert_error(filled("analysis", "evaluate", "nothing", "--split", "val"), "nothing")
+    assert_error(filled("analysis", "predict", "nothing", "in/red/000.jpg"), "nothing")
 
 
-def test_weights_that_are_not_there(filled: Shell) -> None:
-    """A weight file that is missing, and one that is no weight file."""
+def test_missing_and_invalid_weights(filled: Shell) -> None:
+    """A missing file, and a file without weights."""
     arguments = ("train", "run", "--manifest", "v001", "--model", "squeezenet1_0", "--regime", "features", "--weights")
-    refuses(filled(*arguments, "missing.pth"), "missing.pth")
+    assert_error(filled(*arguments, "missing.pth"), "missing.pth")
     (filled.folder / "bad.pth").write_bytes(b"nothing like it")
-    refuses(filled(*arguments, "bad.pth"), "bad.pth")
+    assert_error(filled(*arguments, "bad.pth"), "bad.pth")
 
 
-def test_a_place_that_cannot_be_written(filled: Shell) -> None:
-    """A file below a file, and a folder where a file should be: one line that names the place a person gave."""
+def test_output_path_not_writable(filled: Shell) -> None:
+    """A file as parent folder, or a folder in place of the file: one line with the given path."""
     (filled.folder / "file").write_text("x")
     (filled.folder / "taken").mkdir()
     for command in (
@@ -280,6 +282,6 @@ def test_a_place_that_cannot_be_written(filled: Shell) -> None:
         ("collect", "attribution", "PLACE"),
     ):
         below = filled(*(part.replace("PLACE", "file/x") for part in command))
-        refuses(below, "file", code=EXIT_OUTSIDE)
+        assert_error(below, "file", code=EXIT_OUTSIDE)
         if command[1] != "export":
-            refuses(filled(*(part.replace("PLACE", "taken") for part in command)), "taken", code=EXIT_OUTSIDE)
+            assert_error(filled(*(part.replace("PLACE", "taken") for part in command)), "taken", code=EXIT_OUTSIDE)

@@ -1,4 +1,4 @@
-"""kill -9 during collect, dedup and training, then the same command again: it ends as the uninterrupted one does."""
+"""kill -9 during collect, dedup and training; the repeated command ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL = ("--epochs", "4", "--image-size", "32", "--batch-size", "16", "--seed", 
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Begin `fototeca ARG…` in a process group of its own."""
+    """Start `fototeca ARG…` in its own process group."""
     command = [sys.executable, "-m", "fototeca", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
@@ -35,7 +35,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def finish(folder: Path, *arguments: str) -> float:
-    """Run a command to its end; return the seconds it took."""
+    """Run a command; return its seconds."""
     begin = time.monotonic()
     process = start(folder, *arguments)
     _, errors = process.communicate(timeout=200)
@@ -44,7 +44,7 @@ def finish(folder: Path, *arguments: str) -> float:
 
 
 def kill_when(folder: Path, ready: Callable[[], bool], *arguments: str) -> bool:
-    """Run a command and kill it once `ready` says that it is in the middle; False if it ended before."""
+    """Run a command and kill it when `ready` returns True; return False if it ended before."""
     process = start(folder, *arguments)
     while process.poll() is None:
         if ready():
@@ -57,7 +57,7 @@ def kill_when(folder: Path, ready: Callable[[], bool], *arguments: str) -> bool:
 
 
 def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
-    """What the catalog answers, or nothing while it is being made."""
+    """Return the rows of a query, or [] while the catalog is being created."""
     path = folder / "data" / "catalog.sqlite"
     if not path.exists():
         return []
@@ -69,7 +69,7 @@ def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
 
 
 def ledger(folder: Path) -> dict[str, object]:
-    """What must be equal after an interruption: states, images, labels, groups and the stored bytes."""
+    """Return what must be equal after an interruption: statuses, images, labels, groups and stored bytes."""
     stored = sorted((folder / "data" / "images").rglob("*"))
     return {
         "candidates": rows(folder, "SELECT state, reason, count(*) FROM candidates GROUP BY 1, 2 ORDER BY 1, 2"),
@@ -85,10 +85,8 @@ def ledger(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_killed_and_started_again_ends_as_if_nothing_had_happened(
-    tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]
-) -> None:
-    """One workspace is left alone, the other is killed again and again in each stage; both end the same, bit for bit."""
+def test_killed_stages_end_like_uninterrupted_ones(tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]) -> None:
+    """One workspace runs undisturbed, another is killed repeatedly in each stage; both are equal bit for bit."""
     images = make_images(tmp_path / "in", {"red": 90, "blue": 90, "green": 90})
     for number in range(0, 60, 2):  # copies for dedup to find
         (images / "red" / f"copy-{number:03}.jpg").write_bytes((images / "red" / f"{number:03}.jpg").read_bytes() + b"\0")
@@ -124,20 +122,20 @@ def test_killed_and_started_again_ends_as_if_nothing_had_happened(
 
 
 def finished_epochs(folder: Path) -> int:
-    """How many epochs are written down so far."""
+    """Return the number of epochs written so far."""
     return sum(len(path.read_text().splitlines()) - 1 for path in (folder / "data" / "runs").glob("*/epochs.csv"))
 
 
 def outcome(folder: Path) -> dict[str, object]:
-    """Weights, predictions and curves of the only run, without what time it took."""
+    """Return weights, predictions and curves of the only run, without durations."""
     (run,) = [path.parent for path in (folder / "data" / "runs").glob("*/done.json")]
     files = [run / "model.safetensors", run / "predictions-train.csv", run / "predictions-val.csv", run / "steps.csv"]
     epochs = [line.split(",")[:5] for line in (run / "epochs.csv").read_text().splitlines()]
     return {"epochs": epochs, **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}}
 
 
-def test_a_terminated_search_leaves_no_browser(tmp_path: Path) -> None:
-    """SIGTERM while a page is being read: the program, its driver and its browser are gone, and the exit code says why."""
+def test_sigterm_closes_the_browser(tmp_path: Path) -> None:
+    """SIGTERM during a search ends the program, driver and browser; the exit code is 143."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
     loaded = threading.Event()
 

@@ -46,10 +46,10 @@ def run(
     layer_decay: Annotated[float, typer.Option(help="Each stage further from the head learns this much slower.")] = 1.0,
     freeze_bn: Annotated[bool, typer.Option("--freeze-bn", help="Keep the pretrained batch-norm statistics.")] = False,
     augment: Annotated[Literal["none", "basic", "trivial", "rand"] | None, typer.Option(help="basic if not given.")] = None,
-    views: Annotated[int, typer.Option(help="Augmented views of each image for the head over features.")] = 0,
+    augmented_copies: Annotated[int, typer.Option(help="Augmented copies of each training image for a head over features.")] = 0,
     mixup: Annotated[float, typer.Option(help="Alpha of mixup; 0 is off.")] = 0.0,
     cutmix: Annotated[float, typer.Option(help="Alpha of CutMix; 0 is off.")] = 0.0,
-    erasing: Annotated[float, typer.Option(help="Probability of random erasing.")] = 0.0,
+    random_erasing: Annotated[float, typer.Option(help="Probability of random erasing.")] = 0.0,
     label_smoothing: Annotated[float, typer.Option(help="Share of a target spread over all classes.")] = 0.0,
     balance: Annotated[Literal["none", "weights", "sampling"], typer.Option(help="What rare classes get.")] = "none",
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights that are kept; 0 is off.")] = 0.0,
@@ -81,8 +81,8 @@ def run(
     _print(run_metrics(finished), as_json)
 
 
-@app.command(name="find-rate")
-def find_rate_command(
+@app.command(name="lr-find")
+def lr_find_command(
     manifest: ManifestOption,
     model: Annotated[str, typer.Option(help="As in train run.")],
     regime: Annotated[Literal["scratch", "finetune"], typer.Option(help="How much is learned anew.")],
@@ -101,19 +101,18 @@ def find_rate_command(
 ) -> None:
     """Let the learning rate grow and say where the loss falls fastest; the curve is kept as CSV and PNG in data/reports.
 
-    Example: fototeca train find-rate --manifest v001 --model cnn --regime scratch
+    Example: fototeca train lr-find --manifest v001 --model cnn --regime scratch
     """
     settings = {name: value for name, value in locals().items() if name not in ("low", "high", "steps", "as_json")}
     from fototeca.train.config import TrainConfig
-    from fototeca.train.lr_finder import find_rate, sparks
+    from fototeca.train.lr_finder import find_lr, sparkline
 
-    curve = find_rate(Workspace.find(), TrainConfig(**settings), low=low, high=high, steps=steps)
-    facts = {"suggested": curve.suggested, "table": str(curve.table), "plot": str(curve.plot)}
+    result = find_lr(Workspace.find(), TrainConfig(**settings), low=low, high=high, steps=steps)
     if as_json:
-        typer.echo(json.dumps({**facts, "learning_rate": curve.rates, "loss": curve.losses}, indent=2))
+        typer.echo(json.dumps(result.to_json(), indent=2))
     else:
-        line = f"{curve.rates[0]:g} {sparks(curve.losses)} {curve.rates[-1]:.2g}"
-        typer.echo(f"{line}\nsuggested: --lr {curve.suggested:g}\n{curve.plot}")
+        curve = f"{result.learning_rate[0]:g} {sparkline(result.loss)} {result.learning_rate[-1]:.2g}"
+        typer.echo(f"{curve}\nsuggested: --lr {result.suggested:g}\n{result.plot}")
 
 
 @app.command()

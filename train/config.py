@@ -1,4 +1,4 @@
-"""Every setting of a run, with defaults that a laptop can afford."""
+"""The settings of a run, with defaults that a laptop can afford."""
 
 from __future__ import annotations
 
@@ -19,231 +19,241 @@ Schedule = Literal["onecycle", "cosine", "constant"]
 Precision = Literal["32", "bf16", "16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-EPOCHS = {"scratch": 20, "features": 60, "finetune": 5}
-"""Passes over the training split, by regime; over cached features one costs next to nothing."""
+DEFAULT_EPOCHS = {"scratch": 20, "features": 60, "finetune": 5}
+"""Passes over the training split, by regime; over cached features a pass takes almost no time."""
 
-RATES = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adamw"): 4e-5, ("finetune", "sgd"): 3e-3}
+DEFAULT_LR = {("scratch", "adamw"): 4e-3, ("scratch", "sgd"): 0.1, ("finetune", "adamw"): 4e-5, ("finetune", "sgd"): 3e-3}
 """Highest learning rate, by regime and optimizer; the heads over cached features have their own."""
 
 FINETUNE_CLIP = 1.0
-"""Largest norm of a gradient where SGD fine-tunes: without it a network that has no batch norm loses in the first steps what it
-had learned before, at any rate that is of use to it."""
+"""Largest gradient norm where SGD fine-tunes: without it a network without batch norm loses its pretrained weights in the first
+steps, at every learning rate that is high enough to train."""
 
-LEARNING_SHARE = 5 / 7
-"""Side of the crops that fine-tuning learns on, of the side it is asked at: random crops make things look larger than the
-middle crop does, so that smaller ones match it better (Touvron et al. 2019) and cost half the work."""
+TRAIN_CROP_RATIO = 5 / 7
+"""Side of the training crops in fine-tuning, relative to the input size in evaluation: random crops magnify objects compared with
+the center crop, so smaller ones match it better (Touvron et al. 2019) and cost half the work."""
 
-FIXED_SIDE = ("vit_", "maxvit")
-"""Models whose position embeddings fit one size only."""
+FIXED_SIZE_MODELS = ("vit_", "maxvit")
+"""Prefixes of models whose position embeddings fit one input size only."""
 
-SCRATCH_SIDE = 96
-"""Pixels of input of a network that starts at random."""
+SCRATCH_IMAGE_SIZE = 96
+"""Default input side in pixels of a network with random initial weights."""
 
-ONLY_NETWORKS = (
-    *("optimizer", "weight_decay", "schedule", "layer_decay", "freeze_bn", "mixup", "cutmix", "erasing", "ema", "clip"),
+NETWORK_SETTINGS = (
+    *("optimizer", "weight_decay", "schedule", "layer_decay", "freeze_bn", "mixup", "cutmix", "random_erasing", "ema", "clip"),
     *("accumulate", "patience", "snapshots", "precision", "compile"),
 )
-"""Settings of the loop that trains a network; a head over cached features is fitted without it."""
+"""Settings of the training loop of a network; a head over cached features is fitted without that loop."""
 
-LEAST = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1}
-"""Smallest values of settings that are whole numbers; 0 of the others."""
+MINIMUM = {"epochs": 1, "batch_size": 1, "image_size": 16, "accumulate": 1}
+"""Smallest values of integer settings; 0 for the others."""
 
-MOST = 2**32 - 1
-"""Largest whole number: scikit-learn takes no larger seed."""
+MAX_INTEGER = 2**32 - 1
+"""Largest integer: scikit-learn accepts no larger seed."""
 
-LARGEST = 1e30
-"""Largest broken number: what is made of it must fit into 32 bits."""
+MAX_FLOAT = 1e30
+"""Largest float: values derived from it must fit into 32 bits."""
 
-SHARES = ("erasing", "label_smoothing", "ema", "layer_decay")
-"""Settings that lie between 0 and 1."""
+FRACTIONS = ("random_erasing", "label_smoothing", "ema", "layer_decay")
+"""Settings between 0 and 1."""
 
-NOT_IDENTITY = ("device", "workers", "compile", "tensorboard")
-"""Settings that change how fast a run is or what it shows, not which run it is."""
+NON_IDENTITY_SETTINGS = ("device", "workers", "compile", "tensorboard")
+"""Settings that change the speed or the output of a run, not its identity."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What `fototeca train run` can be told. FototecaError when settings do not go together."""
+    """Settings of `fototeca train run` and of `train_run`. FototecaError for a value that is invalid or does not fit the others.
+
+    Example:
+        TrainConfig("v001", "resnet18", "finetune", unfreeze="layer4", epochs=10)
+    """
 
     manifest: str = "latest"
     """Version of the dataset: v001, or latest."""
     model: str = "cnn"
     """`cnn`, `cnn-cbam`, `resnet18-cbam`, `resnet50-cbam` or any torchvision classification model."""
     regime: Regime = "scratch"
-    """scratch: random weights; features: a frozen backbone; finetune: pretrained weights that go on learning."""
+    """scratch: random weights; features: a head over a frozen network; finetune: pretrained weights are trained further."""
     head: Head = "linear"
-    """The classifier over frozen features; scratch and finetune end in a linear one."""
+    """Classifier over frozen features; scratch and finetune end in a linear one."""
     unfreeze: str = "all"
-    """What fine-tuning lets learn beside the head: all, the last N stages, or the last stages from a named one on."""
+    """Stages that fine-tuning trains with the head: all, half, head (none), the last N stages, or a stage and all after it."""
     weights: str | None = None
-    """A torchvision name, a path or run:ID; without one, features and finetune take DEFAULT."""
+    """A torchvision name, a path or run:ID; None is DEFAULT for features and finetune."""
     epochs: int | None = None
-    """Passes over the training split; EPOCHS by regime."""
+    """Passes over the training split; None is DEFAULT_EPOCHS of the regime."""
     batch_size: int = 32
-    """Images per step, over all processes; a head over features has steps of its own size."""
+    """Images per step, over all processes; a head over features has its own step size."""
     image_size: int | None = None
-    """Pixels of input when asked; the weights' own in features and finetune; in scratch 64 for cnn and cnn-cbam, else 96."""
+    """Input side in pixels; None is the weights' own in features and finetune; in scratch 64 for cnn and cnn-cbam, else 96."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
-    """SGD has momentum 0.9 (Nesterov)."""
+    """SGD has Nesterov momentum 0.9."""
     lr: float | None = None
-    """Highest learning rate; RATES by regime."""
+    """Highest learning rate; None is DEFAULT_LR of regime and optimizer."""
     weight_decay: float | None = None
-    """L2 on weights that are neither norms nor biases: 0.05 with AdamW, 1e-4 with SGD. Over features it is chosen."""
+    """L2 on weights, not on norms and biases; None is 0.05 with AdamW, 1e-4 with SGD. A head over features chooses its own."""
     schedule: Schedule = "onecycle"
-    """onecycle: up for a quarter, then down; cosine: up for a twentieth, then down; constant."""
+    """onecycle: rises for a quarter of the steps, then falls; cosine: rises for a twentieth, then falls; constant."""
     layer_decay: float = 1.0
-    """Each stage further from the head learns this much slower."""
+    """Factor of the learning rate from each stage to the stage before it."""
     freeze_bn: bool = False
-    """Keep the pretrained batch-norm statistics also where weights learn."""
+    """Keep the pretrained batch-norm statistics in trained stages too."""
     augment: Augment | None = None
-    """basic: crop and mirror; trivial, rand: those and TrivialAugment or RandAugment. Over cached features only with `views`."""
-    views: int = 0
-    """Augmented views of each training image whose features are cached and learned from too; for frozen features."""
+    """basic: random crop and mirror; trivial, rand: basic and TrivialAugment or RandAugment. Over features only with
+    `augmented_copies`."""
+    augmented_copies: int = 0
+    """Augmented copies of each training image whose features are cached and used for training too; for frozen features."""
     mixup: float = 0.0
     """Alpha of mixup; 0 is off."""
     cutmix: float = 0.0
-    """Alpha of CutMix; with mixup on too, each step takes one of them by chance."""
-    erasing: float = 0.0
+    """Alpha of CutMix; together with mixup, each step uses one of the two at random."""
+    random_erasing: float = 0.0
     """Probability of random erasing."""
     label_smoothing: float = 0.0
-    """Share of each target spread over all classes."""
+    """Fraction of each target spread over all classes."""
     balance: Balance = "none"
-    """weights: rare classes weigh more in the loss; sampling: they are drawn more often."""
+    """weights: rare classes have a higher weight in the loss; sampling: they are sampled more often."""
     ema: float = 0.0
-    """Decay of the moving average of the weights that is judged and kept, less in the first steps; 0 is off."""
+    """Decay of the moving average of the weights that is evaluated and saved, lower in the first steps; 0 is off."""
     clip: float | None = None
-    """Largest norm of a gradient; 0 is off. 1 where SGD fine-tunes, else off."""
+    """Largest gradient norm; 0 is off. None is 1 where SGD fine-tunes, else off."""
     accumulate: int = 1
-    """Batches whose gradients make one step."""
+    """Batches per optimizer step."""
     patience: int = 0
     """Epochs without a better validation accuracy after which training stops; 0 is off."""
     snapshots: int = 0
-    """Cycles of the schedule, with the weights kept at the end of each, for `train ensemble`; 0 is off."""
+    """Cycles of the schedule; the weights at the end of each are saved for `train ensemble`. 0 is off."""
     precision: Precision = "32"
-    """16 is for GPUs, bf16 for GPUs and CPUs with units for it: another CPU is many times slower with it."""
+    """16 is for GPUs, bf16 for GPUs and for CPUs with bf16 units; other CPUs are many times slower with it."""
     seed: int = 0
-    """Of initial weights, order, augmentation and dropout."""
+    """Seed of initial weights, order, augmentation and dropout."""
     device: Device = "auto"
-    """Where it is trained; auto takes a GPU if there is one."""
+    """Device to train on; auto uses a GPU if there is one."""
     workers: int = 0
-    """Processes that augment; changes nothing but the speed."""
+    """Processes that load and augment images; they do not change the results."""
     compile: bool = False
     """Compile the network with torch.compile."""
     tensorboard: bool = False
-    """Write TensorBoard's event files too."""
+    """Also write TensorBoard event files."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
             object.__setattr__(self, item.name, check_value(item.name, getattr(self, item.name)))
-        self._check_together()
+        self._check_combination()
 
-    def _check_together(self) -> None:
+    def _check_combination(self) -> None:
         if self.head != "linear" and self.regime != "features":
-            raise FototecaError(f"--head {self.head} needs frozen features", "use --regime features, or leave --head out")
+            raise FototecaError(f"--head {self.head} needs frozen features", "use --regime features, or omit --head")
         if self.unfreeze != "all" and self.regime != "finetune":
-            raise FototecaError("--unfreeze is for fine-tuning", "use --regime finetune, or leave --unfreeze out")
-        if self.views and self.regime != "features":
-            raise FototecaError("--views is for frozen features", "use --regime features, or leave --views out")
-        if self.views and self.augment == "none":
-            raise FototecaError("--views without augmentation would all be alike", "use --augment basic, trivial or rand")
+            raise FototecaError("--unfreeze is for fine-tuning", "use --regime finetune, or omit --unfreeze")
+        if self.augmented_copies and self.regime != "features":
+            raise FototecaError("--augmented-copies is for frozen features", "use --regime features, or omit --augmented-copies")
+        if self.augmented_copies and self.augment == "none":
+            hint = "use --augment basic, trivial or rand"
+            raise FototecaError("--augmented-copies without augmentation gives equal copies", hint)
         if self.regime == "features":
             self._check_features()
         if self.weights is not None and self.regime == "scratch":
-            raise FototecaError("scratch starts from random weights", "use --regime finetune or features with --weights")
+            raise FototecaError("--regime scratch has random initial weights", "use --regime finetune or features with --weights")
         if self.snapshots and self.epochs is not None and self.epochs % self.snapshots:
-            raise FototecaError(f"{self.epochs} epochs are not {self.snapshots} equal cycles", "choose a multiple")
+            hint = f"choose a multiple of {self.snapshots} for --epochs"
+            raise FototecaError(f"{self.epochs} epochs cannot be divided into {self.snapshots} equal cycles", hint)
 
     def _check_features(self) -> None:
-        """Refuse what would be written down as done and is not; a 0 that asks for nothing is none of that."""
-        usual = {item.name: item.default for item in fields(self)}
-        for name in ONLY_NETWORKS:
+        """Reject settings that have no effect over frozen features but would be recorded with the run; 0 means off and passes."""
+        defaults = {item.name: item.default for item in fields(self)}
+        for name in NETWORK_SETTINGS:
             value = getattr(self, name)
-            if (value or None if usual[name] is None else value) != usual[name]:
-                raise FototecaError(
-                    f"{_option(name)} does nothing over frozen features", "leave it out, or use --regime finetune"
-                )
+            if (value or None if defaults[name] is None else value) != defaults[name]:
+                hint = "omit it, or use --regime finetune"
+                raise FototecaError(f"{_option(name)} has no effect over frozen features", hint)
         if self.balance == "sampling":
-            raise FototecaError("--balance sampling does nothing over frozen features", "use --balance weights")
+            raise FototecaError("--balance sampling has no effect over frozen features", "use --balance weights")
         for name in ("label_smoothing", "lr"):
-            if self.head != "linear" and getattr(self, name) != usual[name]:
-                raise FototecaError(f"{_option(name)} does nothing with --head {self.head}", "leave it out, or use --head linear")
-        if self.augment not in (None, "none") and not self.views:
-            raise FototecaError(
-                f"--augment {self.augment} does nothing over frozen features alone", "add --views 2, or leave it out"
-            )
+            if self.head != "linear" and getattr(self, name) != defaults[name]:
+                hint = "omit it, or use --head linear"
+                raise FototecaError(f"{_option(name)} has no effect with --head {self.head}", hint)
+        if self.augment not in (None, "none") and not self.augmented_copies:
+            hint = "add --augmented-copies 2, or omit it"
+            raise FototecaError(f"--augment {self.augment} has no effect over frozen features alone", hint)
 
     def resolved(self) -> TrainConfig:
-        """The same with every default of the regime filled in; `image_size` stays None where the weights decide.
+        """Return a copy with the regime's defaults filled in; `image_size` stays None where the weights decide.
 
-        What a head over features has no use for, though a plan may hold it for all its runs, is as if it were not given.
+        Settings without effect on a head over features, which a plan may give for all its runs, become their defaults.
         """
-        filled: dict[str, Any] = {
+        values: dict[str, Any] = {
             "weights": self.weights or (None if self.regime == "scratch" else "DEFAULT"),
-            "epochs": self.epochs or EPOCHS[self.regime],
-            "image_size": self.image_size or self._side(),
-            "lr": RATES.get((self.regime, self.optimizer), 1e-2) if self.lr is None else self.lr,
+            "epochs": self.epochs or DEFAULT_EPOCHS[self.regime],
+            "image_size": self.image_size or self._default_image_size(),
+            "lr": DEFAULT_LR.get((self.regime, self.optimizer), 1e-2) if self.lr is None else self.lr,
             "weight_decay": (1e-4 if self.optimizer == "sgd" else 0.05) if self.weight_decay is None else self.weight_decay,
-            "clip": self._clip() if self.clip is None else self.clip,
-            "augment": self.augment or ("none" if self.regime == "features" and not self.views else "basic"),
+            "clip": self._default_clip() if self.clip is None else self.clip,
+            "augment": self.augment or ("none" if self.regime == "features" and not self.augmented_copies else "basic"),
         }
         if self.regime == "features":
-            filled |= {"batch_size": TrainConfig.batch_size, "weight_decay": None, "clip": 0.0}
-            filled |= {} if self.head == "linear" else {"epochs": None, "lr": None}
-        return replace(self, **filled)
+            values |= {"batch_size": TrainConfig.batch_size, "weight_decay": None, "clip": 0.0}
+            values |= {} if self.head == "linear" else {"epochs": None, "lr": None}
+        return replace(self, **values)
 
-    def _clip(self) -> float:
+    def _default_clip(self) -> float:
         return FINETUNE_CLIP if (self.regime, self.optimizer) == ("finetune", "sgd") else 0.0
 
-    def _side(self) -> int | None:
-        own = self.regime != "scratch" or self.model in ("cnn", "cnn-cbam") or self.model.startswith(FIXED_SIDE)
-        return None if own else SCRATCH_SIDE
+    def _default_image_size(self) -> int | None:
+        is_model_default = (
+            self.regime != "scratch" or self.model in ("cnn", "cnn-cbam") or self.model.startswith(FIXED_SIZE_MODELS)
+        )
+        return None if is_model_default else SCRATCH_IMAGE_SIZE
 
-    def learning_side(self, side: int) -> int:
-        """Pixels of the crops that are learned on when the network is asked at `side`."""
-        if self.regime != "finetune" or self.augment == "none" or self.model.startswith(FIXED_SIDE):
-            return side
-        return min(side, max(32, round(side * LEARNING_SHARE / 32) * 32))
+    def train_crop_size(self, image_size: int) -> int:
+        """Return the side in pixels of the training crops of a network that is evaluated at `image_size`."""
+        if self.regime != "finetune" or self.augment == "none" or self.model.startswith(FIXED_SIZE_MODELS):
+            return image_size
+        return min(image_size, max(32, round(image_size * TRAIN_CROP_RATIO / 32) * 32))
 
     def identity(self) -> dict[str, Any]:
-        """The settings that make it another run."""
-        return {name: value for name, value in asdict(self).items() if name not in NOT_IDENTITY}
+        """Return the settings that distinguish runs."""
+        return {name: value for name, value in asdict(self).items() if name not in NON_IDENTITY_SETTINGS}
 
 
 @cache
-def kind_of(setting: str) -> tuple[Any, bool]:
-    """What a setting is: str, int, float, bool or a Literal; and whether it may be None."""
+def setting_type(setting: str) -> tuple[Any, bool]:
+    """Return the type of a setting (str, int, float, bool or a Literal) and True if it may be None."""
     hint = get_type_hints(TrainConfig)[setting]
-    kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)
-    return kinds[0], NoneType in kinds
+    types = get_args(hint) if NoneType in get_args(hint) else (hint,)
+    return types[0], NoneType in types
 
 
-def check_value(setting: str, value: object) -> Any:  # noqa: ANN401  (of the setting's own type)
-    """The value as the setting holds it: a whole number also where a broken one or text is wanted. FototecaError for others, and
-    for numbers that are out of its bounds."""
-    kind, optional = kind_of(setting)
+def check_value(setting: str, value: object) -> Any:  # noqa: ANN401  (of the setting's type)
+    """Return a value in the setting's type; an integer becomes a float or text where the setting needs it.
+
+    FototecaError for values of other types and for numbers out of bounds.
+    """
+    kind, is_optional = setting_type(setting)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    if value is None and optional:
+    if value is None and is_optional:
         return None
     if type(value) is int and kind is not int and kind is not bool:
         value = float(value) if kind is float else str(value)
     if value in choices if choices else type(value) is kind:
         _check_bounds(setting, value)
         return value
-    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    raise FototecaError(f"{_option(setting)} is {value!r}", f"choose {', '.join(choices) if choices else words[kind]}")
+    expected = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    raise FototecaError(f"{_option(setting)} is {value!r}", f"choose {', '.join(choices) if choices else expected[kind]}")
 
 
 def _check_bounds(setting: str, value: object) -> None:
-    if type(value) is int and value < (least := LEAST.get(setting, 0)):
-        raise FototecaError(f"{_option(setting)} is {value}", f"choose {least} or more")
-    if type(value) is int and value > MOST:
-        raise FototecaError(f"{_option(setting)} is {value}", f"choose {MOST} or less")
-    if type(value) is float and not 0 <= value <= LARGEST:
-        raise FototecaError(f"{_option(setting)} is {value}", f"choose a number from 0 to {LARGEST:g}")
-    if type(value) is float and setting in SHARES and value > 1:
+    if type(value) is int and value < (minimum := MINIMUM.get(setting, 0)):
+        raise FototecaError(f"{_option(setting)} is {value}", f"choose {minimum} or more")
+    if type(value) is int and value > MAX_INTEGER:
+        raise FototecaError(f"{_option(setting)} is {value}", f"choose {MAX_INTEGER} or less")
+    if type(value) is float and not 0 <= value <= MAX_FLOAT:
+        raise FototecaError(f"{_option(setting)} is {value}", f"choose a number from 0 to {MAX_FLOAT:g}")
+    if type(value) is float and setting in FRACTIONS and value > 1:
         raise FototecaError(f"{_option(setting)} is {value}", "choose a number from 0 to 1")
     if setting == "ema" and value == 1:
-        raise FototecaError("--ema 1 would keep the first weights for ever", "choose less than 1, such as 0.999")
+        raise FototecaError("--ema 1 would never update the average", "choose less than 1, such as 0.999")
 
 
 def _option(name: str) -> str:
@@ -251,16 +261,16 @@ def _option(name: str) -> str:
 
 
 def train_command(config: Mapping[str, Any]) -> str:
-    """The command that trains the run of this `config.json` again: given to a shell it is the same run."""
-    told = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
-    plain = TrainConfig(**{name: told[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
-    usual = {**asdict(plain), "optimizer": TrainConfig.optimizer}  # other defaults follow from it, so it is told itself
-    several = f"torchrun --nproc-per-node {processes} $(which fototeca)" if (processes := config.get("processes", 1)) > 1 else ""
+    """Return the shell command that trains the run of a `config.json` again, with the same identity."""
+    settings = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
+    plain = TrainConfig(**{name: settings[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
+    defaults = {**asdict(plain), "optimizer": TrainConfig.optimizer}  # the others follow from the optimizer, so it is written
+    processes = config.get("processes", 1)
     words = [
-        f"{several or 'fototeca'} train run",
-        *(f"{_option(name)} {quote(told[name])}" for name in ("manifest", "model", "regime")),
+        f"{f'torchrun --nproc-per-node {processes} $(which fototeca)' if processes > 1 else 'fototeca'} train run",
+        *(f"{_option(name)} {quote(settings[name])}" for name in ("manifest", "model", "regime")),
     ]
-    for name, value in told.items():
-        if name not in NOT_IDENTITY and value != usual[name]:
+    for name, value in settings.items():
+        if name not in NON_IDENTITY_SETTINGS and value != defaults[name]:
             words.append(_option(name) if value is True else f"{_option(name)} {quote(str(value))}")
     return " ".join(words)

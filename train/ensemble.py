@@ -18,11 +18,11 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run, load_run_manifest, read_run
-from fototeca.train.runs.locks import full_disk_told
+from fototeca.train.runs.locks import full_disk_as_error
 from fototeca.train.runs.registry import FloatArray, read_tensors, to_probabilities, write_config, write_done
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.runs.write_predictions import write_predictions
-from fototeca.train.training.data import ImageDataset, locate, targets
+from fototeca.train.training.data import ImageDataset, encode_labels, locate_images
 from fototeca.train.training.device import make_fabric
 from fototeca.train.training.losses import evaluate
 from fototeca.train.training.predict import as_float64, predict
@@ -41,7 +41,7 @@ def join_runs(workspace: Workspace, names: Sequence[str], method: Method = "mean
 
     FototecaError when they are of different versions or do not fit.
     """
-    with full_disk_told():
+    with full_disk_as_error():
         return _join(workspace, names, method)
 
 
@@ -93,7 +93,7 @@ def _check(members: Sequence[Run]) -> None:
 def _average(run: Run, members: Sequence[Run], manifest: Manifest, method: Method, start: float) -> None:
     """The mean of what members say, even or weighted by a greedy choice on validation."""
     said = {split: [member.predictions(split) for member in members] for split in ("train", "val")}
-    labels = targets(manifest.split("val"), manifest.categories, manifest.task == "multi")
+    labels = encode_labels(manifest.split("val"), manifest.categories, manifest.task == "multi")
     weights = np.full(len(members), 1 / len(members))
     if method == "weighted":
         weights = _greedy([part.probabilities for part in said["val"]], labels)
@@ -145,7 +145,7 @@ def _soup(workspace: Workspace, run: Run, members: Sequence[Run], manifest: Mani
         network.module.load_state_dict(_mean([states[index] for index in chosen]))
         return network.ask(split)
 
-    labels = targets(manifest.split("val"), manifest.categories, manifest.task == "multi")
+    labels = encode_labels(manifest.split("val"), manifest.categories, manifest.task == "multi")
     kept = [0]
     best = _score(ask(kept, "val"), labels)
     for index in range(1, len(ranked)):
@@ -173,7 +173,7 @@ class Network:
             setattr(self.module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
         self.pixels = PixelCache(workspace.cache / "pixels", self.preprocessing.resize, self.preprocessing.interpolation)
         rows = [row for split in ("train", "val") for row in manifest.split(split)]
-        self.pixels.ensure(locate(workspace, rows))
+        self.pixels.ensure(locate_images(workspace, rows))
 
     def ask(self, split: str) -> FloatArray:
         """Probabilities (N, C), with the weights it has."""
@@ -230,5 +230,5 @@ def _config(method: Method, members: Sequence[Run], manifest: Manifest) -> dict[
 def _finish(run: Run, manifest: Manifest, said: dict[str, FloatArray], parameters: int, seconds: float) -> None:
     """Config, predictions of both splits, and last `done.json`."""
     write_config(run)
-    sizes = {"parameters": parameters, "learning_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}
+    sizes = {"parameters": parameters, "trainable_parameters": 0, "seconds": round(seconds, 2), "images_per_second": 0.0}
     write_done(run, {**write_predictions(run, manifest, said), **sizes})

@@ -1,4 +1,4 @@
-"""`train find-rate`: the loss while the learning rate grows, and the rate at which it falls fastest (Smith 2017)."""
+"""`train lr-find`: a learning rate range test (Smith 2017)."""
 
 from __future__ import annotations
 
@@ -15,88 +15,101 @@ import numpy.typing as npt
 
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_bytes
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
-from fototeca.train.runs.locks import full_disk_told
-from fototeca.train.trainer import TrainingRun
-from fototeca.train.training.data import check_manifest
-from fototeca.train.training.loop import Loop
-from fototeca.vision.backbones import check_model
+from fototeca.train.network_trainer import NetworkTrainer
+from fototeca.train.run_spec import read_training_manifest, resolve_run
+from fototeca.train.runs.locks import full_disk_as_error
+from fototeca.train.training.device import make_fabric
+from fototeca.train.training.loop import TrainingLoop
 
 SMOOTHING = 0.9
-"""Share of the past in the running mean of the loss."""
+"""Weight of the past in the running mean of the loss."""
 
-BLOWN = 4.0
-"""Times the smallest loss at which the search ends."""
+DIVERGENCE_FACTOR = 4.0
+"""Multiple of the smallest loss at which the test ends."""
 
 
 @dataclass(frozen=True)
-class RateCurve:
-    """A rate and a smoothed loss for each step, the suggested rate, and where the curve lies as numbers and as a plot."""
+class LrFinderResult(Result):
+    """A suggested learning rate, and the curve that it was read from."""
 
-    rates: tuple[float, ...]
-    losses: tuple[float, ...]
     suggested: float
     table: Path
+    """CSV with columns learning_rate and loss."""
     plot: Path
+    """PNG."""
+    learning_rate: tuple[float, ...]
+    """Learning rate of each step."""
+    loss: tuple[float, ...]
+    """Running mean of the loss at each step."""
 
 
-def find_rate(workspace: Workspace, config: TrainConfig, *, low: float = 1e-6, high: float = 1.0, steps: int = 100) -> RateCurve:
-    """Train for `steps` steps while the rate grows from `low` to `high`; nothing is kept but the curve, below data/reports.
+def find_lr(
+    workspace: Workspace, config: TrainConfig, *, low: float = 1e-6, high: float = 1.0, steps: int = 100
+) -> LrFinderResult:
+    """Train for `steps` steps while the learning rate rises from `low` to `high`, and suggest where the loss falls fastest.
 
-    FototecaError for frozen features, which have no such rate, and for a loss that never falls.
+    Writes the curve below data/reports and no run. FototecaError for frozen features, whose head has a fixed learning rate, and
+    for a loss that never falls.
+
+    Example:
+        find_lr(workspace, TrainConfig("v001", "cnn", "scratch")).suggested
     """
     if config.regime == "features":
-        raise FototecaError("a head over features needs no learning rate to be found", "use --regime scratch or finetune")
+        raise FototecaError("a head over frozen features needs no learning rate test", "use --regime scratch or finetune")
     if not (0 < low < high and steps >= 10):
-        raise FototecaError("the search needs 10 steps or more from a low rate to a higher one", "try --low 1e-6 --high 1")
-    manifest = read_manifest(workspace, config.manifest)
-    check_model(config.model)
-    check_manifest(manifest, workspace.settings.task)
-    config = replace(config, manifest=manifest.version, ema=0.0, clip=0.0).resolved()
-    job = TrainingRun(workspace, config, manifest)
-    job.check()
-    with full_disk_told():
-        loop = Loop(job.fabric, job.module, config, job.prepare(), job.run.folder)
-        rates, losses = climb(loop, [low * (high / low) ** (step / (steps - 1)) for step in range(steps)])
-        stem = workspace.reports / f"rate-{job.run.id}"
-        suggested = steepest(rates, losses)
+        hint = "try --low 1e-6 --high 1 --steps 100"
+        raise FototecaError("the test needs 10 steps or more, from a low rate to a higher one", hint)
+    manifest = read_training_manifest(workspace, config)
+    fabric = make_fabric(config)
+    spec = resolve_run(workspace, replace(config, ema=0.0, clip=0.0), manifest, fabric.world_size)
+    trainer = NetworkTrainer(spec, fabric)
+    trainer.check()
+    with full_disk_as_error():
+        loop = TrainingLoop(fabric, trainer.module, spec.config, trainer.prepare_data(), spec.run.folder)
+        rates, losses = increase_lr(loop, [low * (high / low) ** (step / (steps - 1)) for step in range(steps)])
+        suggested = suggest_lr(rates, losses)
+        stem = workspace.reports / f"lr-{spec.run.id}"
         table = io.StringIO(newline="")
         csv.writer(table, lineterminator="\n").writerows([("learning_rate", "loss"), *zip(rates, losses, strict=True)])
         write_bytes(stem.with_suffix(".csv"), table.getvalue().encode("utf-8"))
         write_bytes(stem.with_suffix(".png"), _plot(rates, losses, suggested))
-    return RateCurve(tuple(rates), tuple(losses), suggested, stem.with_suffix(".csv"), stem.with_suffix(".png"))
+    return LrFinderResult(suggested, stem.with_suffix(".csv"), stem.with_suffix(".png"), tuple(rates), tuple(losses))
 
 
-def climb(loop: Loop, rates: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The rates that were reached and the running mean of the loss at each; it ends early when the loss has blown up."""
-    loop.rate = lambda step: rates[step]
-    mean, smooth = 0.0, list[float]()
+def increase_lr(loop: TrainingLoop, rates: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Train one step at each rate; return the rates that were reached and the running mean of the loss at each.
+
+    Ends early when the loss diverges.
+    """
+    loop.schedule = lambda step: rates[step]
+    mean, losses = 0.0, list[float]()
     for epoch in count(1):
-        for loss, _, _ in loop.steps_of(epoch):
-            mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-            smoothed = mean / (1 - SMOOTHING ** (len(smooth) + 1))
-            if not math.isfinite(smoothed) or (smooth and smoothed > BLOWN * min(smooth)):
-                return list(rates[: len(smooth)]), smooth
-            smooth.append(smoothed)
-            if len(smooth) == len(rates):
-                return list(rates), smooth
+        for result in loop.train_epoch(epoch):
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * result.loss
+            smoothed = mean / (1 - SMOOTHING ** (len(losses) + 1))
+            if not math.isfinite(smoothed) or (losses and smoothed > DIVERGENCE_FACTOR * min(losses)):
+                return list(rates[: len(losses)]), losses
+            losses.append(smoothed)
+            if len(losses) == len(rates):
+                return list(rates), losses
     raise AssertionError("unreachable: epochs never end")
 
 
-def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate at which the loss falls fastest per decade. FototecaError when it never falls."""
+def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> float:
+    """Return the rate at which the loss falls fastest per decade. FototecaError if it never falls."""
     if len(losses) < 3:
-        raise FototecaError("the loss blew up at once", "start lower: --low 1e-8")
+        raise FototecaError("the loss diverged in the first steps", "start lower: --low 1e-8")
     slope = np.gradient(np.array(losses), np.log10(rates))
     if slope.min() >= 0:
-        raise FototecaError("the loss never falls", "take more --steps, or another --optimizer")
+        raise FototecaError("the loss never falls", "use more --steps, or another --optimizer")
     return float(f"{rates[int(slope.argmin())]:.2g}")
 
 
 def _plot(rates: Sequence[float], losses: Sequence[float], suggested: float) -> bytes:
-    """A PNG of the curve."""
+    """Return a PNG of the curve."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -107,12 +120,12 @@ def _plot(rates: Sequence[float], losses: Sequence[float], suggested: float) -> 
     axes.set(xlabel="learning rate", ylabel="loss (running mean)")
     axes.legend()
     file = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]  # matplotlib leaves it so
+    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]  # matplotlib leaves it untyped
     return file.getvalue()
 
 
-def sparks(values: npt.ArrayLike) -> str:
-    """Numbers as one line of eight heights, for a terminal."""
-    given = np.asarray(values, dtype=float)
-    span = float(given.max() - given.min()) or 1.0
-    return "".join("▁▂▃▄▅▆▇█"[int(7.999 * (value - given.min()) / span)] for value in given)
+def sparkline(values: npt.ArrayLike) -> str:
+    """Return numbers as one line of block characters of eight heights."""
+    numbers = np.asarray(values, dtype=float)
+    span = float(numbers.max() - numbers.min()) or 1.0
+    return "".join("▁▂▃▄▅▆▇█"[int(7.999 * (value - numbers.min()) / span)] for value in numbers)

@@ -15,6 +15,7 @@ import torch
 import torchvision
 from PIL import Image
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torchvision.models import get_model_builder, list_models
 from torchvision.transforms.v2 import functional
 
@@ -95,34 +96,82 @@ def check_model(name: str) -> str:
     return name
 
 
-def build_model(name: str, classes: int, weights: str | None = None) -> tuple[nn.Module, Preprocessing, str]:
-    """Build a model with a new classifier of `classes` outputs; return it with its preprocessing and weights id.
+@dataclass(frozen=True)
+class InitialWeights:
+    """What a network starts from, known before the network is built: a weight file, or random values, and their preprocessing."""
 
-    Args:
-        name: a name of `model_names`.
-        classes: outputs of the classifier.
-        weights: a torchvision name, a path, or None for random initialization.
+    model: str
+    file: WeightFile | None
+    """None: random values."""
+    preprocessing: Preprocessing
+    transform_input: bool
+    """torchvision's own switch for the published files of GoogLeNet and Inception v3."""
 
-    FototecaError for an unknown model, and for weights that are not available, belong to another architecture or carry
-    preprocessing metadata that fototeca did not write.
+    @property
+    def id(self) -> str:
+        """SHA-256 of the weight file, or NO_WEIGHTS."""
+        return NO_WEIGHTS if self.file is None else self.file.sha256
+
+    def build(self, num_classes: int) -> tuple[nn.Module, str]:
+        """Return the network with a new classifier of `num_classes` outputs, and the id of all weights below the classifier.
+
+        FototecaError for weights of another architecture.
+        """
+        module = _build(self.model, num_classes, initialise=self.file is None)
+        if self.file is None:
+            return module, NO_WEIGHTS
+        missing = _load(self.model, module, self.file)
+        if self.transform_input:
+            setattr(module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
+        return module, _digest(self.file.sha256, module, missing)
+
+
+def inspect_weights(name: str, weights: str | None) -> InitialWeights:
+    """Find the weights of a model and read their preprocessing, without loading a tensor or building the network.
+
+    `weights`: a torchvision name, a path, or None for random ones. FototecaError for an unknown model, for weights that cannot
+    be found, and for a note on preprocessing that no run wrote.
     """
     check_model(name)
-    module = _build(name, classes, initialise=weights is None)
     if weights is None:
-        return module, default_preprocessing(name), NO_WEIGHTS
+        return InitialWeights(name, None, default_preprocessing(name), False)
     file = find_weights(name, weights)
-    new = _load(name, module, file)
-    metadata = file.metadata()
-    metadata.pop("answers", None)
-    published = name in ("googlenet", "inception_v3") and file.member is not None  # torchvision's files of these two expect it
-    if metadata.pop("transform_input", published):
-        setattr(module, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
-    preprocessing = _stored_preprocessing(file, metadata) if metadata else default_preprocessing(name, file.member)
-    return module, preprocessing, _digest(file.sha256, module, new)
+    noted = file.metadata()
+    noted.pop("outputs", None)
+    published = name in ("googlenet", "inception_v3") and file.member is not None  # torchvision's files for these two expect it
+    transform_input = bool(noted.pop("transform_input", published))
+    preprocessing = _stored_preprocessing(file, noted) if noted else default_preprocessing(name, file.member)
+    return InitialWeights(name, file, preprocessing, transform_input)
+
+
+def build_model(name: str, num_classes: int, weights: str | None = None) -> tuple[nn.Module, Preprocessing, str]:
+    """The model with a new classifier of `num_classes` outputs, its preprocessing, and the weights' id.
+
+    `weights`: a torchvision name, a path, or None for random ones. FototecaError for an unknown model, weights that cannot be
+    found, that are of another architecture, or with a note on preprocessing that no run wrote.
+    """
+    initial = inspect_weights(name, weights)
+    module, weights_id = initial.build(num_classes)
+    return module, initial.preprocessing, weights_id
+
+
+def model_skeleton(name: str, num_classes: int) -> nn.Module:
+    """The model's modules and parameter names with all parameters on the meta device: no weights and no memory for them."""
+
+    def to_meta(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        return None if parameter is None else nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+
+    check_model(name)
+    # a meta device context fails in RegNet, which computes its widths with tensors
+    hook = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]  # torch's hint lacks the return value
+    try:
+        return _build(name, num_classes, initialise=False)
+    finally:
+        hook.remove()
 
 
 def _stored_preprocessing(file: WeightFile, values: dict[str, Any]) -> Preprocessing:
-    """Create the preprocessing stored in a file and try it on an image. FototecaError if it is invalid."""
+    """Return the preprocessing in a file's metadata, tried on an image. FototecaError when it is invalid."""
     try:
         preprocessing = Preprocessing.from_dict(values)
         preprocessing(Image.new("RGB", (9, 9)))
@@ -131,27 +180,25 @@ def _stored_preprocessing(file: WeightFile, values: dict[str, Any]) -> Preproces
     return preprocessing
 
 
-def take_classifier(name: str, module: nn.Module, weights: str, answers: Mapping[str, Any]) -> bool:
-    """Load the classifier of a weight file into a model and return True, if it has the same outputs; else return False.
+def provides_classifier(name: str, file: WeightFile, outputs: Mapping[str, Any]) -> bool:
+    """Return True if a run's weight file holds a classifier for the same outputs over the same features.
 
-    Args:
-        name: the model's name.
-        module: the model, built from the same file.
-        weights: as in `build_model`.
-        answers: meaning of the outputs, as a run stores it in its weight file; files of other origin store none.
-
-    Returns False too for a model with randomly initialized layers (CBAM), whose features differ from those the classifier was
-    trained on.
+    `outputs`: task and categories, as a run writes them into its own file. A classifier trained without the layers that
+    start at random here (CBAM) was trained on other features.
     """
-    file = find_weights(name, weights)
-    if file.metadata().get("answers") != answers:
+    if file.metadata().get("outputs") != outputs:
         return False
+    if name not in PLAIN:
+        return True
+    tensors = file.tensor_names()
+    return all(key in tensors for key in model_skeleton(name, 1).state_dict() if _is_new(name, key))
+
+
+def load_classifier(module: nn.Module, file: WeightFile) -> None:
+    """Copy the classifier of a weight file for which `provides_classifier` is True into a model."""
     state = file.state()
-    if any(_is_new(name, key) and key not in state for key in module.state_dict()):
-        return False
     path, layer = classifier_of(module)
     layer.load_state_dict({leaf: state[f"{path}.{leaf}"] for leaf in layer.state_dict()})
-    return True
 
 
 def load_backbone(name: str, weights: str | None) -> Backbone:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fototeca.core.workspace import Workspace
 from fototeca.vision.backbones import NO_WEIGHTS, Backbone
 from fototeca.vision.bn_fusion import fuse_batch_norm
+from fototeca.vision.image import DECODE_VERSION
 from fototeca.vision.memory import forward, keep_freed_memory
 from fototeca.vision.pixels import PixelCache
 from fototeca.vision.store import RowStore
@@ -71,8 +72,8 @@ def extract_features(
 
 
 def features_folder(workspace: Workspace, backbone: Backbone, view: FeatureView | None = None) -> Path:
-    """Return the cache folder of one model, weights, preprocessing and view."""
-    parts = [backbone.name, backbone.weights_id, backbone.preprocessing.to_dict(), *([view.name] if view else [])]
+    """Return the cache folder of one model, weights, preprocessing, view and version of the decoding rules."""
+    parts = [DECODE_VERSION, backbone.name, backbone.weights_id, backbone.preprocessing.to_dict(), *([view.name] if view else [])]
     key = json.dumps(parts, sort_keys=True)
     return workspace.cache / "features" / f"{backbone.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 

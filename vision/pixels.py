@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
-from fototeca.vision.image import DecodeError, Pixels, decode_pixels
+from fototeca.vision.image import DECODE_VERSION, DecodeError, Pixels, decode_pixels
 from fototeca.vision.memory import keep_freed_memory
 from fototeca.vision.store import RowStore
 from fototeca.vision.threads import single_thread
@@ -59,7 +59,8 @@ PendingSquare = tuple[str, "Future[Square]"]
 
 
 class PixelCache:
-    """uint8 squares (side, side, 3) by image id, in one subfolder of `folder` per side and interpolation.
+    """uint8 squares (side, side, 3) by image id, in one subfolder of `folder` per side,
+    interpolation and version of the decoding rules.
 
     Decoding runs in threads: Pillow's decoders release the interpreter lock.
     """
@@ -67,7 +68,7 @@ class PixelCache:
     def __init__(self, folder: Path, side: int, interpolation: str = "bilinear") -> None:
         self.side = side
         self.interpolation = interpolation
-        self.store = RowStore(folder / f"{side}-{interpolation}", (side, side, 3), np.uint8)
+        self.store = RowStore(folder / f"{side}-{interpolation}-d{DECODE_VERSION}", (side, side, 3), np.uint8)
 
     def __getitem__(self, image_id: str) -> npt.NDArray[np.uint8]:
         """Return one image (side, side, 3), read-only. KeyError if `ensure` was not called for it."""

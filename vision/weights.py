@@ -58,6 +58,13 @@ class WeightFile:
             raise FototecaError(f"{self.path} does not contain a state dict", "save model.state_dict() and pass that file")
         return {_current_name(key.removeprefix("module.")): value for key, value in state.items()}
 
+    def tensor_names(self) -> frozenset[str]:
+        """The names of the tensors of a .safetensors file, read from its header; of other files none."""
+        if self.path.suffix != ".safetensors":
+            return frozenset()
+        with safe_open(self.path, "pt") as file:
+            return frozenset(_current_name(key.removeprefix("module.")) for key in file.keys())  # noqa: SIM118  (not a mapping)
+
     def metadata(self) -> dict[str, Any]:
         """Return what a run stores in its weight file: preprocessing, transform_input and answers; {} for other files.
 

@@ -1,24 +1,79 @@
-"""`compare`: which runs differ, and which cannot be told apart from the best, judged on the same validation images."""
+"""`compare`: paired tests between runs on the same validation images, and the runs statistically tied with the best one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 from fototeca.analysis.evaluation.bootstrap import draw_resamples, percentile_interval
 from fototeca.analysis.evaluation.metrics import BoolArray, FloatArray, IntArray, class_scores, macro_mean
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
+from fototeca.analysis.evaluation.results import Interval
 from fototeca.core.errors import FototecaError
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.vision.intervals import CONFIDENCE_LEVEL, accuracy_interval
 
 
-def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> dict[str, Any]:
-    """Compare runs of one manifest on validation. FototecaError when there are fewer than two, or their images differ."""
+@dataclass(frozen=True)
+class RunScore(Result):
+    """Accuracy with its interval and macro F1 of one run."""
+
+    run: str
+    accuracy: float
+    accuracy_interval: Interval
+    macro_f1: float
+
+
+@dataclass(frozen=True)
+class McNemar(Result):
+    """McNemar's test of runs a and b: the images that only one of them predicts correctly, and the two-sided p."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+@dataclass(frozen=True)
+class PairedDifference(Result):
+    """Accuracy of a minus accuracy of b on the same images, with its bootstrap interval."""
+
+    difference: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class RunPair(Result):
+    """Comparison of run `a` with run `b`; `p_holm` is p after Holm's correction for all pairs."""
+
+    a: str
+    b: str
+    difference: float
+    interval: Interval
+    only_a: int
+    only_b: int
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Comparison(Result):
+    """All runs, best first, all pairs, and the runs that do not differ significantly from the best (itself included)."""
+
+    split: str
+    n: int
+    runs: tuple[RunScore, ...]
+    pairs: tuple[RunPair, ...]
+    best: str
+    tied_with_best: tuple[str, ...]
+
+
+def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> Comparison:
+    """Compare runs of one manifest on validation. FototecaError for fewer than two runs, or runs with different images."""
     runs = [find_run(workspace, run_id) for run_id in dict.fromkeys(run_ids)]
     if len(runs) < 2:
         raise FototecaError("one run cannot be compared", "name two or more: fototeca train list")
@@ -29,74 +84,74 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> dict[str, Any]
     return compare_predictions([read_split_predictions(workspace, run, "val", manifest) for run in runs])
 
 
-def compare_predictions(several: Sequence[SplitPredictions]) -> dict[str, Any]:
-    """Every run's accuracy with its interval, every pair's test, and the runs that cannot be told apart from the best."""
+def compare_predictions(several: Sequence[SplitPredictions]) -> Comparison:
+    """Compare the predictions of runs on one split: accuracies, McNemar's test of each pair, and ties with the best run."""
     several = [align_predictions(results, several[0]) for results in several]
-    order = sorted(range(len(several)), key=lambda index: (-float(several[index].correct.mean()), several[index].run.id))
-    several = [several[index] for index in order]
+    several = sorted(several, key=lambda results: (-float(results.correct.mean()), results.run.id))
     draws = draw_resamples(several[0].groups).astype(np.float64)
-    pairs = [_pair(a, b, draws) for a, b in combinations(several, 2)]
-    for pair, adjusted in zip(pairs, holm_correction([pair["p"] for pair in pairs]), strict=True):
-        pair["p_holm"] = adjusted
+    tests = [_test_pair(a, b, draws) for a, b in combinations(several, 2)]
+    corrected = holm_correction([test.p for _, _, _, test in tests])
+    pairs = tuple(
+        RunPair(a, b, paired.difference, paired.interval, test.only_a, test.only_b, test.p, p_holm)
+        for (a, b, paired, test), p_holm in zip(tests, corrected, strict=True)
+    )
     best = several[0].run.id
-    apart = {pair["b"] for pair in pairs if pair["a"] == best and pair["p_holm"] < 1 - CONFIDENCE_LEVEL}
-    return {
-        "split": several[0].split,
-        "n": len(several[0]),
-        "runs": [_summary(results) for results in several],
-        "pairs": pairs,
-        "best": best,
-        "like_best": [results.run.id for results in several if results.run.id not in apart],
-    }
+    worse = {pair.b for pair in pairs if pair.a == best and pair.p_holm < 1 - CONFIDENCE_LEVEL}
+    return Comparison(
+        split=several[0].split,
+        n=len(several[0]),
+        runs=tuple(_score_run(results) for results in several),
+        pairs=pairs,
+        best=best,
+        tied_with_best=tuple(results.run.id for results in several if results.run.id not in worse),
+    )
 
 
-def _summary(results: SplitPredictions) -> dict[str, Any]:
+def _score_run(results: SplitPredictions) -> RunScore:
     scores = class_scores(results.true, results.predicted)
-    return {
-        "run": results.run.id,
-        "accuracy": float(results.correct.mean()),
-        "accuracy_interval": list(accuracy_interval(results.correct, results.groups)),
-        "macro_f1": macro_mean(scores.f1, results.true.any(axis=0) | results.predicted.any(axis=0)),
-    }
+    return RunScore(
+        run=results.run.id,
+        accuracy=float(results.correct.mean()),
+        accuracy_interval=accuracy_interval(results.correct, results.groups),
+        macro_f1=macro_mean(scores.f1, results.true.any(axis=0) | results.predicted.any(axis=0)),
+    )
 
 
-def _pair(a: SplitPredictions, b: SplitPredictions, draws: FloatArray) -> dict[str, Any]:
-    test = mcnemar_test(a.correct, b.correct, a.groups)
-    return {"a": a.run.id, "b": b.run.id, **paired_difference(a.correct, b.correct, a.groups, draws), **test}
+def _test_pair(a: SplitPredictions, b: SplitPredictions, draws: FloatArray) -> tuple[str, str, PairedDifference, McNemar]:
+    paired = paired_difference(a.correct, b.correct, a.groups, draws)
+    return a.run.id, b.run.id, paired, mcnemar_test(a.correct, b.correct, a.groups)
 
 
 def align_predictions(results: SplitPredictions, first: SplitPredictions) -> SplitPredictions:
-    """The results in the order of the first ones' images. FototecaError when they are of other images."""
+    """Return the predictions in the order of the images of `first`. FototecaError if the images differ."""
     ids = [row.image_id for row in results.rows]
     wanted = [row.image_id for row in first.rows]
     if ids == wanted:
         return results
     if sorted(ids) != sorted(wanted):
         raise FototecaError(
-            f"runs {results.run.id} and {first.run.id} were judged on different images", "train both again on one manifest"
+            f"runs {results.run.id} and {first.run.id} were evaluated on different images", "train both again on one manifest"
         )
-    place = {image_id: index for index, image_id in enumerate(ids)}
-    return results.take([place[image_id] for image_id in wanted])
+    index = {image_id: place for place, image_id in enumerate(ids)}
+    return results.take([index[image_id] for image_id in wanted])
 
 
-def mcnemar_test(a: BoolArray, b: BoolArray, groups: IntArray) -> dict[str, Any]:
-    """McNemar's exact test (1947) of two runs on the same images: `only_a` and `only_b` right, and the two-sided p.
+def mcnemar_test(a: BoolArray, b: BoolArray, groups: IntArray) -> McNemar:
+    """Return McNemar's exact test (1947) of two runs; `a` and `b` (N,) are True where the run is correct.
 
-    Under the null hypothesis each image that only one has right is a fair coin; the near-duplicates of one group are one coin,
-    which falls to the run that has more of them right.
+    Each duplicate group counts as one observation, won by the run with more correct images in it; under the null hypothesis both
+    are equally likely to win. `only_a` and `only_b` count images.
     """
-    ahead = np.bincount(groups, weights=a.astype(np.float64) - b.astype(np.float64))
-    for_a, for_b = int((ahead > 0).sum()), int((ahead < 0).sum())
-    n = for_a + for_b
-    ways = tail = 1  # of k coins among n, and of up to k
-    for k in range(1, min(for_a, for_b) + 1):
-        ways = ways * (n - k + 1) // k
-        tail += ways
-    return {"only_a": int((a & ~b).sum()), "only_b": int((b & ~a).sum()), "p": min(1.0, 2 * tail / 2**n)}
+    from scipy.stats import binomtest
+
+    lead = np.bincount(groups, weights=a.astype(np.float64) - b.astype(np.float64))
+    wins_a, wins_b = int((lead > 0).sum()), int((lead < 0).sum())
+    p = float(binomtest(wins_a, wins_a + wins_b).pvalue) if wins_a + wins_b else 1.0
+    return McNemar(int((a & ~b).sum()), int((b & ~a).sum()), p)
 
 
 def holm_correction(values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979) of several p-values, in their order."""
+    """Return p-values after Holm's step-down correction (1979), in the given order."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     adjusted, running = [0.0] * len(values), 0.0
     for rank, index in enumerate(order):
@@ -105,9 +160,12 @@ def holm_correction(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def paired_difference(a: BoolArray, b: BoolArray, groups: IntArray, draws: FloatArray | None = None) -> dict[str, Any]:
-    """The difference of two accuracies on the same images, with its interval when groups are drawn together. `draws`: what
-    `resamples` gives of the groups, where it is at hand."""
+def paired_difference(a: BoolArray, b: BoolArray, groups: IntArray, draws: FloatArray | None = None) -> PairedDifference:
+    """Return the difference of two accuracies on the same images, with its bootstrap interval over duplicate groups.
+
+    `draws` are the `draw_resamples` of the groups, if they have been drawn already.
+    """
     weights = draw_resamples(groups).astype(np.float64) if draws is None else draws
-    gap = a.astype(np.float64) - b.astype(np.float64)
-    return {"difference": float(gap.mean()), "interval": list(percentile_interval(weights @ gap / weights.sum(axis=1)))}
+    differences = a.astype(np.float64) - b.astype(np.float64)
+    interval = percentile_interval(weights @ differences / weights.sum(axis=1))
+    return PairedDifference(float(differences.mean()), interval)

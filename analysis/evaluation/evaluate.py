@@ -1,9 +1,10 @@
-"""`evaluate`: every figure of a run on one split, with how sure it is. Test is looked at once; every look is written down."""
+"""`evaluate`: metrics of a run on one split, with intervals. Every access to test is logged."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ from fototeca.analysis.evaluation.metrics import (
     top_k_accuracy,
 )
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
+from fototeca.analysis.evaluation.results import (
+    AveragePrecision,
+    Calibration,
+    CalibrationBin,
+    ClassMetrics,
+    Confusion,
+    Evaluation,
+    Interval,
+)
 from fototeca.analysis.evaluation.test_access_log import close_access, open_access, read_accesses
 from fototeca.analysis.evaluation.tta import measure_tta_gain
 from fototeca.analysis.images import read_stored_image
@@ -40,41 +50,43 @@ from fototeca.vision.intervals import accuracy_interval, design_effect, wilson_i
 from fototeca.vision.threads import image_threads
 
 TOP_K = (1, 2, 3, 5)
-"""For which k top-k accuracy is given, as far as there are more categories than k."""
+"""Values of k for top-k accuracy, as far as there are more categories than k."""
 
 
-def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = False) -> dict[str, Any]:
-    """The figures of a run on `val` or `test`. With `tta` also those of test-time augmentation, under `"tta"`.
+def evaluate_run(workspace: Workspace, run_id: str, split: str, *, tta: bool = False) -> Evaluation:
+    """Evaluate a run on `val` or `test`; with `tta` also with test-time augmentation.
 
-    A look at test is written to the ledger before the model is asked, and again with what came out; that of `tta` is one more. A
-    second look at the same run gives the stored result again. What would make the figures void is refused before the look.
+    An access to test is logged before the model runs and again with its result; that of `tta` is one more. The model runs on test
+    once: a second evaluation reads the stored predictions. FototecaError, before the access, for anything that would invalidate
+    the metrics: a changed manifest, missing images, an unfinished run.
     """
     run = find_run(workspace, run_id)
     manifest = load_run_manifest(workspace, run)
     val = read_split_predictions(workspace, run, "val", manifest)
     temperature = fit_run_temperature(val)
     if split == "val":
-        return {**compute_metrics(val, temperature), **({"tta": measure_tta_gain(workspace, val)} if tta else {})}
+        evaluation = compute_metrics(val, temperature)
+        return replace(evaluation, tta=measure_tta_gain(workspace, val)) if tta else evaluation
     if not manifest.split("test"):
         raise FototecaError(f"{manifest.version} has no test images", "freeze a version with more images")
-    asked = (run.folder / "predictions-test.csv").exists()
-    paths = [] if asked else _readable(workspace, manifest.split("test"))
-    look = open_access(workspace, manifest.version, run.id, "evaluate")
-    if not asked:
+    is_predicted = (run.folder / "predictions-test.csv").exists()
+    paths = [] if is_predicted else _check_readable(workspace, manifest.split("test"))
+    access = open_access(workspace, manifest.version, run.id, "evaluate")
+    if not is_predicted:
         predict_test(workspace, run, manifest.split("test"), paths)
     results = read_split_predictions(workspace, run, split, manifest)
-    facts = compute_metrics(results, temperature)
-    close_access(workspace, look, len(results), facts["accuracy"])
+    evaluation = compute_metrics(results, temperature)
+    close_access(workspace, access, len(results), evaluation.accuracy)
     if tta:
-        look = open_access(workspace, manifest.version, run.id, "evaluate --tta")
-        facts["tta"] = measure_tta_gain(workspace, results)
-        close_access(workspace, look, len(results), facts["tta"]["accuracy"])
-    facts["looks"] = len(read_accesses(workspace, manifest.version))
-    return facts
+        access = open_access(workspace, manifest.version, run.id, "evaluate --tta")
+        gain = measure_tta_gain(workspace, results)
+        evaluation = replace(evaluation, tta=gain)
+        close_access(workspace, access, len(results), gain.accuracy)
+    return replace(evaluation, test_accesses=len(read_accesses(workspace, manifest.version)))
 
 
-def _readable(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[Path]:
-    """The files of rows. FototecaError when one is gone or cannot be decoded."""
+def _check_readable(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[Path]:
+    """Return the files of rows. FototecaError if one is missing or cannot be decoded."""
     with image_threads(os.cpu_count() or 1) as pool:
         checked = pool.map(lambda row: read_stored_image(workspace, row) and None, rows)
         list(tqdm(checked, desc="reading", total=len(rows), unit="img", disable=None))
@@ -82,7 +94,7 @@ def _readable(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[Path]:
 
 
 def predict_test(workspace: Workspace, run: Run, rows: Sequence[ManifestRow], paths: Sequence[Path]) -> None:
-    """Write `predictions-test.csv`: the model runs on the test images once and never again."""
+    """Run the model on the test images and write `predictions-test.csv`; it never runs on them again."""
     model = load_model(workspace, run)
     parts = []
     with tqdm(total=len(rows), desc="test", unit="img", disable=None) as bar:
@@ -95,70 +107,75 @@ def predict_test(workspace: Workspace, run: Run, rows: Sequence[ManifestRow], pa
 def access_predictions(
     workspace: Workspace, run: Run, split: str, purpose: str, manifest: Manifest | None = None
 ) -> SplitPredictions:
-    """What a run said on `val`, or on `test` when `evaluate` asked it; the second is a look of the command `purpose`.
+    """Return the predictions of a run on `val`, or those that `evaluate` stored on `test`, logged as an access of `purpose`.
 
-    FototecaError when it was not looked at on test yet.
+    FototecaError if the run has not been evaluated on test.
     """
     manifest = manifest or load_run_manifest(workspace, run)
     if split == "val":
         return read_split_predictions(workspace, run, split, manifest)
     if not (run.folder / "predictions-test.csv").exists():
-        raise FototecaError(f"run {run.id} was not looked at on test", f"run: fototeca analysis evaluate {run.id} --split test")
-    look = open_access(workspace, manifest.version, run.id, purpose)
+        raise FototecaError(
+            f"run {run.id} has not been evaluated on test", f"run: fototeca analysis evaluate {run.id} --split test"
+        )
+    access = open_access(workspace, manifest.version, run.id, purpose)
     results = read_split_predictions(workspace, run, split, manifest)
-    close_access(workspace, look, len(results), float(results.correct.mean()))
+    close_access(workspace, access, len(results), float(results.correct.mean()))
     return results
 
 
 def fit_run_temperature(results: SplitPredictions) -> float | None:
-    """The temperature that the results, of validation, ask for.
+    """Fit the temperature to predictions on validation.
 
-    None when every logit there is on its side, which for several labels is that of one half: every temperature below 1 then fits
-    better than the one before, so that there is nothing to learn how sure is too sure from.
+    None if every prediction is correct (multi-label: every probability is on the right side of one half): each lower temperature
+    would then fit better, and there is no minimum.
     """
-    apart = ((results.probabilities > 0.5) == results.true) if results.multi else results.correct
-    return None if apart.all() else fit_temperature(results.true, results.probabilities, results.multi)
+    separated = ((results.probabilities > 0.5) == results.true) if results.multi else results.correct
+    return None if separated.all() else fit_temperature(results.true, results.probabilities, results.multi)
 
 
-def compute_metrics(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
-    """Every figure as plain JSON values; without a `temperature` those after calibration are those before."""
+def compute_metrics(results: SplitPredictions, temperature: float | None) -> Evaluation:
+    """Compute all metrics of predictions; without a `temperature` the scaled calibration equals the plain one."""
     scores = class_scores(results.true, results.predicted)
-    present, seen = scores.n > 0, results.true.any(axis=0) | results.predicted.any(axis=0)
-    right = results.correct
+    occurs = results.true.any(axis=0) | results.predicted.any(axis=0)
     intervals = bootstrap_macro(results.true, results.predicted, results.groups)
-    if results.multi:  # a mean recall alone would not count what was said and is not there
+    if results.multi:  # mean recall alone would ignore wrongly predicted labels
         del intervals["balanced_accuracy"]
         intervals |= {f"average_precision_{name}": ends for name, ends in results.average_precision_intervals.items()}
-    facts: dict[str, Any] = {
-        "run": results.run.id,
-        "split": results.split,
-        "n": len(results),
-        "accuracy": float(right.mean()),
-        "accuracy_interval": list(accuracy_interval(right, results.groups)),
-        "wilson_interval": list(wilson_interval(float(right.sum()), len(right))),
-        "design_effect": design_effect(right, results.groups),
-        "macro_precision": macro_mean(scores.precision, seen),
-        "macro_recall": macro_mean(scores.recall, seen),
-        "macro_f1": macro_mean(scores.f1, seen),
-        "bootstrap": {name: list(ends) for name, ends in intervals.items()},
-        "absent": [name for name, there in zip(results.categories, present, strict=True) if not there],
-        "per_class": {
-            name: {
-                "precision": float(scores.precision[c]),
-                "recall": float(scores.recall[c]),
-                "recall_interval": list(recall_interval(results, c)),
-                "f1": float(scores.f1[c]),
-                "n": int(scores.n[c]),
-            }
-            for c, name in enumerate(results.categories)
-        },
-        "calibration": compute_calibration(results, temperature),
+    return Evaluation(
+        run=results.run.id,
+        split=results.split,
+        n=len(results),
+        accuracy=float(results.correct.mean()),
+        accuracy_interval=accuracy_interval(results.correct, results.groups),
+        wilson_interval=wilson_interval(float(results.correct.sum()), len(results)),
+        design_effect=design_effect(results.correct, results.groups),
+        macro_precision=macro_mean(scores.precision, occurs),
+        macro_recall=macro_mean(scores.recall, occurs),
+        macro_f1=macro_mean(scores.f1, occurs),
+        bootstrap=intervals,
+        absent=tuple(name for name, n in zip(results.categories, scores.n, strict=True) if n == 0),
+        per_class=_class_metrics(results, scores),
+        calibration=compute_calibration(results, temperature),
+        **(_multi_label_metrics(results) if results.multi else _single_label_metrics(results, scores)),
+    )
+
+
+def _class_metrics(results: SplitPredictions, scores: ClassScores) -> dict[str, ClassMetrics]:
+    return {
+        name: ClassMetrics(
+            precision=float(scores.precision[c]),
+            recall=float(scores.recall[c]),
+            recall_interval=recall_interval(results, c),
+            f1=float(scores.f1[c]),
+            n=int(scores.n[c]),
+        )
+        for c, name in enumerate(results.categories)
     }
-    facts.update(_multi_figures(results) if results.multi else _single_figures(results, scores))
-    return facts
 
 
-def _single_figures(results: SplitPredictions, scores: ClassScores) -> dict[str, Any]:
+def _single_label_metrics(results: SplitPredictions, scores: ClassScores) -> dict[str, Any]:
+    """Return the fields of `Evaluation` that only single-label tasks have."""
     matrix = confusion_matrix(results.true, results.predicted)
     size = len(results.categories)
     return {
@@ -166,62 +183,59 @@ def _single_figures(results: SplitPredictions, scores: ClassScores) -> dict[str,
         "log_loss": log_loss(results.true, results.probabilities),
         "brier": brier_score(results.true, results.probabilities),
         "top_k": {str(k): top_k_accuracy(results.true, results.probabilities, k) for k in TOP_K if k == 1 or k < size},
-        "confusion": {
-            "categories": list(results.categories),
-            "counts": matrix.tolist(),
-            "fractions": np.round(row_fractions(matrix), 6).tolist(),
-        },
+        "confusion": Confusion(
+            categories=tuple(results.categories),
+            counts=matrix.tolist(),
+            fractions=np.round(row_fractions(matrix), 6).tolist(),
+        ),
     }
 
 
-def _multi_figures(results: SplitPredictions) -> dict[str, Any]:
+def _multi_label_metrics(results: SplitPredictions) -> dict[str, Any]:
+    """Return the fields of `Evaluation` that only multi-label tasks have."""
     each, mean, micro = average_precisions(results.true, results.probabilities)
     hits = int((results.true & results.predicted).sum())
     total = int(results.true.sum() + results.predicted.sum())
+    cells = binary_confusion_cells(results.true, results.predicted)
+    per_class = {name: None if np.isnan(value) else float(value) for name, value in zip(results.categories, each, strict=True)}
     return {
         "log_loss": binary_log_loss(results.true, results.probabilities),
         "micro_f1": 2 * hits / total if total else 0.0,
         "confusion_per_class": {
-            name: dict(zip(CONFUSION_CELLS, cells, strict=True))
-            for name, cells in zip(results.categories, binary_confusion_cells(results.true, results.predicted), strict=True)
+            name: dict(zip(CONFUSION_CELLS, counts, strict=True)) for name, counts in zip(results.categories, cells, strict=True)
         },
-        "average_precision": {
-            "macro": mean,
-            "micro": micro,
-            "per_class": {name: None if np.isnan(each[c]) else float(each[c]) for c, name in enumerate(results.categories)},
-        },
+        "average_precision": AveragePrecision(mean, micro, per_class),
     }
 
 
-def recall_interval(results: SplitPredictions, c: int) -> tuple[float, float]:
-    """The interval of the recall of category number `c`; near-duplicates count for less than one image each."""
-    there = np.flatnonzero(results.true[:, c])
-    return accuracy_interval(results.predicted[there, c], np.unique(results.groups[there], return_inverse=True)[1])
+def recall_interval(results: SplitPredictions, c: int) -> Interval:
+    """Return the interval of the recall of category `c`, for the effective number of images with duplicate groups."""
+    positives = np.flatnonzero(results.true[:, c])
+    return accuracy_interval(results.predicted[positives, c], np.unique(results.groups[positives], return_inverse=True)[1])
 
 
 def compute_run_reliability(results: SplitPredictions, temperature: float | None = None) -> Reliability:
-    """The reliability of what was said, after scaling. Multi-label: of every category's probability (N·C of them), against how
-    often it is there, whichever threshold makes it a yes."""
+    """Return the reliability diagram of predictions after temperature scaling.
+
+    Single-label: the probability of the predicted category against accuracy. Multi-label: all N·C probabilities against how often
+    the category applies, independent of the decision threshold.
+    """
     scaled = scale_probabilities(results.probabilities, temperature or 1.0, results.multi)
     if results.multi:
         return compute_reliability(scaled.ravel(), results.true.ravel())
     return compute_reliability(scaled.max(axis=1), results.true[np.arange(len(scaled)), scaled.argmax(axis=1)])
 
 
-def compute_calibration(results: SplitPredictions, temperature: float | None) -> dict[str, Any]:
-    """Expected calibration error before and after the temperature fitted on validation (None: there is none), both diagrams."""
+def compute_calibration(results: SplitPredictions, temperature: float | None) -> Calibration:
+    """Return calibration error and diagram before and after scaling; `temperature` is fitted on validation, or None."""
     before, after = compute_run_reliability(results), compute_run_reliability(results, temperature)
-    return {
-        "temperature": temperature,
-        "ece": before.error,
-        "ece_scaled": after.error,
-        "bins": _bins(before),
-        "bins_scaled": _bins(after),
-    }
+    return Calibration(
+        temperature=temperature, ece=before.error, ece_scaled=after.error, bins=_bins(before), bins_scaled=_bins(after)
+    )
 
 
-def _bins(diagram: Reliability) -> list[dict[str, float]]:
-    return [
-        {"confidence": float(diagram.confidence[b]), "accuracy": float(diagram.accuracy[b]), "n": int(diagram.count[b])}
+def _bins(diagram: Reliability) -> tuple[CalibrationBin, ...]:
+    return tuple(
+        CalibrationBin(float(diagram.confidence[b]), float(diagram.accuracy[b]), int(diagram.count[b]))
         for b in np.flatnonzero(diagram.count)
-    ]
+    )

@@ -1,38 +1,45 @@
-"""Whether two sets of images differ in what `curate check` measured of their images."""
+"""Compare two sets of images by the quality measures that `curate quality` stored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from fototeca.analysis.evaluation.results import SparseResult
 from fototeca.collect.catalog import Catalog
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow
 
 
-def quality_shift(
-    workspace: Workspace, first: Sequence[ManifestRow], second: Sequence[ManifestRow]
-) -> dict[str, dict[str, float]]:
-    """Per measure the mean of each set, and Kolmogorov and Smirnov's distance with its p; empty when nothing was measured."""
+@dataclass(frozen=True)
+class QualityShift(SparseResult):
+    """Means of one quality measure in two sets, and the Kolmogorov-Smirnov distance of the distributions with its p."""
+
+    first: float
+    second: float
+    distance: float
+    p: float
+    p_holm: float | None = None
+    """p after Holm's correction, if several shifts are tested together."""
+
+
+def quality_shift(workspace: Workspace, first: Sequence[ManifestRow], second: Sequence[ManifestRow]) -> dict[str, QualityShift]:
+    """Return the shift of each quality measure between two sets; empty if nothing was measured."""
     if not workspace.catalog.exists():
         return {}
     from scipy.stats import ks_2samp
 
-    with Catalog.open(workspace) as catalog:
-        rows = catalog.connection.execute("SELECT image_id, measure, value FROM quality").fetchall()
     values: dict[str, dict[str, float]] = {}
-    for row in rows:
-        values.setdefault(row["measure"], {})[row["image_id"]] = row["value"]
+    with Catalog.open(workspace) as catalog:
+        for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality").fetchall():
+            values.setdefault(row["measure"], {})[row["image_id"]] = row["value"]
     shifts = {}
     for measure, by_id in sorted(values.items()):
         sides = [[by_id[row.image_id] for row in side if row.image_id in by_id] for side in (first, second)]
         if min(map(len, sides)) > 1:
-            found = ks_2samp(*sides)
-            shifts[measure] = {
-                "first": float(np.mean(sides[0])),
-                "second": float(np.mean(sides[1])),
-                "distance": float(found.statistic),
-                "p": float(found.pvalue),
-            }
+            test = ks_2samp(*sides)
+            means = [float(np.mean(side)) for side in sides]
+            shifts[measure] = QualityShift(means[0], means[1], float(test.statistic), float(test.pvalue))
     return shifts

@@ -80,7 +80,7 @@ class ReportContext:
     @cached_property
     def comparison(self) -> dict[str, Any] | None:
         """`compare` of all runs; None when there is none to compare."""
-        return compare_predictions(list(self.validation.values())) if self.validation else None
+        return compare_predictions(list(self.validation.values())).to_json() if self.validation else None
 
     @cached_property
     def ranked(self) -> list[Run]:

@@ -54,7 +54,9 @@ def _views(story: ReportContext, run: Run) -> list[str]:
     """Found out once, since every validation image is asked again in each of its views."""
     results = story.validation[run.id].stored(story.workspace)
     asked = [[row.image_id for row in results.rows], "seconds"]
-    facts: dict[str, Any] = cached_json(story.workspace, run, "views", asked, lambda: measure_tta_gain(story.workspace, results))
+    facts: dict[str, Any] = cached_json(
+        story.workspace, run, "views", asked, lambda: measure_tta_gain(story.workspace, results).to_json()
+    )
     what = story.words("gains.views", run=run.id, n=facts["views"])
     seconds = facts["seconds_per_image_alone"], facts["seconds_per_image"]
     return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"], seconds)
@@ -71,9 +73,9 @@ def _joined(story: ReportContext, run: Run) -> list[str] | None:
     difference = paired_difference(joined.correct, best.correct, joined.groups)
     facts = {
         "accuracy": float(joined.correct.mean()),
-        "gain": difference["difference"],
-        "gain_interval": difference["interval"],
-        "p": mcnemar_test(joined.correct, best.correct, joined.groups)["p"],
+        "gain": difference.difference,
+        "gain_interval": difference.interval,
+        "p": mcnemar_test(joined.correct, best.correct, joined.groups).p,
     }
     how = story.words(f"gains.how.{how_joined(run)}")
     what = story.words("gains.ensemble", run=run.id, how=how, n=len(_members(run)), best=best.run.id)

@@ -44,7 +44,7 @@ def _study(story: ReportContext, run: Run) -> Markup:
 def _measured(story: ReportContext, results: SplitPredictions) -> Markup:
     """The figures of validation, by category too, and whether it knows how sure to be."""
     run = results.run
-    sides = [compute_metrics(results, fit_run_temperature(results))]
+    sides = [compute_metrics(results, fit_run_temperature(results)).to_json()]
     return join(
         [
             heading(story.words("measured.title"), 4),

@@ -30,10 +30,10 @@ SETTINGS = (
     "layer_decay",
     "freeze_bn",
     "augment",
-    "views",
+    "augmented_copies",
     "mixup",
     "cutmix",
-    "erasing",
+    "random_erasing",
     "label_smoothing",
     "balance",
     "ema",
@@ -166,7 +166,7 @@ def comparison(story: ReportContext) -> Markup:
     if found is None or len(found["runs"]) < 2:
         return note(words("comparison.one"), "missing")
     rows = [(row["run"], row["accuracy"], *row["accuracy_interval"]) for row in found["runs"]]
-    like = found["like_best"]
+    like = found["tied_with_best"]
     alt = words("comparison.alt", best=found["best"], accuracy=words.percent(rows[0][1]), n=len(like) - 1)
     chart = intervals_chart("comparison", rows, words("axis.accuracy"), alt, words, strong=like)
     kind = {1: "comparison.alone", 2: "comparison.like_one"}.get(len(like), "comparison.like")

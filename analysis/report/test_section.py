@@ -45,7 +45,7 @@ def _measured(story: ReportContext, run: Run) -> Markup:
     words, val = story.words, story.validation[run.id]
     held_out = _held_out(story, run)
     temperature = fit_run_temperature(val)
-    sides = [compute_metrics(results, temperature) for results in (val, held_out)]
+    sides = [compute_metrics(results, temperature).to_json() for results in (val, held_out)]
     best = story.ranked[0].id
     intro = words("test.chosen", run=run.id) if run.id == best else words("test.other", run=run.id, best=best)
     parts: list[Callable[[], Markup]] = [
@@ -78,7 +78,7 @@ def _headline(story: ReportContext, facts: dict[str, Any]) -> Markup:
 def _why(story: ReportContext, val: SplitPredictions, held_out: SplitPredictions) -> Markup:
     """Each reason with its number, in words, and where in `gap.csv` it stands."""
     words = story.words
-    gap = explain_generalization_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values()))
+    gap = explain_generalization_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values())).to_json()
     rows = flatten_values(gap)
     story.numbers.append(Table("gap", ("what", "value"), tuple(rows)))
     reasons = _reasons(words, gap)

@@ -68,6 +68,6 @@ def test_seconds_that_cannot_be_measured_are_a_dash(copied: Studied) -> None:
 def test_the_command_tells_both(copied: Studied) -> None:
     """Seconds with the views and without."""
     workspace, runs = copied
-    facts = evaluate_run(workspace, runs[0], "val", tta=True)
-    assert facts["tta"]["seconds_per_image"] > 0 < facts["tta"]["seconds_per_image_alone"]
-    assert "s an image, without " in evaluation_table(facts)
+    evaluation = evaluate_run(workspace, runs[0], "val", tta=True)
+    assert evaluation.tta is not None and evaluation.tta.seconds_per_image > 0 < evaluation.tta.seconds_per_image_alone
+    assert "s an image, without " in evaluation_table(evaluation.to_json())

@@ -11,6 +11,8 @@ import pytest
 
 from fototeca.analysis.evaluation import generalization_gap as gap
 from fototeca.analysis.evaluation.generalization_gap import (
+    SelectionEffect,
+    UnseenSources,
     class_mix_effect,
     compute_category_shift,
     count_groups_across_splits,
@@ -20,6 +22,7 @@ from fototeca.analysis.evaluation.generalization_gap import (
     selection_effect,
 )
 from fototeca.analysis.evaluation.predictions import SplitPredictions
+from fototeca.analysis.evaluation.quality_shift import QualityShift
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.test_section import _reasons
 from fototeca.core.errors import FototecaError
@@ -53,21 +56,21 @@ def test_class_mix() -> None:
     """a is always right, b half the time: from half and half to three in four the mix alone is worth an eighth."""
     val = results(["a"] * 4 + ["b"] * 4, ["a"] * 4 + ["b", "b", "a", "a"])
     test = results(["a"] * 6 + ["b"] * 2, ["a"] * 8, "test")
-    assert class_mix_effect(val, test) == pytest.approx({"effect": 0.125, "unseen": 0, "distance": 0.25})
+    assert class_mix_effect(val, test).to_json() == pytest.approx({"effect": 0.125, "unseen": 0, "distance": 0.25})
 
 
 def test_a_category_that_validation_does_not_have_makes_no_effect_up() -> None:
     """Of b validation knows nothing: it neither helps nor harms, and its share is told."""
     val = results(["a"] * 4, ["a", "a", "a", "b"])
     found = class_mix_effect(val, results(["a", "a", "b", "b"], ["a"] * 4, "test"))
-    assert found == pytest.approx({"effect": 0, "unseen": 0.5, "distance": 0.5})
+    assert found.to_json() == pytest.approx({"effect": 0, "unseen": 0.5, "distance": 0.5})
 
 
 def test_class_mix_of_several_labels_is_of_the_accuracy_that_is_shown() -> None:
     """Images count as right when all their labels are: a|b always wrong, a and none always right."""
     val = results(["a", "a", "a|b", "a|b"], ["a", "a", "a", "b"])
     test = results(["a", "a|b", "a|b", "a|b"], ["a", "a", "a", "a"], "test")
-    assert class_mix_effect(val, test)["effect"] == pytest.approx(-0.25)
+    assert class_mix_effect(val, test).effect == pytest.approx(-0.25)
 
 
 def test_sampling() -> None:
@@ -77,11 +80,11 @@ def test_sampling() -> None:
     found = sampling_error(val, test)
     shares = [(hits + 2) / (n + 4) for hits, n in ((30, 40), (60, 80))]
     expected = sum(share * (1 - share) / (n + 4) for share, n in zip(shares, (40, 80), strict=True)) ** 0.5
-    assert found["standard_error"] == pytest.approx(expected, rel=0.02)
-    assert found["interval"][0] < 0 < found["interval"][1]
-    assert found["p"] == pytest.approx(1)
+    assert found.standard_error == pytest.approx(expected, rel=0.02)
+    assert found.interval[0] < 0 < found.interval[1]
+    assert found.p == pytest.approx(1)
     grouped = results(["a"] * 40, ["a"] * 30 + ["b"] * 10, groups=[f"g{k // 5}" for k in range(40)])
-    assert sampling_error(grouped, test)["standard_error"] > 1.3 * found["standard_error"]
+    assert sampling_error(grouped, test).standard_error > 1.3 * found.standard_error
 
 
 def test_the_optimism_of_a_choice() -> None:
@@ -89,45 +92,45 @@ def test_the_optimism_of_a_choice() -> None:
     rng = np.random.default_rng(0)
     labels = ["a"] * 100
     rivals = [results(labels, ["a" if hit else "b" for hit in rng.random(100) < 0.7]) for _ in range(8)]
-    assert selection_effect(rivals[0], rivals[:1])["optimism"] == 0
+    assert selection_effect(rivals[0], rivals[:1]).optimism == 0
     best, *_, worst = sorted(rivals, key=lambda one: -float(one.correct.mean()))
-    assert selection_effect(worst, rivals) == {"candidates": 8, "chosen": False, "optimism": 0.0}, "it was not chosen"
+    assert selection_effect(worst, rivals) == SelectionEffect(8, chosen=False, optimism=0.0), "it was not chosen"
     found = selection_effect(best, rivals)
-    assert found["candidates"] == 8 and 0.01 < found["optimism"] < 0.1
+    assert found.candidates == 8 and 0.01 < found.optimism < 0.1
     turned = [one if one is best else one.take(list(range(100))[::-1]) for one in rivals]
     assert selection_effect(best, turned) == found
-    with pytest.raises(FototecaError, match="judged on different images"):
+    with pytest.raises(FototecaError, match="evaluated on different images"):
         selection_effect(rivals[0], [rivals[0], rivals[1].take(range(99))])
 
 
 def test_sources_and_groups(tmp_path: Path) -> None:
     """The same mix of sources is no shift, another one is; groups across splits are counted only if any were looked for."""
-    assert compute_category_shift(["x", "y"] * 30, ["x", "y"] * 30)["p"] > 0.9
+    assert compute_category_shift(["x", "y"] * 30, ["x", "y"] * 30).p > 0.9
     moved = compute_category_shift(["x"] * 30, ["y"] * 30)
-    assert moved["distance"] == 1 and moved["p"] < 0.01
+    assert moved.distance == 1 and moved.p < 0.01
     rows = [replace(FIRST, group="g", split="train"), replace(FIRST, group="g", split="test"), replace(FIRST, group="h")]
     assert count_groups_across_splits(manifest(rows)) == 1
     assert count_groups_across_splits(manifest(rows, None)) is None
     val, test = results(["a", "b"] * 5, ["a"] * 10), results(["a", "b"] * 5, ["a", "b"] * 5, "test")
     whole = explain_generalization_gap(Workspace(tmp_path), manifest(rows), val, test, [val])
-    assert whole["difference"] == pytest.approx(0.5)
-    assert whole["quality"] == {}
-    assert whole["calibration"]["test_ece"] == pytest.approx(0.1)
-    assert whole["calibration"]["ece_difference"] == pytest.approx(0.1 - whole["calibration"]["val_ece"])
+    assert whole.difference == pytest.approx(0.5)
+    assert whole.quality == {}
+    assert whole.calibration.test_ece == pytest.approx(0.1)
+    assert whole.calibration.ece_difference == pytest.approx(0.1 - whole.calibration.val_ece)
 
 
 def test_shifts_are_corrected_for_how_many_were_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Holm's steps over sources and measures of quality together; the smallest p counts as often as there are tests."""
-    measured = {name: {"distance": 0.0, "p": p} for name, p in (("sharpness", 0.004), ("border", 0.9))}
+    measured = {name: QualityShift(0.0, 0.0, 0.0, p) for name, p in (("sharpness", 0.004), ("border", 0.9))}
     monkeypatch.setattr(gap, "quality_shift", lambda *_: measured)
     val, test = results(["a", "b"] * 5, ["a"] * 10), results(["a", "b"] * 5, ["a", "b"] * 5, "test")
     found = explain_generalization_gap(Workspace(tmp_path), manifest([FIRST]), val, test, [val])
-    assert found["shift_tests"] == 3
-    assert found["quality"]["sharpness"]["p_holm"] == pytest.approx(0.012)
-    assert found["sources"]["p_holm"] == found["quality"]["border"]["p_holm"] == 1
+    assert found.shift_tests == 3
+    assert found.quality["sharpness"].p_holm == pytest.approx(0.012)
+    assert found.sources.p_holm == found.quality["border"].p_holm == 1
     for lang in ("en", "es"):
         words = Texts.load(lang)
-        told = _reasons(words, found)
+        told = _reasons(words, found.to_json())
         assert words.probability(0.012) in told["quality"] and words.percent(0.1) in told["calibration"]
 
 
@@ -137,11 +140,12 @@ def test_sources_that_training_does_not_have(tmp_path: Path) -> None:
     new = replace(test, rows=tuple(replace(row, source="phone") if k < 2 else row for k, row in enumerate(test.rows)))
     rows = [replace(FIRST, split="train"), replace(FIRST, split="train", source="gone")]
     found = count_unseen_sources(manifest(rows), val, new)
-    assert found == {"names": ["phone"], "val": 0, "test": 2, "test_accuracy": 0.5, "test_accuracy_elsewhere": 1}
-    assert count_unseen_sources(manifest(rows), val, test)["names"] == []
+    assert found == UnseenSources(("phone",), val=0, test=2, test_accuracy=0.5, test_accuracy_elsewhere=1)
+    assert count_unseen_sources(manifest(rows), val, test).names == ()
     words = Texts.load("en")
     told = [
-        _reasons(words, explain_generalization_gap(Workspace(tmp_path), manifest(rows), val, one, [val])) for one in (new, test)
+        _reasons(words, explain_generalization_gap(Workspace(tmp_path), manifest(rows), val, one, [val]).to_json())
+        for one in (new, test)
     ]
     assert "phone" in told[0]["unseen_sources"] and "50.0% of theirs" in told[0]["unseen_sources"]
     assert told[1]["unseen_sources"] == words("gap.no_unseen")

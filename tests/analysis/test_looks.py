@@ -34,20 +34,22 @@ def workspace(copied: Studied) -> Workspace:
 def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> None:
     """Who, which run, what for, what came out; a second look gives the same figures; views are a look with their own figure."""
     run = copied[1][1]
-    with pytest.raises(FototecaError, match="was not looked at on test"):
+    with pytest.raises(FototecaError, match="has not been evaluated on test"):
         confusion_figures(workspace, run, "test", None)
     assert read_accesses(workspace, "v001") == []
     first = evaluate_run(workspace, run, "test")
     second = evaluate_run(workspace, run, "test", tta=True)
-    assert first["accuracy"] == second["accuracy"]
-    assert "has been looked at once (" in evaluation_table(first) and "looked at 3 times (" in evaluation_table(second)
-    assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.keys()
+    assert first.accuracy == second.accuracy
+    assert "has been looked at once (" in evaluation_table(first.to_json()) and "looked at 3 times (" in evaluation_table(
+        second.to_json()
+    )
+    assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.to_json().keys()
     confusion_figures(workspace, run, "test", None)
     examples_of_run(workspace, run, "test", number=1)
     looks = read_accesses(workspace, "v001")
     assert [look.purpose for look in looks] == ["evaluate", "evaluate", "evaluate --tta", "confusion", "examples"]
-    assert {(look.actor, look.run, look.n) for look in looks} == {("tester", run, first["n"])}
-    expected = [first["accuracy"]] * 2 + [second["tta"]["accuracy"]] + [first["accuracy"]] * 2
+    assert {(look.actor, look.run, look.n) for look in looks} == {("tester", run, first.n)}
+    expected = [first.accuracy] * 2 + [second.tta.accuracy if second.tta else None] + [first.accuracy] * 2
     assert [look.accuracy for look in looks] == pytest.approx(expected, abs=1e-6)
     assert read_access_log(workspace, "v001").runs == (run,)
     assert set(read_access_log(workspace, "v001").accuracies(run)) == {look.accuracy for look in looks}

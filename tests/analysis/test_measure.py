@@ -51,7 +51,7 @@ def single(seed: int = 0, n: int = 90, skill: float = 1.2) -> tuple[np.ndarray, 
 def test_all_figures_of_one_label() -> None:
     """Through `measure`, as the command prints them."""
     true, probabilities = single()
-    facts = compute_metrics(made("r", true, probabilities), None)
+    facts = compute_metrics(made("r", true, probabilities), None).to_json()
     labels, said = true.argmax(axis=1), probabilities.argmax(axis=1)
     assert facts["accuracy"] == pytest.approx(reference.accuracy_score(labels, said))
     assert facts["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(labels, said))
@@ -77,7 +77,7 @@ def test_all_figures_of_several_labels() -> None:
     rng = np.random.default_rng(1)
     true = rng.random((80, 3)) < 0.4
     probabilities = np.clip(0.5 + 0.25 * (true - 0.5) + rng.normal(0, 0.2, (80, 3)), 0.01, 0.99)
-    facts = compute_metrics(made("r", true, probabilities, multi=True), None)
+    facts = compute_metrics(made("r", true, probabilities, multi=True), None).to_json()
     said = probabilities >= 0.5
     assert facts["micro_f1"] == pytest.approx(reference.f1_score(true, said, average="micro"))
     assert facts["macro_f1"] == pytest.approx(reference.f1_score(true, said, average="macro"))
@@ -100,7 +100,7 @@ def test_calibration_is_told_before_and_after_the_temperature() -> None:
     true, probabilities = single(n=900)
     sharp = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
     temperature = fit_temperature(true, sharp)
-    facts = compute_metrics(made("r", true, sharp), temperature)["calibration"]
+    facts = compute_metrics(made("r", true, sharp), temperature).calibration.to_json()
     tempered = sharp ** (1 / temperature)
     before, after = (
         MulticlassCalibrationError(3, n_bins=15, norm="l1")(torch.tensor(given), torch.tensor(true.argmax(axis=1)))
@@ -117,7 +117,7 @@ def test_intervals_count_near_duplicates_together() -> None:
     rows = tuple(replace(row, group=f"g{k // 3:02}") for k, row in enumerate(copies.rows))
     cases = (made("r", true, probabilities), 1, 0), (copies, 3, 0), (replace(copies, rows=rows), 1, 1)
     for results, times, less in cases:
-        facts = compute_metrics(results, None)
+        facts = compute_metrics(results, None).to_json()
         figures = [(facts["accuracy"], 60, facts["accuracy_interval"])]
         figures += [(row["recall"], 20, row["recall_interval"]) for row in facts["per_class"].values()]
         for share, n, interval in figures:
@@ -148,7 +148,7 @@ def test_runs_are_compared_image_by_image() -> None:
         made(name, true, single(seed, skill=skill)[1]) for name, seed, skill in (("a", 1, 3), ("b", 2, 3), ("c", 3, 0))
     )
     found = compare_predictions([bad, same, good])
-    assert {run["run"] for run in found["runs"][:2]} == {"a", "b"} == set(found["like_best"])
+    assert {run.run for run in found.runs[:2]} == {"a", "b"} == set(found.tied_with_best)
     mixed = same.take(np.random.default_rng(0).permutation(len(same)).tolist())
     assert compare_predictions([bad, mixed, good]) == found
 
@@ -161,19 +161,19 @@ def test_what_is_like_the_best_is_told_after_holms_correction() -> None:
         said = np.where(np.arange(len(true))[:, None] < wrong, np.roll(true, 1, axis=1), true)
         runs.append(made(name, true, np.where(said, 0.8, 0.1)))
     found = compare_predictions(runs)
-    assert [pair["p"] for pair in found["pairs"]] == pytest.approx([1, 2 / 2**6, 2 / 2**6])
-    assert found["like_best"] == ["a", "b", "c"]
+    assert [pair.p for pair in found.pairs] == pytest.approx([1, 2 / 2**6, 2 / 2**6])
+    assert found.tied_with_best == ("a", "b", "c")
 
 
 def test_views_of_large_images_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch ends where its pixels do, never empty, and no image is left out."""
-    monkeypatch.setattr(tta, "PIXELS", 250)
+    monkeypatch.setattr(tta, "MAX_BATCH_PIXELS", 250)
     row = ManifestRow("", "", "", "val", "", 10, 10, "0" * 16, "drawn", "", "", "", "MIT", True)
     rows = [replace(row, image_id=str(k), width=10 if k < 7 else 90) for k in range(9)] + [row] * 40
     found = list(tta.batch_rows(rows))
     assert [one for part in found for one in part] == rows
     assert [len(part) for part in found[:6]] == [2, 2, 2, 1, 1, 1] and max(map(len, found)) == 2
-    monkeypatch.setattr(tta, "PIXELS", 10**9)
+    monkeypatch.setattr(tta, "MAX_BATCH_PIXELS", 10**9)
     assert [len(part) for part in tta.batch_rows(rows)] == [32, 17]
 
 

@@ -29,7 +29,7 @@ from fototeca.analysis.evaluation.bootstrap import (
     draw_resamples,
 )
 from fototeca.analysis.evaluation.calibration import fit_temperature, scale_probabilities
-from fototeca.analysis.evaluation.compare import holm_correction, mcnemar_test, paired_difference
+from fototeca.analysis.evaluation.compare import McNemar, holm_correction, mcnemar_test, paired_difference
 from fototeca.analysis.evaluation.metrics import (
     average_precisions,
     binary_confusions,
@@ -201,16 +201,16 @@ def test_comparisons() -> None:
     alone = group_index([""] * 80)
     found = mcnemar_test(a, b, alone)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    assert (found["only_a"], found["only_b"]) == (only_a, only_b)
-    assert found["p"] == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
+    assert (found.only_a, found.only_b) == (only_a, only_b)
+    assert found.p == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
     assert holm_correction([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     burst = mcnemar_test(np.repeat(a, 3), np.repeat(b, 3), np.repeat(alone, 3))
-    assert burst == {"only_a": 3 * only_a, "only_b": 3 * only_b, "p": found["p"]}, "three shots of one thing are one thing"
+    assert burst == McNemar(3 * only_a, 3 * only_b, found.p), "three shots of one thing are one thing"
     many = np.arange(40_000) < 20_100
-    assert mcnemar_test(many, ~many, group_index([""] * 40_000))["p"] == pytest.approx(binomtest(20_100, 40_000).pvalue)
+    assert mcnemar_test(many, ~many, group_index([""] * 40_000)).p == pytest.approx(binomtest(20_100, 40_000).pvalue)
     difference = paired_difference(a, b, group_index([""] * 80))
-    assert difference["interval"][0] < difference["difference"] == pytest.approx(a.mean() - b.mean())
-    assert difference["difference"] < difference["interval"][1]
+    assert difference.interval[0] < difference.difference == pytest.approx(a.mean() - b.mean())
+    assert difference.difference < difference.interval[1]
 
 
 def test_the_interval_of_average_precision_is_of_whole_groups() -> None:

@@ -196,7 +196,7 @@ def test_a_torn_test_image_spends_no_look(copied: Studied) -> None:
         evaluate_run(workspace, runs[1], "test")
     assert read_accesses(workspace, "v001") == []
     path.write_bytes(whole)
-    assert evaluate_run(workspace, runs[1], "test")["looks"] == 1
+    assert evaluate_run(workspace, runs[1], "test").test_accesses == 1
 
 
 def test_drawings_of_a_run_that_is_gone_go(copied: Studied, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_images_that_are_gone(copied: Studied) -> None:
     for path in paths[3:]:
         path.unlink()
     page = whole(workspace)
-    assert evaluate_run(workspace, first, "val")["n"] == len(paths)
+    assert evaluate_run(workspace, first, "val").n == len(paths)
     assert f"{len(paths) - 3} images are left out: their files cannot be read" in section(page, "studied")
     assert "Map by saliency" in page.split('id="studied"')[1]
     with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
@@ -303,9 +303,9 @@ def test_categories_that_validation_does_not_have(
     """Two categories of three, and one alone: they are told as absent, and count in no mean."""
     workspace, runs = copied
     frozen_with(workspace, lambda row: row.split == "test" or row.label in kept)
-    facts = evaluate_run(workspace, runs[0], "val")
-    assert set(facts["absent"]) == {"red", "green", "olive"} - kept
-    assert facts["balanced_accuracy"] == pytest.approx(np.mean([facts["per_class"][name]["recall"] for name in kept]))
+    evaluation = evaluate_run(workspace, runs[0], "val")
+    assert set(evaluation.absent) == {"red", "green", "olive"} - kept
+    assert evaluation.balanced_accuracy == pytest.approx(np.mean([evaluation.per_class[name].recall for name in kept]))
     page = whole(workspace)
     assert "Right and wrong" in section(page, "studied")
     assert "How the methods did" in section(page, "studied")
@@ -451,12 +451,12 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     runs = [
         train_run(workspace, TrainConfig("v001", model, "scratch", image_size=32, epochs=4)).id for model in ("cnn", "cnn-cbam")
     ]
-    facts = evaluate_run(workspace, runs[0], "test")
-    assert set(facts["average_precision"]["per_class"]) == {"left", "right"}
+    average_precision = evaluate_run(workspace, runs[0], "test").average_precision
+    assert average_precision is not None and set(average_precision.per_class) == {"left", "right"}
     chosen = examples_of_run(workspace, runs[0])
     assert json.dumps(chosen)
     assert "worst of each category:\nnone\n" in examples_table({**chosen, "worst_per_class": {}})
-    assert compare_runs(workspace, runs)["pairs"]
+    assert compare_runs(workspace, runs).pairs
     assert embed_run(workspace, runs[0])["images"] > 0
     (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")
     assert [fact["label"] for fact in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
@@ -467,10 +467,10 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     assert told and {(row["image_id"], row["category"]) for row in told} <= {
         (image_id, results.categories[place]) for image_id, place in likeliest.items()
     }
-    facts, (path,) = evaluate_run(workspace, runs[0], "val"), confusion_figures(workspace, runs[0], "val", None)
+    evaluation, (path,) = evaluate_run(workspace, runs[0], "val"), confusion_figures(workspace, runs[0], "val", None)
     told = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     cells = ("true_positive", "false_negative", "false_positive", "true_negative")
-    assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == facts["confusion_per_class"]
+    assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == evaluation.confusion_per_class
     said = read_predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
     colours = point_colorings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
     assert colours["error"][0].count("not asked") == colours["prediction"][0].count("not asked") == 1, "no category is an answer"

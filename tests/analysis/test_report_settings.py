@@ -78,7 +78,15 @@ def test_every_setting_that_makes_another_run_is_told(copied: Studied) -> None:
     workspace, (first, second) = copied
     config = workspace.runs / first / "config.json"
     changed = {
-        **{"layer_decay": 0.7, "freeze_bn": True, "views": 2, "mixup": 0.2, "cutmix": 0.5, "erasing": 0.25, "ema": 0.99},
+        **{
+            "layer_decay": 0.7,
+            "freeze_bn": True,
+            "augmented_copies": 2,
+            "mixup": 0.2,
+            "cutmix": 0.5,
+            "random_erasing": 0.25,
+            "ema": 0.99,
+        },
         **{"clip": 1.5, "label_smoothing": 0.1, "accumulate": 4, "patience": 3, "snapshots": 5, "precision": "bf16"},
     }
     config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | changed), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The ground floor: settings, names, atomic writes."""
+"""Settings, names and atomic writes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fototeca.core.settings import check_name, to_nfc
 from fototeca.core.workspace import Workspace, create_workspace
 
 
-def test_init_makes_a_workspace_that_reads_back(tmp_path: Path) -> None:
-    """What `init` was told is what the settings say, names with quotes of other languages included."""
+def test_created_workspace_reads_back(tmp_path: Path) -> None:
+    """Settings equal the arguments of `create_workspace`, also with quotes of other languages in names."""
     create_workspace(tmp_path / "perros", ["husky siberiano", "mastín"], task="multi", target=120, contact="me@example.org")
     settings = Workspace(tmp_path / "perros").settings
     assert settings.names == ("husky siberiano", "mastín")
@@ -27,8 +27,8 @@ def test_init_makes_a_workspace_that_reads_back(tmp_path: Path) -> None:
     assert settings.categories[1].queries == ("mastín",)
 
 
-def test_init_never_overwrites_a_workspace(tmp_path: Path) -> None:
-    """A second init of the same folder is refused and changes nothing."""
+def test_create_workspace_does_not_overwrite(tmp_path: Path) -> None:
+    """A second call for the same folder fails and changes nothing."""
     create_workspace(tmp_path, ["a"])
     before = (tmp_path / "fototeca.toml").read_text()
     with pytest.raises(FototecaError, match="already"):
@@ -37,16 +37,16 @@ def test_init_never_overwrites_a_workspace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [[], ["a", "a"], ["a|b"], ["../x"], [" a"], [""], [".a"], ['a"b']])
-def test_names_that_would_break_a_file_are_refused(tmp_path: Path, names: list[str]) -> None:
-    """A category name ends up in CSV cells, joined labels and folder names."""
+def test_invalid_category_names(tmp_path: Path, names: list[str]) -> None:
+    """Category names appear in CSV cells, joined labels and folder names."""
     with pytest.raises(FototecaError):
         create_workspace(tmp_path / "w", names)
     assert not (tmp_path / "w" / "fototeca.toml").exists()
 
 
 @given(st.text(min_size=1, max_size=20))
-def test_a_name_that_passes_survives_toml(name: str) -> None:
-    """Whatever check_name lets through is read back from fototeca.toml as it was, its accents in one piece."""
+def test_valid_names_survive_toml(name: str) -> None:
+    """Names accepted by check_name are read back from fototeca.toml in NFC."""
     import tempfile
 
     try:
@@ -76,23 +76,23 @@ def test_a_name_that_passes_survives_toml(name: str) -> None:
         ("[dataset]\ncontact = 3\n[categories.a]\n", "contact is 3"),
     ],
 )
-def test_a_broken_config_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
-    """Each mistake in fototeca.toml names the file and what to write instead."""
+def test_invalid_config_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+    """Each error in fototeca.toml names the file and the correction."""
     (tmp_path / "fototeca.toml").write_text(text)
     with pytest.raises(FototecaError, match=words) as caught:
         _ = Workspace(tmp_path).settings
     assert "\n" not in str(caught.value)
 
 
-def test_a_config_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
-    """A folder of that name, say."""
+def test_unreadable_config_is_one_line(tmp_path: Path) -> None:
+    """A folder named fototeca.toml is reported like an invalid file."""
     (tmp_path / "fototeca.toml").mkdir()
     with pytest.raises(FototecaError, match="Is a directory"):
         _ = Workspace(tmp_path).settings
 
 
-def test_a_store_on_another_disk_is_inside(tmp_path: Path) -> None:
-    """`data` may be a link: manifests name what lies there as if it were not."""
+def test_data_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
+    """Paths in manifests do not depend on where `data` points."""
     made = create_workspace(tmp_path / "w", ["a"])
     made.data.rmdir()
     (tmp_path / "big").mkdir()
@@ -102,19 +102,19 @@ def test_a_store_on_another_disk_is_inside(tmp_path: Path) -> None:
     assert made.relative(tmp_path / "short" / "manifests" / "v001.csv") == "manifests/v001.csv"
 
 
-def test_names_are_compared_composed(tmp_path: Path) -> None:
-    """macOS takes accents apart: what looks the same is the same, in the file, in a command and in a folder's name."""
+def test_names_are_compared_in_nfc(tmp_path: Path) -> None:
+    """Decomposed names, as macOS writes them, equal composed ones in the file, in commands and in folder names."""
     apart, to_nfc = "nin\u0303o", "ni\xf1o"
     made = create_workspace(tmp_path / "w", [apart, "perro"], task="multi")
     assert made.settings.names == (to_nfc, "perro")
     assert made.settings.check_label(f"perro|{apart}") == f"{to_nfc}|perro"
     made.config.write_text(f'[categories."{apart}"]\n[categories."{to_nfc}"]\n', encoding="utf-8")
-    with pytest.raises(FototecaError, match="one twice"):
+    with pytest.raises(FototecaError, match="one of them twice"):
         _ = Workspace(made.root).settings
 
 
-def test_the_nearest_workspace_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a folder inside, by FOTOTECA_WORKSPACE, and not at all."""
+def test_find_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a parent folder, by FOTOTECA_WORKSPACE, or an error."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FototecaError, match="init"):
         Workspace.find()
@@ -128,8 +128,8 @@ def test_the_nearest_workspace_is_found(tmp_path: Path, monkeypatch: pytest.Monk
     assert Workspace.find().root == tmp_path / "w"
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
-    """The file is there whole or as it was; no temporary file stays."""
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    """The old content stays and the temporary file is removed."""
     path = tmp_path / "a" / "b.txt"
     write_text(path, "old")
     with pytest.raises(OSError, match="disk"), atomic_write(path) as file:
@@ -144,8 +144,8 @@ SPINS = [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACT
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is libgomp's")
 @pytest.mark.parametrize(("own", "shown"), SPINS)
-def test_waiting_threads_soon_sleep(own: dict[str, str], shown: str) -> None:
-    """Told before torch is loaded: threads that spin beside another program are slow. A person's own word comes first."""
+def test_openmp_threads_sleep_early(own: dict[str, str], shown: str) -> None:
+    """GOMP_SPINCOUNT is set before torch is loaded, unless the user has set a wait policy."""
     environment = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(Path(__file__).parents[2]), **own}
     script = "import fototeca.cli, torch"
@@ -154,8 +154,8 @@ def test_waiting_threads_soon_sleep(own: dict[str, str], shown: str) -> None:
     assert f"= '{shown}" in line and ("5000" in line) is (not own)
 
 
-def test_the_program_runs_as_a_module(tmp_path: Path) -> None:
-    """`python -m fototeca` is the command, also where the program that is installed beside Python is not on PATH."""
+def test_python_dash_m_fototeca(tmp_path: Path) -> None:
+    """`python -m fototeca` works where the installed script is not on PATH."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "fototeca", "status"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -164,7 +164,7 @@ def test_the_program_runs_as_a_module(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["restore", "reject:blurry", ".hidden", "a|b", " a", ""])
-def test_names_that_mean_something_else_are_refused(tmp_path: Path, name: str) -> None:
-    """A category called as a decision is written would be taken for that decision."""
+def test_reserved_category_names(tmp_path: Path, name: str) -> None:
+    """Words of decisions are not valid category names."""
     with pytest.raises(FototecaError, match="is invalid"):
         create_workspace(tmp_path / "w", ["fox", name])

@@ -21,7 +21,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import manifest_bytes, read_manifest, write_manifest
 from fototeca.train.cli import sweep
 from fototeca.train.config import TrainConfig
-from fototeca.train.heads import fit as heads
+from fototeca.train.heads import fitted
 from fototeca.train.runs import Run, read_run
 from fototeca.train.runs.registry import list_runs, write_config, write_done
 from fototeca.train.trainer import train_run
@@ -67,28 +67,28 @@ def command(small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The epochs that are trained from here on: of which run, and which."""
     seen: list[tuple[str, int]] = []
-    whole = loop.Loop._epoch
+    whole = loop.TrainingLoop._epoch
 
-    def noted(self: loop.Loop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def noted(self: loop.TrainingLoop, epoch: int, *rest: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         seen.append((self.folder.name, epoch))
         return whole(self, epoch, *rest)
 
-    monkeypatch.setattr(loop.Loop, "_epoch", noted)
+    monkeypatch.setattr(loop.TrainingLoop, "_epoch", noted)
     return seen
 
 
 def test_a_run_that_diverged_is_listed_apart(small: Workspace, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its reason, and no command to go on with; a network and a head; trained all the same to its end, it is like others."""
-    whole = loop.learning_rate
-    monkeypatch.setattr(loop, "learning_rate", lambda *_: lambda step: 1e38 if step > 4 else 1e-3)
+    whole = loop.make_schedule
+    monkeypatch.setattr(loop, "make_schedule", lambda *_: lambda step: 1e38 if step > 4 else 1e-3)
     settings = (*SETTINGS, "--optimizer", "sgd", "--epochs", 2, "--batch-size", 16)
     assert command("run", *settings)[0] == 2
     first, *rest = command("list")[1].splitlines()
     assert first.startswith("no finished runs")
     (line,) = rest
-    assert line.startswith("given up: cnn-scratch-v001-") and ", 1 of 2 epochs: the loss is no number any more at step" in line
+    assert line.startswith("given up: cnn-scratch-v001-") and ", 1 of 2 epochs: loss became NaN or infinite at step" in line
     assert "go on with" not in line
-    monkeypatch.setattr(loop, "learning_rate", whole)
+    monkeypatch.setattr(loop, "make_schedule", whole)
     assert command("run", *settings)[0] == 0
     assert "given up" not in command("list")[1]
     features = ("run", "--manifest", "v001", "--model", "cnn", "--regime", "features", "--image-size", 32, "--lr", 1e30)
@@ -139,7 +139,7 @@ def test_the_interval_of_a_run_is_the_one_that_analysis_gives(small: Workspace, 
     settings = [{"v001": "v002"}.get(word, word) for word in map(str, SETTINGS)]
     run = json.loads(command("run", *settings, "--epochs", 1, "--json")[1])
     (listed,) = json.loads(command("list", "--json")[1])
-    assert listed["val_interval"] == run["val_interval"] == evaluate_run(small, run["run"], "val")["accuracy_interval"]
+    assert listed["val_interval"] == run["val_interval"] == list(evaluate_run(small, run["run"], "val").accuracy_interval)
     alone = wilson_interval(run["val_accuracy"] * len(val), len(val))
     assert run["val_interval"][1] - run["val_interval"][0] > 1.2 * (alone[1] - alone[0])
 
@@ -176,16 +176,16 @@ def test_a_sweep_trains_nothing_twice(
     """Killed in its second run, it leaves the first as it is and goes on with the second; when all are there it trains none."""
     plan = plan_file(small.root, PLAN)
     saves: list[int] = []
-    save = loop.Loop._save
+    save = loop.TrainingLoop._save
 
-    def killed(self: loop.Loop) -> None:
+    def killed(self: loop.TrainingLoop) -> None:
         save(self)
         saves.append(1)
         if len(saves) == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_save", killed)
+        patch.setattr(loop.TrainingLoop, "_save", killed)
         assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 130
     assert command("sweep", plan, "--manifest", "v001", "--jobs", 1)[0] == 0
     assert [epoch for _, epoch in epochs] == [1, 1, 2, 3, 4] and len(set(epochs)) == 5
@@ -198,12 +198,12 @@ def test_what_is_not_finished_is_listed_with_how_it_goes_on(
 ) -> None:
     """After the finished ones: how far it is, and the command, which then finishes it."""
 
-    def stop(self: loop.Loop) -> None:
+    def stop(self: loop.TrainingLoop) -> None:
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_save", stop)
+        patch.setattr(loop.TrainingLoop, "_save", stop)
         assert command("run", *SETTINGS, "--epochs", 3)[0] == 130
     first, last = command("list")[1].splitlines()
     assert first.startswith("no finished runs")
@@ -277,13 +277,13 @@ def test_a_person_sees_how_far_it_is(small: Workspace, monkeypatch: pytest.Monke
         def isatty(self) -> bool:
             return person
 
-    monkeypatch.setattr("fototeca.train.training.predict.PATIENCE", 0.0)
-    monkeypatch.setitem(heads.BAR, "delay", 0.0)
+    monkeypatch.setattr("fototeca.train.training.predict.PROGRESS_DELAY", 0.0)
+    monkeypatch.setitem(fitted.PROGRESS, "delay", 0.0)
     monkeypatch.setattr("sys.stderr", screen := Screen())
     settings: dict[str, Any] = {"image_size": 32, "epochs": 1, "device": "cpu"}
     run = train_run(small, TrainConfig("v001", "cnn", "scratch", **settings))
     train_run(small, TrainConfig("v001", "cnn", "features", weights=f"run:{run.id}", **settings))
-    for what in (f"{run.id}: ", "asking: ", "head: "):
+    for what in (f"{run.id}: ", "predict: ", "head: "):
         assert (what in screen.getvalue()) is person
 
 

@@ -17,8 +17,8 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.cli import app
 from fototeca.train.config import (
-    NOT_IDENTITY,
-    ONLY_NETWORKS,
+    NETWORK_SETTINGS,
+    NON_IDENTITY_SETTINGS,
     Augment,
     Balance,
     Head,
@@ -49,9 +49,9 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "layer_decay": share,
     "freeze_bn": st.booleans(),
     "augment": st.none() | st.sampled_from(get_args(Augment)),
-    "views": st.integers(0, 3),
+    "augmented_copies": st.integers(0, 3),
     **dict.fromkeys(("mixup", "cutmix", "clip"), st.floats(0, 10)),
-    **dict.fromkeys(("erasing", "label_smoothing", "ema"), share),
+    **dict.fromkeys(("random_erasing", "label_smoothing", "ema"), share),
     "balance": st.sampled_from(get_args(Balance)),
     "accumulate": st.integers(1, 9),
     "patience": st.integers(0, 9),
@@ -74,9 +74,9 @@ OFF = {"clip": st.none() | st.just(0.0), "weight_decay": st.none() | st.just(0.0
 """What may be told of settings that frozen features have no use for: nothing, or that they are off."""
 
 LEFT_OUT = {
-    "scratch": ("head", "views", "unfreeze", "weights"),
-    "finetune": ("head", "views"),
-    "features": ("unfreeze", *(name for name in ONLY_NETWORKS if name not in OFF)),
+    "scratch": ("head", "augmented_copies", "unfreeze", "weights"),
+    "finetune": ("head", "augmented_copies"),
+    "features": ("unfreeze", *(name for name in NETWORK_SETTINGS if name not in OFF)),
 }
 """What a regime refuses."""
 
@@ -136,7 +136,7 @@ def test_the_command_names_what_is_not_usual() -> None:
     """Settings that differ from their defaults are told, those that change only the speed not; weights by their whole path."""
     chosen = {"unfreeze": "layer4", "weights": "/far/away/resnet18.pth", "freeze_bn": True, "mixup": 0.2, "seed": 3, "workers": 2}
     config = TrainConfig("v002", "resnet18", "finetune", **chosen).resolved()  # type: ignore[arg-type]
-    assert "workers" in NOT_IDENTITY
+    assert "workers" in NON_IDENTITY_SETTINGS
     assert train_command(config.identity()) == (
         "fototeca train run --manifest v002 --model resnet18 --regime finetune --unfreeze layer4 --weights /far/away/resnet18.pth"
         " --freeze-bn --mixup 0.2 --seed 3"

@@ -12,7 +12,7 @@ from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
 from fototeca.train.tables import unfinished_lines
 from fototeca.train.trainer import train_run
-from fototeca.train.training.metrics_log import read_journal
+from fototeca.train.training.metrics_log import read_metrics
 
 Edit = Callable[[bytes], bytes]
 
@@ -61,7 +61,7 @@ def test_damaged_curves_are_one_line_or_a_point_less(small: Workspace) -> None:
     for content in (b"", one + two, first.replace(b"val_loss", b"loss") + one, first + b"0" * 200_000):
         path.write_bytes(content)
         with pytest.raises(FototecaError, match=r"epochs.csv cannot be read; delete the run's folder"):
-            read_journal(path)
+            read_metrics(path)
 
 
 def test_a_run_goes_on_over_damaged_curves(small: Workspace) -> None:

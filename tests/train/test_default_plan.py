@@ -33,7 +33,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
     monkeypatch.setattr("fototeca.vision.weights.urllib.request.urlopen", nothing)
-    monkeypatch.setattr(config, "EPOCHS", dict.fromkeys(config.EPOCHS, 1))
+    monkeypatch.setattr(config, "DEFAULT_EPOCHS", dict.fromkeys(config.DEFAULT_EPOCHS, 1))
     return asked
 
 

@@ -20,7 +20,7 @@ from fototeca.train.ensemble import Network, join_runs
 from fototeca.train.runs import Run, check_members, load_model, write_predictions_csv
 from fototeca.train.runs.registry import list_runs, read_tensors, write_config, write_done
 from fototeca.train.trainer import train_run
-from fototeca.train.training.data import targets
+from fototeca.train.training.data import encode_labels
 
 
 def trained(workspace: Workspace, **settings: object) -> Run:
@@ -83,7 +83,7 @@ def test_a_soup_is_judged_with_the_thresholds_of_a_run(several: Workspace, monke
     """A mean that is right with thresholds of its own is kept, though at one half it would be worse than the first alone."""
     members = [trained(several, seed=seed, epochs=1).id for seed in (0, 1)]
     manifest = read_manifest(several, "v001")
-    labels = targets(manifest.split("val"), manifest.categories, True).numpy()
+    labels = encode_labels(manifest.split("val"), manifest.categories, True).numpy()
     alone, mean = np.full_like(labels, 0.6), np.where(labels > 0, 0.3, 0.1).astype(np.float32)
     said = iter([alone, mean, np.full((len(manifest.split("train")), 2), 0.5, np.float32), mean])
     monkeypatch.setattr(Network, "ask", lambda *_: next(said))
@@ -170,7 +170,7 @@ def test_images_that_are_gone_are_counted(small: Workspace) -> None:
     rows = read_manifest(small, "v001").split("train")
     for row in rows[:2]:
         image_path(small, row).unlink()
-    with pytest.raises(FototecaError, match=rf"2 images of \d+ cannot be had: .*{rows[0].path}"):
+    with pytest.raises(FototecaError, match=rf"2 images of \d+ are missing: .*{rows[0].path}"):
         join_runs(small, members, "soup")
 
 

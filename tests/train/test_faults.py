@@ -18,7 +18,7 @@ from fototeca.curate.manifest import manifest_bytes, read_manifest, write_manife
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
 from fototeca.train.trainer import train_run
-from fototeca.train.training import loop
+from fototeca.train.training import checkpoints, loop
 from fototeca.vision.nets import SmallNet
 
 
@@ -49,7 +49,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path:
     calm = train_run(small, config())
     weights = (calm.folder / "model.safetensors").read_bytes()
     calm.folder.rename(tmp_path / "calm")
-    real, calls = loop.atomic_write, []
+    real, calls = checkpoints.atomic_write, []
 
     def full(path: Path) -> AbstractContextManager[IO[bytes]]:
         calls.append(path)
@@ -57,7 +57,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small: Workspace, tmp_path:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         return real(path)
 
-    monkeypatch.setattr(loop, "atomic_write", full)
+    monkeypatch.setattr(checkpoints, "atomic_write", full)
     with pytest.raises(FototecaError, match="disk is full") as caught:
         train_run(small, config())
     assert caught.value.exit_code == EXIT_OUTSIDE
@@ -89,7 +89,7 @@ def test_images_that_are_gone_are_counted_and_three_named(small: Workspace, numb
         (small.root / row.path).rename(small.root / row.image_id)
     with pytest.raises(FototecaError, match="; restore the file, or collect it again") as caught:
         train_run(small, config())
-    assert caught.value.message.startswith("image " if number == 1 else f"{number} images of 72 cannot be had: image ")
+    assert caught.value.message.startswith("image " if number == 1 else f"{number} images of 72 are missing: image ")
     assert [row.image_id[:12] in str(caught.value) for row in rows] == [True, True, True, False, False][:number]
     assert not list(small.runs.glob("*"))
     for row in rows:
@@ -145,15 +145,15 @@ def test_tensorboard_shows_what_the_files_say(small: Workspace, features: bool) 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_tensorboard_forgets_what_a_kill_undid(small: Workspace, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     """Killed before an epoch's checkpoint, the run makes that epoch again, and so do its events; those before it stay."""
-    whole = loop.Loop._save
+    whole = loop.TrainingLoop._save
 
-    def killed(self: loop.Loop) -> None:
+    def killed(self: loop.TrainingLoop) -> None:
         if self.progress.epoch == epoch:
             raise KeyboardInterrupt
         whole(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_save", killed)
+        patch.setattr(loop.TrainingLoop, "_save", killed)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config(tensorboard=True))
     run = train_run(small, config(tensorboard=True))

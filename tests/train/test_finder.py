@@ -10,25 +10,25 @@ from PIL import Image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
-from fototeca.train.lr_finder import find_rate, sparks, steepest
+from fototeca.train.lr_finder import find_lr, sparkline, suggest_lr
 from fototeca.train.trainer import train_run
 
 
 def test_the_steepest_fall_of_a_known_curve() -> None:
     """A step down in the middle of two plateaus is found; a curve that only rises is told."""
     rates = [10.0**power for power in range(-6, 1)]
-    assert steepest(rates, [2, 2, 1.9, 1.0, 0.2, 0.2, 3]) == 1e-3
+    assert suggest_lr(rates, [2, 2, 1.9, 1.0, 0.2, 0.2, 3]) == 1e-3
     with pytest.raises(FototecaError, match="never falls"):
-        steepest(rates, [1, 2, 3, 4, 5, 6, 7])
+        suggest_lr(rates, [1, 2, 3, 4, 5, 6, 7])
 
 
 def test_the_rate_found_trains_better_than_one_far_below(small: Workspace) -> None:
     """The suggestion lies within the range, the files are there, nothing counts as a run, and it learns."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
-    curve = find_rate(small, TrainConfig(**base), steps=40)  # type: ignore[arg-type]  # a test's plain dict
+    curve = find_lr(small, TrainConfig(**base), steps=40)  # type: ignore[arg-type]  # a test's plain dict
     assert 1e-5 < curve.suggested < 0.5
     with curve.table.open(newline="") as file:
-        assert len(list(csv.reader(file))) == len(curve.losses) + 1
+        assert len(list(csv.reader(file))) == len(curve.loss) + 1
     with Image.open(curve.plot) as plot:
         assert plot.size > (400, 200)
     assert not list(small.runs.glob("*"))
@@ -39,9 +39,9 @@ def test_the_rate_found_trains_better_than_one_far_below(small: Workspace) -> No
 def test_features_have_no_rate_to_find(small: Workspace) -> None:
     """It says which regimes do."""
     with pytest.raises(FototecaError, match="scratch or finetune"):
-        find_rate(small, TrainConfig(manifest="v001", model="resnet18", regime="features"))
+        find_lr(small, TrainConfig(manifest="v001", model="resnet18", regime="features"))
 
 
-def test_sparks() -> None:
+def test_sparkline() -> None:
     """Lowest and highest are the ends of the scale."""
-    assert sparks([0, 1, 2]) == "▁▄█"
+    assert sparkline([0, 1, 2]) == "▁▄█"

@@ -6,24 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from fototeca.train.heads.fit import Fitted, Split, fit_head
+from fototeca.train.heads.fit import fit_head
+from fototeca.train.heads.fitted import FeatureSet, FittedHead
 from fototeca.train.training.losses import compute_loss, num_correct
 
 
-def drawn(seed: int, shift: float = 1.2) -> Split:
+def drawn(seed: int, shift: float = 1.2) -> FeatureSet:
     """60 images of three classes: three features that tell of them, and 80 that are noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 3
     told = rng.normal(size=(60, 3)) + shift * np.eye(3)[labels]
-    return Split(np.hstack([told, rng.normal(size=(60, 80))]).astype(np.float32), torch.from_numpy(labels))
+    return FeatureSet(np.hstack([told, rng.normal(size=(60, 80))]).astype(np.float32), torch.from_numpy(labels))
 
 
-def fitted(kind: str, train: Split, val: Split) -> Fitted:
+def fitted(kind: str, train: FeatureSet, val: FeatureSet) -> FittedHead:
     """A head as a run fits it."""
     return fit_head(kind, train, val, 3, seed=0, **({"epochs": 30} if kind == "linear" else {}))
 
 
-def score(head: Fitted, split: Split) -> tuple[float, float]:
+def score(head: FittedHead, split: FeatureSet) -> tuple[float, float]:
     """Accuracy and loss."""
     logits = torch.from_numpy(head.logits(split.features)).float()
     return num_correct(logits, split.labels) / len(split.labels), float(compute_loss(logits, split.labels, multi=False))
@@ -40,13 +41,13 @@ def test_the_strength_is_the_best_on_validation(kind: str) -> None:
     for seed in range(1, 7):
         val = drawn(seed, 1.2 if seed % 2 else 0.0)
         head = fitted(kind, train, val)
-        (row,) = (row for row in head.tried if row["chosen"])
-        assert row == max(head.tried, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+        (row,) = (row for row in head.candidates if row.chosen)
+        assert row == max(head.candidates, key=lambda row: (row.val_accuracy, -row.val_loss))
         accuracy, loss = score(head, val)
-        assert accuracy == pytest.approx(row["val_accuracy"])
+        assert accuracy == pytest.approx(row.val_accuracy)
         if kind != "svm":  # whose margins are scaled after the choice
-            assert loss == pytest.approx(row["val_loss"], rel=1e-3)
-        chosen.add(row["strength"])
+            assert loss == pytest.approx(row.val_loss, rel=1e-3)
+        chosen.add(row.strength)
     assert len(chosen) > 1
 
 
@@ -55,7 +56,7 @@ def test_no_features_unit_counts(kind: str) -> None:
     """What tells of the classes is a thousand times smaller than the noise, or of the same size: the head says the same."""
     train, val = drawn(0), drawn(1)
     units = np.where(np.arange(83) < 3, 1e-3, 10.0).astype(np.float32)
-    moved = [Split(split.features * units + 5 * units, split.labels) for split in (train, val)]
+    moved = [FeatureSet(split.features * units + 5 * units, split.labels) for split in (train, val)]
     plain, other = fitted(kind, train, val), fitted(kind, *moved)
     assert plain.logits(val.features) == pytest.approx(other.logits(moved[1].features), abs=0.05)
     assert score(other, moved[1])[0] == pytest.approx(score(plain, val)[0], abs=0.02)

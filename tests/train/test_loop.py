@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from torch import nn
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import image_path, read_manifest
-from fototeca.train import trainer as run_module
+from fototeca.train import feature_trainer
 from fototeca.train.config import TrainConfig
+from fototeca.train.network_trainer import PROBE_EPOCHS
 from fototeca.train.runs import Run, load_model
 from fototeca.train.runs.registry import read_tensors
 from fototeca.train.runs.weights_io import save_model
-from fototeca.train.trainer import PROBE_EPOCHS, train_run
+from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
 from fototeca.vision.backbones import classifier_of
 
@@ -41,14 +43,14 @@ def losses(run: Run) -> list[float]:
 def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
     """The weights after each step of the runs that follow, as they are made."""
     seen: list[Weights] = []
-    whole = loop.Loop._step
+    whole = loop.TrainingLoop._step
 
-    def step(self: loop.Loop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it gives)
+    def step(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it gives)
         given = whole(self, *arguments)
         seen.append({name: value.detach().clone() for name, value in self.plain.state_dict().items()})
         return given
 
-    monkeypatch.setattr(loop.Loop, "_step", step)
+    monkeypatch.setattr(loop.TrainingLoop, "_step", step)
     return seen
 
 
@@ -72,7 +74,7 @@ def test_averaged_weights_are_the_moving_mean_of_all_steps(
 def test_a_long_average_learns_on_few_images(small: Workspace) -> None:
     """Some dozens of steps at --ema 0.999: what is kept tells the colours apart, as it does without; 1 would learn nothing."""
     assert train_run(small, config(ema=0.999, epochs=8)).facts["val_accuracy"] >= 0.8
-    with pytest.raises(FototecaError, match="--ema 1 would keep the first weights for ever; choose less than 1"):
+    with pytest.raises(FototecaError, match="--ema 1 would never update the average; choose less than 1"):
         config(ema=1.0)
 
 
@@ -113,14 +115,14 @@ def test_accumulated_batches_are_one_large_one(uneven: Workspace, monkeypatch: p
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
     """What the loop asks of its loss in training: logits, what is wanted, and how it is weighed."""
     seen: list[Asked] = []
-    whole = loop.loss_of
+    whole = loop.compute_loss
 
     def noted(logits: torch.Tensor, wanted: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401  (loss_of's options)
         if logits.requires_grad:
             seen.append((logits.detach(), wanted, options))
         return whole(logits, wanted, **options)
 
-    monkeypatch.setattr(loop, "loss_of", noted)
+    monkeypatch.setattr(loop, "compute_loss", noted)
     return seen
 
 
@@ -173,11 +175,11 @@ def test_the_weights_of_the_best_epoch_are_kept(small: Workspace, monkeypatch: p
     def judged(*_: object) -> tuple[float, float]:
         return next(verdicts)
 
-    def saved(self: loop.Loop) -> None:
+    def saved(self: loop.TrainingLoop) -> None:
         ends.append({name: value.clone() for name, value in self.plain.state_dict().items()})
 
-    monkeypatch.setattr(loop, "judged", judged)
-    monkeypatch.setattr(loop.Loop, "_save", saved)
+    monkeypatch.setattr(loop, "evaluate", judged)
+    monkeypatch.setattr(loop.TrainingLoop, "_save", saved)
     run = train_run(small, config(epochs=4))
     kept = load_model(small, run).network.state_dict()
     agree = [all(torch.equal(value, kept[name]) for name, value in weights.items()) for weights in ends]
@@ -198,13 +200,13 @@ def plain_weights(workspace: Workspace, folder: Path) -> Path:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The heads that are fitted from here on."""
     seen: list[str] = []
-    whole = run_module.fit_head
+    whole = feature_trainer.fit_head
 
     def noted(kind: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         seen.append(kind)
         return whole(kind, *arguments, **options)
 
-    monkeypatch.setattr(run_module, "fit_head", noted)
+    monkeypatch.setattr(feature_trainer, "fit_head", noted)
     return seen
 
 
@@ -219,7 +221,7 @@ def test_a_ladder_goes_on_with_the_head_that_has_learned(small: Workspace, tmp_p
             layers = [classifier_of(load_model(small, each).network)[1] for each in (head, run)]
             assert torch.equal(layers[0].weight, layers[1].weight) and torch.equal(layers[0].bias, layers[1].bias)
             assert run.predictions("val").probabilities == pytest.approx(head.predictions("val").probabilities, abs=1e-5)
-    assert fits == ["linear"] and run.config["classifier"] == "kept" and "classifier" not in head.config
+    assert fits == ["linear"] and run.config["classifier"] == "inherited" and "classifier" not in head.config
 
 
 @pytest.mark.parametrize("change", ["order", "names", "task", "trees", "twin"])
@@ -258,15 +260,15 @@ def test_when_the_loss_is_no_number_the_last_epoch_is_kept(small: Workspace, mon
     """In the second epoch: it is said which checkpoint there is, and with sound numbers again the run goes on to the same end."""
     calm = train_run(small, config(epochs=3))
     weights = (calm.folder / "model.safetensors").read_bytes()
-    whole, calls = loop.Loop._step, []
+    whole, calls = loop.TrainingLoop._step, []
 
-    def poisoned(self: loop.Loop, *arguments: Any) -> tuple[float, int]:  # noqa: ANN401  (whatever it takes)
+    def poisoned(self: loop.TrainingLoop, *arguments: Any) -> loop.StepResult:  # noqa: ANN401
         calls.append(1)
-        loss, hits = whole(self, *arguments)
-        return (math.nan if len(calls) == 6 else loss), hits
+        result = whole(self, *arguments)
+        return replace(result, loss=math.nan) if len(calls) == 6 else result
 
-    monkeypatch.setattr(loop.Loop, "_step", poisoned)
-    said = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is kept.*try --lr 0.0004 or --clip 1"
+    monkeypatch.setattr(loop.TrainingLoop, "_step", poisoned)
+    said = r"step \d+ \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0004 or --clip 1"
     with pytest.raises(FototecaError, match=said):
         train_run(small, config(epochs=3), resume=False)
     monkeypatch.undo()
@@ -278,8 +280,8 @@ def test_weights_that_an_epochs_last_step_blew_up_are_not_kept(small: Workspace,
     settings = {"optimizer": "sgd", "lr": 1e-3, "schedule": "constant", "epochs": 2, "batch_size": 64}
     calm = train_run(small, config(**settings))
     weights = (calm.folder / "model.safetensors").read_bytes()
-    monkeypatch.setattr(loop, "learning_rate", lambda *_: lambda step: 1e38 if step == 1 else 1e-3)  # one step an epoch
-    with pytest.raises(FototecaError, match=r"step 2 \(epoch 2\); the checkpoint of epoch 1 is kept.*try --lr 0.0001"):
+    monkeypatch.setattr(loop, "make_schedule", lambda *_: lambda step: 1e38 if step == 1 else 1e-3)  # one step an epoch
+    with pytest.raises(FototecaError, match=r"step 2 \(epoch 2\); the checkpoint of epoch 1 is available.*try --lr 0.0001"):
         train_run(small, config(**settings), resume=False)
     assert len(losses(calm)) == 2 and np.isfinite(losses(calm)).all() and not calm.done
     monkeypatch.undo()

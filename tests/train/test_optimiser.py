@@ -14,7 +14,15 @@ from fototeca.train.runs import load_model
 from fototeca.train.runs.registry import read_tensors
 from fototeca.train.trainer import train_run
 from fototeca.train.training.device import make_fabric
-from fototeca.train.training.optim import learning_rate, make_optimizer, parameter_groups, set_rate, stages, train_mode, unfreeze
+from fototeca.train.training.optim import (
+    list_stages,
+    make_optimizer,
+    make_schedule,
+    parameter_groups,
+    set_lr,
+    train_mode,
+    unfreeze,
+)
 from fototeca.vision.backbones import build_model
 from fototeca.vision.nets import SmallNet
 
@@ -61,7 +69,7 @@ def test_a_ladder_unfreezes_more_and_more(model: str) -> None:
         rungs.append({name for name, parameter in whole.items() if parameter.requires_grad})
     assert rungs[0] < rungs[1] < rungs[2] < rungs[3] == set(whole)
     assert any(whole[name].dim() > 1 for name in rungs[1] - rungs[0])
-    assert {name for _, leaves in stages(module) for name in leaves} | rungs[0] == set(whole)
+    assert {name for _, leaves in list_stages(module) for name in leaves} | rungs[0] == set(whole)
 
 
 @pytest.mark.parametrize(("model", "loose"), [("vit_b_16", ("class_token", "encoder.pos_embedding")), ("swin_t", ())])
@@ -110,7 +118,7 @@ def test_a_stage_learns_at_its_share_of_the_rate() -> None:
     module = build_model("cnn", 3)[0]
     settings = config(layer_decay=0.5).resolved()
     optimizer = make_optimizer(module, settings)
-    set_rate(optimizer, 0.2)
+    set_lr(optimizer, 0.2)
     rate = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     names = ("head.weight", "layers.3.body.0.weight", "layers.2.body.0.weight", "stem.0.weight")
     assert [rate[id(module.get_parameter(name))] for name in names] == pytest.approx([0.2, 0.1, 0.05, 0.2 * 0.5**5])
@@ -118,13 +126,13 @@ def test_a_stage_learns_at_its_share_of_the_rate() -> None:
 
 def test_schedules() -> None:
     """onecycle rises for a quarter and falls to nothing; cosine rises for a twentieth; constant stays; cycles repeat."""
-    one = [learning_rate(config(lr=1.0), 100)(step) for step in range(100)]
+    one = [make_schedule(config(lr=1.0), 100)(step) for step in range(100)]
     assert max(range(100), key=one.__getitem__) == 25 and one[0] < 0.05 and one[-1] < 0.01
-    assert [learning_rate(config(lr=1.0, schedule="cosine"), 100)(step) for step in (5, 99)] == pytest.approx(
+    assert [make_schedule(config(lr=1.0, schedule="cosine"), 100)(step) for step in (5, 99)] == pytest.approx(
         [1.0, 0.0], abs=0.01
     )
-    assert {learning_rate(config(lr=0.3, schedule="constant"), 9)(step) for step in range(9)} == {0.3}
-    cycles = [learning_rate(config(lr=1.0, snapshots=4, epochs=4), 100)(step) for step in range(100)]
+    assert {make_schedule(config(lr=0.3, schedule="constant"), 9)(step) for step in range(9)} == {0.3}
+    cycles = [make_schedule(config(lr=1.0, snapshots=4, epochs=4), 100)(step) for step in range(100)]
     assert cycles[:25] == cycles[25:50]
 
 

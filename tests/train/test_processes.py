@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +15,9 @@ import torch
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
+from fototeca.train.run_spec import resolve_run
 from fototeca.train.runs import Run, load_model, read_run
-from fototeca.train.trainer import TrainingRun, train_run
+from fototeca.train.trainer import train_run
 from fototeca.vision.backbones import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -59,12 +59,9 @@ def test_processes_that_learn_otherwise_than_one_make_another_run(
         torch.save(build_model("cnn", 3)[0].state_dict(), path)
         settings = {**settings, "weights": str(path)}
     config = TrainConfig(**{**BASE, "regime": "scratch", **settings}).resolved()
-    alone = TrainingRun(small, config, read_manifest(small, "v001"))
-    monkeypatch.setattr(
-        "fototeca.train.trainer.make_fabric", lambda _: SimpleNamespace(world_size=2, is_global_zero=True, device="cpu")
-    )
-    both = TrainingRun(small, config, read_manifest(small, "v001"))
-    assert alone.own == [] and both.own == own
+    manifest = read_manifest(small, "v001")
+    alone, both = resolve_run(small, config, manifest), resolve_run(small, config, manifest, processes=2)
+    assert alone.per_process_effects == () and list(both.per_process_effects) == own
     assert (both.run.id == alone.run.id) is (not own)
     assert both.run.command.startswith(
         "torchrun --nproc-per-node 2 $(which fototeca) train run --manifest" if own else "fototeca "

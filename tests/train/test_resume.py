@@ -64,19 +64,19 @@ def test_a_network_goes_on(
     calm = outcome(run)
     assert len(run.epochs()) == epochs
     run.folder.rename(tmp_path / "calm")
-    whole, calls = loop.Loop._step, []
+    whole, calls = loop.TrainingLoop._step, []
 
-    def dies(self: loop.Loop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def dies(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         calls.append(1)
         if len(calls) == step:
             raise KeyboardInterrupt
         return whole(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_step", dies)
+        patch.setattr(loop.TrainingLoop, "_step", dies)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config(**settings))
-    monkeypatch.setattr("fototeca.train.trainer.fit_head", None)  # a head that has learned already is not fitted
+    monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", None)  # a head that has learned already is not fitted
     assert same(outcome(train_run(small, config(**settings))), calm)
 
 
@@ -84,15 +84,15 @@ def test_the_time_of_all_epochs_counts(small: Workspace, monkeypatch: pytest.Mon
     """By a clock that moves on by a second whenever it is looked at: what was spent before a stop is told with the rest."""
     clock = itertools.count(0.0)
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    whole = loop.Loop._save
+    whole = loop.TrainingLoop._save
 
-    def stops(self: loop.Loop) -> None:
+    def stops(self: loop.TrainingLoop) -> None:
         whole(self)
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_save", stops)
+        patch.setattr(loop.TrainingLoop, "_save", stops)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config())
     run = train_run(small, config())

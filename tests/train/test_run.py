@@ -22,7 +22,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import image_path, read_manifest
 from fototeca.train.config import TrainConfig
 from fototeca.train.heads import fit as heads
-from fototeca.train.heads.fit import Split
+from fototeca.train.heads.fitted import FeatureSet
 from fototeca.train.runs import Run, load_model
 from fototeca.train.runs.registry import list_runs
 from fototeca.train.sweep.plan import grid, read_plan, sweep
@@ -79,18 +79,18 @@ def test_a_scratch_run_learns_and_says_the_same_when_loaded(small: Workspace) ->
 
 def test_a_stopped_run_ends_as_the_uninterrupted_one(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle of an epoch, with everything on that holds state: the same bytes come out."""
-    settings = config(ema=0.9, mixup=0.3, cutmix=0.5, erasing=0.3, augment="trivial", accumulate=2)
+    settings = config(ema=0.9, mixup=0.3, cutmix=0.5, random_erasing=0.3, augment="trivial", accumulate=2)
     other = copy_of(small, tmp_path / "other")
     calm = train_run(small, settings)
-    whole, calls = loop.Loop._step, []
+    whole, calls = loop.TrainingLoop._step, []
 
-    def dies(self: loop.Loop, *arguments: object) -> object:
+    def dies(self: loop.TrainingLoop, *arguments: object) -> object:
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
         return whole(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.Loop, "_step", dies)
+    monkeypatch.setattr(loop.TrainingLoop, "_step", dies)
     with pytest.raises(KeyboardInterrupt):
         train_run(other, settings)
     monkeypatch.undo()
@@ -100,7 +100,7 @@ def test_a_stopped_run_ends_as_the_uninterrupted_one(small: Workspace, tmp_path:
 def test_workers_change_nothing(small: Workspace, tmp_path: Path) -> None:
     """Augmentation is drawn from the seed, the epoch and the image, not from who makes it."""
     other = copy_of(small, tmp_path / "other")
-    settings = {"augment": "rand", "erasing": 0.5, "epochs": 2}
+    settings = {"augment": "rand", "random_erasing": 0.5, "epochs": 2}
     assert outcome(train_run(small, config(**settings))) == outcome(train_run(other, config(**settings, workers=2)))
 
 
@@ -119,18 +119,18 @@ def test_features_with_every_head(kind: str, request: pytest.FixtureRequest) -> 
 
 
 def test_views_are_cached_and_learned_from(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --views 2 the head sees three features an image; the views differ from the image and are computed once."""
-    learned: list[Split] = []
+    """With --augmented-copies 2 the head sees three features an image; the views differ from the image and are computed once."""
+    learned: list[FeatureSet] = []
     whole = heads.fit_head
 
-    def noted(kind: str, train: Split, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def noted(kind: str, train: FeatureSet, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         learned.append(train)
         return whole(kind, train, *arguments, **options)
 
-    monkeypatch.setattr("fototeca.train.trainer.fit_head", noted)
+    monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", noted)
     first = train_run(small, config(epochs=4))
     settings = {"regime": "features", "weights": f"run:{first.id}", "epochs": 20, "batch_size": 32}
-    run = train_run(small, config(**settings, views=2))
+    run = train_run(small, config(**settings, augmented_copies=2))
     stores = sorted((small.cache / "features").glob("*/rows.bin"), key=lambda path: path.stat().st_mtime_ns)
     assert len(stores) == 3 and len({path.read_bytes()[:4000] for path in stores}) == 3
     size = len(read_manifest(small, "v001").split("train"))
@@ -139,10 +139,10 @@ def test_views_are_cached_and_learned_from(small: Workspace, monkeypatch: pytest
     assert torch.equal(learned[0].labels, learned[0].labels[:size].repeat(3))
     before = [path.stat().st_mtime_ns for path in stores]
     assert run.facts["val_accuracy"] >= 0.9 and run.id != train_run(small, config(**settings)).id
-    train_run(small, config(**settings, views=2, head="logistic"))
+    train_run(small, config(**settings, augmented_copies=2, head="logistic"))
     assert [path.stat().st_mtime_ns for path in stores] == before
     with pytest.raises(FototecaError, match="frozen features"):
-        config(views=2)
+        config(augmented_copies=2)
 
 
 def test_finetuning_moves_only_what_is_unfrozen(small: Workspace) -> None:
@@ -176,7 +176,7 @@ def test_a_ladder_starts_each_rung_from_the_one_before(small: Workspace) -> None
     (first,) = (run for run in found.runs if run.regime == "scratch")
     for start, unfreeze in zip([first, *map(by_unfreeze.get, rungs)], rungs, strict=False):
         assert start is not None and by_unfreeze[unfreeze].config["weights"] == f"run:{start.id}"
-    assert [len(by_unfreeze[unfreeze].config["learning_stages"]) for unfreeze in rungs] == [0, 1, 3, 5]
+    assert [len(by_unfreeze[unfreeze].config["trainable_stages"]) for unfreeze in rungs] == [0, 1, 3, 5]
     broken = sweep(small, [{**SMALL, "epochs": 1}, {**rung, "unfreeze": "no-such"}, {**rung, "unfreeze": "1"}], "v001")
     assert len(broken.runs) == 1 and "no-such" in broken.failed[0][1]
     assert broken.failed[1][1].startswith("the run before it, from which it starts, failed")
@@ -309,14 +309,14 @@ def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
     """Without augmentation the first steps' losses are what four lines of PyTorch give, to a hundred-thousandth."""
     run = train_run(small, config(augment="none", epochs=1, optimizer="sgd", schedule="constant", weight_decay=0.0))
     manifest = read_manifest(small, "v001")
-    from fototeca.train.training.data import ImageDataset, draw_seed, epoch_order, targets
+    from fototeca.train.training.data import ImageDataset, derive_seed, encode_labels, epoch_order
     from fototeca.vision.pixels import PixelCache
 
     torch.manual_seed(0)
     module, preprocessing, _ = build_model("cnn", 3)
     module, preprocessing = module.to(memory_format=torch.channels_last), preprocessing.at(32)
     rows = manifest.split("train")
-    labels = targets(rows, manifest.categories, False)
+    labels = encode_labels(rows, manifest.categories, False)
     order = epoch_order(labels, config(), 1)
     pixels = PixelCache(small.cache / "pixels", preprocessing.resize)
     images = ImageDataset([row.image_id for row in rows], pixels, preprocessing, None, 0)
@@ -324,7 +324,7 @@ def test_the_loop_is_a_plain_training_loop(small: Workspace) -> None:
     written = [row["loss"] for row in run.steps()]
     module.train()
     for step in range(3):
-        torch.manual_seed(draw_seed(0, "step", step, 0))
+        torch.manual_seed(derive_seed(0, "step", step, 0))
         part = order[step * 16 : step * 16 + 16]
         stacked = torch.stack([images[i][0] for i in part]).contiguous(memory_format=torch.channels_last)
         batch = preprocessing.normalize(stacked)

@@ -49,14 +49,14 @@ def test_a_killed_search_draws_nothing_twice_and_stops_the_weak(small: Workspace
     """Killed in its third run, it takes that one up again, which counts once; low rates are stopped early, and said to be."""
     begun: list[TrainConfig] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """A run whose accuracy is its rate."""
         begun.append(config)
         if len(begun) == 3:
             raise KeyboardInterrupt
         accuracy = config.lr or 0.0
         for epoch in (1, 2, 3):
-            watch(epoch, accuracy)
+            callback(epoch, accuracy)
         return as_if_trained(workspace, config, len(begun), accuracy)
 
     monkeypatch.setattr(searching, "train_run", learns)
@@ -99,7 +99,7 @@ def test_a_draw_that_is_killed_twice_is_given_up(small: Workspace, monkeypatch: 
     """It is a row with its reason, and the search goes on with others."""
     begun: list[float | None] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """The first draw ends the program whenever it is tried."""
         begun.append(config.lr)
         if config.lr == begun[0]:
@@ -120,7 +120,7 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
     """A host that does not answer, an image that is gone: the search ends with its reason, and goes on with the same draw."""
     begun: list[float | None] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """The host answers the third time."""
         begun.append(config.lr)
         if len(begun) < 3:
@@ -148,7 +148,7 @@ def test_a_search_is_made_by_one_process_at_a_time(small: Workspace, monkeypatch
     monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
     begun: list[TrainConfig] = []
 
-    def learns(workspace: Workspace, config: TrainConfig, watch: EpochCallback) -> Run:
+    def learns(workspace: Workspace, config: TrainConfig, callback: EpochCallback) -> Run:
         """In the first run another process gives the same command."""
         begun.append(config)
         if len(begun) == 1:

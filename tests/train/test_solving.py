@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from fototeca.train.heads.linear_solvers import CERTAIN, solve_all
+from fototeca.train.heads.linear_solvers import CERTAIN_LOGIT, solve_all
 
 Array = npt.NDArray[Any]
 ImageDataset = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
@@ -37,36 +37,36 @@ def images() -> ImageDataset:
 
 
 @pytest.mark.parametrize("weights", [None, np.array([0.5, 1.5, 1.0, 2.0])], ids=["plain", "weighted"])
-@pytest.mark.parametrize(("solve", "apart"), [(svm, True), (svm, False), (logistic, False)])
+@pytest.mark.parametrize(("solve", "one_vs_rest"), [(svm, True), (svm, False), (logistic, False)])
 def test_a_problem_of_many_classes_is_scikit_learns(
-    images: ImageDataset, solve: Callable[..., Any], apart: bool, weights: npt.NDArray[np.float64] | None
+    images: ImageDataset, solve: Callable[..., Any], one_vs_rest: bool, weights: npt.NDArray[np.float64] | None
 ) -> None:
     """Also where each class is solved apart; a class that no image is of is never said."""
     x, y = images
-    weight, bias = solve_all(solve, x, y, 4, weights, apart=apart)
+    weight, bias = solve_all(solve, x, y, 4, weights, one_vs_rest=one_vs_rest)
     whole = solve(x, y, None if weights is None else {c: float(weights[c]) for c in (0, 1, 3)})
     seen = [0, 1, 3]
     np.testing.assert_allclose(weight[seen], whole.coef_, atol=1e-4)
     np.testing.assert_allclose(bias[seen], whole.intercept_, atol=1e-4)
-    assert not weight[2].any() and bias[2] == -CERTAIN
+    assert not weight[2].any() and bias[2] == -CERTAIN_LOGIT
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_of_two_classes_the_difference_is_scikit_learns(images: ImageDataset, apart: bool) -> None:
+@pytest.mark.parametrize("one_vs_rest", [False, True])
+def test_of_two_classes_the_difference_is_scikit_learns(images: ImageDataset, one_vs_rest: bool) -> None:
     """Which gives one row for both."""
     x, y = images[0], (images[1] > 0).astype(int)
-    weight, bias = solve_all(svm, x, y, 2, None, apart=apart)
+    weight, bias = solve_all(svm, x, y, 2, None, one_vs_rest=one_vs_rest)
     whole = svm(x, y, None)
     np.testing.assert_allclose(weight[1] - weight[0], whole.coef_[0], atol=1e-6)
     np.testing.assert_allclose(bias[1] - bias[0], whole.intercept_[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_labels_that_do_not_exclude_one_another_are_problems_of_their_own(images: ImageDataset, apart: bool) -> None:
+@pytest.mark.parametrize("one_vs_rest", [False, True])
+def test_labels_that_do_not_exclude_one_another_are_problems_of_their_own(images: ImageDataset, one_vs_rest: bool) -> None:
     """One that every image has is always said, one that none has never."""
     x, y = images
     targets = np.stack([y == 0, np.ones(len(y)), np.zeros(len(y)), x[:, 0] > 0], axis=1).astype(np.float32)
-    weight, bias = solve_all(svm, x, targets, 4, None, apart=apart)
+    weight, bias = solve_all(svm, x, targets, 4, None, one_vs_rest=one_vs_rest)
     for c in (0, 3):
         np.testing.assert_allclose(weight[c], svm(x, targets[:, c].astype(int), None).coef_[0], atol=1e-6)
-    assert not weight[1:3].any() and bias[1] == CERTAIN and bias[2] == -CERTAIN
+    assert not weight[1:3].any() and bias[1] == CERTAIN_LOGIT and bias[2] == -CERTAIN_LOGIT

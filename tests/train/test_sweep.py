@@ -19,14 +19,15 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig, train_command
+from fototeca.train.run_spec import resolve_run
 from fototeca.train.runs import Run
-from fototeca.train.runs.locks import held
+from fototeca.train.runs.locks import lock_run
 from fototeca.train.runs.registry import write_config
 from fototeca.train.sweep import plan as sweeping
 from fototeca.train.sweep import workers as parallel
 from fototeca.train.sweep.plan import read_plan, sweep
 from fototeca.train.sweep.workers import gpu_of
-from fototeca.train.trainer import TrainingRun, train_run
+from fototeca.train.trainer import train_run
 from fototeca.train.training import optim as optimiser
 from fototeca.vision.backbones import build_model
 
@@ -51,7 +52,7 @@ SMALL = {"model": "cnn", "regime": "scratch", "image_size": 32, "epochs": 1, "ba
         ("lr = 1e38", "--lr is 1e.38; choose a number from 0 to 1e.30"),
         ('device = "tpu"', "--device is 'tpu'; choose auto, cpu, cuda, mps"),
         ("epochs = 0", "--epochs is 0; choose 1 or more"),
-        ("erasing = 2", "--erasing is 2.0; choose a number from 0 to 1"),
+        ("random_erasing = 2", "--random-erasing is 2.0; choose a number from 0 to 1"),
         ('model = "cnnn"', "unknown model 'cnnn'; similar names: cnn"),
         ("lr = {low = 0.1, high = 0.2}", "lr is a range; write a list, or draw from it with --search N"),
         ('[run]\nmodel = "cnn"', r"run is no list of tables; write each run as \[\[run\]\]"),
@@ -68,15 +69,15 @@ def test_a_plan_with_a_wrong_value_is_refused_whole(tmp_path: Path, line: str, w
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"optimizer": "sgd"}, "--optimizer does nothing over frozen features"),
-        ({"mixup": 0.2}, "--mixup does nothing over frozen features"),
-        ({"snapshots": 2}, "--snapshots does nothing over frozen features"),
-        ({"precision": "bf16"}, "--precision does nothing over frozen features"),
-        ({"weight_decay": 0.1}, "--weight-decay does nothing over frozen features"),
-        ({"lr": 0.1, "head": "logistic"}, "--lr does nothing with --head logistic"),
+        ({"optimizer": "sgd"}, "--optimizer has no effect over frozen features"),
+        ({"mixup": 0.2}, "--mixup has no effect over frozen features"),
+        ({"snapshots": 2}, "--snapshots has no effect over frozen features"),
+        ({"precision": "bf16"}, "--precision has no effect over frozen features"),
+        ({"weight_decay": 0.1}, "--weight-decay has no effect over frozen features"),
+        ({"lr": 0.1, "head": "logistic"}, "--lr has no effect with --head logistic"),
         ({"balance": "sampling"}, "use --balance weights"),
-        ({"label_smoothing": 0.1, "head": "svm"}, "--label-smoothing does nothing with --head svm"),
-        ({"augment": "rand"}, "add --views 2"),
+        ({"label_smoothing": 0.1, "head": "svm"}, "--label-smoothing has no effect with --head svm"),
+        ({"augment": "rand"}, "add --augmented-copies 2"),
     ],
 )
 def test_what_a_head_over_features_does_not_use_is_refused(settings: dict[str, object], words: str) -> None:
@@ -88,7 +89,7 @@ def test_what_a_head_over_features_does_not_use_is_refused(settings: dict[str, o
 def test_what_a_head_over_features_uses_is_taken() -> None:
     """With every default filled in, too."""
     TrainConfig(
-        "v001", "resnet18", "features", views=2, augment="rand", label_smoothing=0.1, balance="weights", lr=0.1
+        "v001", "resnet18", "features", augmented_copies=2, augment="rand", label_smoothing=0.1, balance="weights", lr=0.1
     ).resolved()
 
 
@@ -203,11 +204,12 @@ def test_what_comes_to_the_same_is_one_run(small: Workspace, other: dict[str, An
     """A network's own size in numbers, and stages by their number: named otherwise it is trained once."""
     weights = {"weights": f"run:{train_run(small, TrainConfig('v001', **SMALL)).id}"} if "unfreeze" in other else {}  # type: ignore[arg-type]
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "epochs": 1, "device": "cpu", **weights, **other}
-    stages = len(optimiser.stages(build_model("cnn", 3)[0]))
+    stages = len(optimiser.list_stages(build_model("cnn", 3)[0]))
     plain = {**base, "image_size": None} if "image_size" in other else {**base, "unfreeze": str((stages + 1) // 2)}
-    jobs = [TrainingRun(small, TrainConfig(**one).resolved(), read_manifest(small, "v001")) for one in (base, plain)]  # type: ignore[arg-type]
-    assert jobs[0].run.id == jobs[1].run.id
-    assert TrainingRun(small, TrainConfig(**{**base, "seed": 1}).resolved(), jobs[0].manifest).run.id != jobs[0].run.id  # type: ignore[arg-type]
+    manifest = read_manifest(small, "v001")
+    settings = (base, plain, {**base, "seed": 1})
+    first, same, reseeded = (resolve_run(small, TrainConfig(**each), manifest).run.id for each in settings)  # type: ignore[arg-type]
+    assert first == same != reseeded
 
 
 def test_bars_of_runs_side_by_side_do_not_write_over_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +232,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(small: Workspace, monkeypatch
     said: Queue[str] = Queue()
     monkeypatch.setattr("fototeca.train.runs.locks.notify", said.put)
     with ThreadPoolExecutor(1) as pool:
-        with held(small, run.id):
+        with lock_run(small, run.id):
             other = pool.submit(train_run, small, TrainConfig("v001", **SMALL))  # type: ignore[arg-type]
             assert said.get(timeout=60) == f"{run.id} is being trained by another process: waiting for it"
             assert not other.done()

@@ -1,4 +1,4 @@
-"""Networks, weights and cached values: equal to torchvision and to the papers' equations."""
+"""Networks, weights and caches: equal to torchvision and to the equations of the papers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.vision import pixels
 from fototeca.vision.backbones import (
+    Backbone,
+    Preprocessing,
     build_model,
     classifier_of,
     default_preprocessing,
@@ -38,8 +40,8 @@ from fototeca.vision.weights import cached_path, file_sha256, weight_members
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (97, 301), (64, 64), (96, 96)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_the_square_is_torchvisions(size: tuple[int, int], interpolation: str) -> None:
-    """Bit for bit Resize and CenterCrop of a tensor, and of a Pillow image within one level, bicubic half a level on the mean."""
+def test_square_equals_torchvision(size: tuple[int, int], interpolation: str) -> None:
+    """Equal to Resize and CenterCrop on a tensor; on a Pillow image within one level, bicubic half a level on average."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1] // 4, size[0] // 4, 3), dtype=np.uint8))
     image = noise.resize(size, Image.Resampling.BICUBIC)
     mode = v2.InterpolationMode(interpolation)
@@ -51,8 +53,8 @@ def test_the_square_is_torchvisions(size: tuple[int, int], interpolation: str) -
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_of_a_strip_only_its_middle_is_resized(monkeypatch: pytest.MonkeyPatch, turned: bool) -> None:
-    """An image of a few kilobytes that is thousands of times as long as wide takes no gigabytes; what is seen is the same."""
+def test_long_images_are_cropped_before_resizing(monkeypatch: pytest.MonkeyPatch, turned: bool) -> None:
+    """An image thousands of times as long as wide needs little memory, and the result is the same."""
     strip = np.random.default_rng(0).integers(0, 256, (12, 3000, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     image = np.ascontiguousarray(strip.swapaxes(0, 1)) if turned else strip
     expected = v2.Compose([v2.Resize(96), v2.CenterCrop(96)])(torch.from_numpy(image).permute(2, 0, 1))
@@ -68,8 +70,8 @@ def test_of_a_strip_only_its_middle_is_resized(monkeypatch: pytest.MonkeyPatch, 
     assert max(asked[0]) == 96 * pixels.LONGEST
 
 
-def test_the_cache_holds_what_the_plain_path_gives(tmp_path: Path) -> None:
-    """More JPEGs than are decoded at once, turned ones among them: each row is its image, within one level of Pillow's own."""
+def test_pixel_cache_equals_plain_decoding(tmp_path: Path) -> None:
+    """For several chunks of JPEGs, rotated ones included, each row is within one level of Pillow."""
     items = []
     for number in range(CHUNK + 5):
         noise = np.random.default_rng(number).integers(0, 256, (9 + number % 4, 11, 3), dtype=np.uint8)
@@ -86,8 +88,8 @@ def test_the_cache_holds_what_the_plain_path_gives(tmp_path: Path) -> None:
         assert np.abs(cache[image_id].astype(int) - expected).max() <= 1
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
-    """What was decoded in the chunks before it is not decoded again."""
+def test_undecodable_image_is_named_and_earlier_chunks_stay_cached(tmp_path: Path) -> None:
+    """Images decoded in earlier chunks are not decoded again."""
     Image.new("RGB", (40, 40), "red").save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no image")
     items = [(f"{number:064x}", tmp_path / "good.png") for number in range(CHUNK)] + [("f" * 64, tmp_path / "bad.png")]
@@ -97,7 +99,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_kept(tmp_pa
     assert len(PixelCache(tmp_path / "p", 16).store.index) == CHUNK
 
 
-def test_cbam_is_the_papers_equations() -> None:
+def test_cbam_equals_the_equations() -> None:
     """Channel, then spatial attention, computed by hand on a small map."""
     torch.manual_seed(0)
     module, x = CBAM(4, reduction=2).eval(), torch.randn(2, 4, 5, 5)
@@ -113,7 +115,7 @@ def test_cbam_is_the_papers_equations() -> None:
     assert torch.allclose(module(x), refined * place, atol=1e-6)
 
 
-def test_cbam_gives_the_numbers_of_the_papers_equations() -> None:
+def test_cbam_golden_values() -> None:
     """Two channels of two places, weights of small whole numbers, worked out with pencil and paper to six digits.
 
     Means (2, -1) and maxima (3, 0) through the MLP: relu(2 - 2) = 0 gives (0, 0.5), relu(3 + 0) = 3 gives (3, -2.5); their sums
@@ -135,8 +137,8 @@ def test_cbam_gives_the_numbers_of_the_papers_equations() -> None:
     assert y.flatten().tolist() == pytest.approx([0.639538, 1.513922, 0, -0.126299], abs=2e-5)
 
 
-def test_features_from_the_cache_equal_the_live_forward(tmp_path: Path) -> None:
-    """A second call reads what the first has computed, and both are what the network says."""
+def test_cached_features_equal_a_forward_pass(tmp_path: Path) -> None:
+    """The second call reads the cache; both results equal the output of the network."""
     torch.manual_seed(0)
     module, _, _ = build_model("cnn", 3)
     torch.save(module.state_dict(), tmp_path / "w.pth")
@@ -156,8 +158,8 @@ def test_features_from_the_cache_equal_the_live_forward(tmp_path: Path) -> None:
     assert np.array_equal(extract_features(workspace, items, backbone), first)
 
 
-def test_an_image_that_lies_in_two_places_is_asked_about_once(tmp_path: Path) -> None:
-    """It has one row of features, which both places are given."""
+def test_image_with_two_files_is_computed_once(tmp_path: Path) -> None:
+    """Both items get the one cached row."""
     module, _, _ = build_model("cnn", 3)
     torch.save(module.state_dict(), tmp_path / "w.pth")
     backbone = load_backbone("cnn", str(tmp_path / "w.pth"))
@@ -169,14 +171,14 @@ def test_an_image_that_lies_in_two_places_is_asked_about_once(tmp_path: Path) ->
     assert (features_folder(Workspace(tmp_path), backbone) / "ids.txt").read_text().split() == ["0" * 64]
 
 
-def test_a_torn_cache_is_mended(tmp_path: Path) -> None:
-    """A half-written row and a half-written id are made again."""
+def test_truncated_cache_is_repaired(tmp_path: Path) -> None:
+    """A partial row and a partial id are written again."""
     items = []
     for number in range(3):
         Image.new("RGB", (40, 40), (number * 9, 0, 0)).save(tmp_path / f"{number}.png")
         items.append((f"{number:064x}", tmp_path / f"{number}.png"))
     PixelCache(tmp_path / "p", 16).ensure(items[:2])
-    folder = tmp_path / "p" / "16-bilinear"
+    folder = tmp_path / "p" / "16-bilinear-d1"
     with (folder / "rows.bin").open("ab") as rows, (folder / "ids.txt").open("a") as ids:
         rows.write(b"x" * 100)
         ids.write("0000")
@@ -185,8 +187,8 @@ def test_a_torn_cache_is_mended(tmp_path: Path) -> None:
     assert [int(cache[image_id][0, 0, 0]) for image_id, _ in items] == [0, 9, 18]
 
 
-def test_a_cache_is_read_again_and_again_without_filling_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mapping is renewed after every ten rows here; rows taken before stay what they were."""
+def test_mapping_is_renewed_to_bound_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapping is renewed after ten rows here; rows taken before keep their values."""
     monkeypatch.setattr("fototeca.vision.store.RESIDENT", 9 * 4000)
     store = RowStore(tmp_path / "s", (1000,), np.float32)
     ids = [f"{number:064x}" for number in range(40)]
@@ -198,8 +200,8 @@ def test_a_cache_is_read_again_and_again_without_filling_memory(tmp_path: Path, 
     assert store._rows is not mapping and not first.any()
 
 
-def test_squeezenet_keeps_its_published_features(squeezenet_weights: Path) -> None:
-    """512 pooled features; another architecture's file is refused."""
+def test_squeezenet_features(squeezenet_weights: Path) -> None:
+    """512 pooled features; a file of another architecture is rejected."""
     backbone = load_backbone("squeezenet1_0", str(squeezenet_weights))
     assert backbone.module(torch.zeros(2, 3, 64, 64)).shape == (2, 512) and backbone.dimension == 512
     with pytest.raises(FototecaError, match="another architecture"):
@@ -210,8 +212,8 @@ def test_squeezenet_keeps_its_published_features(squeezenet_weights: Path) -> No
     ("model", "weights"),
     [("resnet18", "IMAGENET1K_V1"), ("regnet_y_400mf", "IMAGENET1K_V2"), ("efficientnet_b0", "IMAGENET1K_V1")],
 )
-def test_the_weights_own_transforms_are_what_is_done(model: str, weights: str) -> None:
-    """Resize, crop, interpolation, mean and deviation of each member: within a level of its `transforms()`."""
+def test_preprocessing_equals_the_weights_transforms(model: str, weights: str) -> None:
+    """Resize, crop, interpolation, mean and deviation are within one level of `transforms()`."""
     (member,) = (member for member in weight_members(model) if member.name == weights)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize((400, 300))
     apart = (default_preprocessing(model, member)(image) - member.transforms()(image)).abs()
@@ -219,8 +221,8 @@ def test_the_weights_own_transforms_are_what_is_done(model: str, weights: str) -
     assert apart.mean() < 0.1 * level and (apart.max() < level or "efficientnet" in model)
 
 
-def test_cbam_in_a_resnet_keeps_the_rest_of_its_weights(tmp_path: Path) -> None:
-    """Every tensor of a plain file but the classifier is taken; the gate is a half at first; other networks refuse it."""
+def test_resnet_with_cbam_loads_plain_weights(tmp_path: Path) -> None:
+    """All tensors except the classifier are loaded; the gate starts at one half; other networks reject the file."""
     plain = build_model("resnet18", 5)[0].state_dict()
     torch.save(plain, tmp_path / "plain.pth")
     module = build_model("resnet18-cbam", 3, str(tmp_path / "plain.pth"))[0]
@@ -235,8 +237,8 @@ def test_cbam_in_a_resnet_keeps_the_rest_of_its_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("model", "last"), [("resnet18-cbam", "bn2"), ("resnet50-cbam", "bn3")])
-def test_cbam_refines_the_residual_before_the_sum(model: str, last: str) -> None:
-    """A block is relu(cbam(residual) + shortcut), the residual what its last norm gives; r is 16; the network gives logits."""
+def test_cbam_is_applied_before_the_residual_sum(model: str, last: str) -> None:
+    """A block is relu(cbam(residual) + shortcut), with reduction 16."""
     net = build_model(model, 3)[0].eval()
     for block in (net.get_submodule("layer1.0"), net.get_submodule("layer2.0")):
         seen: dict[str, torch.Tensor] = {}
@@ -252,8 +254,8 @@ def test_cbam_refines_the_residual_before_the_sum(model: str, last: str) -> None
     assert net(torch.randn(2, 3, 32, 32)).shape == (2, 3)
 
 
-def test_cbam_in_a_resnet_starts_as_in_its_authors_code() -> None:
-    """Every bias and the spatial norms' scales are 0; convolutions and the classifier are Kaiming's, over outputs and inputs."""
+def test_resnet_with_cbam_is_initialized_as_by_its_authors() -> None:
+    """Biases and scales of spatial norms are 0; convolutions and classifier use Kaiming initialization."""
     torch.manual_seed(0)
     net = build_model("resnet18-cbam", 1000)[0]
     assert all(not value.any() for name, value in net.named_parameters() if name.endswith("bias"))
@@ -263,8 +265,8 @@ def test_cbam_in_a_resnet_starts_as_in_its_authors_code() -> None:
     assert spatial.std().item() == pytest.approx((2 / 49) ** 0.5, rel=0.1)
 
 
-def test_what_a_file_lacks_counts_in_its_identity(tmp_path: Path) -> None:
-    """One file, two seeds: two networks with CBAM, which have other features; without CBAM the file alone decides."""
+def test_weights_id_includes_random_tensors(tmp_path: Path) -> None:
+    """With CBAM two seeds give two ids and other features; without it the file alone decides."""
     torch.save(build_model("resnet18", 5)[0].state_dict(), tmp_path / "plain.pth")
     found = {}
     for seed in (0, 0, 1):
@@ -274,8 +276,8 @@ def test_what_a_file_lacks_counts_in_its_identity(tmp_path: Path) -> None:
     assert build_model("resnet18", 3, str(tmp_path / "plain.pth"))[2] == file_sha256(tmp_path / "plain.pth")
 
 
-def test_where_memory_ends_fewer_images_are_asked_about() -> None:
-    """A network that takes two at once says of seven what it says of each; when one is too many a line says what to do."""
+def test_forward_halves_the_batch_when_memory_runs_out() -> None:
+    """Results equal those of single images; if one image is too large, the error says what to do."""
     sizes: list[int] = []
 
     class Narrow(torch.nn.Module):
@@ -293,8 +295,8 @@ def test_where_memory_ends_fewer_images_are_asked_about() -> None:
         forward(Narrow(), x)
 
 
-def test_without_weights_at_hand_it_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 4, the address and the place."""
+def test_missing_weights_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 4, with the URL and the target path."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(
         "fototeca.vision.weights.urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network"))
@@ -304,8 +306,8 @@ def test_without_weights_at_hand_it_says_what_to_fetch(tmp_path: Path, monkeypat
     assert caught.value.exit_code == EXIT_OUTSIDE
 
 
-def test_a_cached_file_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision itself would not look."""
+def test_cached_file_with_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision itself does not check the digest of cached files."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth").write_bytes(b"something else")
@@ -313,8 +315,8 @@ def test_a_cached_file_with_another_digest_is_refused(tmp_path: Path, monkeypatc
         build_model("resnet18", 2, "DEFAULT")
 
 
-def test_a_file_elsewhere_is_known_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under another name it is still the member, with its own transforms; under a member's name it must be it."""
+def test_published_weights_are_recognized_by_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renamed file keeps its transforms; a file with the name of published weights must have their digest."""
     torch.save(build_model("regnet_y_400mf", 1000)[0].state_dict(), tmp_path / "mine.pth")
     _, second = weight_members("regnet_y_400mf")
     shutil.copyfile(tmp_path / "mine.pth", tmp_path / cached_path(second).name)
@@ -330,8 +332,8 @@ def test_a_file_elsewhere_is_known_by_its_digest(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("broken", ["other", "short"])
-def test_what_is_fetched_is_checked_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    """Other bytes, or a connection that ends early: one line, exit code 4, and nothing is left to be taken for the file."""
+def test_downloaded_weights_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """Other bytes or an early end: one line, exit code 4, and no file at the target path."""
 
     class Answer(io.BytesIO):
         headers: ClassVar[dict[str, str]] = {}
@@ -350,7 +352,7 @@ def test_what_is_fetched_is_checked_before_it_has_its_name(tmp_path: Path, monke
 
 
 def test_own_networks_are_listed_first() -> None:
-    """Each builds with the classes asked for."""
+    """Each builds with the requested number of classes."""
     for name in model_names()[:4]:
         assert classifier_of(build_model(name, 7)[0])[1].out_features == 7
 
@@ -380,8 +382,8 @@ def test_own_networks_are_listed_first() -> None:
         "wide_resnet50_2",
     ],
 )
-def test_each_kind_of_torchvision_network_gets_a_new_classifier(name: str) -> None:
-    """One image at the size that its weights want gives a logit a class; without its classifier it gives features."""
+def test_every_torchvision_family_gets_a_new_classifier(name: str) -> None:
+    """One image gives one logit per class; without the classifier the network returns features."""
     module, _, _ = build_model(name, 3)
     side = default_preprocessing(name).crop
     image = torch.zeros(1, 3, side, side)
@@ -394,8 +396,8 @@ def test_each_kind_of_torchvision_network_gets_a_new_classifier(name: str) -> No
 @pytest.mark.parametrize(
     "name", ["resnet18", "resnet18-cbam", "mobilenet_v3_small", "densenet121", "shufflenet_v2_x0_5", "cnn-cbam"]
 )
-def test_folded_norms_change_nothing_but_rounding(name: str) -> None:
-    """With statistics unlike those of an untrained network; the network itself keeps its norms."""
+def test_fused_batch_norms_differ_by_rounding_only(name: str) -> None:
+    """With statistics of a trained network; the original network keeps its norms."""
     torch.manual_seed(0)
     module = _noisy(name)
     images = torch.randn(2, 3, 64, 64)
@@ -408,8 +410,8 @@ def test_folded_norms_change_nothing_but_rounding(name: str) -> None:
     assert left < kept
 
 
-def test_a_network_that_cannot_be_followed_is_left_alone() -> None:
-    """Its features come all the same."""
+def test_untraceable_network_is_not_fused() -> None:
+    """Its features are computed without fusion."""
 
     class Winding(nn.Module):
         def __init__(self) -> None:
@@ -433,3 +435,17 @@ def _noisy(name: str) -> nn.Module:
                 part.weight.copy_(torch.rand(part.num_features) + 0.5)
                 part.bias.copy_(torch.randn(part.num_features) * 0.2)
     return module
+
+
+def test_caches_of_other_decoding_rules_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new DECODE_VERSION has its own pixel and feature caches."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 40), "red").save(path)
+    items = [("a" * 64, path)]
+    PixelCache(tmp_path / "cache", 32).ensure(items, progress=False)
+    backbone = Backbone("cnn", nn.Flatten(), 4, Preprocessing(32, 32), "0" * 64)
+    before = features_folder(Workspace(tmp_path), backbone)
+    for module in ("pixels", "features"):
+        monkeypatch.setattr(f"fototeca.vision.{module}.DECODE_VERSION", 2)
+    assert "a" * 64 not in PixelCache(tmp_path / "cache", 32).store
+    assert features_folder(Workspace(tmp_path), backbone) != before

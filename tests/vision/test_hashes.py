@@ -1,4 +1,4 @@
-"""Hashes: bit for bit what imagehash gives, for every shape and kind of image."""
+"""Hashes: bit for bit equal to imagehash, for every shape and mode."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def noise_image(seed: int, size: tuple[int, int]) -> Image.Image:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_hashes_equal_imagehash_at_every_size(size: tuple[int, int]) -> None:
-    """Wide, tall, tiny and large images: the same 16 hex digits."""
+def test_phash_equals_imagehash_at_every_size(size: tuple[int, int]) -> None:
+    """Wide, tall, tiny and large images."""
     for seed in range(6):
         image = noise_image(seed, size)
         assert phash(image) == str(imagehash.phash(image))
@@ -34,8 +34,8 @@ def test_hashes_equal_imagehash_at_every_size(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 7)])
-def test_flat_images_hash_as_in_imagehash(colour: tuple[int, int, int]) -> None:
-    """Where every bit hangs on rounding, the reference decides."""
+def test_phash_of_uniform_images(colour: tuple[int, int, int]) -> None:
+    """Every bit depends on rounding; imagehash decides."""
     for size in SIZES:
         image = Image.new("RGB", size, colour)
         assert phash(image) == str(imagehash.phash(image))
@@ -43,22 +43,22 @@ def test_flat_images_hash_as_in_imagehash(colour: tuple[int, int, int]) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.integers(64, 500), st.integers(64, 500), st.sampled_from(["RGB", "L", "CMYK", "P"]))
-def test_hashes_equal_imagehash_on_any_image(seed: int, width: int, height: int, mode: str) -> None:
+def test_phash_equals_imagehash_on_random_images(seed: int, width: int, height: int, mode: str) -> None:
     """Random sizes and modes."""
     image = noise_image(seed, (width, height)).convert(mode)
     assert phash(image) == str(imagehash.phash(image))
 
 
-def test_photographs_hash_as_in_imagehash(grocery: Path) -> None:
-    """A hundred and fifty photographs, also enlarged, where two hundredths of the bits hang on rounding."""
+def test_phash_of_photographs(grocery: Path) -> None:
+    """150 photographs, also enlarged, where 2% of the bits depend on rounding."""
     for index, path in enumerate(sorted(grocery.rglob("*.jpg"))[::20]):
         with Image.open(path) as photograph:
             image = photograph.convert("RGB") if index % 2 else photograph.convert("RGB").resize((640, 480))
         assert phash(image) == str(imagehash.phash(image)), path.name
 
 
-def test_the_small_image_is_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Level for level, noise and hard edges too; and without the reference the hash is the same."""
+def test_shrink_equals_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Level for level, on noise and hard edges; the hash is the same without imagehash."""
     for size in [(64, 64), (64, 96), (2000, 70), (348, 348), (641, 480), (1001, 1500)]:
         noise = np.random.default_rng(size[0]).integers(0, 2, (size[1], size[0]), dtype=np.uint8) * np.uint8(255)
         expected = np.asarray(Image.fromarray(noise).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
@@ -69,8 +69,8 @@ def test_the_small_image_is_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [phash(image) for image in images] == hashes
 
 
-def test_a_pinned_value() -> None:
-    """A golden hash, so that both libraries changing together is noticed."""
+def test_phash_golden_value() -> None:
+    """A pinned value detects both libraries changing together."""
     y, x = np.mgrid[0:96, 0:128]
     image = Image.fromarray(((x * 3 + y * y // 40) % 256).astype(np.uint8))
     assert phash(image) == "89091ba35eb1cbf4"

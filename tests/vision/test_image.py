@@ -1,4 +1,4 @@
-"""Decoding: every kind of image becomes upright RGB, every kind of junk a fixed reason."""
+"""Decoding: every kind of image becomes upright RGB, every other file gets a fixed reason."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def gradient(width: int = 64, height: int = 48) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_every_format_keeps_its_colours(kind: str) -> None:
-    """Decoded pixels are near the drawn ones, and the header tells format and size."""
+def test_every_format_decodes(kind: str) -> None:
+    """Decoded pixels are close to the drawn ones; the header has format and size."""
     data = encoded(gradient(), kind)
     assert np.abs(np.asarray(decode(data), float) - np.asarray(gradient(), float)).mean() < 12
     info = inspect(data)
@@ -40,8 +40,8 @@ def test_every_format_keeps_its_colours(kind: str) -> None:
     [("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")] + [("TIFF", mode) for mode in ("CMYK", "I", "F")],
 )
 @pytest.mark.parametrize("turn", [1, 6])
-def test_grey_levels_are_those_of_the_decoded_image(kind: str, mode: str, turn: int) -> None:
-    """Of every mode, transparent or turned, in pieces or at once."""
+def test_decode_grey_equals_decode(kind: str, mode: str, turn: int) -> None:
+    """For every mode, with transparency and orientation, in strips or at once."""
     image = gradient(90, 700).convert("I" if mode == "I;16" else mode)
     if mode == "P":
         image.info["transparency"] = 3
@@ -57,7 +57,7 @@ def test_grey_levels_are_those_of_the_decoded_image(kind: str, mode: str, turn: 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16", "I", "F"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
-    """Grey, palette, CMYK, 16-bit and float images keep their brightness order."""
+    """Grey, palette, CMYK, 16-bit and float images keep the order of their brightness."""
     ramp = np.tile(np.linspace(0, 255, 64), (16, 1))
     if mode == "I;16":
         image = Image.fromarray((ramp * 257).astype(np.uint16))
@@ -72,15 +72,15 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 
 @pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
-def test_sixteen_bit_images_are_as_bright_as_the_bits_that_they_use(top: int) -> None:
-    """A camera of ten bits writes no more than 1,023 into its sixteen."""
+def test_sixteen_bit_images_are_scaled_by_the_bits_in_use(top: int) -> None:
+    """A 10-bit camera writes at most 1,023."""
     ramp = np.tile(np.linspace(0, top, 64), (16, 1)).astype(np.uint16)
     levels = np.asarray(decode(encoded(Image.fromarray(ramp), "PNG")).convert("L"), float).mean(axis=0)
     np.testing.assert_allclose(levels, np.linspace(0, 255, 64), atol=1.5)
 
 
-def test_orientation_is_honoured() -> None:
-    """An image stored on its side comes out upright, and its size says so before the decode."""
+def test_exif_orientation_is_applied() -> None:
+    """The size is correct before decoding, too."""
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(gradient(64, 48), "JPEG", exif=exif)
@@ -88,8 +88,8 @@ def test_orientation_is_honoured() -> None:
     assert decode(data).size == (48, 64)
 
 
-def test_the_header_is_read_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PNG that may have EXIF behind its pixels is not decoded to look there; the decoded image's size counts in the end."""
+def test_inspect_does_not_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXIF after the pixels of a PNG is not searched for; decoding finds the final size."""
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(gradient(64, 48), "PNG", exif=exif)
@@ -107,14 +107,14 @@ def test_the_header_is_read_without_decoding(monkeypatch: pytest.MonkeyPatch) ->
     assert inspect(plain).width == 64
 
 
-def test_transparency_lies_on_white() -> None:
-    """A transparent corner is white, not the black that happens to be stored under it."""
+def test_transparency_is_composited_on_white() -> None:
+    """A transparent corner is white, not the color stored under it."""
     image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     assert decode(encoded(image, "PNG")).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_the_first_frame_of_an_animation() -> None:
-    """An animation counts as its first image."""
+def test_first_frame_of_an_animation() -> None:
+    """An animation is decoded to its first frame."""
     red, blue = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
     data = encoded(red, "GIF", save_all=True, append_images=[blue])
     assert decode(data).getpixel((4, 4)) == (255, 0, 0)
@@ -136,15 +136,15 @@ def test_the_first_frame_of_an_animation() -> None:
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 64, "not-an-image"),
     ],
 )
-def test_junk_has_a_reason(data: bytes, reason: str) -> None:
-    """What is no image says why, in a fixed word."""
+def test_other_files_have_a_reason(data: bytes, reason: str) -> None:
+    """Every file that is not an image gets one of the fixed reasons."""
     with pytest.raises(DecodeError) as caught:
         decode(data)
     assert caught.value.reason == reason
 
 
-def test_a_pixel_bomb_is_refused_before_it_is_decoded() -> None:
-    """Thirty thousand pixels square in a few kilobytes never reaches the decoder."""
+def test_pixel_bomb_is_rejected_before_decoding() -> None:
+    """30,000 × 30,000 pixels in a few kilobytes."""
     data = encoded(Image.new("1", (30_000, 30_000)), "PNG")
     with pytest.raises(DecodeError) as caught:
         decode(data)
@@ -152,8 +152,8 @@ def test_a_pixel_bomb_is_refused_before_it_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_a_broken_file_has_a_reason_whatever_breaks(kind: str) -> None:
-    """Bytes changed anywhere: the image is decoded or refused, and nothing else is raised."""
+def test_corrupted_files_decode_or_raise_decode_error(kind: str) -> None:
+    """Bytes changed at random positions."""
     whole = encoded(gradient(), kind)
     chance = random.Random(7)
     for _ in range(120):
@@ -164,8 +164,8 @@ def test_a_broken_file_has_a_reason_whatever_breaks(kind: str) -> None:
             decode(bytes(data), max_pixels=1_000_000)
 
 
-def test_any_error_of_a_decoder_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decoders raise what they like, RuntimeError among others."""
+def test_any_decoder_exception_becomes_decode_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders raise RuntimeError among others."""
 
     def load(image: Image.Image) -> None:
         raise RuntimeError("Failed to decode frame")
@@ -209,8 +209,8 @@ def ours(data: bytes) -> np.ndarray | None:
 @pytest.mark.parametrize(
     "options", [{}, {"progressive": True}, {"keep_rgb": True, "subsampling": "4:4:4"}, {"restart_marker_blocks": 2}]
 )
-def test_a_jpeg_is_pillows_bit_for_bit(mode: str, subsampling: str, options: dict[str, object]) -> None:
-    """Of odd sizes, turned in any way, in every kind of sampling and coding."""
+def test_jpeg_equals_pillow(mode: str, subsampling: str, options: dict[str, object]) -> None:
+    """Odd sizes, every orientation, subsampling and coding."""
     random_ = np.random.default_rng(0)
     for turn in range(10):
         noise = random_.integers(0, 256, (9, 7, 3), dtype=np.uint8)
@@ -222,8 +222,8 @@ def test_a_jpeg_is_pillows_bit_for_bit(mode: str, subsampling: str, options: dic
         assert expected is not None and own is not None and np.array_equal(own, expected)
 
 
-def test_a_damaged_jpeg_is_pillows_too() -> None:
-    """Cut off or with bytes changed, it is refused where Pillow refuses it, and mended as Pillow mends it."""
+def test_damaged_jpeg_equals_pillow() -> None:
+    """Truncated or corrupted files are rejected or tolerated exactly as by Pillow."""
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     whole = encoded(Image.fromarray(noise).resize((120, 90), Image.Resampling.BICUBIC), "JPEG", quality=90)
     chance = random.Random(0)

@@ -1,4 +1,4 @@
-"""Threads that look at images: how much they hold at once, and how they stop."""
+"""Thread pools for images: bounded memory and interruption."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fototeca.core.memory_budget import MemoryBudget
 from fototeca.vision.threads import image_threads, reserve_pixels
 
 
-def test_threads_together_hold_no_more_pixels_than_the_budget() -> None:
-    """Small ones side by side; one that asks for more than there is has all of it to itself."""
+def test_threads_stay_within_the_pixel_budget() -> None:
+    """Small images run together; one larger than the budget runs alone."""
     budget, lock = MemoryBudget(100), threading.Lock()
     held: list[int] = []
     most = 0
@@ -31,8 +31,8 @@ def test_threads_together_hold_no_more_pixels_than_the_budget() -> None:
     assert most == 100
 
 
-def test_who_stops_does_not_wait_for_what_has_not_begun() -> None:
-    """Ctrl-C lets what runs end, and drops the rest of the queue."""
+def test_interrupt_drops_queued_tasks() -> None:
+    """Ctrl-C waits for running tasks only."""
     begun: list[int] = []
     first, go = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""Files that are given as weights, whoever wrote them."""
+"""Weight files of any origin."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fototeca.vision.backbones import build_model
 @pytest.mark.parametrize(
     "content", [{1: torch.ones(2)}, {"epoch": 3}, {}, [torch.ones(2)]], ids=["keys", "values", "none", "list"]
 )
-def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: object) -> None:
-    """A list of tensors, or one by number, as an optimizer saves them, is told in one line."""
+def test_file_without_state_dict(tmp_path: Path, content: object) -> None:
+    """A list of tensors, or tensors by number as an optimizer saves them, is reported in one line."""
     torch.save(content, path := tmp_path / "f.pth")
     with pytest.raises(FototecaError, match=r"f.pth does not contain a state dict; save model.state_dict\(\)"):
         build_model("cnn", 3, str(path))
@@ -34,8 +34,8 @@ def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: object
         '{"resize": 73, "crop": 64, "interpolation": "best"}',
     ],
 )
-def test_a_foreign_note_on_preprocessing_is_refused(tmp_path: Path, note: str) -> None:
-    """Written by another program under the name that runs use: no image is prepared by a guess at what it means."""
+def test_foreign_preprocessing_metadata(tmp_path: Path, note: str) -> None:
+    """Metadata of another program under the same key is rejected."""
     save_file(build_model("cnn", 3)[0].state_dict(), path := tmp_path / "f.safetensors", metadata={"preprocessing": note})
     with pytest.raises(FototecaError, match=r"f.safetensors has metadata on preprocessing that fototeca did not write"):
         build_model("cnn", 3, str(path))

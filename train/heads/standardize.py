@@ -1,39 +1,38 @@
-"""Standardised features, and weights over them brought back to raw ones."""
+"""Standardization of features, and its inverse on linear weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from fototeca.train.heads.tree_arrays import BLOCK
-
-Floats = npt.NDArray[np.float64]
+from fototeca.train.heads.tree_arrays import BLOCK_ROWS
+from fototeca.vision.feature_math import DoubleArray, FloatArray
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Features minus their mean over their deviation, both of the training split; in float32, as the features are."""
+    """Subtracts the training split's mean and divides by its standard deviation, in float32 as the features."""
 
-    mean: npt.NDArray[np.float32]
-    deviation: npt.NDArray[np.float32]
+    mean: FloatArray
+    deviation: FloatArray
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.float32]) -> Scaler:
-        """Measured on (N, D) in float64, some rows at a time; a feature that never changes keeps its scale."""
+    def fit(cls, features: FloatArray) -> Scaler:
+        """Measure (N, D) in float64, BLOCK_ROWS at a time; a constant feature is not scaled."""
         mean = features.mean(axis=0, dtype=np.float64)
-        squares = sum(((features[at : at + BLOCK] - mean) ** 2).sum(axis=0) for at in range(0, len(features), BLOCK))
+        starts = range(0, len(features), BLOCK_ROWS)
+        squares = sum(((features[start : start + BLOCK_ROWS] - mean) ** 2).sum(axis=0) for start in starts)
         deviation = np.sqrt(squares / len(features))
         return cls(mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
 
-    def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(N, D) standardised."""
+    def transform(self, features: FloatArray) -> FloatArray:
+        """Return (N, D) standardized."""
         scaled = features - self.mean
         scaled /= self.deviation
         return scaled
 
-    def fold(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
-        """Weights over standardised features as weights over raw ones."""
+    def fold(self, weight: DoubleArray, bias: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+        """Return weights (C, D) and biases (C,) over raw features that equal the given ones over standardized features."""
         raw = weight / self.deviation.astype(np.float64)
         return raw, bias - raw @ self.mean.astype(np.float64)

@@ -1,4 +1,9 @@
-"""Boosted trees as plain arrays: what scikit-learn has grown, kept in a file that no one has to trust, and read without it."""
+"""Boosted trees as plain arrays, which are saved without pickle and evaluated without scikit-learn.
+
+The trees of HistGradientBoostingClassifier have no public interface, so `from_sklearn` reads `_predictors` and
+`_baseline_prediction`; tests compare its logits with scikit-learn's `decision_function`. GradientBoostingClassifier has public
+trees, but its exact splits took eight times as long (19.0 s instead of 2.3 s for 1,000 × 64 features of 10 classes, 60 rounds).
+"""
 
 from __future__ import annotations
 
@@ -9,98 +14,108 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from fototeca.vision.feature_math import DoubleArray, FloatArray
 
-BLOCK = 4096
-"""Rows of features that are worked on at once: in float64 all of them would take twice their memory again."""
+IndexArray = npt.NDArray[np.int64]
+
+BLOCK_ROWS = 4096
+"""Rows of features that are converted to float64 at a time; all of them would take twice their memory again."""
 
 
-def by_blocks(work: Callable[[npt.NDArray[np.float32]], Floats], features: npt.NDArray[np.float32]) -> Floats:
-    """What `work` makes of (N, D), BLOCK rows at a time."""
-    return np.concatenate([work(features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)])
+def map_blocks(function: Callable[[FloatArray], DoubleArray], features: FloatArray) -> DoubleArray:
+    """Apply `function` to (N, D), BLOCK_ROWS at a time, and concatenate the results."""
+    starts = range(0, len(features), BLOCK_ROWS)
+    return np.concatenate([function(features[start : start + BLOCK_ROWS]) for start in starts])
 
 
 @dataclass(frozen=True)
-class Boosting:
-    """Trees over projected features. T trees of at most M nodes; node 0 is the root; a leaf is its own child."""
+class BoostedTrees:
+    """T trees of at most M nodes over projected features. Node 0 is the root; a leaf is its own child."""
 
-    mean: Floats
+    mean: DoubleArray
     """(D,) subtracted first."""
-    components: Floats
-    """(P, D) principal directions: trees grow on P numbers instead of D."""
-    output: Integers
-    """(T,) the class each tree adds to."""
-    feature: Integers
+    components: DoubleArray
+    """(P, D) principal directions: trees split on P numbers instead of D."""
+    output: IndexArray
+    """(T,) class to which each tree adds."""
+    feature: IndexArray
     """(T, M)."""
-    threshold: Floats
-    """(T, M): at most this goes left."""
-    left: Integers
+    threshold: DoubleArray
+    """(T, M): values up to it go left."""
+    left: IndexArray
     """(T, M)."""
-    right: Integers
+    right: IndexArray
     """(T, M)."""
-    value: Floats
-    """(T, M) what a leaf adds, shrinkage included."""
-    baseline: Floats
+    value: DoubleArray
+    """(T, M) value of a leaf, shrinkage included."""
+    baseline: DoubleArray
     """(C,)."""
 
-    def decision(self, features: npt.NDArray[np.float32]) -> Floats:
-        """(N, C) logits of (N, D) features."""
-        x = by_blocks(lambda rows: (rows - self.mean) @ self.components.T, features)
+    def decision(self, features: FloatArray) -> DoubleArray:
+        """Return logits (N, C) of features (N, D)."""
+        x = map_blocks(lambda rows: (rows - self.mean) @ self.components.T, features)
         scores = np.tile(self.baseline, (len(x), 1))
         rows = np.arange(len(x))
         for tree, output in enumerate(self.output):
             node = np.zeros(len(x), dtype=np.int64)
             while True:
                 goes_left = x[rows, self.feature[tree][node]] <= self.threshold[tree][node]
-                following = np.where(goes_left, self.left[tree][node], self.right[tree][node])
-                if np.array_equal(following, node):
+                child = np.where(goes_left, self.left[tree][node], self.right[tree][node])
+                if np.array_equal(child, node):
                     break
-                node = following
+                node = child
             scores[:, output] += self.value[tree][node]
         return scores
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """By name, as they are saved."""
+        """Return the arrays by name, as they are saved."""
         return {f"boosting.{name}": value for name, value in self.__dict__.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Boosting:
-        """The inverse of `arrays`; other names are passed over."""
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> BoostedTrees:
+        """Inverse of `arrays`; arrays with other names are ignored."""
         return cls(**{name.removeprefix("boosting."): value for name, value in arrays.items() if name.startswith("boosting.")})
 
 
 def from_sklearn(
-    models: Sequence[tuple[Any, Sequence[int]]], rounds: range, mean: Floats, components: Floats, certain: Floats
-) -> Boosting:
-    """Fitted HistGradientBoostingClassifiers, each with the classes it tells apart, or the one it says yes or no to, as arrays.
+    models: Sequence[tuple[Any, Sequence[int]]],
+    rounds: range,
+    mean: DoubleArray,
+    components: DoubleArray,
+    untrained_logits: DoubleArray,
+) -> BoostedTrees:
+    """Convert some boosting rounds of fitted HistGradientBoostingClassifiers to arrays.
 
-    Of the trees those of some rounds; what they start from comes with the first. `certain` (C,): the logits of classes that no
-    model tells.
+    Args:
+        models: each model with the classes that it separates, or the single class of a binary one.
+        rounds: rounds to convert; the models' baselines are included if it starts at 0.
+        mean: (D,) of the projection.
+        components: (P, D) of the projection.
+        untrained_logits: (C,) baseline of the classes of no model.
     """
-    trees, outputs, baseline = [], [], certain.copy()
+    trees, outputs, baseline = [], [], untrained_logits.copy()
     for model, classes in models:
         first = np.ravel(model._baseline_prediction)
-        binary = len(classes) > len(first)  # of two classes scikit-learn tells the second: half of it to each side is the same
+        is_binary = len(classes) > len(first)  # scikit-learn has one output for two classes; ∓ one half of it is equivalent
         signs = ((0, -0.5), (1, 0.5))
-        baseline[list(classes)] = [sign * first[0] for _, sign in signs] if binary else first
-        for grown in model._predictors[rounds.start : rounds.stop]:
-            for number, tree in enumerate(grown):
-                for place, sign in signs if binary else ((number, 1.0),):
+        baseline[list(classes)] = [sign * first[0] for _, sign in signs] if is_binary else first
+        for round_trees in model._predictors[rounds.start : rounds.stop]:
+            for number, tree in enumerate(round_trees):
+                for place, sign in signs if is_binary else ((number, 1.0),):
                     trees.append((tree.nodes, sign))
                     outputs.append(classes[place])
     size = max((len(nodes) for nodes, _ in trees), default=1)
-    packed = {name: np.zeros((len(trees), size), dtype=kind) for name, kind in _FIELDS.items()}
+    packed = {name: np.zeros((len(trees), size), dtype=dtype) for name, dtype in _NODE_DTYPES.items()}
     for row, (nodes, sign) in enumerate(trees):
-        leaf = nodes["is_leaf"].astype(bool)
+        is_leaf = nodes["is_leaf"].astype(bool)
         own = np.arange(len(nodes))
-        packed["feature"][row, : len(nodes)] = np.where(leaf, 0, nodes["feature_idx"])
-        packed["threshold"][row, : len(nodes)] = np.where(leaf, 0, nodes["num_threshold"])
-        packed["left"][row, : len(nodes)] = np.where(leaf, own, nodes["left"])
-        packed["right"][row, : len(nodes)] = np.where(leaf, own, nodes["right"])
-        packed["value"][row, : len(nodes)] = np.where(leaf, nodes["value"] * sign, 0)
+        packed["feature"][row, : len(nodes)] = np.where(is_leaf, 0, nodes["feature_idx"])
+        packed["threshold"][row, : len(nodes)] = np.where(is_leaf, 0, nodes["num_threshold"])
+        packed["left"][row, : len(nodes)] = np.where(is_leaf, own, nodes["left"])
+        packed["right"][row, : len(nodes)] = np.where(is_leaf, own, nodes["right"])
+        packed["value"][row, : len(nodes)] = np.where(is_leaf, nodes["value"] * sign, 0)
     start = np.zeros_like(baseline) if rounds.start else baseline
-    return Boosting(mean, components, np.array(outputs, dtype=np.int64), **packed, baseline=start)
+    return BoostedTrees(mean, components, np.array(outputs, dtype=np.int64), **packed, baseline=start)
 
 
-_FIELDS = {"feature": np.int64, "threshold": np.float64, "left": np.int64, "right": np.int64, "value": np.float64}
+_NODE_DTYPES = {"feature": np.int64, "threshold": np.float64, "left": np.int64, "right": np.int64, "value": np.float64}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
-    from fototeca.train.heads.tree_arrays import Boosting
+    from fototeca.train.heads.tree_arrays import BoostedTrees
     from fototeca.vision.backbones import Preprocessing
 
 BATCH_SIZE = 32
@@ -28,7 +28,7 @@ FloatArray = npt.NDArray[np.float32]
 class LoadedModel:
     """A trained model, ready to be asked."""
 
-    def __init__(self, multi: bool, network: nn.Module, preprocessing: Preprocessing, boosting: Boosting | None) -> None:
+    def __init__(self, multi: bool, network: nn.Module, preprocessing: Preprocessing, boosting: BoostedTrees | None) -> None:
         self.preprocessing = preprocessing
         self.multi = multi
         self.boosting = boosting

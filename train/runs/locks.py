@@ -1,4 +1,4 @@
-"""What guards a run's folder: one process at a time, no other run of its name, why it was given up, a full disk in one line."""
+"""Protection of a run's folder: a lock between processes, a check of its settings, a record of an abort, full-disk errors."""
 
 from __future__ import annotations
 
@@ -15,36 +15,40 @@ from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.train.errors import TrainingAborted
-from fototeca.train.runs.registry import STOPPED, Run, read_run
+from fototeca.train.runs.registry import ABORT_FILE, Run, read_run
+
+UNRECORDED = {"decode_version": 1}
+"""Values of settings that older `config.json` files do not have."""
 
 
 @contextmanager
-def giving_up_noted(run: Run) -> Iterator[None]:
-    """Keep the reason in the run's folder when it is given up; whoever trains it all the same begins without that mark."""
-    (run.folder / STOPPED).unlink(missing_ok=True)
+def record_abort(run: Run) -> Iterator[None]:
+    """Write the reason of TrainingAborted into the run's folder; a new attempt first removes that of the last one."""
+    (run.folder / ABORT_FILE).unlink(missing_ok=True)
     try:
         yield
     except TrainingAborted as error:
-        write_text(run.folder / STOPPED, f"{error}\n")
+        write_text(run.folder / ABORT_FILE, f"{error}\n")
         raise
 
 
 @contextmanager
-def full_disk_told() -> Iterator[None]:
-    """Turn the system's error of a full disk into one line; nothing that was finished is lost."""
+def full_disk_as_error() -> Iterator[None]:
+    """Turn the system's error of a full disk into a FototecaError; finished work remains valid."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        hint = "free some space and give the command again: it goes on where it was"
-        raise FototecaError(f"the disk is full{where}", hint, EXIT_OUTSIDE) from None
+        raise FototecaError(
+            f"the disk is full{where}", "free some space and run the same command again to resume", EXIT_OUTSIDE
+        ) from None
 
 
 @contextmanager
-def held(workspace: Workspace, name: str) -> Iterator[None]:
-    """Hold a run or a search: another process at it waits here, and then finds it finished or goes on with it."""
+def lock_run(workspace: Workspace, name: str) -> Iterator[None]:
+    """Lock a run or a search; another process that trains it waits here, and then resumes it or finds it finished."""
     folder = workspace.cache / "locks"  # not in the run's own folder, which --no-resume removes
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / name)
@@ -59,14 +63,14 @@ def held(workspace: Workspace, name: str) -> Iterator[None]:
         lock.release()
 
 
-def check_same(workspace: Workspace, run: Run, identity: Mapping[str, Any]) -> None:
-    """FototecaError when the run's folder holds another run, whose settings happen to give the same name."""
+def check_same_settings(workspace: Workspace, run: Run, identity: Mapping[str, Any]) -> None:
+    """FototecaError if the run's folder has a `config.json` of other settings whose short digest is the same."""
     if not (run.folder / "config.json").is_file():
         return
-    there = read_run(workspace, run.id).config
-    wrong = [name for name, value in json.loads(json.dumps(identity)).items() if there.get(name) != value]
-    if wrong:
+    recorded = {**UNRECORDED, **read_run(workspace, run.id).config}
+    different = [name for name, value in json.loads(json.dumps(identity)).items() if recorded.get(name) != value]
+    if different:
         raise FototecaError(
-            f"run {run.id} is there already with other settings ({', '.join(sorted(wrong))})",
-            f"use another --seed, or move {run.folder} away",
+            f"run {run.id} exists with other settings ({', '.join(sorted(different))})",
+            f"use another --seed, or move {run.folder} to another place",
         )

@@ -28,22 +28,22 @@ from fototeca.train.runs.inference import FloatArray as FloatArray
 from fototeca.train.runs.inference import LoadedEnsemble as LoadedEnsemble
 from fototeca.train.runs.inference import LoadedModel as LoadedModel
 from fototeca.train.runs.inference import to_probabilities as to_probabilities
-from fototeca.train.training.metrics_log import read_journal
+from fototeca.train.training.metrics_log import read_metrics
 
 if TYPE_CHECKING:
     import torch
 
-SOFTWARE = ("fototeca", "torch", "torchvision", "scikit-learn")
+SOFTWARE_PACKAGES = ("fototeca", "torch", "torchvision", "scikit-learn")
 """The packages whose versions are kept with a run."""
 
-SETTINGS = ("model", "regime", "manifest", "manifest_sha256", "task", "categories")
+REQUIRED_CONFIG = ("model", "regime", "manifest", "manifest_sha256", "task", "categories")
 """What every `config.json` tells."""
 
-FACTS = ("train_accuracy", "val_accuracy", "val_images", "parameters", "seconds", "images_per_second")
+REQUIRED_METRICS = ("train_accuracy", "val_accuracy", "val_images", "parameters", "seconds", "images_per_second")
 """What every `done.json` tells."""
 
 
-STOPPED = "stopped.txt"
+ABORT_FILE = "stopped.txt"
 """File of a run that was given up: why."""
 
 
@@ -100,7 +100,7 @@ class Run:
     @property
     def given_up(self) -> str:
         """Why it is not to go on, in one line; empty for others."""
-        path = self.folder / STOPPED
+        path = self.folder / ABORT_FILE
         return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() and not self.done else ""
 
     @property
@@ -136,11 +136,11 @@ class Run:
 
     def epochs(self) -> list[dict[str, Any]]:
         """The rows of `epochs.csv`, cells as numbers. FototecaError when it cannot be read."""
-        return read_journal(self.folder / "epochs.csv")
+        return read_metrics(self.folder / "epochs.csv")
 
     def steps(self) -> list[dict[str, Any]]:
         """The rows of `steps.csv`, cells as numbers. FototecaError when it cannot be read."""
-        return read_journal(self.folder / "steps.csv")
+        return read_metrics(self.folder / "steps.csv")
 
     def predictions(self, split: str) -> Predictions:
         """What the run says about `split`. FototecaError when it has not been asked, or its file cannot be read."""
@@ -166,7 +166,7 @@ def list_runs(workspace: Workspace, *, unfinished: bool = False) -> list[Run]:
         try:
             run = _open(path.parent)
             if run.done:
-                _document(path.with_name("done.json"), FACTS)
+                _document(path.with_name("done.json"), REQUIRED_METRICS)
         except FototecaError as error:
             notify(f"left out: {error}")
         else:
@@ -212,7 +212,7 @@ def check_members(workspace: Workspace, run: Run) -> None:
 
 
 def _open(folder: Path) -> Run:
-    return Run(folder.name, folder, _document(folder / "config.json", SETTINGS))
+    return Run(folder.name, folder, _document(folder / "config.json", REQUIRED_CONFIG))
 
 
 def _document(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def write_config(run: Run) -> None:
 
 def software_versions() -> dict[str, str]:
     """The versions at hand of what figures depend on besides a run's settings."""
-    return {"python": platform.python_version(), **{name: installed_version(name) for name in SOFTWARE}}
+    return {"python": platform.python_version(), **{name: installed_version(name) for name in SOFTWARE_PACKAGES}}
 
 
 def write_done(run: Run, facts: Mapping[str, Any]) -> None:
@@ -272,7 +272,7 @@ def decide_labels(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> lis
 
 def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     """The run's model. FototecaError when it is not finished or its file is damaged."""
-    from fototeca.train.heads.tree_arrays import Boosting
+    from fototeca.train.heads.tree_arrays import BoostedTrees
     from fototeca.vision.backbones import Preprocessing, build_model
 
     if not run.done:
@@ -294,7 +294,7 @@ def load_model(workspace: Workspace, run: Run) -> LoadedModel:
     if run.config["transform_input"]:
         setattr(network, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
     preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
-    return LoadedModel(run.task == "multi", network.eval(), preprocessing, Boosting.from_arrays(arrays) if arrays else None)
+    return LoadedModel(run.task == "multi", network.eval(), preprocessing, BoostedTrees.from_arrays(arrays) if arrays else None)
 
 
 def read_tensors(run: Run) -> dict[str, torch.Tensor]:

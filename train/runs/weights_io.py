@@ -1,4 +1,4 @@
-"""Where a run starts from, and what it leaves for others to start from: weights by name, by path, or of another run."""
+"""Initial weights of a run by name, path or run, and the weight file that a run writes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import save
 from torch import nn
@@ -22,17 +23,17 @@ from fototeca.vision.weights import weight_members
 
 
 def weights_path(workspace: Workspace, weights: str | None) -> str | None:
-    """`run:ID` as the path of that run's model; everything else as it is."""
+    """Return the path of a run's model for `run:ID`; other names and paths unchanged. FototecaError for a run without a model."""
     if weights is None or not weights.startswith("run:"):
         return weights
     run = read_run(workspace, weights.removeprefix("run:"))
     if not run.done or "members" in run.config:
-        raise FototecaError(f"run {run.id} has no model of its own to start from", "name a finished run that is no ensemble")
+        raise FototecaError(f"run {run.id} has no model of its own to start from", "use a finished run that is not an ensemble")
     return str(run.folder / "model.safetensors")
 
 
-def whole_path(config: TrainConfig) -> str | None:
-    """The weights as `config.json` tells them: a file by its whole path, so that it is found again from any folder."""
+def absolute_weights(config: TrainConfig) -> str | None:
+    """Return the weights as `config.json` records them: a file by its absolute path, valid from any folder."""
     weights = config.weights
     if weights is None or weights.startswith("run:"):
         return weights
@@ -40,20 +41,20 @@ def whole_path(config: TrainConfig) -> str | None:
     return weights if weights in names else str(Path(weights).expanduser().absolute())
 
 
-def answers(categories: Sequence[str], task: str) -> dict[str, Any]:
-    """What the outputs of a classifier mean."""
+def output_meaning(categories: Sequence[str], task: str) -> dict[str, Any]:
+    """Return what a weight file records about the outputs of its classifier."""
     return {"task": task, "categories": list(categories)}
 
 
-def save_model(run: Run, module: nn.Module, preprocessing: Preprocessing, extra: Mapping[str, Any]) -> None:
-    """Weights, and arrays beside them (trees, which are the classifier then).
+def save_model(run: Run, module: nn.Module, preprocessing: Preprocessing, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write `model.safetensors`: the weights, and arrays of trees, which are then the classifier.
 
-    In the file's metadata: what the images go through before the first layer, and what the outputs mean.
+    The file's metadata holds the preprocessing and, without trees, the meaning of the outputs.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in extra.items()}
-    noted = {**preprocessing.to_dict(), "transform_input": bool(getattr(module, "transform_input", False))}
-    if not extra:
-        noted["answers"] = answers(run.categories, run.task)
-    content = save(state, metadata={"preprocessing": json.dumps(noted)})  # one entry: the order of several is by chance
+    state |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
+    note = {**preprocessing.to_dict(), "transform_input": bool(getattr(module, "transform_input", False))}
+    if not arrays:
+        note["outputs"] = output_meaning(run.categories, run.task)
+    content = save(state, metadata={"preprocessing": json.dumps(note)})  # one entry: the order of several is random
     write_bytes(run.folder / "model.safetensors", content)

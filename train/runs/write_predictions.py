@@ -11,7 +11,7 @@ import numpy as np
 from fototeca.core.files import write_text
 from fototeca.curate.manifest import Manifest
 from fototeca.train.runs.registry import FloatArray, Run, write_predictions_csv
-from fototeca.train.training.data import targets
+from fototeca.train.training.data import encode_labels
 from fototeca.train.training.losses import choose_thresholds
 from fototeca.vision.intervals import accuracy_interval, group_index
 
@@ -23,7 +23,7 @@ def write_predictions(run: Run, manifest: Manifest, said: Mapping[str, FloatArra
     part of `done.json`.
     """
     if manifest.task == "multi":
-        wanted = targets(manifest.split("val"), manifest.categories, True).numpy() > 0.5
+        wanted = encode_labels(manifest.split("val"), manifest.categories, True).numpy() > 0.5
         found = dict(zip(manifest.categories, map(float, choose_thresholds(said["val"], wanted)), strict=True))
         write_text(run.folder / "thresholds.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
     facts: dict[str, Any] = {}

@@ -13,14 +13,14 @@ from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
-from fototeca.train.config import TrainConfig, kind_of
+from fototeca.train.config import TrainConfig, setting_type
 from fototeca.train.errors import TrainingAborted
 from fototeca.train.runs import read_run
-from fototeca.train.runs.locks import full_disk_told, held
+from fototeca.train.runs.locks import full_disk_as_error, lock_run
 from fototeca.train.sweep.plan import Outcome, Point, describe
 from fototeca.train.sweep.workers import told
 from fototeca.train.trainer import train_run
-from fototeca.train.training.data import locate
+from fototeca.train.training.data import locate_images
 
 if TYPE_CHECKING:
     import optuna
@@ -72,7 +72,7 @@ def search(
     or by what is wrong outside: images that are gone, weights that cannot be fetched, a full disk.
     """
     _check_optuna()
-    with full_disk_told():
+    with full_disk_as_error():
         return _search(workspace, space, version, trials, weights)
 
 
@@ -81,10 +81,10 @@ def _search(workspace: Workspace, space: Space | None, version: str, trials: int
     if space is None:
         space = {**FINETUNE_SPACE, "model": weights[0], "weights": weights[1]} if weights else SCRATCH_SPACE
     manifest = read_manifest(workspace, version)
-    locate(workspace, [row for split in ("train", "val") for row in manifest.split(split)])
+    locate_images(workspace, [row for split in ("train", "val") for row in manifest.split(split)])
     parts = json.dumps([space, manifest.version, manifest.sha256], sort_keys=True)
     name = hashlib.sha256(parts.encode()).hexdigest()[:8]
-    with held(workspace, f"search-{name}"):
+    with lock_run(workspace, f"search-{name}"):
         study = _study(workspace.runs, name)
         while (over := len(_over(study))) < trials:
             trial = study.ask()
@@ -100,7 +100,7 @@ def _train(workspace: Workspace, settings: Point, trial: optuna.Trial) -> None:
 
     study = trial.study
     try:
-        run = train_run(workspace, TrainConfig(**settings), watch=_judge(trial))
+        run = train_run(workspace, TrainConfig(**settings), callback=_report_to(trial))
     except TrialPruned as error:
         notify(f"  {error}")
         study.tell(trial, state=TrialState.PRUNED)
@@ -123,20 +123,20 @@ def draw(trial: optuna.Trial, space: Space) -> Point:
     point: Point = {}
     for name, value in space.items():
         if isinstance(value, Mapping):
-            number = trial.suggest_int if kind_of(name)[0] is int else trial.suggest_float
+            number = trial.suggest_int if setting_type(name)[0] is int else trial.suggest_float
             point[name] = number(name, value["low"], value["high"], log=bool(value.get("log")))
         else:
             point[name] = trial.suggest_categorical(name, value) if isinstance(value, list) else value
     return point
 
 
-def _judge(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
-    def watch(epoch: int, accuracy: float) -> None:
+def _report_to(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
+    def report(epoch: int, accuracy: float) -> None:
         trial.report(accuracy, epoch)
         if trial.should_prune():
             raise TrialPruned(BEHIND)
 
-    return watch
+    return report
 
 
 def _study(folder: Path, name: str) -> optuna.Study:

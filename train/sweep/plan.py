@@ -14,7 +14,7 @@ from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
-from fototeca.train.config import TrainConfig, check_value, kind_of
+from fototeca.train.config import TrainConfig, check_value, setting_type
 from fototeca.train.runs import Run
 from fototeca.train.sweep.workers import jobs_at_once, train_each
 from fototeca.train.training.data import check_manifest
@@ -275,7 +275,7 @@ def _is_range(name: str, value: Point) -> bool:
     """Whether it is {low, high} of a setting that is a number, from the lower to the higher, above 0 where it is `log`."""
     if not {"low", "high"} <= value.keys() <= {"low", "high", "log"} or not isinstance(value.get("log", False), bool):
         return False
-    kinds = (int,) if kind_of(name)[0] is int else (int, float) if kind_of(name)[0] is float else ()
+    kinds = (int,) if setting_type(name)[0] is int else (int, float) if setting_type(name)[0] is float else ()
     low, high = value["low"], value["high"]
     return type(low) in kinds and type(high) in kinds and low <= high and (low > 0 or not value.get("log"))
 

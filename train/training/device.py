@@ -82,7 +82,7 @@ def _refusal(module: nn.Module, side: int, images: int) -> str:
     return ""
 
 
-def memory_advice(
+def out_of_memory_error(
     fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, side: int
 ) -> FototecaError:
     """The error that names the largest halving of the batch that a forward and backward pass of empty images fits into."""

@@ -19,13 +19,13 @@ from fototeca.vision.backbones import classifier_of
 CONTAINERS = ("features", "trunk_output", "layers", "encoder", "blocks")
 """Children that only hold the stages of a network."""
 
-DRAWING = (_DropoutNd, StochasticDepth)
+DROPOUT_LAYERS = (_DropoutNd, StochasticDepth)
 """What leaves out by chance."""
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm)
 
 
-def stages(module: nn.Module) -> list[tuple[str, list[str]]]:
+def list_stages(module: nn.Module) -> list[tuple[str, list[str]]]:
     """The network's stages from the image to the classifier, which is not one: the name of each, and its parameters' names.
 
     A norm that stands alone belongs to the stage before it, what lies in no child (a transformer's tokens) to the first.
@@ -58,7 +58,7 @@ def unfreeze(module: nn.Module, which: str) -> list[str]:
     `which`: all, head, half, the last N stages, or a stage's name (from it on). FototecaError for what is none of these.
     CBAM in a ResNet always learns: the weights of ImageNet lack it.
     """
-    found = stages(module)
+    found = list_stages(module)
     names = [name for name, _ in found]
     counts = {"all": len(names), "head": 0, "half": (len(names) + 1) // 2}
     if which in counts:
@@ -90,13 +90,13 @@ def train_mode(module: nn.Module, freeze_bn: bool) -> None:
             child.eval()
 
 
-def own_by_process(module: nn.Module, config: TrainConfig) -> list[str]:
+def list_per_process_effects(module: nn.Module, config: TrainConfig) -> list[str]:
     """What each of several processes draws or measures on its own part of a batch, so that they learn otherwise than one does."""
     train_mode(module, config.freeze_bn)
     learning = [child for child in module.modules() if child.training]
     found = {
         "mixing": bool(config.mixup or config.cutmix),
-        "dropout": any(isinstance(child, DRAWING) and child.p > 0 for child in learning),
+        "dropout": any(isinstance(child, DROPOUT_LAYERS) and child.p > 0 for child in learning),
         "batch norm": any(isinstance(child, _BatchNorm) for child in learning),
     }
     return [name for name, there in found.items() if there]
@@ -107,7 +107,7 @@ def parameter_groups(module: nn.Module, config: TrainConfig) -> list[dict[str, A
 
     Not norms, biases, nor what a transformer adds to its inputs: tokens, positions and tables of them.
     """
-    depth = {leaf: index for index, (_, leaves) in enumerate(reversed(stages(module)), start=1) for leaf in leaves}
+    depth = {leaf: index for index, (_, leaves) in enumerate(reversed(list_stages(module)), start=1) for leaf in leaves}
     plain = {
         f"{name}.{leaf}" for name, child in module.named_modules() if isinstance(child, NORMS) for leaf in ("weight", "bias")
     }
@@ -132,7 +132,7 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return torch.optim.AdamW(groups, lr=config.lr)
 
 
-def learning_rate(config: TrainConfig, steps: int) -> Callable[[int], float]:
+def make_schedule(config: TrainConfig, steps: int) -> Callable[[int], float]:
     """The rate at each of `steps` optimizer steps, a function of the step alone, so that resuming needs no state."""
     assert config.lr is not None
     top, cycle = config.lr, math.ceil(steps / max(1, config.snapshots))
@@ -149,7 +149,7 @@ def learning_rate(config: TrainConfig, steps: int) -> Callable[[int], float]:
     return rate
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every group its share of the rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
