@@ -27,8 +27,8 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.label_issues.confident_learning import deal_folds, out_of_fold
 from fototeca.curate.label_issues.find import rank
-from fototeca.curate.snapshot.catalog_state import current_state
-from fototeca.curate.snapshot.split_groups import find_units
+from fototeca.curate.snapshot.catalog_state import read_snapshot
+from fototeca.curate.snapshot.split_groups import find_split_groups
 from fototeca.vision.backbones import load_backbone
 from fototeca.vision.features import extract_features
 
@@ -44,9 +44,9 @@ class Photographs:
 
     def __init__(self, workspace: Workspace, model: str, weights: str) -> None:
         with Catalog.open(workspace) as catalog:
-            state = current_state(catalog)
+            state = read_snapshot(catalog)
         self.images = [image for image in state.images if image.status == "accepted"]
-        units = find_units(state)
+        units = find_split_groups(state)
         self.groups = [units[image.image_id] for image in self.images]
         self.categories = sorted({image.label for image in self.images})
         items = [(image.image_id, workspace.root / image.path) for image in self.images]

@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from fototeca.curate.manifest import SPLITS, SplitName
-from fototeca.curate.versions.splits import TOLERANCE, assign, make_unit, winner
+from fototeca.curate.versions.splits import TOLERANCE, assign_splits, make_split_group, merge_splits
 
 RATIOS = (0.7, 0.1, 0.2)
 FOLDS = ("test", "test", "val", *["train"] * 7)
@@ -125,11 +125,11 @@ def known_groups(present: Sequence[int], originals: Mapping[int, int]) -> list[l
 
 def fototeca_splits(labels: Sequence[str], groups: Sequence[Sequence[int]], earlier: Splits, seed: int) -> Splits:
     """Split as `curate freeze` does: earlier splits stay; when groups merge, test wins."""
-    units = []
+    split_groups = []
     for members in groups:
         pins = [earlier[image] for image in members if image in earlier]
-        units.append(make_unit(str(members[0]), [[labels[image]] for image in members], winner(pins)))
-    splits = assign(units, RATIOS, seed)
+        split_groups.append(make_split_group(str(members[0]), [[labels[image]] for image in members], merge_splits(pins)))
+    splits = assign_splits(split_groups, RATIOS, seed)
     return {image: splits[str(members[0])] for members in groups for image in members}
 
 

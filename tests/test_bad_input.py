@@ -144,7 +144,7 @@ def test_lost_file_is_restored_by_collecting_again(shell: Shell, make_images: Ma
     victim = next((shell.folder / "data" / "images").glob("*/*.jpg"))
     whole = victim.read_bytes()
     victim.unlink()
-    assert "is gone" in shell("curate", "verify", "v001").out
+    assert "is missing" in shell("curate", "verify", "v001").out
     assert (
         "59 known before, 0 accepted, 1 brought back to the store" in shell("collect", "folder", "in", "--label-from-folder").out
     )

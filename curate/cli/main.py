@@ -89,11 +89,10 @@ def freeze(
 
     Example: fototeca curate freeze --note "after the first review"
     """
-    from fototeca.curate.versions.freeze import freeze_facts, freeze_table, freeze_version
+    from fototeca.curate.versions.freeze import freeze_table, freeze_version
 
-    workspace = Workspace.find()
-    frozen = freeze_version(workspace, seed=seed, ratios=ratios, note=note)
-    typer.echo(json.dumps(freeze_facts(frozen, workspace), ensure_ascii=False, indent=2) if as_json else freeze_table(frozen))
+    result = freeze_version(Workspace.find(), seed=seed, ratios=ratios, note=note)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else freeze_table(result))
 
 
 @app.command()
@@ -132,12 +131,12 @@ def verify(version: Annotated[str, typer.Argument(help="A version, such as v001,
     """
     from fototeca.curate.versions.verify import verify_version
 
-    facts = verify_version(Workspace.find(), version)
+    result = verify_version(Workspace.find(), version)
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo("\n".join([*facts["problems"], f"{facts['version']}: {'ok' if facts['ok'] else 'NOT ok'}"]))
-    if not facts["ok"]:
+        typer.echo("\n".join([*result.problems, f"{result.version}: {'ok' if result.ok else 'NOT ok'}"]))
+    if not result.ok:
         raise typer.Exit(EXIT_USAGE)
 
 

@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
-from fototeca.core.files import write_bytes, write_text
+from fototeca.core.files import write_bytes, write_csv, write_text
 from fototeca.core.settings import check_name
 from fototeca.core.workspace import Workspace
 from fototeca.curate.export.croissant import croissant_document
 from fototeca.curate.export.datasheet import dataset_card, datasheet
-from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow, csv_bytes, image_path, manifest_bytes, read_manifest
+from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow, image_path, manifest_bytes, read_manifest
 from fototeca.vision.image import decode
 
 KNOWN = frozenset({".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -41,7 +41,7 @@ class Export:
         with source.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != row.image_id:
                 raise FototecaError(
-                    f"image {row.image_id[:12]} has other bytes than its id says: {row.path}",
+                    f"image {row.image_id[:12]} has bytes that do not match its id: {row.path}",
                     "restore the file",
                 )
         target = self.folder / folder / source.name
@@ -116,7 +116,7 @@ def export_imagefolder(export: Export) -> None:
         if not multi and len(list((export.folder / split).iterdir())) < len(export.manifest.categories):
             raise FototecaError("this disk takes categories that differ in case for one folder", "use another disk or --format")
     cells = [(export.place(row, row.split if multi else f"{row.split}/{row.label}", KNOWN), row.label) for row in export.rows()]
-    write_bytes(export.folder / "labels.csv", csv_bytes(("path", "label"), cells))
+    write_csv(export.folder / "labels.csv", ("path", "label"), cells)
 
 
 def export_huggingface(export: Export) -> None:

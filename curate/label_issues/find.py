@@ -22,8 +22,8 @@ from fototeca.curate.label_issues.backbone import choose_backbone
 from fototeca.curate.label_issues.confident_learning import Floats, Integers, deal_folds, judge, out_of_fold
 from fototeca.curate.labels.categories import split_label
 from fototeca.curate.review.queues import SUGGESTED_AFTER, answered
-from fototeca.curate.snapshot.catalog_state import current_state
-from fototeca.curate.snapshot.split_groups import find_units
+from fototeca.curate.snapshot.catalog_state import read_snapshot
+from fototeca.curate.snapshot.split_groups import find_split_groups
 from fototeca.vision.backbones import Backbone
 from fototeca.vision.features import extract_features
 from fototeca.vision.pixels import PixelCache
@@ -69,7 +69,7 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
     FototecaError when there are too few labelled images, or (exit 4) no weights.
     """
     with Catalog.open(workspace) as catalog, catalog.transaction():
-        state = current_state(catalog)
+        state = read_snapshot(catalog)
     task = workspace.settings.task
     images = [image for image in state.images if image.status == "accepted" and _known(image, workspace.settings)]
     _check_enough(images, task)
@@ -78,7 +78,7 @@ def suggest_labels(workspace: Workspace, *, model: str | None = None, weights: s
     categories = _check_enough(images, task)
     items = [(image.image_id, workspace.root / image.path) for image in images]
     features = extract_features(workspace, items, backbone)
-    units = find_units(state)
+    units = find_split_groups(state)
     suggestions = rank(images, [units[image.image_id] for image in images], features, categories, task)
     return save(workspace, suggestions, state.last_decision)
 

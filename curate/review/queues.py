@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fototeca.collect.catalog import PERSON, REJECT, RENAME, RESTORE, Catalog, Decision, ImageRow
 from fototeca.curate.labels.categories import renamed, renamed_from, split_label
 from fototeca.curate.labels.review_state import said_by_people, valid
-from fototeca.curate.snapshot.catalog_state import Origin, current_state
+from fototeca.curate.snapshot.catalog_state import ImageSource, read_snapshot
 
 CONFLICT, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
     "label-conflict",
@@ -56,8 +56,8 @@ class ReviewItem:
 
 def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tuple[str, ...]]) -> list[ReviewItem]:
     """Every image. `names`: the configured categories; `findings`: the names of what a quality check found, by image."""
-    state = current_state(catalog)
-    images, origins, categories = state.images, state.origins, _categories(catalog)
+    state = read_snapshot(catalog)
+    images, origins, categories = state.images, state.sources, _categories(catalog)
     decisions = catalog.decisions()
     suspects = _suspects(catalog, images, decisions)
     quality: dict[str, dict[str, float]] = defaultdict(dict)
@@ -69,7 +69,7 @@ def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tu
     items = []
     for image in images:
         suspected, suggested, suspicion = suspects.get(image.image_id, ("", "", 0.0))
-        origin = origins.get(image.image_id, Origin())
+        origin = origins.get(image.image_id, ImageSource())
         also = sorted(seen[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
             CONFLICT: len(given.get(image.group, ())) > 1 and not image.rejected if image.reviewed else bool(also),

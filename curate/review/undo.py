@@ -11,7 +11,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import renamed, renamed_from
 from fototeca.curate.labels.decisions import person
 from fototeca.curate.labels.review_state import UNDO, said_by_people, valid
-from fototeca.curate.snapshot.catalog_state import follow
+from fototeca.curate.snapshot.catalog_state import apply_decision
 
 
 def take_back(workspace: Workspace, decision_ids: Sequence[int]) -> list[Decision]:
@@ -39,7 +39,7 @@ def _take_back(catalog: Catalog, decision_id: int) -> list[Decision]:
         if decision.who.startswith(RENAME):
             before = replace(before, label=renamed(before.label, *renamed_from(decision)))
         elif decision is not last:
-            before = follow(before, decision)
+            before = apply_decision(before, decision)
     written = [catalog.decide(last.image_id, new, who=last.who, why=UNDO + last.time) for new in _steps(current, before)]
     if not said_by_people(catalog.decisions(last.image_id)):
         catalog.connection.execute("UPDATE images SET reviewed = 0 WHERE image_id = ?", (last.image_id,))

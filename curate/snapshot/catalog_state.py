@@ -13,7 +13,7 @@ from fototeca.curate.labels.review_state import Judgement, said_by_people
 
 
 @dataclass(frozen=True)
-class Origin:
+class ImageSource:
     """Where an image comes from, as a manifest says it. Places on somebody's own disk are left out."""
 
     source: str = ""
@@ -24,11 +24,11 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class State:
+class CatalogSnapshot:
     """All images with their decisions and groups, where each comes from, and which are copies of one original."""
 
     images: tuple[ImageRow, ...]
-    origins: Mapping[str, Origin]
+    sources: Mapping[str, ImageSource]
     originals: Mapping[str, frozenset[str]]
     """For images that a source calls augmented copies: the originals, as `source:id`."""
     last_decision: int
@@ -45,15 +45,15 @@ THRESHOLD = "dedup-threshold"
 """Where the catalog's facts keep that threshold."""
 
 
-def current_state(catalog: Catalog) -> State:
+def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
     """The catalog as it is; read it inside a transaction to have all of one moment."""
     origins, originals = _read_findings(catalog, "9999")
     threshold = catalog.fact(THRESHOLD)
     used = None if threshold is None else int(threshold)
-    return State(tuple(catalog.images()), origins, originals, catalog.last_decision(), used, _newest(catalog))
+    return CatalogSnapshot(tuple(catalog.images()), origins, originals, catalog.last_decision(), used, _newest(catalog))
 
 
-def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
+def read_past_snapshot(catalog: Catalog, facts: Mapping[str, Any]) -> CatalogSnapshot:
     """The catalog as it was when the version with these facts was frozen, the decisions up to it played again."""
     groups = {
         row["image_id"]: row
@@ -70,21 +70,23 @@ def past_state(catalog: Catalog, facts: Mapping[str, Any]) -> State:
             images[image.image_id] = replace(place, label="", rejected="", reviewed=False, keep=False)
     decisions = [row for row in catalog.decisions() if row.decision_id <= facts["last_decision"] and row.image_id in images]
     for decision in decisions:
-        images[decision.image_id] = follow(images[decision.image_id], decision)
+        images[decision.image_id] = apply_decision(images[decision.image_id], decision)
     looked_at = {decision.image_id for decision in said_by_people(decisions)}
     images = {image_id: replace(image, reviewed=image_id in looked_at) for image_id, image in images.items()}
     origins, originals = _read_findings(catalog, facts["created"])
-    return State(tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"], facts["created"])
+    return CatalogSnapshot(
+        tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"], facts["created"]
+    )
 
 
-def follow(image: ImageRow, decision: Decision) -> ImageRow:
+def apply_decision(image: ImageRow, decision: Decision) -> ImageRow:
     """The image after the decision, as the catalog lets it follow. Whether it is reviewed after an undo, all of them tell."""
     after = Judgement.of_image(image).after(decision.new)
     reviewed = image.reviewed or decision.who.startswith(PERSON)
     return replace(image, label=after.label, rejected=after.rejected, keep=after.restored, reviewed=reviewed)
 
 
-def keep_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
+def store_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
     """Remember the groups that images have at this moment under a version's name, since a later search replaces them."""
     tied = [image for image in images if image.group or image.component not in ("", image.image_id)]
     rows = [(version, image.image_id, image.group, int(image.kept), image.component) for image in tied]
@@ -93,12 +95,12 @@ def keep_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> N
         sql.executemany("INSERT INTO frozen_groups (version, image_id, group_id, kept, component) VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, Origin], dict[str, frozenset[str]]]:
+def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, ImageSource], dict[str, frozenset[str]]]:
     """The best place of every image that had been found by `until`, and the originals of augmented copies."""
-    best: dict[str, tuple[tuple[object, ...], Origin]] = {}
+    best: dict[str, tuple[tuple[object, ...], ImageSource]] = {}
     originals: dict[str, set[str]] = defaultdict(set)
     for row in _finding_rows(catalog, until):
-        origin = Origin(row["source"], _public(row["url"]), _public(row["page_url"]), _line(row["author"]), row["license"])
+        origin = ImageSource(row["source"], _public(row["url"]), _public(row["page_url"]), _line(row["author"]), row["license"])
         rank = (
             row["license"] == "unknown",
             not origin.author,

@@ -1,38 +1,34 @@
-"""Which images must share a split: near-duplicates, also across groups that were cut, and augmented copies of one original."""
+"""Groups of images that must share a split: near-duplicates, also across divided groups, and augmented copies of one original."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
-from fototeca.curate.snapshot.catalog_state import State
+from fototeca.curate.snapshot.catalog_state import CatalogSnapshot
+from fototeca.curate.union_find import UnionFind
 
 
-def find_units(state: State) -> dict[str, str]:
-    """The unit of every image, set-aside and rejected ones included.
+def find_split_groups(snapshot: CatalogSnapshot) -> dict[str, str]:
+    """Return the id of the split group of every image, set-aside and rejected images included.
 
-    A unit bears the id of its near-duplicate group (the smallest, where verified pairs or an original tie several groups
-    together); of copies of an original that are in no group, the id of the image that was there first; alone, its own id.
+    The id is that of the near-duplicate group (the smallest, where verified pairs or an original connect several groups);
+    without one, the id of the image added first, which for a single image is its own id.
     """
-    parents = {image.image_id: image.image_id for image in state.images}
-
-    def root(image_id: str) -> str:
-        while parents[image_id] != image_id:
-            parents[image_id] = parents[parents[image_id]]
-            image_id = parents[image_id]
-        return image_id
-
-    first: dict[str, str] = {}
-    for image in state.images:
-        ties = {f"original {name}" for name in state.originals.get(image.image_id, ())}
-        ties |= {f"{kind} {name}" for kind, name in (("group", image.group), ("component", image.component)) if name}
-        for tie in ties:
-            parents[root(image.image_id)] = root(first.setdefault(tie, image.image_id))
+    images = snapshot.images
+    sets = UnionFind(len(images))
+    first: dict[str, int] = {}
+    for index, image in enumerate(images):
+        keys = {f"original {name}" for name in snapshot.originals.get(image.image_id, ())}
+        keys |= {f"{kind} {name}" for kind, name in (("group", image.group), ("component", image.component)) if name}
+        for key in keys:
+            if first.setdefault(key, index) != index:
+                sets.union(first[key], index)
     members = defaultdict(list)
-    for image in state.images:
-        members[root(image.image_id)].append(image)
-    found = {}
-    for images in members.values():
-        groups = [image.group for image in images if image.group]
-        oldest = min(images, key=lambda image: (image.added, image.image_id))
-        found.update(dict.fromkeys((image.image_id for image in images), min(groups, default=oldest.image_id)))
-    return found
+    for image, root in zip(images, sets.roots().tolist(), strict=True):
+        members[root].append(image)
+    split_groups = {}
+    for connected in members.values():
+        oldest = min(connected, key=lambda image: (image.added, image.image_id))
+        group_id = min((image.group for image in connected if image.group), default=oldest.image_id)
+        split_groups.update(dict.fromkeys((image.image_id for image in connected), group_id))
+    return split_groups

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import ManifestRow, list_versions, read_facts, read_manifest
+from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest, read_metadata
 
 SHOWN = 10
 """Images of each kind that the table of a diff names."""
@@ -16,7 +16,7 @@ SHOWN = 10
 def describe_versions(workspace: Workspace) -> list[dict[str, Any]]:
     """The facts of every version, oldest first."""
     names = ("version", "created", "rows", "splits", "parent", "seed", "ratios", "threshold", "note", "sha256")
-    return [{name: facts[name] for name in names} for facts in (read_facts(workspace, v) for v in list_versions(workspace))]
+    return [{name: facts[name] for name in names} for facts in (read_metadata(workspace, v) for v in list_versions(workspace))]
 
 
 def versions_table(versions: list[dict[str, Any]]) -> str:

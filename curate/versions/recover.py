@@ -13,7 +13,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import said_by_people
 from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest
-from fototeca.curate.versions.decision_log import kept_decisions, said
+from fototeca.curate.versions.decision_log import decision_key, read_decision_log
 from fototeca.vision.hashes import phash
 from fototeca.vision.image import DecodeError, decode_grey
 
@@ -69,10 +69,10 @@ def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
 def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: dict[str, int]) -> None:
     """Decide again, in the order in which it was decided, whatever the catalog does not know."""
     known = catalog.decisions()
-    there = {said(one) for one in known}
+    there = {decision_key(one) for one in known}
     newest = {one.image_id: one.time for one in known if one.who.startswith(PERSON)}
-    for decision in (one for version in versions for one in kept_decisions(workspace, version)):
-        if said(decision) in there:
+    for decision in (one for version in versions for one in read_decision_log(workspace, version)):
+        if decision_key(decision) in there:
             continue
         if catalog.image(decision.image_id) is None:
             facts["unknown"] += 1

@@ -1,49 +1,53 @@
-"""Exchanges between splits that bring categories closer to their ratios, found by trying moves and swaps of groups.
+"""Move groups between splits so that the categories come closer to their ratios.
 
-A small category that exchanges cannot mend is packed anew by dynamic programming, which finds a way if there is one; where
-categories that come together are still off in the end, all of them are, as far as that is small enough to be looked through.
-Groups with the same counts in the same split are interchangeable, so that only kinds of groups are compared: a hundred
-thousand images have few kinds.
+Categories that share groups form a component, and components are independent. In a component, groups with the same images per
+category are interchangeable, so the unknowns are the numbers of groups of each kind in each split. A component with few kinds
+is solved exactly as a mixed-integer linear program (`scipy.optimize.milp`, HiGHS); one with many kinds by tabu search (Glover,
+"Tabu Search - Part I", ORSA Journal on Computing 1989). Both are deterministic; docs/experiments.md has the measurements.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from math import ceil, floor
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fototeca.curate.manifest import SPLITS, SplitName
+from fototeca.curate.union_find import UnionFind
 
-MAX_STEPS = 2000
-"""Exchanges after which the search stops; each lowers the cost, so that it would end anyway."""
+MAX_KINDS = 100
+"""Kinds of groups in a component that is solved exactly: 0.1 s on average, 2 s at most."""
 
-MAX_KINDS = 60
-"""Kinds of groups per split that are tried for one category; more exist only with very many labels an image."""
+MOVE_COST = 1e-4
+"""Cost of a moved group in images beyond the tolerance: of equally good splits, the closest to the stratified one is taken."""
 
-MAX_LOOKS = 50_000
-"""Exchanges that are looked at once none makes things better by itself: about a second."""
+MAX_NODES = 300
+"""Branch-and-bound nodes of the exact solver; a limit in seconds would make results depend on the machine."""
+
+MAX_MOVES = 20_000
+"""Moves of one tabu search: about 4 s."""
+
+PATIENCE = 3000
+"""Moves without an improvement after which the tabu search stops."""
 
 TENURE = 7
-"""Steps for which no group of a kind goes back to where one was taken from."""
+"""Moves for which a group may not return to the split it left, unless that gives the lowest cost so far."""
 
-MAX_STATES = 3_000_000
-"""Steps of the exact packing that are worth their time; larger categories have enough groups for exchanges to work."""
-
-MAX_SUMS = 600_000
-"""Sums of categories in partial packings that are looked at before giving up: some seconds."""
+_EPSILON = 1e-9
 
 Labels = tuple[tuple[str, int], ...]
-Change = list[tuple[Labels, SplitName, SplitName]]
-Sums = tuple[int, ...]
-"""Images per category and bin, the bins of a category side by side."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 class Group(Protocol):
     """Images that stay together."""
 
     @property
-    def unit_id(self) -> str:
+    def group_id(self) -> str:
         """Its id."""
 
     @property
@@ -51,251 +55,207 @@ class Group(Protocol):
         """Images per category."""
 
 
-class _Kinds(defaultdict[tuple[Labels, SplitName], list[str]]):
-    """Groups that may be moved, by what they hold and where they are."""
-
-    def __init__(self, free: Sequence[Group], splits: Mapping[str, SplitName]) -> None:
-        super().__init__(list)
-        for unit in free:
-            self[unit.labels, splits[unit.unit_id]].append(unit.unit_id)
-        self.of: dict[str, list[Labels]] = defaultdict(list)
-        """What groups hold that have a category, sorted: wherever they are moved, they hold the same."""
-        for labels in sorted({labels for labels, _ in self}):
-            for label, _ in labels:
-                self.of[label].append(labels)
-
-
 class SplitCost:
-    """Images per category and split, and what a deviation costs."""
+    """Images per category and split of one component, and the cost of their deviation from the ratios.
+
+    N free groups, M labels per group at most, L categories. Index L is a category without cost, which pads `labels`.
+    """
 
     def __init__(
-        self, units: Sequence[Group], splits: Mapping[str, SplitName], ratios: Sequence[float], tolerance: float
+        self, free: Sequence[Group], held: Mapping[str, Mapping[SplitName, int]], ratios: Sequence[float], tolerance: float
     ) -> None:
-        self.counts: dict[str, dict[SplitName, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
-        for unit in units:
-            for label, count in unit.labels:
-                self.counts[label][splits[unit.unit_id]] += count
-        self.totals = {label: sum(counts.values()) for label, counts in self.counts.items()}
-        self.ratios = dict(zip(SPLITS, ratios, strict=True))
-        self.tolerance = tolerance
-        self._costs = {label: self.cost(label, counts) for label, counts in self.counts.items()}
+        """`held`: images per category and split of the groups that may not move."""
+        names = sorted({label for group in free for label, _ in group.labels})
+        index = {name: number for number, name in enumerate(names)}
+        width = max(len(group.labels) for group in free)
+        self.labels: Integers = np.full((len(free), width), len(names))
+        """(N, M) category of each entry of a group."""
+        self.amounts: Floats = np.zeros((len(free), width))
+        """(N, M) images of that category in the group."""
+        for row, group in enumerate(free):
+            for column, (label, count) in enumerate(group.labels):
+                self.labels[row, column], self.amounts[row, column] = index[label], count
+        self.held: Floats = np.zeros((len(names) + 1, len(SPLITS)))
+        """(L + 1, 3) images that do not move."""
+        for name in names:
+            self.held[index[name]] = [held[name][split] if name in held else 0 for split in SPLITS]
+        self.totals = self.held.sum(axis=1)
+        np.add.at(self.totals, self.labels, self.amounts)
+        self.wanted = self.totals[:, None] * np.asarray(ratios)
+        self.slack = np.repeat(tolerance * self.totals[:, None] + _EPSILON, len(SPLITS), axis=1)
+        self.empty = np.repeat(2 * self.totals[:, None], len(SPLITS), axis=1)
+        """(L + 1, 3) cost of an empty split, which exceeds that of any other deviation."""
 
-    def cost(self, label: str, counts: Mapping[SplitName, int]) -> float:
-        """Images outside the tolerance; an empty split weighs more than any other fault."""
-        total = self.totals[label]
-        cost = 0.0
-        for split, ratio in self.ratios.items():
-            cost += max(0.0, abs(counts[split] - ratio * total) - self.tolerance * total)
-            if counts[split] == 0:
-                cost += 2 * total
+    def __len__(self) -> int:
+        return len(self.held) - 1
+
+    def count(self, assignment: Integers) -> Floats:
+        """Images per category and split (L + 1, 3) where group n is in split `assignment[n]`."""
+        counts = self.held.copy()
+        np.add.at(counts, (self.labels, assignment[:, None]), self.amounts)
+        return counts
+
+    def cost(self, labels: Integers, splits: Integers, counts: Floats) -> Floats:
+        """Images beyond the tolerance, plus the cost of empty splits, for categories, splits and counts of one shape."""
+        beyond = np.maximum(np.abs(counts - self.wanted[labels, splits]) - self.slack[labels, splits], 0)
+        cost: Floats = np.where(labels < len(self), beyond + np.where(counts < 0.5, self.empty[labels, splits], 0), 0.0)
         return cost
 
-    def cost_of_all(self) -> float:
-        """The cost of every category together."""
-        return sum(self._costs.values())
+    def cost_table(self, counts: Floats) -> Floats:
+        """Cost of every category in every split, (L + 1, 3)."""
+        labels, splits = (np.arange(size) for size in counts.shape)
+        return self.cost(labels[:, None], splits[None, :], counts)
 
-    def worst(self, passed: Collection[str] = ()) -> str:
-        """The category that is off by most for its size, of those not `passed`; nothing when none is."""
-        off = sorted(label for label, cost in self._costs.items() if cost >= 1e-9 and label not in passed)
-        return max(off, key=lambda label: self._costs[label] / self.totals[label], default="")
-
-    def bounds(self, label: str, fixed: Mapping[SplitName, int]) -> list[tuple[int, int]]:
-        """For each split, the fewest and the most images that may join those that are fixed there."""
-        total, found = self.totals[label], []
-        for split, ratio in self.ratios.items():
-            low = max(1, ceil((ratio - self.tolerance) * total - 1e-9))
-            found.append((low - fixed[split], floor((ratio + self.tolerance) * total + 1e-9) - fixed[split]))
-        return found
-
-    def hopeless(self, kinds: _Kinds) -> set[str]:
-        """Categories that no way of splitting brings within the tolerance: too few images, or too many that are held."""
-        held = {label: dict(counts) for label, counts in self.counts.items()}
-        for (labels, split), unit_ids in kinds.items():
-            for label, count in labels:
-                held[label][split] -= count * len(unit_ids)
-        found = set()
-        for label, counts in held.items():
-            bounds, free = self.bounds(label, counts), self.totals[label] - sum(counts.values())
-            few, most = (sum(max(bound[end], 0) for bound in bounds) for end in (0, 1))
-            if any(high < max(low, 0) for low, high in bounds) or not few <= free <= most:
-                found.add(label)
-        return found
-
-    def gain(self, change: Change) -> float:
-        """How much cheaper a change makes the board, in images."""
-        changed: dict[str, dict[SplitName, int]] = {}
-        for labels, source, target in change:
-            for label, count in labels:
-                counts = changed.setdefault(label, dict(self.counts[label]))
-                counts[source] -= count
-                counts[target] += count
-        return sum(self._costs[label] - self.cost(label, counts) for label, counts in changed.items())
-
-    def apply(self, change: Change) -> None:
-        """Make the change."""
-        for labels, source, target in change:
-            for label, count in labels:
-                self.counts[label][source] -= count
-                self.counts[label][target] += count
-        for label in {label for labels, _, _ in change for label, _ in labels}:
-            self._costs[label] = self.cost(label, self.counts[label])
+    def total_cost(self, assignment: Integers) -> float:
+        """Cost of the whole component."""
+        return float(self.cost_table(self.count(assignment)).sum())
 
 
 def optimize_splits(
-    free: Sequence[Group], units: Sequence[Group], splits: dict[str, SplitName], ratios: Sequence[float], tolerance: float
+    free: Sequence[Group],
+    groups: Sequence[Group],
+    splits: dict[str, SplitName],
+    ratios: Sequence[float],
+    tolerance: float,
+    seed: int = 0,
 ) -> None:
-    """Change `splits` of the `free` units so that fewer categories of all `units` are off by more than `tolerance`."""
-    board = SplitCost(units, splits, ratios, tolerance)
-    kinds = _Kinds(free, splits)
-    _descend(board, kinds)
-    hopeless = board.hopeless(kinds)
-    tabu_search(board, kinds, hopeless)
-    if board.worst(hopeless):
-        _repack_all(board, kinds, hopeless)
-    splits.update((unit_id, split) for (_, split), unit_ids in kinds.items() for unit_id in unit_ids)
+    """Change `splits` of the `free` groups so that fewer categories of all `groups` deviate by more than `tolerance`.
+
+    `ratios`: shares of train, val and test. `seed`: of the tabu search. Components that no change improves stay as they are.
+    """
+    movable = {group.group_id for group in free}
+    held: dict[str, dict[SplitName, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
+    for group in groups:
+        if group.group_id not in movable:
+            for label, count in group.labels:
+                held[label][splits[group.group_id]] += count
+    for component in _components(free):
+        cost = SplitCost(component, held, ratios, tolerance)
+        start = np.array([SPLITS.index(splits[group.group_id]) for group in component])
+        if cost.total_cost(start) < _EPSILON:
+            continue
+        kinds: dict[Labels, list[int]] = defaultdict(list)
+        for number, group in enumerate(component):
+            kinds[group.labels].append(number)
+        exact = solve_exactly(cost, [kinds[labels] for labels in sorted(kinds)], start) if len(kinds) <= MAX_KINDS else None
+        found = tabu_search(cost, start, seed) if exact is None else exact
+        if cost.total_cost(found) < cost.total_cost(start) - _EPSILON:
+            splits.update((group.group_id, SPLITS[split]) for group, split in zip(component, found.tolist(), strict=True))
 
 
-def _descend(board: SplitCost, kinds: _Kinds) -> None:
-    """The best exchange for the worst category, again and again, as long as one makes things better."""
-    stuck: set[str] = set()
-    for _ in range(MAX_STEPS):
-        worst = board.worst(stuck)
-        if not worst:
-            return
-        change = max(_changes(worst, kinds), key=board.gain, default=[])
-        if not change or board.gain(change) < 1e-9:
-            change = _repack(board, worst, kinds)
-            stuck.add(worst)
+def _components(free: Sequence[Group]) -> Iterator[list[Group]]:
+    """Groups whose categories are connected by groups that have several, in the order of the categories."""
+    names = sorted({label for group in free for label, _ in group.labels})
+    index = {name: number for number, name in enumerate(names)}
+    sets = UnionFind(len(names))
+    for group in free:
+        for label, _ in group.labels[1:]:
+            sets.union(index[group.labels[0][0]], index[label])
+    members: dict[int, list[Group]] = defaultdict(list)
+    roots = sets.roots(np.arange(len(names))).tolist()
+    for group in free:
+        members[roots[index[group.labels[0][0]]]].append(group)
+    for root in sorted(members):
+        yield members[root]
+
+
+def solve_exactly(cost: SplitCost, kinds: Sequence[Sequence[int]], start: Integers) -> Integers | None:
+    """Return the assignment (N,) with the lowest cost, the closest to `start` of several; None where the solver gave up.
+
+    `kinds`: the groups of each kind. Unknowns per split are the groups of each kind (integers), the images of each category
+    beyond the tolerance, the images that an empty split lacks, and the groups of each kind that come from another split.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    count, parts, cells = len(kinds), len(SPLITS), len(cost) * len(SPLITS)
+    amounts = np.zeros((count, len(cost) + 1))
+    for number, members in enumerate(kinds):
+        np.add.at(amounts[number], cost.labels[members[0]], cost.amounts[members[0]])
+    images = np.kron(np.eye(parts), amounts[:, :-1].T)
+    held, wanted, slack, empty = (values[:-1].T.ravel() for values in (cost.held, cost.wanted, cost.slack, cost.empty))
+    sizes = np.array([len(members) for members in kinds])
+    before = np.array([np.bincount(start[list(members)], minlength=parts) for members in kinds]).T.ravel()
+    one, none, unmoved = np.eye(cells), np.zeros((cells, cells)), np.zeros((cells, parts * count))
+    identity, zeros = np.eye(parts * count), np.zeros((parts * count, 2 * cells))
+    placed = np.hstack([np.tile(np.eye(count), parts), np.zeros((count, 2 * cells + parts * count))])
+    result = milp(
+        np.concatenate([np.zeros(parts * count), np.ones(cells), empty, np.full(parts * count, MOVE_COST)]),
+        integrality=np.repeat([1, 0], [parts * count, 2 * cells + parts * count]),
+        bounds=Bounds(0, np.concatenate([np.tile(sizes, parts), np.full(2 * cells + parts * count, np.inf)])),
+        constraints=[
+            LinearConstraint(placed, sizes, sizes),
+            LinearConstraint(np.hstack([images, -one, none, unmoved]), ub=wanted + slack - held),
+            LinearConstraint(np.hstack([images, one, none, unmoved]), lb=wanted - slack - held),
+            LinearConstraint(np.hstack([images, none, one, unmoved]), lb=1 - held),
+            LinearConstraint(np.hstack([identity, zeros, -identity]), ub=before),
+        ],
+        options={"node_limit": MAX_NODES, "mip_rel_gap": 0},
+    )
+    if result.status != 0:
+        return None
+    placements = np.rint(result.x[: parts * count]).astype(np.int64).reshape(parts, count)
+    assignment = start.copy()
+    for number, members in enumerate(kinds):
+        _place_kind(assignment, members, placements[:, number])
+    return assignment
+
+
+def _place_kind(assignment: Integers, members: Sequence[int], placements: Integers) -> None:
+    """Move as few groups of one kind as possible so that each split has its number of `placements` (3,)."""
+    left, moving = placements.copy(), []
+    for member in members:
+        if left[assignment[member]] > 0:
+            left[assignment[member]] -= 1
         else:
-            stuck.clear()
-        _make(change, board, kinds)
+            moving.append(member)
+    assignment[moving] = np.repeat(np.arange(len(left)), left)
 
 
-def tabu_search(board: SplitCost, kinds: _Kinds, hopeless: Collection[str]) -> None:
-    """Go on where no single exchange helps: the least bad one, never straight back, and in the end the best that was met.
+def tabu_search(cost: SplitCost, start: Integers, seed: int) -> Integers:
+    """Return the best assignment (N,) met by moving one group at a time, from `start`.
 
-    Tabu search (Glover, "Tabu Search - Part I", ORSA Journal on Computing 1989), within a number of exchanges looked at.
+    Each move takes a random category that deviates, and the best allowed move of a group that has it, even one that raises the
+    cost. A group may not return to its former split for `TENURE` moves.
     """
-    best, back = board.cost_of_all(), []
-    barred: dict[tuple[Labels, SplitName], int] = {}
-    looked, step = 0, 0
-    while looked < MAX_LOOKS and (worst := board.worst(hopeless)):
-        step += 1
-        ways = [way for way in _changes(worst, kinds) if all(barred.get((one[0], one[2]), 0) < step for one in way)]
-        looked += len(ways) + 1
-        change = max(ways, key=board.gain, default=[])
-        _make(change, board, kinds)
-        barred.update(((labels, source), step + TENURE) for labels, source, _ in change)
-        back.append(change)
-        if (cost := board.cost_of_all()) < best - 1e-9:
-            best, back = cost, []
-    for change in reversed(back):
-        _make([(labels, target, source) for labels, source, target in change], board, kinds)
+    chance = np.random.default_rng(seed)
+    members = [np.flatnonzero((cost.labels == label).any(axis=1)) for label in range(len(cost))]
+    assignment, counts = start.copy(), cost.count(start)
+    table = cost.cost_table(counts)
+    total = lowest = float(table.sum())
+    best, idle = start, 0
+    barred = np.zeros((len(start), len(SPLITS)), np.int64)
+    for step in range(1, MAX_MOVES + 1):
+        deviating = np.flatnonzero(table.sum(axis=1) > _EPSILON)
+        if not len(deviating) or idle >= PATIENCE:
+            break
+        idle += 1
+        groups = members[chance.choice(deviating)]
+        gains = _gains(cost, counts, table, groups, assignment[groups])
+        gains[(barred[groups] >= step) & (total - gains >= lowest - _EPSILON)] = -np.inf
+        row, target = np.unravel_index(gains.argmax(), gains.shape)
+        if gains[row, target] == -np.inf:
+            continue
+        group, source = groups[row], assignment[groups[row]]
+        labels, amounts = cost.labels[group], cost.amounts[group]
+        counts[labels, source] -= amounts
+        counts[labels, target] += amounts
+        for split in (source, target):
+            table[labels, split] = cost.cost(labels, np.full(len(labels), split), counts[labels, split])
+        assignment[group], barred[group, source] = target, step + TENURE
+        total -= float(gains[row, target])
+        if total < lowest - _EPSILON:
+            best, lowest, idle = assignment.copy(), total, 0
+    return best
 
 
-def _make(change: Change, board: SplitCost, kinds: _Kinds) -> None:
-    """Move a group of each kind that the change names."""
-    board.apply(change)
-    for labels, source, target in change:
-        kinds[labels, target].append(kinds[labels, source].pop())
-
-
-def _repack(board: SplitCost, label: str, kinds: _Kinds) -> Change:
-    """The moves of groups of this category alone that bring it within the tolerance; none if there is no way."""
-    groups = [(labels, split) for (labels, split), unit_ids in sorted(kinds.items()) for _ in unit_ids]
-    groups = sorted((group for group in groups if [name for name, _ in group[0]] == [label]), key=lambda group: -group[0][0][1])
-    if len(groups) * board.totals[label] ** 2 > MAX_STATES:
-        return []
-    fixed = dict(board.counts[label])
-    for labels, split in groups:
-        fixed[split] -= labels[0][1]
-    return _moves(groups, _pack([(labels[0][1],) for labels, _ in groups], [board.bounds(label, fixed)], MAX_STATES))
-
-
-def _repack_all(board: SplitCost, kinds: _Kinds, hopeless: Collection[str]) -> None:
-    """Put every group anew such that all categories but the hopeless ones are within the tolerance, if that makes the whole
-    better and a way is found."""
-    names = [name for name in sorted(board.counts) if name not in hopeless]
-    groups = [(labels, split) for (labels, split), unit_ids in sorted(kinds.items()) for _ in unit_ids]
-    groups = [group for group in groups if any(name in names for name, _ in group[0])]
-    groups.sort(key=lambda group: -sum(count for _, count in group[0]))
-    fixed = {name: dict(board.counts[name]) for name in names}
-    items = [tuple(dict(labels).get(name, 0) for name in names) for labels, _ in groups]
-    for item, (_, split) in zip(items, groups, strict=True):
-        for name, count in zip(names, item, strict=True):
-            fixed[name][split] -= count
-    change = _moves(groups, _pack(items, [board.bounds(name, fixed[name]) for name in names], MAX_SUMS))
-    before = board.cost_of_all()
-    _make(change, board, kinds)
-    if board.cost_of_all() > before - 1e-9:
-        _make([(labels, target, source) for labels, source, target in reversed(change)], board, kinds)
-
-
-def _moves(groups: Sequence[tuple[Labels, SplitName]], targets: Sequence[int]) -> Change:
-    """What has to move for every group to be in its target; nothing where there are no targets."""
-    moves = ((labels, source, SPLITS[index]) for (labels, source), index in zip(groups, targets, strict=False))
-    return [move for move in moves if move[1] != move[2]]
-
-
-def _pack(items: Sequence[tuple[int, ...]], bounds: Sequence[Sequence[tuple[int, int]]], limit: int) -> list[int]:
-    """A bin for every item such that each bin's sums are within its bounds (fewest, most) in every category.
-
-    `items`: images per category; `bounds`: per category and bin. Empty if there is no way, or after `limit` sums of categories.
-    """
-    layers: list[dict[Sums, int]] = [{(0,) * len(bounds) * len(SPLITS): -1}]
-    rest = [sum(column) for column in zip(*items, strict=True)]
-    for item in items:
-        rest = [left - count for left, count in zip(rest, item, strict=True)]
-        layer: dict[Sums, int] = {}
-        for sums in layers[-1]:
-            for index in range(len(SPLITS)):
-                added = _add(sums, index, item)
-                if added not in layer and _may_fit(added, bounds, rest):
-                    layer[added] = index
-        layers.append(layer)
-        limit -= len(layer) * len(bounds)
-        if limit < 0:
-            return []
-    if not layers[-1]:
-        return []
-    sums, chosen = min(layers[-1]), []
-    for item, layer in zip(reversed(items), reversed(layers), strict=False):
-        chosen.append(layer[sums])
-        sums = _add(sums, layer[sums], [-count for count in item])
-    return chosen[::-1]
-
-
-def _may_fit(sums: Sums, bounds: Sequence[Sequence[tuple[int, int]]], rest: Sequence[int]) -> bool:
-    """Whether no bin holds too much, and what is left may suffice for those that hold too little."""
-    for place, (limits, left) in enumerate(zip(bounds, rest, strict=True)):
-        for index, (fewest, most) in enumerate(limits):
-            count = sums[place * len(SPLITS) + index]
-            if count > most:
-                return False
-            left -= max(fewest - count, 0)
-        if left < 0:
-            return False
-    return True
-
-
-def _add(sums: Sums, index: int, item: Sequence[int]) -> Sums:
-    """The sums with the item in one bin."""
-    found = list(sums)
-    for place, count in enumerate(item):
-        found[place * len(SPLITS) + index] += count
-    return tuple(found)
-
-
-def _changes(label: str, kinds: _Kinds) -> Iterator[Change]:
-    """Every move of one group that has the label, and every swap of two of which one has it."""
-    by_split: dict[SplitName, list[Labels]] = defaultdict(list)
-    for labels in kinds.of[label]:
-        for split in SPLITS:
-            if kinds[labels, split] and len(by_split[split]) < MAX_KINDS:
-                by_split[split].append(labels)
-    for source in SPLITS:
-        for labels in by_split[source]:
-            for target in SPLITS:
-                if target != source:
-                    yield [(labels, source, target)]
-                    yield from ([(labels, source, target), (other, target, source)] for other in by_split[target])
+def _gains(cost: SplitCost, counts: Floats, table: Floats, groups: Integers, sources: Integers) -> Floats:
+    """Reduction of the cost (G, 3) by moving each group from its source to each split; -inf where it is already."""
+    labels, amounts = cost.labels[groups], cost.amounts[groups]
+    old = np.broadcast_to(sources[:, None], labels.shape)
+    leaving = (table[labels, old] - cost.cost(labels, old, counts[labels, old] - amounts)).sum(axis=1)
+    wide = np.repeat(labels[:, :, None], len(SPLITS), axis=2)
+    new = np.broadcast_to(np.arange(len(SPLITS)), wide.shape)
+    entering = (table[wide, new] - cost.cost(wide, new, counts[wide, new] + amounts[:, :, None])).sum(axis=1)
+    gains: Floats = leaving[:, None] + entering
+    gains[np.arange(len(groups)), sources] = -np.inf
+    return gains

@@ -1,9 +1,8 @@
-"""Which split an image goes to: stratified by label, whole groups only, and for ever.
+"""Assign groups of images to train, val and test: stratified by label, and stable over versions.
 
-Iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011),
-with groups in the place of examples and the splits of earlier versions subtracted from what is wanted; then exchanges
-between splits for the categories that are still off by more than two points. With one label per image it is the ordinary
-stratified split.
+Iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011) with
+groups in place of examples, and with the splits of earlier versions subtracted from the wanted counts. Categories that deviate
+by more than two points are then improved by `split_optimizer`. With one label per image this is the usual stratified split.
 """
 
 from __future__ import annotations
@@ -18,115 +17,117 @@ from fototeca.curate.manifest import SPLITS, SplitName
 from fototeca.curate.versions.split_optimizer import optimize_splits
 
 TOLERANCE = 0.02
-"""How far the share of a category in a split may be from its ratio without a stated reason."""
+"""Largest deviation of a category's share of a split from its ratio that needs no stated reason."""
 
 PRECEDENCE: tuple[SplitName, ...] = ("test", "val", "train")
-"""Who wins when groups of different splits merge: what was once for testing must never be trained on."""
+"""Split of a merged group, first match wins: test images must never be trained on."""
 
 
 @dataclass(frozen=True)
 class SplitGroup:
-    """What must not be torn apart: the images of one group. `pinned` is the split that it had in an earlier version."""
+    """Images that must share a split. `pinned`: their split in an earlier version."""
 
-    unit_id: str
+    group_id: str
     size: int
     labels: tuple[tuple[str, int], ...]
     """Images per category, categories sorted."""
     pinned: SplitName | None = None
 
 
-def make_unit(unit_id: str, labels: Sequence[Sequence[str]], pinned: SplitName | None = None) -> SplitGroup:
-    """The unit of the images with these labels."""
+def make_split_group(group_id: str, labels: Sequence[Sequence[str]], pinned: SplitName | None = None) -> SplitGroup:
+    """Return the group of images with these labels, one sequence per image."""
     counts = Counter(label for image in labels for label in image)
-    return SplitGroup(unit_id, len(labels), tuple(sorted(counts.items())), pinned)
+    return SplitGroup(group_id, len(labels), tuple(sorted(counts.items())), pinned)
 
 
-def winner(splits: Iterable[SplitName]) -> SplitName | None:
-    """The split of a group whose images had these."""
-    found = set(splits)
-    return next((split for split in PRECEDENCE if split in found), None)
+def merge_splits(splits: Iterable[SplitName]) -> SplitName | None:
+    """Return the split of a group whose images had these splits; None for no splits."""
+    present = set(splits)
+    return next((split for split in PRECEDENCE if split in present), None)
 
 
-def assign(units: Sequence[SplitGroup], ratios: Sequence[float], seed: int) -> dict[str, SplitName]:
-    """A split for every unit. `ratios`: shares of train, val and test, summing to one.
+def assign_splits(groups: Sequence[SplitGroup], ratios: Sequence[float], seed: int) -> dict[str, SplitName]:
+    """Assign every group to a split. `ratios`: shares of train, val and test that sum to one.
 
-    The answer depends on the units, ratios and seed alone, not on the order of the units.
+    The result depends on the groups, the ratios and the seed, not on the order of the groups.
     """
-    splits: dict[str, SplitName] = {unit.unit_id: unit.pinned for unit in units if unit.pinned}
-    free = sorted((unit for unit in units if not unit.pinned), key=lambda unit: _shuffle(seed, unit.unit_id))
-    needs = _needs(units, ratios)
+    splits: dict[str, SplitName] = {group.group_id: group.pinned for group in groups if group.pinned}
+    free = sorted((group for group in groups if not group.pinned), key=lambda group: _shuffle_key(seed, group.group_id))
+    needs = _count_needs(groups, ratios)
     members: dict[str, list[SplitGroup]] = defaultdict(list)
-    for unit in free:
-        for label, _ in unit.labels or (("", 0),):
-            members[label].append(unit)
-    rarity = {label: sum(dict(unit.labels).get(label, 0) for unit in found) for label, found in members.items() if label}
-    for label in [*sorted(rarity, key=lambda name: (rarity[name], name)), ""]:
-        for unit in sorted(members.get(label, ()), key=lambda unit: -dict(unit.labels).get(label, 0)):
-            if unit.unit_id not in splits:
-                splits[unit.unit_id] = _place(unit, label, needs)
-    optimize_splits([unit for unit in free if unit.labels], units, splits, ratios, TOLERANCE)
+    for group in free:
+        for label, _ in group.labels or (("", 0),):
+            members[label].append(group)
+    sizes = {label: sum(dict(group.labels)[label] for group in having) for label, having in members.items() if label}
+    for label in [*sorted(sizes, key=lambda name: (sizes[name], name)), ""]:
+        for group in sorted(members.get(label, ()), key=lambda group: -dict(group.labels).get(label, 0)):
+            if group.group_id not in splits:
+                splits[group.group_id] = _place(group, label, needs)
+    optimize_splits([group for group in free if group.labels], groups, splits, ratios, TOLERANCE, seed)
     return splits
 
 
-def _shuffle(seed: int, unit_id: str) -> bytes:
-    """A place in a random order that does not change when other units come."""
-    return hashlib.sha256(f"{seed}:{unit_id}".encode()).digest()
+def _shuffle_key(seed: int, group_id: str) -> bytes:
+    """Sort key of a random order in which groups keep their places when others are added."""
+    return hashlib.sha256(f"{seed}:{group_id}".encode()).digest()
 
 
-def _needs(units: Sequence[SplitGroup], ratios: Sequence[float]) -> dict[str, list[float]]:
-    """Images still wanted per label and split after the pinned ones; "" stands for all images."""
+def _count_needs(groups: Sequence[SplitGroup], ratios: Sequence[float]) -> dict[str, list[float]]:
+    """Return the images still wanted per label and split after the pinned groups; the label "" counts all images."""
     needs: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(SPLITS))
-    for unit in units:
-        for label, count in (*unit.labels, ("", unit.size)):
+    for group in groups:
+        for label, count in (*group.labels, ("", group.size)):
             wanted = needs[label]
             for index, ratio in enumerate(ratios):
                 wanted[index] += ratio * count
-            if unit.pinned:
-                wanted[SPLITS.index(unit.pinned)] -= count
+            if group.pinned:
+                wanted[SPLITS.index(group.pinned)] -= count
     return needs
 
 
-def _place(unit: SplitGroup, label: str, needs: dict[str, list[float]]) -> SplitName:
-    """The split that lacks most of `label` (on a tie, most images), which then lacks this unit less."""
+def _place(group: SplitGroup, label: str, needs: dict[str, list[float]]) -> SplitName:
+    """Return the split that needs most images of `label` (on a tie, most images), and subtract the group from the needs."""
     wanted, overall = needs[label], needs[""]
     best = max(range(len(SPLITS)), key=lambda index: (round(wanted[index], 9), overall[index]))
-    for name, count in (*unit.labels, ("", unit.size)):
+    for name, count in (*group.labels, ("", group.size)):
         needs[name][best] -= count
     return SPLITS[best]
 
 
-def uneven_shares(units: Sequence[SplitGroup], splits: Mapping[str, SplitName], ratios: Sequence[float]) -> list[dict[str, Any]]:
-    """Every category and split whose share is off by more than two points: label, split, share, wanted, reason."""
-    found = []
+def find_uneven_shares(
+    groups: Sequence[SplitGroup], splits: Mapping[str, SplitName], ratios: Sequence[float]
+) -> list[dict[str, Any]]:
+    """List each category and split whose share deviates by more than two points: label, split, share, wanted, reason."""
+    uneven = []
     by_label: dict[str, list[tuple[SplitGroup, int]]] = defaultdict(list)
-    for unit in units:
-        for label, count in unit.labels:
-            by_label[label].append((unit, count))
+    for group in groups:
+        for label, count in group.labels:
+            by_label[label].append((group, count))
     for label, members in sorted(by_label.items()):
         total = sum(count for _, count in members)
         counts: Counter[SplitName] = Counter()
-        for unit, count in members:
-            counts[splits[unit.unit_id]] += count
+        for group, count in members:
+            counts[splits[group.group_id]] += count
         for split, ratio in zip(SPLITS, ratios, strict=True):
             share = counts[split] / total
             if abs(share - ratio) > TOLERANCE + 1e-9:
-                reason = _reason(members, counts, ratios)
-                found.append({"label": label, "split": split, "share": round(share, 4), "wanted": ratio, "reason": reason})
-    return found
+                reason = _explain(members, counts, ratios)
+                uneven.append({"label": label, "split": split, "share": round(share, 4), "wanted": ratio, "reason": reason})
+    return uneven
 
 
-def _reason(members: Sequence[tuple[SplitGroup, int]], counts: Mapping[SplitName, int], ratios: Sequence[float]) -> str:
-    """Why a category cannot be split as wanted."""
+def _explain(members: Sequence[tuple[SplitGroup, int]], counts: Mapping[SplitName, int], ratios: Sequence[float]) -> str:
+    """State why a category deviates from its ratios."""
     total = sum(count for _, count in members)
     if all(abs(counts[split] - ratio * total) < 1 for split, ratio in zip(SPLITS, ratios, strict=True)):
         return f"only {total} images: one is {100 / total:.1f} points"
     pinned: Counter[SplitName] = Counter()
-    for unit, count in members:
-        if unit.pinned:
-            pinned[unit.pinned] += count
+    for group, count in members:
+        if group.pinned:
+            pinned[group.pinned] += count
     if any(pinned[split] > (ratio + TOLERANCE) * total for split, ratio in zip(SPLITS, ratios, strict=True)):
         return "images keep the split that they had in earlier versions"
     largest = max(count for _, count in members)
-    shared = any(len(unit.labels) > 1 for unit, _ in members)
+    shared = any(len(group.labels) > 1 for group, _ in members)
     whole = f"groups stay whole, the largest has {largest} of {total} images" + (", and images share labels" if shared else "")
     return f"no nearer split was found: {whole}"

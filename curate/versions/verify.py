@@ -1,78 +1,101 @@
-"""Verifying a version: the manifest, its decisions, and every image's bytes."""
+"""Verify a version: its rows, its JSON, its decisions and the bytes of every image."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
 
 from fototeca.core.errors import FototecaError
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import Manifest, ManifestRow, counted_facts, is_stored, list_versions, read_facts, read_manifest
-from fototeca.curate.versions.decision_log import kept_decisions
+from fototeca.curate.manifest import (
+    Manifest,
+    ManifestRow,
+    count_rows,
+    encode_splits,
+    is_stored,
+    list_versions,
+    read_manifest,
+    read_metadata,
+)
+from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.vision.threads import image_threads
 
 THREADS = 2
-"""Readers at once: digesting is bound by the disk."""
+"""Concurrent readers: digests are limited by the disk."""
 
 
-def verify_version(workspace: Workspace, version: str) -> dict[str, Any]:
-    """Check a version; returns version, ok and problems (texts). FototecaError only when there is no such version."""
-    facts = read_facts(workspace, version)
-    problems = list(_decision_problems(workspace, facts))
+@dataclass(frozen=True)
+class VerifyResult(Result):
+    """Outcome of a verification."""
+
+    version: str
+    ok: bool
+    problems: list[str]
+
+
+def verify_version(workspace: Workspace, version: str) -> VerifyResult:
+    """Check the files of a version and read every image again to compare its digest.
+
+    Raises:
+        FototecaError: the version does not exist, or its JSON is invalid. Other errors are listed as problems.
+    """
+    metadata = read_metadata(workspace, version)
+    names = list_versions(workspace)
+    problems = list(_check_decisions(workspace, metadata))
     try:
-        manifest = read_manifest(workspace, facts["version"])
-        earlier = [read_manifest(workspace, name) for name in _before(workspace, facts["version"])]
+        manifest = read_manifest(workspace, metadata["version"])
+        earlier = [read_manifest(workspace, name) for name in names[: names.index(metadata["version"])]]
     except FototecaError as error:
         problems.append(str(error))
     else:
-        problems += _fact_problems(manifest, facts, earlier)
-        problems += _row_problems(manifest)
-        problems += _image_problems(workspace, manifest)
-    return {"version": facts["version"], "ok": not problems, "problems": problems}
+        problems += _check_metadata(manifest, metadata, earlier)
+        problems += _check_rows(manifest)
+        problems += _check_images(workspace, manifest)
+    return VerifyResult(metadata["version"], not problems, problems)
 
 
-def _before(workspace: Workspace, version: str) -> list[str]:
-    names = list_versions(workspace)
-    return names[: names.index(version)]
-
-
-def _fact_problems(manifest: Manifest, facts: dict[str, Any], earlier: list[Manifest]) -> Iterator[str]:
-    """What the JSON says and its rows or the versions before do not."""
-    for name, counted in counted_facts(manifest).items():
-        if json.dumps(facts[name]) != json.dumps(counted):  # in order too: it is that of the categories
-            yield f"{manifest.version}.json says {name}: {facts[name]}, the rows {counted}"
+def _check_metadata(manifest: Manifest, metadata: dict[str, Any], earlier: list[Manifest]) -> Iterator[str]:
+    """Compare the JSON with the rows and with the earlier versions."""
+    document = f"{manifest.version}.json"
+    for name, counted in count_rows(manifest).items():
+        if json.dumps(metadata[name]) != json.dumps(counted):  # the order of the categories counts too
+            yield f"{document} states {name}: {metadata[name]}, the rows have {counted}"
+    if metadata.get("row_splits", stored := encode_splits(manifest.rows)) != stored:
+        yield f"{document} stores other splits (row_splits) than {manifest.version}.csv"
     parent = earlier[-1].version if earlier else None
     if manifest.parent != parent:
-        yield f"{manifest.version}.json says parent: {manifest.parent}, the version before is {parent}"
+        yield f"{document} states parent: {manifest.parent}, the preceding version is {parent}"
     known = {row.image_id: row.split for version in earlier for row in version.rows}
-    told = {(row.get("image_id"), row.get("from"), row.get("to")) for row in manifest.moved if isinstance(row, dict)}
+    listed = {(row.get("image_id"), row.get("from"), row.get("to")) for row in manifest.moved}
     for row in manifest.rows:
         before = known.get(row.image_id, row.split)
-        if before != row.split and (row.image_id, before, row.split) not in told:
-            yield f"image {row.image_id[:12]} was in {before} and is in {row.split}, which {manifest.version}.json does not tell"
+        if before != row.split and (row.image_id, before, row.split) not in listed:
+            yield f"image {row.image_id[:12]} was in {before} and is in {row.split}, which {document} does not list"
 
 
-def _decision_problems(workspace: Workspace, facts: dict[str, Any]) -> Iterator[str]:
-    """Whether the decisions beside the manifest are those that were frozen."""
+def _check_decisions(workspace: Workspace, metadata: dict[str, Any]) -> Iterator[str]:
+    """Compare the decisions of the version with the digest and the count in its JSON."""
     try:
-        kept = kept_decisions(workspace, facts["version"])
+        decisions = read_decision_log(workspace, metadata["version"])
     except FototecaError as error:
         yield str(error)
         return
-    if len(kept) != facts["decisions"]:
-        yield f"{facts['version']}.json says decisions: {facts['decisions']}, there are {len(kept)}"
+    if len(decisions) != metadata["decisions"]:
+        yield f"{metadata['version']}.json states decisions: {metadata['decisions']}, the file has {len(decisions)}"
 
 
-def _row_problems(manifest: Manifest) -> Iterator[str]:
-    """What would make a manifest unfit although its digest is right."""
+def _check_rows(manifest: Manifest) -> Iterator[str]:
+    """Check the rows for what a digest does not show: order, labels, and groups in several splits."""
     splits: dict[str, str] = {}
     ids = [row.image_id for row in manifest.rows]
     if ids != sorted(set(ids)):
-        yield f"{manifest.version}.csv has images twice, or not in the order of their ids"
+        yield f"{manifest.version}.csv has duplicate images, or is not sorted by image_id"
     for row in manifest.rows:
         if manifest.task == "single" and len(row.labels) != 1:
             yield f"image {row.image_id[:12]} has {len(row.labels)} labels in a single-label dataset"
@@ -83,21 +106,21 @@ def _row_problems(manifest: Manifest) -> Iterator[str]:
             yield f"image {row.image_id[:12]} has an unknown label: {', '.join(sorted(unknown))}"
 
 
-def _image_problems(workspace: Workspace, manifest: Manifest) -> list[str]:
-    """Images that are gone or whose bytes are others."""
+def _check_images(workspace: Workspace, manifest: Manifest) -> list[str]:
+    """List images that are missing, unreadable, outside the store, or whose bytes do not match their id."""
 
     def check(row: ManifestRow) -> str:
         path = workspace.root / row.path
         if not is_stored(row):
-            return f"image {row.image_id[:12]} lies outside data/images: {row.path}"
+            return f"image {row.image_id[:12]} is outside data/images: {row.path}"
         try:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
-            return f"image {row.image_id[:12]} is gone: {row.path}"
+            return f"image {row.image_id[:12]} is missing: {row.path}"
         except OSError as error:
             return f"image {row.image_id[:12]} cannot be read: {error}"
-        return "" if found == row.image_id else f"image {row.image_id[:12]} has other bytes than its id says: {row.path}"
+        return "" if digest == row.image_id else f"image {row.image_id[:12]} has bytes that do not match its id: {row.path}"
 
     with image_threads(THREADS) as pool:
         results = pool.map(check, manifest.rows)

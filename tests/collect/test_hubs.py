@@ -24,8 +24,8 @@ from fototeca.collect.hubs.import_dataset import _original, take
 from fototeca.collect.sources import Context
 from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.snapshot.catalog_state import current_state
-from fototeca.curate.snapshot.split_groups import find_units
+from fototeca.curate.snapshot.catalog_state import read_snapshot
+from fototeca.curate.snapshot.split_groups import find_split_groups
 from tests.collect.hubs import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
 from tests.servers import Answer, Site, jpeg, json_answer
 
@@ -123,7 +123,7 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
         assert sorted(originals) == [
             f"roboflow/alice/pets/{name}" for name in ("cat/a_jpg", "cat/a_jpg", "cat/b_jpg", "dog/a_jpg")
         ]
-        units = find_units(current_state(catalog))
+        units = find_split_groups(read_snapshot(catalog))
     assert len(units) == 4
     assert len(set(units.values())) == 3
 

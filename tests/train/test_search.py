@@ -134,7 +134,7 @@ def test_what_is_wrong_outside_uses_up_no_draw(small: Workspace, monkeypatch: py
     lost = small.root / read_manifest(small, "v001").split("val")[0].path
     content = lost.read_bytes()
     lost.unlink()
-    with pytest.raises(FototecaError, match="is gone"):
+    with pytest.raises(FototecaError, match="is missing"):
         search(small, SPACE, "v001", 2)
     lost.write_bytes(content)
     found = search(small, SPACE, "v001", 2)

@@ -249,7 +249,7 @@ def test_a_version_tells_of_images_that_lost_their_copy(
     label_images(workspace, [kept], reject="bad-quality")
     assert len(freeze_version(workspace).manifest.rows) == 11
     told = capsys.readouterr().err
-    assert "images whose copy was rejected as bad-quality, with another one set aside: 1; run: fototeca curate dedup" in told
+    assert "warning: 1 duplicate groups have no accepted image, because the copy was rejected as bad-quality" in told
     dedup(workspace)
     assert len(freeze_version(workspace).manifest.rows) == 12
     assert "rejected as bad-quality" not in capsys.readouterr().err

@@ -25,7 +25,7 @@ from fototeca.curate.versions.verify import verify_version
 
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 STOPPED = """
 import errno, os, signal, sqlite3, sys
@@ -107,7 +107,7 @@ def test_a_freeze_killed_anywhere(grown: Workspace) -> None:
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         assert sound(grown) == decisions
         assert contents(grown, "v001") == before
-        assert all(verify_version(grown, version)["ok"] for version in list_versions(grown))
+        assert all(verify_version(grown, version).ok for version in list_versions(grown))
         assert all(rebuild_version(grown, version) for version in list_versions(grown))
         if done.returncode == 0:
             break
@@ -129,7 +129,7 @@ def test_a_disk_that_fills_up_anywhere(grown: Workspace) -> None:
         assert {path.name: path.read_bytes() for path in grown.manifests.iterdir()} == before
         assert sound(grown) == decisions
     assert moment == 9, "three files, each opened, flushed and renamed"
-    assert verify_version(grown, "v002")["ok"] and rebuild_version(grown, "v002")
+    assert verify_version(grown, "v002").ok and rebuild_version(grown, "v002")
 
 
 DECIDING = """
@@ -170,7 +170,7 @@ def test_killed_while_deciding_grouping_and_freezing(workspace: Workspace, add_i
         assert {int(word) for kind, word in acknowledged if kind == "decided"} <= decisions
         versions = list_versions(workspace)
         assert {word for kind, word in acknowledged if kind == "frozen"} <= set(versions)
-        assert all(verify_version(workspace, version)["ok"] for version in versions[-2:])
+        assert all(verify_version(workspace, version).ok for version in versions[-2:])
         assert all(rebuild_version(workspace, version) for version in versions[-2:])
         with Catalog.open(workspace) as catalog:
             assert len(catalog.groups()) in (0, 3), "groups are replaced whole or not at all"
@@ -234,7 +234,7 @@ def test_a_catalog_that_cannot_grow(grown: Workspace) -> None:
         assert contents(grown, "v001") == before
         assert sound(grown) == decisions
     assert freeze_version(grown).manifest.version == "v002"
-    assert verify_version(grown, "v001")["ok"] and verify_version(grown, "v002")["ok"]
+    assert verify_version(grown, "v001").ok and verify_version(grown, "v002").ok
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:

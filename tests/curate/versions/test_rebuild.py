@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,10 +16,11 @@ from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.manifest import read_manifest
-from fototeca.curate.snapshot.catalog_state import keep_groups
+from fototeca.curate.manifest import SplitName, count_rows, encode_splits, manifest_bytes, read_manifest
+from fototeca.curate.snapshot.catalog_state import store_groups
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
+from fototeca.curate.versions.verify import verify_version
 
 AddImages = Callable[..., list[str]]
 Later = Callable[[Catalog, Sequence[str]], None]
@@ -148,7 +152,7 @@ def test_another_freeze_that_came_between(
         if not sql.in_transaction:
             monkeypatch.undo()
             group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
-            keep_groups(catalog, "v001", catalog.images())
+            store_groups(catalog, "v001", catalog.images())
 
     monkeypatch.setattr(Catalog, "transaction", watched)
     manifest = freeze_version(workspace).manifest
@@ -176,7 +180,7 @@ def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen:
     before = (workspace.manifests / "v001.csv").read_bytes()
     with Catalog.open(workspace) as catalog:
         catalog.connection.execute("UPDATE decisions SET new = 'dog' WHERE decision_id = 1")
-    with pytest.raises(FototecaError, match="is not what was frozen: nothing was written"):
+    with pytest.raises(FototecaError, match="differs from the frozen one: nothing was written"):
         rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
     assert (workspace.manifests / "v001.csv").read_bytes() == before
     assert not rebuild_version(workspace, "v001", workspace.root / "again.csv")
@@ -186,10 +190,84 @@ def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen:
 def test_a_version_takes_no_other_files_place(workspace: Workspace, frozen: Sequence[str]) -> None:
     """Not that of another version, nor of what lies beside it; a link to the folder is the folder."""
     for name in ("v002.csv", "v001.json", "v001.decisions.csv"):
-        with pytest.raises(FototecaError, match=f"this would be no {name}: nothing was written"):
+        with pytest.raises(FototecaError, match=f"the rebuilt CSV is not {name}: nothing was written"):
             rebuild_version(workspace, "v001", workspace.manifests / name)
     elsewhere = workspace.manifests.rename(workspace.root.parent / "kept")
     workspace.manifests.symlink_to(elsewhere)
-    with pytest.raises(FototecaError, match="this would be no v002"):
+    with pytest.raises(FototecaError, match="the rebuilt CSV is not v002"):
         rebuild_version(workspace, "v001", workspace.manifests / "v002.csv")
     assert rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
+
+
+def edit_metadata(workspace: Workspace, version: str, *removed: str, **changes: object) -> None:
+    """Remove and change keys of a version's JSON."""
+    path = workspace.manifests / f"{version}.json"
+    metadata = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in metadata.items() if key not in removed}))
+
+
+def test_a_missing_csv_is_rebuilt_from_the_stored_splits(
+    workspace: Workspace, frozen: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No group is assigned again, so another optimizer gives the same version."""
+    monkeypatch.setattr("fototeca.curate.versions.splits._place", lambda *_: pytest.fail("a group was assigned again"))
+    path = workspace.manifests / "v001.csv"
+    before = path.read_bytes()
+    path.unlink()
+    assert rebuild_version(workspace, "v001", path)
+    assert path.read_bytes() == before
+
+
+def test_a_version_without_stored_splits_reads_them_from_its_csv(workspace: Workspace, frozen: Sequence[str]) -> None:
+    """Other columns of the CSV may be edited, since they are recomputed; without the CSV there is nothing to rebuild from."""
+    edit_metadata(workspace, "v001", "row_splits", "decode_version")
+    assert read_manifest(workspace, "v001").decode_version == 1
+    path = workspace.manifests / "v001.csv"
+    before = path.read_text()
+    path.write_text(before.replace(",cat,", ",dog,"))
+    assert rebuild_version(workspace, "v001", path)
+    assert path.read_text() == before
+    path.unlink()
+    with pytest.raises(FototecaError, match=r"the splits of v001 are stored in manifests/v001\.csv alone.*git checkout"):
+        rebuild_version(workspace, "v001")
+
+
+@pytest.mark.parametrize("digits", ["0" * 30, "12" * 15, "0", "", "x" * 30])
+def test_stored_splits_that_were_edited_are_detected(workspace: Workspace, frozen: Sequence[str], digits: str) -> None:
+    """The rebuilt CSV has another digest, or the splits of the CSV are used, and verifying lists the difference."""
+    edit_metadata(workspace, "v001", row_splits=digits)
+    assert rebuild_version(workspace, "v001") == (digits in ("0", "", "x" * 30))
+    assert any("row_splits" in problem for problem in verify_version(workspace, "v001").problems)
+
+
+def forge(workspace: Workspace, version: str, image_ids: Sequence[str], split: SplitName) -> None:
+    """Move images to a split in the CSV of a version, and make its JSON consistent with that."""
+    manifest = read_manifest(workspace, version)
+    rows = [replace(row, split=split) if row.image_id in image_ids else row for row in manifest.rows]
+    manifest = replace(manifest, rows=tuple(rows))
+    manifest.path.write_bytes(manifest_bytes(rows))
+    sha256 = hashlib.sha256(manifest_bytes(rows)).hexdigest()
+    edit_metadata(workspace, version, sha256=sha256, row_splits=encode_splits(rows), **count_rows(manifest))
+
+
+def test_a_forged_split_of_an_earlier_image_does_not_rebuild(
+    workspace: Workspace, frozen: Sequence[str], add_images: AddImages
+) -> None:
+    """An image keeps the split of its first version, whatever a consistent CSV and JSON of a later one state."""
+    add_images(workspace, ["cat"] * 5, start=50)
+    manifest = freeze_version(workspace).manifest
+    assert rebuild_version(workspace, "v002")
+    forge(workspace, "v002", [row.image_id for row in manifest.split("test") if row.image_id in frozen][:1], "train")
+    assert not rebuild_version(workspace, "v002")
+
+
+def test_a_forged_split_within_a_group_does_not_rebuild(
+    workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]
+) -> None:
+    """All images of a group share a split, whatever a consistent CSV and JSON state."""
+    ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
+    group_images(workspace, [ids[:3]], keep_near=True)
+    row = next(row for row in freeze_version(workspace).manifest.rows if row.image_id == ids[0])
+    assert rebuild_version(workspace, "v001")
+    forge(workspace, "v001", [ids[0]], "val" if row.split == "train" else "train")
+    assert not rebuild_version(workspace, "v001")

@@ -120,7 +120,7 @@ def test_a_version_older_than_the_catalog_is_not_made_again(workspace: Workspace
     """Which images were there at its time is what was lost: one line says so."""
     lose(workspace)
     recover_catalog(workspace)
-    with pytest.raises(FototecaError, match="v001 cannot be made again: the catalog has known 0 images since before") as error:
+    with pytest.raises(FototecaError, match="v001 cannot be rebuilt: the catalog has 0 images from before") as error:
         rebuild_version(workspace, "v001")
     assert "fototeca curate verify" in error.value.hint
 

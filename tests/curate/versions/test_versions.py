@@ -100,7 +100,7 @@ def test_verify_reads_every_file_again(workspace: Workspace, add_images: AddImag
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         (problem,) = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
-        assert f"{row.image_id[:12]} has other bytes" in problem
+        assert f"{row.image_id[:12]} has bytes that do not match" in problem
         path.write_bytes(whole)
     assert curate("verify", "v001").exit_code == 0
 
@@ -114,10 +114,10 @@ def edit_facts(workspace: Workspace, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("categories", ["dog", "cat"], "says labels"),
+        ("categories", ["dog", "cat"], "states labels"),
         ("task", "multi", ""),
         ("moved", [{"image_id": "x"}], ""),
-        ("rows", 19, "says rows: 19"),
+        ("rows", 19, "states rows: 19"),
     ],
 )
 def test_an_edited_json_is_told(
@@ -155,18 +155,18 @@ def test_facts_of_another_kind_are_one_line(
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
     edit_facts(workspace, name, value)
-    with pytest.raises(FototecaError, match=f"has no {name} as it should"):
+    with pytest.raises(FototecaError, match=f"has an invalid {name}"):
         curate(command, *(["v001"] if command != "versions" else []))
 
 
 @pytest.mark.parametrize(
     ("edit", "problem"),
     [
-        (lambda lines: [lines[0], *lines[1:], lines[-1]], "has images twice"),
-        (lambda lines: [lines[0], *reversed(lines[1:])], "not in the order of their ids"),
-        (lambda lines: [line.replace(",no", ",perhaps") for line in lines], "is no manifest"),
-        (lambda lines: [line.replace(",64,48,", ",9x,48,") for line in lines], "is no manifest"),
-        (lambda lines: [*lines[:-1], lines[-1][:90]], "is no manifest"),
+        (lambda lines: [lines[0], *lines[1:], lines[-1]], "has duplicate images"),
+        (lambda lines: [lines[0], *reversed(lines[1:])], "is not sorted by image_id"),
+        (lambda lines: [line.replace(",no", ",perhaps") for line in lines], "is not a valid manifest"),
+        (lambda lines: [line.replace(",64,48,", ",9x,48,") for line in lines], "is not a valid manifest"),
+        (lambda lines: [*lines[:-1], lines[-1][:90]], "is not a valid manifest"),
         (lambda lines: [re.sub(r"(train|val|test),\w{64}", r"\1,one", line) for line in lines], "group one is in t"),
         (lambda lines: [*lines[:-1], re.sub(",(cat|dog),", ",fox,", lines[-1])], "has an unknown label: fox"),
     ],
@@ -248,8 +248,8 @@ def test_verify_finds_what_is_gone_or_other(workspace: Workspace, add_images: Ad
     result = curate("verify", "v001", "--json")
     problems = "\n".join(json.loads(result.stdout)["problems"])
     assert result.exit_code == 2
-    assert f"{gone.image_id[:12]} is gone" in problems
-    assert f"{other.image_id[:12]} has other bytes" in problems
+    assert f"{gone.image_id[:12]} is missing" in problems
+    assert f"{other.image_id[:12]} has bytes that do not match" in problems
     assert "v001.decisions.csv was changed" in problems
 
 
@@ -267,11 +267,11 @@ def test_verify_of_an_edited_manifest_is_a_finding(
 @pytest.mark.parametrize(
     ("fact", "value", "told"),
     [
-        ("rows", 99, "says rows: 99, the rows 20"),
-        ("splits", {"train": 20, "val": 0, "test": 0}, "says splits"),
-        ("labels", {}, "says labels"),
-        ("parent", "v001", "the version before is None"),
-        ("decisions", 3, "says decisions: 3, there are 20"),
+        ("rows", 99, "states rows: 99, the rows have 20"),
+        ("splits", {"train": 20, "val": 0, "test": 0}, "states splits"),
+        ("labels", {}, "states labels"),
+        ("parent", "v001", "the preceding version is None"),
+        ("decisions", 3, "states decisions: 3, the file has 20"),
     ],
 )
 def test_verify_of_an_edited_json_is_a_finding(

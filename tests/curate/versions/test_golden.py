@@ -1,14 +1,16 @@
-"""Versions as they were frozen once, under golden/: the same catalogs give the same bytes today.
+"""Versions under golden/: earlier ones can be read and rebuilt, and the current code writes the same bytes again.
 
-A difference means that versions frozen by earlier releases cannot be rebuilt any more, or that scripts which read them break.
-Where that is meant, bump `SCHEMA`, say so in CHANGELOG.md, and replace the files by those that the failing test names.
+`golden/first` was written before versions stored their splits; its files never change. `golden/current` is what the code writes
+now: a difference means that scripts that read versions may break, or that the same catalog is split in another way. Where that is
+intended, raise `SCHEMA` if old files cannot be read any more, mention it in CHANGELOG.md, move `golden/current` to a folder of
+its own that `WRITTEN` lists, and replace it by the files that the failing test names.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,12 +19,13 @@ import pytest
 
 from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.manifest import FACTS, list_versions, read_facts, read_manifest
+from fototeca.curate.manifest import METADATA_FIELDS, OPTIONAL_METADATA_FIELDS, list_versions, read_manifest, read_metadata
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
-from fototeca.curate.versions.decision_log import kept_decisions
-from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.decision_log import read_decision_log
+from fototeca.curate.versions.freeze import FreezeResult, freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 
+Freeze = Callable[..., FreezeResult]
 GOLDEN = Path(__file__).parent / "golden"
 BEGIN = datetime.fromisoformat("2020-01-02T03:04:05.000000+00:00")
 NAMES = ("único", "heron", "007")
@@ -79,7 +82,7 @@ def near(catalog: Catalog, groups: Sequence[Sequence[str]], keep: bool = False) 
     catalog.set_fact(THRESHOLD, "8")
 
 
-def single(root: Path) -> Workspace:
+def single(root: Path, freeze: Freeze = freeze_version) -> Workspace:
     """One label an image; groups that keep one or all; rejected, relabelled, restored images; then more, and a merged group."""
     workspace = create_workspace(root, NAMES, target=1)
     with Catalog.open(workspace) as catalog, catalog.transaction():
@@ -87,7 +90,7 @@ def single(root: Path) -> Workspace:
         near(catalog, [ids[20:23], ids[30:32], ids[40:45]])
         for number, new in ((50, "reject:blurry"), (51, "heron"), (52, "reject:drawing"), (52, "restore"), (22, "restore")):
             catalog.decide(ids[number], new, who="person:ana", why="seen, twice", time=moment(500 + number))
-    first = freeze_version(workspace, note="the first, «golden»").manifest
+    first = freeze(workspace, note="the first, «golden»").manifest
     with Catalog.open(workspace) as catalog, catalog.transaction():
         more = fill(catalog, [NAMES[number % 3] for number in range(20)], 70)
         trained, tested = (min(row.image_id for row in first.split(split)) for split in ("train", "test"))
@@ -96,64 +99,90 @@ def single(root: Path) -> Workspace:
             "https://example.org/3.png", "museum", page_url="https://m.example/3", author="Eva", license="CC0-1.0"
         )
         catalog.add_finding(better, better.url)
-    freeze_version(workspace)
+    freeze(workspace)
     return workspace
 
 
-def multi(root: Path) -> Workspace:
+def multi(root: Path, freeze: Freeze = freeze_version) -> Workspace:
     """Several labels an image, or none; groups that stay whole; ratios and seed of its own; then more, for what is pinned."""
     workspace = create_workspace(root, NAMES, task="multi", target=1)
     kinds = ("heron", "007|heron", "", "único", "007", "heron|único", "007|heron|único", "único", "007")
     with Catalog.open(workspace) as catalog, catalog.transaction():
         ids = fill(catalog, [kinds[number % 9] for number in range(81)], 0)
         near(catalog, [ids[start : start + 1 + start % 4] for start in range(0, 60, 5)], keep=True)
-    freeze_version(workspace, ratios="60/15/25", seed=7)
+    freeze(workspace, ratios="60/15/25", seed=7)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         fill(catalog, [kinds[number % 8] for number in range(30)], 81)
         catalog.decide(ids[5], "heron|único", who="person:ana", why="", time=moment(600))
-    freeze_version(workspace)
+    freeze(workspace)
     return workspace
 
 
 BUILDERS = {"single": single, "multi": multi}
-UNTIMELY = ("created", "tool")
-"""What a JSON holds that differs from one freeze to the next."""
+WRITTEN = ("first", "current")
+VOLATILE = ("created", "tool")
+"""Keys of a version's JSON that differ from one freeze to the next."""
 
 
-def timeless(text: str) -> dict[str, object]:
-    """A version's JSON without it, the keys in their order."""
-    return {name: value for name, value in json.loads(text).items() if name not in UNTIMELY}
+def stable_json(text: str) -> str:
+    """Return a version's JSON without the volatile keys, the others in their order."""
+    return json.dumps({name: value for name, value in json.loads(text).items() if name not in VOLATILE})
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_the_same_catalog_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
-    """Rows and decisions byte for byte, facts but for time and program, the order of all of them included."""
+def test_freeze_writes_the_golden_bytes(tmp_path: Path, name: str) -> None:
+    """Rows and decisions are equal byte for byte, and the JSON but for time and program."""
     workspace = BUILDERS[name](tmp_path / name)
     files = sorted(path.name for path in workspace.manifests.iterdir())
-    assert files == sorted(path.name for path in (GOLDEN / name).iterdir()), workspace.manifests
+    assert files == sorted(path.name for path in (GOLDEN / "current" / name).iterdir()), workspace.manifests
     for file in files:
-        now, then = ((folder / file).read_bytes() for folder in (workspace.manifests, GOLDEN / name))
+        written, golden = ((folder / file).read_bytes() for folder in (workspace.manifests, GOLDEN / "current" / name))
         if file.endswith(".json"):
-            assert json.dumps(timeless(now.decode())) == json.dumps(timeless(then.decode())), f"{workspace.manifests}/{file}"
+            assert stable_json(written.decode()) == stable_json(golden.decode()), f"{workspace.manifests}/{file}"
         else:
-            assert now == then, f"{workspace.manifests}/{file}"
+            assert written == golden, f"{workspace.manifests}/{file}"
     assert all(rebuild_version(workspace, version) for version in list_versions(workspace))
 
 
+def freeze_from(folder: Path) -> Freeze:
+    """Return a freeze whose version is replaced by the files of `folder`, as if another release had written them."""
+
+    def freeze(workspace: Workspace, **options: object) -> FreezeResult:
+        result = freeze_version(workspace, **options)  # type: ignore[arg-type]
+        created = result.manifest.created
+        for path in folder.glob(f"{result.manifest.version}.*"):
+            (workspace.manifests / path.name).write_bytes(path.read_bytes())
+        target = result.manifest.path.with_suffix(".json")
+        target.write_text(json.dumps(json.loads(target.read_text()) | {"created": created}))
+        return replace(result, manifest=read_manifest(workspace, result.manifest.version))
+
+    return freeze
+
+
+@pytest.mark.parametrize("written", WRITTEN)
 @pytest.mark.parametrize("name", BUILDERS)
-def test_they_can_still_be_read(tmp_path: Path, name: str) -> None:
-    """As files that git brings: rows, facts and decisions, by today's reader."""
+def test_versions_of_every_release_rebuild(tmp_path: Path, name: str, written: str) -> None:
+    """Rebuilding reads the splits that a version stored, whatever the current optimizer would assign."""
+    workspace = BUILDERS[name](tmp_path / name, freeze_from(GOLDEN / written / name))
+    for version in list_versions(workspace):
+        output = tmp_path / f"{version}.csv"
+        assert rebuild_version(workspace, version, output)
+        assert output.read_bytes() == (GOLDEN / written / name / f"{version}.csv").read_bytes()
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("name", BUILDERS)
+def test_versions_of_every_release_can_be_read(tmp_path: Path, name: str, written: str) -> None:
+    """Rows, metadata and decisions are read from the files alone."""
     workspace = create_workspace(tmp_path / name, NAMES)
-    for path in (GOLDEN / name).iterdir():
+    for path in (GOLDEN / written / name).iterdir():
         (workspace.manifests / path.name).write_bytes(path.read_bytes())
     assert list_versions(workspace) == ["v001", "v002"]
     for version in list_versions(workspace):
-        manifest, facts, decisions = (
-            read_manifest(workspace, version),
-            read_facts(workspace, version),
-            kept_decisions(workspace, version),
-        )
-        assert (len(manifest.rows), manifest.categories, manifest.task) == (facts["rows"], NAMES, name)
-        assert set(facts) == {"schema", *FACTS}
-        assert len(decisions) == facts["decisions"]
+        manifest, metadata = read_manifest(workspace, version), read_metadata(workspace, version)
+        decisions = read_decision_log(workspace, version)
+        assert (len(manifest.rows), manifest.categories, manifest.task) == (metadata["rows"], NAMES, name)
+        assert manifest.decode_version == 1
+        assert set(metadata) == {"schema", *METADATA_FIELDS, *(OPTIONAL_METADATA_FIELDS if written == "current" else ())}
+        assert len(decisions) == metadata["decisions"]
         assert {decision.image_id for decision in decisions} <= {drawn(number) for number in range(111)}

@@ -20,7 +20,7 @@ from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.manifest import Manifest, list_versions, read_manifest
 from fototeca.curate.review.rename import rename_category
 from fototeca.curate.review.undo import take_back
-from fototeca.curate.versions.freeze import freeze_facts, freeze_version, read_ratios
+from fototeca.curate.versions.freeze import freeze_version, read_ratios
 from fototeca.curate.versions.rebuild import rebuild_version
 from tests.curate.conftest import file_size_limit
 
@@ -47,7 +47,7 @@ def test_only_accepted_images_with_their_provenance(
     assert (rows[ids[1]].label, rows[ids[1]].reviewed, rows[ids[5]].reviewed) == ("dog", True, False)
     assert (rows[ids[2]].group, rows[ids[5]].group) == (ids[2], ids[5])
     assert (rows[ids[5]].author, rows[ids[5]].license, rows[ids[5]].source) == ("author A", "CC-BY-4.0", "site")
-    facts = freeze_facts(frozen, workspace)
+    facts = frozen.to_json()
     assert facts["path"] == "manifests/v001.csv"
     assert (facts["version"], facts["rows"], sum(facts["splits"].values())) == ("v001", 38, 38)
 
@@ -74,7 +74,7 @@ def test_an_unchanged_dataset_is_not_frozen_twice(
     assert "nothing has changed since v001" in said
     for other in ({"seed": 7}, {"ratios": "60/20/20"}):
         assert not freeze_version(workspace, **other).new
-        assert "another seed or other ratios are for images that come from now on" in capfd.readouterr().err
+        assert "another seed or other ratios apply to new images only" in capfd.readouterr().err
     label_images(workspace, [ids[0]], label="cat")
     assert freeze_version(workspace).manifest.version == "v002"
 
@@ -228,7 +228,7 @@ def test_a_category_that_was_removed_from_the_configuration(workspace: Workspace
     ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     workspace.config.write_text(workspace.config.read_text().replace('[categories."dog"]', '[categories."fox"]'))
     changed = Workspace(workspace.root)
-    with pytest.raises(FototecaError, match=r"20 carry 'dog'.*mend fototeca.toml") as error:
+    with pytest.raises(FototecaError, match=r"20 carry 'dog'.*fix fototeca.toml") as error:
         freeze_version(changed)
     assert error.value.exit_code == 2
     label_images(changed, ids[20:], label="fox")
@@ -245,7 +245,7 @@ def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add
             label_images(workspace, ids[20:22], label="")
         frozen = freeze_version(workspace)
         manifest = frozen.manifest
-        assert (frozen.unlabelled, frozen.unseen) == ((0, 3) if task == "multi" else (5, 0))
+        assert (frozen.unlabeled, frozen.unreviewed_negatives) == ((0, 3) if task == "multi" else (5, 0))
         assert len(manifest.rows) == rows
         assert {row.labels for row in manifest.rows} >= ({("cat", "dog"), ()} if task == "multi" else {("cat",), ("dog",)})
 
@@ -322,5 +322,5 @@ def test_a_task_that_was_changed_to_single_is_refused(tmp_path: Path, add_images
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"], task="multi")
     add_images(workspace, ["cat|dog"] * 10 + ["cat"] * 10 + ["dog"] * 10)
     workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
-    with pytest.raises(FototecaError, match=r"10 carry 'cat\|dog'; mend fototeca.toml \(categories, task\)"):
+    with pytest.raises(FototecaError, match=r"10 carry 'cat\|dog'; fix fototeca.toml \(categories, task\)"):
         freeze_version(Workspace(workspace.root))

@@ -1,0 +1,146 @@
+"""Plan the rows of a version: choose images, group them and assign splits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fototeca.collect.catalog import ImageRow
+from fototeca.core.errors import FototecaError
+from fototeca.core.settings import LABEL_SEPARATOR, Task
+from fototeca.curate.manifest import Manifest, ManifestRow, SplitName
+from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, ImageSource
+from fototeca.curate.snapshot.split_groups import find_split_groups
+from fototeca.curate.versions.splits import SplitGroup, assign_splits, find_uneven_shares, make_split_group, merge_splits
+
+MIN_GROUPS = 3
+"""Groups that a category needs, so that every split can have one."""
+
+
+@dataclass(frozen=True)
+class VersionPlan:
+    """Rows with their splits, and the exceptions that the version lists."""
+
+    rows: tuple[ManifestRow, ...]
+    moved: tuple[dict[str, str], ...]
+    """Images whose split changes because groups merged: image_id, from, to, group."""
+    uneven: tuple[dict[str, Any], ...]
+    """Shares that deviate from the ratios: see `find_uneven_shares`."""
+
+
+def plan_rows(
+    snapshot: CatalogSnapshot,
+    task: Task,
+    names: Sequence[str],
+    versions: Sequence[Manifest],
+    ratios: Sequence[float],
+    seed: int,
+    stored: Mapping[str, SplitName] | None = None,
+) -> VersionPlan:
+    """Plan the rows of a version.
+
+    `names`: all categories. `versions`: the earlier versions, oldest first; their images keep the split they had. `ratios`:
+    percentages of train, val and test. `stored`: for a rebuild, the splits that the version stored; the optimizer assigns only
+    images that neither the earlier versions nor `stored` contain.
+
+    Raises:
+        FototecaError: a category has too few images to split.
+    """
+    chosen = select_images(snapshot, task)
+    earlier: dict[str, SplitName] = {row.image_id: row.split for version in versions for row in version.rows}
+    group_of = find_split_groups(snapshot)
+    pinned = _merge_by_group(stored or {}, group_of) | _merge_by_group(earlier, group_of)
+    labels: dict[str, list[Sequence[str]]] = defaultdict(list)
+    for image in chosen:
+        labels[group_of[image.image_id]].append(image.label.split(LABEL_SEPARATOR) if image.label else ())
+    groups = [make_split_group(group_id, members, pinned.get(group_id)) for group_id, members in labels.items()]
+    check_group_counts(groups, names, sum(image.status == "accepted" for image in snapshot.images) - len(chosen))
+    shares = [ratio / 100 for ratio in ratios]
+    splits = assign_splits(groups, shares, seed)
+    rows = [make_row(image, splits[group_of[image.image_id]], group_of[image.image_id], snapshot.sources) for image in chosen]
+    rows.sort(key=lambda row: row.image_id)
+    moved = tuple(
+        {"image_id": row.image_id, "from": earlier[row.image_id], "to": row.split, "group": row.group}
+        for row in rows
+        if earlier.get(row.image_id, row.split) != row.split
+    )
+    return VersionPlan(tuple(rows), moved, tuple(find_uneven_shares(groups, splits, shares)))
+
+
+def _merge_by_group(splits: Mapping[str, SplitName], group_of: Mapping[str, str]) -> dict[str, SplitName]:
+    """Return one split per group from the splits of its images."""
+    by_group: dict[str, list[SplitName]] = defaultdict(list)
+    for image_id, split in splits.items():
+        if image_id in group_of:
+            by_group[group_of[image_id]].append(split)
+    merged = ((group_id, merge_splits(members)) for group_id, members in by_group.items())
+    return {group_id: split for group_id, split in merged if split}
+
+
+def select_images(snapshot: CatalogSnapshot, task: Task) -> list[ImageRow]:
+    """Return the accepted images that a version contains; single-label tasks leave out those without a label."""
+    return [image for image in snapshot.images if image.status == "accepted" and (image.label or task == "multi")]
+
+
+def check_categories(snapshot: CatalogSnapshot, names: Sequence[str], task: Task) -> None:
+    """Check that accepted images carry configured categories, and one each where the task is single.
+
+    Raises:
+        FototecaError: a label is not one of `names`.
+    """
+    unknown: dict[str, int] = defaultdict(int)
+    for image in snapshot.images:
+        if image.status == "accepted":
+            for label in [image.label] if task == "single" else image.label.split(LABEL_SEPARATOR):
+                if label and label not in names:
+                    unknown[label] += 1
+    if unknown:
+        counts = ", ".join(f"{count} carry {label!r}" for label, count in sorted(unknown.items()))
+        raise FototecaError(
+            f"accepted images have categories that fototeca.toml lacks: {counts}",
+            "fix fototeca.toml (categories, task), or rename a category: fototeca curate label --from OLD --label NEW",
+        )
+
+
+def check_group_counts(groups: Sequence[SplitGroup], names: Sequence[str], unlabeled: int) -> None:
+    """Check that every category has enough groups for each split to have one.
+
+    `unlabeled`: accepted images without a label, which the hint mentions.
+
+    Raises:
+        FototecaError: a category has fewer than `MIN_GROUPS` groups.
+    """
+    num_groups, num_images = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for group in groups:
+        for label, count in group.labels:
+            num_groups[label] += 1
+            num_images[label] += count
+    if few := [name for name in names if num_groups[name] < MIN_GROUPS]:
+        label_hint = f", label the {unlabeled} images that have no label" if unlabeled else ""
+        counts = ", ".join(
+            f"{name} has {num_images[name]}" + f" in {num_groups[name]} groups" * (num_images[name] > 0) for name in few
+        )
+        raise FototecaError(
+            f"too few accepted images to split: {counts}",
+            f"each category needs {MIN_GROUPS} or more that are not near-duplicates: collect more{label_hint},"
+            " or remove the category",
+        )
+
+
+def make_row(image: ImageRow, split: SplitName, group: str, sources: Mapping[str, ImageSource]) -> ManifestRow:
+    """Return the manifest row of an image."""
+    source = sources.get(image.image_id, ImageSource())
+    return ManifestRow(
+        image_id=image.image_id,
+        path=image.path,
+        label=image.label,
+        split=split,
+        group=group,
+        width=image.width,
+        height=image.height,
+        phash=image.phash,
+        reviewed=image.reviewed,
+        **source.__dict__,
+    )
