@@ -224,7 +224,7 @@ def report(
     """
     from fototeca.analysis.report.page import write_report
 
-    _print_paths(write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf), as_json)
+    _print_paths(list(write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf).paths), as_json)
 
 
 @app.command()

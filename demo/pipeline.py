@@ -96,7 +96,7 @@ def run_demo(folder: Path) -> None:
     with _step("one look at the test split, new images, the report"):
         test = _test(workspace, best)
         new = _predict(workspace, best)
-        pages = [write_report(workspace, manifest.version, lang=lang)[0] for lang in ("en", "es")]
+        pages = [write_report(workspace, manifest.version, lang=lang).page for lang in ("en", "es")]
     typer.echo("")
     typer.echo(planted_table(workspace, entries, suggestions))
     typer.echo("")

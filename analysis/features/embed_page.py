@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from fototeca.analysis.evaluation.metrics import FloatArray
-from fototeca.analysis.i18n import PAGES
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import PALETTE
+from fototeca.analysis.templates import render_page
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow, is_stored
@@ -48,14 +48,13 @@ def write_embedding_page(
         "names": [row.image_id[:12] for row in rows],
         "images": [_draw_image(workspace, row) for row in rows],
     }
-    words = (
-        f"{len(rows)} training and validation images by {facts['dimension']} features. Share of validation images that the "
-        f"majority of their ten nearest training images names rightly: {knn}; silhouette: {silhouette}. Trust these more than "
-        "the eye: t-SNE and UMAP show neighbours, not distances."
+    summary = (
+        f"{len(rows)} training and validation images, placed by {facts['dimension']} features. Nearest-neighbor accuracy "
+        f"(majority of a validation image's ten nearest training images): {knn}; silhouette: {silhouette}. These figures are "
+        "more reliable than the plots: t-SNE and UMAP preserve neighbors, not distances."
     )
-    page = (PAGES / "embed.html").read_text(encoding="utf-8")
-    inside = json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")  # no </script> from a name
-    write_text(path, page.replace("{title}", escape(facts["run"])).replace("{facts}", escape(words)).replace("{data}", inside))
+    data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")  # no </script> in a name
+    write_text(path, render_page("embed.html.j2", title=facts["run"], summary=summary, data=Markup(data)))
     return path
 
 

@@ -1,1 +1,1 @@
-"""The report: one page that tells the whole story, from the task to new images, in Spanish or English."""
+"""The report of a dataset version as one HTML page, in English or Spanish. Use `report.page.write_report`."""

@@ -1,4 +1,4 @@
-"""The report's maps of what made a model say what it said, and whether such maps can be trusted."""
+"""Attribution maps in the report: maps of example images, class models, sanity checks of the methods, filters."""
 
 from __future__ import annotations
 
@@ -28,219 +28,235 @@ from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.evaluation.sampling import pick_most_confident
 from fototeca.analysis.images import compute_masks_digest, data_uri, read_stored_image
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Tile, heading, join, link, note, paragraph, tag, tiles
+from fototeca.analysis.report.html import Content, Tile, command, heading, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
 
-EXPLAINED = 6
-"""Images whose attributions are shown: half of them wrong, if there are so many."""
+NUM_EXPLAINED = 6
+"""Images with attribution maps; half of them wrong predictions, if there are as many."""
 
 SHOWN_METHODS = ("grad-cam", "saliency")
 
+SIDE, FILTERS_SIDE = 168, 560
+"""Pixels of a map, and of a sheet of feature maps at most."""
 
-def attributions(story: ReportContext, results: SplitPredictions) -> Markup:
-    """What made the model say what it said: a row of maps per image."""
-    words, model = story.words, story.model(results.run)
-    if model.module is None:
-        return join([heading(words("attribution.title"), 4), note(words("attribution.no_network"), "missing")])
-    results = results.stored(story.workspace)
-    wrong = pick_most_confident(results, correct=False, number=EXPLAINED // 2)
-    chosen = [*wrong, *pick_most_confident(results, correct=True, number=EXPLAINED - len(wrong))]
+
+def render_attributions(context: ReportContext, results: SplitPredictions) -> Markup:
+    """Return attribution maps of validation images, class models, sanity checks and filters of a run."""
+    texts, title = context.texts, heading(context.texts("attribution.title"), 4)
+    if context.load_model(results.run).module is None:
+        return join([title, note(texts("attribution.no_network"), "missing")])
+    results = results.stored(context.workspace)
+    wrong = pick_most_confident(results, correct=False, number=NUM_EXPLAINED // 2)
+    chosen = [*wrong, *pick_most_confident(results, correct=True, number=NUM_EXPLAINED - len(wrong))]
     sources = "; ".join(f"{name}: {METHODS[name].source}" for name in SHOWN_METHODS)
     return join(
         [
-            heading(words("attribution.title"), 4),
-            paragraph(words("attribution.intro", sources=sources)),
-            story.part(lambda: tiles(_explained(story, results, chosen), f"maps of{1 + len(SHOWN_METHODS)}")),
-            story.part(partial(_class_models, story, results)),
-            story.part(partial(_trials, story, results)),
-            story.part(partial(_filters, story, results, chosen[0])),
+            title,
+            paragraph(texts("attribution.intro", sources=sources)),
+            context.render_part(lambda: tiles(_map_tiles(context, results, chosen), f"maps of{1 + len(SHOWN_METHODS)}")),
+            context.render_part(partial(_class_models, context, results)),
+            context.render_part(partial(_sanity_checks, context, results)),
+            context.render_part(partial(_filters, context, results, chosen[0])),
         ]
     )
 
 
-def _explained(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[Tile]:
-    """What the model saw and a map per method, for each image."""
-    words, shown, verdicts, file = story.words, list[Tile](), shown_verdicts(story, results), f"maps-{results.run.id}"
-    rows: list[list[object]] = []
-    for index, found in zip(chosen, _maps(story, results, chosen), strict=True):
-        category = found["category"]
-        sure = f"{category} · {words.percent(found['probability'], 0)}"
-        said = link(words("attribution.of", category=sure) if results.multi else sure, story.row(file, len(rows)))
-        right, label = bool(results.correct[index]), results.labels[index]
-        lines: list[Markup | str] = [said] if right else [said, words("examples.true", label=story.label(label))]
-        if results.multi:
-            lines.insert(0, words("attribution.said", said=story.label(found["said"])))
-        mark = "right" if right else "wrong"
-        shown.append(Tile(found["seen"], words("attribution.seen", label=story.label(label)), tuple(lines), mark))
-        for name, uri in found["maps"].items():
-            alt = words("attribution.alt", method=name, said=category)
-            stamp = merge_results(found["passed"][name], verdicts.get(name, {}))
-            shown.append(Tile(uri, alt, (name, link(stamped(story, stamp), story.row(file, len(rows)))), mark))
-            head = [results.rows[index].image_id, label, found["said"], category, found["probability"], name]
-            rows.append([*head, *map(found["scores"][name].get, IMAGE_CHECKS), *names_by_outcome(stamp)])
-    story.numbers.append(Table(file, EXPLANATION_COLUMNS, tuple(map(tuple, rows))))
-    return shown
+def _map_tiles(context: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[Tile]:
+    """Return for each image the model's input and a map per method; export their scores as `maps-RUN.csv`."""
+    texts, table = context.texts, f"maps-{results.run.id}"
+    images, rows = list[Tile](), list[list[object]]()
+    by_method = method_check_results(context, results)
+    for index, maps in zip(chosen, _cached_maps(context, results, chosen), strict=True):
+        category, label = maps["category"], results.labels[index]
+        mark = "right" if results.correct[index] else "wrong"
+        lines = _prediction_lines(context, results, index, maps, context.row_href(table, len(rows)))
+        images.append(Tile(maps["seen"], texts("attribution.input", label=context.label_text(label)), tuple(lines), mark))
+        for method, uri in maps["maps"].items():
+            checks = merge_results(maps["passed"][method], by_method.get(method, {}))
+            badge = link(badge_text(context, checks), context.row_href(table, len(rows)))
+            images.append(Tile(uri, texts("attribution.alt", method=method, predicted=category), (method, badge), mark))
+            described = [results.rows[index].image_id, label, maps["predicted"], category, maps["probability"], method]
+            rows.append([*described, *map(maps["scores"][method].get, IMAGE_CHECKS), *names_by_outcome(checks)])
+    context.data_tables.append(Table(table, EXPLANATION_COLUMNS, tuple(map(tuple, rows))))
+    return images
 
 
-def stamped(story: ReportContext, passed: CheckResults) -> str:
-    """A stamp in words: what is failed, else each trial that was passed by name."""
-    failed = [trial for trial, said in passed.items() if not said]
-    what = ", ".join(story.words(f"trials.{trial}") for trial in failed or passed)
-    return story.words("attribution.fails" if failed else "attribution.passes" if passed else "attribution.untried", what=what)
+def _prediction_lines(
+    context: ReportContext, results: SplitPredictions, index: int, maps: dict[str, Any], href: str
+) -> list[Content]:
+    """Return the lines below an image: the explained category, and the true label of a wrong prediction."""
+    texts = context.texts
+    explained = f"{maps['category']} · {texts.percent(maps['probability'], 0)}"
+    lines: list[Content] = [link(texts("attribution.maps_of", category=explained) if results.multi else explained, href)]
+    if not results.correct[index]:
+        lines.append(texts("examples.true", label=context.label_text(results.labels[index])))
+    if results.multi:
+        lines.insert(0, texts("attribution.predicted", predicted=context.label_text(maps["predicted"])))
+    return lines
 
 
-def shown_verdicts(story: ReportContext, results: SplitPredictions) -> Mapping[str, CheckResults]:
-    """What trials say of the shown methods: those of `explain --trials`, else the report's own; none where these cannot be made,
-    which is told in the place of their table."""
+def badge_text(context: ReportContext, checks: CheckResults) -> str:
+    """Return check results as text: the failed checks, else each passed one."""
+    failed = [check for check, passed in checks.items() if not passed]
+    names = ", ".join(context.texts(f"sanity_checks.{check}") for check in failed or checks)
+    return context.texts(f"attribution.{'failed' if failed else 'passed' if checks else 'unchecked'}", checks=names)
+
+
+def method_check_results(context: ReportContext, results: SplitPredictions) -> Mapping[str, CheckResults]:
+    """Return check results by method: those of `explain --sanity-checks`, else the report's own; empty if these fail.
+
+    The reason of a failure is shown in place of the table of checks.
+    """
     try:
-        return method_results(kept_trials(story, results.run) or _tried(story, results.stored(story.workspace)))
+        checks = stored_sanity_checks(context, results.run) or _own_sanity_checks(context, results.stored(context.workspace))
+        return method_results(checks)
     except FototecaError:
         return {}
 
 
-def kept_trials(story: ReportContext, run: Run) -> dict[str, Any] | None:
-    """What `explain --trials` kept, if it is of all shown methods."""
-    facts = read_sanity_checks(story.workspace, run)
-    if not facts or not set(SHOWN_METHODS) <= {one["method"] for one in facts["methods"]}:
+def stored_sanity_checks(context: ReportContext, run: Run) -> dict[str, Any] | None:
+    """Return the results stored by `explain --sanity-checks`, if they include all shown methods."""
+    checks = read_sanity_checks(context.workspace, run)
+    if not checks or not set(SHOWN_METHODS) <= {method["method"] for method in checks["methods"]}:
         return None
-    return facts
+    return checks
 
 
-def _maps(story: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each image the data URIs of what was seen and of its maps, kept between reports."""
+def _own_sanity_checks(context: ReportContext, results: SplitPredictions) -> dict[str, Any]:
+    """Return the sanity checks of the shown methods, run once and cached."""
+    workspace, run, steps = context.workspace, results.run, REPORT_CURVE_STEPS
+    question = [context.manifest.sha256, len(results), SHOWN_METHODS, steps, compute_masks_digest(workspace)]
 
-    def draw() -> list[dict[str, Any]]:
-        every = []
-        for index in chosen:
-            found = explain_one(story.workspace, story.model(results.run), results, index, SHOWN_METHODS, stamped=True)
-            drawn = found.drawn
-            maps = {name: data_uri(one.resize((168, 168))) for name, one in drawn.maps.items()}
-            one = {"said": found.predicted, "category": found.category, "probability": found.probability}
-            one["seen"] = data_uri(drawn.seen.resize((168, 168)))
-            passed = {name: drawn.scores[name].passed for name in maps}
-            every.append({**one, "maps": maps, "passed": passed, "scores": {name: drawn.measured(name) for name in maps}})
-        return every
+    def check() -> dict[str, Any]:
+        return compute_sanity_checks(workspace, context.load_model(run), results, SHOWN_METHODS, steps=steps)
 
-    asked = [
-        [results.rows[index].image_id for index in chosen],
-        SHOWN_METHODS,
-        REPORT_CURVE_STEPS,
-        compute_masks_digest(story.workspace),
-    ]
-    found: list[dict[str, Any]] = cached_json(story.workspace, results.run, "judged-maps", asked, draw)
-    return found
+    checks: dict[str, Any] = cached_json(workspace, run, "sanity-checks", question, check)
+    return checks
 
 
-def drawn_class_models(story: ReportContext, run: Run) -> dict[str, Path]:
-    """By category what `explain --method class-model` drew since the run was trained."""
-    done = (run.folder / "done.json").stat().st_mtime
-    folder = story.workspace.reports / "explain" / run.id
-    found = {name: folder / f"class-model-{name}.png" for name in run.categories}
-    return {name: path for name, path in found.items() if path.is_file() and path.stat().st_mtime > done}
+def _cached_maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[dict[str, Any]]:
+    """Return for each image data URIs of the model's input and of its maps, with scores and check results."""
+
+    workspace, run = context.workspace, results.run
+
+    def draw(index: int) -> dict[str, Any]:
+        explained = explain_one(workspace, context.load_model(run), results, index, SHOWN_METHODS, stamped=True)
+        drawn = explained.drawn
+        return {
+            "predicted": explained.predicted,
+            "category": explained.category,
+            "probability": explained.probability,
+            "seen": data_uri(drawn.seen.resize((SIDE, SIDE))),
+            "maps": {method: data_uri(image.resize((SIDE, SIDE))) for method, image in drawn.maps.items()},
+            "passed": {method: drawn.scores[method].passed for method in drawn.maps},
+            "scores": {method: drawn.measured(method) for method in drawn.maps},
+        }
+
+    ids = [results.rows[index].image_id for index in chosen]
+    question = [ids, SHOWN_METHODS, REPORT_CURVE_STEPS, compute_masks_digest(workspace)]
+    maps: list[dict[str, Any]] = cached_json(workspace, run, "maps", question, lambda: [draw(index) for index in chosen])
+    return maps
 
 
-def _class_models(story: ReportContext, results: SplitPredictions) -> Markup:
-    """What `explain --method class-model` drew since the run was trained; which categories are missing, and how to have them."""
-    words, run = story.words, results.run
-    drawn = drawn_class_models(story, run)
-    parts = [heading(words("class_model.title"), 5)]
+def drawn_class_models(context: ReportContext, run: Run) -> dict[str, Path]:
+    """Return by category the images that `explain --method class-model` drew since the run was trained."""
+    trained = (run.folder / "done.json").stat().st_mtime
+    folder = context.workspace.reports / "explain" / run.id
+    paths = {name: folder / f"class-model-{name}.png" for name in run.categories}
+    return {name: path for name, path in paths.items() if path.is_file() and path.stat().st_mtime > trained}
+
+
+def _class_models(context: ReportContext, results: SplitPredictions) -> Markup:
+    """Return the drawn class models, and the command that draws the missing ones."""
+    texts, run = context.texts, results.run
+    drawn = drawn_class_models(context, run)
+    title = heading(texts("class_model.title"), 5)
     if not drawn:
-        command = f"fototeca analysis explain {run.id} --method class-model"
-        return join([*parts, note(words("class_model.none"), "missing"), tag("pre", command)])
-    shown = []
+        missing = note(texts("class_model.none"), "missing")
+        return join([title, missing, command(f"fototeca analysis explain {run.id} --method class-model")])
+    images = []
     for name, path in drawn.items():
         with Image.open(path) as image:
-            shown.append(Tile(data_uri(image.convert("RGB").resize((168, 168))), words("class_model.alt", label=name), (name,)))
+            uri = data_uri(image.convert("RGB").resize((SIDE, SIDE)))
+        images.append(Tile(uri, texts("class_model.alt", label=name), (name,)))
+    return join([title, paragraph(texts("class_model.intro")), tiles(images), _missing_class_models(context, results, drawn)])
+
+
+def _missing_class_models(context: ReportContext, results: SplitPredictions, drawn: Mapping[str, Path]) -> Markup:
+    """Return the categories without class model, and the command for those predicted of a validation image."""
     missing = [name for name in results.categories if name not in drawn]
-    return join([*parts, paragraph(words("class_model.intro")), tiles(shown), _undrawn(story, results, missing)])
-
-
-def _undrawn(story: ReportContext, results: SplitPredictions, missing: Sequence[str]) -> Markup:
-    """The categories that no image was drawn of; of those that the model says of an image, how to have it."""
     if not missing:
         return Markup("")
-    told = note(story.words("class_model.missing", names=", ".join(missing)), "missing")
-    said = [results.categories[place] for place in results.probabilities.argmax(axis=1)]
-    images = [f"--image {results.rows[said.index(name)].image_id[:12]}" for name in missing if name in said]
-    command = " ".join([f"fototeca analysis explain {results.run.id} --method class-model", *images])
-    return join([told, tag("pre", command) if images else ""])
+    predicted = [results.categories[index] for index in results.probabilities.argmax(axis=1)]
+    images = [f"--image {results.rows[predicted.index(name)].image_id[:12]}" for name in missing if name in predicted]
+    line = " ".join([f"fototeca analysis explain {results.run.id} --method class-model", *images])
+    remark = note(context.texts("class_model.missing", names=", ".join(missing)), "missing")
+    return join([remark, command(line) if images else ""])
 
 
-def _tried(story: ReportContext, results: SplitPredictions) -> dict[str, Any]:
-    """The shown methods, put to their trials by the report itself and kept between reports."""
-    asked = [story.manifest.sha256, len(results), SHOWN_METHODS, REPORT_CURVE_STEPS, compute_masks_digest(story.workspace)]
-
-    def make() -> dict[str, Any]:
-        return compute_sanity_checks(story.workspace, story.model(results.run), results, SHOWN_METHODS, steps=REPORT_CURVE_STEPS)
-
-    found: dict[str, Any] = cached_json(story.workspace, results.run, "trials", asked, make)
-    return found
-
-
-def _trials(story: ReportContext, results: SplitPredictions) -> Markup:
-    """Methods × scores: those of `kept_trials`, else the shown methods tried now."""
-    words, run = story.words, results.run
-    stored = kept_trials(story, run)
-    facts = stored or _tried(story, results)
-    trials = measured_checks(facts)
-    head = [words("trials.method"), *(words(f"trials.{name}") for name in trials), words("trials.seconds")]
+def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
+    """Return the table of checks by method: the stored ones, else those of the shown methods."""
+    texts, run = context.texts, results.run
+    stored = stored_sanity_checks(context, run)
+    checks = stored or _own_sanity_checks(context, results)
+    names = measured_checks(checks)
+    head = [texts("sanity_checks.method"), *(texts(f"sanity_checks.{name}") for name in names), texts("sanity_checks.seconds")]
     rows = [
-        [_named(story, one["method"]), *(_score(story, one, name) for name in trials), words.number(one["seconds"], 2)]
-        for one in facts["methods"]
+        [
+            method["method"] if method["method"] in METHODS else texts(f"sanity_checks.{method['method']}"),
+            *(_score_text(context, method, name) for name in names),
+            texts.number(method["seconds"], 2),
+        ]
+        for method in checks["methods"]
     ]
     source = f"data/reports/trials/{run.id}.json" if stored else ""
-    intro = words("trials.intro", images=facts["images"], mosaics=facts["mosaics"])
+    intro = texts("sanity_checks.intro", images=checks["images"], mosaics=checks["mosaics"])
+    caption, numeric = texts("sanity_checks.caption"), tuple(range(1, len(head)))
     parts = [
-        heading(words("trials.title"), 5),
-        paragraph(join([intro, " ", story.file(source)]) if source else intro),
-        story.table(
-            f"trials-{run.id}", head, rows, caption=words("trials.caption"), numeric=tuple(range(1, len(head))), source=source
-        ),
-        paragraph(words("trials.how")),
-        paragraph(words("trials.truth")) if len(trials) > len(CHECKS) else "",
-        paragraph(words("trials.iterations", n=facts["iterations"])) if facts.get("iterations") else "",
+        heading(texts("sanity_checks.title"), 5),
+        paragraph(join([intro, " ", context.file_link(source)]) if source else intro),
+        context.add_table(f"sanity-checks-{run.id}", head, rows, caption=caption, numeric=numeric, source=source),
+        paragraph(texts("sanity_checks.explanation")),
+        paragraph(texts("sanity_checks.masks")) if len(names) > len(CHECKS) else "",
+        paragraph(texts("sanity_checks.iterations", n=checks["iterations"])) if checks.get("iterations") else "",
     ]
-    unfit = "; ".join(f"{one['method']}: {one['reason']}" for one in facts["methods"] if one.get("reason"))
-    if unfit:
-        parts.append(note(words("trials.unfit", what=unfit)))
+    inapplicable = "; ".join(f"{method['method']}: {method['reason']}" for method in checks["methods"] if method.get("reason"))
+    if inapplicable:
+        parts.append(note(texts("sanity_checks.inapplicable", methods=inapplicable)))
     if not stored:
-        parts.append(paragraph(words("trials.more")))
-        parts.append(tag("pre", f"fototeca analysis explain {run.id} --trials"))
+        parts.append(paragraph(texts("sanity_checks.more")))
+        parts.append(command(f"fototeca analysis explain {run.id} --sanity-checks"))
     return join(parts)
 
 
-def _filters(story: ReportContext, results: SplitPredictions, index: int) -> Markup:
-    """The first layer's filters, and the first and last of the layers that are drawn of one image."""
-    words, row = story.words, results.rows[index]
-    label = story.label(row.label)
-    found: dict[str, str] = cached_json(
-        story.workspace, results.run, "filters", row.image_id, lambda: _filter_sheets(story, results, index)
+def _score_text(context: ReportContext, method: dict[str, Any], check: str) -> str:
+    """Return a score, with a sign where the check failed."""
+    score = context.texts.number(method[check], 2)
+    return score if method["passed"].get(check, True) else FormattedNumber(f"{score} ✗", *getattr(score, "value", ()))
+
+
+def _filters(context: ReportContext, results: SplitPredictions, index: int) -> Markup:
+    """Return the first layer's filters, and feature maps of one image at an early and a late layer."""
+    texts, row = context.texts, results.rows[index]
+    label = context.label_text(row.label)
+    sheets: dict[str, str] = cached_json(
+        context.workspace, results.run, "filters", row.image_id, lambda: _filter_sheets(context, results, index)
     )
-    first, *maps = found
-    shown = [Tile(found[first], words("filters.alt"), (words("filters.first"),))]
+    first, *maps = sheets
+    images = [Tile(sheets[first], texts("filters.alt"), (texts("filters.first"),))]
     for name in dict.fromkeys([maps[0], maps[-1]]):
         layer = name.removeprefix("maps-")
-        shown.append(Tile(found[name], words("filters.maps.alt", layer=layer, label=label), (layer,)))
-    return join([heading(words("filters.title"), 5), paragraph(words("filters.intro", label=label)), tiles(shown, "sheets")])
+        images.append(Tile(sheets[name], texts("filters.maps.alt", layer=layer, label=label), (layer,)))
+    return join([heading(texts("filters.title"), 5), paragraph(texts("filters.intro", label=label)), tiles(images, "sheets")])
 
 
-def _filter_sheets(story: ReportContext, results: SplitPredictions, index: int) -> dict[str, str]:
-    """Data URIs of the first layer's filters and of layers' maps, by name."""
-    model = story.model(results.run)
-    drawings = draw_filter_sheets(model, model.preprocessing(read_stored_image(story.workspace, results.rows[index])))
-    for name, drawing in drawings.items():
+def _filter_sheets(context: ReportContext, results: SplitPredictions, index: int) -> dict[str, str]:
+    """Return data URIs of the first layer's filters and of layers' feature maps, by name."""
+    model = context.load_model(results.run)
+    sheets = draw_filter_sheets(model, model.preprocessing(read_stored_image(context.workspace, results.rows[index])))
+    for name, image in sheets.items():
         if name.startswith("maps-"):
-            drawing.thumbnail((560, 560))
-    return {name: data_uri(drawing) for name, drawing in drawings.items()}
-
-
-def _named(story: ReportContext, method: str) -> str:
-    return method if method in METHODS else story.words(f"trials.{method}")
-
-
-def _score(story: ReportContext, one: dict[str, Any], trial: str) -> str:
-    """The figure, marked where the trial is not passed; a sign, since colour alone does not tell."""
-    figure = story.words.number(one[trial], 2)
-    return figure if one["passed"].get(trial, True) else FormattedNumber(f"{figure} ✗", *getattr(figure, "value", ()))
+            image.thumbnail((FILTERS_SIDE, FILTERS_SIDE))
+    return {name: data_uri(image) for name, image in sheets.items()}

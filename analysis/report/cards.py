@@ -1,4 +1,4 @@
-"""The report's two cards: of the best model (Mitchell et al. 2019) and of the dataset (Gebru et al. 2021)."""
+"""The report's model card (Mitchell et al. 2019) and datasheet (Gebru et al. 2021)."""
 
 from __future__ import annotations
 
@@ -9,124 +9,123 @@ from markupsafe import Markup
 
 from fototeca.analysis.evaluation.generalization_gap import count_groups_across_splits
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import heading, join, link, note, paragraph, tag
+from fototeca.analysis.report.html import definitions, heading, join, link, note, paragraph
 from fototeca.curate.manifest import SPLITS
 from fototeca.train.runs import Run
 
-MODEL = ("details", "use", "not_for", "factors", "metrics", "data", "results", "limits")
-DATASET = ("motivation", "composition", "collection", "labelling", "splits", "uses", "distribution", "maintenance")
-FEW = 6
-"""Sources and licences that are named; the rest are in their tables."""
+MODEL_PARTS = ("details", "use", "not_for", "factors", "metrics", "data", "results", "limits")
+DATASET_PARTS = ("motivation", "composition", "collection", "labelling", "splits", "uses", "distribution", "maintenance")
+
+MAX_NAMED = 6
+"""Sources and licenses named in a card; the tables have all of them."""
 
 
-def cards(story: ReportContext) -> Markup:
-    """What a reader who takes the model or the dataset elsewhere must know, from what is on record."""
-    words = story.words
-    model = note(words("model_card.none"), "missing")
-    if story.ranked:
-        row = paragraph(link(words("figure.data"), story.row("models", 0)), "source")
-        model = join([_list(story, "model_card", MODEL, _model(story)), row])
-    dataset = _list(story, "datasheet", DATASET, _dataset(story))
-    sources = [story.file(f"manifests/{story.manifest.version}.{kind}") for kind in ("json", "csv")]
+def render_cards(context: ReportContext) -> Markup:
+    """Return the model card of the best run and the datasheet of the version, filled in from recorded facts."""
+    texts = context.texts
+    model_card = note(texts("model_card.none"), "missing")
+    if context.ranked_runs:
+        data = paragraph(link(texts("link.data"), context.row_href("models", 0)), "source")
+        model_card = join([_definitions(context, "model_card", MODEL_PARTS, _model_values(context)), data])
+    sources = [context.file_link(f"manifests/{context.manifest.version}.{kind}") for kind in ("json", "csv")]
     return join(
         [
-            heading(words("model_card.title")),
-            model,
-            heading(words("datasheet.title")),
-            dataset,
+            heading(texts("model_card.title")),
+            model_card,
+            heading(texts("datasheet.title")),
+            _definitions(context, "datasheet", DATASET_PARTS, _dataset_values(context)),
             paragraph(Markup(" · ").join(sources), "source"),
         ]
     )
 
 
-def _list(story: ReportContext, card: str, parts: tuple[str, ...], values: dict[str, object]) -> Markup:
-    """One part below the other; `values` fill the gaps of their words."""
-    words = story.words
-    items = (join([tag("dt", words(f"{card}.{part}.name")), tag("dd", words(f"{card}.{part}.text", **values))]) for part in parts)
-    return tag("dl", join(items), class_="card")
+def _definitions(context: ReportContext, card: str, parts: tuple[str, ...], values: dict[str, object]) -> Markup:
+    """Return the parts of a card; `values` fill the placeholders of their texts."""
+    texts = context.texts
+    return definitions([(texts(f"{card}.{part}.name"), texts(f"{card}.{part}.text", **values)) for part in parts])
 
 
-def _model(story: ReportContext) -> dict[str, object]:
-    words, run, manifest = story.words, story.ranked[0], story.manifest
-    results, done = story.validation[run.id], run.facts
-    compared = {row["run"]: row for row in (story.comparison or {"runs": []})["runs"]}[run.id]
+def _model_values(context: ReportContext) -> dict[str, object]:
+    texts, run, manifest = context.texts, context.ranked_runs[0], context.manifest
+    results, done = context.validation[run.id], run.facts
+    compared = {row["run"]: row for row in (context.comparison or {"runs": []})["runs"]}[run.id]
     preprocessing = run.config.get("preprocessing", {})
     return {
         "run": run.id,
         "model": run.model_name,
-        "regime": words(f"regime.{run.regime}"),
-        "parameters": words.number(done.get("parameters")),
+        "regime": texts(f"regime.{run.regime}"),
+        "parameters": texts.number(done.get("parameters")),
         "side": preprocessing.get("crop", "–"),
         "dataset": manifest.dataset_name,
         "version": manifest.version,
         "categories": len(manifest.categories),
-        "n": words.number(len(results)),
-        "accuracy": words.percent(compared["accuracy"]),
-        "interval": words.interval(compared["accuracy_interval"]),
-        "hardest": _hardest_words(story),
-        "sources": _named(row.source for row in manifest.split("train")),
-        "train": words.number(manifest.split_counts()["train"]),
-        "copies": _copies(story),
-        "test": _tested(story, run),
+        "n": texts.number(len(results)),
+        "accuracy": texts.percent(compared["accuracy"]),
+        "interval": texts.interval(compared["accuracy_interval"]),
+        "hardest": _hardest_text(context),
+        "sources": _counted_names(row.source for row in manifest.split("train")),
+        "train": texts.number(manifest.split_counts()["train"]),
+        "duplicates": _duplicates_text(context),
+        "test": _test_text(context, run),
     }
 
 
-def _tested(story: ReportContext, run: Run) -> str:
-    """What the ledger says of this run: of the looks at all of the split, as on the cover."""
-    looks = len(story.access_log.full_accesses_of(run.id))
-    if not looks:
-        unwritten = (run.folder / "predictions-test.csv").exists()
-        return story.words("looks.unwritten", run=run.id) if unwritten else story.words("model_card.not_tested")
-    return story.words("model_card.tested_once") if looks == 1 else story.words("model_card.tested", n=looks)
+def _test_text(context: ReportContext, run: Run) -> str:
+    """Return how often the run was evaluated on the whole test split, as the cover counts it."""
+    accesses = len(context.access_log.full_accesses_of(run.id))
+    if not accesses:
+        unrecorded = (run.folder / "predictions-test.csv").exists()
+        return context.texts("test_access.unrecorded", run=run.id) if unrecorded else context.texts("model_card.not_tested")
+    return context.texts("model_card.tested_once") if accesses == 1 else context.texts("model_card.tested", n=accesses)
 
 
-def _hardest_words(story: ReportContext) -> str:
-    found = _hardest(story)
-    return story.words("model_card.hardest", names=", ".join(found)) if found else story.words("model_card.none_missed")
+def _hardest_text(context: ReportContext) -> str:
+    names = _hardest_categories(context)
+    return context.texts("model_card.hardest", names=", ".join(names)) if names else context.texts("model_card.none_missed")
 
 
-def _hardest(story: ReportContext) -> list[str]:
-    """At most three categories of which validation images are most often missed."""
-    results = story.validation[story.ranked[0].id]
-    there = results.true.sum(axis=0)
+def _hardest_categories(context: ReportContext) -> list[str]:
+    """Return at most three categories, those with the largest share of missed validation images."""
+    results = context.validation[context.ranked_runs[0].id]
+    totals = results.true.sum(axis=0)
     missed = [
-        (float((results.true & ~results.predicted)[:, c].sum() / there[c]), name)
+        (float((results.true & ~results.predicted)[:, c].sum() / totals[c]), name)
         for c, name in enumerate(results.categories)
-        if there[c]
+        if totals[c]
     ]
     return [name for share, name in sorted(missed, reverse=True)[:3] if share > 0]
 
 
-def _dataset(story: ReportContext) -> dict[str, object]:
-    words, manifest = story.words, story.manifest
+def _dataset_values(context: ReportContext) -> dict[str, object]:
+    texts, manifest = context.texts, context.manifest
     counts, rows = manifest.split_counts(), manifest.rows
     sizes = Counter(name for row in rows for name in row.labels)
     low, high = min(manifest.categories, key=lambda name: sizes[name]), max(manifest.categories, key=lambda name: sizes[name])
     return {
-        "n": words.number(len(rows)),
+        "n": texts.number(len(rows)),
         "categories": len(manifest.categories),
         "smallest": f"{low} ({sizes[low]})",
         "largest": f"{high} ({sizes[high]})",
-        "sources": _named(row.source for row in rows),
-        "licences": _named(story.licence(row.license) for row in rows),
-        "reviewed": words.percent(sum(row.reviewed for row in rows) / max(len(rows), 1)),
+        "sources": _counted_names(row.source for row in rows),
+        "licenses": _counted_names(context.license_text(row.license) for row in rows),
+        "reviewed": texts.percent(sum(row.reviewed for row in rows) / max(len(rows), 1)),
         "created": manifest.created[:10],
         "version": manifest.version,
         "digest": manifest.sha256[:16],
-        "copies": _copies(story),
-        **{split: words.number(counts[split]) for split in SPLITS},
+        "duplicates": _duplicates_text(context),
+        **{split: texts.number(counts[split]) for split in SPLITS},
     }
 
 
-def _copies(story: ReportContext) -> str:
-    """What is known of near-duplicates across splits."""
-    if story.manifest.threshold is None:
-        return story.words("splits.never_deduplicated")
-    return story.words("gap.groups", n=count_groups_across_splits(story.manifest))
+def _duplicates_text(context: ReportContext) -> str:
+    """Return how many near-duplicate groups cross splits, or that they were not searched for."""
+    if context.manifest.threshold is None:
+        return context.texts("splits.not_deduplicated")
+    return context.texts("generalization_gap.groups", n=count_groups_across_splits(context.manifest))
 
 
-def _named(values: Iterable[str]) -> str:
-    """The most frequent values with their counts."""
-    found = Counter(values).most_common()
-    shown = ", ".join(f"{name} ({n})" for name, n in found[:FEW])
-    return f"{shown}, …" if len(found) > FEW else shown
+def _counted_names(values: Iterable[str]) -> str:
+    """Return the most frequent values with their counts."""
+    counts = Counter(values).most_common()
+    listed = ", ".join(f"{name} ({n})" for name, n in counts[:MAX_NAMED])
+    return f"{listed}, …" if len(counts) > MAX_NAMED else listed

@@ -1,7 +1,8 @@
-"""What all sections share: the manifest, its runs, their results, the words, and the images, each read once."""
+"""Data and page elements shared by all sections of a report: manifest, runs, predictions, texts, thumbnails, figures, tables."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +18,8 @@ from fototeca.analysis.evaluation.test_access_log import TestAccessLog, read_acc
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import data_uri, thumbnail
 from fototeca.analysis.plots.svg import Figure
-from fototeca.analysis.report.html import Words, facts, figure, join, link, note, paragraph, table, tag
-from fototeca.analysis.report.markdown import read_words, render
+from fototeca.analysis.report.html import Content, block, code, facts, figure, join, link, note, paragraph, span, table
+from fototeca.analysis.report.markdown import read_user_texts, render_markdown
 from fototeca.analysis.tabular import Table, row_link
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
@@ -29,69 +30,79 @@ from fototeca.train.runs import LoadedModel, Run, load_model, read_run
 
 @dataclass
 class ReportContext:
-    """One report in the making. `folder` is where it will lie; `figures` and `numbers` are its drawings and tables so far."""
+    """One report while it is rendered.
+
+    Attributes:
+        workspace: the workspace reported on.
+        manifest: the reported version.
+        texts: the texts of the report's language.
+        folder: where the page will be written; links are relative to it.
+        figures: drawings added so far, written as files beside the page.
+        data_tables: tables added so far, written as CSV beside the page.
+        run_errors: runs left out of the report, with the reason.
+    """
 
     workspace: Workspace
     manifest: Manifest
-    words: Texts
+    texts: Texts
     folder: Path
     figures: list[Figure] = field(default_factory=list)
-    numbers: list[Table] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
-    """Runs that could not be read, and why."""
+    data_tables: list[Table] = field(default_factory=list)
+    run_errors: dict[str, str] = field(default_factory=dict)
     _thumbnails: dict[tuple[str, int], str] = field(default_factory=dict)
     _models: dict[str, LoadedModel] = field(default_factory=dict)
 
     @cached_property
-    def rows(self) -> dict[str, ManifestRow]:
+    def rows_by_id(self) -> dict[str, ManifestRow]:
         """The manifest's rows by image id."""
         return {row.image_id: row for row in self.manifest.rows}
 
     @cached_property
     def runs(self) -> list[Run]:
-        """The finished runs of this version; what is not finished or cannot be read is in `problems`."""
-        found = []
+        """The finished runs of this version; unfinished and unreadable ones are added to `run_errors`."""
+        finished = []
         for path in sorted(self.workspace.runs.glob("*/config.json")):
             try:
                 run = read_run(self.workspace, path.parent.name)
                 if run.manifest_version != self.manifest.version:
                     continue
                 if run.done:
-                    found.append(run)
+                    finished.append(run)
                 else:
-                    name = "models.given_up" if run.given_up else "models.unfinished"
-                    self.problems[run.id] = self.words(name, why=run.given_up)
-            except Exception as error:  # whatever a damaged file leads to, the others are told
-                self.problems[path.parent.name] = _why(error)
-        return found
+                    key = "models.given_up" if run.given_up else "models.unfinished"
+                    self.run_errors[run.id] = self.texts(key, reason=run.given_up)
+            except Exception as error:  # a damaged run must not hide the others
+                self.run_errors[path.parent.name] = _describe_error(error)
+        return finished
 
     @cached_property
     def validation(self) -> dict[str, SplitPredictions]:
-        """What each run said on validation; runs without it are in `problems`."""
-        found = {}
+        """Validation predictions by run id; runs without them are added to `run_errors`."""
+        predictions = {}
         for run in self.runs:
             try:
-                results, _ = read_split_predictions(self.workspace, run, "val", self.manifest), run.facts.get("seconds")
-                found[run.id] = results
+                results = read_split_predictions(self.workspace, run, "val", self.manifest)
+                run.facts.get("seconds")  # raises if done.json is damaged
+                predictions[run.id] = results
             except Exception as error:
-                self.problems[run.id] = _why(error)
-        return found
+                self.run_errors[run.id] = _describe_error(error)
+        return predictions
 
     @cached_property
     def comparison(self) -> dict[str, Any] | None:
-        """`compare` of all runs; None when there is none to compare."""
+        """`compare_predictions` of all runs with validation predictions; None without such runs."""
         return compare_predictions(list(self.validation.values())).to_json() if self.validation else None
 
     @cached_property
-    def ranked(self) -> list[Run]:
-        """The runs with validation results, best first."""
+    def ranked_runs(self) -> list[Run]:
+        """The runs with validation predictions, best first."""
         by_id = {run.id: run for run in self.runs}
         return [by_id[row["run"]] for row in self.comparison["runs"]] if self.comparison else []
 
     @cached_property
-    def studied(self) -> list[Run]:
-        """The best run that is one model, and another, of another model or regime if there is one."""
-        single = [run for run in self.ranked if "members" not in run.config]
+    def analyzed_runs(self) -> list[Run]:
+        """The best run that is a single model, and the best other one, of another model or regime if there is one."""
+        single = [run for run in self.ranked_runs if "members" not in run.config]
         if len(single) < 2:
             return single
         best = single[0]
@@ -100,120 +111,128 @@ class ReportContext:
 
     @cached_property
     def access_log(self) -> TestAccessLog:
-        """Every look at this version's test split."""
+        """Every recorded use of this version's test split."""
         return read_access_log(self.workspace, self.manifest.version)
 
     @cached_property
-    def own_words(self) -> dict[str, str]:
+    def user_texts(self) -> dict[str, str]:
         """The sections of `report.md`."""
-        return read_words(self.workspace.report_text)
+        return read_user_texts(self.workspace.report_text)
 
-    def part(self, make: Callable[[], Markup]) -> Markup:
-        """A part of the page; what keeps it from being made is told in its place, and the others are made."""
+    def render_part(self, render: Callable[[], Markup]) -> Markup:
+        """Return `render()`, or a note with its error: one damaged file must not prevent the rest of the report."""
         try:
-            return make()
-        except Exception as error:  # one damaged file must not cost a person the whole report
-            return note(self.words("part.failed", why=_why(error, hint=True)), "warn")
+            return render()
+        except Exception as error:
+            return note(self.texts("part.failed", reason=_describe_error(error, hint=True)), "warn")
 
-    def written(self, name: str) -> Markup:
-        """A person's words, or a note that they are missing."""
-        text = self.own_words[name]
+    def user_section(self, name: str) -> Markup:
+        """Return a section of `report.md` as HTML, or a note that it is empty."""
+        text = self.user_texts[name]
         if text:
-            return Markup('<div class="own">{}</div>').format(render(text))
-        return Markup('<p class="note missing">{}</p>').format(self.words("own.missing", heading=f"## {name}"))
+            return block(render_markdown(text), "own")
+        return note(self.texts("user_text.missing", heading=f"## {name}"), "missing")
 
-    def label(self, name: str) -> str:
-        """A label as a reader sees it: of several categories each apart, so that a line can end between them."""
-        return " + ".join(name.split(LABEL_SEPARATOR)) or self.words("label.none")
+    def label_text(self, name: str) -> str:
+        """Return a label for display: several categories are separated so that a line can break between them."""
+        return " + ".join(name.split(LABEL_SEPARATOR)) or self.texts("label.none")
 
-    def licence(self, name: str) -> str:
-        """A licence as a reader sees it: its SPDX name, or that it is not known."""
-        return self.words("licence.none") if name == "unknown" else name
+    def license_text(self, name: str) -> str:
+        """Return a license for display: its SPDX name, or the word for unknown."""
+        return self.texts("license.none") if name == "unknown" else name
 
-    def model(self, run: Run) -> LoadedModel:
-        """The run's model, loaded once."""
+    def load_model(self, run: Run) -> LoadedModel:
+        """Return the run's model, loaded once."""
         if run.id not in self._models:
             self._models[run.id] = load_model(self.workspace, run)
         return self._models[run.id]
 
     def thumbnail(self, row: ManifestRow, side: int = 104) -> str:
-        """An image of the dataset as a data URI; empty when its file is gone."""
+        """Return an image of the dataset as a data URI; empty when its file is missing."""
         key = (row.image_id, side)
         if key not in self._thumbnails:
             small = thumbnail(self.workspace.root / row.path, side) if is_stored(row) else None
             self._thumbnails[key] = data_uri(small) if small else ""
         return self._thumbnails[key]
 
-    def draw(self, drawing: Figure, caption: str, source: str = "", kind: str = "") -> Markup:
-        """A figure on the page, kept for the files beside it. `source`: the file it was drawn from, below the workspace."""
-        self.figures.append(drawing)
-        return figure(drawing, caption, self._from(drawing.name, source), kind)
+    def add_figure(self, drawing: Figure, caption: str, source: str = "", kind: str = "") -> Markup:
+        """Register a drawing for export and return it as HTML.
 
-    def table(
+        Args:
+            drawing: the drawing; its `name` is the name of its files.
+            caption: text below it.
+            source: file of the workspace that the drawing was made from.
+            kind: a CSS class.
+        """
+        self.figures.append(drawing)
+        return figure(drawing, caption, self._data_links(drawing.name, source), kind)
+
+    def add_table(
         self,
         name: str,
         head: Sequence[str],
-        rows: Sequence[Sequence[Words | int]],
+        rows: Sequence[Sequence[Content | int]],
         *,
         caption: str = "",
         numeric: Sequence[int] = (),
         strong: Sequence[int] = (),
         source: str = "",
     ) -> Markup:
-        """A table on the page, kept as `NAME.csv` beside it too, to whose rows its numbers lead. `source`: as for `draw`."""
-        self.numbers.append(Table(name, tuple(head), tuple(tuple(row) for row in rows)))
-        hrefs = [self.row(name, index) for index in range(len(rows))]
-        shown = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
-        return join([shown, paragraph(self._from(name, source), "source")])
+        """Register a table for export as `NAME.csv` and return it as HTML; numbers link to their row of the file.
 
-    def facts(self, name: str, pairs: Sequence[tuple[str, str]], source: str = "") -> Markup:
-        """Names with values on the page, kept as `NAME.csv` beside it too, to whose rows they lead. `source`: as for `draw`."""
-        self.numbers.append(Table(name, ("name", "value"), tuple(pairs)))
-        shown = [(words, link(value, self.row(name, index))) for index, (words, value) in enumerate(pairs)]
-        return join([facts(shown), paragraph(self._from(name, source), "source")])
+        `source` is the file of the workspace that the numbers come from; the others are arguments of `html.table`.
+        """
+        self.data_tables.append(Table(name, tuple(head), tuple(tuple(row) for row in rows)))
+        hrefs = [self.row_href(name, index) for index in range(len(rows))]
+        content = table(head, rows, caption=caption, numeric=numeric, strong=strong, hrefs=hrefs)
+        return join([content, paragraph(self._data_links(name, source), "source")])
 
-    def lead(self, words: Words, name: str, row: int = 0) -> Markup:
-        """Words that hold numbers, and behind them a link to the row of the table beside the page that they are in."""
-        return join([words, " ", link(self.words("figure.data"), self.row(name, row))])
+    def add_facts(self, name: str, pairs: Sequence[tuple[str, str]], source: str = "") -> Markup:
+        """Register names with values for export as `NAME.csv` and return them as HTML; values link to their row of the file."""
+        self.data_tables.append(Table(name, ("name", "value"), tuple(pairs)))
+        linked = [(label, link(value, self.row_href(name, index))) for index, (label, value) in enumerate(pairs)]
+        return join([facts(linked), paragraph(self._data_links(name, source), "source")])
+
+    def with_data_link(self, content: Content, name: str, row: int = 0) -> Markup:
+        """Return text followed by a link to the row of an exported table that holds its numbers."""
+        return join([content, " ", link(self.texts("link.data"), self.row_href(name, row))])
 
     @property
-    def beside(self) -> str:
-        """The folder beside the page that takes its drawings and numbers: words in them are of the page's language."""
-        return f"figures-{self.words.language}"
+    def data_folder(self) -> str:
+        """Name of the folder beside the page with the exported figures and tables, one for each language."""
+        return f"figures-{self.texts.language}"
 
-    def row(self, name: str, row: int) -> str:
-        """The address of a row (0 is the first below the head) of a table beside the page."""
-        return row_link(self.beside, name, row)
+    def row_href(self, name: str, row: int) -> str:
+        """Return the address of a row of an exported table; 0 is the first below the header."""
+        return row_link(self.data_folder, name, row)
 
-    def _from(self, name: str, source: str) -> Markup:
-        """Links to a figure's or table's numbers and to the file that they come from."""
-        data = link(self.words("figure.data"), f"{self.beside}/{name}.csv")
-        shown = Markup(" · ").join([data, *([self.file(source)] if source else [])])
-        return tag("span", shown, class_="source")
+    def _data_links(self, name: str, source: str) -> Markup:
+        """Return links to a figure's or table's data and to the file that they come from."""
+        data = link(self.texts("link.data"), f"{self.data_folder}/{name}.csv")
+        return span(Markup(" · ").join([data, *([self.file_link(source)] if source else [])]), "source")
 
-    def file(self, name: str, shown: str = "", row: int | None = None) -> Markup:
-        """A link to a file of the workspace, by its relative name; `shown`: words instead of the name; `row`: 0 is the first
-        below a table's head."""
-        words, place = shown or name, "" if row is None else f"#row={row + 2}"
+    def file_link(self, name: str, content: str = "", row: int | None = None) -> Markup:
+        """Return a link to a file of the workspace.
+
+        Args:
+            name: path relative to the workspace.
+            content: text of the link; default: `name`.
+            row: row of a CSV; 0 is the first below the header.
+        """
+        content, fragment = content or name, "" if row is None else f"#row={row + 2}"
         try:
-            return link(words, quote(Path(_relative(self.workspace.root / name, self.folder)).as_posix()) + place)
-        except ValueError:  # on another drive
-            return Markup("<code>{}</code>").format(words)
+            relative = os.path.relpath(self.workspace.root / name, self.folder)
+        except ValueError:  # on another drive of Windows
+            return code(content)
+        return link(content, quote(Path(relative).as_posix()) + fragment)
 
-    def run_file(self, run: Run, name: str) -> Markup:
-        """A link to a file of a run."""
-        return self.file(f"data/runs/{run.id}/{name}")
+    def run_file_link(self, run: Run, name: str) -> Markup:
+        """Return a link to a file of a run."""
+        return self.file_link(f"data/runs/{run.id}/{name}")
 
 
-def _why(error: Exception, *, hint: bool = False) -> str:
-    """What went wrong, in a line; the kind of error where it was not foreseen."""
+def _describe_error(error: Exception, *, hint: bool = False) -> str:
+    """Return an error as one line, with its type unless it is a FototecaError."""
     if not isinstance(error, FototecaError):
         return f"{type(error).__name__}: {error}"
     return f"{error.message}: {error.hint}" if hint and error.hint else error.message
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder`."""
-    import os.path
-
-    return os.path.relpath(path, folder)

@@ -1,4 +1,4 @@
-"""The report's first half: the task, where the images came from, what they look like, how they were split."""
+"""Sections of the report about the dataset: task, collection, samples, splits."""
 
 from __future__ import annotations
 
@@ -9,188 +9,186 @@ from markupsafe import Markup
 
 from fototeca.analysis.plots.charts import bars_chart
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Tile, heading, join, note, paragraph, tag, tiles
+from fototeca.analysis.report.html import Tile, block, chips, heading, join, note, paragraph, tiles
 from fototeca.analysis.tabular import FormattedNumber, Table
 from fototeca.collect.catalog import PERSON, REJECT, RENAME, Catalog
 from fototeca.curate.manifest import SPLITS, ManifestRow
 
 CATALOG = "data/catalog.sqlite"
 
-SAMPLES = 8
-"""Images per category, fewer when there are many categories."""
+NUM_SAMPLES, NUM_SAMPLES_MANY = 8, 5
+"""Sample images per category, and the number used with more than MANY_CATEGORIES."""
+
+MANY_CATEGORIES = 16
 
 
-def task(story: ReportContext) -> Markup:
-    """What is told apart, and why (a person's words)."""
-    words, manifest = story.words, story.manifest
-    kind = words(f"task.{manifest.task}", n=len(manifest.categories))
+def render_task(context: ReportContext) -> Markup:
+    """Return the categories with their number of images, and the user's motivation."""
+    texts, manifest = context.texts, context.manifest
     counts = manifest.label_counts()
-    names = join(
-        tag("li", join([tag("strong", name), Markup(" "), words("task.images", n=sum(counts[name].values()))]))
-        for name in manifest.categories
+    sizes = [(name, texts("task.images", n=sum(counts[name].values()))) for name in manifest.categories]
+    return join(
+        [
+            paragraph(texts(f"task.{manifest.task}", n=len(manifest.categories))),
+            chips(sizes),
+            paragraph(context.file_link(f"manifests/{manifest.version}.json"), "source"),
+            heading(texts("user_text.motivation")),
+            context.user_section("motivation"),
+        ]
     )
-    source = paragraph(story.file(f"manifests/{manifest.version}.json"), "source")
-    chips = tag("ul", names, class_="chips")
-    return join([paragraph(kind), chips, source, heading(words("own.motivation")), story.written("motivation")])
 
 
-def collection(story: ReportContext) -> Markup:
-    """Counts per source, outcome, reason, licence; the label decisions; a person's account."""
-    words = story.words
-    parts = [story.written("collection")]
-    if story.workspace.catalog.exists():
-        with Catalog.open(story.workspace) as catalog:
-            parts += [_sources(story, catalog), _reasons(story, catalog), _labelling(story, catalog)]
+def render_collection(context: ReportContext) -> Markup:
+    """Return counts by source, outcome, reason and license, the label decisions, and the user's account."""
+    texts = context.texts
+    parts = [context.user_section("collection")]
+    if context.workspace.catalog.exists():
+        with Catalog.open(context.workspace) as catalog:
+            parts += [_sources_table(context, catalog), _reasons_table(context, catalog), _label_decisions(context, catalog)]
     else:
-        parts.append(note(words("collection.no_catalog"), "missing"))
-    parts += [_licences(story), heading(words("own.challenges")), story.written("challenges")]
+        parts.append(note(texts("collection.no_catalog"), "missing"))
+    parts += [_licenses_table(context), heading(texts("user_text.challenges")), context.user_section("challenges")]
     return join(parts)
 
 
-def _sources(story: ReportContext, catalog: Catalog) -> Markup:
-    words = story.words
+def _sources_table(context: ReportContext, catalog: Catalog) -> Markup:
+    texts = context.texts
     rows = catalog.connection.execute(
         "SELECT f.source, count(DISTINCT c.candidate_id) AS found, count(DISTINCT CASE WHEN c.state = 'accepted' THEN"
         " c.candidate_id END) AS accepted, count(DISTINCT CASE WHEN c.state = 'rejected' THEN c.candidate_id END) AS rejected,"
         " count(DISTINCT CASE WHEN c.state = 'failed' THEN c.candidate_id END) AS failed, substr(min(f.found), 1, 10) AS first,"
         " substr(max(f.found), 1, 10) AS last FROM findings f JOIN candidates c USING (candidate_id) GROUP BY 1 ORDER BY 2 DESC"
     ).fetchall()
-    kept = Counter(row.source for row in story.manifest.rows)
-    head = [words(f"collection.{name}") for name in ("source", "found", "accepted", "rejected", "failed", "kept", "dates")]
+    in_version = Counter(row.source for row in context.manifest.rows)
+    columns = ("source", "candidates", "accepted", "rejected", "failed", "in_version", "dates")
     body = [
         [
             row["source"],
-            *(words.number(row[name]) for name in ("found", "accepted", "rejected", "failed")),
-            words.number(kept[row["source"]]),
+            *(texts.number(row[name]) for name in ("found", "accepted", "rejected", "failed")),
+            texts.number(in_version[row["source"]]),
             row["first"] if row["first"] == row["last"] else f"{row['first']} – {row['last']}",
         ]
         for row in rows
     ]
     if not body:
-        return note(words("collection.empty"), "missing")
-    return story.table("sources", head, body, caption=words("collection.sources"), numeric=(1, 2, 3, 4, 5), source=CATALOG)
+        return note(texts("collection.empty"), "missing")
+    head, caption = [texts(f"collection.{name}") for name in columns], texts("collection.sources")
+    return context.add_table("sources", head, body, caption=caption, numeric=(1, 2, 3, 4, 5), source=CATALOG)
 
 
-def _reasons(story: ReportContext, catalog: Catalog) -> Markup:
-    words = story.words
+def _reasons_table(context: ReportContext, catalog: Catalog) -> Markup:
+    texts = context.texts
     rows = catalog.connection.execute(
         "SELECT state, reason, count(*) AS n FROM candidates WHERE reason != '' GROUP BY 1, 2 ORDER BY n DESC"
     ).fetchall()
-    near = sum(image.status == "duplicate" for image in catalog.images())
-    body = [[words(f"state.{row['state']}"), row["reason"], words.number(row["n"])] for row in rows]
-    if near:
-        body.append([words("state.set_aside"), words("collection.near"), words.number(near)])
+    duplicates = sum(image.status == "duplicate" for image in catalog.images())
+    body = [[texts(f"state.{row['state']}"), row["reason"], texts.number(row["n"])] for row in rows]
+    if duplicates:
+        body.append([texts("state.duplicate"), texts("collection.near_duplicate"), texts.number(duplicates)])
     if not body:
-        return paragraph(words("collection.nothing_refused"))
-    head = [words("collection.outcome"), words("collection.reason"), words("collection.count")]
-    return story.table("reasons", head, body, caption=words("collection.reasons"), numeric=(2,), source=CATALOG)
+        return paragraph(texts("collection.none_rejected"))
+    head = [texts("collection.outcome"), texts("collection.reason"), texts("collection.count")]
+    return context.add_table("reasons", head, body, caption=texts("collection.reasons"), numeric=(2,), source=CATALOG)
 
 
-def _labelling(story: ReportContext, catalog: Catalog) -> Markup:
-    words = story.words
+def _label_decisions(context: ReportContext, catalog: Catalog) -> Markup:
+    texts = context.texts
     decisions = catalog.decisions()
     by_person = [decision for decision in decisions if decision.who.startswith(PERSON)]
     changed = sum(bool(d.old) and d.old != d.new and not d.new.startswith(REJECT) for d in by_person)
     rejected = Counter(d.new[len(REJECT) :] for d in by_person if d.new.startswith(REJECT))
-    reviewed, total = sum(row.reviewed for row in story.manifest.rows), len(story.manifest.rows)
+    reviewed, total = sum(row.reviewed for row in context.manifest.rows), len(context.manifest.rows)
     pairs = [
-        (words("labels.by_machine"), words.number(sum(not d.who.startswith((PERSON, RENAME)) for d in decisions))),
-        (words("labels.by_person"), words.number(len(by_person))),
-        (words("labels.changed"), words.number(changed)),
-        (words("labels.reviewed"), FormattedNumber(words("labels.of", n=reviewed, total=total), reviewed, total)),
+        (texts("labels.by_source"), texts.number(sum(not d.who.startswith((PERSON, RENAME)) for d in decisions))),
+        (texts("labels.by_person"), texts.number(len(by_person))),
+        (texts("labels.changed"), texts.number(changed)),
+        (texts("labels.reviewed"), FormattedNumber(texts("labels.of", n=reviewed, total=total), reviewed, total)),
     ]
     if rejected:
-        reasons = ", ".join(f"{reason} {n}" for reason, n in rejected.most_common())
-        pairs.append((words("labels.rejected"), reasons))
-    remark = "" if by_person else note(words("labels.nobody"), "warn")
-    return join([heading(words("labels.title")), story.facts("labels", pairs, CATALOG), remark])
+        pairs.append((texts("labels.rejected"), ", ".join(f"{reason} {n}" for reason, n in rejected.most_common())))
+    remark = "" if by_person else note(texts("labels.unreviewed"), "warn")
+    return join([heading(texts("labels.title")), context.add_facts("labels", pairs, CATALOG), remark])
 
 
-def _licences(story: ReportContext) -> Markup:
-    words, rows = story.words, story.manifest.rows
-    counts = Counter(row.license for row in rows)
+def _licenses_table(context: ReportContext) -> Markup:
+    texts, rows = context.texts, context.manifest.rows
+    counts = Counter(row.license for row in rows).most_common()
     authors: dict[str, set[str]] = {}
     for row in rows:
         if row.author:
             authors.setdefault(row.license, set()).add(row.author)
-    head = [words("licence.name"), words("licence.images"), words("licence.share"), words("licence.authors")]
     body = [
-        [story.licence(name), words.number(n), words.percent(n / len(rows)), words.number(len(authors.get(name, ())))]
-        for name, n in counts.most_common()
+        [context.license_text(name), texts.number(n), texts.percent(n / len(rows)), texts.number(len(authors.get(name, ())))]
+        for name, n in counts
     ]
-    place = next((number for number, (name, _) in enumerate(counts.most_common()) if name == "unknown"), 0)
-    remark = (
-        note(story.lead(words("licence.unknown", share=words.percent(counts["unknown"] / len(rows))), "licences", place), "warn")
-        if counts["unknown"]
-        else ""
-    )
-    source = f"manifests/{story.manifest.version}.csv"
-    shown = story.table("licences", head, body, caption=words("licence.title"), numeric=(1, 2, 3), source=source)
-    return join([shown, remark])
+    head, caption = [texts(f"license.{name}") for name in ("name", "images", "share", "authors")], texts("license.title")
+    source = f"manifests/{context.manifest.version}.csv"
+    parts = [context.add_table("licenses", head, body, caption=caption, numeric=(1, 2, 3), source=source)]
+    for index, (name, n) in enumerate(counts):
+        if name == "unknown":
+            warning = texts("license.unknown", share=texts.percent(n / len(rows)))
+            parts.append(note(context.with_data_link(warning, "licenses", index), "warn"))
+    return join(parts)
 
 
-def samples(story: ReportContext) -> Markup:
-    """Some images of every category, drawn with a fixed seed from training and validation."""
-    words, categories = story.words, story.manifest.categories
-    each = SAMPLES if len(categories) <= 16 else 5
+def render_samples(context: ReportContext) -> Markup:
+    """Return a random sample of each category's training and validation images, drawn with seed 0."""
+    texts, categories = context.texts, context.manifest.categories
+    number = NUM_SAMPLES if len(categories) <= MANY_CATEGORIES else NUM_SAMPLES_MANY
     generator = np.random.default_rng(0)
-    parts = [paragraph(words("samples.intro", n=each))]
+    parts = [paragraph(texts("samples.intro", n=number))]
     for name in categories:
-        rows = [row for row in story.manifest.rows if name in row.labels and row.split != "test"]
-        chosen = [rows[index] for index in generator.permutation(len(rows))[:each]]
-        parts.append(heading(name, 3))
-        parts.append(
-            tiles([_sample(story, row, name) for row in chosen], "montage") if chosen else note(words("samples.none"), "missing")
-        )
-    return tag("div", join(parts), class_="samples")
+        rows = [row for row in context.manifest.rows if name in row.labels and row.split != "test"]
+        sample = [_sample_tile(context, rows[index], name) for index in generator.permutation(len(rows))[:number]]
+        parts.append(heading(name))
+        parts.append(tiles(sample, "montage") if sample else note(texts("samples.none"), "missing"))
+    return block(join(parts), "samples")
 
 
-def _sample(story: ReportContext, row: ManifestRow, name: str) -> Tile:
-    uri = story.thumbnail(row)
+def _sample_tile(context: ReportContext, row: ManifestRow, name: str) -> Tile:
+    uri = context.thumbnail(row)
     if not uri:
-        return Tile(
-            "", story.words("image.gone", id=row.image_id[:12]), (story.words("image.gone", id=row.image_id[:12]),), "warn"
-        )
-    return Tile(uri, story.words("samples.alt", label=name, source=row.source), href=row.page_url)
+        missing = context.texts("image.missing", id=row.image_id[:12])
+        return Tile("", missing, (missing,), "warn")
+    return Tile(uri, context.texts("samples.alt", label=name, source=row.source), href=row.page_url)
 
 
-def splits(story: ReportContext) -> Markup:
-    """Images per category and split; what keeps near-duplicates together."""
-    words, manifest = story.words, story.manifest
+def render_splits(context: ReportContext) -> Markup:
+    """Return images per category and split, and the near-duplicate groups that stay in one split."""
+    texts, manifest = context.texts, context.manifest
     counts, total = manifest.label_counts(), manifest.split_counts()
-    bars = [(name, {words(f"split.{part}"): counts[name][part] for part in SPLITS}) for name in manifest.categories]
-    alt = words("splits.alt", train=total["train"], val=total["val"], test=total["test"])
-    absent = [f"{name} ({words(f'split.{part}')})" for name in manifest.categories for part in SPLITS if not counts[name][part]]
+    bars = [(name, {texts(f"split.{part}"): counts[name][part] for part in SPLITS}) for name in manifest.categories]
+    alt = texts("splits.alt", train=total["train"], val=total["val"], test=total["test"])
+    empty = [f"{name} ({texts(f'split.{part}')})" for name in manifest.categories for part in SPLITS if not counts[name][part]]
+    ratios = " / ".join(texts.plain(ratio) for ratio in manifest.ratios)
     return join(
         [
-            paragraph(
-                words("splits.intro", ratios=" / ".join(words.plain(ratio) for ratio in manifest.ratios), seed=manifest.seed)
-            ),
-            _shares(story),
-            _groups(story),
-            note(words("splits.absent", names=", ".join(absent)), "warn") if absent else "",
-            story.draw(bars_chart("splits", bars, alt), words("splits.caption"), f"manifests/{manifest.version}.csv"),
+            paragraph(texts("splits.intro", ratios=ratios, seed=manifest.seed)),
+            _split_sizes(context),
+            _duplicate_groups(context),
+            note(texts("splits.absent", names=", ".join(empty)), "warn") if empty else "",
+            context.add_figure(bars_chart("splits", bars, alt), texts("splits.caption"), f"manifests/{manifest.version}.csv"),
         ]
     )
 
 
-def _shares(story: ReportContext) -> Markup:
-    """How many images each split has."""
-    words, total = story.words, story.manifest.split_counts()
-    every = max(len(story.manifest.rows), 1)
-    told = {name: f"{words.number(total[name])} ({words.percent(total[name] / every)})" for name in SPLITS}
-    pairs = [(words(f"split.{name}"), FormattedNumber(told[name], total[name], total[name] / every)) for name in SPLITS]
-    return story.facts("split-sizes", pairs, f"manifests/{story.manifest.version}.json")
+def _split_sizes(context: ReportContext) -> Markup:
+    texts, counts = context.texts, context.manifest.split_counts()
+    total = max(len(context.manifest.rows), 1)
+    pairs = []
+    for name in SPLITS:
+        size, share = counts[name], counts[name] / total
+        pairs.append((texts(f"split.{name}"), FormattedNumber(f"{texts.number(size)} ({texts.percent(share)})", size, share)))
+    return context.add_facts("split-sizes", pairs, f"manifests/{context.manifest.version}.json")
 
 
-def _groups(story: ReportContext) -> Markup:
-    """How many near-duplicates were kept together, and what counted as one."""
-    words, threshold = story.words, story.manifest.threshold
-    sizes = Counter(row.group for row in story.manifest.rows if row.group)
-    large = [n for n in sizes.values() if n > 1]
-    rows = (("groups", len(large)), ("images", sum(large)), ("threshold", "" if threshold is None else threshold))
-    story.numbers.append(Table("groups", ("name", "value"), rows))
-    how = words("splits.never_deduplicated") if threshold is None else words("splits.threshold", n=threshold)
-    if threshold is not None and not large:
-        return paragraph(story.lead(f"{words('splits.no_groups')} {how}", "groups"))
-    return paragraph(story.lead(f"{words('splits.groups', groups=len(large), images=sum(large))} {how}", "groups"))
+def _duplicate_groups(context: ReportContext) -> Markup:
+    """Return the number of near-duplicate groups and images, and the threshold they were found with."""
+    texts, threshold = context.texts, context.manifest.threshold
+    sizes = [n for n in Counter(row.group for row in context.manifest.rows if row.group).values() if n > 1]
+    rows = (("groups", len(sizes)), ("images", sum(sizes)), ("threshold", "" if threshold is None else threshold))
+    context.data_tables.append(Table("groups", ("name", "value"), rows))
+    method = texts("splits.not_deduplicated") if threshold is None else texts("splits.threshold", n=threshold)
+    if threshold is not None and not sizes:
+        return paragraph(context.with_data_link(f"{texts('splits.no_groups')} {method}", "groups"))
+    return paragraph(context.with_data_link(f"{texts('splits.groups', groups=len(sizes), images=sum(sizes))} {method}", "groups"))

@@ -1,4 +1,4 @@
-"""The report's account of what more work at each image gains and costs: several views of it, and several models."""
+"""Gain and cost of test-time augmentation and of ensembles, measured on validation."""
 
 from __future__ import annotations
 
@@ -12,108 +12,113 @@ from fototeca.analysis.cache import cached_json
 from fototeca.analysis.evaluation.compare import mcnemar_test, paired_difference
 from fototeca.analysis.evaluation.tta import measure_seconds_per_image, measure_tta_gain
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import heading, join, note, paragraph, tag
+from fototeca.analysis.report.html import command, heading, join, note, paragraph
 from fototeca.core.errors import FototecaError
 from fototeca.train.runs import Run
 
-COLUMNS = ("what", "alone", "with", "gain", "interval", "p", "cost", "seconds_alone", "seconds")
-"""Of the table."""
+COLUMNS = ("name", "alone", "with", "gain", "interval", "p", "passes", "seconds_alone", "seconds")
+"""Columns of the table."""
 
 
-def gains(story: ReportContext) -> Markup:
-    """Test-time augmentation of the best single run, and every ensemble beside the best of its members."""
-    words = story.words
-    single = next((run for run in story.ranked if not _members(run)), None)
-    joined = [run for run in story.ranked if _members(run)]
-    makers: list[Callable[[], list[str] | None]] = [partial(_views, story, single)] if single else []
-    makers += [partial(_joined, story, run) for run in joined]
+def render_ensemble_gains(context: ReportContext) -> Markup:
+    """Return the table of gains: test-time augmentation of the best single run, and each ensemble beside its best member."""
+    texts, runs = context.texts, context.ranked_runs
+    single = next((run for run in runs if not _members(run)), None)
+    ensembles = [run for run in runs if _members(run)]
+    makers: list[Callable[[], list[str] | None]] = [partial(_tta_row, context, single)] if single else []
+    makers += [partial(_ensemble_row, context, run) for run in ensembles]
     rows: list[list[str]] = []
-    untold: list[Markup] = []
-    for make in makers:
+    parts = [heading(texts("ensemble_gains.title")), paragraph(texts("ensemble_gains.intro"))]
+    for make_row in makers:
         try:
-            rows += filter(None, [make()])
-        except FototecaError as error:  # one that cannot be asked does not cost the others
-            untold.append(note(words("part.failed", why=str(error)), "warn"))
-    parts = [heading(words("gains.title")), paragraph(words("gains.intro")), *untold]
+            rows += filter(None, [make_row()])
+        except FototecaError as error:  # a run that cannot be evaluated must not hide the others
+            parts.append(note(texts("part.failed", reason=str(error)), "warn"))
     if rows:
-        head = [words(f"gains.{name}") for name in COLUMNS]
-        numeric = tuple(range(1, len(head)))
-        parts.append(story.table("gains", head, rows, caption=words("gains.table"), numeric=numeric, source="data/runs"))
-    if not joined and len(story.ranked) > 1:
-        best = " ".join(run.id for run in story.ranked[:2])
-        parts += [paragraph(words("gains.no_ensemble")), tag("pre", f"fototeca train ensemble {best}")]
+        head, caption = [texts(f"ensemble_gains.{name}") for name in COLUMNS], texts("ensemble_gains.table")
+        numeric = tuple(range(1, len(COLUMNS)))
+        parts.append(context.add_table("ensemble-gains", head, rows, caption=caption, numeric=numeric, source="data/runs"))
+    if not ensembles and len(runs) > 1:
+        best = " ".join(run.id for run in runs[:2])
+        parts += [paragraph(texts("ensemble_gains.no_ensemble")), command(f"fototeca train ensemble {best}")]
     return join(parts)
 
 
 def _members(run: Run) -> list[str]:
-    """The runs that an ensemble asks for each image: a soup asks one network, as it is one."""
+    """Return the runs that an ensemble or soup was made from; empty for a single model."""
     return list(run.config.get("members") or run.config.get("soup") or [])
 
 
-def _views(story: ReportContext, run: Run) -> list[str]:
-    """Found out once, since every validation image is asked again in each of its views."""
-    results = story.validation[run.id].stored(story.workspace)
-    asked = [[row.image_id for row in results.rows], "seconds"]
-    facts: dict[str, Any] = cached_json(
-        story.workspace, run, "views", asked, lambda: measure_tta_gain(story.workspace, results).to_json()
+def _tta_row(context: ReportContext, run: Run) -> list[str]:
+    """Return the row of test-time augmentation; cached, since every validation image is predicted once for each view."""
+    workspace = context.workspace
+    results = context.validation[run.id].stored(workspace)
+    question = [[row.image_id for row in results.rows], "seconds"]
+    gain: dict[str, Any] = cached_json(
+        workspace, run, "test-time-augmentation", question, lambda: measure_tta_gain(workspace, results).to_json()
     )
-    what = story.words("gains.views", run=run.id, n=facts["views"])
-    seconds = facts["seconds_per_image_alone"], facts["seconds_per_image"]
-    return _row(story, what, facts["accuracy"] - facts["gain"], facts, facts["views"], seconds)
+    name = context.texts("ensemble_gains.views", run=run.id, n=gain["views"])
+    seconds = gain["seconds_per_image_alone"], gain["seconds_per_image"]
+    return _row(context, name, gain["accuracy"] - gain["gain"], gain, gain["views"], seconds)
 
 
-def _joined(story: ReportContext, run: Run) -> list[str] | None:
-    """None when no member is left to compare with."""
-    of = run.config.get("made_of", {})
-    found = [story.validation[name] for name in _members(run) if name in story.validation]
-    members = [one for one in found if one.run.digest == of.get(one.run.id)]  # one that was trained again is another one
+def _ensemble_row(context: ReportContext, run: Run) -> list[str] | None:
+    """Return the row of an ensemble; None when none of its members, as they were when joined, can be compared."""
+    digests = run.config.get("made_of", {})
+    available = [context.validation[name] for name in _members(run) if name in context.validation]
+    members = [results for results in available if results.run.digest == digests.get(results.run.id)]  # not trained again since
     if not members:
         return None
-    best, joined = max(members, key=lambda one: float(one.correct.mean())), story.validation[run.id]
-    difference = paired_difference(joined.correct, best.correct, joined.groups)
-    facts = {
-        "accuracy": float(joined.correct.mean()),
+    best, ensemble = max(members, key=lambda results: float(results.correct.mean())), context.validation[run.id]
+    difference = paired_difference(ensemble.correct, best.correct, ensemble.groups)
+    gain = {
+        "accuracy": float(ensemble.correct.mean()),
         "gain": difference.difference,
         "gain_interval": difference.interval,
-        "p": mcnemar_test(joined.correct, best.correct, joined.groups).p,
+        "p": mcnemar_test(ensemble.correct, best.correct, ensemble.groups).p,
     }
-    how = story.words(f"gains.how.{how_joined(run)}")
-    what = story.words("gains.ensemble", run=run.id, how=how, n=len(_members(run)), best=best.run.id)
+    method = context.texts(f"ensemble_gains.method.{ensemble_method(run)}")
+    name = context.texts("ensemble_gains.ensemble", run=run.id, method=method, n=len(_members(run)), best=best.run.id)
     passes = 1 if "soup" in run.config else len(_members(run))
-    seconds = _seconds(story, best.run), _seconds(story, run)
-    return _row(story, what, float(best.correct.mean()), facts, passes, seconds)
+    seconds = _seconds_per_image(context, best.run), _seconds_per_image(context, run)
+    return _row(context, name, float(best.correct.mean()), gain, passes, seconds)
 
 
-def how_joined(run: Run) -> str:
-    """How an ensemble was joined: mean, weighted, soup, or snapshot (the mean of a single run's)."""
+def ensemble_method(run: Run) -> str:
+    """Return how an ensemble was joined: `mean`, `weighted`, `soup`, or `snapshot` (mean of one training's snapshots)."""
     method = str(run.config["method"])
     return "snapshot" if method == "mean" and len(set(run.config["of"])) == 1 else method
 
 
-def _seconds(story: ReportContext, run: Run) -> float | None:
-    """Seconds an image, measured once; None where the model or all images are gone."""
+def _seconds_per_image(context: ReportContext, run: Run) -> float | None:
+    """Return seconds per image, measured once and cached; None where the model or all images are missing."""
 
-    def measured() -> float:
-        results = story.validation[run.id].stored(story.workspace)
-        return measure_seconds_per_image(story.workspace, story.model(run), results)
+    def measure_seconds() -> float:
+        results = context.validation[run.id].stored(context.workspace)
+        return measure_seconds_per_image(context.workspace, context.load_model(run), results)
 
     try:
-        return float(cached_json(story.workspace, run, "seconds", story.manifest.sha256, measured))
+        return float(cached_json(context.workspace, run, "seconds", context.manifest.sha256, measure_seconds))
     except FototecaError:
         return None
 
 
 def _row(
-    story: ReportContext, what: str, alone: float, facts: dict[str, Any], passes: int, seconds: tuple[float | None, float | None]
+    context: ReportContext,
+    name: str,
+    alone: float,
+    gain: dict[str, Any],
+    passes: int,
+    seconds: tuple[float | None, float | None],
 ) -> list[str]:
-    words = story.words
+    texts = context.texts
     return [
-        what,
-        words.percent(alone),
-        words.percent(facts["accuracy"]),
-        words.points(facts["gain"]),
-        words.span(facts["gain_interval"]),
-        words.probability(facts["p"]),
-        words.number(passes),
-        *("–" if one is None else words.plain(float(f"{one:.2g}")) for one in seconds),
+        name,
+        texts.percent(alone),
+        texts.percent(gain["accuracy"]),
+        texts.points(gain["gain"]),
+        texts.span(gain["gain_interval"]),
+        texts.probability(gain["p"]),
+        texts.number(passes),
+        *("–" if value is None else texts.plain(float(f"{value:.2g}")) for value in seconds),
     ]

@@ -1,4 +1,4 @@
-"""The report's building blocks: paragraphs, tables, figures, tiles. Everything that is not Markup is escaped."""
+"""Building blocks of the report as Markup, rendered by `analysis/pages/components.html.j2`; plain strings are escaped."""
 
 from __future__ import annotations
 
@@ -9,141 +9,173 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from fototeca.analysis.plots.svg import Figure
+from fototeca.analysis.templates import macro
 
-Words = str | Markup
+Content = str | Markup
+"""Text to be escaped, or HTML."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A small image with what stands under it. `mark`: right, wrong, warn or empty; `href`: where it came from."""
+    """A small image with lines of text below it.
+
+    Attributes:
+        uri: data URI of the image; empty when its file is gone.
+        alt: alternative text, shown in place of a missing image.
+        lines: lines below the image.
+        mark: `right`, `wrong`, `warn` or empty; draws a colored border.
+        href: web page the image came from.
+    """
 
     uri: str
     alt: str
-    lines: tuple[Words, ...] = ()
+    lines: tuple[Content, ...] = ()
     mark: str = ""
     href: str = ""
 
 
-def tag(name: str, inner: Words, **attributes: str) -> Markup:
-    """`<name attributes>inner</name>`; a trailing underscore in an attribute's name is cut, the others become hyphens."""
-    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items() if value)
-    return Markup("<{}{}>{}</{}>").format(Markup(name), Markup(written), inner, Markup(name))
+def _component(name: str, *arguments: object) -> Markup:
+    return macro("components.html.j2", name)(*arguments)
 
 
-def join(parts: Iterable[Words]) -> Markup:
-    """Parts one after the other."""
+def join(parts: Iterable[Content]) -> Markup:
+    """Concatenate parts without separator."""
     return Markup("").join(escape(part) for part in parts)
 
 
-def paragraph(words: Words, kind: str = "") -> Markup:
-    """A paragraph; `kind` is a CSS class."""
-    return tag("p", words, class_=kind)
+def paragraph(content: Content, kind: str = "") -> Markup:
+    """Return a paragraph; `kind` is a CSS class."""
+    return _component("paragraph", content, kind)
 
 
-def heading(words: Words, level: int = 3) -> Markup:
-    """A heading below the section's."""
-    return tag(f"h{level}", words)
+def heading(content: Content, level: int = 3) -> Markup:
+    """Return a heading below the section's title."""
+    return _component("heading", content, level)
 
 
-def note(words: Words, kind: str = "info") -> Markup:
-    """A boxed remark: info, missing, warn or good."""
-    return tag("p", words, class_=f"note {kind}")
+def note(content: Content, kind: str = "info") -> Markup:
+    """Return a boxed remark of kind `info`, `missing`, `warn` or `good`."""
+    return paragraph(content, f"note {kind}")
 
 
-def link(words: Words, href: str) -> Markup:
-    """A link; only to the web, or to a relative file or place: any other address is left out, and the words stay."""
+def span(content: Content, kind: str = "") -> Markup:
+    """Return inline content; `kind` is a CSS class."""
+    return _component("span", content, kind)
+
+
+def code(content: Content) -> Markup:
+    """Return inline code."""
+    return _component("code", content)
+
+
+def command(line: str) -> Markup:
+    """Return one or more command lines to copy."""
+    return _component("preformatted", line)
+
+
+def block(content: Content, kind: str) -> Markup:
+    """Return a block with the CSS class `kind`."""
+    return _component("block", content, kind)
+
+
+def subsection(content: Content, kind: str) -> Markup:
+    """Return a section inside a section, with the CSS class `kind`."""
+    return _component("subsection", content, kind)
+
+
+def link(content: Content, href: str) -> Markup:
+    """Return a link to the web, to a relative file or to a fragment; any other address gives the content alone."""
     scheme = re.match(r"[^/?#]*:", href)
-    return escape(words) if scheme and scheme[0].lower() not in ("http:", "https:") else tag("a", words, href=href)
+    if scheme and scheme[0].lower() not in ("http:", "https:"):
+        return escape(content)
+    return _component("anchor", content, href, True)
+
+
+def bullets(items: Sequence[Content]) -> Markup:
+    """Return a list of items."""
+    return _component("bullets", items, "")
+
+
+def chips(pairs: Sequence[tuple[Content, Content]]) -> Markup:
+    """Return names with their counts, side by side."""
+    return _component("chips", pairs)
+
+
+def headline(value: Content, content: Content) -> Markup:
+    """Return one large number followed by an explanation."""
+    return _component("headline", value, content)
+
+
+def facts(pairs: Sequence[tuple[Content, Content]]) -> Markup:
+    """Return names with their values, in a grid."""
+    return _component("facts", pairs)
+
+
+def definitions(pairs: Sequence[tuple[Content, Content]]) -> Markup:
+    """Return terms with their descriptions, one below the other."""
+    return _component("definitions", pairs)
 
 
 def table(
-    head: Sequence[Words],
-    rows: Sequence[Sequence[Words | int]],
+    head: Sequence[Content],
+    rows: Sequence[Sequence[Content | int]],
     *,
-    caption: Words = "",
+    caption: Content = "",
     numeric: Sequence[int] = (),
     strong: Sequence[int] = (),
     hrefs: Sequence[str] = (),
 ) -> Markup:
-    """A table in a box of its own that scrolls sideways. The first cell of a row heads it; `strong` rows stand out; the numbers
-    of a row lead to its one of `hrefs`."""
-    number = dict.fromkeys(numeric, "num")
-    top = join(tag("th", cell, scope="col", class_=number.get(i, "")) for i, cell in enumerate(head))
-    body = join(
-        tag(
-            "tr",
-            join(
-                tag(
-                    "td" if i else "th",
-                    _cell(cell, hrefs[index] if i in number and hrefs else ""),
-                    scope="" if i else "row",
-                    class_=number.get(i, ""),
-                )
-                for i, cell in enumerate(row)
-            ),
-            class_="strong" if index in strong else "",
-        )
-        for index, row in enumerate(rows)
-    )
-    title = tag("caption", tag("span", caption)) if caption else Markup("")
-    whole = tag("table", join([title, tag("thead", tag("tr", top)), tag("tbody", body)]))
-    return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=str(caption or head[0]))
+    """Return a table in a box that scrolls sideways.
+
+    The first cell of each row is its heading. The links of numbers are out of the tab order; the line below the table has one
+    link that is in it.
+
+    Args:
+        head: column headings.
+        rows: cells by row.
+        caption: title of the table and name of its box.
+        numeric: indices of the columns with numbers, aligned to the right.
+        strong: indices of highlighted rows.
+        hrefs: for each row the address that its numbers link to.
+    """
+    return _component("table", head, rows, caption, numeric, strong, hrefs)
 
 
-def _cell(cell: Words | int, href: str) -> Markup:
-    """A link for the pointer only: the keyboard finds one under the table, not hundreds in it."""
-    return tag("a", escape(cell), href=href, tabindex="-1") if href else escape(cell)
-
-
-def facts(pairs: Sequence[tuple[Words, Words]]) -> Markup:
-    """Names with their values."""
-    return tag("dl", join(tag("div", tag("dt", name) + tag("dd", value)) for name, value in pairs), class_="facts")
-
-
-def figure(drawing: Figure, caption: Words, source: Words = "", kind: str = "") -> Markup:
-    """A drawing with its caption and where its numbers lie."""
-    under = join([caption, Markup(" ") + source if source else ""])
-    inner = tag("div", Markup(drawing.svg), class_="scroll", tabindex="0", role="region", aria_label=drawing.alt)
-    return tag("figure", inner + tag("figcaption", under), class_=f"chart {kind}".strip())
+def figure(drawing: Figure, caption: Content, source: Content = "", kind: str = "") -> Markup:
+    """Return a drawing with its caption and the links to its data."""
+    return _component("figure", Markup(drawing.svg), drawing.alt, caption, source, kind)
 
 
 def tiles(images: Sequence[Tile], kind: str = "") -> Markup:
-    """Images in a grid."""
-    return tag("ul", join(_tile(image) for image in images), class_=f"tiles {kind}".strip())
+    """Return images in a grid."""
+    return _component("tiles", images, kind)
 
 
-def _tile(image: Tile) -> Markup:
-    under = join(tag("span", line) for line in image.lines)
-    return tag("li", _shown(image) + (tag("div", under) if under else ""), class_=image.mark)
+def card(main: Tile, beside: Tile | None, neighbors: Sequence[Tile]) -> Markup:
+    """Return an image with a second one beside it, the lines of the first below both, and a row of small images."""
+    return _component("card", main, beside, neighbors)
 
 
-def _shown(image: Tile) -> Markup:
-    """The image alone, with a link to where it came from; its words where there is none."""
-    if not image.uri:
-        return tag("span", image.alt, class_="gone")
-    shown = Markup('<img src="{}" alt="{}">').format(Markup(image.uri), image.alt)
-    return link(shown, image.href) if image.href.startswith(("http://", "https://")) else shown
+def cards(items: Sequence[Markup]) -> Markup:
+    """Return cards in a grid."""
+    return _component("cards", items)
 
 
-def card(seen: Tile, beside: Tile | None, near: Sequence[Tile]) -> Markup:
-    """An image with another one beside it, the words of the first under both, and a row of small ones."""
-    pair = tag("div", join(_shown(image) for image in (seen, *([beside] if beside else []))), class_="pair")
-    under = tag("div", join(tag("span", line) for line in seen.lines))
-    small = tag("div", join(tag("figure", _shown(one) + tag("figcaption", one.lines[0])) for one in near), class_="near")
-    return tag("li", join([pair, under, small if near else ""]), class_=seen.mark)
-
-
-def cards(parts: Sequence[Markup]) -> Markup:
-    """Cards in a grid."""
-    return tag("ul", join(parts), class_="tiles cards")
-
-
-def details(summary: Words, inner: Markup, *, opened: bool = False) -> Markup:
-    """A part that can be folded."""
-    start = Markup("<details open>") if opened else Markup("<details>")
-    return start + tag("summary", summary) + inner + Markup("</details>")
+def details(summary: Content, content: Content, *, is_open: bool = False) -> Markup:
+    """Return a part that can be folded."""
+    return _component("details", summary, content, is_open)
 
 
 def columns(parts: Sequence[Markup]) -> Markup:
-    """Parts beside one another where there is room."""
-    return tag("div", join(parts), class_="columns")
+    """Return parts side by side where the window is wide enough."""
+    return _component("columns", parts)
+
+
+def legend(entries: Sequence[tuple[Markup, Content]]) -> Markup:
+    """Return SVG markers with their names."""
+    return _component("legend", entries)
+
+
+def cover(title: Content, summary: Content, source: Content, figures: Sequence[tuple[Content, Content]]) -> Markup:
+    """Return the head of the report: title, summary, link to the manifest, and large numbers with their names."""
+    return _component("cover", title, summary, source, figures)

@@ -1,4 +1,4 @@
-"""The report's figures of one run: on validation alone, or on validation and test side by side."""
+"""Metrics of one run in the report: on validation alone, or on validation and test side by side."""
 
 from __future__ import annotations
 
@@ -14,107 +14,109 @@ from fototeca.analysis.plots.charts import reliability_chart
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import heading, join, paragraph
 
-Facts = dict[str, Any]
-"""What `measure` returns."""
+Metrics = dict[str, Any]
+"""Result of `compute_metrics` on one split."""
 
-SHARES = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
+FRACTIONS = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
 NUMBERS = ("macro_f1", "log_loss", "brier")
-"""What is shown of `measure`, as shares and as numbers."""
+"""Metrics of the table, shown as percentages and as numbers."""
 
 
-def figures_table(story: ReportContext, name: str, sides: Sequence[Facts]) -> Markup:
-    """One column for each side; `name` is that of the file of numbers."""
-    words = story.words
+def metrics_table(context: ReportContext, name: str, splits: Sequence[Metrics]) -> Markup:
+    """Return overall metrics with one column for each split; `name` is the name of the CSV."""
+    texts = context.texts
     body: list[list[str]] = []
-    for key in (*SHARES, *NUMBERS):
-        show = words.percent if key in SHARES else words.number
-        if key in sides[0]:
-            body.append([words(f"figure.{key}"), *(show(side[key]) for side in sides)])
-        body += _interval(story, key, sides)
-    if "average_precision" in sides[0]:
-        body.append([words("figure.micro_f1"), *(words.number(side["micro_f1"]) for side in sides)])
+    for key in (*FRACTIONS, *NUMBERS):
+        show = texts.percent if key in FRACTIONS else texts.number
+        if key in splits[0]:
+            body.append([texts(f"metric.{key}"), *(show(split[key]) for split in splits)])
+        body += _interval_row(context, key, splits)
+    if "average_precision" in splits[0]:
+        body.append([texts("metric.micro_f1"), *(texts.number(split["micro_f1"]) for split in splits)])
         for key in ("macro", "micro"):
-            body.append([words(f"figure.ap_{key}"), *(words.number(side["average_precision"][key]) for side in sides)])
-            body += _interval(story, f"average_precision_{key}", sides)
+            body.append([texts(f"metric.ap_{key}"), *(texts.number(split["average_precision"][key]) for split in splits)])
+            body += _interval_row(context, f"average_precision_{key}", splits)
     else:
         body += [
-            [words("figure.top_k", k=k), *(words.percent(side["top_k"][k]) for side in sides)]
-            for k in sides[0]["top_k"]
+            [texts("metric.top_k", k=k), *(texts.percent(split["top_k"][k]) for split in splits)]
+            for k in splits[0]["top_k"]
             if k != "1"
         ]
-    body.append([words("figure.ece"), *(words.percent(side["calibration"]["ece"]) for side in sides)])
-    if sides[0]["calibration"]["temperature"] is not None:
-        body.append([words("figure.ece_scaled"), *(words.percent(side["calibration"]["ece_scaled"]) for side in sides)])
-    body.append([words("figure.n"), *(words.number(side["n"]) for side in sides)])
-    head = [words("figure.name"), *(words(f"split.{side['split']}") for side in sides)]
-    caption, numeric = words("test.table" if len(sides) > 1 else "measured.table"), tuple(range(1, len(head)))
-    return story.table(name, head, body, caption=caption, numeric=numeric, source=said(sides[-1]))
+    body.append([texts("metric.ece"), *(texts.percent(split["calibration"]["ece"]) for split in splits)])
+    if splits[0]["calibration"]["temperature"] is not None:
+        body.append([texts("metric.ece_scaled"), *(texts.percent(split["calibration"]["ece_scaled"]) for split in splits)])
+    body.append([texts("metric.images"), *(texts.number(split["n"]) for split in splits)])
+    head = [texts("metric.name"), *(texts(f"split.{split['split']}") for split in splits)]
+    caption = texts("test.table" if len(splits) > 1 else "metrics.table")
+    source = predictions_file(splits[-1])
+    return context.add_table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=source)
 
 
-def _interval(story: ReportContext, key: str, sides: Sequence[Facts]) -> list[list[str]]:
-    """The row of a figure's interval: Wilson's for accuracy, else the bootstrap's; no row where it has none."""
-    words = story.words
+def _interval_row(context: ReportContext, key: str, splits: Sequence[Metrics]) -> list[list[str]]:
+    """Return a metric's interval: Wilson's for accuracy, else the bootstrap's; no row for metrics without one."""
+    texts = context.texts
     if key == "accuracy":
-        return [[words("figure.interval"), *(words.interval(side["accuracy_interval"]) for side in sides)]]
-    if key not in sides[0]["bootstrap"]:
+        return [[texts("metric.interval"), *(texts.interval(split["accuracy_interval"]) for split in splits)]]
+    if key not in splits[0]["bootstrap"]:
         return []
-    ends = [side["bootstrap"][key] for side in sides]
-    show = words.interval if key in SHARES else words.between
-    return [[words("figure.bootstrap"), *(show(pair) for pair in ends)]]
+    show = texts.interval if key in FRACTIONS else texts.between
+    return [[texts("metric.bootstrap"), *(show(split["bootstrap"][key]) for split in splits)]]
 
 
-def classes_table(story: ReportContext, name: str, sides: Sequence[Facts]) -> Markup:
-    """Every category on the last side, with its F1 on the one before."""
-    words, (*before, shown) = story.words, sides
-    head = [words(f"class.{key}") for key in ("name", "n", "precision", "recall", "interval", "f1")]
-    head += [words("class.val_f1") for _ in before]
+def classes_table(context: ReportContext, name: str, splits: Sequence[Metrics]) -> Markup:
+    """Return precision, recall and F1 by category on the last split, and F1 on the splits before it."""
+    texts, (*previous, main) = context.texts, splits
+    head = [texts(f"class.{key}") for key in ("name", "n", "precision", "recall", "interval", "f1")]
+    head += [texts("class.val_f1") for _ in previous]
     body = [
         [
             category,
-            words.number(row["n"]),
-            words.percent(row["precision"]),
-            words.percent(row["recall"]),
-            words.interval(row["recall_interval"]) if row["n"] else "–",
-            words.number(row["f1"], 2),
-            *(words.number(side["per_class"][category]["f1"], 2) for side in before),
+            texts.number(row["n"]),
+            texts.percent(row["precision"]),
+            texts.percent(row["recall"]),
+            texts.interval(row["recall_interval"]) if row["n"] else "–",
+            texts.number(row["f1"], 2),
+            *(texts.number(split["per_class"][category]["f1"], 2) for split in previous),
         ]
-        for category, row in shown["per_class"].items()
+        for category, row in main["per_class"].items()
     ]
-    if "average_precision" in shown:
-        head += [words("class.ap"), *(words("class.val_ap") for _ in before)]
+    if "average_precision" in main:
+        head += [texts("class.ap"), *(texts("class.val_ap") for _ in previous)]
         for row in body:
-            row += [words.number(side["average_precision"]["per_class"][row[0]], 2) for side in (shown, *before)]
-    caption = words(f"class.table_{shown['split']}")
-    return story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=said(shown))
+            row += [texts.number(split["average_precision"]["per_class"][row[0]], 2) for split in (main, *previous)]
+    caption, numeric = texts(f"class.table_{main['split']}"), tuple(range(1, len(head)))
+    return context.add_table(name, head, body, caption=caption, numeric=numeric, source=predictions_file(main))
 
 
-def yes_no_table(story: ReportContext, name: str, results: SplitPredictions) -> Markup:
-    """A multi-label run's confusion: of each category its own two by two, since no single matrix holds several labels."""
-    words = story.words
-    head = [words("class.name"), *(words(f"confusion.{cell}") for cell in CONFUSION_CELLS)]
+def yes_no_table(context: ReportContext, name: str, results: SplitPredictions) -> Markup:
+    """Return the confusion of a multi-label run: one two-by-two matrix for each category, as a row."""
+    texts = context.texts
+    head = [texts("class.name"), *(texts(f"confusion.{cell}") for cell in CONFUSION_CELLS)]
     cells = binary_confusion_cells(results.true, results.predicted)
-    body = [[category, *(words.number(count) for count in row)] for category, row in zip(results.categories, cells, strict=True)]
-    caption, source = words("confusion.each", n=len(results)), said({"run": results.run.id, "split": results.split})
-    shown = story.table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=source)
-    return join([paragraph(words("confusion.multi")), shown])
+    body = [[category, *(texts.number(count) for count in row)] for category, row in zip(results.categories, cells, strict=True)]
+    caption = texts("confusion.per_category", n=len(results))
+    source = predictions_file({"run": results.run.id, "split": results.split})
+    content = context.add_table(name, head, body, caption=caption, numeric=tuple(range(1, len(head))), source=source)
+    return join([paragraph(texts("confusion.multi")), content])
 
 
-def calibration(story: ReportContext, name: str, results: SplitPredictions, facts: Facts) -> Markup:
-    """Accuracy against confidence, as it is and after scaling; as it is alone where no temperature could be learned."""
-    words, found = story.words, facts["calibration"]
-    temperature, split = found["temperature"], words(f"split.{results.split}")
-    series = {words("calibration.before"): compute_run_reliability(results)}
-    alt = words("calibration.alt_plain", split=split, before=words.percent(found["ece"]))
-    caption = words("calibration.none")
-    if temperature is not None:
-        series[words("calibration.after")] = compute_run_reliability(results, temperature)
-        ends = {"before": words.percent(found["ece"]), "after": words.percent(found["ece_scaled"])}
-        alt = words("calibration.alt", split=split, **ends)
-        caption = words("calibration.caption", temperature=words.number(temperature, 2), **ends)
-    chart = reliability_chart(name, series, (words("axis.confidence"), words("axis.accuracy")), alt, words)
-    return join([heading(words("calibration.title"), 4), story.draw(chart, caption, said(facts))])
+def render_calibration(context: ReportContext, name: str, results: SplitPredictions, metrics: Metrics) -> Markup:
+    """Return the reliability diagram, before and after temperature scaling where a temperature could be fitted."""
+    texts, calibration = context.texts, metrics["calibration"]
+    temperature, split = calibration["temperature"], texts(f"split.{results.split}")
+    before = texts.percent(calibration["ece"])
+    series = {texts("calibration.before"): compute_run_reliability(results)}
+    if temperature is None:
+        alt, caption = texts("calibration.alt_unscaled", split=split, before=before), texts("calibration.none")
+    else:
+        after = texts.percent(calibration["ece_scaled"])
+        series[texts("calibration.after")] = compute_run_reliability(results, temperature)
+        alt = texts("calibration.alt", split=split, before=before, after=after)
+        caption = texts("calibration.caption", temperature=texts.number(temperature, 2), before=before, after=after)
+    chart = reliability_chart(name, series, (texts("axis.confidence"), texts("axis.accuracy")), alt, texts)
+    return join([heading(texts("calibration.title"), 4), context.add_figure(chart, caption, predictions_file(metrics))])
 
 
-def said(facts: Facts) -> str:
-    """The file of predictions that figures come from."""
-    return f"data/runs/{facts['run']}/predictions-{facts['split']}.csv"
+def predictions_file(metrics: Metrics) -> str:
+    """Return the predictions file that metrics were computed from, relative to the workspace."""
+    return f"data/runs/{metrics['run']}/predictions-{metrics['split']}.csv"

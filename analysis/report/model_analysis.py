@@ -1,4 +1,4 @@
-"""The report's look inside: for the best model and another one, examples, confusion, attributions, features."""
+"""Section of the report that analyzes two models on validation: metrics, examples, confusion, attribution, features."""
 
 from __future__ import annotations
 
@@ -10,67 +10,73 @@ from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_tempe
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.examples import error_groups
 from fototeca.analysis.plots.figures import confusion_figure
-from fototeca.analysis.report.attributions import attributions
+from fototeca.analysis.report.attributions import render_attributions
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.embedding import embedding
-from fototeca.analysis.report.examples import examples
-from fototeca.analysis.report.html import heading, join, note, paragraph, tag
-from fototeca.analysis.report.metrics_tables import calibration, classes_table, figures_table, yes_no_table
+from fototeca.analysis.report.embedding import render_embedding
+from fototeca.analysis.report.examples import render_examples
+from fototeca.analysis.report.html import heading, join, note, paragraph, subsection
+from fototeca.analysis.report.metrics_tables import classes_table, metrics_table, render_calibration, yes_no_table
 from fototeca.train.runs import Run
 
+NUM_CONFUSIONS = 8
+"""Rows of the table of most frequent confusions."""
 
-def studied(story: ReportContext) -> Markup:
-    """Both models, one after the other."""
-    if not story.studied:
-        return note(story.words("studied.none"), "missing")
-    parts = [paragraph(story.words("studied.intro"))]
-    if story.studied[0] is not story.ranked[0]:
-        parts.append(note(story.words("studied.several", run=story.ranked[0].id)))
-    for number, run in enumerate(story.studied):
-        title = story.words("studied.best" if number == 0 else "studied.other", run=run.id)
-        parts.append(tag("section", join([heading(title), _study(story, run)]), class_="study"))
-    if len(story.studied) < 2:
-        parts.append(note(story.words("studied.alone"), "missing"))
+
+def render_model_analysis(context: ReportContext) -> Markup:
+    """Return the analysis of the best single model and of another one."""
+    texts, runs = context.texts, context.analyzed_runs
+    if not runs:
+        return note(texts("model_analysis.none"), "missing")
+    parts = [paragraph(texts("model_analysis.intro"))]
+    if runs[0] is not context.ranked_runs[0]:
+        parts.append(note(texts("model_analysis.ensemble", run=context.ranked_runs[0].id)))
+    for run, key in zip(runs, ("model_analysis.best", "model_analysis.other"), strict=False):
+        parts.append(subsection(join([heading(texts(key, run=run.id)), _render_run(context, run)]), "study"))
+    if len(runs) < 2:
+        parts.append(note(texts("model_analysis.single"), "missing"))
     return join(parts)
 
 
-def _study(story: ReportContext, run: Run) -> Markup:
-    results = story.validation[run.id]
-    parts = (_measured, examples, _confusion, attributions)
-    made = [story.part(partial(part, story, results)) for part in parts]
-    return join([*made, story.part(partial(embedding, story, run))])
+def _render_run(context: ReportContext, run: Run) -> Markup:
+    results = context.validation[run.id]
+    parts = [
+        context.render_part(partial(render, context, results))
+        for render in (_render_metrics, render_examples, _render_confusion, render_attributions)
+    ]
+    return join([*parts, context.render_part(partial(render_embedding, context, run))])
 
 
-def _measured(story: ReportContext, results: SplitPredictions) -> Markup:
-    """The figures of validation, by category too, and whether it knows how sure to be."""
+def _render_metrics(context: ReportContext, results: SplitPredictions) -> Markup:
+    """Return overall metrics, metrics by category and calibration on validation."""
     run = results.run
-    sides = [compute_metrics(results, fit_run_temperature(results)).to_json()]
+    splits = [compute_metrics(results, fit_run_temperature(results)).to_json()]
     return join(
         [
-            heading(story.words("measured.title"), 4),
-            figures_table(story, f"figures-{run.id}", sides),
-            classes_table(story, f"classes-{run.id}", sides),
-            calibration(story, f"reliability-{run.id}", results, sides[0]),
+            heading(context.texts("metrics.title"), 4),
+            metrics_table(context, f"metrics-{run.id}", splits),
+            classes_table(context, f"classes-{run.id}", splits),
+            render_calibration(context, f"reliability-{run.id}", results, splits[0]),
         ]
     )
 
 
-def _confusion(story: ReportContext, results: SplitPredictions) -> Markup:
-    """The matrix, or of several labels one for each category, and what is most often taken for what."""
-    words, name = story.words, f"confusion-{results.run.id}"
+def _render_confusion(context: ReportContext, results: SplitPredictions) -> Markup:
+    """Return the confusion matrix, or one for each category of a multi-label run, and the most frequent confusions."""
+    texts, name = context.texts, f"confusion-{results.run.id}"
     source = f"data/runs/{results.run.id}/predictions-val.csv"
     if results.multi:
-        shown = yes_no_table(story, name, results)
+        content = yes_no_table(context, name, results)
     else:
-        shown = story.draw(confusion_figure(name, results, words), words("confusion.caption", n=len(results)), source)
-    return join([heading(words("confusion.title"), 4), shown, _pairs(story, results, source)])
+        drawing = confusion_figure(name, results, texts)
+        content = context.add_figure(drawing, texts("confusion.caption", n=len(results)), source)
+    return join([heading(texts("confusion.title"), 4), content, _confused_pairs(context, results, source)])
 
 
-def _pairs(story: ReportContext, results: SplitPredictions, source: str) -> Markup:
-    words = story.words
-    found = error_groups(results)["confused_pairs"][:8]
-    if not found:
-        return paragraph(words("confusion.no_errors"))
-    pairs = [[story.label(pair["true"]), story.label(pair["predicted"]), words.number(pair["n"])] for pair in found]
-    head = [words("axis.true"), words("axis.predicted"), words("confusion.errors")]
-    return story.table(f"confused-{results.run.id}", head, pairs, caption=words("confusion.pairs"), numeric=(2,), source=source)
+def _confused_pairs(context: ReportContext, results: SplitPredictions, source: str) -> Markup:
+    texts = context.texts
+    pairs = error_groups(results)["confused_pairs"][:NUM_CONFUSIONS]
+    if not pairs:
+        return paragraph(texts("confusion.no_errors"))
+    body = [[context.label_text(pair["true"]), context.label_text(pair["predicted"]), texts.number(pair["n"])] for pair in pairs]
+    head, caption = [texts("axis.true"), texts("axis.predicted"), texts("confusion.errors")], texts("confusion.pairs")
+    return context.add_table(f"confused-{results.run.id}", head, body, caption=caption, numeric=(2,), source=source)

@@ -1,4 +1,4 @@
-"""The report's middle: every model with its settings and curves, and how they compare."""
+"""Sections of the report about the models: settings, curves and results of each run, and their comparison."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fototeca.analysis.plots.charts import intervals_chart
 from fototeca.analysis.plots.figures import curve_figures_of
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.ensemble_gains import gains, how_joined
+from fototeca.analysis.report.ensemble_gains import ensemble_method, render_ensemble_gains
 from fototeca.analysis.report.html import columns, details, heading, join, note, paragraph
 from fototeca.train.runs import Run
 
@@ -44,152 +44,150 @@ SETTINGS = (
     "precision",
     "seed",
 )
-"""What is shown of a run's configuration, in order: every setting that makes it another run."""
+"""Settings shown of a run, in order: all that distinguish one run from another."""
 
-IDLE = {"layer_decay": 1.0, "accumulate": 1, "precision": "32", "balance": "none"}
-"""Values of settings that do nothing, as 0 and nothing do elsewhere: a setting is not shown where it is left at its own."""
+NEUTRAL = {"layer_decay": 1.0, "accumulate": 1, "precision": "32", "balance": "none"}
+"""Values, besides 0 and None, with which a setting has no effect and is not shown."""
 
-WORDS = ("none", "all", "half", "head", "linear", "logistic", "basic", "constant", "weights", "sampling")
-"""Values of settings that are words of a language; others are names."""
+TRANSLATED = ("none", "all", "half", "head", "linear", "logistic", "basic", "constant", "weights", "sampling")
+"""Values with a text in each language; all others are names."""
 
-STEPPED = frozenset({"epochs", "batch_size", "optimizer", "lr", "schedule"})
-"""Those that only matter where a model learns step by step."""
+STEP_SETTINGS = frozenset({"epochs", "batch_size", "optimizer", "lr", "schedule"})
+"""Settings without effect on models that are fitted at once."""
 
-OPENED = 2
-"""So many models are shown unfolded."""
+NUM_OPEN = 2
+"""Models shown unfolded."""
 
 
-def models(story: ReportContext) -> Markup:
-    """Every run: settings, accuracies, loss per iteration, accuracy per epoch."""
-    words = story.words
-    if not story.ranked:
-        return join([note(words("models.none", version=story.manifest.version), "missing"), _broken(story)])
-    head = [words(f"models.{name}") for name in ("run", "regime", "train", "val", "interval", "parameters", "seconds", "speed")]
-    compared = {row["run"]: row for row in (story.comparison or {"runs": []})["runs"]}
-    body = [_summary(story, run, compared[run.id]) for run in story.ranked]
+def render_models(context: ReportContext) -> Markup:
+    """Return the table of all runs, and of each run its settings, accuracies and curves."""
+    texts = context.texts
+    if not context.ranked_runs:
+        return join([note(texts("models.none", version=context.manifest.version), "missing"), _excluded_runs(context)])
+    columns = ("run", "regime", "train", "val", "interval", "parameters", "seconds", "speed")
+    compared = {row["run"]: row for row in (context.comparison or {"runs": []})["runs"]}
+    head, caption = [texts(f"models.{name}") for name in columns], texts("models.table")
+    body = [_summary_row(context, run, compared[run.id]) for run in context.ranked_runs]
+    numeric = tuple(range(2, len(columns)))
     parts = [
-        paragraph(words("models.intro", n=len(story.ranked))),
-        story.table(
-            "models", head, body, caption=words("models.table"), numeric=(2, 3, 4, 5, 6, 7), strong=(0,), source="data/runs"
-        ),
-        _broken(story),
+        paragraph(texts("models.intro", n=len(context.ranked_runs))),
+        context.add_table("models", head, body, caption=caption, numeric=numeric, strong=(0,), source="data/runs"),
+        _excluded_runs(context),
     ]
-    parts += [
-        details(run.id, story.part(partial(_model, story, run)), opened=number < OPENED)
-        for number, run in enumerate(story.ranked)
-    ]
+    for index, run in enumerate(context.ranked_runs):
+        parts.append(details(run.id, context.render_part(partial(_run_details, context, run)), is_open=index < NUM_OPEN))
     return join(parts)
 
 
-def _broken(story: ReportContext) -> Markup:
-    """The runs that are left out, each with its reason."""
-    broken = "; ".join(f"{run}: {why}" for run, why in story.problems.items())
-    return note(story.words("models.broken", what=broken), "warn") if broken else Markup("")
+def _excluded_runs(context: ReportContext) -> Markup:
+    """Return a note with the runs left out and their reasons."""
+    excluded = "; ".join(f"{run}: {reason}" for run, reason in context.run_errors.items())
+    return note(context.texts("models.excluded", runs=excluded), "warn") if excluded else Markup("")
 
 
-def _summary(story: ReportContext, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
-    words, done = story.words, run.facts
+def _summary_row(context: ReportContext, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
+    texts, done = context.texts, run.facts
     return [
         run.id,
-        words(f"regime.{run.regime}"),
-        words.percent(done.get("train_accuracy")),
-        words.percent(compared["accuracy"]),
-        words.interval(compared["accuracy_interval"]),
-        words.number(done.get("parameters")),
-        words.number(done.get("seconds"), 1),
-        words.number(done.get("images_per_second") or None, 0),
+        texts(f"regime.{run.regime}"),
+        texts.percent(done.get("train_accuracy")),
+        texts.percent(compared["accuracy"]),
+        texts.interval(compared["accuracy_interval"]),
+        texts.number(done.get("parameters")),
+        texts.number(done.get("seconds"), 1),
+        texts.number(done.get("images_per_second") or None, 0),
     ]
 
 
-def _model(story: ReportContext, run: Run) -> Markup:
-    words, done = story.words, run.facts
-    pairs = [
-        (words(f"setting.{name}"), _shown(story, run, name, run.config[name]))
-        for name in _used(run)
-        if _does_something(name, run.config.get(name))
-    ]
+def _run_details(context: ReportContext, run: Run) -> Markup:
+    texts, done = context.texts, run.facts
     results = [
-        (words("models.train"), words.percent(done.get("train_accuracy"))),
-        (words("models.val"), words.percent(done.get("val_accuracy"))),
-        (words("models.best_epoch"), words.number(done.get("best_epoch"))),
+        (texts("models.train"), texts.percent(done.get("train_accuracy"))),
+        (texts("models.val"), texts.percent(done.get("val_accuracy"))),
+        (texts("models.best_epoch"), texts.number(done.get("best_epoch"))),
     ]
-    drawings = curve_figures_of(run, words)
-    shown = [
-        story.draw(
-            drawing, words(f"curves.{drawing.name.partition('-')[0]}.caption"), f"data/runs/{run.id}/{_source(drawing.name)}"
-        )
-        for drawing in drawings
+    settings = [
+        (texts(f"setting.{name}"), _setting_text(context, run, name, run.config[name]))
+        for name in _effective_settings(run)
+        if _has_effect(name, run.config.get(name))
     ]
-    curves = columns(shown) if shown else paragraph(words("curves.none"))
-    if shown and not any(drawing.name.startswith("epochs") for drawing in drawings):
-        curves += paragraph(words("curves.one_epoch"))
-    files = story.run_file(run, "done.json")
-    told = story.facts(f"run-{run.id}", [*results, *pairs], f"data/runs/{run.id}/config.json")
-    return join([told, curves, paragraph(files, "source")])
+    facts = context.add_facts(f"run-{run.id}", [*results, *settings], f"data/runs/{run.id}/config.json")
+    return join([facts, _curves(context, run), paragraph(context.run_file_link(run, "done.json"), "source")])
 
 
-def _used(run: Run) -> list[str]:
-    """The settings that this run made use of: nothing thaws over frozen features, and what is fitted at once takes no steps."""
-    idle = {"features": {"unfreeze"}, "ensemble": {"head"}}.get(run.regime, set[str]())
-    stepped = run.config.get("head") not in ("svm", "boosting") and len(run.steps()) > 1
-    return [name for name in SETTINGS if name not in (idle if stepped else idle | STEPPED)]
+def _curves(context: ReportContext, run: Run) -> Markup:
+    """Return loss per iteration and accuracy per epoch, or the reason why they are missing."""
+    texts, drawings = context.texts, curve_figures_of(run, context.texts)
+    if not drawings:
+        return paragraph(texts("curves.none"))
+    figures = []
+    for drawing in drawings:
+        kind = drawing.name.partition("-")[0]
+        source = "steps.csv" if kind == "steps" else "epochs.csv"
+        figures.append(context.add_figure(drawing, texts(f"curves.{kind}.caption"), f"data/runs/{run.id}/{source}"))
+    has_epochs = any(drawing.name.startswith("epochs") for drawing in drawings)
+    return columns(figures) + (Markup("") if has_epochs else paragraph(texts("curves.one_epoch")))
 
 
-def _does_something(name: str, value: Any) -> bool:  # noqa: ANN401 - any setting
-    """Whether a setting is more than what is left at its own; 0 is a seed like others."""
-    return value is not None if name == "seed" else bool(value) and value != IDLE.get(name)
+def _effective_settings(run: Run) -> list[str]:
+    """Return the settings that affected the run: not `unfreeze` with frozen features, not STEP_SETTINGS without steps."""
+    unused = {"features": {"unfreeze"}, "ensemble": {"head"}}.get(run.regime, set[str]())
+    has_steps = run.config.get("head") not in ("svm", "boosting") and len(run.steps()) > 1
+    return [name for name in SETTINGS if name not in (unused if has_steps else unused | STEP_SETTINGS)]
 
 
-def _source(name: str) -> str:
-    return "steps.csv" if name.startswith("steps") else "epochs.csv"
+def _has_effect(name: str, value: Any) -> bool:  # noqa: ANN401 - any setting
+    """Return True unless the value is the one without effect; 0 is a seed like others."""
+    return value is not None if name == "seed" else bool(value) and value != NEUTRAL.get(name)
 
 
-def _shown(story: ReportContext, run: Run, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
+def _setting_text(context: ReportContext, run: Run, name: str, value: Any) -> str:  # noqa: ANN401 - any setting
+    texts = context.texts
     if name == "model" and run.regime == "ensemble":
-        return story.words(f"gains.how.{how_joined(run)}")
+        return texts(f"ensemble_gains.method.{ensemble_method(run)}")
     if name == "weights" and isinstance(value, str):
         return value.replace("\\", "/").rpartition("/")[2]
-    if value is True or value in WORDS:
-        return story.words(f"setting.{'on' if value is True else f'value.{value}'}")
-    return (
-        story.words(f"regime.{value}")
-        if name == "regime"
-        else story.words.plain(value)
-        if isinstance(value, float)
-        else str(value)
+    if value is True or value in TRANSLATED:
+        return texts(f"setting.{'on' if value is True else f'value.{value}'}")
+    if name == "regime":
+        return texts(f"regime.{value}")
+    return texts.plain(value) if isinstance(value, float) else str(value)
+
+
+def render_comparison(context: ReportContext) -> Markup:
+    """Return accuracies with intervals, the runs tied with the best, and their differences to it."""
+    texts, comparison = context.texts, context.comparison
+    if comparison is None or len(comparison["runs"]) < 2:
+        return note(texts("comparison.single_run"), "missing")
+    best, tied = comparison["best"], comparison["tied_with_best"]
+    rows = [(row["run"], row["accuracy"], *row["accuracy_interval"]) for row in comparison["runs"]]
+    alt = texts("comparison.alt", best=best, accuracy=texts.percent(rows[0][1]), n=len(tied) - 1)
+    chart = intervals_chart("comparison", rows, texts("axis.accuracy"), alt, texts, strong=tied)
+    verdict = {1: "comparison.best_alone", 2: "comparison.tied_one"}.get(len(tied), "comparison.tied")
+    return join(
+        [
+            context.add_figure(chart, texts("comparison.caption", n=comparison["n"]), "data/runs"),
+            note(texts(verdict, best=best, n=len(tied) - 1), "good" if len(tied) == 1 else "info"),
+            heading(texts("comparison.against", best=best)),
+            _differences_table(context, [pair for pair in comparison["pairs"] if pair["a"] == best]),
+            paragraph(texts("comparison.method")),
+            context.render_part(partial(render_ensemble_gains, context)),
+        ]
     )
 
 
-def comparison(story: ReportContext) -> Markup:
-    """Accuracies with intervals, and which runs cannot be told apart from the best."""
-    words, found = story.words, story.comparison
-    if found is None or len(found["runs"]) < 2:
-        return note(words("comparison.one"), "missing")
-    rows = [(row["run"], row["accuracy"], *row["accuracy_interval"]) for row in found["runs"]]
-    like = found["tied_with_best"]
-    alt = words("comparison.alt", best=found["best"], accuracy=words.percent(rows[0][1]), n=len(like) - 1)
-    chart = intervals_chart("comparison", rows, words("axis.accuracy"), alt, words, strong=like)
-    kind = {1: "comparison.alone", 2: "comparison.like_one"}.get(len(like), "comparison.like")
-    verdict = words(kind, best=found["best"], n=len(like) - 1)
-    pairs = [pair for pair in found["pairs"] if pair["a"] == found["best"]]
-    head = [words(f"comparison.{name}") for name in ("other", "difference", "interval", "p", "p_holm")]
+def _differences_table(context: ReportContext, pairs: list[dict[str, Any]]) -> Markup:
+    texts = context.texts
+    head = [texts(f"comparison.{name}") for name in ("other", "difference", "interval", "p", "p_holm")]
     body = [
         [
             pair["b"],
-            words.points(pair["difference"]),
-            words.span(pair["interval"]),
-            words.probability(pair["p"]),
-            words.probability(pair["p_holm"]),
+            texts.points(pair["difference"]),
+            texts.span(pair["interval"]),
+            texts.probability(pair["p"]),
+            texts.probability(pair["p_holm"]),
         ]
         for pair in pairs
     ]
-    return join(
-        [
-            story.draw(chart, words("comparison.caption", n=found["n"]), "data/runs"),
-            note(verdict, "good" if len(like) == 1 else "info"),
-            heading(words("comparison.against", best=found["best"])),
-            story.table("differences", head, body, caption=words("comparison.table"), numeric=(1, 2, 3, 4), source="data/runs"),
-            paragraph(words("comparison.method")),
-            story.part(partial(gains, story)),
-        ]
-    )
+    caption = texts("comparison.table")
+    return context.add_table("differences", head, body, caption=caption, numeric=(1, 2, 3, 4), source="data/runs")

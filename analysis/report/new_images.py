@@ -1,4 +1,4 @@
-"""The report's new images: what `predict` last said of images from outside the dataset."""
+"""Section of the report on new images: the last predictions of `predict` on images from outside the dataset."""
 
 from __future__ import annotations
 
@@ -10,74 +10,75 @@ from fototeca.analysis.cache import read_json_or_none
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
 from fototeca.analysis.predict.predict import stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import Tile, Words, join, link, note, paragraph, tag, tiles
+from fototeca.analysis.report.html import Content, Tile, command, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import Table
 
-NEAR = ("image_id", "split", "distance")
-"""What is told of the image of the dataset that a new image is a near-duplicate of."""
+NEAR_DUPLICATE_FIELDS = ("image_id", "split", "distance")
+"""Exported fields of the dataset image that a new image is a near-duplicate of."""
+
+COUNTS = "new-images-counts"
 
 
-def new_images(story: ReportContext) -> Markup:
-    """The last predictions on images from outside the dataset, with those that could not be had."""
-    words, document = story.words, _stored(story)
+def render_new_images(context: ReportContext) -> Markup:
+    """Return the last predictions on new images, and the images that could not be read."""
+    texts, document = context.texts, _read_predictions(context)
     if document is None:
-        best = story.ranked[0].id if story.ranked else "RUN"
-        return join([note(words("new.none"), "missing"), tag("pre", f"fototeca analysis predict {best} photo.jpg")])
-    images, failed, rate = document["images"], document["failed"], document["false_alarm_rate"]
+        best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
+        return join([note(texts("new_images.none"), "missing"), command(f"fototeca analysis predict {best} photo.jpg")])
+    images, rate = document["images"], document["false_alarm_rate"]
     counts = {name: document[name] for name in ("n", "unknown", "near")}
-    story.numbers.append(Table("new-images-counts", ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
-    parts = [paragraph(story.lead(words("new.intro", run=document["run"], **counts), "new-images-counts"))]
+    context.data_tables.append(Table(COUNTS, ("name", "value"), tuple({**counts, "false_alarm_rate": rate}.items())))
+    parts = [paragraph(context.with_data_link(texts("new_images.intro", run=document["run"], **counts), COUNTS))]
     if counts["n"] > len(images):
-        parts.append(paragraph(words("new.first", n=len(images))))
+        parts.append(paragraph(texts("new_images.first", n=len(images))))
     if rate is not None:
-        alarms = words("new.false_alarms", rate=words.percent(rate))
-        parts.append(paragraph(story.lead(alarms, "new-images-counts", len(counts))))
+        false_alarms = texts("new_images.false_alarms", rate=texts.percent(rate))
+        parts.append(paragraph(context.with_data_link(false_alarms, COUNTS, len(counts))))
     if not document["calibrated"]:
-        learned = document["uncalibrated"] == NO_ERRORS
-        parts.append(paragraph(words("calibration.none" if learned else "calibration.unread")))
-    parts += [tiles([_tile(story, fact, row) for row, fact in enumerate(images)]), _numbers(story, document)]
-    if failed:
-        head = [words("new.image"), words("new.reason")]
-        rows = [[fact["path"], fact["reason"]] for fact in failed]
-        parts.append(story.table("new-images-failed", head, rows, caption=words("new.failed", n=len(failed))))
+        no_errors = document["uncalibrated"] == NO_ERRORS
+        parts.append(paragraph(texts("calibration.none" if no_errors else "calibration.unreadable")))
+    parts += [tiles([_tile(context, prediction, row) for row, prediction in enumerate(images)]), _data_links(context, document)]
+    if failed := document["failed"]:
+        head = [texts("new_images.image"), texts("new_images.reason")]
+        rows = [[prediction["path"], prediction["reason"]] for prediction in failed]
+        parts.append(context.add_table("new-images-failed", head, rows, caption=texts("new_images.failed", n=len(failed))))
     return join(parts)
 
 
-def _stored(story: ReportContext) -> dict[str, Any] | None:
-    """Of the best run that was asked since it was trained; a damaged file counts as none."""
-    for run in story.ranked:
-        document = read_json_or_none(stored_predictions_path(story.workspace, run))
+def _read_predictions(context: ReportContext) -> dict[str, Any] | None:
+    """Return the stored predictions of the best run that has some since it was trained; damaged files are skipped."""
+    for run in context.ranked_runs:
+        document = read_json_or_none(stored_predictions_path(context.workspace, run))
         if isinstance(document, dict) and document.get("trained") == run.digest:
             return document
     return None
 
 
-def _numbers(story: ReportContext, document: dict[str, Any]) -> Markup:
-    """What stands under the images, in a file beside the page, and the file that `predict` kept."""
-    rows = tuple(
-        (*map(fact.get, ("path", "label", "probability", "strangeness")), bool(fact.get("unknown")), *map(near.get, NEAR))
-        for fact in document["images"]
-        for near in [fact.get("near_duplicate") or {}]
-    )
-    columns = ("path", "label", "probability", "strangeness", "unknown", *(f"near_duplicate_{name}" for name in NEAR))
-    story.numbers.append(Table("new-images", columns, rows))
-    stored = story.file(f"data/reports/new-images/{document['run']}.json")
-    return paragraph(join([link(story.words("figure.data"), story.row("new-images", 0)), " · ", stored]), "source")
+def _data_links(context: ReportContext, document: dict[str, Any]) -> Markup:
+    """Export the predictions as CSV; return links to it and to the file written by `predict`."""
+    rows = []
+    for image in document["images"]:
+        duplicate = image.get("near_duplicate") or {}
+        prediction = map(image.get, ("path", "label", "probability", "strangeness"))
+        rows.append((*prediction, bool(image.get("unknown")), *map(duplicate.get, NEAR_DUPLICATE_FIELDS)))
+    duplicate_columns = (f"near_duplicate_{name}" for name in NEAR_DUPLICATE_FIELDS)
+    columns = ("path", "label", "probability", "strangeness", "unknown", *duplicate_columns)
+    context.data_tables.append(Table("new-images", columns, tuple(rows)))
+    stored = context.file_link(f"data/reports/new-images/{document['run']}.json")
+    return paragraph(join([link(context.texts("link.data"), context.row_href("new-images", 0)), " · ", stored]), "source")
 
 
-def _tile(story: ReportContext, fact: dict[str, Any], row: int) -> Tile:
-    words = story.words
-    name = fact["path"].replace("\\", "/").rpartition("/")[2]
-    label = story.label(fact["label"])
-    surest = max(fact["probabilities"], key=fact["probabilities"].get)
-    sure = words.percent(fact["probability"], 0)
-    shown = f"{label} · {sure}" if surest == fact["label"] else f"{label} ({surest} · {sure})"
-    said = link(shown, story.row("new-images", row))
-    lines: list[Words] = [said, name]
-    if fact.get("unknown"):
-        lines.append(words("new.unknown"))
-    if near := fact.get("near_duplicate"):
-        lines.append(words("new.near", split=words(f"split.{near['split']}")))
-    return Tile(
-        fact.get("thumbnail", ""), words("new.alt", name=name, label=label), tuple(lines), "warn" if len(lines) > 2 else ""
-    )
+def _tile(context: ReportContext, prediction: dict[str, Any], row: int) -> Tile:
+    texts = context.texts
+    name = prediction["path"].replace("\\", "/").rpartition("/")[2]
+    label = context.label_text(prediction["label"])
+    likeliest = max(prediction["probabilities"], key=prediction["probabilities"].get)
+    probability = texts.percent(prediction["probability"], 0)
+    result = f"{label} · {probability}" if likeliest == prediction["label"] else f"{label} ({likeliest} · {probability})"
+    lines: list[Content] = [link(result, context.row_href("new-images", row)), name]
+    if prediction.get("unknown"):
+        lines.append(texts("new_images.unknown"))
+    if duplicate := prediction.get("near_duplicate"):
+        lines.append(texts("new_images.near_duplicate", split=texts(f"split.{duplicate['split']}")))
+    alt = texts("new_images.alt", name=name, label=label)
+    return Tile(prediction.get("thumbnail", ""), alt, tuple(lines), "warn" if len(lines) > 2 else "")

@@ -1,8 +1,9 @@
-"""`report`: the whole story as one HTML file that works offline, with every figure and its numbers beside it."""
+"""`report`: one HTML file that works offline, with every figure and table as files beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,43 +14,78 @@ from tqdm import tqdm
 from fototeca.analysis.i18n import PAGES, Texts
 from fototeca.analysis.plots.export import require_browser, write_pdf
 from fototeca.analysis.plots.figures import write_figures
-from fototeca.analysis.report import cards, dataset, models
-from fototeca.analysis.report import model_analysis as studied
-from fototeca.analysis.report import new_images as new
-from fototeca.analysis.report import test_section as final
+from fototeca.analysis.report import cards, dataset, model_analysis, models, new_images, reproducibility, test_section
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import join, link, tag
-from fototeca.analysis.report.reproducibility import again
+from fototeca.analysis.report.html import Content, cover, link
+from fototeca.analysis.templates import render_page
 from fototeca.core.console import notify
 from fototeca.core.files import write_text
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.vision.memory import keep_freed_memory
 
 SECTIONS: dict[str, Callable[[ReportContext], Markup]] = {
-    "task": dataset.task,
-    "collection": dataset.collection,
-    "samples": dataset.samples,
-    "splits": dataset.splits,
-    "models": models.models,
-    "comparison": models.comparison,
-    "studied": studied.studied,
-    "test": final.test,
-    "new": new.new_images,
-    "conclusions": lambda story: story.written("conclusions"),
-    "cards": cards.cards,
-    "again": again,
+    "task": dataset.render_task,
+    "collection": dataset.render_collection,
+    "samples": dataset.render_samples,
+    "splits": dataset.render_splits,
+    "models": models.render_models,
+    "comparison": models.render_comparison,
+    "model_analysis": model_analysis.render_model_analysis,
+    "test": test_section.render_test,
+    "new_images": new_images.render_new_images,
+    "conclusions": lambda context: context.user_section("conclusions"),
+    "cards": cards.render_cards,
+    "reproducibility": reproducibility.render_reproducibility,
 }
-"""The sections in order; their titles are the texts `section.NAME`."""
+"""Sections in order, by their id; titles are the texts `section.ID`."""
+
+
+@dataclass(frozen=True)
+class ReportResult(Result):
+    """Files of a report.
+
+    Attributes:
+        paths: the page, then the PDF if one was requested, then figures and tables.
+        warnings: what the report lacks, one line each.
+    """
+
+    paths: tuple[Path, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> Path:
+        """The HTML file."""
+        return self.paths[0]
+
+
+@dataclass(frozen=True)
+class _Section:
+    id: str
+    title: str
+    content: Markup
 
 
 def write_report(
     workspace: Workspace, version: str, *, lang: str = "en", output: Path | None = None, pdf: bool = False
-) -> list[Path]:
-    """Write `report-LANG.html` and `figures-LANG/`; returns the page first, then the PDF if asked for, then the figures.
+) -> ReportResult:
+    """Write the report of a dataset version: `report-LANG.html`, and `figures-LANG/` with figures and tables.
 
-    Looks at test only through predictions that `evaluate --split test` stored. FototecaError when there is no such version,
-    or for `pdf` when there is no Chromium.
+    Models are run on the test split only by `evaluate --split test`; the report shows the predictions stored by it.
+
+    Args:
+        workspace: the workspace.
+        version: `v001`, or `latest`.
+        lang: `en` or `es`.
+        output: folder to write to; default: `data/reports/VERSION`.
+        pdf: also print the page to `report-LANG.pdf` with Chromium.
+
+    Raises:
+        FototecaError: the version does not exist, or `pdf` was requested and Chromium is not installed.
+
+    Example:
+        >>> write_report(Workspace.find(), "v001", lang="es").page  # doctest: +SKIP
     """
     keep_freed_memory()
     if pdf:
@@ -57,77 +93,79 @@ def write_report(
     manifest = read_manifest(workspace, version)
     folder = output or workspace.reports / manifest.version
     folder.mkdir(parents=True, exist_ok=True)
-    story = ReportContext(workspace, manifest, Texts.load(lang), folder)
-    if not story.ranked:
+    context = ReportContext(workspace, manifest, Texts.load(lang), folder)
+    warnings = []
+    if not context.ranked_runs:
         train = f"fototeca train sweep --manifest {manifest.version}"
-        notify(f"{manifest.version} has no finished runs: the report is of the dataset alone; train: {train}")
+        warnings.append(f"{manifest.version} has no finished runs; the report covers the dataset only; train: {train}")
+        notify(warnings[0])
     page = folder / f"report-{lang}.html"
-    write_text(page, _page(story))
-    figures = write_figures(story.figures, folder / story.beside)
-    figures += [numbers.write(folder / story.beside) for numbers in story.numbers]
-    _clear(folder / story.beside, [path.name for path in figures])
-    return [page, *([write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else []), *figures]
+    write_text(page, _render(context))
+    data_folder = folder / context.data_folder
+    files = write_figures(context.figures, data_folder)
+    files += [table.write(data_folder) for table in context.data_tables]
+    _remove_outdated(data_folder, [path.name for path in files])
+    pages = [page, write_pdf(page, folder / f"report-{lang}.pdf")] if pdf else [page]
+    return ReportResult((*pages, *files), tuple(warnings))
 
 
-def _clear(folder: Path, names: Sequence[str]) -> None:
-    """Remove what the former report wrote here and this one has not, as of a run that is gone: it would look like this one's."""
-    listed = folder / ".written"
-    former = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
-    for name in {*former} - {*names}:
-        if name == Path(name).name and Path(name).suffix in (".svg", ".csv"):  # PNGs stay where no Chromium draws them
-            for left in (folder / name, (folder / name).with_suffix(".png")):
-                left.unlink(missing_ok=True)
-    write_text(listed, "\n".join(sorted(names)) + "\n")
+def _remove_outdated(folder: Path, names: Sequence[str]) -> None:
+    """Remove files that the previous report wrote and this one did not, for example those of a deleted run."""
+    listing = folder / ".written"
+    previous = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    for name in {*previous} - {*names}:
+        if name == Path(name).name and Path(name).suffix in (".svg", ".csv"):  # other PNGs stay where none can be drawn
+            for path in (folder / name, (folder / name).with_suffix(".png")):
+                path.unlink(missing_ok=True)
+    write_text(listing, "\n".join(sorted(names)) + "\n")
 
 
-def _page(story: ReportContext) -> str:
-    words = story.words
-    titles = {name: words(f"section.{name}") for name in SECTIONS}
-    contents = tag(
-        "nav",
-        tag("ol", join(tag("li", link(title, f"#{name}")) for name, title in titles.items())),
-        aria_label=words("page.contents"),
-    )
-    sections = []
-    bar = tqdm(SECTIONS.items(), desc="report", unit="section", disable=None)
-    for number, (name, make) in enumerate(bar, 1):
-        title = tag("h2", join([tag("span", str(number)), titles[name]]))
-        sections.append(tag("section", title + story.part(partial(make, story)), id=name))
-    style = (PAGES / "report.css").read_text(encoding="utf-8")
-    head = join(
-        [
-            Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-            tag("title", words("page.title", dataset=story.manifest.dataset_name)),
-            tag("style", Markup(style)),
-        ]
-    )
-    whole = tag("main", join([story.part(partial(_cover, story)), contents, *sections]))
-    return f'<!doctype html>\n<html lang="{words.language}"><head>{head}</head><body>{whole}</body></html>\n'
-
-
-def _cover(story: ReportContext) -> Markup:
-    """The title, and the answer before the story."""
-    words, manifest = story.words, story.manifest
-    counts, frozen = manifest.split_counts(), f"manifests/{manifest.version}"
-    cells = [
-        (story.file(f"{frozen}.csv", shown=words.number(len(manifest.rows))), words("cover.images")),
-        (story.file(f"{frozen}.json", shown=words.number(len(manifest.categories))), words("cover.categories")),
-        (story.file("data/runs", shown=words.number(len(story.ranked))), words("cover.models")),
+def _render(context: ReportContext) -> str:
+    """Return the whole page."""
+    texts = context.texts
+    sections = [
+        _Section(name, texts(f"section.{name}"), context.render_part(partial(render, context)))
+        for name, render in tqdm(SECTIONS.items(), desc="report", unit="section", disable=None)
     ]
-    if story.comparison:
-        best = story.comparison["runs"][0]
-        cells.append((link(words.percent(best["accuracy"]), story.row("models", 0)), words("cover.best")))
-    looks = story.access_log.accesses
-    seen = [number for number, look in enumerate(looks) if look.accuracy is not None]
-    if seen:
-        whole, run = len(story.access_log.full_accesses), final.looked_at(story)
-        plain = [number for number in seen if run and looks[number].run == run.id and "--tta" not in looks[number].purpose]
-        shown = (plain or seen)[-1]  # what section 8 shows, if it is there
-        under = words("cover.test") if whole == 1 else words("cover.tests", n=whole)
-        if story.ranked and looks[shown].run != story.ranked[0].id:
-            under = f"{under} ({looks[shown].run})"
-        cells.append((link(words.percent(looks[shown].accuracy), story.row("looks", shown)), under))
-    big = join(tag("li", join([tag("strong", value), tag("span", name)])) for value, name in cells)
-    made = words("cover.made", version=manifest.version, date=datetime.now(UTC).strftime("%Y-%m-%d"), **counts)
-    told = join([made, " ", story.file(f"{frozen}.json")])
-    return tag("header", join([tag("h1", manifest.dataset_name), tag("p", told), tag("ul", big, class_="big")]))
+    return render_page(
+        "report.html.j2",
+        language=texts.language,
+        title=texts("page.title", dataset=context.manifest.dataset_name),
+        style=Markup((PAGES / "report.css").read_text(encoding="utf-8")),
+        cover=context.render_part(partial(_cover, context)),
+        contents=texts("page.contents"),
+        sections=sections,
+    )
+
+
+def _cover(context: ReportContext) -> Markup:
+    """Return the title and the main results."""
+    texts, manifest = context.texts, context.manifest
+    frozen = f"manifests/{manifest.version}"
+    figures: list[tuple[Content, Content]] = [
+        (context.file_link(f"{frozen}.csv", texts.number(len(manifest.rows))), texts("cover.images")),
+        (context.file_link(f"{frozen}.json", texts.number(len(manifest.categories))), texts("cover.categories")),
+        (context.file_link("data/runs", texts.number(len(context.ranked_runs))), texts("cover.models")),
+    ]
+    if context.comparison:
+        best = context.comparison["runs"][0]
+        figures.append((link(texts.percent(best["accuracy"]), context.row_href("models", 0)), texts("cover.best")))
+    figures += _test_figure(context)
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    summary = texts("cover.summary", version=manifest.version, date=today, **manifest.split_counts())
+    return cover(manifest.dataset_name, summary, context.file_link(f"{frozen}.json"), figures)
+
+
+def _test_figure(context: ReportContext) -> list[tuple[Content, Content]]:
+    """Return the latest test accuracy; of the run and without TTA as in the test section, where there is such an access."""
+    texts, accesses = context.texts, context.access_log.accesses
+    with_accuracy = [index for index, access in enumerate(accesses) if access.accuracy is not None]
+    if not with_accuracy:
+        return []
+    num_accesses, run = len(context.access_log.full_accesses), test_section.tested_run(context)
+    plain = [i for i in with_accuracy if run and accesses[i].run == run.id and "--tta" not in accesses[i].purpose]
+    shown = (plain or with_accuracy)[-1]
+    label = texts("cover.test") if num_accesses == 1 else texts("cover.test_several", n=num_accesses)
+    if context.ranked_runs and accesses[shown].run != context.ranked_runs[0].id:
+        label = f"{label} ({accesses[shown].run})"
+    return [(link(texts.percent(accesses[shown].accuracy), context.row_href("test-access", shown)), label)]

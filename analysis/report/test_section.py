@@ -1,4 +1,4 @@
-"""The report's figures on test beside those on validation, why they differ, and every look that was taken."""
+"""Section of the report on the test split: metrics beside validation, the generalization gap, every access to test."""
 
 from __future__ import annotations
 
@@ -15,172 +15,202 @@ from fototeca.analysis.evaluation.test_access_log import REPORT
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.figures import confusion_figure
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.html import heading, join, link, note, paragraph, tag
-from fototeca.analysis.report.metrics_tables import calibration, classes_table, figures_table, yes_no_table
+from fototeca.analysis.report.html import bullets, command, heading, headline, join, link, note, paragraph, span
+from fototeca.analysis.report.metrics_tables import Metrics, classes_table, metrics_table, render_calibration, yes_no_table
 from fototeca.analysis.tabular import Table, flatten_values
 from fototeca.train.runs import Run
 
 
-def looked_at(story: ReportContext) -> Run | None:
-    """The best of the runs that have test predictions; None before the first look."""
-    return next((run for run in story.ranked if (run.folder / "predictions-test.csv").exists()), None)
+def tested_run(context: ReportContext) -> Run | None:
+    """Return the best run with test predictions; None before the first evaluation on test."""
+    return next((run for run in context.ranked_runs if (run.folder / "predictions-test.csv").exists()), None)
 
 
-def test(story: ReportContext) -> Markup:
-    """The figures on test and validation side by side, why they differ, and in any case every look that was taken."""
-    run = looked_at(story)
-    figures = partial(_nothing, story) if run is None else partial(_measured, story, run)
-    return join([story.part(figures), story.part(partial(_looks, story, run))])
+def render_test(context: ReportContext) -> Markup:
+    """Return metrics on validation and test, reasons for their difference, and every recorded access to test."""
+    run = tested_run(context)
+    results = partial(_render_untested, context) if run is None else partial(_render_results, context, run)
+    return join([context.render_part(results), context.render_part(partial(_render_accesses, context, run))])
 
 
-def _nothing(story: ReportContext) -> Markup:
-    """How to take the first look; or that looks were taken of which nothing is left."""
-    if story.access_log.full_accesses:
-        return note(story.words("test.lost"), "warn")
-    best = story.ranked[0].id if story.ranked else "RUN"
-    return join([note(story.words("test.none"), "missing"), tag("pre", f"fototeca analysis evaluate {best} --split test")])
+def _render_untested(context: ReportContext) -> Markup:
+    """Return how to evaluate on test, or that the predictions of earlier evaluations are gone."""
+    if context.access_log.full_accesses:
+        return note(context.texts("test.lost"), "warn")
+    best = context.ranked_runs[0].id if context.ranked_runs else "RUN"
+    return join([note(context.texts("test.none"), "missing"), command(f"fototeca analysis evaluate {best} --split test")])
 
 
-def _measured(story: ReportContext, run: Run) -> Markup:
-    words, val = story.words, story.validation[run.id]
-    held_out = _held_out(story, run)
+def _render_results(context: ReportContext, run: Run) -> Markup:
+    texts, val = context.texts, context.validation[run.id]
+    test = _test_predictions(context, run)
     temperature = fit_run_temperature(val)
-    sides = [compute_metrics(results, temperature).to_json() for results in (val, held_out)]
-    best = story.ranked[0].id
-    intro = words("test.chosen", run=run.id) if run.id == best else words("test.other", run=run.id, best=best)
+    splits = [compute_metrics(results, temperature).to_json() for results in (val, test)]
+    best = context.ranked_runs[0].id
+    intro = texts("test.best", run=run.id) if run.id == best else texts("test.other", run=run.id, best=best)
     parts: list[Callable[[], Markup]] = [
-        partial(_headline, story, sides[1]),
-        partial(figures_table, story, "test", sides),
-        partial(_why, story, val, held_out),
-        partial(classes_table, story, "classes", sides),
-        partial(_confusion, story, held_out),
-        partial(calibration, story, "reliability", held_out, sides[1]),
+        partial(_headline, context, splits[1]),
+        partial(metrics_table, context, "test", splits),
+        partial(_render_gap, context, val, test),
+        partial(classes_table, context, "classes", splits),
+        partial(_render_confusion, context, test),
+        partial(render_calibration, context, "reliability", test, splits[1]),
     ]
-    return join([paragraph(intro), *map(story.part, parts)])
+    return join([paragraph(intro), *map(context.render_part, parts)])
 
 
-def _held_out(story: ReportContext, run: Run) -> SplitPredictions:
-    """What the run said on test. Nobody sees it without a look on record: where there is none, showing it is one."""
-    if story.access_log.full_accesses_of(run.id):
-        return read_split_predictions(story.workspace, run, "test", story.manifest)
-    found = access_predictions(story.workspace, run, "test", REPORT, story.manifest)
-    del story.access_log  # so that the table and the cover have it too
-    return found
+def _test_predictions(context: ReportContext, run: Run) -> SplitPredictions:
+    """Return the stored test predictions; showing them is recorded as an access unless one is on record already."""
+    if context.access_log.full_accesses_of(run.id):
+        return read_split_predictions(context.workspace, run, "test", context.manifest)
+    results = access_predictions(context.workspace, run, "test", REPORT, context.manifest)
+    del context.access_log  # read again, so that table and cover include this access
+    return results
 
 
-def _headline(story: ReportContext, facts: dict[str, Any]) -> Markup:
-    words = story.words
-    value = tag("strong", link(words.percent(facts["accuracy"]), story.row("test", 0)))
-    under = words("test.headline", interval=words.interval(facts["accuracy_interval"]), n=facts["n"])
-    return tag("p", join([value, " ", tag("span", under)]), class_="headline")
+def _headline(context: ReportContext, metrics: Metrics) -> Markup:
+    texts = context.texts
+    value = link(texts.percent(metrics["accuracy"]), context.row_href("test", 0))
+    return headline(value, texts("test.headline", interval=texts.interval(metrics["accuracy_interval"]), n=metrics["n"]))
 
 
-def _why(story: ReportContext, val: SplitPredictions, held_out: SplitPredictions) -> Markup:
-    """Each reason with its number, in words, and where in `gap.csv` it stands."""
-    words = story.words
-    gap = explain_generalization_gap(story.workspace, story.manifest, val, held_out, list(story.validation.values())).to_json()
+def _render_gap(context: ReportContext, val: SplitPredictions, test: SplitPredictions) -> Markup:
+    """Return each reason for the difference between validation and test, linked to its row of `generalization-gap.csv`."""
+    texts, table = context.texts, "generalization-gap"
+    runs = list(context.validation.values())
+    gap = explain_generalization_gap(context.workspace, context.manifest, val, test, runs).to_json()
     rows = flatten_values(gap)
-    story.numbers.append(Table("gap", ("what", "value"), tuple(rows)))
-    reasons = _reasons(words, gap)
-    places = {name: next((i for i, (what, _) in enumerate(rows) if what.split(".")[0] == name), 0) for name in reasons}
-    items = join(
-        tag("li", join([said, " ", tag("span", link(words("figure.data"), story.row("gap", places[name])), class_="source")]))
-        for name, said in reasons.items()
-    )
-    chance = "gap.chance" if gap["sampling"]["p"] >= 0.05 else "gap.real"
-    verdict = words(chance, difference=words.points(gap["difference"]))
-    return join([heading(words("gap.title")), paragraph(story.lead(verdict, "gap")), tag("ul", items)])
+    context.data_tables.append(Table(table, ("name", "value"), tuple(rows)))
+    first_rows: dict[str, int] = {}
+    for index, (name, _) in enumerate(rows):
+        first_rows.setdefault(name.split(".")[0], index)
+    items = []
+    for key, reason in _gap_reasons(texts, gap).items():
+        data = span(link(texts("link.data"), context.row_href(table, first_rows.get(key, 0))), "source")
+        items.append(join([reason, " ", data]))
+    is_chance = gap["sampling"]["p"] >= 0.05
+    verdict = texts(f"generalization_gap.{'chance' if is_chance else 'significant'}", difference=texts.points(gap["difference"]))
+    return join([heading(texts("generalization_gap.title")), paragraph(context.with_data_link(verdict, table)), bullets(items)])
 
 
-def _reasons(words: Texts, gap: dict[str, Any]) -> dict[str, str]:
-    """What may account for the difference, by its key in the facts."""
-    chance, chosen, mix = gap["sampling"], gap["selection"], gap["class_mix"]
-    source, calibration, measured = gap["sources"], gap["calibration"], gap["quality"]
-    low, high = (words.points(end) for end in chance["interval"])
-    error = words.points(chance["standard_error"]).lstrip("+")
-    quality = words("gap.no_quality")
-    if measured:
-        name, shift = min(measured.items(), key=lambda pair: pair[1]["p"])
-        quality = words("gap.quality", n=len(measured), measure=words(f"quality.{name}"), **_chances(words, gap, shift))
+def _gap_reasons(texts: Texts, gap: dict[str, Any]) -> dict[str, str]:
+    """Return possible reasons for the difference as text, by their key in `gap`."""
+    mix, sources = gap["class_mix"], gap["sources"]
     return {
-        "sampling": words("gap.sampling", error=error, low=low, high=high, p=words.probability(chance["p"])),
-        "selection": _selection(words, chosen),
-        "class_mix": words("gap.mix", effect=words.points(mix["effect"]), distance=words.percent(mix["distance"])),
-        "groups_across_splits": words("splits.never_deduplicated")
-        if gap["groups_across_splits"] is None
-        else words("gap.groups", n=gap["groups_across_splits"]),
-        "sources": words("gap.sources", distance=words.percent(source["distance"]), **_chances(words, gap, source)),
-        "unseen_sources": _unseen(words, gap["unseen_sources"]),
-        "calibration": words(
-            "gap.calibration",
-            **{name: words.percent(calibration[name]) for name in ("val_ece", "test_ece", "val_confidence", "test_confidence")},
-            difference=words.points(calibration["ece_difference"]),
+        "sampling": _sampling_text(texts, gap["sampling"]),
+        "selection": _selection_text(texts, gap["selection"]),
+        "class_mix": texts(
+            "generalization_gap.class_mix", effect=texts.points(mix["effect"]), distance=texts.percent(mix["distance"])
         ),
-        "quality": quality,
+        "groups_across_splits": texts("splits.not_deduplicated")
+        if gap["groups_across_splits"] is None
+        else texts("generalization_gap.groups", n=gap["groups_across_splits"]),
+        "sources": texts(
+            "generalization_gap.sources", distance=texts.percent(sources["distance"]), **_p_values(texts, gap, sources)
+        ),
+        "unseen_sources": _unseen_sources_text(texts, gap["unseen_sources"]),
+        "calibration": _calibration_text(texts, gap["calibration"]),
+        "quality": _quality_text(texts, gap),
     }
 
 
-def _selection(words: Texts, chosen: dict[str, Any]) -> str:
-    """What having chosen the run adds, where there was a choice and it was chosen."""
-    if chosen["candidates"] == 1:
-        return words("gap.no_choice")
-    if not chosen["chosen"]:
-        return words("gap.not_chosen")
-    return words("gap.selection", k=chosen["candidates"], optimism=words.points(chosen["optimism"]))
+def _sampling_text(texts: Texts, sampling: dict[str, Any]) -> str:
+    low, high = (texts.points(end) for end in sampling["interval"])
+    error = texts.points(sampling["standard_error"]).lstrip("+")
+    return texts("generalization_gap.sampling", error=error, low=low, high=high, p=texts.probability(sampling["p"]))
 
 
-def _chances(words: Texts, gap: dict[str, Any], shift: dict[str, Any]) -> dict[str, object]:
-    """A shift's p as it is, and corrected for all that were tested."""
-    return {"p": words.probability(shift["p"]), "holm": words.probability(shift["p_holm"]), "tests": gap["shift_tests"]}
+def _selection_text(texts: Texts, selection: dict[str, Any]) -> str:
+    """Return the optimism from choosing the best of several runs on validation, if the run was chosen that way."""
+    if selection["candidates"] == 1:
+        return texts("generalization_gap.no_choice")
+    if not selection["chosen"]:
+        return texts("generalization_gap.not_chosen")
+    return texts("generalization_gap.selection", k=selection["candidates"], optimism=texts.points(selection["optimism"]))
 
 
-def _unseen(words: Texts, found: dict[str, Any]) -> str:
-    """Whether test has sources that the model did not learn from."""
-    if not found["names"]:
-        return words("gap.no_unseen")
-    there, elsewhere = words.percent(found["test_accuracy"]), words.percent(found["test_accuracy_elsewhere"])
-    counts = {"val": found["val"], "test": found["test"]}
-    return words("gap.unseen", names=", ".join(found["names"]), there=there, elsewhere=elsewhere, **counts)
+def _unseen_sources_text(texts: Texts, unseen: dict[str, Any]) -> str:
+    """Return the sources without training images, with the accuracy on their images and on the others."""
+    if not unseen["names"]:
+        return texts("generalization_gap.no_unseen")
+    return texts(
+        "generalization_gap.unseen",
+        names=", ".join(unseen["names"]),
+        val=unseen["val"],
+        test=unseen["test"],
+        accuracy=texts.percent(unseen["test_accuracy"]),
+        accuracy_elsewhere=texts.percent(unseen["test_accuracy_elsewhere"]),
+    )
 
 
-def _confusion(story: ReportContext, held_out: SplitPredictions) -> Markup:
-    if held_out.multi:
-        return join([heading(story.words("confusion.title"), 4), yes_no_table(story, "confusion-test", held_out)])
-    drawing = confusion_figure("confusion-test", held_out, story.words)
-    source = f"data/runs/{held_out.run.id}/predictions-test.csv"
-    return story.draw(drawing, story.words("test.confusion", n=len(held_out)), source)
+def _calibration_text(texts: Texts, calibration: dict[str, Any]) -> str:
+    names = ("val_ece", "test_ece", "val_confidence", "test_confidence")
+    values = {name: texts.percent(calibration[name]) for name in names}
+    return texts("generalization_gap.calibration", **values, difference=texts.points(calibration["ece_difference"]))
 
 
-def _looks(story: ReportContext, run: Run | None) -> Markup:
-    """The ledger, and what follows from it for the figures."""
-    words, found = story.words, story.access_log
-    remarks = _remarks(story)
-    if run is not None and not found.has_evaluation(run.id):
-        remarks.append(note(words("looks.unwritten", run=run.id), "warn"))
+def _quality_text(texts: Texts, gap: dict[str, Any]) -> str:
+    """Return the quality measure that differs most between validation and test."""
+    shifts = gap["quality"]
+    if not shifts:
+        return texts("generalization_gap.no_quality")
+    name, shift = min(shifts.items(), key=lambda pair: pair[1]["p"])
+    measure_name = texts(f"quality.{name}")
+    return texts("generalization_gap.quality", n=len(shifts), measure=measure_name, **_p_values(texts, gap, shift))
+
+
+def _p_values(texts: Texts, gap: dict[str, Any], shift: dict[str, Any]) -> dict[str, object]:
+    """Return a shift's p-value, uncorrected and with Holm's correction for all tested shifts."""
+    return {"p": texts.probability(shift["p"]), "holm": texts.probability(shift["p_holm"]), "tests": gap["shift_tests"]}
+
+
+def _render_confusion(context: ReportContext, test: SplitPredictions) -> Markup:
+    texts = context.texts
+    if test.multi:
+        return join([heading(texts("confusion.title"), 4), yes_no_table(context, "confusion-test", test)])
+    drawing = confusion_figure("confusion-test", test, texts)
+    return context.add_figure(drawing, texts("test.confusion", n=len(test)), f"data/runs/{test.run.id}/predictions-test.csv")
+
+
+def _render_accesses(context: ReportContext, run: Run | None) -> Markup:
+    """Return the table of accesses to test, and what they imply for the test metrics."""
+    texts, log = context.texts, context.access_log
+    remarks = _access_remarks(context)
+    if run is not None and not log.has_evaluation(run.id):
+        remarks.append(note(texts("test_access.unrecorded", run=run.id), "warn"))
     body = [
-        [look.time.replace("T", " ")[:16], look.actor, look.run, look.purpose, words.number(look.n), words.percent(look.accuracy)]
-        for look in found.accesses
+        [
+            access.time.replace("T", " ")[:16],
+            access.actor,
+            access.run,
+            access.purpose,
+            texts.number(access.n),
+            texts.percent(access.accuracy),
+        ]
+        for access in log.accesses
     ]
     if not body:
         return join(remarks)
-    head = [words(f"looks.{name}") for name in ("time", "who", "run", "purpose", "n", "accuracy")]
-    shown = story.table("looks", head, body, caption=words("looks.table"), numeric=(4, 5), source="data/runs/test_access.csv")
-    return join([heading(words("looks.title")), shown, *remarks])
+    head = [texts(f"test_access.{name}") for name in ("time", "user", "run", "command", "images", "accuracy")]
+    caption, source = texts("test_access.table"), "data/runs/test_access.csv"
+    table = context.add_table("test-access", head, body, caption=caption, numeric=(4, 5), source=source)
+    return join([heading(texts("test_access.title")), table, *remarks])
 
 
-def _remarks(story: ReportContext) -> list[Markup]:
-    """What the looks mean: one model seen in one way is an honest estimate, anything else is a choice."""
-    words, found = story.words, story.access_log
+def _access_remarks(context: ReportContext) -> list[Markup]:
+    """Return remarks: one model evaluated one way is an unbiased estimate; anything else allows choosing on test."""
+    texts, log = context.texts, context.access_log
     remarks = []
-    if len(found.runs) > 1:
-        remarks.append(note(words("looks.several", n=len(found.full_accesses), runs=len(found.runs)), "warn"))
-    elif found.full_accesses and len(seen := found.accuracies(found.runs[0])) > 1:
-        remarks.append(note(words("looks.ways", run=found.runs[0], n=len(seen)), "warn"))
-    elif found.full_accesses and seen:
-        kind = "looks.once" if len(found.full_accesses) == 1 else "looks.again"
-        remarks.append(note(words(kind, run=found.runs[0], n=len(found.full_accesses)), "good"))
-    if single := len(found.accesses) - len(found.full_accesses):
-        remarks.append(note(words("looks.predicted", n=single), "warn"))
-    if cut := sum(look.n is None for look in found.accesses):
-        remarks.append(note(words("looks.cut", n=cut), "warn"))
+    accuracies = log.accuracies(log.runs[0]) if log.full_accesses else ()
+    if len(log.runs) > 1:
+        remarks.append(note(texts("test_access.several", n=len(log.full_accesses), runs=len(log.runs)), "warn"))
+    elif len(accuracies) > 1:
+        remarks.append(note(texts("test_access.different", run=log.runs[0], n=len(accuracies)), "warn"))
+    elif accuracies:
+        key = "test_access.once" if len(log.full_accesses) == 1 else "test_access.repeated"
+        remarks.append(note(texts(key, run=log.runs[0], n=len(log.full_accesses)), "good"))
+    if partial_accesses := len(log.accesses) - len(log.full_accesses):
+        remarks.append(note(texts("test_access.predicted", n=partial_accesses), "warn"))
+    if interrupted := sum(access.n is None for access in log.accesses):
+        remarks.append(note(texts("test_access.interrupted", n=interrupted), "warn"))
     return remarks

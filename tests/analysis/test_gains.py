@@ -11,7 +11,7 @@ from fototeca.analysis.cli_tables import evaluation_table
 from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.ensemble_gains import gains
+from fototeca.analysis.report.ensemble_gains import render_ensemble_gains
 from fototeca.analysis.tabular import FormattedNumber
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
@@ -30,9 +30,9 @@ def opened(workspace: Workspace, lang: str = "en") -> ReportContext:
 
 def table(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
     """The rows of the table, as its file gets them."""
-    story = opened(workspace, lang)
-    gains(story)
-    return list(next(numbers.rows for numbers in story.numbers if numbers.name == "gains"))
+    context = opened(workspace, lang)
+    render_ensemble_gains(context)
+    return list(next(numbers.rows for numbers in context.data_tables if numbers.name == "ensemble-gains"))
 
 
 def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
@@ -40,15 +40,15 @@ def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
     and with it."""
     workspace, runs = copied
     cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id
-    joined = {"weighted": join_runs(workspace, runs, "weighted").id}
-    joined["snapshot"] = join_runs(workspace, [cycles]).id
+    ensembles = {"weighted": join_runs(workspace, runs, "weighted").id}
+    ensembles["snapshot"] = join_runs(workspace, [cycles]).id
     other = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2, seed=1)).id
     join_runs(workspace, [other])
-    joined["mean"] = join_runs(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
+    ensembles["mean"] = join_runs(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
     for lang in ("en", "es"):
         words, rows = Texts.load(lang), table(workspace, lang)
-        told = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in joined.items()}
-        assert all(words(f"gains.how.{kind}") in str(row[0]) for kind, row in told.items())
+        told = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in ensembles.items()}
+        assert all(words(f"ensemble_gains.method.{kind}") in str(row[0]) for kind, row in told.items())
         assert rows[0][6] == "4" and {row[6] for row in told.values()} == {"2"}
         for row in (rows[0], *told.values()):
             assert all(isinstance(cell, FormattedNumber) and cell.value[0] > 0 for cell in row[7:]) and len(row) == 9
@@ -57,11 +57,11 @@ def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
 def test_seconds_that_cannot_be_measured_are_a_dash(copied: Studied) -> None:
     """A member whose weights are gone: what it gained is known from what it said, what it costs is not."""
     workspace, runs = copied
-    joined = join_runs(workspace, runs).id
+    ensembles = join_runs(workspace, runs).id
     shutil.rmtree(workspace.cache / "analysis", ignore_errors=True)
-    *_, last = (run for run in opened(workspace).ranked if run.id in runs)
+    *_, last = (run for run in opened(workspace).ranked_runs if run.id in runs)
     (last.folder / "model.safetensors").unlink()
-    (row,) = [row for row in table(workspace) if str(row[0]).startswith(joined)]
+    (row,) = [row for row in table(workspace) if str(row[0]).startswith(ensembles)]
     assert row[-1] == "–" and row[1] != "–"
 
 

@@ -24,7 +24,7 @@ from fototeca.analysis.evaluation.generalization_gap import (
 from fototeca.analysis.evaluation.predictions import SplitPredictions
 from fototeca.analysis.evaluation.quality_shift import QualityShift
 from fototeca.analysis.i18n import Texts
-from fototeca.analysis.report.test_section import _reasons
+from fototeca.analysis.report.test_section import _gap_reasons
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, ManifestRow
@@ -130,7 +130,7 @@ def test_shifts_are_corrected_for_how_many_were_tested(tmp_path: Path, monkeypat
     assert found.sources.p_holm == found.quality["border"].p_holm == 1
     for lang in ("en", "es"):
         words = Texts.load(lang)
-        told = _reasons(words, found.to_json())
+        told = _gap_reasons(words, found.to_json())
         assert words.probability(0.012) in told["quality"] and words.percent(0.1) in told["calibration"]
 
 
@@ -144,8 +144,8 @@ def test_sources_that_training_does_not_have(tmp_path: Path) -> None:
     assert count_unseen_sources(manifest(rows), val, test).names == ()
     words = Texts.load("en")
     told = [
-        _reasons(words, explain_generalization_gap(Workspace(tmp_path), manifest(rows), val, one, [val]).to_json())
+        _gap_reasons(words, explain_generalization_gap(Workspace(tmp_path), manifest(rows), val, one, [val]).to_json())
         for one in (new, test)
     ]
-    assert "phone" in told[0]["unseen_sources"] and "50.0% of theirs" in told[0]["unseen_sources"]
-    assert told[1]["unseen_sources"] == words("gap.no_unseen")
+    assert "phone" in told[0]["unseen_sources"] and "50.0% on these images" in told[0]["unseen_sources"]
+    assert told[1]["unseen_sources"] == words("generalization_gap.no_unseen")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fototeca.analysis.report.html import link
-from fototeca.analysis.report.markdown import read_words, render
+from fototeca.analysis.report.markdown import read_user_texts, render_markdown
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from fototeca.analysis.report.markdown import read_words, render
 )
 def test_what_people_write(text: str, html: str) -> None:
     """Emphasis around links and code, none inside them; nothing but the web is linked, and quotation marks end no attribute."""
-    assert re.sub(r"(?<=>)\n|\n(?=<[/ou])", "", render(text)) == html
+    assert re.sub(r"(?<=>)\n|\n(?=<[/ou])", "", render_markdown(text)) == html
 
 
 def test_sections_are_headings_of_the_second_rank(tmp_path: Path) -> None:
@@ -48,11 +48,11 @@ def test_sections_are_headings_of_the_second_rank(tmp_path: Path) -> None:
         "## other\nlost\n\n## Conclusions\r\n<!-- none -->So\u2028it\x0bis\n---\nall\n## collection\nfound\n",
         encoding="utf-8",
     )
-    found = read_words(path)
+    found = read_user_texts(path)
     assert found["motivation"] == "Why *not*\n### more\n```\n## challenges\n```"
     assert (found["collection"], found["challenges"]) == ("found", "")
     assert found["conclusions"] == "So\u2028it\x0bis\n---\nall", "an underlined line begins no section"
-    assert not any(read_words(tmp_path / "none.md").values())
+    assert not any(read_user_texts(tmp_path / "none.md").values())
 
 
 @pytest.mark.parametrize(

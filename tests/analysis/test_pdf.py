@@ -69,7 +69,7 @@ def letters(table: bytes) -> dict[bytes, str]:
 @pytest.mark.xdist_group("report")
 def test_a_whole_report(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """As a person prints it: several pages, images, and among the letters each section's title and the names of the runs."""
-    page, printed, *_ = write_report(studied[0], "v001", lang="es", output=tmp_path, pdf=True)
+    page, printed, *_ = write_report(studied[0], "v001", lang="es", output=tmp_path, pdf=True).paths
     made, words = printed.read_bytes(), Texts.load("es")
     assert (page.name, printed.name) == ("report-es.html", "report-es.pdf")
     assert len(re.findall(rb"/Type\s*/Page\b", made)) > 5 and len(made) > 100_000

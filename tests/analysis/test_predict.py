@@ -22,9 +22,9 @@ from fototeca.analysis.evaluation.test_access_log import access_log_path, read_a
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.predict import inputs as incoming
 from fototeca.analysis.predict.predict import predict_paths, stored_predictions_path
-from fototeca.analysis.report import test_section as final
+from fototeca.analysis.report import test_section
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.new_images import new_images
+from fototeca.analysis.report.new_images import render_new_images
 from fototeca.collect.http.client import FetchOptions
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
@@ -245,8 +245,10 @@ def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Pa
     predict_paths(workspace, runs[0], [str(tmp_path / "copy.png")])
     looks = [(look.purpose, look.run, look.n, look.accuracy) for look in read_accesses(workspace, "v001")]
     assert looks == [("predict", runs[0], n, None) for n in (None, 2, 1)]
-    test = final.test(ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports))
-    assert Texts.load("en")("looks.predicted", n=3) in test and Texts.load("en")("looks.cut", n=1) in test
+    test = test_section.render_test(
+        ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    )
+    assert Texts.load("en")("test_access.predicted", n=3) in test and Texts.load("en")("test_access.interrupted", n=1) in test
 
 
 def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path: Path) -> None:
@@ -301,8 +303,8 @@ def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -
     assert f"not calibrated: run {name} has no predictions for val" in prediction_table(facts, 1)
     assert "has no predictions for val" in (tmp_path / "out.csv").read_text(encoding="utf-8")
     lost.rename(run.folder / "predictions-val.csv")
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-    assert "could not be read" in new_images(story) and "has no mistake" not in new_images(story)
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    assert "could not be read" in render_new_images(context) and "no errors on validation" not in render_new_images(context)
 
 
 def test_maps_on_request(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Wo
     predict_paths(workspace, runs[0], [str(new)])
     explain_run(workspace, runs[0], methods=["class-model"], iterations=2)
     workspace.report_text.write_text("## motivation\n\nBecause **colours** matter. <script>alert(1)</script>\n", encoding="utf-8")
-    return workspace, {lang: write_report(workspace, "v001", lang=lang)[0] for lang in ("en", "es")}
+    return workspace, {lang: write_report(workspace, "v001", lang=lang).page for lang in ("en", "es")}
 
 
 def test_both_languages_say_the_same_things() -> None:
@@ -86,8 +86,8 @@ def test_every_section_is_there(told: tuple[Workspace, dict[str, Path]], lang: s
     assert "Because <strong>colours</strong> matter." in page
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert words("own.missing", heading="## conclusions") in page
-    assert words("looks.once") in page
+    assert words("user_text.missing", heading="## conclusions") in page
+    assert words("test_access.once") in page
 
 
 def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
@@ -103,7 +103,9 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
     folder = pages["en"].parent / "figures-en"
     beside = {kind: {path.stem for path in folder.glob(f"*.{kind}")} for kind in ("svg", "png", "csv")}
     assert beside["svg"] == beside["png"] < beside["csv"], "as docs/report.md says"
-    assert {"comparison", f"tsne-{list_runs(workspace)[0].id}"} <= beside["svg"] and {"gap", "models"} <= beside["csv"]
+    assert {"comparison", f"tsne-{list_runs(workspace)[0].id}"} <= beside["svg"] and {"generalization-gap", "models"} <= beside[
+        "csv"
+    ]
     numbers = folder / "comparison.csv"
     with numbers.open(encoding="utf-8") as file:
         assert [row["name"] for row in csv.DictReader(file)] == sorted(
@@ -119,19 +121,19 @@ def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[st
             if link := re.fullmatch(r'<a href="(figures-es/[^"#]+)#row=(\d+)" tabindex="-1">([^<]+)</a>', cell):
                 name, line, shown = link.groups()
                 with (page.parent / name).open(encoding="utf-8", newline="") as file:
-                    kept = list(csv.reader(file))[int(line) - 1][column].split()
-                assert is_rounded(shown, kept), (name, line, column, shown, kept)
+                    stored = list(csv.reader(file))[int(line) - 1][column].split()
+                assert is_rounded(shown, stored), (name, line, column, shown, stored)
                 met.add(name)
-    assert {f"figures-es/{name}.csv" for name in ("models", "classes", "test", "gains")} <= met
+    assert {f"figures-es/{name}.csv" for name in ("models", "classes", "test", "ensemble-gains")} <= met
 
 
-def is_rounded(shown: str, kept: list[str]) -> bool:
+def is_rounded(shown: str, stored: list[str]) -> bool:
     """Whether a cell in Spanish shows the numbers that a file keeps: within half of the last digit, or as less than it."""
     words = [word.replace("\xa0", "").replace(",", ".") for word in re.findall(r"[+-]?\d[\d\xa0]*(?:,\d+)?", shown)]
     if not words or shown.startswith("<"):
-        return not words or float(kept[0]) < float(words[0])
+        return not words or float(stored[0]) < float(words[0])
     scales = (100,) if "%" in shown else (1, 100) if shown[0] in "+-" else (1,)  # a difference in points bears its sign
-    pairs = [(float(word), float(value), len(word.partition(".")[2])) for word, value in zip(words, kept, strict=True)]
+    pairs = [(float(word), float(value), len(word.partition(".")[2])) for word, value in zip(words, stored, strict=True)]
     return any(all(abs(a - scale * b) <= 0.5000001 * 10**-digits for a, b, digits in pairs) for scale in scales)
 
 
@@ -168,15 +170,15 @@ def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple
     sizes = [row["value"].split() for row in table(page, "split-sizes")]
     assert [int(size) for size, _ in sizes] == list(manifest.split_counts().values())
     assert links["figures-en/split-sizes.csv#row=2"][0].startswith(f"{sizes[0][0]} (")
-    led = set(re.findall(r'<(?:p|p class="note warn")>([^<]+) <a href="figures-en/([^"]+)#row=\d+">numbers</a></p>', text))
-    difference = 100 * float(table(page, "gap")[0]["value"])
-    assert (f"The difference is {difference:+.1f} points. Chance alone makes one as large.", "gap.csv") in led
-    assert {f"features-{run}.csv" for run in studied[1]} | {"licences.csv"} <= {name for _, name in led}
+    led = set(re.findall(r'<(?:p|p class="note warn")>([^<]+) <a href="figures-en/([^"]+)#row=\d+">data</a></p>', text))
+    difference = 100 * float(table(page, "generalization-gap")[0]["value"])
+    assert (f"The difference is {difference:+.1f} points, within what chance alone can explain.", "generalization-gap.csv") in led
+    assert {f"features-{run}.csv" for run in studied[1]} | {"licenses.csv"} <= {name for _, name in led}
     groups = {row["name"]: row["value"] for row in table(page, "groups")}
     assert (groups["groups"], groups["threshold"]) == ("0", str(manifest.threshold))
-    assert "No image of this version is a near-duplicate of another" in text.split('id="splits"')[1]
+    assert "This version has no near-duplicates." in text.split('id="splits"')[1]
     counts = {row["name"]: row["value"] for row in table(page, "new-images-counts")}
-    assert (counts["n"], counts["near"]) == ("1", "1") and f"{float(counts['false_alarm_rate']):.1%} are called" in text
+    assert (counts["n"], counts["near"]) == ("1", "1") and f"{float(counts['false_alarm_rate']):.1%} are wrongly reported" in text
     (new,) = table(page, "new-images")
     assert new["near_duplicate_split"] and new["near_duplicate_image_id"] in {row.image_id for row in manifest.rows}
     assert f"{new['label']} · {float(new['probability']):.0%}" in links["figures-en/new-images.csv#row=2"]
@@ -200,8 +202,8 @@ def test_images_stand_beside_what_explains_them(told: tuple[Workspace, dict[str,
     assert "Map by grad-cam" in card
     assert card.count("One of the nearest training images") == 3
     words = Texts.load("en")
-    assert all(words(f"{name}.title") in page for name in ("model_card", "datasheet", "gains", "errors"))
-    assert page.count("The image that raises the score of") >= 1
+    assert all(words(f"{name}.title") in page for name in ("model_card", "datasheet", "ensemble_gains", "errors"))
+    assert page.count("Image that maximizes the score of") >= 1
 
 
 def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict[str, Path]]) -> None:
@@ -209,7 +211,7 @@ def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict
     workspace, pages = told
     page = pages["en"].read_text(encoding="utf-8")
     assert len(re.findall(r'<dt>seed</dt><dd><a href="figures-en/run-[^"]+#row=\d+">0</a></dd>', page)) == 2
-    again = page.split('id="again"')[1]
+    again = page.split('id="reproducibility"')[1]
     assert "0 for the split; 0 for the models" in again
     assert again.count(f", torch {version('torch')}, ") == 2
     runs = list_runs(workspace)
@@ -223,18 +225,18 @@ def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict
     ]
     assert {f"fototeca {command}" for command in commands} <= set(re.findall(r"fototeca [^<\n]+", again))
     done = runs[1].folder / "done.json"
-    kept = done.read_bytes()
+    stored = done.read_bytes()
     try:
-        done.write_text(json.dumps({**json.loads(kept), "software": {"torch": "1.0"}}), encoding="utf-8")
+        done.write_text(json.dumps({**json.loads(stored), "software": {"torch": "1.0"}}), encoding="utf-8")
         told_apart = again_section(workspace)
     finally:
-        done.write_bytes(kept)
-    assert f"software of {runs[1].id}" in told_apart and "torch 1.0" in told_apart
+        done.write_bytes(stored)
+    assert f"software, {runs[1].id}" in told_apart and "torch 1.0" in told_apart
 
 
 def again_section(workspace: Workspace) -> str:
     """The last section alone."""
-    return SECTIONS["again"](
+    return SECTIONS["reproducibility"](
         ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports / "v001")
     )
 
@@ -288,7 +290,7 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatc
     drawn = CliRunner().invoke(app, ["confusion", runs[0]]).stdout
     assert any(line.endswith("confusion-fractions.svg") for line in drawn.splitlines())
     done = fototeca(*list_runs(workspace)[0].command.split()[1:], cwd=workspace.root)
-    assert "is finished already" in done.stderr
+    assert "is already finished" in done.stderr
     done = fototeca("analysis", "evaluate", "none", "--split", "val", cwd=workspace.root)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

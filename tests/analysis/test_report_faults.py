@@ -29,7 +29,7 @@ from fototeca.analysis.i18n import Texts
 from fototeca.analysis.plots.figures import confusion_figures, curve_figures_of
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report import cards
-from fototeca.analysis.report.attributions import _class_models, attributions
+from fototeca.analysis.report.attributions import _class_models, render_attributions
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
 from fototeca.collect.files.local_files import LabelSource
@@ -57,7 +57,7 @@ def without_stills(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def whole(workspace: Workspace) -> str:
     """The English report, which must have every section."""
-    page = write_report(workspace, "v001")[0].read_text(encoding="utf-8")
+    page = write_report(workspace, "v001").page.read_text(encoding="utf-8")
     assert all(f'<section id="{name}">' in page for name in SECTIONS)
     return page
 
@@ -94,7 +94,7 @@ def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
         damage()
         page = whole(workspace)
         assert words in section(page, "models"), words
-        assert f"The best: {second}" in section(page, "studied")
+        assert f"Best model: {second}" in section(page, "model_analysis")
         command = evaluate_run if "done" not in words else None
         if command:
             with pytest.raises(FototecaError, match=words):
@@ -102,8 +102,8 @@ def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
     done.write_text("{")
     (workspace.runs / second / "predictions-val.csv").unlink()
     page = whole(workspace)
-    assert "No run of v001 is finished yet" in section(page, "models")
-    assert "There is no finished model to look into." in section(page, "studied")
+    assert "No run of v001 has finished" in section(page, "models")
+    assert "No finished model to analyze." in section(page, "model_analysis")
 
 
 def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
@@ -124,8 +124,8 @@ def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
     (workspace.reports / "trials" / f"{first}.json").write_text("{", encoding="utf-8")
     page = whole(workspace)
     assert "torn: " in section(page, "models") and "odd: " in section(page, "models")
-    assert "could not be made" not in page
-    assert "No new images were shown to a model yet" in section(page, "new")
+    assert "could not be rendered" not in page
+    assert "No predictions on new images yet" in section(page, "new_images")
     curve = (workspace.reports / "v001" / "figures-en" / f"steps-{first}.csv").read_text(encoding="utf-8")
     assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
 
@@ -134,9 +134,9 @@ def test_a_run_that_is_not_finished_is_named(copied: Studied) -> None:
     """With what to do about it, in the report's language."""
     workspace, (first, _) = copied
     (workspace.runs / first / "done.json").unlink()
-    assert f"{first}: not finished; its train command goes on" in section(whole(workspace), "models")
+    assert f"{first}: not finished; run its train command again" in section(whole(workspace), "models")
     (workspace.runs / first / "stopped.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
-    assert f"{first}: given up: the loss is NaN at step 3" in section(whole(workspace), "models")
+    assert f"{first}: aborted: the loss is NaN at step 3" in section(whole(workspace), "models")
 
 
 def test_an_image_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
@@ -164,10 +164,10 @@ def test_a_torn_image_costs_the_report_its_own_map_alone(copied: Studied) -> Non
     lost.unlink()
     torn.write_bytes(torn.read_bytes()[:300])
     page = whole(workspace)
-    studied = section(page, "studied")
-    assert "Right and wrong" in studied and "What the errors have in common" in studied
-    assert "2 images are left out: their files cannot be read" in studied
-    assert "Map by grad-cam" in page.split('id="studied"')[1]
+    studied = section(page, "model_analysis")
+    assert "Right and wrong predictions" in studied and "Error patterns" in studied
+    assert "2 images are left out: the files cannot be read" in studied
+    assert "Map by grad-cam" in page.split('id="model_analysis"')[1]
 
 
 def test_a_test_image_that_is_gone_spends_no_look(copied: Studied) -> None:
@@ -216,10 +216,10 @@ def test_drawings_of_a_run_that_is_gone_go(copied: Studied, tmp_path: Path) -> N
 def test_what_has_no_name_is_told_in_the_pages_language(copied: Studied, tmp_path: Path) -> None:
     """An unknown licence, settings whose values are words, a version without copies."""
     workspace, _ = copied
-    page = write_report(workspace, "v001", lang="es", output=tmp_path)[0].read_text(encoding="utf-8")
+    page = write_report(workspace, "v001", lang="es", output=tmp_path).page.read_text(encoding="utf-8")
     assert ">desconocida</td>" in page or ">desconocida<" in page
     assert "unknown" not in re.sub(r"<pre.*?</pre>|<[^>]+>", "", page, flags=re.DOTALL)
-    assert "Ninguna imagen de esta versión es casi duplicada de otra de ella." in page
+    assert "Esta versión no contiene casi duplicadas." in page
 
 
 def test_a_model_that_answers_with_no_numbers_predicts_nothing(copied: Studied, tmp_path: Path) -> None:
@@ -240,9 +240,9 @@ def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: p
 
     monkeypatch.setattr("fototeca.analysis.report.page._cover", broken)
     monkeypatch.setitem(SECTIONS, "samples", broken)
-    page = write_report(copied[0], "v001", lang="es")[0].read_text(encoding="utf-8")
-    assert page.count("Esta parte no se pudo hacer (ZeroDivisionError: by nought)") == 2
-    assert '<section id="again">' in page
+    page = write_report(copied[0], "v001", lang="es").page.read_text(encoding="utf-8")
+    assert page.count("No se pudo generar esta parte (ZeroDivisionError: by nought)") == 2
+    assert '<section id="reproducibility">' in page
 
 
 def test_new_images_that_could_not_be_had(copied: Studied) -> None:
@@ -251,12 +251,12 @@ def test_new_images_that_could_not_be_had(copied: Studied) -> None:
     image = image_path(workspace, read_manifest(workspace, "v001").split("val")[0])
     (workspace.root / "broken.jpg").write_bytes(b"no image")
     predict_paths(workspace, first, [str(image), str(workspace.root / "broken.jpg")])
-    told = section(whole(workspace), "new")
-    assert f"1 new image through {first}; 0 look like nothing it was trained on, 1 is a near-duplicate" in told
+    told = section(whole(workspace), "new_images")
+    assert f"1 new image classified by {first}; 0 are unlike the training images, 1 is a near-duplicate" in told
     assert "broken.jpg" in told
     run = read_run(workspace, first)
     write_done(run, {**run.facts, "seconds": 0.1})
-    assert "No new images were shown to a model yet" in section(whole(workspace), "new")
+    assert "No predictions on new images yet" in section(whole(workspace), "new_images")
 
 
 def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
@@ -277,7 +277,7 @@ def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
 
 
 def test_images_that_are_gone(copied: Studied) -> None:
-    """All of validation but three are gone, and what was kept of them too: the figures are told, how many have no place among
+    """All of validation but three are gone, and what was cached of them too: the figures are told, how many have no place among
     the features, the maps are of those that are left. With none left a note stands in their place."""
     workspace, (first, _) = copied
     shutil.rmtree(workspace.cache)
@@ -287,49 +287,49 @@ def test_images_that_are_gone(copied: Studied) -> None:
         path.unlink()
     page = whole(workspace)
     assert evaluate_run(workspace, first, "val").n == len(paths)
-    assert f"{len(paths) - 3} images are left out: their files cannot be read" in section(page, "studied")
-    assert "Map by saliency" in page.split('id="studied"')[1]
+    assert f"{len(paths) - 3} images are left out: the files cannot be read" in section(page, "model_analysis")
+    assert "Map by saliency" in page.split('id="model_analysis"')[1]
     with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
         explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
     for path in paths[:3]:
         path.unlink()
-    assert f"none of the {len(paths)} val images is in the store" in section(whole(workspace), "studied")
+    assert f"none of the {len(paths)} val images is in the store" in section(whole(workspace), "model_analysis")
 
 
-@pytest.mark.parametrize("kept", [{"red", "green"}, {"red"}])
+@pytest.mark.parametrize("present", [{"red", "green"}, {"red"}])
 def test_categories_that_validation_does_not_have(
-    copied: Studied, kept: set[str], frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
+    copied: Studied, present: set[str], frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
 ) -> None:
     """Two categories of three, and one alone: they are told as absent, and count in no mean."""
     workspace, runs = copied
-    frozen_with(workspace, lambda row: row.split == "test" or row.label in kept)
+    frozen_with(workspace, lambda row: row.split == "test" or row.label in present)
     evaluation = evaluate_run(workspace, runs[0], "val")
-    assert set(evaluation.absent) == {"red", "green", "olive"} - kept
-    assert evaluation.balanced_accuracy == pytest.approx(np.mean([evaluation.per_class[name].recall for name in kept]))
+    assert set(evaluation.absent) == {"red", "green", "olive"} - present
+    assert evaluation.balanced_accuracy == pytest.approx(np.mean([evaluation.per_class[name].recall for name in present]))
     page = whole(workspace)
-    assert "Right and wrong" in section(page, "studied")
-    assert "How the methods did" in section(page, "studied")
+    assert "Right and wrong predictions" in section(page, "model_analysis")
+    assert "Sanity checks by method" in section(page, "model_analysis")
 
 
 def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_path: Path) -> None:
     """Trees and ensembles have no network to explain; the report says so for them and shows everything else."""
     workspace, runs = copied
-    joined = join_runs(workspace, runs).id
+    ensemble = join_runs(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network") as error:
-        explain_run(workspace, joined, methods=["grad-cam"], output=tmp_path)
+        explain_run(workspace, ensemble, methods=["grad-cam"], output=tmp_path)
     assert "linear, logistic or svm head" in error.value.hint
     with pytest.raises(FototecaError, match="has no features of its own"):
-        embed_run(workspace, joined, output=tmp_path)
-    assert f"The best: {joined}" not in section(whole(workspace), "studied")
+        embed_run(workspace, ensemble, output=tmp_path)
+    assert f"Best model: {ensemble}" not in section(whole(workspace), "model_analysis")
 
 
 def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_image: Callable[[str], Path]) -> None:
     """An ensemble has no network to be explained: that is told before a test image is asked about."""
     workspace, runs = copied
     access_log_path(workspace).unlink(missing_ok=True)
-    joined = join_runs(workspace, runs).id
+    ensemble = join_runs(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network"):
-        predict_paths(workspace, joined, [str(first_image("test"))], methods=["grad-cam"])
+        predict_paths(workspace, ensemble, [str(first_image("test"))], methods=["grad-cam"])
     assert read_accesses(workspace, "v001") == []
 
 
@@ -337,17 +337,17 @@ def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
     """A manifest that somebody sent may name any file; a report is made to be passed on."""
     workspace = copied[0]
     Image.new("RGB", (60, 60), "red").save(workspace.root.parent / "secret.png")
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-    row = story.manifest.rows[0]
-    assert story.thumbnail(row).startswith("data:image/webp")
-    assert story.thumbnail(replace(row, image_id="f" * 64, path="../secret.png")) == ""
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    row = context.manifest.rows[0]
+    assert context.thumbnail(row).startswith("data:image/webp")
+    assert context.thumbnail(replace(row, image_id="f" * 64, path="../secret.png")) == ""
 
 
 def test_links_lead_out_of_any_folder(copied: Studied) -> None:
     """A name with a number sign in it does not end the address."""
     workspace = Workspace(copied[0].root.rename(copied[0].root.with_name("proj #1 100%")))
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
-    assert 'href="../proj%20%231%20100%25/data/runs#row=2"' in story.file("data/runs", row=0)
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
+    assert 'href="../proj%20%231%20100%25/data/runs#row=2"' in context.file_link("data/runs", row=0)
 
 
 def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
@@ -391,13 +391,13 @@ def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path
     workspace, runs = copied
     words, drawn = Texts.load("en"), workspace.reports / "explain" / runs[0]
     shutil.rmtree(drawn, ignore_errors=True)
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
-    results = story.validation[runs[0]]
-    assert escape(words("class_model.none")) in _class_models(story, results)
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
+    results = context.validation[runs[0]]
+    assert escape(words("class_model.none")) in _class_models(context, results)
     said = results.probabilities.argmax(axis=1)
     explain_run(workspace, runs[0], methods=["class-model"], images=[results.rows[0].image_id], iterations=1)
     others = [name for place, name in enumerate(results.categories) if place != said[0]]
-    told = _class_models(story, results)
+    told = _class_models(context, results)
     assert words("class_model.missing", names=", ".join(others)) in told
     named = re.findall(r"--image (\w+)", told)
     assert len(named) == len(set(said) - {said[0]}) and ("<pre>" in told) == bool(named)
@@ -405,20 +405,20 @@ def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path
         explain_run(workspace, runs[0], methods=["class-model"], images=named, iterations=1)
     there = {path.stem.removeprefix("class-model-") for path in drawn.glob("class-model-*.png")}
     assert there == {results.categories[place] for place in said}
-    story.model(results.run).module = None
-    assert words("attribution.no_network") in attributions(story, results)
+    context.load_model(results.run).module = None
+    assert words("attribution.no_network") in render_attributions(context, results)
 
 
 def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> None:
     """The model card says so in words, and names categories where some are."""
     workspace, runs = copied
     found, words = [read_run(workspace, run) for run in runs], Texts.load("en")
-    for missed, key in ((1, "Hardest on validation: "), (0, words("model_card.none_missed"))):
+    for missed, key in ((1, "Hardest categories on validation: "), (0, words("model_card.none_missed"))):
         for run in found:
             told, names = run.predictions("val"), run.categories
             sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
             write_predictions_csv(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
-        assert key in cards.cards(ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
+        assert key in cards.render_cards(ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
 
 
 def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
@@ -475,14 +475,14 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     colours = point_colorings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
     assert colours["error"][0].count("not asked") == colours["prediction"][0].count("not asked") == 1, "no category is an answer"
     for lang in ("en", "es"):
-        page = write_report(workspace, "v001", lang=lang)[0].read_text(encoding="utf-8")
+        page = write_report(workspace, "v001", lang=lang).page.read_text(encoding="utf-8")
         words = Texts.load(lang)
         legends = re.findall(r'<ul class="legend">.*?</ul>', page)
         both = {"left", "right", "left + right", words("label.none")}
         assert len(legends) == 2 and all({*re.findall(r"</svg> ([^<]+)<", one)} == both for one in legends)
         assert len(set(re.findall(r'fill="(#\w+)"', legends[0]))) == 4 and "left|right" not in page
-        assert page.count(words("class.ap")) >= 2 and words("figure.ap_macro") in page
+        assert page.count(words("class.ap")) >= 2 and words("metric.ap_macro") in page
         assert page.count(words("confusion.multi")) == 3, "of both models on validation, and of one on test"
         assert words("confusion.false_positive") in page
-        assert words("attribution.of", category="right") in page
-        assert 'class="note warn"' not in page.split('id="studied"')[1].split('id="test"')[0]
+        assert words("attribution.maps_of", category="right") in page
+        assert 'class="note warn"' not in page.split('id="model_analysis"')[1].split('id="test"')[0]

@@ -12,8 +12,8 @@ import pytest
 
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.models import IDLE, SETTINGS, models
-from fototeca.analysis.report.reproducibility import again
+from fototeca.analysis.report.models import NEUTRAL, SETTINGS, render_models
+from fototeca.analysis.report.reproducibility import render_reproducibility
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
@@ -26,8 +26,8 @@ def test_where_first_weights_lay_is_told(copied: Studied, monkeypatch: pytest.Mo
     """A file inside the workspace relative to it, one at home from ~, another as it was given, all quoted; names of torchvision
     and of runs as they are."""
     workspace = copied[0]
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-    worse = story.ranked[1].id
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    worse = context.ranked_runs[1].id
     config = workspace.runs / worse / "config.json"
     known = json.loads(config.read_text(encoding="utf-8")) | {"regime": "finetune"}
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "ana")
@@ -37,11 +37,11 @@ def test_where_first_weights_lay_is_told(copied: Studied, monkeypatch: pytest.Mo
         "/w.pth": "/w.pth",
         "../shared/w.pth": "../shared/w.pth",
         "IMAGENET1K_V1": "IMAGENET1K_V1",
-        f"run:{story.ranked[0].id}": f"run:{story.ranked[0].id}",
+        f"run:{context.ranked_runs[0].id}": f"run:{context.ranked_runs[0].id}",
     }.items():
         config.write_text(json.dumps(known | {"weights": weights}), encoding="utf-8")
-        story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-        lines = unescape(re.sub(r"<[^>]+>", "", again(story).split("<pre>")[1])).splitlines()
+        context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+        lines = unescape(re.sub(r"<[^>]+>", "", render_reproducibility(context).split("<pre>")[1])).splitlines()
         assert f"--weights {told}" in next(line for line in lines if "finetune" in line)
 
 
@@ -53,8 +53,8 @@ def test_what_starts_from_another_run_comes_after_it(copied: Studied) -> None:
         kept = config.read_text(encoding="utf-8")
         weights = str(workspace.runs / start / "model.safetensors") if by_file else f"run:{start}"
         config.write_text(json.dumps(json.loads(kept) | {"regime": "finetune", "weights": weights}), encoding="utf-8")
-        story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-        commands = re.findall(r"fototeca train run [^\n]+", again(story))
+        context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+        commands = re.findall(r"fototeca train run [^\n]+", render_reproducibility(context))
         assert ["finetune" in command for command in commands] == [False, True]
         config.write_text(kept, encoding="utf-8")
 
@@ -65,9 +65,9 @@ def test_settings_that_did_nothing_are_not_told(copied: Studied) -> None:
     config = workspace.runs / first / "config.json"
     document = json.loads(config.read_text(encoding="utf-8")) | {"regime": "features", "head": "svm"}
     config.write_text(json.dumps(document), encoding="utf-8")
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-    told = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", models(story)).split("<summary>")[1:]}
-    for name in ("epochs", "learning rate", "optimizer", "what learns"):
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
+    told = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
+    for name in ("epochs", "learning rate", "optimizer", "trained layers"):
         assert f"<dt>{name}</dt>" in told[second], name
         assert f"<dt>{name}</dt>" not in told[first], name
     assert "<dt>seed</dt>" in told[first] and "<dt>classifier</dt><dd>svm</dd>" in told[first]
@@ -91,11 +91,11 @@ def test_every_setting_that_makes_another_run_is_told(copied: Studied) -> None:
     }
     config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | changed), encoding="utf-8")
     words = Texts.load("en")
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
-    told = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", models(story)).split("<summary>")[1:]}
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
+    told = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
     for name, value in changed.items():
         assert f"<dt>{words(f'setting.{name}')}</dt><dd>{'yes' if value is True else value}</dd>" in told[first]
         assert f"<dt>{words(f'setting.{name}')}</dt>" not in told[second], name
     plain = TrainConfig("v001", "cnn", "scratch")
     assert set(plain.identity()) - set(SETTINGS) == {"manifest"}
-    assert {name: getattr(plain, name) for name in IDLE} == IDLE
+    assert {name: getattr(plain, name) for name in NEUTRAL} == NEUTRAL

@@ -45,9 +45,9 @@ from fototeca.analysis.cli_tables import trials_table
 from fototeca.analysis.evaluation.predictions import read_split_predictions
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import overlay, read_stored_image
-from fototeca.analysis.report.attributions import attributions
+from fototeca.analysis.report.attributions import render_attributions
 from fototeca.analysis.report.context import ReportContext
-from fototeca.analysis.report.examples import examples
+from fototeca.analysis.report.examples import render_examples
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
@@ -229,8 +229,8 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
     facts = run_sanity_checks(workspace, run, ["saliency"], output=tmp_path)
     assert facts["methods"][-1]["energy"] == pytest.approx(0.5, abs=0.02), "a map of the middle lies half in the left half"
     assert "pointing" in trials_table(facts) and "pointing_passed" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
-    told = attributions(story, story.validation[run])
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
+    told = render_attributions(context, context.validation[run])
     assert "puntería" in told and "✗" in told
 
 
@@ -259,11 +259,11 @@ def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]]
     fail_weights(workspace, run)
     for row, alone in zip(told(), before, strict=True):
         assert row["failed"].split() == [*alone["failed"].split(), "weights"] and "classes" in row["passed"]
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
-    tiles, shown = attributions(story, story.validation[run]), examples(story, story.validation[run])
-    stamps = tiles.split("Can these maps be trusted?")[0]
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
+    tiles, shown = render_attributions(context, context.validation[run]), render_examples(context, context.validation[run])
+    stamps = tiles.split("Sanity checks of the attribution methods")[0]
     assert "passes live" not in stamps and stamps.count("✗") == stamps.count("Map by") > 0
-    assert "What trials say of grad-cam on this model, and so of each map here: ✗ weights." in shown
+    assert "Sanity checks of grad-cam on this model, valid for each of these maps: ✗ weights." in shown
 
 
 def test_a_stamp_names_its_trials() -> None:
@@ -304,10 +304,10 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
         table = explain_run(workspace, run, methods=["grad-cam"], layer=layer, output=tmp_path)[-1]
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
         assert {"weights" in row["failed"].split() for row in rows} == {bool(layer) or not kept[0]["passed"]["weights"]}
-    story = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
-    told = attributions(story, results)
-    assert f"{run}.json" not in told.split("Can these maps be trusted?")[1]
-    assert "saliency" in next(numbers for numbers in story.numbers if numbers.name == f"trials-{run}").rows[1]
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
+    told = render_attributions(context, results)
+    assert f"{run}.json" not in told.split("Sanity checks of the attribution methods")[1]
+    assert "saliency" in next(numbers for numbers in context.data_tables if numbers.name == f"sanity-checks-{run}").rows[1]
 
 
 def test_trials_are_of_the_masks_that_there_are(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
