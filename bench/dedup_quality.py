@@ -20,9 +20,9 @@ from edits import EDITS
 from PIL import Image
 
 from fototeca.curate.duplicates.dedup import DEFAULT_THRESHOLD
-from fototeca.curate.duplicates.signatures import read_images, stack_signatures
-from fototeca.curate.duplicates.verify_pairs import find_copies
-from fototeca.curate.duplicates.view_hashes import ViewHashes, look
+from fototeca.curate.duplicates.signatures import read_signatures, stack_signatures
+from fototeca.curate.duplicates.verify_pairs import find_duplicate_pairs
+from fototeca.curate.duplicates.view_hashes import ViewHashes, hash_views
 
 PairsByEdit = Mapping[str, set[tuple[int, int]]]
 """By edit: pairs of the copied photograph's index and the index of the photograph that it was matched with."""
@@ -64,9 +64,9 @@ def make_copies(paths: list[Path], chosen: list[int], folder: Path, seed: int) -
 
 def hash_images(paths: list[Path]) -> ViewHashes:
     """Return view hashes as `curate dedup` computes them."""
-    blobs = [blob for _, blob in read_images(paths) if blob is not None]
+    blobs = [blob for _, blob in read_signatures(paths) if blob is not None]
     assert len(blobs) == len(paths)
-    return look(stack_signatures([str(number) for number in range(len(paths))], blobs))
+    return hash_views(stack_signatures([str(number) for number in range(len(paths))], blobs))
 
 
 def fototeca_pairs(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) -> PairsByEdit:
@@ -75,8 +75,10 @@ def fototeca_pairs(paths: list[Path], copies: Mapping[str, Mapping[int, Path]]) 
     pairs_by_edit = {}
     for name, files in copies.items():
         numbers, queries = list(files), hash_images(list(files.values()))
-        pairs = {(numbers[copy.a], copy.b) for copy in find_copies(queries, base, DEFAULT_THRESHOLD)}
-        pairs_by_edit[name] = pairs | {(numbers[copy.b], copy.a) for copy in find_copies(base, queries, DEFAULT_THRESHOLD)}
+        pairs = {(numbers[copy.a], copy.b) for copy in find_duplicate_pairs(queries, base, DEFAULT_THRESHOLD)}
+        pairs_by_edit[name] = pairs | {
+            (numbers[copy.b], copy.a) for copy in find_duplicate_pairs(base, queries, DEFAULT_THRESHOLD)
+        }
     return pairs_by_edit
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fototeca.curate.duplicates.hamming_search import Hashes, near
+from fototeca.curate.duplicates.hamming_search import Hashes, find_near_pairs
 
 PEER_LIMIT = 10_000
 BKTREE_LIMIT = 2_000
@@ -46,11 +46,11 @@ def main() -> None:
 
 
 def measure(hashes: Hashes, threshold: int) -> tuple[float, int, int]:
-    """Return seconds, number of pairs, and peak memory in MB; `near` returns each pair twice, and each hash with itself."""
+    """Return seconds, number of pairs, and peak memory in MB; `find_near_pairs` returns each pair twice, and each hash with itself."""
     small = make_hashes(7000)
-    near(small, small, 8)  # compile
+    find_near_pairs(small, small, 8)  # compile
     start = time.perf_counter()
-    pairs = near(hashes, hashes, threshold)
+    pairs = find_near_pairs(hashes, hashes, threshold)
     seconds = time.perf_counter() - start
     (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return seconds, (len(pairs[0]) - len(hashes)) // 2, int(peak.split()[1]) // 1024

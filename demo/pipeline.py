@@ -75,10 +75,11 @@ def run_demo(folder: Path) -> None:
         _collect(workspace, entries)
     keep_masks(workspace, entries, workspace.data / "gallery")
     with _step("grouping duplicates, measuring quality"):
-        facts = dedup(workspace)
+        duplicates = dedup(workspace)
         findings = measure_quality(workspace, QualityThresholds())
         typer.echo(
-            f"  {facts['images']} images, {facts['groups']} groups, {facts['set_aside']} set aside, {len(findings)} findings"
+            f"  {duplicates.images} images, {duplicates.groups} groups, {duplicates.set_aside} set aside,"
+            f" {len(findings)} findings"
         )
     with _step("finding a pretrained backbone"):
         pretrained = find_pretrained(workspace.data / "pretraining")

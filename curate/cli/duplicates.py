@@ -29,11 +29,11 @@ def dedup(
     """
     from fototeca.curate.duplicates import dedup
 
-    facts = dedup(Workspace.find(), threshold=threshold, keep_near=keep_near)
+    result = dedup(Workspace.find(), threshold=threshold, keep_near=keep_near)
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{facts['images']} images, {facts['groups']} groups of near-duplicates, {facts['set_aside']} set aside")
+        typer.echo(f"{result.images} images, {result.groups} groups of near-duplicates, {result.set_aside} set aside")
 
 
 def groups(
@@ -44,11 +44,11 @@ def groups(
 
     Example: fototeca curate groups --csv groups.csv
     """
-    from fototeca.curate.duplicates.listing import groups_csv, groups_table, list_groups
+    from fototeca.curate.duplicates.listing import groups_table, list_groups, write_groups_csv
 
     rows = list_groups(Workspace.find())
     if csv is not None:
-        groups_csv(rows, csv)
+        write_groups_csv(rows, csv)
         notify(f"written: {csv}")
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))

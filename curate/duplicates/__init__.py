@@ -1,6 +1,10 @@
-"""Duplicate groups: perceptual hashes, verification of pairs and clustering."""
+"""Duplicate groups: hashes of transformed views, verification of pairs by pixels, and clustering.
 
-from fototeca.curate.duplicates.dedup import dedup, find_known_duplicates
+Contract for higher floors: `dedup` groups the catalog; `find_known_duplicates` compares new images, given as `sign_image`
+signatures, with known ones.
+"""
+
+from fototeca.curate.duplicates.dedup import DedupResult, KnownDuplicate, dedup, find_known_duplicates
 from fototeca.curate.duplicates.signatures import sign_image
 
-__all__ = ["dedup", "find_known_duplicates", "sign_image"]
+__all__ = ["DedupResult", "KnownDuplicate", "dedup", "find_known_duplicates", "sign_image"]

@@ -12,7 +12,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 
-COLUMNS = ("image_id", "group", "kept", "reason", "distance", "label", "source")
+GROUP_COLUMNS = ("image_id", "group", "kept", "reason", "distance", "label", "source")
 
 
 class MemberRow(TypedDict):
@@ -50,10 +50,10 @@ def list_groups(workspace: Workspace) -> list[MemberRow]:
     return sorted(rows, key=lambda row: (len(labels[row["group"]]) < 2, row["group"], not row["kept"], row["image_id"]))
 
 
-def groups_csv(rows: list[MemberRow], path: Path) -> None:
+def write_groups_csv(rows: list[MemberRow], path: Path) -> None:
     """Write the rows with COLUMNS."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, GROUP_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({**row, "kept": "yes" if row["kept"] else "no"} for row in rows)
     write_text(path, text.getvalue())

@@ -1,6 +1,6 @@
-"""Pairs of copies that lasts: what was found among images once is kept, and only new images are searched and verified.
+"""Cache duplicate pairs in the catalog, so that only new images are searched and verified.
 
-Everything is kept by the digests of pixels, in the catalog, and forgotten when the threshold or the meaning of a hash changes.
+Rows are keyed by the digests of pixels, and deleted when the threshold or the meaning of a hash changes.
 """
 
 from __future__ import annotations
@@ -11,96 +11,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fototeca.collect.catalog import Catalog
-from fototeca.curate.duplicates.clustering import Components, Match
-from fototeca.curate.duplicates.hamming_search import Indices
+from fototeca.curate.duplicates.clustering import Match
 from fototeca.curate.duplicates.signatures import VERSION as SIGNATURES
 from fototeca.curate.duplicates.signatures import Signatures
-from fototeca.curate.duplicates.verify_pairs import DuplicatePair, best_likeness, find_copies, find_flat
-from fototeca.curate.duplicates.view_hashes import VERSION, ViewHashes, look, unpack
+from fototeca.curate.duplicates.verify_pairs import DuplicatePair, compare_pairs, find_duplicate_pairs, find_flat_pairs
+from fototeca.curate.duplicates.view_hashes import VERSION, ViewHashes, hash_views, unpack_hashes
+from fototeca.curate.union_find import Indices, UnionFind
 
 SETTINGS = "dedup-search"
-"""Where the catalog's facts keep what the pairs were found with."""
+"""Key of the catalog's metadata with the settings of the cached pairs."""
 
 BATCH = 20_000
-"""New images searched before what was found is kept: what a search that is killed may lose."""
+"""Number of new images searched between writes, which is the most that an interrupted search loses."""
 
 Pair = tuple[bytes, bytes]
 
 
-class Pairs:
-    """The pairs among images with distinct pixels."""
+class PairCache:
+    """Duplicate pairs among images with distinct pixels."""
 
     def __init__(self, catalog: Catalog, images: Signatures, threshold: int) -> None:
-        """Search what was not searched before: the new among all, and the old among the new."""
+        """Search the new images among all, and the known images among the new."""
         self._catalog = catalog
-        self.components = Components(len(images))
-        _forget_others(catalog, f"{SIGNATURES} {VERSION} {threshold}")
-        self._looked, new = _look(catalog, images)
+        self.components = UnionFind(len(images))
+        _delete_outdated(catalog, f"{SIGNATURES} {VERSION} {threshold}")
+        self._hashes, new = _load_hashes(catalog, images)
         place = {digest: index for index, digest in enumerate(images.digests)}
         for row in catalog.connection.execute("SELECT a, b FROM copies"):
-            if row["a"] in place and row["b"] in place:  # another search, going on beside this one, knows more images
-                self.components.join(place[row["a"]], place[row["b"]])
+            if row["a"] in place and row["b"] in place:  # a concurrent search may have stored other images
+                self.components.union(place[row["a"]], place[row["b"]])
         fresh = set(new)
         old = [index for index in range(len(images)) if index not in fresh]
         for start in range(0, len(new), BATCH):
             self._search(new[start : start + BATCH], old + new[:start], threshold)
-        self._ties = {
+        self._matches = {
             (row["a"], row["b"]): Match(row["reason"], row["distance"])
             for row in catalog.connection.execute("SELECT a, b, reason, distance FROM ties")
         }
 
     def _search(self, new: Sequence[int], old: Sequence[int], threshold: int) -> None:
-        """Find what ties new images to any; kept with the fact that they were searched, all or nothing."""
+        """Find the pairs of new images, and store them and the searched images in one transaction."""
         everything = [*old, *new]
         added: list[tuple[bytes, bytes, str, float]] = []
 
-        def add(a: int, b: int, copy: DuplicatePair) -> None:
-            if not self.components.joined(np.array([a]), np.array([b]))[0]:
-                self.components.join(a, b)
-                added.append((*self._pair(a, b), copy.reason, float(copy.distance)))
+        def add(a: int, b: int, pair: DuplicatePair) -> None:
+            if not self.components.connected(np.array([a]), np.array([b]))[0]:
+                self.components.union(a, b)
+                added.append((*self._pair(a, b), pair.reason, float(pair.distance)))
 
-        for asked, base in ((new, everything), (old, new)) if old else ((new, new),):
-            ours, theirs = np.array(asked), np.array(base)
+        for queries, base in ((new, everything), (old, new)) if old else ((new, new),):
+            rows, columns = np.array(queries), np.array(base)
 
-            def joined(a: Indices, b: Indices, ours: Indices = ours, theirs: Indices = theirs) -> NDArray[np.bool_]:
-                return self.components.joined(ours[a], theirs[b])
+            def is_connected(a: Indices, b: Indices, rows: Indices = rows, columns: Indices = columns) -> NDArray[np.bool_]:
+                return self.components.connected(rows[a], columns[b])
 
-            for copy in find_copies(self._looked.take(asked), self._looked.take(base), threshold, joined):
-                add(asked[copy.a], base[copy.b], copy)
-        for copy in find_flat(self._looked, new):
+            for copy in find_duplicate_pairs(self._hashes.take(queries), self._hashes.take(base), threshold, is_connected):
+                add(queries[copy.a], base[copy.b], copy)
+        for copy in find_flat_pairs(self._hashes, new):
             add(copy.a, copy.b, copy)
-        digests = self._looked.images.digests
+        digests = self._hashes.images.digests
         with self._catalog.transaction() as sql:
             sql.executemany("INSERT OR IGNORE INTO copies (a, b, reason, distance) VALUES (?, ?, ?, ?)", added)
-            rows = [(digests[index], self._looked.pack(index)) for index in new]
-            sql.executemany("INSERT OR IGNORE INTO searched (digest, looks) VALUES (?, ?)", rows)
+            hashes = [(digests[index], self._hashes.pack(index)) for index in new]
+            sql.executemany("INSERT OR IGNORE INTO searched (digest, looks) VALUES (?, ?)", hashes)
 
-    def ties(self, centre: int, others: Sequence[int]) -> Mapping[int, Match]:
-        """How others are alike to a centre; those that are not are left out."""
-        asked = {other: self._pair(centre, other) for other in others}
-        self._compare([other for other, pair in asked.items() if pair not in self._ties], centre)
-        found = {other: self._ties[pair] for other, pair in asked.items()}
-        return {other: tie for other, tie in found.items() if tie.reason}
+    def find_matches(self, center: int, others: Sequence[int]) -> Mapping[int, Match]:
+        """Return the matches of a center among the others; images that do not match it are left out."""
+        pairs = {other: self._pair(center, other) for other in others}
+        self._compare([other for other, pair in pairs.items() if pair not in self._matches], center)
+        matches = {other: self._matches[pair] for other, pair in pairs.items()}
+        return {other: match for other, match in matches.items() if match.reason}
 
-    def _compare(self, others: Sequence[int], centre: int) -> None:
-        """Look at pairs that nobody asked for before, and keep the verdicts."""
-        digests = self._looked.images.digests
-        pairs = [(centre, other) if digests[centre] < digests[other] else (other, centre) for other in others]
-        verdicts = {self._pair(*pair): Match("", 0.0) for pair in pairs}
-        for copy in best_likeness(self._looked, pairs):
-            verdicts[self._pair(copy.a, copy.b)] = Match(copy.reason, float(copy.distance))
+    def _compare(self, others: Sequence[int], center: int) -> None:
+        """Compare pairs that are not cached, and store the results, negative ones included."""
+        digests = self._hashes.images.digests
+        pairs = [(center, other) if digests[center] < digests[other] else (other, center) for other in others]
+        matches = {self._pair(*pair): Match("", 0.0) for pair in pairs}
+        for copy in compare_pairs(self._hashes, pairs):
+            matches[self._pair(copy.a, copy.b)] = Match(copy.reason, float(copy.distance))
         with self._catalog.transaction() as sql:
-            rows = [(*pair, tie.reason, tie.distance) for pair, tie in verdicts.items()]
+            rows = [(*pair, match.reason, match.distance) for pair, match in matches.items()]
             sql.executemany("INSERT OR IGNORE INTO ties (a, b, reason, distance) VALUES (?, ?, ?, ?)", rows)
-        self._ties.update(verdicts)
+        self._matches.update(matches)
 
-    def _pair(self, one: int, other: int) -> Pair:
-        a, b = sorted(self._looked.images.digests[index] for index in (one, other))
+    def _pair(self, first: int, second: int) -> Pair:
+        a, b = sorted(self._hashes.images.digests[index] for index in (first, second))
         return a, b
 
 
-def _forget_others(catalog: Catalog, settings: str) -> None:
-    """Forget what was found with other settings."""
+def _delete_outdated(catalog: Catalog, settings: str) -> None:
+    """Delete pairs that were found with other settings."""
     if catalog.fact(SETTINGS) == settings:
         return
     with catalog.transaction() as sql:
@@ -109,10 +109,10 @@ def _forget_others(catalog: Catalog, settings: str) -> None:
         catalog.set_fact(SETTINGS, settings)
 
 
-def _look(catalog: Catalog, images: Signatures) -> tuple[ViewHashes, list[int]]:
-    """The images with their hashes, kept or made now, and the indices of those that were never searched."""
-    kept = {row["digest"]: row["looks"] for row in catalog.connection.execute("SELECT digest, looks FROM searched")}
-    new = [index for index, digest in enumerate(images.digests) if digest not in kept]
-    made = look(images.take(new))
-    kept.update((made.images.digests[place], made.pack(place)) for place in range(len(made)))
-    return unpack(images, [kept[digest] for digest in images.digests]), new
+def _load_hashes(catalog: Catalog, images: Signatures) -> tuple[ViewHashes, list[int]]:
+    """Return the images with their hashes, cached or computed, and the indices of the images that were not searched yet."""
+    cached = {row["digest"]: row["looks"] for row in catalog.connection.execute("SELECT digest, looks FROM searched")}
+    new = [index for index, digest in enumerate(images.digests) if digest not in cached]
+    hashed = hash_views(images.take(new))
+    cached.update((hashed.images.digests[place], hashed.pack(place)) for place in range(len(hashed)))
+    return unpack_hashes(images, [cached[digest] for digest in images.digests]), new

@@ -1,4 +1,4 @@
-"""What the search for duplicates needs of each image, from one decode: a digest of its pixels and a small thumbnail."""
+"""Signatures for the search for duplicates: a digest of the pixels and a small thumbnail, from one decode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fototeca.vision.image import DecodeError, decode_with_info
 from fototeca.vision.threads import image_threads
 
 VERSION = 1
-"""Raised when signatures change their meaning; older ones are then made again."""
+"""Raised when signatures change their meaning; stored ones are then recomputed."""
 
 _DIGEST = 16
 _BATCH = 64
@@ -37,7 +37,7 @@ class SignedImage(Protocol):
 
     @property
     def path(self) -> str:
-        """Where the file is, relative to the workspace."""
+        """Path of the file, relative to the workspace."""
 
 
 @dataclass(frozen=True)
@@ -46,39 +46,39 @@ class Signatures:
 
     ids: list[str]
     digests: list[bytes]
-    """Equal when mode, size and all upright pixels are equal."""
+    """Equal if mode, size and all upright pixels are equal."""
     thumbnails: NDArray[np.uint8]
-    """(N, SIDE, SIDE, 3), RGB, each image squeezed into a square."""
+    """(N, SIDE, SIDE, 3), RGB, each image resized to a square."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, indices: Sequence[int]) -> Signatures:
-        """Those at some indices, in that order."""
+        """Return the images at the indices, in that order."""
         return Signatures([self.ids[i] for i in indices], [self.digests[i] for i in indices], self.thumbnails[list(indices)])
 
 
-def make_signature(path: Path) -> bytes:
-    """The signature of one image. DecodeError or OSError when it cannot be read."""
+def read_signature(path: Path) -> bytes:
+    """Compute the signature of an image file. DecodeError or OSError if it cannot be read."""
     image, info = decode_with_info(path)
     return sign_image(image, info.mode)
 
 
 def sign_image(image: Image.Image, mode: str) -> bytes:
-    """The signature of a decoded image, whose file has `mode`."""
+    """Compute the signature of a decoded image whose file has `mode`."""
     digest = hashlib.blake2b(f"{mode} {image.size}".encode(), digest_size=_DIGEST)
     digest.update(image.tobytes())
     return digest.digest() + image.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
 def stack_signatures(ids: Sequence[str], blobs: Sequence[bytes]) -> Signatures:
-    """Signatures from their stored form."""
+    """Return signatures from their stored form."""
     pixels = np.frombuffer(b"".join(blob[_DIGEST:] for blob in blobs), dtype=np.uint8)
     return Signatures(list(ids), [blob[:_DIGEST] for blob in blobs], pixels.reshape(-1, SIDE, SIDE, 3))
 
 
-def read_images(paths: Sequence[Path], progress: str | None = None) -> Iterator[tuple[Path, bytes | None]]:
-    """The signature of each file, in order, made by several threads; None for one that cannot be read."""
+def read_signatures(paths: Sequence[Path], progress: str | None = None) -> Iterator[tuple[Path, bytes | None]]:
+    """Yield the signature of each file in order, computed by several threads; None for a file that cannot be read."""
     with (
         image_threads(cpu_count() or 1) as pool,
         tqdm(total=len(paths), desc=progress, disable=None if progress else True) as bar,
@@ -91,30 +91,30 @@ def read_images(paths: Sequence[Path], progress: str | None = None) -> Iterator[
 
 
 def load_signatures(workspace: Workspace, catalog: Catalog, images: Sequence[SignedImage]) -> Signatures:
-    """The signatures of images, those not yet known made now; images whose file cannot be read are left out.
+    """Return the signatures of images, stored or computed; images whose file cannot be read are left out.
 
-    New ones are kept in the catalog batch by batch, so that a killed search goes on where it was.
+    New signatures are stored in the catalog batch by batch, so that an interrupted search resumes.
     """
-    found = _stored(catalog, [image.image_id for image in images])
-    missing = [image for image in images if image.image_id not in found]
-    made = read_images([workspace.root / image.path for image in missing], "looking at images" if missing else None)
-    rows = ((image.image_id, blob) for image, (_, blob) in zip(missing, made, strict=True) if blob is not None)
+    signatures = _stored(catalog, [image.image_id for image in images])
+    missing = [image for image in images if image.image_id not in signatures]
+    computed = read_signatures([workspace.root / image.path for image in missing], "computing signatures" if missing else None)
+    rows = ((image.image_id, blob) for image, (_, blob) in zip(missing, computed, strict=True) if blob is not None)
     while batch := list(islice(rows, _BATCH)):
         _store(catalog, batch)
-        found.update(batch)
-    ids = [image.image_id for image in images if image.image_id in found]
-    return stack_signatures(ids, [found[image_id] for image_id in ids])
+        signatures.update(batch)
+    ids = [image.image_id for image in images if image.image_id in signatures]
+    return stack_signatures(ids, [signatures[image_id] for image_id in ids])
 
 
 def _try_signature(path: Path) -> bytes | None:
     try:
-        return make_signature(path)
+        return read_signature(path)
     except (DecodeError, OSError):
         return None
 
 
 def _store(catalog: Catalog, rows: Sequence[tuple[str, bytes]]) -> None:
-    """Keep signatures; those of images that only a manifest knows are made anew each time."""
+    """Store signatures of images that the catalog contains; others are recomputed each time."""
     with catalog.transaction() as sql:
         sql.executemany(
             "INSERT OR REPLACE INTO signatures (image_id, version, signature)"
@@ -124,13 +124,13 @@ def _store(catalog: Catalog, rows: Sequence[tuple[str, bytes]]) -> None:
 
 
 def _stored(catalog: Catalog, ids: Sequence[str]) -> dict[str, bytes]:
-    """The stored signatures among `ids`."""
-    found: dict[str, bytes] = {}
+    """Return the stored signatures among `ids`."""
+    signatures: dict[str, bytes] = {}
     for start in range(0, len(ids), 500):
         batch = ids[start : start + 500]
         rows = catalog.connection.execute(
             f"SELECT image_id, signature FROM signatures WHERE version = ? AND image_id IN ({','.join('?' * len(batch))})",
             (VERSION, *batch),
         )
-        found.update({row["image_id"]: row["signature"] for row in rows})
-    return found
+        signatures.update({row["image_id"]: row["signature"] for row in rows})
+    return signatures

@@ -1,4 +1,4 @@
-"""Verified pairs of copies: proposed by hashes of one image's views, decided by pixels."""
+"""Find and verify pairs of duplicates: hashes of transformed views propose pairs, a comparison of pixels decides."""
 
 from __future__ import annotations
 
@@ -8,69 +8,74 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fototeca.curate.duplicates.hamming_search import Indices, Pairs, near_in_parts
-from fototeca.curate.duplicates.pixel_similarity import cells, compare, shifted
+from fototeca.curate.duplicates.hamming_search import HammingPairs, iter_near_pairs
+from fototeca.curate.duplicates.pixel_similarity import average_cells, correlate, shift_box
 from fototeca.curate.duplicates.signatures import Signatures
-from fototeca.curate.duplicates.transforms import SIDE, Box, greys, trimmed
-from fototeca.curate.duplicates.view_hashes import COLUMNS, KINDS, View, ViewHashes
+from fototeca.curate.duplicates.transforms import SIDE, Box, compute_luma, find_content_box
+from fototeca.curate.duplicates.view_hashes import HASH_COLUMNS, KINDS, View, ViewHashes
+from fototeca.curate.union_find import Indices
 
-GREY = 0.94
-"""Correlation of luminance that makes a proposed pair a verified one."""
-COLOUR = 0.7
-"""The same of colour."""
-LOOSE_GREY = 0.85
-"""What two members of one group must still reach, however the group was joined."""
-_HOPEFUL = 0.5
-"""A cut's place is searched only where the nearest of the fixed places is already this good."""
+MIN_LUMA_CORRELATION = 0.94
+"""Correlation of luma that a proposed pair needs to be verified."""
+MIN_COLOR_CORRELATION = 0.7
+"""Correlation of color that a proposed pair needs to be verified."""
+LOOSE_LUMA_CORRELATION = 0.85
+"""Correlation of luma that a member of a group needs with the center of the group."""
+_MIN_SEARCH_CORRELATION = 0.5
+"""Correlation at the nearest fixed window above which the position of a crop is searched."""
 
 _CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two images (by their index) found to be one: how, and in how many bits their hashes differ."""
+    """Two images, by index, verified as duplicates: by which view, and how many bits their hashes differ in."""
 
     a: int
     b: int
     reason: str
     distance: int
-    likeness: float
+    similarity: float
 
 
-Joined = Callable[[Indices, Indices], NDArray[np.bool_]]
-"""Says of M pairs, given as indices (M,) and (M,), or one of them (1,), which need no check any more."""
+IsConnected = Callable[[Indices, Indices], NDArray[np.bool_]]
+"""Returns for M pairs, given as indices (M,) and (M,) or (1,), which are connected already and need no check."""
 
 
-def _none_joined(a: Indices, b: Indices) -> NDArray[np.bool_]:
+def _none_connected(a: Indices, b: Indices) -> NDArray[np.bool_]:
     return np.zeros(max(len(a), len(b)), np.bool_)
 
 
-def find_copies(asked: ViewHashes, base: ViewHashes, threshold: int, joined: Joined = _none_joined) -> Iterator[DuplicatePair]:
-    """Verified pairs of a view of `asked` (index a) with an image of `base` (index b).
+def find_duplicate_pairs(
+    queries: ViewHashes, base: ViewHashes, threshold: int, is_connected: IsConnected = _none_connected
+) -> Iterator[DuplicatePair]:
+    """Yield verified pairs of a view of `queries` (index a) with an image of `base` (index b).
 
-    Where both have an image of the same pixels, it is not paired with itself. Low-information images are left out: see
-    `find_flat`.
+    `threshold`: bits in which hashes may differ. Images with equal pixels are not paired. Low-information images are left out:
+    see `find_flat_pairs`.
     """
-    for column, (view, kind) in enumerate(COLUMNS):
+    for column, (view, kind) in enumerate(HASH_COLUMNS):
         whole = KINDS.index(kind)
-        indices, alive = np.flatnonzero(asked.there[:, column]), np.flatnonzero(base.there[:, whole])
+        rows, columns = np.flatnonzero(queries.present[:, column]), np.flatnonzero(base.present[:, whole])
 
-        def settled(queries: Indices, others: Indices, indices: Indices = indices, alive: Indices = alive) -> bool:
-            ours, theirs = indices[queries], alive[others]
-            return bool(joined(ours, theirs[:1]).all() and joined(ours[:1], theirs).all())
+        def is_settled(first: Indices, second: Indices, rows: Indices = rows, columns: Indices = columns) -> bool:
+            left, right = rows[first], columns[second]
+            return bool(is_connected(left, right[:1]).all() and is_connected(left[:1], right).all())
 
-        for queries, others, bits in near_in_parts(asked.hashes[indices, column], base.hashes[alive, whole], threshold, settled):
-            proposed = indices[queries], alive[others], bits
-            yield from _verified(asked.images, base.images, view, proposed, joined)
+        near_pairs = iter_near_pairs(queries.hashes[rows, column], base.hashes[columns, whole], threshold, is_settled)
+        for first, second, bits in near_pairs:
+            yield from _verify(queries.images, base.images, view, (rows[first], columns[second], bits), is_connected)
 
 
-def find_flat(looked: ViewHashes, new: Sequence[int]) -> Iterator[DuplicatePair]:
-    """Pairs of a new low-information image with any other whose pixels are all but equal: enough of them to tie together all
-    that are."""
-    indices = np.flatnonzero(~looked.there[:, 0])
+def find_flat_pairs(hashes: ViewHashes, new: Sequence[int]) -> Iterator[DuplicatePair]:
+    """Yield pairs of a new low-information image with another whose pixels are nearly equal.
+
+    Only as many pairs are yielded as connect all images that are nearly equal.
+    """
+    indices = np.flatnonzero(~hashes.present[:, 0])
     if not len(indices):
         return
-    values = looked.images.thumbnails[indices]
+    values = hashes.images.thumbnails[indices]
     coarse = values.reshape(len(values), 4, SIDE // 4, 4, SIDE // 4, 3).mean(axis=(2, 4)).reshape(len(values), -1)
     means = coarse.mean(axis=1)
     order = np.argsort(means, kind="stable")
@@ -83,95 +88,102 @@ def find_flat(looked: ViewHashes, new: Sequence[int]) -> Iterator[DuplicatePair]
         rest = rest[np.abs(coarse[rest] - coarse[place]).max(axis=1) <= _FLAT_LEVELS]
         for start in range(0, len(rest), _CHUNK):
             part = rest[start : start + _CHUNK]
-            for other in part[_as_flat(values[part], values[place])]:
-                yield DuplicatePair(int(indices[place]), int(indices[other]), "flat", 0, 1.0)
-                sets[sets == sets[other]] = sets[place]
+            for match in part[_equal_flat(values[part], values[place])]:
+                yield DuplicatePair(int(indices[place]), int(indices[match]), "flat", 0, 1.0)
+                sets[sets == sets[match]] = sets[place]
 
 
 _FLAT_LEVELS = 4
-"""No pixel of two flat images' thumbnails may differ by more grey levels."""
+"""Largest difference of a pixel in the thumbnails of two nearly equal flat images, in gray levels."""
 
 
-def best_likeness(looked: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[DuplicatePair]:
-    """How each pair is best seen as copies, whichever is the view of which; pairs that are not even loosely alike left out.
+def compare_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> list[DuplicatePair]:
+    """Return each pair with the view under which it is most similar; pairs that are not even loosely similar are left out.
 
-    A flat image is like another flat one or like none.
+    Both directions are tried. A flat image matches other flat images only.
     """
-    found = {(copy.a, copy.b): copy for copy in _flat_pairs(looked, pairs)}
-    for column, (view, kind) in enumerate(COLUMNS):
+    best = {(match.a, match.b): match for match in _flat_pairs(hashes, pairs)}
+    for column, (view, kind) in enumerate(HASH_COLUMNS):
         for forward in (True, False) if kind == "dct" else ():
-            turned = [pair if forward else pair[::-1] for pair in pairs]
-            there = [pair for pair in turned if looked.there[pair[0], column] and looked.there[pair[1], 0]]
-            a, b = np.array(there, np.int64).reshape(-1, 2).T
-            for copy in _verified(
-                looked.images, looked.images, view, (a, b, np.zeros(len(a), np.uint8)), _none_joined, LOOSE_GREY
-            ):
-                pair = (copy.a, copy.b) if forward else (copy.b, copy.a)
-                if pair not in found or copy.likeness > found[pair].likeness + 0.005:
-                    bits = (int(looked.hashes[copy.a, column]) ^ int(looked.hashes[copy.b, 0])).bit_count()
-                    found[pair] = DuplicatePair(*pair, copy.reason, bits, copy.likeness)
-    return list(found.values())
+            directed = [pair if forward else pair[::-1] for pair in pairs]
+            valid = [pair for pair in directed if hashes.present[pair[0], column] and hashes.present[pair[1], 0]]
+            a, b = np.array(valid, np.int64).reshape(-1, 2).T
+            proposed = (a, b, np.zeros(len(a), np.uint8))
+            for match in _verify(hashes.images, hashes.images, view, proposed, _none_connected, LOOSE_LUMA_CORRELATION):
+                pair = (match.a, match.b) if forward else (match.b, match.a)
+                if pair not in best or match.similarity > best[pair].similarity + 0.005:
+                    bits = (int(hashes.hashes[match.a, column]) ^ int(hashes.hashes[match.b, 0])).bit_count()
+                    best[pair] = DuplicatePair(*pair, match.reason, bits, match.similarity)
+    return list(best.values())
 
 
-def _flat_pairs(looked: ViewHashes, pairs: Sequence[tuple[int, int]]) -> Iterator[DuplicatePair]:
-    thumbnails = looked.images.thumbnails
+def _flat_pairs(hashes: ViewHashes, pairs: Sequence[tuple[int, int]]) -> Iterator[DuplicatePair]:
+    thumbnails = hashes.images.thumbnails
     for a, b in pairs:
-        if not looked.there[a, 0] and not looked.there[b, 0] and _as_flat(thumbnails[[a]], thumbnails[b])[0]:
+        if not hashes.present[a, 0] and not hashes.present[b, 0] and _equal_flat(thumbnails[[a]], thumbnails[b])[0]:
             yield DuplicatePair(a, b, "flat", 0, 1.0)
 
 
-def _as_flat(many: NDArray[np.integer], one: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which of many thumbnails are all but equal to one."""
-    alike: NDArray[np.bool_] = np.abs(many.astype(np.int16) - one.astype(np.int16)).max(axis=(1, 2, 3)) <= _FLAT_LEVELS
-    return alike
+def _equal_flat(thumbnails: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return which thumbnails (N, SIDE, SIDE, 3) are nearly equal to the reference."""
+    differences = np.abs(thumbnails.astype(np.int16) - reference.astype(np.int16))
+    equal: NDArray[np.bool_] = differences.max(axis=(1, 2, 3)) <= _FLAT_LEVELS
+    return equal
 
 
-def _verified(
-    asked: Signatures, base: Signatures, view: View, proposed: Pairs, joined: Joined, grey: float = GREY
+def _verify(
+    queries: Signatures,
+    base: Signatures,
+    view: View,
+    proposed: HammingPairs,
+    is_connected: IsConnected,
+    min_luma: float = MIN_LUMA_CORRELATION,
 ) -> Iterator[DuplicatePair]:
-    unsettled = ~joined(proposed[0], proposed[1])
-    a, b, bits = proposed[0][unsettled], proposed[1][unsettled], proposed[2][unsettled]
+    """Yield the proposed pairs that pixels confirm, without those connected already and those with equal pixels."""
+    pending = ~is_connected(proposed[0], proposed[1])
+    a, b, bits = proposed[0][pending], proposed[1][pending], proposed[2][pending]
     for start in range(0, len(a), _CHUNK):
         part = slice(start, start + _CHUNK)
-        open_ = ~joined(a[part], b[part])
-        pairs = zip(a[part][open_].tolist(), b[part][open_].tolist(), bits[part][open_].tolist(), strict=True)
-        if others := [pair for pair in pairs if asked.digests[pair[0]] != base.digests[pair[1]]]:
-            yield from _checked(asked, base, view, others, grey)
+        pending = ~is_connected(a[part], b[part])
+        pairs = zip(a[part][pending].tolist(), b[part][pending].tolist(), bits[part][pending].tolist(), strict=True)
+        if distinct := [pair for pair in pairs if queries.digests[pair[0]] != base.digests[pair[1]]]:
+            yield from _compare_views(queries, base, view, distinct, min_luma)
 
 
-def _checked(
-    asked: Signatures, base: Signatures, view: View, part: list[tuple[int, int, int]], grey: float
+def _compare_views(
+    queries: Signatures, base: Signatures, view: View, pairs: list[tuple[int, int, int]], min_luma: float
 ) -> Iterator[DuplicatePair]:
-    seen = base.thumbnails[[pair[1] for pair in part]]
-    other = cells(seen)
-    shown = asked.thumbnails[[pair[0] for pair in part]]
+    """Yield the pairs (a, b, bits) whose thumbnails correlate when a is transformed as the view states."""
+    targets = average_cells(base.thumbnails[[pair[1] for pair in pairs]])
+    thumbnails = queries.thumbnails[[pair[0] for pair in pairs]]
     if view.box is None:
-        mine = np.concatenate([cells(shown[[place]], _within(shown[[place]])) for place in range(len(part))])
+        views = np.concatenate([average_cells(thumbnails[[n]], _border_box(thumbnails[[n]])) for n in range(len(pairs))])
     else:
-        mine = cells(shown, view.box, view.turn)
-    result = compare(mine, other)
-    same, likeness = result.same(grey, COLOUR), result.grey
+        views = average_cells(thumbnails, view.box, view.turn)
+    similarity = correlate(views, targets)
+    matches, luma = similarity.reaches(min_luma, MIN_COLOR_CORRELATION), similarity.luma
     if view.name == "cropped" and view.box is not None:
-        for place in np.flatnonzero(~same & (result.grey >= _HOPEFUL)):
-            same[place], likeness[place] = _search_place(shown[[place]], other[[place]], view.box, grey)
-    for place in np.flatnonzero(same):
-        a, b, bits = part[place]
-        yield DuplicatePair(a, b, view.name, bits, float(likeness[place]))
+        for place in np.flatnonzero(~matches & (similarity.luma >= _MIN_SEARCH_CORRELATION)):
+            matches[place], luma[place] = _search_crop(thumbnails[[place]], targets[[place]], view.box, min_luma)
+    for place in np.flatnonzero(matches):
+        a, b, bits = pairs[place]
+        yield DuplicatePair(a, b, view.name, bits, float(luma[place]))
 
 
-def _within(shown: NDArray[np.uint8]) -> Box:
-    """The part of an image (1, SIDE, SIDE, 3) within its border."""
-    box = trimmed(greys(shown)[0])
+def _border_box(thumbnail: NDArray[np.uint8]) -> Box:
+    """Return the part of an image (1, SIDE, SIDE, 3) within its border."""
+    box = find_content_box(compute_luma(thumbnail)[0])
     assert box is not None, "only images with a border have this view"
     return box
 
 
-def _search_place(shown: NDArray[np.uint8], other: NDArray[np.float32], box: Box, grey: float) -> tuple[bool, float]:
-    """Move a cut about in two ever smaller steps; whether it fits somewhere, and how well."""
-    best, best_box, fits = -1.0, box, False
+def _search_crop(thumbnail: NDArray[np.uint8], target: NDArray[np.float32], box: Box, min_luma: float) -> tuple[bool, float]:
+    """Search the position of a crop around `box` in two steps; return whether it matches, and its best correlation of luma."""
+    best, best_box, is_match = -1.0, box, False
     for step in (0.025, 0.0125):
-        for tried in list(shifted(best_box, step)):
-            result = compare(cells(shown, tried), other)
-            if result.grey[0] > best:
-                best, best_box, fits = float(result.grey[0]), tried, bool(result.same(grey, COLOUR)[0])
-    return fits, best
+        for candidate in list(shift_box(best_box, step)):
+            similarity = correlate(average_cells(thumbnail, candidate), target)
+            if similarity.luma[0] > best:
+                best, best_box = float(similarity.luma[0]), candidate
+                is_match = bool(similarity.reaches(min_luma, MIN_COLOR_CORRELATION)[0])
+    return is_match, best

@@ -22,7 +22,7 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup, find_known_duplicates
 from fototeca.curate.duplicates.clustering import name_groups
 from fototeca.curate.duplicates.listing import list_groups
-from fototeca.curate.duplicates.signatures import read_images
+from fototeca.curate.duplicates.signatures import read_signatures
 from fototeca.curate.export.datasheet import known_issues
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.manifest import read_manifest
@@ -115,8 +115,8 @@ def test_every_edit_is_found_and_no_stranger(workspace: Workspace, tmp_path: Pat
         original.save(folder / f"{name}-original.png")
         edit(original).save(folder / f"{name}-copy.png")
     ids = store(workspace, folder)
-    facts = dedup(workspace)
-    assert facts == {"images": 12 + 2 * len(EDITS), "groups": len(EDITS), "set_aside": len(EDITS)}
+    result = dedup(workspace)
+    assert result.to_json() == {"images": 12 + 2 * len(EDITS), "groups": len(EDITS), "set_aside": len(EDITS)}
     place = {row["image_id"]: row for row in list_groups(workspace)}
     for name in EDITS:
         first, second = place[ids[f"{name}-original.png"]], place[ids[f"{name}-copy.png"]]
@@ -139,7 +139,7 @@ def test_same_shape_other_colour_is_a_stranger(workspace: Workspace, tmp_path: P
     original.save(folder / "a.png")
     turned.convert("RGB").save(folder / "b.png")
     store(workspace, folder)
-    assert dedup(workspace)["groups"] == 0
+    assert dedup(workspace).groups == 0
 
 
 def test_flat_images_are_judged_by_pixels(workspace: Workspace, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_flat_images_are_judged_by_pixels(workspace: Workspace, tmp_path: Path) 
         Image.new("RGB", (200, 150), colour).save(folder / f"{name}.png")
     Image.new("RGB", (100, 75), (251, 250, 249)).save(folder / "white-again.png")
     ids = store(workspace, folder)
-    assert dedup(workspace) == {"images": 4, "groups": 1, "set_aside": 1}
+    assert dedup(workspace).to_json() == {"images": 4, "groups": 1, "set_aside": 1}
     assert {row["image_id"] for row in list_groups(workspace)} == {ids["white.png"], ids["white-again.png"]}
 
 
@@ -368,9 +368,9 @@ def test_equal_pixels_keep_near(workspace: Workspace, tmp_path: Path) -> None:
     original.save(folder / "b.bmp")
     original.resize((160, 120)).save(folder / "c.png")
     ids = store(workspace, folder)
-    assert dedup(workspace) == {"images": 3, "groups": 1, "set_aside": 2}
+    assert dedup(workspace).to_json() == {"images": 3, "groups": 1, "set_aside": 2}
     assert {row["reason"] for row in list_groups(workspace)} == {"best", "pixels", "near"}
-    assert dedup(workspace, keep_near=True) == {"images": 3, "groups": 1, "set_aside": 1}
+    assert dedup(workspace, keep_near=True).to_json() == {"images": 3, "groups": 1, "set_aside": 1}
     assert ids["c.png"] in {row["image_id"] for row in list_groups(workspace) if row["kept"]}
 
 
@@ -413,7 +413,7 @@ def test_new_images_against_known(workspace: Workspace, tmp_path: Path) -> None:
     new[4].write_bytes(b"no image")
     with Catalog.open(workspace) as catalog:
         known = catalog.images()
-    found = find_known_duplicates(workspace, [blob for _, blob in read_images(new)], known)
+    found = find_known_duplicates(workspace, [blob for _, blob in read_signatures(new)], known)
     assert [near.image_id if near else None for near in found] == [ids["known.png"]] * 3 + [None, None]
     assert found[2] is not None and found[2].distance == 0
 

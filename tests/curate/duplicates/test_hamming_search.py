@@ -41,10 +41,10 @@ def test_index_misses_nothing(monkeypatch: pytest.MonkeyPatch, threshold: int) -
     """With the index forced, every near pair comes exactly once: between two lists, and of a list with itself."""
     monkeypatch.setattr(search, "_BRUTE", -1)
     queries, base = crowded(1, 90), np.concatenate([crowded(1, 90)[:40], crowded(2, 80)])
-    found = listed(search.near(queries, base, threshold))
+    found = listed(search.find_near_pairs(queries, base, threshold))
     assert len(found) == len(set(found))
     assert set(found) == expected(queries, base, threshold)
-    own = listed(search.near(base, base, threshold))
+    own = listed(search.find_near_pairs(base, base, threshold))
     assert len(own) == len(set(own))
     assert set(own) == expected(base, base, threshold)
 
@@ -54,9 +54,9 @@ def test_index_misses_nothing(monkeypatch: pytest.MonkeyPatch, threshold: int) -
 def test_index_and_comparison_of_all_agree(seed: int, threshold: int, asked: int, known: int) -> None:
     """Whichever way is taken, however hashes are spread, the pairs are the same."""
     queries, base = crowded(seed, asked + 4), crowded(seed + 1, known + 4)[:known]
-    by_index = listed(search._banded(queries, base, threshold))
+    by_index = listed(search._search_bands(queries, base, threshold))
     assert len(by_index) == len(set(by_index))
-    assert set(by_index) == set(listed(search.near(queries, base, threshold))) == expected(queries, base, threshold)
+    assert set(by_index) == set(listed(search.find_near_pairs(queries, base, threshold))) == expected(queries, base, threshold)
 
 
 @settings(max_examples=40)
@@ -67,7 +67,7 @@ def test_parts_are_the_whole(seed: int, threshold: int, asked: int, known: int, 
     wanted = expected(queries, base, threshold)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "_PART", part)
-        parts = list(search.near_in_parts(queries, base, threshold, lambda a, b: False))
+        parts = list(search.iter_near_pairs(queries, base, threshold, lambda a, b: False))
         assert all(0 < len(first) <= part for first, _, _ in parts)
         found = [pair for pairs in parts for pair in listed(pairs)]
         assert len(found) == len(set(found)) and set(found) == wanted
@@ -76,7 +76,7 @@ def test_parts_are_the_whole(seed: int, threshold: int, asked: int, known: int, 
             assert len({int(queries[one]) for one in a}) == len({int(base[one]) for one in b}) == 1
             return bool((a % 2 == 0).all())
 
-        found = [pair for pairs in search.near_in_parts(queries, base, threshold, settled) for pair in listed(pairs)]
+        found = [pair for pairs in search.iter_near_pairs(queries, base, threshold, settled) for pair in listed(pairs)]
         odd = {int(queries[one]) for one in range(len(queries)) if one % 2}
         assert set(found) <= wanted and {pair for pair in wanted if int(queries[pair[0]]) in odd} <= set(found)
 
@@ -85,7 +85,10 @@ def test_parts_are_the_whole(seed: int, threshold: int, asked: int, known: int, 
 def test_crowds_of_thousands(threshold: int) -> None:
     """Ten thousand hashes, a quarter of them in few buckets."""
     hashes = crowded(5, 10_000)
-    found, wanted = np.stack(search._banded(hashes, hashes, threshold)), np.stack(search._brute(hashes, hashes, threshold))
+    found, wanted = (
+        np.stack(search._search_bands(hashes, hashes, threshold)),
+        np.stack(search._search_all(hashes, hashes, threshold)),
+    )
     assert found.shape[1] > 2_000_000
     assert np.array_equal(found[:, np.lexsort(found)], wanted[:, np.lexsort(wanted)])
 
@@ -94,4 +97,4 @@ def test_crowds_of_thousands(threshold: int) -> None:
 def test_threshold_is_bounded(threshold: int) -> None:
     """A threshold that half of all pairs would pass is refused."""
     with pytest.raises(ValueError, match="between 0 and 31"):
-        search.near(crowded(0, 8), crowded(0, 8), threshold)
+        search.find_near_pairs(crowded(0, 8), crowded(0, 8), threshold)

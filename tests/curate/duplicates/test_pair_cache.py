@@ -23,9 +23,9 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.duplicates import pair_cache as pairs
 from fototeca.curate.duplicates import verify_pairs as copies
-from fototeca.curate.duplicates.clustering import Components
 from fototeca.curate.duplicates.signatures import Signatures
-from fototeca.curate.duplicates.view_hashes import look
+from fototeca.curate.duplicates.view_hashes import hash_views
+from fototeca.curate.union_find import UnionFind
 
 
 @cache
@@ -136,13 +136,13 @@ def test_a_group_that_others_do_not_join_keeps_its_id(tmp_path: Path) -> None:
 def verified(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[bytes]]:
     """The pairs whose pixels are compared from here on, by the digests of their pixels."""
     seen: list[frozenset[bytes]] = []
-    check = copies._checked
+    check = copies._compare_views
 
     def watched(asked, base, view, part, grey):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         seen.extend(frozenset((asked.digests[pair[0]], base.digests[pair[1]])) for pair in part)
         return check(asked, base, view, part, grey)
 
-    monkeypatch.setattr(copies, "_checked", watched)
+    monkeypatch.setattr(copies, "_compare_views", watched)
     return seen
 
 
@@ -170,20 +170,20 @@ def test_nothing_old_is_verified_again(tmp_path: Path, verified: list[frozenset[
 def test_plain_surfaces_are_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each new one is compared with those that it is not tied to yet, not each with each; the old are not compared again."""
     compared: list[int] = []
-    alike = copies._as_flat
+    alike = copies._equal_flat
 
     def watched(many, one):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         compared.append(len(many))
         return alike(many, one)
 
-    monkeypatch.setattr(copies, "_as_flat", watched)
+    monkeypatch.setattr(copies, "_equal_flat", watched)
     values = np.random.default_rng(0).integers(200, 202, (40, 64, 64, 3), dtype=np.uint8)
     shades = Signatures([str(n) for n in range(40)], [bytes([n]) * 16 for n in range(40)], values)
-    found = list(copies.find_flat(look(shades), range(40)))
+    found = list(copies.find_flat_pairs(hash_views(shades), range(40)))
     assert len(found) == 39 and sum(compared) == 39, "one is compared with all, and ties them"
     compared.clear()
-    assert list(copies.find_flat(look(shades), [])) == [] and not compared
-    assert {copy.a for copy in copies.find_flat(look(shades), [39])} == {39}
+    assert list(copies.find_flat_pairs(hash_views(shades), [])) == [] and not compared
+    assert {copy.a for copy in copies.find_flat_pairs(hash_views(shades), [39])} == {39}
 
 
 def test_pairs_are_kept_with_what_made_them_one(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_search_that_was_cut_off(tmp_path: Path, at_once: Told, monkeypatch: p
     dedup(workspace)
     add(workspace, range(10, len(images())))
 
-    for name in ("find_copies", "best_likeness"):
+    for name in ("find_duplicate_pairs", "compare_pairs"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(pairs, name, interrupt)
             dedup(workspace)
@@ -224,7 +224,7 @@ def test_a_search_goes_on_after_the_batches_that_were_kept(
     monkeypatch.setattr(pairs, "BATCH", 7)
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
     add(workspace, range(len(images())))
-    find, calls = pairs.find_copies, []
+    find, calls = pairs.find_duplicate_pairs, []
 
     def killed(*arguments: object) -> object:
         calls.append(arguments)
@@ -233,14 +233,14 @@ def test_a_search_goes_on_after_the_batches_that_were_kept(
         return find(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pairs, "find_copies", killed)
+        patch.setattr(pairs, "find_duplicate_pairs", killed)
         dedup(workspace)
     with Catalog.open(workspace) as catalog:
         kept = {row["digest"] for row in catalog.connection.execute("SELECT digest FROM searched")}
     assert len(kept) == 14
     verified.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pairs, "best_likeness", interrupt)
+        patch.setattr(pairs, "compare_pairs", interrupt)
         dedup(workspace)
     assert verified and not [pair for pair in verified if pair <= kept]
     dedup(workspace)
@@ -252,12 +252,12 @@ def test_thousands_of_like_images_fill_no_memory() -> None:
     values = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8), 4000, axis=0)
     values = values.repeat(8, axis=1).repeat(8, axis=2)
     values[:, 0, 0, 0], values[:, 0, 0, 1] = np.arange(4000) % 256, np.arange(4000) // 256
-    frames = look(Signatures([str(n) for n in range(4000)], [n.to_bytes(16) for n in range(4000)], values))
-    joined = Components(4000)
+    frames = hash_views(Signatures([str(n) for n in range(4000)], [n.to_bytes(16) for n in range(4000)], values))
+    sets = UnionFind(4000)
     tracemalloc.start()
-    for copy in copies.find_copies(frames, frames, 10, joined.joined):
-        joined.join(copy.a, copy.b)
+    for copy in copies.find_duplicate_pairs(frames, frames, 10, sets.connected):
+        sets.union(copy.a, copy.b)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(joined.sets()) == 1 and len(joined.sets()[0]) == 4000
+    assert len(sets.sets()) == 1 and len(sets.sets()[0]) == 4000
     assert peak < 300e6, "16 million pairs as Python's numbers take ten times as much"
