@@ -1,7 +1,8 @@
-"""The commands of the analysis stage: what the models see, and numbers that can be defended."""
+"""Commands of the analysis stage: metrics, comparisons, figures, explanations, predictions, report, export."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,21 +12,21 @@ from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Figures, comparisons, explanations, predictions, the report.")
+app = typer.Typer(no_args_is_help=True, help="Evaluate, compare and explain models, classify new images, write the report.")
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `fototeca train list` shows it.")]
-SplitOption = Annotated[Literal["val", "test"], typer.Option(help="val, or test: every look at test is written down.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, as shown by `fototeca train list`.")]
+SplitOption = Annotated[Literal["val", "test"], typer.Option(help="val, or test; every use of test is recorded.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-OutputOption = Annotated[Path | None, typer.Option(file_okay=False, help="Folder to write to; else one below data/reports.")]
+OutputOption = Annotated[Path | None, typer.Option(file_okay=False, help="Output folder; default: below data/reports.")]
 
 
-def _print(facts: Any, as_json: bool, table: str) -> None:  # noqa: ANN401  (whatever JSON can say)
-    from fototeca.analysis.cli_tables import to_json
+def _print(value: Any, as_json: bool, table: str) -> None:  # noqa: ANN401 - any JSON value
+    from fototeca.analysis.cli_tables import to_json_text
 
-    typer.echo(to_json(facts) if as_json else table)
+    typer.echo(to_json_text(value) if as_json else table)
 
 
-def _print_paths(paths: list[Path], as_json: bool) -> None:
+def _print_paths(paths: Sequence[Path], as_json: bool) -> None:
     _print([str(path) for path in paths], as_json, "\n".join(map(str, paths)))
 
 
@@ -33,18 +34,20 @@ def _print_paths(paths: list[Path], as_json: bool) -> None:
 def evaluate(
     run: RunArgument,
     split: SplitOption = "val",
-    tta: Annotated[bool, typer.Option("--tta", help="Also average over mirrored and zoomed views; says gain and cost.")] = False,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Also measure test-time augmentation (mirrored and zoomed views): gain and cost.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a run: accuracy and its interval, F1, top-k, log loss, calibration, per class.
+    """Compute a run's metrics: accuracy with its interval, F1, top-k, log loss, calibration, metrics by category.
 
     Example: fototeca analysis evaluate squeezenet1_0-features-linear-v001-3f2a90 --split val
     """
     from fototeca.analysis.cli_tables import evaluation_table
     from fototeca.analysis.evaluation.evaluate import evaluate_run
 
-    facts = evaluate_run(Workspace.find(), run, split, tta=tta).to_json()
-    _print(facts, as_json, evaluation_table(facts))
+    evaluation = evaluate_run(Workspace.find(), run, split, tta=tta)
+    _print(evaluation.to_json(), as_json, evaluation_table(evaluation))
 
 
 @app.command()
@@ -52,45 +55,52 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs of one manifest.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Tell which runs differ on validation: exact McNemar with Holm's correction, paired bootstrap, the set like the best.
+    """Compare runs on validation: exact McNemar test with Holm's correction, paired bootstrap, runs tied with the best.
 
     Example: fototeca analysis compare resnet18-finetune-v001-91c0aa cnn-scratch-v001-7d1e02
     """
     from fototeca.analysis.cli_tables import comparison_table
     from fototeca.analysis.evaluation.compare import compare_runs
 
-    facts = compare_runs(Workspace.find(), runs).to_json()
-    _print(facts, as_json, comparison_table(facts))
+    comparison = compare_runs(Workspace.find(), runs)
+    _print(comparison.to_json(), as_json, comparison_table(comparison))
 
 
 @app.command()
 def explain(
     run: RunArgument,
-    method: Annotated[list[str] | None, typer.Option(help="An attribution method; repeat it for each. Else grad-cam.")] = None,
-    image: Annotated[list[str] | None, typer.Option(help="An image id (or its beginning); else right and wrong ones.")] = None,
-    layer: Annotated[str, typer.Option(help="Name of the module to look at; else the family's last features.")] = "",
-    iterations: Annotated[
-        int | None, typer.Option(min=1, help="Steps of extremal and class-model; else 800 and 200. Fewer are faster and coarser.")
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Attribution method; repeat for several. Default: grad-cam (--sanity-checks: all)."),
     ] = None,
-    trials: Annotated[
-        bool, typer.Option("--trials", help="Put the methods (all quick ones, if none is named) to the test instead of drawing.")
+    image: Annotated[
+        list[str] | None, typer.Option(help="Id of an image, or its beginning. Default: right and wrong predictions.")
+    ] = None,
+    layer: Annotated[str, typer.Option(help="Module to explain. Default: the last feature layer.")] = "",
+    iterations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Iterations of extremal (default: 800) and class-model (200); fewer are faster and coarser."),
+    ] = None,
+    sanity_checks: Annotated[
+        bool, typer.Option("--sanity-checks", help="Check the methods instead of drawing maps; by default all fast methods.")
     ] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw which pixels made the run say what it said, or try whether such maps can be trusted.
+    """Draw attribution maps of a run's predictions, or run sanity checks of the attribution methods.
 
     Example: fototeca analysis explain squeezenet1_0-features-linear-v001-3f2a90 --method grad-cam --method saliency
     """
     from fototeca.analysis.attribution.explain import explain_run
     from fototeca.analysis.attribution.run_checks import run_sanity_checks
-    from fototeca.analysis.cli_tables import trials_table
+    from fototeca.analysis.cli_tables import sanity_checks_table
 
-    if trials:
-        facts = run_sanity_checks(Workspace.find(), run, method, layer=layer, iterations=iterations, output=output)
-        return _print(facts, as_json, trials_table(facts))
+    workspace = Workspace.find()
+    if sanity_checks:
+        facts = run_sanity_checks(workspace, run, method, layer=layer, iterations=iterations, output=output)
+        return _print(facts, as_json, sanity_checks_table(facts))
     methods = method or ["grad-cam"]
-    paths = explain_run(Workspace.find(), run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)
+    paths = explain_run(workspace, run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)
     _print_paths(paths, as_json)
 
 
@@ -98,13 +108,15 @@ def explain(
 def filters(
     run: RunArgument,
     layer: Annotated[
-        list[str] | None, typer.Option(help="A module whose maps to draw; repeat it. Else four, first to last.")
+        list[str] | None, typer.Option(help="Module whose feature maps to draw; repeat for several. Default: four modules.")
     ] = None,
-    image: Annotated[str | None, typer.Option(help="An image id (or its beginning); else the surest wrong one.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Id of an image, or its beginning. Default: the most confident error.")
+    ] = None,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the first layer's filters, and what chosen layers make of one image.
+    """Draw the filters of the first layer, and feature maps of one image.
 
     Example: fototeca analysis filters squeezenet1_0-features-linear-v001-3f2a90 --layer features.3
     """
@@ -115,7 +127,7 @@ def filters(
 
 @app.command()
 def confusion(run: RunArgument, split: SplitOption = "val", output: OutputOption = None, as_json: JsonOption = False) -> None:
-    """Draw the confusion matrix, as counts and as fractions of the true class; multi-label: each category's two by two.
+    """Draw the confusion matrix as counts and as fractions of the true category; multi-label: one matrix for each category.
 
     Example: fototeca analysis confusion squeezenet1_0-features-linear-v001-3f2a90 --split val
     """
@@ -130,29 +142,29 @@ def examples(
     split: SplitOption = "val",
     number: Annotated[int, typer.Option(min=1, help="Images of each kind.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 0,
-    method: Annotated[str, typer.Option(help="The attribution method whose map is drawn of each.")] = "grad-cam",
+    method: Annotated[str, typer.Option(help="Attribution method of the maps.")] = "grad-cam",
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List right and wrong images, picked and at random, with maps and nearest training images, and errors by pair and source.
+    """List right and wrong predictions with attribution maps and nearest training images, and errors by pair and source.
 
     Example: fototeca analysis examples squeezenet1_0-features-linear-v001-3f2a90 --number 12
     """
     from fototeca.analysis.cli_tables import examples_table
     from fototeca.analysis.examples import examples_of_run
 
-    facts = examples_of_run(Workspace.find(), run, split, number=number, seed=seed, method=method, output=output)
-    _print(facts, as_json, examples_table(facts))
+    result = examples_of_run(Workspace.find(), run, split, number=number, seed=seed, method=method, output=output)
+    _print(result.to_json(), as_json, examples_table(result))
 
 
 @app.command()
 def embed(
     run: RunArgument,
-    limit: Annotated[int, typer.Option(min=10, help="Images at most, drawn evenly over classes and splits.")] = 5000,
+    limit: Annotated[int, typer.Option(min=10, help="Maximum number of images, drawn evenly over classes and splits.")] = 5000,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Place the images by the run's features with PCA, t-SNE and (if installed) UMAP, and say what their neighbours are.
+    """Plot the images by the run's features with PCA, t-SNE and UMAP (if installed), and measure their nearest neighbors.
 
     Example: fototeca analysis embed squeezenet1_0-features-linear-v001-3f2a90 --limit 2000
     """
@@ -182,18 +194,18 @@ def curves(
 def predict(
     run: RunArgument,
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders or URLs.")],
-    top: Annotated[int, typer.Option(min=1, help="Categories to print per image.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Categories to print for each image.")] = 3,
     csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write the predictions to this CSV.")] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Also draw why, by this attribution method; repeat it for each.")
+        list[str] | None, typer.Option(help="Also draw maps with this attribution method; repeat for several.")
     ] = None,
     allow_loopback: Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")] = False,
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Classify new images; warns of near-duplicates of the dataset and of images like none it was trained on.
+    """Classify new images, with warnings for near-duplicates of the dataset and for images unlike the training images.
 
-    An image that cannot be fetched or read is told with a reason, and the exit code is then 3.
+    Images that cannot be fetched or read are listed with a reason, and the exit code is then 3.
 
     Example: fototeca analysis predict squeezenet1_0-features-linear-v001-3f2a90 photo.jpg holiday/
     """
@@ -203,38 +215,39 @@ def predict(
     workspace, methods = Workspace.find(), method or ()
     facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback)
     _print(facts, as_json, prediction_table(facts, top))
-    if failed := sum(bool(fact["reason"]) for fact in facts):
-        reasons = ", ".join(sorted({str(fact["reason"]) for fact in facts if fact["reason"]}))
-        allow = "; --allow-loopback allows this machine's own" if "private-address" in reasons and not allow_loopback else ""
-        notify(f"fototeca: {failed} of {len(facts)} images could not be had or read: {reasons}{allow}")
+    reasons = [str(fact["reason"]) for fact in facts if fact["reason"]]
+    if reasons:
+        hint = "; --allow-loopback allows loopback addresses" if "private-address" in reasons and not allow_loopback else ""
+        notify(f"fototeca: {len(reasons)} of {len(facts)} images could not be read: {', '.join(sorted({*reasons}))}{hint}")
         raise typer.Exit(EXIT_SHORT)
 
 
 @app.command()
 def report(
-    manifest: Annotated[str, typer.Option(help="The version: v001, or latest.")],
+    manifest: Annotated[str, typer.Option(help="Dataset version: v001, or latest.")],
     lang: Annotated[Literal["es", "en"], typer.Option(help="Language of the report.")] = "en",
     output: OutputOption = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also print it to PDF with Chromium.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the whole story as one HTML file that works offline and prints well.
+    """Write the report of a dataset version and its models as one HTML file that works offline.
 
     Example: fototeca analysis report --manifest v001 --lang es --output informe
     """
     from fototeca.analysis.report.page import write_report
 
-    _print_paths(list(write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf).paths), as_json)
+    result = write_report(Workspace.find(), manifest, lang=lang, output=output, pdf=pdf)
+    _print_paths(result.paths, as_json)
 
 
 @app.command()
 def export(
     run: RunArgument,
-    form: Annotated[Literal["onnx", "torch"], typer.Option("--format", help="onnx (any runtime) or torch (torch.export).")],
+    form: Annotated[Literal["onnx", "torch"], typer.Option("--format", help="onnx, or torch (torch.export).")],
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the model for other programs, with its labels, preprocessing and model card.
+    """Export a model with its labels, preprocessing and model card.
 
     Example: fototeca analysis export squeezenet1_0-features-linear-v001-3f2a90 --format onnx
     """

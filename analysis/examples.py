@@ -1,21 +1,26 @@
-"""`examples`: images that a run got right and wrong, picked and at random, and what its errors have in common."""
+"""`examples`: right and wrong predictions of a run, chosen and at random, and what its errors have in common."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from fototeca.analysis.attribution import attribute, check_method
 from fototeca.analysis.attribution.check_results import badge_text, read_method_results
+from fototeca.analysis.error_patterns import (
+    ConfusedPair,
+    ErrorCount,
+    GroupErrors,
+    QualityDifference,
+    error_groups,
+    errors_by_quality,
+)
 from fototeca.analysis.evaluation.evaluate import access_predictions
-from fototeca.analysis.evaluation.metrics import class_scores
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run
-from fototeca.analysis.evaluation.quality_shift import quality_shift
 from fototeca.analysis.evaluation.sampling import draw_random, pick_most_confident
 from fototeca.analysis.features.extract import find_nearest_training, read_inference_features
 from fototeca.analysis.images import add_caption, contact_sheet, overlay, read_stored_image, tensor_to_image
@@ -23,14 +28,14 @@ from fototeca.analysis.tabular import csv_text
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest
 from fototeca.train.runs import load_model, load_run_manifest
 
-METHOD = "grad-cam"
-"""The attribution that is drawn of each image when none is named."""
+DEFAULT_METHOD = "grad-cam"
 
-COLUMNS = (
+EXAMPLE_COLUMNS = (
     "kind",
     "image_id",
     "path",
@@ -43,10 +48,62 @@ COLUMNS = (
     "nearest_training_paths",
     "map",
 )
-"""Of `examples.csv`; the nearest three are parted by spaces, nearest first, and so are their paths."""
+"""Columns of `examples.csv`; ids and paths of the three nearest training images are separated by spaces, nearest first."""
 
-DOUBTED = 40
-"""Mistakes at the most among which label errors are looked for."""
+MAX_SUSPECTS = 40
+"""Confident errors searched for label errors."""
+
+MIN_SUSPECT_CONFIDENCE = 0.9
+
+
+@dataclass(frozen=True)
+class Example(Result):
+    """One image with its prediction. `maps` is the path of its attribution map, None without one."""
+
+    image_id: str
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    source: str
+    page_url: str
+    nearest_training: list[str]
+    maps: str | None
+
+
+@dataclass(frozen=True)
+class RunExamples(Result):
+    """Result of `examples`.
+
+    Attributes:
+        run: the run's id.
+        split: `val` or `test`.
+        n: number of images.
+        errors: number of wrong predictions.
+        examples: images by kind, see `choose_examples`.
+        worst_per_class: for each category its image with the lowest probability of it.
+        suspects: possible label errors, see `find_label_suspects`.
+        confused_pairs: see `ErrorGroups`, as are the next three.
+        by_source: errors by source.
+        by_group: errors by near-duplicate group.
+        hardest: categories with the lowest recall.
+        by_quality: quality of right and wrong predictions, by measure.
+        table: path of `examples.csv`.
+    """
+
+    run: str
+    split: str
+    n: int
+    errors: int
+    examples: dict[str, list[Example]]
+    worst_per_class: dict[str, Example]
+    suspects: list[Example]
+    confused_pairs: list[ConfusedPair]
+    by_source: dict[str, ErrorCount]
+    by_group: list[GroupErrors]
+    hardest: list[str]
+    by_quality: dict[str, QualityDifference]
+    table: str
 
 
 def examples_of_run(
@@ -56,69 +113,93 @@ def examples_of_run(
     *,
     number: int = 8,
     seed: int = 0,
-    method: str = METHOD,
+    method: str = DEFAULT_METHOD,
     output: Path | None = None,
-) -> dict[str, Any]:
-    """Right and wrong images of a run: most sure, least sure, random, worst per class; errors by pair, source and group.
+) -> RunExamples:
+    """Choose right and wrong predictions of a run, and summarize its errors.
 
-    Each image's map by `method` is written to `output` beside what the model saw, over what `--trials` found of the method; a
-    run that is no network has none. `examples.csv` there has a row for each example: COLUMNS.
+    Writes `examples.csv` with a row for each example, and for each image a PNG with the model's input and its attribution map,
+    labeled with the results of the method's sanity checks. Runs that are not networks have no maps.
+
+    Args:
+        workspace: the workspace.
+        run_id: the run.
+        split: `val`, or `test`; use of test is recorded.
+        number: images of each kind.
+        seed: seed of the random choice.
+        method: attribution method of the maps.
+        output: folder to write to; default: `data/reports/examples/RUN-SPLIT`.
+
+    Raises:
+        FototecaError: unknown run or method, missing predictions, or a manifest that changed since training.
     """
     check_method(method)
     run = find_run(workspace, run_id)
     manifest = load_run_manifest(workspace, run)
     results = access_predictions(workspace, run, split, "examples", manifest)
-    kinds, worst = choose(results, number, seed), worst_per_class(results)
-    chosen = sorted({index for found in (*kinds.values(), worst.values()) for index in found})
-    neighbours = neighbours_of(workspace, manifest, results, sorted({*chosen, *doubted(results)}))
-    wrong = suspects(results, neighbours, manifest)
+    kinds, worst = choose_examples(results, number, seed), worst_per_class(results)
+    chosen = sorted({index for indices in (*kinds.values(), worst.values()) for index in indices})
+    neighbors = find_neighbors(workspace, manifest, results, sorted({*chosen, *confident_errors(results)}))
+    suspects = find_label_suspects(results, neighbors, manifest)
     folder = output or workspace.reports / "examples" / f"{run.id}-{split}"
-    maps = _draw_maps(workspace, results, sorted({*chosen, *wrong}), method, folder)
+    maps = _draw_maps(workspace, results, sorted({*chosen, *suspects}), method, folder)
 
-    def describe(index: int) -> dict[str, Any]:
-        return _describe(results, index, neighbours, maps)
+    def describe(index: int) -> Example:
+        return _describe(results, index, neighbors, maps)
 
-    facts = {
-        "run": run.id,
-        "split": split,
-        "n": len(results),
-        "errors": int((~results.correct).sum()),
-        "examples": {kind: [describe(index) for index in found] for kind, found in kinds.items()},
-        "worst_per_class": {name: describe(index) for name, index in worst.items()},
-        "suspects": [describe(index) for index in wrong],
-        **error_groups(results),
-        "by_quality": errors_by_quality(workspace, results),
-        "table": str(folder / "examples.csv"),
-    }
-    write_text(folder / "examples.csv", _csv(facts, {row.image_id: row.path for row in manifest.rows}))
-    return facts
-
-
-def _csv(facts: dict[str, Any], paths: Mapping[str, str]) -> str:
-    """A row for each example of each kind; `paths`: of the dataset's images, by image id."""
-    kinds = {**facts["examples"], "worst": facts["worst_per_class"].values(), "suspect": facts["suspects"]}
-    return csv_text(COLUMNS, [_example_row(kind, one, paths) for kind, found in kinds.items() for one in found])
+    groups = error_groups(results)
+    examples = RunExamples(
+        run=run.id,
+        split=split,
+        n=len(results),
+        errors=int((~results.correct).sum()),
+        examples={kind: [describe(index) for index in indices] for kind, indices in kinds.items()},
+        worst_per_class={name: describe(index) for name, index in worst.items()},
+        suspects=[describe(index) for index in suspects],
+        confused_pairs=groups.confused_pairs,
+        by_source=groups.by_source,
+        by_group=groups.by_group,
+        hardest=groups.hardest,
+        by_quality=errors_by_quality(workspace, results),
+        table=str(folder / "examples.csv"),
+    )
+    write_text(folder / "examples.csv", _csv(examples, {row.image_id: row.path for row in manifest.rows}))
+    return examples
 
 
-def _example_row(kind: str, one: dict[str, Any], paths: Mapping[str, str]) -> list[object]:
-    near = one["nearest_training"]
-    said = one["label"], one["predicted"], f"{one['confidence']:.6f}"
-    beside = " ".join(near), " ".join(paths[image_id] for image_id in near)
-    return [kind, one["image_id"], one["path"], *said, one["source"], one["page_url"], *beside, one["maps"] or ""]
+def _csv(examples: RunExamples, paths: Mapping[str, str]) -> str:
+    """Return a row for each example of each kind; `paths` are those of the dataset's images by id."""
+    kinds = {**examples.examples, "worst": list(examples.worst_per_class.values()), "suspect": examples.suspects}
+    return csv_text(EXAMPLE_COLUMNS, [_csv_row(kind, example, paths) for kind, chosen in kinds.items() for example in chosen])
+
+
+def _csv_row(kind: str, example: Example, paths: Mapping[str, str]) -> list[object]:
+    return [
+        kind,
+        example.image_id,
+        example.path,
+        example.label,
+        example.predicted,
+        f"{example.confidence:.6f}",
+        example.source,
+        example.page_url,
+        " ".join(example.nearest_training),
+        " ".join(paths[image_id] for image_id in example.nearest_training),
+        example.maps or "",
+    ]
 
 
 def _draw_maps(
     workspace: Workspace, results: SplitPredictions, chosen: Sequence[int], method: str, folder: Path
 ) -> dict[str, str]:
-    """By image id a PNG of what the model saw and the map of what it said, stamped as `--trials` judged the method; of images
-    that are there."""
+    """Write for each readable image a PNG with the model's input and its map; return the paths by image id."""
     model = load_model(workspace, results.run)
     if model.module is None:
-        notify(f"no maps: {results.run.id} has no network")
+        notify(f"no maps: {results.run.id} is not a network")
         return {}
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = badge_text(read_method_results(workspace, results.run).get(method, {}))
-    drawn = {}
+    badge = badge_text(read_method_results(workspace, results.run).get(method, {}))
+    paths = {}
     for index in tqdm(chosen, desc=method, disable=None):
         row = results.rows[index]
         try:
@@ -126,17 +207,18 @@ def _draw_maps(
         except FototecaError as error:
             notify(f"no map: {error.message}")
             continue
-        seen = tensor_to_image(tensor, model.preprocessing)
+        image = tensor_to_image(tensor, model.preprocessing)
         values = attribute(model, tensor, int(results.probabilities[index].argmax()), method)
         path = folder / f"{row.image_id[:12]}.png"
-        words = [f"is {row.label or 'none'}", f"says {results.predicted_labels[index] or 'none'}"]
-        contact_sheet([add_caption(seen, words), add_caption(overlay(seen, values), [method, stamp])], 2).save(path)
-        drawn[row.image_id] = str(path)
-    return drawn
+        caption = [f"label: {row.label or 'none'}", f"predicted: {results.predicted_labels[index] or 'none'}"]
+        contact_sheet([add_caption(image, caption), add_caption(overlay(image, values), [method, badge])], 2).save(path)
+        paths[row.image_id] = str(path)
+    return paths
 
 
-def choose(results: SplitPredictions, number: int, seed: int = 0) -> dict[str, list[int]]:
-    """At most `number` images of each kind: wrong and right ones, the surest and at random, and the least sure of all."""
+def choose_examples(results: SplitPredictions, number: int, seed: int = 0) -> dict[str, list[int]]:
+    """Return indices of at most `number` images of each kind: most confident and random errors and right predictions, and the
+    least confident predictions."""
     return {
         "wrong": pick_most_confident(results, correct=False, number=number),
         "wrong_random": draw_random(results, correct=False, number=number, seed=seed),
@@ -147,90 +229,69 @@ def choose(results: SplitPredictions, number: int, seed: int = 0) -> dict[str, l
 
 
 def worst_per_class(results: SplitPredictions) -> dict[str, int]:
-    """Per category the image of it that got the lowest probability for it, the worst category first."""
+    """Return for each category the index of its image with the lowest probability of it; the worst category comes first."""
     worst = {}
     for c, name in enumerate(results.categories):
-        there = np.flatnonzero(results.true[:, c])
-        if len(there):
-            worst[name] = (float(results.probabilities[there, c].min()), int(there[results.probabilities[there, c].argmin()]))
+        members = np.flatnonzero(results.true[:, c])
+        if len(members):
+            probabilities = results.probabilities[members, c]
+            worst[name] = (float(probabilities.min()), int(members[probabilities.argmin()]))
     return {name: index for name, (_, index) in sorted(worst.items(), key=lambda item: item[1])}
 
 
-def neighbours_of(
-    workspace: Workspace, manifest: Manifest, results: SplitPredictions, places: Sequence[int]
+def find_neighbors(
+    workspace: Workspace, manifest: Manifest, results: SplitPredictions, indices: Sequence[int]
 ) -> dict[str, list[str]]:
-    """The three nearest training images of each image, by the run's features or its members'; none of one that is gone."""
+    """Return the ids of the three nearest training images by image id, using the features of the run or of its members.
+
+    Images whose file is missing have no entry.
+    """
     train = manifest.split("train")
-    if not places or not train:
+    if not indices or not train:
         return {}
-    chosen = [results.rows[index] for index in places]
-    found = read_inference_features(workspace, results.run, [*train, *chosen])
-    if found is None:
+    present = read_inference_features(workspace, results.run, [*train, *(results.rows[index] for index in indices)])
+    if present is None:
         return {}
-    rows, features = found
-    learned = np.array([row.split == "train" for row in rows], dtype=np.bool_)
-    if learned.all() or not learned.any():
+    rows, features = present
+    is_train = np.array([row.split == "train" for row in rows], dtype=np.bool_)
+    if is_train.all() or not is_train.any():
         return {}
-    ids = [row.image_id for row, inside in zip(rows, learned, strict=True) if inside]
-    asked = [row.image_id for row, inside in zip(rows, learned, strict=True) if not inside]
-    nearest = find_nearest_training(features[learned], features[~learned], 3)
-    return {image_id: [ids[k] for k in near] for image_id, near in zip(asked, nearest, strict=True)}
+    train_ids = [row.image_id for row, inside in zip(rows, is_train, strict=True) if inside]
+    query_ids = [row.image_id for row, inside in zip(rows, is_train, strict=True) if not inside]
+    nearest = find_nearest_training(features[is_train], features[~is_train], 3)
+    return {image_id: [train_ids[k] for k in ranks] for image_id, ranks in zip(query_ids, nearest, strict=True)}
 
 
-def doubted(results: SplitPredictions) -> list[int]:
-    """The mistakes that were said with 0.9 or more, the surest first, whatever their categories: labels may be wrong by rule."""
-    wrong = np.flatnonzero(~results.correct & (results.confidence >= 0.9))
-    return [int(index) for index in wrong[np.argsort(-results.confidence[wrong], kind="stable")][:DOUBTED]]
+def confident_errors(results: SplitPredictions) -> list[int]:
+    """Return errors with confidence of at least MIN_SUSPECT_CONFIDENCE, most confident first, at most MAX_SUSPECTS.
+
+    Categories are not balanced: all labels of one category may be wrong.
+    """
+    wrong = np.flatnonzero(~results.correct & (results.confidence >= MIN_SUSPECT_CONFIDENCE))
+    return [int(index) for index in wrong[np.argsort(-results.confidence[wrong], kind="stable")][:MAX_SUSPECTS]]
 
 
-def suspects(results: SplitPredictions, neighbours: dict[str, list[str]], manifest: Manifest) -> list[int]:
-    """Of the `doubted` mistakes those whose nearest training images all carry what was said: they may be label errors."""
-    label = {row.image_id: row.label for row in manifest.rows}
+def find_label_suspects(results: SplitPredictions, neighbors: dict[str, list[str]], manifest: Manifest) -> list[int]:
+    """Return the confident errors whose nearest training images all have the predicted label: they may be label errors."""
+    labels = {row.image_id: row.label for row in manifest.rows}
     return [
         index
-        for index in doubted(results)
-        if (near := neighbours.get(results.rows[index].image_id))
-        and {label[k] for k in near} == {results.predicted_labels[index]}
+        for index in confident_errors(results)
+        if (nearest := neighbors.get(results.rows[index].image_id))
+        and {labels[image_id] for image_id in nearest} == {results.predicted_labels[index]}
     ]
 
 
-def error_groups(results: SplitPredictions) -> dict[str, Any]:
-    """Errors by confused pair (most frequent first), by source and by near-duplicate group of more than one image."""
-    wrong = np.flatnonzero(~results.correct)
-    pairs = Counter((results.labels[index], results.predicted_labels[index]) for index in wrong)
-    sources, per_source = Counter(row.source for row in results.rows), Counter(results.rows[index].source for index in wrong)
-    sizes = Counter(row.group for row in results.rows if row.group)
-    groups = Counter(group for index in wrong if sizes[group := results.rows[index].group] > 1)
-    recall = class_scores(results.true, results.predicted).recall
-    return {
-        "confused_pairs": [{"true": a, "predicted": b, "n": n} for (a, b), n in pairs.most_common(20)],
-        "by_source": {name: {"n": n, "errors": per_source[name]} for name, n in sources.most_common()},
-        "by_group": [{"group": name, "n": sizes[name], "errors": n} for name, n in groups.most_common(20)],
-        "hardest": [results.categories[c] for c in np.argsort(recall, kind="stable") if results.true[:, c].any()][:5],
-    }
-
-
-def errors_by_quality(workspace: Workspace, results: SplitPredictions) -> dict[str, dict[str, float]]:
-    """Per quality measure its mean over the right and over the wrong images, the two distributions' distance and its p."""
-    right, wrong = (
-        [row for row, hit in zip(results.rows, results.correct, strict=True) if hit == side] for side in (True, False)
-    )
-    return {
-        name: {"right": shift.first, "wrong": shift.second, "distance": shift.distance, "p": shift.p}
-        for name, shift in quality_shift(workspace, right, wrong).items()
-    }
-
-
-def _describe(results: SplitPredictions, index: int, neighbours: dict[str, list[str]], maps: dict[str, str]) -> dict[str, Any]:
+def _describe(results: SplitPredictions, index: int, neighbors: dict[str, list[str]], maps: dict[str, str]) -> Example:
     row = results.rows[index]
-    return {
-        "image_id": row.image_id,
-        "path": row.path,
-        "label": results.labels[index],
-        "predicted": results.predicted_labels[index],
-        "confidence": float(results.confidence[index]),
-        "source": row.source,
-        "page_url": row.page_url,
-        "nearest_training": neighbours.get(row.image_id, []),
-        "maps": maps.get(row.image_id),
-    }
+    return Example(
+        image_id=row.image_id,
+        path=row.path,
+        label=results.labels[index],
+        predicted=results.predicted_labels[index],
+        confidence=float(results.confidence[index]),
+        source=row.source,
+        page_url=row.page_url,
+        nearest_training=neighbors.get(row.image_id, []),
+        maps=maps.get(row.image_id),
+    )

@@ -1,4 +1,4 @@
-"""`export`: a run's network for other programs, with what they need to use it as it was trained."""
+"""`export`: write a run's network as ONNX or torch.export, with labels, preprocessing and a model card."""
 
 from __future__ import annotations
 
@@ -20,38 +20,50 @@ if TYPE_CHECKING:
 
 
 def export_run(workspace: Workspace, run_id: str, form: str, output: Path | None = None) -> list[Path]:
-    """Write `RUN.onnx` or `RUN.pt2` (torch.export), `RUN.json` and `RUN.md` (the model card); returns their paths.
+    """Write `RUN.onnx` or `RUN.pt2` (torch.export), `RUN.json` (metadata) and `RUN.md` (model card).
 
-    The network takes (N, 3, S, S) preprocessed images, any N, and gives (N, C) logits. FototecaError when the run's
-    classifier is no network.
+    The network maps preprocessed images (N, 3, S, S), for any N, to logits (N, C).
+
+    Args:
+        workspace: the workspace.
+        run_id: the run.
+        form: `onnx` or `torch`.
+        output: folder to write to; default: `data/reports/export`.
+
+    Returns:
+        The three paths, in this order.
+
+    Raises:
+        FototecaError: the run is not a single network, its manifest changed, or ONNX is not installed.
     """
     run = find_run(workspace, run_id)
     model = load_model(workspace, run)
     if model.module is None:
         if "members" in run.config:
             raise FototecaError(
-                f"{run.id} asks several networks", f"export one of them, or a soup: {', '.join(run.config['members'])}"
+                f"{run.id} is an ensemble of several networks",
+                f"export one of them, or a soup: {', '.join(run.config['members'])}",
             )
-        raise FototecaError(f"the classifier of {run.id} is no network", "export a run with a linear, logistic or svm head")
+        raise FototecaError(f"the classifier of {run.id} is not a network", "export a run with a linear, logistic or svm head")
     folder = output or workspace.reports / "export"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{run.id}.{'onnx' if form == 'onnx' else 'pt2'}"
     with tqdm(total=3, desc="export", unit="file", disable=None) as bar:
-        facts = _facts(workspace, run, model)
-        (_write_onnx if form == "onnx" else _write_torch)(model, target, facts)
+        metadata = _metadata(workspace, run, model)
+        (_write_onnx if form == "onnx" else _write_torch)(model, target, metadata)
         bar.update()
-        write_text(folder / f"{run.id}.json", json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+        write_text(folder / f"{run.id}.json", json.dumps(metadata, ensure_ascii=False, indent=2) + "\n")
         bar.update()
-        write_text(folder / f"{run.id}.md", model_card(run, facts))
+        write_text(folder / f"{run.id}.md", model_card(run, metadata))
         bar.update()
     return [target, folder / f"{run.id}.json", folder / f"{run.id}.md"]
 
 
-def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
+def _metadata(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]:
     manifest = load_run_manifest(workspace, run)
     results = read_split_predictions(workspace, run, "val", manifest)
     temperature = fit_run_temperature(results)
-    figures = compute_metrics(results, temperature).to_json()
+    metrics = compute_metrics(results, temperature).to_json()
     return {
         "run": run.id,
         "model": run.model_name,
@@ -66,24 +78,24 @@ def _facts(workspace: Workspace, run: Run, model: LoadedModel) -> dict[str, Any]
         "temperature": temperature or 1.0,
         "calibrated": temperature is not None,
         **_thresholds(run),
-        "validation": {name: figures[name] for name in ("n", "accuracy", "accuracy_interval", "macro_f1", "log_loss")},
+        "validation": {name: metrics[name] for name in ("n", "accuracy", "accuracy_interval", "macro_f1", "log_loss")},
     }
 
 
 def _thresholds(run: Run) -> dict[str, Any]:
-    """From which probability (before the temperature) a multi-label run says yes to each category."""
+    """Return a multi-label run's thresholds on the probability before temperature scaling, by category."""
     if run.task == "single":
         return {}
     return {"thresholds": dict(zip(run.categories, map(float, run.thresholds), strict=True))}
 
 
-def _example(model: LoadedModel, n: int = 2) -> torch.Tensor:
+def _example_batch(model: LoadedModel, n: int = 2) -> torch.Tensor:
     import torch
 
     return torch.zeros(n, 3, model.preprocessing.crop, model.preprocessing.crop)
 
 
-def _write_onnx(model: LoadedModel, path: Path, facts: dict[str, Any]) -> None:
+def _write_onnx(model: LoadedModel, path: Path, metadata: dict[str, Any]) -> None:
     try:
         import onnx
         import torch
@@ -92,7 +104,7 @@ def _write_onnx(model: LoadedModel, path: Path, facts: dict[str, Any]) -> None:
     assert model.module is not None
     program = torch.onnx.export(
         model.module,
-        (_example(model),),
+        (_example_batch(model),),
         input_names=["images"],
         output_names=["logits"],
         dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
@@ -101,54 +113,55 @@ def _write_onnx(model: LoadedModel, path: Path, facts: dict[str, Any]) -> None:
     )
     assert program is not None
     document = program.model_proto
-    for key, value in facts.items():
+    for key, value in metadata.items():
         document.metadata_props.add(key=key, value=json.dumps(value, ensure_ascii=False))
     with atomic_write(path) as file:
         file.write(onnx.ModelProto.SerializeToString(document))
 
 
-def _write_torch(model: LoadedModel, path: Path, facts: dict[str, Any]) -> None:
+def _write_torch(model: LoadedModel, path: Path, metadata: dict[str, Any]) -> None:
     import torch
 
     assert model.module is not None
     program = torch.export.export(
-        model.module, (_example(model),), dynamic_shapes=({0: torch.export.Dim("N", min=1)},), strict=False
+        model.module, (_example_batch(model),), dynamic_shapes=({0: torch.export.Dim("N", min=1)},), strict=False
     )
     with atomic_write(path) as file:
-        torch.export.save(program, file, extra_files={"fototeca.json": json.dumps(facts, ensure_ascii=False)})
+        torch.export.save(program, file, extra_files={"fototeca.json": json.dumps(metadata, ensure_ascii=False)})
 
 
-def model_card(run: Run, facts: dict[str, Any]) -> str:
-    """A model card (Mitchell et al. 2019) in Markdown, with what is known; what is not says so."""
-    low, high = facts["validation"]["accuracy_interval"]
+def model_card(run: Run, metadata: dict[str, Any]) -> str:
+    """Return a model card (Mitchell et al. 2019) in Markdown."""
+    low, high = metadata["validation"]["accuracy_interval"]
+    labels, manifest = metadata["labels"], metadata["manifest"]
     return "\n".join(
         [
             f"# {run.id}",
             "",
-            f"- **Model**: {facts['model']}, {facts['regime']}; {len(facts['labels'])} categories: {', '.join(facts['labels'])}",
-            f"- **Trained on**: {facts['dataset']} {facts['manifest']['version']} (SHA-256 {facts['manifest']['sha256']})",
-            f"- **Input**: {facts['input']}, preprocessed: {json.dumps(facts['preprocessing'])}",
-            f"- **Output**: {facts['output']}",
-            f"- **Validation**: accuracy {facts['validation']['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}, "
-            f"{facts['validation']['n']} images), macro F1 {facts['validation']['macro_f1']:.3f}",
-            f"- **Calibration**: {_calibration(facts)}",
-            *_says_yes(facts),
-            "- **Intended use**: telling these categories apart in images like those of the dataset. An image of anything",
-            "  else still gets one of these labels: `fototeca analysis predict` warns of such images, the bare network cannot.",
-            "- **Not known**: how it does on images from other sources, cameras or places than the dataset's.",
+            f"- **Model**: {metadata['model']}, {metadata['regime']}; {len(labels)} categories: {', '.join(labels)}",
+            f"- **Trained on**: {metadata['dataset']} {manifest['version']} (SHA-256 {manifest['sha256']})",
+            f"- **Input**: {metadata['input']}, preprocessed: {json.dumps(metadata['preprocessing'])}",
+            f"- **Output**: {metadata['output']}",
+            f"- **Validation**: accuracy {metadata['validation']['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}, "
+            f"{metadata['validation']['n']} images), macro F1 {metadata['validation']['macro_f1']:.3f}",
+            f"- **Calibration**: {_calibration_text(metadata)}",
+            *_threshold_lines(metadata),
+            "- **Intended use**: classifying images like those of the dataset into these categories. Images of anything else",
+            "  also get one of these labels; `fototeca analysis predict` warns of such images, the network alone cannot.",
+            "- **Limitations**: accuracy on images from other sources, cameras or places is unknown.",
             "",
         ]
     )
 
 
-def _calibration(facts: dict[str, Any]) -> str:
-    if facts["calibrated"]:
-        return f"divide the logits by {facts['temperature']:.3f}"
-    return "none: validation has no errors to fit a temperature on, so the probabilities are as the network gives them"
+def _calibration_text(metadata: dict[str, Any]) -> str:
+    if metadata["calibrated"]:
+        return f"divide the logits by {metadata['temperature']:.3f}"
+    return "none: validation has no errors to fit a temperature to, so the probabilities are the network's own"
 
 
-def _says_yes(facts: dict[str, Any]) -> list[str]:
-    if "thresholds" not in facts:
+def _threshold_lines(metadata: dict[str, Any]) -> list[str]:
+    if "thresholds" not in metadata:
         return []
-    listed = ", ".join(f"{name} {value:.3f}" for name, value in facts["thresholds"].items())
-    return [f"- **Says yes** from these probabilities, before calibration, on: {listed}"]
+    thresholds = ", ".join(f"{name} {value:.3f}" for name, value in metadata["thresholds"].items())
+    return [f"- **Thresholds** on the probability before calibration: {thresholds}"]

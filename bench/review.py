@@ -19,13 +19,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import open_browser
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Catalog, Edit
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.review.fiftyone_app import dataset_name, pull_review, push_review, serve_app
+from fototeca.curate.review.fiftyone_app import apply_review, dataset_name, push_review, serve_app
 from fototeca.curate.review.session import ReviewSession
 
 PORT = 5199
@@ -61,19 +61,19 @@ def draw(folder: Path, count: int) -> Workspace:
 def measure(workspace: Workspace) -> None:
     """Measure and print every row."""
     with Catalog.open(workspace) as catalog:
-        ids = [image.image_id for image in catalog.images()]
+        ids = [image.image_id for image in catalog.images.all()]
     print_time("first upload, including thumbnails", lambda: push_review(workspace))
     print_time("upload with no changes", lambda: push_review(workspace))
-    label_images(workspace, ids[:1000], label="class-0")
+    label_images(workspace, ids[:1000], "class-0")
     print_time("upload after 1,000 decisions", lambda: push_review(workspace))
     edit(workspace, 1000)
-    print_time("apply 1,000 edits", lambda: pull_review(workspace))
+    print_time("apply 1,000 edits", lambda: apply_review(workspace))
     measure_app(workspace)
     session = ReviewSession(workspace)
     print_time("keyboard page: start", session.overview)
-    print_time("keyboard page: show an image", lambda: session.show(ids[-1]))
-    seen = {ids[-1]: session.show(ids[-1])["seen"]}
-    print_time("keyboard page: decide", lambda: session.decide(seen, ids[-1], group=False, label="class-1"))
+    print_time("keyboard page: show an image", lambda: session.image_details(ids[-1]))
+    states = {ids[-1]: session.image_details(ids[-1]).state}
+    print_time("keyboard page: decide", lambda: session.decide(states, ids[-1], Edit.relabel("class-1"), group=False))
 
 
 def print_time(name: str, work: Callable[[], object]) -> None:

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def measure(hashes: Hashes, threshold: int) -> tuple[float, int, int]:
-    """Return seconds, number of pairs, and peak memory in MB; `find_near_pairs` returns each pair twice, and each hash with itself."""
+    """Return seconds, number of pairs, and peak memory in MB; `find_near_pairs` returns each pair twice."""
     small = make_hashes(7000)
     find_near_pairs(small, small, 8)  # compile
     start = time.perf_counter()

@@ -110,7 +110,7 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
 
 def _settled(catalog: Catalog, finding: Provenance) -> bool:
     """Whether a search would not fetch this, because it was tried before."""
-    known = catalog.candidate(candidate_key(finding.url))
+    known = catalog.candidates.get(candidate_key(finding.url))
     return known is not None and known.state != "found"
 
 

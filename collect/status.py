@@ -6,9 +6,9 @@ import csv
 import io
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.catalog import CandidateOutcome, Catalog, ImageRow
 from fototeca.collect.files.local_files import LOCAL
 from fototeca.collect.ingest.targets import Targets
 from fototeca.core.files import write_text
@@ -16,14 +16,6 @@ from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 
 Counts = dict[str, Any]
-
-
-class _Try(NamedTuple):
-    """What became of a candidate; `came`: its bytes did, and were looked at."""
-
-    state: str
-    reason: str
-    came: int
 
 
 def workspace_status(workspace: Workspace) -> dict[str, Any]:
@@ -35,41 +27,37 @@ def workspace_status(workspace: Workspace) -> dict[str, Any]:
     """
     settings = workspace.settings
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
-        rows = catalog.connection.execute(
-            "SELECT DISTINCT c.candidate_id, f.category, c.state, c.reason, c.state = 'accepted' OR EXISTS"
-            " (SELECT 1 FROM attempts a WHERE a.candidate_id = c.candidate_id AND a.bytes > 0 AND a.state <> 'failed') AS came"
-            " FROM candidates c JOIN findings f USING (candidate_id)"
-        ).fetchall()
+        images = catalog.images.all()
+        outcomes = catalog.candidates.outcomes()
     per_label: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for image in images:
         for label in image.label.split(LABEL_SEPARATOR):
             per_label[label].append(image)
-    tries: defaultdict[str, list[_Try]] = defaultdict(list)
-    for _, category, *became in rows:
-        for name in category.split(LABEL_SEPARATOR):
-            tries[name].append(_Try(*became))
-    everything = list({row[0]: _Try(*row[2:]) for row in rows}.values())
+    per_category: defaultdict[str, list[CandidateOutcome]] = defaultdict(list)
+    for outcome in outcomes:
+        for name in outcome.category.split(LABEL_SEPARATOR):
+            per_category[name].append(outcome)
+    distinct = list({outcome.candidate_id: outcome for outcome in outcomes}.values())
     return {
         "dataset": settings.name,
         "task": settings.task,
         "unlabelled": sum(image.status == "accepted" and not image.label and not image.reviewed for image in images),
-        "categories": {name: _counts(per_label[name], tries[name], settings.target) for name in settings.names},
-        "total": _counts(images, everything, settings.target * len(settings.names)),
+        "categories": {name: _counts(per_label[name], per_category[name], settings.target) for name in settings.names},
+        "total": _counts(images, distinct, settings.target * len(settings.names)),
     }
 
 
-def _counts(images: list[ImageRow], tries: list[_Try], target: int) -> Counts:
-    rejected = Counter(one.reason for one in tries if one.state == "rejected")
+def _counts(images: list[ImageRow], outcomes: list[CandidateOutcome], target: int) -> Counts:
+    rejected = Counter(outcome.reason for outcome in outcomes if outcome.state == "rejected")
     copies = rejected.pop("duplicate", 0)
     rejected.update(image.rejected for image in images if image.rejected)
     return {
-        "found": len(tries),
-        "fetched": sum(one.came for one in tries),
+        "found": len(outcomes),
+        "fetched": sum(outcome.was_fetched for outcome in outcomes),
         "accepted": sum(image.status == "accepted" for image in images),
         "duplicate": copies + sum(image.status == "duplicate" for image in images),
         "rejected": dict(sorted(rejected.items())),
-        "failed": dict(sorted(Counter(one.reason for one in tries if one.state == "failed").items())),
+        "failed": dict(sorted(Counter(outcome.reason for outcome in outcomes if outcome.state == "failed").items())),
         "reviewed": sum(image.reviewed for image in images),
         "target": target,
     }
@@ -86,12 +74,12 @@ def short_categories(workspace: Workspace) -> dict[str, int]:
 def write_attribution(workspace: Workspace, file: Path) -> int:
     """Write a CSV row for each place of each accepted image; return the number of images."""
     with Catalog.open(workspace) as catalog:
-        images = catalog.images("accepted")
+        images = catalog.images.all("accepted")
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("image_id", "label", "author", "license", "license_found", "source", "page_url", "image_url"))
         for image in images:
-            for place in catalog.findings(image.image_id):
+            for place in catalog.provenance.of_image(image.image_id):
                 url = "" if place.url.startswith(LOCAL) else place.url
                 rights = (place.author, place.license, place.license_found, place.source, place.page_url, url)
                 writer.writerow((image.image_id, image.label, *rights))

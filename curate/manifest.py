@@ -28,11 +28,11 @@ SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 """The splits of a dataset, in the order of ratios."""
 
-DECISION_COLUMNS = ("image_id", "time", "who", "old", "new", "why")
-"""Columns of `vNNN.decisions.csv`."""
+DECISION_COLUMNS = tuple(field.name for field in fields(Decision) if field.name != "decision_id")
+"""The columns of `vNNN.decisions.csv`."""
 
-SCHEMA = 1
-"""Version of the JSON format."""
+SCHEMA = 2
+"""Version of the files beside a manifest. In schema 1, decisions have the columns image_id, time, who, old, new, why."""
 
 METADATA_FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("version", "dataset", "task", "sha256", "tool", "created", "note", "decisions_sha256"), (str,)),

@@ -147,8 +147,8 @@ def _review(workspace: Workspace) -> None:
     from fototeca.curate.review.fiftyone_app import push_review
 
     try:
-        facts = push_review(workspace)
-        typer.echo(f"  dataset {facts['dataset']} with {facts['samples']} samples")
+        pushed = push_review(workspace)
+        typer.echo(f"  dataset {pushed.dataset} with {pushed.samples} samples")
     except FototecaError as error:
         typer.echo(f"  not pushed: {error}")
 

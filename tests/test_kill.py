@@ -74,9 +74,9 @@ def ledger(folder: Path) -> dict[str, object]:
     return {
         "candidates": rows(folder, "SELECT state, reason, count(*) FROM candidates GROUP BY 1, 2 ORDER BY 1, 2"),
         "images": rows(folder, "SELECT image_id, path, width, height, phash, label, rejected FROM images ORDER BY 1"),
-        "findings": rows(folder, "SELECT source, category, count(*) FROM findings GROUP BY 1, 2 ORDER BY 1, 2"),
-        "decisions": rows(folder, "SELECT image_id, who, old, new FROM decisions ORDER BY 1, 2"),
-        "groups": rows(folder, "SELECT image_id, group_id, kept, reason FROM groups ORDER BY 1"),
+        "findings": rows(folder, "SELECT source, category, count(*) FROM provenance GROUP BY 1, 2 ORDER BY 1, 2"),
+        "decisions": rows(folder, "SELECT image_id, actor, action, old_label, new_label FROM decisions ORDER BY 1, 2"),
+        "groups": rows(folder, "SELECT image_id, group_id, is_representative, reason FROM groups ORDER BY 1"),
         "accepted twice": rows(
             folder, "SELECT candidate_id FROM attempts WHERE state = 'accepted' GROUP BY 1 HAVING count(*) > 1"
         ),

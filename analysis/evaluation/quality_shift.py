@@ -31,10 +31,12 @@ def quality_shift(workspace: Workspace, first: Sequence[ManifestRow], second: Se
         return {}
     from scipy.stats import ks_2samp
 
-    values: dict[str, dict[str, float]] = {}
     with Catalog.open(workspace) as catalog:
-        for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality").fetchall():
-            values.setdefault(row["measure"], {})[row["image_id"]] = row["value"]
+        scores = catalog.quality.all()
+    values: dict[str, dict[str, float]] = {}
+    for image_id, by_measure in scores.items():
+        for measure, value in by_measure.items():
+            values.setdefault(measure, {})[image_id] = value
     shifts = {}
     for measure, by_id in sorted(values.items()):
         sides = [[by_id[row.image_id] for row in side if row.image_id in by_id] for side in (first, second)]

@@ -11,7 +11,7 @@ from fototeca.analysis.plots.charts import bars_chart
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Tile, block, chips, heading, join, note, paragraph, tiles
 from fototeca.analysis.tabular import FormattedNumber, Table
-from fototeca.collect.catalog import PERSON, REJECT, RENAME, Catalog
+from fototeca.collect.catalog import Catalog, Decision
 from fototeca.curate.manifest import SPLITS, ManifestRow
 
 CATALOG = "data/catalog.sqlite"
@@ -53,20 +53,15 @@ def render_collection(context: ReportContext) -> Markup:
 
 def _sources_table(context: ReportContext, catalog: Catalog) -> Markup:
     texts = context.texts
-    rows = catalog.connection.execute(
-        "SELECT f.source, count(DISTINCT c.candidate_id) AS found, count(DISTINCT CASE WHEN c.state = 'accepted' THEN"
-        " c.candidate_id END) AS accepted, count(DISTINCT CASE WHEN c.state = 'rejected' THEN c.candidate_id END) AS rejected,"
-        " count(DISTINCT CASE WHEN c.state = 'failed' THEN c.candidate_id END) AS failed, substr(min(f.found), 1, 10) AS first,"
-        " substr(max(f.found), 1, 10) AS last FROM findings f JOIN candidates c USING (candidate_id) GROUP BY 1 ORDER BY 2 DESC"
-    ).fetchall()
+    rows = catalog.provenance.count_by_source()
     in_version = Counter(row.source for row in context.manifest.rows)
     columns = ("source", "candidates", "accepted", "rejected", "failed", "in_version", "dates")
     body = [
         [
-            row["source"],
-            *(texts.number(row[name]) for name in ("found", "accepted", "rejected", "failed")),
-            texts.number(in_version[row["source"]]),
-            row["first"] if row["first"] == row["last"] else f"{row['first']} – {row['last']}",
+            row.source,
+            *(texts.number(number) for number in (row.found, row.accepted, row.rejected, row.failed)),
+            texts.number(in_version[row.source]),
+            row.first if row.first == row.last else f"{row.first} – {row.last}",
         ]
         for row in rows
     ]
@@ -78,11 +73,9 @@ def _sources_table(context: ReportContext, catalog: Catalog) -> Markup:
 
 def _reasons_table(context: ReportContext, catalog: Catalog) -> Markup:
     texts = context.texts
-    rows = catalog.connection.execute(
-        "SELECT state, reason, count(*) AS n FROM candidates WHERE reason != '' GROUP BY 1, 2 ORDER BY n DESC"
-    ).fetchall()
-    duplicates = sum(image.status == "duplicate" for image in catalog.images())
-    body = [[texts(f"state.{row['state']}"), row["reason"], texts.number(row["n"])] for row in rows]
+    rows = catalog.candidates.count_by_reason()
+    duplicates = sum(image.status == "duplicate" for image in catalog.images.all())
+    body = [[texts(f"state.{row.state}"), row.reason, texts.number(row.count)] for row in rows]
     if duplicates:
         body.append([texts("state.duplicate"), texts("collection.near_duplicate"), texts.number(duplicates)])
     if not body:
@@ -93,13 +86,13 @@ def _reasons_table(context: ReportContext, catalog: Catalog) -> Markup:
 
 def _label_decisions(context: ReportContext, catalog: Catalog) -> Markup:
     texts = context.texts
-    decisions = catalog.decisions()
-    by_person = [decision for decision in decisions if decision.who.startswith(PERSON)]
-    changed = sum(bool(d.old) and d.old != d.new and not d.new.startswith(REJECT) for d in by_person)
-    rejected = Counter(d.new[len(REJECT) :] for d in by_person if d.new.startswith(REJECT))
+    decisions = catalog.decisions.all()
+    by_person = [decision for decision in decisions if decision.is_review]
+    changed = sum(_is_change(decision) for decision in by_person)
+    rejected = Counter(decision.new_rejected for decision in by_person if decision.action == "reject")
     reviewed, total = sum(row.reviewed for row in context.manifest.rows), len(context.manifest.rows)
     pairs = [
-        (texts("labels.by_source"), texts.number(sum(not d.who.startswith((PERSON, RENAME)) for d in decisions))),
+        (texts("labels.by_source"), texts.number(sum(decision.actor_kind != "person" for decision in decisions))),
         (texts("labels.by_person"), texts.number(len(by_person))),
         (texts("labels.changed"), texts.number(changed)),
         (texts("labels.reviewed"), FormattedNumber(texts("labels.of", n=reviewed, total=total), reviewed, total)),
@@ -108,6 +101,14 @@ def _label_decisions(context: ReportContext, catalog: Catalog) -> Markup:
         pairs.append((texts("labels.rejected"), ", ".join(f"{reason} {n}" for reason, n in rejected.most_common())))
     remark = "" if by_person else note(texts("labels.unreviewed"), "warn")
     return join([heading(texts("labels.title")), context.add_facts("labels", pairs, CATALOG), remark])
+
+
+def _is_change(decision: Decision) -> bool:
+    """Return True if the decision replaced a label, or brought a rejected or set-aside image back."""
+    if decision.action == "restore":
+        return bool(decision.old_label or decision.old_rejected)
+    changed = bool(decision.old_rejected) or decision.old_label not in ("", decision.new_label)
+    return decision.action == "label" and changed
 
 
 def _licenses_table(context: ReportContext) -> Markup:

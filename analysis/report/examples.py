@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from markupsafe import Markup
 
 from fototeca.analysis.attribution.explain import explain_one
 from fototeca.analysis.cache import cached_json
+from fototeca.analysis.error_patterns import ErrorCount, GroupErrors, error_groups, errors_by_quality
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.examples import choose, doubted, error_groups, errors_by_quality, neighbours_of, suspects, worst_per_class
+from fototeca.analysis.examples import choose_examples, confident_errors, find_label_suspects, find_neighbors, worst_per_class
 from fototeca.analysis.images import data_uri
 from fototeca.analysis.report.attributions import SHOWN_METHODS, badge_text, method_check_results
 from fototeca.analysis.report.context import ReportContext
@@ -42,12 +42,12 @@ class _CardData:
 def render_examples(context: ReportContext, results: SplitPredictions) -> Markup:
     """Return right and wrong predictions, the most and least confident and random ones, suspected label errors, shared traits."""
     texts = context.texts
-    kinds = choose(results, NUM_EXAMPLES)
+    kinds = choose_examples(results, NUM_EXAMPLES)
     worst = list(worst_per_class(results).values())
     kinds["worst"] = worst[:NUM_EXAMPLES]
     indices = sorted({index for chosen in kinds.values() for index in chosen})
-    neighbors, missing = _neighbors(context, results, sorted({*indices, *doubted(results)}))
-    suspected = suspects(results, neighbors, context.manifest)
+    neighbors, missing = _neighbors(context, results, sorted({*indices, *confident_errors(results)}))
+    suspected = find_label_suspects(results, neighbors, context.manifest)
     data = _CardData(results, _maps(context, results, sorted({*indices, *suspected[:NUM_EXAMPLES]})), neighbors)
     parts = [heading(texts("examples.title"), 4), paragraph(texts(f"examples.{'intro' if data.maps else 'intro_without_maps'}"))]
     parts += [_method_checks(context, results) if data.maps else Markup(""), missing]
@@ -71,7 +71,7 @@ def _method_checks(context: ReportContext, results: SplitPredictions) -> Markup:
 def _neighbors(context: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> tuple[dict[str, list[str]], Markup]:
     """Return the nearest training images by image id; if a needed file is missing, none and a note."""
     try:
-        return neighbours_of(context.workspace, context.manifest, results, chosen), Markup("")
+        return find_neighbors(context.workspace, context.manifest, results, chosen), Markup("")
     except FototecaError as error:
         return {}, note(error.message, "warn")
 
@@ -147,9 +147,9 @@ def _shared_traits(context: ReportContext, results: SplitPredictions) -> Markup:
     texts, groups = context.texts, error_groups(results)
     counts = [texts("errors.images"), texts("errors.errors"), texts("errors.share")]
     parts = [heading(texts("errors.title"), 5)]
-    rows = [[name, *_error_counts(context, counted)] for name, counted in groups["by_source"].items()]
+    rows = [[name, *_error_counts(context, counted)] for name, counted in groups.by_source.items()]
     parts.append(_errors_table(context, results, "source", [texts("collection.source"), *counts], rows))
-    rows = [[group["group"][:12], *_error_counts(context, group)] for group in groups["by_group"][:NUM_EXAMPLES]]
+    rows = [[group.group[:12], *_error_counts(context, group)] for group in groups.by_group[:NUM_EXAMPLES]]
     if rows:
         parts.append(_errors_table(context, results, "group", [texts("errors.group"), *counts], rows))
     else:
@@ -167,18 +167,18 @@ def _quality_rows(context: ReportContext, results: SplitPredictions) -> list[lis
     return [
         [
             texts(f"quality.{name}"),
-            texts.number(shift["right"]),
-            texts.number(shift["wrong"]),
-            texts.number(shift["distance"], 2),
-            texts.probability(shift["p"]),
+            texts.number(shift.right),
+            texts.number(shift.wrong),
+            texts.number(shift.distance, 2),
+            texts.probability(shift.p),
         ]
         for name, shift in errors_by_quality(context.workspace, results).items()
     ]
 
 
-def _error_counts(context: ReportContext, counted: dict[str, Any]) -> list[str]:
+def _error_counts(context: ReportContext, counted: ErrorCount | GroupErrors) -> list[str]:
     texts = context.texts
-    return [texts.number(counted["n"]), texts.number(counted["errors"]), texts.percent(counted["errors"] / counted["n"])]
+    return [texts.number(counted.n), texts.number(counted.errors), texts.percent(counted.errors / counted.n)]
 
 
 def _errors_table(context: ReportContext, results: SplitPredictions, by: str, head: list[str], rows: list[list[str]]) -> Markup:

@@ -6,9 +6,9 @@ from functools import partial
 
 from markupsafe import Markup
 
+from fototeca.analysis.error_patterns import error_groups
 from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_temperature
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.examples import error_groups
 from fototeca.analysis.plots.figures import confusion_figure
 from fototeca.analysis.report.attributions import render_attributions
 from fototeca.analysis.report.context import ReportContext
@@ -74,9 +74,9 @@ def _render_confusion(context: ReportContext, results: SplitPredictions) -> Mark
 
 def _confused_pairs(context: ReportContext, results: SplitPredictions, source: str) -> Markup:
     texts = context.texts
-    pairs = error_groups(results)["confused_pairs"][:NUM_CONFUSIONS]
+    pairs = error_groups(results).confused_pairs[:NUM_CONFUSIONS]
     if not pairs:
         return paragraph(texts("confusion.no_errors"))
-    body = [[context.label_text(pair["true"]), context.label_text(pair["predicted"]), texts.number(pair["n"])] for pair in pairs]
+    body = [[context.label_text(pair.true), context.label_text(pair.predicted), texts.number(pair.n)] for pair in pairs]
     head, caption = [texts("axis.true"), texts("axis.predicted"), texts("confusion.errors")], texts("confusion.pairs")
     return context.add_table(f"confused-{results.run.id}", head, body, caption=caption, numeric=(2,), source=source)

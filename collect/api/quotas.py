@@ -10,7 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from fototeca.collect.catalog.models import now
+from fototeca.collect.catalog import now
 from fototeca.core.files import write_text
 
 _LIMIT = ("x-ratelimit-limit", "ratelimit-limit", "x-ratelimit-limit-anon_burst")

@@ -1,30 +1,56 @@
-"""The catalog: every candidate, image, provenance and decision in one SQLite file."""
+"""The catalog: candidates, images, provenance, decisions and computed results in one SQLite file.
 
-from fototeca.collect.catalog.catalog import AFTER_LAST_VERSION, Catalog
+All SQL is in this package. Other stages import `Catalog` and the row types listed in `__all__`.
+"""
+
+from fototeca.collect.catalog.catalog import Catalog
+from fototeca.collect.catalog.events import Action, Actor, ActorKind, Decision, Edit, ReviewState, describe_state, rename_in_label
+from fototeca.collect.catalog.legacy import LEGACY_COLUMNS, parse_legacy_decision
+from fototeca.collect.catalog.metadata import AFTER_LAST_VERSION
 from fototeca.collect.catalog.models import (
-    PERSON,
-    REJECT,
-    RENAME,
-    RESTORE,
-    Decision,
+    Candidate,
+    CandidateOutcome,
+    CandidateState,
+    FetchAttempt,
+    FrozenGroup,
     GroupRow,
+    ImageProvenance,
     ImageRow,
+    ImageStatus,
+    LabelIssueRow,
+    MatchRow,
     Provenance,
+    now,
     replace_surrogates,
     user_name,
 )
 
 __all__ = [
     "AFTER_LAST_VERSION",
-    "PERSON",
-    "REJECT",
-    "RENAME",
-    "RESTORE",
+    "LEGACY_COLUMNS",
+    "Action",
+    "Actor",
+    "ActorKind",
+    "Candidate",
+    "CandidateOutcome",
+    "CandidateState",
     "Catalog",
     "Decision",
+    "Edit",
+    "FetchAttempt",
+    "FrozenGroup",
     "GroupRow",
+    "ImageProvenance",
     "ImageRow",
+    "ImageStatus",
+    "LabelIssueRow",
+    "MatchRow",
     "Provenance",
+    "ReviewState",
+    "describe_state",
+    "now",
+    "parse_legacy_decision",
+    "rename_in_label",
     "replace_surrogates",
     "user_name",
 ]

@@ -1,35 +1,29 @@
-"""What the catalog's rows hold. Other stages import these from `collect.catalog`."""
+"""Rows of the catalog. Other stages import these from `fototeca.collect.catalog`."""
 
 from __future__ import annotations
 
 import getpass
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-State = Literal["found", "accepted", "rejected", "failed"]
-Status = Literal["accepted", "duplicate", "rejected"]
+from fototeca.collect.catalog.events import ReviewState
 
-PERSON = "person:"
-"""Begins the `who` of a decision that a person made."""
+CandidateState = Literal["found", "accepted", "rejected", "failed"]
+ImageStatus = Literal["accepted", "duplicate", "rejected"]
 
-RENAME = "rename:"
-"""Begins the `who` of a decision that a person made for all images of a category, without looking at them."""
-
-REJECT = "reject:"
-"""Begins the `new` of a decision that rejects an image; the reason follows."""
-
-_MOST = 10**9
-"""Pixels or places beyond which a number means nothing."""
-
-RESTORE = "restore"
-"""The `new` of a decision that brings a rejected or set-aside image back under the label it had."""
+_MAX_NUMBER = 10**9
+"""Sizes in pixels and ranks beyond this are treated as wrong."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """One place where an image was found: what a source yields."""
+    """One place where an image was found, as a source yields it.
+
+    `category` is empty where the source does not give one; `width` and `height` are pixels as announced by the source;
+    `thumbnail` is True where only a thumbnail was available; `original` is the source's id of the original of an augmented copy.
+    """
 
     url: str
     source: str
@@ -46,49 +40,111 @@ class Provenance:
     original: str = ""
 
     def __post_init__(self) -> None:
-        """Let everything be such as can be written down, whatever a site said of itself."""
+        """Replace values from a site that cannot be stored."""
         for name, value in vars(self).items():
             if isinstance(value, str) and not value.isascii():
                 object.__setattr__(self, name, replace_surrogates(value))
         for name in ("width", "height"):
             value = getattr(self, name)
-            object.__setattr__(self, name, int(value) if value is not None and 0 < value < _MOST else None)
-        object.__setattr__(self, "rank", int(min(max(self.rank, -_MOST), _MOST)))
+            object.__setattr__(self, name, int(value) if value is not None and 0 < value < _MAX_NUMBER else None)
+        object.__setattr__(self, "rank", int(min(max(self.rank, -_MAX_NUMBER), _MAX_NUMBER)))
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A normalised URL (or file) with its state."""
+    """A normalized URL (or file) with its state."""
 
     candidate_id: int
     url_key: str
     url: str
-    state: State
+    state: CandidateState
     reason: str
     image_id: str | None
 
 
 @dataclass(frozen=True)
 class FetchAttempt:
-    """What one try at a candidate brought, whatever became of it."""
+    """Facts of one attempt to fetch a candidate, successful or not."""
 
     status: int | None = None
-    """The site's answer."""
+    """HTTP status."""
 
     size: int = 0
-    """Bytes that came."""
+    """Bytes received."""
 
     seconds: float = 0.0
-    declared: str = ""
-    """The content type that the site declared."""
+    content_type: str = ""
+    """Content-Type header of the response."""
 
-    announced: int | None = None
-    """The length that it announced, in bytes."""
+    content_length: int | None = None
+    """Content-Length header of the response, in bytes."""
+
+
+@dataclass(frozen=True)
+class CandidateOutcome:
+    """State of a candidate under one of the categories for which it was found. `was_fetched`: its bytes arrived."""
+
+    candidate_id: int
+    category: str
+    state: CandidateState
+    reason: str
+    was_fetched: bool
+
+
+@dataclass(frozen=True)
+class SourceCounts:
+    """Candidates of one source by state, with the dates (`YYYY-MM-DD`) of its first and last find."""
+
+    source: str
+    found: int
+    accepted: int
+    rejected: int
+    failed: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class ReasonCount:
+    """Number of candidates that are in a state for the same reason."""
+
+    state: CandidateState
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class ImageProvenance:
+    """One place of an image, as manifests need it."""
+
+    image_id: str
+    url: str
+    provenance_id: int
+    source: str
+    page_url: str
+    author: str
+    license: str
+    thumbnail: bool
+    original: str
+
+
+@dataclass(frozen=True)
+class AnnouncedSize:
+    """Size of an image as a source announced it; `thumbnail`: the source offered only a thumbnail."""
+
+    image_id: str
+    width: int | None
+    height: int | None
+    thumbnail: bool
 
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One accepted file: its facts, and where people's decisions have left it."""
+    """One accepted file with its properties and the state that the decisions about it have led to.
+
+    `component` is the smallest id of the images that verified pairs connect it to; empty if the last search for duplicates did
+    not include it. `is_representative`: deduplication did not set it aside. `restored`: a person brought it back.
+    """
 
     image_id: str
     path: str
@@ -102,52 +158,78 @@ class ImageRow:
     label: str = ""
     rejected: str = ""
     reviewed: bool = False
-    keep: bool = False
+    restored: bool = False
     group: str = ""
     component: str = ""
-    """The smallest id of the images that verified pairs tie it to; empty when duplicates were not looked for since it came."""
-    kept: bool = True
+    is_representative: bool = True
 
     @property
-    def status(self) -> Status:
-        """Rejected by a decision, set aside as a duplicate, or accepted."""
+    def status(self) -> ImageStatus:
+        """Return `rejected` by a decision, `duplicate` if deduplication set it aside, else `accepted`."""
         if self.rejected:
             return "rejected"
-        return "accepted" if self.kept or self.keep else "duplicate"
+        return "accepted" if self.is_representative or self.restored else "duplicate"
 
+    @property
+    def review_state(self) -> ReviewState:
+        """Return label, rejection, review and restoration."""
+        return ReviewState(self.label, self.rejected, self.reviewed, self.restored)
 
-@dataclass(frozen=True)
-class Decision:
-    """Who decided what about one image, when and why. `new`: a label, `reject:REASON`, or `restore`."""
-
-    image_id: str
-    time: str
-    who: str
-    old: str
-    new: str
-    why: str
-    decision_id: int = 0
+    def with_review_state(self, state: ReviewState) -> ImageRow:
+        """Return the row with this state."""
+        return replace(self, label=state.label, rejected=state.rejected, reviewed=state.reviewed, restored=state.restored)
 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """An image's place in a near-duplicate group."""
+    """An image's place in a duplicate group. `reason` and `distance` (bits): how it matches its group."""
 
     image_id: str
     group_id: str
-    kept: bool
+    is_representative: bool
+    reason: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class FrozenGroup:
+    """An image's group and component when a version was frozen; empty where it had none."""
+
+    image_id: str
+    group_id: str
+    is_representative: bool
+    component: str
+
+
+@dataclass(frozen=True)
+class LabelIssueRow:
+    """A possible label issue. `kind`: label-error, outlier or boundary; a higher `score` is more suspicious."""
+
+    image_id: str
+    label: str
+    suggested: str
+    score: float
+    kind: str
+    neighbors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MatchRow:
+    """A pair of pixel digests, the smaller first, and how they match; `reason` is empty where they do not. `distance`: bits."""
+
+    a: bytes
+    b: bytes
     reason: str
     distance: float
 
 
 def replace_surrogates(text: str) -> str:
-    """The text with a question mark for each half of a character, which a site may give where it cuts titles."""
+    """Return `text` with a question mark for each lone surrogate, which sites produce when they cut titles."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def user_name() -> str:
-    """Who is at the keyboard: FOTOTECA_USER, else the login name; by number a user whom the system does not know, as in a
-    container."""
+    """Return the name of the person at the keyboard: FOTOTECA_USER, else the login name, else `uid N` (as in a container)."""
     try:
         name = os.environ.get("FOTOTECA_USER", "").strip() or getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -156,5 +238,5 @@ def user_name() -> str:
 
 
 def now() -> str:
-    """The time as the catalog writes it: UTC, ISO 8601, microseconds."""
+    """Return the current time as the catalog writes it: UTC, ISO 8601, microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,6 +1,7 @@
-"""The catalog's tables, and the steps that bring an older file up to date.
+"""Tables of the catalog, as the steps that migrate a file of any earlier schema.
 
-`MIGRATIONS[n]` takes a file from `user_version` n to n + 1. A step that has shipped is never changed; add another.
+`MIGRATIONS[n]` migrates a file from `user_version` n to n + 1: a script of SQL, then an optional function. Never change a step
+that has shipped; add another.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fototeca.collect.catalog.legacy import migrate_decisions
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 MIGRATIONS = (
@@ -151,7 +153,47 @@ MIGRATIONS = (
     ALTER TABLE attempts ADD COLUMN declared TEXT NOT NULL DEFAULT '';  -- content type as the site declared it
     ALTER TABLE attempts ADD COLUMN announced INTEGER;                  -- length that it announced, in bytes
     """,
+    """
+    ALTER TABLE attempts RENAME COLUMN declared TO content_type;      -- Content-Type header
+    ALTER TABLE attempts RENAME COLUMN announced TO content_length;   -- Content-Length header, bytes
+    ALTER TABLE images RENAME COLUMN keep TO restored;                -- a person restored it: dedup must not set it aside
+    ALTER TABLE groups RENAME COLUMN kept TO is_representative;       -- dedup did not set it aside
+    ALTER TABLE frozen_groups RENAME COLUMN kept TO is_representative;
+    ALTER TABLE facts RENAME TO metadata;
+    UPDATE metadata SET name = 'quality-thresholds' WHERE name = 'check-limits';
+    UPDATE metadata SET name = 'label-issues-after' WHERE name = 'suggested-after';
+    UPDATE metadata SET name = 'conflict-reported:' || substr(name, 15) WHERE name LIKE 'conflict-told:%';
+    UPDATE metadata SET name = 'label-issue-answered:' || substr(name, 21) WHERE name LIKE 'suggestion-answered:%';
+    ALTER TABLE findings RENAME TO provenance;
+    ALTER TABLE provenance RENAME COLUMN finding_id TO provenance_id;
+    ALTER TABLE searched RENAME TO searched_images;
+    ALTER TABLE searched_images RENAME COLUMN looks TO view_hashes;
+    ALTER TABLE copies RENAME TO duplicate_pairs;
+    ALTER TABLE ties RENAME TO matches;
+    ALTER TABLE suggestions RENAME TO label_issues;
+    ALTER TABLE label_issues RENAME COLUMN neighbours TO neighbors;
+    DROP INDEX decisions_image;
+    ALTER TABLE decisions RENAME TO legacy_decisions;
+    CREATE TABLE decisions (           -- decision log, append-only
+        decision_id INTEGER PRIMARY KEY,
+        image_id TEXT NOT NULL REFERENCES images,
+        time TEXT NOT NULL,            -- UTC, ISO 8601
+        action TEXT NOT NULL CHECK (action IN ('label', 'reject', 'restore', 'rename')),
+        actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'source', 'rule')),
+        actor TEXT NOT NULL,
+        old_label TEXT NOT NULL,       -- label before; of a rename, the old name of the category
+        old_rejected TEXT NOT NULL,    -- reason for which it was rejected before, or empty
+        new_label TEXT NOT NULL,       -- label after; of a rename, the new name of the category
+        new_rejected TEXT NOT NULL,    -- reason for which it is rejected after, or empty
+        reason TEXT NOT NULL,          -- remark
+        undoes TEXT NOT NULL           -- time of the earlier decision by this actor on this image that it undoes, or empty
+    ) STRICT;
+    CREATE INDEX decisions_image ON decisions (image_id);
+    """,
 )
+
+_AFTER = {4: migrate_decisions}
+"""Functions that complete a step."""
 
 
 _OUTSIDE = frozenset(
@@ -165,19 +207,19 @@ _OUTSIDE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-"""Primary result codes for which nobody can blame a statement."""
+"""Primary result codes that come from the disk or another process, not from a wrong statement."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open (or make) the catalog file, bring it up to date, and return the connection.
+    """Open the catalog file, create or migrate it, and return the connection.
 
-    FototecaError when a newer fototeca wrote it, when it is no catalog (2), or when the disk is full or the file locked (4).
+    FototecaError (2) if a newer fototeca wrote it or it is not a catalog, (4) if the disk is full or the file is locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:
-        with told(path):
+        with translate_errors(path):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -193,8 +235,8 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """What the disk or another process keeps from being written in the block becomes one line (FototecaError, exit 4)."""
+def translate_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite errors caused by the disk or by another process into a FototecaError (4)."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -202,7 +244,7 @@ def told(path: Path) -> Iterator[None]:
             raise
         hint = "free some disk space, or end what else is writing to it"
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
-            hint = "make it and its folder writable for you"
+            hint = "make it and its folder writable"
         raise FototecaError(f"{path} cannot be written: {error}", hint, EXIT_OUTSIDE) from None
 
 
@@ -212,16 +254,18 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise FototecaError(f"{path} has schema {version}, this fototeca knows {len(MIGRATIONS)}", "install a newer fototeca")
     for number in range(version, len(MIGRATIONS)):
         connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone()[0] > number:  # another process was quicker
+        if connection.execute("PRAGMA user_version").fetchone()[0] > number:  # another process has migrated it
             connection.execute("ROLLBACK")
             continue
         for statement in _statements(MIGRATIONS[number]):
             connection.execute(statement)
+        if number in _AFTER:
+            _AFTER[number](connection)
         connection.execute(f"PRAGMA user_version = {number + 1}")
         connection.execute("COMMIT")
 
 
 def _statements(script: str) -> list[str]:
-    """The statements of a script; executescript() would commit each on its own, so that a kill could tear it."""
+    """Split a script into statements; executescript() would commit each, so that a kill could leave half a step."""
     lines = [line.partition("--")[0] for line in script.splitlines()]
     return [statement for statement in "\n".join(lines).split(";") if statement.strip()]

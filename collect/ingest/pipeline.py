@@ -15,8 +15,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import Catalog, ImageRow, Provenance
-from fototeca.collect.catalog.catalog import Candidate, FetchAttempt, State
+from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, FetchAttempt, ImageRow, Provenance
 from fototeca.collect.files.local_files import LOCAL, local_path, read_local
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.responses import FetchError
@@ -35,7 +34,7 @@ from fototeca.vision.threads import image_threads
 
 @dataclass(frozen=True)
 class _Result:
-    state: State
+    state: CandidateState
     reason: str = ""
     image: ImageRow | None = None
     quality: Mapping[str, float] = field(default_factory=dict)
@@ -110,7 +109,7 @@ class IngestPipeline:
         """Record a finding and start what it needs; 1 when nothing is left to do for it."""
         self.summary.found += 1
         key = candidate_key(finding.url) if self._downloader else self._local_key(finding.url)
-        candidate = self.catalog.add_finding(finding, key)
+        candidate = self.catalog.candidates.add(finding, key)
         wanted = candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._again
         if not self._is_lost(candidate) and (candidate.image_id or not wanted):
             self.summary.known += 1
@@ -128,13 +127,13 @@ class IngestPipeline:
 
     def _is_lost(self, candidate: Candidate) -> bool:
         """Whether its image's file is gone from the store: what was found again brings it back."""
-        image = self.catalog.image(candidate.image_id) if candidate.image_id else None
+        image = self.catalog.images.get(candidate.image_id) if candidate.image_id else None
         return image is not None and not (self.workspace.root / image.path).is_file()
 
     def _local_key(self, url: str) -> str:
         """A file's address; of one that has been overwritten since its image was taken in, another one."""
-        known = self.catalog.candidate(url)
-        image = self.catalog.image(known.image_id) if known and known.image_id else None
+        known = self.catalog.candidates.get(url)
+        image = self.catalog.images.get(known.image_id) if known and known.image_id else None
         try:
             size = local_path(url).stat().st_size
         except OSError:
@@ -149,7 +148,7 @@ class IngestPipeline:
         if candidate.image_id:
             return self._restore(finding, candidate, result)
         with self.catalog.transaction():
-            state = self.catalog.record(
+            state = self.catalog.candidates.record(
                 candidate.candidate_id,
                 result.state,
                 result.reason,
@@ -179,7 +178,7 @@ class IngestPipeline:
 
         Never against a person, and never for a rejected image.
         """
-        image = self.catalog.image(image_id) if image_id and finding.category else None
+        image = self.catalog.images.get(image_id) if image_id and finding.category else None
         if image is None or image.reviewed or image.rejected:
             return
         label = finding.category
@@ -188,7 +187,9 @@ class IngestPipeline:
             label = LABEL_SEPARATOR.join(sorted(both))
         elif image.label:
             return
-        self.catalog.decide(image.image_id, label, who=f"collect:{finding.source}", why=f"found as {finding.category}")
+        self.catalog.decisions.add(
+            image.image_id, Edit.relabel(label), by=Actor.source(finding.source), reason=f"found as {finding.category}"
+        )
         self.targets.refresh(image.image_id)
 
 
@@ -216,9 +217,9 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
     """
     summary = Summary()
     with Catalog.open(workspace) as catalog:
-        states: tuple[State, ...] = ("failed", "rejected") if reasons else ("found", "failed")
+        states: tuple[CandidateState, ...] = ("failed", "rejected") if reasons else ("found", "failed")
         words = [f"http-{word}" if word.isdigit() else word for word in reasons]
-        found = [one for state in states for one in catalog.candidates(state, words) if one.image_id is None]
+        found = [one for state in states for one in catalog.candidates.in_state(state, words) if one.image_id is None]
         ones = [one for one in found if not one.url_key.startswith(LOCAL) or local_path(one.url).exists()]
         if len(ones) < len(found):
             notify(f"{len(found) - len(ones)} are files that are gone: give their folder, archive or dataset again")
@@ -227,7 +228,7 @@ def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -
             raise FototecaError(f"no candidate fits{named} that could be tried again", "see the reasons with: fototeca status")
         for local in (True, False):
             part = [one.candidate_id for one in ones if one.url_key.startswith(LOCAL) == local]
-            places = [place for one in part for place in catalog.places(one)]
+            places = [place for one in part for place in catalog.provenance.of_candidate(one)]
             if part:
                 collection = IngestPipeline(workspace, catalog, options, _downloader(workspace, options, local), again=part)
                 summary.add(collection.run(places, len(places)))
@@ -264,7 +265,7 @@ def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: D
             came = _attempt(fetched.status, len(fetched.data), fetched.headers)
             image, quality = accept(workspace, fetched.data, options.min_side)
     except FetchError as error:
-        state: State = "rejected" if error.final else "failed"
+        state: CandidateState = "rejected" if error.final else "failed"
         return _Result(state, error.reason, attempt=_attempt(error.status, error.received, error.headers))
     except RefusedError as error:
         return _Result("rejected", error.reason, attempt=came)
@@ -281,4 +282,4 @@ def _attempt(status: int | None, size: int, headers: Mapping[str, str]) -> Fetch
     said = {name.lower(): value for name, value in headers.items()}
     length = said.get("content-length", "")
     announced = int(length) if length.isdecimal() and len(length) < 19 else None
-    return FetchAttempt(status, size, declared=said.get("content-type", "")[:200], announced=announced)
+    return FetchAttempt(status, size, content_type=said.get("content-type", "")[:200], content_length=announced)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fototeca.collect.catalog.catalog import State
+from fototeca.collect.catalog import CandidateState
 
-Outcome = tuple[str, str, State, str]
+Outcome = tuple[str, str, CandidateState, str]
 """Source, category, state, reason."""
 
 

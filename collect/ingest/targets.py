@@ -29,8 +29,8 @@ class Targets:
         self._distinct: Counter[str] = Counter()
         self._pieces: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
         self._seen: set[tuple[str, str]] = set()
-        looked_at = {row[0] for row in catalog.connection.execute("SELECT image_id FROM signatures")}
-        for image in sorted(catalog.images("accepted"), key=lambda image: image.image_id not in looked_at):
+        looked_at = catalog.duplicate_cache.signed_ids()
+        for image in sorted(catalog.images.all("accepted"), key=lambda image: image.image_id not in looked_at):
             self._take(image, kept=image.image_id in looked_at)
 
     def distinct(self, category: str) -> int:
@@ -51,7 +51,7 @@ class Targets:
 
     def refresh(self, image_id: str) -> None:
         """Look again at an image that was accepted or labelled just now."""
-        image = self.catalog.image(image_id)
+        image = self.catalog.images.get(image_id)
         if image is not None and image.status == "accepted":
             self._take(image)
 

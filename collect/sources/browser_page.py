@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from fototeca.collect.api.client import SourceStop
-from fototeca.collect.catalog.models import now
+from fototeca.collect.catalog import now
 from fototeca.collect.sources import Context, Query
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import write_bytes, write_text

@@ -26,52 +26,58 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def label(
-    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or beginnings of ids that fit one image only.")] = None,
-    every: Annotated[str | None, typer.Option("--from", help="Instead of ids: every image that carries this category.")] = None,
-    label: Annotated[str | None, typer.Option(help="The right category; multi-label: several joined by |.")] = None,
-    reject: Annotated[str | None, typer.Option(help="Take the images out, for this reason (a short word).")] = None,
+    image_id: Annotated[list[str] | None, typer.Argument(help="Image ids, or unique beginnings of ids.")] = None,
+    category: Annotated[str | None, typer.Option("--from", help="Instead of ids: rename this category to --label.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label; for multi-label tasks, categories joined by |.")] = None,
+    reject: Annotated[str | None, typer.Option(help="Reject the images, for this reason (a short word).")] = None,
     restore: Annotated[bool, typer.Option("--restore", help="Bring rejected or set-aside images back.")] = False,
-    why: Annotated[str, typer.Option(help="A remark kept with the decision.")] = "",
+    comment: Annotated[str, typer.Option(help="A remark to store with the decision.")] = "",
 ) -> None:
-    """Decide the label of images, reject them or restore them; who and when are kept.
+    """Set the label of images, reject them or restore them. The decision records the person and the time.
 
-    With --from a whole category changes its name, as after an edit of fototeca.toml; that reviews no image.
+    With --from, a whole category is renamed, as after an edit of fototeca.toml; its images do not count as reviewed.
 
     Example: fototeca curate label 3fa2b7 --label beagle
     """
-    from fototeca.curate.labels.decisions import label_images
+    from fototeca.curate.labels.decisions import decide_images, describe_decision, make_edit
     from fototeca.curate.review.rename import rename_category
 
-    if bool(every) == bool(image_id):
-        raise FototecaError("say which images", "give image ids, or --from CATEGORY")
-    if every:
-        if label is None or reject is not None or restore or why:
-            raise FototecaError("--from goes with --label alone", f"give: --from {every} --label CATEGORY")
-        decisions = rename_category(Workspace.find(), every, label)
-        if not decisions:
-            notify(f"no label has changed; what was found as {every}, or called so before, is {label} from here on")
-    else:
-        decisions = label_images(Workspace.find(), image_id or [], label=label, reject=reject, restore=restore, why=why)
-    for decision in decisions:
-        typer.echo(f"{decision.image_id[:12]}  {decision.old or '(none)'} -> {decision.new or '(none)'}")
+    if bool(category) == bool(image_id):
+        raise FototecaError("no images given", "give image ids, or --from CATEGORY")
+    workspace = Workspace.find()
+    if not category:
+        edit = make_edit(workspace.settings, label=label, reject=reject, restore=restore)
+        for decision in decide_images(workspace, image_id or [], edit, comment=comment):
+            typer.echo(f"{decision.image_id[:12]}  {describe_decision(decision)}")
+        return
+    if label is None or reject is not None or restore or comment:
+        raise FototecaError("--from works with --label only", f"give: --from {category} --label CATEGORY")
+    changes = rename_category(workspace, category, label)
+    for change in changes:
+        typer.echo(f"{change.image_id[:12]}  {change.old_label or '(none)'} -> {change.new_label or '(none)'}")
+    if not changes:
+        notify(f"no label has changed; images found as {category}, or labeled so before, count as {label} from now on")
 
 
 @app.command()
-def log(
-    image_id: Annotated[str | None, typer.Argument(help="One image's id, or its beginning; else all.")] = None,
+def history(
+    image_id: Annotated[str | None, typer.Argument(help="One image's id, or its beginning; else all images.")] = None,
+    people: Annotated[bool, typer.Option("--people", help="Only decisions made by people.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show label decisions: when, who, which image, old, new, why.
+    """Show label decisions: time, author, image, change, remark.
 
-    Example: fototeca curate log 3fa2b7
+    Example: fototeca curate history 3fa2b7
     """
-    from fototeca.curate.labels.decisions import decisions_table, list_decisions
+    from fototeca.curate.labels.decisions import history_table, list_decisions
 
     decisions = list_decisions(Workspace.find(), image_id)
+    if people:
+        decisions = [decision for decision in decisions if decision.actor_kind == "person"]
     if as_json:
-        typer.echo(json.dumps([decision.__dict__ for decision in decisions], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([decision.to_json() for decision in decisions], ensure_ascii=False, indent=2))
     else:
-        typer.echo(decisions_table(decisions))
+        typer.echo(history_table(decisions))
 
 
 @app.command()
@@ -195,8 +201,8 @@ def export(
     typer.echo(f"written: {path}")
 
 
-@app.command()
-def suggest(
+@app.command("label-issues")
+def label_issues(
     csv: Annotated[Path | None, typer.Option(help="Write the suggestions to this CSV file.")] = None,
     model: Annotated[
         str | None, typer.Option(help="torchvision model to look through; else the best on disk, or mobilenet_v3_small.")
@@ -207,7 +213,7 @@ def suggest(
 ) -> None:
     """Rank likely label errors, outliers and near-boundary images, worst first, each with its evidence. Changes no label.
 
-    Example: fototeca curate suggest --csv suggestions.csv
+    Example: fototeca curate label-issues --csv issues.csv
     """
     from fototeca.curate.label_issues.find import SUGGESTION_COLUMNS, suggest_labels, suggestions_csv, suggestions_table
 

@@ -1,51 +1,54 @@
-"""The commands `check`, `review`, `pull` and `agreement`."""
+"""The commands `quality`, `review` and `agreement`."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_SHORT, EXIT_USAGE
+from fototeca.core.errors import EXIT_SHORT, EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.quality.thresholds import QualityThresholds
+
+if TYPE_CHECKING:
+    from fototeca.curate.review.results import ReviewResult
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `fototeca curate`."""
-    for command in (check, review, pull, agreement):
+    for command in (quality, review, agreement):
         app.command()(command)
 
 
-def check(
+def quality(
     blurry: Annotated[float, typer.Option(help="Sharpness below this is blurry.")] = QualityThresholds.blurry,
     dark: Annotated[float, typer.Option(help="95% of the pixels darker than this is dark.")] = QualityThresholds.dark,
     light: Annotated[float, typer.Option(help="95% of the pixels lighter than this is light.")] = QualityThresholds.light,
     low_information: Annotated[
-        float, typer.Option(help="Entropy below this is next to nothing.")
+        float, typer.Option(help="Entropy below this is low information.")
     ] = QualityThresholds.low_information,
     odd_aspect: Annotated[
-        float, typer.Option(help="Short side by long side below this is an odd shape.")
+        float, typer.Option(help="A short side divided by the long side below this is an odd shape.")
     ] = QualityThresholds.odd_aspect,
     odd_size: Annotated[
-        float, typer.Option(help="So many times the median, or a part of it, is an odd size.")
+        float, typer.Option(help="A size this many times the median, or this fraction of it, is odd.")
     ] = QualityThresholds.odd_size,
-    border: Annotated[float, typer.Option(help="Share of plain strips along the sides above this.")] = QualityThresholds.border,
+    border: Annotated[float, typer.Option(help="A share of plain margins above this is a border.")] = QualityThresholds.border,
     thumbnail: Annotated[
-        float, typer.Option(help="The side by that of a larger original below this.")
+        float, typer.Option(help="Side divided by that of a larger original below this: a thumbnail.")
     ] = QualityThresholds.thumbnail,
-    limit: Annotated[int, typer.Option(help="Images to print per kind; --json has all.")] = 10,
+    limit: Annotated[int, typer.Option(help="Images to print per kind; --json prints all.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Find images that are corrupt, blurry, dark, light, nearly empty, framed, thumbnails, or of an odd size or shape.
 
-    Findings are for people: nothing is rejected.
+    Rejects nothing: the results fill a review queue.
 
-    Example: fototeca curate check --blurry 0.3
+    Example: fototeca curate quality --blurry 0.3
     """
     from fototeca.curate.quality.checks import findings_table, measure_quality
 
@@ -56,64 +59,59 @@ def check(
 
 
 def review(
-    simple: Annotated[bool, typer.Option("--simple", help="A keyboard page instead of the App; needs no database.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Open a keyboard page instead of the App; needs no database.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Open nothing; write the App's edits as label decisions.")] = False,
     port: Annotated[int, typer.Option(help="Port of the page.")] = 5151,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Open the FiftyOne App on the catalog; edits become label decisions when you leave with Ctrl-C.
+    """Open the FiftyOne App on the catalog; Ctrl-C closes it and writes its edits as label decisions.
 
-    With --simple a page with one image at a time, for keyboard or touch, where every decision is kept at once.
+    With --web, open a page with one image at a time, for keyboard or touch, that saves every decision at once. With --apply,
+    write the edits of an App that was closed otherwise; repeating it changes nothing.
 
-    Example: fototeca curate review --simple
+    Example: fototeca curate review --web
     """
+    if web and apply:
+        raise FototecaError("--apply writes the edits of the App; the page of --web saves its own", "give one of the two")
     workspace = Workspace.find()
-    if simple:
+    if web:
         from fototeca.curate.review.server import run_page
 
-        _tell(run_page(workspace, port=port, browser=browser), as_json)
+        _print_result(run_page(workspace, port=port, browser=browser), as_json)
         return
-    from fototeca.curate.review.fiftyone_app import run_review
+    from fototeca.curate.review.fiftyone_app import apply_review, run_review
 
-    _tell(run_review(workspace, port=port, browser=browser), as_json)
-
-
-def pull(as_json: AsJson = False) -> None:
-    """Bring the App's edits back as label decisions. Twice is the same as once.
-
-    Example: fototeca curate pull
-    """
-    from fototeca.curate.review.fiftyone_app import pull_review
-
-    _tell(pull_review(Workspace.find()), as_json)
+    _print_result(apply_review(workspace) if apply else run_review(workspace, port=port, browser=browser), as_json)
 
 
 def agreement(
-    limit: Annotated[int, typer.Option(help="Disagreements to print for each two people; --json has all.")] = 10,
+    limit: Annotated[int, typer.Option(help="Disagreements to print for each two people; --json prints all.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far every two reviewers agree: share, Cohen's kappa, kappa by category, and where they do not.
+    """Show the agreement of every two reviewers: share, Cohen's kappa, kappa by category, and the disagreements.
 
     Example: fototeca curate agreement
     """
     from fototeca.curate.review.agreement import agreement_table, measure_agreement
 
-    rows = measure_agreement(Workspace.find())
-    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else agreement_table(rows, limit))
+    results = measure_agreement(Workspace.find())
+    rows = [result.to_json() for result in results]
+    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else agreement_table(results, limit))
 
 
-def _tell(facts: dict[str, Any], as_json: bool) -> None:
+def _print_result(result: ReviewResult, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     else:
-        typer.echo(f"{facts['decisions']} decisions")
-        for row in facts["conflicts"]:
-            shown = {name: text.replace("\t", " ") for name, text in row.items()}
-            notify(f"conflict: {row['image_id'][:12]} is {shown['catalog']!r} in the catalog by now, {shown['app']!r} in the App")
-        for row in facts["problems"]:
-            notify(f"not followed: {row['image_id'][:12]}: {row['problem']}")
-    if facts["problems"]:
+        typer.echo(f"{result.decisions} decisions")
+        for conflict in result.conflicts:
+            in_catalog, in_app = (state.replace("\t", " ") for state in (conflict.catalog, conflict.app))
+            notify(f"conflict: {conflict.image_id[:12]} is {in_catalog!r} in the catalog, {in_app!r} in the App")
+        for problem in result.problems:
+            notify(f"not applied: {problem.image_id[:12]}: {problem.problem}")
+    if result.problems:
         raise typer.Exit(EXIT_USAGE)
-    if facts["conflicts"]:
-        notify("to settle a conflict: fototeca curate label IMAGE_ID --label L, then review again")
+    if result.conflicts:
+        notify("to resolve a conflict: fototeca curate label IMAGE_ID --label L, then review again")
         raise typer.Exit(EXIT_SHORT)

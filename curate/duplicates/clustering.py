@@ -82,7 +82,7 @@ def rank_copy(image: ImageRow, priority: KeepPriority) -> tuple[object, ...]:
     return (
         image.rejected == BAD_COPY,
         not priority.held_out,
-        not ((image.reviewed and image.kept and not image.keep) or image.rejected),
+        not ((image.reviewed and image.is_representative and not image.restored) or image.rejected),
         *rank,
         not priority.has_source,
         image_id,

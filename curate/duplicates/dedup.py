@@ -54,7 +54,7 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
     if not 0 <= threshold <= MAX_THRESHOLD:
         raise FototecaError(f"the threshold must be between 0 and {MAX_THRESHOLD} bits, not {threshold}", "try 10")
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
+        images = catalog.images.all()
         if not images:
             raise FototecaError("there are no images yet", "collect some: fototeca collect --help")
         signatures = load_signatures(workspace, catalog, images)
@@ -65,9 +65,9 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         groups, components = _find_groups(catalog, signatures, known, threshold)
         rows = _group_rows(signatures, known, groups, _read_priorities(workspace, catalog, known), keep_near)
         with catalog.transaction():
-            catalog.replace_groups(rows, components)
-            catalog.set_fact(THRESHOLD, str(threshold))
-        set_aside = sum(image.status == "duplicate" for image in catalog.images())
+            catalog.groups.replace(rows, components)
+            catalog.metadata.set(THRESHOLD, str(threshold))
+        set_aside = sum(image.status == "duplicate" for image in catalog.images.all())
     return DedupResult(len(images), len(groups), set_aside)
 
 
@@ -143,13 +143,7 @@ def _group_rows(
 def _read_priorities(workspace: Workspace, catalog: Catalog, images: Mapping[str, ImageRow]) -> dict[str, KeepPriority]:
     versions = list_versions(workspace)
     held_out = {row.image_id for version in versions for row in read_manifest(workspace, version).split("test")}
-    with_source = {
-        row["image_id"]
-        for row in catalog.connection.execute(
-            "SELECT image_id FROM findings JOIN candidates USING (candidate_id)"
-            " WHERE license != 'unknown' OR author != '' OR page_url != ''"
-        )
-    }
+    with_source = catalog.provenance.attributed_images()
     return {image_id: KeepPriority(image_id in held_out, image_id in with_source) for image_id in images}
 
 

@@ -35,14 +35,14 @@ def list_groups(workspace: Workspace) -> list[MemberRow]:
             MemberRow(
                 image_id=row.image_id,
                 group=row.group_id,
-                kept=row.kept,
+                kept=row.is_representative,
                 reason=row.reason,
                 distance=row.distance,
                 label=image.label,
-                source=next((finding.source for finding in catalog.findings(row.image_id)), ""),
+                source=next((finding.source for finding in catalog.provenance.of_image(row.image_id)), ""),
             )
-            for row in catalog.groups()
-            if (image := catalog.image(row.image_id))
+            for row in catalog.groups.all()
+            if (image := catalog.images.get(row.image_id))
         ]
     labels = defaultdict(set)
     for row in rows:

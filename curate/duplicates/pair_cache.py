@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Catalog, MatchRow
 from fototeca.curate.duplicates.clustering import Match
 from fototeca.curate.duplicates.signatures import VERSION as SIGNATURES
 from fototeca.curate.duplicates.signatures import Signatures
@@ -37,27 +37,24 @@ class PairCache:
         _delete_outdated(catalog, f"{SIGNATURES} {VERSION} {threshold}")
         self._hashes, new = _load_hashes(catalog, images)
         place = {digest: index for index, digest in enumerate(images.digests)}
-        for row in catalog.connection.execute("SELECT a, b FROM copies"):
-            if row["a"] in place and row["b"] in place:  # a concurrent search may have stored other images
-                self.components.union(place[row["a"]], place[row["b"]])
+        for pair in catalog.duplicate_cache.pairs():
+            if pair.a in place and pair.b in place:  # a concurrent search may have stored other images
+                self.components.union(place[pair.a], place[pair.b])
         fresh = set(new)
         old = [index for index in range(len(images)) if index not in fresh]
         for start in range(0, len(new), BATCH):
             self._search(new[start : start + BATCH], old + new[:start], threshold)
-        self._matches = {
-            (row["a"], row["b"]): Match(row["reason"], row["distance"])
-            for row in catalog.connection.execute("SELECT a, b, reason, distance FROM ties")
-        }
+        self._matches = {(row.a, row.b): Match(row.reason, row.distance) for row in catalog.duplicate_cache.matches()}
 
     def _search(self, new: Sequence[int], old: Sequence[int], threshold: int) -> None:
         """Find the pairs of new images, and store them and the searched images in one transaction."""
         everything = [*old, *new]
-        added: list[tuple[bytes, bytes, str, float]] = []
+        added: list[MatchRow] = []
 
         def add(a: int, b: int, pair: DuplicatePair) -> None:
             if not self.components.connected(np.array([a]), np.array([b]))[0]:
                 self.components.union(a, b)
-                added.append((*self._pair(a, b), pair.reason, float(pair.distance)))
+                added.append(MatchRow(*self._pair(a, b), pair.reason, float(pair.distance)))
 
         for queries, base in ((new, everything), (old, new)) if old else ((new, new),):
             rows, columns = np.array(queries), np.array(base)
@@ -70,10 +67,7 @@ class PairCache:
         for copy in find_flat_pairs(self._hashes, new):
             add(copy.a, copy.b, copy)
         digests = self._hashes.images.digests
-        with self._catalog.transaction() as sql:
-            sql.executemany("INSERT OR IGNORE INTO copies (a, b, reason, distance) VALUES (?, ?, ?, ?)", added)
-            hashes = [(digests[index], self._hashes.pack(index)) for index in new]
-            sql.executemany("INSERT OR IGNORE INTO searched (digest, looks) VALUES (?, ?)", hashes)
+        self._catalog.duplicate_cache.add_search(added, [(digests[index], self._hashes.pack(index)) for index in new])
 
     def find_matches(self, center: int, others: Sequence[int]) -> Mapping[int, Match]:
         """Return the matches of a center among the others; images that do not match it are left out."""
@@ -89,9 +83,9 @@ class PairCache:
         matches = {self._pair(*pair): Match("", 0.0) for pair in pairs}
         for copy in compare_pairs(self._hashes, pairs):
             matches[self._pair(copy.a, copy.b)] = Match(copy.reason, float(copy.distance))
-        with self._catalog.transaction() as sql:
-            rows = [(*pair, match.reason, match.distance) for pair, match in matches.items()]
-            sql.executemany("INSERT OR IGNORE INTO ties (a, b, reason, distance) VALUES (?, ?, ?, ?)", rows)
+        self._catalog.duplicate_cache.add_matches(
+            MatchRow(*pair, match.reason, match.distance) for pair, match in matches.items()
+        )
         self._matches.update(matches)
 
     def _pair(self, first: int, second: int) -> Pair:
@@ -101,17 +95,16 @@ class PairCache:
 
 def _delete_outdated(catalog: Catalog, settings: str) -> None:
     """Delete pairs that were found with other settings."""
-    if catalog.fact(SETTINGS) == settings:
+    if catalog.metadata.get(SETTINGS) == settings:
         return
-    with catalog.transaction() as sql:
-        for table in ("searched", "copies", "ties"):
-            sql.execute(f"DELETE FROM {table}")
-        catalog.set_fact(SETTINGS, settings)
+    with catalog.transaction():
+        catalog.duplicate_cache.clear()
+        catalog.metadata.set(SETTINGS, settings)
 
 
 def _load_hashes(catalog: Catalog, images: Signatures) -> tuple[ViewHashes, list[int]]:
     """Return the images with their hashes, cached or computed, and the indices of the images that were not searched yet."""
-    cached = {row["digest"]: row["looks"] for row in catalog.connection.execute("SELECT digest, looks FROM searched")}
+    cached = catalog.duplicate_cache.view_hashes()
     new = [index for index, digest in enumerate(images.digests) if digest not in cached]
     hashed = hash_views(images.take(new))
     cached.update((hashed.images.digests[place], hashed.pack(place)) for place in range(len(hashed)))

@@ -95,12 +95,12 @@ def load_signatures(workspace: Workspace, catalog: Catalog, images: Sequence[Sig
 
     New signatures are stored in the catalog batch by batch, so that an interrupted search resumes.
     """
-    signatures = _stored(catalog, [image.image_id for image in images])
+    signatures = catalog.duplicate_cache.signatures(VERSION, [image.image_id for image in images])
     missing = [image for image in images if image.image_id not in signatures]
     computed = read_signatures([workspace.root / image.path for image in missing], "computing signatures" if missing else None)
     rows = ((image.image_id, blob) for image, (_, blob) in zip(missing, computed, strict=True) if blob is not None)
     while batch := list(islice(rows, _BATCH)):
-        _store(catalog, batch)
+        catalog.duplicate_cache.save_signatures(VERSION, batch)
         signatures.update(batch)
     ids = [image.image_id for image in images if image.image_id in signatures]
     return stack_signatures(ids, [signatures[image_id] for image_id in ids])
@@ -111,26 +111,3 @@ def _try_signature(path: Path) -> bytes | None:
         return read_signature(path)
     except (DecodeError, OSError):
         return None
-
-
-def _store(catalog: Catalog, rows: Sequence[tuple[str, bytes]]) -> None:
-    """Store signatures of images that the catalog contains; others are recomputed each time."""
-    with catalog.transaction() as sql:
-        sql.executemany(
-            "INSERT OR REPLACE INTO signatures (image_id, version, signature)"
-            " SELECT image_id, ?, ? FROM images WHERE image_id = ?",
-            [(VERSION, blob, image_id) for image_id, blob in rows],
-        )
-
-
-def _stored(catalog: Catalog, ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the stored signatures among `ids`."""
-    signatures: dict[str, bytes] = {}
-    for start in range(0, len(ids), 500):
-        batch = ids[start : start + 500]
-        rows = catalog.connection.execute(
-            f"SELECT image_id, signature FROM signatures WHERE version = ? AND image_id IN ({','.join('?' * len(batch))})",
-            (VERSION, *batch),
-        )
-        signatures.update({row["image_id"]: row["signature"] for row in rows})
-    return signatures

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.catalog import Catalog, ImageRow, LabelIssueRow
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -21,7 +21,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.label_issues.backbone import choose_backbone
 from fototeca.curate.label_issues.confident_learning import Floats, Integers, deal_folds, judge, out_of_fold
 from fototeca.curate.labels.categories import split_label
-from fototeca.curate.review.queues import SUGGESTED_AFTER, answered
+from fototeca.curate.review.queues import LABEL_ISSUES_AFTER, answered_issues
 from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
 from fototeca.vision.backbones import Backbone
@@ -215,15 +215,14 @@ def save(workspace: Workspace, suggestions: Sequence[LabelIssue], after: int) ->
 
     What people decide on after decision number `after` leaves the queues.
     """
-    with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
-        before = answered(catalog)
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        before = answered_issues(catalog)
         new = [one for one in suggestions if before.get(one.image_id) != (one.kind, one.label, one.suggested)]
-        sql.execute("DELETE FROM suggestions")
-        sql.executemany(
-            "INSERT INTO suggestions (image_id, label, suggested, score, kind, neighbours) VALUES (?,?,?,?,?,?)",
-            [(s.image_id, s.label, s.suggested, s.score, s.kind, " ".join(s.neighbours)) for s in new],
+        catalog.label_issues.replace(
+            LabelIssueRow(issue.image_id, issue.label, issue.suggested, issue.score, issue.kind, tuple(issue.neighbours))
+            for issue in new
         )
-        catalog.set_fact(SUGGESTED_AFTER, str(after))
+        catalog.metadata.set(LABEL_ISSUES_AFTER, str(after))
     return new
 
 

@@ -1,137 +1,127 @@
-"""What a reviewer may say about an image, and what follows when it meets what the catalog says. Knows no App."""
+"""Review state of an image as tags, and how an edit made elsewhere merges with what the catalog contains by now."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
-from fototeca.collect.catalog import PERSON, REJECT, RESTORE, Decision, ImageRow
-from fototeca.curate.labels.categories import renamed, split_label
+from fototeca.collect.catalog import Decision, Edit, ReviewState, rename_in_label
+from fototeca.curate.labels.categories import split_label
 
 TAG_REJECT, TAG_REVIEWED, TAG_RESTORE = "reject", "reviewed", "restore"
-"""Tags that mean what they say. `reject:REASON` gives a reason."""
+"""Tags of a sample that set its status. `reject:REASON` gives a reason."""
 
-REASON = "review"
-"""Why an image was rejected when its tag gives no reason."""
+DEFAULT_REASON = "review"
+"""Reason of a rejection whose tag gives none."""
 
-UNDO = "undo of "
-"""Begins the `why` of a decision that takes another back; that one's time follows."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """An image's label, and whether it is rejected, reviewed, or brought back although a better copy is there."""
-
-    label: str
-    rejected: str = ""
-    reviewed: bool = False
-    restored: bool = False
-
-    @classmethod
-    def of_image(cls, image: ImageRow) -> Judgement:
-        """What the catalog says."""
-        return cls(image.label, image.rejected, image.reviewed, image.keep)
-
-    @classmethod
-    def of_tags(cls, label: str, tags: list[str]) -> Judgement:
-        """What a sample's label and tags say."""
-        reasons = [tag.partition(":")[2] or REASON for tag in tags if tag == TAG_REJECT or tag.startswith(TAG_REJECT + ":")]
-        return cls(label, reasons[0] if reasons else "", TAG_REVIEWED in tags, TAG_RESTORE in tags)
-
-    @property
-    def tags(self) -> list[str]:
-        """The tags that say it."""
-        reject = [f"{TAG_REJECT}:{self.rejected}"] if self.rejected else []
-        return [*reject, *([TAG_REVIEWED] if self.reviewed else []), *([TAG_RESTORE] if self.restored else [])]
-
-    def after(self, decision: str) -> Judgement:
-        """What it is once a person has decided so."""
-        rejected = decision[len(REJECT) :] if decision.startswith(REJECT) else ""
-        label = self.label if rejected or decision == RESTORE else decision
-        return Judgement(label, rejected, True, decision == RESTORE or (self.restored and not rejected))
-
-    def renamed(self, names: Iterable[tuple[str, str]]) -> Judgement:
-        """With categories' names changed, old ones to new ones, in order."""
-        label = self.label
-        for old, new in names:
-            label = renamed(label, old, new)
-        return replace(self, label=label)
-
-    def encode(self) -> str:
-        """One line of text, to be compared and kept."""
-        return "\t".join([self.label, *self.tags])
-
-    @classmethod
-    def decode(cls, text: str) -> Judgement:
-        """Back from one line."""
-        label, *tags = text.split("\t")
-        return cls.of_tags(label, tags)
+EditOutcome = Literal["unchanged", "withdrawn", "agreed", "apply", "conflict"]
 
 
-def valid(decisions: Iterable[Decision]) -> list[Decision]:
-    """Decisions that were not taken back, in order, without those that took one back."""
+def state_from_tags(label: str, tags: Sequence[str]) -> ReviewState:
+    """Return the state that a label and tags describe."""
+    reasons = [tag.partition(":")[2] or DEFAULT_REASON for tag in tags if tag == TAG_REJECT or tag.startswith(TAG_REJECT + ":")]
+    return ReviewState(label, reasons[0] if reasons else "", TAG_REVIEWED in tags, TAG_RESTORE in tags)
+
+
+def state_tags(state: ReviewState) -> list[str]:
+    """Return the tags that describe a state, beside its label."""
+    reject = [f"{TAG_REJECT}:{state.rejected}"] if state.rejected else []
+    return [*reject, *([TAG_REVIEWED] if state.reviewed else []), *([TAG_RESTORE] if state.restored else [])]
+
+
+def encode_state(state: ReviewState) -> str:
+    """Return a state as one line of text, to be compared and stored."""
+    return "\t".join([state.label, *state_tags(state)])
+
+
+def decode_state(text: str) -> ReviewState:
+    """Return the state that `encode_state` wrote."""
+    label, *tags = text.split("\t")
+    return state_from_tags(label, tags)
+
+
+def active_decisions(decisions: Iterable[Decision]) -> list[Decision]:
+    """Return the decisions that are neither undone nor an undo, in order."""
     log = list(decisions)
-    undone = {(row.image_id, row.who, row.why[len(UNDO) :]) for row in log if row.why.startswith(UNDO)}
-    return [row for row in log if not row.why.startswith(UNDO) and (row.image_id, row.who, row.time) not in undone]
+    undone = {(decision.image_id, decision.by, decision.undoes) for decision in log if decision.undoes}
+    return [decision for decision in log if not decision.undoes and (decision.image_id, decision.by, decision.time) not in undone]
 
 
-def said_by_people(decisions: Iterable[Decision]) -> list[Decision]:
-    """What people said and did not take back, in order."""
-    return [row for row in valid(decisions) if row.who.startswith(PERSON)]
+def active_reviews(decisions: Iterable[Decision]) -> list[Decision]:
+    """Return the active decisions of people about individual images, in order."""
+    return [decision for decision in active_decisions(decisions) if decision.is_review]
 
 
-Outcome = Literal["same", "withdrawn", "agreed", "decide", "conflict"]
+def merge_edit(edited: ReviewState, pushed: ReviewState, current: ReviewState) -> tuple[EditOutcome, list[Edit]]:
+    """Return how to merge a sample's edit into the catalog: the outcome, and the edits to apply in order.
 
+    Args:
+        edited: the sample's state now.
+        pushed: the state that the sample was given last.
+        current: the state in the catalog.
 
-def merge_edit(said: Judgement, pushed: Judgement, current: Judgement) -> tuple[Outcome, list[str]]:
-    """What to do about a sample that says `said`, was pushed as `pushed`, while the catalog now says `current`.
-
-    same: nobody edited it. withdrawn: a tag was removed (`reviewed`, `restore`) and no decision follows from that.
-    agreed: the catalog says already what the edit leads to, as after a pull that was killed. conflict: somebody decided
-    after the push, be it that the label is right, and the edit says something else; nothing is overwritten. decide: with
-    the decisions to write, in order.
+    Outcomes: `unchanged`: nobody edited the sample. `withdrawn`: a tag was removed (`reviewed`, `restore`), which is not a
+    decision. `agreed`: the catalog contains the edit already, as after an interrupted run. `conflict`: somebody decided
+    otherwise after the push; nothing is overwritten. `apply`: with the edits.
     """
-    if said == pushed:
-        return "same", []
+    if edited == pushed:
+        return "unchanged", []
     intended = pushed
-    for decision in _decisions(said, pushed):
-        intended = intended.after(decision)
+    for edit in _edits_between(edited, pushed):
+        intended = replace(edit.apply(intended), reviewed=True)
     if intended == pushed:
         return "withdrawn", []
     if current == intended:
         return "agreed", []
     if current == pushed:
-        return "decide", _decisions(said, current)
+        return "apply", _edits_between(edited, current)
     if current == replace(intended, reviewed=False):
-        return "decide", [current.label]  # a machine came to the same: what is new is that a person says so
+        return "apply", [Edit.relabel(current.label)]  # the same result without a review: record the review
     return "conflict", []
 
 
-def settle_renamed(
-    said: Judgement, pushed: Judgement, current: Judgement, names: Sequence[tuple[str, str]], known: Collection[str]
-) -> tuple[Outcome, list[str]]:
-    """`settle` of an edit that renamings may have come between. `names`: old and new ones, in order; `known`: the categories.
+def merge_edit_after_renames(
+    edited: ReviewState,
+    pushed: ReviewState,
+    current: ReviewState,
+    renames: Sequence[tuple[str, str]],
+    categories: Collection[str],
+) -> tuple[EditOutcome, list[Edit]]:
+    """Return what `merge_edit` does, where categories may have been renamed since the push.
 
-    Where nothing but renamings has happened to the image since, the edit means what it meant under the new names; who gave it
-    the very name that it has by now has looked at it.
+    If nothing but renames changed the image since, the edit is applied under the new names. Giving an image the very name that
+    it has by now counts as a review of it.
+
+    Args:
+        renames: old and new names of categories, in order.
+        categories: the configured categories.
     """
-    lately = (names[start:] for start in range(len(names), -1, -1))
-    since = next((part for part in lately if pushed.renamed(part) == current), None)
-    if since is None:
-        return merge_edit(said, pushed, current)
-    meant = said.renamed(since)
-    if not {*split_label(meant.label)} <= {*known}:
-        meant = said.renamed(names)
-    if said != pushed and meant == current:
-        return "decide", [current.label]
-    return merge_edit(meant, current, current)
+    recent = (renames[start:] for start in range(len(renames), -1, -1))
+    since_push = next((part for part in recent if _rename(pushed, part) == current), None)
+    if since_push is None:
+        return merge_edit(edited, pushed, current)
+    intended = _rename(edited, since_push)
+    if not {*split_label(intended.label)} <= {*categories}:
+        intended = _rename(edited, renames)
+    if edited != pushed and intended == current:
+        return "apply", [Edit.relabel(current.label)]
+    return merge_edit(intended, current, current)
 
 
-def _decisions(said: Judgement, current: Judgement) -> list[str]:
-    if said.rejected:
-        return [*([said.label] if said.label != current.label else []), f"{REJECT}{said.rejected}"]
-    found = [RESTORE] if current.rejected or (said.restored and not current.restored) else []
-    if said.label != current.label or not found:
-        found.append(said.label)
-    return found
+def _rename(state: ReviewState, renames: Iterable[tuple[str, str]]) -> ReviewState:
+    label = state.label
+    for old, new in renames:
+        label = rename_in_label(label, old, new)
+    return replace(state, label=label)
+
+
+def _edits_between(edited: ReviewState, current: ReviewState) -> list[Edit]:
+    """Return the edits that lead from `current` to `edited`; a review that changes nothing is an edit, too."""
+    relabel = Edit.relabel(edited.label)
+    if edited.rejected:
+        return [*([relabel] if edited.label != current.label else []), Edit.reject(edited.rejected)]
+    edits = [Edit.restore()] if current.rejected or (edited.restored and not current.restored) else []
+    if edited.label != current.label or not edits:
+        edits.append(relabel)
+    return edits

@@ -1,4 +1,4 @@
-"""`curate check`: images that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
+"""`curate quality`: images that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
 
 Findings are for people; nothing is rejected.
 """
@@ -44,20 +44,20 @@ def measure_quality(workspace: Workspace, limits: QualityThresholds) -> list[Qua
         keep_limits(catalog, limits)
         images = _not_rejected(catalog)
         _measure(workspace, catalog, images)
-        return judge(images, read_scores(catalog), _read_shrinkage(catalog, images), limits)
+        return judge(images, catalog.quality.all(), _read_shrinkage(catalog, images), limits)
 
 
 def found_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
     """The findings of what was measured before, by the limits of the last check."""
     found: dict[str, list[str]] = defaultdict(list)
     images = _not_rejected(catalog)
-    for finding in judge(images, read_scores(catalog), _read_shrinkage(catalog, images), last_limits(catalog)):
+    for finding in judge(images, catalog.quality.all(), _read_shrinkage(catalog, images), last_limits(catalog)):
         found[finding.image_id].append(finding.finding)
     return {image_id: tuple(names) for image_id, names in found.items()}
 
 
 def _not_rejected(catalog: Catalog) -> list[ImageRow]:
-    return [image for image in catalog.images() if not image.rejected]
+    return [image for image in catalog.images.all() if not image.rejected]
 
 
 def judge(
@@ -101,14 +101,6 @@ def _verdicts(values: Mapping[str, float], size: float, limits: QualityThreshold
     yield "border", values["border"], values["border"] > limits.border
 
 
-def read_scores(catalog: Catalog) -> dict[str, dict[str, float]]:
-    """Every stored score by image."""
-    scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
-        scores[row["image_id"]][row["measure"]] = row["value"]
-    return dict(scores)
-
-
 def _read_shrinkage(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, float]:
     """The side of accepted images that are smaller than their originals, by the original's; 0 where that is not known. `images`:
     those that are not rejected.
@@ -118,13 +110,10 @@ def _read_shrinkage(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, f
     """
     originals: dict[str, list[tuple[int, int]]] = defaultdict(list)
     bare: dict[str, bool] = {}
-    for row in catalog.connection.execute(
-        "SELECT image_id, f.width, f.height, thumbnail FROM findings f JOIN candidates USING (candidate_id)"
-        " WHERE image_id IS NOT NULL"
-    ):
-        bare[row["image_id"]] = bare.get(row["image_id"], True) and bool(row["thumbnail"])
-        if row["width"] and row["height"]:
-            originals[row["image_id"]].append((row["width"], row["height"]))
+    for size in catalog.provenance.announced_sizes():
+        bare[size.image_id] = bare.get(size.image_id, True) and size.thumbnail
+        if size.width and size.height:
+            originals[size.image_id].append((size.width, size.height))
     groups = defaultdict(list)
     for image in images:
         if image.group:
@@ -148,7 +137,7 @@ def _larger(one: tuple[int, int], other: tuple[int, int]) -> bool:
 def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow]) -> None:
     """Score the images that have no scores yet, batch by batch, and those whose file is not as long as it was; corrupt ones
     again, as a disk may have been away."""
-    known = {row["image_id"] for row in catalog.connection.execute("SELECT image_id FROM quality WHERE measure <> ?", (CORRUPT,))}
+    known = {image_id for image_id, values in catalog.quality.all().items() if values.keys() - {CORRUPT}}
     missing = [image for image in images if image.image_id not in known or _length(workspace, image) != image.bytes]
     if not missing:
         return
@@ -163,17 +152,13 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             scores = pool.map(score, batch)
-            rows = [(i.image_id, name, value) for i, found in zip(batch, scores, strict=True) for name, value in found.items()]
-            with catalog.transaction() as sql:
-                sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image.image_id,) for image in batch])
-                sql.executemany("INSERT INTO quality (image_id, measure, value) VALUES (?, ?, ?)", rows)
+            catalog.quality.replace({image.image_id: values for image, values in zip(batch, scores, strict=True)})
             bar.update(len(batch))
 
 
 def forget_scores(catalog: Catalog, image_ids: Collection[str]) -> None:
     """Let the next check look at these files again: they are no longer what was measured."""
-    with catalog.transaction() as sql:
-        sql.executemany("DELETE FROM quality WHERE image_id = ?", [(image_id,) for image_id in sorted(image_ids)])
+    catalog.quality.delete(sorted(image_ids))
 
 
 def _length(workspace: Workspace, image: ImageRow) -> int:

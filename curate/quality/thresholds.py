@@ -1,4 +1,4 @@
-"""Where `curate check` draws the line; the last ones are kept in the catalog."""
+"""Where `curate quality` draws the line; the last ones are kept in the catalog."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 
-_LIMITS = "check-limits"
+_LIMITS = "quality-thresholds"
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class QualityThresholds:
         for field in fields(self):
             value = getattr(self, field.name)
             if not (value > 1 if field.name == "odd_size" else 0 <= value <= 1):
-                raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate check --help")
+                raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate quality --help")
 
 
 def keep_limits(catalog: Catalog, limits: QualityThresholds) -> None:
     """Remember the limits of a check."""
-    catalog.set_fact(_LIMITS, json.dumps(asdict(limits)))
+    catalog.metadata.set(_LIMITS, json.dumps(asdict(limits)))
 
 
 def last_limits(catalog: Catalog) -> QualityThresholds:
     """Those of the last check, or the usual ones."""
-    kept = catalog.fact(_LIMITS)
+    kept = catalog.metadata.get(_LIMITS)
     return QualityThresholds(**json.loads(kept)) if kept else QualityThresholds()

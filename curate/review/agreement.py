@@ -1,100 +1,122 @@
-"""How far two reviewers agree: the share, Cohen's kappa (Cohen 1960), and the images on which they do not.
+"""Agreement between reviewers: share, Cohen's kappa (Cohen 1960), and the images on which they disagree.
 
-Compared is what each of them last said and has not taken back: a label, or that the image is rejected, whatever for.
+Compared is each person's latest annotation that is not undone: a label, or that the image is rejected, for any reason.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TypedDict
 
-from fototeca.collect.catalog import REJECT, Catalog
+from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
+from fototeca.core.results import Result
 from fototeca.core.settings import LABEL_SEPARATOR
+from fototeca.core.tables import render_table
 from fototeca.core.workspace import Workspace
-from fototeca.curate.review.queues import last_said
+from fototeca.curate.review.queues import Annotation, latest_annotations
 
 
-class Disagreement(TypedDict):
-    """One image and what each said, in the order of `reviewers`."""
+@dataclass(frozen=True)
+class Disagreement(Result):
+    """An image with both annotations, in the order of `reviewers`."""
 
     image_id: str
-    said: tuple[str, str]
+    annotations: tuple[Annotation, Annotation]
 
 
-class Agreement(TypedDict):
-    """Two people over the images that both have decided on."""
+@dataclass(frozen=True)
+class Agreement(Result):
+    """Agreement of two people on the images that both have annotated.
+
+    `agreed`: share of the images with equal annotations. `kappa`: agreement beyond chance, 1 for complete agreement and 0 for
+    agreement as expected by chance; None if both always give one and the same annotation. `categories`: kappa of each category
+    against all others; rejected images count as in none.
+    """
 
     reviewers: tuple[str, str]
     images: int
     agreed: float
-    """Share of the images about which they say the same."""
     kappa: float | None
-    """Agreement beyond chance: 1 all, 0 as by chance; None where both always say one and the same thing."""
-    categories: dict[str, float | None]
-    """Kappa of each category against all else; rejected images count as in none."""
-    disagreements: list[Disagreement]
+    categories: Mapping[str, float | None]
+    disagreements: tuple[Disagreement, ...]
 
 
 def measure_agreement(workspace: Workspace) -> list[Agreement]:
-    """Every two people who have decided on the same images, most images first. FototecaError when there are none."""
+    """Return the agreement of every two people who have annotated the same images, most images first.
+
+    FototecaError if there are none.
+    """
     with Catalog.open(workspace) as catalog:
-        said = last_said(catalog.decisions())
-    people = sorted({who for words in said.values() for who in words})
-    found = []
+        by_image = latest_annotations(catalog.decisions.all())
+    people = sorted({person for annotations in by_image.values() for person in annotations})
+    results = []
     for first, second in combinations(people, 2):
-        words = {key: (both[first], both[second]) for key, both in sorted(said.items()) if {first, second} <= both.keys()}
-        if words:
-            found.append(_compare((first, second), words, workspace.settings.names))
-    if not found:
-        hint = "let a second one decide too: FOTOTECA_USER=NAME fototeca curate review --simple"
+        common = {
+            image_id: (annotations[first], annotations[second])
+            for image_id, annotations in sorted(by_image.items())
+            if {first, second} <= annotations.keys()
+        }
+        if common:
+            results.append(_compare((first, second), common, workspace.settings.names))
+    if not results:
+        hint = "let a second person decide too: FOTOTECA_USER=NAME fototeca curate review --web"
         raise FototecaError("no two people have decided on the same image", hint)
-    return sorted(found, key=lambda row: -row["images"])
+    return sorted(results, key=lambda result: -result.images)
 
 
-def _compare(people: tuple[str, str], words: dict[str, tuple[str, str]], categories: Sequence[str]) -> Agreement:
-    first, second = zip(*words.values(), strict=True)
+def _compare(
+    reviewers: tuple[str, str], annotations: Mapping[str, tuple[Annotation, Annotation]], categories: Sequence[str]
+) -> Agreement:
+    first, second = zip(*annotations.values(), strict=True)
     return Agreement(
-        reviewers=(people[0].partition(":")[2], people[1].partition(":")[2]),
-        images=len(words),
-        agreed=sum(a == b for a, b in words.values()) / len(words),
+        reviewers=reviewers,
+        images=len(annotations),
+        agreed=sum(a == b for a, b in annotations.values()) / len(annotations),
         kappa=cohen_kappa(first, second),
-        categories={name: cohen_kappa(_bears(first, name), _bears(second, name)) for name in categories},
-        disagreements=[Disagreement(image_id=image_id, said=both) for image_id, both in words.items() if both[0] != both[1]],
+        categories={name: cohen_kappa(_has_category(first, name), _has_category(second, name)) for name in categories},
+        disagreements=tuple(Disagreement(image_id, both) for image_id, both in annotations.items() if both[0] != both[1]),
     )
 
 
-def _bears(words: Sequence[str], category: str) -> list[bool]:
-    return [category in word.split(LABEL_SEPARATOR) for word in words]
+def _has_category(annotations: Sequence[Annotation], category: str) -> list[bool]:
+    return [category in annotation.label.split(LABEL_SEPARATOR) for annotation in annotations]
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
-    """Cohen's kappa of two people's words on the same things; None when chance alone would make them agree on all."""
-    count = len(first)
-    ours, theirs = Counter(first), Counter(second)
-    chance = sum(ours[word] * theirs[word] for word in ours)
-    if chance == count * count:
+    """Return Cohen's kappa of two people's annotations of the same items; None if chance alone gives complete agreement."""
+    num_items = len(first)
+    first_counts, second_counts = Counter(first), Counter(second)
+    chance = sum(first_counts[annotation] * second_counts[annotation] for annotation in first_counts)
+    if chance == num_items * num_items:
         return None
-    agreed = sum(a == b for a, b in zip(first, second, strict=True))
-    return (agreed * count - chance) / (count * count - chance)
+    num_agreed = sum(a == b for a, b in zip(first, second, strict=True))
+    return (num_agreed * num_items - chance) / (num_items * num_items - chance)
 
 
-def agreement_table(rows: Sequence[Agreement], limit: int) -> str:
-    """The figures for people, and the first disagreements of each two."""
+def agreement_table(results: Sequence[Agreement], limit: int) -> str:
+    """Return the figures of every two reviewers, with their first `limit` disagreements."""
     lines = []
-    for row in rows:
-        both = " and ".join(row["reviewers"])
-        lines.append(f"{both}: {row['images']} images, {row['agreed']:.1%} agreed, kappa {_shown(row['kappa'])}")
-        lines += [f"  {_shown(value):>6}  {name}" for name, value in row["categories"].items()]
-        for disagreement in row["disagreements"][:limit]:
-            words = " / ".join({REJECT: "rejected", "": "(none)"}.get(word, word) for word in disagreement["said"])
-            lines.append(f"  {disagreement['image_id'][:12]}  {words}")
-        left = len(row["disagreements"]) - limit
-        lines += [f"  and {left} more"] if left > 0 else []
+    for result in results:
+        both = " and ".join(result.reviewers)
+        lines.append(f"{both}: {result.images} images, {result.agreed:.1%} agreed, kappa {_format_kappa(result.kappa)}")
+        rows = [(name, _format_kappa(kappa)) for name, kappa in result.categories.items()]
+        lines.append(render_table(("category", "kappa"), rows, right=("kappa",), indent=2))
+        shown = result.disagreements[:limit]
+        if shown:
+            columns = ("image", *result.reviewers)
+            cells = [(row.image_id[:12], *(_format_annotation(one) for one in row.annotations)) for row in shown]
+            lines.append(render_table(columns, cells, indent=2))
+        num_left = len(result.disagreements) - limit
+        lines += [f"  and {num_left} more"] if num_left > 0 else []
     return "\n".join(lines)
 
 
-def _shown(kappa: float | None) -> str:
+def _format_annotation(annotation: Annotation) -> str:
+    return "rejected" if annotation.rejected else annotation.label or "(none)"
+
+
+def _format_kappa(kappa: float | None) -> str:
     return "–" if kappa is None else f"{kappa:.3f}"

@@ -1,15 +1,15 @@
-"""What there is to review, and why: an item per image with the queues it stands in. Knows no App."""
+"""Review queues: one item per image, with the queues that contain it. Independent of FiftyOne and of the keyboard page."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fototeca.collect.catalog import PERSON, REJECT, RENAME, RESTORE, Catalog, Decision, ImageRow
-from fototeca.curate.labels.categories import renamed, renamed_from, split_label
-from fototeca.curate.labels.review_state import said_by_people, valid
+from fototeca.collect.catalog import Catalog, Decision, ImageRow, LabelIssueRow, rename_in_label
+from fototeca.core.results import Result
+from fototeca.curate.labels.categories import split_label
+from fototeca.curate.labels.review_state import active_decisions, active_reviews
 from fototeca.curate.snapshot.catalog_state import ImageSource, read_snapshot
 
 CONFLICT, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, UNREVIEWED = (
@@ -24,206 +24,217 @@ CONFLICT, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, DISAGREED, 
     "unreviewed",
 )
 QUEUES = (CONFLICT, DISAGREED, UNKNOWN, SUGGESTED, OUTLIER, BOUNDARY, DUPLICATE, QUALITY, UNREVIEWED)
-"""In the order in which a reviewer had best take them."""
+"""In the recommended order of review."""
 
-SUGGESTED_AFTER = "suggested-after"
-"""Where the catalog's facts keep the last decision that the suggestions knew of."""
+LABEL_ISSUES_AFTER = "label-issues-after"
+"""Metadata name of the last decision that the stored label issues take into account."""
 
-ANSWERED = "suggestion-answered:"
-"""Before an image id: the last suggestion about it after which a person decided, so that it is not made again."""
+ANSWERED = "label-issue-answered:"
+"""Metadata prefix, before an image id, of the last label issue that a person answered, so that it is not reported again."""
 
-_SUSPECTS = {"label-error": SUGGESTED, "outlier": OUTLIER, "boundary": BOUNDARY}
-"""The queue of each kind of suggestion."""
+_ISSUE_QUEUES = {"label-error": SUGGESTED, "outlier": OUTLIER, "boundary": BOUNDARY}
+"""Queue of each kind of label issue."""
 
 
 @dataclass(frozen=True)
 class ReviewItem:
-    """One image with what a reviewer wants to know of it."""
+    """One image with what a reviewer needs to know about it.
+
+    `other_categories`: further categories for which it, or a copy of it, was found or labeled. `suggested`: the label that
+    `curate label-issues` suggests, empty without one; `issue_score`: its score, higher is more suspicious, 0 without one.
+    `quality_issues`: names of the quality checks that it fails. `quality`: scores by measure.
+    """
 
     image: ImageRow
     queues: tuple[str, ...]
     source: str
     license: str
-    also: tuple[str, ...]
-    """Other categories under which it, or a copy of it, was found or labelled."""
+    other_categories: tuple[str, ...]
     suggested: str
-    """The label that `curate suggest` would give it; empty without one."""
-    suspicion: float
-    """Score of the suggestion, higher is more suspicious; 0 without one."""
-    findings: tuple[str, ...]
+    issue_score: float
+    quality_issues: tuple[str, ...]
     quality: Mapping[str, float]
 
 
-def list_items(catalog: Catalog, names: Sequence[str], findings: Mapping[str, tuple[str, ...]]) -> list[ReviewItem]:
-    """Every image. `names`: the configured categories; `findings`: the names of what a quality check found, by image."""
-    state = read_snapshot(catalog)
-    images, origins, categories = state.images, state.sources, _categories(catalog)
-    decisions = catalog.decisions()
-    suspects = _suspects(catalog, images, decisions)
-    quality: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in catalog.connection.execute("SELECT image_id, measure, value FROM quality"):
-        quality[row["image_id"]][row["measure"]] = row["value"]
-    seen = _seen_as(images, categories)
-    waiting, given = _looked_at(images)
-    disagreed = _disagreed(images, decisions)
+@dataclass(frozen=True)
+class Annotation(Result):
+    """A reviewer's latest judgment of an image: a label, or rejected for any reason (the label is empty then)."""
+
+    label: str
+    rejected: bool = False
+
+    @classmethod
+    def of_image(cls, image: ImageRow) -> Annotation:
+        """Return the catalog's current judgment."""
+        return cls("", True) if image.rejected else cls(image.label)
+
+
+def list_review_items(
+    catalog: Catalog, categories: Sequence[str], quality_issues: Mapping[str, tuple[str, ...]]
+) -> list[ReviewItem]:
+    """Return an item for every image.
+
+    Args:
+        categories: the configured categories.
+        quality_issues: names of the quality checks that each image fails, by image id.
+    """
+    snapshot = read_snapshot(catalog)
+    images, sources = snapshot.images, snapshot.sources
+    decisions = catalog.decisions.all()
+    issues = _open_issues(catalog, images, decisions)
+    quality = catalog.quality.all()
+    found_as = _categories_by_group(images, _found_categories(catalog))
+    unfinished, reviewed_labels = _group_reviews(images)
+    disagreed = _find_disagreements(images, decisions)
     items = []
     for image in images:
-        suspected, suggested, suspicion = suspects.get(image.image_id, ("", "", 0.0))
-        origin = origins.get(image.image_id, ImageSource())
-        also = sorted(seen[image.group or image.image_id] - set(split_label(image.label)))
+        issue = issues.get(image.image_id)
+        source = sources.get(image.image_id, ImageSource())
+        other = sorted(found_as[image.group or image.image_id] - set(split_label(image.label)))
         flags = {
-            CONFLICT: len(given.get(image.group, ())) > 1 and not image.rejected if image.reviewed else bool(also),
-            UNKNOWN: image.status == "accepted" and not set(split_label(image.label)) <= set(names),
+            CONFLICT: len(reviewed_labels.get(image.group, ())) > 1 and not image.rejected if image.reviewed else bool(other),
+            UNKNOWN: image.status == "accepted" and not set(split_label(image.label)) <= set(categories),
             DISAGREED: image.image_id in disagreed,
-            suspected: True,
-            DUPLICATE: image.group in waiting,
-            QUALITY: bool(findings.get(image.image_id)) and not image.reviewed,
+            _ISSUE_QUEUES[issue.kind] if issue else "": True,
+            DUPLICATE: image.group in unfinished,
+            QUALITY: bool(quality_issues.get(image.image_id)) and not image.reviewed,
             UNREVIEWED: not image.reviewed and image.status == "accepted",
         }
         items.append(
             ReviewItem(
                 image,
                 tuple(name for name in QUEUES if flags.get(name)),
-                origin.source,
-                origin.license,
-                tuple(also),
-                suggested,
-                suspicion,
-                findings.get(image.image_id, ()),
-                quality[image.image_id],
+                source.source,
+                source.license,
+                tuple(other),
+                issue.suggested if issue and issue.kind != "outlier" else "",
+                issue.score if issue else 0.0,
+                quality_issues.get(image.image_id, ()),
+                quality.get(image.image_id, {}),
             )
         )
     return items
 
 
-def in_queue(items: Sequence[ReviewItem], queue: str) -> list[ReviewItem]:
-    """The items of a queue in the order in which to take them: groups together, the most suspicious first."""
-    found = [item for item in items if queue in item.queues]
-    if queue in _SUSPECTS.values():
-        return sorted(found, key=lambda item: -item.suspicion)
+def items_in_queue(items: Sequence[ReviewItem], queue: str) -> list[ReviewItem]:
+    """Return the items of a queue in the recommended order: groups together, the most suspicious first."""
+    members = [item for item in items if queue in item.queues]
+    if queue in _ISSUE_QUEUES.values():
+        return sorted(members, key=lambda item: -item.issue_score)
     if queue == QUALITY:
-        return sorted(found, key=lambda item: item.findings)
-    return sorted(found, key=lambda item: item.image.group) if queue in (CONFLICT, DUPLICATE) else found
+        return sorted(members, key=lambda item: item.quality_issues)
+    return sorted(members, key=lambda item: item.image.group) if queue in (CONFLICT, DUPLICATE) else members
 
 
-def _categories(catalog: Catalog) -> dict[str, set[str]]:
-    """The categories under which each image was found."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in catalog.connection.execute(
-        "SELECT image_id, category FROM findings JOIN candidates USING (candidate_id) WHERE image_id IS NOT NULL"
-    ):
-        found[row["image_id"]].update(split_label(row["category"]))
-    return found
+def _found_categories(catalog: Catalog) -> dict[str, set[str]]:
+    """Return the categories for which each image was found."""
+    labels = catalog.provenance.categories_by_image()
+    return {image_id: {name for label in found for name in split_label(label)} for image_id, found in labels.items()}
 
 
-def _seen_as(images: Sequence[ImageRow], categories: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """The categories under which a group, or an image in none, was found or labelled."""
-    seen: dict[str, set[str]] = defaultdict(set)
+def _categories_by_group(images: Sequence[ImageRow], found: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Return the categories for which the images of each group were found or labeled; alone, an image is its own group."""
+    categories: dict[str, set[str]] = defaultdict(set)
     for image in images:
-        names = seen[image.group or image.image_id]
-        names.update(categories.get(image.image_id, ()))
+        names = categories[image.group or image.image_id]
+        names.update(found.get(image.image_id, ()))
         names.update(split_label(image.label))
-    return seen
+    return categories
 
 
-def _looked_at(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[frozenset[str]]]]:
-    """The groups with a member that nobody has reviewed, and by group the labels that people left its members with.
+def _group_reviews(images: Sequence[ImageRow]) -> tuple[set[str], dict[str, set[frozenset[str]]]]:
+    """Return the groups with a member that is not reviewed, and by group the different labels of its reviewed members.
 
-    Who calls two copies of one image by two names has not settled what it shows; a crop may show less than the whole, so a
-    label whose categories another one has too is left out.
+    A crop may show less than the whole image, so a label whose categories another one contains is left out.
     """
-    waiting, given = set(), defaultdict[str, set[frozenset[str]]](set)
+    unfinished, labels = set(), defaultdict[str, set[frozenset[str]]](set)
     for image in images:
         if image.group and not image.rejected:
             if image.reviewed:
-                given[image.group].add(frozenset(split_label(image.label)))
+                labels[image.group].add(frozenset(split_label(image.label)))
             else:
-                waiting.add(image.group)
-    return waiting, {name: {one for one in labels if not any(one < other for other in labels)} for name, labels in given.items()}
-
-
-def _disagreed(images: Iterable[ImageRow], decisions: Iterable[Decision]) -> set[str]:
-    """Images about which people last said different things, unless most of them say what the catalog does."""
-    last = last_said(decisions)
-    found = set()
-    for image in images:
-        said = list(last.get(image.image_id, {}).values())
-        agreeing = said.count(REJECT if image.rejected else image.label)
-        if len(set(said)) > 1 and agreeing * 2 <= len(said):
-            found.add(image.image_id)
-    return found
-
-
-def last_said(decisions: Iterable[Decision]) -> dict[str, dict[str, str]]:
-    """By image and person: the label that the person left it with, or `reject:` whatever the reason.
-
-    Who takes a rejection back leaves the label that the image had; to bring back a set-aside copy says nothing about its label.
-    Where a category was renamed, those who had said the old name are taken to say the new one.
-    """
-    last: dict[str, dict[str, str]] = defaultdict(dict)
-    labels: dict[str, str] = {}
-    for decision in valid(decisions):
-        word = decision.new
-        if word.startswith(REJECT):
-            word = REJECT
-        elif word == RESTORE:
-            word = labels.get(decision.image_id, "")
-        elif decision.who.startswith(RENAME):  # of the label that is left when the word that it met is taken back
-            labels[decision.image_id] = renamed(labels.get(decision.image_id, ""), *renamed_from(decision))
-        else:
-            labels[decision.image_id] = word
-        silent = decision.new == RESTORE and not decision.old.startswith(REJECT)
-        if decision.who.startswith(PERSON) and not silent:
-            last[decision.image_id][decision.who] = word
-        if decision.who.startswith(RENAME):
-            said = last[decision.image_id]
-            said.update({who: renamed(before, *renamed_from(decision)) for who, before in said.items()})
-    return last
-
-
-def _suspects(catalog: Catalog, images: Iterable[ImageRow], decisions: Iterable[Decision]) -> dict[str, tuple[str, str, float]]:
-    """Queue, suggested label and score of what `suggest` found, but for what a person has answered."""
-    labels, since = (
-        {image.image_id: image.label for image in images},
-        {row["image_id"] for row in _answered_now(catalog, decisions)},
-    )
-    return {
-        row["image_id"]: (_SUSPECTS[row["kind"]], row["suggested"] if row["kind"] != "outlier" else "", row["score"])
-        for row in catalog.connection.execute("SELECT image_id, label, suggested, score, kind FROM suggestions")
-        if labels[row["image_id"]] == row["label"] and row["image_id"] not in since
+                unfinished.add(image.group)
+    return unfinished, {
+        name: {label for label in members if not any(label < other for other in members)} for name, members in labels.items()
     }
 
 
-def answered(catalog: Catalog) -> dict[str, tuple[str, ...]]:
-    """By image the last suggestion that a person has answered: kind, label and suggested label.
+def _find_disagreements(images: Iterable[ImageRow], decisions: Iterable[Decision]) -> set[str]:
+    """Return the images on which people disagree, unless more than half of them agree with the catalog."""
+    by_image = latest_annotations(decisions)
+    disagreed = set()
+    for image in images:
+        annotations = list(by_image.get(image.image_id, {}).values())
+        num_agreeing = annotations.count(Annotation.of_image(image))
+        if len(set(annotations)) > 1 and num_agreeing * 2 <= len(annotations):
+            disagreed.add(image.image_id)
+    return disagreed
 
-    Those that were answered since the last `suggest` are remembered from here on: others will take their place.
+
+def latest_annotations(decisions: Iterable[Decision]) -> dict[str, dict[str, Annotation]]:
+    """Return each person's latest annotation by image id and name of the person.
+
+    Ending a rejection gives the label that the image had; bringing a set-aside copy back does not annotate its label. Where a
+    category was renamed, earlier annotations count under the new name.
     """
-    for row in _answered_now(catalog, catalog.decisions()):
-        _remember(catalog, row["image_id"], (row["kind"], row["label"], row["suggested"]))
-    rows = catalog.connection.execute("SELECT name, value FROM facts WHERE name >= ? AND name < ?", (ANSWERED, ANSWERED + "g"))
-    return {row["name"][len(ANSWERED) :]: tuple(row["value"].split("\n")) for row in rows}
+    latest: dict[str, dict[str, Annotation]] = defaultdict(dict)
+    labels: dict[str, str] = {}
+    for decision in active_decisions(decisions):
+        label = labels.get(decision.image_id, "")
+        by_person = latest[decision.image_id]
+        if decision.action == "rename":  # of the label that remains once later decisions are undone
+            names = decision.old_label, decision.new_label
+            labels[decision.image_id] = rename_in_label(label, *names)
+            for person, annotation in by_person.items():
+                by_person[person] = replace(annotation, label=rename_in_label(annotation.label, *names))
+            continue
+        if decision.action == "label":
+            label = labels[decision.image_id] = decision.new_label
+        is_about_label = decision.action != "restore" or bool(decision.old_rejected)
+        if decision.is_review and is_about_label:
+            rejected = decision.action == "reject"
+            by_person[decision.actor] = Annotation("" if rejected else label, rejected)
+    return {image_id: annotations for image_id, annotations in latest.items() if annotations}
 
 
-def rename_suggestions(catalog: Catalog, old: str, new: str) -> None:
-    """Let suggestions, and those that were answered, say the new name of a category."""
-    for image_id, (kind, *labels) in answered(catalog).items():
-        _remember(catalog, image_id, (kind, *(renamed(label, old, new) for label in labels)))
-    rows = catalog.connection.execute("SELECT image_id, label, suggested FROM suggestions").fetchall()
-    catalog.connection.executemany(
-        "UPDATE suggestions SET label = ?, suggested = ? WHERE image_id = ?",
-        [(renamed(row["label"], old, new), renamed(row["suggested"], old, new), row["image_id"]) for row in rows],
-    )
-    catalog.connection.execute("DELETE FROM suggestions WHERE kind = 'label-error' AND label = suggested")
+def _open_issues(catalog: Catalog, images: Iterable[ImageRow], decisions: Iterable[Decision]) -> dict[str, LabelIssueRow]:
+    """Return by image id the label issues that nobody has answered and that are about the current label."""
+    labels = {image.image_id: image.label for image in images}
+    answered = {issue.image_id for issue in _newly_answered(catalog, decisions)}
+    return {
+        issue.image_id: issue
+        for issue in catalog.label_issues.all()
+        if labels[issue.image_id] == issue.label and issue.image_id not in answered
+    }
 
 
-def _remember(catalog: Catalog, image_id: str, suggestion: Sequence[str]) -> None:
-    catalog.set_fact(ANSWERED + image_id, "\n".join(suggestion))
+def answered_issues(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """Return by image id the last label issue that a person answered: kind, label and suggested label.
+
+    Those answered since the last `curate label-issues` are stored now, because the next run replaces them.
+    """
+    for issue in _newly_answered(catalog, catalog.decisions.all()):
+        _store_answered(catalog, issue.image_id, (issue.kind, issue.label, issue.suggested))
+    return {image_id: tuple(value.split("\n")) for image_id, value in catalog.metadata.with_prefix(ANSWERED).items()}
 
 
-def _answered_now(catalog: Catalog, decisions: Iterable[Decision]) -> list[sqlite3.Row]:
-    """The suggestions on whose image a person has decided since they were made."""
-    since = int(catalog.fact(SUGGESTED_AFTER) or 0)
-    decided = {row.image_id for row in said_by_people(decisions) if row.decision_id > since}
-    rows = catalog.connection.execute("SELECT image_id, label, suggested, kind FROM suggestions")
-    return [row for row in rows if row["image_id"] in decided]
+def rename_in_label_issues(catalog: Catalog, old: str, new: str) -> None:
+    """Rename a category in label issues, including the answered ones."""
+    for image_id, (kind, *labels) in answered_issues(catalog).items():
+        _store_answered(catalog, image_id, (kind, *(rename_in_label(label, old, new) for label in labels)))
+    issues = [
+        replace(issue, label=rename_in_label(issue.label, old, new), suggested=rename_in_label(issue.suggested, old, new))
+        for issue in catalog.label_issues.all()
+    ]
+    catalog.label_issues.replace(issue for issue in issues if issue.kind != "label-error" or issue.label != issue.suggested)
+
+
+def _store_answered(catalog: Catalog, image_id: str, issue: Sequence[str]) -> None:
+    catalog.metadata.set(ANSWERED + image_id, "\n".join(issue))
+
+
+def _newly_answered(catalog: Catalog, decisions: Iterable[Decision]) -> list[LabelIssueRow]:
+    """Return the label issues whose image a person reviewed after they were found."""
+    since = int(catalog.metadata.get(LABEL_ISSUES_AFTER) or 0)
+    reviewed = {decision.image_id for decision in active_reviews(decisions) if decision.decision_id > since}
+    return [issue for issue in catalog.label_issues.all() if issue.image_id in reviewed]

@@ -1,182 +1,274 @@
-"""What the keyboard page asks and decides. Knows neither HTTP nor FiftyOne; every decision is in the catalog when it returns."""
+"""One reviewer's session on the keyboard page: queues, image details, decisions and undo.
+
+Independent of HTTP and FiftyOne. Every decision is in the catalog when the method returns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fototeca.collect.catalog import Catalog, Decision, ImageRow
+from fototeca.collect.catalog import Catalog, Decision, Edit, ImageRow
 from fototeca.core.errors import EXIT_SHORT, FototecaError
-from fototeca.core.settings import LABEL_SEPARATOR
+from fototeca.core.results import Result
+from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.decisions import choose, decide_all, person
-from fototeca.curate.labels.review_state import Judgement, said_by_people
+from fototeca.curate.labels.decisions import add_decisions, current_person
+from fototeca.curate.labels.review_state import active_reviews, encode_state
 from fototeca.curate.quality.checks import found_by_image
-from fototeca.curate.review.queues import DUPLICATE, QUEUES, ReviewItem, in_queue, last_said, list_items
+from fototeca.curate.review.queues import (
+    DUPLICATE,
+    QUEUES,
+    ReviewItem,
+    items_in_queue,
+    latest_annotations,
+    list_review_items,
+)
 from fototeca.curate.review.thumbnails import make_thumbnail
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.review.undo import undo_decisions
 
 CATEGORY = "category:"
-"""Begins the name of a category's queue."""
+"""Prefix of the name of a category's queue."""
 
-WHY = "review page"
+COMMENT = "review page"
 
 
 class StaleError(FototecaError):
-    """Somebody decided about an image after it was shown."""
+    """An image was decided on after it was shown."""
+
+
+@dataclass(frozen=True)
+class ReviewProgress(Result):
+    """Numbers of accepted images, and of reviewed ones among them."""
+
+    images: int
+    reviewed: int
+
+
+@dataclass(frozen=True)
+class QueueSummary(Result):
+    """A queue, with its number of images and how many of them wait for this reviewer."""
+
+    name: str
+    images: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class QueueEntry(Result):
+    """An image of a queue; `waiting`: it waits for this reviewer."""
+
+    image_id: str
+    waiting: bool
+
+
+@dataclass(frozen=True)
+class ReviewOverview(Result):
+    """The task, the reviewer, and every queue."""
+
+    dataset: str
+    task: Task
+    categories: tuple[str, ...]
+    reviewer: str
+    queues: tuple[QueueSummary, ...]
+    images: int
+    reviewed: int
+
+
+@dataclass(frozen=True)
+class ImageCard(Result):
+    """An image in short. `state` is the encoded review state, to be sent back with a decision."""
+
+    image_id: str
+    label: str
+    status: str
+    rejected: str
+    reviewed: bool
+    state: str
+
+    @classmethod
+    def of_image(cls, image: ImageRow) -> ImageCard:
+        """Return the card of an image."""
+        state = encode_state(image.review_state)
+        return cls(image.image_id, image.label, image.status, image.rejected, image.reviewed, state)
+
+
+@dataclass(frozen=True)
+class Source(Result):
+    """One place where an image was found."""
+
+    source: str
+    page_url: str
+    author: str
+    license: str
+
+
+@dataclass(frozen=True)
+class ReviewerAnnotation(Result):
+    """A reviewer's latest annotation of an image: a label, or that it is rejected."""
+
+    reviewer: str
+    label: str
+    rejected: bool
+
+
+@dataclass(frozen=True)
+class ImageDetails(ImageCard):
+    """Everything that the page shows about an image. Sizes are in pixels.
+
+    `neighbors`: the nearest images, on which a suggestion is based. `annotations`: those of other reviewers.
+    `reviewed_by_me`: this reviewer has an annotation, too. `group`: the other members of its duplicate group.
+    """
+
+    width: int
+    height: int
+    suggested: str
+    issue_score: float
+    neighbors: tuple[ImageCard, ...]
+    other_categories: tuple[str, ...]
+    quality_issues: tuple[str, ...]
+    sources: tuple[Source, ...]
+    annotations: tuple[ReviewerAnnotation, ...]
+    reviewed_by_me: bool
+    group: tuple[ImageCard, ...]
 
 
 class ReviewSession:
-    """One reviewer's view of a workspace. Safe to ask from several threads."""
+    """One reviewer's view of a workspace. Its methods may be called from several threads."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.who = person()
+        self.person = current_person()
         self.items: Mapping[str, ReviewItem] = {}
-        self.mine: set[str] = set()
+        self.reviewed_ids: set[str] = set()
 
-    def overview(self) -> dict[str, Any]:
-        """The task, and every queue with how many images it has and how many of them wait for this reviewer."""
+    def overview(self) -> ReviewOverview:
+        """Read the catalog and return every queue with its counts."""
         self._read()
         settings = self.workspace.settings
-        queues = []
-        for name in (*QUEUES, *(CATEGORY + category for category in settings.names)):
-            waiting = [waits for _, waits in self.queue(name)]
-            queues.append({"name": name, "images": len(waiting), "waiting": sum(waiting)})
-        return {
-            "dataset": settings.name,
-            "task": settings.task,
-            "categories": settings.names,
-            "reviewer": self.who.partition(":")[2],
-            "queues": queues,
-            **self.progress(),
-        }
+        names = (*QUEUES, *(CATEGORY + category for category in settings.names))
+        queues = {name: self.queue(name) for name in names}
+        progress = self.progress()
+        return ReviewOverview(
+            dataset=settings.name,
+            task=settings.task,
+            categories=tuple(settings.names),
+            reviewer=self.person.name,
+            queues=tuple(
+                QueueSummary(name, len(entries), sum(entry.waiting for entry in entries)) for name, entries in queues.items()
+            ),
+            images=progress.images,
+            reviewed=progress.reviewed,
+        )
 
-    def progress(self) -> dict[str, int]:
-        """How many images there are, set-aside and rejected ones left out, and how many of them somebody reviewed."""
+    def progress(self) -> ReviewProgress:
+        """Return the numbers of accepted and of reviewed images."""
         with Catalog.open(self.workspace) as catalog:
-            images, reviewed = catalog.connection.execute(
-                "SELECT count(*), coalesce(sum(reviewed), 0) FROM images LEFT JOIN groups USING (image_id)"
-                " WHERE rejected = '' AND (keep OR coalesce(kept, 1))"
-            ).fetchone()
-        return {"images": images, "reviewed": reviewed}
+            return ReviewProgress(*catalog.images.count_accepted())
 
-    def queue(self, name: str) -> list[tuple[str, bool]]:
-        """The images of a queue in order, each with whether it waits for this reviewer, as the last `overview` found them.
+    def queue(self, name: str) -> list[QueueEntry]:
+        """Return the images of a queue in the recommended order, as of the last `overview`.
 
         FototecaError for an unknown name.
         """
         items = list(self.items.values())
         if name in QUEUES:
-            found = in_queue(items, name)
+            members = items_in_queue(items, name)
         elif name.startswith(CATEGORY):
-            category = self.workspace.settings.check(name[len(CATEGORY) :])
-            found = [item for item in items if category in item.image.label.split(LABEL_SEPARATOR)]
+            category = self.workspace.settings.check(name.removeprefix(CATEGORY))
+            members = [item for item in items if category in item.image.label.split(LABEL_SEPARATOR)]
         else:
-            raise FototecaError(f"no queue {name!r}", f"there are: {', '.join(QUEUES)}, {CATEGORY}NAME")
-        always = name in QUEUES and name != DUPLICATE  # a group waits for members that one has decided on too
-        return [(item.image.image_id, always or item.image.image_id not in self.mine) for item in found]
+            raise FototecaError(f"no queue {name!r}", f"the queues are: {', '.join(QUEUES)}, {CATEGORY}NAME")
+        # a duplicate group stays queued while other members are unreviewed, so its reviewed members need not be shown again
+        always = name in QUEUES and name != DUPLICATE
+        return [QueueEntry(item.image.image_id, always or item.image.image_id not in self.reviewed_ids) for item in members]
 
-    def show(self, image_id: str) -> dict[str, Any]:
-        """All that a reviewer wants to know about an image, as it is now. FototecaError when there is none."""
+    def image_details(self, image_id: str) -> ImageDetails:
+        """Return everything the page shows about an image, as it is now. FototecaError if it does not exist."""
         with Catalog.open(self.workspace) as catalog:
-            image = self._image(catalog, image_id)
+            image = _get_image(catalog, image_id)
             item = self.items.get(image_id)
-            places = catalog.findings(image_id)
-            said = last_said(catalog.decisions(image_id)).get(image_id, {})
-            return {
-                **_card(image),
-                "width": image.width,
-                "height": image.height,
-                "suggested": item.suggested if item else "",
-                "suspicion": item.suspicion if item else 0,
-                "evidence": [_card(other) for other in _evidence(catalog, image_id)],
-                "also": item.also if item else (),
-                "findings": item.findings if item else (),
-                "places": [
-                    {"source": place.source, "page": place.page_url, "author": place.author, "license": place.license}
-                    for place in places
-                ],
-                "said": [{"who": who.partition(":")[2], "new": new} for who, new in said.items() if who != self.who],
-                "mine": self.who in said,
-                "group": [_card(member) for member in _members(catalog, image)],
-            }
+            annotations = latest_annotations(catalog.decisions.all(image_id)).get(image_id, {})
+            return ImageDetails(
+                **vars(ImageCard.of_image(image)),
+                width=image.width,
+                height=image.height,
+                suggested=item.suggested if item else "",
+                issue_score=item.issue_score if item else 0,
+                neighbors=tuple(_neighbors(catalog, image_id)),
+                other_categories=item.other_categories if item else (),
+                quality_issues=item.quality_issues if item else (),
+                sources=tuple(
+                    Source(place.source, place.page_url, place.author, place.license)
+                    for place in catalog.provenance.of_image(image_id)
+                ),
+                annotations=tuple(
+                    ReviewerAnnotation(name, annotation.label, annotation.rejected)
+                    for name, annotation in annotations.items()
+                    if name != self.person.name
+                ),
+                reviewed_by_me=self.person.name in annotations,
+                group=tuple(ImageCard.of_image(member) for member in _other_members(catalog, image)),
+            )
 
-    def decide(
-        self,
-        seen: Mapping[str, str],
-        image_id: str,
-        *,
-        group: bool,
-        label: str | None = None,
-        reject: str | None = None,
-        restore: bool = False,
-    ) -> list[Decision]:
-        """Decide about an image, or with `group` about all of its group that are not rejected.
+    def decide(self, shown: Mapping[str, str], image_id: str, edit: Edit, *, group: bool) -> list[Decision]:
+        """Apply an edit to an image, or with `group` to all members of its group that are not rejected.
 
-        `seen`: what each of them said when it was shown. StaleError, and nothing is written, when one says something else by now.
+        `shown`: the encoded state of each of them when it was shown. StaleError, and nothing is written, if one has another
+        state by now.
         """
-        new = choose(self.workspace.settings, label=label, reject=reject, restore=restore)
         with Catalog.open(self.workspace) as catalog, catalog.transaction():
-            image = self._image(catalog, image_id)
-            members = [member for member in _members(catalog, image) if group and not member.rejected]
+            image = _get_image(catalog, image_id)
+            members = [member for member in _other_members(catalog, image) if group and not member.rejected]
             for member in (image, *members):
-                if seen.get(member.image_id) != Judgement.of_image(member).encode():
+                if shown.get(member.image_id) != encode_state(member.review_state):
                     raise StaleError(f"{member.image_id[:12]} was decided on meanwhile", "look at it again", EXIT_SHORT)
-            return decide_all(catalog, [image_id, *(member.image_id for member in members)], new, WHY)
+            return add_decisions(catalog, [image_id, *(member.image_id for member in members)], edit, COMMENT)
 
     def undo(self, decision_ids: list[int]) -> list[Decision]:
-        """Take this reviewer's decisions back."""
-        return take_back(self.workspace, decision_ids)
+        """Undo decisions of this reviewer."""
+        return undo_decisions(self.workspace, decision_ids)
 
     def image_file(self, image_id: str, *, small: bool) -> tuple[Path, str]:
-        """The file to show, and Pillow's name of its format. FototecaError when it is not there or not in the store."""
+        """Return the file to show and its format (Pillow's name). FototecaError if it is missing or outside the store."""
         with Catalog.open(self.workspace) as catalog:
-            image = self._image(catalog, image_id)
+            image = _get_image(catalog, image_id)
         thumbnail = make_thumbnail(self.workspace, image) if small else None
         path = (thumbnail or self.workspace.root / image.path).resolve()
         inside = any(path.is_relative_to(folder.resolve()) for folder in (self.workspace.images, self.workspace.cache))
         if not inside or not path.is_file():
-            raise FototecaError(f"the file of {image_id[:12]} is not in the store", "run: fototeca curate check")
+            raise FototecaError(f"the file of {image_id[:12]} is not in the store", "run: fototeca curate quality")
         return path, "JPEG" if thumbnail else image.format
 
     def _read(self) -> None:
         with Catalog.open(self.workspace) as catalog:
-            items = list_items(catalog, self.workspace.settings.names, found_by_image(catalog))
-            self.mine = {row.image_id for row in said_by_people(catalog.decisions()) if row.who == self.who}
+            items = list_review_items(catalog, self.workspace.settings.names, found_by_image(catalog))
+            reviews = active_reviews(catalog.decisions.all())
+        self.reviewed_ids = {decision.image_id for decision in reviews if decision.by == self.person}
         self.items = {item.image.image_id: item for item in items}
 
-    @staticmethod
-    def _image(catalog: Catalog, image_id: str) -> ImageRow:
-        image = catalog.image(image_id)
-        if image is None:
-            raise FototecaError(f"no image {image_id[:64]!r}", "load the page again")
-        return image
+
+def list_queues(workspace: Workspace) -> tuple[QueueSummary, ...]:
+    """Return every review queue with its number of images, and how many wait for the person at the keyboard."""
+    return ReviewSession(workspace).overview().queues
 
 
-def _card(image: ImageRow) -> dict[str, Any]:
-    """An image in short; `seen` is to be sent back with a decision."""
-    return {
-        "image_id": image.image_id,
-        "label": image.label,
-        "status": image.status,
-        "rejected": image.rejected,
-        "reviewed": image.reviewed,
-        "seen": Judgement.of_image(image).encode(),
-    }
+def _get_image(catalog: Catalog, image_id: str) -> ImageRow:
+    image = catalog.images.get(image_id)
+    if image is None:
+        raise FototecaError(f"no image {image_id[:64]!r}", "load the page again")
+    return image
 
 
-def _members(catalog: Catalog, image: ImageRow) -> list[ImageRow]:
-    """The other images of its near-duplicate group."""
-    rows = catalog.connection.execute(
-        "SELECT image_id FROM groups WHERE group_id = ? AND image_id != ? ORDER BY kept DESC, image_id",
-        (image.group, image.image_id),
-    )
-    return [found for row in rows.fetchall() if (found := catalog.image(row["image_id"]))]
+def _other_members(catalog: Catalog, image: ImageRow) -> list[ImageRow]:
+    """Return the other images of its duplicate group, representatives first."""
+    members = [catalog.images.get(image_id) for image_id in catalog.groups.members(image.group) if image_id != image.image_id]
+    return [member for member in members if member]
 
 
-def _evidence(catalog: Catalog, image_id: str) -> list[ImageRow]:
-    """The nearest images by which a suggestion was made."""
-    row = catalog.connection.execute("SELECT neighbours FROM suggestions WHERE image_id = ?", (image_id,)).fetchone()
-    return [found for name in (row["neighbours"].split() if row else []) if (found := catalog.image(name))]
+def _neighbors(catalog: Catalog, image_id: str) -> list[ImageCard]:
+    """Return the nearest images, on which the suggestion about an image is based."""
+    issue = catalog.label_issues.get(image_id)
+    images = [catalog.images.get(neighbor) for neighbor in issue.neighbors] if issue else []
+    return [ImageCard.of_image(image) for image in images if image]

@@ -1,57 +1,54 @@
-"""Taking a decision back: the log keeps both, and the image is as it was before, not reviewed if it was not."""
+"""Undo of a person's decisions: the log keeps both, and the image returns to its previous state, including not reviewed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from fototeca.collect.catalog import REJECT, RENAME, RESTORE, Catalog, Decision, ImageRow
+from fototeca.collect.catalog import Catalog, Decision, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.categories import renamed, renamed_from
-from fototeca.curate.labels.decisions import person
-from fototeca.curate.labels.review_state import UNDO, said_by_people, valid
-from fototeca.curate.snapshot.catalog_state import apply_decision
+from fototeca.curate.labels.decisions import current_person
+from fototeca.curate.labels.review_state import active_decisions, active_reviews
 
 
-def take_back(workspace: Workspace, decision_ids: Sequence[int]) -> list[Decision]:
-    """Take back decisions of the person here, all or none; returns what was written.
+def undo_decisions(workspace: Workspace, decision_ids: Sequence[int]) -> list[Decision]:
+    """Undo decisions of the person at the keyboard, all or none; return the decisions written.
 
-    FototecaError when one is somebody else's, or when something was decided about its image since.
+    FototecaError if one belongs to somebody else, or if its image was decided on since.
     """
     with Catalog.open(workspace) as catalog, catalog.transaction():
-        return [row for number in decision_ids for row in _take_back(catalog, number)]
+        return [decision for number in decision_ids for decision in _undo(catalog, number)]
 
 
-def _take_back(catalog: Catalog, decision_id: int) -> list[Decision]:
-    row = catalog.connection.execute("SELECT image_id FROM decisions WHERE decision_id = ?", (decision_id,)).fetchone()
-    if row is None:
-        raise FototecaError(f"there is no decision {decision_id}", "see: fototeca curate log")
-    log = valid(catalog.decisions(row["image_id"]))
-    spoken = [one for one in log if not one.who.startswith(RENAME)]  # a renaming is nobody's word on the image
-    last = spoken[-1] if spoken else None
-    if last is None or last.decision_id != decision_id or last.who != person():
-        raise FototecaError("this is not your last word on the image", f"see: fototeca curate log {row['image_id'][:12]}")
-    current = catalog.image(last.image_id)
-    assert current is not None
-    before = replace(current, label="", rejected="", keep=False)
+def _undo(catalog: Catalog, decision_id: int) -> list[Decision]:
+    requested = catalog.decisions.get(decision_id)
+    if requested is None:
+        raise FototecaError(f"there is no decision {decision_id}", "see: fototeca curate history")
+    log = active_decisions(catalog.decisions.all(requested.image_id))
+    last = next((decision for decision in reversed(log) if decision.action != "rename"), None)
+    if last is None or last.decision_id != decision_id or last.by != current_person():
+        hint = f"see: fototeca curate history {requested.image_id[:12]}"
+        raise FototecaError("only your own latest decision on an image can be undone", hint)
+    image = catalog.images.get(last.image_id)
+    assert image is not None, "images are never deleted"
+    previous = ReviewState("")
     for decision in log:
-        if decision.who.startswith(RENAME):
-            before = replace(before, label=renamed(before.label, *renamed_from(decision)))
-        elif decision is not last:
-            before = apply_decision(before, decision)
-    written = [catalog.decide(last.image_id, new, who=last.who, why=UNDO + last.time) for new in _steps(current, before)]
-    if not said_by_people(catalog.decisions(last.image_id)):
-        catalog.connection.execute("UPDATE images SET reviewed = 0 WHERE image_id = ?", (last.image_id,))
+        if decision is not last:
+            previous = decision.edit.apply(previous)
+    edits = _edits_back(image.review_state, previous)
+    written = [catalog.decisions.add(last.image_id, edit, by=last.by, undoes=last.time) for edit in edits]
+    if not active_reviews(catalog.decisions.all(last.image_id)):
+        catalog.images.clear_reviewed([last.image_id])
     return [decision for decision in written if decision]
 
 
-def _steps(current: ImageRow, before: ImageRow) -> list[str]:
-    """The decisions that lead back."""
-    if before.rejected:
-        return [*([before.label] if before.label != current.label else []), REJECT + before.rejected]
-    if before.keep and not current.keep:
-        return [RESTORE, *([before.label] if before.label != current.label else [])]
-    if current.keep and not before.keep:
-        return [f"{REJECT}undo", before.label]  # only a rejection ends a restoration
-    return [before.label]
+def _edits_back(current: ReviewState, previous: ReviewState) -> list[Edit]:
+    """Return the edits that lead from `current` back to `previous`."""
+    relabel = Edit.relabel(previous.label)
+    if previous.rejected:
+        return [*([relabel] if previous.label != current.label else []), Edit.reject(previous.rejected)]
+    if previous.restored and not current.restored:
+        return [Edit.restore(), *([relabel] if previous.label != current.label else [])]
+    if current.restored and not previous.restored:
+        return [Edit.reject("undo"), relabel]  # only a rejection ends a restoration
+    return [relabel]

@@ -1,19 +1,24 @@
-"""The decisions that lie beside the frozen versions: what git keeps of people's work."""
+"""Decision files beside the frozen versions (`vNNN.decisions.csv`): the copy of people's work that git keeps."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+from collections.abc import Iterable
+from typing import get_args
 
-from fototeca.collect.catalog import Catalog, Decision
+from fototeca.collect.catalog import LEGACY_COLUMNS, Action, ActorKind, Catalog, Decision, parse_legacy_decision
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.manifest import list_versions, read_metadata
+from fototeca.curate.manifest import DECISION_COLUMNS, list_versions, read_metadata
 
 
 def read_decision_log(workspace: Workspace, version: str) -> list[Decision]:
-    """Those beside a version, oldest first. FototecaError when they are gone or were edited."""
+    """Return the decisions beside a version, oldest first. FototecaError if the file is missing, changed or malformed.
+
+    Files of schema 1 do not contain the labels of rejected images: `old_label` and `new_label` are empty there.
+    """
     path = workspace.manifests / f"{version}.decisions.csv"
     restore = f"restore it: git checkout manifests/{path.name}"
     if not path.is_file():
@@ -21,16 +26,31 @@ def read_decision_log(workspace: Workspace, version: str) -> list[Decision]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != read_metadata(workspace, version)["decisions_sha256"]:
         raise FototecaError(f"manifests/{path.name} was changed after it was frozen: its digest differs", restore)
-    reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
-    return [Decision(row["image_id"], row["time"], row["who"], row["old"], row["new"], row["why"]) for row in reader]
+    try:
+        return list(_parse(content.decode("utf-8")))
+    except ValueError as error:
+        raise FototecaError(f"manifests/{path.name} is not a decision file: {error}", restore) from None
 
 
-def decision_key(decision: Decision) -> tuple[str, str, str, str]:
-    """What makes two records the same decision, whatever number a catalog gave them."""
-    return decision.image_id, decision.time, decision.who, decision.new
+def _parse(text: str) -> Iterable[Decision]:
+    """Yield the decisions of a file. ValueError if it is malformed."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    columns = tuple(next(reader, ()))
+    if columns not in (DECISION_COLUMNS, LEGACY_COLUMNS):
+        raise ValueError("its columns are unknown")
+    for cells in reader:
+        if len(cells) != len(columns):
+            raise ValueError(f"line {reader.line_num} has {len(cells)} cells, not {len(columns)}")
+        if columns == LEGACY_COLUMNS:
+            yield parse_legacy_decision(*cells)  # type: ignore[arg-type]
+            continue
+        values = dict(zip(columns, cells, strict=True))
+        if values["action"] not in get_args(Action) or values["actor_kind"] not in get_args(ActorKind):
+            raise ValueError(f"line {reader.line_num} has an unknown action or actor kind")
+        yield Decision(**values)  # type: ignore[arg-type]
 
 
 def list_unstored_decisions(catalog: Catalog, workspace: Workspace) -> list[Decision]:
-    """The catalog's decisions that no version keeps yet: those that the next one is to keep."""
-    kept = {decision_key(decision) for version in list_versions(workspace) for decision in read_decision_log(workspace, version)}
-    return [decision for decision in catalog.decisions() if decision_key(decision) not in kept]
+    """Return the catalog's decisions that are in no version's file yet: those for the next version's file."""
+    stored = {decision.key for version in list_versions(workspace) for decision in read_decision_log(workspace, version)}
+    return [decision for decision in catalog.decisions.all() if decision.key not in stored]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fototeca.collect.catalog import AFTER_LAST_VERSION, PERSON, RENAME, Catalog, ImageRow, replace_surrogates
+from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.results import Result
@@ -25,7 +25,7 @@ from fototeca.curate.manifest import (
     read_manifest,
     write_manifest,
 )
-from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_items
+from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
 from fototeca.curate.versions.plan import check_categories, plan_rows
@@ -83,7 +83,7 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
     with Catalog.open(workspace) as catalog:
         try:
             result = _freeze(workspace, catalog, seed, requested, note)
-            items = list_items(catalog, workspace.settings.names, {})
+            items = list_review_items(catalog, workspace.settings.names, {})
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
             intact = f"; {versions[-1]} is as it was" if versions else ""
@@ -119,12 +119,13 @@ def _freeze(workspace: Workspace, catalog: Catalog, seed: int | None, ratios: Ra
     with catalog.transaction():
         snapshot = read_snapshot(catalog)
         decisions = list_unstored_decisions(catalog, workspace)
-        has_decisions = any(decision.who.startswith((PERSON, RENAME)) for decision in decisions)
-        result = _draft(workspace, snapshot, seed, ratios, replace_surrogates(note), has_decisions, catalog.moment())
+        has_decisions = any(decision.actor_kind == "person" for decision in decisions)
+        moment = catalog.metadata.next_time()
+        result = _draft(workspace, snapshot, seed, ratios, replace_surrogates(note), has_decisions, moment)
         if result.new:
             store_groups(catalog, result.manifest.version, snapshot.images)
             later = datetime.fromisoformat(result.manifest.created) + timedelta(microseconds=1)
-            catalog.set_fact(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
+            catalog.metadata.set(AFTER_LAST_VERSION, later.isoformat(timespec="microseconds"))
     if result.new:
         with catalog.transaction():
             store_groups(catalog, result.manifest.version, snapshot.images)

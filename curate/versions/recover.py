@@ -7,13 +7,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import PERSON, Catalog, ImageRow, Provenance
+from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.store import digest, stored_images
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.review_state import said_by_people
+from fototeca.curate.labels.review_state import active_reviews
 from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest
-from fototeca.curate.versions.decision_log import decision_key, read_decision_log
+from fototeca.curate.versions.decision_log import read_decision_log
 from fototeca.vision.hashes import phash
 from fototeca.vision.image import DecodeError, decode_grey
 
@@ -41,7 +41,7 @@ def recover_catalog(workspace: Workspace) -> dict[str, int]:
 
 def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow], facts: dict[str, int]) -> None:
     for path in tqdm(stored_images(workspace), desc="reading", unit="image", disable=None):
-        if catalog.image(path.stem):
+        if catalog.images.get(path.stem):
             continue
         image = _facts_of(workspace, path)
         facts["images" if image else "broken"] += 1
@@ -50,7 +50,7 @@ def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow
         row = rows.get(path.stem)
         place = row.image_url if row and row.image_url else f"file:{image.path}"
         told: dict[str, Any] = {name: getattr(row, name) for name in ("page_url", "author", "license")} if row else {}
-        catalog.readmit(image, Provenance(place, row.source if row else "recovered", row.label if row else "", **told))
+        catalog.candidates.readmit(image, Provenance(place, row.source if row else "recovered", row.label if row else "", **told))
 
 
 def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
@@ -68,19 +68,27 @@ def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
 
 def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: dict[str, int]) -> None:
     """Decide again, in the order in which it was decided, whatever the catalog does not know."""
-    known = catalog.decisions()
-    there = {decision_key(one) for one in known}
-    newest = {one.image_id: one.time for one in known if one.who.startswith(PERSON)}
-    for decision in (one for version in versions for one in read_decision_log(workspace, version)):
-        if decision_key(decision) in there:
+    existing = catalog.decisions.all()
+    keys = {decision.key for decision in existing}
+    newest = {decision.image_id: decision.time for decision in existing if decision.is_review}
+    for decision in (row for version in versions for row in read_decision_log(workspace, version)):
+        if decision.key in keys:
             continue
-        if catalog.image(decision.image_id) is None:
+        if catalog.images.get(decision.image_id) is None:
             facts["unknown"] += 1
         elif decision.time < newest.get(decision.image_id, ""):
             facts["older"] += 1
         else:
-            made = catalog.decide(decision.image_id, decision.new, who=decision.who, why=decision.why, time=decision.time)
-            facts["decisions"] += made is not None
-    judged = {one.image_id for one in said_by_people(catalog.decisions())}
-    undone = [(image.image_id,) for image in catalog.images() if image.reviewed and image.image_id not in judged]
-    catalog.connection.executemany("UPDATE images SET reviewed = 0 WHERE image_id = ?", undone)  # as taking back does
+            written = catalog.decisions.add(
+                decision.image_id,
+                decision.edit,
+                by=decision.by,
+                reason=decision.reason,
+                time=decision.time,
+                undoes=decision.undoes,
+            )
+            facts["decisions"] += written is not None
+    reviewed = {decision.image_id for decision in active_reviews(catalog.decisions.all())}
+    catalog.images.clear_reviewed(
+        image.image_id for image in catalog.images.all() if image.reviewed and image.image_id not in reviewed
+    )

@@ -11,8 +11,15 @@ import pytest
 from PIL import Image
 
 from fototeca.analysis.cli_tables import examples_table
+from fototeca.analysis.error_patterns import ConfusedPair, ErrorCount, GroupErrors, error_groups
 from fototeca.analysis.evaluation.predictions import SplitPredictions
-from fototeca.analysis.examples import choose, doubted, error_groups, examples_of_run, suspects, worst_per_class
+from fototeca.analysis.examples import (
+    choose_examples,
+    confident_errors,
+    examples_of_run,
+    find_label_suspects,
+    worst_per_class,
+)
 from fototeca.analysis.images import add_caption
 from fototeca.analysis.plots.charts import bars_chart
 from fototeca.core.workspace import Workspace
@@ -52,10 +59,10 @@ def answers() -> SplitPredictions:
 
 def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels of one category may all be wrong: none of it makes room for a less sure one of another."""
-    monkeypatch.setattr("fototeca.analysis.examples.DOUBTED", 3)
-    assert doubted(answers()) == [4, 8, 5] and answers().confidence[7] < 0.9
-    monkeypatch.setattr("fototeca.analysis.examples.DOUBTED", 40)
-    assert doubted(answers()) == [4, 8, 5, 6]
+    monkeypatch.setattr("fototeca.analysis.examples.MAX_SUSPECTS", 3)
+    assert confident_errors(answers()) == [4, 8, 5] and answers().confidence[7] < 0.9
+    monkeypatch.setattr("fototeca.analysis.examples.MAX_SUSPECTS", 40)
+    assert confident_errors(answers()) == [4, 8, 5, 6]
 
 
 def test_captions_stay_within_their_image() -> None:
@@ -75,13 +82,13 @@ def test_a_long_name_keeps_its_beginning() -> None:
 
 def test_what_is_chosen() -> None:
     """The surest first, at most two of a class before the others; the least sure of all; at random the same for the same seed."""
-    found = choose(answers(), 4)
+    found = choose_examples(answers(), 4)
     assert found["right"] == [0, 1, 3, 2]
     assert found["wrong"] == [4, 8, 5, 7]
     assert found["least_sure"][:2] == [7, 3]
     assert set(found["wrong_random"]) < {4, 5, 6, 7, 8} and set(found["right_random"]) == {0, 1, 2, 3}
-    assert choose(answers(), 4) == found
-    assert any(choose(answers(), 4, seed)["wrong_random"] != found["wrong_random"] for seed in range(1, 5))
+    assert choose_examples(answers(), 4) == found
+    assert any(choose_examples(answers(), 4, seed)["wrong_random"] != found["wrong_random"] for seed in range(1, 5))
 
 
 def test_the_worst_of_each_category() -> None:
@@ -95,16 +102,16 @@ def test_labels_are_doubted_where_everything_speaks_for_what_was_said() -> None:
     rows = (*answers().rows, *train)
     manifest = Manifest("v001", "d", "single", NAMES, rows, "0", 0, (70, 10, 20), 10, None, "", "", Path("v001.csv"))
     near = {"i4": ["tb", "tb", "tb"], "i5": ["tb", "tb", "ta"], "i7": ["tc", "tc", "tc"], "i8": ["tb", "tb", "tb"]}
-    assert suspects(answers(), near, manifest) == [4]
+    assert find_label_suspects(answers(), near, manifest) == [4]
 
 
 def test_what_errors_share() -> None:
     """Confused pairs, sources with all their images, groups of more than one; the hardest are categories that are there."""
     found = error_groups(answers())
-    assert found["confused_pairs"][0] == {"true": "a", "predicted": "b", "n": 3}
-    assert found["by_source"] == {"web": {"n": 7, "errors": 3}, "disk": {"n": 2, "errors": 2}}
-    assert found["by_group"] == [{"group": "g1", "n": 2, "errors": 1}]
-    assert found["hardest"] == ["c", "a", "b"]
+    assert found.confused_pairs[0] == ConfusedPair("a", "b", 3)
+    assert found.by_source == {"web": ErrorCount(7, 3), "disk": ErrorCount(2, 2)}
+    assert found.by_group == [GroupErrors("g1", 2, 1)]
+    assert found.hardest == ["c", "a", "b"]
 
 
 def test_groups_of_errors_are_not_crowded_out() -> None:
@@ -117,35 +124,37 @@ def test_groups_of_errors_are_not_crowded_out() -> None:
         predicted_labels=("b",) * 40 + ("a",),
         probabilities=np.tile([[0.1, 0.8, 0.1]], (41, 1)),
     )
-    assert error_groups(many)["by_group"] == [{"group": "pair", "n": 2, "errors": 1}]
+    assert error_groups(many).by_group == [GroupErrors("pair", 2, 1)]
 
 
-def test_each_example_has_its_map_and_its_neighbours(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """A PNG of the asked method for each, the nearest training images' ids, and where it is from."""
+def test_examples_have_maps_and_nearest_training_images(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """Each example has a PNG of the requested method, three nearest training images and its source, in the CSV too."""
     workspace, runs = studied
-    facts = examples_of_run(workspace, runs[0], number=2, method="saliency", output=tmp_path)
-    shown = [one for kind in facts["examples"].values() for one in kind] + list(facts["worst_per_class"].values())
-    assert {str(path) for path in tmp_path.glob("*.png")} == {one["maps"] for one in shown}
-    assert all(len(one["nearest_training"]) == 3 and one["source"] == "folder" for one in shown)
+    result = examples_of_run(workspace, runs[0], number=2, method="saliency", output=tmp_path)
+    kinds = {**result.examples, "worst": list(result.worst_per_class.values()), "suspect": result.suspects}
+    shown = [example for kind in kinds.values() for example in kind]
+    assert {str(path) for path in tmp_path.glob("*.png")} == {example.maps for example in shown}
+    assert all(len(example.nearest_training) == 3 and example.source == "folder" for example in shown)
     rows = list(csv.DictReader((tmp_path / "examples.csv").read_text(encoding="utf-8").splitlines()))
-    assert [(row["kind"], row["image_id"], row["map"]) for row in rows] == [
-        (kind, one["image_id"], one["maps"])
-        for kind, found in {**facts["examples"], "worst": facts["worst_per_class"].values(), "suspect": facts["suspects"]}.items()
-        for one in found
-    ]
-    for row, one in zip(rows, shown, strict=False):
-        assert [row[name] for name in ("path", "label", "predicted", "source")] == [
-            one[name] for name in ("path", "label", "predicted", "source")
-        ]
-        assert float(row["probability"]) == pytest.approx(one["confidence"], abs=1e-6)
-        assert row["nearest_training"].split() == one["nearest_training"]
+    assert [row["kind"] for row in rows] == [kind for kind, chosen in kinds.items() for _ in chosen]
+    for row, example in zip(rows, shown, strict=True):
+        names = ("image_id", "path", "label", "predicted", "source")
+        assert [row[name] for name in names] == [getattr(example, name) for name in names]
+        assert row["map"] == example.maps
+        assert float(row["probability"]) == pytest.approx(example.confidence, abs=1e-6)
+        assert row["nearest_training"].split() == example.nearest_training
         paths = [Path(path) for path in row["nearest_training_paths"].split()]
-        assert [path.stem for path in paths] == one["nearest_training"]
+        assert [path.stem for path in paths] == example.nearest_training
         assert all((workspace.root / path).is_file() for path in (row["path"], *paths))
-    told = examples_table(facts)
-    assert told.splitlines()[-1] == str(tmp_path / "examples.csv")
-    assert "image         label" in told, "which of the two is which stands above them"
-    for one in (one for kind in facts["examples"].values() for one in kind):
-        near = " ".join(image_id[:8] for image_id in one["nearest_training"])
-        (line,) = {line for line in told.splitlines() if one["maps"] in line}
-        assert line.startswith(one["image_id"][:12]) and "folder" in line and near in line
+
+
+def test_examples_table_fits_80_columns(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """Each example is a row under a heading; the last line is the path of the CSV."""
+    result = examples_of_run(studied[0], studied[1][0], number=2, method="saliency", output=tmp_path)
+    *lines, path = examples_table(result).splitlines()
+    assert path == str(tmp_path / "examples.csv")
+    assert all(len(line) <= 80 for line in lines)
+    assert any(line.split()[:4] == ["image", "label", "predicted", "confidence"] for line in lines)
+    for example in (example for kind in result.examples.values() for example in kind):
+        (row,) = {line for line in lines if line.startswith(example.image_id[:12]) and "folder" in line}
+        assert row.split()[1:3] == [example.label, example.predicted]

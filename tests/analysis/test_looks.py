@@ -40,9 +40,7 @@ def test_every_look_is_written_down(workspace: Workspace, copied: Studied) -> No
     first = evaluate_run(workspace, run, "test")
     second = evaluate_run(workspace, run, "test", tta=True)
     assert first.accuracy == second.accuracy
-    assert "has been looked at once (" in evaluation_table(first.to_json()) and "looked at 3 times (" in evaluation_table(
-        second.to_json()
-    )
+    assert "has been used once (" in evaluation_table(first) and "used 3 times (" in evaluation_table(second)
     assert {"run", "split", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class"} <= first.to_json().keys()
     confusion_figures(workspace, run, "test", None)
     examples_of_run(workspace, run, "test", number=1)

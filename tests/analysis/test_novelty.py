@@ -50,7 +50,7 @@ def test_an_image_like_nothing_it_was_trained_on(studied: Studied, first_image: 
     assert strange["strangeness"] > strange["unknown_threshold"] >= known["strangeness"]
     assert 0 < strange["false_alarm_rate"] < 1
     told = prediction_table([known, strange], 1)
-    assert f"{strange['false_alarm_rate']:.1%} are called unlike anything" in told
+    assert f"{strange['false_alarm_rate']:.1%} of images of the dataset's categories are wrongly reported" in told
     assert told.splitlines()[1].endswith("unlike anything it was trained on")
 
 
@@ -76,7 +76,8 @@ def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image:
     assert [fact["unknown"] for fact in facts] == [False, True]
     assert facts[1]["strangeness"] > facts[1]["unknown_threshold"] >= facts[0]["strangeness"]
     assert 0 < facts[1]["false_alarm_rate"] < 1
-    assert f"{facts[1]['false_alarm_rate']:.1%} are called unlike anything" in prediction_table(facts, 1)
+    rate = facts[1]["false_alarm_rate"]
+    assert f"{rate:.1%} of images of the dataset's categories are wrongly reported" in prediction_table(facts, 1)
     manifest, parts, asked = read_manifest(workspace, "v001"), [], []
     with Image.open(strange) as image:
         for name in runs:
@@ -98,4 +99,4 @@ def test_no_warning_where_nothing_is_known(
     (tmp_path / "new.jpg").write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "new.jpg")])
     assert [facts[0][name] for name in ("unknown", "strangeness", "false_alarm_rate")] == [False, None, None]
-    assert "are called unlike" not in prediction_table(facts, 1)
+    assert "are wrongly reported" not in prediction_table(facts, 1)

@@ -64,7 +64,7 @@ def test_copies_and_broken_files(studied: Studied, first_image: Callable[[str], 
     ]
     assert float(rows[1]["false_alarm_rate"]) == pytest.approx(facts[1]["false_alarm_rate"], abs=1e-6)
     assert float(rows[1]["p:red"]) == pytest.approx(facts[1]["probabilities"]["red"], abs=1e-6)
-    assert "not seen: not-an-image" in prediction_table(facts, 1)
+    assert "not read: not-an-image" in prediction_table(facts, 1)
     with pytest.raises(FototecaError, match="is not there"):
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
 

@@ -41,7 +41,7 @@ from fototeca.analysis.attribution.sanity_checks import (
     with_shuffled_weights,
 )
 from fototeca.analysis.cli import app
-from fototeca.analysis.cli_tables import trials_table
+from fototeca.analysis.cli_tables import sanity_checks_table
 from fototeca.analysis.evaluation.predictions import read_split_predictions
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.images import overlay, read_stored_image
@@ -195,7 +195,7 @@ def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]],
     kept = read_sanity_checks(workspace, read_run(workspace, runs[0]))
     assert kept is not None and kept["methods"] == facts["methods"]
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 5
-    assert "pointing" not in trials_table(facts)
+    assert "pointing" not in sanity_checks_table(facts)
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         run_sanity_checks(workspace, runs[0], ["magic"])
 
@@ -228,7 +228,7 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
         assert ("pointing" in row["failed"]) == (row["pointing"] == "0")
     facts = run_sanity_checks(workspace, run, ["saliency"], output=tmp_path)
     assert facts["methods"][-1]["energy"] == pytest.approx(0.5, abs=0.02), "a map of the middle lies half in the left half"
-    assert "pointing" in trials_table(facts) and "pointing_passed" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
+    assert "pointing" in sanity_checks_table(facts) and "pointing_passed" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
     told = render_attributions(context, context.validation[run])
     assert "puntería" in told and "✗" in told
@@ -244,8 +244,7 @@ def fail_weights(workspace: Workspace, run: str, layer: str = "") -> None:
 
 
 def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """Without `--trials` a map that passes names only its own trials; with them none is praised whose method ignores the weights,
-    in the CSV, in the report's tiles and above the maps of its examples."""
+    """Maps show failed checks of their method, once they were run, in the CSV, in the report's tiles and above its examples."""
     workspace, (run, _) = copied
     sanity_checks_path(workspace, read_run(workspace, run)).unlink(missing_ok=True)
 
@@ -328,7 +327,7 @@ def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Work
     reasons = [one["reason"] for one in facts["methods"]]
     assert reasons[0].startswith("the model has no layer 'nothing'; these fit: ") and reasons[1:] == ["", "", ""]
     assert facts["methods"][0]["live"] is None and facts["methods"][1]["live"] == 1
-    assert "grad-cam does not fit: the model has no layer" in trials_table(facts)
+    assert "grad-cam cannot be used: the model has no layer" in sanity_checks_table(facts)
     with pytest.raises(FototecaError, match="no layer 'nothing'"):
         run_sanity_checks(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)
 
@@ -348,10 +347,10 @@ def test_labels_that_do_not_exclude_one_another_are_asked_one_by_one() -> None:
 
 
 def test_the_command(studied: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`explain --trials --json` prints the table's facts alone, and without --json the table."""
+    """`explain --sanity-checks --json` prints the table's facts alone, and without --json the table."""
     workspace, runs = studied
     monkeypatch.chdir(workspace.root)
-    arguments = ["explain", runs[1], "--trials", "--method", "saliency"]
+    arguments = ["explain", runs[1], "--sanity-checks", "--method", "saliency"]
     done = CliRunner().invoke(app, [*arguments, "--json"])
     assert [one["method"] for one in json.loads(done.stdout)["methods"]] == ["saliency", "random", "centre"]
     assert [line.split()[0] for line in CliRunner().invoke(app, arguments).stdout.splitlines()[2:5]] == [

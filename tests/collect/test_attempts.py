@@ -40,8 +40,8 @@ def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
         collect(workspace, [Provenance(site.base + path, "urls", "fox") for path in ANSWERS], OPTIONS)
     collect(workspace, [Provenance(LOCAL + file.as_posix(), "folder", "fox")], OPTIONS, local=True)
     with Catalog.open(workspace) as catalog:
-        rows = catalog.connection.execute(
-            "SELECT url, a.state, a.reason, status, bytes, declared, announced"
+        rows = catalog.database.connection.execute(
+            "SELECT url, a.state, a.reason, status, bytes, content_type, content_length"
             " FROM attempts a JOIN candidates USING (candidate_id)"
         )
         kept = {row[0].rpartition("/")[2]: tuple(row)[1:] for row in rows}
@@ -74,8 +74,8 @@ def test_whatever_a_site_says_of_an_image_can_be_written_down(tmp_path: Path, ki
         after = Provenance(f"{site.base}/b.jpg", "urls", "fox")
         assert collect(workspace, [Provenance(**facts), after], OPTIONS).found == 2
     with Catalog.open(workspace) as catalog:
-        states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates(state)]
-        places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]
+        states = [candidate.state for state in ("accepted", "failed") for candidate in catalog.candidates.in_state(state)]
+        places = [place for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
     assert states == (["failed", "failed"] if kind == "in the address" else ["accepted", "failed"])
     if kind == "half of a character":
         assert (places[0].author, places[0].page_url) == ("Fox ?", "https://e.org/?")

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
-from fototeca.collect.catalog.catalog import FetchAttempt
+from fototeca.collect.catalog import Actor, Catalog, Edit, FetchAttempt, GroupRow, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 
 IMAGE_ELEMENT = ImageRow("a" * 64, "data/images/aa/a.jpg", "JPEG", 640, 480, "RGB", 1234, "0" * 16)
+
+
+ANA, SOURCE = Actor.person("ana"), Actor.source("test")
 
 
 @pytest.fixture
@@ -24,25 +26,25 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 def accept(catalog: Catalog, url: str, image: ImageRow = IMAGE_ELEMENT, category: str = "cat") -> str:
     """Find an image at a URL, fetch it, record it; return the candidate's state."""
-    candidate = catalog.add_finding(Provenance(url, "test", category), url)
-    return catalog.record(candidate.candidate_id, "accepted", image=image, attempt=FetchAttempt(size=1234))
+    candidate = catalog.candidates.add(Provenance(url, "test", category), url)
+    return catalog.candidates.record(candidate.candidate_id, "accepted", image=image, attempt=FetchAttempt(size=1234))
 
 
 def test_one_image_in_many_places_is_one_image(catalog: Catalog) -> None:
     """The same bytes at ten addresses: one image, ten provenance rows, nine candidates rejected as duplicates."""
     states = [accept(catalog, f"http://x/{number}") for number in range(10)]
     assert states == ["accepted"] + ["rejected"] * 9
-    assert len(catalog.images()) == 1
-    assert len(catalog.findings(IMAGE_ELEMENT.image_id)) == 10
-    assert len(catalog.candidates("rejected", ["duplicate"])) == 9
+    assert len(catalog.images.all()) == 1
+    assert len(catalog.provenance.of_image(IMAGE_ELEMENT.image_id)) == 10
+    assert len(catalog.candidates.in_state("rejected", ["duplicate"])) == 9
 
 
 def test_the_same_place_twice_is_one_row(catalog: Catalog) -> None:
     """Collecting again neither adds rows nor forgets the state."""
     accept(catalog, "http://x/1")
-    again = catalog.add_finding(Provenance("http://x/1", "test", "cat"), "http://x/1")
+    again = catalog.candidates.add(Provenance("http://x/1", "test", "cat"), "http://x/1")
     assert again.state == "accepted"
-    assert len(catalog.findings(IMAGE_ELEMENT.image_id)) == 1
+    assert len(catalog.provenance.of_image(IMAGE_ELEMENT.image_id)) == 1
 
 
 def test_status_follows_groups_and_people(catalog: Catalog) -> None:
@@ -50,21 +52,21 @@ def test_status_follows_groups_and_people(catalog: Catalog) -> None:
     review, and a rejection ends a restoration."""
     accept(catalog, "http://x/1")
     image_id = IMAGE_ELEMENT.image_id
-    catalog.decide(image_id, "cat", who="collect:test", why="found as cat")
-    catalog.replace_groups([GroupRow(image_id, "g", False, "phash", 3.0)])
-    said = [
-        ("restore", "person:ana"),
-        ("reject:blurry", "person:ana"),
-        ("restore", "person:ana"),
-        ("dog", "person:ana"),
-        ("cat", "collect:test"),
-        ("reject:blurry", "person:ana"),
-        ("dog", "person:ana"),
+    catalog.groups.replace([GroupRow(image_id, "g", False, "phash", 3.0)])
+    edits = [
+        (Edit.relabel("cat"), SOURCE),
+        (Edit.restore(), ANA),
+        (Edit.reject("blurry"), ANA),
+        (Edit.restore(), ANA),
+        (Edit.relabel("dog"), ANA),
+        (Edit.relabel("cat"), SOURCE),
+        (Edit.reject("blurry"), ANA),
+        (Edit.relabel("dog"), ANA),
     ]
     states = []
-    for new, who in [("cat", "collect:test"), *said]:
-        catalog.decide(image_id, new, who=who, why="looked at it")
-        image = catalog.image(image_id)
+    for edit, by in edits:
+        catalog.decisions.add(image_id, edit, by=by, reason="looked at it")
+        image = catalog.images.get(image_id)
         assert image is not None
         states.append((image.status, image.label, image.reviewed))
     assert states == [
@@ -77,15 +79,15 @@ def test_status_follows_groups_and_people(catalog: Catalog) -> None:
         ("rejected", "cat", True),
         ("duplicate", "dog", True),
     ]
-    assert [decision.new for decision in catalog.decisions(image_id)] == ["cat", *(new for new, _ in said)]
+    assert [(decision.edit, decision.by) for decision in catalog.decisions.all(image_id)] == edits
 
 
 def test_a_machine_that_agrees_writes_nothing_and_a_person_does(catalog: Catalog) -> None:
     """Agreeing is a review when a person does it and noise when a program does."""
     accept(catalog, "http://x/1")
-    assert catalog.decide(IMAGE_ELEMENT.image_id, "cat", who="collect:test", why="found") is not None
-    assert catalog.decide(IMAGE_ELEMENT.image_id, "cat", who="collect:test", why="found") is None
-    assert catalog.decide(IMAGE_ELEMENT.image_id, "cat", who="person:ana", why="agreed") is not None
+    assert catalog.decisions.add(IMAGE_ELEMENT.image_id, Edit.relabel("cat"), by=SOURCE, reason="found") is not None
+    assert catalog.decisions.add(IMAGE_ELEMENT.image_id, Edit.relabel("cat"), by=SOURCE, reason="found") is None
+    assert catalog.decisions.add(IMAGE_ELEMENT.image_id, Edit.relabel("cat"), by=ANA, reason="agreed") is not None
 
 
 def test_a_transaction_that_fails_leaves_nothing(catalog: Catalog) -> None:
@@ -93,8 +95,8 @@ def test_a_transaction_that_fails_leaves_nothing(catalog: Catalog) -> None:
     with pytest.raises(RuntimeError), catalog.transaction():
         accept(catalog, "http://x/1")
         raise RuntimeError("killed")
-    assert catalog.images() == []
-    assert catalog.candidate("http://x/1") is None
+    assert catalog.images.all() == []
+    assert catalog.candidates.get("http://x/1") is None
 
 
 def test_a_catalog_of_a_newer_fototeca_is_left_alone(tmp_path: Path) -> None:
@@ -121,30 +123,30 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
 def test_a_process_that_was_quicker_keeps_its_image(catalog: Catalog) -> None:
     """The same candidate, fetched by two processes: the later result neither calls it a copy of itself nor loses it."""
     assert accept(catalog, "http://x/1") == "accepted"
-    candidate = catalog.candidate("http://x/1")
+    candidate = catalog.candidates.get("http://x/1")
     assert candidate is not None
-    assert catalog.record(candidate.candidate_id, "accepted", image=IMAGE_ELEMENT) == "accepted"
-    assert catalog.record(candidate.candidate_id, "failed", "timeout") == "accepted"
-    assert len(catalog.findings(IMAGE_ELEMENT.image_id)) == 1
-    assert catalog.connection.execute("SELECT count(*) FROM attempts").fetchone()[0] == 3
+    assert catalog.candidates.record(candidate.candidate_id, "accepted", image=IMAGE_ELEMENT) == "accepted"
+    assert catalog.candidates.record(candidate.candidate_id, "failed", "timeout") == "accepted"
+    assert len(catalog.provenance.of_image(IMAGE_ELEMENT.image_id)) == 1
+    assert catalog.database.connection.execute("SELECT count(*) FROM attempts").fetchone()[0] == 3
 
 
 def test_a_full_disk_is_one_line(catalog: Catalog) -> None:
     """No room for a row: what was being written is undone, the error says what to do, and with room it goes on."""
-    pages = catalog.connection.execute("PRAGMA page_count").fetchone()[0]
-    catalog.connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = catalog.database.connection.execute("PRAGMA page_count").fetchone()[0]
+    catalog.database.connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(FototecaError, match="full; free some disk space") as caught, catalog.transaction():
         for number in range(2000):
             accept(catalog, f"http://x/{number}")
     assert caught.value.exit_code == 4
-    catalog.connection.execute("PRAGMA max_page_count = 100000")
-    assert catalog.candidates("accepted") == []
+    catalog.database.connection.execute("PRAGMA max_page_count = 100000")
+    assert catalog.candidates.in_state("accepted") == []
     assert accept(catalog, "http://x/1") == "accepted"
 
 
 def test_a_locked_catalog_is_one_line(catalog: Catalog) -> None:
     """Another program holds the file for longer than anybody waits."""
-    catalog.connection.execute("PRAGMA busy_timeout = 10")
+    catalog.database.connection.execute("PRAGMA busy_timeout = 10")
     refused = pytest.raises(FototecaError, match="locked; free some disk space, or end what else")
     with Catalog(catalog.path) as other, other.transaction(), refused as caught:
         accept(catalog, "http://x/1")

@@ -60,8 +60,8 @@ def test_one_archive_taken_in_twice_at_once(tmp_path: Path, fototeca: Callable[.
         both = [pool.submit(fototeca, *command, cwd=workspace.root) for _ in range(2)]
         assert [each.result().returncode for each in both] == [0, 0], [each.result().stderr for each in both]
     with Catalog.open(workspace) as catalog:
-        assert len(catalog.images("accepted")) == 80
-        assert not catalog.candidates("failed")
+        assert len(catalog.images.all("accepted")) == 80
+        assert not catalog.candidates.in_state("failed")
 
 
 def photos(folder: Path) -> Path:
@@ -100,7 +100,7 @@ def test_a_folder_or_archive_is_taken_in(
     assert run(small, "collect", "folder", path, "--label-from-folder") == 0
     assert "2 known before, 0 accepted" in capsys.readouterr().out
     with Catalog.open(small) as catalog:
-        assert sorted(image.label for image in catalog.images()) == ["dog", "fox"]
+        assert sorted(image.label for image in catalog.images.all()) == ["dog", "fox"]
     assert not list((small.root / "data" / "cache").rglob("*.jpg"))
 
 

@@ -27,7 +27,7 @@ from fototeca.collect.ingest.validate import accept
 from fototeca.collect.status import workspace_status, write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.quality.checks import measure_quality, read_scores
+from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.vision.image import decode
 from fototeca.vision.quality import quality
@@ -60,8 +60,8 @@ def test_one_image_in_ten_places_is_one_image_with_ten_places(workspace: Workspa
         again = collect(workspace, places, LOCAL)
     assert (first.accepted, again.accepted, again.known) == (1, 0, 10)
     with Catalog.open(workspace) as catalog:
-        (image,) = catalog.images()
-        found = catalog.findings(image.image_id)
+        (image,) = catalog.images.all()
+        found = catalog.provenance.of_image(image.image_id)
     assert {(f.source, f.author, f.page_url) for f in found} == {(p.source, p.author, p.page_url) for p in places}
     assert write_attribution(workspace, tmp_path / "a.csv") == 1
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 11
@@ -120,8 +120,8 @@ def test_a_retry_that_is_stopped_can_be_given_again(workspace: Workspace, monkey
             killed.setattr(IngestPipeline, "_save", Mock())
             retry(workspace, ["connection", "http-500"], LOCAL)
         with Catalog.open(workspace) as catalog:
-            assert len(catalog.candidates("failed")) == 3
-            catalog.add_finding(Provenance(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
+            assert len(catalog.candidates.in_state("failed")) == 3
+            catalog.candidates.add(Provenance(f"{site.base}/9.jpg", "urls", "fox"), f"{site.base}/9.jpg")
         assert retry(workspace, [], LOCAL).accepted == 4
 
 
@@ -132,7 +132,7 @@ def test_an_image_under_two_categories_has_both_labels_only_where_labels_are_man
         with serve(serve_images) as site:
             collect(workspace, [Provenance(f"{site.base}/1.jpg", "urls", name) for name in ("fox", "dog")], LOCAL)
         with Catalog.open(workspace) as catalog:
-            assert [image.label for image in catalog.images()] == [label]
+            assert [image.label for image in catalog.images.all()] == [label]
 
 
 def crowd(limit: int, seen: Counter[str]) -> Respond:
@@ -372,7 +372,7 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
 
         with pytest.raises(KeyboardInterrupt):
             collection.run(until_stopped())
-        assert len(catalog.images()) >= 7
+        assert len(catalog.images.all()) >= 7
     assert workspace_status(workspace)["total"]["accepted"] >= 7
 
 
@@ -400,7 +400,7 @@ def test_a_store_that_cannot_be_written_is_one_line(workspace: Workspace) -> Non
         collect(workspace, [Provenance(f"{site.base}/1.jpg", "urls", "fox")], LOCAL)
     assert caught.value.exit_code == 4
     with Catalog.open(workspace) as catalog:
-        assert len(catalog.candidates("found")) == 1
+        assert len(catalog.candidates.in_state("found")) == 1
 
 
 def test_quality_is_measured_as_images_come(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,8 +408,8 @@ def test_quality_is_measured_as_images_come(workspace: Workspace, monkeypatch: p
     with serve(serve_images) as site:
         collect(workspace, [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)], LOCAL)
     with Catalog.open(workspace) as catalog:
-        scores = read_scores(catalog)
-        images = catalog.images()
+        scores = catalog.quality.all()
+        images = catalog.images.all()
     assert {image.image_id: quality(decode(workspace.root / image.path)) for image in images} == scores
     monkeypatch.setattr("fototeca.curate.quality.checks.decode_grey", Mock(side_effect=AssertionError("it was measured already")))
     measure_quality(workspace, QualityThresholds())

@@ -301,7 +301,9 @@ def test_bing_can_be_asked_for_what_it_claims(point_to: PointTo) -> None:
             search(workspace, SearchOptions(("google",), license="claimed"), LOCAL)
     assert asked == {"+filterui:photo-photo+filterui:license-L2_L3_L4"}
     with Catalog.open(workspace) as catalog:
-        assert {place.license for image in catalog.images() for place in catalog.findings(image.image_id)} == {"unknown"}
+        assert {place.license for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)} == {
+            "unknown"
+        }
 
 
 def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
@@ -327,4 +329,6 @@ def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo,
     assert len(summary.problems) == 1
     assert "google" in capsys.readouterr().err
     with Catalog.open(workspace) as catalog:
-        assert {place.source for image in catalog.images() for place in catalog.findings(image.image_id)} == {"bing"}
+        assert {place.source for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)} == {
+            "bing"
+        }

@@ -293,8 +293,8 @@ def test_long_bodies_are_held_a_few_at_a_time(hostile: tuple[list[str], dict[str
     listed.write_text("\n".join(f"{bases[number % HOSTS]}/{name}" for number, name in enumerate(LONG)), encoding="utf-8")
     assert _collected(workspace, listed) < 400_000, "kilobytes"
     with Catalog.open(workspace) as catalog:
-        ends = Counter(catalog.connection.execute("SELECT state, reason FROM candidates").fetchall())
-    assert {tuple(end): count for end, count in ends.items()} == {("rejected", "too-large"): 16, ("rejected", "not-an-image"): 16}
+        ends = Counter((candidate.state, candidate.reason) for candidate in catalog.candidates.all())
+    assert ends == {("rejected", "too-large"): 16, ("rejected", "not-an-image"): 16}
 
 
 def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str], dict[str, list[float]]], tmp_path: Path) -> None:
@@ -308,10 +308,10 @@ def test_every_fault_ends_in_its_state_with_its_reason(hostile: tuple[list[str],
     limits = ("--timeout", str(TIMEOUT), "--min-side", "32", "--max-bytes", "3000000", "--per-host", "16")
     assert _collected(workspace, listed, *limits) < 400_000, "kilobytes"
     with Catalog.open(workspace) as catalog:
-        rows = {row[0]: (row[1], row[2]) for row in catalog.connection.execute("SELECT url, state, reason FROM candidates")}
-        images = catalog.images()
+        rows = {candidate.url: (candidate.state, candidate.reason) for candidate in catalog.candidates.all()}
+        images = catalog.images.all()
         widths = {image.image_id: (image.width, image.height) for image in images}
-        turned = catalog.candidate(url["turned.jpg"])
+        turned = catalog.candidates.get(url["turned.jpg"])
     expected = {url[name]: (state, reason) for name, (_, state, reason) in FAULTS.items()} | BY_ADDRESS
     assert {address: rows.get(address) for address in expected} == expected
     assert turned

@@ -77,8 +77,8 @@ def test_a_dataset_is_proposed_confirmed_and_taken_in(workspace: Workspace, site
     assert summary.accepted == 3
     assert len(site.asked) == asked, "what is here is not asked for again"
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
-        places = [place for image in images for place in catalog.findings(image.image_id)]
+        images = catalog.images.all()
+        places = [place for image in images for place in catalog.provenance.of_image(image.image_id)]
     assert sorted(image.label for image in images) == ["cat", "cat", "dog"]
     assert {(place.source, place.license, place.license_found != "") for place in places} == {
         (hub, "CC0-1.0" if hub == "kaggle" else "CC-BY-4.0", True)
@@ -102,10 +102,10 @@ def test_one_image_of_six_hubs_is_one_image_with_six_places(workspace: Workspace
     for hub in HUBS:
         confirm(workspace, hub)
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
+        images = catalog.images.all()
         assert len(images) == 3
         for image in images:
-            assert [place.source for place in catalog.findings(image.image_id)] == list(HUBS)
+            assert [place.source for place in catalog.provenance.of_image(image.image_id)] == list(HUBS)
 
 
 def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs) -> None:
@@ -119,7 +119,7 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
     hubs.archive = zipped({name: jpeg(20 + number) for number, name in enumerate(names)})
     confirm(workspace, "roboflow")
     with Catalog.open(workspace) as catalog:
-        originals = [place.original for image in catalog.images() for place in catalog.findings(image.image_id)]
+        originals = [place.original for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
         assert sorted(originals) == [
             f"roboflow/alice/pets/{name}" for name in ("cat/a_jpg", "cat/a_jpg", "cat/b_jpg", "dog/a_jpg")
         ]

@@ -223,8 +223,8 @@ def test_a_dataset_of_parquet_is_proposed_confirmed_and_taken_in(workspace: Work
     assert not list(proposal.with_suffix("").rglob("*.parquet"))
     take(workspace, "huggingface", "alice/pets", proposal, LOCAL)
     with Catalog.open(workspace) as catalog:
-        images = catalog.images()
-        places = [place for image in images for place in catalog.findings(image.image_id)]
+        images = catalog.images.all()
+        places = [place for image in images for place in catalog.provenance.of_image(image.image_id)]
     assert sorted(image.label for image in images) == ["cat", "cat", "dog"]
     assert {(place.source, place.query, place.license) for place in places} == {("huggingface", "alice/pets", "CC-BY-4.0")}
 

@@ -59,8 +59,8 @@ def outcome(workspace: Workspace, base: str) -> dict[str, object]:
     return {
         "candidates": [(str(url).replace(base, ""), *rest) for url, *rest in listed],
         "images": rows(workspace, "SELECT image_id, path, label, phash FROM images ORDER BY 1"),
-        "findings": rows(workspace, "SELECT source, category, rank FROM findings ORDER BY rank"),
-        "decisions": rows(workspace, "SELECT image_id, who, old, new FROM decisions ORDER BY 1"),
+        "findings": rows(workspace, "SELECT source, category, rank FROM provenance ORDER BY rank"),
+        "decisions": rows(workspace, "SELECT image_id, actor, action, old_label, new_label FROM decisions ORDER BY 1"),
         "files": sorted((path.name, digest(path)) for path in workspace.images.rglob("*") if path.is_file()),
     }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import fototeca.cli
-from fototeca.collect.catalog import Catalog, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, Provenance
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.host_id import MACHINE
 from fototeca.collect.http.client import Downloader, FetchOptions
@@ -66,7 +66,7 @@ def test_when_a_query_runs_dry_the_next_one_is_asked(point_to: PointTo) -> None:
         assert search(workspace, SearchOptions(("openverse",)), LOCAL).accepted == 100
     assert list(dict.fromkeys(asked.query["q"] for asked in site.asked if "q" in asked.query)) == ["fox", "zorro"]
     with Catalog.open(workspace) as catalog:
-        found = Counter(place.query for image in catalog.images() for place in catalog.findings(image.image_id))
+        found = Counter(place.query for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id))
     assert found == {"fox": 30, "zorro": 70}
 
 
@@ -221,12 +221,12 @@ def test_a_label_of_a_person_is_not_changed_by_another_place(tmp_path: Path) -> 
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(jpeg(number))
     collect_folder(workspace, tmp_path / "photos", LabelSource("fox"), LOCAL)
     with Catalog.open(workspace) as catalog:
-        decided, rejected, _ = catalog.images()
-        catalog.decide(decided.image_id, "fox", who="person:me", why="seen")
-        catalog.decide(rejected.image_id, "reject:off-topic", who="curate:x", why="seen")
+        decided, rejected, _ = catalog.images.all()
+        catalog.decisions.add(decided.image_id, Edit.relabel("fox"), by=Actor.person("me"), reason="seen")
+        catalog.decisions.add(rejected.image_id, Edit.reject("off-topic"), by=Actor("rule", "x"), reason="seen")
     collect_folder(workspace, tmp_path / "photos", LabelSource("dog"), LOCAL)
     with Catalog.open(workspace) as catalog:
-        assert [image.label for image in catalog.images()] == ["fox", "fox", "dog|fox"]
+        assert [image.label for image in catalog.images.all()] == ["fox", "fox", "dog|fox"]
 
 
 def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_file_that_was_overwritten_is_another_image(tmp_path: Path) -> None:
     assert (again.accepted, again.known) == (2, 0)
     assert collect_folder(workspace, photos, LabelSource("fox"), LOCAL).known == 2
     with Catalog.open(workspace) as catalog:
-        assert len(catalog.images()) == 3
+        assert len(catalog.images.all()) == 3
 
 
 def test_what_is_passed_over_for_its_licence_is_counted(

@@ -333,7 +333,7 @@ def test_commercial_filters_at_the_source_and_again_here(point_to: PointTo) -> N
             search(workspace, SearchOptions(("bing",), license="commercial"), LOCAL)
     assert summary.accepted == 6
     with sqlite3.connect(workspace.catalog) as sql:
-        assert {row[0] for row in sql.execute("SELECT license FROM findings")} == {"CC-BY-2.0", "CC0-1.0"}
+        assert {row[0] for row in sql.execute("SELECT license FROM provenance")} == {"CC-BY-2.0", "CC0-1.0"}
 
 
 def test_a_dry_run_counts_and_fetches_no_image(point_to: PointTo) -> None:

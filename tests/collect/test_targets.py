@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, ImageRow, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
 from fototeca.collect.cli.options import close
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
@@ -25,9 +25,9 @@ from tests.servers import jpeg
 def add(catalog: Catalog, number: int, phash: int) -> str:
     """An accepted image of the category fox with this pHash."""
     image = ImageRow(f"{number:064x}", f"data/images/{number}.jpg", "JPEG", 99, 99, "RGB", 1, f"{phash:016x}")
-    candidate = catalog.add_finding(Provenance(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
-    catalog.record(candidate.candidate_id, "accepted", image=image)
-    catalog.decide(image.image_id, "fox", who="collect:urls", why="found as fox")
+    candidate = catalog.candidates.add(Provenance(f"http://e.org/{number}", "urls", "fox"), f"http://e.org/{number}")
+    catalog.candidates.record(candidate.candidate_id, "accepted", image=image)
+    catalog.decisions.add(image.image_id, Edit.relabel("fox"), by=Actor.source("urls"), reason="found as fox")
     return image.image_id
 
 
@@ -68,7 +68,7 @@ def test_what_dedup_kept_counts_whatever_it_looks_like(tmp_path: Path) -> None:
         for number in (7, 8, 9):
             image_id = add(catalog, number, 42)
             if number > 7:
-                catalog.connection.execute("INSERT INTO signatures VALUES (?, 1, x'00')", (image_id,))
+                catalog.duplicate_cache.save_signatures(1, [(image_id, b"\0")])
         assert Targets(catalog, 9).distinct("fox") == 2
 
 

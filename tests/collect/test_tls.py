@@ -79,5 +79,5 @@ def test_an_image_comes_only_with_a_valid_certificate(
         found = [Provenance(f"{base}/full/1.jpg", "urls", "fox")]
         collect(workspace, found, FetchOptions(allow_loopback=True, min_side=32, timeout=5))
     with Catalog.open(workspace) as catalog:
-        row = catalog.connection.execute("SELECT state, reason FROM candidates").fetchone()
-    assert tuple(row) == outcome
+        (candidate,) = catalog.candidates.all()
+    assert (candidate.state, candidate.reason) == outcome

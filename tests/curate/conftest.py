@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow, ImageRow, Provenance
 from fototeca.collect.store import put
 from fototeca.core.workspace import Workspace, create_workspace
 
@@ -40,11 +40,11 @@ def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str
         for number, label in enumerate(labels, start):
             image_id, path = put(workspace, png_bytes(number), "PNG")
             finding = Provenance(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
-            candidate = catalog.add_finding(finding, finding.url)
+            candidate = catalog.candidates.add(finding, finding.url)
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, phash)
-            catalog.record(candidate.candidate_id, "accepted", image=row)
-            catalog.decide(image_id, label, who=f"collect:{source}", why=f"found as {label}")
+            catalog.candidates.record(candidate.candidate_id, "accepted", image=row)
+            catalog.decisions.add(image_id, Edit.relabel(label), by=Actor.source(source), reason=f"found as {label}")
             found.append(image_id)
     return found
 
@@ -57,7 +57,7 @@ def group(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool
         for image_id in members
     ]
     with Catalog.open(workspace) as catalog:
-        catalog.replace_groups(rows)
+        catalog.groups.replace(rows)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Actor, Catalog, Edit
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.agreement import cohen_kappa, measure_agreement
-from fototeca.curate.review.queues import last_said
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.review.queues import Annotation, latest_annotations
+from fototeca.curate.review.undo import undo_decisions
 
 AddImages = Callable[..., list[str]]
 
@@ -38,7 +38,8 @@ def say(workspace: Workspace, who: str, words: dict[str, str]) -> None:
     """Decide in the name of somebody."""
     with Catalog.open(workspace) as catalog:
         for image_id, word in words.items():
-            catalog.decide(image_id, word, who=f"person:{who}", why="")
+            edit = Edit.reject(word.removeprefix("reject:")) if word.startswith("reject:") else Edit.relabel(word)
+            catalog.decisions.add(image_id, edit, by=Actor.person(who))
 
 
 def test_two_people(workspace: Workspace, add_images: AddImages, fototeca: Callable[..., object]) -> None:
@@ -59,7 +60,8 @@ def test_two_people(workspace: Workspace, add_images: AddImages, fototeca: Calla
     cats = [[word == "cat" for word in said] for said in words]
     assert found["categories"]["cat"] == pytest.approx(cohen_kappa_score(*cats))
     differ = sorted([(ids[2], ["cat", "dog"]), (ids[4], ["dog", "cat"])])
-    assert [(row["image_id"], row["said"]) for row in found["disagreements"]] == differ
+    labels = [[annotation["label"] for annotation in row["annotations"]] for row in found["disagreements"]]
+    assert [(row["image_id"], both) for row, both in zip(found["disagreements"], labels, strict=True)] == differ
     shown = fototeca("curate", "agreement", "--limit", "1", cwd=workspace.root).stdout  # type: ignore[attr-defined]
     assert "ana and luis: 5 images, 60.0% agreed" in shown
     assert "and 1 more" in shown
@@ -69,24 +71,24 @@ def test_what_was_taken_back_is_not_said(workspace: Workspace, add_images: AddIm
     """After an undo the earlier word counts again, or none."""
     first, second = add_images(workspace, ["cat", "cat"])
     say(workspace, "ana", {first: "cat", second: "cat"})
-    label_images(workspace, [first], label="cat")
-    last = label_images(workspace, [first, second], label="dog")
-    assert measure_agreement(workspace)[0]["agreed"] == 0
-    take_back(workspace, [row.decision_id for row in last])
+    label_images(workspace, [first], "cat")
+    last = label_images(workspace, [first, second], "dog")
+    assert measure_agreement(workspace)[0].agreed == 0
+    undo_decisions(workspace, [row.decision_id for row in last])
     (found,) = measure_agreement(workspace)
-    assert (found["images"], found["agreed"], found["kappa"]) == (1, 1, None)
+    assert (found.images, found.agreed, found.kappa) == (1, 1, None)
 
 
 def test_a_rejection_taken_back_is_no_disagreement(workspace: Workspace, add_images: AddImages) -> None:
     """Who rejects an image and brings it back leaves it with its label; to bring back a copy says nothing of its label."""
     ids = add_images(workspace, ["cat", "cat"])
     with Catalog.open(workspace) as catalog:
-        for new in ("reject:drawing", "restore"):
-            catalog.decide(ids[0], new, who="person:ana", why="")
-        catalog.decide(ids[1], "restore", who="person:ana", why="")
-        catalog.decide(ids[0], "cat", who="person:luis", why="")
-        said = last_said(catalog.decisions())
-    assert said[ids[0]] == {"person:ana": "cat", "person:luis": "cat"}
+        for edit in (Edit.reject("drawing"), Edit.restore()):
+            catalog.decisions.add(ids[0], edit, by=Actor.person("ana"))
+        catalog.decisions.add(ids[1], Edit.restore(), by=Actor.person("ana"))
+        catalog.decisions.add(ids[0], Edit.relabel("cat"), by=Actor.person("luis"))
+        said = latest_annotations(catalog.decisions.all())
+    assert said[ids[0]] == {"ana": Annotation("cat"), "luis": Annotation("cat")}
     assert ids[1] not in said
 
 
@@ -98,5 +100,5 @@ def test_several_labels(tmp_path: Path, add_images: AddImages) -> None:
     say(workspace, "ana", dict(zip(ids, ana, strict=True)))
     say(workspace, "luis", dict(zip(ids, luis, strict=True)))
     (found,) = measure_agreement(workspace)
-    assert found["kappa"] == pytest.approx(cohen_kappa_score(ana, luis))
-    assert found["categories"] == pytest.approx({"cat": 0.0, "dog": 1.0})
+    assert found.kappa == pytest.approx(cohen_kappa_score(ana, luis))
+    assert found.categories == pytest.approx({"cat": 0.0, "dog": 1.0})

@@ -12,7 +12,15 @@ import pytest
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import decisions_table, label_images, list_decisions
+from fototeca.curate.labels.decisions import (
+    decide_images,
+    history_table,
+    label_images,
+    list_decisions,
+    make_edit,
+    reject_images,
+    restore_images,
+)
 
 AddImages = Callable[..., list[str]]
 
@@ -20,7 +28,7 @@ AddImages = Callable[..., list[str]]
 def image(workspace: Workspace, image_id: str) -> ImageRow:
     """The image as the catalog has it."""
     with Catalog.open(workspace) as catalog:
-        found = catalog.image(image_id)
+        found = catalog.images.get(image_id)
     assert found
     return found
 
@@ -28,26 +36,26 @@ def image(workspace: Workspace, image_id: str) -> ImageRow:
 def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages) -> None:
     """The image follows each decision, and the log keeps who, old, new and why."""
     (first,) = add_images(workspace, ["cat"])
-    label_images(workspace, [first[:8]], label="dog", why="it barks")
-    label_images(workspace, [first], reject="Off-Topic")
+    label_images(workspace, [first[:8]], "dog", comment="it barks")
+    reject_images(workspace, [first], "Off-Topic")
     assert (image(workspace, first).status, image(workspace, first).rejected) == ("rejected", "off-topic")
-    label_images(workspace, [first.upper()[:9]], restore=True)
+    restore_images(workspace, [first.upper()[:9]])
     assert (image(workspace, first).status, image(workspace, first).label) == ("accepted", "dog")
     log = list_decisions(workspace, first[:6])
-    assert [(row.who, row.old, row.new) for row in log[1:]] == [
-        ("person:tester", "cat", "dog"),
-        ("person:tester", "dog", "reject:off-topic"),
-        ("person:tester", "reject:off-topic", "restore"),
+    assert [(row.action, row.actor_kind, row.actor, row.before, row.after) for row in log[1:]] == [
+        ("label", "person", "tester", "cat", "dog"),
+        ("reject", "person", "tester", "dog", "rejected: off-topic"),
+        ("restore", "person", "tester", "rejected: off-topic", "dog"),
     ]
-    assert log[1].why == "it barks"
-    assert "person:tester" in decisions_table(log)
+    assert log[1].reason == "it barks"
+    assert "person:tester" in history_table(log)
 
 
 def test_an_image_named_twice_is_decided_once(workspace: Workspace, add_images: AddImages) -> None:
     """Whichever part of its id is given: one decision is told and logged."""
     (first,) = add_images(workspace, ["cat"])
-    assert len(label_images(workspace, [first, first[:8], first], label="dog")) == 1
-    assert [row.new for row in list_decisions(workspace)] == ["cat", "dog"]
+    assert len(label_images(workspace, [first, first[:8], first], "dog")) == 1
+    assert [row.new_label for row in list_decisions(workspace)] == ["cat", "dog"]
 
 
 def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
@@ -55,7 +63,7 @@ def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddI
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert image(workspace, ids[1]).status == "duplicate"
-    label_images(workspace, [ids[1]], restore=True)
+    restore_images(workspace, [ids[1]])
     assert image(workspace, ids[1]).status == "accepted"
 
 
@@ -64,33 +72,33 @@ def test_who_decides(workspace: Workspace, add_images: AddImages, monkeypatch: p
     (image_id,) = add_images(workspace, ["cat"])
 
     def who() -> str:
-        (decision,) = label_images(workspace, [image_id], label="cat", why="caf\udce9")
-        assert decision.why == "caf?"
-        return decision.who
+        (decision,) = label_images(workspace, [image_id], "cat", comment="caf\udce9")
+        assert decision.reason == "caf?"
+        return decision.actor
 
     monkeypatch.setattr(getpass, "getuser", lambda: "login")
     for given, expected in (("ana\nmaría \udce9", "ana maría ?"), (" ", "login")):
         monkeypatch.setenv("FOTOTECA_USER", given)
-        assert who() == f"person:{expected}"
+        assert who() == expected
     monkeypatch.delenv("FOTOTECA_USER")
 
     def unknown() -> str:
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr(getpass, "getuser", unknown)
-    assert who() == f"person:uid {os.getuid()}"
+    assert who() == f"uid {os.getuid()}"
 
 
 def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddImages) -> None:
     """The order of writing does not matter; each category is checked."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     (first,) = add_images(workspace, ["cat"])
-    label_images(workspace, [first], label="dog|cat|dog")
+    label_images(workspace, [first], "dog|cat|dog")
     assert image(workspace, first).label == "cat|dog"
-    label_images(workspace, [first], label="")
+    label_images(workspace, [first], "")
     assert image(workspace, first).label == ""
     with pytest.raises(FototecaError, match="fox"):
-        label_images(workspace, [first], label="cat|fox")
+        label_images(workspace, [first], "cat|fox")
 
 
 def test_wrong_use_changes_nothing(workspace: Workspace, add_images: AddImages) -> None:
@@ -100,13 +108,13 @@ def test_wrong_use_changes_nothing(workspace: Workspace, add_images: AddImages) 
     cases: list[tuple[list[str], dict[str, object], str]] = [
         ([ids[0]], {"label": "fox"}, "cat, dog"),
         ([ids[0], "0" * 64], {"label": "dog"}, "no image"),
-        ([ids[0], "not-hex"], {"label": "dog"}, "no image id"),
+        ([ids[0], "not-hex"], {"label": "dog"}, "not an image id"),
         ([next(x[0] for x in ids if sum(y[0] == x[0] for y in ids) > 1)], {"label": "dog"}, "several"),
-        ([ids[0]], {}, "say what"),
-        ([ids[0]], {"label": "dog", "restore": True}, "say what"),
+        ([ids[0]], {}, "exactly one decision"),
+        ([ids[0]], {"label": "dog", "restore": True}, "exactly one decision"),
         ([ids[0]], {"reject": "because it is ugly"}, "reason"),
     ]
     for prefixes, what, words in cases:
         with pytest.raises(FototecaError, match=words):
-            label_images(workspace, prefixes, **what)  # type: ignore[arg-type]
+            decide_images(workspace, prefixes, make_edit(workspace.settings, **what))  # type: ignore[arg-type]
     assert len(list_decisions(workspace)) == before

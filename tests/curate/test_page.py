@@ -21,13 +21,13 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from fototeca.collect.catalog import Catalog, Decision, ImageRow
+from fototeca.collect.catalog import Actor, Catalog, Decision, Edit, ImageRow
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
 from fototeca.curate.review.server import PageServer
 from fototeca.curate.review.session import ReviewSession
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from tests.browsers import chromium
@@ -97,13 +97,13 @@ def shown(browser: Chrome) -> str:
 def log(workspace: Workspace) -> list[Decision]:
     """What people decided, oldest first."""
     with Catalog.open(workspace) as catalog:
-        return [row for row in catalog.decisions() if row.who.startswith("person:")]
+        return [row for row in catalog.decisions.all() if row.is_review]
 
 
 def image(workspace: Workspace, image_id: str) -> ImageRow:
     """The image as the catalog has it."""
     with Catalog.open(workspace) as catalog:
-        found = catalog.image(image_id)
+        found = catalog.images.get(image_id)
     assert found
     return found
 
@@ -121,11 +121,10 @@ def test_what_keys_decide_is_frozen_and_logged(
     rows = {row.image_id: row for row in freeze_version(workspace).manifest.rows}
     assert (rows[ids[0]].label, rows[ids[0]].reviewed, ids[1] in rows) == (wanted, True, False)
     kept = (workspace.manifests / "v001.decisions.csv").read_text()
-    assert f"{ids[0]},{log(workspace)[0].time},person:tester" in kept and f"{ids[1]},{log(workspace)[1].time}" in kept
-    told = fototeca("curate", "log", cwd=workspace.root).stdout
-    for decision, new in zip(log(workspace), (wanted, "reject:drawing"), strict=True):
-        when = decision.time[:19].replace("T", " ")
-        assert f"{when}  person:tester         {decision.image_id[:12]}  {decision.old} -> {new}" in told
+    assert f"{ids[0]},{log(workspace)[0].time},label,person,tester" in kept and f"{ids[1]},{log(workspace)[1].time}" in kept
+    history = json.loads(fototeca("curate", "history", "--people", "--json", cwd=workspace.root).stdout)
+    assert history == [decision.to_json() for decision in log(workspace)]
+    assert [row["new_rejected"] or row["new_label"] for row in history] == [wanted, "drawing"]
 
 
 def test_keys_decide(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
@@ -135,9 +134,9 @@ def test_keys_decide(browser: Chrome, workspace: Workspace, add_images: AddImage
         look(browser, server)
         assert shown(browser) == ids[0]
         press(browser, "2")
-        assert [(row.image_id, row.who, row.old, row.new) for row in log(workspace)] == [(ids[0], "person:tester", "cat", "dog")]
+        assert [(row.image_id, row.actor, row.before, row.after) for row in log(workspace)] == [(ids[0], "tester", "cat", "dog")]
         press(browser, Keys.ENTER)
-        assert (log(workspace)[-1].image_id, log(workspace)[-1].new) == (ids[1], "cat")
+        assert (log(workspace)[-1].image_id, log(workspace)[-1].after) == (ids[1], "cat")
         press(browser, " ")
         assert len(log(workspace)) == 2
         assert shown(browser) == ids[3]
@@ -149,8 +148,8 @@ def test_keys_decide(browser: Chrome, workspace: Workspace, add_images: AddImage
         assert (undone.status, undone.label, undone.reviewed) == ("accepted", "cat", False)
         press(browser, "-", Keys.ESCAPE)
         assert shown(browser) == ids[3], "a closed question decides nothing"
-        assert browser.find_element(By.ID, "reviewed").text == "2 of 5 reviewed · you are tester"
-        assert server.decisions == 4
+        assert browser.find_element(By.ID, "reviewed").text == "2 of 5 reviewed · reviewer: tester"
+        assert server.num_decisions == 4
     assert browser.get_log("browser") == []
 
 
@@ -158,10 +157,10 @@ def test_the_whole_group(browser: Chrome, workspace: Workspace, add_images: AddI
     """+ applies the decision to every copy that is not rejected, and one undo takes all of it back."""
     ids = add_images(workspace, ["cat", "cat", "dog", "cat"])
     group_images(workspace, [ids[:3]])
-    label_images(workspace, [ids[1]], reject="off-topic")
+    reject_images(workspace, [ids[1]], "off-topic")
     with served(workspace) as server:
         look(browser, server, queue="near-duplicate")
-        place = browser.execute_script("return queue.findIndex(([name]) => name === arguments[0])", ids[0])
+        place = browser.execute_script("return queue.findIndex((entry) => entry.image_id === arguments[0])", ids[0])
         press(browser, *[Keys.ARROW_LEFT] * 3, *[Keys.ARROW_RIGHT] * place, "+", "2")
         assert [image(workspace, name).label for name in ids] == ["dog", "cat", "dog", "cat"]
         assert image(workspace, ids[1]).rejected == "off-topic"
@@ -177,9 +176,9 @@ def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images:
     with served(workspace) as server:
         look(browser, server)
         with Catalog.open(workspace) as catalog:
-            catalog.decide(ids[0], "reject:blurry", who="person:other", why="")
+            catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("other"))
         press(browser, "2")
-        assert [row.who for row in log(workspace)] == ["person:other"]
+        assert [row.actor for row in log(workspace)] == ["other"]
         assert "Somebody decided" in browser.find_element(By.ID, "message").text
         assert "rejected: blurry" in browser.find_element(By.ID, "state").text
     assert [line for line in browser.get_log("browser") if "409" not in line["message"]] == []
@@ -220,10 +219,10 @@ def test_on_a_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images
         assert browser.execute_script(broken) == 0
         first = shown(browser)
         click(browser, "#labels button:nth-child(2)")
-        assert (log(workspace)[-1].image_id, log(workspace)[-1].new) == (first, "dog")
+        assert (log(workspace)[-1].image_id, log(workspace)[-1].after) == (first, "dog")
         click(browser, "#reject")
         click(browser, "#reasons button[value=off-topic]")
-        assert log(workspace)[-1].new == "reject:off-topic"
+        assert log(workspace)[-1].after == "rejected: off-topic"
         click(browser, "#undo")
         click(browser, "#undo")
         assert not any(image(workspace, name).reviewed or image(workspace, name).rejected for name in ids)
@@ -252,7 +251,7 @@ def test_both_languages_say_the_same_things(browser: Chrome, workspace: Workspac
     """No text is missing in one of them, both leave the same gaps; an empty workspace shows an empty queue."""
     with served(workspace) as server:
         look(browser, server)
-        assert browser.find_element(By.ID, "empty").text == "Nothing in this queue."
+        assert browser.find_element(By.ID, "empty").text == "This queue is empty."
         english, spanish = browser.execute_script("return [TEXT.en, TEXT.es]")
     assert english.keys() == spanish.keys()
     gaps = [{key: set(re.findall(r"{(\w+)}", text)) for key, text in texts.items()} for texts in (english, spanish)]
@@ -264,7 +263,7 @@ def test_a_reason_of_ones_own_is_shown_as_it_is(browser: Chrome, workspace: Work
     reasons = ["constructor", "other", "off-topic"]
     ids = add_images(workspace, ["cat"] * 3)
     for image_id, reason in zip(ids, reasons, strict=True):
-        label_images(workspace, [image_id], reject=reason)
+        reject_images(workspace, [image_id], reason)
     with served(workspace) as server:
         look(browser, server, queue="category:cat")
         click(browser, "#language")
@@ -273,7 +272,7 @@ def test_a_reason_of_ones_own_is_shown_as_it_is(browser: Chrome, workspace: Work
             shown_as[shown(browser)] = browser.find_element(By.CSS_SELECTOR, "#chips .chip").text
             press(browser, " ")
         click(browser, "#language")
-    assert [shown_as[image_id] for image_id in ids] == ["rechazada: constructor", "rechazada: other", "rechazada: otro tema"]
+    assert [shown_as[image_id] for image_id in ids] == ["rechazada: constructor", "rechazada: other", "rechazada: fuera de tema"]
 
 
 def test_enter_without_a_label_asks_for_one(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
@@ -300,8 +299,8 @@ def ask(server: PageServer, path: str, headers: dict[str, str], body: object = N
 def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> None:
     """Without the key, under another host name, or from another site's page nothing is shown and nothing decided."""
     (name,) = add_images(workspace, ["cat"])
-    seen = {name: "cat"}
-    decision = {"image_id": name, "seen": seen, "group": False, "label": "dog"}
+    states = {name: "cat"}
+    decision = {"image_id": name, "shown": states, "group": False, "label": "dog"}
     with served(workspace) as server:
         assert server.server_address[0] == "127.0.0.1", "nobody else in the network can ask"
         key, host = f"?key={server.key}", f"127.0.0.1:{server.server_port}"
@@ -310,7 +309,7 @@ def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> N
             "/",
             "/overview",
             "/queue?name=unreviewed",
-            f"/show/{name}",
+            f"/details/{name}",
             f"/image/{name}",
             "/?key=wrong",
             "/?key=%C3%B1",
@@ -327,7 +326,7 @@ def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> N
             {**own, "Content-Type": "text/plain"},
         ):
             assert ask(server, f"/decide{key}", headers, decision)[0] == 403
-        for nonsense in ({}, [], {**decision, "seen": 1}, {**decision, "group": "yes"}, {"decisions": ["x"]}):
+        for nonsense in ({}, [], {**decision, "shown": 1}, {**decision, "group": "yes"}, {"decisions": ["x"]}):
             assert ask(server, f"/decide{key}", own, nonsense)[0] == 400
         for nonsense in ({"decisions": ["x"]}, {"decisions": [10**30]}):
             assert ask(server, f"/undo{key}", own, nonsense)[0] == 400
@@ -337,7 +336,7 @@ def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> N
         assert ask(server, f"/decide{key}", {**own, "Content-Length": "99999999"}, decision)[0] == 413
         assert log(workspace) == []
         assert ask(server, f"/decide{key}", own, decision)[0] == 200
-    assert [row.new for row in log(workspace)] == ["dog"]
+    assert [row.after for row in log(workspace)] == ["dog"]
 
 
 def test_nothing_outside_the_store(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
@@ -345,7 +344,8 @@ def test_nothing_outside_the_store(workspace: Workspace, add_images: AddImages, 
     first, second = add_images(workspace, ["cat", "cat"])
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
-    with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        sql = catalog.database.connection
         sql.execute("UPDATE images SET path = ? WHERE image_id = ?", ("../secret.png", first))
     with served(workspace) as server:
         key = f"?key={server.key}"
@@ -361,7 +361,7 @@ def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages)
     """The command serves without any database, and what the page was told is saved is there after SIGKILL."""
     (name,) = add_images(workspace, ["cat"])
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
-    arguments = ["curate", "review", "--simple", "--no-browser", "--port", "0"]
+    arguments = ["curate", "review", "--web", "--no-browser", "--port", "0"]
     command = [sys.executable, "-m", "fototeca", *arguments]
     process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, text=True)
     try:
@@ -369,7 +369,7 @@ def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages)
         url = urlsplit(process.stderr.readline().strip())
         connection = http.client.HTTPConnection(url.netloc, timeout=20)
         headers = {"Origin": f"http://{url.netloc}", "Content-Type": "application/json"}
-        decision = {"image_id": name, "seen": {name: "cat"}, "group": False, "reject": "off-topic"}
+        decision = {"image_id": name, "shown": {name: "cat"}, "group": False, "reject": "off-topic"}
         connection.request("POST", f"/decide?{url.query}", json.dumps(decision), headers)
         assert connection.getresponse().status == 200
         connection.close()
@@ -384,7 +384,7 @@ def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages)
 def test_what_the_disk_does_is_told(workspace: Workspace, add_images: AddImages) -> None:
     """A full disk, an image that is gone, a damaged catalog: an answer each time, nothing half decided, and the page goes on."""
     name, gone = add_images(workspace, ["cat", "dog"])
-    decision = {"image_id": name, "seen": {name: "cat"}, "group": False, "label": "dog"}
+    decision = {"image_id": name, "shown": {name: "cat"}, "group": False, "label": "dog"}
     (workspace.root / image(workspace, gone).path).unlink()
     with served(workspace) as server:
         key = f"?key={server.key}"
@@ -407,33 +407,33 @@ def test_taking_back(workspace: Workspace, add_images: AddImages, group_images: 
     group_images(workspace, [[kept, aside]])
     before = [image(workspace, name) for name in (kept, aside)]
     done = [
-        *label_images(workspace, [kept], label="dog"),
-        *label_images(workspace, [kept], reject="drawing"),
-        *label_images(workspace, [aside], restore=True),
-        *label_images(workspace, [aside], reject="blurry"),
-        *label_images(workspace, [kept], label="cat"),
+        *label_images(workspace, [kept], "dog"),
+        *reject_images(workspace, [kept], "drawing"),
+        *restore_images(workspace, [aside]),
+        *reject_images(workspace, [aside], "blurry"),
+        *label_images(workspace, [kept], "cat"),
     ]
-    with pytest.raises(FototecaError, match="last word"):
-        take_back(workspace, [done[0].decision_id])
+    with pytest.raises(FototecaError, match="latest decision"):
+        undo_decisions(workspace, [done[0].decision_id])
     for decision in reversed(done):
-        take_back(workspace, [decision.decision_id])
+        undo_decisions(workspace, [decision.decision_id])
     assert [image(workspace, name) for name in (kept, aside)] == before
-    with pytest.raises(FototecaError, match="last word"):
-        take_back(workspace, [done[-1].decision_id])
+    with pytest.raises(FototecaError, match="latest decision"):
+        undo_decisions(workspace, [done[-1].decision_id])
     with Catalog.open(workspace) as catalog:
-        other = catalog.decide(kept, "dog", who="person:other", why="")
+        other = catalog.decisions.add(kept, Edit.relabel("dog"), by=Actor.person("other"))
     assert other is not None
-    with pytest.raises(FototecaError, match="last word"):
-        take_back(workspace, [other.decision_id])
+    with pytest.raises(FototecaError, match="latest decision"):
+        undo_decisions(workspace, [other.decision_id])
 
 
 def test_a_version_with_an_undo_is_rebuilt(workspace: Workspace, add_images: AddImages) -> None:
     """What was taken back is not reviewed in a manifest, nor when that is made again from the log."""
     ids = add_images(workspace, ["cat", "dog"] * 10)
-    first = label_images(workspace, ids[:4], label="dog")
-    take_back(workspace, [row.decision_id for row in first[:2]])
+    first = label_images(workspace, ids[:4], "dog")
+    undo_decisions(workspace, [row.decision_id for row in first[:2]])
     frozen = freeze_version(workspace)
-    label_images(workspace, ids, label="cat")
+    label_images(workspace, ids, "cat")
     reviewed = {row.image_id for row in frozen.manifest.rows if row.reviewed}
     assert reviewed == set(ids[2:4])
     assert rebuild_version(workspace, "v001", None)

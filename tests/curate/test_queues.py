@@ -15,10 +15,10 @@ from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.label_issues.find import LabelIssue, save, suggest_labels
-from fototeca.curate.labels.decisions import label_images, list_decisions
+from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images, restore_images
 from fototeca.curate.quality.checks import found_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
-from fototeca.curate.review.agreement import measure_agreement
+from fototeca.curate.review.agreement import Disagreement, measure_agreement
 from fototeca.curate.review.queues import (
     CONFLICT,
     DISAGREED,
@@ -27,13 +27,14 @@ from fototeca.curate.review.queues import (
     SUGGESTED,
     UNKNOWN,
     UNREVIEWED,
-    in_queue,
-    last_said,
-    list_items,
+    Annotation,
+    items_in_queue,
+    latest_annotations,
+    list_review_items,
 )
 from fototeca.curate.review.rename import rename_category
-from fototeca.curate.review.session import ReviewSession
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.review.session import ReviewerAnnotation, ReviewSession, list_queues
+from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.recover import recover_catalog
 from fototeca.vision.backbones import build_model
@@ -44,8 +45,8 @@ AddImages = Callable[..., list[str]]
 def queue(workspace: Workspace, name: str) -> list[str]:
     """The images that wait in it."""
     with Catalog.open(workspace) as catalog:
-        items = list_items(catalog, workspace.settings.names, found_by_image(catalog))
-    return [item.image.image_id for item in in_queue(items, name)]
+        items = list_review_items(catalog, workspace.settings.names, found_by_image(catalog))
+    return [item.image.image_id for item in items_in_queue(items, name)]
 
 
 def without(workspace: Workspace, category: str, instead: str = "puppy") -> Workspace:
@@ -61,11 +62,11 @@ def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImage
     group_images(workspace, [ids[:2]])
     measure_quality(workspace, QualityThresholds())
     assert queue(workspace, DUPLICATE) == ids[:2] and sorted(queue(workspace, QUALITY)) == sorted(ids)
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     assert queue(workspace, DUPLICATE) == ids[:2], "one of the two was not looked at"
-    label_images(workspace, ids[1:2], label="cat")
+    label_images(workspace, ids[1:2], "cat")
     assert queue(workspace, DUPLICATE) == [] and queue(workspace, QUALITY) == ids[2:]
-    label_images(workspace, ids[2:], reject="blurry")
+    reject_images(workspace, ids[2:], "blurry")
     assert queue(workspace, QUALITY) == []
 
 
@@ -76,13 +77,13 @@ def test_copies_that_people_call_by_two_names_are_in_conflict(
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert queue(workspace, CONFLICT) == []
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     monkeypatch.setenv("FOTOTECA_USER", "bruno")
-    label_images(workspace, ids[1:], label="dog")
+    label_images(workspace, ids[1:], "dog")
     assert queue(workspace, CONFLICT) == ids and queue(workspace, UNREVIEWED) == []
-    label_images(workspace, ids[:1], label="dog")
+    label_images(workspace, ids[:1], "dog")
     assert queue(workspace, CONFLICT) == []
-    label_images(workspace, ids[1:], reject="drawing")
+    reject_images(workspace, ids[1:], "drawing")
     assert queue(workspace, CONFLICT) == [], "a rejected copy has no label to contradict"
 
 
@@ -92,10 +93,10 @@ def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_imag
     suggestions = [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
     save(workspace, suggestions, 0)
     assert queue(workspace, SUGGESTED) == ids
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     for _ in range(2):
         with Catalog.open(workspace) as catalog:
-            last = catalog.last_decision()
+            last = catalog.decisions.last_id()
         save(workspace, suggestions, last)
         assert queue(workspace, SUGGESTED) == ids[1:]
     save(workspace, [replace(suggestions[0], suggested="wolf")], last)
@@ -107,24 +108,25 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
 ) -> None:
     """fototeca.toml changed: freeze says what to do, doing it moves every image, reviews none, and freeze goes on."""
     ids = add_images(workspace, ["dog"] * 13 + ["cat"] * 12)
-    label_images(workspace, ids[1:2], reject="drawing")
+    reject_images(workspace, ids[1:2], "drawing")
     renamed = without(workspace, "dog")
     assert sorted(queue(renamed, UNKNOWN)) == sorted({*ids[:13]} - {ids[1]}), "a rejected image asks for nothing"
     with pytest.raises(FototecaError) as error:
         freeze_version(renamed)
     assert "12 carry 'dog'" in error.value.message and "label --from OLD --label NEW" in error.value.hint
     done = fototeca("curate", "label", "--from", "dog", "--label", "puppy", cwd=renamed.root)
-    assert done.returncode == 0 and done.stdout.count("dog -> puppy") == 12, done.stderr
+    assert done.returncode == 0 and done.stdout.count("dog -> puppy") == 13, done.stderr
     assert queue(renamed, UNKNOWN) == [] and sorted(queue(renamed, UNREVIEWED)) == sorted({*ids} - {ids[1]})
     with Catalog.open(renamed) as catalog:
-        rejected = catalog.image(ids[1])
+        rejected = catalog.images.get(ids[1])
     assert rejected is not None and (rejected.label, rejected.rejected, rejected.reviewed) == ("puppy", "drawing", True)
-    assert [row.who for row in list_decisions(renamed, ids[0])][-1] == "rename:tester"
+    last = list_decisions(renamed, ids[0])[-1]
+    assert (last.action, last.actor, last.old_label, last.new_label) == ("rename", "tester", "dog", "puppy")
     assert queue(renamed, CONFLICT) == [], "they were found under the name that is changed, too"
     assert workspace_status(renamed)["categories"]["puppy"]["found"] == 13
     capsys.readouterr()
     assert freeze_version(renamed).manifest.version == "v001"
-    assert "in conflict" not in capsys.readouterr().err
+    assert "conflicting labels" not in capsys.readouterr().err
 
 
 def test_who_said_the_old_name_says_the_new_one(
@@ -135,13 +137,14 @@ def test_who_said_the_old_name_says_the_new_one(
     for name, said in (("ana", ("dog", "cat")), ("bruno", ("dog", "dog"))):
         monkeypatch.setenv("FOTOTECA_USER", name)
         for image_id, label in zip(ids, said, strict=True):
-            label_images(workspace, [image_id], label=label)
+            label_images(workspace, [image_id], label)
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
-    label_images(renamed, ids[:1], label="puppy")
+    label_images(renamed, ids[:1], "puppy")
     assert queue(renamed, DISAGREED) == [ids[1]]
     (row,) = measure_agreement(renamed)
-    assert (row["agreed"], row["disagreements"]) == (0.5, [{"image_id": ids[1], "said": ("cat", "puppy")}])
+    disagreement = Disagreement(ids[1], (Annotation("cat"), Annotation("puppy")))
+    assert (row.agreed, row.disagreements) == (0.5, (disagreement,))
 
 
 def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +153,7 @@ def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddI
 
     def decide(name: str, image_id: str, **what: Any) -> None:  # noqa: ANN401
         monkeypatch.setenv("FOTOTECA_USER", name)
-        label_images(renamed, [image_id], **what)
+        decide_images(renamed, [image_id], make_edit(renamed.settings, **what))
 
     renamed = workspace
     decide("ana", first, label="dog")
@@ -173,11 +176,11 @@ def test_a_renaming_holds_for_words_about_any_image(
     image_id, _ = add_images(workspace, ["cat", "dog"])
     for who, label in (("ann", "dog"), ("bob", "cat")):
         monkeypatch.setenv("FOTOTECA_USER", who)
-        label_images(workspace, [image_id], label=label)
+        label_images(workspace, [image_id], label)
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
     assert queue(renamed, DISAGREED) == [image_id]
-    label_images(renamed, [image_id], label="puppy")
+    label_images(renamed, [image_id], "puppy")
     assert queue(renamed, DISAGREED) == []
 
 
@@ -188,15 +191,15 @@ def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_l
     keeps the renaming; a second time there is nothing to rename."""
     ids = add_images(workspace, ["cat"] * 13 + ["dog"] * 12)
     monkeypatch.setenv("FOTOTECA_USER", "ann")
-    label_images(without(workspace, "dog"), ids[12:13], label="puppy")
+    label_images(without(workspace, "dog"), ids[12:13], "puppy")
     monkeypatch.setenv("FOTOTECA_USER", "bob")
     merged = without(workspace, "puppy", "dog")
-    label_images(merged, ids[12:13], label="dog")
+    label_images(merged, ids[12:13], "dog")
     assert queue(merged, DISAGREED) == ids[12:13]
     assert rename_category(merged, "puppy", "dog") == [], "no label changed"
     assert queue(merged, DISAGREED) == []
-    assert ReviewSession(merged).show(ids[12])["said"] == [{"who": "ann", "new": "dog"}]
-    with pytest.raises(FototecaError, match="no image carries 'puppy'"):
+    assert ReviewSession(merged).image_details(ids[12]).annotations == (ReviewerAnnotation("ann", "dog", False),)
+    with pytest.raises(FototecaError, match="no image has the category 'puppy'"):
         rename_category(merged, "puppy", "dog")
     freeze_version(merged)
     for path in merged.data.glob("catalog.sqlite*"):
@@ -211,15 +214,15 @@ def test_a_renaming_of_a_word_that_was_taken_back_says_nothing(
     """Ann's fox became a wolf and was taken back: who rejects the cat and brings it back says cat."""
     (image_id,) = add_images(workspace, ["cat"])
     monkeypatch.setenv("FOTOTECA_USER", "ann")
-    (decision,) = label_images(without(workspace, "dog", "fox"), [image_id], label="fox")
+    (decision,) = label_images(without(workspace, "dog", "fox"), [image_id], "fox")
     renamed = without(workspace, "fox", "wolf")
     rename_category(renamed, "fox", "wolf")
-    take_back(renamed, [decision.decision_id])
+    undo_decisions(renamed, [decision.decision_id])
     monkeypatch.setenv("FOTOTECA_USER", "bob")
-    label_images(renamed, [image_id], reject="drawing")
-    label_images(renamed, [image_id], restore=True)
+    reject_images(renamed, [image_id], "drawing")
+    restore_images(renamed, [image_id])
     with Catalog.open(renamed) as catalog:
-        assert last_said(catalog.decisions()) == {image_id: {"person:bob": "cat"}}
+        assert latest_annotations(catalog.decisions.all()) == {image_id: {"bob": Annotation("cat")}}
 
 
 def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace: Workspace, add_images: AddImages) -> None:
@@ -227,7 +230,7 @@ def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace:
     apart, composed = "nin\u0303o", "ni\xf1o"
     add_images(workspace, [apart, "cat"])
     renamed = without(workspace, "dog", composed)
-    assert [row.new for row in rename_category(renamed, apart, composed)] == [composed]
+    assert [row.new_label for row in rename_category(renamed, apart, composed)] == [composed]
     assert queue(renamed, UNKNOWN) == []
 
 
@@ -239,7 +242,7 @@ def test_a_third_person_settles_a_disagreement(
 
     def say(who: str, **what: str) -> list[str]:
         monkeypatch.setenv("FOTOTECA_USER", who)
-        label_images(workspace, ids, **what)  # type: ignore[arg-type]
+        decide_images(workspace, ids, make_edit(workspace.settings, **what))  # type: ignore[arg-type]
         return queue(workspace, DISAGREED)
 
     assert say("ann", label="cat") == []
@@ -253,25 +256,25 @@ def test_a_third_person_settles_a_disagreement(
 def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspace, add_images: AddImages) -> None:
     """The label that comes back is of a category that there is."""
     image_id, _ = add_images(workspace, ["dog", "dog"])
-    (decision,) = label_images(workspace, [image_id], label="cat")
+    (decision,) = label_images(workspace, [image_id], "cat")
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
-    take_back(renamed, [decision.decision_id])
+    undo_decisions(renamed, [decision.decision_id])
     with Catalog.open(renamed) as catalog:
-        image = catalog.image(image_id)
+        image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.reviewed) == ("puppy", False)
-    (decision,) = label_images(renamed, [image_id], label="puppy", why="sure")
+    (decision,) = label_images(renamed, [image_id], "puppy", comment="sure")
     final = without(renamed, "puppy", "hound")
     rename_category(final, "puppy", "hound")
-    take_back(final, [decision.decision_id])
+    undo_decisions(final, [decision.decision_id])
     with Catalog.open(final) as catalog:
-        image = catalog.image(image_id)
+        image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.reviewed) == ("hound", False), "the renaming is nobody's last word"
-    label_images(final, [image_id], reject="drawing")
-    (decision,) = label_images(final, [image_id], restore=True)
-    take_back(final, [decision.decision_id])
+    reject_images(final, [image_id], "drawing")
+    (decision,) = restore_images(final, [image_id])
+    undo_decisions(final, [decision.decision_id])
     with Catalog.open(final) as catalog:
-        image = catalog.image(image_id)
+        image = catalog.images.get(image_id)
     assert image is not None and (image.label, image.rejected) == ("hound", "drawing"), "its label was given before the renamings"
 
 
@@ -280,11 +283,11 @@ def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Worksp
     add_images(workspace, ["cat"])
     with Catalog.open(workspace) as catalog:
         for category in ("", "cat", "dog", "fox"):
-            candidate = catalog.add_finding(Provenance("http://e.org/a.jpg", "urls", category), "http://e.org/a.jpg")
+            candidate = catalog.candidates.add(Provenance("http://e.org/a.jpg", "urls", category), "http://e.org/a.jpg")
     rename_category(workspace, "fox", "cat")
     rename_category(workspace, "dog", "cat")
     with Catalog.open(workspace) as catalog:
-        places = catalog.places(candidate.candidate_id)
+        places = catalog.provenance.of_candidate(candidate.candidate_id)
     assert sorted(place.category for place in places) == ["", "", "", "cat"]
 
 
@@ -293,14 +296,14 @@ def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace)
     failed = Provenance("https://example.org/late.png", "site", "dog")
     with Catalog.open(workspace) as catalog:
         for category in ("dog", "cat"):
-            candidate = catalog.add_finding(replace(failed, category=category), failed.url)
+            candidate = catalog.candidates.add(replace(failed, category=category), failed.url)
     renamed = without(workspace, "dog")
     assert rename_category(renamed, "dog", "puppy") == []
     with Catalog.open(renamed) as catalog:
-        assert [place.category for place in catalog.places(candidate.candidate_id)] == ["puppy", "cat"]
+        assert [place.category for place in catalog.provenance.of_candidate(candidate.candidate_id)] == ["puppy", "cat"]
     rename_category(renamed, "puppy", "cat")
     with Catalog.open(renamed) as catalog:
-        assert [place.category for place in catalog.places(candidate.candidate_id)] == ["", "cat"]
+        assert [place.category for place in catalog.provenance.of_candidate(candidate.candidate_id)] == ["", "cat"]
 
 
 def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImages) -> None:
@@ -311,13 +314,13 @@ def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImag
         [LabelIssue(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
         0,
     )
-    label_images(workspace, ids[:1], label="dog")
+    label_images(workspace, ids[:1], "dog")
     renamed = without(workspace, "dog")
     rename_category(renamed, "dog", "puppy")
     assert queue(renamed, SUGGESTED) == ids[1:2]
     again = [LabelIssue(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
     with Catalog.open(renamed) as catalog:
-        last = catalog.last_decision()
+        last = catalog.decisions.last_id()
     assert save(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
 
 
@@ -326,26 +329,26 @@ def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddIma
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "cat"])
     group_images(made, [ids])
-    label_images(made, ids[:1], label="cat|dog")
-    label_images(made, ids[1:], label="cat")
+    label_images(made, ids[:1], "cat|dog")
+    label_images(made, ids[1:], "cat")
     assert queue(made, CONFLICT) == []
-    label_images(made, ids[:1], label="dog")
+    label_images(made, ids[:1], "dog")
     assert queue(made, CONFLICT) == ids
 
 
 def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: AddImages) -> None:
     """A suggestion about an image that one has reviewed waits for one, until it is answered."""
     (image_id,) = add_images(workspace, ["cat"])
-    label_images(workspace, [image_id], label="cat")
+    label_images(workspace, [image_id], "cat")
     with Catalog.open(workspace) as catalog:
-        last = catalog.last_decision()
+        last = catalog.decisions.last_id()
     save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
 
     def waiting() -> int:
-        return {row["name"]: row["waiting"] for row in ReviewSession(workspace).overview()["queues"]}[SUGGESTED]
+        return {row.name: row.waiting for row in list_queues(workspace)}[SUGGESTED]
 
     assert waiting() == 1
-    label_images(workspace, [image_id], label="cat")
+    label_images(workspace, [image_id], "cat")
     assert waiting() == 0
 
 
@@ -354,27 +357,30 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "dog", "cat"])
     renamed = without(made, "dog")
-    assert {row.image_id: row.new for row in rename_category(renamed, "dog", "puppy")} == {ids[0]: "cat|puppy", ids[1]: "puppy"}
-    assert {row.new for row in rename_category(renamed, "puppy", "cat")} == {"cat"}
+    assert {row.image_id: row.new_label for row in rename_category(renamed, "dog", "puppy")} == {
+        ids[0]: "cat|puppy",
+        ids[1]: "puppy",
+    }
+    assert {row.new_label for row in rename_category(renamed, "puppy", "cat")} == {"cat"}
 
 
 def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
     """No image carries the name yet: what is fetched later will have the new one."""
     with Catalog.open(workspace) as catalog:
-        catalog.add_finding(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
+        catalog.candidates.add(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
     done = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)
-    assert (done.returncode, done.stdout) == (0, "") and "what was found as fox" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "") and "images found as fox" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--from", "dog", "--label", "fox"), "fox"),
-        (("--from", "wolf", "--label", "cat"), "no image carries 'wolf'"),
-        (("--from", "dog", "--label", "dog"), "'dog' is its name already"),
-        (("--from", "dog", "--reject", "drawing"), "--from goes with --label alone"),
-        (("--from", "dog", "--label", "cat", "3fa2b7"), "say which images"),
-        (("--label", "cat"), "say which images"),
+        (("--from", "wolf", "--label", "cat"), "no image has the category 'wolf'"),
+        (("--from", "dog", "--label", "dog"), "the category is already named 'dog'"),
+        (("--from", "dog", "--reject", "drawing"), "--from works with --label only"),
+        (("--from", "dog", "--label", "cat", "3fa2b7"), "no images given"),
+        (("--label", "cat"), "no images given"),
     ],
 )
 def test_wrong_use_renames_nothing(
@@ -406,7 +412,7 @@ def test_freezing_tells_what_is_not_settled(
     ids = add_images(workspace, ["dog"] * 12 + ["cat"] * 12)
     group_images(workspace, [[ids[0], ids[20]]])
     freeze_version(workspace)
-    assert "called so by two people: 1;" in capsys.readouterr().err, "the copy that is kept"
-    label_images(workspace, [ids[0], ids[20]], label="dog")
+    assert "1 images have conflicting labels" in capsys.readouterr().err, "the copy that is kept"
+    label_images(workspace, [ids[0], ids[20]], "dog")
     freeze_version(workspace)
-    assert "in conflict" not in capsys.readouterr().err
+    assert "conflicting labels" not in capsys.readouterr().err

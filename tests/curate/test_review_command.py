@@ -68,7 +68,7 @@ def relabel(dataset: Any, image_id: str, label: str) -> None:  # noqa: ANN401
 def decided(workspace: Workspace, image_ids: list[str]) -> list[tuple[str, bool]]:
     """The labels, and whether a person has decided."""
     with Catalog.open(workspace) as catalog:
-        images = {image.image_id: image for image in catalog.images()}
+        images = {image.image_id: image for image in catalog.images.all()}
     return [(images[image_id].label, images[image_id].reviewed) for image_id in image_ids]
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.label_issues.find import LabelIssue, save
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.labels.review_state import Judgement
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.fiftyone_app import push_review
+from fototeca.curate.review.results import ReviewResult
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
@@ -33,7 +33,7 @@ def datasets(fo: FiftyOne) -> Iterator[Callable[[Workspace], Dataset]]:
     names: list[str] = []
 
     def push(workspace: Workspace) -> Dataset:
-        names.append(push_review(workspace)["dataset"])
+        names.append(push_review(workspace).dataset)
         dataset = fo.load_dataset(names[-1])
         dataset.reload()
         return dataset
@@ -55,10 +55,10 @@ def test_suspects_have_queues_until_a_person_decides(
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
     assert [views[name] for name in ("4 suggested", "5 outliers", "6 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]
     first = dataset.one({"image_id": ids[0]})
-    assert (first.suggested, first.suspicion, first.kept, first.status) == ("dog", 0.9, True, "accepted")
+    assert (first.suggested, first.issue_score, first.is_representative, first.status) == ("dog", 0.9, True, "accepted")
     assert dataset.one({"image_id": ids[1]}).suggested is None
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[0], "cat", who="person:ana", why="")
+        catalog.decisions.add(ids[0], Edit.relabel("cat"), by=Actor.person("ana"))
     dataset = datasets(workspace)
     assert len(dataset.load_saved_view("4 suggested")) == 0
     assert dataset.description == "1 of 4 images reviewed"
@@ -88,7 +88,7 @@ def test_groups_findings_and_conflicts_are_shown(
     assert set(dataset.load_saved_view("1 label conflicts").values("image_id")) == set(ids[:2])
     assert set(dataset.load_saved_view("7 near-duplicates").values("image_id")) == set(ids[:2])
     shown = dataset.one({"image_id": ids[1]})
-    assert (shown.group, shown.kept, shown.also, shown.status) == (ids[0], False, ["cat"], "duplicate")
+    assert (shown.group, shown.is_representative, shown.other_categories, shown.status) == (ids[0], False, ["cat"], "duplicate")
     assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "images of one colour"
     assert dataset.one({"image_id": ids[2]}).entropy == 0
 
@@ -109,10 +109,10 @@ def test_a_task_that_was_changed_is_told(tmp_path: Path, add_images: AddImages, 
     ids = add_images(workspace, ["cat|dog", "cat"])
     datasets(workspace)
     workspace.config.write_text(workspace.config.read_text().replace('task = "multi"', 'task = "single"'))
-    with pytest.raises(FototecaError, match="1 images carry several labels"):
+    with pytest.raises(FototecaError, match="1 images have several labels"):
         push_review(Workspace(workspace.root))
-    label_images(Workspace(workspace.root), ids[:1], label="dog")
-    with pytest.raises(FototecaError, match="the task was changed since fototeca-changed was made"):
+    label_images(Workspace(workspace.root), ids[:1], "dog")
+    with pytest.raises(FototecaError, match="the task has changed since fototeca-changed was made"):
         push_review(Workspace(workspace.root))
 
 
@@ -130,7 +130,7 @@ def test_several_labels_there_and_back(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
     """Classifications with every label; one added in the App comes back; two labels of one image are no conflict."""
-    from fototeca.curate.review.fiftyone_app import pull_review
+    from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(workspace, ["cat|dog", "dog"])
@@ -140,9 +140,9 @@ def test_several_labels_there_and_back(
     edited = dataset.one({"image_id": ids[1]})
     edited.ground_truth.classifications.append(fo.Classification(label="cat"))
     edited.save()
-    assert pull_review(workspace) == {"decisions": 1, "conflicts": [], "problems": []}
+    assert apply_review(workspace) == ReviewResult(1)
     with Catalog.open(workspace) as catalog:
-        image = catalog.image(ids[1])
+        image = catalog.images.get(ids[1])
     assert image is not None and (image.label, image.reviewed) == ("cat|dog", True)
     dataset.reload()
     assert dataset.description == "1 of 2 images reviewed"
@@ -152,13 +152,14 @@ def test_an_edit_made_while_pulling_is_pulled_next(
     fo: FiftyOne, workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
     """A sample that says something newer than what was read keeps it; what the catalog says now counts as pushed."""
-    from fototeca.curate.review.fiftyone_samples import mark, read_samples
+    from fototeca.curate.review.fiftyone_samples import read_samples, update_state
 
     ids = add_images(workspace, ["cat"])
     dataset = datasets(workspace)
     edited = dataset.one({"image_id": ids[0]})
     edited.ground_truth.label = "dog"
     edited.save()
-    mark(fo, edited, Judgement("cat", reviewed=True), Judgement("cat", "", True), workspace)
-    ((_, _, said, pushed),) = read_samples(dataset)
-    assert (said, pushed) == (Judgement("dog"), Judgement("cat", reviewed=True))
+    reviewed = ReviewState("cat", reviewed=True)
+    update_state(fo, edited, reviewed, reviewed, workspace)
+    (row,) = read_samples(dataset)
+    assert (row.edited, row.pushed) == (ReviewState("dog"), reviewed)

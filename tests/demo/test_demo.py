@@ -142,7 +142,7 @@ def test_collecting_finds_all_that_was_planted(site: str, gallery: Path, entries
     originals = {found[entry.name].image for entry in entries if not entry.origin}
     assert {path.stem for path in workspace.data.glob("masks/*.png")} == {image.image_id for image in originals if image}
     with Catalog.open(workspace) as catalog:
-        places = [place for image in catalog.images() for place in catalog.findings(image.image_id)]
+        places = [place for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)]
     assert all(place.author.startswith("demo author ") for place in places)
     assert {"CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "unknown"} == {place.license for place in places}
     again = search(workspace, options, FetchOptions(allow_loopback=True))

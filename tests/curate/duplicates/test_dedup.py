@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from fototeca.collect.catalog import Catalog
+from fototeca.collect.catalog import Actor, Catalog, Edit
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
@@ -24,13 +24,13 @@ from fototeca.curate.duplicates.clustering import name_groups
 from fototeca.curate.duplicates.listing import list_groups
 from fototeca.curate.duplicates.signatures import read_signatures
 from fototeca.curate.export.datasheet import known_issues
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
 from fototeca.curate.manifest import read_manifest
-from fototeca.curate.review.queues import CONFLICT, list_items
+from fototeca.curate.review.queues import CONFLICT, list_review_items
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 
-Edit = Callable[[Image.Image], Image.Image]
+ImageEdit = Callable[[Image.Image], Image.Image]
 Rights = dict[str, str]
 
 
@@ -48,7 +48,7 @@ def recompressed(image: Image.Image) -> Image.Image:
     return Image.open(data).convert("RGB")
 
 
-EDITS: dict[str, Edit] = {
+EDITS: dict[str, ImageEdit] = {
     "smaller": lambda p: p.resize((p.width // 2, p.height // 2)),
     "squeezed": lambda p: p.resize((p.width, p.height * 4 // 5)),
     "recompressed": recompressed,
@@ -92,7 +92,7 @@ def store(workspace: Workspace, folder: Path, category: str = "a") -> dict[str, 
     """Collect a folder; the image id of each file by its name."""
     collect_folder(workspace, folder, LabelSource(category=category), FetchOptions())
     with Catalog.open(workspace) as catalog:
-        rows = catalog.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
+        rows = catalog.database.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
         return {Path(row["url"]).name: row["image_id"] for row in rows}
 
 
@@ -184,13 +184,13 @@ def test_best_copy_is_kept(workspace: Workspace, tmp_path: Path) -> None:
     dedup(workspace)
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids["b.png"]]
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids["c.png"], "b", who="person:tester", why="")
+        catalog.decisions.add(ids["c.png"], Edit.relabel("b"), by=Actor.person("tester"))
     dedup(workspace)
     rows = list_groups(workspace)
     assert [row["image_id"] for row in rows if row["kept"]] == [ids["b.png"]]
     assert rows[0]["image_id"] == ids["b.png"], "the kept copy comes first"
     with Catalog.open(workspace) as catalog:
-        waiting = {item.image.image_id for item in list_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
+        waiting = {item.image.image_id for item in list_review_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
     assert ids["b.png"] in waiting, "and is to be looked at: the other was given another label"
 
 
@@ -219,8 +219,8 @@ def test_of_equal_copies_the_one_whose_source_is_known_is_kept(workspace: Worksp
     ids = store(workspace, folder)
     later = max(ids.values())  # the smaller id is kept where nothing else tells them apart
     with Catalog.open(workspace) as catalog:
-        (place,) = catalog.findings(later)
-        catalog.add_finding(replace(place, source="site", **rights), place.url)
+        (place,) = catalog.provenance.of_image(later)
+        catalog.candidates.add(replace(place, source="site", **rights), place.url)
     dedup(workspace)
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [later]
 
@@ -231,7 +231,7 @@ def test_a_copy_that_somebody_decided_on_is_kept_when_a_better_one_comes(workspa
     folder.mkdir()
     photograph(5).resize((160, 120)).save(folder / "small.png")
     ids = store(workspace, folder)
-    label_images(workspace, [ids["small.png"]], label="a")
+    label_images(workspace, [ids["small.png"]], "a")
     photograph(5).save(folder / "large.png")
     ids = store(workspace, folder)
     for _ in range(2):
@@ -246,7 +246,7 @@ def test_a_version_tells_of_images_that_lost_their_copy(
     two_categories(workspace, tmp_path / "in", 12, {"whole": lambda p: p, "half": lambda p: p.resize((160, 120))})
     dedup(workspace)
     kept = next(row["image_id"] for row in list_groups(workspace) if row["kept"])
-    label_images(workspace, [kept], reject="bad-quality")
+    reject_images(workspace, [kept], "bad-quality")
     assert len(freeze_version(workspace).manifest.rows) == 11
     told = capsys.readouterr().err
     assert "warning: 1 duplicate groups have no accepted image, because the copy was rejected as bad-quality" in told
@@ -263,11 +263,11 @@ def test_a_copy_that_was_brought_back_does_not_push_out_the_better_one(workspace
     photograph(5).resize((160, 120)).save(folder / "small.png")
     ids = store(workspace, folder)
     dedup(workspace)
-    label_images(workspace, [ids["small.png"]], restore=True)
+    restore_images(workspace, [ids["small.png"]])
     for _ in range(2):
         dedup(workspace)
         with Catalog.open(workspace) as catalog:
-            assert {image.status for image in catalog.images()} == {"accepted"}
+            assert {image.status for image in catalog.images.all()} == {"accepted"}
 
 
 @pytest.mark.parametrize(("reason", "kept"), [("bad-quality", "large.png"), ("off-topic", "small.png")])
@@ -278,14 +278,14 @@ def test_a_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, kept
     photograph(5).resize((160, 120)).save(folder / "small.png")
     ids = store(workspace, folder)
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids["small.png"], f"reject:{reason}", who="person:tester", why="")
+        catalog.decisions.add(ids["small.png"], Edit.reject(reason), by=Actor.person("tester"))
     photograph(5).save(folder / "large.png")
     ids = store(workspace, folder)
     dedup(workspace)
     assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids[kept]]
 
 
-def two_categories(workspace: Workspace, folder: Path, images: int, edits: Mapping[str, Edit]) -> dict[str, str]:
+def two_categories(workspace: Workspace, folder: Path, images: int, edits: Mapping[str, ImageEdit]) -> dict[str, str]:
     """Collect edited copies of as many strangers, half of them under each category; image ids by `NUMBER-EDIT`."""
     ids = {}
     for number in range(images):
@@ -303,8 +303,8 @@ def test_neither_review_nor_version_changes_a_group(workspace: Workspace, tmp_pa
     come; the groups are those around the originals all the same, and stay so after more reviews and another version."""
     two_categories(workspace, tmp_path / "first", 12, {"left": lambda p: crop(p, 0.1, 0, 0)})
     with Catalog.open(workspace) as catalog:
-        for image in catalog.images():
-            catalog.decide(image.image_id, image.label, who="person:ana", why="")
+        for image in catalog.images.all():
+            catalog.decisions.add(image.image_id, Edit.relabel(image.label), by=Actor.person("ana"))
     dedup(workspace)
     freeze_version(workspace)
     ids = two_categories(workspace, tmp_path / "more", 12, {"whole": lambda p: p, "right": lambda p: crop(p, 0.1, 1, 1)})
@@ -312,7 +312,7 @@ def test_neither_review_nor_version_changes_a_group(workspace: Workspace, tmp_pa
     before = {row["image_id"]: row["group"] for row in list_groups(workspace)}
     assert sorted(Counter(before.values()).values()) == [3] * 12
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids["0-right"], "a", who="person:ana", why="")
+        catalog.decisions.add(ids["0-right"], Edit.relabel("a"), by=Actor.person("ana"))
     freeze_version(workspace)
     dedup(workspace)
     assert {row["image_id"]: row["group"] for row in list_groups(workspace)} == before
@@ -412,7 +412,7 @@ def test_new_images_against_known(workspace: Workspace, tmp_path: Path) -> None:
     photograph(4).save(new[3])
     new[4].write_bytes(b"no image")
     with Catalog.open(workspace) as catalog:
-        known = catalog.images()
+        known = catalog.images.all()
     found = find_known_duplicates(workspace, [blob for _, blob in read_signatures(new)], known)
     assert [near.image_id if near else None for near in found] == [ids["known.png"]] * 3 + [None, None]
     assert found[2] is not None and found[2].distance == 0

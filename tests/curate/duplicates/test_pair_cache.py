@@ -69,7 +69,7 @@ def add(workspace: Workspace, numbers: Iterable[int]) -> None:
             place = Provenance(f"https://example.org/{number}.png", "site", "a")
             with Image.open(io.BytesIO(data)) as image:
                 row = ImageRow(image_id, workspace.relative(path), "PNG", *image.size, "RGB", len(data), "0" * 16)
-            catalog.record(catalog.add_finding(place, place.url).candidate_id, "accepted", image=row)
+            catalog.candidates.record(catalog.candidates.add(place, place.url).candidate_id, "accepted", image=row)
 
 
 Told = dict[frozenset[str], list[tuple[str, bool, str, float]]]
@@ -79,10 +79,10 @@ def groups(workspace: Workspace) -> tuple[Told, dict[frozenset[str], str]]:
     """The groups as sets of images, all that is said of their members, and the groups' ids."""
     told, names = defaultdict(list), {}
     with Catalog.open(workspace) as catalog:
-        rows = catalog.groups()
+        rows = catalog.groups.all()
     for row in rows:
         members = frozenset(other.image_id for other in rows if other.group_id == row.group_id)
-        told[members].append((row.image_id, row.kept, row.reason, row.distance))
+        told[members].append((row.image_id, row.is_representative, row.reason, row.distance))
         names[members] = row.group_id
     return dict(told), names
 
@@ -158,7 +158,7 @@ def test_nothing_old_is_verified_again(tmp_path: Path, verified: list[frozenset[
     dedup(workspace)
     assert verified == []
     with Catalog.open(workspace) as catalog:
-        old = {row["digest"] for row in catalog.connection.execute("SELECT digest FROM searched")}
+        old = {row["digest"] for row in catalog.database.connection.execute("SELECT digest FROM searched_images")}
     add(workspace, [mirrored])
     dedup(workspace)
     assert verified and not [pair for pair in verified if pair <= old]
@@ -192,7 +192,7 @@ def test_pairs_are_kept_with_what_made_them_one(tmp_path: Path) -> None:
     add(workspace, range(len(images())))
     dedup(workspace)
     with Catalog.open(workspace) as catalog:
-        rows = catalog.connection.execute("SELECT reason, distance FROM copies").fetchall()
+        rows = catalog.database.connection.execute("SELECT reason, distance FROM duplicate_pairs").fetchall()
     assert len(rows) >= 5 and all(row["reason"] and 0 <= row["distance"] <= 10 for row in rows)
     assert {"mirrored", "cropped"} <= {row["reason"] for row in rows}
 
@@ -236,7 +236,7 @@ def test_a_search_goes_on_after_the_batches_that_were_kept(
         patch.setattr(pairs, "find_duplicate_pairs", killed)
         dedup(workspace)
     with Catalog.open(workspace) as catalog:
-        kept = {row["digest"] for row in catalog.connection.execute("SELECT digest FROM searched")}
+        kept = {row["digest"] for row in catalog.database.connection.execute("SELECT digest FROM searched_images")}
     assert len(kept) == 14
     verified.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
@@ -21,7 +21,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.export.datasheet import hub_license
 from fototeca.curate.export.formats import FORMATS, KNOWN, export_version
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.vision.image import decode
@@ -55,7 +55,7 @@ def test_a_category_that_a_split_lacks_keeps_its_number(workspace: Workspace, ma
 
     workspace.config.write_text(workspace.config.read_text() + '\n[categories."bird"]\nqueries = []\n')
     changed = Workspace(workspace.root)
-    label_images(changed, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], label="bird")
+    label_images(changed, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], "bird")
     counts = freeze_version(changed).manifest.label_counts()["bird"]
     assert counts == {"train": 3, "val": 0, "test": 0}, "images keep their split"
     export_version(changed, "v002", tmp_path / "out", "imagefolder")
@@ -132,8 +132,9 @@ def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, P
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate([*names, *more] * 10):
             image_id, path = put(workspace, png_bytes(number), "PNG")
-            catalog._add_image(ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}"))
-            catalog.decide(image_id, label, who="person:ana", why="")
+            row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}")
+            catalog.images.insert(row, "2020-01-01T00:00:00.000000+00:00")
+            catalog.decisions.add(image_id, Edit.relabel(label), by=Actor.person("ana"))
     manifest = freeze_version(workspace).manifest
     return manifest, export_version(workspace, "v001", tmp_path / "out", "huggingface")
 
@@ -243,7 +244,7 @@ def test_a_split_without_images_is_left_out_for_hugging_face(
     """`datasets` refuses a folder of which a split holds nothing."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    label_images(workspace, [row.image_id for row in manifest.split("val")], reject="drawing")
+    reject_images(workspace, [row.image_id for row in manifest.split("val")], "drawing")
     counts = freeze_version(workspace).manifest.split_counts()
     assert counts["val"] == 0
     export_version(workspace, "v002", tmp_path / "out", "huggingface")
@@ -267,7 +268,7 @@ def test_multi_label_exports(tmp_path: Path, add_images: AddImages) -> None:
     """Images with two labels and with none survive every format."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10 + [""] * 3)
-    label_images(workspace, ids[:4], label="cat|dog")
+    label_images(workspace, ids[:4], "cat|dog")
     freeze_version(workspace)
     for name in FORMATS:
         export_version(workspace, "v001", tmp_path / name, name)

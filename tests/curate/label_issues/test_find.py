@@ -1,4 +1,4 @@
-"""`curate suggest`: confident learning as cleanlab has it, wrong labels first, groups in one fold, evidence from other groups."""
+"""`curate label-issues`: confident learning as in cleanlab, wrong labels first, groups in one fold, evidence from others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fototeca.curate.label_issues.backbone import choose_backbone
 from fototeca.curate.label_issues.confident_learning import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
 from fototeca.curate.label_issues.find import LabelIssue, rank, robust_score, suggest_labels
 from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.review.queues import SUGGESTED, in_queue, list_items
+from fototeca.curate.review.queues import SUGGESTED, items_in_queue, list_review_items
 from fototeca.vision.backbones import build_model
 from fototeca.vision.weights import cached_path, weight_members
 
@@ -156,7 +156,7 @@ def test_a_broken_file_is_passed_over(
     assert f"passed over: image {ids[3][:12]} cannot be decoded" in capfd.readouterr().err
     assert all(ids[3] not in (row.image_id, *row.neighbours) for row in found)
     with Catalog.open(workspace) as catalog:
-        assert catalog.connection.execute("SELECT count(*) FROM suggestions").fetchone()[0] == len(found)
+        assert catalog.database.connection.execute("SELECT count(*) FROM label_issues").fetchone()[0] == len(found)
 
 
 def test_what_a_person_decides_while_it_runs_leaves_the_queue(
@@ -167,13 +167,15 @@ def test_what_a_person_decides_while_it_runs_leaves_the_queue(
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
 
     def slow(*_: object) -> list[LabelIssue]:
-        label_images(workspace, ids[:1], label="cat")
+        label_images(workspace, ids[:1], "cat")
         return [LabelIssue(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
 
     monkeypatch.setattr("fototeca.curate.label_issues.find.rank", slow)
     suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
     with Catalog.open(workspace) as catalog:
-        suspected = [item.image.image_id for item in in_queue(list_items(catalog, workspace.settings.names, {}), SUGGESTED)]
+        suspected = [
+            item.image.image_id for item in items_in_queue(list_review_items(catalog, workspace.settings.names, {}), SUGGESTED)
+        ]
     assert suspected == [ids[1]]
 
 

@@ -1,4 +1,4 @@
-"""`curate check` finds what is wrong with images, and only that; `queues` say what a reviewer should look at."""
+"""`curate quality` finds what is wrong with images, and only that; `queues` say what a reviewer should look at."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from fototeca.collect.catalog import Catalog, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, Provenance
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import reject_images, restore_images
 from fototeca.curate.quality.checks import found_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
-from fototeca.curate.review.queues import CONFLICT, DISAGREED, UNREVIEWED, list_items
+from fototeca.curate.review.queues import CONFLICT, DISAGREED, UNREVIEWED, list_review_items
 from fototeca.vision.image import decode, grey_levels
 from fototeca.vision.quality import quality
 
@@ -59,7 +59,7 @@ def workspace(tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
     made = create_workspace(tmp_path / "w", ["a", "b"], target=10)
     collect_folder(made, folder, LabelSource(category="a"), FetchOptions())
     with Catalog.open(made) as catalog:
-        rows = catalog.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
+        rows = catalog.database.connection.execute("SELECT url, image_id FROM candidates WHERE image_id IS NOT NULL")
         return made, {row["image_id"]: Path(row["url"]).stem for row in rows}
 
 
@@ -82,15 +82,16 @@ def test_thumbnails_of_larger_originals(
     """Smaller than announced, smaller than a copy of its shape, or only ever a thumbnail; crops and set-aside copies are none."""
     made = create_workspace(tmp_path / "t", ["a", "b"], target=10)
     announced, cropped, small, large, bare, both = add_images(made, ["a"] * 6)
-    with Catalog.open(made) as catalog, catalog.transaction() as sql:
+    with Catalog.open(made) as catalog, catalog.transaction():
+        sql = catalog.database.connection
         of_image = "WHERE candidate_id = (SELECT candidate_id FROM candidates WHERE image_id = ?)"
-        sql.execute(f"UPDATE findings SET width = 600, height = 800 {of_image}", (announced,))
-        sql.execute(f"UPDATE findings SET width = 640, height = 640 {of_image}", (cropped,))
+        sql.execute(f"UPDATE provenance SET width = 600, height = 800 {of_image}", (announced,))
+        sql.execute(f"UPDATE provenance SET width = 640, height = 640 {of_image}", (cropped,))
         sql.execute("UPDATE images SET width = 128, height = 96 WHERE image_id = ?", (large,))
         for image_id in (bare, both):
-            sql.execute(f"UPDATE findings SET thumbnail = 1 {of_image}", (image_id,))
+            sql.execute(f"UPDATE provenance SET thumbnail = 1 {of_image}", (image_id,))
         row = sql.execute("SELECT url, url_key FROM candidates WHERE image_id = ?", (both,)).fetchone()
-        catalog.add_finding(Provenance(row["url"], "elsewhere", "a"), row["url_key"])
+        catalog.candidates.add(Provenance(row["url"], "elsewhere", "a"), row["url_key"])
     group_images(made, [[small, large]], True)
 
     def found() -> dict[str, float]:
@@ -106,7 +107,7 @@ def test_a_broken_file_is_a_finding(workspace: tuple[Workspace, dict[str, str]])
     made, kinds = workspace
     victim = next(image_id for image_id, kind in kinds.items() if kind == "good3")
     with Catalog.open(made) as catalog:
-        image = catalog.image(victim)
+        image = catalog.images.get(victim)
     assert image is not None
     whole = (made.root / image.path).read_bytes()
     (made.root / image.path).write_bytes(b"broken")
@@ -124,7 +125,7 @@ def test_a_file_that_lost_its_pixels_and_not_its_length_is_found_after_a_dedup(
     measure_quality(made, QualityThresholds())
     victim = next(image_id for image_id, kind in kinds.items() if kind == "good3")
     with Catalog.open(made) as catalog:
-        image = catalog.image(victim)
+        image = catalog.images.get(victim)
     assert image is not None
     (made.root / image.path).write_bytes(bytes(image.bytes))
     dedup(made)
@@ -136,12 +137,12 @@ def test_queues_follow_the_last_check(workspace: tuple[Workspace, dict[str, str]
     """What a person has told the check, a review shows; neither measures sizes by what is rejected."""
     made, kinds = workspace
     rest = [image_id for image_id, kind in kinds.items() if kind != "odd-size"]
-    label_images(made, rest, reject="drawing")
+    reject_images(made, rest, "drawing")
     (odd,) = kinds.keys() - {*rest}
     measure_quality(made, QualityThresholds())
     with Catalog.open(made) as catalog:
         assert "odd-size" not in found_by_image(catalog).get(odd, ()), "it is as large as what is left"
-    label_images(made, rest, restore=True)
+    restore_images(made, rest)
     for limits, named in ((QualityThresholds(blurry=0.0), False), (QualityThresholds(), True)):
         measure_quality(made, limits)
         with Catalog.open(made) as catalog:
@@ -176,7 +177,7 @@ def test_wrong_limits_are_one_line(workspace: tuple[Workspace, dict[str, str]], 
     """A share beyond 1 is refused; the command prints JSON alone."""
     with pytest.raises(FototecaError, match="blurry"):
         QualityThresholds(blurry=2.0)
-    done = fototeca("curate", "check", "--json", cwd=workspace[0].root)
+    done = fototeca("curate", "quality", "--json", cwd=workspace[0].root)
     assert {"image_id", "finding", "score", "label"} == set(json.loads(done.stdout)[0])  # type: ignore[attr-defined]
 
 
@@ -185,15 +186,15 @@ def test_queues(workspace: tuple[Workspace, dict[str, str]]) -> None:
     made, kinds = workspace
     ids = {kind: image_id for image_id, kind in kinds.items()}
     with Catalog.open(made) as catalog:
-        candidate = catalog.connection.execute(
+        candidate = catalog.database.connection.execute(
             "SELECT url, url_key FROM candidates WHERE image_id = ?", (ids["good0"],)
         ).fetchone()
-        catalog.add_finding(Provenance(candidate["url"], "site", "b"), candidate["url_key"])
-        catalog.decide(ids["good1"], "a", who="person:first", why="")
-        catalog.decide(ids["good1"], "b", who="person:second", why="")
-        items = {item.image.image_id: item for item in list_items(catalog, made.settings.names, {})}
+        catalog.candidates.add(Provenance(candidate["url"], "site", "b"), candidate["url_key"])
+        catalog.decisions.add(ids["good1"], Edit.relabel("a"), by=Actor.person("first"))
+        catalog.decisions.add(ids["good1"], Edit.relabel("b"), by=Actor.person("second"))
+        items = {item.image.image_id: item for item in list_review_items(catalog, made.settings.names, {})}
     assert CONFLICT in items[ids["good0"]].queues
-    assert items[ids["good0"]].also == ("b",)
+    assert items[ids["good0"]].other_categories == ("b",)
     assert DISAGREED in items[ids["good1"]].queues
     assert UNREVIEWED not in items[ids["good1"]].queues
     assert items[ids["good2"]].queues == (UNREVIEWED,)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fototeca.cli
-from fototeca.collect.catalog import Catalog, Decision
+from fototeca.collect.catalog import Actor, Catalog, Decision, Edit
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import list_versions
 from fototeca.curate.versions.freeze import freeze_version
@@ -78,14 +78,14 @@ def contents(workspace: Workspace, version: str) -> dict[str, bytes]:
 def sound(workspace: Workspace) -> list[Decision]:
     """The decisions of a catalog that opens, is whole and agrees with itself."""
     with Catalog.open(workspace) as catalog:
-        assert [row[0] for row in catalog.connection.execute("PRAGMA integrity_check")] == ["ok"]
-        assert not catalog.connection.execute("PRAGMA foreign_key_check").fetchall()
-        last = {decision.image_id: decision for decision in catalog.decisions()}
-        for image in catalog.images():
+        assert [row[0] for row in catalog.database.connection.execute("PRAGMA integrity_check")] == ["ok"]
+        assert not catalog.database.connection.execute("PRAGMA foreign_key_check").fetchall()
+        last = {decision.image_id: decision for decision in catalog.decisions.all()}
+        for image in catalog.images.all():
             if image.image_id in last:
                 new = last[image.image_id].new
                 assert new in (image.label, f"reject:{image.rejected}"), "an image follows its last decision"
-        return catalog.decisions()
+        return catalog.decisions.all()
 
 
 @pytest.fixture
@@ -135,17 +135,18 @@ def test_a_disk_that_fills_up_anywhere(grown: Workspace) -> None:
 DECIDING = """
 import sys
 from fototeca.curate.versions.freeze import freeze_version
-from fototeca.collect.catalog import Catalog, GroupRow
+from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow
 from fototeca.core.workspace import Workspace
 workspace = Workspace(sys.argv[1])
 with Catalog.open(workspace) as catalog:
-    ids = [image.image_id for image in catalog.images()]
+    ids = [image.image_id for image in catalog.images.all()]
     for turn in range(10_000):
         for image_id in ids[turn % 7 :: 7]:
-            decision = catalog.decide(image_id, ("cat", "dog")[turn % 2], who="person:ana", why=str(turn))
+            edit = Edit.relabel(("cat", "dog")[turn % 2])
+            decision = catalog.decisions.add(image_id, edit, by=Actor.person("ana"), reason=str(turn))
             print("decided", decision.decision_id, flush=True)
         members = ids[turn % 5 : turn % 5 + 3]
-        catalog.replace_groups(GroupRow(x, members[0], x == members[0], "test", 0) for x in members)
+        catalog.groups.replace(GroupRow(x, members[0], x == members[0], "test", 0) for x in members)
         print("grouped", members[0], flush=True)
         print("frozen", freeze_version(workspace).manifest.version, flush=True)
 """
@@ -173,7 +174,7 @@ def test_killed_while_deciding_grouping_and_freezing(workspace: Workspace, add_i
         assert all(verify_version(workspace, version).ok for version in versions[-2:])
         assert all(rebuild_version(workspace, version) for version in versions[-2:])
         with Catalog.open(workspace) as catalog:
-            assert len(catalog.groups()) in (0, 3), "groups are replaced whole or not at all"
+            assert len(catalog.groups.all()) in (0, 3), "groups are replaced whole or not at all"
 
 
 @pytest.fixture(scope="module")
@@ -183,14 +184,15 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, list[tu
     with Catalog.open(workspace) as catalog:
         from tests.curate.conftest import add
 
-        catalog.connection.execute("PRAGMA wal_autocheckpoint = 0")
+        catalog.database.connection.execute("PRAGMA wal_autocheckpoint = 0")
         ids = add(workspace, ["cat"] * 6)
-        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = workspace.catalog.with_name("catalog.sqlite-wal")
-        moments = [(0, catalog.decisions())]
+        moments = [(0, catalog.decisions.all())]
         for number in range(12):
-            catalog.decide(ids[number % 6], ("dog", "reject:blurry")[number % 2], who="person:ana", why="")
-            moments.append((path.stat().st_size, catalog.decisions()))
+            edit = (Edit.relabel("dog"), Edit.reject("blurry"))[number % 2]
+            catalog.decisions.add(ids[number % 6], edit, by=Actor.person("ana"))
+            moments.append((path.stat().st_size, catalog.decisions.all()))
         return workspace.catalog.read_bytes(), path.read_bytes(), moments
 
 
@@ -212,8 +214,8 @@ def test_a_copy_cut_anywhere(
     expected = [decisions for size, decisions in moments if size <= length][-1]
     assert sound(workspace) == expected
     with Catalog.open(workspace) as catalog:
-        image_id = catalog.images()[0].image_id
-        assert catalog.decide(image_id, "cat", who="person:ana", why="") is not None
+        image_id = catalog.images.all()[0].image_id
+        assert catalog.decisions.add(image_id, Edit.relabel("cat"), by=Actor.person("ana")) is not None
     assert len(sound(workspace)) == len(expected) + 1, "work goes on"
 
 
@@ -257,14 +259,14 @@ def test_a_catalog_file_that_is_damaged_anywhere(
     version stays; moved away, what git and the store keep brings the catalog back."""
     monkeypatch.chdir(grown.root)
     with Catalog.open(grown) as catalog:
-        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     whole, before, handler = grown.catalog.read_bytes(), contents(grown, "v001"), signal.getsignal(signal.SIGTERM)
     told = 0
     for place in range(4096, len(whole), 3 * 4096):
         for path in grown.data.glob("catalog.sqlite*"):
             path.unlink()
         grown.catalog.write_bytes(whole[:place] + DAMAGES[damage] + (b"" if damage == "cut" else whole[place + 4096 :]))
-        for words in (["status"], ["curate", "log"], ["curate", "freeze"]):
+        for words in (["status"], ["curate", "history"], ["curate", "freeze"]):
             code, said = command(monkeypatch, capfd, *words)
             if code:
                 told += 1

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fototeca.collect.catalog import Catalog, ImageRow, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
 from fototeca.curate.manifest import Manifest, list_versions, read_manifest
 from fototeca.curate.review.rename import rename_category
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version, read_ratios
 from fototeca.curate.versions.rebuild import rebuild_version
 from tests.curate.conftest import file_size_limit
@@ -38,8 +38,8 @@ def test_only_accepted_images_with_their_provenance(
 ) -> None:
     """Rejected and set-aside images stay out; rows carry source, author, licence and whether a person has looked."""
     ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
-    label_images(workspace, [ids[0]], reject="blurry")
-    label_images(workspace, [ids[1]], label="dog")
+    reject_images(workspace, [ids[0]], "blurry")
+    label_images(workspace, [ids[1]], "dog")
     group_images(workspace, [ids[2:4]])
     frozen = freeze_version(workspace)
     rows = {row.image_id: row for row in frozen.manifest.rows}
@@ -75,7 +75,7 @@ def test_an_unchanged_dataset_is_not_frozen_twice(
     for other in ({"seed": 7}, {"ratios": "60/20/20"}):
         assert not freeze_version(workspace, **other).new
         assert "another seed or other ratios apply to new images only" in capfd.readouterr().err
-    label_images(workspace, [ids[0]], label="cat")
+    label_images(workspace, [ids[0]], "cat")
     assert freeze_version(workspace).manifest.version == "v002"
 
 
@@ -84,10 +84,12 @@ def test_decisions_since_the_parent_are_beside_the_manifest(workspace: Workspace
     ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     freeze_version(workspace)
     with Catalog.open(workspace) as catalog:
-        catalog.decide(ids[0], "dog", who="person:ana", why="seen", time="2020-01-01T00:00:00.000000+00:00")
+        catalog.decisions.add(
+            ids[0], Edit.relabel("dog"), by=Actor.person("ana"), reason="seen", time="2020-01-01T00:00:00.000000+00:00"
+        )
     freeze_version(workspace)
     lines = (workspace.manifests / "v002.decisions.csv").read_text().splitlines()
-    assert lines[1:] == [f"{ids[0]},2020-01-01T00:00:00.000000+00:00,person:ana,cat,dog,seen"]
+    assert lines[1:] == [f"{ids[0]},2020-01-01T00:00:00.000000+00:00,label,person,ana,cat,,dog,,seen,"]
     assert len((workspace.manifests / "v001.decisions.csv").read_text().splitlines()) == 41
 
 
@@ -99,8 +101,8 @@ def test_near_duplicates_and_copies_of_one_original_share_a_split(
     groups = [ids[number : number + 3] for number in range(0, 30, 3)]
     group_images(workspace, groups, keep_near=True)
     with Catalog.open(workspace) as catalog:
-        catalog.connection.execute(
-            "UPDATE findings SET original = 'photo' || (finding_id / 2) WHERE candidate_id IN"
+        catalog.database.connection.execute(
+            "UPDATE provenance SET original = 'photo' || (provenance_id / 2) WHERE candidate_id IN"
             " (SELECT candidate_id FROM candidates WHERE image_id IN (SELECT image_id FROM images WHERE label = 'dog'))"
         )
     manifest = freeze_version(workspace).manifest
@@ -161,11 +163,11 @@ def test_no_leak_and_no_move_whatever_happens(
         taken: set[str] = set()
         apart = [[x for x in group if not (x in taken or taken.add(x))] for group in groups]  # type: ignore[func-returns-value]
         group_images(workspace, [group for group in apart if len(group) > 1], keep_near=data.draw(st.booleans(), label="keep"))
-        label_images(workspace, data.draw(st.lists(st.sampled_from(fresh), max_size=2), label="reject"), reject="bad")
-        label_images(workspace, data.draw(some, label="relabel"), label=data.draw(st.sampled_from(words), label="word"))
-        said = label_images(workspace, data.draw(some, label="restore"), restore=True)
+        reject_images(workspace, data.draw(st.lists(st.sampled_from(fresh), max_size=2), label="reject"), "bad")
+        label_images(workspace, data.draw(some, label="relabel"), data.draw(st.sampled_from(words), label="word"))
+        said = restore_images(workspace, data.draw(some, label="restore"))
         if data.draw(st.booleans(), label="undo"):
-            take_back(workspace, [decision.decision_id for decision in said])
+            undo_decisions(workspace, [decision.decision_id for decision in said])
         freeze_version(workspace)
         config = workspace.root / "fototeca.toml"
         config.write_text(config.read_text().replace(f'"{dog}"', f'"dog{number + 1}"'))
@@ -190,19 +192,19 @@ def test_a_version_can_be_made_again_byte_for_byte(
     """Later images, labels, restorations, groups and places do not touch what an earlier version was."""
     ids = add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
     group_images(workspace, [ids[0:4], ids[40:42]])
-    label_images(workspace, ids[10:12], reject="blurry")
+    reject_images(workspace, ids[10:12], "blurry")
     freeze_version(workspace)
     add_images(workspace, ["cat"] * 30, start=60)
-    label_images(workspace, ids[10:12], restore=True)
-    label_images(workspace, ids[20:25], label="dog")
+    restore_images(workspace, ids[10:12])
+    label_images(workspace, ids[20:25], "dog")
     group_images(workspace, [ids[3:6]], keep_near=True)
     with Catalog.open(workspace) as catalog:
         better = Provenance(
             "https://example.org/20.png", "museum", "cat", page_url="https://m.org/", author="Eva", license="CC0-1.0"
         )
-        catalog.add_finding(better, better.url)
+        catalog.candidates.add(better, better.url)
     freeze_version(workspace)
-    label_images(workspace, ids[:2], label="dog")
+    label_images(workspace, ids[:2], "dog")
     original = (workspace.manifests / "v001.csv").read_bytes()
     (workspace.manifests / "v001.csv").unlink()
     assert rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
@@ -231,7 +233,7 @@ def test_a_category_that_was_removed_from_the_configuration(workspace: Workspace
     with pytest.raises(FototecaError, match=r"20 carry 'dog'.*fix fototeca.toml") as error:
         freeze_version(changed)
     assert error.value.exit_code == 2
-    label_images(changed, ids[20:], label="fox")
+    label_images(changed, ids[20:], "fox")
     assert set(freeze_version(changed).manifest.label_counts()) == {"cat", "fox"}
 
 
@@ -241,8 +243,8 @@ def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add
         workspace = create_workspace(tmp_path / task, ["cat", "dog"], task=task)  # type: ignore[arg-type]
         ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10 + [""] * 5)
         if task == "multi":
-            label_images(workspace, ids[:5], label="dog|cat")
-            label_images(workspace, ids[20:22], label="")
+            label_images(workspace, ids[:5], "dog|cat")
+            label_images(workspace, ids[20:22], "")
         frozen = freeze_version(workspace)
         manifest = frozen.manifest
         assert (frozen.unlabeled, frozen.unreviewed_negatives) == ((0, 3) if task == "multi" else (5, 0))
@@ -253,10 +255,11 @@ def test_unlabelled_images_wait_in_single_and_count_in_multi(tmp_path: Path, add
 def test_files_of_this_machine_are_not_named(workspace: Workspace, add_images: AddImages) -> None:
     """A manifest goes into git: where somebody's images lay at home does not."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
-    with Catalog.open(workspace) as catalog, catalog.transaction() as sql:
+    with Catalog.open(workspace) as catalog, catalog.transaction():
+        sql = catalog.database.connection
         sql.execute("UPDATE candidates SET url = 'file:///home/ana/' || candidate_id WHERE candidate_id % 2")
         sql.execute("UPDATE candidates SET url = '/home/ana/' || candidate_id WHERE NOT candidate_id % 2")
-        sql.execute("UPDATE findings SET page_url = 'file:///home/ana', author = 'Ana' || char(10) || 'B'")
+        sql.execute("UPDATE provenance SET page_url = 'file:///home/ana', author = 'Ana' || char(10) || 'B'")
     manifest = freeze_version(workspace).manifest
     assert "/home/ana" not in manifest.path.read_text()
     assert {row.author for row in manifest.rows} == {"Ana B"}
@@ -312,8 +315,8 @@ def test_an_image_without_any_place_has_an_unknown_licence(workspace: Workspace)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number in range(20):
             row = ImageRow(f"{number:064x}", f"data/images/{number}.png", "PNG", 1, 1, "RGB", 1, "0" * 16)
-            catalog._add_image(row)
-            catalog.decide(row.image_id, ("cat", "dog")[number % 2], who="collect:x", why="")
+            catalog.images.insert(row, "2020-01-01T00:00:00.000000+00:00")
+            catalog.decisions.add(row.image_id, Edit.relabel(("cat", "dog")[number % 2]), by=Actor.source("x"))
     assert {row.license for row in freeze_version(workspace).manifest.rows} == {"unknown"}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.catalog import Catalog, GroupRow, ImageRow, Provenance
+from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow, ImageRow, Provenance
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import METADATA_FIELDS, OPTIONAL_METADATA_FIELDS, list_versions, read_manifest, read_metadata
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
@@ -69,17 +69,19 @@ def fill(catalog: Catalog, labels: Sequence[str], start: int, *, copies: int = 0
             9,
             image_id[:16],
         )
-        candidate = catalog.add_finding(place, place.url)
-        catalog.record(candidate.candidate_id, "accepted", image=row)
-        catalog.decide(image_id, label, who=f"collect:{place.source}", why=f"found as {label}", time=moment(number))
+        candidate = catalog.candidates.add(place, place.url)
+        catalog.candidates.record(candidate.candidate_id, "accepted", image=row)
+        catalog.decisions.add(
+            image_id, Edit.relabel(label), by=Actor.source(place.source), reason=f"found as {label}", time=moment(number)
+        )
     return [drawn(number) for number in range(start, start + len(labels))]
 
 
 def near(catalog: Catalog, groups: Sequence[Sequence[str]], keep: bool = False) -> None:
     """Make these the near-duplicate groups, the first image of each the best."""
     rows = [GroupRow(one, group[0], keep or one == group[0], "test", 0) for group in groups for one in group]
-    catalog.replace_groups(rows, [[one] for group in groups for one in group])
-    catalog.set_fact(THRESHOLD, "8")
+    catalog.groups.replace(rows, [[one] for group in groups for one in group])
+    catalog.metadata.set(THRESHOLD, "8")
 
 
 def single(root: Path, freeze: Freeze = freeze_version) -> Workspace:
@@ -88,8 +90,15 @@ def single(root: Path, freeze: Freeze = freeze_version) -> Workspace:
     with Catalog.open(workspace) as catalog, catalog.transaction():
         ids = fill(catalog, [NAMES[number % 7 % 3] for number in range(70)], 0, copies=9)
         near(catalog, [ids[20:23], ids[30:32], ids[40:45]])
-        for number, new in ((50, "reject:blurry"), (51, "heron"), (52, "reject:drawing"), (52, "restore"), (22, "restore")):
-            catalog.decide(ids[number], new, who="person:ana", why="seen, twice", time=moment(500 + number))
+        edits = (
+            (50, Edit.reject("blurry")),
+            (51, Edit.relabel("heron")),
+            (52, Edit.reject("drawing")),
+            (52, Edit.restore()),
+            (22, Edit.restore()),
+        )
+        for number, edit in edits:
+            catalog.decisions.add(ids[number], edit, by=Actor.person("ana"), reason="seen, twice", time=moment(500 + number))
     first = freeze(workspace, note="the first, «golden»").manifest
     with Catalog.open(workspace) as catalog, catalog.transaction():
         more = fill(catalog, [NAMES[number % 3] for number in range(20)], 70)
@@ -98,7 +107,7 @@ def single(root: Path, freeze: Freeze = freeze_version) -> Workspace:
         better = Provenance(
             "https://example.org/3.png", "museum", page_url="https://m.example/3", author="Eva", license="CC0-1.0"
         )
-        catalog.add_finding(better, better.url)
+        catalog.candidates.add(better, better.url)
     freeze(workspace)
     return workspace
 
@@ -113,7 +122,7 @@ def multi(root: Path, freeze: Freeze = freeze_version) -> Workspace:
     freeze(workspace, ratios="60/15/25", seed=7)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         fill(catalog, [kinds[number % 8] for number in range(30)], 81)
-        catalog.decide(ids[5], "heron|único", who="person:ana", why="", time=moment(600))
+        catalog.decisions.add(ids[5], Edit.relabel("heron|único"), by=Actor.person("ana"), time=moment(600))
     freeze(workspace)
     return workspace
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,39 +32,39 @@ def better_origin(catalog: Catalog, ids: Sequence[str]) -> None:
     """Another site names the author and the page of addresses that are known."""
     for number in range(len(ids)):
         place = Provenance(f"https://example.org/{number}.png", "museum", "cat", **BEST)
-        catalog.add_finding(place, place.url)
+        catalog.candidates.add(place, place.url)
 
 
 def another_address(catalog: Catalog, ids: Sequence[str]) -> None:
     """The same bytes from elsewhere, with all that can be known of them."""
     for number, image_id in enumerate(ids):
         place = Provenance(f"https://museum.example/{number}.png", "museum", "cat", **BEST)
-        candidate = catalog.add_finding(place, place.url)
-        assert catalog.record(candidate.candidate_id, "accepted", image=catalog.image(image_id)) == "rejected"
+        candidate = catalog.candidates.add(place, place.url)
+        assert catalog.candidates.record(candidate.candidate_id, "accepted", image=catalog.images.get(image_id)) == "rejected"
 
 
 def failed_address(catalog: Catalog, ids: Sequence[str]) -> None:
     """An address that was known and could not be fetched at the time is fetched at last."""
-    candidates = catalog.candidates("failed")
+    candidates = catalog.candidates.in_state("failed")
     assert candidates
     for candidate, image_id in zip(candidates, ids, strict=False):
-        catalog.record(candidate.candidate_id, "accepted", image=catalog.image(image_id))
+        catalog.candidates.record(candidate.candidate_id, "accepted", image=catalog.images.get(image_id))
 
 
 def same_address_again(catalog: Catalog, ids: Sequence[str]) -> None:
     """A second process, slower, writes down its own attempt at what the first one has taken in."""
     for image_id in ids:
-        (url,) = {place.url for place in catalog.findings(image_id)}
-        candidate = catalog.candidate(url)
+        (url,) = {place.url for place in catalog.provenance.of_image(image_id)}
+        candidate = catalog.candidates.get(url)
         assert candidate is not None
-        assert catalog.record(candidate.candidate_id, "failed", "timeout") == "accepted"
+        assert catalog.candidates.record(candidate.candidate_id, "failed", "timeout") == "accepted"
 
 
 def one_original(catalog: Catalog, ids: Sequence[str]) -> None:
     """A source calls images of every split copies of one original, which would put them into one group."""
     for number in range(0, len(ids), 2):
         place = Provenance(f"https://example.org/{number}.png", "hub", "cat", original="photograph 1")
-        catalog.add_finding(place, place.url)
+        catalog.candidates.add(place, place.url)
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def frozen(workspace: Workspace, add_images: AddImages) -> Sequence[str]:
     with Catalog.open(workspace) as catalog:
         for number in range(5):
             place = Provenance(f"https://down.example/{number}.png", "museum", "cat", **BEST)
-            catalog.record(catalog.add_finding(place, place.url).candidate_id, "failed", "timeout")
+            catalog.candidates.record(catalog.candidates.add(place, place.url).candidate_id, "failed", "timeout")
     freeze_version(workspace)
     return ids
 
@@ -116,9 +115,15 @@ def test_the_place_that_says_most_is_named(workspace: Workspace, add_images: Add
     ]
     with Catalog.open(workspace) as catalog:
         for place in places:
-            catalog.add_finding(place, place.url)
+            catalog.candidates.add(place, place.url)
     source = {row.image_id: row.source for row in freeze_version(workspace).manifest.rows}
     assert [source[image_id] for image_id in ids[:3]] == ["first", "large", "one"]
+
+
+def set_clock(patch: pytest.MonkeyPatch, time: str) -> None:
+    """Let the catalog read this time from its clock."""
+    for module in ("metadata", "decisions"):
+        patch.setattr(f"fototeca.collect.catalog.{module}.now", lambda: time)
 
 
 @pytest.mark.parametrize("hours", [-1, -48, 1])
@@ -128,7 +133,7 @@ def test_a_clock_that_was_set(workspace: Workspace, add_images: AddImages, monke
     for version in ("v001", "v002"):
         wrong = (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="microseconds")
         with monkeypatch.context() as clock:
-            clock.setattr("fototeca.collect.catalog.catalog.now", lambda wrong=wrong: wrong)
+            set_clock(clock, wrong)
             add_images(workspace, ["cat"] * 3, start=30 + 10 * int(version[-1]))
             freeze_version(workspace)
             add_images(workspace, ["dog"], start=35 + 10 * int(version[-1]))
@@ -146,13 +151,13 @@ def test_another_freeze_that_came_between(
     transaction = Catalog.transaction
 
     @contextmanager
-    def watched(catalog: Catalog) -> Iterator[sqlite3.Connection]:
-        with transaction(catalog) as sql:
-            yield sql
-        if not sql.in_transaction:
+    def watched(catalog: Catalog) -> Iterator[None]:
+        with transaction(catalog):
+            yield
+        if not catalog.database.connection.in_transaction:
             monkeypatch.undo()
             group_images(workspace, [ids[3:6], ids[15:18]], keep_near=True)
-            store_groups(catalog, "v001", catalog.images())
+            store_groups(catalog, "v001", catalog.images.all())
 
     monkeypatch.setattr(Catalog, "transaction", watched)
     manifest = freeze_version(workspace).manifest
@@ -167,9 +172,9 @@ def test_a_clock_that_went_ahead_and_was_set_right(
     ids = add_images(workspace, ["cat"] * 15 + ["dog"] * 15)
     ahead = (datetime.now(UTC) + timedelta(hours=5)).isoformat(timespec="microseconds")
     with monkeypatch.context() as clock:
-        clock.setattr("fototeca.collect.catalog.catalog.now", lambda: ahead)
+        set_clock(clock, ahead)
         freeze_version(workspace)
-    label_images(workspace, ids[:1], label="dog")
+    label_images(workspace, ids[:1], "dog")
     freeze_version(workspace)
     add_images(workspace, ["cat"] * 3, start=30)
     assert rebuild_version(workspace, "v001") and rebuild_version(workspace, "v002")
@@ -179,7 +184,7 @@ def test_other_bytes_do_not_take_a_manifests_place(workspace: Workspace, frozen:
     """What is made again of a catalog that somebody edited is not the version: it may be looked at elsewhere."""
     before = (workspace.manifests / "v001.csv").read_bytes()
     with Catalog.open(workspace) as catalog:
-        catalog.connection.execute("UPDATE decisions SET new = 'dog' WHERE decision_id = 1")
+        catalog.database.connection.execute("UPDATE decisions SET new_label = 'dog' WHERE decision_id = 1")
     with pytest.raises(FototecaError, match="differs from the frozen one: nothing was written"):
         rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
     assert (workspace.manifests / "v001.csv").read_bytes() == before

@@ -10,8 +10,8 @@ import pytest
 from fototeca.collect.catalog import Catalog, Decision, ImageRow, Provenance
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from fototeca.curate.labels.decisions import label_images
-from fototeca.curate.review.undo import take_back
+from fototeca.curate.labels.decisions import label_images, reject_images, restore_images
+from fototeca.curate.review.undo import undo_decisions
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.curate.versions.rebuild import rebuild_version
 from fototeca.curate.versions.recover import recover_catalog
@@ -24,8 +24,8 @@ AddImages = Callable[..., list[str]]
 def known(workspace: Workspace) -> tuple[dict[str, tuple[Any, ...]], list[Decision]]:
     """What the catalog says of every image, and every decision."""
     with Catalog.open(workspace) as catalog:
-        images = {row.image_id: (row.path, row.label, row.rejected, row.reviewed, row.keep) for row in catalog.images()}
-        return images, catalog.decisions()
+        images = {row.image_id: (row.path, row.label, row.rejected, row.reviewed, row.restored) for row in catalog.images.all()}
+        return images, catalog.decisions.all()
 
 
 def lose(workspace: Workspace) -> None:
@@ -39,15 +39,15 @@ def ids(workspace: Workspace, add_images: AddImages) -> list[str]:
     """Images with decisions of a person, frozen twice: relabelled, rejected, agreed with, rejected and restored."""
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     with Catalog.open(workspace) as catalog:
-        for image in catalog.images():
+        for image in catalog.images.all():
             looks = phash(decode(workspace.root / image.path).convert("L"))
-            catalog.connection.execute("UPDATE images SET phash = ? WHERE image_id = ?", (looks, image.image_id))
-    label_images(workspace, [ids[0]], label="dog", why="it barks")
+            catalog.database.connection.execute("UPDATE images SET phash = ? WHERE image_id = ?", (looks, image.image_id))
+    label_images(workspace, [ids[0]], "dog", comment="it barks")
     freeze_version(workspace)
-    label_images(workspace, [ids[1]], reject="drawing")
-    label_images(workspace, [ids[2]], label="cat")
-    label_images(workspace, [ids[3]], reject="blurry")
-    label_images(workspace, [ids[3]], restore=True)
+    reject_images(workspace, [ids[1]], "drawing")
+    label_images(workspace, [ids[2]], "cat")
+    reject_images(workspace, [ids[3]], "blurry")
+    restore_images(workspace, [ids[3]])
     freeze_version(workspace)
     return ids
 
@@ -66,8 +66,8 @@ def test_a_lost_catalog_comes_back(workspace: Workspace, ids: list[str]) -> None
 def test_what_was_taken_back_comes_back_unreviewed(workspace: Workspace, add_images: AddImages) -> None:
     """Nobody's word is left on the image: the next version says so, too."""
     ids = add_images(workspace, ["cat"] * 6 + ["dog"] * 6)
-    (decision,) = label_images(workspace, ids[:1], label="dog")
-    take_back(workspace, [decision.decision_id])
+    (decision,) = label_images(workspace, ids[:1], "dog")
+    undo_decisions(workspace, [decision.decision_id])
     freeze_version(workspace)
     before = known(workspace)
     lose(workspace)
@@ -80,13 +80,14 @@ def test_places_and_rights_come_back(workspace: Workspace, ids: list[str]) -> No
     lose(workspace)
     recover_catalog(workspace)
     with Catalog.open(workspace) as catalog:
-        place = catalog.findings(ids[0])[0]
+        place = catalog.provenance.of_image(ids[0])[0]
         assert (place.url, place.source, place.author, place.license) == (
             *("https://example.org/0.png", "site"),
             *("author A", "CC-BY-4.0"),
         )
         assert (
-            catalog.add_finding(Provenance("https://EXAMPLE.org/0.png", "site"), "https://example.org/0.png").state == "accepted"
+            catalog.candidates.add(Provenance("https://EXAMPLE.org/0.png", "site"), "https://example.org/0.png").state
+            == "accepted"
         )
 
 
@@ -98,7 +99,7 @@ def test_decisions_after_it_go_into_the_next_version(workspace: Workspace, ids: 
     next(workspace.images.glob(f"*/{ids[4]}.png")).write_bytes(b"other bytes")
     facts = recover_catalog(workspace)
     assert (facts["images"], facts["broken"], facts["unknown"]) == (17, 1, 5)
-    label_images(workspace, [ids[5]], label="dog")
+    label_images(workspace, [ids[5]], "dog")
     freeze_version(workspace)
     lines = (workspace.manifests / "v003.decisions.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == [ids[5]]
@@ -110,8 +111,8 @@ def test_what_was_decided_since_is_not_overwritten(workspace: Workspace, ids: li
     with Catalog.open(workspace) as catalog:
         path = next(workspace.images.glob(f"*/{ids[0]}.png"))
         row = ImageRow(ids[0], workspace.relative(path), "PNG", 64, 48, "RGB", 9, "0" * 16)
-        catalog.readmit(row, Provenance("https://example.org/0.png", "site"))
-    label_images(workspace, [ids[0]], reject="off-topic")
+        catalog.candidates.readmit(row, Provenance("https://example.org/0.png", "site"))
+    reject_images(workspace, [ids[0]], "off-topic")
     assert recover_catalog(workspace)["older"] == 2
     assert known(workspace)[0][ids[0]][2] == "off-topic"
 

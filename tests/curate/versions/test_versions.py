@@ -16,7 +16,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.cli.main import app
-from fototeca.curate.labels.decisions import label_images
+from fototeca.curate.labels.decisions import label_images, reject_images
 from fototeca.curate.manifest import list_versions, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 
@@ -39,8 +39,8 @@ def test_diff_names_every_change(
     train, test = first.split("train")[0].image_id, first.split("test")[0].image_id
     others = [image_id for image_id in ids if image_id not in (train, test)]
     (new,) = add_images(workspace, ["dog"], start=60)
-    label_images(workspace, [others[0]], reject="blurry")
-    label_images(workspace, [others[1]], label="dog")
+    reject_images(workspace, [others[0]], "blurry")
+    label_images(workspace, [others[1]], "dog")
     group_images(workspace, [[train, test]], keep_near=True)
     freeze_version(workspace)
     facts = json.loads(curate("diff", "v001", "latest", "--json").stdout)
@@ -67,7 +67,7 @@ def test_a_long_diff_names_the_first(workspace: Workspace, add_images: AddImages
     """Ten of a kind for people, all of them for programs; of a version against itself nothing."""
     ids = add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
     freeze_version(workspace)
-    label_images(workspace, ids[:14], label="dog")
+    label_images(workspace, ids[:14], "dog")
     freeze_version(workspace)
     text = curate("diff", "v001", "v002").stdout
     assert text.count("cat -> dog") == 10
@@ -82,8 +82,8 @@ def test_diff_of_several_labels(tmp_path: Path, add_images: AddImages, monkeypat
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     ids = add_images(workspace, ["cat", "dog"] * 10)
     freeze_version(workspace)
-    label_images(workspace, [ids[0]], label="")
-    label_images(workspace, [ids[1]], label="cat|dog")
+    label_images(workspace, [ids[0]], "")
+    label_images(workspace, [ids[1]], "cat|dog")
     freeze_version(workspace)
     monkeypatch.setenv("FOTOTECA_WORKSPACE", str(workspace.root))
     text = CliRunner().invoke(app, ["diff", "v001", "v002"], catch_exceptions=False).stdout
@@ -198,7 +198,7 @@ def test_a_removed_category_stays_in_earlier_versions(
     assert curate("verify", "v001").exit_code == 0
     assert curate("rebuild", "v001").exit_code == 0
     assert curate("export", "v001", workspace.root.parent / "out", "--format", "coco").exit_code == 0
-    label_images(changed, ids[10:], label="fox")
+    label_images(changed, ids[10:], "fox")
     assert freeze_version(changed).manifest.categories == ("cat", "fox")
     assert curate("diff", "v001", "v002").stdout.count("dog -> fox") == 10
     assert curate("rebuild", "v001").exit_code == 0
@@ -212,7 +212,7 @@ def test_a_version_of_a_newer_fototeca_is_refused(
     path = freeze_version(workspace).manifest.path.with_suffix(".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     for words in (["verify", "v001"], ["diff", "v001", "v001"], ["rebuild", "v001"], ["freeze"]):
-        with pytest.raises(FototecaError, match=r"schema 99, this fototeca knows 1; install a newer fototeca"):
+        with pytest.raises(FototecaError, match=r"schema 99, this fototeca knows 2; install a newer fototeca"):
             curate(*words)
     assert list_versions(workspace) == ["v001"]
 
@@ -224,10 +224,10 @@ def test_a_catalog_of_a_newer_fototeca_is_refused(
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     freeze_version(workspace)
     with Catalog.open(workspace) as catalog:
-        catalog.connection.execute("PRAGMA user_version = 99")
-        catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        catalog.database.connection.execute("PRAGMA user_version = 99")
+        catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = workspace.catalog.read_bytes()
-    for words in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["log"], ["recover"]):
+    for words in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["history"], ["recover"]):
         with pytest.raises(FototecaError, match=r"catalog\.sqlite has schema 99, .* install a newer fototeca"):
             curate(*words)
     assert workspace.catalog.read_bytes() == before
@@ -325,8 +325,8 @@ def test_the_commands_of_a_first_session(workspace: Workspace, add_images: AddIm
         "path": "manifests/v001.csv",
     }
     assert curate("label", ids[0], "--label", "dog").stdout == f"{ids[0][:12]}  cat -> dog\n"
-    assert "cat -> dog" in curate("log", ids[0]).stdout
-    assert json.loads(curate("log", ids[0], "--json").stdout)[-1]["who"] == "person:tester"
+    assert "cat -> dog" in curate("history", ids[0]).stdout
+    assert json.loads(curate("history", ids[0], "--json").stdout)[-1]["actor"] == "tester"
     assert "v002: 20 images" in curate("freeze").stdout
     (first, second) = json.loads(curate("versions", "--json").stdout)
     assert (first["note"], second["parent"], second["ratios"], second["seed"]) == ("first", "v001", [60, 20, 20], 3)

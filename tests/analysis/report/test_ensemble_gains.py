@@ -70,4 +70,4 @@ def test_the_command_tells_both(copied: Studied) -> None:
     workspace, runs = copied
     evaluation = evaluate_run(workspace, runs[0], "val", tta=True)
     assert evaluation.tta is not None and evaluation.tta.seconds_per_image > 0 < evaluation.tta.seconds_per_image_alone
-    assert "s an image, without " in evaluation_table(evaluation.to_json())
+    assert "s per image, " in evaluation_table(evaluation)

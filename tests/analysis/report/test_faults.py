@@ -142,13 +142,14 @@ def test_a_run_that_is_not_finished_is_named(copied: Studied) -> None:
 def test_an_image_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
     """`examples` and `embed` show all others."""
     workspace, (first, _) = copied
-    kinds = examples_of_run(workspace, first, number=3)["examples"]
-    shown = {one["image_id"]: one for found in kinds.values() for one in found}
+    kinds = examples_of_run(workspace, first, number=3).examples
+    shown = {example.image_id: example for chosen in kinds.values() for example in chosen}
     lost = next(iter(shown))
     placed = embed_run(workspace, first)["images"]
-    (workspace.root / shown[lost]["path"]).unlink()
-    again = {one["image_id"]: one for found in examples_of_run(workspace, first, number=3)["examples"].values() for one in found}
-    assert again.keys() == shown.keys() and {image_id for image_id, one in again.items() if not one["maps"]} == {lost}
+    (workspace.root / shown[lost].path).unlink()
+    kinds = examples_of_run(workspace, first, number=3).examples
+    again = {example.image_id: example for chosen in kinds.values() for example in chosen}
+    assert again.keys() == shown.keys() and {image_id for image_id, example in again.items() if not example.maps} == {lost}
     assert embed_run(workspace, first)["images"] == placed, "its features were kept"
 
 
@@ -156,8 +157,8 @@ def test_a_torn_image_costs_the_report_its_own_map_alone(copied: Studied) -> Non
     """And one that is gone its place among the features."""
     workspace, (first, _) = copied
     shutil.rmtree(workspace.cache)
-    chosen = examples_of_run(workspace, first, number=3)["examples"]
-    torn = workspace.root / next(one["path"] for found in chosen.values() for one in found)
+    chosen = examples_of_run(workspace, first, number=3).examples
+    torn = workspace.root / next(example.path for examples in chosen.values() for example in examples)
     shutil.rmtree(workspace.cache)
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
         lost = next(workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == "train")
@@ -454,8 +455,8 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     average_precision = evaluate_run(workspace, runs[0], "test").average_precision
     assert average_precision is not None and set(average_precision.per_class) == {"left", "right"}
     chosen = examples_of_run(workspace, runs[0])
-    assert json.dumps(chosen)
-    assert "worst of each category:\nnone\n" in examples_table({**chosen, "worst_per_class": {}})
+    assert json.dumps(chosen.to_json())
+    assert "worst of each category:\nnone\n" in examples_table(replace(chosen, worst_per_class={}))
     assert compare_runs(workspace, runs).pairs
     assert embed_run(workspace, runs[0])["images"] > 0
     (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")

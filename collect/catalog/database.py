@@ -1,0 +1,45 @@
+"""The connection to a catalog file and its transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fototeca.collect.catalog.schema import connect, translate_errors
+
+
+class Database:
+    """One connection to a catalog file. Use one object per thread; several processes may have the file open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = connect(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything in the block, or nothing; a nested block belongs to the outermost.
+
+        FototecaError (4) if the disk is full or broken, or the file is locked.
+        """
+        connection = self.connection
+        if connection.in_transaction:
+            yield
+            return
+        with translate_errors(self.path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:  # SQLite itself ends it when the disk is full
+                    self.connection.execute("ROLLBACK")
+                raise
+
+
+class Repository:
+    """Base of the classes that each read and write some tables of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = database.connection

@@ -1,0 +1,107 @@
+"""Places where images were found: source, category, page, author and license."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from fototeca.collect.catalog.database import Repository
+from fototeca.collect.catalog.models import AnnouncedSize, ImageProvenance, Provenance, SourceCounts
+
+
+class Provenances(Repository):
+    """Every place of every candidate; one row per candidate, source, category, query and page."""
+
+    def add(self, candidate_id: int, place: Provenance, time: str) -> None:
+        """Add a place; one that is known keeps its first values, since versions were frozen with them."""
+        p = place
+        rights = (p.author, p.license, p.license_found, p.width, p.height, int(p.thumbnail), p.original)
+        self._sql.execute(
+            "INSERT INTO provenance (candidate_id, source, category, query, rank, page_url, author, license, license_found,"
+            " width, height, thumbnail, original, found) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            (candidate_id, p.source, p.category, p.query, p.rank, p.page_url, *rights, time),
+        )
+
+    def of_image(self, image_id: str) -> list[Provenance]:
+        """Return every place of an image, first found first."""
+        return self._select("c.image_id = ?", image_id)
+
+    def of_candidate(self, candidate_id: int) -> list[Provenance]:
+        """Return every place of a candidate, first found first."""
+        return self._select("c.candidate_id = ?", candidate_id)
+
+    def of_images_until(self, time: str) -> list[ImageProvenance]:
+        """Return the places found by `time`, of candidates that had their image by then.
+
+        The first attempt that brought the image gives that time; the candidate's `updated` does not, because a slower process
+        that tried the same candidate again moves it.
+        """
+        rows = self._sql.execute(
+            "SELECT c.image_id, c.url, p.provenance_id, p.source, p.page_url, p.author, p.license, p.thumbnail, p.original"
+            " FROM provenance p JOIN candidates c USING (candidate_id)"
+            " WHERE c.image_id IS NOT NULL AND p.found <= ? AND coalesce((SELECT min(time) FROM attempts a"
+            " WHERE a.candidate_id = c.candidate_id AND (a.state = 'accepted' OR a.reason = 'duplicate')), c.updated) <= ?",
+            (time, time),
+        )
+        return [ImageProvenance(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
+
+    def categories(self) -> list[str]:
+        """Return the distinct categories, several in one joined by `|`."""
+        return [row["category"] for row in self._sql.execute("SELECT DISTINCT category FROM provenance")]
+
+    def categories_by_image(self) -> dict[str, set[str]]:
+        """Return the distinct categories of the places of each image, several in one joined by `|`."""
+        categories: dict[str, set[str]] = defaultdict(set)
+        for row in self._sql.execute(
+            "SELECT DISTINCT image_id, category FROM provenance JOIN candidates USING (candidate_id) WHERE image_id IS NOT NULL"
+        ):
+            categories[row["image_id"]].add(row["category"])
+        return categories
+
+    def replace_category(self, old: str, new: str) -> int:
+        """Replace a category; return the number of places.
+
+        A place that exists under both categories keeps its row without category; the old one is appended to its query.
+        """
+        with self._database.transaction():
+            count = self._sql.execute("UPDATE OR IGNORE provenance SET category = ? WHERE category = ?", (new, old)).rowcount
+            count += self._sql.execute(
+                "UPDATE OR IGNORE provenance SET category = '', query = query || ? WHERE category = ?", (f" ({old})", old)
+            ).rowcount
+        return count
+
+    def announced_sizes(self) -> list[AnnouncedSize]:
+        """Return the size that each place of each image announced."""
+        rows = self._sql.execute(
+            "SELECT image_id, p.width, p.height, thumbnail FROM provenance p JOIN candidates USING (candidate_id)"
+            " WHERE image_id IS NOT NULL"
+        )
+        return [AnnouncedSize(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
+
+    def attributed_images(self) -> set[str]:
+        """Return the ids of images with a known license, author or page."""
+        rows = self._sql.execute(
+            "SELECT DISTINCT image_id FROM provenance JOIN candidates USING (candidate_id)"
+            " WHERE image_id IS NOT NULL AND (license != 'unknown' OR author != '' OR page_url != '')"
+        )
+        return {row["image_id"] for row in rows}
+
+    def count_by_source(self) -> list[SourceCounts]:
+        """Return the candidates of each source by state, most candidates first."""
+        rows = self._sql.execute(
+            "SELECT p.source, count(DISTINCT c.candidate_id) AS found,"
+            " count(DISTINCT CASE WHEN c.state = 'accepted' THEN c.candidate_id END) AS accepted,"
+            " count(DISTINCT CASE WHEN c.state = 'rejected' THEN c.candidate_id END) AS rejected,"
+            " count(DISTINCT CASE WHEN c.state = 'failed' THEN c.candidate_id END) AS failed,"
+            " substr(min(p.found), 1, 10) AS first, substr(max(p.found), 1, 10) AS last"
+            " FROM provenance p JOIN candidates c USING (candidate_id) GROUP BY 1 ORDER BY 2 DESC"
+        )
+        return [SourceCounts(**row) for row in rows]
+
+    def _select(self, where: str, value: str | int) -> list[Provenance]:
+        rows = self._sql.execute(
+            "SELECT c.url, source, category, query, rank, page_url, author, license, license_found,"
+            " width, height, thumbnail, original FROM provenance p JOIN candidates c USING (candidate_id)"
+            f" WHERE {where} ORDER BY provenance_id",
+            (value,),
+        )
+        return [Provenance(**{**row, "thumbnail": bool(row["thumbnail"])}) for row in rows]
