@@ -25,8 +25,8 @@ from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.label_issues.confident_learning import deal_folds, out_of_fold
-from fototeca.curate.label_issues.find import rank
+from fototeca.curate.label_issues.confident_learning import assign_folds, predict_out_of_fold
+from fototeca.curate.label_issues.find import rank_label_issues
 from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
 from fototeca.vision.backbones import load_backbone
@@ -63,8 +63,8 @@ class Photographs:
 
     def out_of_fold_probabilities(self, labels: Integers) -> Floats:
         """Return out-of-fold probabilities (N, classes) as `curate label-issues` computes them: no fold splits a group."""
-        folds = deal_folds([self.categories[label] for label in labels], self.groups)
-        return out_of_fold(self.features, labels, folds, len(self.categories))
+        folds = assign_folds([self.categories[label] for label in labels], self.groups)
+        return predict_out_of_fold(self.features, labels, folds, len(self.categories))
 
 
 def fototeca_ranking(photographs: Photographs, labels: Integers) -> Ranking:
@@ -72,7 +72,7 @@ def fototeca_ranking(photographs: Photographs, labels: Integers) -> Ranking:
     images: list[ImageRow] = [
         replace(image, label=photographs.categories[label]) for image, label in zip(photographs.images, labels, strict=True)
     ]
-    rows = rank(images, photographs.groups, photographs.features, photographs.categories, "single")
+    rows = rank_label_issues(images, photographs.groups, photographs.features, photographs.categories, "single")
     numbers = {image.image_id: number for number, image in enumerate(images)}
     issues = [numbers[row.image_id] for row in rows]
     return [*issues, *sorted(set(range(len(images))) - set(issues))]

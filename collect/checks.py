@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fototeca.collect.api.credentials import key_checks
 from fototeca.collect.api.quotas import read_quotas
-from fototeca.collect.sources import all_keys
+from fototeca.collect.sources import list_keys
 from fototeca.vision.browser import find_browser, find_drivers
 from fototeca.vision.checks import Check
 
 
 def checks() -> list[Check]:
     """The browser and its driver, the keys that are set, and the quotas that services last told."""
-    return [*_browser_checks(), *key_checks(all_keys()), *_quota_checks()]
+    return [*_browser_checks(), *key_checks(list_keys()), *_quota_checks()]
 
 
 def _quota_checks() -> list[Check]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.http.urls import candidate_key, url_key
@@ -16,7 +16,7 @@ from fototeca.collect.ingest.pipeline import IngestPipeline
 from fototeca.collect.ingest.summary import Summary
 from fototeca.collect.ingest.targets import Targets
 from fototeca.collect.licenses import allows_commercial
-from fototeca.collect.sources import Context, Query, get_source, known_sources
+from fototeca.collect.sources import Query, SourceContext, get_source, load_sources
 from fototeca.core.console import notify
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
@@ -56,7 +56,7 @@ class SearchOptions:
         """Whether an image of a source under this licence is wanted."""
         if self.license == "any" or allows_commercial(license_id):
             return True
-        return self.license == "claimed" and not known_sources()[source].tells_licences
+        return self.license == "claimed" and not load_sources()[source].states_license
 
 
 def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -> Summary:
@@ -66,7 +66,7 @@ def search(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) ->
     source lacks what it needs, or when none could be asked.
     """
     _check_needs(workspace, options)
-    context = Context(workspace, fetch, options.headed)
+    context = SourceContext(workspace, fetch, options.headed)
     try:
         with Catalog.open(workspace) as catalog:
             collection = IngestPipeline(workspace, catalog, fetch, context.downloader)
@@ -82,7 +82,7 @@ def preview(workspace: Workspace, options: SearchOptions, fetch: FetchOptions) -
     It ends, as a search would at its target, once a category has PLENTY times the candidates that it lacks images.
     """
     _check_needs(workspace, options)
-    context = Context(workspace, fetch, options.headed)
+    context = SourceContext(workspace, fetch, options.headed)
     found: dict[str, dict[str, Any]] = {}
     seen: set[tuple[str, str]] = set()
     try:
@@ -116,23 +116,23 @@ def _settled(catalog: Catalog, finding: Provenance) -> bool:
 
 def _check_needs(workspace: Workspace, options: SearchOptions) -> None:
     """Say what is missing before anything is asked: a key, a contact, licences, a page."""
-    known = known_sources()
+    known = load_sources()
     for name in options.sources:
         get_source(name)
         info = known[name]
         if info.key:
-            info.secret()
-        if info.contact and not workspace.settings.contact:
+            info.get_key()
+        if info.needs_contact and not workspace.settings.contact:
             raise FototecaError(f"{name} needs a contact", f'write contact = "you@example.org" into {workspace.config}')
-        if info.page:
+        if info.needs_url:
             _check_page(name, options.url)
-        if info.tells_licences or options.license == "any":
+        if info.states_license or options.license == "any":
             continue
         if options.license == "commercial":
-            telling = ", ".join(other.name for other in known.values() if other.tells_licences)
+            telling = ", ".join(other.name for other in known.values() if other.states_license)
             raise FototecaError(f"{name} tells no licences, so nothing of it would pass", f"ask one that does: {telling}")
-        if not info.claims:
-            claiming = ", ".join(other.name for other in known.values() if other.claims)
+        if not info.can_claim_license:
+            claiming = ", ".join(other.name for other in known.values() if other.can_claim_license)
             raise FototecaError(f"{name} cannot be asked for a licence", f"ask one that can: {claiming}")
 
 
@@ -147,7 +147,7 @@ def _check_page(name: str, url: str) -> None:
 class _Search:
     """Asks the sources for findings in the order in which they are wanted."""
 
-    def __init__(self, context: Context, options: SearchOptions, targets: Targets, summary: Summary) -> None:
+    def __init__(self, context: SourceContext, options: SearchOptions, targets: Targets, summary: Summary) -> None:
         self.context, self.options, self.targets, self.summary = context, options, targets, summary
         self.full: set[str] = set()
         """Categories that need no more, whatever their target."""
@@ -204,5 +204,5 @@ class _Search:
         if self._answered:
             notify(f"fototeca: {self.summary.problems[-1]}")
         self._error = error
-        if isinstance(error, SourceStop):
+        if isinstance(error, SourceStoppedError):
             self._stopped.add(name)

@@ -21,7 +21,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.label_issues.find import suggest_labels
+from fototeca.curate.label_issues.find import find_label_issues
 from fototeca.curate.manifest import Manifest
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
@@ -85,7 +85,7 @@ def run_demo(folder: Path) -> None:
         pretrained = find_pretrained(workspace.data / "pretraining")
         typer.echo(f"  {pretrained.model}: {pretrained.origin}")
     with _step("suggesting label errors, for people to decide"):
-        suggestions = suggest_labels(workspace, model=pretrained.model, weights=pretrained.weights)
+        suggestions = find_label_issues(workspace, model=pretrained.model, weights=pretrained.weights)
     with _step("pushing to FiftyOne (a person would now open fototeca curate review)"):
         _review(workspace)
     with _step("freezing"):
@@ -179,9 +179,13 @@ def _test(workspace: Workspace, best: Run) -> dict[str, Any]:
 
 def _predict(workspace: Workspace, best: Run) -> dict[str, Any]:
     paths = new_images(workspace.data / "new", list(CATEGORIES), NEW_EACH)
-    facts = predict_paths(workspace, best.id, [str(path) for path in paths])
-    right = sum(fact["label"] == Path(fact["path"]).parent.name for fact in facts)
-    return {"n": len(facts), "right": right, "near": sum(bool(fact["near_duplicate"]) for fact in facts)}
+    predictions = predict_paths(workspace, best.id, [str(path) for path in paths])
+    right = sum(prediction.label == Path(prediction.path).parent.name for prediction in predictions)
+    return {
+        "n": len(predictions),
+        "right": right,
+        "near": sum(prediction.near_duplicate is not None for prediction in predictions),
+    }
 
 
 def _close(workspace: Workspace, manifest: Manifest, test: dict[str, Any], new: dict[str, Any], pages: list[Path]) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from fototeca.collect.browser.driver import own_folder
+from fototeca.collect.browser.driver import private_folder
 from fototeca.vision.browser import find_browser, find_drivers
 
 
@@ -20,7 +20,7 @@ def chromium(*flags: str) -> Iterator[Chrome]:
         options.add_argument(flag)
     options.binary_location = find_browser() or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with own_folder() as environment:
+    with private_folder() as environment:
         driver = Chrome(options=options, service=Service(next(iter(find_drivers()), None), env=environment))
         try:
             yield driver

@@ -16,7 +16,7 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """One request received by a test server."""
 
     path: str
@@ -30,7 +30,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class StubResponse:
     """Response of a test server."""
 
     body: bytes = b""
@@ -39,14 +39,14 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Respond = Callable[[Asked], Answer]
+Respond = Callable[[ReceivedRequest], StubResponse]
 
 
 class Site(ThreadingHTTPServer):
     """Server that records its requests."""
 
     daemon_threads = True
-    asked: list[Asked]
+    requests: list[ReceivedRequest]
     base: str
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -67,9 +67,9 @@ def serve(respond: Respond) -> Iterator[Site]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked = Asked(parts.path, query, dict(self.headers), body, site.base, self.command)
-            site.asked.append(asked)
-            answer = respond(asked)
+            request = ReceivedRequest(parts.path, query, dict(self.headers), body, site.base, self.command)
+            site.requests.append(request)
+            answer = respond(request)
             self.send_response(answer.status)
             for name, value in {"Content-Type": answer.kind, "Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
@@ -80,7 +80,7 @@ def serve(respond: Respond) -> Iterator[Site]:
         do_POST = do_HEAD = do_GET  # noqa: N815 - http.server's own names
 
     site = Site(("127.0.0.1", 0), Handler)
-    site.asked = []
+    site.requests = []
     site.base = f"http://127.0.0.1:{site.server_address[1]}"
     thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -100,18 +100,18 @@ def jpeg(number: int, side: int = 96) -> bytes:
     return file.getvalue()
 
 
-def json_answer(document: object, status: int = 200, **headers: str) -> Answer:
+def json_response(document: object, status: int = 200, **headers: str) -> StubResponse:
     """Return a JSON response; header names have _ for -."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(json.dumps(document).encode(), "application/json", status, sent)
+    return StubResponse(json.dumps(document).encode(), "application/json", status, sent)
 
 
-def image_answer(asked: Asked) -> Answer | None:
+def image_response(request: ReceivedRequest) -> StubResponse | None:
     """Return the image of `/full/N.jpg` or `/thumbs/N.jpg`, 404 for robots.txt, None for other paths."""
-    if asked.path == "/robots.txt":
-        return Answer(status=404)
-    folder, _, name = asked.path.lstrip("/").partition("/")
+    if request.path == "/robots.txt":
+        return StubResponse(status=404)
+    folder, _, name = request.path.lstrip("/").partition("/")
     number = name.removesuffix(".jpg")
     if folder not in ("full", "thumbs") or not number.isdigit():
         return None
-    return Answer(jpeg(int(number) + 10_000 * (folder == "thumbs")), "image/jpeg")
+    return StubResponse(jpeg(int(number) + 10_000 * (folder == "thumbs")), "image/jpeg")

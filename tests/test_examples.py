@@ -15,6 +15,7 @@ from fototeca.demo.signs import CATEGORIES
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
+pytestmark = pytest.mark.timeout(900)  # a report takes half a minute of CPU
 
 
 def draw_photos(folder: Path, names: dict[str, str], count: int) -> None:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, Asked, serve
+from tests.servers import ReceivedRequest, StubResponse, serve
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("train", "run", "--manifest", "v001", "--model", "cnn", "--regime", "scratch")
@@ -139,10 +139,10 @@ def test_sigterm_closes_the_browser(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "w", ["fox"])
     loaded = threading.Event()
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: ReceivedRequest) -> StubResponse:
         if asked.path == "/loaded":
             loaded.set()
-        return Answer(b"<script>onload = () => fetch('/loaded')</script>", status=200 if asked.path == "/page" else 404)
+        return StubResponse(b"<script>onload = () => fetch('/loaded')</script>", status=200 if asked.path == "/page" else 404)
 
     with serve(respond) as site:
         process = start(workspace.root, "collect", "search", "gallery", "--url", f"{site.base}/page", "--allow-loopback")

@@ -41,7 +41,7 @@ class AttributionMethod:
         home: Any = import_module(f"fototeca.analysis.attribution.{self.home}")
         extra: list[Any] = [layer] if self.spatial else []
         if self.iterates and iterations:
-            extra.append(home.Extremal.within(iterations))
+            extra.append(home.ExtremalConfig.within(iterations))
         drawn: Map = getattr(home, self.function)(module, tensor, target, *extra)
         return drawn
 
@@ -55,7 +55,7 @@ METHODS: dict[str, AttributionMethod] = {
     "integrated-gradients": AttributionMethod("sampled", "integrated_gradients", "Sundararajan et al. 2017"),
     "occlusion": AttributionMethod("sampled", "occlusion", "Zeiler and Fergus 2014"),
     "rise": AttributionMethod("sampled", "rise", "Petsiuk et al. 2018", slow=True),
-    "extremal": AttributionMethod("extremal", "extremal", "Fong et al. 2019", iterates=True, slow=True),
+    "extremal": AttributionMethod("extremal", "extremal_map", "Fong et al. 2019", iterates=True, slow=True),
 }
 """Every method by the name that `--method` takes."""
 
@@ -78,7 +78,7 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
 
     if model.module is None:
         raise FototecaError(
-            f"{purpose} needs a network, and this run's classifier is none (boosting, an ensemble)",
+            f"{purpose} needs a network, and this run has none (boosting, an ensemble)",
             "explain a run with a linear, logistic or svm head",
         )
     shades = zip(model.preprocessing.mean, model.preprocessing.std, strict=True)

@@ -1,4 +1,4 @@
-"""The page of `embed`: one file without a network, where pointing at a place shows its image and colours can be chosen."""
+"""The interactive page of `embed`: one offline HTML file that shows the image under the pointer, in a choice of colors."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def write_embedding_page(
     knn = "unknown" if facts["knn_accuracy"] is None else f"{facts['knn_accuracy']:.1%}"
     silhouette = "unknown" if facts["silhouette"] is None else f"{facts['silhouette']:.2f}"
     document = {
-        "places": {METHOD_NAMES[name]: _unit_square(places[name]) for name in METHOD_NAMES if name in places},
-        "colours": _colours(rows, said, categories),
+        "coordinates": {METHOD_NAMES[name]: _unit_square(places[name]) for name in METHOD_NAMES if name in places},
+        "colorings": _numbered_colorings(rows, said, categories),
         "palette": PALETTE,
         "names": [row.image_id[:12] for row in rows],
         "images": [_draw_image(workspace, row) for row in rows],
@@ -85,8 +85,10 @@ def point_colorings(
     return found
 
 
-def _colours(rows: Sequence[ManifestRow], said: PredictedLabels, categories: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The colourings as the page reads them: the groups, and the number of each image's."""
+def _numbered_colorings(
+    rows: Sequence[ManifestRow], said: PredictedLabels, categories: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the colorings as the page reads them: the groups, and the index of each image's group."""
     return {
         name: {"groups": groups, "of": [groups.index(value) for value in values]}
         for name, (values, groups) in point_colorings(rows, said, categories).items()

@@ -1,1 +1,1 @@
-"""Clients of service APIs: requests, JSON fields, credentials and quotas."""
+"""Clients of JSON service APIs: requests, JSON fields, keys and quotas."""

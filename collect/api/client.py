@@ -1,4 +1,4 @@
-"""Interfaces made for programs: JSON with the same manners as images, errors in one line, quotas remembered."""
+"""Client of JSON service APIs: throttled like images, quotas recorded, errors without keys."""
 
 from __future__ import annotations
 
@@ -11,126 +11,150 @@ from urllib.parse import urlencode
 from urllib3 import HTTPHeaderDict
 
 from fototeca.collect.api.credentials import Key
-from fototeca.collect.api.quotas import quota_of, remember_quota
+from fototeca.collect.api.quotas import parse_quota, save_quota
 from fototeca.collect.http.client import Downloader, Request
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.http.throttle import parse_retry_after
 from fototeca.collect.http.urls import host_key
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
-MAX_ANSWER = 50_000_000
-"""Bytes of one answer."""
+MAX_RESPONSE_BYTES = 50_000_000
 
 
-class SourceStop(FototecaError):
-    """A source that wants to be left alone: no valid key, no quota left, a CAPTCHA."""
+class SourceStoppedError(FototecaError):
+    """A source must not be requested again in this run: no valid key, quota exhausted, or a CAPTCHA."""
 
 
-class UnansweredError(FototecaError):
-    """A service gave no answer; `reason` is that of the fetch."""
+class RequestFailedError(FototecaError):
+    """A request to a service failed; `reason` is the reason of its FetchError."""
 
     def __init__(self, source: str, reason: str, hint: str) -> None:
-        super().__init__(f"{source} cannot be asked: {reason}", hint, EXIT_OUTSIDE)
+        super().__init__(f"{source} request failed: {reason}", hint, EXIT_OUTSIDE)
         self.reason = reason
 
 
 @dataclass(frozen=True)
-class Web:
-    """Asks one service. Neither its errors nor anything it writes shows the query or a header, in which keys may be; and where
-    a service repeats the key in its answer, it is taken out before anybody reads that."""
+class JsonResponse:
+    """A parsed response and its headers."""
+
+    document: Any
+    headers: Mapping[str, str]
+    """Looked up in any case."""
+
+
+@dataclass(frozen=True)
+class ServiceClient:
+    """Client of one service.
+
+    Neither its errors nor what it records contain a query or a request header, which may hold the key; a key that a service
+    repeats in its response is replaced before anything reads the response.
+    """
 
     downloader: Downloader
     source: str
+    """Name of the source or hub."""
+
     pause: float = 0.0
-    """Seconds between requests that the service asks for."""
+    """Seconds between requests that the service demands."""
 
     key: Key | None = None
-    """What it is asked with."""
+    """The key that requests carry."""
 
-    def json(
+    def fetch_json(
         self,
         url: str,
         params: Mapping[str, str | int] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the service answers
-        """What the service answers; with `body`, to a POST. FototecaError (exit 4) when it does not."""
-        return self.answer(url, params, headers=headers, body=body)[0]
+    ) -> Any:  # noqa: ANN401 - JSON
+        """Return the parsed JSON of a GET, or of a POST with `body`. FototecaError (exit 4) if the request fails."""
+        return self.request_json(url, params, headers=headers, body=body).document
 
-    def answer(
+    def request_json(
         self,
         url: str,
         params: Mapping[str, str | int] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, Mapping[str, str]]:
-        """As `json`, with the headers of the answer."""
+    ) -> JsonResponse:
+        """Like `fetch_json`, with the headers of the response."""
         self.downloader.hosts[url].set_delay(self.pause, after_request=False)
         query = f"{'&' if '?' in url else '?'}{urlencode(params)}" if params else ""
-        sent = {"Accept": "application/json", **(headers or {})}
+        request_headers = {"Accept": "application/json", **(headers or {})}
         content = None
         if body is not None:
             content = json.dumps(body).encode()
-            sent["Content-Type"] = "application/json"
+            request_headers["Content-Type"] = "application/json"
         try:
-            answer = self.downloader.request(Request(url + query, MAX_ANSWER, sent, content))
+            response = self.downloader.request(Request(url + query, MAX_RESPONSE_BYTES, request_headers, content))
         except FetchError as error:
-            told = HTTPHeaderDict(self._without_key(dict(error.headers)))
-            remember_quota(self.source, told)
-            raise self._problem(error.reason, told, host_key(url)) from None
-        told = HTTPHeaderDict(self._without_key(dict(answer.headers)))
-        remember_quota(self.source, told)
+            response_headers = self._record_headers(error.headers)
+            raise self._to_error(error.reason, response_headers, host_key(url)) from None
+        response_headers = self._record_headers(response.headers)
         try:
-            return self._without_key(json.loads(answer.data.decode("utf-8-sig"))), told
+            document = json.loads(response.data.decode("utf-8-sig"))
+            return JsonResponse(self._without_key(document), response_headers)
         except (ValueError, RecursionError):
-            raise self.changed("it is not JSON") from None
+            raise self.unexpected_response("not JSON") from None
 
-    def _without_key(self, value: Any) -> Any:  # noqa: ANN401 - whatever the service answers
-        """The same with the key left out of all texts; numbers stay, for a key may be of digits alone."""
-        return _each_text(value, self.key.cleaner()) if self.key else value
+    def _record_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return response headers without the key, after recording the quota that they state."""
+        redacted = HTTPHeaderDict(self._without_key(dict(headers)))
+        save_quota(self.source, redacted)
+        return redacted
 
-    def wait(self, url: str, seconds: float) -> None:
-        """Leave a host alone for so long, because it said that it is busy."""
+    def _without_key(self, value: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return a copy whose texts do not contain the key; numbers stay, since a key may consist of digits."""
+        return _map_texts(value, self.key.redactor()) if self.key else value
+
+    def pause_host(self, url: str, seconds: float) -> None:
+        """Make no request to a host for a time, because it reported to be busy."""
         self.downloader.hosts[url].pause(seconds)
 
-    def changed(self, what: str) -> FototecaError:
-        """The error for an answer that is not as it was when the source was written."""
+    def unexpected_response(self, detail: str) -> FototecaError:
+        """Return the error for a response in another format than the source was written for."""
         return FototecaError(
-            f"{self.source} answers otherwise than expected: {what}",
-            f"it may have changed; mend sites/{self.source}.toml in your workspace or wait for a release",
+            f"{self.source} returned an unexpected response: {detail}",
+            f"the service may have changed; fix sites/{self.source}.toml in your workspace or wait for a release",
             EXIT_OUTSIDE,
         )
 
-    def refused(self) -> SourceStop:
-        """The error for a key that the service does not take."""
-        hint = f"check {self.key.variable}; see {self.key.page}" if self.key else "ask it on its own page"
-        return SourceStop(f"{self.source} refuses {'the key' if self.key else 'access'}", hint, EXIT_OUTSIDE)
+    def access_denied(self) -> SourceStoppedError:
+        """Return the error for a key that the service rejects, or for a service that denies access without one."""
+        if self.key:
+            message, hint = "rejected the key", f"check {self.key.variable}; see {self.key.page}"
+        else:
+            message, hint = "denied access", "use its own page"
+        return SourceStoppedError(f"{self.source} {message}", hint, EXIT_OUTSIDE)
 
-    def used_up(self, headers: Mapping[str, str]) -> SourceStop:
-        """The error for a quota that is used up, with the time for which the service wants to be left alone."""
-        wait = parse_retry_after(headers.get("Retry-After"))
-        when = f" in {wait:.0f} s" if wait else " later"
-        return SourceStop(f"{self.source}: the quota is used up", f"ask again{when}; see: fototeca doctor", EXIT_OUTSIDE)
+    def quota_exhausted(self, headers: Mapping[str, str]) -> SourceStoppedError:
+        """Return the error for an exhausted quota, with the service's Retry-After."""
+        seconds = parse_retry_after(headers.get("Retry-After"))
+        when = f"in {seconds:.0f} s" if seconds else "later"
+        return SourceStoppedError(
+            f"{self.source}: the quota is exhausted", f"try again {when}; see: fototeca doctor", EXIT_OUTSIDE
+        )
 
-    def _problem(self, reason: str, headers: Mapping[str, str], host: str) -> FototecaError:
-        quota = quota_of(headers)
+    def _to_error(self, reason: str, headers: Mapping[str, str], host: str) -> FototecaError:
+        quota = parse_quota(headers)
         if reason == "http-429" or (quota and quota.remaining == "0"):
-            return self.used_up(headers)
+            return self.quota_exhausted(headers)
         if reason in ("http-401", "http-403") and self.key:
-            return self.refused()
+            return self.access_denied()
         if reason == "private-address":
-            return FototecaError(f"{host} is no public address", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE)
+            return FototecaError(f"{host} is not a public address", "pass --allow-loopback to allow this machine", EXIT_OUTSIDE)
         hint = "check the network and try again later"
         if reason == "http-400":
             hint = f"check the query{f' and {self.key.variable}' if self.key else ''}"
-        return UnansweredError(self.source, reason, hint)
+        return RequestFailedError(self.source, reason, hint)
 
 
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever JSON can say
+def _map_texts(value: Any, function: Callable[[str], str]) -> Any:  # noqa: ANN401 - JSON
+    """Return a JSON value with `function` applied to every text and key."""
     if isinstance(value, str):
-        return change(value)
+        return function(value)
     if isinstance(value, dict):
-        return {change(name): _each_text(part, change) for name, part in value.items()}
-    return [_each_text(part, change) for part in value] if isinstance(value, list) else value
+        return {function(name): _map_texts(item, function) for name, item in value.items()}
+    return [_map_texts(item, function) for item in value] if isinstance(value, list) else value

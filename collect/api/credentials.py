@@ -1,4 +1,4 @@
-"""Keys of services: read from the environment when they are needed, and never written anywhere."""
+"""Keys of services: read from the environment when needed, never stored or shown."""
 
 from __future__ import annotations
 
@@ -15,54 +15,56 @@ from urllib.parse import quote, quote_plus
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.vision.checks import Check
 
-_SHORTEST = 8
-"""Letters of a key; what has fewer would be found in any text."""
+_MIN_LENGTH = 8
+"""Characters of a key; a shorter value would be redacted in unrelated text."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """Where a service's key is looked for, and where a person gets one."""
+    """Places where a service's key is looked up, and the page where a person gets one."""
 
     variable: str
     page: str
     files: tuple[str, ...] = ()
-    """Files that the service's own client reads, in the home folder (~) or where a variable ($) says."""
+    """Files that the service's own client reads; `~` and `$VARIABLE` are expanded."""
 
-    others: tuple[str, ...] = ()
-    """Other variables that will do."""
+    alternatives: tuple[str, ...] = ()
+    """Other variables that may hold the key."""
 
-    use: str = ""
-    """What it is for, where that is less than all of the service."""
+    purpose: str = ""
+    """What the key is needed for, if not for every request."""
 
     @property
-    def found(self) -> str:
-        """The variable or file that holds the key, or nothing; the key itself is not shown and not tried."""
-        for name in (self.variable, *self.others):
+    def location(self) -> str:
+        """The variable or file that holds a key; empty if there is none. The key is neither shown nor tried."""
+        for name in (self.variable, *self.alternatives):
             if os.environ.get(name):
                 return f"{name} is set"
         return next((file for file, path in self._paths() if path.is_file()), "")
 
-    def cleaner(self) -> Callable[[str], str]:
-        """What leaves the key out of a text, in whatever spelling a service may repeat it in what it answers."""
-        spelled = {form for value in self._values() for form in (value, json.dumps(value)[1:-1], quote(value), quote_plus(value))}
-        if not spelled:
+    def redactor(self) -> Callable[[str], str]:
+        """Return a function that replaces the key in a text by `(key)`, in every encoding in which a service may repeat it."""
+        encodings = {
+            text for value in self._values() for text in (value, json.dumps(value)[1:-1], quote(value), quote_plus(value))
+        }
+        if not encodings:
             return str
-        any_case = "|".join(map(re.escape, sorted(spelled, key=len, reverse=True)))  # escapes may have small letters
-        return partial(re.compile(any_case, re.IGNORECASE).sub, "(key)")
+        pattern = "|".join(map(re.escape, sorted(encodings, key=len, reverse=True)))
+        return partial(re.compile(pattern, re.IGNORECASE).sub, "(key)")  # percent escapes may be in lower case
 
     def _paths(self) -> list[tuple[str, Path]]:
-        """The files, as they are told and where they are; those whose variable is not set are nowhere."""
-        places = ((file, os.path.expandvars(file)) for file in self.files)
-        return [(file, Path(place).expanduser()) for file, place in places if "$" not in place]
+        """Return the files as written and as expanded paths, without those whose variable is not set."""
+        expanded = ((file, os.path.expandvars(file)) for file in self.files)
+        return [(file, Path(path).expanduser()) for file, path in expanded if "$" not in path]
 
     def _values(self) -> list[str]:
-        """The key, from wherever a client may take it; what is too short to be one is none."""
-        found = [os.environ.get(name, "").strip() for name in (self.variable, *self.others)]
-        for path in (*(path for _, path in self._paths()), *map(Path, filter(None, found))):  # a variable may name a file
+        """Return the keys from every place a client may read, without those too short to be one."""
+        values = [os.environ.get(name, "").strip() for name in (self.variable, *self.alternatives)]
+        for path in (*(path for _, path in self._paths()), *map(Path, filter(None, values))):  # a variable may name a file
             with suppress(OSError, ValueError, LookupError, TypeError):
                 text = path.read_text(encoding="utf-8").strip()
-                found.append(str(json.loads(text)["key"]) if text.startswith("{") else text)
-        return [value for value in found if len(value) >= _SHORTEST]
+                values.append(str(json.loads(text)["key"]) if text.startswith("{") else text)
+        return [value for value in values if len(value) >= _MIN_LENGTH]
 
 
 _KAGGLE_FILES = (
@@ -81,7 +83,7 @@ KEYS = {
         "https://www.kaggle.com/settings",
         _KAGGLE_FILES,
         ("KAGGLE_API_TOKEN",),
-        "for discover and what is not public (KAGGLE_KEY beside KAGGLE_USERNAME)",
+        "for discover and private datasets (KAGGLE_KEY together with KAGGLE_USERNAME)",
     ),
     "roboflow": Key("ROBOFLOW_API_KEY", "https://app.roboflow.com/settings/api"),
     "huggingface": Key(
@@ -92,11 +94,11 @@ KEYS = {
         "for gated datasets",
     ),
 }
-"""The hubs that want a key (huggingface: only for datasets that are gated); a source says it in its own file."""
+"""Keys of hubs (Hugging Face: only for gated datasets). A source declares its key in its own module."""
 
 
 def get_key(source: str, key: Key) -> str:
-    """The key's value. FototecaError (exit 4) says which variable to set and where keys are given."""
+    """Return the key's value. FototecaError (exit 4) names the variable to set and the page that issues keys."""
     value = os.environ.get(key.variable, "").strip()
     if not value:
         raise FototecaError(f"{source} needs a key", f"set {key.variable}; get one at {key.page}", EXIT_OUTSIDE)
@@ -104,13 +106,13 @@ def get_key(source: str, key: Key) -> str:
 
 
 def key_checks(keys: Mapping[str, Key]) -> list[Check]:
-    """For `fototeca doctor`: which keys are set."""
+    """Return one check per key for `fototeca doctor`: passed if the key is set."""
     return [
         Check(
             f"key {name}",
-            bool(key.found),
-            key.found or "no key",
-            f"{key.use or f'only for {name}'}: set {' or '.join((key.variable, *key.others))}; get one at {key.page}",
+            bool(key.location),
+            key.location or "no key",
+            f"{key.purpose or f'only for {name}'}: set {' or '.join((key.variable, *key.alternatives))}; get one at {key.page}",
         )
         for name, key in keys.items()
     ]

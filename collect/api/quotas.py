@@ -1,4 +1,4 @@
-"""What services said of their quotas in their last answers, for `fototeca doctor`. Holds numbers, no keys."""
+"""Quotas that services reported in their last responses, for `fototeca doctor`. Contains numbers, no keys."""
 
 from __future__ import annotations
 
@@ -15,39 +15,41 @@ from fototeca.core.files import write_text
 
 _LIMIT = ("x-ratelimit-limit", "ratelimit-limit", "x-ratelimit-limit-anon_burst")
 _REMAINING = ("x-ratelimit-remaining", "ratelimit-remaining", "x-ratelimit-available-anon_burst")
+_MAX_VALUE = 40
+"""Characters of a header that are stored."""
 
 
 @dataclass(frozen=True)
 class Quota:
-    """Requests that a service still answers, as it said at `time`."""
+    """Requests that a service still allowed at `time`, as its headers state."""
 
     remaining: str
     limit: str
     time: str
 
 
-def quota_of(headers: Mapping[str, str]) -> Quota | None:
-    """What an answer's X-RateLimit headers say, if it has them."""
-    lowered = {name.lower(): value for name, value in headers.items()}
-    remaining = next((lowered[name] for name in _REMAINING if name in lowered), "")
-    limit = next((lowered[name] for name in _LIMIT if name in lowered), "")
-    return Quota(remaining[:40], limit[:40], now()) if remaining else None
+def parse_quota(headers: Mapping[str, str]) -> Quota | None:
+    """Return the quota in a response's X-RateLimit headers; None without them."""
+    by_name = {name.lower(): value for name, value in headers.items()}
+    remaining = next((by_name[name] for name in _REMAINING if name in by_name), "")
+    limit = next((by_name[name] for name in _LIMIT if name in by_name), "")
+    return Quota(remaining[:_MAX_VALUE], limit[:_MAX_VALUE], now()) if remaining else None
 
 
-def remember_quota(source: str, headers: Mapping[str, str]) -> None:
-    """Keep what an answer says of its service's quota, where that can be written."""
-    if quota := quota_of(headers):
+def save_quota(source: str, headers: Mapping[str, str]) -> None:
+    """Store the quota in a response's headers, if there is one and the user's cache is writable."""
+    if quota := parse_quota(headers):
         quotas = {**read_quotas(), source: quota}
         with suppress(OSError):
             write_text(_file(), json.dumps({name: asdict(quota) for name, quota in quotas.items()}, indent=2))
 
 
 def read_quotas() -> dict[str, Quota]:
-    """The last quota of every service that told one."""
+    """Return the last quota of every service that reported one."""
     try:
         document = json.loads(_file().read_text(encoding="utf-8"))
-        return {name: Quota(**facts) for name, facts in document.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # not there yet, or not ours: it is only a cache
+        return {name: Quota(**fields) for name, fields in document.items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # absent or damaged: it is only a cache
         return {}
 
 

@@ -1,1 +1,1 @@
-"""The real browser: selenium driver and the filtering proxy it uses."""
+"""Chromium through Selenium, and the proxy that keeps it away from private addresses. Nothing else imports selenium."""

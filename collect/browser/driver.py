@@ -1,4 +1,4 @@
-"""A real browser through Selenium: found, started, guarded and always closed here."""
+"""Chromium through Selenium: locating, starting and closing it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.vision.browser import find_browser, find_drivers
 
 Browser = Chrome
-"""What Selenium drives."""
+"""Type of the driver of Selenium."""
 
 PAGE_SECONDS = 45
-"""A page that has not loaded by then fails."""
+"""Seconds after which loading a page fails."""
 
-_OURS = "FOTOTECA_BROWSER"
-"""The variable by which the processes of one browser are known: it names their folder."""
+_MARKER = "FOTOTECA_BROWSER"
+"""Environment variable of a browser's processes; its value is their temporary folder."""
 
 _FOLDER = f"fototeca.{MACHINE}."
-"""Begins the names of this machine's folders, which may lie beside another's; the id of the process that made one follows."""
+"""Prefix of temporary folders of this machine, whose parent other machines may share; the id of the creating process follows."""
 
-_LONGEST = 26
-"""Letters of the path of the folder around them: Chromium makes a socket inside, and a socket's path has about a hundred."""
+_MAX_PARENT_LENGTH = 26
+"""Characters of the parent folder's path: Chromium creates a socket inside, whose path is limited to about 100 bytes."""
 
 _FLAGS = (
     "--disable-gpu",
@@ -51,11 +51,17 @@ _FLAGS = (
 
 @contextmanager
 def open_browser(*, headed: bool, user_agent: str, proxy: str = "") -> Iterator[Chrome]:
-    """A fresh Chromium without history, closed whatever happens; all of its connections go through `proxy` if there is one.
+    """Yield a Chromium with an empty profile, closed at the end of the block.
 
-    FototecaError (exit 4) when none can be started.
+    Args:
+        headed: show the window.
+        user_agent: User-Agent header.
+        proxy: URL of the proxy for all connections; empty for direct ones.
+
+    Raises:
+        FototecaError: (exit 4) no browser can be started.
     """
-    with own_folder() as environment:
+    with private_folder() as environment:
         driver = _start(_options(headed, user_agent, proxy), environment)
         try:
             driver.set_page_load_timeout(PAGE_SECONDS)
@@ -66,34 +72,34 @@ def open_browser(*, headed: bool, user_agent: str, proxy: str = "") -> Iterator[
 
 
 @contextmanager
-def own_folder() -> Iterator[Mapping[str, str]]:
-    """The environment of a driver whose temporary files, Chromium's too, lie in a folder of their own.
+def private_folder() -> Iterator[Mapping[str, str]]:
+    """Yield the environment of a driver that puts its temporary files, and Chromium's, into a folder of their own.
 
-    Chromium leaves some behind, and all of them where it or its driver is killed; a driver that is killed leaves Chromium
-    running. So at the end both are ended and the folder is removed, and so is what a fototeca that was killed has left.
+    Chromium leaves temporary files behind, and a killed driver leaves Chromium running. So the processes of the folder are
+    killed and the folder is removed at the end of the block; folders of fototeca processes that were killed are removed first.
     """
-    around = Path(tempfile.gettempdir())
-    if len(str(around)) > _LONGEST and Path("/tmp").is_dir():
-        around = Path("/tmp")
-    for left in around.glob(f"{_FOLDER}*.*"):
-        if (pid := left.name.split(".")[2]).isdecimal() and not psutil.pid_exists(int(pid)):
-            _remove(left)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}.", dir=around))
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) > _MAX_PARENT_LENGTH and Path("/tmp").is_dir():
+        parent = Path("/tmp")
+    for stale in parent.glob(f"{_FOLDER}*.*"):
+        if (pid := stale.name.split(".")[2]).isdecimal() and not psutil.pid_exists(int(pid)):
+            _remove(stale)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}.", dir=parent))
     try:
-        yield {**os.environ, **dict.fromkeys(("TMPDIR", "TMP", "TEMP", _OURS), str(folder))}
+        yield {**os.environ, **dict.fromkeys(("TMPDIR", "TMP", "TEMP", _MARKER), str(folder))}
     finally:
         _remove(folder)
 
 
 def _remove(folder: Path) -> None:
-    """End what runs with the folder, and remove it."""
-    running = []
+    """Kill the processes that use the folder, and remove it."""
+    processes = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # another's, or gone meanwhile
-            if process.environ().get(_OURS) == str(folder):
+        with suppress(psutil.Error, OSError):  # of another user, or ended meanwhile
+            if process.environ().get(_MARKER) == str(folder):
                 process.kill()
-                running.append(process)
-    psutil.wait_procs(running, timeout=5)
+                processes.append(process)
+    psutil.wait_procs(processes, timeout=5)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -103,13 +109,13 @@ def _options(headed: bool, user_agent: str, proxy: str) -> ChromeOptions:
         options.add_argument(flag)
     if proxy:
         options.add_argument(f"--proxy-server={proxy}")
-        options.add_argument("--proxy-bypass-list=<-loopback>")  # else this machine would be asked directly
+        options.add_argument("--proxy-bypass-list=<-loopback>")  # otherwise loopback addresses bypass the proxy
         options.add_experimental_option("prefs", {"webrtc.ip_handling_policy": "disable_non_proxied_udp"})
     if not headed:
         options.add_argument("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium's sandbox refuses to run as root
-    options.unhandled_prompt_behavior = "dismiss"  # a page's alert() would hold everything up
+    options.unhandled_prompt_behavior = "dismiss"  # an alert() would block every further command
     binary = find_browser()
     if binary:
         options.binary_location = binary
@@ -117,17 +123,17 @@ def _options(headed: bool, user_agent: str, proxy: str) -> ChromeOptions:
 
 
 def _start(options: ChromeOptions, environment: Mapping[str, str]) -> Chrome:
-    """Try the drivers in order until one starts: named, on PATH, Selenium Manager's, webdriver-manager's."""
-    ways: list[Callable[..., Service]] = [*(partial(Service, path) for path in find_drivers()), Service, _managed_service]
+    """Return the first driver that starts: named by the user, on PATH, from Selenium Manager, from webdriver-manager."""
+    factories: list[Callable[..., Service]] = [*(partial(Service, path) for path in find_drivers()), Service, _managed_service]
     problems = []
-    for way in ways:
+    for factory in factories:
         try:
-            return Chrome(options=options, service=way(env=environment))
+            return Chrome(options=options, service=factory(env=environment))
         except (WebDriverException, OSError, ValueError, RuntimeError) as error:
             problems.append(_first_line(error))
-        except Exception as error:  # webdriver-manager raises requests' errors, which are not worth an import here
+        except Exception as error:  # webdriver-manager raises exceptions of requests, which would need an import here
             problems.append(type(error).__name__)
-    raise FototecaError(f"no browser could be started: {problems[0]}", "run: fototeca doctor", EXIT_OUTSIDE)
+    raise FototecaError(f"the browser cannot be started: {problems[0]}", "run: fototeca doctor", EXIT_OUTSIDE)
 
 
 def _managed_service(env: Mapping[str, str]) -> Service:
@@ -141,79 +147,77 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0][:160]
 
 
-def load(driver: Chrome, url: str) -> None:
-    """Open a page. FototecaError (exit 4) when it does not load."""
+def load_page(driver: Chrome, url: str) -> None:
+    """Open a page. FototecaError (exit 4) if it does not load."""
     try:
         driver.get(url)
     except WebDriverException as error:
-        raise FototecaError(
-            f"{url} did not load: {_first_line(error)}", "check the address and the network", EXIT_OUTSIDE
-        ) from None
+        raise FototecaError(f"{url} did not load: {_first_line(error)}", "check the URL and the network", EXIT_OUTSIDE) from None
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Whatever Selenium raises becomes one line."""
+def _selenium_errors(action: str) -> Iterator[None]:
+    """Turn exceptions of Selenium into a FototecaError that names the action that failed."""
     try:
         yield
     except WebDriverException as error:
         raise FototecaError(
-            f"the browser could not {what}: {_first_line(error)}", "try again, with --headed to look on", EXIT_OUTSIDE
+            f"the browser could not {action}: {_first_line(error)}", "try again, with --headed to watch it", EXIT_OUTSIDE
         ) from None
 
 
 class Window:
-    """The browser as sources drive it. What goes wrong in any page is a FototecaError (exit 4)."""
+    """A browser window, as sources use it. Every method raises FototecaError (exit 4) if the browser fails."""
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
 
     def load(self, url: str) -> None:
         """Open a page."""
-        load(self.driver, url)
+        load_page(self.driver, url)
 
-    def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
-        """What a script in the page returns."""
-        with _told("run a script in the page"):
+    def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - JSON
+        """Run a script in the page and return its result."""
+        with _selenium_errors("run a script in the page"):
             return self.driver.execute_script(text, *arguments)
 
     @property
     def url(self) -> str:
-        """The address of the page that is shown."""
-        with _told("tell where it is"):
+        """URL of the current page."""
+        with _selenium_errors("read its URL"):
             return str(self.driver.current_url)
 
     @property
     def source(self) -> str:
-        """The page as it stands."""
-        with _told("read the page"):
+        """Current HTML of the page."""
+        with _selenium_errors("read the page"):
             return str(self.driver.page_source)
 
     def screenshot(self) -> bytes:
-        """The page as it looks, as PNG."""
-        with _told("take an image of the page"):
+        """Return a screenshot of the page as PNG."""
+        with _selenium_errors("take a screenshot"):
             return self.driver.get_screenshot_as_png()
 
     def back(self) -> None:
-        """To the page before."""
-        with _told("go back"):
+        """Return to the previous page."""
+        with _selenium_errors("go back"):
             self.driver.back()
 
     @property
     def tabs(self) -> int:
-        """How many pages are open."""
-        with _told("count its pages"):
+        """Number of open tabs."""
+        with _selenium_errors("count its tabs"):
             return len(self.driver.window_handles)
 
     @contextmanager
     def tab(self) -> Iterator[None]:
-        """Inside the block the newest page that another one opened is driven, or else an empty new one; it is closed after.
+        """Switch to the newest tab that the page has opened, or to a new one, in the block; close all other tabs after it.
 
-        The page before is left as it is, scrolled as it was.
+        The page itself keeps its state and scroll position.
         """
-        with _told("open a page beside this one"):
-            own = self.driver.current_window_handle
-            others = [handle for handle in self.driver.window_handles if handle != own]
+        with _selenium_errors("open a tab"):
+            page_handle = self.driver.current_window_handle
+            others = [handle for handle in self.driver.window_handles if handle != page_handle]
             if others:
                 self.driver.switch_to.window(others[-1])
             else:
@@ -221,9 +225,9 @@ class Window:
         try:
             yield
         finally:
-            with _told("close a page"):
+            with _selenium_errors("close a tab"):
                 for handle in self.driver.window_handles:
-                    if handle != own:
+                    if handle != page_handle:
                         self.driver.switch_to.window(handle)
                         self.driver.close()
-                self.driver.switch_to.window(own)
+                self.driver.switch_to.window(page_handle)

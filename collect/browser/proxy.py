@@ -1,7 +1,7 @@
-"""The browser's only way out: a proxy on this machine that connects to public addresses only.
+"""A local proxy for the browser that connects to public addresses only.
 
-A page can send a browser anywhere, by a redirect, an image or a script, and the browser would resolve the names itself. So
-every one of its connections is made here: resolved once, checked, and made to that very address.
+A page can send a browser anywhere, by a redirect, an image or a script, and the browser would resolve names itself. The proxy
+resolves each name once, checks the addresses, and connects to the checked address.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fototeca.collect.http.guarded_sockets import PrivateAddressError, check_address
 
-_HEAD = 1 << 18
-"""Bytes of a request's head."""
+_MAX_HEAD = 1 << 18
+"""Bytes of a request line with its headers."""
 
 _CHUNK = 1 << 16
 _CONNECT_SECONDS = 15.0
@@ -26,23 +26,23 @@ _IDLE_SECONDS = 120.0
 
 
 class FilteringProxy(socketserver.ThreadingTCPServer):
-    """The proxy, and the names that it would not connect to."""
+    """The proxy and the hosts that it has refused."""
 
     daemon_threads = True
-    block_on_close = False  # a page may keep a connection open for ever
+    block_on_close = False  # a page may keep a connection open forever
 
     def __init__(self, *, allow_loopback: bool) -> None:
-        super().__init__(("127.0.0.1", 0), _Passage)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.allow_loopback = allow_loopback
-        self.refused: set[str] = set()
+        self.refused_hosts: set[str] = set()
 
     @property
     def address(self) -> str:
-        """What the browser is given as its proxy."""
+        """URL of the proxy, for the browser's options."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """A connection to the first of the host's addresses that answers; OSError, PrivateAddressError."""
+        """Return a connection to the first of the host's addresses that accepts one. OSError; PrivateAddressError."""
         problem = OSError(f"{host} has no address")
         for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             check_address(str(address[0]), allow_loopback=self.allow_loopback)
@@ -53,25 +53,25 @@ class FilteringProxy(socketserver.ThreadingTCPServer):
         raise problem
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A connection that breaks is the page's affair."""
+        """Ignore a broken connection: the browser reports it to the page."""
 
 
 @contextmanager
-def open_gateway(*, allow_loopback: bool) -> Iterator[FilteringProxy]:
-    """A gateway that serves while the block runs."""
-    gateway = FilteringProxy(allow_loopback=allow_loopback)
-    thread = threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True)
+def open_proxy(*, allow_loopback: bool) -> Iterator[FilteringProxy]:
+    """Yield a proxy that serves during the block."""
+    proxy = FilteringProxy(allow_loopback=allow_loopback)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield gateway
+        yield proxy
     finally:
-        gateway.shutdown()
-        gateway.server_close()
+        proxy.shutdown()
+        proxy.server_close()
         thread.join()
 
 
-class _Passage(socketserver.BaseRequestHandler):
-    """One connection of the browser; without an answer it is closed, which the browser tells as an error."""
+class _Handler(socketserver.BaseRequestHandler):
+    """Serves one connection of the browser; a refused one is closed without a response, which the browser reports as an error."""
 
     request: socket.socket
     server: FilteringProxy
@@ -80,66 +80,66 @@ class _Passage(socketserver.BaseRequestHandler):
         self.request.settimeout(_IDLE_SECONDS)
         head, rest = _read_head(self.request)
         method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-        tunnel = method == "CONNECT"
-        parts = urlsplit(f"//{target}" if tunnel else target)
+        is_tunnel = method == "CONNECT"
+        parts = urlsplit(f"//{target}" if is_tunnel else target)
         host = parts.hostname or ""
         try:
             upstream = self.server.connect(host, parts.port or 80)
         except PrivateAddressError:
-            self.server.refused.add(host)
+            self.server.refused_hosts.add(host)
             return
         with upstream:
             upstream.settimeout(_IDLE_SECONDS)
-            if tunnel:
+            if is_tunnel:
                 self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 upstream.sendall(rest)
             else:
-                upstream.sendall(_for_origin(head, method, urlunsplit(("", "", parts.path or "/", parts.query, ""))) + rest)
-            # A plain request is the only one of its connection: the next one may be for another host.
-            length = None if tunnel else _body_length(head)
-            more = None if length is None else length - len(rest)
+                upstream.sendall(_to_origin_head(head, method, urlunsplit(("", "", parts.path or "/", parts.query, ""))) + rest)
+            # One plain request per connection: the next one may be for another host.
+            length = None if is_tunnel else _body_length(head)
+            remaining = None if length is None else length - len(rest)
             with suppress(OSError):
-                _pass(self.request, upstream, more)
+                _relay(self.request, upstream, remaining)
 
 
 def _read_head(stream: socket.socket) -> tuple[bytes, bytes]:
-    """A request's line and headers, and what came with them of its body."""
+    """Return a request line with its headers, and the part of the body received with them."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = stream.recv(_CHUNK)
-        if not piece or len(data) > _HEAD:
+        if not piece or len(data) > _MAX_HEAD:
             raise ConnectionError("no request")
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
     return head, rest
 
 
-def _for_origin(head: bytes, method: str, path: str) -> bytes:
-    """The head as the site itself is sent it."""
+def _to_origin_head(head: bytes, method: str, path: str) -> bytes:
+    """Return the head to send to the site instead of the proxy: `path` only, and one request per connection."""
     lines = head.split(b"\r\n")[1:]
-    kept = [line for line in lines if line.partition(b":")[0].strip().lower() not in (b"proxy-connection", b"connection")]
+    headers = [line for line in lines if line.partition(b":")[0].strip().lower() not in (b"proxy-connection", b"connection")]
     first = f"{method} {path} HTTP/1.1".encode("latin-1")
-    return b"\r\n".join([first, *kept, b"Connection: close"]) + b"\r\n\r\n"
+    return b"\r\n".join([first, *headers, b"Connection: close"]) + b"\r\n\r\n"
 
 
 def _body_length(head: bytes) -> int | None:
-    """Bytes of the body; None where only its pieces tell."""
+    """Return the bytes of the body; None if it is sent in chunks."""
     if re.search(rb"(?im)^transfer-encoding:", head):
         return None
-    found = re.search(rb"(?im)^content-length:\s*(\d{1,12})\s*$", head)
-    return int(found[1]) if found else 0
+    match = re.search(rb"(?im)^content-length:\s*(\d{1,12})\s*$", head)
+    return int(match[1]) if match else 0
 
 
-def _pass(browser: socket.socket, site: socket.socket, more: int | None) -> None:
-    """Hand bytes to and fro until one side ends; from the browser only `more` of them, unless it is None."""
+def _relay(browser: socket.socket, site: socket.socket, remaining: int | None) -> None:
+    """Copy bytes in both directions until one side closes; from the browser only `remaining` bytes, unless it is None."""
     while True:
         ready, _, _ = select.select([browser, site], [], [], _IDLE_SECONDS)
         if not ready:
             return
         for stream in ready:
             data = stream.recv(_CHUNK)
-            if not data or (stream is browser and more is not None and len(data) > more):
+            if not data or (stream is browser and remaining is not None and len(data) > remaining):
                 return
-            if stream is browser and more is not None:
-                more -= len(data)
+            if stream is browser and remaining is not None:
+                remaining -= len(data)
             (site if stream is browser else browser).sendall(data)

@@ -46,11 +46,11 @@ def _command(hub: str) -> Callable[..., None]:
         allow_loopback: AllowLoopback = False,
     ) -> None:
         from fototeca.collect.http.client import FetchOptions
-        from fototeca.collect.hubs.import_dataset import take
+        from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
         options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
-        close(workspace, take(workspace, hub, ref, map_file, options))
+        close(workspace, import_dataset(workspace, hub, ref, map_file, options))
 
     whose, example = HUBS[hub]
     command.__doc__ = (
@@ -81,13 +81,13 @@ def discover(
 
     found = discover(Workspace.find(), query, hub or (), FetchOptions(timeout=timeout, allow_loopback=allow_loopback))
     if as_json:
-        typer.echo(json.dumps(found.rows(), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([dataset.to_json() for dataset in found.datasets], ensure_ascii=False, indent=2))
     elif found.datasets:
         typer.echo(found.table())
         typer.echo("\nfetch one with: fototeca collect HUB REF")
     for problem in found.problems.values():
         notify(f"fototeca: {problem}")
-    if len(found.problems) == found.asked:
+    if len(found.problems) == found.num_hubs:
         raise typer.Exit(EXIT_OUTSIDE)
     if not found.datasets:
         notify("fototeca: no dataset found; try fewer or other words")

@@ -24,9 +24,9 @@ def sources() -> None:
     Example: fototeca collect sources
     """
     from fototeca.collect.hubs.registry import HUBS
-    from fototeca.collect.sources import known_sources
+    from fototeca.collect.sources import load_sources
 
-    typer.echo("\n\n".join(info.text() for info in (*known_sources().values(), *HUBS.values())))
+    typer.echo("\n\n".join(info.text() for info in (*load_sources().values(), *HUBS.values())))
 
 
 @app.command()

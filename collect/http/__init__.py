@@ -1,1 +1,4 @@
-"""HTTP for untrusted servers: guarded sockets, throttling, robots.txt and bounded responses."""
+"""HTTP for untrusted servers: guarded sockets, one requests session, throttling, robots.txt and responses read within limits.
+
+`client.Downloader` is the entry point; `client.FetchOptions` are the options of every command that fetches.
+"""

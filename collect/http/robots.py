@@ -1,4 +1,9 @@
-"""robots.txt as RFC 9309 has it: the most specific agent group, the longest matching rule, `*` and `$`."""
+"""robots.txt as specified by RFC 9309: the most specific agent group, the longest matching rule, `*` and `$`.
+
+Our own parser, because the Python ones select other groups or rules than the RFC: urllib.robotparser knows neither wildcards
+nor the longest match, and Protego 0.7 ignores a group for `fototeca/0.1` (the RFC compares the product token only) and follows
+one for `foto` (a prefix of ours). Protego is the oracle of the tests for everything else.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,10 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 AGENT = "fototeca"
-"""The product token that robots.txt files can name."""
+"""The product token by which robots.txt files address this program."""
 
 _TOKEN = re.compile(r"\*(?!\S)|[a-z_-]*")
-"""The part of a User-agent line that counts: a version may follow it (RFC 9309, section 2.2.1)."""
+"""The product token at the start of a User-agent value, which a version may follow (RFC 9309, section 2.2.1)."""
 
 
 @dataclass
@@ -18,52 +23,55 @@ class Robots:
     """The rules for our agent. Without rules everything is allowed."""
 
     rules: list[tuple[str, bool]] = field(default_factory=list)
-    """Path patterns, their escapes in one spelling, with whether they allow."""
+    """Normalized path patterns, each with True for Allow and False for Disallow."""
 
     delay: float = 0.0
-    """Seconds between requests that the site asks for."""
+    """Crawl-delay in seconds."""
 
     def allows(self, url: str) -> bool:
-        """Whether this URL may be fetched: the longest matching pattern decides, and a tie allows."""
+        """Return True if the URL may be fetched: the longest matching pattern decides, and Allow wins a tie."""
         parts = urlsplit(url)
-        path = _normal((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-        matching = [(len(pattern), allow) for pattern, allow in self.rules if _fits(pattern, path)]
-        return max(matching, default=(0, True))[1]
+        path = _normalize((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        matches = [(len(pattern), allow) for pattern, allow in self.rules if _matches(pattern, path)]
+        return max(matches, default=(0, True))[1]
 
 
-def _normal(path: str) -> str:
-    """The path with its escapes in one spelling: unreserved characters plain, all others as upper-case escapes."""
+def _normalize(path: str) -> str:
+    """Return a path or pattern with uniform escapes: unreserved characters plain, all others as upper-case escapes."""
 
-    def plain(escape: re.Match[str]) -> str:
+    def unescape(escape: re.Match[str]) -> str:
         character = chr(int(escape[1], 16))
-        return character if character.isascii() and (character.isalnum() or character in "-._~") else escape[0].upper()
+        is_unreserved = character.isascii() and (character.isalnum() or character in "-._~")
+        return character if is_unreserved else escape[0].upper()
 
-    return re.sub(r"%([0-9A-Fa-f]{2})", plain, quote(path, safe="%/?:@!$&'()*+,;=-._~[]"))
+    return re.sub(r"%([0-9A-Fa-f]{2})", unescape, quote(path, safe="%/?:@!$&'()*+,;=-._~[]"))
 
 
-def _fits(pattern: str, path: str) -> bool:
-    """Whether the pattern, with `*` and a final `$`, fits the path's beginning. Takes time in proportion to both, whatever the
-    pattern: each piece is looked for at its first place after the one before."""
-    whole = pattern.endswith("$")
-    first, *pieces = pattern.removesuffix("$").split("*")
+def _matches(pattern: str, path: str) -> bool:
+    """Return True if the pattern, with `*` and a final `$`, matches the beginning of the path.
+
+    Takes time linear in both for every pattern: each literal is searched only after the end of the one before.
+    """
+    is_anchored = pattern.endswith("$")
+    first, *literals = pattern.removesuffix("$").split("*")
     if not path.startswith(first):
         return False
-    at = len(first)
-    last = pieces.pop() if pieces and whole else None
-    for piece in pieces:
-        at = path.find(piece, at)
-        if at < 0:
+    position = len(first)
+    last = literals.pop() if literals and is_anchored else None
+    for literal in literals:
+        position = path.find(literal, position)
+        if position < 0:
             return False
-        at += len(piece)
-    if not whole:
+        position += len(literal)
+    if not is_anchored:
         return True
-    return at == len(path) if last is None else path.endswith(last) and len(path) - len(last) >= at
+    return position == len(path) if last is None else path.endswith(last) and len(path) - len(last) >= position
 
 
 def parse_robots(text: str) -> Robots:
-    """The rules of the group that names our agent, in whatever version, else of the one for `*`, else nothing forbidden."""
+    """Return the rules of the group for our agent, of any version, else of the group for `*`, else no rules."""
     groups: dict[str, Robots] = {}
-    current: list[str] = []
+    agents: list[str] = []
     in_agents = False
     for line in text.lstrip("\ufeff").splitlines():
         key, colon, value = line.partition("#")[0].partition(":")
@@ -71,19 +79,19 @@ def parse_robots(text: str) -> Robots:
         if not colon:
             continue
         if key == "user-agent":
-            name = _TOKEN.match(value.lower())[0]  # type: ignore[index]  # it fits everything
-            current = [*current, name] if in_agents else [name]
+            agent = _TOKEN.match(value.lower())[0]  # type: ignore[index]  # matches every string
+            agents = [*agents, agent] if in_agents else [agent]
             in_agents = True
-            groups.setdefault(name, Robots())
+            groups.setdefault(agent, Robots())
         elif key in ("allow", "disallow", "crawl-delay"):
             in_agents = False
-            for name in current:
-                _add(groups[name], key, value)
+            for agent in agents:
+                _add_rule(groups[agent], key, value)
     return groups.get(AGENT) or groups.get("*") or Robots()
 
 
-def _add(group: Robots, key: str, value: str) -> None:
+def _add_rule(group: Robots, key: str, value: str) -> None:
     if key == "crawl-delay":
         group.delay = float(value) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", value) else group.delay
     elif value:
-        group.rules.append((_normal(value), key == "allow"))
+        group.rules.append((_normalize(value), key == "allow"))

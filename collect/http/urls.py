@@ -1,4 +1,4 @@
-"""URLs as keys: two spellings of one address are one candidate."""
+"""Normalization of URLs, so that two spellings of one URL are one candidate."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ _SAFE = "/:@!$&'()*+,;=~-._"
 
 
 def url_key(url: str) -> str:
-    """`url` normalised (RFC 3986 section 6), so that two spellings of one address are one candidate.
+    """Return the normalized URL (RFC 3986, section 6) that identifies a candidate.
 
-    Lower-case scheme and host, no default port, no fragment, dots resolved, percent-encoding made uniform, tracking
-    parameters dropped. Normalising twice changes nothing. ValueError when there is no http(s) host.
+    Lower-case scheme and host, no default port, no fragment, dot segments resolved, uniform percent-encoding, no tracking
+    parameters. Idempotent. ValueError without an http(s) host.
     """
     parts = urlsplit(url.strip())
     scheme = parts.scheme.lower()
     if scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"no http address: {url[:200]}")
+        raise ValueError(f"not an http URL: {url[:200]}")
     host = parts.hostname.rstrip(".").lower()
     try:
         host = host.encode("idna").decode("ascii") if not host.isascii() else host
     except UnicodeError:
-        raise ValueError(f"no host name: {host[:100]}") from None
+        raise ValueError(f"not a host name: {host[:100]}") from None
     host = f"[{host}]" if ":" in host else host
     port = parts.port
     netloc = host if port in (None, {"http": 80, "https": 443}[scheme]) else f"{host}:{port}"
-    fields = parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape")  # bytes that are no UTF-8 stay themselves
+    fields = parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape")  # keeps bytes that are not UTF-8
     query = urlencode([field for field in fields if not _TRACKING.match(field[0])], errors="surrogateescape")
     return urlunsplit((scheme, netloc, _clean_path(parts.path), query, ""))
 
 
 def candidate_key(url: str) -> str:
-    """The candidate's key; of what is no address one that is no file's either, and that fails with a reason."""
+    """Return the key of a candidate: `url_key`, or for an invalid URL a key that no file has, so that it fails with a reason."""
     try:
         return url_key(url)
     except ValueError:
@@ -41,19 +41,17 @@ def candidate_key(url: str) -> str:
 
 
 def host_key(url: str) -> str:
-    """The server of an address, however it is spelled: host, and the port where it is not the usual one.
-
-    ValueError when there is no http(s) host.
-    """
+    """Return the normalized host of a URL, with the port unless it is the default. ValueError without an http(s) host."""
     return urlsplit(url_key(url)).netloc
 
 
 def _clean_path(path: str) -> str:
-    kept: list[str] = []
+    """Return a path without dot segments and with uniform percent-encoding."""
+    segments: list[str] = []
     for segment in (unquote(part, errors="surrogateescape") for part in path.split("/")):
         if segment == "..":
-            kept[1:] = kept[1:-1]
+            segments[1:] = segments[1:-1]
         elif segment != ".":
-            kept.append(quote(segment, safe=_SAFE.replace("/", ""), errors="surrogateescape"))
-    cleaned = "/".join(kept)
+            segments.append(quote(segment, safe=_SAFE.replace("/", ""), errors="surrogateescape"))
+    cleaned = "/".join(segments)
     return cleaned if cleaned.startswith("/") else f"/{cleaned}"

@@ -1,4 +1,7 @@
-"""Where whole datasets come from: one file per hub, which finds datasets and lays their files in a folder."""
+"""Dataset hubs: one module per hub, which finds datasets and downloads their files.
+
+`import_dataset` and `discover` are the entry points of the commands; `registry` describes the hubs.
+"""
 
 from __future__ import annotations
 
@@ -10,140 +13,149 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.api.credentials import KEYS
 from fototeca.collect.catalog import replace_surrogates
 from fototeca.collect.http.guarded_sockets import PrivateAddressError
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.licenses import UNKNOWN, to_spdx
 from fototeca.collect.sites import Site
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.results import Result
 
-RESULTS = 20
-"""Datasets that a search asks of each hub."""
+MAX_RESULTS = 20
+"""Datasets requested from each hub by a search."""
 
 
 @dataclass(frozen=True)
-class Dataset:
+class HubDataset(Result):
     """One result of a search."""
 
     hub: str
     ref: str
-    """What `fototeca collect HUB` takes."""
+    """The reference that `fototeca collect HUB` takes."""
 
     title: str
     url: str
     size: int | None = None
-    """Bytes, where the hub says so."""
+    """Bytes, if the hub states them."""
 
     images: int | None = None
-    """Images, where the hub says so."""
+    """Number of images, if the hub states it."""
 
     license: str = UNKNOWN
     license_found: str = ""
+    """The license as the hub writes it."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a dataset whose files are here."""
+class DatasetInfo:
+    """Description of a downloaded dataset; kept beside its files as `dataset.json`."""
 
     hub: str
     ref: str
     title: str
     page_url: str
-    place: str
-    """The folder with its files, in the dataset's own: each version has one, so that a killed download never mixes two."""
+    folder: str
+    """Folder of the files, relative to the dataset's own; each version has one, so that two downloads never mix."""
 
     version: str = ""
-    """The version or commit that was fetched, as people call it."""
+    """Version or commit."""
 
     author: str = ""
     license: str = UNKNOWN
     license_found: str = ""
+    """The license as the hub writes it."""
 
 
-_T = TypeVar("_T", Dataset, Facts)
+_T = TypeVar("_T", HubDataset, DatasetInfo)
 
 
 class Hub(Protocol):
-    """What the module of a hub offers."""
+    """Interface of a hub's module."""
 
-    def canonical(self, ref: str) -> str:
-        """The one spelling of an id, a DOI or a page's address. FototecaError when it is none of this hub's."""
+    def normalize_ref(self, ref: str) -> str:
+        """Return the canonical form of an id, a DOI or a page's URL. FototecaError if it is not a dataset of this hub."""
 
-    def search(self, query: str, context: Context) -> list[Dataset]:
-        """The datasets that the hub finds, best first. FototecaError (exit 4) when it does not answer as it should."""
+    def find_datasets(self, query: str, context: SourceContext) -> list[HubDataset]:
+        """Return the datasets that match, best first. FototecaError (exit 4) if the request fails."""
 
-    def fetch(self, ref: str, folder: Path, context: Context) -> Facts:
-        """Lay one version's images and archives in a folder of its own below `folder`; what is there already stays.
+    def download(self, ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
+        """Download the images and archives of one version into its own folder below `folder`; existing files stay.
 
-        `ref` is canonical.
+        `ref` is canonical. FototecaError (exit 4) if the request fails.
         """
 
 
 def get_hub(name: str) -> Hub:
-    """The module of a hub. FototecaError names those there are."""
+    """Return the module of a hub. FototecaError lists the hubs if there is none of this name."""
     if name not in HUBS:
-        raise FototecaError(f"unknown hub {name!r}", f"there are: {', '.join(HUBS)}")
+        raise FototecaError(f"unknown hub {name!r}", f"choose one of: {', '.join(HUBS)}")
     return cast(Hub, importlib.import_module(f"fototeca.collect.hubs.{name}"))
 
 
-def cleaned(hub: str, facts: _T) -> _T:
-    """What a hub tells, such as can be written down: with the key left out, which its answers may repeat."""
-    clean = KEYS[hub].cleaner() if hub in KEYS else str
-    texts = {name: replace_surrogates(value) for name, value in asdict(facts).items() if isinstance(value, str)}
-    shown: dict[str, Any] = {name: clean(text) for name, text in texts.items()}
-    return replace(facts, **shown)
+def redact(hub: str, record: _T) -> _T:
+    """Return a record whose texts can be stored as UTF-8 and do not contain the hub's key, which responses may repeat."""
+    remove_key = KEYS[hub].redactor() if hub in KEYS else str
+    texts = {name: replace_surrogates(value) for name, value in asdict(record).items() if isinstance(value, str)}
+    redacted: dict[str, Any] = {name: remove_key(text) for name, text in texts.items()}
+    return replace(record, **redacted)
 
 
-def no_ref(hub: str, ref: str, form: str) -> FototecaError:
-    """The error for a reference that a hub cannot know."""
-    return FototecaError(f"{ref!r} is no dataset of {hub}", f"give {form}")
+def invalid_ref_error(hub: str, ref: str, expected: str) -> FototecaError:
+    """Return the error for a reference that is not in the form of the hub."""
+    return FototecaError(f"{ref!r} is not a dataset of {hub}", f"give {expected}")
 
 
-def spdx(site: Site, found: str) -> str:
-    """The SPDX id of a licence as a hub writes it: by the site's own names first, then by the general rules."""
-    names = {name.lower(): spdx_id for name, spdx_id in site.get("licenses", {}).items()}
-    return str(names.get(found.strip().lower()) or to_spdx(found))
+def normalize_license(site: Site, *names: str) -> str:
+    """Return the SPDX id of the first name that has one, by the site file's `licenses`, then by the general rules."""
+    ids = {name.lower(): spdx_id for name, spdx_id in site.get("licenses", {}).items()}
+    candidates = (str(ids.get(name.strip().lower()) or to_spdx(name)) for name in names)
+    return next((spdx_id for spdx_id in candidates if spdx_id != UNKNOWN), UNKNOWN)
+
+
+def join_authors(names: list[str]) -> str:
+    """Return the first three names joined by `; `, and `et al.` if there are more."""
+    return "; ".join(filter(None, names[:3])) + (" et al." if len(names) > 3 else "")
 
 
 @contextmanager
-def client_of(hub: str) -> Iterator[None]:
-    """Around the calls of a hub's own client: whatever it raises becomes one line that shows no address and no key.
+def hub_client_errors(hub: str) -> Iterator[None]:
+    """Turn every exception of a hub's own client library into a FototecaError without URLs or keys.
 
-    The clients raise all kinds of errors, call exit(), and put keys into addresses and addresses into their messages.
+    The clients raise exceptions of many kinds, call exit(), put keys into URLs and URLs into messages.
     """
     try:
         yield
     except FototecaError as error:
-        error.message, error.hint = map(KEYS[hub].cleaner(), (error.message, error.hint))
+        error.message, error.hint = map(KEYS[hub].redactor(), (error.message, error.hint))
         raise
     except ModuleNotFoundError as error:
         raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
     except PrivateAddressError as error:
         raise FototecaError(
-            f"{hub}: {error} is no public address", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE
+            f"{hub}: {error} is not a public address", "pass --allow-loopback to allow this machine", EXIT_OUTSIDE
         ) from None
     except (Exception, SystemExit) as error:
-        raise client_problem(hub, error) from None
+        raise to_hub_error(hub, error) from None
 
 
-def client_problem(hub: str, error: BaseException) -> FototecaError:
-    """One line for what a client raised, told by the HTTP status it bears, else by its kind."""
+def to_hub_error(hub: str, error: BaseException) -> FototecaError:
+    """Return the FototecaError for a client's exception, by its HTTP status if it has one, else by its type."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None) or getattr(error, "status_code", None)
     if status in (401, 403) or isinstance(error, SystemExit):
         key = KEYS[hub]
-        return SourceStop(
-            f"{hub} refuses access",
+        return SourceStoppedError(
+            f"{hub} denied access",
             f"check {key.variable} (see {key.page}), and accept the dataset's terms on its page",
             EXIT_OUTSIDE,
         )
     if status == 404:
         return FototecaError(f"{hub} has no such dataset", "check the reference", EXIT_OUTSIDE)
     if status == 429:
-        return SourceStop(f"{hub}: the quota is used up", "ask again later", EXIT_OUTSIDE)
+        return SourceStoppedError(f"{hub}: the quota is exhausted", "try again later", EXIT_OUTSIDE)
     kind = "dns" if isinstance(error, socket.gaierror) else type(error).__name__
-    what = f"HTTP {status}" if status else kind
-    return FototecaError(f"{hub} cannot be asked: {what}", "check the network, or try again later", EXIT_OUTSIDE)
+    detail = f"HTTP {status}" if status else kind
+    return FototecaError(f"{hub} request failed: {detail}", "check the network, or try again later", EXIT_OUTSIDE)

@@ -1,4 +1,4 @@
-"""`fototeca collect discover`: one question to all hubs, side by side."""
+"""`fototeca collect discover`: search several hubs at the same time."""
 
 from __future__ import annotations
 
@@ -8,104 +8,102 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
 
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.hubs import Dataset, cleaned, get_hub
+from fototeca.collect.hubs import HubDataset, get_hub, redact
 from fototeca.collect.hubs.registry import HUBS
-from fototeca.collect.sources import Context
+from fototeca.collect.licenses import UNKNOWN
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import FototecaError
+from fototeca.core.tables import render_table
 from fototeca.core.workspace import Workspace
 
-PATIENCE = 4
-"""Times the timeout after which a hub's own client, which knows no deadline, is no longer waited for."""
+MAX_TIMEOUTS = 4
+"""Multiple of the timeout after which a hub is given up; the hubs' own clients have no overall deadline."""
+
+_Answer = list[HubDataset] | Exception
 
 
-@dataclass
+@dataclass(frozen=True)
 class Discovery:
-    """What the hubs answered."""
+    """The datasets that hubs found."""
 
-    asked: int
-    """How many hubs were."""
+    num_hubs: int
+    """Hubs that were searched."""
 
-    datasets: list[Dataset] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
-    """Why a hub gave no answer."""
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The datasets for --json."""
-        return [asdict(dataset) for dataset in self.datasets]
+    datasets: list[HubDataset]
+    problems: dict[str, str]
+    """Error by hub, for those whose search failed."""
 
     def table(self) -> str:
-        """The datasets for people."""
-        lines = [("hub", "ref", "title", "size", "images", "licence", "address")]
-        for found in self.datasets:
-            known = found.license if found.license != "unknown" else found.license_found or "unknown"
-            images = "" if found.images is None else str(found.images)
-            lines.append((found.hub, found.ref, _cut(found.title, 50), _size(found.size), images, _cut(known, 30), found.url))
-        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
-        return "\n".join("  ".join([*map(str.ljust, line, widths), line[-1]]) for line in lines)
+        """Return the datasets as a table, and below it the URL of each one's page."""
+        rows = []
+        for dataset in self.datasets:
+            license_name = dataset.license if dataset.license != UNKNOWN else dataset.license_found or UNKNOWN
+            images = "" if dataset.images is None else str(dataset.images)
+            rows.append((dataset.hub, dataset.ref, dataset.title, _format_size(dataset.size), images, license_name))
+        table = render_table(("hub", "ref", "title", "size", "images", "license"), rows, right=("size", "images"))
+        return "\n".join([table, "", *(f"{dataset.hub} {dataset.ref}: {dataset.url}" for dataset in self.datasets)])
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def _size(size: int | None) -> str:
-    """Bytes as people read them."""
+def _format_size(size: int | None) -> str:
+    """Return bytes in the largest decimal unit below them; empty if unknown."""
     if size is None:
         return ""
-    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= one:
-            return f"{size / one:.1f} {unit}"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
     return f"{size} B"
 
 
 def discover(workspace: Workspace, query: str, hubs: Sequence[str], options: FetchOptions) -> Discovery:
-    """Ask the hubs, or all, at the same time. A hub that fails is a line in `problems` and does not end the rest."""
+    """Search the hubs, or all of them, at the same time. A hub that fails is an entry in `problems`; the others go through."""
     if not query.strip():
-        raise FototecaError("there is nothing to look for", "give a few words")
+        raise FototecaError("the query is empty", "give a few words")
     modules = {name: get_hub(name) for name in hubs or HUBS}
-    context = Context(workspace, options)
-    context.downloader  # noqa: B018 - made here, because the threads share it
-    answers: queue.SimpleQueue[tuple[str, list[Dataset] | Exception]] = queue.SimpleQueue()
+    context = SourceContext(workspace, options)
+    context.downloader  # noqa: B018 - created before the threads that share it
+    answers: queue.SimpleQueue[tuple[str, _Answer]] = queue.SimpleQueue()
 
-    def ask(name: str) -> None:
+    def search(name: str) -> None:
         try:
-            answers.put((name, modules[name].search(query, context)))
-        except Exception as error:  # told in the thread that asked
+            answers.put((name, modules[name].find_datasets(query, context)))
+        except Exception as error:  # raised again in the calling thread
             answers.put((name, error))
 
-    # The clients print, and what they print may hold keys. Redirected once, because the threads share stdout.
+    # The clients print, and their output may contain keys. Redirected once for all threads, which share stdout.
     with contextlib.redirect_stdout(io.StringIO()), tqdm(total=len(modules), unit="hub", desc="discover", disable=None) as bar:
         for name in modules:
-            threading.Thread(target=ask, args=(name,), daemon=True).start()
-        found = _gathered(answers, list(modules), time.monotonic() + PATIENCE * options.timeout, bar)
-    result = Discovery(len(modules))
+            threading.Thread(target=search, args=(name,), daemon=True).start()
+        received = _receive(answers, len(modules), time.monotonic() + MAX_TIMEOUTS * options.timeout, bar)
+    datasets: list[HubDataset] = []
+    problems: dict[str, str] = {}
     for name in modules:
-        answer = found.get(name, FototecaError(f"{name} does not answer", "try again later"))
+        answer = received.get(name, FototecaError(f"{name} did not respond", "try again later"))
         if isinstance(answer, FototecaError):
-            result.problems[name] = str(answer)
+            problems[name] = str(answer)
         elif isinstance(answer, Exception):
             raise answer
         else:
-            result.datasets += [cleaned(name, dataset) for dataset in answer]
-    return result
+            datasets.extend(redact(name, dataset) for dataset in answer)
+    return Discovery(len(modules), datasets, problems)
 
 
-def _gathered(
-    answers: queue.SimpleQueue[tuple[str, list[Dataset] | Exception]],
-    names: list[str],
+def _receive(
+    answers: queue.SimpleQueue[tuple[str, _Answer]],
+    count: int,
     deadline: float,
     bar: Any,  # noqa: ANN401 - tqdm is generic
-) -> dict[str, list[Dataset] | Exception]:
-    found: dict[str, list[Dataset] | Exception] = {}
+) -> dict[str, _Answer]:
+    """Return up to `count` answers by hub, those that arrive before the deadline."""
+    received: dict[str, _Answer] = {}
     with contextlib.suppress(queue.Empty):
-        while len(found) < len(names):
+        while len(received) < count:
             name, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
-            found[name] = answer
+            received[name] = answer
             bar.update()
-    return found
+    return received

@@ -11,14 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fototeca.collect.api.json_fields import count, text
+from fototeca.collect.api.json_fields import get_int, get_text
 from fototeca.collect.files.archives import check_room
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.guarded_sockets import check_address
-from fototeca.collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
+from fototeca.collect.hubs import (
+    MAX_RESULTS,
+    DatasetInfo,
+    HubDataset,
+    hub_client_errors,
+    invalid_ref_error,
+    normalize_license,
+)
 from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, no_images_error
 from fototeca.collect.sites import Site
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 NAME = "huggingface"
@@ -27,104 +34,124 @@ _REF = re.compile(
 )
 
 
-def canonical(ref: str) -> str:
-    """`OWNER/NAME`, or `OWNER/NAME@REVISION`."""
-    found = _REF.match(ref.strip().replace("%2F", "/"))
-    if not found or ref.startswith("10."):
-        raise no_ref(NAME, ref, "OWNER/NAME, OWNER/NAME@REVISION or the page's address")
-    return f"{found[1]}@{found[2]}" if found[2] else found[1]
+def normalize_ref(ref: str) -> str:
+    """Return `OWNER/NAME` or `OWNER/NAME@REVISION`."""
+    match = _REF.match(ref.strip().replace("%2F", "/"))
+    if not match or ref.startswith("10."):
+        raise invalid_ref_error(NAME, ref, "OWNER/NAME, OWNER/NAME@REVISION or the page's URL")
+    return f"{match[1]}@{match[2]}" if match[2] else match[1]
 
 
 @dataclass(frozen=True)
-class _Guard:
-    """Looks at every request of the client, redirects included: none goes to a private address."""
+class _AddressGuard:
+    """Request hook of the client's HTTP session: refuses private addresses for every request, redirects included."""
 
     allow_loopback: bool
 
-    def __call__(self, request: Any) -> None:  # noqa: ANN401 - the client's own type is imported only below
+    def __call__(self, request: Any) -> None:  # noqa: ANN401 - the client's own type, imported only below
         for *_, address in socket.getaddrinfo(request.url.host, request.url.port, type=socket.SOCK_STREAM):
             check_address(str(address[0]), allow_loopback=self.allow_loopback)
 
 
-def _client(site: Site, context: Context) -> Any:  # noqa: ANN401 - the client's own type is imported only here
+def _client(site: Site, context: SourceContext) -> Any:  # noqa: ANN401 - the client's own type, imported only here
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a second way to the files, which the guard does not see
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # another transport, which bypasses the request hook
     from huggingface_hub import HfApi, get_session
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings show addresses, which may be signed
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings show URLs, which may be signed
     if not sys.stderr.isatty():
         disable_progress_bars()
     session = get_session()
-    others = [hook for hook in session.event_hooks["request"] if not isinstance(hook, _Guard)]
-    session.event_hooks = {**session.event_hooks, "request": [*others, _Guard(context.fetch.allow_loopback)]}
+    hooks = [hook for hook in session.event_hooks["request"] if not isinstance(hook, _AddressGuard)]
+    session.event_hooks = {**session.event_hooks, "request": [*hooks, _AddressGuard(context.fetch.allow_loopback)]}
     return HfApi(endpoint=site["endpoint"])
 
 
-def search(query: str, context: Context) -> list[Dataset]:
-    """Datasets that the hub knows to hold images."""
+def find_datasets(query: str, context: SourceContext) -> list[HubDataset]:
+    """Return datasets that the hub tags as image datasets."""
     site = context.site(NAME)
-    with client_of(NAME):
-        listed = _client(site, context).list_datasets(
-            search=query, filter=site.get("filter") or None, limit=RESULTS, expand=["cardData", "tags", "mainSize"]
+    with hub_client_errors(NAME):
+        results = _client(site, context).list_datasets(
+            search=query, filter=site.get("filter") or None, limit=MAX_RESULTS, expand=["cardData", "tags", "mainSize"]
         )
-        return [_dataset(site, info) for info in listed if text(info.id)]
+        return [_to_dataset(site, info) for info in results if get_text(info.id)]
 
 
-def _dataset(site: Site, info: Any) -> Dataset:  # noqa: ANN401 - the client's DatasetInfo
-    ref, found = text(info.id), _license(info)
-    title = text(_card(info), "pretty_name") or ref
-    return Dataset(NAME, ref, title, f"{site['endpoint']}/datasets/{ref}", count(info.main_size), None, spdx(site, found), found)
+def _to_dataset(site: Site, info: Any) -> HubDataset:  # noqa: ANN401 - the client's DatasetInfo
+    ref, license_name = get_text(info.id), _license_name(info)
+    return HubDataset(
+        hub=NAME,
+        ref=ref,
+        title=get_text(_card(info), "pretty_name") or ref,
+        url=f"{site['endpoint']}/datasets/{ref}",
+        size=get_int(info.main_size),
+        license=normalize_license(site, license_name),
+        license_found=license_name,
+    )
 
 
 def _card(info: Any) -> dict[str, Any]:  # noqa: ANN401 - the client's DatasetInfo
     return info.card_data.to_dict() if info.card_data else {}
 
 
-def _license(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
-    """What the card says, else the tag. Several licences in one card are no licence that one could name."""
-    card = _card(info).get("license")
+def _license_name(info: Any) -> str:  # noqa: ANN401 - the client's DatasetInfo
+    """Return the license of the card, else of the tags; several are joined, and so have no SPDX id."""
+    license_field = _card(info).get("license")
     tags = [tag.removeprefix("license:") for tag in info.tags or () if tag.startswith("license:")]
-    return ", ".join(card) if isinstance(card, list) else str(card or ", ".join(tags))
+    return ", ".join(license_field) if isinstance(license_field, list) else str(license_field or ", ".join(tags))
 
 
-def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the images and archives of one commit below `folder`."""
+def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
+    """Download the images and archives of one commit below `folder`."""
     site = context.site(NAME)
     name, _, revision = ref.partition("@")
-    with client_of(NAME):
+    with hub_client_errors(NAME):
         client = _client(site, context)
         info = client.dataset_info(name, revision=revision or None, files_metadata=True)
-        if not re.fullmatch(r"[0-9a-f]{40,64}", str(info.sha)):
-            raise context.web(NAME).changed("a dataset without commit")
-        _check(folder, {str(file.rfilename): file.size or 0 for file in info.siblings or ()})
+        commit = str(info.sha)
+        if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
+            raise context.client(NAME).unexpected_response("a dataset without commit")
+        _check_files(folder, {str(file.rfilename): file.size or 0 for file in info.siblings or ()})
         client.snapshot_download(
             name,
             repo_type="dataset",
-            revision=info.sha,
-            local_dir=folder / str(info.sha),
-            allow_patterns=[_pattern(ending) for ending in SUPPORTED_SUFFIXES],
+            revision=commit,
+            local_dir=folder / commit,
+            allow_patterns=[_suffix_pattern(suffix) for suffix in SUPPORTED_SUFFIXES],
             max_workers=context.fetch.per_host,
         )
-        found = _license(info)
-        page = f"{site['endpoint']}/datasets/{info.id}"
-        title = text(_card(info), "pretty_name") or info.id
-        author = str(info.author or info.id.partition("/")[0])
-        return Facts(NAME, ref, title, page, str(info.sha), str(info.sha), author, spdx(site, found), found)
+        license_name = _license_name(info)
+        return DatasetInfo(
+            hub=NAME,
+            ref=ref,
+            title=get_text(_card(info), "pretty_name") or info.id,
+            page_url=f"{site['endpoint']}/datasets/{info.id}",
+            folder=commit,
+            version=commit,
+            author=str(info.author or info.id.partition("/")[0]),
+            license=normalize_license(site, license_name),
+            license_found=license_name,
+        )
 
 
-def _check(folder: Path, sizes: dict[str, int]) -> None:
-    """Whether there is something to take, it fits on the disk, and no name leads out of the folder."""
+def _check_files(folder: Path, sizes: dict[str, int]) -> None:
+    """Raise FototecaError (exit 4) if a name leads out of the folder, no file is an image or archive, or the disk is too small.
+
+    Args:
+        folder: where the files will be.
+        sizes: bytes by name.
+    """
     if any(".." in name.replace("\\", "/").split("/") or name.startswith("/") for name in sizes):
         raise FototecaError(f"this dataset of {NAME} has names that lead out of its folder", "do not use it", EXIT_OUTSIDE)
-    wanted = [size for name, size in sizes.items() if safe_name(name, SUPPORTED_SUFFIXES)]
-    if not wanted:
+    selected = [size for name, size in sizes.items() if safe_name(name, SUPPORTED_SUFFIXES)]
+    if not selected:
         kinds = sorted({Path(name).suffix.lower() or "no ending" for name in sizes})
         raise no_images_error(NAME, kinds, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
-    check_room(folder, sum(wanted))
+    check_room(folder, sum(selected))
 
 
-def _pattern(ending: str) -> str:
-    """A pattern for names with this ending, in either case."""
-    return "*" + "".join(f"[{sign}{sign.upper()}]" if sign.isalpha() else sign for sign in ending)
+def _suffix_pattern(suffix: str) -> str:
+    """Return a glob pattern for names that end with `suffix` in upper or lower case."""
+    return "*" + "".join(f"[{character}{character.upper()}]" if character.isalpha() else character for character in suffix)

@@ -1,6 +1,6 @@
-"""Kaggle: kaggle finds, kagglehub's client knows the keys and where the archive lies, and we download and unpack with caps.
+"""Kaggle: `kaggle` searches, the client of `kagglehub` authenticates and locates the archive, and we download and unpack it.
 
-kagglehub's own unpacking has none; kaggle authenticates while it is imported, prints help when it cannot, and calls exit().
+kagglehub unpacks without limits; `kaggle` authenticates on import, prints help if that fails, and calls exit().
 """
 
 from __future__ import annotations
@@ -9,63 +9,71 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.api.credentials import KEYS
-from fototeca.collect.api.json_fields import count, text
-from fototeca.collect.hubs import Dataset, Facts, client_of, no_ref, spdx
+from fototeca.collect.api.json_fields import get_int, get_text
+from fototeca.collect.hubs import DatasetInfo, HubDataset, hub_client_errors, invalid_ref_error, normalize_license
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, save_stream
 from fototeca.collect.sites import Site
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE
 
 NAME = "kaggle"
+_CHUNK = 1 << 18
 _REF = re.compile(
     r"^(?:https?://(?:www\.)?kaggle\.com/(?:datasets/)?)?([\w-]+)/([\w-]+)(?:/(?:versions/(\d+)|data))?/?(?:[?#].*)?$"
 )
 
 
-def canonical(ref: str) -> str:
-    """`OWNER/NAME`, or `OWNER/NAME/versions/NUMBER`."""
-    found = _REF.match(ref.strip())
-    if not found:
-        raise no_ref(NAME, ref, "OWNER/NAME, OWNER/NAME/versions/NUMBER or the page's address")
-    return f"{found[1]}/{found[2]}" + (f"/versions/{found[3]}" if found[3] else "")
+def normalize_ref(ref: str) -> str:
+    """Return `OWNER/NAME` or `OWNER/NAME/versions/NUMBER`."""
+    match = _REF.match(ref.strip())
+    if not match:
+        raise invalid_ref_error(NAME, ref, "OWNER/NAME, OWNER/NAME/versions/NUMBER or the page's URL")
+    return f"{match[1]}/{match[2]}" + (f"/versions/{match[3]}" if match[3] else "")
 
 
-def search(query: str, context: Context) -> list[Dataset]:
-    """The first page of Kaggle's own search."""
+def find_datasets(query: str, context: SourceContext) -> list[HubDataset]:
+    """Return the first page of Kaggle's own search."""
     site = context.site(NAME)
-    with client_of(NAME):
-        _need_key()
+    with hub_client_errors(NAME):
+        _check_key()
         from kaggle.api.kaggle_api_extended import KaggleApi
 
         api = KaggleApi()
         api.authenticate()
-        return [_dataset(site, found) for found in api.dataset_list(search=query) or () if found and found.ref]
+        results = api.dataset_list(search=query) or ()
+        return [_to_dataset(site, result) for result in results if result and result.ref]
 
 
-def _need_key() -> None:
-    """Say which key is missing, before the client would print its help and exit."""
+def _check_key() -> None:
+    """Raise SourceStoppedError if there is no key; the client would print its help and exit."""
     from kagglehub.config import get_kaggle_credentials
 
     if get_kaggle_credentials() is None:
         page = KEYS[NAME].page
-        raise SourceStop(
+        raise SourceStoppedError(
             f"{NAME} needs a key", f"set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN; get one at {page}", EXIT_OUTSIDE
         )
 
 
-def _dataset(site: Site, found: Any) -> Dataset:  # noqa: ANN401 - the client is untyped
-    ref, name = text(found.ref), text(found.license_name)
-    return Dataset(
-        NAME, ref, text(found.title) or ref, site["page"] + ref, count(found.total_bytes), None, spdx(site, name), name
+def _to_dataset(site: Site, result: Any) -> HubDataset:  # noqa: ANN401 - the client is untyped
+    ref, license_name = get_text(result.ref), get_text(result.license_name)
+    return HubDataset(
+        hub=NAME,
+        ref=ref,
+        title=get_text(result.title) or ref,
+        url=site["page"] + ref,
+        size=get_int(result.total_bytes),
+        license=normalize_license(site, license_name),
+        license_found=license_name,
     )
 
 
-def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the dataset's archive below `folder`. Public datasets come without a key."""
+def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
+    """Download the dataset's archive below `folder`. Public datasets need no key."""
     site = context.site(NAME)
-    with client_of(NAME):
+    with hub_client_errors(NAME):
         from kagglehub.clients import build_kaggle_client
         from kagglehub.handle import parse_dataset_handle
         from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest, ApiGetDatasetRequest
@@ -73,30 +81,38 @@ def fetch(ref: str, folder: Path, context: Context) -> Facts:
         handle = parse_dataset_handle(ref)
         with build_kaggle_client() as client:
             service = client.datasets.dataset_api_client
-            wanted = ApiGetDatasetRequest()
-            wanted.owner_slug, wanted.dataset_slug = handle.owner, handle.dataset
-            dataset = service.get_dataset(wanted)
-            version = handle.version or count(dataset.current_version_number)
+            get_request = ApiGetDatasetRequest()
+            get_request.owner_slug, get_request.dataset_slug = handle.owner, handle.dataset
+            dataset = service.get_dataset(get_request)
+            version = handle.version or get_int(dataset.current_version_number)
             if not version:
-                raise context.web(NAME).changed("a dataset without version")
-            asked = ApiDownloadDatasetRequest()
-            asked.owner_slug, asked.dataset_slug, asked.dataset_version_number = handle.owner, handle.dataset, version
-            _take(service, asked, folder / str(version) / f"{handle.dataset}.zip", context)
-        name = text(dataset.license_name)
-        page = f"{site['page']}{handle.owner}/{handle.dataset}/versions/{version}"
-        author = text(dataset.creator_name) or text(dataset.owner_name) or handle.owner
-        return Facts(NAME, ref, text(dataset.title) or ref, page, str(version), str(version), author, spdx(site, name), name)
+                raise context.client(NAME).unexpected_response("a dataset without version")
+            download_request = ApiDownloadDatasetRequest()
+            download_request.owner_slug, download_request.dataset_slug = handle.owner, handle.dataset
+            download_request.dataset_version_number = version
+            _download_archive(service, download_request, folder / str(version) / f"{handle.dataset}.zip", context)
+        license_name = get_text(dataset.license_name)
+        return DatasetInfo(
+            hub=NAME,
+            ref=ref,
+            title=get_text(dataset.title) or ref,
+            page_url=f"{site['page']}{handle.owner}/{handle.dataset}/versions/{version}",
+            folder=str(version),
+            version=str(version),
+            author=get_text(dataset.creator_name) or get_text(dataset.owner_name) or handle.owner,
+            license=normalize_license(site, license_name),
+            license_found=license_name,
+        )
 
 
-def _take(service: Any, asked: Any, target: Path, context: Context) -> None:  # noqa: ANN401 - the client is untyped
-    """Download from the storage to which Kaggle leads, where a killed download can go on; else what comes at once."""
+def _download_archive(service: Any, request: Any, target: Path, context: SourceContext) -> None:  # noqa: ANN401 - untyped
+    """Download from the storage to which Kaggle redirects, which can resume; without a redirect save Kaggle's own response."""
     if target.is_file():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with service.download_dataset(asked) as answer:
-        if answer.history:
-            address = answer.url
-        else:
-            save_stream(NAME, answer.iter_content(1 << 18), target)
+    with service.download_dataset(request) as response:
+        if not response.history:
+            save_stream(NAME, response.iter_content(_CHUNK), target)
             return
-    download_files(NAME, [RemoteFile(address, target.name)], target.parent, context.downloader)
+        url = response.url
+    download_files(NAME, [RemoteFile(url, target.name)], target.parent, context.downloader)

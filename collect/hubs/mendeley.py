@@ -1,4 +1,4 @@
-"""Mendeley Data: datasets by id or DOI, as a list of files with SHA-256, or as one zip where the list is not whole."""
+"""Mendeley Data: datasets by id or DOI, as single files with SHA-256, or as one zip if their list is incomplete."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fototeca.collect.api.client import UnansweredError, Web
-from fototeca.collect.api.json_fields import count, entries, rows, text
+from fototeca.collect.api.client import RequestFailedError, ServiceClient
+from fototeca.collect.api.json_fields import get_int, get_records, get_text, require_records
 from fototeca.collect.http.responses import FetchError
-from fototeca.collect.hubs import RESULTS, Dataset, Facts, no_ref, spdx
+from fototeca.collect.hubs import MAX_RESULTS, DatasetInfo, HubDataset, invalid_ref_error, join_authors, normalize_license
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.collect.sites import Site
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 NAME = "mendeley"
 
 PARTIAL = "http-206"
-"""What it answers where a list is not whole."""
+"""Reason of the request for a list that the service truncates (over 1,000 files in a folder)."""
 
+_MAX_DEPTH = 50
 _REF = re.compile(
     r"^(?:https?://)?(?:data\.mendeley\.com/datasets/|(?:doi\.org/)?10\.17632/)?([a-z0-9]{10})(?:[./](\d+))?/?(?:[?#].*)?$",
     re.IGNORECASE,
@@ -28,103 +29,107 @@ _REF = re.compile(
 _PAGE = re.compile(r"data\.mendeley\.com/datasets/([a-z0-9]{10})")
 
 
-def canonical(ref: str) -> str:
-    """`ID`, or `ID/VERSION`."""
-    found = _REF.match(ref.strip())
-    if not found:
-        raise no_ref(NAME, ref, "a dataset's id (ten letters and digits), its DOI (10.17632/ID.VERSION) or its address")
-    return f"{found[1].lower()}/{found[2]}" if found[2] else found[1].lower()
+def normalize_ref(ref: str) -> str:
+    """Return `ID` or `ID/VERSION`."""
+    match = _REF.match(ref.strip())
+    if not match:
+        expected = "a dataset's id (ten letters and digits), its DOI (10.17632/ID.VERSION) or its URL"
+        raise invalid_ref_error(NAME, ref, expected)
+    return f"{match[1].lower()}/{match[2]}" if match[2] else match[1].lower()
 
 
-def search(query: str, context: Context) -> list[Dataset]:
-    """Datasets of Mendeley Data itself; other repositories' in the same index are left out. Sizes and licences are not told."""
-    site, web = context.site(NAME), context.web(NAME)
-    _may(context, site["search"])
-    answer = web.json(site["search"], {**site.get("parameters", {}), "query": query[:255], "page_size": RESULTS})
-    found = []
-    for row in rows(web, answer, "records"):
-        page = _PAGE.search(text(row, "url"))
+def find_datasets(query: str, context: SourceContext) -> list[HubDataset]:
+    """Return datasets of Mendeley Data itself, without those of other repositories in its index.
+
+    The search states neither sizes nor licenses.
+    """
+    site, client = context.site(NAME), context.client(NAME)
+    _check_robots(context, site["search"])
+    parameters = {**site.get("parameters", {}), "query": query[:255], "page_size": MAX_RESULTS}
+    datasets = []
+    for record in require_records(client, client.fetch_json(site["search"], parameters), "records"):
+        page = _PAGE.search(get_text(record, "url"))
         if page:
-            found.append(Dataset(NAME, page[1], text(row, "title") or page[1], site["page"] + page[1]))
-    return found
+            datasets.append(HubDataset(NAME, page[1], get_text(record, "title") or page[1], site["page"] + page[1]))
+    return datasets
 
 
-def _may(context: Context, address: str) -> None:
-    """Stop where robots.txt forbids the address: nothing says that these interfaces are meant for programs."""
+def _check_robots(context: SourceContext, url: str) -> None:
+    """Raise FototecaError if robots.txt forbids the URL; no terms permit programs to use this undocumented API."""
     try:
-        allowed = context.downloader.robots(address).allows(address)
+        is_allowed = context.downloader.robots(url).allows(url)
     except FetchError as error:
         raise FototecaError(
-            f"{NAME} cannot be asked: {error.reason}", "check the network and try again later", EXIT_OUTSIDE
+            f"{NAME} request failed: {error.reason}", "check the network and try again later", EXIT_OUTSIDE
         ) from None
-    if not allowed:
+    if not is_allowed:
         raise FototecaError(
-            f"the robots.txt of {NAME} forbids this", "search on its pages, and give the dataset's id", EXIT_OUTSIDE
+            f"the robots.txt of {NAME} forbids this request", "search on its pages, and give the dataset's id", EXIT_OUTSIDE
         )
 
 
-def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the dataset's images and archives below `folder`."""
-    site, web = context.site(NAME), context.web(NAME)
-    number, _, version = ref.partition("/")
-    address = f"{site['endpoint']}/datasets/{number}"
-    _may(context, address)
-    dataset = web.json(address, {"version": version} if version else None)
-    version = version or str(count(dataset, "version") or "")
+def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
+    """Download the dataset's images and archives below `folder`."""
+    site, client = context.site(NAME), context.client(NAME)
+    dataset_id, _, version = ref.partition("/")
+    url = f"{site['endpoint']}/datasets/{dataset_id}"
+    _check_robots(context, url)
+    dataset = client.fetch_json(url, {"version": version} if version else None)
+    version = version or str(get_int(dataset, "version") or "")
     if not version:
-        raise web.changed("a dataset without version")
-    download_files(NAME, _files(context, web, site, number, version), folder / version, context.downloader)
-    found = text(dataset, "data_licence", "url") or text(dataset, "data_licence", "short_name")
-    license_id = spdx(site, found) if spdx(site, found) != "unknown" else spdx(site, text(dataset, "data_licence", "short_name"))
-    people = [f"{text(person, 'first_name')} {text(person, 'last_name')}" for person in entries(dataset, "contributors")]
-    author = "; ".join(people[:3]) + (" et al." if people[3:] else "")
-    return Facts(
-        NAME,
-        ref,
-        text(dataset, "name") or number,
-        f"{site['page']}{number}/{version}",
-        version,
-        version,
-        author,
-        license_id,
-        found,
+        raise client.unexpected_response("a dataset without version")
+    download_files(NAME, _select(context, client, site, dataset_id, version), folder / version, context.downloader)
+    license_url, license_name = (get_text(dataset, "data_licence", name) for name in ("url", "short_name"))
+    people = get_records(dataset, "contributors")
+    return DatasetInfo(
+        hub=NAME,
+        ref=ref,
+        title=get_text(dataset, "name") or dataset_id,
+        page_url=f"{site['page']}{dataset_id}/{version}",
+        folder=version,
+        version=version,
+        author=join_authors([f"{get_text(person, 'first_name')} {get_text(person, 'last_name')}" for person in people]),
+        license=normalize_license(site, license_url or license_name, license_name),
+        license_found=license_url or license_name,
     )
 
 
-def _files(context: Context, web: Web, site: Site, number: str, version: str) -> list[RemoteFile]:
-    """The files of all folders; one zip where they are many, or told in part only (206: over 1,000 in a folder)."""
+def _select(context: SourceContext, client: ServiceClient, site: Site, dataset_id: str, version: str) -> list[RemoteFile]:
+    """Return the images and archives of all folders; one zip of the dataset if they are many or their list is truncated."""
     try:
-        listed = list(_listed(context, web, f"{site['endpoint']}/datasets/{number}", version))
-    except UnansweredError as error:
+        listed = list(_list_files(context, client, f"{site['endpoint']}/datasets/{dataset_id}", version))
+    except RequestFailedError as error:
         if error.reason != PARTIAL:
             raise
         listed = []
-    if listed and len(files := select_files(NAME, listed)) <= site["most_files"]:
+    if listed and len(files := select_files(NAME, listed)) <= site["max_files"]:
         return files
-    address = f"{site['endpoint']}/zip/{number}/download/{version}"
-    _may(context, address)
-    return [RemoteFile(address, f"{number}-{version}.zip")]
+    url = f"{site['endpoint']}/zip/{dataset_id}/download/{version}"
+    _check_robots(context, url)
+    return [RemoteFile(url, f"{dataset_id}-{version}.zip")]
 
 
-def _listed(context: Context, web: Web, address: str, version: str) -> Iterator[RemoteFile]:
-    for inside in (f"{address}/folders/{version}", f"{address}/files"):
-        _may(context, inside)
-    folders = {text(row, "id"): row for row in rows(web, web.json(f"{address}/folders/{version}"))}
-    for place in ("root", *folders):
-        for row in rows(web, web.json(f"{address}/files", {"folder_id": place, "version": version})):
-            url, name = text(row, "content_details", "download_url"), text(row, "filename")
-            if not url or not name:
-                raise web.changed("a file without name or address")
-            _may(context, url)
-            digest = text(row, "content_details", "sha256_hash")
-            size = count(row, "size") or count(row, "content_details", "size")
-            yield RemoteFile(url, _path(folders, place) + name, size, f"sha256:{digest}" if digest else "")
+def _list_files(context: SourceContext, client: ServiceClient, url: str, version: str) -> Iterator[RemoteFile]:
+    folders_url, files_url = f"{url}/folders/{version}", f"{url}/files"
+    for listing_url in (folders_url, files_url):
+        _check_robots(context, listing_url)
+    folders = {get_text(row, "id"): row for row in require_records(client, client.fetch_json(folders_url))}
+    for folder_id in ("root", *folders):
+        parameters = {"folder_id": folder_id, "version": version}
+        for row in require_records(client, client.fetch_json(files_url, parameters)):
+            file_url, name = get_text(row, "content_details", "download_url"), get_text(row, "filename")
+            if not file_url or not name:
+                raise client.unexpected_response("a file without name or URL")
+            _check_robots(context, file_url)
+            digest = get_text(row, "content_details", "sha256_hash")
+            size = get_int(row, "size") or get_int(row, "content_details", "size")
+            yield RemoteFile(file_url, _folder_path(folders, folder_id) + name, size, f"sha256:{digest}" if digest else "")
 
 
-def _path(folders: dict[str, dict[str, Any]], place: str) -> str:
-    """The names of a folder and of those above it; a circle ends."""
+def _folder_path(folders: dict[str, dict[str, Any]], folder_id: str) -> str:
+    """Return the names of a folder and its parents, each followed by `/`; at most `_MAX_DEPTH`, in case of a cycle."""
     names: list[str] = []
-    while place in folders and len(names) < 50:
-        names.insert(0, text(folders[place], "name").replace("/", "-"))
-        place = text(folders[place], "parent_id")
+    while folder_id in folders and len(names) < _MAX_DEPTH:
+        names.insert(0, get_text(folders[folder_id], "name").replace("/", "-"))
+        folder_id = get_text(folders[folder_id], "parent_id")
     return "".join(f"{name}/" for name in names)

@@ -1,7 +1,7 @@
 """Roboflow: versions of classification projects, exported as folders by the hub's own client and downloaded by us.
 
-The client unpacks without caps, prints the signed address when a download fails, and skips a folder that exists; so it is
-asked for the export's address only.
+Only the export's URL comes from the client: it unpacks without limits, prints the signed URL when a download fails, and skips
+existing folders.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from fototeca.collect.api.credentials import KEYS, get_key
-from fototeca.collect.api.json_fields import count, dig, rows, text
-from fototeca.collect.hubs import RESULTS, Dataset, Facts, client_of, no_ref, spdx
+from fototeca.collect.api.json_fields import get_int, get_path, get_text, require_records
+from fototeca.collect.hubs import (
+    MAX_RESULTS,
+    DatasetInfo,
+    HubDataset,
+    hub_client_errors,
+    invalid_ref_error,
+    normalize_license,
+)
 from fototeca.collect.hubs.transfer import RemoteFile, download_files
 from fototeca.collect.sites import Site
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 NAME = "roboflow"
@@ -25,12 +32,12 @@ _REF = re.compile(
 )
 
 
-def canonical(ref: str) -> str:
-    """`WORKSPACE/PROJECT`, or `WORKSPACE/PROJECT/VERSION`."""
-    found = _REF.match(ref.strip())
-    if not found or ref.startswith("10."):
-        raise no_ref(NAME, ref, "WORKSPACE/PROJECT, WORKSPACE/PROJECT/VERSION or the page's address on Universe")
-    return "/".join(filter(None, found.groups()))
+def normalize_ref(ref: str) -> str:
+    """Return `WORKSPACE/PROJECT` or `WORKSPACE/PROJECT/VERSION`."""
+    match = _REF.match(ref.strip())
+    if not match or ref.startswith("10."):
+        raise invalid_ref_error(NAME, ref, "WORKSPACE/PROJECT, WORKSPACE/PROJECT/VERSION or the page's URL on Universe")
+    return "/".join(filter(None, match.groups()))
 
 
 def _client(site: Site) -> Any:  # noqa: ANN401 - the client is untyped
@@ -40,64 +47,88 @@ def _client(site: Site) -> Any:  # noqa: ANN401 - the client is untyped
     return rfapi
 
 
-def search(query: str, context: Context) -> list[Dataset]:
-    """Classification projects on Universe."""
-    site, web = context.site(NAME), context.web(NAME)
+def find_datasets(query: str, context: SourceContext) -> list[HubDataset]:
+    """Return classification projects on Universe."""
+    site = context.site(NAME)
     key = get_key(NAME, KEYS[NAME])
-    with client_of(NAME):
-        answer = _client(site).search_universe(query, api_key=key, project_type="classification", limit=RESULTS)
-        return [found for row in rows(web, answer, "results")[:RESULTS] if (found := _dataset(site, row))]
+    with hub_client_errors(NAME):
+        response = _client(site).search_universe(query, api_key=key, project_type="classification", limit=MAX_RESULTS)
+        results = require_records(context.client(NAME), response, "results")[:MAX_RESULTS]
+        return [dataset for result in results if (dataset := _to_dataset(site, result))]
 
 
-def _dataset(site: Site, row: dict[str, Any]) -> Dataset | None:
-    """One result; the reference is in its address, or in its workspace and project."""
-    address = text(row, "url")
-    place = re.search(r"roboflow\.com/([\w.-]+/[\w.-]+)", address)
-    ref = place[1] if place else "/".join(filter(None, (text(row, "workspace"), text(row, "project"))))
+def _to_dataset(site: Site, result: dict[str, Any]) -> HubDataset | None:
+    """Return a dataset whose reference is in the result's URL, or in its workspace and project; None without either."""
+    match = re.search(r"roboflow\.com/([\w.-]+/[\w.-]+)", get_text(result, "url"))
+    ref = match[1] if match else "/".join(filter(None, (get_text(result, "workspace"), get_text(result, "project"))))
     if "/" not in ref:
         return None
-    found = text(row, "license", "name") or text(row, "license")
-    title = text(row, "name") or ref
-    return Dataset(NAME, ref, title, site["page"] + ref, None, count(row, "images"), spdx(site, found), found)
+    license_name = get_text(result, "license", "name") or get_text(result, "license")
+    return HubDataset(
+        hub=NAME,
+        ref=ref,
+        title=get_text(result, "name") or ref,
+        url=site["page"] + ref,
+        images=get_int(result, "images"),
+        license=normalize_license(site, license_name),
+        license_found=license_name,
+    )
 
 
-def fetch(ref: str, folder: Path, context: Context) -> Facts:
-    """Lay the archive of one version below `folder`; the newest where none is named."""
+def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
+    """Download the archive of one version below `folder`; the newest if `ref` names none."""
     site, key = context.site(NAME), get_key(NAME, KEYS[NAME])
     workspace, project, version = (*ref.split("/"), "")[:3]
-    with client_of(NAME):
+    with hub_client_errors(NAME):
         client = _client(site)
-        answer = client.get_project(key, workspace, project)
-        version = version or _newest(rows(context.web(NAME), answer, "versions"), ref)
-        kind = text(answer, "project", "type")
+        response = client.get_project(key, workspace, project)
+        version = version or _newest_version(require_records(context.client(NAME), response, "versions"), ref)
+        kind = get_text(response, "project", "type")
         if kind and kind not in site["kinds"]:
-            raise FototecaError(f"{ref} is a project of {kind}", "only classification projects come as folders", EXIT_OUTSIDE)
-        link = _link(client, site, (key, workspace, project, version))
-    download_files(NAME, [RemoteFile(link, f"{project}.zip")], folder / version, context.downloader)
-    facts = dig(answer, "project")
-    found = text(facts, "license", "name") or text(facts, "license")
-    page = f"{site['page']}{workspace}/{project}/dataset/{version}"
-    return Facts(NAME, ref, text(facts, "name") or project, page, version, version, workspace, spdx(site, found), found)
-
-
-def _newest(versions: list[dict[str, Any]], ref: str) -> str:
-    numbers = [text(row, "id").rpartition("/")[2] for row in versions]
-    found = max((int(number) for number in numbers if number.isdecimal()), default=0)
-    if not found:
-        raise FototecaError(f"{ref} has no version to export", "make one on its page, or choose another project", EXIT_OUTSIDE)
-    return str(found)
-
-
-def _link(client: Any, site: Site, place: tuple[str, str, str, str]) -> str:  # noqa: ANN401 - the client is untyped
-    """The address of the export, which the hub may first have to make."""
-    until = time.monotonic() + float(site["longest"])
-    while time.monotonic() < until:
-        answer = client.get_version_export(*place, site["format"])
-        if link := text(answer, "export", "link"):
-            return link
-        if answer.get("ready") is not False:
             raise FototecaError(
-                f"{NAME} gives no address for the export", "try again later, or choose another version", EXIT_OUTSIDE
+                f"{ref} is a project of {kind}", "choose a classification project; others cannot be exported", EXIT_OUTSIDE
+            )
+        url = _wait_for_export(client, site, (key, workspace, project, version))
+    download_files(NAME, [RemoteFile(url, f"{project}.zip")], folder / version, context.downloader)
+    metadata = get_path(response, "project")
+    license_name = get_text(metadata, "license", "name") or get_text(metadata, "license")
+    return DatasetInfo(
+        hub=NAME,
+        ref=ref,
+        title=get_text(metadata, "name") or project,
+        page_url=f"{site['page']}{workspace}/{project}/dataset/{version}",
+        folder=version,
+        version=version,
+        author=workspace,
+        license=normalize_license(site, license_name),
+        license_found=license_name,
+    )
+
+
+def _newest_version(versions: list[dict[str, Any]], ref: str) -> str:
+    numbers = [get_text(row, "id").rpartition("/")[2] for row in versions]
+    newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
+    if not newest:
+        raise FototecaError(f"{ref} has no version to export", "make one on its page, or choose another project", EXIT_OUTSIDE)
+    return str(newest)
+
+
+def _wait_for_export(client: Any, site: Site, version: tuple[str, str, str, str]) -> str:  # noqa: ANN401 - untyped
+    """Return the URL of an export, which the hub may have to make first.
+
+    Args:
+        client: the hub's client module.
+        site: its site file.
+        version: key, workspace, project and version number.
+    """
+    deadline = time.monotonic() + float(site["max_wait"])
+    while time.monotonic() < deadline:
+        response = client.get_version_export(*version, site["format"])
+        if url := get_text(response, "export", "link"):
+            return url
+        if response.get("ready") is not False:
+            raise FototecaError(
+                f"{NAME} returned no URL for the export", "try again later, or choose another version", EXIT_OUTSIDE
             )
         time.sleep(float(site["poll"]))
-    raise FototecaError(f"{NAME} has not made the export yet", "run the same command again later", EXIT_OUTSIDE)
+    raise FototecaError(f"{NAME} has not finished the export", "run the same command again later", EXIT_OUTSIDE)

@@ -1,4 +1,4 @@
-"""What fototeca knows of each site, as data: endpoints, parameters, selectors with ordered fallbacks."""
+"""Site files: endpoints, parameters and selectors of each source and hub, with ordered fallbacks, as TOML."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 
 VERSION = 1
-"""The shape of the site files that this program reads."""
+"""Version of the format of site files."""
 
 
 class Site(dict[str, Any]):
-    """A site file as read. Every one has `version` and `checked`, the month in which the site was seen to be so."""
+    """The fields of a site file, among them `version`, and `checked`: the month in which it was last compared with the site."""
 
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.path = path
 
-    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - what a dictionary without it gives
-        """FototecaError: what somebody wrote or mended lacks something."""
-        raise FototecaError(f"{self.path} has no {name!r}", "add it, as the files that ship have it")
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - the signature of dict
+        """Raise FototecaError for a missing field."""
+        raise FototecaError(f"{self.path} has no {name!r}", "add it, as in the shipped site files")
 
 
 def load_site(workspace: Workspace, name: str) -> Site:
-    """The site file of a source: the workspace's own `sites/NAME.toml` if there is one, else the one that ships.
+    """Return the site file of a source or hub: `sites/NAME.toml` of the workspace if it exists, else the shipped one.
 
-    A site that has changed can so be mended without waiting for a release. FototecaError names what is wrong with a file.
+    So a changed site can be fixed without waiting for a release. FototecaError names the file and the problem.
     """
     own, shipped = workspace.root / "sites" / f"{name}.toml", Path(__file__).parent / f"{name}.toml"
     if not own.is_file():
         return _read(shipped)
-    site, like = _read(own), _read(shipped) if shipped.is_file() else {}
+    site, expected = _read(own), _read(shipped) if shipped.is_file() else {}
     for field, value in site.items():
-        if _kind(value) is not _kind(like.get(field, value)):
-            raise FototecaError(f"{own}: {field} is {value!r}", f"write it as in the file that ships: {like[field]!r}")
+        if _kind(value) is not _kind(expected.get(field, value)):
+            raise FototecaError(f"{own}: {field} is {value!r}", f"write it as in the shipped file: {expected[field]!r}")
     return site
 
 
 def _kind(value: object) -> type:
-    """Of numbers one, with a point or without."""
+    """Return the type of a value, with integers counted as floats."""
     return float if type(value) is int else type(value)
 
 
@@ -51,8 +51,10 @@ def _read(path: Path) -> Site:
         site = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FototecaError(
-            f"{path} cannot be read: {error}", "mend the file, or remove your own to use the one that ships"
+            f"{path} cannot be read: {error}", "fix the file, or remove it from sites/ to use the shipped one"
         ) from None
     if site.get("version") != VERSION:
-        raise FototecaError(f"{path} has version {site.get('version')!r}, not {VERSION}", "write it anew from the one that ships")
+        raise FototecaError(
+            f"{path} has version {site.get('version')!r}, not {VERSION}", "copy the shipped file and edit it again"
+        )
     return Site(path, site)

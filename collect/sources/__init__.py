@@ -1,4 +1,4 @@
-"""Where candidates come from: one file per source, which yields findings and writes nothing."""
+"""Sources of candidates: one module per source, which yields provenances and writes nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, cast
 
-from fototeca.collect.api.client import Web
+from fototeca.collect.api.client import ServiceClient
 from fototeca.collect.api.credentials import KEYS, Key
-from fototeca.collect.browser.proxy import FilteringProxy, open_gateway
+from fototeca.collect.browser.proxy import FilteringProxy, open_proxy
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import Downloader, FetchOptions, user_agent
 from fototeca.collect.sites import Site, load_site
@@ -26,75 +26,81 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Query:
-    """One search: what to look for, and for which category."""
+    """One search for one category."""
 
     category: str
     text: str
     commercial: bool = False
-    """Ask only for what permits commercial use, where the source can tell, or what it claims to."""
+    """Request only images whose license permits commercial use, if the source can filter by that."""
 
     url: str = ""
-    """For `gallery`: the page's address; `{query}` stands for the text."""
+    """For `gallery`: the page's URL; `{query}` stands for the text."""
 
 
 @dataclass
-class Context:
-    """What the sources of one search share: manners, site files, and a browser that is started when first needed."""
+class SourceContext:
+    """What sources and hubs share in one run: site files, one downloader, and a browser started on first use."""
 
     workspace: Workspace
     fetch: FetchOptions
     headed: bool = False
+    """Show the browser."""
+
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
-    def gateway(self) -> FilteringProxy:
-        """The browser's way out, which leads to public addresses only."""
-        return self._stack.enter_context(open_gateway(allow_loopback=self.fetch.allow_loopback))
+    def proxy(self) -> FilteringProxy:
+        """The browser's proxy, which connects to public addresses only."""
+        return self._stack.enter_context(open_proxy(allow_loopback=self.fetch.allow_loopback))
 
     @cached_property
     def window(self) -> Window:
-        """The one browser of this search."""
+        """The browser window of this run."""
         from fototeca.collect.browser.driver import Window, open_browser
 
-        agent, proxy = user_agent(self.workspace.settings.contact), self.gateway.address
+        agent, proxy = user_agent(self.workspace.settings.contact), self.proxy.address
         return Window(self._stack.enter_context(open_browser(headed=self.headed, user_agent=agent, proxy=proxy)))
 
     @cached_property
     def downloader(self) -> Downloader:
-        """For pages, interfaces and images: one, so that a host's bounds hold for all of them together."""
+        """The downloader for pages, APIs and images alike, so that the limits of a host hold for all of them together."""
         return Downloader(self.fetch, self.workspace.settings.contact)
 
     def site(self, name: str) -> Site:
-        """What is known of a source's site."""
+        """Return the site file of a source or hub."""
         return load_site(self.workspace, name)
 
-    def web(self, name: str) -> Web:
-        """Asks the interface of a source or hub, as often as its site file permits."""
-        return Web(self.downloader, name, float(self.site(name).get("pause", 0.0)), all_keys().get(name))
+    def client(self, name: str) -> ServiceClient:
+        """Return the API client of a source or hub, with the pause of its site file and its key."""
+        return ServiceClient(self.downloader, name, float(self.site(name).get("pause", 0.0)), list_keys().get(name))
 
     def close(self) -> None:
-        """Close the browser if one was started."""
+        """Close the browser and its proxy if they were started."""
         self._stack.close()
 
 
-Search = Callable[[Query, Context], Iterator[Provenance]]
+SearchFunction = Callable[[Query, SourceContext], Iterator[Provenance]]
+"""`search` of a source's module: yields candidates in the source's order. FototecaError (exit 4) if a request fails."""
+
+
+_KIND_ORDER = ("browser", "API")
 
 
 @cache
-def known_sources() -> dict[str, SourceInfo]:
-    """Every source by name: the modules beside this one that say what a person should know of them."""
-    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+def load_sources() -> dict[str, SourceInfo]:
+    """Return every source by name: the modules of this package that define `INFO`."""
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     infos: list[SourceInfo] = [module.INFO for module in modules if hasattr(module, "INFO")]
-    return {info.name: info for info in sorted(infos, key=lambda info: (info.kind, info.name))}
+    return {info.name: info for info in sorted(infos, key=lambda info: (_KIND_ORDER.index(info.kind), info.name))}
 
 
-def all_keys() -> dict[str, Key]:
-    """The keys that sources and hubs want."""
-    return {info.name: info.key for info in known_sources().values() if info.key} | KEYS
+def list_keys() -> dict[str, Key]:
+    """Return the keys of all sources and hubs by name."""
+    return {info.name: info.key for info in load_sources().values() if info.key} | KEYS
 
 
-def get_source(name: str) -> Search:
-    """The search function of a source, from the module of its name. FototecaError names those there are."""
-    if name not in (known := known_sources()):
-        raise FototecaError(f"unknown source {name!r}", f"there are: {', '.join(known)}; see: fototeca collect sources")
-    return cast(Search, importlib.import_module(f"{__name__}.{name}").search)
+def get_source(name: str) -> SearchFunction:
+    """Return the search function of a source. FototecaError lists the sources if there is none of this name."""
+    if name not in (sources := load_sources()):
+        raise FototecaError(f"unknown source {name!r}", f"choose one of: {', '.join(sources)}; see: fototeca collect sources")
+    return cast(SearchFunction, importlib.import_module(f"{__name__}.{name}").search)

@@ -8,18 +8,18 @@ from typing import Any
 
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.sources import Context, Query
-from fototeca.collect.sources.browser_page import ResultsPage, first
-from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
+from fototeca.collect.sources import Query, SourceContext
+from fototeca.collect.sources.browser_page import ResultsPage, get_first_text
+from fototeca.collect.sources.metadata import NO_LICENSE, SEARCH_TERMS, SourceInfo
 
 INFO = SourceInfo(
     "bing",
     "browser",
     "nothing",
     "about a thousand images a query",
-    ENGINE,
-    f"Bing Images; {SEARCHING}",
-    claims=True,
+    NO_LICENSE,
+    f"Bing Images; {SEARCH_TERMS}",
+    can_claim_license=True,
 )
 
 _TILES = """
@@ -31,55 +31,55 @@ return [];
 """
 
 
-def search(query: Query, context: Context) -> Iterator[Provenance]:
-    """Results page after page. FototecaError (exit 4) when a page should have some and shows none, or asks for a person."""
+def search(query: Query, context: SourceContext) -> Iterator[Provenance]:
+    """Yield results page by page. FototecaError (exit 4) for an unexpectedly empty page or a CAPTCHA."""
     page = ResultsPage("bing", query, context)
     site = page.site
     seen: set[str] = set()
     offset = 0
-    while offset < site["most"]:
-        page.open({site["first"]: offset + 1, site["filters"]: _filters(site, query, context.fetch.min_side)})
+    while offset < site["max_results"]:
+        page.open({site["offset"]: offset + 1, site["filters"]: _filters(site, query, context.fetch.min_side)})
         tiles = page.script(_TILES, site["tiles"])
-        if not tiles and not offset and (error := page.nothing()):
+        if not tiles and not offset and (error := page.no_results()):
             raise error
-        found = list(_findings(page, tiles, offset))
-        if tiles and not found:
-            raise page.changed("no result has an address")
-        fresh = [finding for finding in found if finding.url not in seen]
-        yield from fresh
-        seen.update(finding.url for finding in fresh)
+        results = list(_read_tiles(page, tiles, offset))
+        if tiles and not results:
+            raise page.changed("no result has a URL")
+        new = [provenance for provenance in results if provenance.url not in seen]
+        yield from new
+        seen.update(provenance.url for provenance in new)
         offset += len(tiles)
-        if not fresh:  # past its last page Bing shows the last one again
+        if not new:  # after its last page Bing repeats it
             return
         page.pause()
 
 
 def _filters(site: Mapping[str, Any], query: Query, min_side: int) -> str:
-    """What narrows the results: the file's own filters, the size where a person wants larger images, and the licence.
+    """Return the filter parameter: the site file's own filters, a minimum size above the default, and the claimed license.
 
-    A licence that Bing claims is none: it narrows the search, and is not recorded.
+    The claim narrows the search; it is not recorded as a license.
     """
     size = str(site["size"]).format(side=min_side) if min_side > FetchOptions.min_side else ""
     return str(site["parameters"].get(site["filters"], "")) + size + (str(site["commercial"]) if query.commercial else "")
 
 
-def _findings(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterator[Provenance]:
+def _read_tiles(page: ResultsPage, tiles: list[str | None], offset: int) -> Iterator[Provenance]:
     site, query = page.site, page.query
-    for place, text in enumerate(tiles):
+    for position, text in enumerate(tiles):
         try:
-            facts = json.loads(text or "")
+            metadata = json.loads(text or "")
         except (ValueError, RecursionError):
             continue
-        if not isinstance(facts, dict):
+        if not isinstance(metadata, dict):
             continue
-        url, thumbnail = first(facts, site["url"]), first(facts, site["thumbnail"])
+        url, thumbnail = get_first_text(metadata, site["url"]), get_first_text(metadata, site["thumbnail"])
         if url or thumbnail:
             yield Provenance(
                 url or thumbnail,
                 "bing",
                 query.category,
                 query=query.text,
-                rank=offset + place,
-                page_url=first(facts, site["page_url"]),
+                rank=offset + position,
+                page_url=get_first_text(metadata, site["page_url"]),
                 thumbnail=not url,
             )

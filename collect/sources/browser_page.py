@@ -1,4 +1,4 @@
-"""What the sources that drive a browser share: a page read by the ordered fallbacks of a site file."""
+"""Pages in the browser, read with the ordered fallbacks of a site file; base of the sources that drive a browser."""
 
 from __future__ import annotations
 
@@ -7,91 +7,93 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import now
-from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources import Query, SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import write_bytes, write_text
 
 if TYPE_CHECKING:
     from fototeca.collect.browser.driver import Window
 
-_FIRST_SHOWN = """
+_CONSENT_SECONDS = 0.5
+"""Time for the page to continue, possibly by a redirect, after a consent button."""
+
+_FIRST_VISIBLE = """
 for (const selector of arguments[0]) {
-  const found = [...document.querySelectorAll(selector)].find(element => element.getClientRects().length);
-  if (found) { if (arguments[1]) found.click(); return selector; }
+  const match = [...document.querySelectorAll(selector)].find(element => element.getClientRects().length);
+  if (match) { if (arguments[1]) match.click(); return selector; }
 }
 return '';
 """
 
 
 class Page:
-    """A page in the browser, and what its site file says of it."""
+    """A page in the browser and its site file."""
 
-    def __init__(self, name: str, query: Query, context: Context) -> None:
+    def __init__(self, name: str, query: Query, context: SourceContext) -> None:
         self.name, self.query, self.context = name, query, context
         self.site = context.site(name)
         self.window: Window = context.window
 
-    def load(self, address: str) -> None:
-        """Open an address; FototecaError (exit 4) when it does not load or leads to a private address."""
+    def load(self, url: str) -> None:
+        """Open a URL. FototecaError (exit 4) if it does not load or leads to a private address."""
         problem: FototecaError | None = None
-        before = set(self.context.gateway.refused)
+        refused_before = set(self.context.proxy.refused_hosts)
         try:
-            self.window.load(address)
+            self.window.load(url)
         except FototecaError as error:
             problem = error
-        refused = self.context.gateway.refused
-        host = urlsplit(self.window.url).hostname  # the browser may take a page of its own for an answer
-        if host in refused or (problem and refused - before):
+        refused = self.context.proxy.refused_hosts
+        host = urlsplit(self.window.url).hostname  # the browser may show its own error page without an error
+        if host in refused or (problem and refused - refused_before):
             raise FototecaError(
-                f"{address} leads to a private address ({host})", "pass --allow-loopback to ask this machine", EXIT_OUTSIDE
+                f"{url} leads to a private address ({host})", "pass --allow-loopback to allow this machine", EXIT_OUTSIDE
             )
         if problem:
             raise problem
 
-    def check_stop(self) -> None:
-        """SourceStop when the page asks to prove that a person is there: nobody solves that for them."""
+    def check_captcha(self) -> None:
+        """Raise SourceStoppedError if the page shows a CAPTCHA, which is never solved automatically."""
         url = self.window.url
-        if any(part in url for part in self.site["stop_url"]) or self._shown(self.site["stop"]):
+        if any(part in url for part in self.site["captcha_urls"]) or self._first_visible(self.site["captcha"]):
             saved = self._save()
-            raise SourceStop(
-                f"{self.name} asks to prove that a person is there", f"look at {saved}; try again another day", EXIT_OUTSIDE
-            )
+            raise SourceStoppedError(f"{self.name} shows a CAPTCHA", f"see {saved}; try again another day", EXIT_OUTSIDE)
 
-    def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the page answers
-        """What a script in the page returns."""
+    def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - JSON
+        """Run a script in the page and return its result."""
         return self.window.script(text, *arguments)
 
     def pause(self) -> None:
-        """Leave the site the time between two pages that its file asks for."""
+        """Wait for the time between two pages that the site file sets."""
         time.sleep(float(self.site["pause"]))
 
     def press(self, selectors: Sequence[str]) -> bool:
-        """Click on the first of several things that is shown."""
-        return bool(self._shown(selectors, click=True))
+        """Click the first visible element of several selectors; return False if none is visible."""
+        return bool(self._first_visible(selectors, click=True))
 
-    def nothing(self) -> FototecaError | None:
-        """The error for a page without results, saved for a person to look at; None when the page says that there are none."""
-        if self._shown(self.site.get("empty", [])):
+    def no_results(self) -> FototecaError | None:
+        """Return the error for a page without results, after saving it; None if the page itself says that there are none."""
+        if self._first_visible(self.site.get("empty", [])):
             return None
         return self.changed("the page shows no result")
 
-    def changed(self, what: str) -> FototecaError:
-        """The error for a page that is not as its site file says; the page and a screenshot are saved."""
+    def changed(self, detail: str) -> FototecaError:
+        """Save the page and a screenshot, and return the error for a page that does not match its site file."""
         return FototecaError(
-            f"{self.name}: {what}, though it should",
-            f"see {self._save()}; the site may have changed: mend sites/{self.name}.toml in your workspace",
+            f"{self.name} returned an unexpected page: {detail}",
+            f"see {self._save()}; the site may have changed: fix sites/{self.name}.toml in your workspace",
             EXIT_OUTSIDE,
         )
 
-    def _shown(self, selectors: Sequence[str], *, click: bool = False) -> str:
-        return str(self.script(_FIRST_SHOWN, list(selectors), click))
+    def _first_visible(self, selectors: Sequence[str], *, click: bool = False) -> str:
+        """Return the first selector with a visible element, after clicking it with `click`; empty if there is none."""
+        return str(self.script(_FIRST_VISIBLE, list(selectors), click))
 
     def _save(self) -> str:
-        """Write the page and a screenshot; their name without ending."""
-        stamp = now()[:19].replace(":", "").replace("-", "")
-        base = self.context.workspace.cache / "pages" / f"{self.name}-{stamp}"
+        """Write the page and a screenshot to the workspace's cache; return their paths as text."""
+        time_part = now()[:19].replace(":", "").replace("-", "")
+        base = self.context.workspace.cache / "pages" / f"{self.name}-{time_part}"
         write_text(base.with_suffix(".html"), self.window.source)
         write_bytes(base.with_suffix(".png"), self.window.screenshot())
         return f"{self.context.workspace.relative(base.with_suffix('.html'))} and .png"
@@ -101,19 +103,23 @@ class ResultsPage(Page):
     """A search engine's page of results."""
 
     def open(self, extra: Mapping[str, object] | None = None) -> None:
-        """Load the results, answer a consent dialog, and stop where a person is asked for."""
+        """Load the results and answer a consent dialog. SourceStoppedError if there is a CAPTCHA.
+
+        Args:
+            extra: further parameters of the URL.
+        """
         parameters = {**self.site["parameters"], self.site["query"]: self.query.text, **(extra or {})}
-        address = f"{self.site['endpoint']}?{urlencode(parameters)}"
-        self.load(address)
-        self.check_stop()
+        url = f"{self.site['endpoint']}?{urlencode(parameters)}"
+        self.load(url)
+        self.check_captcha()
         if self.press(self.site["consent"]):
-            time.sleep(0.5)  # the page goes on by itself, or by a redirect
+            time.sleep(_CONSENT_SECONDS)
             if not self.window.url.startswith(self.site["endpoint"]):
-                self.load(address)
-            self.check_stop()
+                self.load(url)
+            self.check_captcha()
 
 
-def first(facts: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The first of several facts that is a text or a number, or nothing."""
-    found = (facts.get(name) for name in names)
-    return next((str(value) for value in found if value and isinstance(value, str | int)), "")
+def get_first_text(metadata: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return the first of several fields that is a text or an integer; empty if there is none."""
+    values = (metadata.get(name) for name in names)
+    return next((str(value) for value in values if value and isinstance(value, str | int)), "")

@@ -1,4 +1,4 @@
-"""DuckDuckGo Images in a real browser: the page's token, then the list that the page itself would ask for."""
+"""DuckDuckGo Images in a real browser: the page's token, then the list of results that the page's own script would request."""
 
 from __future__ import annotations
 
@@ -8,87 +8,91 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from fototeca.collect.api.json_fields import count
+from fototeca.collect.api.json_fields import get_int
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.sources import Context, Query
-from fototeca.collect.sources.browser_page import ResultsPage, first
-from fototeca.collect.sources.metadata import ENGINE, SEARCHING, SourceInfo
+from fototeca.collect.sources import Query, SourceContext
+from fototeca.collect.sources.browser_page import ResultsPage, get_first_text
+from fototeca.collect.sources.metadata import NO_LICENSE, SEARCH_TERMS, SourceInfo
 
 INFO = SourceInfo(
     "duckduckgo",
     "browser",
     "nothing",
     "a few hundred images a query",
-    ENGINE,
-    f"DuckDuckGo Images; {SEARCHING}",
+    NO_LICENSE,
+    f"DuckDuckGo Images; {SEARCH_TERMS}",
 )
 
 _FETCH = """
-const answer = new XMLHttpRequest();
-answer.open('GET', arguments[0], false);
-answer.send();
-return [answer.status, answer.responseText];
+const request = new XMLHttpRequest();
+request.open('GET', arguments[0], false);
+request.send();
+return [request.status, request.responseText];
 """
 
 
-def search(query: Query, context: Context) -> Iterator[Provenance]:
-    """Results list after list. FototecaError (exit 4) when the token or the list is not where it should be."""
+def search(query: Query, context: SourceContext) -> Iterator[Provenance]:
+    """Yield results list by list. FototecaError (exit 4) if the token or the list is missing, or there is a CAPTCHA."""
     page = ResultsPage("duckduckgo", query, context)
     site = page.site
     page.open()
-    token = _token(page)
-    address = f"{site['list']}?{urlencode({**site['list_parameters'], site['query']: query.text, 'vqd': token})}"
+    token = _find_token(page)
+    url = f"{site['list']}?{urlencode({**site['list_parameters'], site['query']: query.text, 'vqd': token})}"
     rank = 0
-    while address and rank < site["most"]:
-        answer = _list(page, address)
-        results = answer["results"]
-        if not results and not rank and (error := page.nothing()):
+    while url and rank < site["max_results"]:
+        document = _fetch_list(page, url)
+        results = document["results"]
+        if not results and not rank and (error := page.no_results()):
             raise error
-        findings = [finding for place, item in enumerate(results) if (finding := _finding(page, item, rank + place))]
-        if results and not findings:
-            raise page.changed("no result has an address")
-        yield from findings
+        provenances = [
+            provenance for position, result in enumerate(results) if (provenance := _read(page, result, rank + position))
+        ]
+        if results and not provenances:
+            raise page.changed("no result has a URL")
+        yield from provenances
         rank += len(results)
-        address = _next(address, answer, token) if results else ""
+        url = _next_url(url, document, token) if results else ""
         page.pause()
 
 
-def _token(page: ResultsPage) -> str:
-    text = page.window.source
+def _find_token(page: ResultsPage) -> str:
+    source = page.window.source
     for pattern in page.site["token"]:
-        if found := re.search(pattern, text):
-            return str(found[1])
-    raise page.changed("the page holds no token")
+        if match := re.search(pattern, source):
+            return str(match[1])
+    raise page.changed("the page contains no token")
 
 
-def _list(page: ResultsPage, address: str) -> dict[str, Any]:
-    status, text = page.script(_FETCH, urljoin(page.site["endpoint"], address))
+def _fetch_list(page: ResultsPage, url: str) -> dict[str, Any]:
+    """Return a list of results, requested by a script in the page."""
+    status, text = page.script(_FETCH, urljoin(page.site["endpoint"], url))
     if status != 200:
-        page.check_stop()
-        raise page.changed(f"the list of results is answered with {status}")
+        page.check_captcha()
+        raise page.changed(f"the list of results has status {status}")
     try:
-        answer = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
-        raise page.changed("the list of results is no list")
-    return answer
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("results"), list):
+        raise page.changed("the list of results is not a list")
+    return document
 
 
-def _next(address: str, answer: Mapping[str, Any], token: str) -> str:
-    """Where the list goes on, with the token that DuckDuckGo leaves out there."""
-    onward = str(answer.get("next") or "")
-    if not onward:
+def _next_url(url: str, document: Mapping[str, Any], token: str) -> str:
+    """Return the URL of the next list, with the token that DuckDuckGo leaves out there; empty at the end."""
+    next_url = str(document.get("next") or "")
+    if not next_url:
         return ""
-    asked = {**dict(parse_qsl(urlsplit(address).query)), **dict(parse_qsl(urlsplit(onward).query)), "vqd": token}
-    return f"{urlsplit(onward).path}?{urlencode(asked)}"
+    parameters = {**dict(parse_qsl(urlsplit(url).query)), **dict(parse_qsl(urlsplit(next_url).query)), "vqd": token}
+    return f"{urlsplit(next_url).path}?{urlencode(parameters)}"
 
 
-def _finding(page: ResultsPage, item: object, rank: int) -> Provenance | None:
+def _read(page: ResultsPage, result: object, rank: int) -> Provenance | None:
+    """Return a result as a candidate; None without a URL."""
     site, query = page.site, page.query
-    if not isinstance(item, dict):
+    if not isinstance(result, dict):
         return None
-    url, thumbnail = first(item, site["url"]), first(item, site["thumbnail"])
+    url, thumbnail = get_first_text(result, site["url"]), get_first_text(result, site["thumbnail"])
     if not url and not thumbnail:
         return None
     return Provenance(
@@ -97,8 +101,8 @@ def _finding(page: ResultsPage, item: object, rank: int) -> Provenance | None:
         query.category,
         query=query.text,
         rank=rank,
-        page_url=first(item, site["page_url"]),
-        width=count(item, "width") if url else None,
-        height=count(item, "height") if url else None,
+        page_url=get_first_text(result, site["page_url"]),
+        width=get_int(result, "width") if url else None,
+        height=get_int(result, "height") if url else None,
         thumbnail=not url,
     )

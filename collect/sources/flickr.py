@@ -1,59 +1,59 @@
-"""Flickr: photographs with their owners and licences. Needs a key."""
+"""Flickr: photographs with their owners and licenses. Needs a key."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fototeca.collect.api.client import Web
+from fototeca.collect.api.client import ServiceClient
 from fototeca.collect.api.credentials import Key
-from fototeca.collect.api.json_fields import first_needed, needed, text
+from fototeca.collect.api.json_fields import get_text, require_first_text, require_text
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.licenses import to_spdx
-from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources import Query, SourceContext
 from fototeca.collect.sources.metadata import SourceInfo
 from fototeca.collect.sources.paginated import search_pages
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 
 INFO = SourceInfo(
     "flickr",
-    "interface",
+    "API",
     "FLICKR_API_KEY",
     "3,600 requests an hour, 4,000 images a query",
     "each image's own, all rights reserved included (recorded as unknown)",
-    "flickr.com/services/api/tos: non-commercial use of the interface unless agreed otherwise",
+    "flickr.com/services/api/tos: non-commercial use of the API unless agreed otherwise",
     key=Key("FLICKR_API_KEY", "https://www.flickr.com/services/api/misc.api_keys.html"),
 )
 
 
-def search(query: Query, context: Context) -> Iterator[Provenance]:
-    """Results by relevance. FototecaError (exit 4) without a key or when Flickr does not answer as it should."""
+def search(query: Query, context: SourceContext) -> Iterator[Provenance]:
+    """Yield results by relevance. FototecaError (exit 4) without a key or if a request fails."""
     site = context.site("flickr")
 
     def read(item: Mapping[str, Any]) -> Provenance:
-        url = first_needed(item, site["urls"])
-        size = next(name for name in site["urls"] if text(item, name)).removeprefix("url_")
-        found = site["licenses"].get(needed(item, "license"), "")
+        url = require_first_text(item, site["urls"])
+        size = next(name for name in site["urls"] if get_text(item, name)).removeprefix("url_")
+        license_name = site["licenses"].get(require_text(item, "license"), "")
         return Provenance(
             url,
             "flickr",
-            page_url=f"https://www.flickr.com/photos/{needed(item, 'owner')}/{needed(item, 'id')}",
-            author=text(item, "ownername"),
-            license=to_spdx(found),
-            license_found=found,
-            width=_pixels(text(item, f"width_{size}")),
-            height=_pixels(text(item, f"height_{size}")),
+            page_url=f"https://www.flickr.com/photos/{require_text(item, 'owner')}/{require_text(item, 'id')}",
+            author=get_text(item, "ownername"),
+            license=to_spdx(license_name),
+            license_found=license_name,
+            width=_pixels(get_text(item, f"width_{size}")),
+            height=_pixels(get_text(item, f"height_{size}")),
         )
 
-    def check(web: Web, answer: object) -> None:
-        if text(answer, "stat") != "fail":
+    def check(client: ServiceClient, document: object) -> None:
+        if get_text(document, "stat") != "fail":
             return
-        code = text(answer, "code")
-        if code in site["refused"]:
-            raise web.refused()
-        raise FototecaError(f"flickr cannot be asked: its error {code}", "try again later", EXIT_OUTSIDE)
+        code = get_text(document, "code")
+        if code in site["access_denied_codes"]:
+            raise client.access_denied()
+        raise FototecaError(f"flickr request failed: error {code}", "try again later", EXIT_OUTSIDE)
 
-    return search_pages("flickr", query, context, read, params={"api_key": INFO.secret()}, check=check)
+    return search_pages("flickr", query, context, read, params={"api_key": INFO.get_key()}, check=check)
 
 
 def _pixels(value: str) -> int | None:

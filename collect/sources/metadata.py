@@ -1,4 +1,4 @@
-"""What a person should know before using a source, as `fototeca collect sources` tells it."""
+"""Descriptions of sources, as `fototeca collect sources` prints them."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from dataclasses import dataclass
 
 from fototeca.collect.api.credentials import Key, get_key
 
-ENGINE = "an engine's guess is no licence: every image is recorded as unknown, and --license commercial refuses the source"
-SEARCHING = (
-    "its terms and robots.txt speak against automatic searching, so whether you may is between you and them; one page at a time"
-)
+NO_LICENSE = "not stated by the engine: every image is recorded as unknown, and --license commercial refuses the source"
+SEARCH_TERMS = "its terms and robots.txt disallow automated searching; using it is your decision; one page at a time"
 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """One source: how it is asked, what it needs, its limits, its licences, its terms."""
+    """What a person should know before using a source or hub."""
 
     name: str
     kind: str
+    """`browser`, `API` or `hub`."""
+
     needs: str
     limits: str
-    licences: str
+    licenses: str
     terms: str
     key: Key | None = None
-    """The key without which it is not asked."""
+    """The key that every request needs."""
 
-    contact: bool = False
-    """It wants to know whom to write to."""
+    needs_contact: bool = False
+    """The workspace must set `contact`."""
 
-    page: bool = False
-    """It is told its page with --url."""
+    needs_url: bool = False
+    """The page is given with --url."""
 
-    claims: bool = False
-    """It can be asked for what it claims to permit commercial use, though it tells no licences."""
+    can_claim_license: bool = False
+    """Can filter by a claimed license, although it states none."""
 
     def text(self) -> str:
-        """What `fototeca collect sources` prints of it: three lines."""
+        """Return the description in three lines."""
         first = f"{self.name} ({self.kind}) needs {self.needs}; limits: {self.limits}"
-        return f"{first}\n  licences: {self.licences}\n  terms: {self.terms}"
+        return f"{first}\n  licenses: {self.licenses}\n  terms: {self.terms}"
 
     @property
-    def tells_licences(self) -> bool:
-        """Whether its images come with what one may do with them."""
-        return self.licences != ENGINE
+    def states_license(self) -> bool:
+        """Return True if images come with their license."""
+        return self.licenses != NO_LICENSE
 
-    def secret(self) -> str:
-        """The key. FototecaError (exit 4) says which variable to set and where keys are given."""
+    def get_key(self) -> str:
+        """Return the key's value. FototecaError (exit 4) names the variable to set and the page that issues keys."""
         assert self.key is not None, f"{self.name} has no key"
         return get_key(self.name, self.key)

@@ -1,4 +1,4 @@
-"""What sources share whose interface gives numbered pages of results."""
+"""Sources whose API returns numbered pages of results."""
 
 from __future__ import annotations
 
@@ -7,79 +7,94 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from fototeca.collect.api.client import Web
-from fototeca.collect.api.json_fields import dig, number
+from fototeca.collect.api.client import ServiceClient
+from fototeca.collect.api.json_fields import get_path, require_int
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.sources import Context, Query
+from fototeca.collect.sources import Query, SourceContext
 
 Read = Callable[[Mapping[str, Any]], Provenance]
-"""Makes a finding of one result: address, page, author, rights, size. KeyError, TypeError or ValueError when it cannot."""
+"""Converts one result: URL, page, author, license, size. KeyError, TypeError or ValueError if the result lacks a field."""
+
+Check = Callable[[ServiceClient, Any], None]
+"""Raises FototecaError for a parsed response that reports an error."""
 
 
 def search_pages(
     name: str,
     query: Query,
-    context: Context,
+    context: SourceContext,
     read: Read,
     *,
     params: Mapping[str, str | int] | None = None,
     headers: Mapping[str, str] | None = None,
-    check: Callable[[Web, Any], None] | None = None,
+    check: Check | None = None,
 ) -> Iterator[Provenance]:
-    """Page after page as the source's site file says, until the results or the source's own bound are reached.
+    """Yield results page by page, up to the `max_results` of the source's site file.
 
-    `check` looks at each answer first and raises what it says is wrong.
+    Args:
+        name: the source.
+        query: what to search.
+        context: shared by the sources of a run.
+        read: converts one result.
+        params: further parameters of the URL.
+        headers: further request headers.
+        check: called with each response first.
+
+    Raises:
+        FototecaError: (exit 4) a request failed, or the response is not as the site file describes it.
     """
-    most = context.site(name)["most"]
-    return islice(_pages(name, query, context, read, {**(params or {})}, {**(headers or {})}, check), most)
+    max_results = context.site(name)["max_results"]
+    return islice(_search_pages(name, query, context, read, {**(params or {})}, {**(headers or {})}, check), max_results)
 
 
-def _pages(
+def _search_pages(
     name: str,
     query: Query,
-    context: Context,
+    context: SourceContext,
     read: Read,
     params: Mapping[str, str | int],
     headers: Mapping[str, str],
-    check: Callable[[Web, Any], None] | None,
+    check: Check | None,
 ) -> Iterator[Provenance]:
-    site, web = context.site(name), context.web(name)
-    fixed = {**site["parameters"], **(site.get("commercial", {}) if query.commercial else {}), **params}
+    site, client = context.site(name), context.client(name)
+    parameters = {**site["parameters"], **(site.get("commercial", {}) if query.commercial else {}), **params}
     rank = 0
-    for page in range(1, site["most"] // site["page_size"] + 2):
-        answer = web.json(site["endpoint"], {**fixed, site["query"]: query.text, site["page"]: page}, headers=headers)
+    for page in range(1, site["max_results"] // site["page_size"] + 2):
+        page_parameters = {**parameters, site["query"]: query.text, site["page"]: page}
+        document = client.fetch_json(site["endpoint"], page_parameters, headers=headers)
         if check:
-            check(web, answer)
-        items, total = at(web, answer, site["items"]), number(web, answer, *site["total"].split("."))
+            check(client, document)
+        items = require_path(client, document, site["items"])
+        total = require_int(client, document, *site["total"].split("."))
         if not items and page == 1 and total:
-            raise web.changed(f"{total} results, of which none is shown")
-        for offset, finding in read_items(web, items, read):
-            yield replace(finding, source=name, category=query.category, query=query.text, rank=rank + offset)
+            raise client.unexpected_response(f"{total} results, none of them in the response")
+        for position, provenance in read_items(client, items, read):
+            yield replace(provenance, source=name, category=query.category, query=query.text, rank=rank + position)
         rank += len(items)
-        if not items or rank >= min(total, site["most"]):
+        if not items or rank >= min(total, site["max_results"]):
             return
 
 
-def at(web: Web, answer: object, path: str) -> Any:  # noqa: ANN401 - whatever the service answers
-    """What lies at a dotted path of an answer. FototecaError when nothing does."""
-    found = dig(answer, *path.split("."))
-    if found is None:
-        raise web.changed(f"it has no {path!r}")
-    return found
+def require_path(client: ServiceClient, document: object, path: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the value at a dotted path of a response. FototecaError (exit 4) if there is none."""
+    value = get_path(document, *path.split("."))
+    if value is None:
+        raise client.unexpected_response(f"no field {path!r}")
+    return value
 
 
-def read_items(web: Web, items: object, read: Read) -> Iterator[tuple[int, Provenance]]:
-    """Each result that can be read, with its place. FototecaError when there are results and none can be read."""
+def read_items(client: ServiceClient, items: object, read: Read) -> Iterator[tuple[int, Provenance]]:
+    """Yield each result that `read` accepts, with its position. FototecaError (exit 4) if it accepts none of them."""
     if not isinstance(items, list):
-        raise web.changed("the results are no list")
-    problem, count = "", 0
-    for place, item in enumerate(items):
+        raise client.unexpected_response("the results are not a list")
+    problem, num_read = "", 0
+    for position, item in enumerate(items):
         try:
-            finding = read(item)
+            provenance = read(item)
         except (KeyError, TypeError, ValueError) as error:
             problem = f"a result has no usable {error}"
             continue
-        count += 1
-        yield place, finding
-    if items and not count:
-        raise web.changed(problem)
+        num_read += 1
+        yield position, provenance
+    if items and not num_read:
+        raise client.unexpected_response(problem)

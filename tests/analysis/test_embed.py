@@ -25,7 +25,7 @@ from tests.browsers import chromium
 pytestmark = pytest.mark.xdist_group("report")
 
 
-ALONE = """const spots = data.places['t-SNE'].map(spot);
+ALONE = """const spots = data.coordinates['t-SNE'].map(position);
 const away = spots.map((a, i) => Math.min(...spots.map((b, k) => i === k ? Infinity : Math.hypot(a[0] - b[0], a[1] - b[1]))));
 const lonely = away.indexOf(Math.max(...away));
 const box = plot.getBoundingClientRect(), scale = box.width / plot.width;
@@ -117,14 +117,14 @@ def test_the_page_shows_what_one_points_at(
         lonely, x, y = browser.execute_script(ALONE)
         plot = browser.find_element(By.ID, "plot")
         ActionChains(browser).move_to_element_with_offset(plot, round(x), round(y)).perform()
-        words = browser.find_element(By.ID, "words").text
+        words = browser.find_element(By.ID, "details").text
         row = told[lonely]
         right = "right" if row["label"] == row["predicted"] else "wrong"
         shown = f"label: {row['label']} · prediction: {row['predicted']} · error: {right} · split: {row['split']}"
         assert words == f"{row['image_id'][:12]} · {shown}"
         assert browser.execute_script("return document.getElementById('image').naturalWidth") == 72
-        Select(browser.find_element(By.ID, "colour")).select_by_visible_text("split")
-        Select(browser.find_element(By.ID, "place")).select_by_visible_text("PCA")
+        Select(browser.find_element(By.ID, "coloring")).select_by_visible_text("split")
+        Select(browser.find_element(By.ID, "method")).select_by_visible_text("PCA")
         assert [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#legend li")] == ["train", "val"]
         browser.find_element(By.CSS_SELECTOR, "#legend button").click()
         assert browser.execute_script("return [...hidden]") == [0]

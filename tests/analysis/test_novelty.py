@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_a_copy_of_a_training_image_is_known(
     workspace, runs = studied
     monkeypatch.setattr("fototeca.analysis.features.ood.fit_threshold", lambda train, val, groups: OODDetector(train, -1.0, 1.0))
     facts = predict_paths(workspace, runs[0], [str(first_image(split)) for split in ("train", "test")])
-    assert [fact["unknown"] for fact in facts] == [False, True]
+    assert [fact.unknown for fact in facts] == [False, True]
 
 
 def chessboard(path: Path) -> str:
@@ -46,12 +47,13 @@ def test_an_image_like_nothing_it_was_trained_on(studied: Studied, first_image: 
     """With the threshold that validation sets: a validation image is known, a chessboard of blue is not; the rate is told."""
     workspace, runs = studied
     known, strange = predict_paths(workspace, runs[0], [str(first_image("val")), chessboard(tmp_path / "strange.png")])
-    assert (known["unknown"], strange["unknown"]) == (False, True)
-    assert strange["strangeness"] > strange["unknown_threshold"] >= known["strangeness"]
-    assert 0 < strange["false_alarm_rate"] < 1
-    told = prediction_table([known, strange], 1)
-    assert f"{strange['false_alarm_rate']:.1%} of images of the dataset's categories are wrongly reported" in told
-    assert told.splitlines()[1].endswith("unlike anything it was trained on")
+    assert (known.unknown, strange.unknown) == (False, True)
+    assert strange.ood_score > strange.unknown_threshold >= known.ood_score
+    assert 0 < strange.false_alarm_rate < 1
+    told = prediction_table([replace(known, path="a", near_duplicate=None), replace(strange, path="b")], 1)
+    assert f"{strange.false_alarm_rate:.1%} of images of the dataset's categories are wrongly reported" in told
+    flagged = [line.split()[0] for line in told.splitlines()[1:3] if line.endswith("unlike the training images")]
+    assert flagged == ["b"]
 
 
 def test_the_false_alarm_rate_is_of_images_that_did_not_set_the_threshold() -> None:
@@ -73,10 +75,10 @@ def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image:
     workspace, runs = copied
     joined, strange = join_runs(workspace, runs).id, chessboard(tmp_path / "strange.png")
     facts = predict_paths(workspace, joined, [str(first_image("val")), strange])
-    assert [fact["unknown"] for fact in facts] == [False, True]
-    assert facts[1]["strangeness"] > facts[1]["unknown_threshold"] >= facts[0]["strangeness"]
-    assert 0 < facts[1]["false_alarm_rate"] < 1
-    rate = facts[1]["false_alarm_rate"]
+    assert [fact.unknown for fact in facts] == [False, True]
+    assert facts[1].ood_score > facts[1].unknown_threshold >= facts[0].ood_score
+    assert 0 < facts[1].false_alarm_rate < 1
+    rate = facts[1].false_alarm_rate
     assert f"{rate:.1%} of images of the dataset's categories are wrongly reported" in prediction_table(facts, 1)
     manifest, parts, asked = read_manifest(workspace, "v001"), [], []
     with Image.open(strange) as image:
@@ -87,7 +89,7 @@ def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image:
             parts.append(normalize_rows(features[1]))
             asked.append(normalize_rows(load_model(workspace, run).features([image.convert("RGB")])))
     squares = [((one - new) ** 2).sum(axis=1) for one, new in zip(parts, asked, strict=True)]
-    assert facts[1]["strangeness"] == pytest.approx(np.sort(np.mean(squares, axis=0))[4] ** 0.5, abs=1e-3)
+    assert facts[1].ood_score == pytest.approx(np.sort(np.mean(squares, axis=0))[4] ** 0.5, abs=1e-3)
 
 
 def test_no_warning_where_nothing_is_known(
@@ -98,5 +100,5 @@ def test_no_warning_where_nothing_is_known(
     frozen_with(workspace, lambda row: row.split != "val")
     (tmp_path / "new.jpg").write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "new.jpg")])
-    assert [facts[0][name] for name in ("unknown", "strangeness", "false_alarm_rate")] == [False, None, None]
+    assert [facts[0].unknown, facts[0].ood_score, facts[0].false_alarm_rate] == [False, None, None]
     assert "are wrongly reported" not in prediction_table(facts, 1)

@@ -8,6 +8,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,8 @@ from fototeca.analysis.evaluation.calibration import NO_ERRORS
 from fototeca.analysis.evaluation.test_access_log import access_log_path, read_accesses
 from fototeca.analysis.i18n import Texts
 from fototeca.analysis.predict import inputs as incoming
-from fototeca.analysis.predict.predict import predict_paths, stored_predictions_path
+from fototeca.analysis.predict.predict import predict_images, predict_paths
+from fototeca.analysis.predict.results import NearDuplicate, Prediction, stored_predictions_path
 from fototeca.analysis.report import test_section
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.new_images import render_new_images
@@ -31,15 +33,15 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.dedup import KnownDuplicate
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.runs import Run, read_run, write_predictions_csv
-from tests.servers import Answer, Asked, jpeg, serve
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
-def reasons(facts: list[dict[str, object]]) -> list[object]:
+def reasons(predictions: list[Prediction]) -> list[str | None]:
     """Why each image could not be had."""
-    return [fact["reason"] for fact in facts]
+    return [prediction.reason for prediction in predictions]
 
 
 def test_copies_and_broken_files(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
@@ -50,22 +52,22 @@ def test_copies_and_broken_files(studied: Studied, first_image: Callable[[str], 
     broken.write_bytes(b"no image")
     facts = predict_paths(workspace, runs[0], [str(broken), str(copy)], csv_path=tmp_path / "out.csv")
     assert reasons(facts) == ["not-an-image", None]
-    assert (facts[0]["label"], facts[0]["probabilities"], facts[0]["unknown"]) == (None, {}, False)
-    assert facts[0].keys() == facts[1].keys()
-    near = facts[1]["near_duplicate"]
-    assert (near["split"], near["image_id"]) == ("test", first_image("test").stem)
-    assert facts[1]["probability"] == pytest.approx(max(facts[1]["probabilities"].values()))
-    assert sum(facts[1]["probabilities"].values()) == pytest.approx(1)
+    assert (facts[0].label, facts[0].probabilities, facts[0].unknown) == (None, {}, False)
+    assert facts[0].to_json().keys() == facts[1].to_json().keys()
+    near = facts[1].near_duplicate
+    assert (near.split, near.image_id) == ("test", first_image("test").stem)
+    assert facts[1].probability == pytest.approx(max(facts[1].probabilities.values()))
+    assert sum(facts[1].probabilities.values()) == pytest.approx(1)
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["reason"], row["label"], row["near_duplicate_split"]) for row in rows] == [
         ("not-an-image", "", ""),
-        ("", facts[1]["label"], "test"),
+        ("", facts[1].label, "test"),
     ]
-    assert float(rows[1]["false_alarm_rate"]) == pytest.approx(facts[1]["false_alarm_rate"], abs=1e-6)
-    assert float(rows[1]["p:red"]) == pytest.approx(facts[1]["probabilities"]["red"], abs=1e-6)
+    assert float(rows[1]["false_alarm_rate"]) == pytest.approx(facts[1].false_alarm_rate, abs=1e-6)
+    assert float(rows[1]["p:red"]) == pytest.approx(facts[1].probabilities["red"], abs=1e-6)
     assert "not read: not-an-image" in prediction_table(facts, 1)
-    with pytest.raises(FototecaError, match="is not there"):
+    with pytest.raises(FototecaError, match="does not exist"):
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
 
 
@@ -76,25 +78,25 @@ def test_folders(studied: Studied, tmp_path: Path) -> None:
     for name in ("b.JPG", "c.jfif", "deep/a.jpg", "notes.txt"):
         (tmp_path / "in" / name).write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "in")])
-    assert [Path(fact["path"]).name for fact in facts] == ["b.JPG", "c.jfif", "a.jpg"]
+    assert [Path(fact.path).name for fact in facts] == ["b.JPG", "c.jfif", "a.jpg"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FototecaError, match="has no images in it"):
+    with pytest.raises(FototecaError, match="contains no images"):
         predict_paths(workspace, runs[0], [str(tmp_path / "empty")])
 
 
-def site(asked: Asked) -> Answer:
+def site(asked: ReceivedRequest) -> StubResponse:
     """Images and faults."""
     answers = {
-        "/good one.jpg": Answer(jpeg(5), "image/jpeg"),
-        "/good%20one.jpg": Answer(jpeg(5), "image/jpeg"),
-        "/moved.jpg": Answer(status=302, headers={"Location": "/good%20one.jpg"}),
-        "/inward.jpg": Answer(status=302, headers={"Location": "http://169.254.169.254/key.jpg"}),
-        "/forbidden/a.jpg": Answer(jpeg(6), "image/jpeg"),
-        "/large.jpg": Answer(jpeg(7) + b"x" * 90_000, "image/jpeg"),
-        "/page.jpg": Answer(b"<html></html>"),
-        "/robots.txt": Answer(b"User-agent: *\nDisallow: /forbidden/\n", "text/plain"),
+        "/good one.jpg": StubResponse(jpeg(5), "image/jpeg"),
+        "/good%20one.jpg": StubResponse(jpeg(5), "image/jpeg"),
+        "/moved.jpg": StubResponse(status=302, headers={"Location": "/good%20one.jpg"}),
+        "/inward.jpg": StubResponse(status=302, headers={"Location": "http://169.254.169.254/key.jpg"}),
+        "/forbidden/a.jpg": StubResponse(jpeg(6), "image/jpeg"),
+        "/large.jpg": StubResponse(jpeg(7) + b"x" * 90_000, "image/jpeg"),
+        "/page.jpg": StubResponse(b"<html></html>"),
+        "/robots.txt": StubResponse(b"User-agent: *\nDisallow: /forbidden/\n", "text/plain"),
     }
-    return answers.get(asked.path, Answer(status=404))
+    return answers.get(asked.path, StubResponse(status=404))
 
 
 def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,9 +107,9 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(site) as at:
         urls = [f"{at.base}/{name}" for name in names]
         facts = predict_paths(workspace, runs[0], [*urls, "http://[broken/a.jpg"], allow_loopback=True)
-        assert {asked.headers["User-Agent"].partition("/")[0] for asked in at.asked} == {"fototeca"}
-        assert "/forbidden/a.jpg" not in [asked.path for asked in at.asked]
-    assert [fact["path"] for fact in facts][:-1] == urls
+        assert {asked.headers["User-Agent"].partition("/")[0] for asked in at.requests} == {"fototeca"}
+        assert "/forbidden/a.jpg" not in [asked.path for asked in at.requests]
+    assert [fact.path for fact in facts][:-1] == urls
     assert reasons(facts) == [
         None,
         "http-404",
@@ -118,7 +120,7 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
         "not-an-image",
         "bad-url",
     ]
-    assert facts[0]["label"] and facts[0]["probabilities"] == facts[2]["probabilities"]
+    assert facts[0].label and facts[0].probabilities == facts[2].probabilities
 
 
 def test_local_addresses_need_a_word(studied: Studied) -> None:
@@ -128,9 +130,9 @@ def test_local_addresses_need_a_word(studied: Studied) -> None:
     stored.unlink(missing_ok=True)
     with serve(site) as at:
         facts = predict_paths(workspace, runs[0], [f"{at.base}/good%20one.jpg"])
-        assert not at.asked
+        assert not at.requests
     assert reasons(facts) == ["private-address"]
-    assert json.loads(stored.read_text())["failed"] == [{"path": facts[0]["path"], "reason": "private-address"}]
+    assert json.loads(stored.read_text())["failed"] == [{"path": facts[0].path, "reason": "private-address"}]
 
 
 @pytest.fixture
@@ -179,8 +181,8 @@ def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., o
     command = ("analysis", "predict", runs[0], tmp_path / "good.jpg", tmp_path / "bad.jpg")
     done = fototeca(*command, "--json", cwd=workspace.root)
     assert done.returncode == 3, done.stderr  # type: ignore[attr-defined]
-    assert reasons(json.loads(done.stdout)) == [None, "not-an-image"]  # type: ignore[attr-defined]
-    assert "1 of 2 images could not be had" in done.stderr  # type: ignore[attr-defined]
+    assert [item["reason"] for item in json.loads(done.stdout)] == [None, "not-an-image"]  # type: ignore[attr-defined]
+    assert "1 of 2 images could not be read" in done.stderr  # type: ignore[attr-defined]
     done = fototeca(*command, "--csv", tmp_path, cwd=workspace.root)
     assert done.returncode == 2  # type: ignore[attr-defined]
     assert "Traceback" not in done.stderr and "is a directory" in done.stderr  # type: ignore[attr-defined]
@@ -214,7 +216,7 @@ def test_counts_are_of_all_images(
     kept = json.loads(stored.read_text())
     assert (kept["n"], kept["near"], len(kept["images"])) == (3, 3, 2)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    assert predict_paths(workspace, runs[0], [str(tmp_path / "broken.jpg")])[0]["reason"]
+    assert predict_paths(workspace, runs[0], [str(tmp_path / "broken.jpg")])[0].reason
     assert json.loads(stored.read_text()) == kept, "who asked about nothing that can be seen loses no earlier images"
 
 
@@ -262,7 +264,7 @@ def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("fototeca.analysis.predict.predict.find_known_duplicates", lambda *_, found=found: found)
             (fact,) = predict_paths(workspace, runs[0], [str(asked)])
-        assert fact["near_duplicate"] == {"image_id": row.image_id, "split": "test", "distance": 0}
+        assert fact.near_duplicate == NearDuplicate(row.image_id, "test", 0)
     assert [look.n for look in read_accesses(workspace, "v001")] == [1, 1]
 
 
@@ -275,7 +277,7 @@ def test_a_training_image_that_is_gone(copied: Studied, tmp_path: Path, capsys: 
         (workspace.root / next(row["path"] for row in csv.DictReader(file) if row["split"] == "train")).unlink()
     (tmp_path / "new.jpg").write_bytes(jpeg(1))
     facts = predict_paths(workspace, runs[0], [str(tmp_path / "new.jpg")])
-    assert facts[0]["strangeness"] > 0
+    assert facts[0].ood_score > 0
     assert "images cannot be read and are left out" in capsys.readouterr().err
     assert not workspace.catalog.exists()
 
@@ -297,7 +299,7 @@ def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -
     for wrong, why in ((0, NO_ERRORS), (1, None)):
         say_on_validation(run, wrong)
         (fact,) = predict_paths(workspace, name, [str(image)])
-        assert (fact["calibrated"], fact["uncalibrated"]) == (why is None, why)
+        assert (fact.calibrated, fact.uncalibrated) == (why is None, why)
     lost = (run.folder / "predictions-val.csv").rename(tmp_path / "lost.csv")
     facts = predict_paths(workspace, name, [str(image)], csv_path=tmp_path / "out.csv")
     assert f"not calibrated: run {name} has no predictions for val" in prediction_table(facts, 1)
@@ -312,8 +314,22 @@ def test_maps_on_request(studied: Studied, first_image: Callable[[str], Path], t
     workspace, runs = studied
     image, out = str(first_image("test")), tmp_path / "maps"
     facts = predict_paths(workspace, runs[0], [image, image], methods=["saliency", "grad-cam"], output=out)
-    assert sorted(str(path) for path in out.iterdir()) == [fact["maps"] for fact in facts]
-    with Image.open(io.BytesIO(Path(facts[0]["maps"]).read_bytes())) as drawn:
+    assert sorted(str(path) for path in out.iterdir()) == [fact.maps for fact in facts]
+    with Image.open(io.BytesIO(Path(facts[0].maps).read_bytes())) as drawn:
         assert drawn.width > 2.2 * drawn.height
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         predict_paths(workspace, runs[0], [image], methods=["magic"])
+
+
+def test_images_in_memory_are_predicted_like_their_files(copied: Studied, first_image: Callable[[str], Path]) -> None:
+    """`predict_images` equals `predict_paths` for files and PIL images; a test image in memory is logged as an access too."""
+    workspace, runs = copied
+    access_log_path(workspace).unlink(missing_ok=True)
+    path = first_image("test")
+    expected = predict_paths(workspace, runs[0], [str(path)])[0]
+    with Image.open(path) as image:
+        from_memory, from_file, broken = predict_images(workspace, runs[0], [image, path, path.parent / "none.jpg"])
+    assert (from_memory.path, broken.reason) == ("image 1", "unreadable")
+    assert from_file == expected
+    assert replace(from_memory, path=expected.path) == expected
+    assert [access.n for access in read_accesses(workspace, "v001")] == [1, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 
 from fototeca.analysis.attribution.check_results import (
     CHECKS,
+    MethodScores,
+    SanityChecks,
     badge_text,
     merge_results,
     method_results,
@@ -138,7 +141,7 @@ def test_a_person_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for shown in (Terminal(), io.StringIO()):
         monkeypatch.setattr("sys.stderr", shown)
         check_methods(Colours(), {"truth": truth}, [CheckedImage(spot(0).image, 0)], [])
-        assert ("trials: 100%" in shown.getvalue() and "3/3" in shown.getvalue()) == shown.isatty()
+        assert ("sanity checks: 100%" in shown.getvalue() and "3/3" in shown.getvalue()) == shown.isatty()
 
 
 def test_curves_equal_the_procedure_step_by_step() -> None:
@@ -189,12 +192,12 @@ def test_a_run_is_tried_and_the_table_kept(studied: tuple[Workspace, list[str]],
     """Facts as JSON and CSV, with both baselines; an unknown method is refused before anything is done."""
     workspace, runs = studied
     facts = run_sanity_checks(workspace, runs[0], ["grad-cam", "extremal"], iterations=2, output=tmp_path)
-    assert [one["method"] for one in facts["methods"]] == ["grad-cam", "extremal", "random", "centre"]
-    assert facts["images"] == 4
-    assert 1 <= facts["mosaics"] <= 3
+    assert [one.method for one in facts.methods] == ["grad-cam", "extremal", "random", "centre"]
+    assert facts.images == 4
+    assert 1 <= facts.grids <= 3
     kept = read_sanity_checks(workspace, read_run(workspace, runs[0]))
-    assert kept is not None and kept["methods"] == facts["methods"]
-    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 5
+    assert kept is not None and kept.methods == facts.methods
+    assert len((tmp_path / "sanity_checks.csv").read_text().splitlines()) == 5
     assert "pointing" not in sanity_checks_table(facts)
     with pytest.raises(FototecaError, match="no attribution method 'magic'"):
         run_sanity_checks(workspace, runs[0], ["magic"])
@@ -227,8 +230,9 @@ def test_where_the_things_are_known(copied: tuple[Workspace, list[str]], tmp_pat
         assert row["pointing"] in "01" and 0 < float(row["energy"]) < 1
         assert ("pointing" in row["failed"]) == (row["pointing"] == "0")
     facts = run_sanity_checks(workspace, run, ["saliency"], output=tmp_path)
-    assert facts["methods"][-1]["energy"] == pytest.approx(0.5, abs=0.02), "a map of the middle lies half in the left half"
-    assert "pointing" in sanity_checks_table(facts) and "pointing_passed" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
+    assert facts.methods[-1].energy == pytest.approx(0.5, abs=0.02), "a map of the middle lies half in the left half"
+    assert "pointing" in sanity_checks_table(facts)
+    assert "pointing_passed" in (tmp_path / "sanity_checks.csv").read_text(encoding="utf-8")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("es"), tmp_path)
     told = render_attributions(context, context.validation[run])
     assert "puntería" in told and "✗" in told
@@ -244,7 +248,7 @@ def fail_weights(workspace: Workspace, run: str, layer: str = "") -> None:
 
 
 def test_a_map_carries_what_its_method_fails(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """Maps show failed checks of their method, once they were run, in the CSV, in the report's tiles and above its examples."""
+    """Stored failures of a method appear in the CSV, in the report's tiles and above the maps of its examples."""
     workspace, (run, _) = copied
     sanity_checks_path(workspace, read_run(workspace, run)).unlink(missing_ok=True)
 
@@ -271,13 +275,14 @@ def test_a_stamp_names_its_trials() -> None:
     assert badge_text(merge_results(own, {})) == "passes live, deletion"
     assert badge_text(merge_results(own, method)) == "passes live, deletion, weights"
     assert badge_text(merge_results(own, {"weights": False, "classes": False})) == "fails: classes, weights"
-    assert badge_text(merge_results({}, {})) == "not put to trials"
-    facts = {"methods": [{"method": name, "passed": method} for name in ("rise", "grad-cam", "extremal")]}
+    assert badge_text(merge_results({}, {})) == "not checked"
+    methods = tuple(MethodScores(name, *[None] * 9, method, "") for name in ("rise", "grad-cam", "extremal"))
+    facts = SanityChecks("r", "", "", 4, 4, "", None, methods)
     assert method_results(None) == {}
     assert set(method_results(facts)) == {"rise", "grad-cam", "extremal"}
     assert set(method_results(facts, layer="stages.1")) == {"rise", "extremal"}, "another layer is another map of Grad-CAM"
     assert set(method_results(facts, iterations=9)) == {"rise", "grad-cam"}
-    assert set(method_results({**facts, "layer": "stages.1", "iterations": 9}, "stages.1", 9)) == set(method_results(facts))
+    assert set(method_results(replace(facts, layer="stages.1", iterations=9), "stages.1", 9)) == set(method_results(facts))
 
 
 def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
@@ -294,15 +299,15 @@ def test_a_stamp_is_of_the_layer_of_its_map(copied: tuple[Workspace, list[str]],
     expected = overlay(drawn.seen, grad_cam(model.module, tensor[None], 0, other))
     assert np.array_equal(drawn.maps["grad-cam"], expected)
     assert not np.array_equal(drawn.maps["grad-cam"], draw_maps(model, tensor, 0, ["grad-cam"]).maps["grad-cam"])
-    kept = run_sanity_checks(workspace, run, ["grad-cam"], output=tmp_path)["methods"]
+    kept = run_sanity_checks(workspace, run, ["grad-cam"], output=tmp_path).methods
     run_sanity_checks(workspace, run, ["grad-cam"], layer=other, output=tmp_path)
     fail_weights(workspace, run, other)
     family = read_sanity_checks(workspace, found)
-    assert family is not None and family["methods"] == kept, "what was tried of the family's layer stays beside it"
+    assert family is not None and family.methods == kept, "what was tried of the family's layer stays beside it"
     for layer in (other, ""):
         table = explain_run(workspace, run, methods=["grad-cam"], layer=layer, output=tmp_path)[-1]
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-        assert {"weights" in row["failed"].split() for row in rows} == {bool(layer) or not kept[0]["passed"]["weights"]}
+        assert {"weights" in row["failed"].split() for row in rows} == {bool(layer) or not kept[0].passed["weights"]}
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
     told = render_attributions(context, results)
     assert f"{run}.json" not in told.split("Sanity checks of the attribution methods")[1]
@@ -324,9 +329,9 @@ def test_a_method_that_does_not_fit_is_a_row_with_its_reason(studied: tuple[Work
     """A layer that only some methods take, and that has no place: the others are tried. Where none fits a line says why."""
     workspace, runs = studied
     facts = run_sanity_checks(workspace, runs[0], ["grad-cam", "saliency"], layer="nothing", output=tmp_path)
-    reasons = [one["reason"] for one in facts["methods"]]
+    reasons = [one.reason for one in facts.methods]
     assert reasons[0].startswith("the model has no layer 'nothing'; these fit: ") and reasons[1:] == ["", "", ""]
-    assert facts["methods"][0]["live"] is None and facts["methods"][1]["live"] == 1
+    assert facts.methods[0].live is None and facts.methods[1].live == 1
     assert "grad-cam cannot be used: the model has no layer" in sanity_checks_table(facts)
     with pytest.raises(FototecaError, match="no layer 'nothing'"):
         run_sanity_checks(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)

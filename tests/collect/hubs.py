@@ -16,7 +16,7 @@ import pytest
 
 import fototeca.collect.sites
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, Respond, jpeg, json_answer
+from tests.servers import ReceivedRequest, Respond, StubResponse, jpeg, json_response
 
 SECRET = "S3cretKeyOfTheUser"
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -51,7 +51,7 @@ class Hubs:
 
     archive: bytes = ARCHIVE
     files: dict[str, bytes] = field(default_factory=lambda: dict(IMAGES))
-    instead: dict[str, Answer] = field(default_factory=dict)
+    instead: dict[str, StubResponse] = field(default_factory=dict)
     """Answers by the beginning of a path, before all others."""
 
     instead_of_all: Respond | None = None
@@ -74,43 +74,43 @@ class Hubs:
     exports: int = 1
     """Questions after which Roboflow's export is ready."""
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> StubResponse:
         """The answer to one request."""
         if self.instead_of_all:
-            return self.instead_of_all(asked)
+            return self.instead_of_all(request)
         for beginning, answer in self.instead.items():
-            if asked.path.startswith(beginning):
+            if request.path.startswith(beginning):
                 return answer
-        hub, _, rest = asked.path.lstrip("/").partition("/")
+        hub, _, rest = request.path.lstrip("/").partition("/")
         respond = getattr(self, f"_{hub}", None)
-        return respond(asked, rest) if respond else Answer(status=404)
+        return respond(request, rest) if respond else StubResponse(status=404)
 
-    def _send(self, asked: Asked, body: bytes) -> Answer:
+    def _send(self, request: ReceivedRequest, body: bytes) -> StubResponse:
         """A file, or from the middle of it on."""
-        found = re.match(r"bytes=(\d+)-", asked.headers.get("Range", ""))
-        begin = int(found[1]) if found and asked.headers.get("If-Range", self.tag) == self.tag else 0
+        found = re.match(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        begin = int(found[1]) if found and request.headers.get("If-Range", self.tag) == self.tag else 0
         headers = {"Content-Length": str(len(body) - begin), **({"ETag": self.tag} if self.tag else {})}
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(body) - 1}/{len(body)}"
         if self.half or self.stalled:
             self.half = max(0, self.half - 1)
             closing = {} if self.stalled else {"Connection": "close"}
-            return Answer(body[begin : begin + (len(body) - begin) // 2], "x/y", 206 if begin else 200, headers | closing)
-        return Answer(body[begin:], "application/octet-stream", 206 if begin else 200, headers)
+            return StubResponse(body[begin : begin + (len(body) - begin) // 2], "x/y", 206 if begin else 200, headers | closing)
+        return StubResponse(body[begin:], "application/octet-stream", 206 if begin else 200, headers)
 
-    def _files(self, asked: Asked, name: str) -> Answer:
-        return self._send(asked, self.archive if name == "archive.zip" else self.files[name])
+    def _files(self, request: ReceivedRequest, name: str) -> StubResponse:
+        return self._send(request, self.archive if name == "archive.zip" else self.files[name])
 
     # ---- the interfaces
 
-    def _zenodo(self, asked: Asked, rest: str) -> Answer:
+    def _zenodo(self, request: ReceivedRequest, rest: str) -> StubResponse:
         md5 = hashlib.md5(self.archive).hexdigest()
-        address = f"{asked.base}/files/archive.zip"
+        address = f"{request.base}/files/archive.zip"
         record = {
             "id": 1234,
             "files": [
                 {"key": "pets.zip", "size": len(self.archive), "checksum": f"md5:{md5}", "links": {"self": address}},
-                {"key": "README.md", "size": 5, "checksum": "md5:0", "links": {"self": f"{asked.base}/nowhere"}},
+                {"key": "README.md", "size": 5, "checksum": "md5:0", "links": {"self": f"{request.base}/nowhere"}},
             ],
             "metadata": {
                 "title": self.title,
@@ -120,13 +120,13 @@ class Hubs:
             },
         }
         if rest == "1234":
-            return json_answer(record)
+            return json_response(record)
         if rest:
-            return json_answer({"status": 404}, 404)
-        hits = [] if asked.query["q"] == "nothing" else [record]
-        return json_answer({"hits": {"hits": hits, "total": len(hits)}}, X_RateLimit_Remaining="29")
+            return json_response({"status": 404}, 404)
+        hits = [] if request.query["q"] == "nothing" else [record]
+        return json_response({"hits": {"hits": hits, "total": len(hits)}}, X_RateLimit_Remaining="29")
 
-    def _figshare(self, asked: Asked, rest: str) -> Answer:
+    def _figshare(self, request: ReceivedRequest, rest: str) -> StubResponse:
         item = {
             "id": 5678,
             "title": self.title,
@@ -137,24 +137,24 @@ class Hubs:
             "folder_structure": {str(number): str(Path(name).parent) for number, name in enumerate(self.files)},
         }
         if rest == "search":
-            return json_answer([] if json.loads(asked.body)["search_for"] == "nothing" else [item])
+            return json_response([] if json.loads(request.body)["search_for"] == "nothing" else [item])
         if rest.endswith("/files"):
-            size, page = int(asked.query["page_size"]), int(asked.query["page"])
+            size, page = int(request.query["page_size"]), int(request.query["page"])
             listed = [
                 {
                     "id": number,
                     "name": Path(name).name,
                     "size": len(data),
-                    "download_url": f"{asked.base}/files/{name}",
+                    "download_url": f"{request.base}/files/{name}",
                     "computed_md5": hashlib.md5(data).hexdigest(),
                     "is_link_only": False,
                 }
                 for number, (name, data) in enumerate(self.files.items())
             ]
-            return json_answer(listed[(page - 1) * size : page * size])
-        return json_answer(item) if rest in ("5678", "5678/versions/3") else json_answer({"message": "no"}, 404)
+            return json_response(listed[(page - 1) * size : page * size])
+        return json_response(item) if rest in ("5678", "5678/versions/3") else json_response({"message": "no"}, 404)
 
-    def _mendeley(self, asked: Asked, rest: str) -> Answer:
+    def _mendeley(self, request: ReceivedRequest, rest: str) -> StubResponse:
         folders: dict[str, dict[str, str]] = {}
         for name in self.files:
             part, kind, _ = name.split("/")
@@ -163,25 +163,25 @@ class Hubs:
         if rest == "search":
             known = {"title": self.title, "url": "https://data.mendeley.com/datasets/abcdefghij"}
             other = {"title": "Elsewhere", "url": "https://example.org/1"}
-            return json_answer({"records": [] if asked.query["query"] == "nothing" else [known, other]})
+            return json_response({"records": [] if request.query["query"] == "nothing" else [known, other]})
         if rest == "datasets/abcdefghij":
             licence = {"short_name": "CC BY 4.0", "url": "http://creativecommons.org/licenses/by/4.0"}
             people = [{"first_name": "Alice", "last_name": "Liddell"}]
-            return json_answer({"name": self.title, "version": 2, "data_licence": licence, "contributors": people})
+            return json_response({"name": self.title, "version": 2, "data_licence": licence, "contributors": people})
         if rest == "datasets/abcdefghij/folders/2":
-            return json_answer(list(folders.values()))
+            return json_response(list(folders.values()))
         if rest == "datasets/abcdefghij/files":
-            inside = [name for name in self.files if "-".join(name.split("/")[:2]) == asked.query["folder_id"]]
-            return json_answer([self._mendeley_file(asked, name) for name in inside])
-        return self._send(asked, self.archive) if rest == "zip/abcdefghij/download/2" else json_answer({}, 404)
+            inside = [name for name in self.files if "-".join(name.split("/")[:2]) == request.query["folder_id"]]
+            return json_response([self._mendeley_file(request, name) for name in inside])
+        return self._send(request, self.archive) if rest == "zip/abcdefghij/download/2" else json_response({}, 404)
 
-    def _mendeley_file(self, asked: Asked, name: str) -> dict[str, Any]:
+    def _mendeley_file(self, request: ReceivedRequest, name: str) -> dict[str, Any]:
         data = self.files[name]
-        details = {"download_url": f"{asked.base}/files/{name}", "sha256_hash": hashlib.sha256(data).hexdigest()}
+        details = {"download_url": f"{request.base}/files/{name}", "sha256_hash": hashlib.sha256(data).hexdigest()}
         return {"filename": Path(name).name, "size": len(data), "content_details": details}
 
-    def _kaggle(self, asked: Asked, rest: str) -> Answer:
-        request = json.loads(asked.body or b"{}")
+    def _kaggle(self, request: ReceivedRequest, rest: str) -> StubResponse:
+        body = json.loads(request.body or b"{}")
         dataset = {
             "ref": "alice/pets",
             "title": self.title,
@@ -191,17 +191,17 @@ class Hubs:
             "currentVersionNumber": 7,
         }
         if rest.endswith("/ListDatasets"):
-            return json_answer({"datasets": [] if request.get("search") == "nothing" else [dataset]})
+            return json_response({"datasets": [] if body.get("search") == "nothing" else [dataset]})
         if rest.endswith("/GetDataset"):
-            known = request.get("datasetSlug") == "pets"
-            return json_answer(dataset) if known else json_answer({"code": 404, "message": "no"}, 404)
+            known = body.get("datasetSlug") == "pets"
+            return json_response(dataset) if known else json_response({"code": 404, "message": "no"}, 404)
         if self.direct:
-            return Answer(self.archive, "application/zip")
-        return Answer(status=302, headers={"Location": f"{asked.base}/files/archive.zip"})
+            return StubResponse(self.archive, "application/zip")
+        return StubResponse(status=302, headers={"Location": f"{request.base}/files/archive.zip"})
 
-    def _roboflow(self, asked: Asked, rest: str) -> Answer:
-        if asked.query.get("api_key") != SECRET:
-            return json_answer({"error": f"no such key: {asked.query.get('api_key')}"}, 401)
+    def _roboflow(self, request: ReceivedRequest, rest: str) -> StubResponse:
+        if request.query.get("api_key") != SECRET:
+            return json_response({"error": f"no such key: {request.query.get('api_key')}"}, 401)
         if rest == "universe/search":
             row = {
                 "name": self.title,
@@ -209,16 +209,16 @@ class Hubs:
                 "images": 4,
                 "url": "https://universe.roboflow.com/alice/pets",
             }
-            return json_answer({"results": [] if asked.query["q"] == "nothing" else [row]})
+            return json_response({"results": [] if request.query["q"] == "nothing" else [row]})
         if rest == "alice/pets":
             project = {"id": "alice/pets", "name": self.title, "type": "classification", "license": "CC BY 4.0"}
-            return json_answer({"project": project, "versions": [{"id": "alice/pets/1"}, {"id": "alice/pets/2"}]})
+            return json_response({"project": project, "versions": [{"id": "alice/pets/1"}, {"id": "alice/pets/2"}]})
         self.exports -= 1
         if self.exports > 0:
-            return json_answer({"progress": 0.5}, 202)
-        return json_answer({"export": {"link": f"{asked.base}/files/archive.zip?key={SECRET}"}})
+            return json_response({"progress": 0.5}, 202)
+        return json_response({"export": {"link": f"{request.base}/files/archive.zip?key={SECRET}"}})
 
-    def _huggingface(self, asked: Asked, rest: str) -> Answer:
+    def _huggingface(self, request: ReceivedRequest, rest: str) -> StubResponse:
         info = {
             "id": "alice/pets",
             "author": "alice",
@@ -229,22 +229,24 @@ class Hubs:
             "siblings": [{"rfilename": name, "size": len(data)} for name, data in self.files.items()],
         }
         if rest == "api/datasets":
-            return json_answer([] if asked.query["search"] == "nothing" else [info])
+            return json_response([] if request.query["search"] == "nothing" else [info])
         if rest in ("api/datasets/alice/pets", f"api/datasets/alice/pets/revision/{SHA}"):
-            return json_answer(info)
+            return json_response(info)
         if rest.startswith(f"api/datasets/alice/pets/tree/{SHA}"):
             listed = [{"type": "file", "path": name, "size": len(data), "oid": "0" * 40} for name, data in self.files.items()]
-            return json_answer(listed)
+            return json_response(listed)
         name = rest.removeprefix(f"datasets/alice/pets/resolve/{SHA}/")
         if name not in self.files:
-            return json_answer({"error": "no"}, 404)
-        answer = self._send(asked, self.files[name])
+            return json_response({"error": "no"}, 404)
+        answer = self._send(request, self.files[name])
         etag = hashlib.sha256(self.files[name]).hexdigest()
-        return Answer(answer.body, answer.kind, answer.status, {**answer.headers, "ETag": f'"{etag}"', "X-Repo-Commit": SHA})
+        return StubResponse(
+            answer.body, answer.kind, answer.status, {**answer.headers, "ETag": f'"{etag}"', "X-Repo-Commit": SHA}
+        )
 
-    def _doi(self, asked: Asked, rest: str) -> Answer:
+    def _doi(self, request: ReceivedRequest, rest: str) -> StubResponse:
         value = {"type": "URL", "data": {"value": "https://huggingface.co/datasets/alice/pets"}}
-        return json_answer({"responseCode": 1, "values": [value]})
+        return json_response({"responseCode": 1, "values": [value]})
 
 
 def person_at(folder: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> Workspace:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from fototeca.collect.api.client import SourceStop, Web
+from fototeca.collect.api.client import JsonResponse, ServiceClient, SourceStoppedError
 from fototeca.collect.api.quotas import read_quotas
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import FototecaError
 from tests.collect.conftest import PointTo
 from tests.collect.test_services import KEYS, SECRET, SHAPES, commons, findings, inaturalist, service
-from tests.servers import Answer, Asked, Respond, json_answer, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, json_response, serve
 
 SERVICES = [*SHAPES, "commons", "inaturalist"]
 MISSING = object()
@@ -58,27 +58,29 @@ def changed(value: Any, path: tuple[str | int, ...], instead: object) -> Any:  #
 @pytest.mark.parametrize("source", SERVICES)
 def test_no_field_is_taken_for_granted(source: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each field of an answer, missing or of any other type, gives findings that can be kept or one line, never a traceback."""
-    asked: list[Mapping[str, Any]] = []
+    requests: list[Mapping[str, Any]] = []
 
-    def answer(web: Web, url: str, params: Any = None, **more: Any) -> tuple[Any, Mapping[str, str]]:  # noqa: ANN401
+    def respond(client: ServiceClient, url: str, params: Any = None, **more: Any) -> JsonResponse:  # noqa: ANN401
         query = {name: str(value) for name, value in (params or {}).items()}
         headers = {"User-Agent": "me@example.org", **(more.get("headers") or {})}
-        asked.append(query)
-        return json.loads(stand_in(source, 3)(Asked("/api", query, headers, b"", "http://example.org")).body), {}
+        requests.append(query)
+        received = ReceivedRequest("/api", query, headers, b"", "http://example.org")
+        return JsonResponse(json.loads(stand_in(source, 3)(received).body), {})
 
-    monkeypatch.setattr(Web, "answer", answer)
+    monkeypatch.setattr(ServiceClient, "request_json", respond)
     workspace = point_to(source, "http://example.org/api")
     whole = findings(source, workspace)
-    assert len(whole) >= 3 and asked
-    good = answer(Web(Context(workspace, FetchOptions()).downloader, source), "", asked[0])[0]
-    told = 0
+    assert len(whole) >= 3 and requests
+    good = respond(ServiceClient(SourceContext(workspace, FetchOptions()).downloader, source), "", requests[0]).document
+    num_errors = 0
     for path in places(good):
         for instead in (MISSING, None, "x", -3.5, [1], {"a": [None]}):
-            monkeypatch.setattr(Web, "answer", lambda *_, path=path, instead=instead, **__: (changed(good, path, instead), {}))
+            response = JsonResponse(changed(good, path, instead), {})
+            monkeypatch.setattr(ServiceClient, "request_json", lambda *_, response=response, **__: response)
             try:
                 found = findings(source, workspace)
             except FototecaError as error:
-                told += 1
+                num_errors += 1
                 assert error.exit_code == 4 and "\n" not in str(error), (path, instead)
                 continue
             for finding in found:
@@ -86,7 +88,7 @@ def test_no_field_is_taken_for_granted(source: str, point_to: PointTo, monkeypat
                 assert all(isinstance(one, str) for one in texts), (path, instead, finding)
                 sizes = (finding.width, finding.height)
                 assert all(one is None or isinstance(one, int) for one in sizes), (path, instead, finding)
-    assert told >= 6, "what is needed is missed"
+    assert num_errors >= 6, "required fields"
 
 
 @pytest.mark.parametrize("source", SERVICES)
@@ -112,8 +114,8 @@ def test_nothing_found_is_an_answer(source: str, point_to: PointTo) -> None:
 )
 def test_results_that_are_gone_are_an_error(source: str, document: object, point_to: PointTo) -> None:
     """Never a quiet zero: the person is told what to mend."""
-    told = rf"answers otherwise than expected.*sites/{source}\.toml"
-    with serve(lambda asked: json_answer(document)) as site, pytest.raises(FototecaError, match=told) as stop:
+    told = rf"returned an unexpected response.*sites/{source}\.toml"
+    with serve(lambda request: json_response(document)) as site, pytest.raises(FototecaError, match=told) as stop:
         findings(source, point_to(source, f"{site.base}/api"))
     assert stop.value.exit_code == 4
 
@@ -121,19 +123,21 @@ def test_results_that_are_gone_are_an_error(source: str, document: object, point
 @pytest.mark.parametrize("source", SERVICES)
 def test_a_used_up_quota_stops_the_source(source: str, point_to: PointTo) -> None:
     """With the wait that the service asks for, however long it is, and remembered for doctor."""
-    gone = json_answer({}, 429, Retry_After="3600", X_RateLimit_Limit="200", X_RateLimit_Remaining="0")
-    with serve(lambda asked: gone) as site:
-        with pytest.raises(SourceStop, match="quota is used up; ask again in 3600 s"):
+    gone = json_response({}, 429, Retry_After="3600", X_RateLimit_Limit="200", X_RateLimit_Remaining="0")
+    with serve(lambda request: gone) as site:
+        with pytest.raises(SourceStoppedError, match="quota is exhausted; try again in 3600 s"):
             findings(source, point_to(source, f"{site.base}/api"))
-        assert len(site.asked) == 1
+        assert len(site.requests) == 1
     assert read_quotas()[source].remaining == "0"
 
 
-@pytest.mark.parametrize(("code", "message"), [(100, "flickr refuses the key; check FLICKR_API_KEY"), (105, "its error 105")])
+@pytest.mark.parametrize(
+    ("code", "message"), [(100, "rejected the key; check FLICKR_API_KEY"), (105, "request failed: error 105")]
+)
 def test_flickr_fails_with_an_answer_that_is_well(code: int, message: str, point_to: PointTo) -> None:
     """Status 200, and the failure inside."""
-    failure = json_answer({"stat": "fail", "code": code, "message": f"bad key {SECRET}"})
-    with serve(lambda asked: failure) as site, pytest.raises(FototecaError, match=message) as stop:
+    failure = json_response({"stat": "fail", "code": code, "message": f"bad key {SECRET}"})
+    with serve(lambda request: failure) as site, pytest.raises(FototecaError, match=message) as stop:
         findings("flickr", point_to("flickr", f"{site.base}/api"))
     assert SECRET not in str(stop.value)
 
@@ -143,11 +147,11 @@ def test_commons_is_left_alone_while_it_is_busy(busy: int, found: int | None, po
     """maxlag is no change of the interface: it is asked again, some times, after the wait that it asks for."""
     left = [busy]
 
-    def respond(asked: Asked) -> Answer:
+    def respond(request: ReceivedRequest) -> StubResponse:
         if left[0]:
             left[0] -= 1
-            return json_answer({"error": {"code": "maxlag", "info": "waiting"}}, Retry_After="0.01")
-        return commons(60)(asked)
+            return json_response({"error": {"code": "maxlag", "info": "waiting"}}, Retry_After="0.01")
+        return commons(60)(request)
 
     with serve(respond) as site:
         workspace = point_to("commons", f"{site.base}/api")
@@ -158,16 +162,16 @@ def test_commons_is_left_alone_while_it_is_busy(busy: int, found: int | None, po
         else:
             with pytest.raises(FototecaError, match="commons is busy: maxlag; try again later"):
                 findings("commons", workspace)
-            assert len(site.asked) == 3
+            assert len(site.requests) == 3
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after"])
 def test_commons_says_how_long_it_is_busy(name: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the header is spelled: proxies write it small."""
     waited: list[float] = []
-    monkeypatch.setattr(Web, "wait", lambda web, url, seconds: waited.append(seconds))
-    busy = Answer(json.dumps({"error": {"code": "maxlag"}}).encode(), "application/json", headers={name: "7"})
+    monkeypatch.setattr(ServiceClient, "pause_host", lambda web, url, seconds: waited.append(seconds))
+    busy = StubResponse(json.dumps({"error": {"code": "maxlag"}}).encode(), "application/json", headers={name: "7"})
     answers = iter([busy])
-    with serve(lambda asked: next(answers, None) or commons(60)(asked)) as site:
+    with serve(lambda request: next(answers, None) or commons(60)(request)) as site:
         assert len(findings("commons", point_to("commons", f"{site.base}/api"))) == 60
     assert waited == [7]

@@ -12,26 +12,26 @@ from fototeca.collect.files.local_files import LOCAL
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, Asked, jpeg, serve
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 OPTIONS = FetchOptions(allow_loopback=True, min_side=32, timeout=5, per_host=1)
 IMAGE_ELEMENT = jpeg(1)
 CLOSE = {"Connection": "close"}
 ANSWERS = {
-    "/declared.jpg": Answer(IMAGE_ELEMENT, "text/plain"),
-    "/html.jpg": Answer(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
-    "/gone.jpg": Answer(b"gone", "text/html", 404),
-    "/short.jpg": Answer(jpeg(2)[:700], "image/jpeg", headers={"Content-Length": "9000", **CLOSE}),
-    "/huge.jpg": Answer(b"x", "image/jpeg", headers={"Content-Length": "9" * 30, **CLOSE}),
-    "/out.jpg": Answer(jpeg(3), "image/webp", headers={"X-Robots-Tag": "noai"}),
+    "/declared.jpg": StubResponse(IMAGE_ELEMENT, "text/plain"),
+    "/html.jpg": StubResponse(b"<!doctype html><title>Log in</title>", "text/html; charset=utf-8"),
+    "/gone.jpg": StubResponse(b"gone", "text/html", 404),
+    "/short.jpg": StubResponse(jpeg(2)[:700], "image/jpeg", headers={"Content-Length": "9000", **CLOSE}),
+    "/huge.jpg": StubResponse(b"x", "image/jpeg", headers={"Content-Length": "9" * 30, **CLOSE}),
+    "/out.jpg": StubResponse(jpeg(3), "image/webp", headers={"X-Robots-Tag": "noai"}),
 }
 
 
 def test_what_was_said_and_what_came_is_kept(tmp_path: Path) -> None:
     """For images that are accepted, refused, and broken off alike."""
 
-    def respond(asked: Asked) -> Answer:
-        return ANSWERS.get(asked.path, Answer(status=404))
+    def respond(request: ReceivedRequest) -> StubResponse:
+        return ANSWERS.get(request.path, StubResponse(status=404))
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     file = tmp_path / "own.jpg"
@@ -69,7 +69,7 @@ ODD: dict[str, dict[str, Any]] = {
 def test_whatever_a_site_says_of_an_image_can_be_written_down(tmp_path: Path, kind: str) -> None:
     """A title that was cut in the middle of a character, a width without end: the run goes on, and the image has its row."""
     workspace = create_workspace(tmp_path / "w", ["fox"])
-    with serve(lambda asked: ANSWERS["/declared.jpg"] if asked.path == "/a.jpg" else Answer(status=404)) as site:
+    with serve(lambda request: ANSWERS["/declared.jpg"] if request.path == "/a.jpg" else StubResponse(status=404)) as site:
         facts = {"url": f"{site.base}/a.jpg", "source": "urls", "category": "fox", **ODD[kind]}
         after = Provenance(f"{site.base}/b.jpg", "urls", "fox")
         assert collect(workspace, [Provenance(**facts), after], OPTIONS).found == 2

@@ -17,13 +17,13 @@ import psutil
 import pytest
 
 from fototeca.collect.browser import driver as browser
-from fototeca.collect.browser.proxy import FilteringProxy, open_gateway
+from fototeca.collect.browser.proxy import FilteringProxy, open_proxy
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import create_workspace
 from fototeca.vision.browser import find_drivers
-from tests.servers import Answer, Asked, serve
+from tests.servers import ReceivedRequest, StubResponse, serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,13 +130,13 @@ def test_only_what_this_machine_has_left_is_removed(monkeypatch: pytest.MonkeyPa
     """A folder of temporary files may be shared with machines and containers whose processes cannot be seen from here."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
-        with browser.own_folder() as environment:
+        with browser.private_folder() as environment:
             mine = Path(environment["TMPDIR"]).name
         gone = mine.replace(f".{os.getpid()}.", ".999999999.")
         another = "fototeca.zzzz.999999999.abc"
         for name in (gone, another):
             (Path(folder) / name).mkdir()
-        with browser.own_folder():
+        with browser.private_folder():
             pass
         assert [path.name for path in Path(folder).iterdir()] == [another]
 
@@ -150,15 +150,15 @@ def asked_through(gateway: FilteringProxy, address: str) -> bytes:
 
 def test_the_way_out_leads_to_this_machine_only_with_leave() -> None:
     """With --allow-loopback a plain page comes as the site sends it; without it the connection is closed and told."""
-    with serve(lambda asked: Answer(f"{asked.path} {asked.headers['Connection']}".encode())) as site:
-        with open_gateway(allow_loopback=True) as gateway:
+    with serve(lambda request: StubResponse(f"{request.path} {request.headers['Connection']}".encode())) as site:
+        with open_proxy(allow_loopback=True) as gateway:
             assert asked_through(gateway, f"{site.base}/a?b=c") == b"/a close"
-            assert not gateway.refused
-        with open_gateway(allow_loopback=False) as gateway:
+            assert not gateway.refused_hosts
+        with open_proxy(allow_loopback=False) as gateway:
             with pytest.raises(http.client.RemoteDisconnected):
                 asked_through(gateway, f"{site.base}/a")
-            assert gateway.refused == {"127.0.0.1"}
-        assert len(site.asked) == 1
+            assert gateway.refused_hosts == {"127.0.0.1"}
+        assert len(site.requests) == 1
 
 
 def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,34 +169,34 @@ def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest
         return [(2, 1, 6, "", ("10.0.0.1", 80))] if host.endswith(".example") else known(host, *more, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    with open_gateway(allow_loopback=True) as gateway:
+    with open_proxy(allow_loopback=True) as gateway:
         with pytest.raises(http.client.RemoteDisconnected):
             asked_through(gateway, "http://rebound.example/")
         with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as tunnel:
             tunnel.set_tunnel("inside.example", 443)
             with pytest.raises(OSError):
                 tunnel.request("GET", "/")
-        assert gateway.refused == {"rebound.example", "inside.example"}
+        assert gateway.refused_hosts == {"rebound.example", "inside.example"}
 
 
 def test_no_page_leads_the_browser_inside(tmp_path: Path) -> None:
     """A redirect, an image and a script to a private address come to nothing, and a page that leads there is told."""
     inside: list[str] = []
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/away":
-            return Answer(status=302, headers={"Location": "http://169.254.169.254/latest/meta-data"})
-        inside.append(asked.path)
-        return Answer(b"<img src='http://10.1.2.3/a.jpg' onerror='document.title=\"refused\"'>")
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/away":
+            return StubResponse(status=302, headers={"Location": "http://169.254.169.254/latest/meta-data"})
+        inside.append(request.path)
+        return StubResponse(b"<img src='http://10.1.2.3/a.jpg' onerror='document.title=\"refused\"'>")
 
     workspace = create_workspace(tmp_path / "w", ["x"])
     with serve(respond) as site:
-        context = Context(workspace, FetchOptions(allow_loopback=True))
+        context = SourceContext(workspace, FetchOptions(allow_loopback=True))
         try:
             context.window.load(f"{site.base}/page")
             assert context.window.script("return document.title") == "refused"
-            assert context.gateway.refused == {"10.1.2.3"}
+            assert context.proxy.refused_hosts == {"10.1.2.3"}
             context.window.load(f"{site.base}/away")
-            assert "169.254.169.254" in context.gateway.refused
+            assert "169.254.169.254" in context.proxy.refused_hosts
         finally:
             context.close()

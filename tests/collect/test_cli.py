@@ -19,10 +19,10 @@ import fototeca.cli
 from fototeca.collect.api.quotas import Quota
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.hubs.registry import HUBS
-from fototeca.collect.sources import known_sources
+from fototeca.collect.sources import load_sources
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
-from tests.servers import Answer, Asked, image_answer, jpeg, json_answer, serve
+from tests.servers import ReceivedRequest, StubResponse, image_response, jpeg, json_response, serve
 
 Run = Callable[..., int]
 
@@ -137,7 +137,7 @@ def test_an_archive_that_cannot_be_taken_in_leaves_nothing_unpacked(run: Run, tm
 
 def test_a_list_of_addresses_keeps_what_it_says(small: Workspace, run: Run, tmp_path: Path) -> None:
     """Each row's category, page, author and licence are in ATTRIBUTION.csv."""
-    with serve(lambda asked: image_answer(asked) or Answer(status=404)) as site:
+    with serve(lambda request: image_response(request) or StubResponse(status=404)) as site:
         rows = [
             (f"{site.base}/full/{n}.jpg", name, f"https://e.org/{n}", f"A. {n}", "CC-BY-4.0")
             for n, name in enumerate(["fox", ""])
@@ -158,8 +158,8 @@ def test_retry_says_when_there_is_nothing_and_tries_what_there_is(
     """Reasons joined with commas, a bare number for a site's answer; exit 2 and a line when no candidate fits."""
     gone = [True]
 
-    def respond(asked: Asked) -> Answer:
-        return (None if gone[0] else image_answer(asked)) or Answer(status=404)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        return (None if gone[0] else image_response(request)) or StubResponse(status=404)
 
     with serve(respond) as site:
         (tmp_path / "list.txt").write_text(f"{site.base}/full/1.jpg\n")
@@ -177,18 +177,18 @@ def test_a_search_states_its_shortfall_and_a_dry_run_fetches_nothing(
 ) -> None:
     """Two results where a hundred are wanted: counted by --dry-run, then fetched, and the rest is told with exit code 3."""
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        results = [{"id": str(n), "url": f"{asked.base}/full/{n}.jpg", "license": "cc0", "license_version": "1.0",
+        results = [{"id": str(n), "url": f"{request.base}/full/{n}.jpg", "license": "cc0", "license_version": "1.0",
                     "license_url": "https://creativecommons.org/publicdomain/zero/1.0/"} for n in range(2)]  # fmt: skip
-        return json_answer({"results": results, "result_count": 2})
+        return json_response({"results": results, "result_count": 2})
 
     with serve(respond) as site:
         workspace = point_to("openverse", site.base)
         assert run(workspace, "collect", "search", "openverse", "--dry-run", "--allow-loopback") == 0
         assert json.loads(capsys.readouterr().out)["fox"]["candidates"] == 2
-        assert not [asked for asked in site.asked if asked.path.startswith("/full")]
+        assert not [request for request in site.requests if request.path.startswith("/full")]
         assert run(workspace, "collect", "search", "openverse", "--allow-loopback") == 3
     said = capsys.readouterr()
     assert "2 candidates, 0 known before, 2 accepted" in said.out
@@ -199,11 +199,11 @@ def test_sources_are_listed(small: Workspace, run: Run, capsys: pytest.CaptureFi
     """Every source and hub in three lines: keys, limits, licences, terms."""
     assert run(small, "collect", "sources") == 0
     told = {block.split(" ")[0]: block for block in capsys.readouterr().out.strip().split("\n\n")}
-    infos = {**known_sources(), **HUBS}
+    infos = {**load_sources(), **HUBS}
     assert told.keys() == infos.keys()
     for name, info in infos.items():
         assert len(told[name].splitlines()) == 3
-        assert all(fact and fact in told[name] for fact in (info.needs, info.limits, info.licences, info.terms))
+        assert all(fact and fact in told[name] for fact in (info.needs, info.limits, info.licenses, info.terms))
 
 
 def test_doctor_names_keys_and_what_is_missing(

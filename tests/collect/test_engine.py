@@ -31,7 +31,7 @@ from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.vision.image import decode
 from fototeca.vision.quality import quality
-from tests.servers import Answer, Asked, Respond, jpeg, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, jpeg, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=10)
 
@@ -42,10 +42,10 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "w", ["fox", "dog"], target=100)
 
 
-def serve_images(asked: Asked) -> Answer:
+def serve_images(request: ReceivedRequest) -> StubResponse:
     """`/ANYTHING/N.jpg` is image N; there is no robots.txt."""
-    name = asked.path.rpartition("/")[2].removesuffix(".jpg")
-    return Answer(jpeg(int(name)), "image/jpeg") if name.isdigit() else Answer(status=404)
+    name = request.path.rpartition("/")[2].removesuffix(".jpg")
+    return StubResponse(jpeg(int(name)), "image/jpeg") if name.isdigit() else StubResponse(status=404)
 
 
 def test_one_image_in_ten_places_is_one_image_with_ten_places(workspace: Workspace, tmp_path: Path) -> None:
@@ -72,20 +72,20 @@ def test_retry_asks_again_for_what_failed_with_that_reason_only(workspace: Works
     """`http-500` is tried again, `http-404` is not, and what was accepted is never asked for twice."""
     mended = threading.Event()
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/gone/1.jpg":
-            return Answer(status=404)
-        if asked.path == "/ill/2.jpg" and not mended.is_set():
-            return Answer(status=500)
-        return serve_images(asked)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/gone/1.jpg":
+            return StubResponse(status=404)
+        if request.path == "/ill/2.jpg" and not mended.is_set():
+            return StubResponse(status=500)
+        return serve_images(request)
 
     with serve(respond) as site:
         findings = [Provenance(f"{site.base}{path}", "urls", "fox") for path in ("/gone/1.jpg", "/ill/2.jpg", "/well/3.jpg")]
         assert collect(workspace, findings, LOCAL).accepted == 1
-        before = len(site.asked)
+        before = len(site.requests)
         mended.set()
         assert retry(workspace, ["http-500"], LOCAL).accepted == 1
-        assert {asked.path for asked in site.asked[before:]} <= {"/robots.txt", "/ill/2.jpg"}
+        assert {request.path for request in site.requests[before:]} <= {"/robots.txt", "/ill/2.jpg"}
         with pytest.raises(FototecaError, match="no candidate fits"):
             retry(workspace, ["timeout"], LOCAL)
     assert workspace_status(workspace)["categories"]["fox"]["failed"] == {"http-404": 1}
@@ -111,7 +111,7 @@ def test_a_retry_that_is_stopped_can_be_given_again(workspace: Workspace, monkey
     """What it had not come to is still failed for its reason; what was found and never tried is taken by the next retry."""
     ill = threading.Event()
     ill.set()
-    with serve(lambda asked: Answer(status=500) if ill.is_set() else serve_images(asked)) as site:
+    with serve(lambda request: StubResponse(status=500) if ill.is_set() else serve_images(request)) as site:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(3)]
         collect(workspace, findings, LOCAL)
         ill.clear()
@@ -139,14 +139,14 @@ def crowd(limit: int, seen: Counter[str]) -> Respond:
     """Counts how many requests are answered at once, and who asked for robots.txt first."""
     lock = threading.Lock()
 
-    def respond(asked: Asked) -> Answer:
+    def respond(request: ReceivedRequest) -> StubResponse:
         with lock:
             seen["now"] += 1
             seen["most"] = max(seen["most"], seen["now"])
         time.sleep(0.02)
         with lock:
             seen["now"] -= 1
-        return serve_images(asked)
+        return serve_images(request)
 
     return respond
 
@@ -158,9 +158,9 @@ def test_robots_come_first_and_no_more_at_once_than_allowed(workspace: Workspace
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(40)]
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=3)
         assert collect(workspace, findings, options).accepted == 40
-        assert site.asked[0].path == "/robots.txt"
-        assert sum(asked.path == "/robots.txt" for asked in site.asked) == 1
-        assert "fototeca/" in site.asked[1].headers["User-Agent"]
+        assert site.requests[0].path == "/robots.txt"
+        assert sum(request.path == "/robots.txt" for request in site.requests) == 1
+        assert "fototeca/" in site.requests[1].headers["User-Agent"]
     assert seen["most"] == 3
 
 
@@ -171,17 +171,17 @@ GZIP, DEFLATE = {"Content-Encoding": "gzip"}, {"Content-Encoding": "deflate"}
 @pytest.mark.parametrize(
     "rules",
     [
-        Answer(RULES, "text/plain", headers={"X-Robots-Tag": "noindex"}),
-        Answer(gzip.compress(RULES), "text/plain", headers=GZIP),
-        Answer(gzip.compress(b"") + gzip.compress(RULES) + bytes(512), "text/plain", headers=GZIP),
-        Answer(gzip.compress(RULES) + b"\r\nmore", "text/plain", headers=GZIP),
-        Answer(zlib.compress(RULES), "text/plain", headers=DEFLATE),
-        Answer(zlib.compress(RULES, wbits=-15), "text/plain", headers=DEFLATE),
-        Answer(RULES, "text/plain", headers=GZIP),
-        Answer(RULES, "text/plain", headers=DEFLATE),
-        Answer(RULES + b"Disallow: /\xf1/\n", "text/plain", headers=GZIP),
-        Answer(RULES + b"# more\n" * 200_000, "text/plain"),
-        Answer(gzip.compress(RULES + b"#\n" * 40_000_000, 1), "text/plain", headers=GZIP),
+        StubResponse(RULES, "text/plain", headers={"X-Robots-Tag": "noindex"}),
+        StubResponse(gzip.compress(RULES), "text/plain", headers=GZIP),
+        StubResponse(gzip.compress(b"") + gzip.compress(RULES) + bytes(512), "text/plain", headers=GZIP),
+        StubResponse(gzip.compress(RULES) + b"\r\nmore", "text/plain", headers=GZIP),
+        StubResponse(zlib.compress(RULES), "text/plain", headers=DEFLATE),
+        StubResponse(zlib.compress(RULES, wbits=-15), "text/plain", headers=DEFLATE),
+        StubResponse(RULES, "text/plain", headers=GZIP),
+        StubResponse(RULES, "text/plain", headers=DEFLATE),
+        StubResponse(RULES + b"Disallow: /\xf1/\n", "text/plain", headers=GZIP),
+        StubResponse(RULES + b"# more\n" * 200_000, "text/plain"),
+        StubResponse(gzip.compress(RULES + b"#\n" * 40_000_000, 1), "text/plain", headers=GZIP),
     ],
     ids=[
         "noindex",
@@ -197,12 +197,12 @@ GZIP, DEFLATE = {"Content-Encoding": "gzip"}, {"Content-Encoding": "deflate"}
         "bomb",
     ],
 )
-def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) -> None:
+def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: StubResponse) -> None:
     """Not to be indexed, packed, longer than is read: what the file forbids is not asked for."""
-    with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
+    with serve(lambda request: rules if request.path == "/robots.txt" else serve_images(request)) as site:
         places = [Provenance(f"{site.base}/{path}", "site", "fox") for path in ("private/1.jpg", "open/2.jpg")]
         summary = collect(workspace, places, LOCAL)
-        assert [asked.path for asked in site.asked] == ["/robots.txt", "/open/2.jpg"]
+        assert [request.path for request in site.requests] == ["/robots.txt", "/open/2.jpg"]
     assert summary.outcomes["site", "fox", "rejected", "robots"] == 1 and summary.accepted == 1
 
 
@@ -219,8 +219,8 @@ def test_robots_hold_however_they_are_sent(workspace: Workspace, rules: Answer) 
 )
 def test_rules_that_cannot_be_read_permit_nothing(workspace: Workspace, body: bytes, headers: dict[str, str]) -> None:
     """Packed in a way that is not known here, or not to their end, they may forbid anything."""
-    rules = Answer(body, "text/plain", headers=headers)
-    with serve(lambda asked: rules if asked.path == "/robots.txt" else serve_images(asked)) as site:
+    rules = StubResponse(body, "text/plain", headers=headers)
+    with serve(lambda request: rules if request.path == "/robots.txt" else serve_images(request)) as site:
         summary = collect(workspace, [Provenance(f"{site.base}/2.jpg", "site", "fox")], LOCAL)
     assert summary.outcomes["site", "fox", "failed", "encoded"] == 1
 
@@ -229,15 +229,15 @@ def test_a_slow_host_keeps_no_other_waiting(workspace: Workspace) -> None:
     """Whoever waits for a host that wants seconds between two requests leaves the room to others."""
     order: list[str] = []
 
-    def slow(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(b"User-agent: *\nCrawl-delay: 0.4\n", "text/plain")
+    def slow(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(b"User-agent: *\nCrawl-delay: 0.4\n", "text/plain")
         order.append("slow")
-        return serve_images(asked)
+        return serve_images(request)
 
-    def quick(asked: Asked) -> Answer:
+    def quick(request: ReceivedRequest) -> StubResponse:
         order.append("quick")
-        return serve_images(asked)
+        return serve_images(request)
 
     with serve(slow) as one, serve(quick) as other:
         places = [Provenance(f"{one.base}/{number}.jpg", "site", "fox") for number in range(12)]
@@ -250,9 +250,13 @@ def test_a_crawl_delay_is_kept(workspace: Workspace) -> None:
     """The pauses between requests are at least as long as robots.txt asks."""
     times: list[float] = []
 
-    def respond(asked: Asked) -> Answer:
+    def respond(request: ReceivedRequest) -> StubResponse:
         times.append(time.monotonic())
-        return Answer(b"User-agent: *\nCrawl-delay: 0.3\n", "text/plain") if asked.path == "/robots.txt" else serve_images(asked)
+        return (
+            StubResponse(b"User-agent: *\nCrawl-delay: 0.3\n", "text/plain")
+            if request.path == "/robots.txt"
+            else serve_images(request)
+        )
 
     with serve(respond) as site:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(4)]
@@ -266,8 +270,8 @@ def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace, s
     ill = threading.Event()
     ill.set()
 
-    def respond(asked: Asked) -> Answer:
-        return Answer(status=status) if ill.is_set() and asked.path != "/robots.txt" else serve_images(asked)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        return StubResponse(status=status) if ill.is_set() and request.path != "/robots.txt" else serve_images(request)
 
     with serve(respond) as site, serve(serve_images) as other:
         findings = [Provenance(f"{site.base}/{n}.jpg", "urls", "fox") for n in range(30)]
@@ -275,7 +279,7 @@ def test_a_host_that_fails_again_and_again_is_left_alone(workspace: Workspace, s
         options = FetchOptions(allow_loopback=True, min_side=32, per_host=1)
         summary = collect(workspace, findings, options)
         assert summary.accepted == 5
-        assert len(site.asked) < 15
+        assert len(site.requests) < 15
         failed = workspace_status(workspace)["categories"]["fox"]["failed"]
         assert failed["host-down"] > 20
         ill.clear()
@@ -354,10 +358,10 @@ def test_who_stops_keeps_what_has_come(workspace: Workspace) -> None:
     """Ctrl-C in the middle: what was fetched is recorded, what had not begun is not asked for, the rest comes next time."""
     slow = threading.Event()
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/0.jpg":
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/0.jpg":
             slow.wait(10)  # the oldest, for which all others wait
-        return serve_images(asked)
+        return serve_images(request)
 
     with serve(respond) as site, Catalog.open(workspace) as catalog:
         options = replace(LOCAL, per_host=8)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 import fototeca.collect.sites
-from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import SearchOptions, search
-from fototeca.collect.sources import Context, Query, get_source
+from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
-from tests.servers import Answer, Asked, Respond, image_answer, json_answer, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, json_response, serve
 
 PAGES = Path(__file__).parent / "pages"
 LOCAL = FetchOptions(allow_loopback=True, min_side=32)
@@ -27,25 +27,30 @@ def google(kind: str = "", total: int = 14) -> Respond:
     """Google's page of results; `kind`: changed, bare (no address in any tile), older (other names), none, captcha,
     consent (on a page of its own), accept (consent that cannot be refused)."""
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/search" and kind == "captcha":
-            return Answer(status=302, headers={"Location": "/sorry/index?continue=x"})
-        if asked.path == "/search" and kind == "consent" and "consent=no" not in asked.headers.get("Cookie", ""):
-            return Answer(status=302, headers={"Location": "/ml?continue=x"})
-        if asked.path == "/ml":
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/search" and kind == "captcha":
+            return StubResponse(status=302, headers={"Location": "/sorry/index?continue=x"})
+        if request.path == "/search" and kind == "consent" and "consent=no" not in request.headers.get("Cookie", ""):
+            return StubResponse(status=302, headers={"Location": "/ml?continue=x"})
+        if request.path == "/ml":
             choices = "<button name='c' value='yes'>Accept</button><button name='c' value='no' aria-label='Reject all'>R</button>"
-            return Answer(f"<form action='/consent/save'>{choices}</form>".encode())
-        if asked.path == "/consent/save":
-            return Answer(b"Thank you", headers={"Set-Cookie": f"consent={asked.query['c']}; path=/"})
-        if asked.path == "/search":
+            return StubResponse(f"<form action='/consent/save'>{choices}</form>".encode())
+        if request.path == "/consent/save":
+            return StubResponse(b"Thank you", headers={"Set-Cookie": f"consent={request.query['c']}; path=/"})
+        if request.path == "/search":
             page = (PAGES / "google.html").read_text()
-            told = {"$QUERY": asked.query["q"], "$TOTAL": str(0 if kind == "none" else total), "$BASE": asked.base, "$KIND": kind}
+            told = {
+                "$QUERY": request.query["q"],
+                "$TOTAL": str(0 if kind == "none" else total),
+                "$BASE": request.base,
+                "$KIND": kind,
+            }
             for name, value in told.items():
                 page = page.replace(name, value)
             if kind == "accept":  # there is nothing that refuses
                 page = page.replace('<button id="W0wltc">Reject all</button>', "").replace("'#W0wltc'", "'#L2AGLb'")
-            return Answer(page.encode())
-        return image_answer(asked) or Answer(b"gone", status=404)
+            return StubResponse(page.encode())
+        return image_response(request) or StubResponse(b"gone", status=404)
 
     return respond
 
@@ -64,21 +69,21 @@ def bing(kind: str = "", total: int = 50) -> Respond:
         name = "other" if kind in ("changed", "older") else "iusc"
         return f'<li><a class="{name}" m="{html.escape(json.dumps(facts))}">x</a></li>'
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/images/async" and kind == "captcha":
-            return Answer(b"<div id='captcha'>Are you human?</div>")
-        if asked.path == "/images/async":
-            start = min(int(asked.query["first"]) - 1, (total - 1) // 35 * 35)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/images/async" and kind == "captcha":
+            return StubResponse(b"<div id='captcha'>Are you human?</div>")
+        if request.path == "/images/async":
+            start = min(int(request.query["first"]) - 1, (total - 1) // 35 * 35)
             numbers = [] if kind == "none" else range(start, min(total, start + 35))
             if kind == "changed":
                 numbers = range(3)
-            tiles = "\n".join(tile(asked.base, number) for number in numbers)
+            tiles = "\n".join(tile(request.base, number) for number in numbers)
             empty = '<div class="no_results">No results found for fox</div>' if kind == "none" else ""
             if kind == "odd":
                 tiles += '<a class="iusc" m="[1]">x</a><a class="iusc" m="{">x</a><a class="iusc" m="null">x</a>'
             page = (PAGES / "bing.html").read_text().replace("$TILES", tiles).replace("$EMPTY", empty)
-            return Answer(page.replace('m="', 'n="').encode() if kind == "changed" else page.encode())
-        return image_answer(asked) or Answer(b"gone", status=404)
+            return StubResponse(page.replace('m="', 'n="').encode() if kind == "changed" else page.encode())
+        return image_response(request) or StubResponse(b"gone", status=404)
 
     return respond
 
@@ -88,22 +93,22 @@ def duckduckgo(kind: str = "", total: int = 25) -> Respond:
     refused, gone, captcha, alert."""
     shown = {"none": '<p class="no-results">No results found</p>', "captcha": '<form id="challenge-form">Are you human?</form>'}
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/":
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/":
             token = "" if kind == "changed" else kind if "vqd" in kind else 'DDG.init({vqd="4-1234567890"});'
-            page = (PAGES / "duckduckgo.html").read_text().replace("$QUERY", asked.query["q"]).replace("$TOKEN", token)
+            page = (PAGES / "duckduckgo.html").read_text().replace("$QUERY", request.query["q"]).replace("$TOKEN", token)
             page = page.replace("$SHOWN", shown.get(kind, "Images"))
-            return Answer((page + ("<script>alert('Hello')</script>" if kind == "alert" else "")).encode())
-        if asked.path == "/i.js":
-            if asked.query.get("vqd") != "4-1234567890" or kind == "refused":
-                return Answer(b"If this error persists", status=403)
+            return StubResponse((page + ("<script>alert('Hello')</script>" if kind == "alert" else "")).encode())
+        if request.path == "/i.js":
+            if request.query.get("vqd") != "4-1234567890" or kind == "refused":
+                return StubResponse(b"If this error persists", status=403)
             if kind == "gone":
-                return Answer(status=302, headers={"Location": "http://127.0.0.1:1/"})
-            start = int(asked.query.get("s", "0"))
+                return StubResponse(status=302, headers={"Location": "http://127.0.0.1:1/"})
+            start = int(request.query.get("s", "0"))
             numbers = range(start, min(start + 10, 0 if kind in ("none", "emptied") else total))
             results = [
                 {
-                    "image": f"{asked.base}/full/{n}.jpg",
+                    "image": f"{request.base}/full/{n}.jpg",
                     "url": f"https://example.org/{n}",
                     "width": 640,
                     "height": 480,
@@ -111,9 +116,9 @@ def duckduckgo(kind: str = "", total: int = 25) -> Respond:
                 }
                 for n in numbers
             ]
-            onward = {"next": f"i.js?q={asked.query['q']}&o=json&s={start + 10}"} if start + 10 < total else {}
-            return json_answer({"results": results, **onward})
-        return image_answer(asked) or Answer(b"gone", status=404)
+            onward = {"next": f"i.js?q={request.query['q']}&o=json&s={start + 10}"} if start + 10 < total else {}
+            return json_response({"results": results, **onward})
+        return image_response(request) or StubResponse(b"gone", status=404)
 
     return respond
 
@@ -123,7 +128,7 @@ ENDPOINTS = {"google": "/search", "bing": "/images/async", "duckduckgo": "/"}
 
 def findings(source: str, workspace: Workspace) -> list[Provenance]:
     """Everything a source yields for one query."""
-    context = Context(workspace, LOCAL)
+    context = SourceContext(workspace, LOCAL)
     try:
         return list(get_source(source)(Query("fox", "red fox"), context))
     finally:
@@ -141,8 +146,8 @@ def test_google_opens_every_tile_and_scrolls_to_the_end(point_to: PointTo) -> No
     assert all(f.url == f"{site.base}/thumbs/{f.rank}.jpg" and f.thumbnail for f in by_kind[4])
     assert {f.page_url for f in by_kind[0] + by_kind[3]} == {f"https://example.org/page/{n}" for n in (0, 3, 5, 8, 10, 13)}
     assert {f.license for f in found} == {"unknown"}
-    assert not any(asked.path == "/accepted" for asked in site.asked)
-    assert site.asked[0].query["udm"] == "2"
+    assert not any(request.path == "/accepted" for request in site.requests)
+    assert site.requests[0].query["udm"] == "2"
 
 
 def test_bing_reads_list_after_list(point_to: PointTo) -> None:
@@ -153,7 +158,7 @@ def test_bing_reads_list_after_list(point_to: PointTo) -> None:
     assert [f.rank for f in found if f.thumbnail] == [6, 13, 20, 27, 34, 41, 48]
     assert found[1].url == f"{site.base}/full/1.jpg"
     assert found[1].page_url == "https://example.org/1"
-    pages = [asked.query for asked in site.asked if asked.path == "/images/async"]
+    pages = [request.query for request in site.requests if request.path == "/images/async"]
     assert [query["first"] for query in pages] == ["1", "36", "51"]
     assert {query["qft"] for query in pages} == {"+filterui:photo-photo"}
 
@@ -161,12 +166,12 @@ def test_bing_reads_list_after_list(point_to: PointTo) -> None:
 def test_bing_is_asked_for_large_images_where_they_are_wanted(point_to: PointTo) -> None:
     """What would be too small is not even found."""
     with serve(bing("none")) as site:
-        context = Context(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_loopback=True, min_side=600))
+        context = SourceContext(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_loopback=True, min_side=600))
         try:
             assert list(get_source("bing")(Query("fox", "red fox"), context)) == []
         finally:
             context.close()
-    assert [asked.query["qft"] for asked in site.asked if asked.path == "/images/async"] == [
+    assert [request.query["qft"] for request in site.requests if request.path == "/images/async"] == [
         "+filterui:photo-photo+filterui:imagesize-custom_600_600"
     ]
 
@@ -177,7 +182,7 @@ def test_duckduckgo_follows_its_own_lists(point_to: PointTo) -> None:
         found = findings("duckduckgo", point_to("duckduckgo", f"{site.base}/"))
     assert [f.url for f in found] == [f"{site.base}/full/{n}.jpg" for n in range(25)]
     assert found[3].width == 640
-    assert sum(asked.path == "/i.js" for asked in site.asked) == 3
+    assert sum(request.path == "/i.js" for request in site.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -243,7 +248,7 @@ def test_a_page_that_says_it_has_nothing_is_no_error(source: str, respond: Respo
 @pytest.mark.parametrize(("source", "respond"), [("bing", bing("captcha")), ("duckduckgo", duckduckgo("captcha"))])
 def test_a_page_that_asks_for_a_person_stops_the_source(source: str, respond: Respond, point_to: PointTo) -> None:
     """Each engine's own way of asking is known."""
-    with serve(respond) as site, pytest.raises(SourceStop, match="prove that a person is there"):
+    with serve(respond) as site, pytest.raises(SourceStoppedError, match="shows a CAPTCHA"):
         findings(source, point_to(source, site.base + ENDPOINTS[source]))
 
 
@@ -251,7 +256,7 @@ def test_google_asks_for_consent_on_a_page_of_its_own(point_to: PointTo) -> None
     """What refuses is pressed, and the search is asked again."""
     with serve(google("consent", total=3)) as site:
         assert len(findings("google", point_to("google", f"{site.base}/search"))) == 3
-        assert [asked.path for asked in site.asked if asked.path in ("/search", "/ml")] == ["/search", "/ml", "/search"]
+        assert [request.path for request in site.requests if request.path in ("/search", "/ml")] == ["/search", "/ml", "/search"]
 
 
 def test_google_asks_for_consent_that_cannot_be_refused(point_to: PointTo) -> None:
@@ -287,7 +292,7 @@ def test_an_engine_that_does_not_end_is_left_at_its_bound(point_to: PointTo) -> 
     with serve(google(total=40)) as site:
         workspace = point_to("google", f"{site.base}/search")
         file = workspace.root / "sites" / "google.toml"
-        file.write_text(file.read_text().replace("most = 1000", "most = 8"))
+        file.write_text(file.read_text().replace("max_results = 1000", "max_results = 8"))
         assert len(findings("google", workspace)) == 8
 
 
@@ -296,10 +301,10 @@ def test_bing_can_be_asked_for_what_it_claims(point_to: PointTo) -> None:
     with serve(bing(total=3)) as site:
         workspace = point_to("bing", f"{site.base}/images/async")
         assert search(workspace, SearchOptions(("bing",), license="claimed"), LOCAL).accepted == 3
-        asked = {asked.query["qft"] for asked in site.asked if asked.path == "/images/async"}
+        request = {request.query["qft"] for request in site.requests if request.path == "/images/async"}
         with pytest.raises(FototecaError, match="google cannot be asked for a licence"):
             search(workspace, SearchOptions(("google",), license="claimed"), LOCAL)
-    assert asked == {"+filterui:photo-photo+filterui:license-L2_L3_L4"}
+    assert request == {"+filterui:photo-photo+filterui:license-L2_L3_L4"}
     with Catalog.open(workspace) as catalog:
         assert {place.license for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)} == {
             "unknown"
@@ -310,7 +315,7 @@ def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo,
     """Nobody solves it; a person is told, the source is not asked again in this run, and the others are."""
     with serve(google("captcha")) as site:
         workspace = point_to("google", f"{site.base}/search")
-        with pytest.raises(SourceStop, match="prove that a person is there"):
+        with pytest.raises(SourceStoppedError, match="shows a CAPTCHA"):
             findings("google", workspace)
         config = workspace.config.read_text().replace('queries = ["fox"]', 'queries = ["fox", "red fox"]')
         workspace.config.write_text(config)
@@ -321,11 +326,11 @@ def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo,
                 .replace("https://www.bing.com", other.base)
             )
             (workspace.root / "sites" / "bing.toml").write_text(text.replace("pause = 1.0", "pause = 0.0"))
-            before = len(site.asked)
+            before = len(site.requests)
             summary = search(Workspace(workspace.root), SearchOptions(("google", "bing")), LOCAL)
-            asked = [request for request in site.asked[before:] if request.path == "/search"]
+            request = [request for request in site.requests[before:] if request.path == "/search"]
     assert summary.accepted == 12
-    assert len(asked) == 1
+    assert len(request) == 1
     assert len(summary.problems) == 1
     assert "google" in capsys.readouterr().err
     with Catalog.open(workspace) as catalog:

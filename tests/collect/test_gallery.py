@@ -8,17 +8,22 @@ from pathlib import Path
 import pytest
 
 import fototeca.collect.sites
-from fototeca.collect.api.client import SourceStop
+from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import SearchOptions, search
-from fototeca.collect.sources import Context, Query, get_source
+from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, Respond, image_answer, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32)
-FAST = {"most = 5000": "most = 60", "pause = 1.0": "pause = 0.0", "settle = 1.5": "settle = 0.4", "click = 4.0": "click = 1.0"}
+FAST = {
+    "max_results = 5000": "max_results = 60",
+    "pause = 1.0": "pause = 0.0",
+    "settle = 1.5": "settle = 0.4",
+    "click = 4.0": "click = 1.0",
+}
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
 Read = Callable[..., list[Provenance]]
 
@@ -41,7 +46,7 @@ def read(workspace: Workspace) -> Read:
     """Everything that the page at an address yields."""
 
     def findings(address: str) -> list[Provenance]:
-        context = Context(workspace, LOCAL)
+        context = SourceContext(workspace, LOCAL)
         try:
             return list(get_source("gallery")(Query("fox", "red fox", url=address), context))
         finally:
@@ -53,16 +58,16 @@ def read(workspace: Workspace) -> Read:
 def pages(**html: str) -> Respond:
     """A site of these pages, by the first part of their path; it forbids /private."""
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(b"User-agent: *\nDisallow: /private\n", "text/plain")
-        if asked.path == "/away":
-            return Answer(status=302, headers={"Location": asked.query["to"]})
-        name = asked.path.lstrip("/").partition("/")[0]
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(b"User-agent: *\nDisallow: /private\n", "text/plain")
+        if request.path == "/away":
+            return StubResponse(status=302, headers={"Location": request.query["to"]})
+        name = request.path.lstrip("/").partition("/")[0]
         if name in html:
-            number = asked.path.rpartition("/")[2]
-            return Answer(f"<!doctype html><body>{html[name]}".replace("$N", number).encode())
-        return image_answer(asked) or Answer(status=404)
+            number = request.path.rpartition("/")[2]
+            return StubResponse(f"<!doctype html><body>{html[name]}".replace("$N", number).encode())
+        return image_response(request) or StubResponse(status=404)
 
     return respond
 
@@ -138,7 +143,7 @@ def test_a_page_that_robots_forbids_is_not_opened_for_its_image(read: Read) -> N
     """The thumbnail is what one may have."""
     with serve(pages(list=tiles(1, "/private/{n}"), private=PHOTO)) as site:
         found = read(f"{site.base}/list")
-        assert not [asked for asked in site.asked if asked.path.startswith("/private")]
+        assert not [request for request in site.requests if request.path.startswith("/private")]
     assert [finding.thumbnail for finding in found] == [True]
 
 
@@ -180,7 +185,7 @@ def test_a_page_that_says_it_has_nothing_is_believed(read: Read) -> None:
 def test_a_captcha_stops_the_source(read: Read) -> None:
     """Its images are no results, and nobody solves it."""
     captcha = "<form id=captcha-form><img src='/full/1.jpg'>What do you read?</form>"
-    with serve(pages(list=captcha)) as site, pytest.raises(SourceStop, match="prove that a person is there"):
+    with serve(pages(list=captcha)) as site, pytest.raises(SourceStoppedError, match="shows a CAPTCHA"):
         read(f"{site.base}/list")
 
 
@@ -214,6 +219,6 @@ def test_a_list_that_takes_away_what_is_out_of_sight_is_read_whole(read: Read) -
 def test_a_recycling_list_is_left_at_the_bound_too(read: Read, workspace: Workspace) -> None:
     """The site file's number of images counts for every kind of page."""
     site_file = workspace.root / "sites" / "gallery.toml"
-    site_file.write_text(site_file.read_text().replace("most = 60", "most = 20"))
+    site_file.write_text(site_file.read_text().replace("max_results = 60", "max_results = 20"))
     with serve(pages(list=RECYCLING.replace("WIDE", "1"))) as site:
         assert len(read(f"{site.base}/list")) == 20

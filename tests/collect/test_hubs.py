@@ -18,16 +18,16 @@ import pytest
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.files import archives
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.hubs import Facts, get_hub
+from fototeca.collect.hubs import DatasetInfo, get_hub
 from fototeca.collect.hubs.discover import discover
-from fototeca.collect.hubs.import_dataset import _original, take
-from fototeca.collect.sources import Context
+from fototeca.collect.hubs.import_dataset import _original, import_dataset
+from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
 from tests.collect.hubs import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
-from tests.servers import Answer, Site, jpeg, json_answer
+from tests.servers import Site, StubResponse, jpeg, json_response
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 
@@ -35,22 +35,22 @@ LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
 def propose(workspace: Workspace, hub: str, ref: str = "") -> Path:
     """Run the command without --map; the proposal that it writes."""
     with pytest.raises(FototecaError, match="confirm it with --map") as stop:
-        take(workspace, hub, ref or REFS[hub], None, LOCAL)
+        import_dataset(workspace, hub, ref or REFS[hub], None, LOCAL)
     assert stop.value.exit_code == EXIT_SHORT
     return Path(stop.value.hint.rpartition("--map ")[2])
 
 
 def confirm(workspace: Workspace, hub: str) -> None:
     """Run the command with the proposal as it is."""
-    take(workspace, hub, REFS[hub], propose(workspace, hub), LOCAL)
+    import_dataset(workspace, hub, REFS[hub], propose(workspace, hub), LOCAL)
 
 
 def test_a_client_that_calls_exit_ends_nothing(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kaggle's own client does so for credentials that it does not like."""
     client = import_module("kaggle.api.kaggle_api_extended")
     monkeypatch.setattr(client.KaggleApi, "authenticate", lambda _: sys.exit(1))
-    with pytest.raises(FototecaError, match="kaggle refuses access") as refused:
-        get_hub("kaggle").search("cats", Context(workspace, LOCAL))
+    with pytest.raises(FototecaError, match="kaggle denied access") as refused:
+        get_hub("kaggle").find_datasets("cats", SourceContext(workspace, LOCAL))
     assert refused.value.exit_code == EXIT_OUTSIDE
 
 
@@ -62,8 +62,8 @@ def test_a_hub_whose_name_is_not_found_is_told_as_such(workspace: Workspace, sit
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(client.HfApi, "list_datasets", unknown)
-    with pytest.raises(FototecaError, match="huggingface cannot be asked: dns"):
-        get_hub("huggingface").search("cats", Context(workspace, LOCAL))
+    with pytest.raises(FototecaError, match="huggingface request failed: dns"):
+        get_hub("huggingface").find_datasets("cats", SourceContext(workspace, LOCAL))
 
 
 @pytest.mark.parametrize("hub", HUBS)
@@ -72,10 +72,10 @@ def test_a_dataset_is_proposed_confirmed_and_taken_in(workspace: Workspace, site
     file = propose(workspace, hub)
     assert tomllib.loads(file.read_text())["map"] == {"Cats": "cat", "birds": "", "n02084071-dog": "dog"}
     assert '"Cats" = "cat"  # 2 images' in file.read_text()
-    asked = len(site.asked)
-    summary = take(workspace, hub, REFS[hub], file, LOCAL)
+    num_requests = len(site.requests)
+    summary = import_dataset(workspace, hub, REFS[hub], file, LOCAL)
     assert summary.accepted == 3
-    assert len(site.asked) == asked, "what is here is not asked for again"
+    assert len(site.requests) == num_requests, "no file is downloaded again"
     with Catalog.open(workspace) as catalog:
         images = catalog.images.all()
         places = [place for image in images for place in catalog.provenance.of_image(image.image_id)]
@@ -84,7 +84,7 @@ def test_a_dataset_is_proposed_confirmed_and_taken_in(workspace: Workspace, site
         (hub, "CC0-1.0" if hub == "kaggle" else "CC-BY-4.0", True)
     }
     assert all(place.page_url.startswith("http") and "lic" in place.author for place in places)
-    assert take(workspace, hub, REFS[hub], file, LOCAL).accepted == 0
+    assert import_dataset(workspace, hub, REFS[hub], file, LOCAL).accepted == 0
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
 )
 def test_versions_of_a_dataset_share_their_originals(ref: str, version: str) -> None:
     """However the dataset was named, and whichever version its copies are of; another hub's dataset is another."""
-    facts = Facts("roboflow", ref, "Pets", "", "", version)
+    facts = DatasetInfo("roboflow", ref, "Pets", "", "", version)
     assert _original(facts, "cat", "a_jpg.rf.0a1.jpg") == "roboflow/alice/pets/cat/a_jpg"
     assert _original(replace(facts, hub="kaggle"), "cat", "a_jpg.rf.0a1.jpg") == "kaggle/alice/pets/cat/a_jpg"
 
@@ -156,11 +156,11 @@ def test_a_disk_that_fills_up_while_unpacking_loses_no_archive(
 
     monkeypatch.setattr(archives, "atomic_write", full)
     with pytest.raises(FototecaError, match="cannot be unpacked: No space left on device; free some room") as stop:
-        take(workspace, "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace, "zenodo", "1234", None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     monkeypatch.setattr(archives, "atomic_write", whole)
     confirm(workspace, "zenodo")
-    assert sum(asked.path == "/files/archive.zip" for asked in site.asked) == 1
+    assert sum(request.path == "/files/archive.zip" for request in site.requests) == 1
 
 
 def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +168,7 @@ def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: py
     file = propose(workspace, "zenodo")
     file.write_text('[map]\n"birds" = "dog"\n"Cats" = ""\n')
     assert propose(workspace, "zenodo") == file
-    assert take(workspace, "zenodo", "1234", file, LOCAL).accepted == 1
+    assert import_dataset(workspace, "zenodo", "1234", file, LOCAL).accepted == 1
     assert "'n02084071-dog'" in capsys.readouterr().err
 
 
@@ -189,7 +189,7 @@ def test_a_wrong_mapping_is_one_line(workspace: Workspace, content: str, message
     file = workspace.root / "my.toml"
     file.write_text(content)
     with pytest.raises(FototecaError, match=message):
-        take(workspace, "zenodo", "1234", file, LOCAL)
+        import_dataset(workspace, "zenodo", "1234", file, LOCAL)
 
 
 def test_pages_of_files_are_read_to_the_end(workspace: Workspace, site: Site) -> None:
@@ -197,22 +197,22 @@ def test_pages_of_files_are_read_to_the_end(workspace: Workspace, site: Site) ->
     file = workspace.root / "sites" / "figshare.toml"
     file.write_text(file.read_text().replace("page_size = 100", "page_size = 1"))
     confirm(workspace, "figshare")
-    assert [asked.query["page"] for asked in site.asked if asked.path.endswith("/files")] == ["1", "2", "3", "4", "5"]
+    assert [request.query["page"] for request in site.requests if request.path.endswith("/files")] == ["1", "2", "3", "4", "5"]
 
 
 def test_a_list_that_does_not_end_is_found_out(workspace: Workspace, hubs: Hubs) -> None:
     """An interface that forgets the page would be asked for ever."""
     row = {"id": 1, "name": "1.jpg", "download_url": "http://127.0.0.1/", "size": 1}
-    hubs.instead["/figshare/5678/versions/3/files"] = json_answer([row] * 100)
-    with pytest.raises(FototecaError, match="a page of files that was there before"):
-        take(workspace, "figshare", "5678", None, LOCAL)
+    hubs.instead["/figshare/5678/versions/3/files"] = json_response([row] * 100)
+    with pytest.raises(FototecaError, match="a page of files repeats an earlier one"):
+        import_dataset(workspace, "figshare", "5678", None, LOCAL)
 
 
 def test_a_closed_record_is_said(workspace: Workspace, hubs: Hubs) -> None:
     """Zenodo shows what is restricted, without its files."""
-    hubs.instead["/zenodo/1234"] = json_answer({"id": 1234, "metadata": {"access_right": "restricted"}})
+    hubs.instead["/zenodo/1234"] = json_response({"id": 1234, "metadata": {"access_right": "restricted"}})
     with pytest.raises(FototecaError, match="record 1234 of zenodo is restricted"):
-        take(workspace, "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace, "zenodo", "1234", None, LOCAL)
 
 
 def test_an_archive_that_kaggle_sends_itself_is_taken(workspace: Workspace, hubs: Hubs) -> None:
@@ -229,25 +229,25 @@ def test_a_public_dataset_of_kaggle_needs_no_key(workspace: Workspace, monkeypat
 
 def test_a_folder_that_mendeley_lists_in_part_comes_as_a_zip(workspace: Workspace, hubs: Hubs, site: Site) -> None:
     """206 stands for a list that is not whole; then the archive of everything is taken."""
-    hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_answer([], 206)
+    hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_response([], 206)
     confirm(workspace, "mendeley")
-    assert any(asked.path.startswith("/mendeley/zip/") for asked in site.asked)
+    assert any(request.path.startswith("/mendeley/zip/") for request in site.requests)
 
 
 def test_a_list_of_mendeley_that_does_not_come_is_told(workspace: Workspace, hubs: Hubs, site: Site) -> None:
     """It is no reason to fetch everything in one archive without checksums."""
-    hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_answer({}, 404)
-    with pytest.raises(FototecaError, match="mendeley cannot be asked: http-404"):
-        take(workspace, "mendeley", "abcdefghij", None, LOCAL)
-    assert not any(asked.path.startswith("/mendeley/zip/") for asked in site.asked)
+    hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_response({}, 404)
+    with pytest.raises(FototecaError, match="mendeley request failed: http-404"):
+        import_dataset(workspace, "mendeley", "abcdefghij", None, LOCAL)
+    assert not any(request.path.startswith("/mendeley/zip/") for request in site.requests)
 
 
 def test_many_files_of_mendeley_come_as_a_zip(workspace: Workspace, site: Site) -> None:
     """One request instead of thousands."""
     file = workspace.root / "sites" / "mendeley.toml"
-    file.write_text(file.read_text().replace("most_files = 200", "most_files = 3"))
+    file.write_text(file.read_text().replace("max_files = 200", "max_files = 3"))
     confirm(workspace, "mendeley")
-    assert not [asked for asked in site.asked if asked.path.startswith("/files/")]
+    assert not [request for request in site.requests if request.path.startswith("/files/")]
 
 
 @pytest.mark.parametrize("hub", HUBS)
@@ -257,7 +257,7 @@ def test_versions_do_not_mix(workspace: Workspace, hub: str) -> None:
     place = proposed.with_suffix("")
     (place / "old" / "cat").mkdir(parents=True)
     (place / "old" / "cat" / "9.jpg").write_bytes(jpeg(9))
-    assert take(workspace, hub, REFS[hub], proposed, LOCAL).found == 3
+    assert import_dataset(workspace, hub, REFS[hub], proposed, LOCAL).found == 3
 
 
 def test_an_export_is_waited_for(workspace: Workspace, hubs: Hubs) -> None:
@@ -269,18 +269,18 @@ def test_an_export_is_waited_for(workspace: Workspace, hubs: Hubs) -> None:
 
 def test_a_project_without_folders_is_refused(workspace: Workspace, hubs: Hubs) -> None:
     """Boxes are no classes."""
-    hubs.instead["/roboflow/alice/pets"] = json_answer(
+    hubs.instead["/roboflow/alice/pets"] = json_response(
         {"project": {"type": "object-detection"}, "versions": [{"id": "alice/pets/1"}]}
     )
-    with pytest.raises(FototecaError, match="only classification projects"):
-        take(workspace, "roboflow", "alice/pets", None, LOCAL)
+    with pytest.raises(FototecaError, match="choose a classification project"):
+        import_dataset(workspace, "roboflow", "alice/pets", None, LOCAL)
 
 
 def test_a_dataset_without_images_says_where_they_may_be(workspace: Workspace, hubs: Hubs) -> None:
     """A dataset that a script makes has nothing to download; the hub's own copy of it may."""
     hubs.files = {"pets.py": b"import this"}
     with pytest.raises(FototecaError, match=r"it has: \.py") as stop:
-        take(workspace, "huggingface", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     assert "@refs/convert/parquet" in stop.value.hint
 
@@ -289,7 +289,7 @@ def test_names_that_lead_out_are_refused(workspace: Workspace, hubs: Hubs) -> No
     """A name with .. in a repository or a list of files writes nothing outside."""
     hubs.files = {**IMAGES, "train/../../../../evil.jpg": jpeg(9)}
     with pytest.raises(FototecaError, match="lead out"):
-        take(workspace, "huggingface", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
     hubs.files = {"train/Cats/1.jpg": jpeg(1), "train/dog/..\\..\\..\\evil.jpg": jpeg(9)}
     propose(workspace, "figshare")
     assert not list(workspace.root.parent.rglob("evil.jpg"))
@@ -310,9 +310,9 @@ def test_a_doi_is_looked_up(workspace: Workspace) -> None:
 @pytest.mark.parametrize("status", [429, 500, 404])
 def test_refusals_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, status: int) -> None:
     """A used-up quota, a broken server and an unknown dataset end with exit 4 and one line without secrets."""
-    hubs.instead[f"/{hub}"] = json_answer({"code": status, "message": f"no {SECRET}"}, status, Retry_After="0")
+    hubs.instead[f"/{hub}"] = json_response({"code": status, "message": f"no {SECRET}"}, status, Retry_After="0")
     with pytest.raises(FototecaError, match=hub) as stop:
-        take(workspace, hub, REFS[hub], None, LOCAL)
+        import_dataset(workspace, hub, REFS[hub], None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     assert "\n" not in str(stop.value)
     assert SECRET not in str(stop.value)
@@ -321,14 +321,14 @@ def test_refusals_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, statu
 
 
 @pytest.mark.parametrize(
-    "answer", [json_answer({}), json_answer([]), json_answer([{}]), json_answer({"hits": 1}), Answer(b"<html>")]
+    "answer", [json_response({}), json_response([]), json_response([{}]), json_response({"hits": 1}), StubResponse(b"<html>")]
 )
 @pytest.mark.parametrize("hub", HUBS)
-def test_changed_answers_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, answer: Answer) -> None:
+def test_changed_answers_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, answer: StubResponse) -> None:
     """Missing fields, other types and HTML are an error with exit 4, never a traceback and never an empty dataset."""
     hubs.instead[f"/{hub}"] = answer
     with pytest.raises(FototecaError, match=hub) as stop:
-        take(workspace, hub, REFS[hub], None, LOCAL)
+        import_dataset(workspace, hub, REFS[hub], None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     assert "\n" not in str(stop.value)
 
@@ -364,20 +364,20 @@ def test_no_field_is_taken_for_granted(
     monkeypatch.setattr("fototeca.collect.http.client.TRIES", 1)
     hubs.files = {"train/Cats/1.jpg": jpeg(1)}
     discover(workspace, "cats", (hub,), LOCAL)
-    searched = len(site.asked)
+    searched = len(site.requests)
     propose(workspace, hub)
     hubs.exports = 1
-    answers = {asked.path: (number < searched, hubs(asked)) for number, asked in enumerate(list(site.asked))}
+    answers = {request.path: (number < searched, hubs(request)) for number, request in enumerate(list(site.requests))}
     for path, (search, answer) in answers.items():
         for field in fields(json.loads(answer.body) if answer.kind == "application/json" else None):
-            hubs.instead = {path: json_answer(without(json.loads(answer.body), field, instead))}
+            hubs.instead = {path: json_response(without(json.loads(answer.body), field, instead))}
             hubs.exports = 1
             if search:
                 assert discover(workspace, "cats", (hub,), LOCAL).table()
                 continue
             shutil.rmtree(workspace.cache / "hubs", ignore_errors=True)
             with pytest.raises(FototecaError) as stop:
-                take(workspace, hub, REFS[hub], None, LOCAL)
+                import_dataset(workspace, hub, REFS[hub], None, LOCAL)
             assert stop.value.exit_code in (EXIT_SHORT, EXIT_OUTSIDE)
             assert "\n" not in str(stop.value)
 
@@ -395,12 +395,12 @@ def test_no_key_is_written_anywhere(workspace: Workspace, capfd: pytest.CaptureF
 @pytest.mark.parametrize("hub", HUBS)
 def test_addresses_of_this_machine_need_leave(workspace: Workspace, hub: str) -> None:
     """Without --allow-loopback nothing is downloaded from a loopback address."""
-    with pytest.raises(FototecaError, match=r"private-address|no public address"):
-        take(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
+    with pytest.raises(FototecaError, match=r"private-address|is not a public address"):
+        import_dataset(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
 
 
 def test_a_missing_package_says_how_to_get_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clients are an extra."""
     monkeypatch.setitem(__import__("sys").modules, "roboflow.adapters", None)
     with pytest.raises(FototecaError, match=r"fototeca\[hubs\]"):
-        take(workspace, "roboflow", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "roboflow", "alice/pets", None, LOCAL)

@@ -19,7 +19,7 @@ from fototeca.collect.hubs.registry import HUBS as KNOWN
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.hubs import HUBS, REFS, Hubs
-from tests.servers import Answer, json_answer
+from tests.servers import StubResponse, json_response
 
 LOCAL = FetchOptions(allow_loopback=True, timeout=5.0)
 Run = Callable[..., tuple[int, str, str]]
@@ -63,15 +63,15 @@ def test_what_is_found_can_be_fetched(workspace: Workspace, run: Run) -> None:
 
 def test_one_hub_that_fails_is_a_line(workspace: Workspace, hubs: Hubs, run: Run) -> None:
     """The others answer all the same; what failed is said on stderr with its reason."""
-    hubs.instead["/zenodo"] = json_answer({}, 429, Retry_After="0")
-    hubs.instead["/figshare"] = json_answer({"changed": True})
+    hubs.instead["/zenodo"] = json_response({}, 429, Retry_After="0")
+    hubs.instead["/figshare"] = json_response({"changed": True})
     code, out, errors = run("discover", "cats", "--json", "--allow-loopback")
     assert code == EXIT_DONE
     assert [row["hub"] for row in json.loads(out)] == ["kaggle", "roboflow", "huggingface", "mendeley"]
     lines = errors.splitlines()
     assert len(lines) == 2
-    assert "zenodo: the quota is used up" in lines[0]
-    assert "figshare answers otherwise than expected" in lines[1]
+    assert "zenodo: the quota is exhausted" in lines[0]
+    assert "figshare returned an unexpected response" in lines[1]
 
 
 def test_a_missing_key_is_a_line_that_names_it(workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,14 +85,15 @@ def test_a_missing_key_is_a_line_that_names_it(workspace: Workspace, run: Run, m
     assert "Cats and dogs" in out
 
 
-def test_a_table_for_people(run: Run) -> None:
-    """Columns line up, sizes are readable, and the next step is named."""
+def test_table_lists_datasets_and_their_urls(run: Run) -> None:
+    """The table has readable sizes; below it are the URLs and the next step."""
     code, out, _ = run("discover", "cats", "--hub", "kaggle", "--hub", "zenodo", "--allow-loopback")
     lines = out.splitlines()
     assert code == EXIT_DONE
-    assert lines[0].split() == ["hub", "ref", "title", "size", "images", "licence", "address"]
-    assert lines[1].index("https://") == lines[2].index("https://") == lines[0].index("address")
+    assert lines[0].split() == ["hub", "ref", "title", "size", "images", "license"]
+    assert all(len(line) <= 80 for line in lines[:3])
     assert "4.3 kB" in lines[1]
+    assert [line.split(": ")[0] for line in lines if ": http" in line] == ["kaggle alice/pets", "zenodo 1234"]
     assert lines[-1] == "fetch one with: fototeca collect HUB REF"
 
 
@@ -105,25 +106,25 @@ def test_nothing_found(run: Run) -> None:
 
 def test_nothing_found_and_a_hub_that_fails(hubs: Hubs, run: Run) -> None:
     """Both are said; the command has done what it could."""
-    hubs.instead["/figshare"] = json_answer({}, 404)
+    hubs.instead["/figshare"] = json_response({}, 404)
     code, _, errors = run("discover", "nothing", "--hub", "zenodo", "--hub", "figshare", "--allow-loopback")
     assert (code, errors.count("\n")) == (EXIT_DONE, 2)
 
 
 def test_nobody_answers(workspace: Workspace, hubs: Hubs, run: Run) -> None:
     """When every hub fails the command has failed."""
-    hubs.instead["/"] = json_answer({}, 404)
+    hubs.instead["/"] = json_response({}, 404)
     code, out, errors = run("discover", "cats", "--hub", "mendeley", "--hub", "figshare", "--json", "--allow-loopback")
     assert (code, json.loads(out)) == (EXIT_OUTSIDE, [])
-    assert errors.count("cannot be asked") == 2
+    assert errors.count("request failed") == 2
 
 
 def test_the_robots_of_mendeley_decide(hubs: Hubs, run: Run) -> None:
     """Its search is its pages' own, so robots.txt is asked first."""
-    hubs.instead["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /mendeley/search\n", "text/plain")
+    hubs.instead["/robots.txt"] = StubResponse(b"User-agent: *\nDisallow: /mendeley/search\n", "text/plain")
     code, _, errors = run("discover", "cats", "--hub", "mendeley", "--allow-loopback")
     assert code == EXIT_OUTSIDE
-    assert "the robots.txt of mendeley forbids this" in errors
+    assert "the robots.txt of mendeley forbids this request" in errors
 
 
 def test_wrong_use(workspace: Workspace, run: Run) -> None:
@@ -133,12 +134,12 @@ def test_wrong_use(workspace: Workspace, run: Run) -> None:
     for hub in HUBS:
         code, _, errors = run(hub, "!")
         assert (code, errors.count("\n")) == (EXIT_USAGE, 1)
-        assert "is no dataset of" in errors
+        assert "is not a dataset of" in errors
 
 
 def test_a_bug_in_a_hub_is_no_answer_of_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own mistakes are not told as a hub's failure."""
-    monkeypatch.setattr("fototeca.collect.hubs.zenodo.search", lambda query, context: 1 / 0)
+    monkeypatch.setattr("fototeca.collect.hubs.zenodo.find_datasets", lambda query, context: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         discover(workspace, "cats", ("zenodo",), LOCAL)
 
@@ -146,11 +147,11 @@ def test_a_bug_in_a_hub_is_no_answer_of_it(workspace: Workspace, monkeypatch: py
 def test_a_hub_that_hangs_is_not_waited_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clients of some hubs know no deadline."""
     done = threading.Event()
-    monkeypatch.setattr("fototeca.collect.hubs.zenodo.search", lambda query, context: done.wait(30))
+    monkeypatch.setattr("fototeca.collect.hubs.zenodo.find_datasets", lambda query, context: done.wait(30))
     found = discover(workspace, "cats", ("zenodo", "figshare"), FetchOptions(allow_loopback=True, timeout=0.3))
     done.set()
     assert [dataset.hub for dataset in found.datasets] == ["figshare"]
-    assert "does not answer" in found.problems["zenodo"]
+    assert "did not respond" in found.problems["zenodo"]
 
 
 def test_the_whole_way_of_a_command(workspace: Workspace, run: Run) -> None:
@@ -195,13 +196,13 @@ def test_every_hub_has_its_command_and_its_facts() -> None:
 )
 def test_references(hub: str, ref: str, canonical: str) -> None:
     """An id, a DOI and a page's address are one reference."""
-    assert get_hub(hub).canonical(ref) == canonical
-    assert get_hub(hub).canonical(canonical) == canonical
+    assert get_hub(hub).normalize_ref(ref) == canonical
+    assert get_hub(hub).normalize_ref(canonical) == canonical
 
 
 @pytest.mark.parametrize("hub", HUBS)
 @pytest.mark.parametrize("ref", ["", "../etc", "../../etc", "https://example.org/a/b", "a/b/c/d/e", "10.1234/x", "a b/c"])
 def test_references_of_nothing(hub: str, ref: str) -> None:
     """What is no reference of a hub is refused before anything is asked, and can name no file elsewhere."""
-    with pytest.raises(FototecaError, match="is no dataset of"):
-        get_hub(hub).canonical(ref)
+    with pytest.raises(FototecaError, match="is not a dataset of"):
+        get_hub(hub).normalize_ref(ref)

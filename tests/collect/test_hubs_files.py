@@ -22,12 +22,12 @@ from fototeca.collect.files import archives
 from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.client import Downloader, FetchOptions
-from fototeca.collect.hubs.import_dataset import take
+from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.hubs import ARCHIVE, IMAGES, Hubs, workspace_at, zipped
-from tests.servers import Answer, Asked, Site, jpeg, serve
+from tests.servers import ReceivedRequest, Site, StubResponse, jpeg, serve
 
 ROOT = Path(__file__).parents[2]
 LOCAL = FetchOptions(allow_loopback=True, timeout=3.0)
@@ -47,7 +47,7 @@ def test_a_broken_download_goes_on_where_it_stopped(site: Site, hubs: Hubs, tmp_
     """Each new try asks for the rest only."""
     hubs.half = 2
     assert get(site, tmp_path, size).read_bytes() == ARCHIVE
-    ranges = [asked.headers.get("Range") for asked in site.asked]
+    ranges = [request.headers.get("Range") for request in site.requests]
     assert ranges == [
         None,
         f"bytes={len(ARCHIVE) // 2}-",
@@ -59,7 +59,7 @@ def test_a_broken_download_goes_on_where_it_stopped(site: Site, hubs: Hubs, tmp_
 def test_a_server_without_ranges_begins_anew(site: Site, hubs: Hubs, tmp_path: Path) -> None:
     """200 in answer to a range means the whole file."""
     (tmp_path / "a.zip.part").write_bytes(b"old rubbish")
-    hubs.instead["/files/archive.zip"] = Answer(ARCHIVE)
+    hubs.instead["/files/archive.zip"] = StubResponse(ARCHIVE)
     assert get(site, tmp_path).read_bytes() == ARCHIVE
 
 
@@ -67,42 +67,42 @@ def test_rubbish_in_the_middle_is_found_out(site: Site, tmp_path: Path) -> None:
     """A part that does not fit gives a wrong checksum; the file is then fetched from its beginning."""
     (tmp_path / "a.zip.part").write_bytes(b"rubbish")
     assert get(site, tmp_path).read_bytes() == ARCHIVE
-    assert [asked.headers.get("Range") for asked in site.asked] == ["bytes=7-", None]
+    assert [request.headers.get("Range") for request in site.requests] == ["bytes=7-", None]
 
 
 def test_a_whole_part_needs_no_bytes(site: Site, hubs: Hubs, tmp_path: Path) -> None:
     """Killed between the last byte and the new name: 416 tells that all is there, a known size tells it without asking."""
     (tmp_path / "a.zip.part").write_bytes(ARCHIVE)
-    hubs.instead["/files/archive.zip"] = Answer(b"", status=416, headers={"Content-Range": f"bytes */{len(ARCHIVE)}"})
+    hubs.instead["/files/archive.zip"] = StubResponse(b"", status=416, headers={"Content-Range": f"bytes */{len(ARCHIVE)}"})
     assert get(site, tmp_path, None).read_bytes() == ARCHIVE
     (tmp_path / "a.zip").rename(tmp_path / "a.zip.part")
-    site.asked.clear()
+    site.requests.clear()
     assert get(site, tmp_path).read_bytes() == ARCHIVE
-    assert not site.asked
+    assert not site.requests
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (Answer(ARCHIVE + b"x"), "too-large"),
-        (Answer(ARCHIVE[:-1]), "checksum"),
-        (Answer(bytes(len(ARCHIVE))), "checksum"),
-        (Answer(status=403), "http-403"),
-        (Answer(status=503, headers={"Retry-After": "0"}), "http-503"),
-        (Answer(status=429, headers={"Retry-After": "1000"}), "http-429"),
-        (Answer(gzip.compress(ARCHIVE), headers={"Content-Encoding": "gzip"}), "encoded"),
-        (Answer(status=302, headers={"Location": "/files/archive.zip"}), "too-many-redirects"),
-        (Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}), "private-address"),
-        (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "bad-url"),
-        (Answer(status=206, headers={"Content-Range": "bytes 5-9/10"}), "incomplete"),
-        (Answer(status=206, headers={"Content-Range": f"bytes {'9' * 5000}-/9"}), "incomplete"),
-        (Answer(ARCHIVE[:-9], headers={"Content-Length": "9" * 5000, "Connection": "close"}), "checksum"),
-        (Answer(status=503, headers={"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}), "http-503"),
+        (StubResponse(ARCHIVE + b"x"), "too-large"),
+        (StubResponse(ARCHIVE[:-1]), "checksum"),
+        (StubResponse(bytes(len(ARCHIVE))), "checksum"),
+        (StubResponse(status=403), "http-403"),
+        (StubResponse(status=503, headers={"Retry-After": "0"}), "http-503"),
+        (StubResponse(status=429, headers={"Retry-After": "1000"}), "http-429"),
+        (StubResponse(gzip.compress(ARCHIVE), headers={"Content-Encoding": "gzip"}), "encoded"),
+        (StubResponse(status=302, headers={"Location": "/files/archive.zip"}), "too-many-redirects"),
+        (StubResponse(status=302, headers={"Location": "http://169.254.169.254/latest"}), "private-address"),
+        (StubResponse(status=302, headers={"Location": "file:///etc/passwd"}), "bad-url"),
+        (StubResponse(status=206, headers={"Content-Range": "bytes 5-9/10"}), "incomplete"),
+        (StubResponse(status=206, headers={"Content-Range": f"bytes {'9' * 5000}-/9"}), "incomplete"),
+        (StubResponse(ARCHIVE[:-9], headers={"Content-Length": "9" * 5000, "Connection": "close"}), "checksum"),
+        (StubResponse(status=503, headers={"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}), "http-503"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_faults_of_a_download(
-    site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, reason: str
+    site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: StubResponse, reason: str
 ) -> None:
     """Each ends with exit 4, its reason, and no file that looks whole."""
     monkeypatch.setattr("fototeca.collect.http.client.TRIES", 1)
@@ -116,9 +116,9 @@ def test_faults_of_a_download(
 def test_a_body_without_length_is_bounded(tmp_path: Path) -> None:
     """A server that announces nothing may not send more than the hub told."""
 
-    def endless(asked: Asked) -> Answer:
+    def endless(request: ReceivedRequest) -> StubResponse:
         chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
-        return Answer(chunk * 40, headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
+        return StubResponse(chunk * 40, headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
 
     with serve(endless) as site, pytest.raises(FototecaError, match=r"too-large|connection"):
         get(site, tmp_path)
@@ -138,13 +138,13 @@ def test_a_server_that_stalls_is_given_up(site: Site, hubs: Hubs, tmp_path: Path
 def test_one_file_that_fails_does_not_stop_the_others(site: Site, hubs: Hubs, tmp_path: Path) -> None:
     """The rest comes, the error counts, and the same call fetches only what is missing."""
     files = [RemoteFile(f"{site.base}/files/{name}", name, len(data)) for name, data in IMAGES.items()]
-    hubs.instead["/files/train/Cats"] = Answer(status=404)
+    hubs.instead["/files/train/Cats"] = StubResponse(status=404)
     with pytest.raises(FototecaError, match=r"1 of 4 files of zenodo failed \(train/Cats/1.jpg: http-404\)"):
         download_files("zenodo", files, tmp_path, Downloader(LOCAL, ""))
     hubs.instead.clear()
-    site.asked.clear()
+    site.requests.clear()
     download_files("zenodo", files, tmp_path, Downloader(LOCAL, ""))
-    assert [asked.path for asked in site.asked] == ["/files/train/Cats/1.jpg"]
+    assert [request.path for request in site.requests] == ["/files/train/Cats/1.jpg"]
     assert {name: (tmp_path / name).read_bytes() for name in IMAGES} == IMAGES
 
 
@@ -154,7 +154,7 @@ def test_a_full_disk_is_said_before(site: Site, tmp_path: Path, monkeypatch: pyt
     with pytest.raises(FototecaError, match="the disk has room") as stop:
         get(site, tmp_path)
     assert stop.value.exit_code == EXIT_OUTSIDE
-    assert not site.asked
+    assert not site.requests
 
 
 def test_only_images_and_archives_are_wanted() -> None:
@@ -181,10 +181,10 @@ def test_a_killed_download_goes_on(tmp_path: Path) -> None:
         process.communicate()
         begun = part.stat().st_size
         hubs.stalled = False
-        site.asked.clear()
+        site.requests.clear()
         with pytest.raises(FototecaError, match="confirm it"):
-            take(workspace, "zenodo", "1234", None, LOCAL)
-        ranges = [asked.headers["Range"] for asked in site.asked if "Range" in asked.headers]
+            import_dataset(workspace, "zenodo", "1234", None, LOCAL)
+        ranges = [request.headers["Range"] for request in site.requests if "Range" in request.headers]
         assert ranges == [f"bytes={begun}-"]
         place = workspace.cache / "hubs" / "zenodo-1234"
         assert sorted(path.name for path in place.rglob("*.jpg")) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
@@ -196,14 +196,14 @@ def test_a_bomb_from_a_hub_ends_with_exit_4(tmp_path: Path) -> None:
     """A dataset that unpacks to too much is the hub's fault, not the person's."""
     hubs = Hubs(archive=deflated({"a/bomb.jpg": bytes(30_000_000)}))
     with serve(hubs) as site, pytest.raises(FototecaError, match="unpacks to too much") as stop:
-        take(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
 
 
 def test_an_archive_without_images_is_said(tmp_path: Path) -> None:
     """An archive may hold anything; a dataset without images is an error, not an empty proposal."""
     with serve(Hubs(archive=zipped({"a.csv": b"1,2"}))) as site, pytest.raises(FototecaError, match="has no images"):
-        take(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
+        import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
 
 
 # ---- archives that want to harm
@@ -406,28 +406,28 @@ def test_a_part_of_another_version_is_not_gone_on_with(
     hubs.tag = '"second"'
     hubs.half = 0
     assert get(site, tmp_path, None, "").read_bytes() == ARCHIVE
-    assert site.asked[-1].headers["If-Range"] == '"first"'
+    assert site.requests[-1].headers["If-Range"] == '"first"'
     assert not list(tmp_path.glob("*.tag"))
 
 
 def test_a_host_that_fails_is_left_alone_by_downloads_too(site: Site, hubs: Hubs, tmp_path: Path) -> None:
     """The circuit breaker counts what hubs' files meet."""
-    hubs.instead["/files/archive.zip"] = Answer(status=500)
+    hubs.instead["/files/archive.zip"] = StubResponse(status=500)
     downloader = Downloader(LOCAL, "")
     files = [RemoteFile(f"{site.base}/files/archive.zip", f"{number}.zip") for number in range(20)]
     with pytest.raises(FototecaError, match="files of zenodo failed"):
         download_files("zenodo", files, tmp_path, downloader)
-    assert len(site.asked) < 20 and downloader.hosts[site.base].is_down
+    assert len(site.requests) < 20 and downloader.hosts[site.base].is_down
 
 
 def test_a_broken_archive_is_fetched_again(workspace: Workspace, hubs: Hubs) -> None:
     """Where a hub tells no checksum, what cannot be unpacked does not count as fetched."""
     hubs.archive = b"PK\x03\x04 broken"
     with pytest.raises(FototecaError, match="cannot be unpacked"):
-        take(workspace, "kaggle", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
     hubs.archive = ARCHIVE
-    with pytest.raises(FototecaError, match="proposes which folder is which category"):
-        take(workspace, "kaggle", "alice/pets", None, LOCAL)
+    with pytest.raises(FototecaError, match="proposes a category for each folder"):
+        import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
 
 
 def test_what_is_unpacked_already_stays(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.class_mapping import class_folders
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.hubs.import_dataset import take
+from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from tests.collect.hubs import Hubs
@@ -213,7 +213,7 @@ def test_a_dataset_of_parquet_is_proposed_confirmed_and_taken_in(workspace: Work
     """By the hub's real client: its labels become categories, the banner is left out, and a broken download goes on."""
     hubs.half = 1
     with pytest.raises(FototecaError, match="confirm it with --map") as stop:
-        take(workspace, "huggingface", "alice/pets", None, LOCAL)
+        import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
     proposal = Path(stop.value.hint.rpartition("--map ")[2])
     assert {line.partition("  #")[0] for line in proposal.read_text().splitlines() if line.startswith('"')} == {
         '"assets" = ""',
@@ -221,7 +221,7 @@ def test_a_dataset_of_parquet_is_proposed_confirmed_and_taken_in(workspace: Work
         '"data/dog" = "dog"',
     }
     assert not list(proposal.with_suffix("").rglob("*.parquet"))
-    take(workspace, "huggingface", "alice/pets", proposal, LOCAL)
+    import_dataset(workspace, "huggingface", "alice/pets", proposal, LOCAL)
     with Catalog.open(workspace) as catalog:
         images = catalog.images.all()
         places = [place for image in images for place in catalog.provenance.of_image(image.image_id)]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, jpeg, serve
+from tests.servers import ReceivedRequest, StubResponse, jpeg, serve
 
 ROOT = Path(__file__).parents[2]
 COUNT = 500
@@ -78,17 +78,17 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     harsh = create_workspace(tmp_path / "harsh", ["x"], target=100)
     calm = create_workspace(tmp_path / "calm", ["x"], target=100)
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(status=404)
-        if rows(harsh, f"SELECT 1 FROM candidates WHERE url LIKE '%{asked.path}' AND state = 'accepted'"):
-            accepted_when_asked.append(asked.path)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(status=404)
+        if rows(harsh, f"SELECT 1 FROM candidates WHERE url LIKE '%{request.path}' AND state = 'accepted'"):
+            accepted_when_asked.append(request.path)
         time.sleep(0.01)
-        if asked.path in last:
+        if request.path in last:
             survived.wait(15)
-        if asked.path in ("/7.jpg", "/77.jpg"):
-            return Answer(b"no", status=404)
-        return Answer(pictures[asked.path], "image/jpeg")
+        if request.path in ("/7.jpg", "/77.jpg"):
+            return StubResponse(b"no", status=404)
+        return StubResponse(pictures[request.path], "image/jpeg")
 
     with serve(respond) as site:
         listed = tmp_path / "list.txt"
@@ -104,11 +104,11 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
             assert process.wait() == -signal.SIGKILL
         survived.set()
         assert start(harsh, listed).wait(120) == 0
-        asked = Counter(request.path for request in site.asked)
+        request = Counter(request.path for request in site.requests)
         assert not accepted_when_asked
         assert start(calm, listed).wait(120) == 0
     assert outcome(harsh, site.base) == outcome(calm, site.base)
     assert all(path.stem == digest(path) for path in harsh.images.rglob("*") if path.is_file())
     assert len(rows(harsh, "SELECT 1 FROM images")) == COUNT - 21  # 20 copies, and number 77; number 7 came by its copy
     assert not list(harsh.root.rglob("*.tmp"))
-    assert sum(asked.values()) < COUNT * 4, "kills may cost what was in flight, no more"
+    assert sum(request.values()) < COUNT * 4, "kills may cost what was in flight, no more"

@@ -20,7 +20,7 @@ from fototeca.collect.http.robots import parse_robots
 from fototeca.collect.http.throttle import RATE, Host, Hosts, compute_backoff, opts_out, parse_retry_after
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.sites import load_site
-from fototeca.collect.sources import get_source, known_sources
+from fototeca.collect.sources import get_source, load_sources
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 
@@ -241,8 +241,8 @@ def test_every_reason_is_explained() -> None:
 def test_every_source_and_hub_is_explained() -> None:
     """docs/sources.md says of each source what the command says; every source and hub has its site file, dated and versioned."""
     page, hubs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sources.md", "hubs.md"))
-    sources = known_sources()
-    rows = {i.name: f"| {i.name} | {i.needs} | {i.limits} | {i.licences} | {i.terms} |" for i in sources.values()}
+    sources = load_sources()
+    rows = {i.name: f"| {i.name} | {i.needs} | {i.limits} | {i.licenses} | {i.terms} |" for i in sources.values()}
     assert not [name for name, row in rows.items() if row not in page]
     assert not [name for name in HUBS if f"collect {name}" not in hubs]
     for name in {*sources, *HUBS}:
@@ -261,7 +261,7 @@ def test_a_site_file_of_the_workspace_comes_first(tmp_path: Path) -> None:
         load_site(Workspace(tmp_path), "bing")["tiles"]
     own.write_text("version = 1\npause = 2\n")
     assert load_site(Workspace(tmp_path), "bing")["pause"] == 2
-    for text in ("version = 2", "not toml", "version = 1\nmost = '9'", "version = 1\ntiles = 'a'"):
+    for text in ("version = 2", "not toml", "version = 1\nmax_results = '9'", "version = 1\ntiles = 'a'"):
         own.write_text(text)
         with pytest.raises(FototecaError, match=re.escape(str(own))):
             load_site(Workspace(tmp_path), "bing")

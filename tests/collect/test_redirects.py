@@ -13,10 +13,10 @@ import pytest
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
-from fototeca.collect.sources import Context
+from fototeca.collect.sources import SourceContext
 from fototeca.collect.status import workspace_status
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.servers import Answer, Asked, Respond, image_answer, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 
@@ -37,12 +37,12 @@ def rejected(workspace: Workspace, *urls: str, options: FetchOptions = LOCAL) ->
 def ruled(rules: str, status: int = 200) -> Respond:
     """A site of images with a robots.txt; /to?url=… leads elsewhere."""
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(rules.encode(), "text/plain", status)
-        if asked.path == "/to":
-            return Answer(status=302, headers={"Location": asked.query["url"]})
-        return image_answer(asked) or Answer(status=404)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(rules.encode(), "text/plain", status)
+        if request.path == "/to":
+            return StubResponse(status=302, headers={"Location": request.query["url"]})
+        return image_response(request) or StubResponse(status=404)
 
     return respond
 
@@ -52,25 +52,25 @@ def test_a_redirect_to_another_host_asks_its_rules_first(workspace: Workspace) -
     with serve(ruled("User-agent: *\nDisallow: /full/1.jpg\n")) as other, serve(ruled("")) as site:
         urls = [f"{site.base}/to?url={other.base}/full/{number}.jpg" for number in (1, 2)]
         assert rejected(workspace, *urls) == (1, {"robots": 1})
-        assert [asked.path for asked in other.asked] == ["/robots.txt", "/full/2.jpg"]
+        assert [request.path for request in other.requests] == ["/robots.txt", "/full/2.jpg"]
 
 
 def test_a_redirect_does_not_lead_past_the_rules_of_its_own_host(workspace: Workspace) -> None:
     """From what is permitted to what is not."""
     with serve(ruled("User-agent: *\nDisallow: /full/\n")) as site:
         assert rejected(workspace, f"{site.base}/to?url=/full/1.jpg") == (0, {"robots": 1})
-        assert [asked.path for asked in site.asked] == ["/robots.txt", "/to"]
+        assert [request.path for request in site.requests] == ["/robots.txt", "/to"]
 
 
 def test_slow_redirects_take_no_longer_than_one_download_may(workspace: Workspace) -> None:
     """Each one answers within the time limit, and all of them together do not."""
 
-    def respond(asked: Asked) -> Answer:
-        hop = asked.path.removeprefix("/hop/")
+    def respond(request: ReceivedRequest) -> StubResponse:
+        hop = request.path.removeprefix("/hop/")
         if not hop.isdigit():
-            return image_answer(asked) or Answer(status=404)
+            return image_response(request) or StubResponse(status=404)
         time.sleep(0.4)
-        return Answer(status=302, headers={"Location": "/full/1.jpg" if hop == "1" else f"/hop/{int(hop) - 1}"})
+        return StubResponse(status=302, headers={"Location": "/full/1.jpg" if hop == "1" else f"/hop/{int(hop) - 1}"})
 
     with serve(respond) as site:
         assert rejected(workspace, f"{site.base}/hop/4", options=replace(LOCAL, timeout=1)) == (0, {"timeout": 1})
@@ -81,7 +81,7 @@ def test_a_host_that_cannot_tell_its_rules_is_not_asked_for_images(workspace: Wo
     """Busy or broken, it may forbid anything (RFC 9309, section 2.3.1.4)."""
     with serve(ruled("", status)) as site:
         assert rejected(workspace, f"{site.base}/full/1.jpg") == (0, {f"http-{status}": 1})
-        assert {asked.path for asked in site.asked} == {"/robots.txt"}
+        assert {request.path for request in site.requests} == {"/robots.txt"}
 
 
 INSIDE = ["10.0.0.1", "169.254.169.254", "fd00::1", "fe80::1", "::ffff:192.168.0.1", "64:ff9b::a00:1", "2002:a00:1::", "0.0.0.0"]
@@ -108,8 +108,8 @@ def test_a_name_that_stands_for_a_private_address_is_no_way_inside(
 
 def test_no_page_asks_this_machine_without_leave(workspace: Workspace) -> None:
     """The browser asks its own machine through the gateway too, which it would else go around."""
-    with serve(lambda asked: Answer(b"inside")) as site:
-        context = Context(workspace, FetchOptions())
+    with serve(lambda request: StubResponse(b"inside")) as site:
+        context = SourceContext(workspace, FetchOptions())
         try:
             for host in ("127.0.0.1", "localhost"):
                 address = site.base.replace("127.0.0.1", host)
@@ -117,5 +117,5 @@ def test_no_page_asks_this_machine_without_leave(workspace: Workspace) -> None:
                 assert context.window.script("return document.title") == "refused"
         finally:
             context.close()
-        assert context.gateway.refused == {"127.0.0.1", "localhost"}
-        assert not site.asked
+        assert context.proxy.refused_hosts == {"127.0.0.1", "localhost"}
+        assert not site.requests

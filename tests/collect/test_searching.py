@@ -21,18 +21,18 @@ from fototeca.collect.host_id import MACHINE
 from fototeca.collect.http.client import Downloader, FetchOptions
 from fototeca.collect.http.throttle import BURST, RATE, Hosts
 from fototeca.collect.hubs.discover import discover
-from fototeca.collect.hubs.import_dataset import take
+from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.collect.search import SearchOptions, preview, search
-from fototeca.collect.sources import Context, Query, get_source
+from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.collect.status import write_attribution
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, Hubs
 from tests.collect.test_services import inaturalist, openverse
-from tests.servers import Answer, Asked, Respond, Site, image_answer, jpeg, json_answer, serve
+from tests.servers import ReceivedRequest, Respond, Site, StubResponse, image_response, jpeg, json_response, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 
@@ -40,14 +40,14 @@ LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)
 def library(**counts: int) -> Respond:
     """A stand-in of Openverse that has so many images for each query, unlike those of the others."""
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        first = 1000 * list(counts).index(asked.query["q"])
-        page, size = int(asked.query["page"]), int(asked.query["page_size"])
-        total = counts[asked.query["q"]]
+        first = 1000 * list(counts).index(request.query["q"])
+        page, size = int(request.query["page"]), int(request.query["page_size"])
+        total = counts[request.query["q"]]
         numbers = range(first, first + total)[(page - 1) * size : page * size]
-        return json_answer({"results": [openverse(asked.base, number) for number in numbers], "result_count": total})
+        return json_response({"results": [openverse(request.base, number) for number in numbers], "result_count": total})
 
     return respond
 
@@ -64,7 +64,7 @@ def test_when_a_query_runs_dry_the_next_one_is_asked(point_to: PointTo) -> None:
     with serve(library(fox=30, zorro=300, renard=30)) as site:
         workspace = asking(point_to("openverse", site.base), "fox", "zorro", "renard")
         assert search(workspace, SearchOptions(("openverse",)), LOCAL).accepted == 100
-    assert list(dict.fromkeys(asked.query["q"] for asked in site.asked if "q" in asked.query)) == ["fox", "zorro"]
+    assert list(dict.fromkeys(request.query["q"] for request in site.requests if "q" in request.query)) == ["fox", "zorro"]
     with Catalog.open(workspace) as catalog:
         found = Counter(place.query for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id))
     assert found == {"fox": 30, "zorro": 70}
@@ -75,44 +75,44 @@ def test_a_limit_bounds_the_candidates_of_each_query(point_to: PointTo) -> None:
     with serve(library(fox=90, zorro=90)) as site:
         workspace = asking(point_to("openverse", site.base), "fox", "zorro")
         assert search(workspace, SearchOptions(("openverse",), limit=7), LOCAL).found == 14
-    assert [asked.query["page"] for asked in site.asked if "q" in asked.query] == ["1", "1"]
+    assert [request.query["page"] for request in site.requests if "q" in request.query] == ["1", "1"]
 
 
 def test_inaturalist_is_asked_for_what_permits_commercial_use(point_to: PointTo) -> None:
     """At the source, so that no page of the others is read."""
     with serve(inaturalist(0)) as site:
-        context = Context(point_to("inaturalist", site.base), LOCAL)
+        context = SourceContext(point_to("inaturalist", site.base), LOCAL)
         assert list(get_source("inaturalist")(Query("fox", "Vulpes", commercial=True), context)) == []
-    assert site.asked[0].query["photo_license"] == "cc0,cc-by,cc-by-sa,cc-by-nd"
+    assert site.requests[0].query["photo_license"] == "cc0,cc-by,cc-by-sa,cc-by-nd"
 
 
 def test_roboflow_is_asked_for_folders(workspace: Workspace, site: Site) -> None:
     """Of the forms of an export the one that tells classes by folders."""
     with pytest.raises(FototecaError, match="confirm it"):
-        take(workspace, "roboflow", REFS["roboflow"], None, LOCAL)
-    assert "/roboflow/alice/pets/2/folder" in [asked.path for asked in site.asked]
+        import_dataset(workspace, "roboflow", REFS["roboflow"], None, LOCAL)
+    assert "/roboflow/alice/pets/2/folder" in [request.path for request in site.requests]
 
 
 def test_kaggle_is_asked_for_the_version_that_is_written_down(workspace: Workspace, site: Site) -> None:
     """Between two questions there may come a newer one."""
     for ref, version in (("alice/pets", 7), ("alice/pets/versions/3", 3)):
         with pytest.raises(FototecaError, match="confirm it"):
-            take(workspace, "kaggle", ref, None, LOCAL)
-        (asked,) = (asked for asked in site.asked if asked.path.endswith("/DownloadDataset"))
-        assert json.loads(asked.body)["datasetVersionNumber"] == version
-        site.asked.clear()
+            import_dataset(workspace, "kaggle", ref, None, LOCAL)
+        (request,) = (request for request in site.requests if request.path.endswith("/DownloadDataset"))
+        assert json.loads(request.body)["datasetVersionNumber"] == version
+        site.requests.clear()
 
 
 def test_what_figshare_only_links_to_is_left_out(workspace: Workspace, site: Site, hubs: Hubs) -> None:
     """A link leads to another site, under rules of its own."""
     files = "/figshare/5678/versions/3/files"
-    listed = json.loads(hubs(Asked(files, {"page_size": "9", "page": "1"}, {}, b"", site.base)).body)
+    listed = json.loads(hubs(ReceivedRequest(files, {"page_size": "9", "page": "1"}, {}, b"", site.base)).body)
     listed[0] |= {"is_link_only": True, "download_url": f"{site.base}/elsewhere"}
-    hubs.instead[files] = json_answer(listed)
+    hubs.instead[files] = json_response(listed)
     with pytest.raises(FototecaError, match="confirm it"):
-        take(workspace, "figshare", REFS["figshare"], None, LOCAL)
+        import_dataset(workspace, "figshare", REFS["figshare"], None, LOCAL)
     assert len(list(workspace.cache.rglob("*.jpg"))) == len(listed) - 1
-    assert "/elsewhere" not in [asked.path for asked in site.asked]
+    assert "/elsewhere" not in [request.path for request in site.requests]
 
 
 @pytest.mark.parametrize("hub", REFS)
@@ -120,7 +120,7 @@ def test_a_title_that_was_cut_in_a_character_ends_nothing(workspace: Workspace, 
     """It is kept, proposed and listed with a question mark in the place of the half."""
     hubs.title = "Cats \ud83d"
     with pytest.raises(FototecaError, match="confirm it"):
-        take(workspace, hub, REFS[hub], None, LOCAL)
+        import_dataset(workspace, hub, REFS[hub], None, LOCAL)
     assert "Cats ?" in discover(workspace, "cats", (hub,), LOCAL).table()
 
 
@@ -147,8 +147,8 @@ def test_what_goes_wrong_is_told_once(
     """A line for each query that was refused, whether another one is answered or the last refusal is what ends the command."""
     answer = library(zorro=1)
 
-    def refuse(asked: Asked) -> Answer:
-        return answer(asked) if asked.query.get("q", good) == good else json_answer({}, 400)
+    def refuse(request: ReceivedRequest) -> StubResponse:
+        return answer(request) if request.query.get("q", good) == good else json_response({}, 400)
 
     with serve(refuse) as site:
         workspace = asking(point_to("openverse", site.base), "fox", "zorro", "renard")
@@ -158,15 +158,15 @@ def test_what_goes_wrong_is_told_once(
             fototeca.cli.main()
     said = capsys.readouterr().err
     assert stop.value.code == code, said
-    assert said.count("openverse cannot be asked") == 3 - bool(good), said
+    assert said.count("openverse request failed") == 3 - bool(good), said
 
 
 def test_a_host_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first ones, each has to wait for its token."""
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     host = Hosts(4)["https://example.org/"]
-    host.filled = time.monotonic()
-    waits = [host._claim() for _ in range(int(BURST) + 1)]
+    host.refilled_at = time.monotonic()
+    waits = [host._take_token() for _ in range(int(BURST) + 1)]
     assert waits == [0.0] * int(BURST) + [1 / RATE]
 
 
@@ -175,14 +175,14 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
     times: list[float] = []
     lock = threading.Lock()
 
-    def respond(asked: Asked) -> Answer:
-        if asked.path == "/robots.txt":
-            return Answer(status=404)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if request.path == "/robots.txt":
+            return StubResponse(status=404)
         with lock:
             times.append(time.monotonic())
             if len(times) == 1:
-                return Answer(status=429, headers={"Retry-After": "1"})
-        return image_answer(asked) or Answer(status=404)
+                return StubResponse(status=429, headers={"Retry-After": "1"})
+        return image_response(request) or StubResponse(status=404)
 
     workspace = create_workspace(tmp_path / "w", ["fox"])
     with serve(respond) as site:
@@ -195,8 +195,10 @@ def test_who_is_told_to_wait_keeps_all_from_asking(tmp_path: Path) -> None:
 
 def test_a_pause_may_be_longer_than_a_download_may_take() -> None:
     """An image whose host asks for one waits it out; its time does not run meanwhile."""
-    answers = [Answer(status=429, headers={"Retry-After": "1"})]
-    with serve(lambda asked: answers.pop() if answers and asked.path == "/a.jpg" else Answer(jpeg(1), "image/jpeg")) as site:
+    answers = [StubResponse(status=429, headers={"Retry-After": "1"})]
+    with serve(
+        lambda request: answers.pop() if answers and request.path == "/a.jpg" else StubResponse(jpeg(1), "image/jpeg")
+    ) as site:
         assert Downloader(FetchOptions(allow_loopback=True, timeout=0.6), "").fetch(f"{site.base}/a.jpg").data == jpeg(1)
 
 
@@ -282,12 +284,14 @@ def test_a_preview_counts_as_the_search_does(point_to: PointTo) -> None:
     """One address in two spellings is one candidate; found for two categories it is one of each."""
     answer = library(fox=1)
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        one, other = openverse(asked.base, 1), openverse(asked.base, 1)
+        one, other = openverse(request.base, 1), openverse(request.base, 1)
         other["url"] = f"{other['url']}#again"
-        return json_answer({"results": [one, other], "result_count": 2}) if asked.query.get("page") == "1" else answer(asked)
+        return (
+            json_response({"results": [one, other], "result_count": 2}) if request.query.get("page") == "1" else answer(request)
+        )
 
     with serve(respond) as site:
         workspace = point_to("openverse", site.base)

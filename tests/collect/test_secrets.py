@@ -9,35 +9,35 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.api.client import Web
+from fototeca.collect.api.client import ServiceClient
 from fototeca.collect.api.credentials import KEYS, Key
 from fototeca.collect.http.client import Downloader, FetchOptions
-from fototeca.collect.sources import all_keys, known_sources
+from fototeca.collect.sources import list_keys, load_sources
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
 from tests.collect.hubs import REFS, SECRET, Hubs
 from tests.collect.test_services import SHAPES
-from tests.servers import Answer, Asked, Respond, Site, image_answer, json_answer, serve
+from tests.servers import ReceivedRequest, Respond, Site, StubResponse, image_response, json_response, serve
 
 Shown = Callable[..., str]
-SERVICES = {name: info.key for name, info in known_sources().items() if info.key}
+SERVICES = {name: info.key for name, info in load_sources().items() if info.key}
 HUBS = ("kaggle", "roboflow", "huggingface")
 
 
-def sent(asked: Asked) -> str:
+def sent(request: ReceivedRequest) -> str:
     """Everything in which a client can send a key."""
-    _, basic, rest = asked.headers.get("Authorization", "").partition("Basic ")
+    _, basic, rest = request.headers.get("Authorization", "").partition("Basic ")
     login = base64.b64decode(rest).decode() if basic else ""
-    return " ".join([login, *asked.query.values(), *asked.headers.values(), asked.body.decode("latin-1")])
+    return " ".join([login, *request.query.values(), *request.headers.values(), request.body.decode("latin-1")])
 
 
 def told(status: int, **headers: str) -> Respond:
     """An answer that repeats the whole question, the key in it."""
 
-    def respond(asked: Asked) -> Answer:
-        document = dict.fromkeys(("error", "message", "code"), sent(asked)) | {"stat": "fail"}
-        return json_answer(document, status, **headers)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        document = dict.fromkeys(("error", "message", "code"), sent(request)) | {"stat": "fail"}
+        return json_response(document, status, **headers)
 
     return respond
 
@@ -45,9 +45,11 @@ def told(status: int, **headers: str) -> Respond:
 FAULTS: dict[str, Respond] = {
     **{str(status): told(status) for status in (200, 400, 401, 403, 404, 500)},
     "quota": told(429, X_RateLimit_Remaining=SECRET, X_RateLimit_Limit=SECRET, Retry_After="0"),
-    "redirect": lambda asked: Answer(sent(asked).encode(), status=302, headers={"Location": f"/elsewhere?key={SECRET}"}),
-    "html": lambda asked: Answer(f"<html>{sent(asked)}".encode()),
-    "broken": lambda asked: Answer(sent(asked).encode(), headers={"Content-Length": "99999", "Connection": "close"}),
+    "redirect": lambda request: StubResponse(
+        sent(request).encode(), status=302, headers={"Location": f"/elsewhere?key={SECRET}"}
+    ),
+    "html": lambda request: StubResponse(f"<html>{sent(request)}".encode()),
+    "broken": lambda request: StubResponse(sent(request).encode(), headers={"Content-Length": "99999", "Connection": "close"}),
 }
 
 
@@ -73,7 +75,7 @@ def kept(folder: Path) -> list[Path]:
 
 def test_every_source_with_a_key_is_tried_here() -> None:
     """Whoever adds one adds it to these tests."""
-    assert set(all_keys()) == {*SERVICES, *HUBS}
+    assert set(list_keys()) == {*SERVICES, *HUBS}
     assert set(SERVICES) < set(SHAPES)
 
 
@@ -86,9 +88,9 @@ def test_no_refusal_of_a_service_shows_its_key(
     monkeypatch.setenv(SERVICES[source].variable, SECRET)
     questions = []
 
-    def respond(asked: Asked) -> Answer:
-        questions.append(sent(asked))
-        return FAULTS[fault](asked)
+    def respond(request: ReceivedRequest) -> StubResponse:
+        questions.append(sent(request))
+        return FAULTS[fault](request)
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
@@ -109,7 +111,7 @@ def test_no_refusal_of_a_hub_shows_its_key(
     hubs.instead_of_all = answer
     text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
     text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
-    assert any(SECRET in sent(asked) for asked in site.asked)
+    assert any(SECRET in sent(request) for request in site.requests)
     assert text.count(f"fototeca: {hub}") == 2
     assert SECRET not in text
     assert kept(tmp_path) == []
@@ -123,12 +125,12 @@ def test_a_service_that_repeats_the_key_in_its_results(
     monkeypatch.setenv(SERVICES[source].variable, SECRET)
     item, document, _, _ = SHAPES[source]
 
-    def respond(asked: Asked) -> Answer:
-        answer = json.dumps(document([item(asked.base, number) for number in range(5)], 5))
+    def respond(request: ReceivedRequest) -> StubResponse:
+        answer = json.dumps(document([item(request.base, number) for number in range(5)], 5))
         answer = answer.replace("Author", f"Author {SECRET}").replace(
             "https://example.org/", f"https://example.org/?k={SECRET}&n="
         )
-        return image_answer(asked) or Answer(answer.encode(), "application/json")
+        return image_response(request) or StubResponse(answer.encode(), "application/json")
 
     with serve(respond) as site:
         workspace = point_to(source, f"{site.base}/api")
@@ -160,16 +162,16 @@ def test_a_key_is_known_wherever_it_is(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("A_KEY", 'one"/key+1')
     monkeypatch.setenv("B_KEY", "fox")
     key = Key("A_KEY", "", ("$A_HOME/key.json", "~/.a/token"), ("B_KEY",))
-    assert Key("C_KEY", "", key.files).found == ""
+    assert Key("C_KEY", "", key.files).location == ""
     monkeypatch.setenv("A_HOME", str(tmp_path / "elsewhere"))
     write_text(tmp_path / "elsewhere" / "key.json", '{"username": "somebody", "key": "another-key-2"}')
     told = 'a fox of somebody: one"/key+1 one\\"/key+1 one%22%2Fkey%2B1 one%22/key%2B1 one%22%2fkey%2b1 another-key-2'
-    assert key.cleaner()(told) == "a fox of somebody: (key) (key) (key) (key) (key) (key)"
+    assert key.redactor()(told) == "a fox of somebody: (key) (key) (key) (key) (key) (key)"
     write_text(tmp_path / ".a" / "token", "another-key-3\n")
-    assert key.cleaner()("another-key-3 another-key-2") == "(key) (key)"
-    assert Key("C_KEY", "", key.files).found == "$A_HOME/key.json"
+    assert key.redactor()("another-key-3 another-key-2") == "(key) (key)"
+    assert Key("C_KEY", "", key.files).location == "$A_HOME/key.json"
     monkeypatch.setenv("B_KEY", str(tmp_path / ".a" / "token"))
-    assert Key("C_KEY", "", (), ("B_KEY",)).cleaner()("another-key-3") == "(key)", "a variable may name a file"
+    assert Key("C_KEY", "", (), ("B_KEY",)).redactor()("another-key-3") == "(key)", "a variable may name a file"
 
 
 def test_what_the_hubs_clients_read_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,14 +187,14 @@ def test_what_the_hubs_clients_read_is_known(tmp_path: Path, monkeypatch: pytest
     write_text(tmp_path / "hf" / "token", SECRET)
     write_text(tmp_path / ".kaggle" / "access_token", SECRET)
     for hub, taken in (("huggingface", get_token()), ("kaggle", get_access_token_from_env()[0])):
-        assert taken == SECRET and KEYS[hub].found and SECRET not in KEYS[hub].cleaner()(f"a {taken}")
+        assert taken == SECRET and KEYS[hub].location and SECRET not in KEYS[hub].redactor()(f"a {taken}")
 
 
 def test_a_key_of_digits_breaks_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is left out of texts, and a number that happens to be the same stays one."""
     monkeypatch.setenv("A_KEY", "12345678")
-    answer = json_answer({"id": 12345678, "12345678": ["of 12345678", None, 1.5]})
-    with serve(lambda asked: answer) as site:
-        web = Web(Downloader(FetchOptions(allow_loopback=True), ""), "some", 0.0, Key("A_KEY", ""))
-        said = web.json(f"{site.base}/")
+    answer = json_response({"id": 12345678, "12345678": ["of 12345678", None, 1.5]})
+    with serve(lambda request: answer) as site:
+        web = ServiceClient(Downloader(FetchOptions(allow_loopback=True), ""), "some", 0.0, Key("A_KEY", ""))
+        said = web.fetch_json(f"{site.base}/")
     assert said == {"id": 12345678, "(key)": ["of (key)", None, 1.5]}

@@ -14,16 +14,16 @@ import pytest
 
 import fototeca.collect.sites
 import fototeca.collect.sources
-from fototeca.collect.api.client import SourceStop
-from fototeca.collect.api.quotas import read_quotas, remember_quota
+from fototeca.collect.api.client import SourceStoppedError
+from fototeca.collect.api.quotas import read_quotas, save_quota
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.search import PLENTY, SearchOptions, preview, search
-from fototeca.collect.sources import Context, Query, get_source, known_sources
+from fototeca.collect.sources import Query, SourceContext, get_source, load_sources
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.versions.freeze import freeze_version
 from tests.collect.conftest import PointTo
-from tests.servers import Answer, Asked, Respond, image_answer, json_answer, serve
+from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, json_response, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32)
 SECRET = "s3cret-key-value"
@@ -88,18 +88,18 @@ def service(source: str, total: int) -> Respond:
     """The stand-in of a service with numbered pages; it insists on its key."""
     item, document, query, size = SHAPES[source]
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        sent = {"flickr": asked.query.get("api_key"), "pixabay": asked.query.get("key"), "openverse": SECRET}.get(
-            source, asked.headers.get("Authorization", "").removeprefix("Client-ID ")
+        sent = {"flickr": request.query.get("api_key"), "pixabay": request.query.get("key"), "openverse": SECRET}.get(
+            source, request.headers.get("Authorization", "").removeprefix("Client-ID ")
         )
         if sent != SECRET:
-            return json_answer({"error": f"invalid key {sent}"}, 401)
-        assert asked.query[query] == "red fox"
-        count, number = int(asked.query[size]), int(asked.query["page"])
-        items = [item(asked.base, n) for n in range((number - 1) * count, min(number * count, total))]
-        return json_answer(document(items, total), X_RateLimit_Limit="200", X_RateLimit_Remaining=str(200 - number))
+            return json_response({"error": f"invalid key {sent}"}, 401)
+        assert request.query[query] == "red fox"
+        count, number = int(request.query[size]), int(request.query["page"])
+        items = [item(request.base, n) for n in range((number - 1) * count, min(number * count, total))]
+        return json_response(document(items, total), X_RateLimit_Limit="200", X_RateLimit_Remaining=str(200 - number))
 
     return respond
 
@@ -107,18 +107,18 @@ def service(source: str, total: int) -> Respond:
 def commons(total: int) -> Respond:
     """MediaWiki's search of files, with its way of going on."""
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        assert asked.query["gsrsearch"] == "filetype:bitmap red fox"
-        told = {name: asked.query[name] for name in ("generator", "gsrnamespace", "prop")}
+        assert request.query["gsrsearch"] == "filetype:bitmap red fox"
+        told = {name: request.query[name] for name in ("generator", "gsrnamespace", "prop")}
         assert told == {"generator": "search", "gsrnamespace": "6", "prop": "imageinfo"}
-        assert "extmetadata" in asked.query["iiprop"]
-        assert "me@example.org" in asked.headers["User-Agent"]
-        start = int(asked.query.get("gsroffset", "0"))
-        pages = [_file(asked.base, n) for n in range(start, min(start + 50, total))]
+        assert "extmetadata" in request.query["iiprop"]
+        assert "me@example.org" in request.headers["User-Agent"]
+        start = int(request.query.get("gsroffset", "0"))
+        pages = [_file(request.base, n) for n in range(start, min(start + 50, total))]
         onward = {"continue": {"gsroffset": start + 50, "continue": "gsroffset||"}} if start + 50 < total else {}
-        return json_answer({"query": {"pages": list(reversed(pages))}, **onward} if pages else {"batchcomplete": True})
+        return json_response({"query": {"pages": list(reversed(pages))}, **onward} if pages else {"batchcomplete": True})
 
     return respond
 
@@ -136,14 +136,14 @@ def _file(base: str, n: int) -> dict[str, Any]:
 def inaturalist(total: int) -> Respond:
     """Observations of two images each, one of them without a licence in every fourth."""
 
-    def respond(asked: Asked) -> Answer:
-        if image := image_answer(asked):
+    def respond(request: ReceivedRequest) -> StubResponse:
+        if image := image_response(request):
             return image
-        assert asked.query["quality_grade"] == "research"
-        assert asked.query["photo_license"].startswith("cc0,cc-by,cc-by-sa")
-        above = int(asked.query["id_above"])
+        assert request.query["quality_grade"] == "research"
+        assert request.query["photo_license"].startswith("cc0,cc-by,cc-by-sa")
+        above = int(request.query["id_above"])
         ids = [n for n in range(1, total + 1) if n > above][:200]
-        return json_answer({"total_results": total, "results": [_observation(asked.base, n) for n in ids]})
+        return json_response({"total_results": total, "results": [_observation(request.base, n) for n in ids]})
 
     return respond
 
@@ -157,16 +157,16 @@ def _observation(base: str, n: int) -> dict[str, Any]:
 
 
 NEW_SOURCE = """
-from fototeca.collect.catalog import Finding
+from fototeca.collect.catalog import Provenance
 from fototeca.collect.sources.metadata import SourceInfo
 
-INFO = SourceInfo("quokka", "interface", "nothing", "none", "none told", "its own")
+INFO = SourceInfo("quokka", "API", "nothing", "none", "none stated", "its own")
 
 
 def search(query, context):
     endpoint = context.site("quokka")["endpoint"]
-    for rank, path in enumerate(context.web("quokka").json(endpoint)):
-        yield Finding(endpoint + path, "quokka", query.category, query=query.text, rank=rank)
+    for rank, path in enumerate(context.client("quokka").fetch_json(endpoint)):
+        yield Provenance(endpoint + path, "quokka", query.category, query=query.text, rank=rank)
 """
 
 
@@ -179,7 +179,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def findings(source: str, workspace: Workspace) -> list[Any]:
     """Everything a source yields for one query."""
-    return list(get_source(source)(Query("fox", "red fox"), Context(workspace, LOCAL)))
+    return list(get_source(source)(Query("fox", "red fox"), SourceContext(workspace, LOCAL)))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_pages_are_read_to_the_end_or_to_the_sources_bound(
     assert [finding.rank for finding in found] == list(range(len(found)))
     assert found[7].author == "Author 7"
     assert found[7].page_url.startswith("https://")
-    assert len(site.asked) == pages
+    assert len(site.requests) == pages
 
 
 def test_licences_come_as_spdx_and_as_found(point_to: PointTo) -> None:
@@ -228,8 +228,8 @@ def test_commons_goes_on_where_it_says(point_to: PointTo) -> None:
     assert [finding.rank for finding in found] == list(range(120))
     assert found[3].url == f"{site.base}/full/3.jpg"
     assert (found[3].width, found[3].author, found[3].license) == (1280, "Author & 3", "CC-BY-SA-4.0")
-    assert site.asked[0].query["iiurlwidth"] == "1280"
-    assert len(site.asked) == 3
+    assert site.requests[0].query["iiurlwidth"] == "1280"
+    assert len(site.requests) == 3
 
 
 def test_inaturalist_ties_the_images_of_one_observation(point_to: PointTo) -> None:
@@ -237,7 +237,7 @@ def test_inaturalist_ties_the_images_of_one_observation(point_to: PointTo) -> No
     with serve(inaturalist(250)) as site:
         found = findings("inaturalist", point_to("inaturalist", f"{site.base}/api"))
     assert len(found) == 2 * 250 - 250 // 4
-    assert [asked.query["id_above"] for asked in site.asked] == ["0", "200"]
+    assert [request.query["id_above"] for request in site.requests] == ["0", "200"]
     assert {f.original for f in found} == {f"inaturalist:{n}" for n in range(1, 251)}
     assert found[0].license == "CC-BY-NC-4.0"
 
@@ -245,16 +245,16 @@ def test_inaturalist_ties_the_images_of_one_observation(point_to: PointTo) -> No
 @pytest.mark.parametrize(
     ("document", "what"),
     [
-        ({"other": []}, "it has no 'results'"),
-        ({"results": [], "result_count": 7}, "7 results, of which none is shown"),
+        ({"other": []}, "no field 'results'"),
+        ({"results": [], "result_count": 7}, "7 results, none of them in the response"),
         ({"results": [{"href": "x"}], "result_count": 1}, "no usable 'license'"),
-        ({"results": {"a": 1}, "result_count": 1}, "the results are no list"),
-        ([1], "it has no 'results'"),
+        ({"results": {"a": 1}, "result_count": 1}, "the results are not a list"),
+        ([1], "no field 'results'"),
     ],
 )
 def test_a_changed_answer_is_an_error_that_says_what_is_missing(document: object, what: str, point_to: PointTo) -> None:
     """Never a quiet zero."""
-    with serve(lambda asked: json_answer(document)) as site:
+    with serve(lambda request: json_response(document)) as site:
         workspace = point_to("openverse", f"{site.base}/api")
         with pytest.raises(FototecaError, match=what) as caught:
             findings("openverse", workspace)
@@ -264,16 +264,16 @@ def test_a_changed_answer_is_an_error_that_says_what_is_missing(document: object
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (Answer(b"<html>", status=200), "it is not JSON"),
-        (json_answer({}, 429, Retry_After="3600"), "the quota is used up"),
-        (json_answer({}, 403), "refuses the key"),
-        (json_answer({}, 418), "cannot be asked: http-418"),
-        (Answer(status=302, headers={"Location": "http://10.0.0.1/x"}), "cannot be asked: redirected"),
+        (StubResponse(b"<html>", status=200), "not JSON"),
+        (json_response({}, 429, Retry_After="3600"), "the quota is exhausted"),
+        (json_response({}, 403), "rejected the key"),
+        (json_response({}, 418), "request failed: http-418"),
+        (StubResponse(status=302, headers={"Location": "http://10.0.0.1/x"}), "request failed: redirected"),
     ],
 )
-def test_errors_never_show_the_key(answer: Answer, message: str, point_to: PointTo) -> None:
+def test_errors_never_show_the_key(answer: StubResponse, message: str, point_to: PointTo) -> None:
     """One line that says what is wrong, without the query that holds the key; a redirect does not carry it elsewhere."""
-    with serve(lambda asked: answer) as site:
+    with serve(lambda request: answer) as site:
         workspace = point_to("flickr", f"{site.base}/api")
         with pytest.raises(FototecaError, match=message) as caught:
             findings("flickr", workspace)
@@ -286,7 +286,7 @@ def test_a_refused_key_leaves_no_trace(point_to: PointTo, capsys: pytest.Capture
     with serve(service("flickr", 4)) as site:
         workspace = _queries(point_to("flickr", f"{site.base}/api"))
         assert search(workspace, SearchOptions(("flickr",)), LOCAL).accepted == 4
-    with serve(lambda asked: json_answer({"key": asked.query["api_key"]}, 401)) as site, pytest.raises(SourceStop):
+    with serve(lambda request: json_response({"key": request.query["api_key"]}, 401)) as site, pytest.raises(SourceStoppedError):
         search(_repoint(workspace, "flickr", site.base), SearchOptions(("flickr",)), LOCAL)
     shown = capsys.readouterr()
     assert SECRET not in shown.out + shown.err
@@ -312,7 +312,7 @@ def test_a_missing_key_or_contact_is_said_before_anything_is_asked(point_to: Poi
         workspace.config.write_text(workspace.config.read_text().replace("me@example.org", ""))
         with pytest.raises(FototecaError, match="commons needs a contact"):
             search(Workspace(workspace.root), SearchOptions(("commons",)), LOCAL)
-        assert not site.asked
+        assert not site.requests
 
 
 def test_quotas_are_remembered_for_doctor(point_to: PointTo) -> None:
@@ -328,7 +328,7 @@ def test_commercial_filters_at_the_source_and_again_here(point_to: PointTo) -> N
     with serve(service("openverse", 9)) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
         summary = search(workspace, SearchOptions(("openverse",), license="commercial"), LOCAL)
-        assert site.asked[0].query["license_type"] == "commercial"
+        assert site.requests[0].query["license_type"] == "commercial"
         with pytest.raises(FototecaError, match="bing tells no licences"):
             search(workspace, SearchOptions(("bing",), license="commercial"), LOCAL)
     assert summary.accepted == 6
@@ -341,7 +341,7 @@ def test_a_dry_run_counts_and_fetches_no_image(point_to: PointTo) -> None:
     with serve(service("openverse", 9)) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
         told = preview(workspace, SearchOptions(("openverse",)), LOCAL)
-        assert not [asked for asked in site.asked if asked.path.startswith("/full")]
+        assert not [request for request in site.requests if request.path.startswith("/full")]
     assert told["fox"]["candidates"] == 9
     assert told["fox"]["licenses"] == {"CC-BY-2.0": 3, "CC-BY-NC-4.0": 3, "CC0-1.0": 3}
     assert told["fox"]["sizes"] == {"640×480": 9}
@@ -360,7 +360,7 @@ def test_a_dry_run_ends_where_there_is_plenty(point_to: PointTo) -> None:
 def test_a_quota_that_cannot_be_written_down_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is only for doctor."""
     monkeypatch.setattr("fototeca.collect.api.quotas._file", lambda: Path("/proc/fototeca/quotas.json"))
-    remember_quota("flickr", {"X-RateLimit-Remaining": "7"})
+    save_quota("flickr", {"X-RateLimit-Remaining": "7"})
 
 
 def test_a_host_is_asked_once_at_a_time_for_lists_and_images_together(point_to: PointTo) -> None:
@@ -368,16 +368,16 @@ def test_a_host_is_asked_once_at_a_time_for_lists_and_images_together(point_to: 
     answer, second = service("openverse", 40), threading.Event()
     lock, inside, most = threading.Lock(), [0], [0]
 
-    def respond(asked: Asked) -> Answer:
+    def respond(request: ReceivedRequest) -> StubResponse:
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-        if asked.query.get("page") == "2":
+        if request.query.get("page") == "2":
             second.set()
-        elif asked.path == "/full/0.jpg":
+        elif request.path == "/full/0.jpg":
             second.wait(0.3)  # the next list is wanted meanwhile
         try:
-            return answer(asked)
+            return answer(request)
         finally:
             with lock:
                 inside[0] -= 1
@@ -395,14 +395,14 @@ def test_a_new_source_is_one_file_and_what_its_site_is(
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "quokka.py").write_text(NEW_SOURCE)
     monkeypatch.setattr(fototeca.collect.sources, "__path__", [*fototeca.collect.sources.__path__, str(tmp_path / "new")])
-    known_sources.cache_clear()
+    load_sources.cache_clear()
     try:
-        with serve(lambda asked: image_answer(asked) or json_answer(["/full/1.jpg", "/full/2.jpg"])) as site:
+        with serve(lambda request: image_response(request) or json_response(["/full/1.jpg", "/full/2.jpg"])) as site:
             workspace = point_to("openverse", site.base)
             (workspace.root / "sites" / "quokka.toml").write_text(f'version = 1\nendpoint = "{site.base}"\n')
             assert search(workspace, SearchOptions(("quokka",)), LOCAL).accepted == 2
     finally:
-        known_sources.cache_clear()
+        load_sources.cache_clear()
         sys.modules.pop("fototeca.collect.sources.quokka")
 
 
@@ -411,10 +411,10 @@ def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_t
     with serve(service("openverse", 30)) as first, serve(service("pixabay", 300)) as second:
         workspace = _queries(_repoint(point_to("openverse", f"{first.base}/api"), "pixabay", second.base))
         summary = search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL)
-        fetched = [asked.path for asked in second.asked if asked.path.startswith("/full")]
-        before = len(first.asked) + len(second.asked)
+        fetched = [request.path for request in second.requests if request.path.startswith("/full")]
+        before = len(first.requests) + len(second.requests)
         assert search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL).found == 0
-        assert len(first.asked) + len(second.asked) == before, "who has enough asks nobody"
+        assert len(first.requests) + len(second.requests) == before, "who has enough asks nobody"
     assert len(fetched) == 100  # 30 of them are the very images that openverse gave
     assert summary.accepted == 100
     with sqlite3.connect(workspace.catalog) as sql:

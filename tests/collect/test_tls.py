@@ -19,7 +19,7 @@ from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.pipeline import collect
 from fototeca.core.workspace import create_workspace
-from tests.servers import Answer, image_answer, serve
+from tests.servers import StubResponse, image_response, serve
 
 
 def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
@@ -47,7 +47,7 @@ def certificate(file: Path, *, ip: str = "127.0.0.1", days: int = 1) -> Path:
 @contextmanager
 def secure(file: Path | None) -> Iterator[str]:
     """The https address of a site with images; without a certificate it speaks plain HTTP all the same."""
-    with serve(lambda asked: image_answer(asked) or Answer(status=404)) as site:
+    with serve(lambda request: image_response(request) or StubResponse(status=404)) as site:
         if file:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(file)

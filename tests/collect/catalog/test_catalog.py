@@ -1,4 +1,4 @@
-"""The ledger: one row a candidate, one an image, one a place; decisions are only ever added."""
+"""The catalog: candidates, images and places are unique, decisions are only added, and errors are one line."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def accept(catalog: Catalog, url: str, image: ImageRow = IMAGE_ELEMENT, category
     return catalog.candidates.record(candidate.candidate_id, "accepted", image=image, attempt=FetchAttempt(size=1234))
 
 
-def test_one_image_in_many_places_is_one_image(catalog: Catalog) -> None:
-    """The same bytes at ten addresses: one image, ten provenance rows, nine candidates rejected as duplicates."""
+def test_same_bytes_at_many_urls_are_one_image(catalog: Catalog) -> None:
+    """The same bytes at ten URLs: one image, ten places, nine candidates rejected as duplicates."""
     states = [accept(catalog, f"http://x/{number}") for number in range(10)]
     assert states == ["accepted"] + ["rejected"] * 9
     assert len(catalog.images.all()) == 1
@@ -39,17 +39,16 @@ def test_one_image_in_many_places_is_one_image(catalog: Catalog) -> None:
     assert len(catalog.candidates.in_state("rejected", ["duplicate"])) == 9
 
 
-def test_the_same_place_twice_is_one_row(catalog: Catalog) -> None:
-    """Collecting again neither adds rows nor forgets the state."""
+def test_same_place_twice_is_one_row(catalog: Catalog) -> None:
+    """Collecting again adds no rows and keeps the state."""
     accept(catalog, "http://x/1")
     again = catalog.candidates.add(Provenance("http://x/1", "test", "cat"), "http://x/1")
     assert again.state == "accepted"
     assert len(catalog.provenance.of_image(IMAGE_ELEMENT.image_id)) == 1
 
 
-def test_status_follows_groups_and_people(catalog: Catalog) -> None:
-    """Set aside by dedup, restored by a person, rejected, relabelled: the image says where it stands. A program's label undoes no
-    review, and a rejection ends a restoration."""
+def test_status_follows_groups_and_decisions(catalog: Catalog) -> None:
+    """Set aside, restored, rejected, relabeled: a source's label does not undo a review, and a rejection ends a restoration."""
     accept(catalog, "http://x/1")
     image_id = IMAGE_ELEMENT.image_id
     catalog.groups.replace([GroupRow(image_id, "g", False, "phash", 3.0)])
@@ -82,16 +81,16 @@ def test_status_follows_groups_and_people(catalog: Catalog) -> None:
     assert [(decision.edit, decision.by) for decision in catalog.decisions.all(image_id)] == edits
 
 
-def test_a_machine_that_agrees_writes_nothing_and_a_person_does(catalog: Catalog) -> None:
-    """Agreeing is a review when a person does it and noise when a program does."""
+def test_confirmation_is_written_for_people_only(catalog: Catalog) -> None:
+    """Confirming a label is a review by a person and nothing by a source."""
     accept(catalog, "http://x/1")
     assert catalog.decisions.add(IMAGE_ELEMENT.image_id, Edit.relabel("cat"), by=SOURCE, reason="found") is not None
     assert catalog.decisions.add(IMAGE_ELEMENT.image_id, Edit.relabel("cat"), by=SOURCE, reason="found") is None
     assert catalog.decisions.add(IMAGE_ELEMENT.image_id, Edit.relabel("cat"), by=ANA, reason="agreed") is not None
 
 
-def test_a_transaction_that_fails_leaves_nothing(catalog: Catalog) -> None:
-    """All of a recorded attempt is there, or none of it."""
+def test_failed_transaction_leaves_nothing(catalog: Catalog) -> None:
+    """Everything of a recorded attempt is stored, or nothing."""
     with pytest.raises(RuntimeError), catalog.transaction():
         accept(catalog, "http://x/1")
         raise RuntimeError("killed")
@@ -99,8 +98,8 @@ def test_a_transaction_that_fails_leaves_nothing(catalog: Catalog) -> None:
     assert catalog.candidates.get("http://x/1") is None
 
 
-def test_a_catalog_of_a_newer_fototeca_is_left_alone(tmp_path: Path) -> None:
-    """An older program refuses it with one line and changes nothing."""
+def test_newer_schema_is_refused(tmp_path: Path) -> None:
+    """A newer schema is refused with one line, and the file stays unchanged."""
     path = tmp_path / "catalog.sqlite"
     with Catalog(path):
         pass
@@ -112,16 +111,16 @@ def test_a_catalog_of_a_newer_fototeca_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
-    """Not a database: one line, and the file stays."""
+def test_other_file_is_refused(tmp_path: Path) -> None:
+    """A file that is not a database gives one line and stays."""
     path = tmp_path / "catalog.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(FototecaError, match="cannot be read"):
         Catalog(path)
 
 
-def test_a_process_that_was_quicker_keeps_its_image(catalog: Catalog) -> None:
-    """The same candidate, fetched by two processes: the later result neither calls it a copy of itself nor loses it."""
+def test_first_result_of_a_candidate_is_kept(catalog: Catalog) -> None:
+    """Two processes fetch one candidate: the later result neither makes it a duplicate nor removes its image."""
     assert accept(catalog, "http://x/1") == "accepted"
     candidate = catalog.candidates.get("http://x/1")
     assert candidate is not None
@@ -131,8 +130,8 @@ def test_a_process_that_was_quicker_keeps_its_image(catalog: Catalog) -> None:
     assert catalog.database.connection.execute("SELECT count(*) FROM attempts").fetchone()[0] == 3
 
 
-def test_a_full_disk_is_one_line(catalog: Catalog) -> None:
-    """No room for a row: what was being written is undone, the error says what to do, and with room it goes on."""
+def test_full_disk(catalog: Catalog) -> None:
+    """A full disk rolls the transaction back, gives one line, and writing works again with space."""
     pages = catalog.database.connection.execute("PRAGMA page_count").fetchone()[0]
     catalog.database.connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(FototecaError, match="full; free some disk space") as caught, catalog.transaction():
@@ -144,8 +143,8 @@ def test_a_full_disk_is_one_line(catalog: Catalog) -> None:
     assert accept(catalog, "http://x/1") == "accepted"
 
 
-def test_a_locked_catalog_is_one_line(catalog: Catalog) -> None:
-    """Another program holds the file for longer than anybody waits."""
+def test_locked_catalog(catalog: Catalog) -> None:
+    """A catalog locked by another process gives one line and exit code 4."""
     catalog.database.connection.execute("PRAGMA busy_timeout = 10")
     refused = pytest.raises(FototecaError, match="locked; free some disk space, or end what else")
     with Catalog(catalog.path) as other, other.transaction(), refused as caught:

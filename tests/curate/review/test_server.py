@@ -36,7 +36,6 @@ from tests.curate.conftest import file_size_limit
 pytestmark = pytest.mark.xdist_group("page")
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +107,10 @@ def image(workspace: Workspace, image_id: str) -> ImageRow:
     return found
 
 
-def test_what_keys_decide_is_frozen_and_logged(
+def test_keyboard_decisions_are_frozen_and_in_the_history(
     browser: Chrome, workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any]
 ) -> None:
-    """From a key on the page to a row of the manifest, to git's decisions and to the log."""
+    """Decisions made by keys reach the manifest, its decision file and the history."""
     ids = sorted(add_images(workspace, ["cat"] * 6 + ["dog"] * 5))
     with served(workspace) as server:
         look(browser, server)
@@ -127,8 +126,8 @@ def test_what_keys_decide_is_frozen_and_logged(
     assert [row["new_rejected"] or row["new_label"] for row in history] == [wanted, "drawing"]
 
 
-def test_keys_decide(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Digits label, Enter agrees, space skips, - rejects with a reason, Backspace takes back; each is in the catalog at once."""
+def test_keys(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Digits label, Enter confirms, space skips, - rejects with a reason, Backspace undoes; each is saved at once."""
     ids = sorted(add_images(workspace, ["cat"] * 5))
     with served(workspace) as server:
         look(browser, server)
@@ -153,8 +152,10 @@ def test_keys_decide(browser: Chrome, workspace: Workspace, add_images: AddImage
     assert browser.get_log("browser") == []
 
 
-def test_the_whole_group(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
-    """+ applies the decision to every copy that is not rejected, and one undo takes all of it back."""
+def test_decision_for_the_whole_group(
+    browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages
+) -> None:
+    """+ applies the decision to every copy that is not rejected; one undo reverts all."""
     ids = add_images(workspace, ["cat", "cat", "dog", "cat"])
     group_images(workspace, [ids[:3]])
     reject_images(workspace, [ids[1]], "off-topic")
@@ -170,8 +171,8 @@ def test_the_whole_group(browser: Chrome, workspace: Workspace, add_images: AddI
     assert browser.get_log("browser") == []
 
 
-def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """A decision about an image that changed since it was shown is not written, the page says so and shows the news."""
+def test_stale_image_is_refused(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """A decision about an image that changed since it was shown is refused and reported."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
     with served(workspace) as server:
         look(browser, server)
@@ -184,8 +185,8 @@ def test_somebody_was_quicker(browser: Chrome, workspace: Workspace, add_images:
     assert [line for line in browser.get_log("browser") if "409" not in line["message"]] == []
 
 
-def test_an_answer_that_does_not_come(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Cut off from fototeca the page says that nothing was saved and stays at the image; later it goes on."""
+def test_lost_connection(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Without a connection, the page reports that nothing was saved and stays at the image."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
     with served(workspace) as server:
         look(browser, server)
@@ -201,8 +202,8 @@ def test_an_answer_that_does_not_come(browser: Chrome, workspace: Workspace, add
     browser.get_log("browser")
 
 
-def test_on_a_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
-    """At 400 pixels nothing sticks out, what is tapped is large enough, and taps decide as keys do."""
+def test_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """At 400 pixels nothing overflows, targets are large enough, and taps decide."""
     ids = add_images(workspace, ["cat", "dog", "dog"])
     group_images(workspace, [ids[:2]])
     with served(workspace) as server:
@@ -230,8 +231,8 @@ def test_on_a_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images
     assert browser.get_log("browser") == []
 
 
-def test_several_labels(browser: Chrome, tmp_path: Path, add_images: AddImages) -> None:
-    """In a task with several labels an image digits switch, and Enter keeps what is on; none at all will do."""
+def test_multi_label_keys(browser: Chrome, tmp_path: Path, add_images: AddImages) -> None:
+    """Digits toggle labels and Enter saves them; no label is allowed."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog", "fox"], task="multi", target=1)
     ids = sorted(add_images(workspace, ["cat", "cat|dog"]))
     before = image(workspace, ids[0]).label
@@ -247,8 +248,8 @@ def test_several_labels(browser: Chrome, tmp_path: Path, add_images: AddImages) 
     assert browser.get_log("browser") == []
 
 
-def test_both_languages_say_the_same_things(browser: Chrome, workspace: Workspace) -> None:
-    """No text is missing in one of them, both leave the same gaps; an empty workspace shows an empty queue."""
+def test_languages_have_the_same_texts(browser: Chrome, workspace: Workspace) -> None:
+    """Both languages have the same texts and placeholders; an empty workspace shows an empty queue."""
     with served(workspace) as server:
         look(browser, server)
         assert browser.find_element(By.ID, "empty").text == "This queue is empty."
@@ -258,8 +259,8 @@ def test_both_languages_say_the_same_things(browser: Chrome, workspace: Workspac
     assert gaps[0] == gaps[1]
 
 
-def test_a_reason_of_ones_own_is_shown_as_it_is(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Also one that the page or its language has another word for; the page's own reasons are translated."""
+def test_custom_reason_is_shown_unchanged(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Custom reasons are not translated; the page's own are."""
     reasons = ["constructor", "other", "off-topic"]
     ids = add_images(workspace, ["cat"] * 3)
     for image_id, reason in zip(ids, reasons, strict=True):
@@ -275,8 +276,8 @@ def test_a_reason_of_ones_own_is_shown_as_it_is(browser: Chrome, workspace: Work
     assert [shown_as[image_id] for image_id in ids] == ["rechazada: constructor", "rechazada: other", "rechazada: fuera de tema"]
 
 
-def test_enter_without_a_label_asks_for_one(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Nothing is decided, and the page says what to do."""
+def test_enter_without_a_label(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Nothing is decided, and the page asks for a label."""
     add_images(workspace, [""])
     with served(workspace) as server:
         look(browser, server)
@@ -296,8 +297,8 @@ def ask(server: PageServer, path: str, headers: dict[str, str], body: object = N
     return found
 
 
-def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> None:
-    """Without the key, under another host name, or from another site's page nothing is shown and nothing decided."""
+def test_foreign_requests_are_rejected(workspace: Workspace, add_images: AddImages) -> None:
+    """Requests without the key, with another host or from another site are rejected."""
     (name,) = add_images(workspace, ["cat"])
     states = {name: "cat"}
     decision = {"image_id": name, "shown": states, "group": False, "label": "dog"}
@@ -339,8 +340,8 @@ def test_strangers_are_refused(workspace: Workspace, add_images: AddImages) -> N
     assert [row.after for row in log(workspace)] == ["dog"]
 
 
-def test_nothing_outside_the_store(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
-    """Only images of the catalog are served, and of those only files in the store; a broken one is told, not a crash."""
+def test_only_stored_images_are_served(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
+    """Only files in the store are served; broken images give an error status."""
     first, second = add_images(workspace, ["cat", "cat"])
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
@@ -357,10 +358,10 @@ def test_nothing_outside_the_store(workspace: Workspace, add_images: AddImages, 
             assert b"secret" not in body.replace(b"secret.png", b"")
 
 
-def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages) -> None:
-    """The command serves without any database, and what the page was told is saved is there after SIGKILL."""
+def test_saved_decisions_survive_a_kill(workspace: Workspace, add_images: AddImages) -> None:
+    """The command needs no database, and a saved decision survives SIGKILL."""
     (name,) = add_images(workspace, ["cat"])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
+    environment = {**os.environ, "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
     arguments = ["curate", "review", "--web", "--no-browser", "--port", "0"]
     command = [sys.executable, "-m", "fototeca", *arguments]
     process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, text=True)
@@ -381,8 +382,8 @@ def test_killed_it_has_lost_nothing(workspace: Workspace, add_images: AddImages)
     assert image(workspace, name).rejected == "off-topic"
 
 
-def test_what_the_disk_does_is_told(workspace: Workspace, add_images: AddImages) -> None:
-    """A full disk, an image that is gone, a damaged catalog: an answer each time, nothing half decided, and the page goes on."""
+def test_disk_errors_are_reported(workspace: Workspace, add_images: AddImages) -> None:
+    """A full disk, a missing image and a damaged catalog give errors, and the page continues."""
     name, gone = add_images(workspace, ["cat", "dog"])
     decision = {"image_id": name, "shown": {name: "cat"}, "group": False, "label": "dog"}
     (workspace.root / image(workspace, gone).path).unlink()
@@ -401,8 +402,8 @@ def test_what_the_disk_does_is_told(workspace: Workspace, add_images: AddImages)
         assert (status, b"cannot be read" in told) == (400, True)
 
 
-def test_taking_back(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
-    """Undoing returns label, rejection, restoration and review to what they were; nobody undoes another's word, or twice."""
+def test_undo(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """Undo restores label, rejection, restoration and review; only one's own latest decision can be undone."""
     kept, aside = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [[kept, aside]])
     before = [image(workspace, name) for name in (kept, aside)]
@@ -427,8 +428,8 @@ def test_taking_back(workspace: Workspace, add_images: AddImages, group_images: 
         undo_decisions(workspace, [other.decision_id])
 
 
-def test_a_version_with_an_undo_is_rebuilt(workspace: Workspace, add_images: AddImages) -> None:
-    """What was taken back is not reviewed in a manifest, nor when that is made again from the log."""
+def test_version_with_an_undo_is_rebuilt(workspace: Workspace, add_images: AddImages) -> None:
+    """An undone review is not in the manifest, nor in its rebuild."""
     ids = add_images(workspace, ["cat", "dog"] * 10)
     first = label_images(workspace, ids[:4], "dog")
     undo_decisions(workspace, [row.decision_id for row in first[:2]])

@@ -14,9 +14,9 @@ from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.label_issues.find import LabelIssue, save, suggest_labels
+from fototeca.curate.label_issues.find import LabelIssue, find_label_issues, store_label_issues
 from fototeca.curate.labels.decisions import decide_images, label_images, list_decisions, make_edit, reject_images, restore_images
-from fototeca.curate.quality.checks import found_by_image, measure_quality
+from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.agreement import Disagreement, measure_agreement
 from fototeca.curate.review.queues import (
@@ -45,7 +45,7 @@ AddImages = Callable[..., list[str]]
 def queue(workspace: Workspace, name: str) -> list[str]:
     """The images that wait in it."""
     with Catalog.open(workspace) as catalog:
-        items = list_review_items(catalog, workspace.settings.names, found_by_image(catalog))
+        items = list_review_items(catalog, workspace.settings.names, list_findings_by_image(catalog))
     return [item.image.image_id for item in items_in_queue(items, name)]
 
 
@@ -56,8 +56,8 @@ def without(workspace: Workspace, category: str, instead: str = "puppy") -> Work
     return Workspace(workspace.root)
 
 
-def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
-    """Copies and quality findings wait until a person has decided on them, and no longer."""
+def test_review_empties_the_queues(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
+    """Duplicates and quality issues wait until a person decides."""
     ids = add_images(workspace, ["cat", "cat", "dog"])
     group_images(workspace, [ids[:2]])
     measure_quality(workspace, QualityThresholds())
@@ -70,10 +70,10 @@ def test_reviewing_empties_the_queues(workspace: Workspace, add_images: AddImage
     assert queue(workspace, QUALITY) == []
 
 
-def test_copies_that_people_call_by_two_names_are_in_conflict(
+def test_copies_with_different_reviewed_labels_conflict(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One image, two copies, two reviewers: both decided, and nothing is settled until they say the same of both."""
+    """Reviewed copies of one image conflict until their labels agree."""
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert queue(workspace, CONFLICT) == []
@@ -87,26 +87,26 @@ def test_copies_that_people_call_by_two_names_are_in_conflict(
     assert queue(workspace, CONFLICT) == [], "a rejected copy has no label to contradict"
 
 
-def test_an_answered_suggestion_is_not_made_again(workspace: Workspace, add_images: AddImages) -> None:
-    """Who kept a label against a suggestion is not asked the same by the next run; another suggestion is asked."""
+def test_answered_issue_is_not_reported_again(workspace: Workspace, add_images: AddImages) -> None:
+    """An answered label issue stays closed; a different one is reported."""
     ids = add_images(workspace, ["cat", "cat"])
     suggestions = [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ()) for image_id in ids]
-    save(workspace, suggestions, 0)
+    store_label_issues(workspace, suggestions, 0)
     assert queue(workspace, SUGGESTED) == ids
     label_images(workspace, ids[:1], "cat")
     for _ in range(2):
         with Catalog.open(workspace) as catalog:
             last = catalog.decisions.last_id()
-        save(workspace, suggestions, last)
+        store_label_issues(workspace, suggestions, last)
         assert queue(workspace, SUGGESTED) == ids[1:]
-    save(workspace, [replace(suggestions[0], suggested="wolf")], last)
+    store_label_issues(workspace, [replace(suggestions[0], suggested="wolf")], last)
     assert queue(workspace, SUGGESTED) == ids[:1]
 
 
-def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
+def test_removed_category_is_queued_and_renamed(
     workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """fototeca.toml changed: freeze says what to do, doing it moves every image, reviews none, and freeze goes on."""
+    """Freeze names the removed category, and renaming it changes every label without reviewing images."""
     ids = add_images(workspace, ["dog"] * 13 + ["cat"] * 12)
     reject_images(workspace, ids[1:2], "drawing")
     renamed = without(workspace, "dog")
@@ -129,10 +129,8 @@ def test_a_category_that_is_gone_is_a_queue_and_can_be_renamed(
     assert "conflicting labels" not in capsys.readouterr().err
 
 
-def test_who_said_the_old_name_says_the_new_one(
-    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A renaming makes no disagreement, and settles none."""
+def test_annotations_follow_a_rename(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename neither creates nor resolves a disagreement."""
     ids = add_images(workspace, ["dog", "dog"])
     for name, said in (("ana", ("dog", "cat")), ("bruno", ("dog", "dog"))):
         monkeypatch.setenv("FOTOTECA_USER", name)
@@ -147,8 +145,10 @@ def test_who_said_the_old_name_says_the_new_one(
     assert (row.agreed, row.disagreements) == (0.5, (disagreement,))
 
 
-def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who meant the old name means the new one while the image is rejected too; nobody's word becomes a rejection."""
+def test_annotations_of_rejected_images_follow_a_rename(
+    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Annotations under the old name count under the new one while the image is rejected."""
     first, second = add_images(workspace, ["dog", "dog"])
 
     def decide(name: str, image_id: str, **what: Any) -> None:  # noqa: ANN401
@@ -169,10 +169,10 @@ def test_renamed_words_of_rejected_images(workspace: Workspace, add_images: AddI
     assert queue(renamed, DISAGREED) == [second], "a cat to ana, a puppy to bruno"
 
 
-def test_a_renaming_holds_for_words_about_any_image(
+def test_rename_applies_to_overruled_annotations(
     workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ann's word was overruled before the renaming: who says the new name since agrees with her."""
+    """An overruled annotation is renamed too."""
     image_id, _ = add_images(workspace, ["cat", "dog"])
     for who, label in (("ann", "dog"), ("bob", "cat")):
         monkeypatch.setenv("FOTOTECA_USER", who)
@@ -184,11 +184,10 @@ def test_a_renaming_holds_for_words_about_any_image(
     assert queue(renamed, DISAGREED) == []
 
 
-def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_label(
+def test_merged_categories_resolve_disagreements(
     workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing carries the name that is given up: who had said it agrees by now, and the page shows the word it became. The log
-    keeps the renaming; a second time there is nothing to rename."""
+    """Merging two categories makes annotations equal, also after recovery."""
     ids = add_images(workspace, ["cat"] * 13 + ["dog"] * 12)
     monkeypatch.setenv("FOTOTECA_USER", "ann")
     label_images(without(workspace, "dog"), ids[12:13], "puppy")
@@ -208,10 +207,10 @@ def test_categories_made_one_settle_what_was_said_of_an_image_that_has_another_l
     assert queue(merged, DISAGREED) == [], "a recovered catalog knows of it too"
 
 
-def test_a_renaming_of_a_word_that_was_taken_back_says_nothing(
+def test_rename_of_an_undone_label_has_no_effect(
     workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ann's fox became a wolf and was taken back: who rejects the cat and brings it back says cat."""
+    """An undone label that was renamed does not affect later annotations."""
     (image_id,) = add_images(workspace, ["cat"])
     monkeypatch.setenv("FOTOTECA_USER", "ann")
     (decision,) = label_images(without(workspace, "dog", "fox"), [image_id], "fox")
@@ -225,8 +224,8 @@ def test_a_renaming_of_a_word_that_was_taken_back_says_nothing(
         assert latest_annotations(catalog.decisions.all()) == {image_id: {"bob": Annotation("cat")}}
 
 
-def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace: Workspace, add_images: AddImages) -> None:
-    """Accents apart in the labels of an older catalog: renamed like any other name."""
+def test_rename_from_decomposed_to_composed_name(workspace: Workspace, add_images: AddImages) -> None:
+    """A category with decomposed accents can be renamed to the composed form."""
     apart, composed = "nin\u0303o", "ni\xf1o"
     add_images(workspace, [apart, "cat"])
     renamed = without(workspace, "dog", composed)
@@ -234,10 +233,8 @@ def test_a_category_written_apart_becomes_the_one_that_looks_the_same(workspace:
     assert queue(renamed, UNKNOWN) == []
 
 
-def test_a_third_person_settles_a_disagreement(
-    workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two against one is settled as long as the catalog says what the two do."""
+def test_majority_resolves_a_disagreement(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two against one resolves it while the catalog agrees with the majority."""
     ids = add_images(workspace, ["cat"])
 
     def say(who: str, **what: str) -> list[str]:
@@ -253,8 +250,8 @@ def test_a_third_person_settles_a_disagreement(
     assert say("joe", label="cat") == ids
 
 
-def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspace, add_images: AddImages) -> None:
-    """The label that comes back is of a category that there is."""
+def test_undo_after_a_rename_restores_the_new_name(workspace: Workspace, add_images: AddImages) -> None:
+    """Undo returns to the previous label under its current name."""
     image_id, _ = add_images(workspace, ["dog", "dog"])
     (decision,) = label_images(workspace, [image_id], "cat")
     renamed = without(workspace, "dog")
@@ -278,8 +275,8 @@ def test_what_is_taken_back_after_a_renaming_has_the_new_name(workspace: Workspa
     assert image is not None and (image.label, image.rejected) == ("hound", "drawing"), "its label was given before the renamings"
 
 
-def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Workspace, add_images: AddImages) -> None:
-    """Renamed one after the other; what is left of a place says no category."""
+def test_rename_of_a_place_with_several_categories(workspace: Workspace, add_images: AddImages) -> None:
+    """A place that has both categories keeps one of them."""
     add_images(workspace, ["cat"])
     with Catalog.open(workspace) as catalog:
         for category in ("", "cat", "dog", "fox"):
@@ -291,8 +288,8 @@ def test_a_place_found_under_three_names_keeps_none_of_the_old(workspace: Worksp
     assert sorted(place.category for place in places) == ["", "", "", "cat"]
 
 
-def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace) -> None:
-    """A place found under the old name, tried again later; one found under both names says neither of them twice."""
+def test_rename_applies_to_candidates_fetched_later(workspace: Workspace) -> None:
+    """Candidates found under the old name are renamed once."""
     failed = Provenance("https://example.org/late.png", "site", "dog")
     with Catalog.open(workspace) as catalog:
         for category in ("dog", "cat"):
@@ -306,10 +303,10 @@ def test_what_is_fetched_after_a_renaming_has_the_new_name(workspace: Workspace)
         assert [place.category for place in catalog.provenance.of_candidate(candidate.candidate_id)] == ["", "cat"]
 
 
-def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImages) -> None:
-    """Open ones stay open, answered ones are not made again, and none suggests the name that an image has by now."""
+def test_label_issues_follow_a_rename(workspace: Workspace, add_images: AddImages) -> None:
+    """Open issues stay open, answered ones stay answered, and issues without difference disappear."""
     ids = add_images(workspace, ["dog", "dog", "dog"])
-    save(
+    store_label_issues(
         workspace,
         [LabelIssue(one, "label-error", "dog", guess, 0.9, ()) for one, guess in zip(ids, ("cat", "cat", "puppy"), strict=True)],
         0,
@@ -321,11 +318,13 @@ def test_suggestions_follow_a_renaming(workspace: Workspace, add_images: AddImag
     again = [LabelIssue(one, "label-error", "puppy", "cat", 0.9, ()) for one in ids[:2]]
     with Catalog.open(renamed) as catalog:
         last = catalog.decisions.last_id()
-    assert save(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
+    assert store_label_issues(renamed, again, last) == again[1:] and queue(renamed, SUGGESTED) == ids[1:2]
 
 
-def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddImages, group_images: Callable[..., None]) -> None:
-    """Several labels an image: a copy may rightly have some of them only; two that contradict each other may not."""
+def test_subset_labels_of_copies_do_not_conflict(
+    tmp_path: Path, add_images: AddImages, group_images: Callable[..., None]
+) -> None:
+    """A copy may have a subset of the labels; contradicting sets conflict."""
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "cat"])
     group_images(made, [ids])
@@ -336,13 +335,13 @@ def test_crops_that_show_less_are_no_conflict(tmp_path: Path, add_images: AddIma
     assert queue(made, CONFLICT) == ids
 
 
-def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: AddImages) -> None:
-    """A suggestion about an image that one has reviewed waits for one, until it is answered."""
+def test_issue_on_a_reviewed_image_waits_again(workspace: Workspace, add_images: AddImages) -> None:
+    """A label issue on a reviewed image waits for the same reviewer until answered."""
     (image_id,) = add_images(workspace, ["cat"])
     label_images(workspace, [image_id], "cat")
     with Catalog.open(workspace) as catalog:
         last = catalog.decisions.last_id()
-    save(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
+    store_label_issues(workspace, [LabelIssue(image_id, "label-error", "cat", "dog", 0.9, ())], last)
 
     def waiting() -> int:
         return {row.name: row.waiting for row in list_queues(workspace)}[SUGGESTED]
@@ -352,8 +351,8 @@ def test_the_page_asks_who_had_decided_before(workspace: Workspace, add_images: 
     assert waiting() == 0
 
 
-def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages) -> None:
-    """The others stay; an image that carries both names carries one."""
+def test_rename_one_of_several_labels(tmp_path: Path, add_images: AddImages) -> None:
+    """The other labels stay; an image with both names gets one."""
     made = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(made, ["cat|dog", "dog", "cat"])
     renamed = without(made, "dog")
@@ -364,8 +363,8 @@ def test_one_of_several_labels_is_renamed(tmp_path: Path, add_images: AddImages)
     assert {row.new_label for row in rename_category(renamed, "puppy", "cat")} == {"cat"}
 
 
-def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
-    """No image carries the name yet: what is fetched later will have the new one."""
+def test_rename_without_changed_labels_is_reported(workspace: Workspace, fototeca: Callable[..., Any]) -> None:
+    """Only provenance has the name: the command reports it."""
     with Catalog.open(workspace) as catalog:
         catalog.candidates.add(Provenance("http://e.org/a.jpg", "urls", "fox"), "http://e.org/a.jpg")
     done = fototeca("curate", "label", "--from", "fox", "--label", "dog", cwd=workspace.root)
@@ -386,29 +385,29 @@ def test_a_renaming_of_places_alone_is_told(workspace: Workspace, fototeca: Call
 def test_wrong_use_renames_nothing(
     workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], words: tuple[str, ...], message: str
 ) -> None:
-    """One line, exit code 2, no decision."""
+    """Invalid renames exit with 2, print one line and write nothing."""
     add_images(workspace, ["dog"])
     done = fototeca("curate", "label", *words, cwd=workspace.root)
     assert done.returncode == 2 and message in done.stderr.splitlines()[-1]
     assert len(list_decisions(workspace)) == 1
 
 
-def test_suggestions_learn_nothing_from_a_category_that_is_gone(
+def test_label_issues_ignore_removed_categories(
     workspace: Workspace, add_images: AddImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its images are neither ranked nor anybody's evidence, and no image is suggested to be of it."""
+    """Images of a removed category are neither ranked nor used as neighbors."""
     ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12 + ["puppy"] * 12)
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
-    found = suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    found = find_label_issues(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
     assert found and not {row.image_id for row in found} & set(ids[24:])
     assert not {one for row in found for one in row.neighbours} & set(ids[24:])
     assert {row.suggested for row in found} <= {"", "cat", "dog"}
 
 
-def test_freezing_tells_what_is_not_settled(
+def test_freeze_warns_of_conflicts(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The version is made, and whoever trains on it knows of the images whose label is in doubt."""
+    """Freeze writes the version and warns of images with conflicting labels."""
     ids = add_images(workspace, ["dog"] * 12 + ["cat"] * 12)
     group_images(workspace, [[ids[0], ids[20]]])
     freeze_version(workspace)

@@ -34,7 +34,7 @@ def image(workspace: Workspace, image_id: str) -> ImageRow:
 
 
 def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages) -> None:
-    """The image follows each decision, and the log keeps who, old, new and why."""
+    """The image follows each decision, and the log records author, state before and after, and reason."""
     (first,) = add_images(workspace, ["cat"])
     label_images(workspace, [first[:8]], "dog", comment="it barks")
     reject_images(workspace, [first], "Off-Topic")
@@ -51,15 +51,15 @@ def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages)
     assert "person:tester" in history_table(log)
 
 
-def test_an_image_named_twice_is_decided_once(workspace: Workspace, add_images: AddImages) -> None:
-    """Whichever part of its id is given: one decision is told and logged."""
+def test_repeated_image_is_decided_once(workspace: Workspace, add_images: AddImages) -> None:
+    """The same image given several times gets one decision."""
     (first,) = add_images(workspace, ["cat"])
     assert len(label_images(workspace, [first, first[:8], first], "dog")) == 1
     assert [row.new_label for row in list_decisions(workspace)] == ["cat", "dog"]
 
 
-def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
-    """A person's restore outweighs the duplicate search."""
+def test_restore_outweighs_deduplication(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
+    """A person's restore makes a set-aside duplicate accepted."""
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert image(workspace, ids[1]).status == "duplicate"
@@ -67,8 +67,8 @@ def test_a_set_aside_duplicate_comes_back(workspace: Workspace, add_images: AddI
     assert image(workspace, ids[1]).status == "accepted"
 
 
-def test_who_decides(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FOTOTECA_USER on one line, in characters that can be written; else the login name; in a container the user's number."""
+def test_author_of_decisions(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FOTOTECA_USER on one line without surrogates, else the login name, else the user id."""
     (image_id,) = add_images(workspace, ["cat"])
 
     def who() -> str:
@@ -90,7 +90,7 @@ def test_who_decides(workspace: Workspace, add_images: AddImages, monkeypatch: p
 
 
 def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddImages) -> None:
-    """The order of writing does not matter; each category is checked."""
+    """Categories are sorted, checked, and may be none."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     (first,) = add_images(workspace, ["cat"])
     label_images(workspace, [first], "dog|cat|dog")
@@ -102,7 +102,7 @@ def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddI
 
 
 def test_wrong_use_changes_nothing(workspace: Workspace, add_images: AddImages) -> None:
-    """Unknown category, unknown or ambiguous id, no or two decisions at once, an odd reason: one line each, no decision."""
+    """Invalid categories, ids, reasons and choices raise one-line errors and write nothing."""
     ids = add_images(workspace, ["cat"] * 20)
     before = len(list_decisions(workspace))
     cases: list[tuple[list[str], dict[str, object], str]] = [

@@ -25,8 +25,8 @@ AddImages = Callable[..., list[str]]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=40))
-def test_kappa_is_scikit_learns(words: list[tuple[str, str]]) -> None:
-    """For any two people's words; where scikit-learn divides by nothing, there is none."""
+def test_kappa_equals_scikit_learn(words: list[tuple[str, str]]) -> None:
+    """Kappa equals scikit-learn's for any annotations, and is None where it divides by zero."""
     first, second = zip(*words, strict=True)
     with warnings.catch_warnings(action="ignore"):
         theirs = cohen_kappa_score(first, second)
@@ -42,8 +42,8 @@ def say(workspace: Workspace, who: str, words: dict[str, str]) -> None:
             catalog.decisions.add(image_id, edit, by=Actor.person(who))
 
 
-def test_two_people(workspace: Workspace, add_images: AddImages, fototeca: Callable[..., object]) -> None:
-    """The last word of each counts, any rejection is the same word, machines and single reviewers do not count."""
+def test_agreement_of_two_people(workspace: Workspace, add_images: AddImages, fototeca: Callable[..., object]) -> None:
+    """Latest annotations count, all rejections are equal, sources and single reviewers do not count."""
     ids = add_images(workspace, ["cat"] * 6)
     with pytest.raises(FototecaError, match="no two people"):
         measure_agreement(workspace)
@@ -67,8 +67,8 @@ def test_two_people(workspace: Workspace, add_images: AddImages, fototeca: Calla
     assert "and 1 more" in shown
 
 
-def test_what_was_taken_back_is_not_said(workspace: Workspace, add_images: AddImages) -> None:
-    """After an undo the earlier word counts again, or none."""
+def test_undone_annotations_do_not_count(workspace: Workspace, add_images: AddImages) -> None:
+    """After an undo, the previous annotation counts again, or none."""
     first, second = add_images(workspace, ["cat", "cat"])
     say(workspace, "ana", {first: "cat", second: "cat"})
     label_images(workspace, [first], "cat")
@@ -79,8 +79,8 @@ def test_what_was_taken_back_is_not_said(workspace: Workspace, add_images: AddIm
     assert (found.images, found.agreed, found.kappa) == (1, 1, None)
 
 
-def test_a_rejection_taken_back_is_no_disagreement(workspace: Workspace, add_images: AddImages) -> None:
-    """Who rejects an image and brings it back leaves it with its label; to bring back a copy says nothing of its label."""
+def test_restore_after_rejection_annotates_the_label(workspace: Workspace, add_images: AddImages) -> None:
+    """Ending a rejection annotates the label; restoring a set-aside copy does not."""
     ids = add_images(workspace, ["cat", "cat"])
     with Catalog.open(workspace) as catalog:
         for edit in (Edit.reject("drawing"), Edit.restore()):
@@ -92,8 +92,8 @@ def test_a_rejection_taken_back_is_no_disagreement(workspace: Workspace, add_ima
     assert ids[1] not in said
 
 
-def test_several_labels(tmp_path: Path, add_images: AddImages) -> None:
-    """Sets of labels are words as a whole, and every category is compared alone."""
+def test_multi_label_agreement(tmp_path: Path, add_images: AddImages) -> None:
+    """Sets of labels are compared as a whole, and each category on its own."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi", target=1)
     ids = add_images(workspace, ["cat"] * 4)
     ana, luis = ["cat", "cat|dog", "", "dog"], ["cat", "dog", "", "cat|dog"]

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,7 +21,6 @@ from tests.conftest import free_port
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 FiftyOne = Any  # it ships no types
-ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -30,9 +28,7 @@ def review(fo: FiftyOne, workspace: Workspace) -> Iterator[tuple[subprocess.Pope
     """The command, serving, and its dataset; whatever it has started is gone at the end."""
     port = free_port()
     command = [sys.executable, "-m", "fototeca", "curate", "review", "--no-browser", "--port", str(port)]
-    environment = {name: value for name, value in os.environ.items() if name != "FIFTYONE_DO_NOT_TRACK"} | {
-        "PYTHONPATH": str(ROOT)
-    }
+    environment = {name: value for name, value in os.environ.items() if name != "FIFTYONE_DO_NOT_TRACK"}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell puts in the background is made deaf to it
     with subprocess.Popen(command, cwd=workspace.root, env=environment, preexec_fn=heeded, **streams) as process:
