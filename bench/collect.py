@@ -26,8 +26,8 @@ CONCURRENCY = 16
 
 FOTOTECA = """
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.ingest.pipeline import collect
-from fototeca.collect.ingest.url_list import listed_findings
+from fototeca.collect.ingest.pipeline import ingest_provenances
+from fototeca.collect.ingest.url_list import read_url_list
 from fototeca.core.workspace import create_workspace
 workspace = create_workspace(Path(target), ["x"], target=1)
 findings = listed_findings(Path(listed), "x", workspace.settings)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fototeca.collect.ingest.validate import accept
+from fototeca.collect.ingest.validate import accept_image
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.vision.image import decode
 from fototeca.vision.threads import image_threads
@@ -47,7 +47,7 @@ def contenders(workspace: Workspace) -> dict[str, Callable[[Sequence[Path], int]
     """Return the contenders. The images are in the store already, so no file is written."""
     return {
         "full decode only": in_threads(decode),
-        "fototeca: read, digest, verify, pHash, quality": in_threads(lambda path: accept(workspace, path.read_bytes(), 64)),
+        "fototeca: read, digest, verify, pHash, quality": in_threads(lambda path: accept_image(workspace, path.read_bytes(), 64)),
         "imagededup: pHash": imagededup,
     }
 

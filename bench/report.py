@@ -29,7 +29,7 @@ from fototeca.curate.versions.freeze import freeze_version
 from fototeca.demo.images import draw_image
 from fototeca.demo.signs import CATEGORIES
 from fototeca.train.config import TrainConfig
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.trainer import train_run
 
 HEADS = ("linear", "logistic", "svm", "boosting")
@@ -82,7 +82,7 @@ def train(workspace: Workspace, weights: str | None) -> int:
         model = ("cnn", "cnn-cbam")[seed % 2]
         configs.append(TrainConfig("v001", model, "scratch", image_size=side, epochs=epochs, seed=seed))
     runs = [train_run(workspace, config).id for config in configs]
-    join_runs(workspace, runs[:2])
+    make_ensemble(workspace, runs[:2])
     return len(runs) + 1
 
 

@@ -22,7 +22,7 @@ from torch import nn
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import image_path, read_manifest
 from fototeca.train.config import TrainConfig
-from fototeca.train.sweep.plan import sweep
+from fototeca.train.sweep.run_plan import sweep
 from fototeca.train.trainer import train_run
 from fototeca.vision.backbones import build_model, load_backbone
 from fototeca.vision.features import BATCH, extract_features

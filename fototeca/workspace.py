@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace as WorkspacePaths
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
     from fototeca.collect.http.client import FetchOptions
-    from fototeca.collect.ingest.summary import Summary
+    from fototeca.collect.ingest.summary import CollectSummary
+    from fototeca.collect.status import WorkspaceStatus
     from fototeca.curate.duplicates.dedup import DedupResult
     from fototeca.curate.duplicates.listing import MemberRow
     from fototeca.curate.label_issues.find import LabelIssue
@@ -70,7 +71,7 @@ class Workspace(WorkspacePaths):
         category: str = "",
         labels: Path | str | None = None,
         options: FetchOptions | None = None,
-    ) -> Summary:
+    ) -> CollectSummary:
         """Add the images of a folder, an archive or one file.
 
         Args:
@@ -87,7 +88,7 @@ class Workspace(WorkspacePaths):
         source = LabelSource(category, label_from_folder, Path(labels) if labels is not None else None)
         return collect_folder(self, Path(path), source, options or FetchOptions())
 
-    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> Summary:
+    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
         """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.
 
         Args:
@@ -96,11 +97,9 @@ class Workspace(WorkspacePaths):
             options: limits and concurrency.
         """
         from fototeca.collect.http.client import FetchOptions
-        from fototeca.collect.ingest.pipeline import collect
-        from fototeca.collect.ingest.url_list import listed_findings
+        from fototeca.collect.ingest.url_list import collect_urls
 
-        records = listed_findings(Path(file), category, self.settings)
-        return collect(self, records, options or FetchOptions(), total=len(records))
+        return collect_urls(self, Path(file), category, options or FetchOptions())
 
     def search(
         self,
@@ -111,7 +110,7 @@ class Workspace(WorkspacePaths):
         license: Literal["any", "commercial", "claimed"] = "any",
         url: str = "",
         options: FetchOptions | None = None,
-    ) -> Summary:
+    ) -> CollectSummary:
         """Search sources until every category has its target of accepted images or the sources are exhausted.
 
         Args:
@@ -123,12 +122,12 @@ class Workspace(WorkspacePaths):
             options: limits and concurrency.
         """
         from fototeca.collect.http.client import FetchOptions
-        from fototeca.collect.search import SearchOptions, search
+        from fototeca.collect.search import SearchOptions, search_sources
 
         chosen = SearchOptions(tuple(sources), tuple(categories), limit, license, False, url)
-        return search(self, chosen, options or FetchOptions())
+        return search_sources(self, chosen, options or FetchOptions())
 
-    def status(self) -> Any:  # noqa: ANN401
+    def status(self) -> WorkspaceStatus:
         """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""
         from fototeca.collect.status import workspace_status
 

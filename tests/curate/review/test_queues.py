@@ -123,7 +123,7 @@ def test_removed_category_is_queued_and_renamed(
     last = list_decisions(renamed, ids[0])[-1]
     assert (last.action, last.actor, last.old_label, last.new_label) == ("rename", "tester", "dog", "puppy")
     assert queue(renamed, CONFLICT) == [], "they were found under the name that is changed, too"
-    assert workspace_status(renamed)["categories"]["puppy"]["found"] == 13
+    assert workspace_status(renamed).categories["puppy"].candidates == 13
     capsys.readouterr()
     assert freeze_version(renamed).manifest.version == "v001"
     assert "conflicting labels" not in capsys.readouterr().err
