@@ -1,10 +1,9 @@
-"""What each regime reaches on many fine classes of photographs: validation accuracy over several splits, with intervals.
+"""Benchmark the regimes on many fine classes of photographs: validation accuracy over several splits, with intervals.
 
-    python bench/fine.py ../photographs/labels_fine.csv FOLDER --model squeezenet1_0 --weights FILE [--seeds 3] [--image-size 160]
+    python bench/accuracy_by_regime.py labels_fine.csv FOLDER --model squeezenet1_0 --weights FILE [--seeds 3] [--image-size 160]
 
-Classes of at least 20 photographs, near-duplicates set aside, a split and a training of its own for each seed. scikit-learn's
-logistic regression is given the same pooled features of the same splits. The work stays in FOLDER, so that the same command
-goes on where it was stopped.
+Classes of at least 20 photographs, near-duplicates set aside, a separate split and training for each seed. scikit-learn's
+logistic regression uses the same pooled features of the same splits. The work stays in FOLDER, so the same command resumes.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from fototeca.vision.backbones import load_backbone
 from fototeca.vision.features import extract_features
 
 MIN_CLASS = 20
-Hits = dict[str, list[np.ndarray[Any, np.dtype[np.bool_]]]]
-"""By row of the table, for each seed, which validation photographs were right."""
+Correct = dict[str, list[np.ndarray[Any, np.dtype[np.bool_]]]]
+"""By row of the table, for each seed: a mask of the correctly classified validation photographs."""
 
 
-def collected(labels: Path, folder: Path) -> Workspace:
-    """The classes that are large enough, collected and searched for near-duplicates, unless they are there already."""
+def collect_photographs(labels: Path, folder: Path) -> Workspace:
+    """Return a workspace with the classes that are large enough, deduplicated; reuse it if it exists."""
     if (folder / "done").is_file():
         return Workspace(folder / "w")
     with labels.open(encoding="utf-8") as file:
@@ -59,35 +58,35 @@ def collected(labels: Path, folder: Path) -> Workspace:
     return workspace
 
 
-def frozen(workspace: Workspace, seed: int) -> Manifest:
-    """The only version, split by this seed: what another seed froze is put away first."""
+def freeze_split(workspace: Workspace, seed: int) -> Manifest:
+    """Freeze the only version with this seed; the version of another seed is removed first."""
     for path in workspace.manifests.glob("v*"):
         path.unlink()
     return freeze_version(workspace, seed=seed).manifest
 
 
-def of_scikit_learn(workspace: Workspace, manifest: Manifest, model: str, weights: str, scaled: bool) -> Any:  # noqa: ANN401
-    """Which validation photographs its logistic regression gets right, on the same pooled features."""
+def sklearn_correct(workspace: Workspace, manifest: Manifest, model: str, weights: str, scaled: bool) -> Any:  # noqa: ANN401
+    """Return which validation photographs its logistic regression classifies correctly, on the same pooled features."""
     backbone = load_backbone(model, weights)
     x, y = {}, {}
     for split in ("train", "val"):
         rows = manifest.split(split)
         x[split] = extract_features(workspace, [(row.image_id, image_path(workspace, row)) for row in rows], backbone)
         y[split] = np.array([row.label for row in rows])
-    plain = LogisticRegression(max_iter=2000)
-    peer = make_pipeline(StandardScaler(), plain) if scaled else plain
+    classifier = LogisticRegression(max_iter=2000)
+    peer = make_pipeline(StandardScaler(), classifier) if scaled else classifier
     return peer.fit(x["train"], y["train"]).predict(x["val"]) == y["val"]
 
 
-def of_fototeca(workspace: Workspace, config: TrainConfig) -> Any:  # noqa: ANN401
-    """Which validation photographs the run gets right."""
-    said = train_run(workspace, config).predictions("val")
-    return np.array(said.predicted) == np.array(said.labels)
+def fototeca_correct(workspace: Workspace, config: TrainConfig) -> Any:  # noqa: ANN401
+    """Return which validation photographs the run classifies correctly."""
+    predictions = train_run(workspace, config).predictions("val")
+    return np.array(predictions.predicted) == np.array(predictions.labels)
 
 
-def measure(workspace: Workspace, seed: int, options: argparse.Namespace, hits: Hits) -> None:
-    """One split: every row of the table."""
-    manifest = frozen(workspace, seed)
+def measure(workspace: Workspace, seed: int, options: argparse.Namespace, correct: Correct) -> None:
+    """Measure every row of the table on one split."""
+    manifest = freeze_split(workspace, seed)
     base = TrainConfig(manifest=manifest.version, model=options.model, regime="features", weights=options.weights, seed=seed)
     side = options.image_size
     rows = {f"features, {head}": replace(base, head=head) for head in ("linear", "logistic", "svm")}
@@ -95,15 +94,15 @@ def measure(workspace: Workspace, seed: int, options: argparse.Namespace, hits: 
     rows[f"fine-tuned at {side} px"] = replace(base, regime="finetune", image_size=side, epochs=options.epochs)
     rows["from scratch, cnn"] = TrainConfig(manifest=manifest.version, model="cnn", regime="scratch", seed=seed)
     for scaled in (False, True):
-        name = "scikit-learn's logistic regression" + (", standardised" if scaled else "")
-        hits.setdefault(name, []).append(of_scikit_learn(workspace, manifest, options.model, options.weights, scaled))
+        name = "scikit-learn's logistic regression" + (", standardized" if scaled else "")
+        correct.setdefault(name, []).append(sklearn_correct(workspace, manifest, options.model, options.weights, scaled))
     for name, config in rows.items():
-        hits.setdefault(name, []).append(of_fototeca(workspace, config))
-        print(f"seed {seed}: {name}: {hits[name][-1].mean():.1%}", file=sys.stderr)
+        correct.setdefault(name, []).append(fototeca_correct(workspace, config))
+        print(f"seed {seed}: {name}: {correct[name][-1].mean():.1%}", file=sys.stderr)
 
 
 def main() -> None:
-    """Collect, train, print."""
+    """Parse options, collect, train and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", type=Path)
     parser.add_argument("folder", type=Path)
@@ -113,28 +112,28 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument("--epochs", type=int, default=5)
     options = parser.parse_args()
-    workspace = collected(options.labels, options.folder)
-    hits: Hits = {}
+    workspace = collect_photographs(options.labels, options.folder)
+    correct: Correct = {}
     for seed in range(options.seeds):
-        measure(workspace, seed, options, hits)
-    print_table(hits)
+        measure(workspace, seed, options, correct)
+    print_table(correct)
 
 
-def print_table(hits: Hits) -> None:
-    """Accuracy of each seed, the mean over seeds, and how far each seed is from the first features of its split."""
-    shares = {name: np.array([part.mean() for part in parts]) for name, parts in hits.items()}
+def print_table(correct: Correct) -> None:
+    """Print the accuracy of each seed, its mean, and the difference from linear features paired by seed."""
+    shares = {name: np.array([part.mean() for part in parts]) for name, parts in correct.items()}
     base = shares["features, linear"]
-    print(f"| run | {' | '.join(f'seed {seed}' for seed in range(len(base)))} | mean | less features, linear |")
+    print(f"| run | {' | '.join(f'seed {seed}' for seed in range(len(base)))} | mean | minus features, linear |")
     print(f"| --- |{' ---: |' * (len(base) + 2)}")
-    for name, of_seeds in shares.items():
-        cells = [*(f"{share:.1%}" for share in of_seeds), with_interval(of_seeds), with_interval(of_seeds - base)]
+    for name, by_seed in shares.items():
+        cells = [*(f"{share:.1%}" for share in by_seed), format_interval(by_seed), format_interval(by_seed - base)]
         print(f"| {name} | {' | '.join(cells)} |")
-    counts = ", ".join(str(len(part)) for part in next(iter(hits.values())))
+    counts = ", ".join(str(len(part)) for part in next(iter(correct.values())))
     print(f"\n{counts} validation photographs, torch {torch.__version__}")
 
 
-def with_interval(values: Any) -> str:  # noqa: ANN401
-    """Mean and 95% interval (Student's t) in points, over seeds that each have a split of their own."""
+def format_interval(values: Any) -> str:  # noqa: ANN401
+    """Return mean and 95% interval (Student's t) in points over seeds."""
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
     return f"{values.mean() * 100:.1f} ± {half * 100:.1f}"
 

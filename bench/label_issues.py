@@ -1,9 +1,9 @@
-"""How well likely label errors are found: `curate label-issues` beside cleanlab and FiftyOne's mistakenness on the same features.
+"""Benchmark label issues: `curate label-issues` against cleanlab and FiftyOne's mistakenness on the same features.
 
-    python bench/suggest.py ../photographs/labels.csv --model squeezenet1_0 --weights FILE [--seeds 5] [--flipped 0.1]
+    python bench/label_issues.py ../photographs/labels.csv --model squeezenet1_0 --weights FILE [--seeds 5] [--flipped 0.1]
 
-Classes of at least 100 photographs; a share of the labels is replaced by another class at random, and every method ranks all
-images. Precision: the share of wrong labels among the first 5%. Recall: the share of the wrong labels among the first 20%.
+Classes of at least 100 photographs. A share of the labels is replaced by another class at random, and every method ranks all
+images. Precision: share of wrong labels in the first 5%. Recall: share of all wrong labels in the first 20%.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ MIN_CLASS = 100
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Ranking = Sequence[int]
-"""Image numbers, the most suspicious first."""
+"""Image indices, the most suspicious first."""
 
 
 class Photographs:
-    """The images with their true labels, near-duplicate groups and features, and what is made of them with some flipped."""
+    """The images with their true labels, duplicate groups and features."""
 
     def __init__(self, workspace: Workspace, model: str, weights: str) -> None:
         with Catalog.open(workspace) as catalog:
@@ -54,57 +54,57 @@ class Photographs:
         self.truth = np.array([self.categories.index(image.label) for image in self.images])
 
     def flip(self, share: float, seed: int) -> Integers:
-        """Class numbers with a share of them replaced by another class."""
+        """Return class indices with a share of them replaced by another class."""
         rng = np.random.default_rng(seed)
         labels = self.truth.copy()
         chosen = rng.choice(len(labels), round(share * len(labels)), replace=False)
         labels[chosen] = (labels[chosen] + rng.integers(1, len(self.categories), len(chosen))) % len(self.categories)
         return labels
 
-    def held_out(self, labels: Integers) -> Floats:
-        """The probabilities that `curate label-issues` works with: folds that split no group."""
+    def out_of_fold_probabilities(self, labels: Integers) -> Floats:
+        """Return out-of-fold probabilities (N, classes) as `curate label-issues` computes them: no fold splits a group."""
         folds = assign_folds([self.categories[label] for label in labels], self.groups)
         return predict_out_of_fold(self.features, labels, folds, len(self.categories))
 
 
-def ours(photographs: Photographs, labels: Integers) -> Ranking:
-    """The rows of `curate label-issues` in its order; what it does not name comes last."""
-    named: list[ImageRow] = [
+def fototeca_ranking(photographs: Photographs, labels: Integers) -> Ranking:
+    """Return the images in the order of `curate label-issues`; images without an issue come last."""
+    images: list[ImageRow] = [
         replace(image, label=photographs.categories[label]) for image, label in zip(photographs.images, labels, strict=True)
     ]
-    rows = rank_label_issues(named, photographs.groups, photographs.features, photographs.categories, "single")
-    numbers = {image.image_id: number for number, image in enumerate(named)}
-    found = [numbers[row.image_id] for row in rows]
-    return [*found, *sorted(set(range(len(named))) - set(found))]
+    rows = rank_label_issues(images, photographs.groups, photographs.features, photographs.categories, "single")
+    numbers = {image.image_id: number for number, image in enumerate(images)}
+    issues = [numbers[row.image_id] for row in rows]
+    return [*issues, *sorted(set(range(len(images))) - set(issues))]
 
 
 def cleanlab_ranking(photographs: Photographs, labels: Integers) -> Ranking:
-    """cleanlab's label issues in its own order, then the others by its label quality; the same probabilities."""
+    """Return cleanlab's label issues in its order, then the others by its label quality, from the same probabilities."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    probabilities = photographs.held_out(labels)
+    probabilities = photographs.out_of_fold_probabilities(labels)
     issues = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1).tolist()
     quality = get_label_quality_scores(labels, probabilities)
     return [*issues, *(int(number) for number in np.argsort(quality, kind="stable") if number not in set(issues))]
 
 
-def cleanlab_alone(photographs: Photographs, labels: Integers) -> Ranking:
-    """cleanlab's CleanLearning as its tutorial has it: logistic regression, its own folds, on the same features."""
+def cleanlearning_ranking(photographs: Photographs, labels: Integers) -> Ranking:
+    """Rank by cleanlab's CleanLearning as in its tutorial: logistic regression with its own folds, on the same features."""
     from cleanlab.classification import CleanLearning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    found = CleanLearning(model, seed=0, cv_n_folds=5).find_label_issues(photographs.features, labels)
-    order = np.lexsort((found["label_quality"], ~found["is_label_issue"]))
+    issues = CleanLearning(model, seed=0, cv_n_folds=5).find_label_issues(photographs.features, labels)
+    order = np.lexsort((issues["label_quality"], ~issues["is_label_issue"]))
     return [int(number) for number in order]
 
 
 def mistakenness(photographs: Photographs, labels: Integers) -> Ranking:
-    """FiftyOne Brain's compute_mistakenness of a classification, by its own formula from the same probabilities as logits."""
-    probabilities = photographs.held_out(labels)
+    """Rank by the formula of FiftyOne Brain's compute_mistakenness for classifications, from the same probabilities as logits."""
+    probabilities = photographs.out_of_fold_probabilities(labels)
     logits = np.log(np.maximum(probabilities, 1e-12))
     certainty = np.exp(np.sum(probabilities * logits, axis=1))
     wrong = np.where(probabilities.argmax(axis=1) != labels, 1.0, -1.0)
@@ -112,15 +112,15 @@ def mistakenness(photographs: Photographs, labels: Integers) -> Ranking:
 
 
 METHODS: dict[str, Callable[[Photographs, Integers], Ranking]] = {
-    "fototeca": ours,
-    "cleanlab, the same probabilities": cleanlab_ranking,
-    "cleanlab CleanLearning": cleanlab_alone,
-    "FiftyOne mistakenness, the same probabilities": mistakenness,
+    "fototeca": fototeca_ranking,
+    "cleanlab, same probabilities": cleanlab_ranking,
+    "cleanlab CleanLearning": cleanlearning_ranking,
+    "FiftyOne mistakenness, same probabilities": mistakenness,
 }
 
 
 def main() -> None:
-    """Flip, rank, print."""
+    """Parse options, flip labels, rank and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--model", default="squeezenet1_0")
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def collect(labels: Path, folder: Path) -> Workspace:
-    """The classes that are large enough, collected and searched for near-duplicates."""
+    """Create a workspace with the classes that are large enough, deduplicated."""
     with labels.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     counts = Counter(row["label"] for row in rows)
@@ -152,7 +152,7 @@ def collect(labels: Path, folder: Path) -> Workspace:
 
 
 def print_table(photographs: Photographs, seeds: int, share: float) -> None:
-    """The mean over the seeds, and the worst of them."""
+    """Print mean and worst of the seeds for each method."""
     count = len(photographs.images)
     print(f"{count} photographs of {len(photographs.categories)} classes, {share:.0%} of the labels flipped, {seeds} draws\n")
     print("| ranking | precision, first 5% | worst draw | recall, first 20% | worst draw |\n| --- | ---: | ---: | ---: | ---: |")

@@ -1,4 +1,4 @@
-"""The parts of bench/train.py that train whole runs: cached features and their heads, and a sweep beside plain runs."""
+"""The parts of bench/train.py that train whole runs: cached features and their heads, and a sweep against separate runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from drawn import frozen, in_turns
-from plain import plain_run
+from drawn_images import create_frozen, time_in_turns
+from reference_training import reference_run
 from torch import nn
 
 from fototeca.core.workspace import Workspace
@@ -30,7 +30,7 @@ from fototeca.vision.memory import keep_freed_memory
 
 SIDE = 224
 EPOCHS = 8
-"""Of every run of the sweep."""
+"""Epochs of every run of the sweep."""
 
 SWEEP = (
     {"model": "cnn", "regime": "scratch"},
@@ -44,13 +44,13 @@ Table = list[tuple[str, str, str]]
 
 
 def features(folder: Path, options: argparse.Namespace) -> Table:
-    """Features against the pure forward pass at its best, and heads on features that are there."""
+    """Measure feature extraction against the fastest forward pass, and heads on cached features."""
     return [*_extraction(folder, options), *_heads(folder)]
 
 
 def _extraction(folder: Path, options: argparse.Namespace) -> Table:
     keep_freed_memory()
-    workspace = frozen(folder / "features", options.images // 2, (320, 240), 2)
+    workspace = create_frozen(folder / "features", options.images // 2, (320, 240), 2)
     manifest = read_manifest(workspace, "v001")
     items = [(row.image_id, image_path(workspace, row)) for row in manifest.rows]
     backbone = load_backbone("resnet18", random_weights(folder, "resnet18"))
@@ -76,7 +76,7 @@ def _extraction(folder: Path, options: argparse.Namespace) -> Table:
         "compiled": lambda: forward(compiled, last),
         "features": extract,
     }
-    rate = {name: len(items) / seconds for name, seconds in in_turns(contenders, options.rounds).items()}
+    rate = {name: len(items) / seconds for name, seconds in time_in_turns(contenders, options.rounds).items()}
     best = max(rate[name] for name in ("plain", "channels_last", "compiled"))
     rows = [(f"resnet18 at 224 px, images/s: forward, {name}", f"{rate[name]:.1f}", "") for name in list(rate)[:3]]
     return [
@@ -86,15 +86,15 @@ def _extraction(folder: Path, options: argparse.Namespace) -> Table:
 
 
 def random_weights(folder: Path, model: str) -> str:
-    """A file of weights that nothing was learned with."""
+    """Write random weights of a model; return the file's path."""
     path = folder / f"{model}.pth"
     torch.save(build_model(model, 1000)[0].state_dict(), path)
     return str(path)
 
 
 def _heads(folder: Path) -> Table:
-    """`train run` with a second head on 3,000 images whose features are cached: the call, and the command with its start."""
-    workspace = frozen(folder / "heads", 3000, (160, 120), 40)
+    """Measure a second head on 3,000 images with cached features: the call, and the command including start-up."""
+    workspace = create_frozen(folder / "heads", 3000, (160, 120), 40)
     return [row for model, side in (("resnet18", 512), ("resnet50", 2048)) for row in _heads_of(workspace, folder, model, side)]
 
 
@@ -109,25 +109,25 @@ def _heads_of(workspace: Workspace, folder: Path, model: str, dimension: int) ->
         call = time.perf_counter() - begin
         begin = time.perf_counter()
         options = ["--model", model, "--regime", "features", "--head", head, "--image-size", "64", "--seed", "2"]
-        peak(workspace, [*options, "--weights", str(base.weights), "--device", "cpu"])
+        measure_peak_memory(workspace, [*options, "--weights", str(base.weights), "--device", "cpu"])
         command = time.perf_counter() - begin
         rows.append(
-            (f"second head on 3,000×{dimension} cached features, {head}: s", f"{call:.1f}", f"{command:.1f} with its start")
+            (f"second head on 3,000×{dimension} cached features, {head}: s", f"{call:.1f}", f"{command:.1f} including start-up")
         )
     return rows
 
 
 def sweep_of_six(folder: Path, options: argparse.Namespace) -> Table:
-    """Six models by `train sweep` and by six plain runs, with equal epochs, sizes, batches, rates and workers.
+    """Measure six models by `train sweep` and by six reference runs with equal epochs, sizes, batches, rates and workers.
 
-    On small images, where the network is most of a plain run, and on a camera's, where decoding is.
+    On small images the network dominates a reference run; on camera-size images decoding does.
     """
     cases = (((640, 480), 64), ((640, 480), 128), ((3000, 2000), 128))
     return [row for size, side in cases for row in _sweep(folder / f"{size[0]}-{side}", options, size, side)]
 
 
 def _sweep(folder: Path, options: argparse.Namespace, size: tuple[int, int], side: int) -> Table:
-    workspace = frozen(folder / "sweep", options.images, size, 4)
+    workspace = create_frozen(folder / "sweep", options.images, size, 4)
     base = {"epochs": EPOCHS, "image_size": side, "device": "cpu", "workers": options.workers}
     points: list[dict[str, Any]] = []
     for point in SWEEP:
@@ -140,29 +140,29 @@ def _sweep(folder: Path, options: argparse.Namespace, size: tuple[int, int], sid
         link.symlink_to(image_path(workspace, row))
     configs = [TrainConfig(manifest="v001", **point) for point in points]
 
-    def ours() -> None:
+    def run_sweep() -> None:
         shutil.rmtree(workspace.runs, ignore_errors=True)
         shutil.rmtree(workspace.cache, ignore_errors=True)
         sweep(workspace, points, "v001")
 
-    def plain() -> None:
+    def run_reference() -> None:
         for config in configs:
-            plain_run(folder / "plain", config, side)
+            reference_run(folder / "plain", config, side)
 
-    spent = in_turns({"plain": plain, "sweep": ours}, max(1, options.rounds - 2))
+    spent = time_in_turns({"reference": run_reference, "sweep": run_sweep}, max(1, options.rounds - 2))
     name = f"six models, {options.images} images of {size[0]}×{size[1]}, {EPOCHS} epochs at {side} px: s"
     return [
-        (f"{name}, six plain runs", f"{spent['plain']:.0f}", ""),
-        (f"{name}, one sweep, nothing cached before", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['plain']:.2f} of it"),
+        (f"{name}, six separate runs", f"{spent['reference']:.0f}", ""),
+        (f"{name}, one sweep with an empty cache", f"{spent['sweep']:.0f}", f"{spent['sweep'] / spent['reference']:.2f} of it"),
     ]
 
 
-def peak(workspace: Workspace, options: list[str]) -> float:
-    """GB that `train run` with these options holds at most (VmHWM)."""
+def measure_peak_memory(workspace: Workspace, options: list[str]) -> float:
+    """Return the peak memory (VmHWM) of `train run` with these options, in GB."""
     script = "import fototeca.cli,sys\ntry: fototeca.cli.main()\nfinally: sys.stderr.write(open('/proc/self/status').read())"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ}
     command = [sys.executable, "-c", script, "train", "run", "--manifest", "v001", *options]
     done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=True)
-    found = re.search(r"VmHWM:\s+(\d+) kB", done.stderr)
-    assert found
-    return int(found.group(1)) * 1024 / 1e9
+    match = re.search(r"VmHWM:\s+(\d+) kB", done.stderr)
+    assert match
+    return int(match.group(1)) * 1024 / 1e9

@@ -1,4 +1,4 @@
-"""Drawn images, frozen as a version, for the benches of training; and turns, so that contenders meet the same noise."""
+"""Shared helpers: draw images, freeze them as a version, and time contenders in turns under the same background load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Work = Callable[[], object]
 
 
 def draw(path: Path, number: int, label: int, size: tuple[int, int]) -> None:
-    """A JPEG of smooth noise around the colour of its class."""
+    """Write a JPEG of smooth noise around the color of its class."""
     tint = np.random.default_rng(1000 + label).uniform(40, 215, 3)
     noise = np.random.default_rng(number).normal(0, 45, (size[1] // 8, size[0] // 8, 3)) + tint
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def draw(path: Path, number: int, label: int, size: tuple[int, int]) -> None:
 
 
 def draw_all(folder: Path, count: int, size: tuple[int, int], classes: int = 2) -> list[tuple[str, Path]]:
-    """`folder/class-C/N.jpg`, as (image id, path)."""
+    """Write `folder/class-C/N.jpg`; return (image id, path) of each."""
     items = []
     for number in range(count):
         path = folder / f"class-{number % classes:02}" / f"{number:05}.jpg"
@@ -36,8 +36,8 @@ def draw_all(folder: Path, count: int, size: tuple[int, int], classes: int = 2) 
     return items
 
 
-def frozen(folder: Path, count: int, size: tuple[int, int], classes: int) -> Workspace:
-    """A workspace whose v001 holds drawn images, 70/10/20."""
+def create_frozen(folder: Path, count: int, size: tuple[int, int], classes: int) -> Workspace:
+    """Create a workspace whose v001 contains drawn images, split 70/10/20."""
     names = tuple(f"class-{number:02}" for number in range(classes))
     workspace = create_workspace(folder, list(names))
     splits: tuple[SplitName, ...] = ("train", "train", "train", "train", "train", "train", "train", "val", "test", "test")
@@ -47,9 +47,9 @@ def frozen(folder: Path, count: int, size: tuple[int, int], classes: int) -> Wor
         target = workspace.images / image_id[:2] / f"{image_id}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)
-        facts = (image_id[:16], *size, "0" * 16, "folder", "", "", "", "MIT", True)
+        metadata = (image_id[:16], *size, "0" * 16, "folder", "", "", "", "MIT", True)
         rows.append(
-            ManifestRow(image_id, workspace.relative(target), names[number % classes], splits[number // classes % 10], *facts)
+            ManifestRow(image_id, workspace.relative(target), names[number % classes], splits[number // classes % 10], *metadata)
         )
     digest = hashlib.sha256(manifest_bytes(rows)).hexdigest()
     settings = ("single", names, tuple(rows), digest, 0, (70.0, 10.0, 20.0), None, None, "2026-01-01T00:00:00Z", "")
@@ -57,8 +57,8 @@ def frozen(folder: Path, count: int, size: tuple[int, int], classes: int) -> Wor
     return workspace
 
 
-def in_turns(contenders: Mapping[str, Work], rounds: int) -> dict[str, float]:
-    """Median seconds of each, measured one after the other in every round."""
+def time_in_turns(contenders: Mapping[str, Work], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each contender; every round runs all of them in order."""
     spent: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, work in contenders.items():
