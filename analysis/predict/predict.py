@@ -148,7 +148,7 @@ class _Predictor:
         ]
 
     def _compute_outputs(self, images: list[Image.Image]) -> list[_Output]:
-        probabilities, features = self.model.answers(images)
+        probabilities, features = self.model.predict(images)
         check_finite(self.run, "new", probabilities)
         scores: list[float | None] = self.detector.scores(features).tolist() if self.detector else [None] * len(images)
         scaled = scale_probabilities(

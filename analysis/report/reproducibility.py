@@ -43,7 +43,7 @@ def _training_software(context: ReportContext) -> list[tuple[str, str]]:
     """Return the software versions that the runs were trained with, with the runs where they differ."""
     texts, runs_by_versions = context.texts, dict[str, list[str]]()
     for run in context.ranked_runs:
-        recorded = run.facts.get("software")
+        recorded = run.metrics.software
         versions = _versions_text(recorded) if recorded else texts("reproducibility.unknown")
         runs_by_versions.setdefault(versions, []).append(run.id)
     if len(runs_by_versions) == 1:

@@ -16,7 +16,7 @@ from fototeca.analysis.features.ood import OODDetector, false_alarm_rate, fit_th
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow, read_manifest
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.runs import load_model, read_run
 from fototeca.vision.intervals import group_index
 from tests.servers import jpeg
@@ -73,7 +73,7 @@ def test_the_false_alarm_rate_is_of_images_that_did_not_set_the_threshold() -> N
 def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
     """How strange an image is to several: their features side by side, each counting alike; threshold and rate of validation."""
     workspace, runs = copied
-    joined, strange = join_runs(workspace, runs).id, chessboard(tmp_path / "strange.png")
+    joined, strange = make_ensemble(workspace, runs).id, chessboard(tmp_path / "strange.png")
     facts = predict_paths(workspace, joined, [str(first_image("val")), strange])
     assert [fact.unknown for fact in facts] == [False, True]
     assert facts[1].ood_score > facts[1].unknown_threshold >= facts[0].ood_score

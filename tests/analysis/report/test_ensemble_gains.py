@@ -16,7 +16,7 @@ from fototeca.analysis.tabular import FormattedNumber
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.trainer import train_run
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -39,11 +39,11 @@ def test_all_kinds_have_passes_and_seconds(copied: Studied) -> None:
     """TTA, weighted mean, snapshot mean and mean: number of passes, and seconds per image without and with."""
     workspace, runs = copied
     cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id
-    ensembles = {"weighted": join_runs(workspace, runs, "weighted").id}
-    ensembles["snapshot"] = join_runs(workspace, [cycles]).id
+    ensembles = {"weighted": make_ensemble(workspace, runs, "weighted").id}
+    ensembles["snapshot"] = make_ensemble(workspace, [cycles]).id
     other = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2, seed=1)).id
-    join_runs(workspace, [other])
-    ensembles["mean"] = join_runs(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
+    make_ensemble(workspace, [other])
+    ensembles["mean"] = make_ensemble(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
     for lang in ("en", "es"):
         texts, rows = Texts.load(lang), gains_rows(workspace, lang)
         content = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in ensembles.items()}
@@ -56,7 +56,7 @@ def test_all_kinds_have_passes_and_seconds(copied: Studied) -> None:
 def test_seconds_are_a_dash_without_weights(copied: Studied) -> None:
     """If a member's weights are missing, its gain is shown but not its cost."""
     workspace, runs = copied
-    ensembles = join_runs(workspace, runs).id
+    ensembles = make_ensemble(workspace, runs).id
     shutil.rmtree(workspace.cache / "analysis", ignore_errors=True)
     *_, last = (run for run in make_context(workspace).ranked_runs if run.id in runs)
     (last.folder / "model.safetensors").unlink()

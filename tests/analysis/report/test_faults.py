@@ -40,7 +40,7 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import ManifestRow, image_path, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.train.config import TrainConfig
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.runs import read_run, write_predictions_csv
 from fototeca.train.runs.registry import write_done
 from fototeca.train.trainer import train_run
@@ -135,7 +135,7 @@ def test_unfinished_and_aborted_runs_are_listed(copied: Studied) -> None:
     workspace, (first, _) = copied
     (workspace.runs / first / "done.json").unlink()
     assert f"{first}: not finished; run its train command again" in section_text(write_and_read(workspace), "models")
-    (workspace.runs / first / "stopped.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
+    (workspace.runs / first / "aborted.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
     assert f"{first}: aborted: the loss is NaN at step 3" in section_text(write_and_read(workspace), "models")
 
 
@@ -256,7 +256,7 @@ def test_unreadable_new_images_are_listed(copied: Studied) -> None:
     assert f"1 new image classified by {first}; 0 are unlike the training images, 1 is a near-duplicate" in content
     assert "broken.jpg" in content
     run = read_run(workspace, first)
-    write_done(run, {**run.facts, "seconds": 0.1})
+    write_done(run, replace(run.metrics, seconds=0.1))
     assert "No predictions on new images yet" in section_text(write_and_read(workspace), "new_images")
 
 
@@ -314,7 +314,7 @@ def test_categories_without_validation_images(
 def test_ensembles_have_no_attribution_maps(copied: Studied, tmp_path: Path) -> None:
     """Errors name what can be explained instead; the report analyzes single models only."""
     workspace, runs = copied
-    ensemble = join_runs(workspace, runs).id
+    ensemble = make_ensemble(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network") as error:
         explain_run(workspace, ensemble, methods=["grad-cam"], output=tmp_path)
     assert "linear, logistic or svm head" in error.value.hint
@@ -327,7 +327,7 @@ def test_inapplicable_method_records_no_access(copied: Studied, first_image: Cal
     """The error is raised before a test image is classified."""
     workspace, runs = copied
     access_log_path(workspace).unlink(missing_ok=True)
-    ensemble = join_runs(workspace, runs).id
+    ensemble = make_ensemble(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network"):
         predict_paths(workspace, ensemble, [str(first_image("test"))], methods=["grad-cam"])
     assert read_accesses(workspace, "v001") == []
