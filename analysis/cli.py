@@ -97,8 +97,8 @@ def explain(
 
     workspace = Workspace.find()
     if sanity_checks:
-        facts = run_sanity_checks(workspace, run, method, layer=layer, iterations=iterations, output=output)
-        return _print(facts, as_json, sanity_checks_table(facts))
+        checks = run_sanity_checks(workspace, run, method, layer=layer, iterations=iterations, output=output)
+        return _print(checks.to_json(), as_json, sanity_checks_table(checks))
     methods = method or ["grad-cam"]
     paths = explain_run(workspace, run, methods=methods, images=image, layer=layer, iterations=iterations, output=output)
     _print_paths(paths, as_json)
@@ -213,12 +213,14 @@ def predict(
     from fototeca.analysis.predict.predict import predict_paths
 
     workspace, methods = Workspace.find(), method or ()
-    facts = predict_paths(workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback)
-    _print(facts, as_json, prediction_table(facts, top))
-    reasons = [str(fact["reason"]) for fact in facts if fact["reason"]]
+    predictions = predict_paths(
+        workspace, run, paths, csv_path=csv, methods=methods, output=output, allow_loopback=allow_loopback
+    )
+    _print([prediction.to_json() for prediction in predictions], as_json, prediction_table(predictions, top))
+    reasons = [prediction.reason for prediction in predictions if prediction.reason]
     if reasons:
         hint = "; --allow-loopback allows loopback addresses" if "private-address" in reasons and not allow_loopback else ""
-        notify(f"fototeca: {len(reasons)} of {len(facts)} images could not be read: {', '.join(sorted({*reasons}))}{hint}")
+        notify(f"fototeca: {len(reasons)} of {len(predictions)} images could not be read: {', '.join(sorted({*reasons}))}{hint}")
         raise typer.Exit(EXIT_SHORT)
 
 

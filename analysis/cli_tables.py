@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from fototeca.analysis.attribution.check_results import CHECKS, measured_checks
+from fototeca.analysis.attribution.check_results import CHECKS, SanityChecks
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
 from fototeca.analysis.evaluation.compare import Comparison
 from fototeca.analysis.evaluation.results import Calibration, Evaluation, Interval
 from fototeca.analysis.examples import Example, RunExamples
+from fototeca.analysis.predict.results import Prediction
 from fototeca.core.tables import render_table
 
 
@@ -185,57 +186,58 @@ def embedding_table(facts: dict[str, Any]) -> str:
     return "\n".join([render_table(["measure", "value"], rows), *facts["paths"]])
 
 
-def sanity_checks_table(facts: dict[str, Any]) -> str:
+def sanity_checks_table(checks: SanityChecks) -> str:
     """Return the scores of `explain --sanity-checks` by method; an exclamation mark marks a failed check."""
-    checks = measured_checks(facts)
+    names = checks.measured
     rows: list[tuple[str, ...]] = []
-    for method in facts["methods"]:
+    for method in checks.methods:
+        scores = {name: method.score(name) for name in names}
         cells = [
-            "-" if method[name] is None else f"{method[name]:.2f}{' ' if method['passed'].get(name, True) else '!'}"
-            for name in checks
+            "-" if score is None else f"{score:.2f}{' ' if method.passed.get(name, True) else '!'}"
+            for name, score in scores.items()
         ]
-        rows.append((method["method"], *cells, "-" if method["seconds"] is None else f"{method['seconds']:.2f}"))
-    head = ["method", *checks, "s/map"]
+        rows.append((method.method, *cells, "-" if method.seconds is None else f"{method.seconds:.2f}"))
+    head = ["method", *names, "s/map"]
     return "\n".join(
         [
-            f"{facts['run']}: {facts['images']} validation images, {facts['mosaics']} mosaics",
+            f"{checks.run}: {checks.images} validation images, {checks.grids} image grids",
             render_table(head, rows, right=head[1:]),
             "live: fraction of maps with a nonzero gradient; classes, weights: rank correlation with the",
             "map of another category and of shuffled weights (low is good); deletion: low is good;",
             "insertion, grid: high is good.",
-            *(["pointing, energy: maximum and fraction of the map on the object (high is good)."] if checks != CHECKS else []),
+            *(["pointing, energy: maximum and fraction of the map on the object (high is good)."] if names != CHECKS else []),
             "! failed: live below 1, classes from 0.9, weights from 0.5, others not better than both baselines.",
-            *(f"{method['method']} cannot be used: {method['reason']}" for method in facts["methods"] if method["reason"]),
-            *facts["paths"],
+            *(f"{method.method} cannot be used: {method.reason}" for method in checks.methods if method.reason),
+            *(checks.paths or ()),
         ]
     )
 
 
-def prediction_table(facts: Sequence[dict[str, Any]], top: int) -> str:
+def prediction_table(predictions: Sequence[Prediction], top: int) -> str:
     """Return the predictions of `predict` with their warnings, the rate of false alarms and whether they are calibrated."""
-    rows = [(fact["path"], _prediction(fact, top), _warnings(fact)) for fact in facts]
+    rows = [(one.path, _probabilities(one, top), _warnings(one)) for one in predictions]
     parts = [render_table(["image", "prediction", "notes"], rows), ""]
-    readable = next((fact for fact in facts if not fact["reason"]), None)
-    if readable and readable["false_alarm_rate"] is not None:
-        rate = readable["false_alarm_rate"]
+    readable = next((one for one in predictions if not one.reason), None)
+    if readable and readable.false_alarm_rate is not None:
+        rate = readable.false_alarm_rate
         parts.append(f"{rate:.1%} of images of the dataset's categories are wrongly reported as unlike the training images")
-    if readable and not readable["calibrated"]:
-        parts.append(f"the probabilities are not calibrated: {readable['uncalibrated']}")
+    if readable and not readable.calibrated:
+        parts.append(f"the probabilities are not calibrated: {readable.uncalibrated}")
     return "\n".join(parts).rstrip()
 
 
-def _prediction(fact: dict[str, Any], top: int) -> str:
+def _probabilities(prediction: Prediction, top: int) -> str:
     """Return the most probable categories, after the predicted label where it is not the first of them (multi-label)."""
-    best = sorted(fact["probabilities"].items(), key=lambda item: -item[1])[:top]
+    best = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:top]
     listed = "  ".join(f"{name} {value:.1%}" for name, value in best)
-    return listed if not best or best[0][0] == fact["label"] else f"{fact['label'] or 'none'}: {listed}"
+    return listed if not best or best[0][0] == prediction.label else f"{prediction.label or 'none'}: {listed}"
 
 
-def _warnings(fact: dict[str, Any]) -> str:
-    if fact["reason"]:
-        return f"not read: {fact['reason']}"
-    near = fact["near_duplicate"]
-    notes = [f"near-duplicate of {near['image_id'][:12]} ({near['split']})"] if near else []
-    if fact["unknown"]:
+def _warnings(prediction: Prediction) -> str:
+    if prediction.reason:
+        return f"not read: {prediction.reason}"
+    near = prediction.near_duplicate
+    notes = [f"near-duplicate of {near.image_id[:12]} ({near.split})"] if near else []
+    if prediction.unknown:
         notes.append("unlike the training images")
-    return "; ".join([*notes, *([fact["maps"]] if "maps" in fact else [])])
+    return "; ".join([*notes, *([prediction.maps] if prediction.maps else [])])

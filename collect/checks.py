@@ -1,4 +1,4 @@
-"""What collecting needs on this machine, for `fototeca doctor`."""
+"""Checks of `fototeca doctor` for collecting: browser, driver, keys and quotas."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fototeca.vision.browser import find_browser, find_drivers
 from fototeca.vision.checks import Check
 
 
-def checks() -> list[Check]:
-    """The browser and its driver, the keys that are set, and the quotas that services last told."""
+def run_checks() -> list[Check]:
+    """Check the browser and its driver, the keys of services and hubs, and the quotas that services last reported."""
     return [*_browser_checks(), *key_checks(list_keys()), *_quota_checks()]
 
 
@@ -20,7 +20,7 @@ def _quota_checks() -> list[Check]:
             f"quota {name}",
             quota.remaining != "0",
             f"{quota.remaining} of {quota.limit or '?'} requests left at {quota.time[:16]} UTC",
-            "wait until the service gives more",
+            "wait until the service resets its quota",
         )
         for name, quota in sorted(read_quotas().items())
     ]
@@ -39,7 +39,7 @@ def _browser_checks() -> list[Check]:
         Check(
             "driver",
             bool(driver),
-            driver or "no chromedriver on PATH; Selenium Manager will fetch one when the network is open",
+            driver or "no chromedriver on PATH; Selenium Manager will download one if the network is available",
             "install chromium-driver, or set FOTOTECA_CHROMEDRIVER",
         ),
     ]

@@ -1,12 +1,12 @@
-"""What files are marked with that only this machine's processes may remove."""
+"""Host identifier in temporary names, and the age after which another host's temporary files count as abandoned."""
 
 from __future__ import annotations
 
 import hashlib
 import socket
 
-MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
-"""The same for every process of this machine, and hardly ever another's."""
+HOST_ID = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+"""Four hex digits, equal for every process of this host; only these processes may remove its temporary files early."""
 
-DAY = 86_400.0
-"""Seconds after which nobody is still at work on what lies half done."""
+STALE_AFTER_SECONDS = 86_400.0
+"""Age after which temporary files of any host are removed."""

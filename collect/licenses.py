@@ -1,4 +1,4 @@
-"""Licences as sources write them, brought to SPDX ids (https://spdx.org/licenses)."""
+"""Normalize licenses as sources write them to SPDX ids (https://spdx.org/licenses)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CC_URL = re.compile(
 )
 _CC_TEXT = re.compile(r"^cc[\s_-]*(by(?:[\s_-]*(?:nc|sa|nd))*)[\s_-]*v?([1-4](?:\.\d)?)(?:[\s_-]+([a-z]{2,3}))?$", re.IGNORECASE)
 _CC = ("BY", "BY-NC", "BY-NC-ND", "BY-NC-SA", "BY-ND", "BY-SA")
-_PORTS = {
+_PORTED = {
     "BY": "2.5-AU 3.0-AT 3.0-AU 3.0-DE 3.0-IGO 3.0-NL 3.0-US",
     "BY-NC": "3.0-DE",
     "BY-NC-ND": "3.0-DE 3.0-IGO",
@@ -20,9 +20,9 @@ _PORTS = {
     "BY-ND": "3.0-DE",
     "BY-SA": "2.0-UK 2.1-JP 3.0-AT 3.0-DE 3.0-IGO",
 }
-"""Versions for one country or organisation that have an id of their own."""
+"""Ported versions, for a jurisdiction or organization, that SPDX lists."""
 
-_OTHERS = (
+_OTHER_IDS = (
     *("CC0-1.0", "CC-PDM-1.0", "CC-PDDC", "CC-SA-1.0", "ODbL-1.0", "ODC-By-1.0", "PDDL-1.0", "LAL-1.2", "LAL-1.3", "OGL-UK-3.0"),
     *("CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "CDLA-Sharing-1.0", "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause"),
     *("Unlicense", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only", "GPL-3.0-or-later", "AGPL-3.0-only", "AGPL-3.0-or-later"),
@@ -33,11 +33,11 @@ _IDS = {
     name.lower(): name
     for name in (
         *(f"CC-{kind}-{version}" for kind in _CC for version in ("1.0", "2.0", "2.5", "3.0", "4.0")),
-        *(f"CC-{kind}-{port}" for kind, ports in _PORTS.items() for port in ports.split()),
-        *_OTHERS,
+        *(f"CC-{kind}-{port}" for kind, ports in _PORTED.items() for port in ports.split()),
+        *_OTHER_IDS,
     )
 }
-_PLAIN = {
+_COMMON_NAMES = {
     "apache 2.0": "Apache-2.0",
     "public domain mark": "CC-PDM-1.0",
     "public domain": "LicenseRef-PublicDomain",
@@ -46,27 +46,27 @@ _PLAIN = {
 
 
 def to_spdx(text: str) -> str:
-    """The SPDX id of a licence given as a URL, an id or a common name; `unknown` when it cannot be told for sure.
+    """Return the SPDX id of a license given as URL, id or common name; `unknown` if it is ambiguous or not recognized.
 
-    A Creative Commons licence for one country that SPDX does not list is a LicenseRef of the same form.
+    A ported Creative Commons license that SPDX does not list becomes a LicenseRef of the same form.
     """
     cleaned = text.strip()
-    found = _CC_URL.search(cleaned)
-    if found and found[4]:
-        return "CC0-1.0" if found[4].lower() == "zero" else "CC-PDM-1.0"
-    if found:
-        return _creative_commons(found[1], found[2], found[3])
+    url = _CC_URL.search(cleaned)
+    if url and url[4]:
+        return "CC0-1.0" if url[4].lower() == "zero" else "CC-PDM-1.0"
+    if url:
+        return _creative_commons_id(url[1], url[2], url[3])
     if cleaned.lower() in _IDS:
         return _IDS[cleaned.lower()]
     if re.fullmatch(r"cc[\s_-]*(0|zero)([\s_-]*1\.0)?", cleaned, re.IGNORECASE):
         return "CC0-1.0"
-    if named := _CC_TEXT.match(cleaned):
-        return _creative_commons(named[1], named[2] if "." in named[2] else f"{named[2]}.0", named[3])
-    return _PLAIN.get(cleaned.lower(), UNKNOWN)
+    if name := _CC_TEXT.match(cleaned):
+        return _creative_commons_id(name[1], name[2] if "." in name[2] else f"{name[2]}.0", name[3])
+    return _COMMON_NAMES.get(cleaned.lower(), UNKNOWN)
 
 
-def _creative_commons(kind: str, version: str, port: str | None) -> str:
-    """Of its parts in any order; `unknown` for what is no licence of Creative Commons."""
+def _creative_commons_id(kind: str, version: str, port: str | None) -> str:
+    """Return the id for license elements in any order; `unknown` if Creative Commons has no such license."""
     parts = set(re.split(r"[\s_-]+", kind.upper()))
     name = "-".join(part for part in ("BY", "NC", "ND", "SA") if part in parts)
     if set(name.split("-")) != parts:
@@ -77,5 +77,5 @@ def _creative_commons(kind: str, version: str, port: str | None) -> str:
 
 
 def allows_commercial(license_id: str) -> bool:
-    """Whether a licence is known and permits commercial use (no NC part)."""
+    """Return True if the license is known and has no NC (non-commercial) element."""
     return license_id != UNKNOWN and "-NC" not in license_id

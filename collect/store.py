@@ -1,4 +1,4 @@
-"""The image store: original bytes under the name of their SHA-256, never rewritten."""
+"""Image store: original bytes in files named by their SHA-256, never rewritten."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from fototeca.collect.host_id import DAY, MACHINE
+from fototeca.collect.host_id import HOST_ID, STALE_AFTER_SECONDS
 from fototeca.core.files import atomic_write
 from fototeca.core.workspace import Workspace
 
@@ -25,39 +25,39 @@ EXTENSIONS = {
     "AVIF": "avif",
     "MPO": "jpg",
 }
-"""File endings by Pillow's format name; a format that is not here is not accepted."""
+"""File extension by Pillow's format name; formats not listed here are rejected."""
 
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
-def digest(data: bytes) -> str:
-    """SHA-256 hex: the image's id."""
+def compute_image_id(data: bytes) -> str:
+    """Return the image id of a file: the SHA-256 of its bytes in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
-def stored_path(workspace: Workspace, image_id: str, image_format: str) -> Path:
-    """Where an image of this id and format lies."""
+def image_path(workspace: Workspace, image_id: str, image_format: str) -> Path:
+    """Return the store path of an image id and Pillow format name."""
     return workspace.images / image_id[:2] / f"{image_id}.{EXTENSIONS[image_format]}"
 
 
-def put(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path]:
-    """Store the bytes if they are new; return their id and path. Safe from many threads and processes at once."""
-    image_id = digest(data)
-    path = stored_path(workspace, image_id, image_format)
+def store_image(workspace: Workspace, data: bytes, image_format: str) -> tuple[str, Path]:
+    """Write the bytes unless the store has them; return their image id and path. Safe across threads and processes."""
+    image_id = compute_image_id(data)
+    path = image_path(workspace, image_id, image_format)
     if not path.exists():
-        with atomic_write(path, _workshop(workspace)) as file:
+        with atomic_write(path, _staging_folder(workspace)) as file:
             file.write(data)
     return image_id, path
 
 
-def stored_images(workspace: Workspace) -> list[Path]:
-    """Every file of the store, in the order of their ids; not what a file manager or a NAS has put beside them."""
+def list_stored_images(workspace: Workspace) -> list[Path]:
+    """List the store's files in image id order, without files that a file manager or a NAS added."""
     return sorted(path for path in workspace.images.glob("[0-9a-f][0-9a-f]/*") if _ID.fullmatch(path.stem) and path.is_file())
 
 
 class FetchFailedError(Exception):
-    """A URL gave no bytes: `reason` is one of the fixed words."""
+    """A URL could not be fetched; `reason` is one of the words listed in docs/reasons.md."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -65,9 +65,9 @@ class FetchFailedError(Exception):
 
 
 def open_fetcher(workspace: Workspace, *, allow_loopback: bool = False) -> Callable[[str], bytes]:
-    """A function that gives the bytes at a URL, guarded and polite as all collecting is. FetchFailedError says why it cannot.
+    """Return a thread-safe function that fetches the bytes of a URL with the limits of collecting, or raises FetchFailedError.
 
-    Ask one fetcher for all URLs, from any number of threads: it remembers each host's robots.txt and how often it may be asked.
+    Use one fetcher for all URLs: it caches each host's robots.txt and rate limits.
     """
     from fototeca.collect.http.client import Downloader, FetchOptions
     from fototeca.collect.http.responses import FetchError
@@ -83,18 +83,21 @@ def open_fetcher(workspace: Workspace, *, allow_loopback: bool = False) -> Calla
     return fetch
 
 
-def sweep(workspace: Workspace) -> None:
-    """Remove what writers that were killed have left half done. What living processes write stays; of another machine, whose
-    processes are not known here, all that is not a day old."""
-    own = _workshop(workspace)
-    for path in own.parent.glob("*/.*.tmp"):
+def remove_stale_files(workspace: Workspace) -> None:
+    """Remove temporary files of killed writers.
+
+    Files of running processes of this host stay. Files of other hosts, whose processes cannot be checked, are removed when
+    they are older than STALE_AFTER_SECONDS.
+    """
+    own_folder = _staging_folder(workspace)
+    for path in own_folder.parent.glob("*/.*.tmp"):
         pid = path.name.split(".")[1]
-        left = path.parent == own and pid.isdecimal() and not psutil.pid_exists(int(pid))
-        with suppress(OSError):  # another one may sweep, too
-            if left or time.time() - path.stat().st_mtime > DAY:
+        is_orphan = path.parent == own_folder and pid.isdecimal() and not psutil.pid_exists(int(pid))
+        with suppress(OSError):  # another process may remove it first
+            if is_orphan or time.time() - path.stat().st_mtime > STALE_AFTER_SECONDS:
                 path.unlink(missing_ok=True)
 
 
-def _workshop(workspace: Workspace) -> Path:
-    """Where this machine's writers are at work: a workspace may lie on a disk that several share."""
-    return workspace.images / "incoming" / MACHINE
+def _staging_folder(workspace: Workspace) -> Path:
+    """Return this host's folder for temporary files; several hosts may share the disk of a workspace."""
+    return workspace.images / "incoming" / HOST_ID

@@ -10,7 +10,9 @@ MIN_WIDTH = 80
 """Columns of the terminal that every table fits."""
 
 
-def render_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = (), indent: int = 0) -> str:
+def render_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = (), indent: int = 0, wrap: bool = True
+) -> str:
     """Return rows under a line of headings as aligned text, without trailing spaces.
 
     Wide characters (CJK, emoji) count two columns. Cells that do not fit the terminal, or 80 columns where stdout is not a
@@ -21,6 +23,7 @@ def render_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, ri
         rows: one sequence of cells per row, as long as `columns`; cells are converted with `str`.
         right: headings of the columns to align to the right.
         indent: spaces before every line.
+        wrap: False for tables of ids to copy, which may then be wider than the terminal.
     """
     from rich.console import Console
     from rich.table import Table
@@ -32,7 +35,8 @@ def render_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, ri
         table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    console = Console(width=max(terminal, MIN_WIDTH) - indent, color_system=None, force_terminal=False, legacy_windows=False)
+    width = max(terminal, MIN_WIDTH) - indent if wrap else 10_000
+    console = Console(width=width, color_system=None, force_terminal=False, legacy_windows=False)
     with console.capture() as capture:
         console.print(table)
     return "\n".join((" " * indent + line.rstrip()).rstrip() for line in capture.get().rstrip("\n").split("\n"))

@@ -1,4 +1,4 @@
-"""What stands between a scene and its file: light on the sign, perspective, weather, lens, sensor."""
+"""Camera simulation: wear and light on the sign, perspective, weather, lens and sensor."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from fototeca.demo.noise import fractal, smooth
+from fototeca.demo.noise import fractal_noise, smooth_noise
 
 Corners = npt.NDArray[np.float64]
 """(4, 2): x and y in pixels of top left, top right, bottom right, bottom left."""
 
 
-def worn(rng: np.random.Generator, sign: Image.Image) -> Image.Image:
-    """The sign after years outside: bleached, dirty, scratched, with stickers."""
+def apply_wear(rng: np.random.Generator, sign: Image.Image) -> Image.Image:
+    """Return the sign (RGBA) weathered: bleached, dirty, scratched, some with a sticker."""
     pixels = np.asarray(sign, dtype=np.float32)
-    colour, size = pixels[..., :3], sign.size
+    color, size = pixels[..., :3], sign.size
     bleach = rng.beta(1.2, 4)
-    grey = colour.mean(axis=2, keepdims=True)
-    colour = colour * (1 - 0.7 * bleach) + (0.5 * grey + 95) * 0.7 * bleach
-    dirt = np.clip((fractal(rng, size, size[0] / rng.uniform(2, 8), 4) - rng.uniform(0.45, 0.95)) * 2.5, 0, 0.75)[..., None]
-    colour = colour * (1 - dirt) + np.array([88, 74, 60], np.float32) * dirt
-    image = Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
+    gray = color.mean(axis=2, keepdims=True)
+    color = color * (1 - 0.7 * bleach) + (0.5 * gray + 95) * 0.7 * bleach
+    dirt = np.clip((fractal_noise(rng, size, size[0] / rng.uniform(2, 8), 4) - rng.uniform(0.45, 0.95)) * 2.5, 0, 0.75)[..., None]
+    color = color * (1 - dirt) + np.array([88, 74, 60], np.float32) * dirt
+    image = Image.fromarray(np.clip(color, 0, 255).astype(np.uint8))
     pen = ImageDraw.Draw(image)
     for _ in range(int(rng.poisson(1.2))):
         x, y = rng.uniform(0, size[0], 2)
@@ -37,8 +37,8 @@ def worn(rng: np.random.Generator, sign: Image.Image) -> Image.Image:
     return image
 
 
-def lit(rng: np.random.Generator, sign: Image.Image, ambient: float) -> Image.Image:
-    """The sign under the light of its place: a gradient across it, dappled shadow, sometimes glare. `ambient` 1 is bright day."""
+def apply_light(rng: np.random.Generator, sign: Image.Image, ambient: float) -> Image.Image:
+    """Return the sign (RGBA) lit by a gradient, dappled or sharp shadow, sometimes glare. `ambient` 1 is a bright day."""
     pixels = np.asarray(sign, dtype=np.float32)
     side = sign.width
     angle = rng.uniform(0, 2 * math.pi)
@@ -46,24 +46,24 @@ def lit(rng: np.random.Generator, sign: Image.Image, ambient: float) -> Image.Im
     across = math.cos(angle) * ramp[None, :] + math.sin(angle) * ramp[:, None]
     light = ambient * (1 + rng.uniform(0, 0.3) * across)
     if rng.random() < 0.35:
-        leaves = smooth(rng, sign.size, side / rng.uniform(3, 9))
+        leaves = smooth_noise(rng, sign.size, side / rng.uniform(3, 9))
         light *= 1 - rng.uniform(0.3, 0.65) * np.clip((leaves - rng.uniform(0.35, 0.65)) * 6, 0, 1)
     elif rng.random() < 0.3:
         light *= 1 - rng.uniform(0.25, 0.6) / (1 + np.exp(-(across - rng.uniform(-0.6, 0.6)) * 25))
-    colour = pixels[..., :3] * light[..., None]
+    color = pixels[..., :3] * light[..., None]
     if rng.random() < 0.2:
         cx, cy, radius = *rng.uniform(-0.7, 0.7, 2), rng.uniform(0.2, 0.7)
         spot = np.exp(-((ramp[None, :] - cx) ** 2 + (ramp[:, None] - cy) ** 2) / radius**2)
-        colour += (255 - colour) * (rng.uniform(0.3, 0.9) * spot)[..., None]
-    result = Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
+        color += (255 - color) * (rng.uniform(0.3, 0.9) * spot)[..., None]
+    result = Image.fromarray(np.clip(color, 0, 255).astype(np.uint8))
     result.putalpha(sign.getchannel("A"))
     return result
 
 
-def corners(rng: np.random.Generator, centre: tuple[float, float], side: float) -> Corners:
-    """Where the four corners of a square board fall when it is turned in space and seen through a pinhole camera.
+def project_corners(rng: np.random.Generator, center: tuple[float, float], side: float) -> Corners:
+    """Project the four corners of a randomly rotated square board through a pinhole camera.
 
-    Turned up to 50° about its post, 20° up or down and 12° in its plane; `side` is the board's size in pixels face on.
+    Rotated by up to 50° about its post, 20° up or down and 12° in its plane; `side` is the board's size in pixels seen face on.
     """
     yaw, pitch, roll = rng.normal(0, 0.4), rng.normal(0, 0.14), rng.normal(0, 0.09)
     yaw, pitch, roll = float(np.clip(yaw, -0.87, 0.87)), float(np.clip(pitch, -0.35, 0.35)), float(np.clip(roll, -0.21, 0.21))
@@ -74,13 +74,14 @@ def corners(rng: np.random.Generator, centre: tuple[float, float], side: float) 
     turned = square @ (about_z @ about_x @ about_y).T
     distance = rng.uniform(3, 9)
     flat = turned[:, :2] * distance / (distance + turned[:, 2:])
-    return np.asarray(np.array(centre) + flat * side / 2)
+    return np.asarray(np.array(center) + flat * side / 2)
 
 
-def warp(sign: Image.Image, place: Corners) -> tuple[Image.Image, tuple[int, int]]:
-    """The sign (RGBA) with its corners at `place`, on the smallest frame that holds it, and where that frame's corner lies.
+def warp_sign(sign: Image.Image, place: Corners) -> tuple[Image.Image, tuple[int, int]]:
+    """Warp the sign (RGBA) so that its corners are at `place`.
 
-    The sign is reduced first, so that a small one does not alias.
+    Returns the smallest frame that contains it, and the frame's top left corner in pixels. The sign is reduced first, so that a
+    small one does not alias.
     """
     left, top = (int(v) for v in np.floor(place.min(axis=0)) - 1)
     right, bottom = (int(v) for v in np.ceil(place.max(axis=0)) + 1)
@@ -97,11 +98,11 @@ def warp(sign: Image.Image, place: Corners) -> tuple[Image.Image, tuple[int, int
     return fitted.transform(frame, Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BICUBIC), (left, top)
 
 
-def weather(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Fog, rain or falling snow in some images; the others unchanged."""
+def add_weather(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+    """Add fog, rain or falling snow to a fifth of the images; return the others unchanged."""
     kind = rng.choice(["clear", "fog", "rain", "snow"], p=[0.8, 0.08, 0.07, 0.05])
     if kind == "fog":
-        veil = smooth(rng, image.size, image.height / 2)[..., None] * 0.25 + rng.uniform(0.15, 0.5)
+        veil = smooth_noise(rng, image.size, image.height / 2)[..., None] * 0.25 + rng.uniform(0.15, 0.5)
         pixels = np.asarray(image, np.float32)
         return Image.fromarray((pixels * (1 - veil) + rng.uniform(170, 225) * veil).astype(np.uint8))
     if kind != "clear":
@@ -118,27 +119,27 @@ def weather(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     return image
 
 
-def develop(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Lens and sensor: motion or focus blur, exposure, white balance, vignette, noise. Same size."""
+def apply_camera(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+    """Simulate lens and sensor: motion or focus blur, exposure, white balance, vignette, noise. The size stays."""
     if rng.random() < 0.22:
-        image = _shaken(image, rng.uniform(0, math.pi), rng.uniform(2, 8) * image.width / 480)
+        image = _add_motion_blur(image, rng.uniform(0, math.pi), rng.uniform(2, 8) * image.width / 480)
     elif rng.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 2.4) * image.width / 480))
     pixels = np.asarray(image, np.float32) / 255
-    night = rng.random() < 0.12
-    exposure = rng.uniform(0.22, 0.45) if night else np.exp(rng.normal(0, 0.25))
-    balance = np.exp(rng.normal(0, 0.05, 3)).astype(np.float32) * (np.array([1.12, 1.0, 0.85], np.float32) if night else 1)
+    is_night = rng.random() < 0.12
+    exposure = rng.uniform(0.22, 0.45) if is_night else np.exp(rng.normal(0, 0.25))
+    balance = np.exp(rng.normal(0, 0.05, 3)).astype(np.float32) * (np.array([1.12, 1.0, 0.85], np.float32) if is_night else 1)
     x, y = np.linspace(-1, 1, image.width, dtype=np.float32), np.linspace(-1, 1, image.height, dtype=np.float32)
     vignette = 1 - rng.uniform(0, 0.35) * (x[None, :] ** 2 + y[:, None] ** 2) / 2
     pixels = np.power(np.clip(pixels * exposure * balance * vignette[..., None], 0, 1), rng.uniform(0.8, 1.2))
-    noise = rng.gamma(2, 0.007) + (0.03 if night else 0)
+    noise = rng.gamma(2, 0.007) + (0.03 if is_night else 0)
     pixels = pixels + noise * rng.standard_normal(pixels.shape[:2], dtype=np.float32)[..., None]
     pixels += 0.4 * noise * rng.standard_normal(pixels.shape, dtype=np.float32)
     return Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
 
 
-def _shaken(image: Image.Image, angle: float, length: float) -> Image.Image:
-    """Motion blur: the mean of the image shifted along a line of `length` pixels."""
+def _add_motion_blur(image: Image.Image, angle: float, length: float) -> Image.Image:
+    """Return the image with motion blur: its mean along a line of `length` pixels."""
     steps = max(3, round(length))
     pixels = np.asarray(image, np.uint16)
     pad = steps + 1

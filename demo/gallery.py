@@ -1,4 +1,4 @@
-"""The gallery's files: drawn once into a folder, with thumbnails for the site and the truth (box and mask) kept aside."""
+"""Files of the gallery: images, thumbnails and ground truth (boxes and masks), drawn once into a folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fototeca.demo.images import draw_image
 from fototeca.demo.plan import SEED, Entry
 
 THUMBNAIL = 120
-"""Width of a thumbnail at most, in pixels."""
+"""Longest side of a thumbnail in pixels."""
 
-Edit = Callable[[Image.Image], Image.Image]
+ImageEdit = Callable[[Image.Image], Image.Image]
 
-_EDITS: dict[str, Edit] = {
+_EDITS: dict[str, ImageEdit] = {
     "smaller": lambda image: image.resize((image.width * 3 // 5, image.height * 3 // 5), Image.Resampling.LANCZOS),
     "recompressed": lambda image: image,
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
@@ -32,21 +32,21 @@ _EDITS: dict[str, Edit] = {
     "mirrored": ImageOps.mirror,
     "framed": lambda image: ImageOps.expand(image, 14, "white"),
     "webp": lambda image: image,
-    "grey": lambda image: image.convert("L"),
+    "gray": lambda image: image.convert("L"),
     "soft": lambda image: image.filter(ImageFilter.GaussianBlur(1.5)),
 }
 _QUALITY = {"recompressed": 35}
 
 
 def build_gallery(folder: Path, entries: Sequence[Entry]) -> None:
-    """Draw every image that is not there yet. `truth.json` is written last."""
+    """Draw every missing image below `folder`. `truth.json` is written last."""
     missing = [entry for entry in entries if not (folder / "images" / entry.file).is_file()]
     if missing:
         context = get_context("spawn")
         with ProcessPoolExecutor(cpu_count(), context) as pool:
             parts = [missing[start : start + 8] for start in range(0, len(missing), 8)]
-            drawn = pool.map(_draw_all, parts, [folder] * len(parts))
-            for _ in tqdm(drawn, total=len(parts), desc="drawing", disable=None):
+            batches = pool.map(_draw_all, parts, [folder] * len(parts))
+            for _ in tqdm(batches, total=len(parts), desc="drawing", disable=None):
                 pass
     truth = folder / "truth.json"
     if missing or not truth.is_file():
@@ -55,8 +55,8 @@ def build_gallery(folder: Path, entries: Sequence[Entry]) -> None:
         )
 
 
-def new_images(folder: Path, signs: Sequence[str], each: int, *, take: int = 1) -> list[Path]:
-    """Images that are in no gallery, `each` of every sign, as `folder/SIGN/NNN.jpg`."""
+def draw_new_images(folder: Path, signs: Sequence[str], each: int, *, take: int = 1) -> list[Path]:
+    """Draw `each` images of every sign that are not in the gallery, as `folder/SIGN/NNN.jpg`; existing files stay."""
     paths = [folder / sign / f"{number:03}.jpg" for sign in signs for number in range(each)]
     missing = [(path, path.parent.name, int(path.stem), take) for path in paths if not path.is_file()]
     if missing:
@@ -76,12 +76,12 @@ def _draw_all(entries: Sequence[Entry], folder: Path) -> None:
 
 
 def _draw(entry: Entry, folder: Path) -> None:
-    """The image and its thumbnail; of an original also its mask. The full image is written last."""
-    picture = draw_image(entry.sign, SEED, entry.number)
-    data = picture.jpeg
+    """Write image and thumbnail, and the mask of an original. The full image is written last."""
+    drawn = draw_image(entry.sign, SEED, entry.number)
+    data = drawn.jpeg
     if entry.edit:
         with Image.open(io.BytesIO(data)) as original:
-            data = _encoded(_EDITS[entry.edit](original.convert("RGB")), entry)
+            data = _encode(_EDITS[entry.edit](original.convert("RGB")), entry)
     with Image.open(io.BytesIO(data)) as image:
         small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL))
@@ -90,7 +90,7 @@ def _draw(entry: Entry, folder: Path) -> None:
     write_bytes(folder / "thumbs" / f"{entry.name}.jpg", buffer.getvalue())
     if not entry.origin:
         mask = io.BytesIO()
-        picture.mask.save(mask, "PNG")
+        drawn.mask.save(mask, "PNG")
         write_bytes(folder / "masks" / f"{entry.name}.png", mask.getvalue())
     if entry.kind == "truncated":
         data = data[: len(data) * 2 // 3]
@@ -99,15 +99,15 @@ def _draw(entry: Entry, folder: Path) -> None:
     write_bytes(folder / "images" / entry.file, data)
 
 
-def _encoded(image: Image.Image, entry: Entry) -> bytes:
+def _encode(image: Image.Image, entry: Entry) -> bytes:
     buffer = io.BytesIO()
-    form = {"webp": "WEBP", "png": "PNG"}.get(entry.file.rpartition(".")[2], "JPEG")
-    image.save(buffer, form, quality=_QUALITY.get(entry.edit, 88))
+    image_format = {"webp": "WEBP", "png": "PNG"}.get(entry.file.rpartition(".")[2], "JPEG")
+    image.save(buffer, image_format, quality=_QUALITY.get(entry.edit, 88))
     return buffer.getvalue()
 
 
 def _box(folder: Path, entry: Entry) -> dict[str, list[int]]:
-    """Left, top, right, bottom of the sign in the original, right and bottom excluded."""
+    """Return left, top, right and bottom of the sign in an original, right and bottom excluded; nothing for a copy."""
     if entry.origin:
         return {}
     with Image.open(folder / "masks" / f"{entry.name}.png") as mask:

@@ -1,4 +1,4 @@
-"""One photograph-like image of a traffic sign, with its truth: where the sign is."""
+"""Draw one photograph-like image of a traffic sign, with the mask of the sign."""
 
 from __future__ import annotations
 
@@ -8,51 +8,54 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from fototeca.demo.camera import corners, develop, lit, warp, weather, worn
-from fototeca.demo.scenes import colour, draw_scene, shade, tree
-from fototeca.demo.signs import OTHERS, draw_sign
+from fototeca.demo.camera import add_weather, apply_camera, apply_light, apply_wear, project_corners, warp_sign
+from fototeca.demo.objects import draw_tree, random_color, shade_color
+from fototeca.demo.scenes import draw_scene
+from fototeca.demo.signs import OTHER_SIGNS, draw_sign
 
 SHAPES = ((440, 330), (432, 288), (400, 300), (360, 360), (330, 440), (320, 400), (448, 252))
 """Image sizes, width and height in pixels."""
 
 _SCALE = 1.3
-"""Scene and sign are drawn this many times larger than the image: smooth edges."""
+"""Oversampling factor: scene and sign are drawn larger than the image, for smooth edges."""
 
 
 @dataclass(frozen=True)
 class DrawnImage:
-    """A drawn photograph. `mask`: L, the image's size, 255 where the sign is to be seen. `box`: left, top, right, bottom
-    in pixels around the mask, right and bottom excluded."""
+    """A drawn photograph and the position of its sign."""
 
     jpeg: bytes
     width: int
     height: int
     mask: Image.Image
+    """Mode L, the size of the image, 255 where the sign is visible."""
+
     box: tuple[int, int, int, int]
+    """Left, top, right and bottom of the mask in pixels, right and bottom excluded."""
 
 
 def draw_image(name: str, seed: int, index: int, take: int = 0) -> DrawnImage:
-    """Image number `index` of the sign called `name`. The same arguments give the same bytes; `take` draws another one."""
+    """Draw image number `index` of the sign `name`. Equal arguments give equal bytes; another `take` gives another image."""
     rng = np.random.default_rng([seed, index, take, *name.encode()])
     size = SHAPES[int(rng.integers(len(SHAPES)))]
     canvas = (round(size[0] * _SCALE), round(size[1] * _SCALE))
     image = draw_scene(rng, canvas)
     depth = abs(rng.normal(0, 1.6))
     image = image.filter(ImageFilter.GaussianBlur(depth)) if depth > 0.6 else image
-    alpha = _plant(rng, image, name)
-    image = weather(rng, image).resize(size, Image.Resampling.BOX)
+    alpha = _add_sign(rng, image, name)
+    image = add_weather(rng, image).resize(size, Image.Resampling.BOX)
     mask = alpha.resize(size, Image.Resampling.BOX).point(lambda value: 255 if value > 127 else 0)
     if rng.random() < 0.5:
-        image, mask = _askew(rng, image, mask)
+        image, mask = _tilt(rng, image, mask)
     file = io.BytesIO()
-    develop(rng, image).save(file, "JPEG", quality=int(rng.integers(62, 94)))
+    apply_camera(rng, image).save(file, "JPEG", quality=int(rng.integers(62, 94)))
     box = mask.getbbox()
     assert box is not None, "the sign is outside its image"
     return DrawnImage(file.getvalue(), *size, mask, box)
 
 
-def _askew(rng: np.random.Generator, image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """A camera held askew: both turned by a few degrees and cropped back to a full frame of the same size."""
+def _tilt(rng: np.random.Generator, image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Rotate image and mask by a few degrees and crop them to a full frame of the same size."""
     angle = float(np.clip(rng.normal(0, 4), -9, 9))
     zoom = 1 + abs(angle) / 40
     width, height = image.size
@@ -61,34 +64,34 @@ def _askew(rng: np.random.Generator, image: Image.Image, mask: Image.Image) -> t
     return image, mask.rotate(angle).resize((width, height), Image.Resampling.NEAREST, box=frame)
 
 
-def _plant(rng: np.random.Generator, image: Image.Image, name: str) -> Image.Image:
-    """Put the sign on its post into the scene, clutter before and behind it. Returns what is to be seen of the sign (L)."""
+def _add_sign(rng: np.random.Generator, image: Image.Image, name: str) -> Image.Image:
+    """Draw the sign with its post and clutter into the scene. Returns the visible part of the sign (mode L)."""
     width, height = image.size
     side = min(width, height) * float(np.exp(rng.uniform(np.log(0.2), np.log(0.62))))
     margin = side * 0.55
-    centre = (float(rng.uniform(margin, width - margin)), float(rng.uniform(margin, max(margin + 1, height * 0.8 - margin / 2))))
+    center = (float(rng.uniform(margin, width - margin)), float(rng.uniform(margin, max(margin + 1, height * 0.8 - margin / 2))))
     brightness = float(np.asarray(image.reduce(8)).mean()) / 255
     ambient = float(np.clip(0.6 + 0.5 * brightness + rng.normal(0, 0.12), 0.45, 1.1))
     if rng.random() < 0.25:
-        other = str(rng.choice(list(OTHERS)))
+        other = str(rng.choice(list(OTHER_SIGNS)))
         place = (float(rng.uniform(0, width)), float(rng.uniform(0.1, 0.7) * height))
-        _sign(rng, image, other, place, side * rng.uniform(0.3, 0.75), ambient)
-    alpha = _sign(rng, image, name, centre, side, ambient)
+        _draw_sign(rng, image, other, place, side * rng.uniform(0.3, 0.75), ambient)
+    alpha = _draw_sign(rng, image, name, center, side, ambient)
     if rng.random() < 0.3:
-        cover = _branch(rng, image, centre, side)
+        cover = _add_occluder(rng, image, center, side)
         alpha = Image.fromarray(np.where(np.asarray(cover) > 127, 0, np.asarray(alpha)).astype(np.uint8))
     return alpha
 
 
-def _sign(
-    rng: np.random.Generator, image: Image.Image, name: str, centre: tuple[float, float], side: float, ambient: float
+def _draw_sign(
+    rng: np.random.Generator, image: Image.Image, name: str, center: tuple[float, float], side: float, ambient: float
 ) -> Image.Image:
-    """Draw post, metal rim and face into the image. Returns the face's alpha (L, the image's size)."""
+    """Draw post, metal rim and face into the image. Returns the alpha of the face (mode L, the size of the image)."""
     if rng.random() < 0.85:
-        _post(rng, image, centre, side)
+        _draw_post(rng, image, center, side)
     fresh = draw_sign(name, int(rng.integers(200)))
     fresh = fresh.resize((round(side), round(side)), Image.Resampling.LANCZOS) if side < fresh.width else fresh
-    face, corner = warp(lit(rng, worn(rng, fresh), ambient), corners(rng, centre, side))
+    face, corner = warp_sign(apply_light(rng, apply_wear(rng, fresh), ambient), project_corners(rng, center, side))
     shape = face.getchannel("A")
     image.paste((58, 58, 60), (corner[0] + round(side * rng.normal(0, 0.012)), corner[1] + round(side * 0.012)), shape)
     image.paste(face, corner, shape)
@@ -97,19 +100,22 @@ def _sign(
     return alpha
 
 
-def _post(rng: np.random.Generator, image: Image.Image, centre: tuple[float, float], side: float) -> None:
-    """A post from the sign down out of the frame, with a plate below the sign in some."""
+def _draw_post(rng: np.random.Generator, image: Image.Image, center: tuple[float, float], side: float) -> None:
+    """Draw a post from the sign to the bottom of the frame, in some images with a plate below the sign."""
     pen = ImageDraw.Draw(image)
     half, lean = side * rng.uniform(0.025, 0.06), rng.normal(0, 0.02) * image.height
-    grey = colour(rng, (0, 360), (0, 0.12), (0.3, 0.75))
+    gray = random_color(rng, (0, 360), (0, 0.12), (0.3, 0.75))
     for share, light in ((1.0, 0.6), (0.55, 1.0), (0.2, 1.25)):
-        pen.line([centre, (centre[0] + lean, image.height)], fill=shade(grey, light), width=max(1, round(2 * half * share)))
+        pen.line([center, (center[0] + lean, image.height)], fill=shade_color(gray, light), width=max(1, round(2 * half * share)))
     if rng.random() < 0.3:
         wide, tall = side * rng.uniform(0.6, 0.95), side * rng.uniform(0.2, 0.4)
-        top = centre[1] + side * 0.56
-        box = (centre[0] - wide / 2, top, centre[0] + wide / 2, top + tall)
+        top = center[1] + side * 0.56
+        box = (center[0] - wide / 2, top, center[0] + wide / 2, top + tall)
         pen.rectangle(
-            box, fill=shade((235, 235, 230), rng.uniform(0.6, 1.05)), outline=(40, 40, 40), width=max(1, round(side * 0.015))
+            box,
+            fill=shade_color((235, 235, 230), rng.uniform(0.6, 1.05)),
+            outline=(40, 40, 40),
+            width=max(1, round(side * 0.015)),
         )
         for line in range(int(rng.integers(1, 3))):
             y = top + tall * (0.3 + 0.35 * line)
@@ -120,17 +126,17 @@ def _post(rng: np.random.Generator, image: Image.Image, centre: tuple[float, flo
             )
 
 
-def _branch(rng: np.random.Generator, image: Image.Image, centre: tuple[float, float], side: float) -> Image.Image:
-    """Something in front of the sign's edge: leaves, or a pole nearer to the camera. Returns its alpha (L)."""
+def _add_occluder(rng: np.random.Generator, image: Image.Image, center: tuple[float, float], side: float) -> Image.Image:
+    """Draw leaves or a pole in front of the edge of the sign. Returns its alpha (mode L)."""
     front = Image.new("RGBA", image.size)
-    away = rng.choice([-1.0, 1.0])
-    x = centre[0] + away * side * rng.uniform(0.25, 0.6)
+    direction = rng.choice([-1.0, 1.0])
+    x = center[0] + direction * side * rng.uniform(0.25, 0.6)
     if rng.random() < 0.3:
-        tone = colour(rng, (0, 360), (0, 0.15), (0.15, 0.6))
+        tone = random_color(rng, (0, 360), (0, 0.15), (0.15, 0.6))
         wide = max(3, round(side * rng.uniform(0.05, 0.14)))
         ImageDraw.Draw(front).line([(x, -5), (x + rng.normal(0, 20), image.height + 5)], fill=tone, width=wide)
     else:
-        tree(rng, front, x + away * side * 0.25, centre[1] + side * rng.uniform(0.3, 1.2), side * rng.uniform(0.8, 1.4))
+        draw_tree(rng, front, x + direction * side * 0.25, center[1] + side * rng.uniform(0.3, 1.2), side * rng.uniform(0.8, 1.4))
     cover = front.getchannel("A").filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2)))
     image.paste(front.convert("RGB"), (0, 0), cover)
     return cover

@@ -1,4 +1,4 @@
-"""The whole pipeline on the embedded gallery, from an empty folder to a report, told step by step."""
+"""Run the whole pipeline on the drawn gallery, from an empty folder to a report, printing every step."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report.page import write_report
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.search import SearchOptions, search
+from fototeca.collect.search import SearchOptions, search_sources
 from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
-from fototeca.curate.label_issues.find import suggest_labels
+from fototeca.curate.label_issues.find import find_label_issues
 from fototeca.curate.manifest import Manifest
 from fototeca.curate.quality.checks import measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.demo.backbone import Pretrained, find_pretrained
-from fototeca.demo.gallery import build_gallery, new_images
+from fototeca.demo.gallery import build_gallery, draw_new_images
 from fototeca.demo.plan import Entry, plan_entries
 from fototeca.demo.signs import CATEGORIES
 from fototeca.demo.site import serve_gallery
-from fototeca.demo.truth import keep_masks, planted_table
+from fototeca.demo.truth import copy_masks, render_planted_table
 from fototeca.train.runs import Run
-from fototeca.train.sweep.plan import sweep
-from fototeca.train.tables import run_metrics, runs_table
+from fototeca.train.sweep.run_plan import sweep
+from fototeca.train.tables import runs_table, summarize_run
 
 NEW_EACH = 4
-"""Newly drawn images of each sign that the best model is shown at the end."""
+"""New images of each sign that the best model predicts at the end."""
 
 TARGET = 150
-"""More than the gallery holds of any category, so that every tile is looked at."""
+"""More than the gallery holds of any category, so that every tile is collected."""
 
-WORDS = """\
+REPORT_TEXT = """\
 ## motivation
 
-Six traffic signs that are easily taken for one another from afar, drawn by the demo itself: what was planted among the
-images is known, so what every stage finds can be compared with the truth.
+Six traffic signs that are easily confused from a distance, drawn by the demo itself: the copies, errors and faults planted among
+the images are known, so the results of every stage can be compared with the truth.
 
 ## collection
 
-A local gallery was searched with a real browser: a consent dialog, tiles that load as one scrolls, full images behind a
-click, an image that opted out, one that robots.txt forbids, one that asks to wait.
+A local gallery was searched with a real browser: a consent dialog, tiles that load while scrolling, full images behind a
+click, an image that opted out, one that robots.txt forbids, one answered with 429 first.
 
 ## challenges
 
-Copies in other sizes and qualities, images under a wrong sign, broken files, signs that are small, tilted, worn, half
-hidden or in bad light.
+Copies in other sizes and qualities, images under a wrong sign, broken files, signs that are small, tilted, worn, partly
+hidden or badly lit.
 
 ## conclusions
 
-Drawn images are easier than photographs; what this shows is that the pipeline works, not how well it would do on yours.
+Drawn images are easier than photographs; this shows that the pipeline works, not the accuracy to expect on photographs.
 """
 
 
 def run_demo(folder: Path) -> None:
-    """Make `folder` a workspace and take it through every stage; a second call goes on where the first one stopped."""
+    """Create a workspace in `folder` and run every stage on it; a second call resumes where the first one stopped."""
     workspace = _workspace(folder)
-    begin = time.monotonic()
+    start = time.monotonic()
     entries = plan_entries()
     with _step("drawing the gallery"):
         build_gallery(workspace.data / "gallery", entries)
-    with _step("collecting from it with a headless browser (on the internet this would use a network)"):
+    with _step("collecting from it with a headless browser (from real sites, this step needs a network)"):
         _collect(workspace, entries)
-    keep_masks(workspace, entries, workspace.data / "gallery")
+    copy_masks(workspace, entries, workspace.data / "gallery")
     with _step("grouping duplicates, measuring quality"):
         duplicates = dedup(workspace)
         findings = measure_quality(workspace, QualityThresholds())
@@ -85,8 +85,8 @@ def run_demo(folder: Path) -> None:
         pretrained = find_pretrained(workspace.data / "pretraining")
         typer.echo(f"  {pretrained.model}: {pretrained.origin}")
     with _step("suggesting label errors, for people to decide"):
-        suggestions = suggest_labels(workspace, model=pretrained.model, weights=pretrained.weights)
-    with _step("pushing to FiftyOne (a person would now open fototeca curate review)"):
+        issues = find_label_issues(workspace, model=pretrained.model, weights=pretrained.weights)
+    with _step("pushing to FiftyOne (the next step for a person is: fototeca curate review)"):
         _review(workspace)
     with _step("freezing"):
         manifest = freeze_version(workspace).manifest
@@ -94,53 +94,53 @@ def run_demo(folder: Path) -> None:
     with _step("training six models"):
         runs = sweep(workspace, _plan(pretrained), manifest.version).runs
     best = runs[0]
-    with _step("one look at the test split, new images, the report"):
+    with _step("evaluating the test split once, predicting new images, writing the report"):
         test = _test(workspace, best)
         new = _predict(workspace, best)
         pages = [write_report(workspace, manifest.version, lang=lang).page for lang in ("en", "es")]
     typer.echo("")
-    typer.echo(planted_table(workspace, entries, suggestions))
+    typer.echo(render_planted_table(workspace, entries, issues))
     typer.echo("")
-    typer.echo(runs_table([run_metrics(run) for run in runs]))
-    _close(workspace, manifest, test, new, pages)
-    typer.echo(f"the whole demo took {time.monotonic() - begin:.0f} s")
+    typer.echo(runs_table([summarize_run(run) for run in runs]))
+    _print_results(workspace, manifest, test, new, pages)
+    typer.echo(f"the whole demo took {time.monotonic() - start:.0f} s")
 
 
 @contextmanager
 def _step(name: str) -> Iterator[None]:
-    """Say what begins, and how long it took."""
+    """Print the name of a step and its duration in seconds."""
     typer.echo(f"{name} ...")
-    begin = time.monotonic()
+    start = time.monotonic()
     yield
-    typer.echo(f"  {time.monotonic() - begin:.0f} s")
+    typer.echo(f"  {time.monotonic() - start:.0f} s")
 
 
 def _workspace(folder: Path) -> Workspace:
-    """The folder as the demo's workspace. FototecaError when it is somebody else's."""
+    """Open or create the demo's workspace. FototecaError if the folder holds another workspace."""
     workspace = Workspace(folder)
     if not workspace.config.exists():
         workspace = create_workspace(folder, list(CATEGORIES), target=TARGET, contact="demo@example.org")
-        write_text(workspace.report_text, WORDS)
+        write_text(workspace.report_text, REPORT_TEXT)
     if set(workspace.settings.names) != set(CATEGORIES):
-        raise FototecaError(f"{workspace.root} is the workspace of another task", "name a new folder: fototeca demo DIR")
+        raise FototecaError(f"{workspace.root} is the workspace of another task", "give a new folder: fototeca demo DIR")
     return workspace
 
 
 def _collect(workspace: Workspace, entries: Sequence[Entry]) -> None:
-    """Search the gallery, unless all of it is known already. Its port is kept, since addresses are what is remembered."""
+    """Search the gallery unless it has been collected. Its port is stored, since candidates are identified by their URL."""
     gallery = workspace.data / "gallery"
-    kept = gallery / "port.txt"
-    done = gallery / "collected.txt"
-    if not done.exists():
-        port = int(kept.read_text()) if kept.exists() else 0
-        with serve_gallery(gallery, entries, port) as address:
-            write_text(kept, address.rpartition(":")[2])
-            options = SearchOptions(("gallery",), url=address + "/search?q={query}")
-            search(workspace, options, FetchOptions(allow_loopback=True, per_host=8))
-        write_text(done, "all of it\n")
-    total = workspace_status(workspace)["total"]
-    refused = ", ".join(f"{reason} {n}" for reason, n in {**total["rejected"], **total["failed"]}.items())
-    typer.echo(f"  {total['found']} candidates, {total['accepted']} accepted; refused: {refused}")
+    port_file = gallery / "port.txt"
+    done_file = gallery / "collected.txt"
+    if not done_file.exists():
+        port = int(port_file.read_text()) if port_file.exists() else 0
+        with serve_gallery(gallery, entries, port) as base_url:
+            write_text(port_file, base_url.rpartition(":")[2])
+            options = SearchOptions(("gallery",), url=base_url + "/search?q={query}")
+            search_sources(workspace, options, FetchOptions(allow_loopback=True, per_host=8))
+        write_text(done_file, "complete\n")
+    total = workspace_status(workspace).total
+    reasons = ", ".join(f"{reason} {count}" for reason, count in {**total.rejected, **total.failed}.items())
+    typer.echo(f"  {total.candidates} candidates, {total.accepted} accepted; not accepted: {reasons}")
 
 
 def _review(workspace: Workspace) -> None:
@@ -154,41 +154,50 @@ def _review(workspace: Workspace) -> None:
 
 
 def _plan(pretrained: Pretrained) -> list[dict[str, Any]]:
-    """Six models over the three regimes, small enough for two cores. From scratch, 528 images want many small steps: 60 epochs
-    of batches of 16 got 70% of the validation split right, 24 got 44%, 12 of batches of 32 got 31%."""
-    borrowed = {"model": pretrained.model, "weights": pretrained.weights}
+    """Return six models over the three regimes, small enough for two cores.
+
+    From scratch, 528 images need many small steps: 60 epochs with batches of 16 reached 70% accuracy on the validation split, 24
+    epochs 44%, 12 epochs with batches of 32 31%.
+    """
+    transfer = {"model": pretrained.model, "weights": pretrained.weights}
     scratch = {"regime": "scratch", "image_size": 64, "batch_size": 16, "augment": "basic"}
     return [
         {**scratch, "model": "cnn", "epochs": 60},
         {**scratch, "model": "cnn-cbam", "epochs": 20},
-        {**borrowed, "regime": "features", "head": "linear"},
-        {**borrowed, "regime": "features", "head": "svm"},
-        {**borrowed, "regime": "features", "head": "boosting"},
-        {**borrowed, "regime": "finetune", "image_size": pretrained.side, "epochs": 3},
+        {**transfer, "regime": "features", "head": "linear"},
+        {**transfer, "regime": "features", "head": "svm"},
+        {**transfer, "regime": "features", "head": "boosting"},
+        {**transfer, "regime": "finetune", "image_size": pretrained.image_size, "epochs": 3},
     ]
 
 
 def _test(workspace: Workspace, best: Run) -> dict[str, Any]:
-    """The one look; a second demo in the same folder shows what the first one saw."""
-    kept = workspace.data / "gallery" / f"test-{best.id}.json"
-    if not kept.exists():
-        write_text(kept, json.dumps(evaluate_run(workspace, best.id, "test").to_json()))
-    facts: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    """Evaluate the test split once; a second demo in the same folder reads the stored result."""
+    result_file = workspace.data / "gallery" / f"test-{best.id}.json"
+    if not result_file.exists():
+        write_text(result_file, json.dumps(evaluate_run(workspace, best.id, "test").to_json()))
+    facts: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     return facts
 
 
 def _predict(workspace: Workspace, best: Run) -> dict[str, Any]:
-    paths = new_images(workspace.data / "new", list(CATEGORIES), NEW_EACH)
-    facts = predict_paths(workspace, best.id, [str(path) for path in paths])
-    right = sum(fact["label"] == Path(fact["path"]).parent.name for fact in facts)
-    return {"n": len(facts), "right": right, "near": sum(bool(fact["near_duplicate"]) for fact in facts)}
+    paths = draw_new_images(workspace.data / "new", list(CATEGORIES), NEW_EACH)
+    predictions = predict_paths(workspace, best.id, [str(path) for path in paths])
+    num_correct = sum(prediction.label == Path(prediction.path).parent.name for prediction in predictions)
+    return {
+        "n": len(predictions),
+        "correct": num_correct,
+        "near": sum(prediction.near_duplicate is not None for prediction in predictions),
+    }
 
 
-def _close(workspace: Workspace, manifest: Manifest, test: dict[str, Any], new: dict[str, Any], pages: list[Path]) -> None:
+def _print_results(
+    workspace: Workspace, manifest: Manifest, test: dict[str, Any], new: dict[str, Any], pages: list[Path]
+) -> None:
     low, high = test["accuracy_interval"]
     typer.echo(
-        f"\ntest: {test['accuracy']:.1%} right (95% interval {low:.1%} to {high:.1%}, {test['n']} images), with {test['run']}"
-        f"\nnew images: {new['right']} of {new['n']} right, {new['near']} taken for copies of the dataset"
+        f"\ntest: {test['accuracy']:.1%} accuracy (95% interval {low:.1%} to {high:.1%}, {test['n']} images), with {test['run']}"
+        f"\nnew images: {new['correct']} of {new['n']} correct, {new['near']} near-duplicates of the dataset"
         f"\nmanifest: {workspace.relative(manifest.path)}"
     )
     for page in pages:

@@ -1,4 +1,4 @@
-"""What the gallery holds: which images are drawn, and what is planted among them. All of it follows from one seed."""
+"""Contents of the gallery: images to draw, and the copies, errors and faults planted among them, derived from one seed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from fototeca.demo.signs import CATEGORIES
 
 SEED = 7
-EACH = 122
+IMAGES_PER_QUERY = 122
 """Distinct images under each query."""
 
-EXACT, WRONG = 3, 4
-"""Per query: copies byte for byte, and images of another sign."""
+EXACT_COPIES, WRONG_LABELS = 3, 4
+"""Planted per query: exact copies, and images of another sign."""
 
-EDITS = ("smaller", "recompressed", "brighter", "flat", "cropped", "mirrored", "framed", "webp", "grey", "soft")
-"""Per query one edited copy of each kind."""
+EDITS = ("smaller", "recompressed", "brighter", "flat", "cropped", "mirrored", "framed", "webp", "gray", "soft")
+"""Edits of which one copy each is planted per query."""
 
 LICENSES = (
     "https://creativecommons.org/licenses/by/4.0/",
@@ -25,38 +25,43 @@ LICENSES = (
     "https://creativecommons.org/publicdomain/zero/1.0/",
     "",
 )
-BROKEN = {"truncated": "truncated", "html": "not-an-image", "opted-out": "opted-out", "robots": "robots"}
-"""What is planted broken or forbidden, and the reason that it should be refused for."""
+EXPECTED_REASONS = {"truncated": "truncated", "html": "not-an-image", "opted-out": "opted-out", "robots": "robots"}
+"""Kinds of broken and forbidden entries, and the reason that each should get."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tile of the gallery.
-
-    `queries`: under which it is shown; `sign`: what is on it; `kind`: original, exact, edited, wrong-label, two-labels, limited
-    (429 the first time) or one of BROKEN; `origin`: the entry it is a copy of; `hidden`: its tile must be clicked.
-    """
+    """One tile of the gallery."""
 
     name: str
     queries: tuple[str, ...]
+    """Queries whose results include it."""
+
     sign: str
+    """Sign on the image."""
+
     kind: str
+    """original, exact, edited, wrong-label, two-labels, limited (429 at the first request) or one of EXPECTED_REASONS."""
+
     number: int
     file: str
     origin: str = ""
+    """Name of the entry of which it is a copy."""
+
     edit: str = ""
     author: str = ""
     license: str = ""
     hidden: bool = False
+    """URL, author and license are available only after a click on the tile."""
 
     @property
-    def address(self) -> str:
-        """Path of the full image on the site."""
+    def url_path(self) -> str:
+        """Return the path of the full image on the site."""
         return f"/{'private' if self.kind == 'robots' else 'images'}/{self.file}"
 
 
 def plan_entries() -> list[Entry]:
-    """Every tile, each query's in the order in which they are shown."""
+    """Return every tile; those of a query in the order of its results page."""
     return [entry for name in CATEGORIES for entry in _shuffled(name)]
 
 
@@ -70,24 +75,24 @@ def _shuffled(sign: str) -> list[Entry]:
 def _entries(sign: str, rng: np.random.Generator) -> Iterator[Entry]:
     signs = list(CATEGORIES)
     following = signs[(signs.index(sign) + 1) % len(signs)]
-    for number in range(EACH):
+    for number in range(IMAGES_PER_QUERY):
         kind = "two-labels" if number == 0 and sign == signs[0] else "limited" if number == 1 else "original"
         queries = (sign, following) if kind == "two-labels" else (sign,)
         yield _entry(sign, kind, number, rng, queries=queries)
-    originals = rng.choice(np.arange(2, EACH), EXACT + len(EDITS), replace=False).tolist()
-    for number in originals[:EXACT]:
-        yield _entry(sign, "exact", number, rng, origin=name_of(sign, number))
-    for edit, number in zip(EDITS, originals[EXACT:], strict=True):
-        yield _entry(sign, "edited", number, rng, origin=name_of(sign, number), edit=edit)
-    for place in range(WRONG):
+    originals = rng.choice(np.arange(2, IMAGES_PER_QUERY), EXACT_COPIES + len(EDITS), replace=False).tolist()
+    for number in originals[:EXACT_COPIES]:
+        yield _entry(sign, "exact", number, rng, origin=original_name(sign, number))
+    for edit, number in zip(EDITS, originals[EXACT_COPIES:], strict=True):
+        yield _entry(sign, "edited", number, rng, origin=original_name(sign, number), edit=edit)
+    for index in range(WRONG_LABELS):
         other = str(rng.choice([name for name in signs if name != sign]))
-        yield _entry(other, "wrong-label", EACH + 100 * signs.index(sign) + place, rng, queries=(sign,))
-    for place, kind in enumerate(BROKEN):
-        yield _entry(sign, kind, EACH + 50 + place, rng)
+        yield _entry(other, "wrong-label", IMAGES_PER_QUERY + 100 * signs.index(sign) + index, rng, queries=(sign,))
+    for index, kind in enumerate(EXPECTED_REASONS):
+        yield _entry(sign, kind, IMAGES_PER_QUERY + 50 + index, rng)
 
 
-def name_of(sign: str, number: int) -> str:
-    """The name of an original."""
+def original_name(sign: str, number: int) -> str:
+    """Return the name of an original."""
     return f"{sign}-{number:03}"
 
 
@@ -101,8 +106,9 @@ def _entry(
     origin: str = "",
     edit: str = "",
 ) -> Entry:
-    name = f"{name_of(sign, number)}{'-' + (edit or kind) if origin or kind in BROKEN or kind == 'wrong-label' else ''}"
-    ending = {"webp": "webp", "grey": "png"}.get(edit, "jpg")
+    has_suffix = bool(origin) or kind in EXPECTED_REASONS or kind == "wrong-label"
+    name = f"{original_name(sign, number)}{'-' + (edit or kind) if has_suffix else ''}"
+    ending = {"webp": "webp", "gray": "png"}.get(edit, "jpg")
     author = int(rng.integers(1, 30))
     return Entry(
         name,

@@ -1,7 +1,7 @@
-"""Flat drawings of traffic signs, as they leave the factory: the categories of the demo, and others to pretrain on.
+"""Flat drawings of new traffic signs: the categories of the demo, and other signs for pretraining.
 
-Shapes and colours follow the Vienna Convention on Road Signs and Signals (1968), freely. Coordinates run from -1 to 1
-with the origin in the middle and y downwards; every sign fills that square as far as its shape lets it.
+Shapes and colors loosely follow the Vienna Convention on Road Signs and Signals (1968). Coordinates run from -1 to 1 with the
+origin in the center and y downwards; every sign fills that square as far as its shape allows.
 """
 
 from __future__ import annotations
@@ -13,21 +13,35 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from fototeca.demo.board import BLACK, BLUE, GREY, RED, SCALE, WHITE, YELLOW, Board, Colour, Point, regular, rounded, towards
+from fototeca.demo.board import (
+    BLACK,
+    BLUE,
+    GRAY,
+    RED,
+    SCALE,
+    WHITE,
+    YELLOW,
+    Board,
+    Color,
+    Point,
+    point_towards,
+    regular_polygon,
+    round_corners,
+)
 
 Draw = Callable[[Board, np.random.Generator], None]
 
 
-def _triangle(board: Board, turn: float, inner: Colour, border: float = 0.36) -> None:
+def _triangle(board: Board, turn: float, inner: Color, border: float = 0.36) -> None:
     y = 0.2 if turn == 0 else -0.2
-    board.polygon(rounded(regular(3, 1.2, turn, y), 0.22), WHITE)
-    board.polygon(rounded(regular(3, 1.16, turn, y), 0.2), RED)
-    board.polygon(rounded(regular(3, 1.16 - border, turn, y), 0.1), inner)
+    board.polygon(round_corners(regular_polygon(3, 1.2, turn, y), 0.22), WHITE)
+    board.polygon(round_corners(regular_polygon(3, 1.16, turn, y), 0.2), RED)
+    board.polygon(round_corners(regular_polygon(3, 1.16 - border, turn, y), 0.1), inner)
 
 
-def _ring(board: Board, inner: Colour = WHITE, colour: Colour = RED, width: float = 0.2) -> None:
+def _ring(board: Board, inner: Color = WHITE, color: Color = RED, width: float = 0.2) -> None:
     board.disc(1, WHITE)
-    board.disc(0.97, colour)
+    board.disc(0.97, color)
     board.disc(0.97 - width, inner)
 
 
@@ -36,25 +50,25 @@ def _blue_disc(board: Board) -> None:
     board.disc(0.95, BLUE)
 
 
-def _square(board: Board, colour: Colour) -> None:
+def _square(board: Board, color: Color) -> None:
     board.box(-0.94, -0.94, 0.94, 0.94, WHITE, 0.14)
-    board.box(-0.89, -0.89, 0.89, 0.89, colour, 0.1)
+    board.box(-0.89, -0.89, 0.89, 0.89, color, 0.1)
 
 
-def _arrow(board: Board, path: Sequence[Point], width: float, colour: Colour, head: float = 2.4) -> None:
-    """A line that ends in a head whose tip is the last point."""
+def _arrow(board: Board, path: Sequence[Point], width: float, color: Color, head: float = 2.4) -> None:
+    """Draw a line with an arrowhead whose tip is the last point."""
     tip, before = path[-1], path[-2]
-    base = towards(tip, before, width * head * 0.6)
-    board.line([*path[:-1], base], width, colour)
+    base = point_towards(tip, before, width * head * 0.6)
+    board.line([*path[:-1], base], width, color)
     dx, dy = (tip[0] - base[0], tip[1] - base[1])
     length = math.hypot(dx, dy)
     nx, ny = -dy / length * width * head / 2, dx / length * width * head / 2
-    board.polygon([tip, (base[0] + nx, base[1] + ny), (base[0] - nx, base[1] - ny)], colour)
+    board.polygon([tip, (base[0] + nx, base[1] + ny), (base[0] - nx, base[1] - ny)], color)
 
 
-def _car(board: Board, x: float, y: float, size: float, colour: Colour) -> None:
-    """A car seen from behind."""
-    board.box(x - size, y - size * 0.25, x + size, y + size * 0.5, colour, size * 0.14)
+def _car(board: Board, x: float, y: float, size: float, color: Color) -> None:
+    """Draw a car seen from behind."""
+    board.box(x - size, y - size * 0.25, x + size, y + size * 0.5, color, size * 0.14)
     board.polygon(
         [
             (x - size * 0.82, y - size * 0.2),
@@ -62,7 +76,7 @@ def _car(board: Board, x: float, y: float, size: float, colour: Colour) -> None:
             (x + size * 0.6, y - size * 0.85),
             (x + size * 0.82, y - size * 0.2),
         ],
-        colour,
+        color,
     )
     for side in (-1, 1):
         board.box(
@@ -70,7 +84,7 @@ def _car(board: Board, x: float, y: float, size: float, colour: Colour) -> None:
             y + size * 0.4,
             x + side * size * 0.68 + size * 0.2,
             y + size * 0.85,
-            colour,
+            color,
             size * 0.06,
         )
         board.disc(size * 0.13, WHITE, x + side * size * 0.68, y + size * 0.1)
@@ -85,9 +99,9 @@ def _car(board: Board, x: float, y: float, size: float, colour: Colour) -> None:
     )
 
 
-def _walker(board: Board, x: float, y: float, size: float, colour: Colour) -> None:
-    """A walking person."""
-    board.disc(size * 0.17, colour, x + size * 0.05, y - size * 0.8)
+def _draw_walker(board: Board, x: float, y: float, size: float, color: Color) -> None:
+    """Draw a walking person."""
+    board.disc(size * 0.17, color, x + size * 0.05, y - size * 0.8)
     for path in (
         [(x, y - size * 0.6), (x, y)],
         [(x, y), (x + size * 0.32, y + size * 0.45), (x + size * 0.3, y + size * 0.85)],
@@ -95,12 +109,12 @@ def _walker(board: Board, x: float, y: float, size: float, colour: Colour) -> No
         [(x, y - size * 0.5), (x + size * 0.35, y - size * 0.1)],
         [(x, y - size * 0.5), (x - size * 0.35, y - size * 0.12)],
     ):
-        board.line(path, size * 0.19, colour)
+        board.line(path, size * 0.19, color)
 
 
 def _stop(board: Board, rng: np.random.Generator) -> None:
-    board.polygon(regular(8, 1.0, 22.5), WHITE)
-    board.polygon(regular(8, 0.93, 22.5), RED)
+    board.polygon(regular_polygon(8, 1.0, 22.5), WHITE)
+    board.polygon(regular_polygon(8, 0.93, 22.5), RED)
     board.text(str(rng.choice(["STOP", "STOP", "STOP", "PARE", "ALTO"])), 0.58, 1.46, WHITE)
 
 
@@ -154,13 +168,13 @@ def _roundabout(board: Board, rng: np.random.Generator) -> None:
 
 def _crossing(board: Board, rng: np.random.Generator) -> None:
     _square(board, BLUE)
-    board.polygon(regular(3, 0.92, y=0.24), WHITE)
-    _walker(board, rng.uniform(-0.04, 0.04), 0.22, 0.44, BLACK)
+    board.polygon(regular_polygon(3, 0.92, y=0.24), WHITE)
+    _draw_walker(board, rng.uniform(-0.04, 0.04), 0.22, 0.44, BLACK)
 
 
 def _priority(board: Board, rng: np.random.Generator) -> None:
-    for size, colour in ((1.0, WHITE), (0.95, BLACK), (0.91, WHITE), (rng.uniform(0.62, 0.7), YELLOW)):
-        board.polygon(rounded(regular(4, size), 0.1), colour)
+    for size, color in ((1.0, WHITE), (0.95, BLACK), (0.91, WHITE), (rng.uniform(0.62, 0.7), YELLOW)):
+        board.polygon(round_corners(regular_polygon(4, size), 0.1), color)
 
 
 def _one_way(board: Board, rng: np.random.Generator) -> None:
@@ -181,7 +195,7 @@ def _no_parking(board: Board, rng: np.random.Generator) -> None:
 
 def _roadworks(board: Board, rng: np.random.Generator) -> None:
     _triangle(board, 0, YELLOW if rng.random() < 0.6 else WHITE)
-    _walker(board, 0.06, 0.2, 0.34, BLACK)
+    _draw_walker(board, 0.06, 0.2, 0.34, BLACK)
     board.polygon([(-0.45, 0.54), (-0.3, 0.3), (-0.12, 0.54)], BLACK)
 
 
@@ -194,19 +208,19 @@ def _keep_side(board: Board, rng: np.random.Generator) -> None:
 def _end_of_limits(board: Board, rng: np.random.Generator) -> None:
     _ring(board, WHITE, BLACK, 0.04)
     for shift in np.linspace(-0.2, 0.2, int(rng.integers(3, 6))):
-        board.line([(-0.6 + shift, 0.6 + shift), (0.6 + shift, -0.6 + shift)], 0.06, GREY)
+        board.line([(-0.6 + shift, 0.6 + shift), (0.6 + shift, -0.6 + shift)], 0.06, GRAY)
 
 
-def _least_speed(board: Board, rng: np.random.Generator) -> None:
+def _minimum_speed(board: Board, rng: np.random.Generator) -> None:
     _blue_disc(board)
     board.text(str(rng.choice([30, 40, 50, 60, 70])), 0.7, 1.04, WHITE)
 
 
-def _lights_ahead(board: Board, rng: np.random.Generator) -> None:
+def _traffic_lights(board: Board, rng: np.random.Generator) -> None:
     _triangle(board, 0, WHITE)
     y = rng.uniform(0.12, 0.18)
-    for shift, colour in ((-0.32, RED), (0, YELLOW), (0.32, (20, 140, 70))):
-        board.disc(0.14, colour, 0, y + shift)
+    for shift, color in ((-0.32, RED), (0, YELLOW), (0.32, (20, 140, 70))):
+        board.disc(0.14, color, 0, y + shift)
 
 
 def _weight_limit(board: Board, rng: np.random.Generator) -> None:
@@ -222,9 +236,9 @@ CATEGORIES: dict[str, Draw] = {
     "yield": _yield,
     "dangerous-bend": _bend,
 }
-"""What the demo tells apart: three pairs that are easily confused from afar."""
+"""Categories of the demo: three pairs that are easily confused from a distance."""
 
-OTHERS: dict[str, Draw] = {
+OTHER_SIGNS: dict[str, Draw] = {
     "parking": _parking,
     "roundabout": _roundabout,
     "pedestrian-crossing": _crossing,
@@ -234,17 +248,17 @@ OTHERS: dict[str, Draw] = {
     "roadworks": _roadworks,
     "keep-side": _keep_side,
     "end-of-limits": _end_of_limits,
-    "least-speed": _least_speed,
-    "lights-ahead": _lights_ahead,
+    "least-speed": _minimum_speed,
+    "lights-ahead": _traffic_lights,
     "weight-limit": _weight_limit,
 }
-"""Signs that are in no category: they stand about as clutter, and a backbone can be pretrained on them."""
+"""Signs outside the categories: clutter in the background, and classes to pretrain a backbone on."""
 
 
 @lru_cache(maxsize=256)
 def draw_sign(name: str, variant: int) -> Image.Image:
-    """The sign as an RGBA square of SIDE pixels, transparent outside its shape. The same variant is the same drawing."""
+    """Return the sign as an RGBA square of SIDE pixels, transparent outside its shape; equal arguments give equal drawings."""
     board = Board()
-    draw = CATEGORIES.get(name) or OTHERS[name]
+    draw = CATEGORIES.get(name) or OTHER_SIGNS[name]
     draw(board, np.random.default_rng([len(name), *name.encode(), variant]))
     return board.image.reduce(SCALE)

@@ -21,11 +21,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fototeca.analysis.predict.results import Prediction
     from fototeca.collect.http.client import FetchOptions
     from fototeca.core.errors import FototecaError
     from fototeca.core.results import Result
     from fototeca.manifest import Manifest, load_manifest
-    from fototeca.run import Prediction, Run, list_models, load_run, train
+    from fototeca.run import Run, list_models, load_run, train
     from fototeca.train.config import TrainConfig
     from fototeca.workspace import Workspace
 
@@ -35,7 +36,7 @@ _HOMES = {
     "FetchOptions": "fototeca.collect.http.client",
     "FototecaError": "fototeca.core.errors",
     "Manifest": "fototeca.manifest",
-    "Prediction": "fototeca.run",
+    "Prediction": "fototeca.analysis.predict.results",
     "Result": "fototeca.core.results",
     "Run": "fototeca.run",
     "TrainConfig": "fototeca.train.config",

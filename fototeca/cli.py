@@ -93,8 +93,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """
     from fototeca.collect.status import status_table, workspace_status
 
-    facts = workspace_status(Workspace.find())
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else status_table(facts))
+    result = workspace_status(Workspace.find())
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else status_table(result))
 
 
 @app.command()
@@ -103,7 +103,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
     Example: fototeca doctor
     """
-    from fototeca.collect.checks import checks as collect_checks
+    from fototeca.collect.checks import run_checks as collect_checks
     from fototeca.curate.review.doctor import checks as curate_checks
     from fototeca.vision.checks import checks as vision_checks
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fototeca.core.errors import FototecaError
-from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.manifest import Manifest, open_manifest
 from fototeca.train.config import TrainConfig
-from fototeca.train.runs import LoadedModel, decide_labels, load_model, read_run
+from fototeca.train.runs import LoadedModel, load_model, read_run
 from fototeca.train.runs import Run as StoredRun
 
 if TYPE_CHECKING:
@@ -21,16 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fototeca.analysis.evaluation.results import Evaluation
-
-
-@dataclass(frozen=True)
-class Prediction(Result):
-    """The label of one image and the probability of each category."""
-
-    label: str
-    """The most probable category; for several labels per image those that reach their threshold, joined by `|`."""
-    probabilities: dict[str, float]
-    """By category, in the order of the model's outputs."""
+    from fototeca.analysis.predict.results import Prediction
 
 
 @dataclass(frozen=True)
@@ -69,19 +59,14 @@ class Run(StoredRun):
         return self.model.module
 
     def predict(self, images: Sequence[Image.Image | Path | str]) -> list[Prediction]:
-        """Predict images, given as PIL images or files.
+        """Predict images, given as PIL images or files, as `analysis predict` does; pass all images in one call.
 
-        DecodeError for a file that is not an image, OSError for one that cannot be read.
+        Probabilities are calibrated on validation. A file that cannot be read has a `reason` instead of a label. Images of the
+        test split are recorded as an access to it.
         """
-        if not images:
-            return []
-        opened = [Path(image) if isinstance(image, str) else image for image in images]
-        probabilities = self.model.probabilities(opened)
-        labels = decide_labels(self, probabilities)
-        return [
-            Prediction(label, dict(zip(self.categories, map(float, row), strict=True)))
-            for label, row in zip(labels, probabilities, strict=True)
-        ]
+        from fototeca.analysis.predict.predict import predict_images
+
+        return predict_images(self.workspace, self.id, images)
 
     def evaluate(self, split: str = "val", *, tta: bool = False) -> Evaluation:
         """Evaluate on "val" or "test"; every use of test is recorded and shown in the report.

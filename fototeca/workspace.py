@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace as WorkspacePaths
 from fototeca.core.workspace import create_workspace
 
 if TYPE_CHECKING:
+    from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
     from fototeca.collect.http.client import FetchOptions
-    from fototeca.collect.ingest.summary import Summary
+    from fototeca.collect.ingest.summary import CollectSummary
+    from fototeca.collect.status import WorkspaceStatus
+    from fototeca.curate.duplicates.dedup import DedupResult
+    from fototeca.curate.duplicates.listing import MemberRow
+    from fototeca.curate.label_issues.find import LabelIssue
+    from fototeca.curate.quality.checks import QualityIssue
+    from fototeca.curate.versions.freeze import FreezeResult
+    from fototeca.curate.versions.verify import VerifyResult
     from fototeca.manifest import Manifest
     from fototeca.run import Run
     from fototeca.train.config import TrainConfig
@@ -63,7 +71,7 @@ class Workspace(WorkspacePaths):
         category: str = "",
         labels: Path | str | None = None,
         options: FetchOptions | None = None,
-    ) -> Summary:
+    ) -> CollectSummary:
         """Add the images of a folder, an archive or one file.
 
         Args:
@@ -80,7 +88,7 @@ class Workspace(WorkspacePaths):
         source = LabelSource(category, label_from_folder, Path(labels) if labels is not None else None)
         return collect_folder(self, Path(path), source, options or FetchOptions())
 
-    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> Summary:
+    def collect_urls(self, file: Path | str, *, category: str = "", options: FetchOptions | None = None) -> CollectSummary:
         """Download the images of a list: CSV with `url[,category,page_url,author,license]`, or one URL per line.
 
         Args:
@@ -89,11 +97,9 @@ class Workspace(WorkspacePaths):
             options: limits and concurrency.
         """
         from fototeca.collect.http.client import FetchOptions
-        from fototeca.collect.ingest.pipeline import collect
-        from fototeca.collect.ingest.url_list import listed_findings
+        from fototeca.collect.ingest.url_list import collect_urls
 
-        records = listed_findings(Path(file), category, self.settings)
-        return collect(self, records, options or FetchOptions(), total=len(records))
+        return collect_urls(self, Path(file), category, options or FetchOptions())
 
     def search(
         self,
@@ -104,7 +110,7 @@ class Workspace(WorkspacePaths):
         license: Literal["any", "commercial", "claimed"] = "any",
         url: str = "",
         options: FetchOptions | None = None,
-    ) -> Summary:
+    ) -> CollectSummary:
         """Search sources until every category has its target of accepted images or the sources are exhausted.
 
         Args:
@@ -116,27 +122,51 @@ class Workspace(WorkspacePaths):
             options: limits and concurrency.
         """
         from fototeca.collect.http.client import FetchOptions
-        from fototeca.collect.search import SearchOptions, search
+        from fototeca.collect.search import SearchOptions, search_sources
 
         chosen = SearchOptions(tuple(sources), tuple(categories), limit, license, False, url)
-        return search(self, chosen, options or FetchOptions())
+        return search_sources(self, chosen, options or FetchOptions())
 
-    def status(self) -> Any:  # noqa: ANN401
+    def status(self) -> WorkspaceStatus:
         """Count the images of each category: collected, accepted, rejected, duplicates, reviewed, target."""
         from fototeca.collect.status import workspace_status
 
         return workspace_status(self)
 
-    def deduplicate(self, *, threshold: int = 10, keep_near: bool = False) -> Any:  # noqa: ANN401
+    def deduplicate(self, *, threshold: int = 10, keep_near: bool = False) -> DedupResult:
         """Group duplicates and near-duplicates and set aside all but the best image of each group.
 
         Args:
-            threshold: largest Hamming distance between perceptual hashes, in bits, 0 to 16.
+            threshold: largest Hamming distance between perceptual hashes, in bits, 0 to 31.
             keep_near: set aside exact copies only; near-duplicates share a split.
         """
         from fototeca.curate.duplicates import dedup
 
         return dedup(self, threshold=threshold, keep_near=keep_near)
+
+    def duplicate_groups(self) -> list[MemberRow]:
+        """Return the members of every duplicate group, with the reason and distance of each."""
+        from fototeca.curate.duplicates.listing import list_groups
+
+        return list_groups(self)
+
+    def quality(self) -> list[QualityIssue]:
+        """Measure new images and return those that are dark, blurred, flat or otherwise conspicuous."""
+        from fototeca.curate.quality.checks import measure_quality
+        from fototeca.curate.quality.thresholds import QualityThresholds
+
+        return measure_quality(self, QualityThresholds())
+
+    def label_issues(self, *, model: str | None = None, weights: str | None = None) -> list[LabelIssue]:
+        """Rank likely label errors by out-of-fold predictions over frozen features, the most likely first.
+
+        Args:
+            model: backbone; by default the best one with weights on disk.
+            weights: a name of torchvision or a path.
+        """
+        from fototeca.curate.label_issues.find import find_label_issues
+
+        return find_label_issues(self, model=model, weights=weights)
 
     def label(self, image_ids: Sequence[str], label: str, *, comment: str = "") -> list[Decision]:
         """Label images in the name of the current user; several labels are joined by `|`. Unique prefixes of ids suffice."""
@@ -156,7 +186,7 @@ class Workspace(WorkspacePaths):
 
         return restore_images(self, image_ids, comment=comment)
 
-    def freeze(self, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> Any:  # noqa: ANN401
+    def freeze(self, *, seed: int | None = None, ratios: str | None = None, note: str = "") -> FreezeResult:
         """Write the next version, `manifests/vNNN.csv`; nothing is written if it would equal the last one.
 
         Args:
@@ -173,6 +203,18 @@ class Workspace(WorkspacePaths):
         from fototeca.manifest import open_manifest
 
         return open_manifest(self, version)
+
+    def versions(self) -> list[str]:
+        """Return the names of the frozen versions, the oldest first."""
+        from fototeca.curate.manifest import list_versions
+
+        return list_versions(self)
+
+    def verify(self, version: str = "latest") -> VerifyResult:
+        """Check a version and its images against the digests, the splits and the rules of freezing."""
+        from fototeca.curate.versions.verify import verify_version
+
+        return verify_version(self, version)
 
     def export(self, version: str, folder: Path | str, format: str, *, copy: bool = False) -> Path:
         """Export a version to the layout of another tool and return the folder.
@@ -202,7 +244,7 @@ class Workspace(WorkspacePaths):
 
     def report(
         self, version: str = "latest", *, lang: Literal["es", "en"] = "en", output: Path | str | None = None, pdf: bool = False
-    ) -> Any:  # noqa: ANN401
+    ) -> ReportResult:
         """Write the report of a version and return the files.
 
         Args:

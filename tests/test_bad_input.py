@@ -130,7 +130,7 @@ def test_unlabeled_images_are_reported(shell: Shell, make_images: MakeImages) ->
     """status counts images without a category and says how to label them."""
     make_images(shell.folder / "in", {"red": 3})
     assert "3 accepted" in shell("collect", "folder", "in").out
-    assert "3 accepted images have no label: give them one in fototeca curate review" in shell("status").out
+    assert "3 accepted images have no label; label them with: fototeca curate review" in shell("status").out
     assert_error(
         shell("curate", "freeze"), "red has 0", "collect more, label the 3 images that have no label, or remove the category"
     )
@@ -145,9 +145,7 @@ def test_lost_file_is_restored_by_collecting_again(shell: Shell, make_images: Ma
     whole = victim.read_bytes()
     victim.unlink()
     assert "is missing" in shell("curate", "verify", "v001").out
-    assert (
-        "59 known before, 0 accepted, 1 brought back to the store" in shell("collect", "folder", "in", "--label-from-folder").out
-    )
+    assert "59 already known, 0 accepted, 1 restored to the store" in shell("collect", "folder", "in", "--label-from-folder").out
     assert victim.read_bytes() == whole and shell("curate", "verify", "v001").code == 0
 
 
@@ -165,11 +163,11 @@ def test_lost_file_whose_source_changed(shell: Shell, make_images: MakeImages) -
     whole = origins[1].read_bytes()
     Image.open(io.BytesIO(whole)).rotate(90, expand=True).save(origins[1], quality=99)
     told = shell("collect", "folder", "in", "--label-from-folder").out
-    assert "1 accepted, 1 gone from the store and from where they were" in told
+    assert "1 accepted, 1 lost from the store and from their source" in told
     assert len(list(store.glob("*/*.jpg"))) == 59, "58 of the old, one new"
     origins[1].write_bytes(whole)
     told = shell("collect", "folder", "in", "--label-from-folder").out
-    assert "1 brought back to the store, 1 gone from the store" in told and second.read_bytes() == whole
+    assert "1 restored to the store, 1 lost from the store" in told and second.read_bytes() == whole
 
 
 def test_commands_outside_a_workspace(shell: Shell) -> None:

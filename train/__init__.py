@@ -1,1 +1,1 @@
-"""A manifest to runs: datasets, models, the loop, sweeps, ensembles."""
+"""From a manifest to runs: datasets, models, training loop, heads, sweeps, ensembles. Higher packages import `train.runs`."""

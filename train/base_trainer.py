@@ -15,7 +15,8 @@ from lightning_fabric import Fabric
 from fototeca.core.errors import FototecaError
 from fototeca.train.run_spec import RunSpec
 from fototeca.train.runs import Run
-from fototeca.train.runs.registry import FloatArray, write_done
+from fototeca.train.runs.metrics import RunMetrics
+from fototeca.train.runs.registry import write_done
 from fototeca.train.runs.weights_io import save_model
 from fototeca.train.runs.write_predictions import write_predictions
 from fototeca.train.training.data import encode_labels, locate_images, split_batches
@@ -23,6 +24,7 @@ from fototeca.train.training.device import check_forward
 from fototeca.train.training.metrics_log import check_tensorboard
 from fototeca.train.training.optim import train_mode, unfreeze
 from fototeca.vision.backbones import classifier_of
+from fototeca.vision.feature_math import FloatArray
 
 SPLITS = ("train", "val")
 """Splits that training reads."""
@@ -85,24 +87,24 @@ class Trainer:
         Args:
             probabilities: (N, C) of each split.
             duration: seconds of this run, interruptions included.
-            details: further entries of `done.json`.
+            details: further fields of RunMetrics.
             arrays: of a head that is not a torch module (trees), saved beside the tensors.
         """
         accuracy = write_predictions(self.run, self.spec.manifest, probabilities)
         save_model(self.run, self.module, self.preprocessing, arrays or {})
         parameters = list(self.module.parameters())
         trainable = parameters if self.config.regime != "features" else list(classifier_of(self.module)[1].parameters())
-        document = {
+        metrics = RunMetrics(
             **accuracy,
-            "parameters": sum(parameter.numel() for parameter in parameters),
-            "trainable_parameters": sum(parameter.numel() for parameter in trainable if parameter.requires_grad),
-            "seconds": round(duration.preparing + duration.training, 2),
-            "seconds_preparing": round(duration.preparing, 2),
-            "seconds_training": round(duration.training, 2),
-            "images_per_second": _mean_speed(self.run),
+            parameters=sum(parameter.numel() for parameter in parameters),
+            trainable_parameters=sum(parameter.numel() for parameter in trainable if parameter.requires_grad),
+            seconds=round(duration.preparing + duration.training, 2),
+            seconds_preparing=round(duration.preparing, 2),
+            seconds_training=round(duration.training, 2),
+            images_per_second=_mean_speed(self.run),
             **details,
-        }
-        write_done(self.run, document)
+        )
+        write_done(self.run, metrics)
 
 
 def _mean_speed(run: Run) -> float:

@@ -6,4 +6,4 @@ from fototeca.core.errors import FototecaError
 
 
 class TrainingAborted(FototecaError):
-    """A run has ended for good without being finished: going on would end in the same place, or is of no use."""
+    """A run ended without being finished, and resuming it would end in the same place or is of no use."""

@@ -17,7 +17,7 @@ from fototeca.core.files import write_text
 from fototeca.train.base_trainer import Duration, Trainer
 from fototeca.train.heads.fit import fit_head
 from fototeca.train.heads.fitted import FeatureSet, FittedHead
-from fototeca.train.runs.registry import to_probabilities
+from fototeca.train.runs.inference import to_probabilities
 from fototeca.train.training.data import augmented_view, class_weights
 from fototeca.train.training.metrics_log import EPOCH_COLUMNS, STEP_COLUMNS, MetricsLog
 from fototeca.vision.backbones import NO_WEIGHTS, Backbone, backbone_of, classifier_of, replace_classifier

@@ -9,11 +9,12 @@ from lightning_fabric import Fabric
 from fototeca.train.base_trainer import SPLITS, Duration, Trainer
 from fototeca.train.feature_trainer import copy_head, extract_split_features, fit_head_on
 from fototeca.train.run_spec import RunSpec
-from fototeca.train.runs.registry import FloatArray, to_probabilities
+from fototeca.train.runs.inference import to_probabilities
 from fototeca.train.training.data import ImageDataset, augmentation
 from fototeca.train.training.loop import EpochCallback, TrainingData, TrainingLoop
 from fototeca.train.training.predict import as_float64, predict_distributed
 from fototeca.vision.backbones import load_classifier
+from fototeca.vision.feature_math import FloatArray
 from fototeca.vision.pixels import PixelCache
 
 PROBE_EPOCHS = 40

@@ -1,76 +1,90 @@
-"""Runs as a table: what `train list` and `train sweep` print."""
+"""Runs as rows of tables and of JSON: the output of `train run`, `list`, `sweep` and `ensemble`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fototeca.core.errors import FototecaError
+from fototeca.core.results import Result
+from fototeca.core.tables import render_table
 from fototeca.train.runs import Run
+from fototeca.train.runs.metrics import RunMetrics
 from fototeca.vision.intervals import wilson_interval
 
-COLUMNS = ("run", "model", "regime", "train", "val", "interval", "parameters", "seconds", "images/s")
+RUN_COLUMNS = ("run", "train", "val", "interval", "params", "seconds")
 
 
-def run_metrics(run: Run) -> dict[str, Any]:
-    """A finished run as `train run --json` and `train list --json` print it.
+@dataclass(frozen=True)
+class RunSummary(Result):
+    """A finished run with its metrics."""
 
-    `val_interval`: Wilson's 95% interval as `analysis compare` gives it, or, where `done.json` has none, of images counted one by
-    one.
-    """
-    named = {"run": run.id, "model": run.model_name, "regime": run.regime, "manifest": run.manifest_version}
-    facts = run.facts
-    alone = wilson_interval(facts["val_accuracy"] * facts["val_images"], facts["val_images"])
-    return {**named, "val_interval": list(alone), **facts}
+    run: str
+    model: str
+    regime: str
+    manifest: str
+    val_interval: tuple[float, float]
+    """Wilson's 95% interval of the validation accuracy, as `analysis compare` gives it; each image counts as one observation for
+    runs whose `done.json` has no interval."""
+    metrics: RunMetrics
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields and the metrics as one object."""
+        fields = {name: value for name, value in super().to_json().items() if name != "metrics"}
+        return {**fields, **self.metrics.to_json()}
 
 
-def list_facts(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The finished ones of them, by version and then the best on validation first."""
-    facts = [run_metrics(run) for run in runs if run.done]
-    return sorted(facts, key=lambda row: (row["manifest"], -row["val_accuracy"], row["run"]))
+def summarize_run(run: Run) -> RunSummary:
+    """Return the summary of a finished run. FototecaError if `done.json` cannot be read."""
+    metrics = run.metrics
+    interval = metrics.val_interval or wilson_interval(metrics.val_accuracy * metrics.val_images, metrics.val_images)
+    return RunSummary(run.id, run.model_name, run.regime, run.manifest_version, interval, metrics)
 
 
-def unfinished_lines(runs: Sequence[Run]) -> list[str]:
-    """A line for each of them that is not finished: how far it is, and how it goes on, or why it was given up."""
-    begun = [run for run in runs if not run.done]
+def summarize_runs(runs: Sequence[Run]) -> list[RunSummary]:
+    """Return the summaries of the finished runs among `runs`, by version, then by validation accuracy, best first."""
+    summaries = [summarize_run(run) for run in runs if run.done]
+    return sorted(summaries, key=lambda row: (row.manifest, -row.metrics.val_accuracy, row.run))
+
+
+def describe_unfinished(runs: Sequence[Run]) -> list[str]:
+    """Return a line for each unfinished run among `runs`: its progress, and the command that resumes it or its abort reason."""
+    unfinished = [run for run in runs if not run.done]
     return [
-        *(f"not finished: {run.id}{_far(run)}; go on with: {run.command}" for run in begun if not run.given_up),
-        *(f"given up: {run.id}{_far(run)}: {run.given_up}" for run in begun if run.given_up),
+        *(f"not finished: {run.id}{_progress(run)}; resume with: {run.command}" for run in unfinished if not run.abort_reason),
+        *(f"aborted: {run.id}{_progress(run)}: {run.abort_reason}" for run in unfinished if run.abort_reason),
     ]
 
 
-def _far(run: Run) -> str:
+def _progress(run: Run) -> str:
     try:
-        epochs, of = len(run.epochs()), run.config.get("epochs")
-    except FototecaError:  # the others are listed all the same, and going on writes this file's head anew
+        epochs, total = len(run.epochs()), run.config.get("epochs")
+    except FototecaError:  # a damaged file does not hide the run; resuming writes it again
         return ""
-    return f", {epochs} of {of} epochs" if epochs and of else ""
+    return f", {epochs} of {total} epochs" if epochs and total else ""
 
 
-def runs_table(facts: Sequence[dict[str, Any]]) -> str:
-    """Aligned columns with a line of headings; a note when there are none."""
-    if not facts:
+def runs_table(summaries: Sequence[RunSummary]) -> str:
+    """Return a table of runs, or a hint if there are none. Ids, which name model and regime, are not wrapped."""
+    if not summaries:
         return "no finished runs; try: fototeca train sweep --manifest latest"
-    rows = [COLUMNS, *(_cells(row) for row in facts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = []
-    for row in rows:
-        names = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-        lines.append("  ".join([*names, *numbers]))
-    return "\n".join(lines)
+    return render_table(RUN_COLUMNS, [_cells(row) for row in summaries], right=RUN_COLUMNS[1:], wrap=False)
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    low, high = row["val_interval"]
+def _cells(row: RunSummary) -> tuple[str, ...]:
+    low, high = row.val_interval
+    metrics = row.metrics
     return (
-        row["run"],
-        row["model"],
-        row["regime"],
-        f"{row['train_accuracy']:.1%}",
-        f"{row['val_accuracy']:.1%}",
-        f"{low:.1%}–{high:.1%}",
-        f"{row['parameters']:,}",
-        f"{row['seconds']:.1f}",
-        f"{row['images_per_second']:.0f}" if row["images_per_second"] else "–",
+        row.run,
+        f"{metrics.train_accuracy:.1%}",
+        f"{metrics.val_accuracy:.1%}",
+        f"{100 * low:.1f}–{high:.1%}",
+        _abbreviate(metrics.parameters),
+        f"{metrics.seconds:.1f}",
     )
+
+
+def _abbreviate(number: int) -> str:
+    """Return a number of parameters in millions or thousands: 44.5M, 312k."""
+    return f"{number / 1e6:.1f}M" if number >= 1e6 else f"{number / 1e3:.0f}k" if number >= 1e3 else str(number)

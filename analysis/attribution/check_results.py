@@ -1,91 +1,155 @@
-"""What trials said of a run's attribution methods, kept for every map that is drawn after them: the stamp that a map carries.
+"""Results of sanity checks, stored per run and shown as a check badge on every map of the same method.
 
-One image tells whether its map is live and names what the model needs. Whether the method reacts to another category, to other
-weights, or to where the thing is in a mosaic takes other maps: that is asked of the method once, and said of each of its maps.
+A single map shows if it is live and ranks the pixels that the model needs. Checks of the dependence on category, weights and
+object position compare several maps: they are made once per method and hold for each of its maps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.cache import read_json_or_none
+from fototeca.analysis.evaluation.results import SparseResult
 from fototeca.analysis.images import compute_masks_digest
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import Run
 
 CHECKS = ("live", "classes", "weights", "deletion", "insertion", "grid")
-"""The trials that need no truth, in the order of the table."""
+"""The checks that need no masks, in the order of the table."""
 
 MASK_CHECKS = ("pointing", "energy")
-"""Those that need `data/masks`, as the demo's drawn images have."""
+"""The checks that need masks of the objects in `data/masks`, as the demo's drawn images have."""
 
 METHOD_CHECKS = ("classes", "weights", "grid")
-"""Those that no map can be put to alone."""
+"""The checks that a single map cannot be put to."""
 
 CheckResults = Mapping[str, bool]
-"""By trial; what was not tried is not there."""
+"""True or False by check; checks that were not measured are missing."""
+
+
+@dataclass(frozen=True)
+class MethodScores(Result):
+    """Scores of one attribution method, means over the images; None if not measured. See `sanity_checks` for the checks."""
+
+    method: str
+    live: float | None
+    classes: float | None
+    weights: float | None
+    deletion: float | None
+    insertion: float | None
+    grid: float | None
+    pointing: float | None
+    energy: float | None
+    seconds: float | None
+    """For one map."""
+    passed: dict[str, bool]
+    reason: str
+    """Reason why the method does not fit the model; nothing is measured then."""
+
+    def score(self, check: str) -> float | None:
+        """Return the score of a check by name."""
+        value: float | None = getattr(self, check)
+        return value
+
+
+@dataclass(frozen=True)
+class SanityChecks(SparseResult):
+    """Sanity checks of the attribution methods of one run; the last rows of `methods` are the baselines."""
+
+    run: str
+    trained: str
+    """Digest of the run that was checked."""
+    masks: str
+    """Digest of `data/masks`."""
+    images: int
+    grids: int
+    """Number of 2 × 2 grids of images for the grid pointing game."""
+    layer: str
+    """The layer of spatial methods; empty for the default of the architecture."""
+    iterations: int | None
+    methods: tuple[MethodScores, ...]
+    paths: tuple[str, ...] | None = None
+    """The files that were written."""
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> SanityChecks:
+        """Return the checks of a JSON document. KeyError or TypeError if it is not one."""
+        methods = tuple(MethodScores(**scores) for scores in document["methods"])
+        return cls(**{**document, "methods": methods})
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The checks with scores: MASK_CHECKS only if there were masks."""
+        return (*CHECKS, *(name for name in MASK_CHECKS if any(one.score(name) is not None for one in self.methods)))
 
 
 def sanity_checks_path(workspace: Workspace, run: Run, layer: str = "") -> Path:
-    """Where the last trials of a run are kept: those at a layer of one's own choice beside those at the family's."""
-    return workspace.reports / "trials" / f"{run.id}{layer_suffix(layer)}.json"
+    """Return the path of a run's last sanity checks; those of an explicit layer have a file of their own."""
+    return workspace.reports / "sanity-checks" / f"{run.id}{layer_suffix(layer)}.json"
 
 
 def layer_suffix(layer: str) -> str:
-    """What the names of files say of a layer of one's own choice."""
+    """Return the part of a file name that stands for an explicit layer."""
     return f"@{quote(layer, safe='')}" if layer else ""
 
 
-def read_sanity_checks(workspace: Workspace, run: Run, layer: str = "") -> dict[str, Any] | None:
-    """What `explain --trials` kept; None when it was not called since the run was trained and `data/masks` was changed, or the
-    file is damaged."""
-    facts = read_json_or_none(sanity_checks_path(workspace, run, layer))
-    known = {"trained": run.digest, "masks": compute_masks_digest(workspace)}
-    return facts if isinstance(facts, dict) and known.items() <= facts.items() else None
+def read_sanity_checks(workspace: Workspace, run: Run, layer: str = "") -> SanityChecks | None:
+    """Return the sanity checks that `explain --sanity-checks` stored.
+
+    None if there are none, the run or `data/masks` has changed since, or the file is damaged.
+    """
+    document = read_json_or_none(sanity_checks_path(workspace, run, layer))
+    try:
+        checks = SanityChecks.from_json(document)
+    except (KeyError, TypeError):
+        return None
+    is_current = (checks.trained, checks.masks) == (run.digest, compute_masks_digest(workspace))
+    return checks if is_current else None
 
 
 def read_method_results(
     workspace: Workspace, run: Run, layer: str = "", iterations: int | None = None
 ) -> dict[str, CheckResults]:
-    """By method what it passes, as kept trials say that hold for maps of this layer and so many iterations."""
-    kept = [read_sanity_checks(workspace, run, name) for name in dict.fromkeys(("", layer))]
-    return {name: passed for facts in kept for name, passed in method_results(facts, layer, iterations).items()}
+    """Return the stored check results by method, as far as they apply to maps of this layer and number of iterations."""
+    stored = [read_sanity_checks(workspace, run, name) for name in dict.fromkeys(("", layer))]
+    return {name: passed for checks in stored for name, passed in method_results(checks, layer, iterations).items()}
 
 
-def measured_checks(facts: dict[str, Any]) -> tuple[str, ...]:
-    """The trials that these facts have figures of: those that need the truth only where there was one."""
-    return (*CHECKS, *(name for name in MASK_CHECKS if any(one.get(name) is not None for one in facts["methods"])))
+def method_results(checks: SanityChecks | None, layer: str = "", iterations: int | None = None) -> dict[str, CheckResults]:
+    """Return the check results by method, as far as they apply to maps of this layer and number of iterations.
+
+    Results of another layer or number of iterations are left out for methods that depend on it.
+    """
+    if checks is None:
+        return {}
+    requested, checked = (layer, iterations), (checks.layer, checks.iterations)
+    return {one.method: one.passed for one in checks.methods if _is_same_map(one.method, requested, checked)}
 
 
-def method_results(facts: dict[str, Any] | None, layer: str = "", iterations: int | None = None) -> dict[str, CheckResults]:
-    """By method what it passes; none when there were no trials. A method that looks at another layer than was tried, or
-    takes other iterations, draws other maps: what they said does not hold for it."""
-    asked, tried = (layer, iterations), (facts.get("layer", ""), facts.get("iterations")) if facts else ("", None)
-    return {one["method"]: one["passed"] for one in (facts or {"methods": []})["methods"] if _same(one["method"], asked, tried)}
-
-
-def _same(name: str, asked: tuple[str, int | None], tried: tuple[str, int | None]) -> bool:
-    """Whether a method draws the same map under both a layer and a number of iterations."""
+def _is_same_map(name: str, first: tuple[str, int | None], second: tuple[str, int | None]) -> bool:
+    """Return True if a method draws the same map for both pairs of layer and number of iterations."""
     method = METHODS.get(name)
-    return method is None or ((not method.spatial or asked[0] == tried[0]) and (not method.iterates or asked[1] == tried[1]))
+    return method is None or ((not method.spatial or first[0] == second[0]) and (not method.iterates or first[1] == second[1]))
 
 
 def merge_results(own: CheckResults, method: CheckResults) -> CheckResults:
-    """A map's own trials, and of its method's those that no map can be put to alone."""
-    return {**own, **{trial: method[trial] for trial in METHOD_CHECKS if trial in method}}
+    """Return a map's own results, with those of its method for METHOD_CHECKS."""
+    return {**own, **{check: method[check] for check in METHOD_CHECKS if check in method}}
 
 
 def names_by_outcome(passed: CheckResults) -> tuple[str, str]:
-    """What was passed and what was failed, by name, as two cells of a table."""
-    both = [" ".join(trial for trial, said in passed.items() if said is side) for side in (True, False)]
+    """Return the names of passed and of failed checks, each separated by spaces."""
+    both = [" ".join(check for check, is_passed in passed.items() if is_passed is side) for side in (True, False)]
     return both[0], both[1]
 
 
 def badge_text(passed: CheckResults) -> str:
-    """A stamp in a line: what is failed, else each trial that was passed by name."""
-    failed = [trial for trial, said in passed.items() if not said]
-    return f"fails: {', '.join(failed)}" if failed else f"passes {', '.join(passed)}" if passed else "not put to trials"
+    """Return a check badge as text: the failed checks, or if there are none the passed ones."""
+    failed = [check for check, is_passed in passed.items() if not is_passed]
+    return f"fails: {', '.join(failed)}" if failed else f"passes {', '.join(passed)}" if passed else "not checked"

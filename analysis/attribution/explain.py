@@ -1,4 +1,4 @@
-"""`explain`: attributions of chosen images, drawn beside what the model saw."""
+"""`explain`: attribution maps of chosen images, drawn beside the preprocessed image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ from fototeca.analysis.attribution.check_results import (
 from fototeca.analysis.attribution.run_checks import REPORT_CURVE_STEPS
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
 from fototeca.analysis.evaluation.sampling import pick_most_confident
-from fototeca.analysis.images import add_caption, contact_sheet, overlay, read_stored_image, read_true_mask, tensor_to_image
+from fototeca.analysis.images import (
+    add_caption,
+    contact_sheet,
+    overlay,
+    read_stored_image,
+    read_true_mask,
+    tensor_to_image,
+)
 from fototeca.analysis.tabular import csv_text
 from fototeca.core.errors import FototecaError
 from fototeca.core.files import write_text
@@ -36,59 +43,69 @@ if TYPE_CHECKING:
     from fototeca.analysis.attribution.sanity_checks import CheckScores
 
 IMAGE_CHECKS = ("live", "deletion", "insertion", "pointing", "energy")
-"""The trials that one image allows; the last two where its mask is known."""
+"""The checks that a single map allows; the last two with a mask."""
 
-EXPLANATION_COLUMNS = ("image_id", "label", "predicted", "category", "probability", "method", *IMAGE_CHECKS, "passed", "failed")
-"""Of `explanations.csv`; `category`: what the map is of, whose `probability` it is; `passed` and `failed` are trials by name,
-those of the method that `--trials` kept among them."""
+EXPLANATION_COLUMNS = (
+    "image_id",
+    "label",
+    "predicted",
+    "category",
+    "probability",
+    "method",
+    *IMAGE_CHECKS,
+    "passed",
+    "failed",
+)
+"""Columns of `explanations.csv`. The map explains `category`, whose `probability` it is; `passed` and `failed` name checks, with
+those of the method that `--sanity-checks` stored."""
 
 NUM_EXPLAINED = 4
-"""Right and wrong images that are explained when none is named."""
+"""Number of correct and of wrong predictions that are explained by default."""
 
 
 @dataclass(frozen=True)
 class AttributionMaps:
-    """An image as the model saw it, a map over it per method, and what each map is worth (empty unless that was asked).
-
-    `verdicts`: what is known of the methods; see `joined`.
-    """
+    """A preprocessed image, a map over it per method, and the scores of each map (empty unless checked)."""
 
     seen: Image.Image
+    """The image as the model receives it."""
     maps: dict[str, Image.Image]
     scores: dict[str, CheckScores]
-    verdicts: Mapping[str, CheckResults]
+    method_results: Mapping[str, CheckResults]
+    """Stored check results by method; see `merge_results`."""
 
     def passed(self, method: str) -> CheckResults:
-        """The stamp of the method's map."""
-        return merge_results(self.scores[method].passed, self.verdicts.get(method, {}))
+        """Return the check results of the method's map."""
+        return merge_results(self.scores[method].passed, self.method_results.get(method, {}))
 
     def measured(self, method: str) -> dict[str, float]:
-        """What the method's map reached in the trials that this image allows."""
-        scores = {trial: float(getattr(self.scores[method], trial)) for trial in IMAGE_CHECKS}
-        return {trial: score for trial, score in scores.items() if not np.isnan(score)}
+        """Return the scores of the method's map in the IMAGE_CHECKS that were measured."""
+        scores = {check: float(getattr(self.scores[method], check)) for check in IMAGE_CHECKS}
+        return {check: score for check, score in scores.items() if not np.isnan(score)}
 
     def contact_sheet(self, words: Sequence[str]) -> Image.Image:
-        """The image over some words, and its maps, each over its name and its stamp."""
-        stamped = [add_caption(drawn, [method, badge_text(self.passed(method))]) for method, drawn in self.maps.items()]
-        return contact_sheet([add_caption(self.seen, words), *stamped], 1 + len(stamped))
+        """Return the image above `words`, and each map above its method and check badge."""
+        maps = [add_caption(drawn, [method, badge_text(self.passed(method))]) for method, drawn in self.maps.items()]
+        return contact_sheet([add_caption(self.seen, words), *maps], 1 + len(maps))
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One image, what was said of it, and what that was drawn from."""
+    """One image, its prediction, and the maps of one category."""
 
     image_id: str
     label: str
     predicted: str
     category: str
-    """The one whose probability this is, and which the maps explain."""
+    """The category that the maps explain: the most probable one."""
     probability: float
+    """Of `category`."""
     drawn: AttributionMaps
 
     def row(self, method: str) -> list[object]:
-        """One map's row of `explanations.csv`."""
-        scores, stamp = self.drawn.measured(method), self.drawn.passed(method)
-        told = [f"{scores[trial]:.6g}" if trial in scores else "" for trial in IMAGE_CHECKS]
+        """Return one map's row of `explanations.csv`."""
+        scores, passed = self.drawn.measured(method), self.drawn.passed(method)
+        cells = [f"{scores[check]:.6g}" if check in scores else "" for check in IMAGE_CHECKS]
         return [
             self.image_id,
             self.label,
@@ -96,8 +113,8 @@ class Explanation:
             self.category,
             f"{self.probability:.6f}",
             method,
-            *told,
-            *names_by_outcome(stamp),
+            *cells,
+            *names_by_outcome(passed),
         ]
 
 
@@ -111,14 +128,14 @@ def explain_run(
     iterations: int | None = None,
     output: Path | None = None,
 ) -> list[Path]:
-    """Write one PNG per image (what the model saw, then a map per method) and `explanations.csv`; returns their paths.
+    """Write one PNG per image (the preprocessed image, a map per method) and `explanations.csv`; return their paths.
 
-    Each map is put to those trials that one image allows, and carries what came out, and what `--trials` found of its method,
-    in the PNG and in its row of the CSV. The method `class-model` writes a PNG for each category that was said of these
-    images. `iterations`: see `attribute`.
+    Each map gets the IMAGE_CHECKS. The PNG and the CSV show its check badge, with the results that `--sanity-checks` stored for
+    its method. The method `class-model` writes a PNG for each category predicted for these images. `iterations`: see
+    `attribute`. FototecaError for an unknown method or image, or a run without a network.
     """
-    drawn = [method for method in methods if method != CLASS_MODEL]
-    for method in drawn:
+    map_methods = [method for method in methods if method != CLASS_MODEL]
+    for method in map_methods:
         check_method(method, CLASS_MODEL)
     run = find_run(workspace, run_id)
     results = read_split_predictions(workspace, run, "val")
@@ -127,21 +144,25 @@ def explain_run(
     folder.mkdir(parents=True, exist_ok=True)
     model = load_model(workspace, run)
     paths, rows = [], []
-    for index in tqdm(chosen if drawn else [], desc="explain", disable=None):
-        found = explain_one(workspace, model, results, index, drawn, layer, iterations, stamped=True)
-        path = folder / f"{found.image_id[:12]}.png"
-        sure = f"{found.category}, {found.probability:.0%}"
-        told = [f"says {found.predicted or 'none'}", f"map of {sure}"] if results.multi else [f"says {sure}"]
-        found.drawn.contact_sheet([f"is {found.label or 'none'}", *told]).save(path)
+    for index in tqdm(chosen if map_methods else [], desc="explain", disable=None):
+        explanation = explain_one(workspace, model, results, index, map_methods, layer, iterations, checked=True)
+        path = folder / f"{explanation.image_id[:12]}.png"
+        explanation.drawn.contact_sheet(_caption(explanation, results.multi)).save(path)
         paths.append(path)
-        rows += [found.row(method) for method in drawn]
+        rows += [explanation.row(method) for method in map_methods]
     if CLASS_MODEL in methods:
-        said = dict.fromkeys(int(results.probabilities[index].argmax()) for index in chosen)
-        paths += _write_class_models(model, {results.categories[target]: target for target in said}, iterations, folder)
-    if drawn:
+        targets = dict.fromkeys(int(results.probabilities[index].argmax()) for index in chosen)
+        paths += _write_class_models(model, {results.categories[target]: target for target in targets}, iterations, folder)
+    if map_methods:
         paths.append(folder / "explanations.csv")
         write_text(paths[-1], csv_text(EXPLANATION_COLUMNS, rows))
     return paths
+
+
+def _caption(explanation: Explanation, multi: bool) -> list[str]:
+    target = f"{explanation.category}, {explanation.probability:.0%}"
+    predicted = [f"predicted {explanation.predicted or 'none'}", f"map of {target}"] if multi else [f"predicted {target}"]
+    return [f"label {explanation.label or 'none'}", *predicted]
 
 
 def explain_one(
@@ -153,16 +174,18 @@ def explain_one(
     layer: str = "",
     iterations: int | None = None,
     *,
-    stamped: bool = False,
+    checked: bool = False,
 ) -> Explanation:
-    """Explain what the run said (in a multi-label task: its most probable category) of one image of the results. `stamped`:
-    also put the maps to the trials that one image allows, some 30 passes for each."""
+    """Explain the most probable category of one image of the predictions.
+
+    With `checked` the maps also get the IMAGE_CHECKS, some 30 passes per map.
+    """
     row = results.rows[index]
     tensor = model.preprocessing(read_stored_image(workspace, row))
     target = int(results.probabilities[index].argmax())
-    mask = read_true_mask(workspace, row, model.preprocessing) if stamped else None
-    known = read_method_results(workspace, results.run, layer, iterations) if stamped else {}
-    drawn = draw_maps(model, tensor, target, methods, layer, iterations, stamped=stamped, mask=mask, verdicts=known)
+    mask = read_true_mask(workspace, row, model.preprocessing) if checked else None
+    stored = read_method_results(workspace, results.run, layer, iterations) if checked else {}
+    drawn = draw_maps(model, tensor, target, methods, layer, iterations, checked=checked, mask=mask, method_results=stored)
     category, probability = results.categories[target], float(results.probabilities[index, target])
     return Explanation(row.image_id, row.label, results.predicted_labels[index], category, probability, drawn)
 
@@ -175,35 +198,35 @@ def draw_maps(
     layer: str = "",
     iterations: int | None = None,
     *,
-    stamped: bool = False,
+    checked: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
-    verdicts: Mapping[str, CheckResults] | None = None,
+    method_results: Mapping[str, CheckResults] | None = None,
 ) -> AttributionMaps:
-    """A preprocessed image (3, H, W) as the model saw it, and each method's map of category number `target` over it.
+    """Draw each method's map of category number `target` over a preprocessed image (3, H, W).
 
-    `stamped`: see `explain_one`. `mask`: where the thing is, if that is known. `verdicts`: those of the methods, if they are.
+    `checked`: see `explain_one`. `mask`: the object's mask (H, W), if known. `method_results`: stored check results, if any.
     """
     from fototeca.analysis.attribution.sanity_checks import CheckedImage, check_maps
 
     seen = tensor_to_image(tensor, model.preprocessing)
-    values = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
-    scores = (
-        check_maps(network_of(model, "the trials"), CheckedImage(tensor, target, mask), values, REPORT_CURVE_STEPS)
-        if stamped
-        else {}
-    )
-    return AttributionMaps(seen, {method: overlay(seen, found) for method, found in values.items()}, scores, verdicts or {})
+    maps = {method: attribute(model, tensor, target, method, layer=layer, iterations=iterations) for method in methods}
+    scores = {}
+    if checked:
+        network = network_of(model, "checking maps")
+        scores = check_maps(network, CheckedImage(tensor, target, mask), maps, REPORT_CURVE_STEPS)
+    overlays = {method: overlay(seen, values) for method, values in maps.items()}
+    return AttributionMaps(seen, overlays, scores, method_results or {})
 
 
 def draw_class_models(model: LoadedModel, targets: Sequence[int], iterations: int | None = None) -> list[Image.Image]:
-    """What the network would draw of each category, by number. FototecaError when the run's classifier is no network."""
+    """Return an image per category number that maximizes its score. FototecaError if the run has no network."""
     from fototeca.analysis.attribution.class_model import ClassModelConfig, generate_class_images
 
     network = network_of(model, CLASS_MODEL)
     settings = ClassModelConfig(iterations=iterations) if iterations else ClassModelConfig()
     images = generate_class_images(network, model.preprocessing.crop, targets, settings)
     tops = images.abs().flatten(1).quantile(0.98, dim=1)[:, None, None, None]
-    visible = images * (2 / tops).clamp(max=1)  # two standard deviations are about what an image can show
+    visible = images * (2 / tops).clamp(max=1)  # two standard deviations are about the range of an image
     return [tensor_to_image(image, model.preprocessing) for image in visible]
 
 
@@ -215,7 +238,7 @@ def _write_class_models(model: LoadedModel, targets: dict[str, int], iterations:
 
 
 def pick_images(results: SplitPredictions) -> list[int]:
-    """The surest wrong images, then the surest right ones."""
+    """Return the indices of the most confident wrong predictions, then of the most confident correct ones."""
     return [
         *pick_most_confident(results, correct=False, number=NUM_EXPLAINED),
         *pick_most_confident(results, correct=True, number=NUM_EXPLAINED),
@@ -223,12 +246,12 @@ def pick_images(results: SplitPredictions) -> list[int]:
 
 
 def find_images(results: SplitPredictions, images: Sequence[str]) -> list[int]:
-    """The places of the images with these ids, or beginnings of ids."""
-    found = []
+    """Return the indices of images by id or beginning of an id. FototecaError if one is unknown or ambiguous."""
+    indices = []
     for name in images:
-        places = [index for index, row in enumerate(results.rows) if row.image_id.startswith(name)]
-        if len(places) != 1:
-            what = "is none of" if not places else f"fits {len(places)} of"
+        matches = [index for index, row in enumerate(results.rows) if row.image_id.startswith(name)]
+        if len(matches) != 1:
+            what = "is none of" if not matches else f"fits {len(matches)} of"
             raise FototecaError(f"image {name!r} {what} the validation images", "name one by its image_id, from the manifest")
-        found += places
-    return list(np.unique(found))
+        indices += matches
+    return list(np.unique(indices))

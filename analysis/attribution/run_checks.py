@@ -1,10 +1,10 @@
-"""`explain --trials`: a run's attribution methods put to the test on its own validation images, and the table kept."""
+"""`explain --sanity-checks`: check the attribution methods of a run on its validation images and store the scores."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fototeca.analysis.attribution import METHODS, check_method, network_of
-from fototeca.analysis.attribution.check_results import layer_suffix, measured_checks, sanity_checks_path
+from fototeca.analysis.attribution.check_results import MethodScores, SanityChecks, layer_suffix, sanity_checks_path
 from fototeca.analysis.evaluation.predictions import SplitPredictions, find_run, read_split_predictions
 from fototeca.analysis.evaluation.sampling import draw_random, pick_most_confident
 from fototeca.analysis.images import compute_masks_digest, read_stored_image, read_true_mask
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from fototeca.analysis.attribution.sanity_checks import ImageGrid, MapFunction
 
 NUM_IMAGES, NUM_GRIDS = 4, 4
-"""How many images and mosaics are tried: with each method three maps and 34 passes an image, one map a mosaic."""
+"""Images and image grids to check, at most: three maps and 34 passes per method and image, one map per grid."""
 
 NUM_BASELINES = 2
-"""Rows at the end of the table: the maps that know nothing."""
+"""Rows of baselines at the end of the table."""
 
 REPORT_CURVE_STEPS = 8
-"""Shares at which the report's own trials ask the curves: half of what `explain --trials` asks, for half of the time."""
+"""Points of the deletion and insertion curves in the report: half of those of `explain --sanity-checks`, in half the time."""
 
 QUICK_METHODS = tuple(name for name, method in METHODS.items() if not method.slow)
-"""What is tried when no method is named: those that take less than a few seconds a map."""
+"""Methods that take less than a few seconds per map; checked by default."""
 
 
 def run_sanity_checks(
@@ -48,26 +48,26 @@ def run_sanity_checks(
     layer: str = "",
     iterations: int | None = None,
     output: Path | None = None,
-) -> dict[str, Any]:
-    """Try the methods (else QUICK) on a run; returns the facts and writes `trials.json` and `trials.csv`.
+) -> SanityChecks:
+    """Check methods (default: QUICK_METHODS) of a run; write `RUN.json` for later maps and `sanity_checks.csv`.
 
-    A method that does not fit the network is a row with its reason. FototecaError when one is unknown, when none fits, or
-    when the run's classifier is no network.
+    A method that does not fit the network has a `reason` instead of scores. FototecaError for an unknown method, if no method
+    fits, or if the run has no network.
     """
     chosen = tuple(methods or QUICK_METHODS)
     for name in chosen:
         check_method(name)
     run = find_run(workspace, run_id)
     results = read_split_predictions(workspace, run, "val")
-    facts = compute_sanity_checks(workspace, load_model(workspace, run), results, chosen, layer=layer, iterations=iterations)
-    reasons = [one["reason"] for one in facts["methods"][:-NUM_BASELINES]]
+    checks = compute_sanity_checks(workspace, load_model(workspace, run), results, chosen, layer=layer, iterations=iterations)
+    reasons = [scores.reason for scores in checks.methods[:-NUM_BASELINES]]
     if all(reasons):
         raise FototecaError(reasons[0])
     stored = sanity_checks_path(workspace, run, layer)
-    write_text(stored, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
-    table = (output or workspace.reports / "explain" / run.id) / f"trials{layer_suffix(layer)}.csv"
-    write_text(table, _csv(facts))
-    return {**facts, "paths": [str(stored), str(table)]}
+    write_text(stored, json.dumps(checks.to_json(), ensure_ascii=False, indent=2) + "\n")
+    table = (output or workspace.reports / "explain" / run.id) / f"sanity_checks{layer_suffix(layer)}.csv"
+    write_text(table, _csv(checks))
+    return replace(checks, paths=(str(stored), str(table)))
 
 
 def compute_sanity_checks(
@@ -79,77 +79,77 @@ def compute_sanity_checks(
     layer: str = "",
     iterations: int | None = None,
     steps: int | None = None,
-) -> dict[str, Any]:
-    """The facts of `try_run`: {"run", "images", "mosaics", "methods": [scores, null where not measured]}. `steps`: shares at
-    which the curves are asked, else all of them."""
+) -> SanityChecks:
+    """Check methods of a model on up to NUM_IMAGES correct predictions; `steps`: points of the curves (default: CURVE_STEPS)."""
     from fototeca.analysis.attribution.sanity_checks import CURVE_STEPS, CheckedImage, check_methods
 
-    network = network_of(model, "--trials")
+    network = network_of(model, "--sanity-checks")
     indices = draw_random(results, correct=True, number=NUM_IMAGES, seed=0) or list(range(min(NUM_IMAGES, len(results))))
-    said = results.probabilities.argmax(axis=1)
+    targets = results.probabilities.argmax(axis=1)
     masks = [read_true_mask(workspace, results.rows[index], model.preprocessing) for index in indices]
-    cases = [
-        CheckedImage(_seen(workspace, model, results, index), int(said[index]), mask)
+    images = [
+        CheckedImage(_preprocess(workspace, model, results, index), int(targets[index]), mask)
         for index, mask in zip(indices, masks, strict=True)
     ]
-    mosaics = _mosaics(workspace, model, results)
-    draws: dict[str, MapFunction] = {name: partial(_draw, name, layer, iterations) for name in methods}
-    scores = [asdict(one) for one in check_methods(network, draws, cases, mosaics, steps or CURVE_STEPS)]
-    kept = [{key: _plain(value) for key, value in one.items()} for one in scores]
-    return {
-        "run": results.run.id,
-        "trained": results.run.digest,
-        "masks": compute_masks_digest(workspace),
-        "images": len(cases),
-        "mosaics": len(mosaics),
-        "layer": layer,
-        "iterations": iterations,
-        "methods": kept,
-    }
+    grids = _build_grids(workspace, model, results)
+    functions: dict[str, MapFunction] = {name: partial(_draw_map, name, layer, iterations) for name in methods}
+    scores = check_methods(network, functions, images, grids, steps or CURVE_STEPS)
+    return SanityChecks(
+        run=results.run.id,
+        trained=results.run.digest,
+        masks=compute_masks_digest(workspace),
+        images=len(images),
+        grids=len(grids),
+        layer=layer,
+        iterations=iterations,
+        methods=tuple(MethodScores(**{key: _none_if_nan(value) for key, value in asdict(one).items()}) for one in scores),
+    )
 
 
-def _draw(name: str, layer: str, iterations: int | None, module: torch.nn.Module, tensor: torch.Tensor, target: int) -> Any:  # noqa: ANN401
+def _draw_map(name: str, layer: str, iterations: int | None, module: torch.nn.Module, tensor: torch.Tensor, target: int) -> Any:  # noqa: ANN401
     return METHODS[name].draw(module, tensor, target, layer, iterations)
 
 
-def _seen(workspace: Workspace, model: LoadedModel, results: SplitPredictions, index: int) -> torch.Tensor:
+def _preprocess(workspace: Workspace, model: LoadedModel, results: SplitPredictions, index: int) -> torch.Tensor:
     return model.preprocessing(read_stored_image(workspace, results.rows[index]))
 
 
-def _mosaics(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> list[ImageGrid]:
-    """One for each of the surest right images of different categories, beside three that do not show its category (of three
-    other categories where there are so many)."""
+def _build_grids(workspace: Workspace, model: LoadedModel, results: SplitPredictions) -> list[ImageGrid]:
+    """Return a grid for each of the most confident correct predictions of different categories.
+
+    The other three images of a grid do not show its category; they are of three other categories if there are enough.
+    """
     from fototeca.analysis.attribution.sanity_checks import build_image_grid
 
-    found: list[ImageGrid] = []
-    sure = pick_most_confident(results, correct=True, number=len(results))
-    said = results.probabilities.argmax(axis=1)
-    firsts: dict[int, int] = {}  # the surest of each category
-    for index in sure:
-        firsts.setdefault(int(said[index]), index)
+    grids: list[ImageGrid] = []
+    ranked = pick_most_confident(results, correct=True, number=len(results))
+    targets = results.probabilities.argmax(axis=1)
+    firsts: dict[int, int] = {}  # the most confident image of each category
+    for index in ranked:
+        firsts.setdefault(int(targets[index]), index)
     for index in list(firsts.values())[:NUM_GRIDS]:
-        apart = [other for other in dict.fromkeys([*firsts.values(), *sure]) if not results.true[other, said[index]]][:3]
-        if len(apart) == 3:
-            images = [_seen(workspace, model, results, one) for one in (index, *apart)]
-            found.append(build_image_grid(images, int(said[index]), len(found) % 4))
-    return found
+        candidates = dict.fromkeys([*firsts.values(), *ranked])
+        others = [other for other in candidates if not results.true[other, targets[index]]][:3]
+        if len(others) == 3:
+            images = [_preprocess(workspace, model, results, place) for place in (index, *others)]
+            grids.append(build_image_grid(images, int(targets[index]), len(grids) % 4))
+    return grids
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  (whatever a score holds)
+def _none_if_nan(value: Any) -> Any:  # noqa: ANN401  (a score, or the results by check)
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _csv(facts: dict[str, Any]) -> str:
-    trials = measured_checks(facts)
-    columns = ["method", *(name for trial in trials for name in (trial, f"{trial}_passed")), "seconds", "reason"]
+def _csv(checks: SanityChecks) -> str:
+    columns = ["method", *(name for check in checks.measured for name in (check, f"{check}_passed")), "seconds", "reason"]
     rows = [
         [
-            one["method"],
-            *(cell for trial in trials for cell in (_cell(one[trial]), one["passed"].get(trial, ""))),
-            _cell(one["seconds"]),
-            one["reason"],
+            one.method,
+            *(cell for check in checks.measured for cell in (_cell(one.score(check)), one.passed.get(check, ""))),
+            _cell(one.seconds),
+            one.reason,
         ]
-        for one in facts["methods"]
+        for one in checks.methods
     ]
     return csv_text(columns, rows)
 

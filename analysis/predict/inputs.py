@@ -1,4 +1,4 @@
-"""New images for `predict`: files, folders and URLs, each decoded once, for all that is made of it."""
+"""Input images of `predict`: files, folders, URLs and images in memory, each decoded once."""
 
 from __future__ import annotations
 
@@ -22,88 +22,116 @@ from fototeca.vision.image import MAX_PIXELS, SUFFIXES, DecodeError, decode_with
 from fototeca.vision.threads import image_threads
 
 MAX_BATCH_SIZE = 32
-"""Images of a batch at most."""
+"""Images in a batch, at most."""
 
 MAX_BATCH_PIXELS = 100_000_000
-"""Pixels after which a batch is full, and about as many as are decoded ahead of it: 0.3 GB each."""
+"""Pixels that fill a batch, and about as many are decoded ahead of it: 0.3 GB each."""
 
 MAX_DOWNLOADS = 16
-"""Downloads at once; a thread that waits for a site costs nothing."""
+"""Concurrent downloads; a waiting thread costs nothing."""
 
 
 @dataclass(frozen=True)
 class InputImage:
-    """One new image, by the name that the person gave it; without `image` where it cannot be had, for `reason`."""
+    """One input image by the name it was given; without `image` if it could not be fetched or read, with the `reason`."""
 
     name: str
     image: Image.Image | None = None
     digest: str = ""
-    """SHA-256 of its bytes, which is the `image_id` of an image that is in the dataset as it is."""
+    """SHA-256 of the bytes, which is the `image_id` of an identical file in the dataset; empty for an image in memory."""
     signature: bytes | None = None
     thumbnail: str = ""
+    """Data URI."""
     reason: str = ""
 
     @property
     def pixels(self) -> int:
-        """How many it has decoded."""
+        """Number of decoded pixels."""
         return self.image.width * self.image.height if self.image else 0
 
 
-def name_images(paths: Sequence[str]) -> list[str]:
-    """URLs and files as they are, and the images in each folder (searched wholly). FototecaError when a path is not there."""
-    found: list[str] = []
+def list_images(paths: Sequence[str]) -> list[str]:
+    """Return URLs and files as given, and all image files below each folder. FototecaError for a missing path."""
+    names: list[str] = []
     for name in paths:
         path = Path(name)
         if is_url(name) or path.is_file():
-            found.append(name)
+            names.append(name)
             continue
         if not path.exists():
-            raise FototecaError(f"{name} is not there", "name an image, a folder or a URL")
+            raise FototecaError(f"{name} does not exist", "name an image, a folder or a URL")
         inside = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if not inside:
-            raise FototecaError(f"{name} has no images in it", f"known endings: {', '.join(sorted(SUFFIXES))}")
-        found += inside
-    return found
+            raise FototecaError(f"{name} contains no images", f"supported endings: {', '.join(sorted(SUFFIXES))}")
+        names += inside
+    return names
 
 
-def read_ahead(workspace: Workspace, names: Sequence[str], shown: int, *, allow_loopback: bool) -> Iterator[list[InputImage]]:
-    """The images in order, a batch at a time; while one batch is looked at the next is being fetched and decoded.
+def read_ahead(
+    workspace: Workspace, names: Sequence[str], num_thumbnails: int, *, allow_loopback: bool
+) -> Iterator[list[InputImage]]:
+    """Yield the images in order, in batches; the next batch is fetched and decoded while one is processed.
 
-    The first `shown` get a thumbnail. What cannot be fetched or read has a reason; nothing is fetched from private addresses
-    (loopback with `allow_loopback`).
+    The first `num_thumbnails` images get a thumbnail. Private addresses are not fetched (loopback with `allow_loopback`).
     """
-    read = partial(_read, open_fetcher(workspace, allow_loopback=allow_loopback), shown)
-    first = MAX_DOWNLOADS if any(map(is_url, names)) else 4  # of which nobody knows the size yet
+    read = partial(_read, open_fetcher(workspace, allow_loopback=allow_loopback), num_thumbnails)
+    first = MAX_DOWNLOADS if any(map(is_url, names)) else 4  # their sizes are not known yet
     workers = max(first, os.cpu_count() or 1)
-    left, most = iter(enumerate(names)), 1
+    remaining, largest = iter(enumerate(names)), 1
     with image_threads(workers) as pool:
-        ahead = deque(pool.submit(read, item) for item in islice(left, first))
+        pending = deque(pool.submit(read, item) for item in islice(remaining, first))
         batch: list[InputImage] = []
-        while ahead:
-            batch.append(ahead.popleft().result())
-            most = max(most, batch[-1].pixels)
-            room = max(2, min(MAX_BATCH_SIZE, MAX_BATCH_PIXELS // most))  # of the largest so far
-            ahead.extend(pool.submit(read, item) for item in islice(left, max(0, room - len(ahead))))
-            if len(batch) == MAX_BATCH_SIZE or sum(one.pixels for one in batch) >= MAX_BATCH_PIXELS or not ahead:
+        while pending:
+            batch.append(pending.popleft().result())
+            largest = max(largest, batch[-1].pixels)
+            limit = max(2, min(MAX_BATCH_SIZE, MAX_BATCH_PIXELS // largest))
+            pending.extend(pool.submit(read, item) for item in islice(remaining, max(0, limit - len(pending))))
+            if _is_full(batch) or not pending:
                 yield batch
                 batch = []
 
 
+def open_images(images: Sequence[Image.Image | Path | str]) -> Iterator[list[InputImage]]:
+    """Yield images in memory and files in order, in batches, without thumbnails; images in memory are named `image N`."""
+    batch: list[InputImage] = []
+    for number, image in enumerate(images):
+        if isinstance(image, Image.Image):
+            pixels = image.convert("RGB")
+            batch.append(InputImage(f"image {number + 1}", pixels, signature=sign_image(pixels, image.mode)))
+        else:
+            batch.append(_decode(str(image), Path(image).read_bytes, with_thumbnail=False))
+        if _is_full(batch):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
 def is_url(name: str) -> bool:
-    """Whether it is to be fetched."""
+    """Return True for an http or https URL."""
     return name.lower().startswith(("http://", "https://"))
 
 
-def _read(fetch: Callable[[str], bytes], shown: int, item: tuple[int, str]) -> InputImage:
-    """One image; whatever is wrong with it is its reason."""
+def _is_full(batch: Sequence[InputImage]) -> bool:
+    return len(batch) == MAX_BATCH_SIZE or sum(item.pixels for item in batch) >= MAX_BATCH_PIXELS
+
+
+def _read(fetch: Callable[[str], bytes], num_thumbnails: int, item: tuple[int, str]) -> InputImage:
+    """Fetch or read one numbered image."""
     number, name = item
+    load = partial(fetch, name) if is_url(name) else Path(name).read_bytes
+    return _decode(name, load, with_thumbnail=number < num_thumbnails)
+
+
+def _decode(name: str, load: Callable[[], bytes], *, with_thumbnail: bool) -> InputImage:
+    """Decode one image; a failure becomes its reason."""
     try:
-        data = fetch(name) if is_url(name) else Path(name).read_bytes()
+        data = load()
         image, info = decode_with_info(data, max_pixels=MAX_PIXELS)
     except (FetchFailedError, DecodeError) as error:
         return InputImage(name, reason=error.reason)
     except OSError:
         return InputImage(name, reason="unreadable")
-    small = thumbnail(image) if number < shown else None
+    small = thumbnail(image) if with_thumbnail else None
     digest = hashlib.sha256(data).hexdigest()
     return InputImage(name, image, digest, sign_image(image, info.mode), data_uri(small) if small else "")

@@ -14,7 +14,8 @@ from fototeca.analysis.attribution import METHODS
 from fototeca.analysis.attribution.check_results import (
     CHECKS,
     CheckResults,
-    measured_checks,
+    MethodScores,
+    SanityChecks,
     merge_results,
     method_results,
     names_by_outcome,
@@ -116,24 +117,23 @@ def method_check_results(context: ReportContext, results: SplitPredictions) -> M
         return {}
 
 
-def stored_sanity_checks(context: ReportContext, run: Run) -> dict[str, Any] | None:
+def stored_sanity_checks(context: ReportContext, run: Run) -> SanityChecks | None:
     """Return the results stored by `explain --sanity-checks`, if they include all shown methods."""
     checks = read_sanity_checks(context.workspace, run)
-    if not checks or not set(SHOWN_METHODS) <= {method["method"] for method in checks["methods"]}:
+    if not checks or not set(SHOWN_METHODS) <= {scores.method for scores in checks.methods}:
         return None
     return checks
 
 
-def _own_sanity_checks(context: ReportContext, results: SplitPredictions) -> dict[str, Any]:
+def _own_sanity_checks(context: ReportContext, results: SplitPredictions) -> SanityChecks:
     """Return the sanity checks of the shown methods, run once and cached."""
     workspace, run, steps = context.workspace, results.run, REPORT_CURVE_STEPS
     question = [context.manifest.sha256, len(results), SHOWN_METHODS, steps, compute_masks_digest(workspace)]
 
     def check() -> dict[str, Any]:
-        return compute_sanity_checks(workspace, context.load_model(run), results, SHOWN_METHODS, steps=steps)
+        return compute_sanity_checks(workspace, context.load_model(run), results, SHOWN_METHODS, steps=steps).to_json()
 
-    checks: dict[str, Any] = cached_json(workspace, run, "sanity-checks", question, check)
-    return checks
+    return SanityChecks.from_json(cached_json(workspace, run, "sanity-checks", question, check))
 
 
 def _cached_maps(context: ReportContext, results: SplitPredictions, chosen: Sequence[int]) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def _cached_maps(context: ReportContext, results: SplitPredictions, chosen: Sequ
     workspace, run = context.workspace, results.run
 
     def draw(index: int) -> dict[str, Any]:
-        explained = explain_one(workspace, context.load_model(run), results, index, SHOWN_METHODS, stamped=True)
+        explained = explain_one(workspace, context.load_model(run), results, index, SHOWN_METHODS, checked=True)
         drawn = explained.drawn
         return {
             "predicted": explained.predicted,
@@ -201,18 +201,18 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
     texts, run = context.texts, results.run
     stored = stored_sanity_checks(context, run)
     checks = stored or _own_sanity_checks(context, results)
-    names = measured_checks(checks)
+    names = checks.measured
     head = [texts("sanity_checks.method"), *(texts(f"sanity_checks.{name}") for name in names), texts("sanity_checks.seconds")]
     rows = [
         [
-            method["method"] if method["method"] in METHODS else texts(f"sanity_checks.{method['method']}"),
-            *(_score_text(context, method, name) for name in names),
-            texts.number(method["seconds"], 2),
+            scores.method if scores.method in METHODS else texts(f"sanity_checks.{scores.method}"),
+            *(_score_text(context, scores, name) for name in names),
+            texts.number(scores.seconds, 2),
         ]
-        for method in checks["methods"]
+        for scores in checks.methods
     ]
-    source = f"data/reports/trials/{run.id}.json" if stored else ""
-    intro = texts("sanity_checks.intro", images=checks["images"], mosaics=checks["mosaics"])
+    source = f"data/reports/sanity-checks/{run.id}.json" if stored else ""
+    intro = texts("sanity_checks.intro", images=checks.images, grids=checks.grids)
     caption, numeric = texts("sanity_checks.caption"), tuple(range(1, len(head)))
     parts = [
         heading(texts("sanity_checks.title"), 5),
@@ -220,9 +220,9 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
         context.add_table(f"sanity-checks-{run.id}", head, rows, caption=caption, numeric=numeric, source=source),
         paragraph(texts("sanity_checks.explanation")),
         paragraph(texts("sanity_checks.masks")) if len(names) > len(CHECKS) else "",
-        paragraph(texts("sanity_checks.iterations", n=checks["iterations"])) if checks.get("iterations") else "",
+        paragraph(texts("sanity_checks.iterations", n=checks.iterations)) if checks.iterations else "",
     ]
-    inapplicable = "; ".join(f"{method['method']}: {method['reason']}" for method in checks["methods"] if method.get("reason"))
+    inapplicable = "; ".join(f"{scores.method}: {scores.reason}" for scores in checks.methods if scores.reason)
     if inapplicable:
         parts.append(note(texts("sanity_checks.inapplicable", methods=inapplicable)))
     if not stored:
@@ -231,10 +231,10 @@ def _sanity_checks(context: ReportContext, results: SplitPredictions) -> Markup:
     return join(parts)
 
 
-def _score_text(context: ReportContext, method: dict[str, Any], check: str) -> str:
+def _score_text(context: ReportContext, scores: MethodScores, check: str) -> str:
     """Return a score, with a sign where the check failed."""
-    score = context.texts.number(method[check], 2)
-    return score if method["passed"].get(check, True) else FormattedNumber(f"{score} ✗", *getattr(score, "value", ()))
+    score = context.texts.number(scores.score(check), 2)
+    return score if scores.passed.get(check, True) else FormattedNumber(f"{score} ✗", *getattr(score, "value", ()))
 
 
 def _filters(context: ReportContext, results: SplitPredictions, index: int) -> Markup:

@@ -47,14 +47,14 @@ def _definitions(context: ReportContext, card: str, parts: tuple[str, ...], valu
 
 def _model_values(context: ReportContext) -> dict[str, object]:
     texts, run, manifest = context.texts, context.ranked_runs[0], context.manifest
-    results, done = context.validation[run.id], run.facts
+    results, metrics = context.validation[run.id], run.metrics
     compared = {row["run"]: row for row in (context.comparison or {"runs": []})["runs"]}[run.id]
     preprocessing = run.config.get("preprocessing", {})
     return {
         "run": run.id,
         "model": run.model_name,
         "regime": texts(f"regime.{run.regime}"),
-        "parameters": texts.number(done.get("parameters")),
+        "parameters": texts.number(metrics.parameters),
         "side": preprocessing.get("crop", "–"),
         "dataset": manifest.dataset_name,
         "version": manifest.version,

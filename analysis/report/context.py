@@ -69,8 +69,8 @@ class ReportContext:
                 if run.done:
                     finished.append(run)
                 else:
-                    key = "models.given_up" if run.given_up else "models.unfinished"
-                    self.run_errors[run.id] = self.texts(key, reason=run.given_up)
+                    key = "models.given_up" if run.abort_reason else "models.unfinished"
+                    self.run_errors[run.id] = self.texts(key, reason=run.abort_reason)
             except Exception as error:  # a damaged run must not hide the others
                 self.run_errors[path.parent.name] = _describe_error(error)
         return finished
@@ -82,7 +82,7 @@ class ReportContext:
         for run in self.runs:
             try:
                 results = read_split_predictions(self.workspace, run, "val", self.manifest)
-                run.facts.get("seconds")  # raises if done.json is damaged
+                _ = run.metrics  # raises if done.json is damaged
                 predictions[run.id] = results
             except Exception as error:
                 self.run_errors[run.id] = _describe_error(error)

@@ -86,25 +86,25 @@ def _excluded_runs(context: ReportContext) -> Markup:
 
 
 def _summary_row(context: ReportContext, run: Run, compared: dict[str, Any]) -> list[Markup | str]:
-    texts, done = context.texts, run.facts
+    texts, metrics = context.texts, run.metrics
     return [
         run.id,
         texts(f"regime.{run.regime}"),
-        texts.percent(done.get("train_accuracy")),
+        texts.percent(metrics.train_accuracy),
         texts.percent(compared["accuracy"]),
         texts.interval(compared["accuracy_interval"]),
-        texts.number(done.get("parameters")),
-        texts.number(done.get("seconds"), 1),
-        texts.number(done.get("images_per_second") or None, 0),
+        texts.number(metrics.parameters),
+        texts.number(metrics.seconds, 1),
+        texts.number(metrics.images_per_second or None, 0),
     ]
 
 
 def _run_details(context: ReportContext, run: Run) -> Markup:
-    texts, done = context.texts, run.facts
+    texts, metrics = context.texts, run.metrics
     results = [
-        (texts("models.train"), texts.percent(done.get("train_accuracy"))),
-        (texts("models.val"), texts.percent(done.get("val_accuracy"))),
-        (texts("models.best_epoch"), texts.number(done.get("best_epoch"))),
+        (texts("models.train"), texts.percent(metrics.train_accuracy)),
+        (texts("models.val"), texts.percent(metrics.val_accuracy)),
+        (texts("models.best_epoch"), texts.number(metrics.best_epoch)),
     ]
     settings = [
         (texts(f"setting.{name}"), _setting_text(context, run, name, run.config[name]))

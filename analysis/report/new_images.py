@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from fototeca.analysis.cache import read_json_or_none
 from fototeca.analysis.evaluation.calibration import NO_ERRORS
-from fototeca.analysis.predict.predict import stored_predictions_path
+from fototeca.analysis.predict.results import stored_predictions_path
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.html import Content, Tile, command, join, link, note, paragraph, tiles
 from fototeca.analysis.tabular import Table
@@ -59,10 +59,10 @@ def _data_links(context: ReportContext, document: dict[str, Any]) -> Markup:
     rows = []
     for image in document["images"]:
         duplicate = image.get("near_duplicate") or {}
-        prediction = map(image.get, ("path", "label", "probability", "strangeness"))
+        prediction = map(image.get, ("path", "label", "probability", "ood_score"))
         rows.append((*prediction, bool(image.get("unknown")), *map(duplicate.get, NEAR_DUPLICATE_FIELDS)))
     duplicate_columns = (f"near_duplicate_{name}" for name in NEAR_DUPLICATE_FIELDS)
-    columns = ("path", "label", "probability", "strangeness", "unknown", *duplicate_columns)
+    columns = ("path", "label", "probability", "ood_score", "unknown", *duplicate_columns)
     context.data_tables.append(Table("new-images", columns, tuple(rows)))
     stored = context.file_link(f"data/reports/new-images/{document['run']}.json")
     return paragraph(join([link(context.texts("link.data"), context.row_href("new-images", 0)), " · ", stored]), "source")

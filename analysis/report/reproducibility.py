@@ -43,7 +43,7 @@ def _training_software(context: ReportContext) -> list[tuple[str, str]]:
     """Return the software versions that the runs were trained with, with the runs where they differ."""
     texts, runs_by_versions = context.texts, dict[str, list[str]]()
     for run in context.ranked_runs:
-        recorded = run.facts.get("software")
+        recorded = run.metrics.software
         versions = _versions_text(recorded) if recorded else texts("reproducibility.unknown")
         runs_by_versions.setdefault(versions, []).append(run.id)
     if len(runs_by_versions) == 1:
@@ -75,8 +75,8 @@ def _explain_commands(context: ReportContext, run: Run) -> Iterator[str]:
     """Yield the commands that made the sanity checks and class models shown of a run."""
     explain = f"fototeca analysis explain {run.id}"
     if checks := stored_sanity_checks(context, run):
-        methods = [f"--method {method['method']}" for method in checks["methods"] if method["method"] in METHODS]
-        iterations = [f"--iterations {checks['iterations']}"] if checks.get("iterations") else []
+        methods = [f"--method {scores.method}" for scores in checks.methods if scores.method in METHODS]
+        iterations = [f"--iterations {checks.iterations}"] if checks.iterations else []
         yield " ".join([explain, "--sanity-checks", *methods, *iterations])
     if drawn_class_models(context, run):
         yield f"{explain} --method class-model"

@@ -16,7 +16,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from fototeca.collect.host_id import MACHINE
+from fototeca.collect.host_id import HOST_ID
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.vision.browser import find_browser, find_drivers
 
@@ -29,7 +29,7 @@ PAGE_SECONDS = 45
 _MARKER = "FOTOTECA_BROWSER"
 """Environment variable of a browser's processes; its value is their temporary folder."""
 
-_FOLDER = f"fototeca.{MACHINE}."
+_FOLDER = f"fototeca.{HOST_ID}."
 """Prefix of temporary folders of this machine, whose parent other machines may share; the id of the creating process follows."""
 
 _MAX_PARENT_LENGTH = 26

@@ -9,16 +9,16 @@ from typing import Annotated
 
 import typer
 
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer()
 
-Ref = Annotated[str, typer.Argument(help="The dataset's id, its DOI or its page's address.")]
+Ref = Annotated[str, typer.Argument(help="The dataset's id, DOI or page URL.")]
 MapFile = Annotated[
-    Path | None, typer.Option("--map", help="The mending and confirmation of the mapping that is proposed without it.")
+    Path | None, typer.Option("--map", help="Checked mapping file; without it, a mapping is proposed and nothing is collected.")
 ]
 
 HUBS = {
@@ -29,11 +29,11 @@ HUBS = {
     "figshare": ("of figshare", "10.6084/m9.figshare.1234567.v2"),
     "mendeley": ("of Mendeley Data", "10.17632/rscbjbr9sj.2"),
 }
-"""For each hub what its help says: whose datasets, and a reference as an example."""
+"""Parts of each hub command's help: the hub's name in a sentence, and an example reference."""
 
 
-def _command(hub: str) -> Callable[..., None]:
-    """The command of one hub; they differ in their help only."""
+def _make_command(hub: str) -> Callable[..., None]:
+    """Return the command of one hub; the commands differ only in their help."""
 
     def command(
         ref: Ref,
@@ -50,44 +50,45 @@ def _command(hub: str) -> Callable[..., None]:
 
         workspace = Workspace.find()
         options = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
-        close(workspace, import_dataset(workspace, hub, ref, map_file, options))
+        finish(workspace, import_dataset(workspace, hub, ref, map_file, options))
 
-    whose, example = HUBS[hub]
+    dataset, example = HUBS[hub]
     command.__doc__ = (
-        f"Take in a dataset {whose}. Without --map it is downloaded, and a mapping of its folders to categories is proposed.\n\n"
+        f"Collect a dataset {dataset}. Without --map, download it and propose a mapping of its folders to categories.\n\n"
         f"Example: fototeca collect {hub} {example} --map mapping.toml"
     )
     return command
 
 
 for _name in HUBS:
-    app.command(_name)(_command(_name))
+    app.command(_name)(_make_command(_name))
 
 
 @app.command()
 def discover(
-    query: Annotated[str, typer.Argument(help="What the dataset is about.")],
-    hub: Annotated[list[str] | None, typer.Option(help="Ask only this hub; repeat it.")] = None,
+    query: Annotated[str, typer.Argument(help="Subject of the dataset.")],
+    hub: Annotated[list[str] | None, typer.Option(help="Search only this hub; can be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     timeout: Timeout = 30.0,
     allow_loopback: AllowLoopback = False,
 ) -> None:
-    """Look for datasets on all hubs side by side: title, size, images, licence, address. Downloads nothing.
+    """Search all hubs for datasets: title, size, images, license, URL. Downloads nothing.
 
     Example: fototeca collect discover "dog breeds" --hub kaggle --hub zenodo
     """
     from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.hubs.discover import discover
 
-    found = discover(Workspace.find(), query, hub or (), FetchOptions(timeout=timeout, allow_loopback=allow_loopback))
+    options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback)
+    discovery = discover(Workspace.find(), query, hub or (), options)
     if as_json:
-        typer.echo(json.dumps([dataset.to_json() for dataset in found.datasets], ensure_ascii=False, indent=2))
-    elif found.datasets:
-        typer.echo(found.table())
+        typer.echo(json.dumps([dataset.to_json() for dataset in discovery.datasets], ensure_ascii=False, indent=2))
+    elif discovery.datasets:
+        typer.echo(discovery.table())
         typer.echo("\nfetch one with: fototeca collect HUB REF")
-    for problem in found.problems.values():
+    for problem in discovery.problems.values():
         notify(f"fototeca: {problem}")
-    if len(found.problems) == found.num_hubs:
+    if len(discovery.problems) == discovery.num_hubs:
         raise typer.Exit(EXIT_OUTSIDE)
-    if not found.datasets:
+    if not discovery.datasets:
         notify("fototeca: no dataset found; try fewer or other words")

@@ -1,4 +1,4 @@
-"""`fototeca collect`: candidates in."""
+"""`fototeca collect`: search, fetch, validate and record candidate images."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
-from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, close
+from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
 from fototeca.core.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, verify, remember where each came from.")
+app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
 
 app.add_typer(hubs_app)
 
 
 @app.command()
 def sources() -> None:
-    """List every source and hub: what it needs, its limits, what it says about licences, its terms.
+    """List every source and hub: requirements, limits, licenses, terms of use.
 
     Example: fototeca collect sources
     """
@@ -31,15 +31,16 @@ def sources() -> None:
 
 @app.command()
 def search(
-    source: Annotated[list[str], typer.Argument(help="Sources, asked in this order; see: fototeca collect sources")],
-    category: Annotated[list[str] | None, typer.Option(help="A category; repeat it. Without it all of them.")] = None,
+    source: Annotated[list[str], typer.Argument(help="Sources in the order of use; see: fototeca collect sources")],
+    category: Annotated[list[str] | None, typer.Option(help="A category; can be repeated. Default: all.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Candidates per source, category and query.")] = None,
     license_: Annotated[
-        str, typer.Option("--license", help="any; commercial: only what permits it; claimed: also what an engine says does.")
+        str,
+        typer.Option("--license", help="any; commercial: commercial use permitted; claimed: also claims of search engines."),
     ] = "any",
-    url: Annotated[str, typer.Option(help="For gallery: the page; {query} in it stands for the query.")] = "",
-    headed: Annotated[bool, typer.Option("--headed", help="Show the browser.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licences and sizes; fetch no image.")] = False,
+    url: Annotated[str, typer.Option(help="Page for the source gallery; {query} is replaced by the query.")] = "",
+    headed: Annotated[bool, typer.Option("--headed", help="Show the browser window.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licenses and sizes; fetch no image.")] = False,
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
     concurrency: Concurrency = 16,
@@ -47,26 +48,27 @@ def search(
     timeout: Timeout = 30.0,
     allow_loopback: AllowLoopback = False,
 ) -> None:
-    """Search sources until every category has its target of accepted images, or they run dry.
+    """Search sources until every category has its target of accepted images or the sources are exhausted.
 
     Example: fototeca collect search gallery --url "https://example.org/search?q={query}" --category pug --limit 200
     """
     from fototeca.collect.http.client import FetchOptions
-    from fototeca.collect.search import SearchOptions, preview, search
+    from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     options = SearchOptions(tuple(source), tuple(category or ()), limit, license_, headed, url)
     if dry_run:
-        typer.echo(json.dumps(preview(workspace, options, fetch), ensure_ascii=False, indent=2))
+        previews = {name: preview.to_json() for name, preview in preview_search(workspace, options, fetch).items()}
+        typer.echo(json.dumps(previews, ensure_ascii=False, indent=2))
         return
-    close(workspace, search(workspace, options, fetch), options.categories)
+    finish(workspace, search_sources(workspace, options, fetch), options.categories)
 
 
 @app.command()
 def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
-    category: Annotated[str, typer.Option(help="The category of rows that name none.")] = "",
+    category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
     concurrency: Concurrency = 16,
@@ -74,30 +76,30 @@ def urls(
     timeout: Timeout = 30.0,
     allow_loopback: AllowLoopback = False,
 ) -> None:
-    """Fetch a list of addresses.
+    """Fetch a list of URLs.
 
     Example: fototeca collect urls list.csv --category pug
     """
     from fototeca.collect.http.client import FetchOptions
-    from fototeca.collect.ingest.pipeline import collect
-    from fototeca.collect.ingest.url_list import listed_findings
+    from fototeca.collect.ingest.url_list import collect_urls
 
     workspace = Workspace.find()
-    findings = listed_findings(file, category, workspace.settings)
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
-    close(workspace, collect(workspace, findings, fetch, total=len(findings)))
+    finish(workspace, collect_urls(workspace, file, category, fetch))
 
 
 @app.command()
 def folder(
     path: Annotated[Path, typer.Argument(help="A folder, a zip, tar or parquet file, or one image.")],
-    category: Annotated[str, typer.Option(help="The category of every image.")] = "",
-    label_from_folder: Annotated[bool, typer.Option("--label-from-folder", help="An image's folder names its category.")] = False,
+    category: Annotated[str, typer.Option(help="Category of every image.")] = "",
+    label_from_folder: Annotated[
+        bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
+    ] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
 ) -> None:
-    """Take in images that you have; your files stay as they are.
+    """Collect local images; the files stay unchanged.
 
     Example: fototeca collect folder ~/photos --label-from-folder
     """
@@ -107,13 +109,13 @@ def folder(
 
     workspace = Workspace.find()
     options = FetchOptions(min_side=min_side, max_bytes=max_bytes)
-    close(workspace, collect_folder(workspace, path, LabelSource(category, label_from_folder, labels), options))
+    finish(workspace, collect_folder(workspace, path, LabelSource(category, label_from_folder, labels), options))
 
 
 @app.command()
 def retry(
     reason: Annotated[
-        list[str] | None, typer.Option(help="Only failures with this reason; repeat it or join with commas.")
+        list[str] | None, typer.Option(help="Only candidates with this reason; can be repeated or comma-separated.")
     ] = None,
     min_side: MinSide = 64,
     max_bytes: MaxBytes = 30_000_000,
@@ -127,19 +129,19 @@ def retry(
     Example: fototeca collect retry --reason timeout,http-429
     """
     from fototeca.collect.http.client import FetchOptions
-    from fototeca.collect.ingest.pipeline import retry
+    from fototeca.collect.ingest.pipeline import retry_candidates
 
     workspace = Workspace.find()
     fetch = FetchOptions(min_side, max_bytes, concurrency, per_host, timeout, allow_loopback)
     reasons = [word.strip() for text in reason or () for word in text.split(",") if word.strip()]
-    close(workspace, retry(workspace, reasons, fetch))
+    finish(workspace, retry_candidates(workspace, reasons, fetch))
 
 
 @app.command()
 def attribution(
-    file: Annotated[Path, typer.Argument(help="The CSV file to write.")] = Path("ATTRIBUTION.csv"),
+    file: Annotated[Path, typer.Argument(help="CSV file to write.")] = Path("ATTRIBUTION.csv"),
 ) -> None:
-    """Write who made each accepted image, where it was found and under which licence.
+    """Write author, license and places of every accepted image.
 
     Example: fototeca collect attribution ATTRIBUTION.csv
     """

@@ -1,4 +1,4 @@
-"""What the commands of `fototeca collect` share: their options, and how they end."""
+"""Options shared by the commands of `fototeca collect`, and their common ending."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from fototeca.core.errors import EXIT_SHORT
 from fototeca.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fototeca.collect.ingest.summary import Summary
+    from fototeca.collect.ingest.summary import CollectSummary
 
 MinSide = Annotated[int, typer.Option(help="Reject images whose shorter side has fewer pixels.")]
-MaxBytes = Annotated[int, typer.Option(help="Reject longer files.")]
-Concurrency = Annotated[int, typer.Option(help="Downloads at once.")]
-PerHost = Annotated[int, typer.Option(help="Downloads at once from one host.")]
+MaxBytes = Annotated[int, typer.Option(help="Reject files with more bytes.")]
+Concurrency = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads.")]
+PerHost = Annotated[int, typer.Option(help="Maximum number of simultaneous downloads from one host.")]
 Timeout = Annotated[float, typer.Option(help="Seconds for one download, redirects included.")]
 AllowLoopback = Annotated[bool, typer.Option("--allow-loopback", help="Allow fetching from loopback addresses.")]
 
+_MAX_LISTED = 12
+"""Categories listed by name in the shortfall line."""
 
-def close(workspace: Workspace, summary: Summary, categories: tuple[str, ...] = ()) -> None:
-    """Say what came of a collection; exit 3 when a category is short of its target."""
-    from fototeca.collect.status import short_categories
+
+def finish(workspace: Workspace, summary: CollectSummary, categories: tuple[str, ...] = ()) -> None:
+    """Print the summary; exit 3 if any of `categories` (all when empty) is below its target."""
+    from fototeca.collect.status import compute_shortfalls
 
     typer.echo(summary.text())
-    short = {name: count for name, count in short_categories(workspace).items() if not categories or name in categories}
+    short = {name: count for name, count in compute_shortfalls(workspace).items() if not categories or name in categories}
     if short:
-        listed = ", ".join(f"{name} {count}" for name, count in list(short.items())[:12])
-        more = f" and {len(short) - 12} categories more" if len(short) > 12 else ""
-        goal = f"the target of {workspace.settings.target} accepted images that do not look alike"
+        listed = ", ".join(f"{name} {count}" for name, count in list(short.items())[:_MAX_LISTED])
+        more = f" and {len(short) - _MAX_LISTED} more categories" if len(short) > _MAX_LISTED else ""
+        goal = f"the target of {workspace.settings.target} accepted images without near-duplicates"
         notify(f"fototeca: short of {goal}: {listed}{more}; collect more")
         raise typer.Exit(EXIT_SHORT)

@@ -1,1 +1,5 @@
-"""Local files: folders, archives, parquet, class mappings and safe file names."""
+"""Local files: folders and CSV files, archives, parquet files, class mappings and safe file names.
+
+`local_files` lists and reads images on disk, `archives.open_folder` extracts an archive first, `class_mapping` maps the folders
+of a dataset to categories. Used by `collect.ingest` and `collect.hubs`.
+"""

@@ -1,4 +1,4 @@
-"""Names of files in archives and datasets, made safe for any disk: nothing climbs, nothing hides, no two become one."""
+"""Safe file names for members of archives and datasets: relative, visible, portable and unique."""
 
 from __future__ import annotations
 
@@ -6,56 +6,56 @@ import hashlib
 import re
 from pathlib import PurePosixPath
 
-_LONGEST = 120
-"""Bytes of one part of a name."""
+_MAX_PART_BYTES = 120
+"""Longest path component in bytes."""
 
-_FOREIGN = re.compile(r'[<>:"|?*\x00-\x1f\x7f]|[. ]$|^ ')
-"""What Windows has in no name."""
+_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f]|[. ]$|^ ')
+"""Characters that Windows does not allow, or not at the start or end of a name."""
 
 _DEVICE = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
-def safe_name(name: str, endings: tuple[str, ...]) -> str:
-    """A safe relative name, or nothing: absolute, climbing, hidden and foreign files are passed over."""
+def safe_name(name: str, suffixes: tuple[str, ...]) -> str:
+    """Return a safe relative path with forward slashes, or "" for an absolute, climbing or hidden name or another suffix."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    wrong = not parts or any(part in ("..", "/", "__MACOSX") or part.startswith(".") or "\0" in part for part in parts)
-    if wrong or re.fullmatch(r"[A-Za-z]:", parts[0]) or not parts[-1].lower().endswith(endings):
+    is_unsafe = not parts or any(part in ("..", "/", "__MACOSX") or part.startswith(".") or "\0" in part for part in parts)
+    if is_unsafe or re.fullmatch(r"[A-Za-z]:", parts[0]) or not parts[-1].lower().endswith(suffixes):
         return ""
-    folders = [f"{part}_" if part.lower().endswith(endings) else part for part in parts[:-1]]  # beside a file of that name
-    return "/".join(_short(_portable(part), endings) for part in (*folders, parts[-1]))
+    folders = [f"{part}_" if part.lower().endswith(suffixes) else part for part in parts[:-1]]  # a file may have that name
+    return "/".join(_shorten(_make_portable(part), suffixes) for part in (*folders, parts[-1]))
 
 
-def _portable(part: str) -> str:
-    """A part that any system takes; bytes of an unknown encoding are written out."""
-    text = re.sub("[\udc80-\udcff]", lambda found: f"_{ord(found[0]) - 0xDC00:02x}", part)
-    text = _FOREIGN.sub("_", text.encode("utf-8", "replace").decode())
+def _make_portable(part: str) -> str:
+    """Return a path component that every system accepts; undecodable bytes are written in hex."""
+    text = re.sub("[\udc80-\udcff]", lambda match: f"_{ord(match[0]) - 0xDC00:02x}", part)
+    text = _FORBIDDEN.sub("_", text.encode("utf-8", "replace").decode())
     return f"_{text}" if _DEVICE.match(text) else text
 
 
-def _short(part: str, endings: tuple[str, ...]) -> str:
-    """A long part is cut and told apart by its hash, and keeps its ending."""
+def _shorten(part: str, suffixes: tuple[str, ...]) -> str:
+    """Cut a component that is too long and append a hash, before its suffix."""
     data = part.encode()
-    return part if len(data) <= _LONGEST else _marked(part, data, endings)
+    return part if len(data) <= _MAX_PART_BYTES else _append_hash(part, data, suffixes)
 
 
-def _marked(part: str, mark: bytes, endings: tuple[str, ...]) -> str:
-    ending = next((ending for ending in endings if part.lower().endswith(ending)), "")
-    stem = part[: len(part) - len(ending)].encode()[: _LONGEST - 24].decode("utf-8", "ignore")
-    return f"{stem}-{hashlib.sha256(mark).hexdigest()[:12]}{part[len(part) - len(ending) :]}"
+def _append_hash(part: str, data: bytes, suffixes: tuple[str, ...]) -> str:
+    suffix = next((suffix for suffix in suffixes if part.lower().endswith(suffix)), "")
+    stem = part[: len(part) - len(suffix)].encode()[: _MAX_PART_BYTES - 24].decode("utf-8", "ignore")
+    return f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}{part[len(part) - len(suffix) :]}"
 
 
-class Places:
-    """Where the members of one archive go: two names that a disk would take for one are told apart."""
+class UniqueNames:
+    """Assigns safe names to the members of one archive; names equal but for case get different ones."""
 
-    def __init__(self, endings: tuple[str, ...]) -> None:
-        self.endings = endings
-        self._taken: dict[str, str] = {}
+    def __init__(self, suffixes: tuple[str, ...]) -> None:
+        self.suffixes = suffixes
+        self._members: dict[str, str] = {}
 
-    def of(self, name: str) -> str:
-        """The safe name of a member, or nothing where it is passed over."""
-        safe = safe_name(name, self.endings)
-        if not safe or self._taken.setdefault(safe.casefold(), name) == name:
+    def assign(self, name: str) -> str:
+        """Return the safe name of a member, or "" if the member is to be ignored."""
+        safe = safe_name(name, self.suffixes)
+        if not safe or self._members.setdefault(safe.casefold(), name) == name:
             return safe
         folder, _, last = safe.rpartition("/")
-        last = _marked(last, name.encode("utf-8", "surrogateescape"), self.endings)
+        last = _append_hash(last, name.encode("utf-8", "surrogateescape"), self.suffixes)
         return f"{folder}/{last}" if folder else last

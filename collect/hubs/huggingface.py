@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fototeca.collect.api.json_fields import get_int, get_text
-from fototeca.collect.files.archives import check_room
+from fototeca.collect.files.archives import check_disk_space
 from fototeca.collect.files.safe_names import safe_name
 from fototeca.collect.http.guarded_sockets import check_address
 from fototeca.collect.hubs import (
@@ -149,7 +149,7 @@ def _check_files(folder: Path, sizes: dict[str, int]) -> None:
         kinds = sorted({Path(name).suffix.lower() or "no ending" for name in sizes})
         raise no_images_error(NAME, kinds, "try its copy in parquet: add @refs/convert/parquet to its name")
     folder.mkdir(parents=True, exist_ok=True)
-    check_room(folder, sum(selected))
+    check_disk_space(folder, sum(selected))
 
 
 def _suffix_pattern(suffix: str) -> str:

@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 from fototeca.collect.api.json_fields import get_text
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.files.archives import DamagedArchiveError, bare_name, is_archive, unpack
-from fototeca.collect.files.class_mapping import class_folders, labels, proposal_text, read_map
+from fototeca.collect.files.archives import DamagedArchiveError, is_archive, strip_archive_suffix, unpack
+from fototeca.collect.files.class_mapping import find_class_folders, map_folders, read_mapping, render_proposal
 from fototeca.collect.files.local_files import image_names, local_url
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
-from fototeca.collect.ingest.pipeline import collect
-from fototeca.collect.ingest.summary import Summary
+from fototeca.collect.ingest.pipeline import ingest_provenances
+from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
 from fototeca.core.files import write_text
@@ -29,13 +29,13 @@ _AUGMENTED = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]+\.\w+$")
 """File names of Roboflow's augmented copies of an image: `NAME_jpg.rf.HASH.jpg`."""
 
 
-def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> Summary:
+def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | None, options: FetchOptions) -> CollectSummary:
     """Download a dataset unless it is complete already, and collect the images whose folders `mapping` maps to categories.
 
     Without `mapping` a proposal is written, and FototecaError (exit 3) asks to confirm it. The dataset's splits are not used.
     """
     settings = workspace.settings
-    categories = read_map(mapping, settings) if mapping else {}
+    categories = read_mapping(mapping, settings) if mapping else {}
     context = SourceContext(workspace, options)
     ref = _normalize_ref(get_hub(hub), ref, context)
     folder = workspace.cache / "hubs" / (f"{hub}-" + re.sub(r"[^\w.@-]", "--", ref))
@@ -44,12 +44,12 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | Non
     names = sorted(image_names(root))
     if not names:
         raise FototecaError(f"{ref} of {hub} has no images", "its archives contain none; choose another dataset", EXIT_OUTSIDE)
-    folders = class_folders(names, settings)
+    folders = find_class_folders(names, settings)
     if mapping is None:
-        raise _propose(folder, proposal_text(folders, settings, f"{info.title} ({info.page_url})"))
-    labels_by_name = labels(folders, categories, mapping)
+        raise _propose(folder, render_proposal(folders, settings, f"{info.title} ({info.page_url})"))
+    labels_by_name = map_folders(folders, categories, mapping)
     provenances = _provenances(root, info, folders, labels_by_name)
-    return collect(workspace, provenances, options, total=len(labels_by_name), local=True)
+    return ingest_provenances(workspace, provenances, options, total=len(labels_by_name), local=True)
 
 
 def _normalize_ref(hub: Hub, ref: str, context: SourceContext) -> str:
@@ -84,7 +84,7 @@ def _download(hub: str, ref: str, folder: Path, context: SourceContext) -> Datas
 def _unpack_archives(folder: Path) -> None:
     for archive in _list_archives(folder):
         try:
-            unpack(archive, archive.with_name(bare_name(archive.name)))
+            unpack(archive, archive.with_name(strip_archive_suffix(archive.name)))
         except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # otherwise the next call would take it for a complete download
             raise FototecaError(error.message, error.hint, EXIT_OUTSIDE) from None

@@ -14,15 +14,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fototeca.collect.files.archives import ENDINGS, check_room, free_room
-from fototeca.collect.files.safe_names import Places
+from fototeca.collect.files.archives import ARCHIVE_SUFFIXES, check_disk_space, free_disk_space
+from fototeca.collect.files.safe_names import UniqueNames
 from fototeca.collect.http.client import Downloader, Request, with_retries
 from fototeca.collect.http.responses import FetchError, ReadTimer, ResponseStream
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.vision.image import SUFFIXES
 
-SUPPORTED_SUFFIXES = (*sorted(SUFFIXES), *ENDINGS)
+SUPPORTED_SUFFIXES = (*sorted(SUFFIXES), *ARCHIVE_SUFFIXES)
 """Endings of the files that are downloaded: images and archives."""
 
 MAX_FILE_BYTES = 200_000_000_000
@@ -50,8 +50,8 @@ class RemoteFile:
 def select_files(hub: str, files: Iterable[RemoteFile]) -> list[RemoteFile]:
     """Return the images and archives among a dataset's files, under safe names. FototecaError (exit 4) if there are none."""
     listed = list(files)
-    places = Places(SUPPORTED_SUFFIXES)
-    selected = {name: file for file in listed if (name := places.of(file.name))}
+    names = UniqueNames(SUPPORTED_SUFFIXES)
+    selected = {name: file for file in listed if (name := names.assign(file.name))}
     if not selected:
         kinds = sorted({Path(file.name).suffix.lower() or "no ending" for file in listed})
         raise no_images_error(hub, kinds, "export it to folders of images and use: fototeca collect folder")
@@ -75,7 +75,9 @@ def download_files(hub: str, files: Sequence[RemoteFile], folder: Path, download
     missing = [file for file in files if not (folder / file.name).is_file()]
     folder.mkdir(parents=True, exist_ok=True)
     # An archive is on the disk twice while it is unpacked.
-    check_room(folder, sum((file.size or 0) * (2 if file.name.lower().endswith(ENDINGS) else 1) for file in missing))
+    check_disk_space(
+        folder, sum((file.size or 0) * (2 if file.name.lower().endswith(ARCHIVE_SUFFIXES) else 1) for file in missing)
+    )
     total = sum(file.size for file in missing if file.size) or None
     with (
         ThreadPoolExecutor(downloader.options.per_host) as pool,
@@ -133,9 +135,9 @@ def _transfer(file: RemoteFile, part: Path, begin: int, downloader: Downloader, 
         begin = _check_range(response, part, begin)
         if begin + (response.content_length or 0) > limit:
             raise FetchError("too-large", status=response.status, final=True)
-        check_room(part.parent, response.content_length or 0)
+        check_disk_space(part.parent, response.content_length or 0)
         write_text(_etag_file(part), response.headers.get("ETag", ""))
-        chunks = response.chunks(min(limit - begin, free_room(part.parent)))
+        chunks = response.chunks(min(limit - begin, free_disk_space(part.parent)))
         with part.open("r+b" if begin else "wb") as stream:
             stream.seek(begin)
             for chunk in _check_rate(chunks, timeout):
@@ -188,7 +190,7 @@ def _check_rate(chunks: Iterable[bytes], seconds: float) -> Iterable[bytes]:
 
 def save_stream(hub: str, chunks: Iterable[bytes], target: Path) -> None:
     """Write the body of a response that a hub's own client receives, whole or not at all."""
-    limit = min(MAX_FILE_BYTES, free_room(target.parent))
+    limit = min(MAX_FILE_BYTES, free_disk_space(target.parent))
     with atomic_write(target) as file:
         for chunk in chunks:
             if file.tell() + len(chunk) > limit:

@@ -1,20 +1,29 @@
-"""`collect folder`: a folder, an archive or an image, labelled and taken in."""
+"""Collect local images: a folder, an archive or one file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fototeca.collect.files.archives import readable_folder
-from fototeca.collect.files.local_files import LabelSource, local_findings
+from fototeca.collect.files.archives import open_folder
+from fototeca.collect.files.local_files import LabelSource, list_local_images
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.ingest.pipeline import collect
-from fototeca.collect.ingest.summary import Summary
+from fototeca.collect.ingest.pipeline import ingest_provenances
+from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.core.workspace import Workspace
 
 
-def collect_folder(workspace: Workspace, path: Path, labelling: LabelSource, options: FetchOptions) -> Summary:
-    """Take in every image below `path`. FototecaError when there is none, or when a label is unknown."""
-    settings = workspace.settings
-    with readable_folder(workspace, path) as folder:
-        findings = local_findings(folder, labelling, settings, name=path.name)
-        return collect(workspace, findings, options, total=len(findings), local=True)
+def collect_folder(workspace: Workspace, path: Path, labels: LabelSource, options: FetchOptions) -> CollectSummary:
+    """Ingest every image below `path`: a folder, a zip, tar or parquet file, or one image. The files stay unchanged.
+
+    Args:
+        workspace: where images and catalog are written.
+        path: folder, archive or image file.
+        labels: source of the categories.
+        options: `min_side` and `max_bytes` apply.
+
+    Raises:
+        FototecaError: `path` has no images, an archive is damaged, or a label is not a category of the workspace.
+    """
+    with open_folder(workspace, path) as folder:
+        provenances = list_local_images(folder, labels, workspace.settings, name=path.name)
+        return ingest_provenances(workspace, provenances, options, total=len(provenances), local=True)

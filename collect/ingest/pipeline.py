@@ -1,48 +1,36 @@
-"""The engine that every command feeds: findings in, accepted images and reasons out, all of it in the catalog.
+"""Ingest pipeline shared by all collect commands: provenances in, accepted images and recorded reasons out.
 
-Findings are read lazily and recorded in their order, so that the same input gives the same catalog; a killed
-collection goes on when the same command is given again, because a candidate that has a state is not fetched twice.
+Provenances are read lazily and recorded in their order, so that the same input gives the same catalog. A killed run resumes
+when the same command is given again: a candidate with a final state is not fetched twice.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tqdm import tqdm
 
-from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, FetchAttempt, ImageRow, Provenance
-from fototeca.collect.files.local_files import LOCAL, local_path, read_local
+from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, Provenance
+from fototeca.collect.files.local_files import LOCAL_SCHEME, local_path
 from fototeca.collect.http.client import Downloader, FetchOptions
-from fototeca.collect.http.responses import FetchError
 from fototeca.collect.http.urls import candidate_key, host_key
 from fototeca.collect.ingest.host_queues import HostQueues
-from fototeca.collect.ingest.summary import Summary
+from fototeca.collect.ingest.process import ProcessResult, process_candidate
+from fototeca.collect.ingest.summary import CollectSummary, SummaryBuilder
 from fototeca.collect.ingest.targets import Targets
-from fototeca.collect.ingest.validate import RefusedError, accept
-from fototeca.collect.store import sweep
+from fototeca.collect.store import remove_stale_files
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import FototecaError
 from fototeca.core.settings import LABEL_SEPARATOR
 from fototeca.core.workspace import Workspace
 from fototeca.vision.threads import image_threads
 
 
-@dataclass(frozen=True)
-class _Result:
-    state: CandidateState
-    reason: str = ""
-    image: ImageRow | None = None
-    quality: Mapping[str, float] = field(default_factory=dict)
-    attempt: FetchAttempt = field(default_factory=FetchAttempt)
-
-
 class IngestPipeline:
-    """One collection under way: what is in flight, and how to write down what lands."""
+    """One run of the pipeline: worker threads fetch and validate, the calling thread records the results in order."""
 
     def __init__(
         self,
@@ -51,87 +39,96 @@ class IngestPipeline:
         options: FetchOptions,
         downloader: Downloader | None,
         *,
-        again: Iterable[int] = (),
+        retry_ids: Iterable[int] = (),
+        summary: SummaryBuilder | None = None,
     ) -> None:
-        """Without a downloader all findings are files of this machine, which are read again as long as they are no image: that
-        costs little, and one that was cut short may be whole by now. `again`: candidates to try once more whatever became of
-        them."""
-        self.workspace, self.catalog, self.options, self._downloader = workspace, catalog, options, downloader
-        self.summary = Summary()
-        self.targets = Targets(catalog, workspace.settings.target)
-        # Beside the downloads of one host and of all, others look at what came and wait for the disk.
-        self._workers, self._lane = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
-        self._waiting: deque[tuple[Provenance, Candidate, Future[_Result]]] = deque()
-        self._in_flight: dict[str, list[Provenance]] = {}
-        self._again = set(again)
+        """Prepare a run.
 
-    def run(self, findings: Iterable[Provenance | None], total: int | None = None) -> Summary:
-        """Fetch, verify, store and record every finding that has no final state yet, or is to be tried again.
-
-        None among the findings means: the next one depends on what is in flight, so let the oldest land first.
+        Args:
+            workspace: where images are stored.
+            catalog: open catalog of the workspace.
+            options: limits of fetching.
+            downloader: None if all provenances are local files. These are read again as long as they are not an image: it
+                costs little, and a truncated file may be complete by now.
+            retry_ids: candidates to process again whatever their state.
+            summary: counters to add to; new ones by default.
         """
-        sweep(self.workspace)
+        self.workspace, self.catalog, self.options, self._downloader = workspace, catalog, options, downloader
+        self.summary = summary or SummaryBuilder()
+        self.targets = Targets(catalog, workspace.settings.target)
+        # More threads than simultaneous downloads: some decode, others wait for the disk.
+        self._workers, self._per_host = (3 * options.concurrency, 3 * options.per_host) if downloader else (2, 2)
+        self._queue: deque[tuple[Provenance, Candidate, Future[ProcessResult]]] = deque()
+        self._in_flight: dict[str, list[Provenance]] = {}
+        self._retry_ids = set(retry_ids)
+
+    def run(self, provenances: Iterable[Provenance | None], total: int | None = None) -> CollectSummary:
+        """Fetch, validate, store and record every provenance whose candidate has no final state or is to be retried.
+
+        None among the provenances means that the next one depends on what is in flight: record the oldest result first.
+        """
+        remove_stale_files(self.workspace)
         with (
             image_threads(self._workers) as pool,
             tqdm(total=total, unit="image", desc="collect", disable=None) as bar,
         ):
             try:
-                lanes = HostQueues(pool, self._lane)
-                for finding in findings:
-                    if finding is not None:
-                        bar.set_description(self._progress(finding), refresh=False)
-                        bar.update(self._begin(finding, lanes))
-                    elif self._waiting:
-                        bar.update(self._land())
-                    while len(self._waiting) > 4 * self._workers + 64 or (self._waiting and self._waiting[0][2].done()):
-                        bar.update(self._land())
-                while self._waiting:
-                    bar.update(self._land())
+                queues = HostQueues(pool, self._per_host)
+                for provenance in provenances:
+                    if provenance is not None:
+                        bar.set_description(self._describe_progress(provenance), refresh=False)
+                        bar.update(self._submit(provenance, queues))
+                    elif self._queue:
+                        bar.update(self._record_oldest())
+                    while len(self._queue) > 4 * self._workers + 64 or (self._queue and self._queue[0][2].done()):
+                        bar.update(self._record_oldest())
+                while self._queue:
+                    bar.update(self._record_oldest())
             except BaseException:
-                self._save()
+                self._record_completed()
                 raise
-        return self.summary
+        return self.summary.build()
 
-    def _progress(self, finding: Provenance) -> str:
-        """Which category is being filled, how far it is, and from where."""
-        if not finding.category:
-            return f"from {finding.source}"
-        reached = f"{self.targets.distinct(finding.category)}/{self.targets.target}"
-        return f"{finding.category} {reached} from {finding.source}"
+    def _describe_progress(self, provenance: Provenance) -> str:
+        """Return the progress bar's text: category, distinct images of the target, source."""
+        if not provenance.category:
+            return f"from {provenance.source}"
+        count = f"{self.targets.distinct(provenance.category)}/{self.targets.target}"
+        return f"{provenance.category} {count} from {provenance.source}"
 
-    def _save(self) -> None:
-        """Write down what has come already, for whoever stops: it need not be fetched again."""
-        self._waiting = deque(waiting for waiting in self._waiting if waiting[2].done() and not waiting[2].exception())
-        while self._waiting:
-            self._land()
+    def _record_completed(self) -> None:
+        """Record what has been fetched when the run is interrupted, so that it is not fetched again."""
+        self._queue = deque(entry for entry in self._queue if entry[2].done() and not entry[2].exception())
+        while self._queue:
+            self._record_oldest()
 
-    def _begin(self, finding: Provenance, lanes: HostQueues) -> int:
-        """Record a finding and start what it needs; 1 when nothing is left to do for it."""
-        self.summary.found += 1
-        key = candidate_key(finding.url) if self._downloader else self._local_key(finding.url)
-        candidate = self.catalog.candidates.add(finding, key)
-        wanted = candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._again
-        if not self._is_lost(candidate) and (candidate.image_id or not wanted):
-            self.summary.known += 1
-            self._label(candidate.image_id, finding)
+    def _submit(self, provenance: Provenance, queues: HostQueues) -> int:
+        """Record a provenance and queue its candidate; return 1 if nothing is left to do for it, else 0."""
+        self.summary.candidates += 1
+        key = candidate_key(provenance.url) if self._downloader else self._local_key(provenance.url)
+        candidate = self.catalog.candidates.add(provenance, key)
+        is_open = candidate.state == "found" or self._downloader is None or candidate.candidate_id in self._retry_ids
+        if not self._is_file_missing(candidate) and (candidate.image_id or not is_open):
+            self.summary.already_known += 1
+            self._label(candidate.image_id, provenance)
             return 1
         if key in self._in_flight:
-            self._in_flight[key].append(finding)
+            self._in_flight[key].append(provenance)
             return 1
-        self._in_flight[key] = [finding]
-        self._again.discard(candidate.candidate_id)
-        self.targets.pending[finding.category] += 1
-        work = partial(_process, self.workspace, candidate.url, self.options, self._downloader)
-        self._waiting.append((finding, candidate, lanes.submit(_host(candidate.url), work)))
+        self._in_flight[key] = [provenance]
+        self._retry_ids.discard(candidate.candidate_id)
+        self.targets.pending[provenance.category] += 1
+        task = partial(process_candidate, self.workspace, candidate.url, self.options, self._downloader)
+        self._queue.append((provenance, candidate, queues.submit(_host(candidate.url), task)))
         return 0
 
-    def _is_lost(self, candidate: Candidate) -> bool:
-        """Whether its image's file is gone from the store: what was found again brings it back."""
+    def _is_file_missing(self, candidate: Candidate) -> bool:
+        """Return True if the candidate's image is known but its file is not in the store."""
         image = self.catalog.images.get(candidate.image_id) if candidate.image_id else None
         return image is not None and not (self.workspace.root / image.path).is_file()
 
     def _local_key(self, url: str) -> str:
-        """A file's address; of one that has been overwritten since its image was taken in, another one."""
+        """Return the candidate key of a local file: its URL, with the size appended if the file was overwritten since."""
         known = self.catalog.candidates.get(url)
         image = self.catalog.images.get(known.image_id) if known and known.image_id else None
         try:
@@ -140,13 +137,13 @@ class IngestPipeline:
             return url
         return url if image is None or image.bytes == size else f"{url}#{size}"
 
-    def _land(self) -> int:
-        """Wait for the oldest result and write it down with the label that follows, in one transaction."""
-        finding, candidate, future = self._waiting[0]
+    def _record_oldest(self) -> int:
+        """Wait for the oldest result and record it with the resulting labels, in one transaction. Return 1."""
+        provenance, candidate, future = self._queue[0]
         result = future.result()
-        self._waiting.popleft()
+        self._queue.popleft()
         if candidate.image_id:
-            return self._restore(finding, candidate, result)
+            return self._record_restored(provenance, candidate, result)
         with self.catalog.transaction():
             state = self.catalog.candidates.record(
                 candidate.candidate_id,
@@ -158,128 +155,100 @@ class IngestPipeline:
             )
             for place in self._in_flight.pop(candidate.url_key):
                 self._label(result.image.image_id if result.image else None, place)
-        self.targets.pending[finding.category] -= 1
+        self.targets.pending[provenance.category] -= 1
         reason = "duplicate" if state == "rejected" and result.state == "accepted" else result.reason
-        self.summary.outcomes[finding.source, finding.category, state, reason] += 1
+        self.summary.counts[provenance.source, provenance.category, state, reason] += 1
         return 1
 
-    def _restore(self, finding: Provenance, candidate: Candidate, result: _Result) -> int:
-        """Count what has come of a place whose image was lost: its bytes, which are in the store again, or something else."""
+    def _record_restored(self, provenance: Provenance, candidate: Candidate, result: ProcessResult) -> int:
+        """Count a known image whose file was missing: restored if the same bytes came again, else lost. Return 1."""
         for place in self._in_flight.pop(candidate.url_key):
             self._label(candidate.image_id, place)
-        self.targets.pending[finding.category] -= 1
-        back = result.image is not None and result.image.image_id == candidate.image_id
-        self.summary.restored += back
-        self.summary.lost += not back
+        self.targets.pending[provenance.category] -= 1
+        is_restored = result.image is not None and result.image.image_id == candidate.image_id
+        self.summary.restored += is_restored
+        self.summary.lost += not is_restored
         return 1
 
-    def _label(self, image_id: str | None, finding: Provenance) -> None:
-        """Let an image have the category it was found under: the first one, or with several labels per image all of them.
+    def _label(self, image_id: str | None, provenance: Provenance) -> None:
+        """Label an image with the category of a provenance: the first one, or in multi-label tasks all of them.
 
-        Never against a person, and never for a rejected image.
+        Images that a person reviewed and rejected images keep their label.
         """
-        image = self.catalog.images.get(image_id) if image_id and finding.category else None
+        image = self.catalog.images.get(image_id) if image_id and provenance.category else None
         if image is None or image.reviewed or image.rejected:
             return
-        label = finding.category
+        label = provenance.category
         if self.workspace.settings.task == "multi":
-            both = {*image.label.split(LABEL_SEPARATOR), *label.split(LABEL_SEPARATOR)} - {""}
-            label = LABEL_SEPARATOR.join(sorted(both))
+            categories = {*image.label.split(LABEL_SEPARATOR), *label.split(LABEL_SEPARATOR)} - {""}
+            label = LABEL_SEPARATOR.join(sorted(categories))
         elif image.label:
             return
-        self.catalog.decisions.add(
-            image.image_id, Edit.relabel(label), by=Actor.source(finding.source), reason=f"found as {finding.category}"
-        )
-        self.targets.refresh(image.image_id)
+        by, reason = Actor.source(provenance.source), f"found as {provenance.category}"
+        self.catalog.decisions.add(image.image_id, Edit.relabel(label), by=by, reason=reason)
+        self.targets.update(image.image_id)
 
 
-def collect(
+def ingest_provenances(
     workspace: Workspace,
-    findings: Iterable[Provenance],
+    provenances: Iterable[Provenance],
     options: FetchOptions,
     *,
     total: int | None = None,
     local: bool = False,
-) -> Summary:
-    """Take in every finding that has no final state yet; `local`: they are files of this machine, named by `collect.local`.
+) -> CollectSummary:
+    """Ingest every provenance whose candidate has no final state. A failed candidate is recorded with its reason.
 
-    A failed item is a row with a reason and never ends the run.
+    Args:
+        workspace: where images and catalog are written.
+        provenances: candidates, read lazily.
+        options: limits of fetching.
+        total: number of provenances for the progress bar, if known.
+        local: the URLs are local files made by `collect.files.local_files.local_url`.
     """
     with Catalog.open(workspace) as catalog:
-        return IngestPipeline(workspace, catalog, options, _downloader(workspace, options, local)).run(findings, total)
+        return IngestPipeline(workspace, catalog, options, _make_downloader(workspace, options, local)).run(provenances, total)
 
 
-def retry(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> Summary:
-    """Try again what failed, and what a run that was stopped left untried; with `reasons`, what failed or was rejected for
-    one of them (a bare number is a site's answer: 429 is http-429). FototecaError when there is nothing.
+def retry_candidates(workspace: Workspace, reasons: Sequence[str], options: FetchOptions) -> CollectSummary:
+    """Process failed candidates and those that an interrupted run left unprocessed again.
 
-    Each candidate keeps its state until there is a new one, so that a retry that is killed can be given again.
+    With `reasons`, process the failed and rejected candidates with one of these reasons; a bare number is an HTTP status (429
+    is http-429). A candidate keeps its state until it has a new one, so that a killed retry can be repeated. FototecaError if
+    no candidate matches.
     """
-    summary = Summary()
+    summary = SummaryBuilder()
     with Catalog.open(workspace) as catalog:
         states: tuple[CandidateState, ...] = ("failed", "rejected") if reasons else ("found", "failed")
         words = [f"http-{word}" if word.isdigit() else word for word in reasons]
-        found = [one for state in states for one in catalog.candidates.in_state(state, words) if one.image_id is None]
-        ones = [one for one in found if not one.url_key.startswith(LOCAL) or local_path(one.url).exists()]
-        if len(ones) < len(found):
-            notify(f"{len(found) - len(ones)} are files that are gone: give their folder, archive or dataset again")
-        if not ones:
-            named = f" for {', '.join(words)}" if words else ""
-            raise FototecaError(f"no candidate fits{named} that could be tried again", "see the reasons with: fototeca status")
+        matches = [item for state in states for item in catalog.candidates.in_state(state, words) if item.image_id is None]
+        candidates = [item for item in matches if not _is_local(item) or local_path(item.url).exists()]
+        if len(candidates) < len(matches):
+            count = len(matches) - len(candidates)
+            notify(f"{count} candidates are files that no longer exist; collect their folder, archive or dataset again")
+        if not candidates:
+            suffix = f" with reason {', '.join(words)}" if words else ""
+            raise FototecaError(f"no candidate{suffix} can be retried", "see the reasons with: fototeca status")
         for local in (True, False):
-            part = [one.candidate_id for one in ones if one.url_key.startswith(LOCAL) == local]
-            places = [place for one in part for place in catalog.provenance.of_candidate(one)]
-            if part:
-                collection = IngestPipeline(workspace, catalog, options, _downloader(workspace, options, local), again=part)
-                summary.add(collection.run(places, len(places)))
-    return summary
+            ids = [candidate.candidate_id for candidate in candidates if _is_local(candidate) == local]
+            provenances = [provenance for candidate_id in ids for provenance in catalog.provenance.of_candidate(candidate_id)]
+            if ids:
+                downloader = _make_downloader(workspace, options, local)
+                pipeline = IngestPipeline(workspace, catalog, options, downloader, retry_ids=ids, summary=summary)
+                pipeline.run(provenances, len(provenances))
+    return summary.build()
 
 
-def _downloader(workspace: Workspace, options: FetchOptions, local: bool) -> Downloader | None:
+def _is_local(candidate: Candidate) -> bool:
+    return candidate.url_key.startswith(LOCAL_SCHEME)
+
+
+def _make_downloader(workspace: Workspace, options: FetchOptions, local: bool) -> Downloader | None:
     return None if local else Downloader(options, workspace.settings.contact)
 
 
 def _host(url: str) -> str:
     try:
         return host_key(url)
-    except ValueError:  # no address: it fails with its reason
+    except ValueError:  # an invalid URL fails later, with its reason
         return ""
-
-
-def _process(workspace: Workspace, url: str, options: FetchOptions, downloader: Downloader | None) -> _Result:
-    """Everything that needs no catalog; runs in a thread."""
-    begin = time.monotonic()
-    result = _judged(workspace, url, options, downloader)
-    return replace(result, attempt=replace(result.attempt, seconds=round(time.monotonic() - begin, 3)))
-
-
-def _judged(workspace: Workspace, url: str, options: FetchOptions, downloader: Downloader | None) -> _Result:
-    came = FetchAttempt()
-    try:
-        if downloader is None:
-            data = read_local(url, options.max_bytes)
-            came = FetchAttempt(size=len(data))
-            image, quality = accept(workspace, data, options.min_side)
-        else:
-            fetched = downloader.fetch(url)
-            came = _attempt(fetched.status, len(fetched.data), fetched.headers)
-            image, quality = accept(workspace, fetched.data, options.min_side)
-    except FetchError as error:
-        state: CandidateState = "rejected" if error.final else "failed"
-        return _Result(state, error.reason, attempt=_attempt(error.status, error.received, error.headers))
-    except RefusedError as error:
-        return _Result("rejected", error.reason, attempt=came)
-    except OSError as error:  # of the store: the other two turn theirs into reasons
-        hint = "free some disk space or mend the folder, then run the same command again"
-        raise FototecaError(f"the image of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
-    except Exception:  # one candidate never ends the run
-        return _Result("failed", "unexpected", attempt=came)
-    return _Result("accepted", image=image, quality=quality, attempt=came)
-
-
-def _attempt(status: int | None, size: int, headers: Mapping[str, str]) -> FetchAttempt:
-    """With what the site said of the bytes; a length beyond all bounds is none."""
-    said = {name.lower(): value for name, value in headers.items()}
-    length = said.get("content-length", "")
-    announced = int(length) if length.isdecimal() and len(length) < 19 else None
-    return FetchAttempt(status, size, content_type=said.get("content-type", "")[:200], content_length=announced)

@@ -1,78 +1,107 @@
-"""What a collection did, for people."""
+"""Results of collecting: the frozen summary that commands return, and the counter that the pipeline fills."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fototeca.collect.catalog import CandidateState
+from fototeca.core.results import Result
+from fototeca.core.tables import render_table
 
-Outcome = tuple[str, str, CandidateState, str]
-"""Source, category, state, reason."""
+
+@dataclass(frozen=True)
+class CandidateCount(Result):
+    """Number of candidates of one source and category that ended with one state and reason."""
+
+    source: str
+    category: str
+    state: CandidateState
+    reason: str
+    candidates: int
+
+
+@dataclass(frozen=True)
+class CollectSummary(Result):
+    """Result of one `collect` command."""
+
+    candidates: int = 0
+    """Candidates read, known ones included."""
+
+    already_known: int = 0
+    """Candidates that had a final state before."""
+
+    accepted: int = 0
+    """New images."""
+
+    restored: int = 0
+    """Known images whose missing file was stored again."""
+
+    lost: int = 0
+    """Known images whose file is missing from the store, and whose place now has another file or none."""
+
+    excluded_by_license: int = 0
+    """Candidates that the license filter excluded; they are not in the catalog, so another search may collect them."""
+
+    counts: tuple[CandidateCount, ...] = ()
+    """New final states by source, category, state and reason."""
+
+    problems: tuple[str, ...] = ()
+    """One line per query that a source did not answer completely."""
+
+    def count(self, state: CandidateState, reason: str = "") -> int:
+        """Return the number of candidates that ended with this state and reason."""
+        return sum(row.candidates for row in self.counts if (row.state, row.reason) == (state, reason))
+
+    def text(self) -> str:
+        """Return the summary for the terminal: a line, a table by category and source, a line per reason and problem."""
+        first = f"{self.candidates} candidates, {self.already_known} already known, {self.accepted} accepted"
+        first += f", {self.restored} restored to the store" if self.restored else ""
+        first += f", {self.lost} lost from the store and from their source" if self.lost else ""
+        first += f"; {self.excluded_by_license} more excluded by their license" if self.excluded_by_license else ""
+        reasons: Counter[tuple[str, str]] = Counter()
+        for row in self.counts:
+            if row.state != "accepted":
+                reasons[row.state, row.reason] += row.candidates
+        lines = [f"  {state} {reason}: {count}" for (state, reason), count in reasons.most_common()]
+        return "\n".join([first, *self._table(), *lines, *(f"  incomplete: {problem}" for problem in self.problems)])
+
+    def _table(self) -> list[str]:
+        states = ("accepted", "rejected", "failed")
+        totals: dict[tuple[str, str], Counter[str]] = {}
+        for row in self.counts:
+            totals.setdefault((row.category or "(no category)", row.source), Counter())[row.state] += row.candidates
+        if not totals:
+            return []
+        rows = [(*names, *(counts[state] for state in states)) for names, counts in totals.items()]
+        return [render_table(("category", "source", *states), rows, right=states, indent=2)]
 
 
 @dataclass
-class Summary:
-    """What one collection did."""
+class SummaryBuilder:
+    """Mutable counters of a running command; the fields are those of CollectSummary."""
 
-    found: int = 0
-    """Findings read, known ones included."""
-
-    known: int = 0
-    """Findings whose candidate had a final state already."""
-
+    candidates: int = 0
+    already_known: int = 0
     restored: int = 0
-    """Known images whose file was gone from the store and is there again."""
-
     lost: int = 0
-    """Known images whose file is gone, and whose place has something else by now, or nothing."""
-
-    unlicensed: int = 0
-    """Findings that were passed over for their licence; they are in no ledger, for another search may want them."""
-
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    """How many candidates ended how during this collection."""
+    excluded_by_license: int = 0
+    counts: Counter[tuple[str, str, CandidateState, str]] = field(default_factory=Counter)
+    """Candidates by source, category, state and reason."""
 
     problems: list[str] = field(default_factory=list)
-    """Sources that could not be asked, a line each."""
 
-    @property
-    def accepted(self) -> int:
-        """New images."""
-        return sum(count for (_, _, state, _), count in self.outcomes.items() if state == "accepted")
-
-    def add(self, other: Summary) -> None:
-        """Count another collection in."""
-        self.found += other.found
-        self.known += other.known
-        self.restored += other.restored
-        self.lost += other.lost
-        self.unlicensed += other.unlicensed
-        self.outcomes += other.outcomes
-        self.problems += other.problems
-
-    def text(self) -> str:
-        """The summary for people: a line, a table of sources and categories, and a line for each reason and problem."""
-        first = f"{self.found} candidates, {self.known} known before, {self.accepted} accepted"
-        first += f", {self.restored} brought back to the store" if self.restored else ""
-        first += f", {self.lost} gone from the store and from where they were" if self.lost else ""
-        first += f"; {self.unlicensed} more passed over for their licence" if self.unlicensed else ""
-        reasons: Counter[tuple[str, str]] = Counter()
-        for (_, _, state, reason), count in self.outcomes.items():
-            reasons[state, reason] += count if state != "accepted" else 0
-        rest = [f"  {state} {reason}: {count}" for (state, reason), count in reasons.most_common() if count]
-        return "\n".join([first, *self._table(), *rest, *(f"  not asked to its end: {problem}" for problem in self.problems)])
-
-    def _table(self) -> list[str]:
-        rows: dict[tuple[str, str], Counter[str]] = {}
-        for (source, category, state, _), count in sorted(self.outcomes.items()):
-            rows.setdefault((category or "(no category)", source), Counter())[state] += count
-        if not rows:
-            return []
-        lines = [("category", "source", "accepted", "rejected", "failed")]
-        lines += [(*names, *(str(counts[state]) for state in lines[0][2:])) for names, counts in rows.items()]  # type: ignore[misc]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return [
-            "  " + "  ".join(cell.ljust(width) if number < 2 else cell.rjust(width) for number, (cell, width) in enumerate(row))
-            for row in (list(zip(line, widths, strict=True)) for line in lines)
-        ]
+    def build(self) -> CollectSummary:
+        """Return the counters as a frozen summary, counts sorted by source, category, state and reason."""
+        counts: Sequence[CandidateCount] = [CandidateCount(*key, count) for key, count in sorted(self.counts.items())]
+        return CollectSummary(
+            self.candidates,
+            self.already_known,
+            sum(row.candidates for row in counts if row.state == "accepted"),
+            self.restored,
+            self.lost,
+            self.excluded_by_license,
+            tuple(counts),
+            tuple(self.problems),
+        )

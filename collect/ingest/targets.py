@@ -1,4 +1,4 @@
-"""How far each category is from its target, while candidates are still on their way."""
+"""Count the images that each category still needs while candidates are being fetched."""
 
 from __future__ import annotations
 
@@ -7,63 +7,64 @@ from collections import Counter, defaultdict
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.core.settings import LABEL_SEPARATOR
 
-ALIKE = 4
-"""Bits of the pHash up to which an image counts as a copy of one that is there: `curate dedup` will look at the pixels."""
+MAX_COPY_DISTANCE = 4
+"""Largest Hamming distance of two pHashes (bits of 64) at which the later image counts as a copy of the earlier one."""
 
 
-_BANDS = tuple((13 * number, 13 if number < ALIKE else 12) for number in range(ALIKE + 1))
-"""Places and widths that cut 64 bits into one piece more than bits may differ: what is alike has one piece in common."""
+_BANDS = tuple((13 * number, 13 if number < MAX_COPY_DISTANCE else 12) for number in range(MAX_COPY_DISTANCE + 1))
+"""(offset, width) of bit bands that cover 64 bits: hashes that differ in at most MAX_COPY_DISTANCE bits share one band."""
 
 
 class Targets:
-    """Counts the distinct accepted images of each category, and the candidates of each that are being fetched.
+    """Count the distinct accepted images of each category and the candidates in flight.
 
-    Counting by pHash while collecting leaves room for the copies that dedup will set aside, so that the target still
-    holds afterwards. What dedup has looked at and kept is distinct, whatever its pHash.
+    An image whose pHash is near that of an earlier one is not counted: `curate dedup` will probably set it aside, and the
+    target should hold afterwards. Images that dedup has compared and kept count as distinct whatever their pHash.
     """
 
     def __init__(self, catalog: Catalog, target: int) -> None:
         self.catalog = catalog
         self.target = target
         self.pending: Counter[str] = Counter()
+        """Candidates in flight by category."""
         self._distinct: Counter[str] = Counter()
-        self._pieces: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
-        self._seen: set[tuple[str, str]] = set()
-        looked_at = catalog.duplicate_cache.signed_ids()
-        for image in sorted(catalog.images.all("accepted"), key=lambda image: image.image_id not in looked_at):
-            self._take(image, kept=image.image_id in looked_at)
+        self._hashes_by_band: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
+        self._counted: set[tuple[str, str]] = set()
+        deduplicated = catalog.duplicate_cache.signed_ids()
+        for image in sorted(catalog.images.all("accepted"), key=lambda image: image.image_id not in deduplicated):
+            self._count(image, is_distinct=image.image_id in deduplicated)
 
     def distinct(self, category: str) -> int:
-        """Accepted images of the category that do not look like one another."""
+        """Return the number of accepted images of the category, near-duplicates counted once."""
         return self._distinct[category]
 
     def missing(self, category: str) -> int:
-        """How many it lacks."""
+        """Return the number of images that the category lacks to its target."""
         return max(self.target - self.distinct(category), 0)
 
-    def reached(self, category: str) -> bool:
-        """Whether there are enough."""
+    def is_reached(self, category: str) -> bool:
+        """Return True if the category has its target."""
         return not self.missing(category)
 
-    def on_the_way(self, category: str) -> bool:
-        """Whether there will be enough if all that is being fetched is accepted: then it is better to wait and see."""
+    def may_be_reached_by_pending(self, category: str) -> bool:
+        """Return True if the category reaches its target should all candidates in flight be accepted."""
         return self.pending[category] > 0 and self.pending[category] >= self.missing(category)
 
-    def refresh(self, image_id: str) -> None:
-        """Look again at an image that was accepted or labelled just now."""
+    def update(self, image_id: str) -> None:
+        """Count an image that was accepted or labeled just now."""
         image = self.catalog.images.get(image_id)
         if image is not None and image.status == "accepted":
-            self._take(image)
+            self._count(image)
 
-    def _take(self, image: ImageRow, *, kept: bool = False) -> None:
+    def _count(self, image: ImageRow, *, is_distinct: bool = False) -> None:
         value = int(image.phash, 16)
         for category in filter(None, image.label.split(LABEL_SEPARATOR)):
-            if (category, image.image_id) in self._seen:
+            if (category, image.image_id) in self._counted:
                 continue
-            self._seen.add((category, image.image_id))
-            pieces = [(category, place, value >> place & (1 << width) - 1) for place, width in _BANDS]
-            near = (other for piece in pieces for other in self._pieces[piece])
-            if kept or all((value ^ other).bit_count() > ALIKE for other in near):
+            self._counted.add((category, image.image_id))
+            bands = [(category, offset, value >> offset & (1 << width) - 1) for offset, width in _BANDS]
+            neighbors = (other for band in bands for other in self._hashes_by_band[band])
+            if is_distinct or all((value ^ other).bit_count() > MAX_COPY_DISTANCE for other in neighbors):
                 self._distinct[category] += 1
-                for piece in pieces:
-                    self._pieces[piece].append(value)
+                for band in bands:
+                    self._hashes_by_band[band].append(value)

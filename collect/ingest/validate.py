@@ -1,9 +1,9 @@
-"""From bytes to an accepted file: one full decode, the size rule, the hash, the scores, and the place in the store."""
+"""Validate the bytes of an image and store them: full decode, size limit, pHash and quality scores."""
 
 from __future__ import annotations
 
 from fototeca.collect.catalog import ImageRow
-from fototeca.collect.store import EXTENSIONS, put
+from fototeca.collect.store import EXTENSIONS, store_image
 from fototeca.core.memory_budget import MemoryBudget
 from fototeca.core.workspace import Workspace
 from fototeca.vision.hashes import phash
@@ -12,35 +12,39 @@ from fototeca.vision.quality import quality
 from fototeca.vision.threads import reserve_pixels
 
 _PIXELS = MemoryBudget(MAX_PIXELS)
-"""All threads of this process together decode no more at once than the largest image has."""
+"""All threads of this process together decode at most as many pixels at once as one largest image has."""
 
 
-class RefusedError(Exception):
-    """Why the bytes are not accepted: `reason` is one of the fixed words."""
+class ImageRejectedError(Exception):
+    """The bytes are not an acceptable image; `reason` is one of the words listed in docs/reasons.md."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-def _seen(data: bytes) -> tuple[str, dict[str, float], ImageInfo]:
-    """The hash of the decoded image, its scores, and its facts."""
-    grey, info = decode_grey(data)
-    return phash(grey), quality(grey), info
+def _measure(data: bytes) -> tuple[str, dict[str, float], ImageInfo]:
+    """Return pHash, quality scores and format of an image; the decoded pixels are freed on return, within the budget."""
+    gray, info = decode_grey(data)
+    return phash(gray), quality(gray), info
 
 
-def accept(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
-    """Verify the bytes and store them; the facts of the image, and the scores of its quality. RefusedError says why not."""
+def accept_image(workspace: Workspace, data: bytes, min_side: int) -> tuple[ImageRow, dict[str, float]]:
+    """Decode and store an image; return its catalog row and its quality scores by measure.
+
+    Raises:
+        ImageRejectedError: not an image, unsupported format, truncated, too many pixels, or a side below `min_side` pixels.
+    """
     try:
         header = inspect(data)
         if header.format not in EXTENSIONS:
-            raise RefusedError("unsupported-format")
+            raise ImageRejectedError("unsupported-format")
         with reserve_pixels(_PIXELS, header.width * header.height):
-            looks, scores, info = _seen(data)
+            image_hash, scores, info = _measure(data)
     except DecodeError as error:
-        raise RefusedError(error.reason) from None
+        raise ImageRejectedError(error.reason) from None
     if min(info.width, info.height) < min_side:
-        raise RefusedError("too-small")
-    image_id, path = put(workspace, data, info.format)
-    row = ImageRow(image_id, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), looks)
+        raise ImageRejectedError("too-small")
+    image_id, path = store_image(workspace, data, info.format)
+    row = ImageRow(image_id, workspace.relative(path), info.format, info.width, info.height, info.mode, len(data), image_hash)
     return row, scores

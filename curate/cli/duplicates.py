@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def dedup(
     threshold: Annotated[int, typer.Option(help="Bits in which hashes may differ for two images to be compared.")] = 10,
-    keep_near: Annotated[bool, typer.Option("--keep-near", help="Set aside only copies whose pixels are all equal.")] = False,
+    keep_near: Annotated[bool, typer.Option("--keep-near", help="Set aside only copies with equal pixels.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Group near-duplicates, keep the best of each group and set the rest aside. Nothing is deleted.
@@ -40,7 +40,7 @@ def groups(
     csv: Annotated[Path | None, typer.Option(help="Write the rows to this CSV file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the groups, those with more than one label first: a row per image, with how it is tied to its group.
+    """Show the duplicate groups, those with several labels first: one row per image, with its match to the group.
 
     Example: fototeca curate groups --csv groups.csv
     """

@@ -82,11 +82,11 @@ def history(
 
 @app.command()
 def freeze(
-    seed: Annotated[int | None, typer.Option(help="Seed of the split; else the last version's, or 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split. Default: the last version's, or 0.")] = None,
     ratios: Annotated[
-        str | None, typer.Option(help="Percentages of train, val and test; else the last version's, or 70/10/20.")
+        str | None, typer.Option(help="Percentages of train, val and test. Default: the last version's, or 70/10/20.")
     ] = None,
-    note: Annotated[str, typer.Option(help="A remark kept with the version.")] = "",
+    note: Annotated[str, typer.Option(help="A remark to store with the version.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Freeze the accepted images as the next version, split into train, val and test.
@@ -109,8 +109,9 @@ def versions(as_json: AsJson = False) -> None:
     """
     from fototeca.curate.versions.diff import describe_versions, versions_table
 
-    facts = describe_versions(Workspace.find())
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else versions_table(facts))
+    summaries = describe_versions(Workspace.find())
+    rows = [summary.to_json() for summary in summaries]
+    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else versions_table(summaries))
 
 
 @app.command()
@@ -119,19 +120,19 @@ def diff(
     new: Annotated[str, typer.Argument(help="Another, or latest.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two versions: added, removed, relabelled, moved, regrouped.
+    """Show the changes between two versions: images added, removed, relabeled, moved, regrouped.
 
     Example: fototeca curate diff v001 latest
     """
     from fototeca.curate.versions.diff import diff_table, diff_versions
 
-    facts = diff_versions(Workspace.find(), old, new)
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else diff_table(facts))
+    result = diff_versions(Workspace.find(), old, new)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else diff_table(result))
 
 
 @app.command()
 def verify(version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")], as_json: AsJson = False) -> None:
-    """Read every image of a version again and compare its digest; check the manifest itself.
+    """Check a version: read every image and compare its digest, and check the manifest and its decisions.
 
     Example: fototeca curate verify v001
     """
@@ -151,47 +152,47 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
 ) -> None:
-    """Make a version's CSV again from the catalog, from the decisions up to its time, and compare it with the frozen digest.
+    """Rebuild a version's CSV from the catalog and the version's splits, and compare it with the frozen digest.
 
     Example: fototeca curate rebuild v001 --output v001-again.csv
     """
     from fototeca.curate.versions.rebuild import rebuild_version
 
     same = rebuild_version(Workspace.find(), version, output)
-    typer.echo(f"{version}: {'byte for byte the same' if same else 'NOT the same'}")
+    typer.echo(f"{version}: {'identical' if same else 'NOT identical'}")
     if not same:
         raise typer.Exit(EXIT_USAGE)
 
 
 @app.command()
 def recover(as_json: AsJson = False) -> None:
-    """Fill a lost catalog again from the stored images and the frozen versions: places, licences, labels, and who decided what.
+    """Recreate a lost catalog from the stored images and the frozen versions: provenance, licenses, labels, decisions.
 
     Example: fototeca curate recover
     """
     from fototeca.curate.versions.recover import recover_catalog
 
-    facts = recover_catalog(Workspace.find())
+    result = recover_catalog(Workspace.find())
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions are known again")
-        if facts["broken"]:
-            notify(f"{facts['broken']} files are not what their names say")
-        if facts["unknown"]:
-            notify(f"{facts['unknown']} decisions are about files that are gone")
-    if facts["images"]:
-        notify("near-duplicates have to be looked for again: fototeca curate dedup")
+        typer.echo(f"{result.images} images and {result.decisions} decisions recovered")
+        if result.broken:
+            notify(f"{result.broken} files do not match the digest in their name")
+        if result.unknown:
+            notify(f"{result.unknown} decisions refer to missing files")
+    if result.images:
+        notify("search for near-duplicates again: fototeca curate dedup")
 
 
 @app.command()
 def export(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
-    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     format: Annotated[str, typer.Option(help="imagefolder, huggingface, croissant or coco.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the images instead of linking them.")] = False,
 ) -> None:
-    """Write a version in a format that other tools read, with a datasheet.
+    """Export a version in a format of other tools, with a datasheet.
 
     Example: fototeca curate export v001 out --format huggingface
     """
@@ -203,26 +204,25 @@ def export(
 
 @app.command("label-issues")
 def label_issues(
-    csv: Annotated[Path | None, typer.Option(help="Write the suggestions to this CSV file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the issues to this CSV file.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="torchvision model to look through; else the best on disk, or mobilenet_v3_small.")
+        str | None, typer.Option(help="torchvision model for features. Default: the best on disk, or mobilenet_v3_small.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file; else DEFAULT.")] = None,
-    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json have all.")] = 20,
+    weights: Annotated[str | None, typer.Option(help="Its weights: a torchvision name or a file. Default: DEFAULT.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to print; --csv and --json contain all.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Rank likely label errors, outliers and near-boundary images, worst first, each with its evidence. Changes no label.
 
     Example: fototeca curate label-issues --csv issues.csv
     """
-    from fototeca.curate.label_issues.find import SUGGESTION_COLUMNS, suggest_labels, suggestions_csv, suggestions_table
+    from fototeca.curate.label_issues.find import find_label_issues, label_issues_table, write_label_issues_csv
 
-    suggestions = suggest_labels(Workspace.find(), model=model, weights=weights)
+    issues = find_label_issues(Workspace.find(), model=model, weights=weights)
     if csv is not None:
-        suggestions_csv(suggestions, csv)
+        write_label_issues_csv(issues, csv)
         notify(f"written: {csv}")
     if as_json:
-        rows = [{name: getattr(row, name) for name in SUGGESTION_COLUMNS} for row in suggestions]
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([issue.to_json() for issue in issues], ensure_ascii=False, indent=2))
     else:
-        typer.echo(suggestions_table(suggestions, limit))
+        typer.echo(label_issues_table(issues, limit))

@@ -50,12 +50,12 @@ def quality(
 
     Example: fototeca curate quality --blurry 0.3
     """
-    from fototeca.curate.quality.checks import findings_table, measure_quality
+    from fototeca.curate.quality.checks import measure_quality, quality_table
 
     limits = QualityThresholds(blurry, dark, light, low_information, odd_aspect, odd_size, border, thumbnail)
-    findings = measure_quality(Workspace.find(), limits)
-    as_rows = [finding.__dict__ for finding in findings]
-    typer.echo(json.dumps(as_rows, indent=2) if as_json else findings_table(findings, limit))
+    issues = measure_quality(Workspace.find(), limits)
+    rows = [issue.to_json() for issue in issues]
+    typer.echo(json.dumps(rows, indent=2) if as_json else quality_table(issues, limit))
 
 
 def review(

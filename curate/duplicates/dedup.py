@@ -22,7 +22,7 @@ from fototeca.curate.duplicates.signatures import sign_image as sign_image  # pa
 from fototeca.curate.duplicates.verify_pairs import DuplicatePair, find_duplicate_pairs
 from fototeca.curate.duplicates.view_hashes import hash_views
 from fototeca.curate.manifest import list_versions, read_manifest
-from fototeca.curate.quality.checks import forget_scores
+from fototeca.curate.quality.checks import delete_scores
 from fototeca.curate.snapshot.catalog_state import THRESHOLD
 
 DEFAULT_THRESHOLD = 10
@@ -60,7 +60,7 @@ def dedup(workspace: Workspace, *, threshold: int = DEFAULT_THRESHOLD, keep_near
         signatures = load_signatures(workspace, catalog, images)
         if len(signatures) < len(images):
             notify(f"{len(images) - len(signatures)} stored images cannot be read and are left out; run: fototeca curate quality")
-            forget_scores(catalog, {image.image_id for image in images} - set(signatures.ids))
+            delete_scores(catalog, {image.image_id for image in images} - set(signatures.ids))
         known = {image.image_id: image for image in images}
         groups, components = _find_groups(catalog, signatures, known, threshold)
         rows = _group_rows(signatures, known, groups, _read_priorities(workspace, catalog, known), keep_near)

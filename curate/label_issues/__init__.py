@@ -1,1 +1,1 @@
-"""Rank likely label errors."""
+"""Rank likely label errors, outliers and near-boundary images by confident learning over pretrained features."""

@@ -1,4 +1,4 @@
-"""Which backbone `suggest` looks through when nobody names one: the best whose weights are on disk, else a small one."""
+"""Choose the backbone of the search for label issues: the best with weights on disk, else a small one."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ PREFERRED = (
     "mobilenet_v3_small",
     "squeezenet1_0",
 )
-"""Best first by what their frozen features cost and give on two cores."""
+"""Preferred backbones, best first by the cost and accuracy of their frozen features on two cores."""
 
 SMALL = "mobilenet_v3_small"
-"""Fetched where none of them is there: 10 MB."""
+"""Downloaded if no weights are on disk: 10 MB."""
 
 
 def choose_backbone(model: str | None, weights: str | None) -> Backbone:
-    """The backbone asked for. Without a model it is read from the file's name; without both, found on disk or fetched.
+    """Load a backbone. Without `model` it is guessed from the file name of `weights`; without both, weights on disk are used.
 
-    FototecaError (exit 4) when no weights are to be had.
+    Raises:
+        FototecaError: the model cannot be guessed, or (exit code 4) no weights are available.
     """
     if model is None and weights is None:
-        model, weights = next(((name, found) for name in PREFERRED if (found := best_weights(name))), (SMALL, "DEFAULT"))
+        model, weights = next(((name, path) for name in PREFERRED if (path := best_weights(name))), (SMALL, "DEFAULT"))
     elif model is None:
-        model = model_of_file(Path(str(weights)).name)
+        model = guess_model(Path(str(weights)).name)
         if model is None:
             raise FototecaError(f"cannot tell the model from the name {Path(str(weights)).name!r}", "pass --model NAME as well")
     return load_backbone(model, weights or "DEFAULT")
 
 
-def model_of_file(name: str) -> str | None:
-    """The torchvision builder whose name begins a file name such as `resnet18-f37072fd.pth`."""
+def guess_model(name: str) -> str | None:
+    """Return the torchvision builder whose name starts a file name such as `resnet18-f37072fd.pth`; None for no match."""
     from torchvision.models import list_models
 
-    fitting = [model for model in list_models() if name.startswith((f"{model}-", f"{model}_", f"{model}."))]
-    return max(fitting, key=len, default=None)
+    matching = [model for model in list_models() if name.startswith((f"{model}-", f"{model}_", f"{model}."))]
+    return max(matching, key=len, default=None)

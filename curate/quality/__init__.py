@@ -1,1 +1,1 @@
-"""Measure image quality and flag outliers."""
+"""Measure image quality and list images beyond the thresholds."""

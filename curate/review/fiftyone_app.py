@@ -29,7 +29,7 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import list_renames
 from fototeca.curate.labels.decisions import check_reason, check_task, current_person
 from fototeca.curate.labels.review_state import encode_state, merge_edit_after_renames
-from fototeca.curate.quality.checks import found_by_image
+from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.doctor import FIX
 from fototeca.curate.review.fiftyone_samples import (
     Dataset,
@@ -77,7 +77,7 @@ def push_review(workspace: Workspace) -> PushResult:
     FototecaError (4) without a database, (2) if a dataset of that name belongs to another workspace.
     """
     with _fiftyone() as fo, Catalog.open(workspace) as catalog:
-        review_items = list_review_items(catalog, workspace.settings.names, found_by_image(catalog))
+        review_items = list_review_items(catalog, workspace.settings.names, list_findings_by_image(catalog))
         items = {item.image.image_id: item for item in review_items}
         check_task((item.image for item in items.values()), workspace.settings.task)
         dataset = _own_dataset(fo, workspace, catalog, create=True)

@@ -16,7 +16,7 @@ from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import add_decisions, current_person
 from fototeca.curate.labels.review_state import active_reviews, encode_state
-from fototeca.curate.quality.checks import found_by_image
+from fototeca.curate.quality.checks import list_findings_by_image
 from fototeca.curate.review.queues import (
     DUPLICATE,
     QUEUES,
@@ -243,7 +243,7 @@ class ReviewSession:
 
     def _read(self) -> None:
         with Catalog.open(self.workspace) as catalog:
-            items = list_review_items(catalog, self.workspace.settings.names, found_by_image(catalog))
+            items = list_review_items(catalog, self.workspace.settings.names, list_findings_by_image(catalog))
             reviews = active_reviews(catalog.decisions.all())
         self.reviewed_ids = {decision.image_id for decision in reviews if decision.by == self.person}
         self.items = {item.image.image_id: item for item in items}

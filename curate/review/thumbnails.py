@@ -1,4 +1,4 @@
-"""Small copies of the stored images, made once, so that thousands can be shown at a time."""
+"""Cached thumbnails of the stored images, so that thousands can be shown at a time."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SIDE = 320
 
 
 def make_thumbnails(workspace: Workspace, images: Sequence[ImageRow]) -> dict[str, str]:
-    """The path of each image's small copy; images that cannot be read are left out."""
+    """Return the path of each image's thumbnail by image id; images that cannot be read are left out."""
     with ThreadPoolExecutor(cpu_count()) as pool:
         paths = pool.map(lambda image: make_thumbnail(workspace, image), images)
-        made = tqdm(paths, total=len(images), desc="thumbnails", disable=None if images else True)
-        return {image.image_id: str(path) for image, path in zip(images, made, strict=True) if path}
+        thumbnails = tqdm(paths, total=len(images), desc="thumbnails", disable=None if images else True)
+        return {image.image_id: str(path) for image, path in zip(images, thumbnails, strict=True) if path}
 
 
 def make_thumbnail(workspace: Workspace, image: ImageRow) -> Path | None:
-    """The path of one image's small copy, or None when the image cannot be read."""
+    """Return the path of one image's thumbnail, creating it if missing; None if the image cannot be read."""
     path = workspace.cache / "thumbnails" / image.image_id[:2] / f"{image.image_id}.jpg"
     if path.exists():
         return path

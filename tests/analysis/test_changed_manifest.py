@@ -1,4 +1,4 @@
-"""A version that was frozen anew since a run learned from it: each command says so in one line, and has written nothing."""
+"""A version that was frozen again after training: each command fails with one line and writes nothing."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
-def files(workspace: Workspace) -> dict[Path, bytes]:
-    """Everything that a command may have left behind."""
+def output_files(workspace: Workspace) -> dict[Path, bytes]:
+    """Return the content of all files below runs and reports."""
     return {path: path.read_bytes() for home in (workspace.runs, workspace.reports) for path in home.rglob("*") if path.is_file()}
 
 
-def test_the_look_at_test_is_not_spent(changed: Studied) -> None:
-    """`evaluate --split test` reads the digest before the ledger's line, and asks the model nothing."""
+def test_evaluate_records_no_access(changed: Studied) -> None:
+    """`evaluate --split test` checks the digest before it records an access."""
     workspace, (run, _) = changed
     access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / run / "predictions-test.csv").unlink(missing_ok=True)
@@ -39,8 +39,8 @@ def test_the_look_at_test_is_not_spent(changed: Studied) -> None:
     assert not access_log_path(workspace).exists() and not (workspace.runs / run / "predictions-test.csv").exists()
 
 
-def test_nor_is_that_of_other_commands(changed: Studied) -> None:
-    """`confusion` and `examples` on test, where predictions are stored: no line of theirs is in the ledger."""
+def test_confusion_and_examples_record_no_access(changed: Studied) -> None:
+    """Also where test predictions are stored."""
     workspace, (run, _) = changed
     access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / run / "predictions-test.csv").write_text("image_id,label,predicted\n", encoding="utf-8")
@@ -53,8 +53,8 @@ def test_nor_is_that_of_other_commands(changed: Studied) -> None:
     assert not access_log_path(workspace).exists()
 
 
-def test_every_command_refuses(changed: Studied, first_image: Callable[[str], Path]) -> None:
-    """New images are compared with no other version, and no map is drawn: one line each, and no file."""
+def test_every_command_fails_and_writes_nothing(changed: Studied, first_image: Callable[[str], Path]) -> None:
+    """Predictions, maps, features and exports fail with one line."""
     workspace, (run, _) = changed
     calls: list[Callable[[], object]] = [
         lambda: predict_paths(workspace, run, [str(first_image("val"))]),
@@ -64,9 +64,9 @@ def test_every_command_refuses(changed: Studied, first_image: Callable[[str], Pa
         lambda: embed_run(workspace, run),
         lambda: export_run(workspace, run, "torch"),
     ]
-    before = files(workspace)
+    before = output_files(workspace)
     for call in calls:
         with pytest.raises(FototecaError, match=r"was trained on another v001 than v001\.csv is now") as error:
             call()
         assert "\n" not in error.value.message and "fototeca train run --manifest v001" in error.value.hint
-    assert files(workspace) == before
+    assert output_files(workspace) == before

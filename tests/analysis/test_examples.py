@@ -1,4 +1,4 @@
-"""Which images are shown of a run, and what its errors have in common, on answers made so that both are known."""
+"""Choice of examples and error patterns, on predictions whose answers are known."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ ANSWERS = (
 )
 
 
-def answers() -> SplitPredictions:
-    """A run that never met the last category."""
+def make_predictions() -> SplitPredictions:
+    """Return predictions of a run; the last category has no images."""
     run = Run("r", Path("r"), {"task": "single", "categories": NAMES, "model": "m", "regime": "scratch", "manifest": "v001"})
     rows = tuple(
         replace(ROW, image_id=f"i{k}", label=label, source=source, group=group)
@@ -57,16 +57,16 @@ def answers() -> SplitPredictions:
     return SplitPredictions(run, "val", NAMES, False, rows, labels, said, probabilities)
 
 
-def test_the_surest_mistakes_are_doubted_whatever_their_category(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Labels of one category may all be wrong: none of it makes room for a less sure one of another."""
+def test_confident_errors_are_not_balanced_by_category(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most confident errors are returned even if all are of one category."""
     monkeypatch.setattr("fototeca.analysis.examples.MAX_SUSPECTS", 3)
-    assert confident_errors(answers()) == [4, 8, 5] and answers().confidence[7] < 0.9
+    assert confident_errors(make_predictions()) == [4, 8, 5] and make_predictions().confidence[7] < 0.9
     monkeypatch.setattr("fototeca.analysis.examples.MAX_SUSPECTS", 40)
-    assert confident_errors(answers()) == [4, 8, 5, 6]
+    assert confident_errors(make_predictions()) == [4, 8, 5, 6]
 
 
-def test_captions_stay_within_their_image() -> None:
-    """Cut by what letters are wide, not by how many there are; letters beyond ASCII are drawn as they are."""
+def test_captions_fit_their_image() -> None:
+    """Captions are cut by pixel width; letters beyond ASCII are drawn."""
     blank = Image.new("RGB", (224, 10))
     for words in ("SEÑAL DE PROHIBIDO ADELANTAR A OTROS", "Donaudampfschifffahrtsgesellschaftskapitän", "ñ"):
         page = np.asarray(add_caption(blank, [words, "x"]).convert("L"))[10:]
@@ -74,49 +74,49 @@ def test_captions_stay_within_their_image() -> None:
     assert not np.array_equal(add_caption(blank, ["ñ"]), add_caption(blank, ["\ue000"])), "no box for a letter that there is"
 
 
-def test_a_long_name_keeps_its_beginning() -> None:
-    """In the bars of the splits, too, where it ends at the bars."""
+def test_long_category_names_are_cut_at_the_end() -> None:
+    """In the chart of the splits."""
     drawn = bars_chart("splits", [("x" * 60, {"train": 1}), ("short", {"train": 2})], "alt").svg
     assert ">short<" in drawn and f">{'x' * 30}…<" in drawn
 
 
-def test_what_is_chosen() -> None:
-    """The surest first, at most two of a class before the others; the least sure of all; at random the same for the same seed."""
-    found = choose_examples(answers(), 4)
+def test_choose_examples() -> None:
+    """Most confident with at most two of a class first, least confident, and random ones reproducible by seed."""
+    found = choose_examples(make_predictions(), 4)
     assert found["right"] == [0, 1, 3, 2]
     assert found["wrong"] == [4, 8, 5, 7]
     assert found["least_sure"][:2] == [7, 3]
     assert set(found["wrong_random"]) < {4, 5, 6, 7, 8} and set(found["right_random"]) == {0, 1, 2, 3}
-    assert choose_examples(answers(), 4) == found
-    assert any(choose_examples(answers(), 4, seed)["wrong_random"] != found["wrong_random"] for seed in range(1, 5))
+    assert choose_examples(make_predictions(), 4) == found
+    assert any(choose_examples(make_predictions(), 4, seed)["wrong_random"] != found["wrong_random"] for seed in range(1, 5))
 
 
-def test_the_worst_of_each_category() -> None:
-    """Its image with the least probability for it, the worst category first; none of a category without images."""
-    assert list(worst_per_class(answers()).items()) == [("a", 4), ("c", 8), ("b", 7)]
+def test_worst_per_class() -> None:
+    """The image with the lowest probability of its category, worst category first."""
+    assert list(worst_per_class(make_predictions()).items()) == [("a", 4), ("c", 8), ("b", 7)]
 
 
-def test_labels_are_doubted_where_everything_speaks_for_what_was_said() -> None:
-    """A sure mistake all of whose nearest training images carry what was said; not where one does not, or the run is unsure."""
+def test_label_suspects_need_unanimous_neighbors() -> None:
+    """Only confident errors whose nearest training images all have the predicted label."""
     train = [replace(ROW, image_id=f"t{label}", label=label, split="train") for label in "abc"]
-    rows = (*answers().rows, *train)
+    rows = (*make_predictions().rows, *train)
     manifest = Manifest("v001", "d", "single", NAMES, rows, "0", 0, (70, 10, 20), 10, None, "", "", Path("v001.csv"))
     near = {"i4": ["tb", "tb", "tb"], "i5": ["tb", "tb", "ta"], "i7": ["tc", "tc", "tc"], "i8": ["tb", "tb", "tb"]}
-    assert find_label_suspects(answers(), near, manifest) == [4]
+    assert find_label_suspects(make_predictions(), near, manifest) == [4]
 
 
-def test_what_errors_share() -> None:
-    """Confused pairs, sources with all their images, groups of more than one; the hardest are categories that are there."""
-    found = error_groups(answers())
+def test_error_groups() -> None:
+    """Errors by pair, source and group; the hardest categories are ones with images."""
+    found = error_groups(make_predictions())
     assert found.confused_pairs[0] == ConfusedPair("a", "b", 3)
     assert found.by_source == {"web": ErrorCount(7, 3), "disk": ErrorCount(2, 2)}
     assert found.by_group == [GroupErrors("g1", 2, 1)]
     assert found.hardest == ["c", "a", "b"]
 
 
-def test_groups_of_errors_are_not_crowded_out() -> None:
-    """However many single images are wrong, a near-duplicate group with one error is told."""
-    alone = answers()
+def test_error_groups_skip_single_images() -> None:
+    """A group with one error is listed however many single images are wrong."""
+    alone = make_predictions()
     many = replace(
         alone,
         rows=tuple(replace(ROW, image_id=f"i{k}", label="a", group="pair" if k > 38 else f"i{k}") for k in range(41)),

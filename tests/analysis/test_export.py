@@ -1,4 +1,4 @@
-"""Exported networks say what the run says, for any number of images, with all that is needed to use them."""
+"""Exported networks equal the run's network for any batch size, with the metadata needed to use them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fototeca.vision.image import decode
 Studied = tuple[Workspace, list[str]]
 
 
-def logits(studied: Studied, run: str, image: Path) -> tuple[torch.Tensor, np.ndarray]:
-    """Five views of an image, preprocessed, and what the run's own network says of them."""
+def reference_logits(studied: Studied, run: str, image: Path) -> tuple[torch.Tensor, np.ndarray]:
+    """Return five views of an image, preprocessed, and the logits of the run's own network."""
     model = load_model(studied[0], read_run(studied[0], run))
     assert model.module is not None
     seen = model.preprocessing(decode(image))
@@ -33,29 +33,29 @@ def logits(studied: Studied, run: str, image: Path) -> tuple[torch.Tensor, np.nd
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_onnx_equals_the_network(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
-    """Through onnxruntime within 1e-4, one image or five; labels, preprocessing and temperature inside and beside."""
+    """In onnxruntime within 1e-4 for one and five images; metadata in the file and beside it."""
     onnxruntime = pytest.importorskip("onnxruntime")
     run = studied[1][1]
     paths = export_run(studied[0], run, "onnx", tmp_path)
     assert [path.name for path in paths] == [f"{run}.onnx", f"{run}.json", f"{run}.md"]
-    batch, expected = logits(studied, run, first_image("val"))
+    batch, expected = reference_logits(studied, run, first_image("val"))
     session = onnxruntime.InferenceSession(str(paths[0]), providers=["CPUExecutionProvider"])
     for n in (5, 1):
-        (found,) = session.run(["logits"], {"images": batch[:n].numpy()})
-        np.testing.assert_allclose(found, expected[:n], atol=1e-4)
-    told = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
-    assert told == json.loads(paths[1].read_text(encoding="utf-8"))
-    assert told["labels"] == ["red", "green", "olive"]
-    assert told["preprocessing"]["crop"] == 32
-    assert told["temperature"] > 0
+        (result,) = session.run(["logits"], {"images": batch[:n].numpy()})
+        np.testing.assert_allclose(result, expected[:n], atol=1e-4)
+    content = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
+    assert content == json.loads(paths[1].read_text(encoding="utf-8"))
+    assert content["labels"] == ["red", "green", "olive"]
+    assert content["preprocessing"]["crop"] == 32
+    assert content["temperature"] > 0
     assert "Intended use" in paths[2].read_text(encoding="utf-8")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_program_of_the_documents_says_what_predict_says(
+def test_documented_program_agrees_with_predict(
     copied: Studied, first_image: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Copied from docs/analysis.md, with the names of the files: the same label, and nearly the same probability."""
+    """The program in docs/analysis.md gives the same label and nearly the same probability."""
     pytest.importorskip("onnxruntime")
     run = copied[1][1]
     export_run(copied[0], run, "onnx", tmp_path)
@@ -72,9 +72,9 @@ def test_the_program_of_the_documents_says_what_predict_says(
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_torch_export_equals_the_network(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
-    """Loaded again within 1e-5, one image or five, with the facts inside the file."""
+    """Loaded again within 1e-5 for one and five images, with the metadata in the file."""
     run = studied[1][0]
-    batch, expected = logits(studied, run, first_image("val"))
+    batch, expected = reference_logits(studied, run, first_image("val"))
     extra = {"fototeca.json": ""}
     program = torch.export.load(export_run(studied[0], run, "torch", tmp_path)[0], extra_files=extra).module()
     for n in (5, 1):
@@ -82,9 +82,8 @@ def test_torch_export_equals_the_network(studied: Studied, first_image: Callable
     assert json.loads(extra["fototeca.json"])["run"] == run
 
 
-def with_something_to_say(name: str, side: int) -> LoadedModel:
-    """A network of random weights whose norms know what they see and whose logits are about 1: those of a new one are nearly 0,
-    and would be equal to anything."""
+def make_random_network(name: str, side: int) -> LoadedModel:
+    """Return a network whose random weights give logits of about 1; a new one's are near 0 and would equal anything."""
     torch.manual_seed(0)
     module, preprocessing, _ = build_model(name, 5)
     for norm in module.modules():
@@ -103,10 +102,10 @@ def with_something_to_say(name: str, side: int) -> LoadedModel:
     ("name", "side"),
     [("mobilenet_v3_small", 64), ("squeezenet1_0", 64), ("shufflenet_v2_x0_5", 64), ("densenet121", 64), ("vit_b_32", 224)],
 )
-def test_onnx_equals_networks_of_every_kind(name: str, side: int, tmp_path: Path) -> None:
-    """Squeezes and hard swishes, fire modules, shuffled channels, dense links, attention: within 1e-4, one image or five."""
+def test_onnx_equals_each_architecture(name: str, side: int, tmp_path: Path) -> None:
+    """Squeeze-excitation, fire modules, channel shuffle, dense connections and attention, within 1e-4."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    model = with_something_to_say(name, side)
+    model = make_random_network(name, side)
     assert model.module is not None
     _write_onnx(model, tmp_path / "network.onnx", {"labels": list("abcde")})
     session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
@@ -115,5 +114,5 @@ def test_onnx_equals_networks_of_every_kind(name: str, side: int, tmp_path: Path
         expected = model.module(batch).numpy()
     assert expected.std() > 0.1
     for n in (5, 1):
-        (found,) = session.run(["logits"], {"images": batch[:n].numpy()})
-        np.testing.assert_allclose(found, expected[:n], atol=1e-4)
+        (result,) = session.run(["logits"], {"images": batch[:n].numpy()})
+        np.testing.assert_allclose(result, expected[:n], atol=1e-4)

@@ -1,14 +1,10 @@
-"""Licences as they are found, and the SPDX ids that they become."""
+"""SPDX ids of licenses as sources write them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from fototeca.collect.ingest.url_list import listed_findings
 from fototeca.collect.licenses import allows_commercial, to_spdx
-from fototeca.core.workspace import create_workspace
 
 CC = "https://creativecommons.org/licenses"
 
@@ -36,8 +32,8 @@ CC = "https://creativecommons.org/licenses"
         ("", "unknown"),
     ],
 )
-def test_what_is_found_becomes_an_id_or_unknown(found: str, spdx: str) -> None:
-    """No id that SPDX does not have, and no guess."""
+def test_to_spdx(found: str, spdx: str) -> None:
+    """Only ids that SPDX lists, without guessing."""
     assert to_spdx(found) == spdx
     assert to_spdx(spdx) == (spdx if not spdx.startswith("LicenseRef-CC") else "unknown")
 
@@ -46,16 +42,6 @@ def test_what_is_found_becomes_an_id_or_unknown(found: str, spdx: str) -> None:
     ("license_id", "allowed"),
     [("CC-BY-SA-4.0", True), ("CC-BY-NC-4.0", False), ("LicenseRef-CC-BY-NC-3.0-ES", False), ("unknown", False)],
 )
-def test_what_permits_commercial_use(license_id: str, allowed: bool) -> None:
-    """Only what is known to."""
+def test_allows_commercial(license_id: str, allowed: bool) -> None:
+    """Only known licenses without NC."""
     assert allows_commercial(license_id) is allowed
-
-
-def test_a_list_says_licences_and_several_labels(tmp_path: Path) -> None:
-    """A column of a CSV: an id where it can be told, what was found beside it; categories of a multi-label task joined."""
-    workspace = create_workspace(tmp_path / "w", ["cat", "dog"], task="multi", target=1)
-    file = tmp_path / "urls.csv"
-    file.write_text("url,category,license\nhttp://e.org/1,dog|cat,CC BY 4.0\nhttp://e.org/2,,all rights reserved\n")
-    first, second = listed_findings(file, "", workspace.settings)
-    assert (first.category, first.license, first.license_found) == ("cat|dog", "CC-BY-4.0", "CC BY 4.0")
-    assert (second.category, second.license, second.license_found) == ("", "unknown", "all rights reserved")

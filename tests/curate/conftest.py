@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow, ImageRow, Provenance
-from fototeca.collect.store import put
+from fototeca.collect.store import store_image
 from fototeca.core.workspace import Workspace, create_workspace
 
 AddImages = Callable[..., list[str]]
@@ -38,7 +38,7 @@ def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str
     found = []
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate(labels, start):
-            image_id, path = put(workspace, png_bytes(number), "PNG")
+            image_id, path = store_image(workspace, png_bytes(number), "PNG")
             finding = Provenance(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
             candidate = catalog.candidates.add(finding, finding.url)
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]

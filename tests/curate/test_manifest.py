@@ -32,7 +32,19 @@ GOLDEN = (
     f"{'a' * 64},data/images/aa/a.jpg,cat|dog,train,g1,64,48,{'0' * 16},ñ,u,p,,unknown,yes\n"
     f'{"b" * 64},data/images/bb/b.jpg,dog,test,{"b" * 64},640,480,{"f" * 16},site,,,"Ana ""A"", B",MIT,no\n'
 )
-DECISION = Decision("a" * 64, "2026-01-01T00:00:00.000000+00:00", "person:ana", "cat", "cat|dog", "both, really", 7)
+DECISION = Decision(
+    image_id="a" * 64,
+    time="2026-01-01T00:00:00.000000+00:00",
+    action="label",
+    actor_kind="person",
+    actor="ana",
+    old_label="cat",
+    old_rejected="",
+    new_label="cat|dog",
+    new_rejected="",
+    reason="both, really",
+    decision_id=7,
+)
 
 
 def manifest(workspace: Workspace, version: str = "v001") -> Manifest:
@@ -54,22 +66,24 @@ def manifest(workspace: Workspace, version: str = "v001") -> Manifest:
     )
 
 
-def test_bytes_are_as_designed(workspace: Workspace) -> None:
-    """UTF-8, LF, RFC 4180, sorted by id, the columns in order; decisions and facts beside it."""
+def test_files_of_a_version_have_the_documented_bytes(workspace: Workspace) -> None:
+    """UTF-8, LF, RFC 4180, rows sorted by id, columns in order, with decisions and metadata beside the CSV."""
     path = write_manifest(manifest(workspace), [DECISION])
     assert path.read_bytes() == GOLDEN.encode()
     assert path.with_suffix(".decisions.csv").read_text(encoding="utf-8") == (
-        f'image_id,time,who,old,new,why\n{"a" * 64},2026-01-01T00:00:00.000000+00:00,person:ana,cat,cat|dog,"both, really"\n'
+        "image_id,time,action,actor_kind,actor,old_label,old_rejected,new_label,new_rejected,reason,undoes\n"
+        f'{"a" * 64},2026-01-01T00:00:00.000000+00:00,label,person,ana,cat,,cat|dog,,"both, really",\n'
     )
-    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    assert facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert facts["splits"] == {"train": 1, "val": 0, "test": 1}
-    assert facts["labels"] == {"dog": {"train": 1, "val": 0, "test": 1}, "cat": {"train": 1, "val": 0, "test": 0}}
-    assert (facts["schema"], facts["threshold"], facts["parent"], facts["decisions"]) == (1, 10, None, 1)
+    metadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert metadata["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (metadata["decode_version"], metadata["row_splits"]) == (1, "02")
+    assert metadata["splits"] == {"train": 1, "val": 0, "test": 1}
+    assert metadata["labels"] == {"dog": {"train": 1, "val": 0, "test": 1}, "cat": {"train": 1, "val": 0, "test": 0}}
+    assert (metadata["schema"], metadata["threshold"], metadata["parent"], metadata["decisions"]) == (2, 10, None, 1)
 
 
-def test_reading_gives_back_what_was_written(workspace: Workspace) -> None:
-    """Types, order and facts survive; `latest` is the newest."""
+def test_read_manifest_returns_what_was_written(workspace: Workspace) -> None:
+    """Types, order and metadata are preserved; `latest` is the newest version."""
     written = manifest(workspace)
     write_manifest(written, [])
     read = read_manifest(workspace, "latest")

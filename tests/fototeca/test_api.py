@@ -104,15 +104,16 @@ def test_loader_gives_normalized_batches_in_a_fixed_order(frozen: ft.Manifest) -
     assert order == [frozen.categories.index(row.label) for row in frozen.split("val")]
 
 
-def test_run_predicts_files_and_pil_images_alike(run: ft.Run, frozen: ft.Manifest) -> None:
-    """Probabilities sum to one and do not depend on how the image is given."""
-    path = frozen.image_paths("test")[0]
-    by_path, by_name, by_image = run.predict([path, str(path), Image.open(path)])
-    assert by_path == by_name
-    assert by_image.probabilities == pytest.approx(by_path.probabilities, abs=1e-3)
+def test_run_predicts_files_and_pil_images_alike(run: ft.Run, frozen: ft.Manifest, tmp_path: Path) -> None:
+    """Probabilities sum to one and do not depend on how the image is given; a broken file has a reason."""
+    path = frozen.image_paths("val")[0]
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    by_path, by_name, by_image, broken = run.predict([path, str(path), Image.open(path), tmp_path / "broken.jpg"])
+    assert isinstance(by_path, ft.Prediction) and by_path.to_json()["label"] == by_path.label
+    assert by_path.probabilities == by_name.probabilities == pytest.approx(by_image.probabilities, abs=1e-3)
     assert sum(by_path.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert by_path.label == max(by_path.probabilities, key=by_path.probabilities.__getitem__)
-    assert run.predict([]) == []
+    assert broken.label is None and broken.reason
     with torch.inference_mode():
         assert run.module(torch.zeros(2, 3, 32, 32)).shape == (2, 2)
 
@@ -140,8 +141,7 @@ def test_evaluation_equals_the_command(run: ft.Run, fototeca: Callable[..., subp
     done = fototeca("analysis", "evaluate", run.id, "--split", "val", "--json", cwd=run.workspace.root)
     assert done.returncode == 0, done.stderr
     result = run.evaluate("val")
-    document = result if isinstance(result, dict) else result.to_json()
-    assert json.loads(done.stdout) == json.loads(json.dumps(document))
+    assert json.loads(done.stdout) == json.loads(json.dumps(result.to_json()))
 
 
 def test_labels_and_rejections_reach_the_next_version(frozen: ft.Manifest) -> None:
@@ -154,6 +154,7 @@ def test_labels_and_rejections_reach_the_next_version(frozen: ft.Manifest) -> No
     second = workspace.manifest()
     assert (second.version, len(second.rows)) == ("v002", 79)
     assert {row.image_id: row.label for row in second.rows}[relabeled] == "dog"
+    assert workspace.versions() == ["v001", "v002"] and not workspace.verify().problems
     workspace.restore([rejected])
     workspace.freeze()
     assert len(workspace.manifest("v003").rows) == 80

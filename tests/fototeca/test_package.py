@@ -32,7 +32,7 @@ config = ft.TrainConfig(model="cnn", regime="scratch", epochs=1)
 
 
 def best(run: ft.Run) -> str:
-    return run.predict(["a.jpg"])[0].label
+    return run.predict(["a.jpg"])[0].label or ""
 
 
 def again(epochs: int) -> ft.Run:

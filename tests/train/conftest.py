@@ -1,4 +1,4 @@
-"""A frozen version made by the manifest's own write functions, so that training is tested without collecting."""
+"""Frozen versions written with the manifest's own functions, for tests of training without collecting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Freeze = Callable[..., Workspace]
 
 
 def freeze_files(folder: Path, files: Labelled, task: Task = "single", version: str = "v001") -> Workspace:
-    """A workspace whose `version` holds these files, 70/10/20 by chance with a fixed seed, stratified."""
+    """Return a workspace whose `version` holds these files, split 70/10/20 with a fixed seed, stratified."""
     names = sorted({name for _, label in files for name in label.split("|") if name})
     workspace = Workspace(folder) if (folder / "fototeca.toml").exists() else create_workspace(folder, names, task=task)
     seen: dict[str, int] = {}
@@ -62,28 +62,28 @@ def freeze_files(folder: Path, files: Labelled, task: Task = "single", version: 
 
 @pytest.fixture
 def small(tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]) -> Workspace:
-    """Three colours of noise, 30 images each, frozen as v001."""
+    """Return a workspace with 30 noise images of each of three colors, frozen as v001."""
     folder = make_images(tmp_path / "in", {"red": 30, "green": 30, "blue": 30})
     return freeze_files(tmp_path / "work", [(path, path.parent.name) for path in sorted(folder.rglob("*.jpg"))])
 
 
 @pytest.fixture
 def uneven(tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]) -> Workspace:
-    """The same colours, some of them rare."""
+    """Return a workspace with the same colors, some of them rare."""
     folder = make_images(tmp_path / "in", {"red": 40, "green": 16, "blue": 10})
     return freeze_files(tmp_path / "work", [(path, path.parent.name) for path in sorted(folder.rglob("*.jpg"))])
 
 
 @pytest.fixture
 def several(tmp_path: Path, make_images: Callable[[Path, dict[str, int]], Path]) -> Workspace:
-    """The same colours as a multi-label task: one image may have two labels or none."""
+    """Return the same colors as a multi-label task: an image may have two labels or none."""
     folder = make_images(tmp_path / "in", {"red": 24, "green": 24, "red|green": 24, "none": 12})
     files = [(path, "" if path.parent.name == "none" else path.parent.name) for path in sorted(folder.rglob("*.jpg"))]
     return freeze_files(tmp_path / "work", [(path, "|".join(sorted(label.split("|")))) for path, label in files], "multi")
 
 
 def grocery_files(folder: Path, per_class: int, classes: int, column: str = "labels.csv") -> list[tuple[Path, str]]:
-    """The first images of the largest classes of the grocery photographs."""
+    """Return the first images of the largest classes of the grocery photographs."""
     with (folder / column).open(encoding="utf-8", newline="") as file:
         rows = [(folder / row["path"], row["label"]) for row in csv.DictReader(file)]
     by_label: dict[str, list[tuple[Path, str]]] = {}

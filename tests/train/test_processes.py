@@ -1,4 +1,4 @@
-"""Several processes on one machine: the run that one process makes, where they can make it."""
+"""Training by several processes on one machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from fototeca.train.runs import Run, load_model, read_run
 from fototeca.train.trainer import train_run
 from fototeca.vision.backbones import build_model
 
-ROOT = Path(__file__).parents[2]
-
 SCRIPT = """
 import torch
 torch.set_num_threads(1)
@@ -32,13 +30,13 @@ fototeca.cli.main()
 BASE = {"manifest": "v001", "model": "cnn", "image_size": 32, "batch_size": 16, "device": "cpu", "epochs": 3}
 
 
-def learned(workspace: Workspace, run: Run) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Losses and weights."""
+def read_result(workspace: Workspace, run: Run) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return losses and weights of a run."""
     return torch.tensor([row["loss"] for row in run.steps()]), load_model(workspace, run).network.state_dict()
 
 
 @pytest.mark.parametrize(
-    ("settings", "own"),
+    ("settings", "effects"),
     [
         ({}, ["dropout", "batch norm"]),
         ({"freeze_bn": True, "mixup": 0.2}, ["mixing", "dropout"]),
@@ -48,10 +46,10 @@ def learned(workspace: Workspace, run: Run) -> tuple[torch.Tensor, dict[str, tor
     ],
     ids=["usual", "mixing", "head", "calm", "features"],
 )
-def test_processes_that_learn_otherwise_than_one_make_another_run(
-    small: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], own: list[str]
+def test_per_process_effects_change_the_run_id(
+    small: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], effects: list[str]
 ) -> None:
-    """What each draws or measures on its part of a batch makes two processes another run, whose command says so."""
+    """Two processes with dropout, batch norm or mixing are another run, whose command uses torchrun."""
     if not settings.pop("dropout", True):
         monkeypatch.setattr("torch.nn.Dropout", lambda share: torch.nn.Identity())
     if settings.get("regime"):
@@ -61,10 +59,10 @@ def test_processes_that_learn_otherwise_than_one_make_another_run(
     config = TrainConfig(**{**BASE, "regime": "scratch", **settings}).resolved()
     manifest = read_manifest(small, "v001")
     alone, both = resolve_run(small, config, manifest), resolve_run(small, config, manifest, processes=2)
-    assert alone.per_process_effects == () and list(both.per_process_effects) == own
-    assert (both.run.id == alone.run.id) is (not own)
+    assert alone.per_process_effects == () and list(both.per_process_effects) == effects
+    assert (both.run.id == alone.run.id) is (not effects)
     assert both.run.command.startswith(
-        "torchrun --nproc-per-node 2 $(which fototeca) train run --manifest" if own else "fototeca "
+        "torchrun --nproc-per-node 2 $(which fototeca) train run --manifest" if effects else "fototeca "
     )
 
 
@@ -79,23 +77,23 @@ def test_two_processes_equal_one(uneven: Workspace, tmp_path: Path) -> None:
     settings = {**BASE, "model": "resnet18", "regime": "finetune", "weights": str(tmp_path / "plain.pth"), "accumulate": 2}
     settings |= {"lr": 1e-4, "ema": 0.9, "balance": "weights", "patience": 1, "label_smoothing": 0.2}
     alone = train_run(uneven, TrainConfig(**settings, freeze_bn=True))  # type: ignore[arg-type]
-    losses, weights = learned(uneven, alone)
+    losses, weights = read_result(uneven, alone)
     assert losses.min() > 0.1
     alone.folder.rename(tmp_path / "alone")
     (tmp_path / "script.py").write_text(SCRIPT)
     options = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-    kept = {"PYTHONPATH": str(ROOT), "FOTOTECA_WORKSPACE": str(uneven.root), "TMPDIR": str(tmp_path)}  # torchrun leaves a folder
+    environment = {"FOTOTECA_WORKSPACE": str(uneven.root), "TMPDIR": str(tmp_path)}  # torchrun leaves a folder
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, str(tmp_path / "script.py"), "train", "run", *options, "--freeze-bn", "--json"],
-        env={**os.environ, **kept, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == alone.id
-    shared_losses, shared_weights = learned(uneven, read_run(uneven, alone.id))
+    shared_losses, shared_weights = read_result(uneven, read_run(uneven, alone.id))
     assert torch.allclose(losses, shared_losses, atol=1e-4)
     for name, value in weights.items():
         assert torch.allclose(value.float(), shared_weights[name].float(), rtol=1e-3, atol=1e-4), name

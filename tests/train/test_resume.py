@@ -1,4 +1,4 @@
-"""Runs of every kind that are stopped and given again: each ends as if nothing had been, and does nothing twice."""
+"""Interrupted runs of every kind resume without repeating work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from fototeca.core.workspace import Workspace
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
-from fototeca.train.runs.registry import read_tensors
+from fototeca.train.runs.load import read_tensors
 from fototeca.train.trainer import train_run
 from fototeca.train.training import loop
 from fototeca.vision import features
@@ -23,23 +23,25 @@ NAMES = ("model.safetensors", "predictions-train.csv", "predictions-val.csv", "s
 
 
 def config(**settings: object) -> TrainConfig:
-    """A small run with some settings changed."""
+    """Return a small configuration with some settings changed."""
     base = {"manifest": "v001", "model": "cnn", "regime": "scratch", "image_size": 32, "batch_size": 16, "device": "cpu"}
     return TrainConfig(**{"epochs": 3, **base, **settings})  # type: ignore[arg-type]  # a test's plain dict
 
 
 def outcome(run: Run) -> dict[str, object]:
-    """Weights, predictions, curves and facts, without what time it took."""
+    """Return weights, predictions and curves, without times."""
     return {
         "epochs": [{name: value for name, value in row.items() if "second" not in name} for row in run.epochs()],
-        "facts": {name: value for name, value in run.facts.items() if name in ("best_epoch", "epochs_run", "val_accuracy")},
+        "metrics": {
+            name: value for name, value in run.metrics.to_json().items() if name in ("best_epoch", "epochs_run", "val_accuracy")
+        },
         "snapshots": [torch.load(path, weights_only=True) for path in sorted(run.folder.glob("snapshot-*.pt"))],
         **{name: (run.folder / name).read_bytes() for name in NAMES},
     }
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Bit for bit."""
+    """Return True if both are equal bit for bit."""
     pairs = zip(one.pop("snapshots"), other.pop("snapshots"), strict=True)
     return one == other and all(torch.equal(first[name], second[name]) for first, second in pairs for name in first)
 
@@ -53,70 +55,70 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     ],
     ids=["finetune", "patience", "snapshots"],
 )
-def test_a_network_goes_on(
+def test_network_resumes_from_its_checkpoint(
     small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], step: int, epochs: int
 ) -> None:
-    """Stopped at a step of a later epoch: the head is not fitted again, patience goes on counting, snapshots are the same."""
+    """Stopped in a later epoch: no head is fitted again, patience continues, snapshots are equal."""
     if settings.get("regime") == "finetune":
         torch.save(read_tensors(train_run(small, config(epochs=1))), tmp_path / "plain.pth")  # its head is fitted anew
         settings["weights"] = str(tmp_path / "plain.pth")
     run = train_run(small, config(**settings))
-    calm = outcome(run)
+    uninterrupted = outcome(run)
     assert len(run.epochs()) == epochs
     run.folder.rename(tmp_path / "calm")
-    whole, calls = loop.TrainingLoop._step, []
+    original, calls = loop.TrainingLoop._step, []
 
-    def dies(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
+    def interrupt(self: loop.TrainingLoop, *arguments: Any) -> Any:  # noqa: ANN401  (whatever it takes and gives)
         calls.append(1)
         if len(calls) == step:
             raise KeyboardInterrupt
-        return whole(self, *arguments)
+        return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.TrainingLoop, "_step", dies)
+        patch.setattr(loop.TrainingLoop, "_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config(**settings))
     monkeypatch.setattr("fototeca.train.feature_trainer.fit_head", None)  # a head that has learned already is not fitted
-    assert same(outcome(train_run(small, config(**settings))), calm)
+    assert same(outcome(train_run(small, config(**settings))), uninterrupted)
 
 
-def test_the_time_of_all_epochs_counts(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that moves on by a second whenever it is looked at: what was spent before a stop is told with the rest."""
+def test_duration_includes_interrupted_epochs(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock of one second per reading, the time before the interruption is included."""
     clock = itertools.count(0.0)
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    whole = loop.TrainingLoop._save
+    original = loop.TrainingLoop._save
 
-    def stops(self: loop.TrainingLoop) -> None:
-        whole(self)
+    def interrupt(self: loop.TrainingLoop) -> None:
+        original(self)
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.TrainingLoop, "_save", stops)
+        patch.setattr(loop.TrainingLoop, "_save", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_run(small, config())
     run = train_run(small, config())
     assert [row["seconds"] for row in run.epochs()] == [2, 2, 2]
-    assert run.facts["seconds_training"] == 6 and run.facts["seconds"] >= 6
+    assert run.metrics.seconds_training == 6 and run.metrics.seconds >= 6
 
 
-def test_features_go_on(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after two batches of images: those are not asked about again, and the head is the same."""
+def test_feature_extraction_resumes(small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two batches computed before the interruption are not computed again, and the head is equal."""
     settings = {"regime": "features", "weights": f"run:{train_run(small, config(epochs=1)).id}", "epochs": 10}
     run = train_run(small, config(**settings))
-    calm = outcome(run)
+    uninterrupted = outcome(run)
     run.folder.rename(tmp_path / "calm")
     shutil.rmtree(small.cache / "features")
-    whole, asked = features.forward, list[int]()
+    original, batch_sizes = features.forward, list[int]()
 
-    def dies(module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-        asked.append(len(inputs))
-        if len(asked) == 3:
+    def interrupt(module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        batch_sizes.append(len(inputs))
+        if len(batch_sizes) == 3:
             raise KeyboardInterrupt
-        return whole(module, inputs)
+        return original(module, inputs)
 
-    monkeypatch.setattr(features, "forward", dies)
+    monkeypatch.setattr(features, "forward", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train_run(small, config(**settings))
-    assert same(outcome(train_run(small, config(**settings))), calm)
-    assert asked == [32, 32, 8, 8]
+    assert same(outcome(train_run(small, config(**settings))), uninterrupted)
+    assert batch_sizes == [32, 32, 8, 8]

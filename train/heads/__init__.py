@@ -1,1 +1,1 @@
-"""Classifiers over frozen features: linear, logistic, SVM and boosting."""
+"""Classifiers over frozen features: linear, logistic, svm and boosting."""

@@ -1,4 +1,4 @@
-"""Runs on disk, for every floor above: what was trained on what, its curves, its predictions, its model. See docs/training.md."""
+"""Runs on disk: configuration, curves, metrics and predictions. See docs/training.md."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import csv
 import hashlib
 import io
 import json
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,37 +21,24 @@ from fototeca.core.files import write_bytes, write_text
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import Manifest, read_manifest
-from fototeca.train.runs.inference import BATCH_SIZE as BATCH_SIZE  # this module is what other packages know of runs
-from fototeca.train.runs.inference import FloatArray as FloatArray
-from fototeca.train.runs.inference import LoadedEnsemble as LoadedEnsemble
-from fototeca.train.runs.inference import LoadedModel as LoadedModel
-from fototeca.train.runs.inference import to_probabilities as to_probabilities
+from fototeca.train.runs.metrics import REQUIRED_METRICS, RunMetrics, software_versions
 from fototeca.train.training.metrics_log import read_metrics
-
-if TYPE_CHECKING:
-    import torch
-
-SOFTWARE_PACKAGES = ("fototeca", "torch", "torchvision", "scikit-learn")
-"""The packages whose versions are kept with a run."""
+from fototeca.vision.feature_math import FloatArray
 
 REQUIRED_CONFIG = ("model", "regime", "manifest", "manifest_sha256", "task", "categories")
-"""What every `config.json` tells."""
+"""Keys of every `config.json`."""
 
-REQUIRED_METRICS = ("train_accuracy", "val_accuracy", "val_images", "parameters", "seconds", "images_per_second")
-"""What every `done.json` tells."""
-
-
-ABORT_FILE = "stopped.txt"
-"""File of a run that was given up: why."""
+ABORT_FILE = "aborted.txt"
+"""File with the reason of a run that was aborted."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a run says about N images of one split."""
+    """Predictions of a run on N images of one split."""
 
     image_ids: list[str]
     labels: list[str]
-    """What is true; multi-label: sorted, joined by `|`."""
+    """True labels; multi-label: sorted, joined by `|`."""
     predicted: list[str]
     probabilities: FloatArray
     """(N, C), columns in the order of the run's categories."""
@@ -69,7 +54,7 @@ class Run:
 
     @property
     def model_name(self) -> str:
-        """The network; for an ensemble, how it joins its members."""
+        """Name of the network; for an ensemble, how it combines its members."""
         return str(self.config["model"])
 
     @property
@@ -79,12 +64,12 @@ class Run:
 
     @property
     def manifest_version(self) -> str:
-        """The version it was trained on."""
+        """Version that the run was trained on."""
         return str(self.config["manifest"])
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The classes, in the order of the model's outputs."""
+        """Classes in the order of the model's outputs."""
         return tuple(self.config["categories"])
 
     @property
@@ -94,28 +79,28 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether training has come to its end."""
+        """True if training is finished."""
         return (self.folder / "done.json").is_file()
 
     @property
-    def given_up(self) -> str:
-        """Why it is not to go on, in one line; empty for others."""
+    def abort_reason(self) -> str:
+        """Reason of an aborted run in one line; empty for others."""
         path = self.folder / ABORT_FILE
         return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() and not self.done else ""
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """`done.json`: train_accuracy, val_accuracy, parameters, seconds and more. FototecaError when it cannot be read."""
-        return _document(self.folder / "done.json")
+    def metrics(self) -> RunMetrics:
+        """Contents of `done.json`. FototecaError if it cannot be read."""
+        return RunMetrics.from_json(_read_json(self.folder / "done.json", REQUIRED_METRICS))
 
     @property
     def digest(self) -> str:
-        """Changes when the run is trained again under the same id."""
+        """Digest of `done.json`, which changes when the run is trained again under the same id."""
         return hashlib.sha256((self.folder / "done.json").read_bytes()).hexdigest()[:16]
 
     @property
     def command(self) -> str:
-        """What trains, or joins, this run again."""
+        """Shell command that trains this run, or makes this ensemble, again."""
         from fototeca.train.config import train_command
 
         if "snapshot_of" in self.config:
@@ -126,107 +111,106 @@ class Run:
 
     @cached_property
     def thresholds(self) -> FloatArray:
-        """(C,) the probability from which a multi-label run says yes, chosen on validation; one half until then."""
+        """(C,) probability from which a multi-label run predicts a class, chosen on validation; 0.5 before that."""
         path = self.folder / "thresholds.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            return np.array([found.get(name, 0.5) for name in self.categories], dtype=np.float32)
+            thresholds = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            return np.array([thresholds.get(name, 0.5) for name in self.categories], dtype=np.float32)
         except (AttributeError, TypeError, ValueError):
-            raise _damaged(path) from None
+            raise damaged_file(path) from None
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The rows of `epochs.csv`, cells as numbers. FototecaError when it cannot be read."""
+        """Return the rows of `epochs.csv` as numbers. FototecaError if it cannot be read."""
         return read_metrics(self.folder / "epochs.csv")
 
     def steps(self) -> list[dict[str, Any]]:
-        """The rows of `steps.csv`, cells as numbers. FototecaError when it cannot be read."""
+        """Return the rows of `steps.csv` as numbers. FototecaError if it cannot be read."""
         return read_metrics(self.folder / "steps.csv")
 
     def predictions(self, split: str) -> Predictions:
-        """What the run says about `split`. FototecaError when it has not been asked, or its file cannot be read."""
+        """Return the stored predictions on `split`. FototecaError if there are none, or the file cannot be read."""
         path = self.folder / f"predictions-{split}.csv"
         if not path.is_file():
-            known = f"for test: fototeca analysis evaluate {self.id} --split test"
-            raise FototecaError(f"run {self.id} has no predictions for {split}", known)
+            hint = f"for test, run: fototeca analysis evaluate {self.id} --split test"
+            raise FototecaError(f"run {self.id} has no predictions for {split}", hint)
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 head, *rows = csv.reader(file)
-            if head != _columns(self):
+            if head != _prediction_columns(self):
                 raise ValueError
             values = np.array([row[3:] for row in rows], dtype=np.float32).reshape(len(rows), len(self.categories))
             return Predictions([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], values)
         except (OSError, ValueError, IndexError, csv.Error):
-            raise _damaged(path) from None
+            raise damaged_file(path) from None
 
 
 def list_runs(workspace: Workspace, *, unfinished: bool = False) -> list[Run]:
-    """The runs, by id; only finished ones unless asked. Damaged ones are said."""
-    found: list[Run] = []
+    """Return the finished runs by id, with `unfinished` also the others. Damaged ones are skipped with a notice."""
+    runs: list[Run] = []
     for path in sorted(workspace.runs.glob("*/config.json")):
         try:
-            run = _open(path.parent)
+            run = _open_run(path.parent)
             if run.done:
-                _document(path.with_name("done.json"), REQUIRED_METRICS)
+                _read_json(path.with_name("done.json"), REQUIRED_METRICS)
         except FototecaError as error:
-            notify(f"left out: {error}")
+            notify(f"skipped: {error}")
         else:
-            found.append(run)
-    return [run for run in found if run.done or unfinished]
+            runs.append(run)
+    return [run for run in runs if run.done or unfinished]
 
 
 def read_run(workspace: Workspace, run_id: str) -> Run:
-    """The run of this id. FototecaError when there is none."""
+    """Return the run with this id. FototecaError if there is none."""
     folder = workspace.runs / run_id
     if "/" in run_id or not (folder / "config.json").is_file():
-        known = sorted(path.parent.name for path in workspace.runs.glob("*/config.json"))
-        raise FototecaError(
-            f"no run {run_id!r}", f"this workspace has: {', '.join(known[:12])}" if known else "run: fototeca train"
-        )
-    return _open(folder)
+        ids = sorted(path.parent.name for path in workspace.runs.glob("*/config.json"))
+        raise FototecaError(f"no run {run_id!r}", f"this workspace has: {', '.join(ids[:12])}" if ids else "run: fototeca train")
+    return _open_run(folder)
 
 
 def load_run_manifest(workspace: Workspace, run: Run) -> Manifest:
-    """The version that the run learned from. FototecaError when its file is another now: ask before anything is written."""
+    """Return the version that the run was trained on. FototecaError if its file has changed; call it before writing anything."""
     manifest = read_manifest(workspace, run.manifest_version)
     check_trained_on(run, manifest)
     return manifest
 
 
 def check_trained_on(run: Run, manifest: Manifest) -> None:
-    """FototecaError unless the run learned from this very manifest: else every figure would be of other images."""
+    """FototecaError unless the run was trained on exactly this manifest; figures would be of other images."""
     if run.config["manifest_sha256"] != manifest.sha256:
         raise FototecaError(
             f"run {run.id} was trained on another {manifest.version} than {manifest.path.name} is now",
-            f"bring that file back, or train again: fototeca train run --manifest {manifest.version}",
+            f"restore that file, or train again: fototeca train run --manifest {manifest.version}",
         )
 
 
 def check_members(workspace: Workspace, run: Run) -> None:
-    """FototecaError when a run that an ensemble asks was trained again since: what was kept of the ensemble is of another one."""
+    """FototecaError if a member of an ensemble was trained again later: the ensemble's files are of the earlier one."""
     for name in run.config.get("members", ()):
         member = Run(name, workspace.runs / name, {})
         if not member.folder.is_dir():
-            continue  # what was kept of the ensemble is still of it
+            continue  # the ensemble's files are still valid
         if not member.done or member.digest != run.config.get("made_of", {}).get(name):
-            raise FototecaError(f"{name} was trained again since {run.id} was made of it", f"join them again: {run.command}")
+            raise FototecaError(f"{name} was trained again after {run.id} was made from it", f"make it again: {run.command}")
 
 
-def _open(folder: Path) -> Run:
-    return Run(folder.name, folder, _document(folder / "config.json", REQUIRED_CONFIG))
+def _open_run(folder: Path) -> Run:
+    return Run(folder.name, folder, _read_json(folder / "config.json", REQUIRED_CONFIG))
 
 
-def _document(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
-    """The object in a run's own JSON file. FototecaError when it is none, or lacks what every one has."""
+def _read_json(path: Path, required: Sequence[str]) -> dict[str, Any]:
+    """Return the object in a run's JSON file. FototecaError if it is not an object with the required keys."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise _damaged(path) from None
-    if not isinstance(found, dict) or not set(needed) <= found.keys():
-        raise _damaged(path)
-    return found
+        raise damaged_file(path) from None
+    if not isinstance(document, dict) or not set(required) <= document.keys():
+        raise damaged_file(path)
+    return document
 
 
-def _damaged(path: Path) -> FototecaError:
+def damaged_file(path: Path) -> FototecaError:
+    """Return the error of a run's file that cannot be read."""
     return FototecaError(f"{path} cannot be read", "delete the run's folder and train it again")
 
 
@@ -235,75 +219,32 @@ def write_config(run: Run) -> None:
     write_text(run.folder / "config.json", json.dumps(run.config, ensure_ascii=False, indent=2) + "\n")
 
 
-def software_versions() -> dict[str, str]:
-    """The versions at hand of what figures depend on besides a run's settings."""
-    return {"python": platform.python_version(), **{name: installed_version(name) for name in SOFTWARE_PACKAGES}}
-
-
-def write_done(run: Run, facts: Mapping[str, Any]) -> None:
-    """Write `done.json`, last of all, with the versions of what made the run."""
-    write_text(run.folder / "done.json", json.dumps({**facts, "software": software_versions()}, indent=2) + "\n")
+def write_done(run: Run, metrics: RunMetrics) -> None:
+    """Write `done.json`, the last file of a run, with the versions of the installed software."""
+    document = replace(metrics, software=software_versions()).to_json()
+    write_text(run.folder / "done.json", json.dumps(document, indent=2) + "\n")
 
 
 def write_predictions_csv(
     run: Run, split: str, image_ids: Sequence[str], labels: Sequence[str], probabilities: FloatArray
 ) -> None:
-    """Write `predictions-<split>.csv` from probabilities (N, C); what is said follows from them and the run's thresholds."""
+    """Write `predictions-<split>.csv` from probabilities (N, C); predicted labels follow from them and the run's thresholds."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_columns(run))
-    for image_id, label, said, row in zip(image_ids, labels, decide_labels(run, probabilities), probabilities, strict=True):
-        writer.writerow([image_id, label, said, *(f"{value:.8g}" for value in row)])
+    writer.writerow(_prediction_columns(run))
+    predictions = decide_labels(run, probabilities)
+    for image_id, label, predicted, row in zip(image_ids, labels, predictions, probabilities, strict=True):
+        writer.writerow([image_id, label, predicted, *(f"{value:.8g}" for value in row)])
     write_bytes(run.folder / f"predictions-{split}.csv", text.getvalue().encode("utf-8"))
 
 
-def _columns(run: Run) -> list[str]:
-    """The first line of `predictions-<split>.csv`."""
+def _prediction_columns(run: Run) -> list[str]:
     return ["image_id", "label", "predicted", *(f"p:{name}" for name in run.categories)]
 
 
 def decide_labels(run: Run, probabilities: npt.NDArray[np.floating[Any]]) -> list[str]:
-    """What each row of probabilities says: the most probable category, or all that reach their threshold."""
+    """Return the predicted label of each row (N, C): the most probable class, or multi-label all that reach their threshold."""
     names = np.array(run.categories, dtype=object)
     if run.task == "single":
         return [str(name) for name in names[probabilities.argmax(axis=1)]]
     return [LABEL_SEPARATOR.join(sorted(names[row >= run.thresholds])) for row in probabilities]
-
-
-def load_model(workspace: Workspace, run: Run) -> LoadedModel:
-    """The run's model. FototecaError when it is not finished or its file is damaged."""
-    from fototeca.train.heads.tree_arrays import BoostedTrees
-    from fototeca.vision.backbones import Preprocessing, build_model
-
-    if not run.done:
-        raise FototecaError(f"run {run.id} is not finished", "give its train command again: it goes on where it stopped")
-    if "members" in run.config:
-        check_members(workspace, run)
-        gone = [name for name in run.config["members"] if not (workspace.runs / name).is_dir()]
-        if gone:
-            raise FototecaError(f"{run.id} asks {gone[0]}, which is gone", "train that run again, and join them again")
-        members = [load_model(workspace, read_run(workspace, name)) for name in run.config["members"]]
-        return cast(LoadedModel, LoadedEnsemble(members, run.config["member_weights"]))
-    network = build_model(run.model_name, 1 if run.config["head"] == "boosting" else len(run.categories))[0]
-    state = read_tensors(run)
-    try:
-        network.load_state_dict({key: value for key, value in state.items() if not key.startswith("boosting.")})
-    except RuntimeError:
-        raise _damaged(run.folder / "model.safetensors") from None
-    arrays = {key: value.numpy() for key, value in state.items() if key.startswith("boosting.")}
-    if run.config["transform_input"]:
-        setattr(network, "transform_input", True)  # noqa: B010  (nn.Module types attributes as tensors)
-    preprocessing = Preprocessing.from_dict(run.config["preprocessing"])
-    return LoadedModel(run.task == "multi", network.eval(), preprocessing, BoostedTrees.from_arrays(arrays) if arrays else None)
-
-
-def read_tensors(run: Run) -> dict[str, torch.Tensor]:
-    """What `model.safetensors` holds. FototecaError when it is damaged or gone."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = run.folder / "model.safetensors"
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError):
-        raise _damaged(path) from None

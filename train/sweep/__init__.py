@@ -1,1 +1,1 @@
-"""Sweeps: plans, hyperparameter search and parallel workers."""
+"""Sweeps over plans and hyperparameter searches."""

@@ -1,4 +1,4 @@
-"""`train sweep --search N`: settings drawn by Optuna from a stated space; runs that fall behind are stopped early."""
+"""`train sweep --search N`: hyperparameter search by Optuna, with early stopping of runs below the median."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
@@ -17,17 +17,17 @@ from fototeca.train.config import TrainConfig, setting_type
 from fototeca.train.errors import TrainingAborted
 from fototeca.train.runs import read_run
 from fototeca.train.runs.locks import full_disk_as_error, lock_run
-from fototeca.train.sweep.plan import Outcome, Point, describe
-from fototeca.train.sweep.workers import told
+from fototeca.train.sweep.plan import Point, describe
+from fototeca.train.sweep.results import FailedPoint, SweepResult
+from fototeca.train.sweep.workers import as_fototeca_error
 from fototeca.train.trainer import train_run
 from fototeca.train.training.data import locate_images
+from fototeca.train.training.loop import EpochCallback
 
 if TYPE_CHECKING:
     import optuna
 
-Space = dict[str, Any]
-
-SCRATCH_SPACE: Space = {
+SCRATCH_SPACE: Point = {
     "model": "cnn",
     "regime": "scratch",
     "lr": {"low": 5e-4, "high": 2e-2, "log": True},
@@ -35,49 +35,57 @@ SCRATCH_SPACE: Space = {
     "augment": ["none", "basic", "trivial"],
     "label_smoothing": [0.0, 0.1],
 }
-"""What is searched without a plan."""
+"""Space without a plan."""
 
-FINETUNE_SPACE: Space = {
+FINETUNE_SPACE: Point = {
     "regime": "finetune",
     "lr": {"low": 1e-5, "high": 3e-4, "log": True},
     "layer_decay": {"low": 0.6, "high": 1.0},
     "unfreeze": ["1", "half", "all"],
     "augment": ["basic", "trivial"],
 }
-"""What is searched without a plan when --model and --weights name a pretrained network."""
+"""Space without a plan where --model and --weights name a pretrained network."""
 
-BEHIND = "stopped early, behind the median of the others"
+PRUNED_REASON = "stopped early, below the median of the other runs"
 
-VOID = "void"
-"""Attribute of a draw that counts for nothing, and why; its settings are drawn again."""
+DISCARDED = "discarded"
+"""User attribute of a trial that does not count, with its cause; its parameters are tried again."""
 
 KILLED, OUTSIDE = "killed", "outside"
-"""A kill has cut it short for the first time; or what failed lies outside, such as a host of weights or a full disk."""
+"""Causes: the process was killed for the first time; or an external failure, such as an unreachable host or a full disk."""
 
-STARTUP = 4
-"""Runs that are trained to their end before any is stopped early: a median needs some."""
+STARTUP_TRIALS = 4
+"""Runs that are trained to their end before any is stopped early: the median needs some."""
 
 
 class TrialPruned(TrainingAborted):
-    """A run was stopped early."""
+    """A run of a search was stopped early."""
 
 
-def search(
-    workspace: Workspace, space: Space | None, version: str, trials: int, weights: tuple[str, str] | None = None
-) -> Outcome:
-    """Train up to `trials` runs with settings drawn by TPE (Bergstra et al. 2011), the best first.
+def search_hyperparameters(
+    workspace: Workspace, space: Point | None, version: str, trials: int, weights: tuple[str, str] | None = None
+) -> SweepResult:
+    """Train up to `trials` runs with settings drawn by TPE (Bergstra et al. 2011).
 
-    In `space` a table {low, high, log} is a range, a list a choice, all else is fixed. After each epoch a run whose validation
-    accuracy is below the median of the others at that epoch is stopped. The same command goes on where it was stopped, by a kill
-    or by what is wrong outside: images that are gone, weights that cannot be fetched, a full disk.
+    After each epoch, a run whose validation accuracy is below the median of the others at that epoch is stopped. The same call
+    resumes a search that was killed or that ended with an external failure: missing images or weights, a full disk.
+
+    Args:
+        workspace: workspace of the version and the runs.
+        space: settings, where a table {low, high, log} is a range, a list a choice and other values are fixed; None for a
+            default.
+        version: version of the dataset, or latest.
+        trials: runs to train.
+        weights: (model, file) of the default space for fine-tuning.
+
+    FototecaError without Optuna, if no run succeeds, and for external failures.
     """
     _check_optuna()
     with full_disk_as_error():
         return _search(workspace, space, version, trials, weights)
 
 
-def _search(workspace: Workspace, space: Space | None, version: str, trials: int, weights: tuple[str, str] | None) -> Outcome:
-
+def _search(workspace: Workspace, space: Point | None, version: str, trials: int, weights: tuple[str, str] | None) -> SweepResult:
     if space is None:
         space = {**FINETUNE_SPACE, "model": weights[0], "weights": weights[1]} if weights else SCRATCH_SPACE
     manifest = read_manifest(workspace, version)
@@ -85,17 +93,17 @@ def _search(workspace: Workspace, space: Space | None, version: str, trials: int
     parts = json.dumps([space, manifest.version, manifest.sha256], sort_keys=True)
     name = hashlib.sha256(parts.encode()).hexdigest()[:8]
     with lock_run(workspace, f"search-{name}"):
-        study = _study(workspace.runs, name)
-        while (over := len(_over(study))) < trials:
+        study = _open_study(workspace.runs, name)
+        while (finished := len(_finished_trials(study))) < trials:
             trial = study.ask()
-            point = draw(trial, space)
-            notify(f"[{over + 1}/{trials}] {describe(point)}")
-            _train(workspace, {"manifest": manifest.version, **point}, trial)
-        return _collect(workspace, study)
+            point = sample_point(trial, space)
+            notify(f"[{finished + 1}/{trials}] {describe(point)}")
+            _train_trial(workspace, {"manifest": manifest.version, **point}, trial)
+        return _collect_results(workspace, study)
 
 
-def _train(workspace: Workspace, settings: Point, trial: optuna.Trial) -> None:
-    """Train what was drawn, and tell the study what came of it. FototecaError for what is wrong outside."""
+def _train_trial(workspace: Workspace, settings: Point, trial: optuna.Trial) -> None:
+    """Train a trial and report its result to the study. FototecaError for an external failure."""
     from optuna.trial import TrialState
 
     study = trial.study
@@ -104,43 +112,45 @@ def _train(workspace: Workspace, settings: Point, trial: optuna.Trial) -> None:
     except TrialPruned as error:
         notify(f"  {error}")
         study.tell(trial, state=TrialState.PRUNED)
-    except Exception as error:  # whatever ends one run must not end the others
-        reason = told(error)
-        outside = reason.exit_code == EXIT_OUTSIDE
-        trial.set_user_attr(*((VOID, OUTSIDE) if outside else ("error", str(reason))))
+    except Exception as error:  # one failed run must not end the others
+        reason = as_fototeca_error(error)
+        is_external = reason.exit_code == EXIT_OUTSIDE
+        trial.set_user_attr(*((DISCARDED, OUTSIDE) if is_external else ("error", str(reason))))
         study.tell(trial, state=TrialState.FAIL)
-        if outside:
+        if is_external:
             study.enqueue_trial(trial.params)
             raise reason from None
         notify(f"  failed: {reason}")
     else:
         trial.set_user_attr("run", run.id)
-        study.tell(trial, run.facts["val_accuracy"])
+        study.tell(trial, run.metrics.val_accuracy)
 
 
-def draw(trial: optuna.Trial, space: Space) -> Point:
-    """One point of the space."""
+def sample_point(trial: optuna.Trial, space: Point) -> Point:
+    """Return one point of the space."""
     point: Point = {}
     for name, value in space.items():
         if isinstance(value, Mapping):
-            number = trial.suggest_int if setting_type(name)[0] is int else trial.suggest_float
-            point[name] = number(name, value["low"], value["high"], log=bool(value.get("log")))
+            suggest = trial.suggest_int if setting_type(name)[0] is int else trial.suggest_float
+            point[name] = suggest(name, value["low"], value["high"], log=bool(value.get("log")))
         else:
             point[name] = trial.suggest_categorical(name, value) if isinstance(value, list) else value
     return point
 
 
-def _report_to(trial: optuna.Trial) -> Any:  # noqa: ANN401  (a callback)
+def _report_to(trial: optuna.Trial) -> EpochCallback:
+    """Return a callback that reports the accuracy of each epoch to the trial and raises TrialPruned when Optuna prunes it."""
+
     def report(epoch: int, accuracy: float) -> None:
         trial.report(accuracy, epoch)
         if trial.should_prune():
-            raise TrialPruned(BEHIND)
+            raise TrialPruned(PRUNED_REASON)
 
     return report
 
 
-def _study(folder: Path, name: str) -> optuna.Study:
-    """The study of this name, from its journal; a draw that a kill has cut short is taken up first, once."""
+def _open_study(folder: Path, name: str) -> optuna.Study:
+    """Open or create the study; a trial that was killed is tried once again, before new ones."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -151,39 +161,40 @@ def _study(folder: Path, name: str) -> optuna.Study:
         storage=JournalStorage(JournalFileBackend(str(folder / f"search-{name}.journal"))),
         study_name=name,
         direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=1),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1),
         load_if_exists=True,
     )
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # going on must not draw again what was drawn
-    killed = [trial.params for trial in study.trials if trial.user_attrs.get(VOID) == KILLED]
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # a resumed search must not repeat earlier samples
+    killed = [trial.params for trial in study.trials if trial.user_attrs.get(DISCARDED) == KILLED]
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        again = trial.params not in killed
-        if again:
+        is_first_kill = trial.params not in killed
+        if is_first_kill:
             study.enqueue_trial(trial.params)
-        mark = (VOID, KILLED) if again else ("error", "it was killed twice, perhaps for memory")
-        study._storage.set_trial_user_attr(trial._trial_id, *mark)  # Optuna has no public way to mark a running draw
+        attribute = (DISCARDED, KILLED) if is_first_kill else ("error", "it was killed twice, possibly for lack of memory")
+        study._storage.set_trial_user_attr(trial._trial_id, *attribute)  # Optuna has no public way for a running trial
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
 
 
-def _over(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The draws that have come to an end of their own."""
-    return [trial for trial in study.trials if trial.state.is_finished() and VOID not in trial.user_attrs]
+def _finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that count: finished, pruned or failed by themselves."""
+    return [trial for trial in study.trials if trial.state.is_finished() and DISCARDED not in trial.user_attrs]
 
 
-def _collect(workspace: Workspace, study: optuna.Study) -> Outcome:
-    """The finished runs, the best first, and why the others are not."""
-    outcome = Outcome()
-    for trial in _over(study):
-        drawn = " ".join(f"{name}={value}" for name, value in trial.params.items())
+def _collect_results(workspace: Workspace, study: optuna.Study) -> SweepResult:
+    """Return the finished runs, best first, and the reasons of the other trials."""
+    result = SweepResult()
+    for trial in _finished_trials(study):
+        point = " ".join(f"{name}={value}" for name, value in trial.params.items())
         if "run" in trial.user_attrs:
-            outcome.runs.append(read_run(workspace, trial.user_attrs["run"]))
+            result.runs.append(read_run(workspace, trial.user_attrs["run"]))
         else:
-            outcome.failed.append((drawn, trial.user_attrs.get("error", f"left out: {BEHIND}")))
-    if not outcome.runs:
-        raise FototecaError("no run of the search succeeded", outcome.failed[0][1] if outcome.failed else "ask for one or more")
-    outcome.runs = sorted({run.id: run for run in outcome.runs}.values(), key=lambda run: -run.facts["val_accuracy"])
-    return outcome
+            error = trial.user_attrs.get("error")
+            result.failed.append(FailedPoint(point, error or PRUNED_REASON, is_skipped=error is None))
+    if not result.runs:
+        raise FototecaError("no run of the search succeeded", result.first_reason("use --search 1 or more"))
+    result.runs = sorted({run.id: run for run in result.runs}.values(), key=lambda run: -run.metrics.val_accuracy)
+    return result
 
 
 def _check_optuna() -> None:

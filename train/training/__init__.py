@@ -1,1 +1,1 @@
-"""The training loop: data, device, losses, optimizers and metrics log."""
+"""The training loop of networks: data, device, losses, optimizers, checkpoints and metrics log."""

@@ -1,4 +1,4 @@
-"""What several views and several models gain and what they cost, in the report's table."""
+"""Gain and cost of test-time augmentation and ensembles in the report's table."""
 
 from __future__ import annotations
 
@@ -16,57 +16,56 @@ from fototeca.analysis.tabular import FormattedNumber
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.trainer import train_run
 
 pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
-def opened(workspace: Workspace, lang: str = "en") -> ReportContext:
-    """A report that is begun."""
+def make_context(workspace: Workspace, lang: str = "en") -> ReportContext:
+    """Return a new report context."""
     return ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load(lang), Path(workspace.reports))
 
 
-def table(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
-    """The rows of the table, as its file gets them."""
-    context = opened(workspace, lang)
+def gains_rows(workspace: Workspace, lang: str = "en") -> list[tuple[object, ...]]:
+    """Return the rows of the exported table."""
+    context = make_context(workspace, lang)
     render_ensemble_gains(context)
     return list(next(numbers.rows for numbers in context.data_tables if numbers.name == "ensemble-gains"))
 
 
-def test_every_kind_is_told_with_its_seconds(copied: Studied) -> None:
-    """Views, a weighted mean, one training's snapshots, and a mean of two trainings' ones: passes, and seconds an image alone
-    and with it."""
+def test_all_kinds_have_passes_and_seconds(copied: Studied) -> None:
+    """TTA, weighted mean, snapshot mean and mean: number of passes, and seconds per image without and with."""
     workspace, runs = copied
     cycles = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2)).id
-    ensembles = {"weighted": join_runs(workspace, runs, "weighted").id}
-    ensembles["snapshot"] = join_runs(workspace, [cycles]).id
+    ensembles = {"weighted": make_ensemble(workspace, runs, "weighted").id}
+    ensembles["snapshot"] = make_ensemble(workspace, [cycles]).id
     other = train_run(workspace, TrainConfig("v001", "cnn", "scratch", image_size=32, epochs=2, snapshots=2, seed=1)).id
-    join_runs(workspace, [other])
-    ensembles["mean"] = join_runs(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
+    make_ensemble(workspace, [other])
+    ensembles["mean"] = make_ensemble(workspace, [f"{cycles}-snapshot-1", f"{other}-snapshot-1"]).id
     for lang in ("en", "es"):
-        words, rows = Texts.load(lang), table(workspace, lang)
-        told = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in ensembles.items()}
-        assert all(words(f"ensemble_gains.method.{kind}") in str(row[0]) for kind, row in told.items())
-        assert rows[0][6] == "4" and {row[6] for row in told.values()} == {"2"}
-        for row in (rows[0], *told.values()):
+        texts, rows = Texts.load(lang), gains_rows(workspace, lang)
+        content = {kind: next(row for row in rows if str(row[0]).startswith(f"{run}, ")) for kind, run in ensembles.items()}
+        assert all(texts(f"ensemble_gains.method.{kind}") in str(row[0]) for kind, row in content.items())
+        assert rows[0][6] == "4" and {row[6] for row in content.values()} == {"2"}
+        for row in (rows[0], *content.values()):
             assert all(isinstance(cell, FormattedNumber) and cell.value[0] > 0 for cell in row[7:]) and len(row) == 9
 
 
-def test_seconds_that_cannot_be_measured_are_a_dash(copied: Studied) -> None:
-    """A member whose weights are gone: what it gained is known from what it said, what it costs is not."""
+def test_seconds_are_a_dash_without_weights(copied: Studied) -> None:
+    """If a member's weights are missing, its gain is shown but not its cost."""
     workspace, runs = copied
-    ensembles = join_runs(workspace, runs).id
+    ensembles = make_ensemble(workspace, runs).id
     shutil.rmtree(workspace.cache / "analysis", ignore_errors=True)
-    *_, last = (run for run in opened(workspace).ranked_runs if run.id in runs)
+    *_, last = (run for run in make_context(workspace).ranked_runs if run.id in runs)
     (last.folder / "model.safetensors").unlink()
-    (row,) = [row for row in table(workspace) if str(row[0]).startswith(ensembles)]
+    (row,) = [row for row in gains_rows(workspace) if str(row[0]).startswith(ensembles)]
     assert row[-1] == "–" and row[1] != "–"
 
 
-def test_the_command_tells_both(copied: Studied) -> None:
-    """Seconds with the views and without."""
+def test_evaluate_tta_reports_seconds_with_and_without(copied: Studied) -> None:
+    """`evaluate --tta` returns and prints seconds per image with and without TTA."""
     workspace, runs = copied
     evaluation = evaluate_run(workspace, runs[0], "val", tta=True)
     assert evaluation.tta is not None and evaluation.tta.seconds_per_image > 0 < evaluation.tta.seconds_per_image_alone

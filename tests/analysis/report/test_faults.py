@@ -1,4 +1,4 @@
-"""What is broken or missing is one clear line in its place; everything else of the report is still made."""
+"""Damaged or missing inputs give one line in their place; the rest of the report is complete."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.manifest import ManifestRow, image_path, read_manifest
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.train.config import TrainConfig
-from fototeca.train.ensemble import join_runs
+from fototeca.train.ensemble import make_ensemble
 from fototeca.train.runs import read_run, write_predictions_csv
 from fototeca.train.runs.registry import write_done
 from fototeca.train.trainer import train_run
@@ -50,26 +50,26 @@ Studied = tuple[Workspace, list[str]]
 
 
 @pytest.fixture(autouse=True)
-def without_stills(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Chromium for each of many reports: what it draws is tested by itself."""
+def without_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip drawing PNG files; other tests cover it."""
     monkeypatch.setattr("fototeca.analysis.plots.figures.write_pngs", lambda figures, folder: [])
 
 
-def whole(workspace: Workspace) -> str:
-    """The English report, which must have every section."""
+def write_and_read(workspace: Workspace) -> str:
+    """Write the English report and return it; it must have every section."""
     page = write_report(workspace, "v001").page.read_text(encoding="utf-8")
     assert all(f'<section id="{name}">' in page for name in SECTIONS)
     return page
 
 
-def section(page: str, name: str) -> str:
-    """The text of one section."""
+def section_text(page: str, name: str) -> str:
+    """Return the text of one section."""
     inner = page.split(f'<section id="{name}">')[1].split('<section id="')[0]
     return re.sub(r"<[^>]+>", " ", inner)
 
 
-def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
-    """Without predictions, with NaN among them, with a torn file, with a broken done.json: left out by name, the other told."""
+def test_unusable_runs_are_excluded_with_reason(copied: Studied) -> None:
+    """Missing, NaN, truncated or mismatched predictions and a broken done.json exclude their run only."""
     workspace, (first, second) = copied
     predictions = workspace.runs / first / "predictions-val.csv"
     good = predictions.read_bytes()
@@ -90,24 +90,24 @@ def test_runs_that_cannot_be_used_are_named(copied: Studied) -> None:
         "was trained on another v001": lambda: (predictions.write_bytes(good), config.write_text(other)),
         "done.json cannot be read": lambda: (config.write_text(whole_config), done.write_text("{")),
     }
-    for words, damage in damages.items():
+    for reason, damage in damages.items():
         damage()
-        page = whole(workspace)
-        assert words in section(page, "models"), words
-        assert f"Best model: {second}" in section(page, "model_analysis")
-        command = evaluate_run if "done" not in words else None
+        page = write_and_read(workspace)
+        assert reason in section_text(page, "models"), reason
+        assert f"Best model: {second}" in section_text(page, "model_analysis")
+        command = evaluate_run if "done" not in reason else None
         if command:
-            with pytest.raises(FototecaError, match=words):
+            with pytest.raises(FototecaError, match=reason):
                 command(workspace, first, "val")
     done.write_text("{")
     (workspace.runs / second / "predictions-val.csv").unlink()
-    page = whole(workspace)
-    assert "No run of v001 has finished" in section(page, "models")
-    assert "No finished model to analyze." in section(page, "model_analysis")
+    page = write_and_read(workspace)
+    assert "No run of v001 has finished" in section_text(page, "models")
+    assert "No finished model to analyze." in section_text(page, "model_analysis")
 
 
-def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
-    """A config that is no JSON, an empty cell, a torn document of new images, a part that raises what nobody foresaw."""
+def test_damaged_files_affect_only_their_part(copied: Studied) -> None:
+    """A broken config, an empty cell, broken stored predictions and broken sanity checks."""
     workspace, (first, second) = copied
     shutil.rmtree(workspace.cache)
     (workspace.runs / "torn").mkdir()
@@ -122,25 +122,25 @@ def test_damaged_files_cost_their_own_part_alone(copied: Studied) -> None:
     (workspace.reports / "new-images" / f"{second}.json").write_text("[]", encoding="utf-8")
     (workspace.reports / "trials").mkdir(exist_ok=True)
     (workspace.reports / "trials" / f"{first}.json").write_text("{", encoding="utf-8")
-    page = whole(workspace)
-    assert "torn: " in section(page, "models") and "odd: " in section(page, "models")
+    page = write_and_read(workspace)
+    assert "torn: " in section_text(page, "models") and "odd: " in section_text(page, "models")
     assert "could not be rendered" not in page
-    assert "No predictions on new images yet" in section(page, "new_images")
+    assert "No predictions on new images yet" in section_text(page, "new_images")
     curve = (workspace.reports / "v001" / "figures-en" / f"steps-{first}.csv").read_text(encoding="utf-8")
     assert len(curve.splitlines()) == len(steps.read_text(encoding="utf-8").splitlines()) - 1
 
 
-def test_a_run_that_is_not_finished_is_named(copied: Studied) -> None:
-    """With what to do about it, in the report's language."""
+def test_unfinished_and_aborted_runs_are_listed(copied: Studied) -> None:
+    """Unfinished runs are listed with what to do, aborted ones with their reason."""
     workspace, (first, _) = copied
     (workspace.runs / first / "done.json").unlink()
-    assert f"{first}: not finished; run its train command again" in section(whole(workspace), "models")
-    (workspace.runs / first / "stopped.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
-    assert f"{first}: aborted: the loss is NaN at step 3" in section(whole(workspace), "models")
+    assert f"{first}: not finished; run its train command again" in section_text(write_and_read(workspace), "models")
+    (workspace.runs / first / "aborted.txt").write_text("the loss is NaN at step 3\n", encoding="utf-8")
+    assert f"{first}: aborted: the loss is NaN at step 3" in section_text(write_and_read(workspace), "models")
 
 
-def test_an_image_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied: Studied) -> None:
-    """`examples` and `embed` show all others."""
+def test_missing_image_affects_only_its_map(copied: Studied) -> None:
+    """`examples` has all other maps; `embed` still places the image by its cached features."""
     workspace, (first, _) = copied
     kinds = examples_of_run(workspace, first, number=3).examples
     shown = {example.image_id: example for chosen in kinds.values() for example in chosen}
@@ -153,8 +153,8 @@ def test_an_image_that_is_gone_costs_its_own_map_and_its_own_place_alone(copied:
     assert embed_run(workspace, first)["images"] == placed, "its features were kept"
 
 
-def test_a_torn_image_costs_the_report_its_own_map_alone(copied: Studied) -> None:
-    """And one that is gone its place among the features."""
+def test_truncated_image_affects_only_its_map(copied: Studied) -> None:
+    """Missing images are counted in the feature section; a truncated one has no map."""
     workspace, (first, _) = copied
     shutil.rmtree(workspace.cache)
     chosen = examples_of_run(workspace, first, number=3).examples
@@ -164,15 +164,15 @@ def test_a_torn_image_costs_the_report_its_own_map_alone(copied: Studied) -> Non
         lost = next(workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == "train")
     lost.unlink()
     torn.write_bytes(torn.read_bytes()[:300])
-    page = whole(workspace)
-    studied = section(page, "model_analysis")
+    page = write_and_read(workspace)
+    studied = section_text(page, "model_analysis")
     assert "Right and wrong predictions" in studied and "Error patterns" in studied
     assert "2 images are left out: the files cannot be read" in studied
     assert "Map by grad-cam" in page.split('id="model_analysis"')[1]
 
 
-def test_a_test_image_that_is_gone_spends_no_look(copied: Studied) -> None:
-    """It is missed before the ledger is written."""
+def test_missing_test_image_records_no_access(copied: Studied) -> None:
+    """The missing file is reported before an access to test is recorded."""
     workspace, (first, _) = copied
     access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / first / "predictions-test.csv").unlink(missing_ok=True)
@@ -184,8 +184,8 @@ def test_a_test_image_that_is_gone_spends_no_look(copied: Studied) -> None:
     assert read_accesses(workspace, "v001") == []
 
 
-def test_a_torn_test_image_spends_no_look(copied: Studied) -> None:
-    """It is named before the model is asked of any, and once it is whole again the look is the first."""
+def test_truncated_test_image_records_no_access(copied: Studied) -> None:
+    """The damaged file is reported before an access is recorded; once restored, the first access is recorded."""
     workspace, runs = copied
     access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / runs[1] / "predictions-test.csv").unlink(missing_ok=True)
@@ -200,8 +200,8 @@ def test_a_torn_test_image_spends_no_look(copied: Studied) -> None:
     assert evaluate_run(workspace, runs[1], "test").test_accesses == 1
 
 
-def test_drawings_of_a_run_that_is_gone_go(copied: Studied, tmp_path: Path) -> None:
-    """The next report takes away what the one before had written and it has not; what somebody else put there stays."""
+def test_outdated_files_are_removed(copied: Studied, tmp_path: Path) -> None:
+    """Files of a deleted run are removed by the next report; files of others are left."""
     workspace, runs = copied
     folder = tmp_path / "out" / "figures-en"
     folder.mkdir(parents=True)
@@ -214,8 +214,8 @@ def test_drawings_of_a_run_that_is_gone_go(copied: Studied, tmp_path: Path) -> N
     assert left == set() and (folder / f"steps-{runs[1]}.svg").is_file() and (folder / "mine.csv").is_file()
 
 
-def test_what_has_no_name_is_told_in_the_pages_language(copied: Studied, tmp_path: Path) -> None:
-    """An unknown licence, settings whose values are words, a version without copies."""
+def test_unknown_values_are_translated(copied: Studied, tmp_path: Path) -> None:
+    """Unknown licenses, settings and a version without duplicates, in Spanish."""
     workspace, _ = copied
     page = write_report(workspace, "v001", lang="es", output=tmp_path).page.read_text(encoding="utf-8")
     assert ">desconocida</td>" in page or ">desconocida<" in page
@@ -223,8 +223,8 @@ def test_what_has_no_name_is_told_in_the_pages_language(copied: Studied, tmp_pat
     assert "Esta versión no contiene casi duplicadas." in page
 
 
-def test_a_model_that_answers_with_no_numbers_predicts_nothing(copied: Studied, tmp_path: Path) -> None:
-    """Its first category is no answer."""
+def test_nan_predictions_are_an_error(copied: Studied, tmp_path: Path) -> None:
+    """A network with NaN weights predicts no category."""
     workspace, (first, _) = copied
     path = workspace.runs / first / "model.safetensors"
     save_file({key: value * float("nan") for key, value in load_file(path).items()}, path)
@@ -233,35 +233,35 @@ def test_a_model_that_answers_with_no_numbers_predicts_nothing(copied: Studied, 
         predict_paths(workspace, first, [str(tmp_path / "new.png")])
 
 
-def test_a_part_that_raises_is_told_in_its_place(copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cover and a section, with errors that are none of fototeca's: a line each, in the page's language."""
+def test_unexpected_errors_are_shown_in_their_place(copied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors in the cover and in a section are one line each, in the report's language."""
 
     def broken(_: object) -> None:
-        raise ZeroDivisionError("by nought")
+        raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("fototeca.analysis.report.page._cover", broken)
     monkeypatch.setitem(SECTIONS, "samples", broken)
     page = write_report(copied[0], "v001", lang="es").page.read_text(encoding="utf-8")
-    assert page.count("No se pudo generar esta parte (ZeroDivisionError: by nought)") == 2
+    assert page.count("No se pudo generar esta parte (ZeroDivisionError: division by zero)") == 2
     assert '<section id="reproducibility">' in page
 
 
-def test_new_images_that_could_not_be_had(copied: Studied) -> None:
-    """They are listed with their reasons beside those that were seen; what a run said before it was trained again is not its."""
+def test_unreadable_new_images_are_listed(copied: Studied) -> None:
+    """Unreadable images are listed with their reason; predictions from before retraining are ignored."""
     workspace, (first, _) = copied
     image = image_path(workspace, read_manifest(workspace, "v001").split("val")[0])
     (workspace.root / "broken.jpg").write_bytes(b"no image")
     predict_paths(workspace, first, [str(image), str(workspace.root / "broken.jpg")])
-    told = section(whole(workspace), "new_images")
-    assert f"1 new image classified by {first}; 0 are unlike the training images, 1 is a near-duplicate" in told
-    assert "broken.jpg" in told
+    content = section_text(write_and_read(workspace), "new_images")
+    assert f"1 new image classified by {first}; 0 are unlike the training images, 1 is a near-duplicate" in content
+    assert "broken.jpg" in content
     run = read_run(workspace, first)
-    write_done(run, {**run.facts, "seconds": 0.1})
-    assert "No predictions on new images yet" in section(whole(workspace), "new_images")
+    write_done(run, replace(run.metrics, seconds=0.1))
+    assert "No predictions on new images yet" in section_text(write_and_read(workspace), "new_images")
 
 
-def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
-    """Every figure would be of other images: one line that names the version, for the report and for each command."""
+def test_changed_manifest_is_rejected(copied: Studied) -> None:
+    """The report and every command reject a manifest that changed after training."""
     workspace, (first, second) = copied
     path = workspace.manifests / "v001.csv"
     path.write_text(path.read_text(encoding="utf-8").replace(",red,", ",olive,", 1), encoding="utf-8")
@@ -277,65 +277,64 @@ def test_a_manifest_that_changed_is_refused(copied: Studied) -> None:
             call()
 
 
-def test_images_that_are_gone(copied: Studied) -> None:
-    """All of validation but three are gone, and what was cached of them too: the figures are told, how many have no place among
-    the features, the maps are of those that are left. With none left a note stands in their place."""
+def test_missing_validation_images(copied: Studied) -> None:
+    """Metrics cover all images, maps and features those that are present; with none left a note is shown."""
     workspace, (first, _) = copied
     shutil.rmtree(workspace.cache)
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
         paths = [workspace.root / row["path"] for row in csv.DictReader(file) if row["split"] == "val"]
     for path in paths[3:]:
         path.unlink()
-    page = whole(workspace)
+    page = write_and_read(workspace)
     assert evaluate_run(workspace, first, "val").n == len(paths)
-    assert f"{len(paths) - 3} images are left out: the files cannot be read" in section(page, "model_analysis")
+    assert f"{len(paths) - 3} images are left out: the files cannot be read" in section_text(page, "model_analysis")
     assert "Map by saliency" in page.split('id="model_analysis"')[1]
     with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
         explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
     for path in paths[:3]:
         path.unlink()
-    assert f"none of the {len(paths)} val images is in the store" in section(whole(workspace), "model_analysis")
+    assert f"none of the {len(paths)} val images is in the store" in section_text(write_and_read(workspace), "model_analysis")
 
 
 @pytest.mark.parametrize("present", [{"red", "green"}, {"red"}])
-def test_categories_that_validation_does_not_have(
+def test_categories_without_validation_images(
     copied: Studied, present: set[str], frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
 ) -> None:
-    """Two categories of three, and one alone: they are told as absent, and count in no mean."""
+    """Absent categories are listed and not counted in averages."""
     workspace, runs = copied
     frozen_with(workspace, lambda row: row.split == "test" or row.label in present)
     evaluation = evaluate_run(workspace, runs[0], "val")
     assert set(evaluation.absent) == {"red", "green", "olive"} - present
     assert evaluation.balanced_accuracy == pytest.approx(np.mean([evaluation.per_class[name].recall for name in present]))
-    page = whole(workspace)
-    assert "Right and wrong predictions" in section(page, "model_analysis")
-    assert "Sanity checks by method" in section(page, "model_analysis")
+    page = write_and_read(workspace)
+    assert "Right and wrong predictions" in section_text(page, "model_analysis")
+    assert "Sanity checks by method" in section_text(page, "model_analysis")
 
 
-def test_a_method_that_does_not_fit_names_those_that_do(copied: Studied, tmp_path: Path) -> None:
-    """Trees and ensembles have no network to explain; the report says so for them and shows everything else."""
+def test_ensembles_have_no_attribution_maps(copied: Studied, tmp_path: Path) -> None:
+    """Errors name what can be explained instead; the report analyzes single models only."""
     workspace, runs = copied
-    ensemble = join_runs(workspace, runs).id
+    ensemble = make_ensemble(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network") as error:
         explain_run(workspace, ensemble, methods=["grad-cam"], output=tmp_path)
     assert "linear, logistic or svm head" in error.value.hint
     with pytest.raises(FototecaError, match="has no features of its own"):
         embed_run(workspace, ensemble, output=tmp_path)
-    assert f"Best model: {ensemble}" not in section(whole(workspace), "model_analysis")
+    assert f"Best model: {ensemble}" not in section_text(write_and_read(workspace), "model_analysis")
 
 
-def test_a_method_that_does_not_fit_takes_no_look(copied: Studied, first_image: Callable[[str], Path]) -> None:
-    """An ensemble has no network to be explained: that is told before a test image is asked about."""
+def test_inapplicable_method_records_no_access(copied: Studied, first_image: Callable[[str], Path]) -> None:
+    """The error is raised before a test image is classified."""
     workspace, runs = copied
     access_log_path(workspace).unlink(missing_ok=True)
-    ensemble = join_runs(workspace, runs).id
+    ensemble = make_ensemble(workspace, runs).id
     with pytest.raises(FototecaError, match="needs a network"):
         predict_paths(workspace, ensemble, [str(first_image("test"))], methods=["grad-cam"])
     assert read_accesses(workspace, "v001") == []
 
 
-def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
-    """A manifest that somebody sent may name any file; a report is made to be passed on."""
+def test_images_outside_the_store_are_not_shown(copied: Studied) -> None:
+    """A received manifest may name any file; reports are shared."""
     workspace = copied[0]
     Image.new("RGB", (60, 60), "red").save(workspace.root.parent / "secret.png")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
@@ -344,15 +343,15 @@ def test_images_of_elsewhere_are_not_shown(copied: Studied) -> None:
     assert context.thumbnail(replace(row, image_id="f" * 64, path="../secret.png")) == ""
 
 
-def test_links_lead_out_of_any_folder(copied: Studied) -> None:
-    """A name with a number sign in it does not end the address."""
+def test_links_escape_special_characters(copied: Studied) -> None:
+    """A number sign or percent sign in a folder name is escaped."""
     workspace = Workspace(copied[0].root.rename(copied[0].root.with_name("proj #1 100%")))
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.root.parent / "out")
     assert 'href="../proj%20%231%20100%25/data/runs#row=2"' in context.file_link("data/runs", row=0)
 
 
-def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
-    """A run whose every loss is none has no drawing of them, and ends no command."""
+def test_curves_of_nan_losses_are_omitted(copied: Studied) -> None:
+    """A run whose losses are all NaN has no loss curve."""
     run = read_run(copied[0], copied[1][0])
     steps = run.folder / "steps.csv"
     head, *rows = steps.read_text(encoding="utf-8").splitlines()
@@ -362,8 +361,8 @@ def test_curves_without_a_number_are_left_out(copied: Studied) -> None:
     assert [figure.name for figure in curve_figures_of(run, Texts.load("en"))] == [f"epochs-{run.id}"]
 
 
-def test_drawing_categories_keeps_what_was_explained(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows of the maps that lie there stay when only the categories' images are drawn."""
+def test_class_models_keep_explanation_rows(copied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing class models does not change the CSV of earlier maps."""
     workspace, (run, _) = copied
     monkeypatch.setattr("fototeca.analysis.attribution.explain._write_class_models", lambda *_: [])
     *_, table = explain_run(workspace, run, methods=["saliency"], output=tmp_path)
@@ -372,8 +371,8 @@ def test_drawing_categories_keeps_what_was_explained(copied: Studied, tmp_path: 
     assert table.read_text(encoding="utf-8") == before and len(before.splitlines()) > 2
 
 
-def test_only_explain_draws_a_category(copied: Studied) -> None:
-    """Others do not offer what they refuse."""
+def test_only_explain_offers_class_model(copied: Studied) -> None:
+    """Other commands reject `class-model` and do not list it."""
     workspace, runs = copied
     for command in (
         lambda: examples_of_run(workspace, runs[0], method="class-model"),
@@ -387,54 +386,54 @@ def test_only_explain_draws_a_category(copied: Studied) -> None:
     assert stop.value.hint.endswith("class-model")
 
 
-def test_class_models_that_are_missing_are_named(copied: Studied, tmp_path: Path) -> None:
-    """None drawn, some drawn, and none possible: each is told, with the command that draws what can be."""
+def test_missing_class_models_are_listed(copied: Studied, tmp_path: Path) -> None:
+    """With none, some and all possible class models drawn: the missing ones and the command that draws them."""
     workspace, runs = copied
-    words, drawn = Texts.load("en"), workspace.reports / "explain" / runs[0]
+    texts, drawn = Texts.load("en"), workspace.reports / "explain" / runs[0]
     shutil.rmtree(drawn, ignore_errors=True)
-    context = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), texts, workspace.reports)
     results = context.validation[runs[0]]
-    assert escape(words("class_model.none")) in _class_models(context, results)
-    said = results.probabilities.argmax(axis=1)
+    assert escape(texts("class_model.none")) in _class_models(context, results)
+    predicted = results.probabilities.argmax(axis=1)
     explain_run(workspace, runs[0], methods=["class-model"], images=[results.rows[0].image_id], iterations=1)
-    others = [name for place, name in enumerate(results.categories) if place != said[0]]
-    told = _class_models(context, results)
-    assert words("class_model.missing", names=", ".join(others)) in told
-    named = re.findall(r"--image (\w+)", told)
-    assert len(named) == len(set(said) - {said[0]}) and ("<pre>" in told) == bool(named)
+    others = [name for place, name in enumerate(results.categories) if place != predicted[0]]
+    content = _class_models(context, results)
+    assert texts("class_model.missing", names=", ".join(others)) in content
+    named = re.findall(r"--image (\w+)", content)
+    assert len(named) == len(set(predicted) - {predicted[0]}) and ("<pre>" in content) == bool(named)
     if named:
         explain_run(workspace, runs[0], methods=["class-model"], images=named, iterations=1)
     there = {path.stem.removeprefix("class-model-") for path in drawn.glob("class-model-*.png")}
-    assert there == {results.categories[place] for place in said}
+    assert there == {results.categories[place] for place in predicted}
     context.load_model(results.run).module = None
-    assert words("attribution.no_network") in render_attributions(context, results)
+    assert texts("attribution.no_network") in render_attributions(context, results)
 
 
-def test_nothing_is_called_hardest_where_nothing_is_missed(copied: Studied) -> None:
-    """The model card says so in words, and names categories where some are."""
+def test_model_card_names_hardest_categories(copied: Studied) -> None:
+    """The model card names the categories missed most, or states that none was missed."""
     workspace, runs = copied
-    found, words = [read_run(workspace, run) for run in runs], Texts.load("en")
-    for missed, key in ((1, "Hardest categories on validation: "), (0, words("model_card.none_missed"))):
-        for run in found:
-            told, names = run.predictions("val"), run.categories
-            sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in told.labels]]
-            write_predictions_csv(run, "val", told.image_ids, told.labels, np.roll(sure, missed, axis=1))
-        assert key in cards.render_cards(ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports))
+    trained, texts = [read_run(workspace, run) for run in runs], Texts.load("en")
+    for missed, key in ((1, "Hardest categories on validation: "), (0, texts("model_card.none_missed"))):
+        for run in trained:
+            predictions, names = run.predictions("val"), run.categories
+            sure = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in predictions.labels]]
+            write_predictions_csv(run, "val", predictions.image_ids, predictions.labels, np.roll(sure, missed, axis=1))
+        assert key in cards.render_cards(ReportContext(workspace, read_manifest(workspace, "v001"), texts, workspace.reports))
 
 
-def test_torn_curves_are_drawn_as_far_as_they_go(copied: Studied) -> None:
-    """The last line of steps.csv was cut off: the curve ends one step before."""
+def test_truncated_curves_end_early(copied: Studied) -> None:
+    """If the last line of steps.csv is truncated, the curve ends one step earlier."""
     workspace, runs = copied
     steps = workspace.runs / runs[0] / "steps.csv"
     lines = steps.read_text(encoding="utf-8").splitlines()
     steps.write_text("\n".join(lines[:-1]) + "\n" + lines[-1].split(",")[0], encoding="utf-8")
-    whole(workspace)
+    write_and_read(workspace)
     drawn = (workspace.reports / "v001" / "figures-en" / f"steps-{runs[0]}.csv").read_text(encoding="utf-8")
     assert len(drawn.splitlines()) == len(lines) - 1
 
 
-def test_images_with_several_labels(tmp_path: Path) -> None:
-    """Every command on a multi-label task; average precision by category in the figures and in both reports."""
+def test_multi_label_task(tmp_path: Path) -> None:
+    """All commands and both reports on a multi-label task, with average precision by category."""
     rows = [["path", "label"]]
     for number in range(60):
         rng, names = np.random.default_rng(number), [name for name, bit in (("left", 1), ("right", 2)) if number % 4 & bit]
@@ -460,30 +459,33 @@ def test_images_with_several_labels(tmp_path: Path) -> None:
     assert compare_runs(workspace, runs).pairs
     assert embed_run(workspace, runs[0])["images"] > 0
     (workspace.runs / runs[0] / "thresholds.json").write_text('{"left": 0.999999, "right": 0.0}', encoding="utf-8")
-    assert [fact["label"] for fact in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
+    assert [prediction.label for prediction in predict_paths(workspace, runs[0], [str(tmp_path / "in" / "03.png")])] == ["right"]
     table = explain_run(workspace, runs[0], methods=["saliency"])[-1]
-    told = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    content = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     results = read_split_predictions(workspace, find_run(workspace, runs[0]), "val")
     likeliest = dict(zip((row.image_id for row in results.rows), results.probabilities.argmax(axis=1), strict=True))
-    assert told and {(row["image_id"], row["category"]) for row in told} <= {
+    assert content and {(row["image_id"], row["category"]) for row in content} <= {
         (image_id, results.categories[place]) for image_id, place in likeliest.items()
     }
     evaluation, (path,) = evaluate_run(workspace, runs[0], "val"), confusion_figures(workspace, runs[0], "val", None)
-    told = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    content = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     cells = ("true_positive", "false_negative", "false_positive", "true_negative")
-    assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in told} == evaluation.confusion_per_class
-    said = read_predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
-    colours = point_colorings([results.rows[0], *results.rows], ["" if one == "left" else one for one in said], ["left", "right"])
-    assert colours["error"][0].count("not asked") == colours["prediction"][0].count("not asked") == 1, "no category is an answer"
+    assert {row["category"]: {cell: int(row[cell]) for cell in cells} for row in content} == evaluation.confusion_per_class
+    predicted = read_predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
+    labels = ["" if label == "left" else label for label in predicted]
+    colors = point_colorings([results.rows[0], *results.rows], labels, ["left", "right"])
+    assert colors["error"][0].count("not predicted") == colors["prediction"][0].count("not predicted") == 1, (
+        "no category is an answer"
+    )
     for lang in ("en", "es"):
         page = write_report(workspace, "v001", lang=lang).page.read_text(encoding="utf-8")
-        words = Texts.load(lang)
+        texts = Texts.load(lang)
         legends = re.findall(r'<ul class="legend">.*?</ul>', page)
-        both = {"left", "right", "left + right", words("label.none")}
+        both = {"left", "right", "left + right", texts("label.none")}
         assert len(legends) == 2 and all({*re.findall(r"</svg> ([^<]+)<", one)} == both for one in legends)
         assert len(set(re.findall(r'fill="(#\w+)"', legends[0]))) == 4 and "left|right" not in page
-        assert page.count(words("class.ap")) >= 2 and words("metric.ap_macro") in page
-        assert page.count(words("confusion.multi")) == 3, "of both models on validation, and of one on test"
-        assert words("confusion.false_positive") in page
-        assert words("attribution.maps_of", category="right") in page
+        assert page.count(texts("class.ap")) >= 2 and texts("metric.ap_macro") in page
+        assert page.count(texts("confusion.multi")) == 3, "of both models on validation, and of one on test"
+        assert texts("confusion.false_positive") in page
+        assert texts("attribution.maps_of", category="right") in page
         assert 'class="note warn"' not in page.split('id="model_analysis"')[1].split('id="test"')[0]

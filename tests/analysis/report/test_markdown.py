@@ -1,4 +1,4 @@
-"""A person's words become safe HTML, and links lead to the web or to files alone."""
+"""User texts are rendered as safe HTML; only links to the web and to files are kept."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ from fototeca.analysis.report.markdown import read_user_texts, render_markdown
         ),
     ],
 )
-def test_what_people_write(text: str, html: str) -> None:
-    """Emphasis around links and code, none inside them; nothing but the web is linked, and quotation marks end no attribute."""
+def test_markdown_is_rendered_as_safe_html(text: str, html: str) -> None:
+    """Emphasis, links and code are rendered; HTML, scripts and images are not."""
     assert re.sub(r"(?<=>)\n|\n(?=<[/ou])", "", render_markdown(text)) == html
 
 
-def test_sections_are_headings_of_the_second_rank(tmp_path: Path) -> None:
-    """Whatever case they are in; not within a fence, nor of another rank, and comments are left out."""
+def test_sections_are_level_two_headings(tmp_path: Path) -> None:
+    """Headings in any case; not in fences, of other levels or in comments."""
     path = tmp_path / "report.md"
     path.write_text(
         "<!-- hint -->\nintro\n## Motivation ##\nWhy *not*\n### more\n```\n## challenges\n```\n"
         "## other\nlost\n\n## Conclusions\r\n<!-- none -->So\u2028it\x0bis\n---\nall\n## collection\nfound\n",
         encoding="utf-8",
     )
-    found = read_user_texts(path)
-    assert found["motivation"] == "Why *not*\n### more\n```\n## challenges\n```"
-    assert (found["collection"], found["challenges"]) == ("found", "")
-    assert found["conclusions"] == "So\u2028it\x0bis\n---\nall", "an underlined line begins no section"
+    result = read_user_texts(path)
+    assert result["motivation"] == "Why *not*\n### more\n```\n## challenges\n```"
+    assert (result["collection"], result["challenges"]) == ("found", "")
+    assert result["conclusions"] == "So\u2028it\x0bis\n---\nall", "an underlined line begins no section"
     assert not any(read_user_texts(tmp_path / "none.md").values())
 
 
 @pytest.mark.parametrize(
     "href", ["javascript:alert(1)", "JAVASCRIPT:alert(1)", "data:text/html,x", "file:///etc/passwd", " vbscript:x"]
 )
-def test_other_addresses_are_no_links(href: str) -> None:
-    """The words stay."""
+def test_unsafe_addresses_are_not_linked(href: str) -> None:
+    """The text remains, escaped."""
     assert link("<words>", href) == "&lt;words&gt;"
 
 
 @pytest.mark.parametrize(
     "href", ["https://x.org/a:b", "http://x.org", "figures-en/a.csv#row=2", "../v001.csv", "#task", "a/b:c.csv"]
 )
-def test_the_web_and_files_are_links(href: str) -> None:
-    """As they are given."""
+def test_web_and_relative_addresses_are_linked(href: str) -> None:
+    """The address is unchanged."""
     assert link("words", href) == f'<a href="{href}">words</a>'

@@ -1,4 +1,4 @@
-"""The report holds every section in both languages, works offline and fits the window; looks at test are written down."""
+"""The report has every section in both languages, works offline, fits the window, and its numbers equal its data files."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Studied = tuple[Workspace, list[str]]
 
 
 @pytest.fixture(scope="module")
-def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Path]]:
-    """The workspace after a look at test and a prediction, with a report in each language."""
+def reports(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Path]]:
+    """Return the workspace after one evaluation on test and one prediction, with a report in each language."""
     workspace, runs = studied
-    access_log_path(workspace).unlink(missing_ok=True)  # of what other tests asked
+    access_log_path(workspace).unlink(missing_ok=True)  # of other tests
     evaluate_run(workspace, runs[0], "test")
     new = tmp_path_factory.mktemp("new") / "new.jpg"
     shutil.copyfile(workspace.root / read_manifest(workspace, "v001").split("train")[0].path, new)
@@ -49,8 +49,8 @@ def told(studied: Studied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Wo
     return workspace, {lang: write_report(workspace, "v001", lang=lang).page for lang in ("en", "es")}
 
 
-def test_both_languages_say_the_same_things() -> None:
-    """No text is missing in one of the languages, and both leave the same gaps to be filled."""
+def test_languages_have_equal_keys_and_placeholders() -> None:
+    """Both languages have the same texts with the same placeholders."""
     english, spanish = Texts.load("en").entries, Texts.load("es").entries
     assert english.keys() == spanish.keys()
     gaps = {key: [set(re.findall(r"{(\w+)", entries[key])) for entries in (english, spanish)] for key in english}
@@ -58,41 +58,41 @@ def test_both_languages_say_the_same_things() -> None:
 
 
 @pytest.mark.parametrize("lang", ["en", "es"])
-def test_every_measure_of_quality_has_a_name(lang: str) -> None:
-    """Whatever is measured of an image is named in the report, each measure in its own words."""
-    words, measures = Texts.load(lang), quality(Image.new("RGB", (64, 48)))
-    assert len({words(f"quality.{name}") for name in measures}) == len(measures)
+def test_quality_measures_have_names(lang: str) -> None:
+    """Each measure of image quality has a distinct name."""
+    texts, measures = Texts.load(lang), quality(Image.new("RGB", (64, 48)))
+    assert len({texts(f"quality.{name}") for name in measures}) == len(measures)
 
 
 @pytest.mark.parametrize(("lang", "one", "more"), [("en", "1 image", "2 images"), ("es", "1 imagen", "2 imágenes")])
-def test_one_is_not_many(lang: str, one: str, more: str) -> None:
-    """Words fit their numbers, plain ones and those that were written in a language's way."""
-    words = Texts.load(lang)
-    assert [words("task.images", n=n) for n in (1, words.number(1), 2)] == [one, one, more]
+def test_plural_forms(lang: str, one: str, more: str) -> None:
+    """Texts select singular and plural for plain and for formatted numbers."""
+    texts = Texts.load(lang)
+    assert [texts("task.images", n=n) for n in (1, texts.number(1), 2)] == [one, one, more]
     for n in (1, 1000):
-        told = words("splits.groups", groups=n, images=words.number(n))
-        assert not re.search(r"[{}|]", told)
-        assert words.number(n) in told
+        content = texts("splits.groups", groups=n, images=texts.number(n))
+        assert not re.search(r"[{}|]", content)
+        assert texts.number(n) in content
 
 
 @pytest.mark.parametrize("lang", ["en", "es"])
-def test_every_section_is_there(told: tuple[Workspace, dict[str, Path]], lang: str) -> None:
-    """Each section with its title, in order; a person's words are shown, and markup in them only as text."""
-    page = told[1][lang].read_text(encoding="utf-8")
-    words = Texts.load(lang)
+def test_all_sections_are_present(reports: tuple[Workspace, dict[str, Path]], lang: str) -> None:
+    """All sections in order, with the user's texts, whose HTML is escaped."""
+    page = reports[1][lang].read_text(encoding="utf-8")
+    texts = Texts.load(lang)
     places = [page.index(f'<section id="{name}">') for name in SECTIONS]
     assert places == sorted(places)
-    assert all(words(f"section.{name}") in page for name in SECTIONS)
+    assert all(texts(f"section.{name}") in page for name in SECTIONS)
     assert "Because <strong>colours</strong> matter." in page
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert words("user_text.missing", heading="## conclusions") in page
-    assert words("test_access.once") in page
+    assert texts("user_text.missing", heading="## conclusions") in page
+    assert texts("test_access.once") in page
 
 
-def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
-    """Nothing is loaded from elsewhere; links to files lead to files; every figure's numbers are beside it."""
-    workspace, pages = told
+def test_report_works_offline(reports: tuple[Workspace, dict[str, Path]]) -> None:
+    """No external resources; links to files resolve; every figure has its data beside the page."""
+    workspace, pages = reports
     page = pages["en"].read_text(encoding="utf-8")
     assert not re.findall(r'(?:src|srcset)="(?!data:)', page)
     assert "@import" not in page
@@ -109,13 +109,13 @@ def test_it_works_offline(told: tuple[Workspace, dict[str, Path]]) -> None:
     numbers = folder / "comparison.csv"
     with numbers.open(encoding="utf-8") as file:
         assert [row["name"] for row in csv.DictReader(file)] == sorted(
-            [path.parent.name for path in workspace.runs.glob("*/done.json")], key=lambda name: _place(page, name)
+            [path.parent.name for path in workspace.runs.glob("*/done.json")], key=lambda name: _position_in_models(page, name)
         )
 
 
-def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[str, Path]]) -> None:
-    """The row of the file beside the page holds, in the same column, the number that the page shows, not rounded."""
-    page, met = told[1]["es"], set[str]()
+def test_table_numbers_link_to_their_row(reports: tuple[Workspace, dict[str, Path]]) -> None:
+    """The linked CSV cell holds the displayed number, unrounded."""
+    page, linked = reports[1]["es"], set[str]()
     for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page.read_text(encoding="utf-8"), re.DOTALL):
         for column, cell in enumerate(re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)):
             if link := re.fullmatch(r'<a href="(figures-es/[^"#]+)#row=(\d+)" tabindex="-1">([^<]+)</a>', cell):
@@ -123,68 +123,71 @@ def test_every_number_of_a_table_leads_to_its_row(told: tuple[Workspace, dict[st
                 with (page.parent / name).open(encoding="utf-8", newline="") as file:
                     stored = list(csv.reader(file))[int(line) - 1][column].split()
                 assert is_rounded(shown, stored), (name, line, column, shown, stored)
-                met.add(name)
-    assert {f"figures-es/{name}.csv" for name in ("models", "classes", "test", "ensemble-gains")} <= met
+                linked.add(name)
+    assert {f"figures-es/{name}.csv" for name in ("models", "classes", "test", "ensemble-gains")} <= linked
 
 
 def is_rounded(shown: str, stored: list[str]) -> bool:
-    """Whether a cell in Spanish shows the numbers that a file keeps: within half of the last digit, or as less than it."""
-    words = [word.replace("\xa0", "").replace(",", ".") for word in re.findall(r"[+-]?\d[\d\xa0]*(?:,\d+)?", shown)]
-    if not words or shown.startswith("<"):
-        return not words or float(stored[0]) < float(words[0])
+    """Return True if a Spanish cell shows the stored numbers rounded to its digits, or as less than a bound."""
+    numbers = [word.replace("\xa0", "").replace(",", ".") for word in re.findall(r"[+-]?\d[\d\xa0]*(?:,\d+)?", shown)]
+    if not numbers or shown.startswith("<"):
+        return not numbers or float(stored[0]) < float(numbers[0])
     scales = (100,) if "%" in shown else (1, 100) if shown[0] in "+-" else (1,)  # a difference in points bears its sign
-    pairs = [(float(word), float(value), len(word.partition(".")[2])) for word, value in zip(words, stored, strict=True)]
+    pairs = [(float(word), float(value), len(word.partition(".")[2])) for word, value in zip(numbers, stored, strict=True)]
     return any(all(abs(a - scale * b) <= 0.5000001 * 10**-digits for a, b, digits in pairs) for scale in scales)
 
 
 @pytest.mark.parametrize(
     ("lang", "own", "foreign"), [("en", r"\d\.\d|\d%", r"\d,\d|\d\s%"), ("es", r"\d,\d|\d\s%", r"\d\.\d|\d%")]
 )
-def test_figures_write_numbers_as_their_language_does(
-    told: tuple[Workspace, dict[str, Path]], lang: str, own: str, foreign: str
+def test_figures_use_the_languages_number_format(
+    reports: tuple[Workspace, dict[str, Path]], lang: str, own: str, foreign: str
 ) -> None:
-    """At axes, in cells and in what is told on pointing: a decimal comma and a space before % in Spanish, neither in English."""
-    drawings = list((told[1][lang].parent / f"figures-{lang}").glob("*.svg"))
+    """Axes, cells and tooltips: decimal comma and space before % in Spanish, neither in English."""
+    drawings = list((reports[1][lang].parent / f"figures-{lang}").glob("*.svg"))
     kinds = {path.name.partition("-")[0].removesuffix(".svg") for path in drawings}
     assert kinds >= {"comparison", "steps", "epochs", "confusion", "reliability"}
     for path in drawings:
-        words = re.findall(r"<(?:text[^>]*|title)>([^<]+)<", path.read_text(encoding="utf-8"))
-        assert not [word for word in words if re.search(foreign, word)], path.name
+        labels = re.findall(r"<(?:text[^>]*|title)>([^<]+)<", path.read_text(encoding="utf-8"))
+        assert not [word for word in labels if re.search(foreign, word)], path.name
         if path.name.startswith(("comparison", "confusion", "reliability", "epochs")):
-            assert any(re.search(own, word) for word in words), path.name
+            assert any(re.search(own, word) for word in labels), path.name
 
 
-def table(page: Path, name: str) -> list[dict[str, str]]:
-    """A file of numbers beside the page."""
+def read_data_table(page: Path, name: str) -> list[dict[str, str]]:
+    """Return the rows of an exported CSV."""
     with (page.parent / "figures-en" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple[Workspace, dict[str, Path]]) -> None:
-    """Of splits, groups, new images, examples and maps: the row that is linked holds what stands there."""
-    workspace, page = told[0], told[1]["en"]
+def test_numbers_in_text_link_to_their_row(studied: Studied, reports: tuple[Workspace, dict[str, Path]]) -> None:
+    """Splits, groups, new images, examples and maps: the linked row holds the displayed number."""
+    workspace, page = reports[0], reports[1]["en"]
     text = page.read_text(encoding="utf-8")
     manifest, links = read_manifest(workspace, "v001"), dict[str, list[str]]()
     for link, words in re.findall(r'<a href="([^"]+#row=\d+)">([^<]+)</a>', text):
         links.setdefault(link, []).append(words)
-    sizes = [row["value"].split() for row in table(page, "split-sizes")]
+    sizes = [row["value"].split() for row in read_data_table(page, "split-sizes")]
     assert [int(size) for size, _ in sizes] == list(manifest.split_counts().values())
     assert links["figures-en/split-sizes.csv#row=2"][0].startswith(f"{sizes[0][0]} (")
-    led = set(re.findall(r'<(?:p|p class="note warn")>([^<]+) <a href="figures-en/([^"]+)#row=\d+">data</a></p>', text))
-    difference = 100 * float(table(page, "generalization-gap")[0]["value"])
-    assert (f"The difference is {difference:+.1f} points, within what chance alone can explain.", "generalization-gap.csv") in led
-    assert {f"features-{run}.csv" for run in studied[1]} | {"licenses.csv"} <= {name for _, name in led}
-    groups = {row["name"]: row["value"] for row in table(page, "groups")}
+    linked_texts = set(re.findall(r'<(?:p|p class="note warn")>([^<]+) <a href="figures-en/([^"]+)#row=\d+">data</a></p>', text))
+    difference = 100 * float(read_data_table(page, "generalization-gap")[0]["value"])
+    assert (
+        f"The difference is {difference:+.1f} points, within what chance alone can explain.",
+        "generalization-gap.csv",
+    ) in linked_texts
+    assert {f"features-{run}.csv" for run in studied[1]} | {"licenses.csv"} <= {name for _, name in linked_texts}
+    groups = {row["name"]: row["value"] for row in read_data_table(page, "groups")}
     assert (groups["groups"], groups["threshold"]) == ("0", str(manifest.threshold))
     assert "This version has no near-duplicates." in text.split('id="splits"')[1]
-    counts = {row["name"]: row["value"] for row in table(page, "new-images-counts")}
+    counts = {row["name"]: row["value"] for row in read_data_table(page, "new-images-counts")}
     assert (counts["n"], counts["near"]) == ("1", "1") and f"{float(counts['false_alarm_rate']):.1%} are wrongly reported" in text
-    (new,) = table(page, "new-images")
+    (new,) = read_data_table(page, "new-images")
     assert new["near_duplicate_split"] and new["near_duplicate_image_id"] in {row.image_id for row in manifest.rows}
     assert f"{new['label']} · {float(new['probability']):.0%}" in links["figures-en/new-images.csv#row=2"]
     assert re.search(r'href="[^"]+/new-images/[^"]+\.json"', text)
     for run in studied[1]:
-        maps = table(page, f"maps-{run}")
+        maps = read_data_table(page, f"maps-{run}")
         assert {f"figures-en/maps-{run}.csv#row={number + 2}" for number in range(len(maps))} <= links.keys()
         (stamp,) = links[f"figures-en/maps-{run}.csv#row=3"]
         assert stamp.startswith("✗ " if maps[1]["failed"] else "passes live")
@@ -194,21 +197,21 @@ def test_numbers_outside_tables_lead_to_their_rows(studied: Studied, told: tuple
         assert row[2] in links[link][0] and f"{max(map(float, row[3:])):.0%}" in links[link][0]
 
 
-def test_images_stand_beside_what_explains_them(told: tuple[Workspace, dict[str, Path]]) -> None:
-    """Each example of a network has its map and its nearest training images; the cards describe model and dataset."""
-    page = told[1]["en"].read_text(encoding="utf-8")
+def test_cards_have_map_and_neighbors(reports: tuple[Workspace, dict[str, Path]]) -> None:
+    """Each example of a network has its map and nearest training images; model card and datasheet exist."""
+    page = reports[1]["en"].read_text(encoding="utf-8")
     card = page.split('class="tiles cards"')[1].split("</li>")[0]
     assert card.count("<img") == 2 + 3
     assert "Map by grad-cam" in card
     assert card.count("One of the nearest training images") == 3
-    words = Texts.load("en")
-    assert all(words(f"{name}.title") in page for name in ("model_card", "datasheet", "ensemble_gains", "errors"))
+    texts = Texts.load("en")
+    assert all(texts(f"{name}.title") in page for name in ("model_card", "datasheet", "ensemble_gains", "errors"))
     assert page.count("Image that maximizes the score of") >= 1
 
 
-def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict[str, Path]]) -> None:
-    """Seed 0 is told, of split and models; the versions that each model was made with; every command, tests and report too."""
-    workspace, pages = told
+def test_reproducibility_section_is_complete(studied: Studied, reports: tuple[Workspace, dict[str, Path]]) -> None:
+    """Seeds, software versions of each run, and every command, including evaluations and the report."""
+    workspace, pages = reports
     page = pages["en"].read_text(encoding="utf-8")
     assert len(re.findall(r'<dt>seed</dt><dd><a href="figures-en/run-[^"]+#row=\d+">0</a></dd>', page)) == 2
     again = page.split('id="reproducibility"')[1]
@@ -228,39 +231,39 @@ def test_what_gives_the_same_again(studied: Studied, told: tuple[Workspace, dict
     stored = done.read_bytes()
     try:
         done.write_text(json.dumps({**json.loads(stored), "software": {"torch": "1.0"}}), encoding="utf-8")
-        told_apart = again_section(workspace)
+        differing = render_last_section(workspace)
     finally:
         done.write_bytes(stored)
-    assert f"software, {runs[1].id}" in told_apart and "torch 1.0" in told_apart
+    assert f"software, {runs[1].id}" in differing and "torch 1.0" in differing
 
 
-def again_section(workspace: Workspace) -> str:
-    """The last section alone."""
+def render_last_section(workspace: Workspace) -> str:
+    """Return the reproducibility section."""
     return SECTIONS["reproducibility"](
         ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports / "v001")
     )
 
 
-def _place(page: str, name: str) -> int:
-    """Where a run is first named in the table of models."""
+def _position_in_models(page: str, name: str) -> int:
+    """Return the position of a run's first mention in the table of models."""
     return page.index(name, page.index('id="models"'))
 
 
 @pytest.mark.parametrize("width", [1400, 400])
-def test_it_fits_the_window(told: tuple[Workspace, dict[str, Path]], width: int) -> None:
-    """In Chromium nothing sticks out sideways, every image has loaded, and the console is silent."""
+def test_report_fits_the_window(reports: tuple[Workspace, dict[str, Path]], width: int) -> None:
+    """In Chromium nothing overflows, all images load, and the console is empty."""
     with chromium() as browser:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.get(told[1]["es"].as_uri())
+        browser.get(reports[1]["es"].as_uri())
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         broken = "return [...document.images].filter(image => !image.complete || !image.naturalWidth).length"
         assert browser.execute_script(broken) == 0
         assert browser.get_log("browser") == []
 
 
-def test_explanations(studied: Studied, tmp_path: Path) -> None:
-    """A sheet per image and a table of them; an unknown method names those there are."""
+def test_explain_writes_sheets_and_table(studied: Studied, tmp_path: Path) -> None:
+    """One sheet per image and a CSV; an unknown method is an error."""
     workspace, runs = studied
     paths = explain_run(workspace, runs[0], methods=["grad-cam", "saliency"], output=tmp_path)
     assert [path.suffix for path in paths] == [".png"] * (len(paths) - 1) + [".csv"]
@@ -269,8 +272,10 @@ def test_explanations(studied: Studied, tmp_path: Path) -> None:
         explain_run(workspace, runs[0], methods=["magic"])
 
 
-def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """JSON alone on stdout, figures on disk; through the whole program an unknown run is one line and exit code 2."""
+def test_commands_print_json_and_write_figures(
+    studied: Studied, fototeca: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON on stdout, figures on disk; an unknown run is a one-line error with exit code 2."""
     workspace, runs = studied
     monkeypatch.chdir(workspace.root)
     for arguments in (
@@ -279,9 +284,9 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatc
         ["examples", runs[0], "--json"],
         ["embed", runs[0], "--json"],
     ):
-        asked = CliRunner().invoke(app, arguments)
-        assert asked.exit_code == 0, asked.output
-        assert json.loads(asked.stdout)
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)
     stills = {path.name for path in (workspace.reports / "embed" / runs[0]).glob("*.svg")}
     assert stills == {f"{name}-{by}.svg" for name in ("pca", "tsne", "umap") for by in ("label", "prediction", "error", "split")}
     assert {path.stem for path in (workspace.reports / "embed" / runs[0]).glob("*.png")} == {
@@ -297,9 +302,9 @@ def test_the_commands(studied: Studied, fototeca: Callable[..., Any], monkeypatc
 
 
 @pytest.mark.parametrize("last", [2, 4, 30])
-def test_there_is_no_epoch_and_a_half(last: int) -> None:
-    """What stands below the curves are numbers of epochs."""
+def test_epoch_axis_has_integer_ticks(last: int) -> None:
+    """Tick labels of the epoch axis are integers."""
     points = [(float(epoch), 0.5) for epoch in range(1, last + 1)]
     drawn = lines_chart("epochs", {"val": points}, ("epoch", "accuracy"), "", Texts.load("en"), percent=True).svg
-    told = [float(number) for number in re.findall(r">([\d.]+)</text>", drawn)]
-    assert len(told) >= 2 and all(number == int(number) for number in told)
+    content = [float(number) for number in re.findall(r">([\d.]+)</text>", drawn)]
+    assert len(content) >= 2 and all(number == int(number) for number in content)

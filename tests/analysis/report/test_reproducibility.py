@@ -1,4 +1,4 @@
-"""What the report tells of how each run was made: its settings, and the commands that make it again."""
+"""Settings and commands shown of each run."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
-def test_where_first_weights_lay_is_told(copied: Studied, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file inside the workspace relative to it, one at home from ~, another as it was given, all quoted; names of torchvision
-    and of runs as they are."""
+def test_weights_paths_are_shortened(copied: Studied, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Relative in the workspace, from ~ in the home folder, else unchanged; all quoted for the shell."""
     workspace = copied[0]
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
     worse = context.ranked_runs[1].id
     config = workspace.runs / worse / "config.json"
     known = json.loads(config.read_text(encoding="utf-8")) | {"regime": "finetune"}
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "ana")
-    for weights, told in {
+    for weights, content in {
         str(workspace.root / "weights" / "a b.pth"): "'weights/a b.pth'",
         str(tmp_path / "ana" / "w.pth"): "~/w.pth",
         "/w.pth": "/w.pth",
@@ -42,39 +41,39 @@ def test_where_first_weights_lay_is_told(copied: Studied, monkeypatch: pytest.Mo
         config.write_text(json.dumps(known | {"weights": weights}), encoding="utf-8")
         context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
         lines = unescape(re.sub(r"<[^>]+>", "", render_reproducibility(context).split("<pre>")[1])).splitlines()
-        assert f"--weights {told}" in next(line for line in lines if "finetune" in line)
+        assert f"--weights {content}" in next(line for line in lines if "finetune" in line)
 
 
-def test_what_starts_from_another_run_comes_after_it(copied: Studied) -> None:
-    """Whichever of the two is the better one, and by whichever name: else the commands could not be given in order."""
+def test_commands_follow_run_dependencies(copied: Studied) -> None:
+    """A run that starts from another one, by id or by file, is listed after it."""
     workspace, runs = copied
     for (start, other), by_file in product((runs, runs[::-1]), (False, True)):
         config = workspace.runs / other / "config.json"
-        kept = config.read_text(encoding="utf-8")
+        stored = config.read_text(encoding="utf-8")
         weights = str(workspace.runs / start / "model.safetensors") if by_file else f"run:{start}"
-        config.write_text(json.dumps(json.loads(kept) | {"regime": "finetune", "weights": weights}), encoding="utf-8")
+        config.write_text(json.dumps(json.loads(stored) | {"regime": "finetune", "weights": weights}), encoding="utf-8")
         context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
         commands = re.findall(r"fototeca train run [^\n]+", render_reproducibility(context))
         assert ["finetune" in command for command in commands] == [False, True]
-        config.write_text(kept, encoding="utf-8")
+        config.write_text(stored, encoding="utf-8")
 
 
-def test_settings_that_did_nothing_are_not_told(copied: Studied) -> None:
-    """Of a classifier fitted at once over frozen features no epochs and no learning rate; of one that took steps both."""
+def test_settings_without_effect_are_hidden(copied: Studied) -> None:
+    """A classifier fitted at once over frozen features has no epochs and no learning rate."""
     workspace, (first, second) = copied
     config = workspace.runs / first / "config.json"
     document = json.loads(config.read_text(encoding="utf-8")) | {"regime": "features", "head": "svm"}
     config.write_text(json.dumps(document), encoding="utf-8")
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), workspace.reports)
-    told = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
+    content = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
     for name in ("epochs", "learning rate", "optimizer", "trained layers"):
-        assert f"<dt>{name}</dt>" in told[second], name
-        assert f"<dt>{name}</dt>" not in told[first], name
-    assert "<dt>seed</dt>" in told[first] and "<dt>classifier</dt><dd>svm</dd>" in told[first]
+        assert f"<dt>{name}</dt>" in content[second], name
+        assert f"<dt>{name}</dt>" not in content[first], name
+    assert "<dt>seed</dt>" in content[first] and "<dt>classifier</dt><dd>svm</dd>" in content[first]
 
 
-def test_every_setting_that_makes_another_run_is_told(copied: Studied) -> None:
-    """Where it is not left alone, and not where it is. The manifest is named at the report's head."""
+def test_distinguishing_settings_are_shown(copied: Studied) -> None:
+    """Each setting is shown where it has an effect, and only there."""
     workspace, (first, second) = copied
     config = workspace.runs / first / "config.json"
     changed = {
@@ -90,12 +89,12 @@ def test_every_setting_that_makes_another_run_is_told(copied: Studied) -> None:
         **{"clip": 1.5, "label_smoothing": 0.1, "accumulate": 4, "patience": 3, "snapshots": 5, "precision": "bf16"},
     }
     config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | changed), encoding="utf-8")
-    words = Texts.load("en")
-    context = ReportContext(workspace, read_manifest(workspace, "v001"), words, workspace.reports)
-    told = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
+    texts = Texts.load("en")
+    context = ReportContext(workspace, read_manifest(workspace, "v001"), texts, workspace.reports)
+    content = {part.split("<")[0]: part for part in re.sub(r"</?a\b[^>]*>", "", render_models(context)).split("<summary>")[1:]}
     for name, value in changed.items():
-        assert f"<dt>{words(f'setting.{name}')}</dt><dd>{'yes' if value is True else value}</dd>" in told[first]
-        assert f"<dt>{words(f'setting.{name}')}</dt>" not in told[second], name
+        assert f"<dt>{texts(f'setting.{name}')}</dt><dd>{'yes' if value is True else value}</dd>" in content[first]
+        assert f"<dt>{texts(f'setting.{name}')}</dt>" not in content[second], name
     plain = TrainConfig("v001", "cnn", "scratch")
     assert set(plain.identity()) - set(SETTINGS) == {"manifest"}
     assert {name: getattr(plain, name) for name in NEUTRAL} == NEUTRAL

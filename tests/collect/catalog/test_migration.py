@@ -19,7 +19,7 @@ from fototeca.collect.catalog.schema import MIGRATIONS
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import list_renames
 from fototeca.curate.manifest import list_versions
-from fototeca.curate.quality.thresholds import last_limits
+from fototeca.curate.quality.thresholds import read_thresholds
 from fototeca.curate.review.queues import answered_issues, latest_annotations
 from fototeca.curate.versions.decision_log import list_unstored_decisions, read_decision_log
 from fototeca.curate.versions.freeze import freeze_version
@@ -85,7 +85,7 @@ def test_catalog_is_migrated(workspace: Workspace) -> None:
         (issue,) = catalog.label_issues.all()
         assert (issue.suggested, len(issue.neighbors)) == ("puppy", 2)
         assert len(catalog.metadata.with_prefix("conflict-reported:")) == 1
-        assert last_limits(catalog).blurry == 0.3
+        assert read_thresholds(catalog).blurry == 0.3
         assert (len(catalog.duplicate_cache.pairs()), len(catalog.duplicate_cache.matches())) == (1, 1)
         assert (catalog.duplicate_cache.view_hashes(), len(catalog.duplicate_cache.signed_ids())) == ({b"\1": b"\2"}, 1)
         assert len(catalog.quality.all()) == 1

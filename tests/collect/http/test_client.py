@@ -12,7 +12,7 @@ import pytest
 
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.ingest.pipeline import collect
+from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.sources import SourceContext
 from fototeca.collect.status import workspace_status
 from fototeca.core.workspace import Workspace, create_workspace
@@ -29,7 +29,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def rejected(workspace: Workspace, *urls: str, options: FetchOptions = LOCAL) -> tuple[int, dict[str, int]]:
     """How many of the addresses were accepted, and why the others were not."""
-    accepted = collect(workspace, [Provenance(url, "urls", "fox") for url in urls], options).accepted
+    accepted = ingest_provenances(workspace, [Provenance(url, "urls", "fox") for url in urls], options).accepted
     total = workspace_status(workspace)["total"]
     return accepted, total["rejected"] | total["failed"]
 

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.ingest.pipeline import collect
+from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
 from tests.servers import StubResponse, image_response, serve
 
@@ -75,7 +75,7 @@ def test_certificate_must_be_valid(kind: str, outcome: tuple[str, str], tmp_path
     workspace = create_workspace(tmp_path / "w", ["fox"], target=1)
     with secure(None if kind == "none" else file) as base:
         found = [Provenance(f"{base}/full/1.jpg", "urls", "fox")]
-        collect(workspace, found, FetchOptions(allow_loopback=True, min_side=32, timeout=5))
+        ingest_provenances(workspace, found, FetchOptions(allow_loopback=True, min_side=32, timeout=5))
     with Catalog.open(workspace) as catalog:
         (candidate,) = catalog.candidates.all()
     assert (candidate.state, candidate.reason) == outcome

@@ -160,7 +160,7 @@ def test_import_command_from_proposal_to_images(workspace: Workspace, run: Run) 
     assert (code, out, errors.count("\n")) == (EXIT_SHORT, "", 1)
     file = errors.strip().rpartition("--map ")[2]
     code, out, _ = run("zenodo", REFS["zenodo"], "--map", file, "--allow-loopback")
-    assert (code, out.splitlines()[0]) == (EXIT_DONE, "3 candidates, 0 known before, 3 accepted")
+    assert (code, out.splitlines()[0]) == (EXIT_DONE, "3 candidates, 0 already known, 3 accepted")
 
 
 def test_every_hub_has_a_command_and_a_description() -> None:

@@ -155,7 +155,7 @@ def test_full_disk_while_unpacking_keeps_the_archive(
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(archives, "atomic_write", full)
-    with pytest.raises(FototecaError, match="cannot be unpacked: No space left on device; free some room") as stop:
+    with pytest.raises(FototecaError, match="cannot be unpacked: No space left on device; free some space") as stop:
         import_dataset(workspace, "zenodo", "1234", None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
     monkeypatch.setattr(archives, "atomic_write", whole)
@@ -176,10 +176,10 @@ def test_edited_mapping_is_kept_and_used(workspace: Workspace, capsys: pytest.Ca
     ("content", "message"),
     [
         ("[map", "cannot be read"),
-        ("x = 1", r"has no \[map\]"),
-        ("[map]\ncat = 1", r"has no \[map\]"),
+        ("x = 1", r"has no table \[map\]"),
+        ("[map]\ncat = 1", r"has no table \[map\]"),
         ('[map]\nCats = "cow"', "unknown category 'cow'"),
-        ('[map]\nCats = ""', "leaves every folder out"),
+        ('[map]\nCats = ""', "excludes every folder"),
         ('[map]\nother = "cat"', "names no folder of this dataset"),
     ],
 )
@@ -257,7 +257,7 @@ def test_versions_do_not_mix(workspace: Workspace, hub: str) -> None:
     place = proposed.with_suffix("")
     (place / "old" / "cat").mkdir(parents=True)
     (place / "old" / "cat" / "9.jpg").write_bytes(jpeg(9))
-    assert import_dataset(workspace, hub, REFS[hub], proposed, LOCAL).found == 3
+    assert import_dataset(workspace, hub, REFS[hub], proposed, LOCAL).candidates == 3
 
 
 def test_roboflow_export_is_polled(workspace: Workspace, hubs: Hubs) -> None:

@@ -12,7 +12,7 @@ import fototeca.collect.sites
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.search import SearchOptions, search
+from fototeca.collect.search import SearchOptions, search_sources
 from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
@@ -300,10 +300,10 @@ def test_bing_filters_by_claimed_license(point_to: PointTo) -> None:
     """The license stays unknown, and an engine without such a filter is refused."""
     with serve(bing(total=3)) as site:
         workspace = point_to("bing", f"{site.base}/images/async")
-        assert search(workspace, SearchOptions(("bing",), license="claimed"), LOCAL).accepted == 3
+        assert search_sources(workspace, SearchOptions(("bing",), license="claimed"), LOCAL).accepted == 3
         request = {request.query["qft"] for request in site.requests if request.path == "/images/async"}
-        with pytest.raises(FototecaError, match="google cannot be asked for a licence"):
-            search(workspace, SearchOptions(("google",), license="claimed"), LOCAL)
+        with pytest.raises(FototecaError, match="google has no license filter"):
+            search_sources(workspace, SearchOptions(("google",), license="claimed"), LOCAL)
     assert request == {"+filterui:photo-photo+filterui:license-L2_L3_L4"}
     with Catalog.open(workspace) as catalog:
         assert {place.license for image in catalog.images.all() for place in catalog.provenance.of_image(image.image_id)} == {
@@ -327,7 +327,7 @@ def test_captcha_stops_the_source_and_not_the_others(point_to: PointTo, capsys: 
             )
             (workspace.root / "sites" / "bing.toml").write_text(text.replace("pause = 1.0", "pause = 0.0"))
             before = len(site.requests)
-            summary = search(Workspace(workspace.root), SearchOptions(("google", "bing")), LOCAL)
+            summary = search_sources(Workspace(workspace.root), SearchOptions(("google", "bing")), LOCAL)
             request = [request for request in site.requests[before:] if request.path == "/search"]
     assert summary.accepted == 12
     assert len(request) == 1

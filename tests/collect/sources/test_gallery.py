@@ -11,7 +11,7 @@ import fototeca.collect.sites
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.search import SearchOptions, search
+from fototeca.collect.search import SearchOptions, search_sources
 from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -135,7 +135,7 @@ def test_invalid_url_fails_before_the_browser_starts(workspace: Workspace, url: 
     """The error shows the expected form."""
     monkeypatch.setattr("fototeca.collect.browser.driver.open_browser", None)
     with pytest.raises(FototecaError, match=r"page.*; pass --url https://…") as stop:
-        search(workspace, SearchOptions(("gallery",), url=url), LOCAL)
+        search_sources(workspace, SearchOptions(("gallery",), url=url), LOCAL)
     assert stop.value.exit_code == 2
 
 

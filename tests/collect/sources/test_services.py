@@ -17,7 +17,7 @@ import fototeca.collect.sources
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.api.quotas import read_quotas, save_quota
 from fototeca.collect.http.client import FetchOptions
-from fototeca.collect.search import PLENTY, SearchOptions, preview, search
+from fototeca.collect.search import PREVIEW_FACTOR, SearchOptions, preview_search, search_sources
 from fototeca.collect.sources import Query, SourceContext, get_source, load_sources
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
@@ -283,9 +283,9 @@ def test_rejected_key_is_stored_nowhere(point_to: PointTo, capsys: pytest.Captur
     """Neither output nor files contain the key, after success and after failure."""
     with serve(service("flickr", 4)) as site:
         workspace = _queries(point_to("flickr", f"{site.base}/api"))
-        assert search(workspace, SearchOptions(("flickr",)), LOCAL).accepted == 4
+        assert search_sources(workspace, SearchOptions(("flickr",)), LOCAL).accepted == 4
     with serve(lambda request: json_response({"key": request.query["api_key"]}, 401)) as site, pytest.raises(SourceStoppedError):
-        search(_repoint(workspace, "flickr", site.base), SearchOptions(("flickr",)), LOCAL)
+        search_sources(_repoint(workspace, "flickr", site.base), SearchOptions(("flickr",)), LOCAL)
     shown = capsys.readouterr()
     assert SECRET not in shown.out + shown.err
     freeze_version(workspace)
@@ -306,10 +306,10 @@ def test_missing_key_or_contact_fails_before_any_request(point_to: PointTo, monk
     with serve(service("pexels", 3)) as site:
         workspace = point_to("pexels", f"{site.base}/api")
         with pytest.raises(FototecaError, match="set PEXELS_API_KEY; get one at https://www"):
-            search(workspace, SearchOptions(("pexels",)), LOCAL)
+            search_sources(workspace, SearchOptions(("pexels",)), LOCAL)
         workspace.config.write_text(workspace.config.read_text().replace("me@example.org", ""))
         with pytest.raises(FototecaError, match="commons needs a contact"):
-            search(Workspace(workspace.root), SearchOptions(("commons",)), LOCAL)
+            search_sources(Workspace(workspace.root), SearchOptions(("commons",)), LOCAL)
         assert not site.requests
 
 
@@ -325,10 +325,10 @@ def test_commercial_filter_applies_at_the_source_and_again_here(point_to: PointT
     """Only licenses known to permit commercial use; sources without licenses are refused at once."""
     with serve(service("openverse", 9)) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
-        summary = search(workspace, SearchOptions(("openverse",), license="commercial"), LOCAL)
+        summary = search_sources(workspace, SearchOptions(("openverse",), license="commercial"), LOCAL)
         assert site.requests[0].query["license_type"] == "commercial"
-        with pytest.raises(FototecaError, match="bing tells no licences"):
-            search(workspace, SearchOptions(("bing",), license="commercial"), LOCAL)
+        with pytest.raises(FototecaError, match="bing reports no licenses"):
+            search_sources(workspace, SearchOptions(("bing",), license="commercial"), LOCAL)
     assert summary.accepted == 6
     with sqlite3.connect(workspace.catalog) as sql:
         assert {row[0] for row in sql.execute("SELECT license FROM provenance")} == {"CC-BY-2.0", "CC0-1.0"}
@@ -338,11 +338,11 @@ def test_dry_run_downloads_nothing(point_to: PointTo) -> None:
     """Candidates, licenses and sizes per category; the catalog stays empty."""
     with serve(service("openverse", 9)) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
-        told = preview(workspace, SearchOptions(("openverse",)), LOCAL)
+        told = preview_search(workspace, SearchOptions(("openverse",)), LOCAL)
         assert not [request for request in site.requests if request.path.startswith("/full")]
-    assert told["fox"]["candidates"] == 9
-    assert told["fox"]["licenses"] == {"CC-BY-2.0": 3, "CC-BY-NC-4.0": 3, "CC0-1.0": 3}
-    assert told["fox"]["sizes"] == {"640×480": 9}
+    assert told["fox"].candidates == 9
+    assert told["fox"].licenses == {"CC-BY-2.0": 3, "CC-BY-NC-4.0": 3, "CC0-1.0": 3}
+    assert told["fox"].sizes == {"640×480": 9}
     with sqlite3.connect(workspace.catalog) as sql:
         assert sql.execute("SELECT count(*) FROM candidates").fetchone()[0] == 0
 
@@ -351,8 +351,8 @@ def test_dry_run_stops_at_a_multiple_of_the_target(point_to: PointTo) -> None:
     """A source of hundreds of pages is not read to its end."""
     with serve(service("pixabay", 500)) as site:
         workspace = _queries(point_to("pixabay", site.base))
-        told = preview(workspace, SearchOptions(("pixabay",)), LOCAL)
-    assert told["fox"]["candidates"] == PLENTY * 100
+        told = preview_search(workspace, SearchOptions(("pixabay",)), LOCAL)
+    assert told["fox"].candidates == PREVIEW_FACTOR * 100
 
 
 def test_unwritable_quota_file_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +382,7 @@ def test_per_host_limit_covers_api_and_images(point_to: PointTo) -> None:
 
     with serve(respond) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
-        assert search(workspace, SearchOptions(("openverse",)), replace(LOCAL, per_host=1)).accepted == 40
+        assert search_sources(workspace, SearchOptions(("openverse",)), replace(LOCAL, per_host=1)).accepted == 40
     assert most == [1]
 
 
@@ -396,7 +396,7 @@ def test_new_source_is_one_module_and_one_site_file(point_to: PointTo, tmp_path:
         with serve(lambda request: image_response(request) or json_response(["/full/1.jpg", "/full/2.jpg"])) as site:
             workspace = point_to("openverse", site.base)
             (workspace.root / "sites" / "quokka.toml").write_text(f'version = 1\nendpoint = "{site.base}"\n')
-            assert search(workspace, SearchOptions(("quokka",)), LOCAL).accepted == 2
+            assert search_sources(workspace, SearchOptions(("quokka",)), LOCAL).accepted == 2
     finally:
         load_sources.cache_clear()
         sys.modules.pop("fototeca.collect.sources.quokka")
@@ -406,10 +406,10 @@ def test_exhausted_source_is_followed_by_the_next(point_to: PointTo) -> None:
     """No more images than the target; an image from two services has two provenances."""
     with serve(service("openverse", 30)) as first, serve(service("pixabay", 300)) as second:
         workspace = _queries(_repoint(point_to("openverse", f"{first.base}/api"), "pixabay", second.base))
-        summary = search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL)
+        summary = search_sources(workspace, SearchOptions(("openverse", "pixabay")), LOCAL)
         fetched = [request.path for request in second.requests if request.path.startswith("/full")]
         before = len(first.requests) + len(second.requests)
-        assert search(workspace, SearchOptions(("openverse", "pixabay")), LOCAL).found == 0
+        assert search_sources(workspace, SearchOptions(("openverse", "pixabay")), LOCAL).candidates == 0
         assert len(first.requests) + len(second.requests) == before, "who has enough asks nobody"
     assert len(fetched) == 100  # 30 of them are the very images that openverse gave
     assert summary.accepted == 100

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from fototeca.collect.catalog import Catalog, ImageRow, Provenance
-from fototeca.collect.store import put
+from fototeca.collect.store import store_image
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.duplicates import pair_cache as pairs
@@ -65,7 +65,7 @@ def add(workspace: Workspace, numbers: Iterable[int]) -> None:
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number in numbers:
             data = images()[number]
-            image_id, path = put(workspace, data, "PNG")
+            image_id, path = store_image(workspace, data, "PNG")
             place = Provenance(f"https://example.org/{number}.png", "site", "a")
             with Image.open(io.BytesIO(data)) as image:
                 row = ImageRow(image_id, workspace.relative(path), "PNG", *image.size, "RGB", len(data), "0" * 16)

@@ -16,7 +16,7 @@ from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow
 from fototeca.collect.files.local_files import LabelSource
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
-from fototeca.collect.store import put
+from fototeca.collect.store import store_image
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.export.datasheet import hub_license
@@ -131,7 +131,7 @@ def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, P
     workspace = create_workspace(tmp_path / "w", names, task=task)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate([*names, *more] * 10):
-            image_id, path = put(workspace, png_bytes(number), "PNG")
+            image_id, path = store_image(workspace, png_bytes(number), "PNG")
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}")
             catalog.images.insert(row, "2020-01-01T00:00:00.000000+00:00")
             catalog.decisions.add(image_id, Edit.relabel(label), by=Actor.person("ana"))
@@ -260,7 +260,7 @@ def test_an_export_touches_nobodys_folder(
         (tmp_path / name).mkdir()
         (tmp_path / name / "thesis.txt").write_text("mine")
     export_version(workspace, "v001", tmp_path / "out", "coco")
-    assert f"has left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
+    assert f"left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
     assert len(list(tmp_path.glob(".out.*/thesis.txt"))) == 2
 
 

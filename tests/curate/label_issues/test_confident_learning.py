@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
-BENCH = runpy.run_path(str(Path(__file__).parents[3] / "bench" / "suggest.py"))
+BENCH = runpy.run_path(str(Path(__file__).parents[3] / "bench" / "label_issues.py"))
 
 
 def test_mistakenness_is_fiftyones(fo: Any) -> None:  # noqa: ANN401  (it ships no types)

@@ -19,8 +19,15 @@ from fototeca.core.settings import Task
 from fototeca.core.workspace import Workspace
 from fototeca.curate.label_issues import backbone
 from fototeca.curate.label_issues.backbone import choose_backbone
-from fototeca.curate.label_issues.confident_learning import FOLDS, Integers, confident_thresholds, confidently, deal_folds, judge
-from fototeca.curate.label_issues.find import LabelIssue, rank, robust_score, suggest_labels
+from fototeca.curate.label_issues.confident_learning import (
+    FOLDS,
+    Integers,
+    assign_folds,
+    confident_thresholds,
+    find_confident_classes,
+    score_labels,
+)
+from fototeca.curate.label_issues.find import LabelIssue, find_label_issues, rank_label_issues, robust_score
 from fototeca.curate.labels.decisions import label_images
 from fototeca.curate.review.queues import SUGGESTED, items_in_queue, list_review_items
 from fototeca.vision.backbones import build_model
@@ -40,21 +47,21 @@ def test_it_is_cleanlabs_confident_learning(seed: int) -> None:
     """The same thresholds, the same off-diagonals of the confident joint, the same self-confidence."""
     with warnings.catch_warnings(action="ignore"):
         from cleanlab.count import get_confident_thresholds
-        from cleanlab.filter import find_label_issues
+        from cleanlab.filter import find_label_issues as find_cleanlab_issues
         from cleanlab.rank import get_label_quality_scores
 
     labels, probabilities = draw(seed)
     assert confident_thresholds(labels, probabilities) == pytest.approx(get_confident_thresholds(labels, probabilities))
-    theirs = find_label_issues(labels, probabilities, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1)
-    assert np.array_equal(confidently(labels, probabilities) != labels, theirs)
-    assert judge(labels, probabilities).quality == pytest.approx(get_label_quality_scores(labels, probabilities))
+    theirs = find_cleanlab_issues(labels, probabilities, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1)
+    assert np.array_equal(find_confident_classes(labels, probabilities) != labels, theirs)
+    assert score_labels(labels, probabilities).quality == pytest.approx(get_label_quality_scores(labels, probabilities))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), min_size=1, max_size=120))
 def test_folds_split_no_group(drawn: list[tuple[str, int]]) -> None:
     """Whatever the groups: each is in one fold."""
     groups = [str(group) for _, group in drawn]
-    folds = deal_folds([label for label, _ in drawn], groups)
+    folds = assign_folds([label for label, _ in drawn], groups)
     assert len(set(zip(groups, folds.tolist(), strict=True))) == len(set(groups))
     assert set(folds.tolist()) <= set(range(FOLDS))
 
@@ -63,7 +70,7 @@ def test_folds_split_no_group(drawn: list[tuple[str, int]]) -> None:
 def test_every_label_is_spread_over_the_folds(drawn: list[tuple[str, int]]) -> None:
     """No fold has more images of a label than another by more than the largest of its groups."""
     labels, groups = [label for label, _ in drawn], [f"{label}{number}" for label, number in drawn]
-    folds = deal_folds(labels, groups)
+    folds = assign_folds(labels, groups)
     for label in set(labels):
         counts = np.bincount([fold for fold, other in zip(folds, labels, strict=True) if other == label], minlength=FOLDS)
         assert max(counts) - min(counts) <= max(Counter(group for group in groups if group[0] == label).values())
@@ -91,7 +98,7 @@ def test_wrong_labels_come_first() -> None:
         labels[number] = names[(truth[number] + 1) % 3]
     images = rows(labels)
     groups = [f"{number // 2}" for number in range(len(images))]
-    found = rank(images, groups, features, names, "single")
+    found = rank_label_issues(images, groups, features, names, "single")
     first = found[: len(wrong)]
     assert {int(row.image_id, 16) for row in first} == wrong
     assert all(row.kind == "label-error" and row.suggested == names[truth[int(row.image_id, 16)]] for row in first)
@@ -104,7 +111,7 @@ def test_a_category_of_one_group_is_not_called_wrong(task: Task) -> None:
     features, truth = clusters(3, 240, 3)
     labels = ["abc"[number] for number in truth]
     groups = ["copies" if label == "c" else str(number) for number, label in enumerate(labels)]
-    found = rank(rows(labels), groups, features, ["a", "b", "c"], task)
+    found = rank_label_issues(rows(labels), groups, features, ["a", "b", "c"], task)
     assert not [row for row in found if row.kind == "label-error" and row.label == "c" and "c" not in row.suggested]
 
 
@@ -118,7 +125,9 @@ def test_what_is_far_from_all_and_what_lies_between() -> None:
     features[2] = axes[6] + 0.3 * features[2]
     features[4] = axes[15] + (axes[0] + axes[1]) / 2
     labels = ["ab"[number] for number in truth]
-    found = rank(rows(labels), [str(number) for number in range(200)], features.astype(np.float32), ["a", "b"], "single")
+    found = rank_label_issues(
+        rows(labels), [str(number) for number in range(200)], features.astype(np.float32), ["a", "b"], "single"
+    )
     told = [(row.kind, int(row.image_id, 16)) for row in found]
     assert [number for kind, number in told if kind == "outlier"][:2] == [0, 2]
     assert ("boundary", 4) in told
@@ -140,7 +149,7 @@ def test_several_labels() -> None:
     labels = [sets[number] for number in truth]
     labels[3], labels[1] = "b", "a|b"
     groups = [str(number) for number in range(240)]
-    found = {int(row.image_id, 16): row for row in rank(rows(labels), groups, features, ["a", "b"], "multi")}
+    found = {int(row.image_id, 16): row for row in rank_label_issues(rows(labels), groups, features, ["a", "b"], "multi")}
     assert (found[3].kind, found[3].suggested) == ("label-error", "a|b")
     assert (found[1].kind, found[1].suggested) == ("label-error", "a")
 
@@ -152,8 +161,8 @@ def test_a_broken_file_is_passed_over(
     ids = add_images(workspace, ["cat"] * 12 + ["dog"] * 12)
     next(workspace.images.glob(f"*/{ids[3]}.png")).write_bytes(b"broken")
     torch.save(build_model("squeezenet1_1", 1000)[0].state_dict(), tmp_path / "weights.pth")
-    found = suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
-    assert f"passed over: image {ids[3][:12]} cannot be decoded" in capfd.readouterr().err
+    found = find_label_issues(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    assert f"skipped: image {ids[3][:12]} cannot be decoded" in capfd.readouterr().err
     assert all(ids[3] not in (row.image_id, *row.neighbours) for row in found)
     with Catalog.open(workspace) as catalog:
         assert catalog.database.connection.execute("SELECT count(*) FROM label_issues").fetchone()[0] == len(found)
@@ -170,8 +179,8 @@ def test_what_a_person_decides_while_it_runs_leaves_the_queue(
         label_images(workspace, ids[:1], "cat")
         return [LabelIssue(one, "label-error", "cat", "dog", 0.9, ()) for one in ids[:2]]
 
-    monkeypatch.setattr("fototeca.curate.label_issues.find.rank", slow)
-    suggest_labels(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
+    monkeypatch.setattr("fototeca.curate.label_issues.find.rank_label_issues", slow)
+    find_label_issues(workspace, model="squeezenet1_1", weights=str(tmp_path / "weights.pth"))
     with Catalog.open(workspace) as catalog:
         suspected = [
             item.image.image_id for item in items_in_queue(list_review_items(catalog, workspace.settings.names, {}), SUGGESTED)

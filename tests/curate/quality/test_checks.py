@@ -19,7 +19,7 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
 from fototeca.curate.labels.decisions import reject_images, restore_images
-from fototeca.curate.quality.checks import found_by_image, measure_quality
+from fototeca.curate.quality.checks import list_findings_by_image, measure_quality
 from fototeca.curate.quality.thresholds import QualityThresholds
 from fototeca.curate.review.queues import CONFLICT, DISAGREED, UNREVIEWED, list_review_items
 from fototeca.vision.image import decode, grey_levels
@@ -141,12 +141,12 @@ def test_queues_follow_the_last_check(workspace: tuple[Workspace, dict[str, str]
     (odd,) = kinds.keys() - {*rest}
     measure_quality(made, QualityThresholds())
     with Catalog.open(made) as catalog:
-        assert "odd-size" not in found_by_image(catalog).get(odd, ()), "it is as large as what is left"
+        assert "odd-size" not in list_findings_by_image(catalog).get(odd, ()), "it is as large as what is left"
     restore_images(made, rest)
     for limits, named in ((QualityThresholds(blurry=0.0), False), (QualityThresholds(), True)):
         measure_quality(made, limits)
         with Catalog.open(made) as catalog:
-            found = {kinds[image_id]: names for image_id, names in found_by_image(catalog).items()}
+            found = {kinds[image_id]: names for image_id, names in list_findings_by_image(catalog).items()}
         assert ("blurry" in found.get("blurry", ())) is named
 
 

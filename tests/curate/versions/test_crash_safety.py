@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -25,13 +24,14 @@ from fototeca.curate.versions.verify import verify_version
 
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
-ROOT = Path(__file__).parents[3]
 
 STOPPED = """
 import errno, os, signal, sqlite3, sys
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.core.errors import FototecaError; from fototeca.core.workspace import Workspace
-folder, fault, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
+import fototeca.curate.versions.split_optimizer
+folder, fault = sys.argv[1:]
+left = 0
 connect, fsync = sqlite3.connect, os.fsync
 def step(*_):
     global left
@@ -50,24 +50,72 @@ def hook(event, arguments):
 def flushed(file):
     hook("os.rename", ("a file",))
     fsync(file)
-os.fsync = flushed
-if fault == "kill":
-    sqlite3.connect = traced
-sys.addaudithook(hook)
-try:
-    print(freeze_version(Workspace(folder)).manifest.version)
-except FototecaError as error:
-    print(error)
-    sys.exit(error.exit_code)
+def attempt(moment):
+    global left
+    left = moment
+    os.fsync = flushed
+    if fault == "kill":
+        sqlite3.connect = traced
+    sys.addaudithook(hook)
+    try:
+        print(freeze_version(Workspace(folder)).manifest.version, flush=True)
+    except FototecaError as error:
+        print(error, flush=True)
+        return error.exit_code
+    return 0
 """
-"""Freeze, and be killed at the n-th statement or file operation, or find the disk full from the n-th file operation on."""
+"""Freeze, and be killed at a statement or file operation, or find the disk full from it on."""
+
+LIMITED = """
+import os, resource, signal, sys
+import fototeca.cli
+import fototeca.curate.versions.freeze, fototeca.curate.versions.split_optimizer
+def attempt(size):
+    os.dup2(1, 2)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    sys.argv = ["fototeca", "--workspace", sys.argv[1], "curate", "freeze"]
+    try:
+        fototeca.cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+"""
+"""Run `curate freeze` where no file can grow beyond a size, its errors on standard output."""
+
+FORKS = """
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = attempt(int(line)) or 0
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    print("=", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Call `attempt` in a forked process for each number on standard input, so that modules are imported once."""
 
 
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a script of this module in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+@contextmanager
+def attempts(script: str, *arguments: object) -> Iterator[Callable[[int], tuple[int, list[str]]]]:
+    """Yield a function that calls the script's `attempt`, and returns the exit code and the lines of the output."""
+    command = [sys.executable, "-c", script + FORKS, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def attempt(number: int) -> tuple[int, list[str]]:
+            print(number, file=stdin, flush=True)
+            lines: list[str] = []
+            while not (line := stdout.readline()).startswith("= "):
+                assert line, "the process ended"
+                lines.append(line.rstrip("\n"))
+            return int(line[2:]), lines
+
+        yield attempt
+        stdin.close()
 
 
 def contents(workspace: Workspace, version: str) -> dict[str, bytes]:
@@ -76,15 +124,15 @@ def contents(workspace: Workspace, version: str) -> dict[str, bytes]:
 
 
 def sound(workspace: Workspace) -> list[Decision]:
-    """The decisions of a catalog that opens, is whole and agrees with itself."""
+    """Return the decisions of a catalog after checking that it opens and is consistent."""
     with Catalog.open(workspace) as catalog:
         assert [row[0] for row in catalog.database.connection.execute("PRAGMA integrity_check")] == ["ok"]
         assert not catalog.database.connection.execute("PRAGMA foreign_key_check").fetchall()
         last = {decision.image_id: decision for decision in catalog.decisions.all()}
         for image in catalog.images.all():
             if image.image_id in last:
-                new = last[image.image_id].new
-                assert new in (image.label, f"reject:{image.rejected}"), "an image follows its last decision"
+                after = last[image.image_id].edit.apply(image.review_state)
+                assert (after.label, after.rejected) == (image.label, image.rejected), "the last decision is applied"
         return catalog.decisions.all()
 
 
@@ -99,35 +147,36 @@ def grown(workspace: Workspace, add_images: AddImages, group_images: GroupImages
     return workspace
 
 
-def test_a_freeze_killed_anywhere(grown: Workspace) -> None:
-    """At every statement and every file operation: the last version stays, and what is there of the next can be made again."""
+def test_freeze_killed_at_any_step_keeps_the_catalog_and_earlier_versions(grown: Workspace) -> None:
+    """Kill at every statement and file operation: the last version is intact, and a partial next version can be completed."""
     before, decisions = contents(grown, "v001"), sound(grown)
-    for moment in range(200):
-        done = run(STOPPED, grown.root, "kill", moment)
-        assert done.returncode in (0, -signal.SIGKILL), done.stderr
-        assert sound(grown) == decisions
-        assert contents(grown, "v001") == before
-        assert all(verify_version(grown, version).ok for version in list_versions(grown))
-        assert all(rebuild_version(grown, version) for version in list_versions(grown))
-        if done.returncode == 0:
-            break
-    assert moment > 10, "the kills fell into the work"
+    with attempts(STOPPED, grown.root, "kill") as freeze:
+        for moment in range(200):
+            code, _ = freeze(moment)
+            assert code in (0, -signal.SIGKILL)
+            assert sound(grown) == decisions
+            assert contents(grown, "v001") == before
+            assert all(verify_version(grown, version).ok for version in list_versions(grown))
+            assert all(rebuild_version(grown, version) for version in list_versions(grown))
+            if code == 0:
+                break
+    assert moment > 10, "the kills interrupted the freeze"
     assert list_versions(grown) == ["v001", "v002"]
-    assert freeze_version(grown).manifest.version == "v002", "it is whole: nothing has changed since"
+    assert freeze_version(grown).manifest.version == "v002", "it is complete: nothing has changed since"
 
 
-def test_a_disk_that_fills_up_anywhere(grown: Workspace) -> None:
-    """Whichever file finds no space: one line and exit code 4, no trace of the new version, and the next freeze works."""
+def test_full_disk_at_any_file_leaves_no_trace_of_the_new_version(grown: Workspace) -> None:
+    """The error is one line with exit code 4, earlier files are unchanged, and the next freeze works."""
     before, decisions = contents(grown, "v001"), sound(grown)
-    for moment in range(50):
-        done = run(STOPPED, grown.root, "full", moment)
-        if done.returncode == 0:
-            break
-        assert done.returncode == 4, done.stderr
-        assert len(done.stdout.splitlines()) == 1
-        assert "No space left" in done.stdout and "v001 is as it was" in done.stdout
-        assert {path.name: path.read_bytes() for path in grown.manifests.iterdir()} == before
-        assert sound(grown) == decisions
+    with attempts(STOPPED, grown.root, "full") as freeze:
+        for moment in range(50):
+            code, lines = freeze(moment)
+            if code == 0:
+                break
+            assert code == 4
+            assert len(lines) == 1 and "No space left" in lines[0] and "v001 is as it was" in lines[0]
+            assert {path.name: path.read_bytes() for path in grown.manifests.iterdir()} == before
+            assert sound(grown) == decisions
     assert moment == 9, "three files, each opened, flushed and renamed"
     assert verify_version(grown, "v002").ok and rebuild_version(grown, "v002")
 
@@ -158,9 +207,8 @@ def test_killed_while_deciding_grouping_and_freezing(workspace: Workspace, add_i
     add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     chance = random.Random(4)
     for _ in range(10):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", DECIDING, str(workspace.root)]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
             said = [process.stdout.readline() for _ in range(chance.randrange(5, 25))]
             time.sleep(chance.random() * 0.02)
@@ -219,22 +267,18 @@ def test_a_copy_cut_anywhere(
     assert len(sound(workspace)) == len(expected) + 1, "work goes on"
 
 
-def test_a_catalog_that_cannot_grow(grown: Workspace) -> None:
-    """No space for the catalog itself, from the first byte on: one line, exit code 4, and no advice to give the catalog up."""
-    script = (
-        "import resource, signal, sys; import fototeca.cli; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()),) * 2); fototeca.cli.main()"
-    )
+def test_full_disk_for_the_catalog_itself_is_one_error_line(grown: Workspace) -> None:
+    """No space from the first byte on: exit code 4, nothing changes, and the hint does not suggest to recover the catalog."""
     before, decisions = contents(grown, "v001"), sound(grown)
-    for size in (0, 100, 4_000, 8_000, 16_000, 24_000, 32_000, 40_000):
-        done = run(script, "--workspace", grown.root, "curate", "freeze", size)
-        if done.returncode == 0 and size >= 32_000:
-            break
-        assert done.returncode == 4, done.stderr
-        assert len(done.stderr.splitlines()) == 1 and "disk space" in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr and "recover" not in done.stderr
-        assert contents(grown, "v001") == before
-        assert sound(grown) == decisions
+    with attempts(LIMITED, grown.root) as freeze:
+        for size in (0, 100, 4_000, 8_000, 16_000, 24_000, 32_000, 40_000):
+            code, lines = freeze(size)
+            if code == 0 and size >= 32_000:
+                break
+            assert code == 4, lines
+            assert len(lines) == 1 and "disk space" in lines[0] and "recover" not in lines[0], lines
+            assert contents(grown, "v001") == before
+            assert sound(grown) == decisions
     assert freeze_version(grown).manifest.version == "v002"
     assert verify_version(grown, "v001").ok and verify_version(grown, "v002").ok
 

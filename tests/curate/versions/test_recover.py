@@ -56,11 +56,11 @@ def test_a_lost_catalog_comes_back(workspace: Workspace, ids: list[str]) -> None
     """Labels, rejections, reviews, and who decided what and when; the next version has nothing new, and twice is once."""
     before = known(workspace)
     lose(workspace)
-    facts = recover_catalog(workspace)
-    assert facts == {"images": 20, "broken": 0, "decisions": 25, "unknown": 0, "older": 0}
+    counts = recover_catalog(workspace).to_json()
+    assert counts == {"images": 20, "broken": 0, "decisions": 25, "unknown": 0, "older": 0}
     assert known(workspace) == before
     assert not freeze_version(workspace).new
-    assert recover_catalog(workspace) == dict.fromkeys(facts, 0)
+    assert recover_catalog(workspace).to_json() == dict.fromkeys(counts, 0)
 
 
 def test_what_was_taken_back_comes_back_unreviewed(workspace: Workspace, add_images: AddImages) -> None:
@@ -97,8 +97,8 @@ def test_decisions_after_it_go_into_the_next_version(workspace: Workspace, ids: 
     for image_id in ids[:2]:
         next(workspace.images.glob(f"*/{image_id}.png")).unlink()
     next(workspace.images.glob(f"*/{ids[4]}.png")).write_bytes(b"other bytes")
-    facts = recover_catalog(workspace)
-    assert (facts["images"], facts["broken"], facts["unknown"]) == (17, 1, 5)
+    result = recover_catalog(workspace)
+    assert (result.images, result.broken, result.unknown) == (17, 1, 5)
     label_images(workspace, [ids[5]], "dog")
     freeze_version(workspace)
     lines = (workspace.manifests / "v003.decisions.csv").read_text().splitlines()
@@ -113,7 +113,7 @@ def test_what_was_decided_since_is_not_overwritten(workspace: Workspace, ids: li
         row = ImageRow(ids[0], workspace.relative(path), "PNG", 64, 48, "RGB", 9, "0" * 16)
         catalog.candidates.readmit(row, Provenance("https://example.org/0.png", "site"))
     reject_images(workspace, [ids[0]], "off-topic")
-    assert recover_catalog(workspace)["older"] == 2
+    assert recover_catalog(workspace).older == 2
     assert known(workspace)[0][ids[0]][2] == "off-topic"
 
 

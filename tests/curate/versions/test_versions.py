@@ -330,7 +330,7 @@ def test_the_commands_of_a_first_session(workspace: Workspace, add_images: AddIm
     assert "v002: 20 images" in curate("freeze").stdout
     (first, second) = json.loads(curate("versions", "--json").stdout)
     assert (first["note"], second["parent"], second["ratios"], second["seed"]) == ("first", "v001", [60, 20, 20], 3)
-    assert "byte for byte the same" in curate("rebuild", "v002").stdout
+    assert "v002: identical" in curate("rebuild", "v002").stdout
     folder: Path = workspace.root.parent / "out"
     assert curate("export", "v002", folder, "--format", "imagefolder").exit_code == 0
     assert len(list(folder.rglob("*.png"))) == 20

