@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fototeca.analysis.images import font_folder
 from fototeca.analysis.plots.svg import Figure
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 from fototeca.core.files import write_bytes
 from fototeca.vision.browser import find_browser
 
@@ -27,7 +27,7 @@ def require_browser() -> str:
     browser = find_browser()
     if browser is None or shutil.which(browser) is None:
         what = f"FOTOTECA_CHROME names no program: {browser}" if browser else "no Chromium on PATH"
-        raise FototecaError(what, "install it (fototeca doctor says how), or print the HTML to PDF", EXIT_OUTSIDE)
+        raise ExternalError(what, "install it (fototeca doctor says how), or print the HTML to PDF")
     return browser
 
 
@@ -48,10 +48,10 @@ def _run_chromium(arguments: Sequence[str], output: Path) -> None:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         except subprocess.TimeoutExpired:
             message = f"Chromium did not finish in {TIMEOUT} s"
-            raise FototecaError(message, "open the HTML in a browser and print it to PDF", EXIT_OUTSIDE) from None
+            raise ExternalError(message, "open the HTML in a browser and print it to PDF") from None
     if not output.is_file():
         detail = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise FototecaError(f"Chromium did not write {output.name}: {detail}", "run: fototeca doctor", EXIT_OUTSIDE)
+        raise ExternalError(f"Chromium did not write {output.name}: {detail}", "run: fototeca doctor")
 
 
 def write_pngs(figures: Sequence[Figure], folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The browser's driver and its way out: which driver is tried, and that no page leads to a private address."""
+"""The browser's driver and its proxy."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import create_workspace
 from fototeca.vision.browser import find_drivers
 from tests.servers import ReceivedRequest, StubResponse, serve
-
-ROOT = Path(__file__).parents[2]
 
 
 def program(folder: Path, name: str) -> str:
@@ -54,8 +52,8 @@ def tried(monkeypatch: pytest.MonkeyPatch, works: Callable[[str], bool]) -> list
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_the_first_driver_that_starts_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Named by the user, on PATH, Selenium Manager, webdriver-manager, each where those before it do not start."""
+def test_first_driver_that_starts_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Named by the user, on PATH, Selenium Manager, webdriver-manager, in this order."""
     named, on_path = program(tmp_path / "named", "mydriver"), program(tmp_path / "bin", "chromedriver")
     monkeypatch.setenv("FOTOTECA_CHROMEDRIVER", named)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -65,7 +63,7 @@ def test_the_first_driver_that_starts_is_taken(tmp_path: Path, monkeypatch: pyte
 
 
 def test_no_driver_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first reason is told, and where to look for help."""
+    """The error states the first reason and names doctor."""
     monkeypatch.setenv("FOTOTECA_CHROMEDRIVER", "/nowhere")
     with pytest.raises(FototecaError, match="/nowhere does not start; run: fototeca doctor") as stop:
         tried(monkeypatch, lambda driver: False)
@@ -85,10 +83,10 @@ with open_browser(headed=False, user_agent="fototeca") as driver:
 
 @contextmanager
 def opened(folder: str) -> Iterator[subprocess.Popen[str]]:
-    """A program that has a browser open until it is told to close it; its temporary files lie in `folder`."""
+    """Start a program that keeps a browser open until its stdin closes; its temporary files are in `folder`."""
     with subprocess.Popen(
         [sys.executable, "-c", OPEN],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": folder},
+        env={**os.environ, "TMPDIR": folder},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -98,7 +96,7 @@ def opened(folder: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def running(folder: str) -> list[str]:
-    """Processes that were told to put their temporary files below this folder."""
+    """Return the processes whose temporary folder is below this one."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -108,8 +106,8 @@ def running(folder: str) -> list[str]:
 
 
 @pytest.mark.parametrize("killed", ["nothing", "driver", "program"])
-def test_a_browser_leaves_nothing_behind(killed: str) -> None:
-    """No file and no process, also where its driver was killed; what a program that was killed has left, the next one removes."""
+def test_browser_leaves_no_files_or_processes(killed: str) -> None:
+    """Also if its driver is killed; the next run removes what a killed one left."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a longer path would not be taken
         with opened(folder) as program:
             assert program.stdout
@@ -126,8 +124,8 @@ def test_a_browser_leaves_nothing_behind(killed: str) -> None:
         assert (running(folder), list(Path(folder).iterdir())) == ([], [])
 
 
-def test_only_what_this_machine_has_left_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of temporary files may be shared with machines and containers whose processes cannot be seen from here."""
+def test_only_folders_of_this_machine_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines and containers may share a folder of temporary files."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         with browser.private_folder() as environment:
@@ -142,14 +140,14 @@ def test_only_what_this_machine_has_left_is_removed(monkeypatch: pytest.MonkeyPa
 
 
 def asked_through(gateway: FilteringProxy, address: str) -> bytes:
-    """What comes back through the gateway."""
+    """Return the response through the proxy."""
     with closing(http.client.HTTPConnection("127.0.0.1", gateway.server_address[1], timeout=5)) as connection:
         connection.request("GET", address, headers={"Proxy-Connection": "keep-alive"})
         return connection.getresponse().read()
 
 
-def test_the_way_out_leads_to_this_machine_only_with_leave() -> None:
-    """With --allow-loopback a plain page comes as the site sends it; without it the connection is closed and told."""
+def test_proxy_reaches_loopback_only_with_the_option() -> None:
+    """Without it the connection is closed and the host recorded."""
     with serve(lambda request: StubResponse(f"{request.path} {request.headers['Connection']}".encode())) as site:
         with open_proxy(allow_loopback=True) as gateway:
             assert asked_through(gateway, f"{site.base}/a?b=c") == b"/a close"
@@ -161,8 +159,8 @@ def test_the_way_out_leads_to_this_machine_only_with_leave() -> None:
         assert len(site.requests) == 1
 
 
-def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names are resolved here, once, for plain requests and for tunnels alike."""
+def test_proxy_refuses_names_of_private_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are resolved once, for plain requests and for tunnels."""
     known = socket.getaddrinfo
 
     def resolve(host: str, *more: int, **named: int) -> list[Any]:
@@ -179,8 +177,8 @@ def test_a_name_that_stands_for_a_private_address_is_refused(monkeypatch: pytest
         assert gateway.refused_hosts == {"rebound.example", "inside.example"}
 
 
-def test_no_page_leads_the_browser_inside(tmp_path: Path) -> None:
-    """A redirect, an image and a script to a private address come to nothing, and a page that leads there is told."""
+def test_page_cannot_lead_the_browser_to_private_addresses(tmp_path: Path) -> None:
+    """By a redirect, an image or a script; a page at such an address is an error."""
     inside: list[str] = []
 
     def respond(request: ReceivedRequest) -> StubResponse:

@@ -1,4 +1,4 @@
-"""Sites that speak TLS: an image comes only from who can prove to be the host."""
+"""TLS certificates of image hosts."""
 
 from __future__ import annotations
 
@@ -65,10 +65,8 @@ def secure(file: Path | None) -> Iterator[str]:
         ("none", ("failed", "tls")),
     ],
 )
-def test_an_image_comes_only_with_a_valid_certificate(
-    kind: str, outcome: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Everything else is the reason `tls`, for that image alone."""
+def test_certificate_must_be_valid(kind: str, outcome: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every other certificate gives the reason `tls` for that image alone."""
     file = certificate(
         tmp_path / "site.pem", ip="127.0.0.9" if kind == "of another host" else "127.0.0.1", days=-1 if kind == "expired" else 1
     )

@@ -47,7 +47,7 @@ ARCHIVE = zipped({f"pets/{name}": data for name, data in IMAGES.items()})
 
 @dataclass
 class Hubs:
-    """Answers as the hubs do. Tests change what it has, or take an answer away."""
+    """Stand-in of all hubs. Tests change its fields or replace single responses."""
 
     archive: bytes = ARCHIVE
     files: dict[str, bytes] = field(default_factory=lambda: dict(IMAGES))
@@ -55,7 +55,7 @@ class Hubs:
     """Answers by the beginning of a path, before all others."""
 
     instead_of_all: Respond | None = None
-    """What answers everything, if something does."""
+    """Replaces every response, if set."""
 
     title: str = "Cats and dogs"
 
@@ -250,7 +250,7 @@ class Hubs:
 
 
 def person_at(folder: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace as below, of a person with all keys and an empty home; Kaggle's clients go to the stand-in too."""
+    """Return `workspace_at(folder, base)` with all keys set and an empty home; Kaggle's clients use the stand-in too."""
     from huggingface_hub import constants
     from kagglesdk import kaggle_env
 
@@ -267,7 +267,7 @@ def person_at(folder: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> Works
 
 
 def workspace_at(folder: Path, base: str) -> Workspace:
-    """A workspace of cats and dogs whose site files send every hub to the stand-in."""
+    """Return a workspace of cats and dogs whose site files point every hub to the stand-in."""
     workspace = create_workspace(folder, ["cat", "dog"], target=1, contact="me@example.org")
     (workspace.root / "sites").mkdir()
     for name in (*HUBS, "doi"):

@@ -1,4 +1,4 @@
-"""Keys of every keyed source and hub, sent through refusals, errors and answers that repeat them: nothing keeps or shows one."""
+"""Keys of all sources and hubs through refusals, errors and responses that repeat them: none is stored or shown."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fototeca.collect.sources import list_keys, load_sources
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
-from tests.collect.hubs import REFS, SECRET, Hubs
-from tests.collect.test_services import SHAPES
+from tests.collect.hub_server import REFS, SECRET, Hubs
+from tests.collect.sources.test_services import SHAPES
 from tests.servers import ReceivedRequest, Respond, Site, StubResponse, image_response, json_response, serve
 
 Shown = Callable[..., str]
@@ -55,7 +55,7 @@ FAULTS: dict[str, Respond] = {
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Shown:
-    """What a command prints, on both streams."""
+    """Return a function that runs a command and returns its stdout and stderr."""
     import fototeca.cli
 
     def run(workspace: Workspace, *arguments: object) -> str:
@@ -73,18 +73,18 @@ def kept(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
-def test_every_source_with_a_key_is_tried_here() -> None:
-    """Whoever adds one adds it to these tests."""
+def test_every_keyed_source_is_covered() -> None:
+    """New sources and hubs with keys must be added to these tests."""
     assert set(list_keys()) == {*SERVICES, *HUBS}
     assert set(SERVICES) < set(SHAPES)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("source", SERVICES)
-def test_no_refusal_of_a_service_shows_its_key(
+def test_service_errors_do_not_show_the_key(
     source: str, fault: str, point_to: PointTo, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither what is printed then and by doctor after, nor any file."""
+    """Neither the output of the command and of doctor, nor any file."""
     monkeypatch.setenv(SERVICES[source].variable, SECRET)
     questions = []
 
@@ -103,10 +103,10 @@ def test_no_refusal_of_a_service_shows_its_key(
 
 @pytest.mark.parametrize("fault", ["200", "401", "403", "quota", "html"])
 @pytest.mark.parametrize("hub", HUBS)
-def test_no_refusal_of_a_hub_shows_its_key(
+def test_hub_errors_do_not_show_the_key(
     hub: str, fault: str, workspace: Workspace, hubs: Hubs, site: Site, tmp_path: Path, shown: Shown
 ) -> None:
-    """Of the hubs' own clients neither."""
+    """The hubs' own clients included."""
     answer = FAULTS[fault]
     hubs.instead_of_all = answer
     text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
@@ -118,10 +118,10 @@ def test_no_refusal_of_a_hub_shows_its_key(
 
 
 @pytest.mark.parametrize("source", SERVICES)
-def test_a_service_that_repeats_the_key_in_its_results(
+def test_key_repeated_in_service_results_is_redacted(
     source: str, point_to: PointTo, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Images come, and no provenance, manifest or attribution has the key of whoever searched."""
+    """Images are accepted, and provenance, manifest and attribution do not contain the key."""
     monkeypatch.setenv(SERVICES[source].variable, SECRET)
     item, document, _, _ = SHAPES[source]
 
@@ -143,10 +143,10 @@ def test_a_service_that_repeats_the_key_in_its_results(
 
 
 @pytest.mark.parametrize("hub", HUBS)
-def test_a_hub_that_repeats_the_key_in_what_it_tells(
+def test_key_repeated_in_hub_metadata_is_redacted(
     hub: str, workspace: Workspace, hubs: Hubs, tmp_path: Path, shown: Shown
 ) -> None:
-    """Titles are shown, and kept with the dataset and in its proposal."""
+    """In titles, the stored description and the proposed mapping."""
     hubs.title = f"Cats {SECRET}"
     text = shown(workspace, "collect", hub, REFS[hub], "--allow-loopback")
     text += shown(workspace, "collect", "discover", "cats", "--hub", hub, "--allow-loopback")
@@ -156,8 +156,8 @@ def test_a_hub_that_repeats_the_key_in_what_it_tells(
     assert kept(tmp_path) == []
 
 
-def test_a_key_is_known_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a variable, in the file of the service's own client, and however an address or JSON spells it; no word is a key."""
+def test_redactor_knows_every_place_and_encoding_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables, files of the service's client, JSON and URL escapes; short values are not keys."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("A_KEY", 'one"/key+1')
     monkeypatch.setenv("B_KEY", "fox")
@@ -174,8 +174,8 @@ def test_a_key_is_known_wherever_it_is(tmp_path: Path, monkeypatch: pytest.Monke
     assert Key("C_KEY", "", (), ("B_KEY",)).redactor()("another-key-3") == "(key)", "a variable may name a file"
 
 
-def test_what_the_hubs_clients_read_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the real clients find a key, it is found, told by doctor, and left out of texts."""
+def test_key_files_of_hub_clients_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that the real client finds is reported by doctor and redacted."""
     from huggingface_hub import constants, get_token
     from kagglesdk import get_access_token_from_env
 
@@ -190,8 +190,8 @@ def test_what_the_hubs_clients_read_is_known(tmp_path: Path, monkeypatch: pytest
         assert taken == SECRET and KEYS[hub].location and SECRET not in KEYS[hub].redactor()(f"a {taken}")
 
 
-def test_a_key_of_digits_breaks_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is left out of texts, and a number that happens to be the same stays one."""
+def test_numeric_key_does_not_change_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is redacted from texts only."""
     monkeypatch.setenv("A_KEY", "12345678")
     answer = json_response({"id": 12345678, "12345678": ["of 12345678", None, 1.5]})
     with serve(lambda request: answer) as site:

@@ -1,4 +1,4 @@
-"""URLs as keys, and which addresses may be connected to."""
+"""Normalization of URLs, and addresses that may be connected to."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ URLS = st.builds(
 
 
 @given(URLS)
-def test_normalising_twice_changes_nothing(url: str) -> None:
-    """A key is its own key."""
+def test_url_key_is_idempotent(url: str) -> None:
+    """The key of a key is the key itself."""
     assert url_key(url_key(url)) == url_key(url)
 
 
 @given(URLS)
-def test_a_key_is_an_address_of_the_same_host(url: str) -> None:
-    """Nothing is lost that a server would need: scheme, host and port stay, and the key is plain ASCII."""
+def test_url_key_keeps_scheme_host_and_port(url: str) -> None:
+    """Scheme, host and port stay, and the key is ASCII."""
     key, parts = urlsplit(url_key(url)), urlsplit(url)
     assert url_key(url).isascii()
     assert key.scheme == parts.scheme.lower()
@@ -40,8 +40,8 @@ def test_a_key_is_an_address_of_the_same_host(url: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "..", ".", "%2e%2E", "%2e", "%252e."]), max_size=8))
-def test_dots_never_climb_out(segments: list[str]) -> None:
-    """Every path stays below the root, without dots."""
+def test_url_key_resolves_dot_segments(segments: list[str]) -> None:
+    """Every path stays below the root, without dot segments."""
     key = url_key("http://e.org/" + "/".join(segments))
     path = urlsplit(key).path
     assert path.startswith("/") and url_key(key) == key
@@ -49,8 +49,8 @@ def test_dots_never_climb_out(segments: list[str]) -> None:
 
 
 @given(TEXT.filter(lambda text: "/" not in text and text not in (".", "..") and "%" not in text))
-def test_spellings_of_one_character_are_one(text: str) -> None:
-    """A character and its percent-encoding, in either case of the digits, are one address."""
+def test_url_key_unifies_percent_encoding(text: str) -> None:
+    """A character and its percent-encoding, in upper or lower case, give one key."""
     assume(text.strip() == text)
     raw = text.encode()
     spelled = "".join(f"%{byte:02x}" for byte in raw)
@@ -70,12 +70,12 @@ def test_spellings_of_one_character_are_one(text: str) -> None:
         ("http://müller.example/ü", "http://xn--mller-kva.example/%C3%BC"),
     ],
 )
-def test_known_spellings(one: str, other: str) -> None:
-    """What people and pages write differently."""
+def test_url_key_unifies_common_spellings(one: str, other: str) -> None:
+    """Default ports, fragments, tracking parameters, IDNA."""
     assert url_key(one) == url_key(other)
 
 
-def test_bytes_that_are_no_utf8_tell_addresses_apart() -> None:
+def test_url_key_keeps_bytes_that_are_not_utf8() -> None:
     """In the path and in the query, as older sites write them."""
     for place in ("/", "/i?f="):
         keys = {url_key(f"http://e.org{place}ni%{byte:02X}o.jpg") for byte in range(0xC0, 0x100)}
@@ -86,7 +86,7 @@ def test_bytes_that_are_no_utf8_tell_addresses_apart() -> None:
 @pytest.mark.parametrize(
     "url", ["", "x", "ftp://a/b", "file:///etc/passwd", "http://", "http:///a", "javascript:alert(1)", "//a/b"]
 )
-def test_what_is_no_address(url: str) -> None:
+def test_url_key_refuses_other_schemes(url: str) -> None:
     """ValueError, which becomes the reason bad-url."""
     with pytest.raises(ValueError, match="not a"):
         url_key(url)
@@ -124,8 +124,8 @@ LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:
 
 
 @pytest.mark.parametrize("allow_loopback", [False, True])
-def test_private_addresses_are_refused_whatever_their_form(allow_loopback: bool) -> None:
-    """Mapped, translated and tunnelled forms too; loopback passes only when asked for."""
+def test_private_addresses_are_refused_in_every_form(allow_loopback: bool) -> None:
+    """Mapped, translated and tunnelled forms too; loopback passes only with allow_loopback."""
     for address in PRIVATE:
         with pytest.raises(PrivateAddressError):
             check_address(address, allow_loopback=allow_loopback)
@@ -140,15 +140,15 @@ def test_private_addresses_are_refused_whatever_their_form(allow_loopback: bool)
 
 
 @given(st.ip_addresses(v=4).filter(lambda ip: not ip.is_global))
-def test_no_address_that_is_not_global_passes(ip: ipaddress.IPv4Address) -> None:
-    """Whatever the standard library does not count to the public internet."""
+def test_ipv4_addresses_that_are_not_global_are_refused(ip: ipaddress.IPv4Address) -> None:
+    """As classified by the standard library."""
     with pytest.raises(PrivateAddressError):
         check_address(str(ip), allow_loopback=False)
 
 
 @given(st.ip_addresses(v=6))
-def test_no_ipv6_address_outside_the_public_range_passes(ip: ipaddress.IPv6Address) -> None:
-    """Whatever is not given out for use on the internet, unless it stands for a public IPv4 address."""
+def test_ipv6_addresses_outside_2000_are_refused(ip: ipaddress.IPv6Address) -> None:
+    """Unless they embed a public IPv4 address."""
     translated = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0/96")
     assume(ip not in ipaddress.IPv6Network("2000::/3") and not any(ip in network for network in translated))
     with pytest.raises(PrivateAddressError):

@@ -1,4 +1,4 @@
-"""Files from hubs and what is in them: resumed, checked, bounded; archives that want to harm."""
+"""Files of hubs: resumed, verified, limited; and hostile archives."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
 from fototeca.core.workspace import Workspace
-from tests.collect.hubs import ARCHIVE, IMAGES, Hubs, workspace_at, zipped
+from tests.collect.hub_server import ARCHIVE, IMAGES, Hubs, workspace_at, zipped
 from tests.servers import ReceivedRequest, Site, StubResponse, jpeg, serve
 
-ROOT = Path(__file__).parents[2]
 LOCAL = FetchOptions(allow_loopback=True, timeout=3.0)
 MD5 = f"md5:{hashlib.md5(ARCHIVE).hexdigest()}"
 
 
 def get(site: Site, folder: Path, size: int | None = len(ARCHIVE), checksum: str = MD5, options: FetchOptions = LOCAL) -> Path:
-    """Download the archive; where it lies then."""
+    """Download the archive and return its path."""
     download_files(
         "zenodo", [RemoteFile(f"{site.base}/files/archive.zip", "a.zip", size, checksum)], folder, Downloader(options, "")
     )
@@ -43,8 +42,8 @@ def get(site: Site, folder: Path, size: int | None = len(ARCHIVE), checksum: str
 
 
 @pytest.mark.parametrize("size", [len(ARCHIVE), None])
-def test_a_broken_download_goes_on_where_it_stopped(site: Site, hubs: Hubs, tmp_path: Path, size: int | None) -> None:
-    """Each new try asks for the rest only."""
+def test_interrupted_download_is_resumed(site: Site, hubs: Hubs, tmp_path: Path, size: int | None) -> None:
+    """Each retry requests only the rest."""
     hubs.half = 2
     assert get(site, tmp_path, size).read_bytes() == ARCHIVE
     ranges = [request.headers.get("Range") for request in site.requests]
@@ -56,22 +55,22 @@ def test_a_broken_download_goes_on_where_it_stopped(site: Site, hubs: Hubs, tmp_
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_server_without_ranges_begins_anew(site: Site, hubs: Hubs, tmp_path: Path) -> None:
-    """200 in answer to a range means the whole file."""
+def test_server_without_ranges_restarts(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """Status 200 for a range request is the whole file."""
     (tmp_path / "a.zip.part").write_bytes(b"old rubbish")
     hubs.instead["/files/archive.zip"] = StubResponse(ARCHIVE)
     assert get(site, tmp_path).read_bytes() == ARCHIVE
 
 
-def test_rubbish_in_the_middle_is_found_out(site: Site, tmp_path: Path) -> None:
-    """A part that does not fit gives a wrong checksum; the file is then fetched from its beginning."""
+def test_wrong_part_fails_its_checksum(site: Site, tmp_path: Path) -> None:
+    """The file is then downloaded from its start."""
     (tmp_path / "a.zip.part").write_bytes(b"rubbish")
     assert get(site, tmp_path).read_bytes() == ARCHIVE
     assert [request.headers.get("Range") for request in site.requests] == ["bytes=7-", None]
 
 
-def test_a_whole_part_needs_no_bytes(site: Site, hubs: Hubs, tmp_path: Path) -> None:
-    """Killed between the last byte and the new name: 416 tells that all is there, a known size tells it without asking."""
+def test_complete_part_needs_no_bytes(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """After a kill before the rename: status 416 confirms it, and a known size needs no request."""
     (tmp_path / "a.zip.part").write_bytes(ARCHIVE)
     hubs.instead["/files/archive.zip"] = StubResponse(b"", status=416, headers={"Content-Range": f"bytes */{len(ARCHIVE)}"})
     assert get(site, tmp_path, None).read_bytes() == ARCHIVE
@@ -101,10 +100,10 @@ def test_a_whole_part_needs_no_bytes(site: Site, hubs: Hubs, tmp_path: Path) -> 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_faults_of_a_download(
+def test_download_faults(
     site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: StubResponse, reason: str
 ) -> None:
-    """Each ends with exit 4, its reason, and no file that looks whole."""
+    """Each ends with exit code 4, its reason, and no file that looks complete."""
     monkeypatch.setattr("fototeca.collect.http.client.TRIES", 1)
     hubs.instead["/files/archive.zip"] = answer
     with pytest.raises(FototecaError, match=reason) as stop:
@@ -113,8 +112,8 @@ def test_faults_of_a_download(
     assert not (tmp_path / "a.zip").exists()
 
 
-def test_a_body_without_length_is_bounded(tmp_path: Path) -> None:
-    """A server that announces nothing may not send more than the hub told."""
+def test_body_without_length_is_limited(tmp_path: Path) -> None:
+    """The hub's size is the limit."""
 
     def endless(request: ReceivedRequest) -> StubResponse:
         chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
@@ -125,8 +124,8 @@ def test_a_body_without_length_is_bounded(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= len(ARCHIVE)
 
 
-def test_a_server_that_stalls_is_given_up(site: Site, hubs: Hubs, tmp_path: Path) -> None:
-    """No byte for as long as the timeout ends the try; what has come stays for the next."""
+def test_stalled_server_times_out(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """The part stays for the next try."""
     hubs.stalled = True
     with pytest.raises(FototecaError, match="timeout"):
         get(site, tmp_path, options=FetchOptions(allow_loopback=True, timeout=0.4))
@@ -135,8 +134,8 @@ def test_a_server_that_stalls_is_given_up(site: Site, hubs: Hubs, tmp_path: Path
     assert get(site, tmp_path).read_bytes() == ARCHIVE
 
 
-def test_one_file_that_fails_does_not_stop_the_others(site: Site, hubs: Hubs, tmp_path: Path) -> None:
-    """The rest comes, the error counts, and the same call fetches only what is missing."""
+def test_failed_file_does_not_stop_the_others(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """The same call then downloads only what is missing."""
     files = [RemoteFile(f"{site.base}/files/{name}", name, len(data)) for name, data in IMAGES.items()]
     hubs.instead["/files/train/Cats"] = StubResponse(status=404)
     with pytest.raises(FototecaError, match=r"1 of 4 files of zenodo failed \(train/Cats/1.jpg: http-404\)"):
@@ -148,8 +147,8 @@ def test_one_file_that_fails_does_not_stop_the_others(site: Site, hubs: Hubs, tm
     assert {name: (tmp_path / name).read_bytes() for name in IMAGES} == IMAGES
 
 
-def test_a_full_disk_is_said_before(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit is not begun: an archive needs its size twice."""
+def test_full_disk_fails_before_the_download(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive needs its size twice."""
     monkeypatch.setattr(archives, "free_disk_space", lambda folder: len(ARCHIVE) * 2 - 1)
     with pytest.raises(FototecaError, match=r"the disk has .* available") as stop:
         get(site, tmp_path)
@@ -157,22 +156,21 @@ def test_a_full_disk_is_said_before(site: Site, tmp_path: Path, monkeypatch: pyt
     assert not site.requests
 
 
-def test_only_images_and_archives_are_wanted() -> None:
-    """Everything else stays where it is, names that lead out or hide are passed over, and nothing at all is an error."""
+def test_only_images_and_archives_are_selected() -> None:
+    """Hidden names and names outside the folder are skipped; no image or archive at all is an error."""
     names = ["a.JPG", "b/c.tar.gz", "d.csv", "../e.jpg", "/f.jpg", ".g.jpg", "C:\\h.jpg", "i.svg", "j/../k.jpg"]
     assert [file.name for file in select_files("zenodo", [RemoteFile("", name) for name in names])] == ["a.JPG", "b/c.tar.gz"]
     with pytest.raises(FototecaError, match=r"it has: \.csv, no ending"):
         select_files("zenodo", [RemoteFile("", "a.csv"), RemoteFile("", "README")])
 
 
-def test_a_killed_download_goes_on(tmp_path: Path) -> None:
-    """kill -9 in the middle of an archive; the same command asks for the rest, and the dataset is whole."""
+def test_killed_download_is_resumed(tmp_path: Path) -> None:
+    """kill -9 in the middle of an archive; the same command requests the rest."""
     hubs = Hubs(archive=zipped({name: jpeg(number, 900) for number, name in enumerate(IMAGES)}), stalled=True)
     with serve(hubs) as site:
         workspace = workspace_at(tmp_path / "w", site.base)
         command = [sys.executable, "-m", "fototeca", "collect", "zenodo", "1234", "--allow-loopback"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+        process = subprocess.Popen(command, cwd=workspace.root, stderr=subprocess.PIPE, start_new_session=True)
         part = workspace.cache / "hubs" / "zenodo-1234" / "1234" / "pets.zip.part"
         deadline = time.monotonic() + 60
         while not (part.is_file() and part.stat().st_size >= len(hubs.archive) // 2) and time.monotonic() < deadline:
@@ -192,16 +190,16 @@ def test_a_killed_download_goes_on(tmp_path: Path) -> None:
         assert not list(place.rglob("*.zip"))
 
 
-def test_a_bomb_from_a_hub_ends_with_exit_4(tmp_path: Path) -> None:
-    """A dataset that unpacks to too much is the hub's fault, not the person's."""
+def test_archive_bomb_from_a_hub_has_exit_code_4(tmp_path: Path) -> None:
+    """The fault is outside, not the user's."""
     hubs = Hubs(archive=deflated({"a/bomb.jpg": bytes(30_000_000)}))
     with serve(hubs) as site, pytest.raises(FototecaError, match="unpacks to too much") as stop:
         import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
     assert stop.value.exit_code == EXIT_OUTSIDE
 
 
-def test_an_archive_without_images_is_said(tmp_path: Path) -> None:
-    """An archive may hold anything; a dataset without images is an error, not an empty proposal."""
+def test_archive_without_images_is_an_error(tmp_path: Path) -> None:
+    """Not an empty proposal."""
     with serve(Hubs(archive=zipped({"a.csv": b"1,2"}))) as site, pytest.raises(FototecaError, match="has no images"):
         import_dataset(workspace_at(tmp_path / "w", site.base), "zenodo", "1234", None, LOCAL)
 
@@ -236,7 +234,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 
 
 def unpacked(tmp_path: Path, data: bytes, name: str = "a.zip") -> dict[str, bytes]:
-    """What an archive leaves on the disk, outside its folder too."""
+    """Return the files that an archive creates, outside its folder too."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_bytes(data)
     unpack(tmp_path / "in" / name, tmp_path / "out" / "folder")
@@ -248,8 +246,8 @@ def unpacked(tmp_path: Path, data: bytes, name: str = "a.zip") -> dict[str, byte
     }
 
 
-def test_names_that_climb(tmp_path: Path) -> None:
-    """zip-slip: nothing lands outside, absolute, climbing, hidden or on another drive."""
+def test_zip_slip(tmp_path: Path) -> None:
+    """Absolute, climbing and hidden names and other drives write nothing outside."""
     bad = [
         "../up.jpg",
         "a/../../up.jpg",
@@ -263,8 +261,8 @@ def test_names_that_climb(tmp_path: Path) -> None:
     assert unpacked(tmp_path, zipped({**dict.fromkeys(bad, b"evil"), "ok/x.jpg": b"fine"})) == {"folder/ok/x.jpg": b"fine"}
 
 
-def test_links_and_devices(tmp_path: Path) -> None:
-    """Links, hard links, pipes and devices of a tar are not made; an image behind a linked folder stays inside."""
+def test_links_and_devices_of_a_tar_are_skipped(tmp_path: Path) -> None:
+    """An image behind a linked folder stays inside."""
     data = taped(
         (member("link.jpg", tarfile.SYMTYPE, "/etc/passwd"), b""),
         (member("dir", tarfile.SYMTYPE, "/tmp"), b""),
@@ -276,8 +274,8 @@ def test_links_and_devices(tmp_path: Path) -> None:
     assert unpacked(tmp_path, data, "a.tar.gz") == {"folder/dir/x.jpg": b"fine"}
 
 
-def test_links_of_a_zip(tmp_path: Path) -> None:
-    """A zip stores a link as a file with a mode; it is passed over."""
+def test_links_of_a_zip_are_skipped(tmp_path: Path) -> None:
+    """A zip stores a link as a file with a mode."""
     link = zipfile.ZipInfo("link.jpg")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     stream = io.BytesIO()
@@ -313,24 +311,24 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_bombs(tmp_path: Path, kind: str) -> None:
-    """What unpacks to over 200 times its size is refused, and little of it has been written."""
+def test_archive_bombs_are_refused(tmp_path: Path, kind: str) -> None:
+    """More than 200 times the archive's size; little of it is written."""
     name, make = BOMBS[kind]
     with pytest.raises(FototecaError, match=r"unpacks to too much|cannot be unpacked"):
         unpacked(tmp_path, make(), name)
     assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file()) <= 25_000_000
 
 
-def test_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Members are counted, empty ones and those of archives in archives too."""
+def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty members and those of nested archives count."""
     monkeypatch.setattr(archives, "MAX_MEMBERS", 10)
     inner = zipped({f"{number}.jpg": b"" for number in range(6)})
     with pytest.raises(FototecaError, match="unpacks to too much"):
         unpacked(tmp_path, zipped({"a.zip": inner, "b.zip": inner}))
 
 
-def test_archives_in_archives(tmp_path: Path) -> None:
-    """They become folders; what is packed deeper than three times stays packed, so a zip that holds itself ends."""
+def test_nested_archives_become_folders(tmp_path: Path) -> None:
+    """Up to three levels, so that a zip that contains itself ends."""
     data = zipped({"x.jpg": b"4"})
     for depth in (3, 2, 1):
         data = zipped({"in.zip": data, "x.jpg": str(depth).encode()})
@@ -350,14 +348,14 @@ def test_archives_in_archives(tmp_path: Path) -> None:
         ("a.tar", b"\x00" * 100),
     ],
 )
-def test_broken_archives(tmp_path: Path, name: str, data: bytes) -> None:
-    """One line, whatever the library raises."""
+def test_broken_archives_are_one_line(tmp_path: Path, name: str, data: bytes) -> None:
+    """For every exception of the libraries."""
     with pytest.raises(FototecaError, match="cannot be unpacked"):
         unpacked(tmp_path, data, name)
 
 
 def test_names_in_any_encoding(tmp_path: Path) -> None:
-    """Names in UTF-8, in code page 437, in Latin-1 bytes, very long ones and lying endings are all files in the end."""
+    """UTF-8, code page 437, Latin-1, very long names and wrong endings all become files."""
     long = "ñ" * 200
     names = {"perro/año.jpg": b"1", f"{long}a.jpg": b"2", f"{long}b.jpg": b"3"}
     found = unpacked(tmp_path, zipped(names))
@@ -374,8 +372,8 @@ def test_names_in_any_encoding(tmp_path: Path) -> None:
     assert list(unpacked(tmp_path / "three", latin, "tape.zip.tar").values()) == [b"x"]
 
 
-def test_no_two_names_become_one(tmp_path: Path) -> None:
-    """Other encodings, capitals, and a folder called as an image beside it: every image is there once it is unpacked."""
+def test_distinct_names_stay_distinct(tmp_path: Path) -> None:
+    """Other encodings, capitals, and a folder named like an image."""
     tape = taped((member("a\udcf1o.jpg"), b"1"), (member("a\udce7o.jpg"), b"2"), mode="w")
     assert sorted(unpacked(tmp_path, tape, "a.tar").values()) == [b"1", b"2"]
     (tmp_path / "two").mkdir()
@@ -386,18 +384,16 @@ def test_no_two_names_become_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b:c.jpg", "CON.jpg", "con/x.jpg", "what?.jpg", "dot./x.jpg", "x<y>|.jpg", "lpt1.tar.jpg"])
-def test_names_fit_every_system(name: str) -> None:
-    """What Windows would take for a stream, a device or nothing at all has another name."""
+def test_names_are_portable(name: str) -> None:
+    """Streams, devices and reserved names of Windows are renamed."""
     parts = safe_name(name, (".jpg",)).split("/")
     assert len(parts) == name.count("/") + 1 and parts[-1].endswith(".jpg")
     assert not any(set(part) & set('<>:"|?*') or part.endswith((".", " ")) for part in parts)
     assert not any(part.split(".")[0].lower() in ("con", "lpt1") for part in parts)
 
 
-def test_a_part_of_another_version_is_not_gone_on_with(
-    site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server is told which version the part is of, and sends all of a newer one."""
+def test_part_of_another_version_is_not_resumed(site: Site, hubs: Hubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If-Range makes the server send the whole new version."""
     hubs.half = 1
     hubs.tag = '"first"'
     with monkeypatch.context() as patch, pytest.raises(FototecaError, match="files of zenodo failed"):
@@ -410,8 +406,8 @@ def test_a_part_of_another_version_is_not_gone_on_with(
     assert not list(tmp_path.glob("*.tag"))
 
 
-def test_a_host_that_fails_is_left_alone_by_downloads_too(site: Site, hubs: Hubs, tmp_path: Path) -> None:
-    """The circuit breaker counts what hubs' files meet."""
+def test_circuit_breaker_counts_hub_downloads(site: Site, hubs: Hubs, tmp_path: Path) -> None:
+    """After repeated failures the host is not requested again."""
     hubs.instead["/files/archive.zip"] = StubResponse(status=500)
     downloader = Downloader(LOCAL, "")
     files = [RemoteFile(f"{site.base}/files/archive.zip", f"{number}.zip") for number in range(20)]
@@ -420,8 +416,8 @@ def test_a_host_that_fails_is_left_alone_by_downloads_too(site: Site, hubs: Hubs
     assert len(site.requests) < 20 and downloader.hosts[site.base].is_down
 
 
-def test_a_broken_archive_is_fetched_again(workspace: Workspace, hubs: Hubs) -> None:
-    """Where a hub tells no checksum, what cannot be unpacked does not count as fetched."""
+def test_broken_archive_is_downloaded_again(workspace: Workspace, hubs: Hubs) -> None:
+    """Without a checksum, an archive that cannot be unpacked does not count as downloaded."""
     hubs.archive = b"PK\x03\x04 broken"
     with pytest.raises(FototecaError, match="cannot be unpacked"):
         import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
@@ -430,8 +426,8 @@ def test_a_broken_archive_is_fetched_again(workspace: Workspace, hubs: Hubs) -> 
         import_dataset(workspace, "kaggle", "alice/pets", None, LOCAL)
 
 
-def test_what_is_unpacked_already_stays(tmp_path: Path) -> None:
-    """A second call writes nothing twice."""
+def test_unpacked_files_are_kept(tmp_path: Path) -> None:
+    """A second call writes nothing."""
     (tmp_path / "a.zip").write_bytes(ARCHIVE)
     unpack(tmp_path / "a.zip", tmp_path / "out")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.jpg")}

@@ -1,4 +1,4 @@
-"""Manners: what robots.txt allows, how long a host wants to be left alone, what opts out; the reasons are documented."""
+"""Rate limits, Retry-After, opt-outs and site files; the documented reasons and sources."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.http.robots import parse_robots
@@ -24,82 +22,11 @@ from fototeca.collect.sources import get_source, load_sources
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize(
-    ("rules", "path", "allowed"),
-    [
-        ("Disallow: /private/", "/private/a.jpg", False),
-        ("Disallow: /private/", "/public/a.jpg", True),
-        ("Disallow: /\nAllow: /images/", "/images/a.jpg", True),
-        ("Disallow: /images/\nAllow: /images/", "/images/a.jpg", True),
-        ("Disallow: /*.gif$", "/a/b.gif", False),
-        ("Disallow: /*.gif$", "/a/b.gif?x=1", True),
-        ("Disallow: /a*b*c", "/a-b-c-d", False),
-        ("Disallow: /a*b*c$", "/a-b-c-d", True),
-        ("Disallow: /a*aa$", "/aa", True),
-        ("Disallow: /%7Euser/", "/~user/x", False),
-        ("Disallow: /a%2Fb", "/a/b", True),
-        ("Disallow: /a%2fb", "/a%2Fb", False),
-        ("Disallow: /ñ", "/%C3%B1/x", False),
-        ("Disallow:", "/anything", True),
-        ("Disallow: /*?", "/a?b", False),
-        ("Allow: /%61\nDisallow: /ab", "/abc", False),
-    ],
-)
-def test_robots(rules: str, path: str, allowed: bool) -> None:
-    """The longest fitting rule decides, a tie allows, `*` and `$` mean what RFC 9309 says, escapes have one meaning."""
-    assert parse_robots(f"User-agent: *\n{rules}\n").allows(f"http://example.org{path}") is allowed
-
-
-def test_the_group_that_names_us_comes_first() -> None:
-    """A group for fototeca overrules the one for everybody."""
-    robots = parse_robots("User-agent: *\nDisallow: /\n\nUser-agent: fototeca\nDisallow: /no/\nCrawl-delay: 2\n")
-    assert robots.allows("http://example.org/yes")
-    assert not robots.allows("http://example.org/no/x")
-    assert robots.delay == 2
-
-
-@pytest.mark.parametrize(
-    "agents",
-    [
-        "User-agent: fototeca\nUser-agent: other",
-        "User-agent: other\nUser-agent: fototeca",
-        "User-agent: Fototeca/0.1",
-        "User-agent: fototeca 2.0 (images)",
-        "\ufeffUser-agent: fototeca",
-    ],
-)
-def test_a_group_names_us_however_it_is_written(agents: str) -> None:
-    """Among other agents, with a version, after a byte order mark: its rules hold for us."""
-    assert not parse_robots(f"{agents}\nDisallow: /\n").allows("http://example.org/a.jpg")
-
-
-@pytest.mark.parametrize("agent", ["other/fototeca", "fototeca-news", "*bot"])
-def test_a_group_for_another_agent_says_nothing_to_us(agent: str) -> None:
-    """Not even where a part of its name is ours."""
-    assert parse_robots(f"User-agent: {agent}\nDisallow: /\n").allows("http://example.org/a.jpg")
-
-
-@settings(max_examples=200)
-@given(st.text("ab*$", max_size=12), st.text("ab$", max_size=12))
-def test_patterns_equal_the_regular_expression(pattern: str, path: str) -> None:
-    """The linear matcher says what a backtracking one would."""
-    whole = pattern.endswith("$")
-    expression = ".*".join(map(re.escape, pattern.removesuffix("$").split("*"))) + ("$" if whole else "")
-    expected = re.match("/" + expression, "/" + path) is not None
-    assert parse_robots(f"User-agent: *\nDisallow: /{pattern}\n").allows(f"http://e.org/{path}") is not expected
-
-
-def test_a_hostile_pattern_takes_no_time() -> None:
-    """A pattern that would keep a backtracking matcher busy for ever is answered at once."""
-    robots = parse_robots("User-agent: *\nDisallow: /" + "*a" * 2000 + "*b$\n")
-    assert robots.allows("http://example.org/" + "a" * 4000)
-
-
-def test_retry_after() -> None:
-    """Seconds, a date, a date that is past, nonsense."""
+def test_parse_retry_after() -> None:
+    """Seconds, a date, a past date, malformed values."""
     assert parse_retry_after("7") == 7
     assert parse_retry_after("9999") == 9999
     assert parse_retry_after("³") is None
@@ -111,8 +38,8 @@ def test_retry_after() -> None:
 
 
 @pytest.mark.parametrize("number", [0.0, -1.0, math.nan, math.inf])
-def test_limits_that_cannot_work_are_wrong_use(number: float) -> None:
-    """One line that names the option; a timeout is no longer than the system can wait."""
+def test_fetch_options_refuse_invalid_limits(number: float) -> None:
+    """The error names the option; a timeout is at most a day."""
     for option in ("timeout", "min_side"):
         with pytest.raises(FototecaError, match=f"--{option.replace('_', '-')} is"):
             FetchOptions(**{option: number})  # type: ignore[arg-type]
@@ -139,16 +66,16 @@ def test_limits_that_cannot_work_are_wrong_use(number: float) -> None:
         (["googlebot: unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], False),
     ],
 )
-def test_opting_out(tags: list[str], out: bool) -> None:
-    """A tag for another agent is none of our business; ours and everybody's is."""
+def test_x_robots_tag_opt_out(tags: list[str], out: bool) -> None:
+    """A rule for another agent does not apply; ours and everybody's does."""
     assert opts_out(tags) is out
 
 
 @pytest.mark.parametrize(
     ("said", "delay"), [("2", 2), ("0.5", 0.5), (".5", 0.5), ("3600", 3600), ("9" * 400, math.inf), ("2 s", 0), ("-1", 0)]
 )
-def test_the_pause_that_a_site_asks_for(said: str, delay: float) -> None:
-    """In seconds, however many; of what is no number nothing. A host is asked once in half a minute at the least."""
+def test_crawl_delay(said: str, delay: float) -> None:
+    """In seconds; malformed values count as none, and the effective delay is at most 30 seconds."""
     robots = parse_robots(f"User-agent: *\nCrawl-delay: {said}\n")
     assert robots.delay == delay
     host = Host(threading.Semaphore(1))
@@ -156,16 +83,16 @@ def test_the_pause_that_a_site_asks_for(said: str, delay: float) -> None:
     assert host.rate == pytest.approx(1 / min(delay, 30) if delay else RATE)
 
 
-def test_pauses_between_tries_grow_and_differ() -> None:
-    """Twice as long each time, and not the same for all who were refused together; what the host says comes first."""
+def test_backoff_grows_with_jitter() -> None:
+    """Doubles with each attempt; Retry-After overrides it."""
     pauses = [[compute_backoff(None, number) for _ in range(50)] for number in range(3)]
     assert all(0.25 * 2**number <= min(row) < max(row) <= 0.75 * 2**number for number, row in enumerate(pauses))
     assert all(len(set(row)) == len(row) for row in pauses)
     assert compute_backoff(7.0, 2) == 7.0
 
 
-def test_a_host_is_asked_twenty_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After forty requests at once, however quick its answers are; the clock here moves only where somebody waits."""
+def test_rate_limit_is_twenty_requests_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a burst of forty requests, on a simulated clock."""
     host, moments = Hosts(4)["https://example.org/a"], [time.monotonic()]
     clock = SimpleNamespace(monotonic=lambda: moments[-1], sleep=lambda pause: moments.append(moments[-1] + pause + 1e-6))
     monkeypatch.setattr("fototeca.collect.http.throttle.time", clock)
@@ -175,8 +102,8 @@ def test_a_host_is_asked_twenty_times_a_second(monkeypatch: pytest.MonkeyPatch) 
     assert moments[-1] - moments[0] == pytest.approx(5, abs=0.01)
 
 
-def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:
-    """A thread that waits for its turn waits longer when another one is told to."""
+def test_pause_extends_the_wait_of_waiting_threads() -> None:
+    """A thread that already waits for its slot waits longer."""
     host = Host(threading.Semaphore(4))
     host.pause(0.15)
     started, times = time.monotonic(), []
@@ -195,8 +122,8 @@ def test_a_host_that_asks_to_wait_is_left_alone_by_all() -> None:
     assert min(times) >= 0.4
 
 
-def test_a_host_that_asks_for_an_hour_is_not_asked_again() -> None:
-    """Nobody waits so long, and nobody asks before."""
+def test_host_with_long_retry_after_is_abandoned() -> None:
+    """A pause above MAX_WAIT ends requests to the host for this run."""
     host = Host(threading.Semaphore(1))
     host.pause(3600)
     with host.slot():
@@ -206,8 +133,8 @@ def test_a_host_that_asks_for_an_hour_is_not_asked_again() -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("upload.wikimedia.org", 2), ("commons.wikimedia.org", 1), ("example.org", 4)])
-def test_a_host_is_asked_no_more_at_once_than_it_likes(name: str, most: int) -> None:
-    """Wikimedia's own bounds hold whatever --per-host says; everybody else waits until one is done."""
+def test_concurrency_per_host(name: str, most: int) -> None:
+    """Wikimedia's own limits override --per-host."""
     hosts, entered = Hosts(4), threading.Event()
     host = hosts[f"https://{name}/a"]
     assert host is hosts[f"HTTPS://someone@{name.upper()}.:443/b"], "however it is spelled"
@@ -228,8 +155,8 @@ def test_a_host_is_asked_no_more_at_once_than_it_likes(name: str, most: int) -> 
 ERRORS_WITH_REASONS = ("FetchError", "ImageRejectedError", "DecodeError")
 
 
-def test_every_reason_is_explained() -> None:
-    """docs/reasons.md names every reason that the code can give."""
+def test_every_reason_is_documented() -> None:
+    """docs/reasons.md lists every reason in the code."""
     page = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
     given_reasons: set[str] = set()
     for path in (*(ROOT / "collect").rglob("*.py"), ROOT / "vision" / "image.py"):
@@ -242,8 +169,8 @@ def test_every_reason_is_explained() -> None:
     assert not [reason for reason in given_reasons if f"`{reason}`" not in page]
 
 
-def test_every_source_and_hub_is_explained() -> None:
-    """docs/sources.md says of each source what the command says; every source and hub has its site file, dated and versioned."""
+def test_every_source_and_hub_is_documented() -> None:
+    """docs/sources.md repeats the descriptions of the command; every source and hub has a dated, versioned site file."""
     page, hubs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sources.md", "hubs.md"))
     sources = load_sources()
     rows = {i.name: f"| {i.name} | {i.needs} | {i.limits} | {i.licenses} | {i.terms} |" for i in sources.values()}
@@ -255,8 +182,8 @@ def test_every_source_and_hub_is_explained() -> None:
         assert name in HUBS or callable(get_source(name))
 
 
-def test_a_site_file_of_the_workspace_comes_first(tmp_path: Path) -> None:
-    """A mended file is used; a broken one, or one of another version, is an error that names it."""
+def test_site_file_of_the_workspace_overrides_the_shipped_one(tmp_path: Path) -> None:
+    """A malformed file, or one of another version, is an error that names it."""
     (tmp_path / "sites").mkdir()
     own = tmp_path / "sites" / "bing.toml"
     own.write_text('version = 1\nendpoint = "https://example.org"\n')

@@ -1,4 +1,4 @@
-"""Any page of images in a real browser: full images behind clicks and links, changed pages, redirects, CAPTCHAs, bounds."""
+"""Any page of images in a real browser: full images behind clicks and links, changed pages, redirects, CAPTCHAs, limits."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ PHOTO = (
 
 
 @pytest.mark.parametrize("extra", ["", "target=_blank"])
-def test_a_tile_that_leads_to_a_page_of_its_own_gives_its_full_image(read: Read, extra: str) -> None:
-    """The image's page is opened beside the list, which stays as far scrolled as it was: all batches come, in order."""
+def test_tile_with_its_own_page_gives_the_full_image(read: Read, extra: str) -> None:
+    """The image's page opens in another tab; the list keeps its scroll position, and all batches come in order."""
     more = "addEventListener('scroll', () => { if (document.images.length < 12) setTimeout(add, 30) });"
     numbered = "replace(/(photo|thumbs)\\/(\\d)/g, (_, k, n) => k + '/' + (Number(n) + document.images.length))"
     batch = f"box.insertAdjacentHTML('beforeend', `{tiles(6, '/photo/{n}', extra)}`.{numbered})"
@@ -107,54 +107,54 @@ def test_a_tile_that_leads_to_a_page_of_its_own_gives_its_full_image(read: Read,
     ],
     ids=["script-navigates", "script-opens", "nothing"],
 )
-def test_what_a_click_does_by_script(read: Read, click: str, expected: str) -> None:
-    """A script may go to the image's page or open it elsewhere; where a click shows nothing there is the thumbnail, marked."""
+def test_clicks_handled_by_scripts(read: Read, click: str, expected: str) -> None:
+    """A script may navigate or open a tab; if a click shows nothing, the thumbnail is used and marked."""
     with serve(pages(list=tiles(2, extra=f'onclick="{click}"'), photo=PHOTO)) as site:
         found = read(f"{site.base}/list")
     assert [finding.url for finding in found] == [f"{site.base}/{expected}/{n}.jpg" for n in range(2)]
     assert all(finding.thumbnail == (expected == "thumbs") for finding in found)
 
 
-def test_a_tile_that_leads_to_no_site_leaves_its_thumbnail(read: Read) -> None:
-    """A page that a script opens without an address has no robots.txt to ask; the search goes on."""
+def test_tile_that_opens_a_page_without_url_gives_its_thumbnail(read: Read) -> None:
+    """Such a page has no robots.txt; the search continues."""
     script = "event.preventDefault(); window.open('about:blank')"
     with serve(pages(list=tiles(2, extra=f'onclick="{script}"'))) as site:
         found = read(f"{site.base}/list")
     assert [(finding.url.rpartition("/")[2], finding.thumbnail) for finding in found] == [("0.jpg", True), ("1.jpg", True)]
 
 
-def test_a_page_that_leads_to_no_site_is_one_line(read: Read) -> None:
-    """A script may take the browser to a page without an address."""
+def test_page_without_url_is_one_line(read: Read) -> None:
+    """A script may take the browser to a page without URL."""
     with serve(pages(list="<script>location = 'about:blank'</script>")) as site, pytest.raises(FototecaError) as stop:
         read(f"{site.base}/list")
     assert stop.value.exit_code == 4
 
 
 @pytest.mark.parametrize("url", ["", "example.org/foxes", "file:///etc/passwd", "javascript:alert(1)", "http://[::1"])
-def test_what_is_no_page_is_told_before_a_browser_starts(workspace: Workspace, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wrong use, with the form that is wanted."""
+def test_invalid_url_fails_before_the_browser_starts(workspace: Workspace, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error shows the expected form."""
     monkeypatch.setattr("fototeca.collect.browser.driver.open_browser", None)
     with pytest.raises(FototecaError, match=r"page.*; pass --url https://…") as stop:
         search_sources(workspace, SearchOptions(("gallery",), url=url), LOCAL)
     assert stop.value.exit_code == 2
 
 
-def test_a_page_that_robots_forbids_is_not_opened_for_its_image(read: Read) -> None:
-    """The thumbnail is what one may have."""
+def test_forbidden_image_page_gives_the_thumbnail(read: Read) -> None:
+    """robots.txt forbids the page of the image."""
     with serve(pages(list=tiles(1, "/private/{n}"), private=PHOTO)) as site:
         found = read(f"{site.base}/list")
         assert not [request for request in site.requests if request.path.startswith("/private")]
     assert [finding.thumbnail for finding in found] == [True]
 
 
-def test_a_redirect_does_not_lead_past_robots(read: Read) -> None:
-    """Where the browser is in the end is what must be permitted."""
+def test_redirect_to_forbidden_page_is_refused(read: Read) -> None:
+    """robots.txt must allow the final URL."""
     with serve(pages(private=tiles(3))) as site, pytest.raises(FototecaError, match=r"robots\.txt forbids"):
         read(f"{site.base}/away?to=/private/list")
 
 
-def test_a_redirect_does_not_lead_inside(read: Read) -> None:
-    """A private address is refused and named, whatever leads there."""
+def test_redirect_to_private_address_is_refused(read: Read) -> None:
+    """The error names the address."""
     with serve(pages()) as site, pytest.raises(FototecaError, match=r"leads to a private address \(10\.0\.0\.1\)"):
         read(f"{site.base}/away?to=http://10.0.0.1/")
 
@@ -166,31 +166,29 @@ def test_a_redirect_does_not_lead_inside(read: Read) -> None:
         ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "no image has"),
     ],
 )
-def test_a_page_without_images_is_a_loud_error_that_can_be_looked_at(
-    read: Read, workspace: Workspace, page: str, what: str
-) -> None:
-    """Exit code 4, and the page with a screenshot."""
+def test_page_without_images_is_an_error_with_a_saved_page(read: Read, workspace: Workspace, page: str, what: str) -> None:
+    """Exit code 4, page and screenshot saved."""
     with serve(pages(list=page)) as site, pytest.raises(FototecaError, match=what) as stop:
         read(f"{site.base}/list")
     assert stop.value.exit_code == 4
     assert sorted(path.suffix for path in (workspace.cache / "pages").iterdir()) == [".html", ".png"]
 
 
-def test_a_page_that_says_it_has_nothing_is_believed(read: Read) -> None:
-    """Nothing found is an answer when the page says so."""
+def test_page_that_states_no_results_gives_none(read: Read) -> None:
+    """The page itself says that there are none."""
     with serve(pages(list="<p class=no-results>Nothing here</p>")) as site:
         assert read(f"{site.base}/list") == []
 
 
-def test_a_captcha_stops_the_source(read: Read) -> None:
-    """Its images are no results, and nobody solves it."""
+def test_captcha_stops_the_source(read: Read) -> None:
+    """Its images are not results."""
     captcha = "<form id=captcha-form><img src='/full/1.jpg'>What do you read?</form>"
     with serve(pages(list=captcha)) as site, pytest.raises(SourceStoppedError, match="shows a CAPTCHA"):
         read(f"{site.base}/list")
 
 
-def test_a_page_without_end_is_left_at_its_bound(read: Read) -> None:
-    """The site file says how many images of one page are looked at."""
+def test_endless_page_stops_at_the_maximum(read: Read) -> None:
+    """`max_results` of the site file."""
     script = "const add = () => box.insertAdjacentHTML('beforeend', '<img src=/full/1.jpg>'.repeat(50)); add();"
     endless = f"<div id=box style=height:3000px></div><script>{script} addEventListener('scroll', add, {{once: true}});</script>"
     with serve(pages(list=endless)) as site:
@@ -205,19 +203,19 @@ const draw = () => {
 };
 addEventListener('scroll', () => setTimeout(draw, 50)); draw();
 </script>"""
-"""A list that holds in its page only what is in sight."""
+"""A list whose page contains only the visible tiles."""
 
 
-def test_a_list_that_takes_away_what_is_out_of_sight_is_read_whole(read: Read) -> None:
-    """Each of its images once; they are numbered as they come into sight."""
+def test_recycling_list_is_read_whole(read: Read) -> None:
+    """Each image once, numbered as it appears, although the page removes tiles out of sight."""
     with serve(pages(list=RECYCLING.replace("WIDE", "2"))) as site:
         found = read(f"{site.base}/list")
     numbers = [int(one.url.rpartition("/")[2].partition(".")[0]) for one in found]
     assert sorted(numbers) == list(range(0, 60, 2)) and [one.rank for one in found] == list(range(30))
 
 
-def test_a_recycling_list_is_left_at_the_bound_too(read: Read, workspace: Workspace) -> None:
-    """The site file's number of images counts for every kind of page."""
+def test_recycling_list_stops_at_the_maximum(read: Read, workspace: Workspace) -> None:
+    """`max_results` counts for every kind of page."""
     site_file = workspace.root / "sites" / "gallery.toml"
     site_file.write_text(site_file.read_text().replace("max_results = 60", "max_results = 20"))
     with serve(pages(list=RECYCLING.replace("WIDE", "1"))) as site:

@@ -1,4 +1,4 @@
-"""Where a redirect or a name leads: the rules of each host hold for it, and no name is a way inside."""
+"""Redirects and names that lead to forbidden pages or private addresses."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ def ruled(rules: str, status: int = 200) -> Respond:
     return respond
 
 
-def test_a_redirect_to_another_host_asks_its_rules_first(workspace: Workspace) -> None:
-    """What the other host forbids is not asked of it, and what it permits comes after its robots.txt."""
+def test_redirect_to_another_host_reads_its_robots_first(workspace: Workspace) -> None:
+    """A forbidden target is not requested; an allowed one comes after robots.txt."""
     with serve(ruled("User-agent: *\nDisallow: /full/1.jpg\n")) as other, serve(ruled("")) as site:
         urls = [f"{site.base}/to?url={other.base}/full/{number}.jpg" for number in (1, 2)]
         assert rejected(workspace, *urls) == (1, {"robots": 1})
         assert [request.path for request in other.requests] == ["/robots.txt", "/full/2.jpg"]
 
 
-def test_a_redirect_does_not_lead_past_the_rules_of_its_own_host(workspace: Workspace) -> None:
-    """From what is permitted to what is not."""
+def test_redirect_to_forbidden_path_of_same_host_is_refused(workspace: Workspace) -> None:
+    """From an allowed path to a forbidden one."""
     with serve(ruled("User-agent: *\nDisallow: /full/\n")) as site:
         assert rejected(workspace, f"{site.base}/to?url=/full/1.jpg") == (0, {"robots": 1})
         assert [request.path for request in site.requests] == ["/robots.txt", "/to"]
 
 
-def test_slow_redirects_take_no_longer_than_one_download_may(workspace: Workspace) -> None:
-    """Each one answers within the time limit, and all of them together do not."""
+def test_timeout_covers_all_redirects_together(workspace: Workspace) -> None:
+    """Each hop is within the limit, their sum is not."""
 
     def respond(request: ReceivedRequest) -> StubResponse:
         hop = request.path.removeprefix("/hop/")
@@ -77,8 +77,8 @@ def test_slow_redirects_take_no_longer_than_one_download_may(workspace: Workspac
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_host_that_cannot_tell_its_rules_is_not_asked_for_images(workspace: Workspace, status: int) -> None:
-    """Busy or broken, it may forbid anything (RFC 9309, section 2.3.1.4)."""
+def test_unreadable_robots_forbids_the_host(workspace: Workspace, status: int) -> None:
+    """A busy or broken host may forbid anything (RFC 9309, section 2.3.1.4)."""
     with serve(ruled("", status)) as site:
         assert rejected(workspace, f"{site.base}/full/1.jpg") == (0, {f"http-{status}": 1})
         assert {request.path for request in site.requests} == {"/robots.txt"}
@@ -88,10 +88,10 @@ INSIDE = ["10.0.0.1", "169.254.169.254", "fd00::1", "fe80::1", "::ffff:192.168.0
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_a_name_that_stands_for_a_private_address_is_no_way_inside(
+def test_name_that_resolves_to_private_address_is_refused(
     workspace: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither in a list nor in a redirect, in whatever form the name server gives it, also where a public one comes with it."""
+    """In a list and in a redirect, in every form of address, also beside a public one."""
     known = socket.getaddrinfo
 
     def resolve(host: str, *more: int, **named: int) -> list[Any]:
@@ -106,8 +106,8 @@ def test_a_name_that_stands_for_a_private_address_is_no_way_inside(
         assert rejected(workspace, *urls) == (0, {"private-address": 3})
 
 
-def test_no_page_asks_this_machine_without_leave(workspace: Workspace) -> None:
-    """The browser asks its own machine through the gateway too, which it would else go around."""
+def test_browser_cannot_reach_loopback_without_the_option(workspace: Workspace) -> None:
+    """Chromium would otherwise bypass the proxy for loopback addresses."""
     with serve(lambda request: StubResponse(b"inside")) as site:
         context = SourceContext(workspace, FetchOptions())
         try:

@@ -1,4 +1,4 @@
-"""What the image services may answer besides images: nothing, a used-up quota, a busy server, another form."""
+"""Responses of image services without images: no results, exhausted quota, busy server, changed format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fototeca.collect.http.client import FetchOptions
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import FototecaError
 from tests.collect.conftest import PointTo
-from tests.collect.test_services import KEYS, SECRET, SHAPES, commons, findings, inaturalist, service
+from tests.collect.sources.test_services import KEYS, SECRET, SHAPES, commons, findings, inaturalist, service
 from tests.servers import ReceivedRequest, Respond, StubResponse, json_response, serve
 
 SERVICES = [*SHAPES, "commons", "inaturalist"]
@@ -56,8 +56,8 @@ def changed(value: Any, path: tuple[str | int, ...], instead: object) -> Any:  #
 
 
 @pytest.mark.parametrize("source", SERVICES)
-def test_no_field_is_taken_for_granted(source: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each field of an answer, missing or of any other type, gives findings that can be kept or one line, never a traceback."""
+def test_every_field_may_be_missing_or_malformed(source: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each field of a response, missing or of another type, gives valid provenances or one error line."""
     requests: list[Mapping[str, Any]] = []
 
     def respond(client: ServiceClient, url: str, params: Any = None, **more: Any) -> JsonResponse:  # noqa: ANN401
@@ -92,8 +92,8 @@ def test_no_field_is_taken_for_granted(source: str, point_to: PointTo, monkeypat
 
 
 @pytest.mark.parametrize("source", SERVICES)
-def test_nothing_found_is_an_answer(source: str, point_to: PointTo) -> None:
-    """A service that says 0 is believed."""
+def test_zero_results_are_not_an_error(source: str, point_to: PointTo) -> None:
+    """A service may report a total of 0."""
     with serve(stand_in(source, 0)) as site:
         assert findings(source, point_to(source, f"{site.base}/api")) == []
 
@@ -112,8 +112,8 @@ def test_nothing_found_is_an_answer(source: str, point_to: PointTo) -> None:
         *((source, {}) for source in SHAPES),
     ],
 )
-def test_results_that_are_gone_are_an_error(source: str, document: object, point_to: PointTo) -> None:
-    """Never a quiet zero: the person is told what to mend."""
+def test_missing_results_are_an_error(source: str, document: object, point_to: PointTo) -> None:
+    """The error names the site file to fix."""
     told = rf"returned an unexpected response.*sites/{source}\.toml"
     with serve(lambda request: json_response(document)) as site, pytest.raises(FototecaError, match=told) as stop:
         findings(source, point_to(source, f"{site.base}/api"))
@@ -121,8 +121,8 @@ def test_results_that_are_gone_are_an_error(source: str, document: object, point
 
 
 @pytest.mark.parametrize("source", SERVICES)
-def test_a_used_up_quota_stops_the_source(source: str, point_to: PointTo) -> None:
-    """With the wait that the service asks for, however long it is, and remembered for doctor."""
+def test_exhausted_quota_stops_the_source(source: str, point_to: PointTo) -> None:
+    """The error states the service's Retry-After, and doctor shows the quota."""
     gone = json_response({}, 429, Retry_After="3600", X_RateLimit_Limit="200", X_RateLimit_Remaining="0")
     with serve(lambda request: gone) as site:
         with pytest.raises(SourceStoppedError, match="quota is exhausted; try again in 3600 s"):
@@ -134,8 +134,8 @@ def test_a_used_up_quota_stops_the_source(source: str, point_to: PointTo) -> Non
 @pytest.mark.parametrize(
     ("code", "message"), [(100, "rejected the key; check FLICKR_API_KEY"), (105, "request failed: error 105")]
 )
-def test_flickr_fails_with_an_answer_that_is_well(code: int, message: str, point_to: PointTo) -> None:
-    """Status 200, and the failure inside."""
+def test_flickr_reports_errors_with_status_200(code: int, message: str, point_to: PointTo) -> None:
+    """The error code is in the document."""
     failure = json_response({"stat": "fail", "code": code, "message": f"bad key {SECRET}"})
     with serve(lambda request: failure) as site, pytest.raises(FototecaError, match=message) as stop:
         findings("flickr", point_to("flickr", f"{site.base}/api"))
@@ -143,8 +143,8 @@ def test_flickr_fails_with_an_answer_that_is_well(code: int, message: str, point
 
 
 @pytest.mark.parametrize(("busy", "found"), [(1, 60), (9, None)])
-def test_commons_is_left_alone_while_it_is_busy(busy: int, found: int | None, point_to: PointTo) -> None:
-    """maxlag is no change of the interface: it is asked again, some times, after the wait that it asks for."""
+def test_commons_is_retried_while_busy(busy: int, found: int | None, point_to: PointTo) -> None:
+    """maxlag is retried a few times after the requested wait."""
     left = [busy]
 
     def respond(request: ReceivedRequest) -> StubResponse:
@@ -166,8 +166,8 @@ def test_commons_is_left_alone_while_it_is_busy(busy: int, found: int | None, po
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after"])
-def test_commons_says_how_long_it_is_busy(name: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the header is spelled: proxies write it small."""
+def test_commons_retry_after_is_case_insensitive(name: str, point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies may write header names in lower case."""
     waited: list[float] = []
     monkeypatch.setattr(ServiceClient, "pause_host", lambda web, url, seconds: waited.append(seconds))
     busy = StubResponse(json.dumps({"error": {"code": "maxlag"}}).encode(), "application/json", headers={name: "7"})

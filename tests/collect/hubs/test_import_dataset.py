@@ -1,4 +1,4 @@
-"""Datasets of all six hubs against stand-ins, the four real clients included: mapping, rights, versions, wrong answers."""
+"""Datasets of all six hubs against stand-ins, with the four real clients: mapping, licenses, versions, malformed responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.snapshot.catalog_state import read_snapshot
 from fototeca.curate.snapshot.split_groups import find_split_groups
-from tests.collect.hubs import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
+from tests.collect.hub_server import HUBS, IMAGES, REFS, SECRET, SHA, Hubs, zipped
 from tests.servers import Site, StubResponse, jpeg, json_response
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)
@@ -45,8 +45,8 @@ def confirm(workspace: Workspace, hub: str) -> None:
     import_dataset(workspace, hub, REFS[hub], propose(workspace, hub), LOCAL)
 
 
-def test_a_client_that_calls_exit_ends_nothing(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kaggle's own client does so for credentials that it does not like."""
+def test_client_that_calls_exit_is_an_error(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kaggle's client exits on rejected credentials."""
     client = import_module("kaggle.api.kaggle_api_extended")
     monkeypatch.setattr(client.KaggleApi, "authenticate", lambda _: sys.exit(1))
     with pytest.raises(FototecaError, match="kaggle denied access") as refused:
@@ -54,8 +54,8 @@ def test_a_client_that_calls_exit_ends_nothing(workspace: Workspace, site: Site,
     assert refused.value.exit_code == EXIT_OUTSIDE
 
 
-def test_a_hub_whose_name_is_not_found_is_told_as_such(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the word that collecting has for it, whatever the hub's client raises."""
+def test_dns_failure_of_a_client_is_named(workspace: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is `dns`, for every exception of the client."""
     client = import_module("huggingface_hub")
 
     def unknown(*_: object, **__: object) -> None:
@@ -67,8 +67,8 @@ def test_a_hub_whose_name_is_not_found_is_told_as_such(workspace: Workspace, sit
 
 
 @pytest.mark.parametrize("hub", HUBS)
-def test_a_dataset_is_proposed_confirmed_and_taken_in(workspace: Workspace, site: Site, hub: str) -> None:
-    """Splits are seen through, spelling does not matter, the unlike folder is left out; rights and version are kept."""
+def test_dataset_is_proposed_confirmed_and_imported(workspace: Workspace, site: Site, hub: str) -> None:
+    """Split folders and spelling are ignored, unmatched folders left out; license and version recorded."""
     file = propose(workspace, hub)
     assert tomllib.loads(file.read_text())["map"] == {"Cats": "cat", "birds": "", "n02084071-dog": "dog"}
     assert '"Cats" = "cat"  # 2 images' in file.read_text()
@@ -91,14 +91,14 @@ def test_a_dataset_is_proposed_confirmed_and_taken_in(workspace: Workspace, site
     ("hub", "version"),
     [("kaggle", "7"), ("roboflow", "2"), ("huggingface", SHA), ("zenodo", "v2"), ("figshare", "3"), ("mendeley", "2")],
 )
-def test_the_version_that_was_fetched_is_written_down(workspace: Workspace, hub: str, version: str) -> None:
-    """What stands for the newest version today is another one tomorrow."""
+def test_downloaded_version_is_recorded(workspace: Workspace, hub: str, version: str) -> None:
+    """A reference to the newest version may mean another one later."""
     facts = json.loads((propose(workspace, hub).with_suffix("") / "dataset.json").read_text())
     assert facts["version"] == version
 
 
-def test_one_image_of_six_hubs_is_one_image_with_six_places(workspace: Workspace) -> None:
-    """Datasets are mixed into one workspace; nothing is counted twice."""
+def test_image_from_six_hubs_has_six_provenances(workspace: Workspace) -> None:
+    """Datasets of several hubs in one workspace count an image once."""
     for hub in HUBS:
         confirm(workspace, hub)
     with Catalog.open(workspace) as catalog:
@@ -109,7 +109,7 @@ def test_one_image_of_six_hubs_is_one_image_with_six_places(workspace: Workspace
 
 
 def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs) -> None:
-    """Roboflow's copies of one upload carry one original, so that no split parts them; another folder's same name is another."""
+    """Roboflow's copies of one upload share one `original`; equal names in other folders do not."""
     names = [
         "train/cat/a_jpg.rf.0a1.jpg",
         "train/cat/a_jpg.rf.0b2.jpg",
@@ -139,16 +139,16 @@ def test_augmented_copies_share_their_original(workspace: Workspace, hubs: Hubs)
     ],
 )
 def test_versions_of_a_dataset_share_their_originals(ref: str, version: str) -> None:
-    """However the dataset was named, and whichever version its copies are of; another hub's dataset is another."""
+    """For every form of the reference; other hubs' datasets do not."""
     facts = DatasetInfo("roboflow", ref, "Pets", "", "", version)
     assert _original(facts, "cat", "a_jpg.rf.0a1.jpg") == "roboflow/alice/pets/cat/a_jpg"
     assert _original(replace(facts, hub="kaggle"), "cat", "a_jpg.rf.0a1.jpg") == "kaggle/alice/pets/cat/a_jpg"
 
 
-def test_a_disk_that_fills_up_while_unpacking_loses_no_archive(
+def test_full_disk_while_unpacking_keeps_the_archive(
     workspace: Workspace, hubs: Hubs, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told as what it is, and with room again the archive is not fetched another time."""
+    """With space again the archive is not downloaded another time."""
     whole = archives.atomic_write
 
     def full(path: Path) -> object:
@@ -163,8 +163,8 @@ def test_a_disk_that_fills_up_while_unpacking_loses_no_archive(
     assert sum(request.path == "/files/archive.zip" for request in site.requests) == 1
 
 
-def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second run without --map does not write over the file that a person mends; folders it does not name are said."""
+def test_edited_mapping_is_kept_and_used(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second run without --map does not overwrite it; folders that it does not name are reported."""
     file = propose(workspace, "zenodo")
     file.write_text('[map]\n"birds" = "dog"\n"Cats" = ""\n')
     assert propose(workspace, "zenodo") == file
@@ -183,8 +183,8 @@ def test_a_persons_mapping_is_kept_and_followed(workspace: Workspace, capsys: py
         ('[map]\nother = "cat"', "names no folder of this dataset"),
     ],
 )
-def test_a_wrong_mapping_is_one_line(workspace: Workspace, content: str, message: str) -> None:
-    """What is wrong in a mapping is said with its file, and nothing is taken in."""
+def test_invalid_mapping_is_one_line(workspace: Workspace, content: str, message: str) -> None:
+    """The error names the file, and nothing is collected."""
     propose(workspace, "zenodo")
     file = workspace.root / "my.toml"
     file.write_text(content)
@@ -192,57 +192,57 @@ def test_a_wrong_mapping_is_one_line(workspace: Workspace, content: str, message
         import_dataset(workspace, "zenodo", "1234", file, LOCAL)
 
 
-def test_pages_of_files_are_read_to_the_end(workspace: Workspace, site: Site) -> None:
-    """figshare lists files page by page; with one file a page there are five questions for four files."""
+def test_figshare_files_are_read_page_by_page(workspace: Workspace, site: Site) -> None:
+    """With one file a page there are five requests for four files."""
     file = workspace.root / "sites" / "figshare.toml"
     file.write_text(file.read_text().replace("page_size = 100", "page_size = 1"))
     confirm(workspace, "figshare")
     assert [request.query["page"] for request in site.requests if request.path.endswith("/files")] == ["1", "2", "3", "4", "5"]
 
 
-def test_a_list_that_does_not_end_is_found_out(workspace: Workspace, hubs: Hubs) -> None:
-    """An interface that forgets the page would be asked for ever."""
+def test_repeated_page_of_files_is_an_error(workspace: Workspace, hubs: Hubs) -> None:
+    """An API that ignores the page number would be requested forever."""
     row = {"id": 1, "name": "1.jpg", "download_url": "http://127.0.0.1/", "size": 1}
     hubs.instead["/figshare/5678/versions/3/files"] = json_response([row] * 100)
     with pytest.raises(FototecaError, match="a page of files repeats an earlier one"):
         import_dataset(workspace, "figshare", "5678", None, LOCAL)
 
 
-def test_a_closed_record_is_said(workspace: Workspace, hubs: Hubs) -> None:
-    """Zenodo shows what is restricted, without its files."""
+def test_restricted_zenodo_record_is_an_error(workspace: Workspace, hubs: Hubs) -> None:
+    """Zenodo shows restricted records without their files."""
     hubs.instead["/zenodo/1234"] = json_response({"id": 1234, "metadata": {"access_right": "restricted"}})
     with pytest.raises(FototecaError, match="record 1234 of zenodo is restricted"):
         import_dataset(workspace, "zenodo", "1234", None, LOCAL)
 
 
-def test_an_archive_that_kaggle_sends_itself_is_taken(workspace: Workspace, hubs: Hubs) -> None:
-    """It mostly sends the address of one."""
+def test_kaggle_archive_without_redirect_is_saved(workspace: Workspace, hubs: Hubs) -> None:
+    """Kaggle usually redirects to storage."""
     hubs.direct = True
     confirm(workspace, "kaggle")
 
 
-def test_a_public_dataset_of_kaggle_needs_no_key(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_kaggle_dataset_needs_no_key(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the search does."""
     monkeypatch.delenv("KAGGLE_KEY")
     confirm(workspace, "kaggle")
 
 
-def test_a_folder_that_mendeley_lists_in_part_comes_as_a_zip(workspace: Workspace, hubs: Hubs, site: Site) -> None:
-    """206 stands for a list that is not whole; then the archive of everything is taken."""
+def test_truncated_mendeley_folder_is_downloaded_as_zip(workspace: Workspace, hubs: Hubs, site: Site) -> None:
+    """Status 206 marks a truncated list."""
     hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_response([], 206)
     confirm(workspace, "mendeley")
     assert any(request.path.startswith("/mendeley/zip/") for request in site.requests)
 
 
-def test_a_list_of_mendeley_that_does_not_come_is_told(workspace: Workspace, hubs: Hubs, site: Site) -> None:
-    """It is no reason to fetch everything in one archive without checksums."""
+def test_failed_mendeley_list_is_an_error(workspace: Workspace, hubs: Hubs, site: Site) -> None:
+    """It does not fall back to the zip, which has no checksums."""
     hubs.instead["/mendeley/datasets/abcdefghij/files"] = json_response({}, 404)
     with pytest.raises(FototecaError, match="mendeley request failed: http-404"):
         import_dataset(workspace, "mendeley", "abcdefghij", None, LOCAL)
     assert not any(request.path.startswith("/mendeley/zip/") for request in site.requests)
 
 
-def test_many_files_of_mendeley_come_as_a_zip(workspace: Workspace, site: Site) -> None:
+def test_many_mendeley_files_are_downloaded_as_zip(workspace: Workspace, site: Site) -> None:
     """One request instead of thousands."""
     file = workspace.root / "sites" / "mendeley.toml"
     file.write_text(file.read_text().replace("max_files = 200", "max_files = 3"))
@@ -252,7 +252,7 @@ def test_many_files_of_mendeley_come_as_a_zip(workspace: Workspace, site: Site) 
 
 @pytest.mark.parametrize("hub", HUBS)
 def test_versions_do_not_mix(workspace: Workspace, hub: str) -> None:
-    """What a killed download of an older version has left is not part of the newer one."""
+    """Files of an interrupted download of an older version are not part of the newer one."""
     proposed = propose(workspace, hub)
     place = proposed.with_suffix("")
     (place / "old" / "cat").mkdir(parents=True)
@@ -260,15 +260,15 @@ def test_versions_do_not_mix(workspace: Workspace, hub: str) -> None:
     assert import_dataset(workspace, hub, REFS[hub], proposed, LOCAL).candidates == 3
 
 
-def test_an_export_is_waited_for(workspace: Workspace, hubs: Hubs) -> None:
-    """Roboflow makes an export when it is first asked for."""
+def test_roboflow_export_is_polled(workspace: Workspace, hubs: Hubs) -> None:
+    """Roboflow makes an export on the first request."""
     hubs.exports = 4
     confirm(workspace, "roboflow")
     assert hubs.exports == 0
 
 
-def test_a_project_without_folders_is_refused(workspace: Workspace, hubs: Hubs) -> None:
-    """Boxes are no classes."""
+def test_detection_project_is_refused(workspace: Workspace, hubs: Hubs) -> None:
+    """Projects of boxes cannot be exported as folders."""
     hubs.instead["/roboflow/alice/pets"] = json_response(
         {"project": {"type": "object-detection"}, "versions": [{"id": "alice/pets/1"}]}
     )
@@ -276,8 +276,8 @@ def test_a_project_without_folders_is_refused(workspace: Workspace, hubs: Hubs) 
         import_dataset(workspace, "roboflow", "alice/pets", None, LOCAL)
 
 
-def test_a_dataset_without_images_says_where_they_may_be(workspace: Workspace, hubs: Hubs) -> None:
-    """A dataset that a script makes has nothing to download; the hub's own copy of it may."""
+def test_dataset_without_images_suggests_its_parquet_copy(workspace: Workspace, hubs: Hubs) -> None:
+    """A dataset made by a script has no image files."""
     hubs.files = {"pets.py": b"import this"}
     with pytest.raises(FototecaError, match=r"it has: \.py") as stop:
         import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
@@ -285,8 +285,8 @@ def test_a_dataset_without_images_says_where_they_may_be(workspace: Workspace, h
     assert "@refs/convert/parquet" in stop.value.hint
 
 
-def test_names_that_lead_out_are_refused(workspace: Workspace, hubs: Hubs) -> None:
-    """A name with .. in a repository or a list of files writes nothing outside."""
+def test_names_outside_the_folder_are_refused(workspace: Workspace, hubs: Hubs) -> None:
+    """A name with `..` in a repository or a list of files."""
     hubs.files = {**IMAGES, "train/../../../../evil.jpg": jpeg(9)}
     with pytest.raises(FototecaError, match="lead out"):
         import_dataset(workspace, "huggingface", "alice/pets", None, LOCAL)
@@ -295,21 +295,21 @@ def test_names_that_lead_out_are_refused(workspace: Workspace, hubs: Hubs) -> No
     assert not list(workspace.root.parent.rglob("evil.jpg"))
 
 
-def test_the_number_of_all_versions_leads_to_the_newest(workspace: Workspace) -> None:
-    """Zenodo's DOI of all versions has no record of its own."""
+def test_zenodo_concept_number_resolves_to_the_newest_version(workspace: Workspace) -> None:
+    """The DOI of all versions has no record of its own."""
     facts = json.loads((propose(workspace, "zenodo", "1200").with_suffix("") / "dataset.json").read_text())
     assert facts["page_url"] == "https://zenodo.org/records/1234"
 
 
-def test_a_doi_is_looked_up(workspace: Workspace) -> None:
-    """A DOI that does not tell the dataset is resolved at doi.org."""
+def test_foreign_doi_is_resolved(workspace: Workspace) -> None:
+    """At doi.org."""
     assert propose(workspace, "huggingface", "https://doi.org/10.57967/hf/1234").name == "huggingface-alice--pets.toml"
 
 
 @pytest.mark.parametrize("hub", HUBS)
 @pytest.mark.parametrize("status", [429, 500, 404])
 def test_refusals_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, status: int) -> None:
-    """A used-up quota, a broken server and an unknown dataset end with exit 4 and one line without secrets."""
+    """An exhausted quota, a server error and an unknown dataset: exit code 4, no keys."""
     hubs.instead[f"/{hub}"] = json_response({"code": status, "message": f"no {SECRET}"}, status, Retry_After="0")
     with pytest.raises(FototecaError, match=hub) as stop:
         import_dataset(workspace, hub, REFS[hub], None, LOCAL)
@@ -324,8 +324,8 @@ def test_refusals_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, statu
     "answer", [json_response({}), json_response([]), json_response([{}]), json_response({"hits": 1}), StubResponse(b"<html>")]
 )
 @pytest.mark.parametrize("hub", HUBS)
-def test_changed_answers_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, answer: StubResponse) -> None:
-    """Missing fields, other types and HTML are an error with exit 4, never a traceback and never an empty dataset."""
+def test_changed_responses_are_one_line(workspace: Workspace, hubs: Hubs, hub: str, answer: StubResponse) -> None:
+    """Missing fields, other types and HTML: exit code 4, never an empty dataset."""
     hubs.instead[f"/{hub}"] = answer
     with pytest.raises(FototecaError, match=hub) as stop:
         import_dataset(workspace, hub, REFS[hub], None, LOCAL)
@@ -357,10 +357,10 @@ def without(document: object, path: Steps, instead: object) -> object:
 
 @pytest.mark.parametrize("instead", [None, {"a": 1}], ids=["missing", "object"])
 @pytest.mark.parametrize("hub", HUBS)
-def test_no_field_is_taken_for_granted(
+def test_every_field_may_be_missing_or_malformed(
     workspace: Workspace, hubs: Hubs, site: Site, monkeypatch: pytest.MonkeyPatch, hub: str, instead: object
 ) -> None:
-    """Each field of each answer, missing or of another type, gives a proposal or one line, never a traceback."""
+    """Each field of each response, missing or of another type, gives a proposal or one error line."""
     monkeypatch.setattr("fototeca.collect.http.client.TRIES", 1)
     hubs.files = {"train/Cats/1.jpg": jpeg(1)}
     discover(workspace, "cats", (hub,), LOCAL)
@@ -382,8 +382,8 @@ def test_no_field_is_taken_for_granted(
             assert "\n" not in str(stop.value)
 
 
-def test_no_key_is_written_anywhere(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    """Keys are in no file of the workspace and in nothing that is printed, after success and after refusals."""
+def test_keys_are_not_stored_or_printed(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    """After success and after refusals."""
     for hub in HUBS:
         confirm(workspace, hub)
     discover(workspace, "cats", (), LOCAL)
@@ -393,14 +393,14 @@ def test_no_key_is_written_anywhere(workspace: Workspace, capfd: pytest.CaptureF
 
 
 @pytest.mark.parametrize("hub", HUBS)
-def test_addresses_of_this_machine_need_leave(workspace: Workspace, hub: str) -> None:
+def test_loopback_downloads_need_the_option(workspace: Workspace, hub: str) -> None:
     """Without --allow-loopback nothing is downloaded from a loopback address."""
     with pytest.raises(FototecaError, match=r"private-address|is not a public address"):
         import_dataset(workspace, hub, REFS[hub], None, FetchOptions(min_side=32))
 
 
-def test_a_missing_package_says_how_to_get_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clients are an extra."""
+def test_missing_client_package_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients are in the extra `hubs`."""
     monkeypatch.setitem(__import__("sys").modules, "roboflow.adapters", None)
     with pytest.raises(FototecaError, match=r"fototeca\[hubs\]"):
         import_dataset(workspace, "roboflow", "alice/pets", None, LOCAL)

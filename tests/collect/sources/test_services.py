@@ -1,4 +1,4 @@
-"""The image services against local stand-ins of their interfaces: paging, rights, quotas, changed answers, secrets."""
+"""Image services against local stand-ins: paging, licenses, quotas, changed responses, keys."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ SHAPES: dict[str, tuple[Item, Callable[[list[Any], int], dict[str, Any]], str, s
 
 
 def service(source: str, total: int) -> Respond:
-    """The stand-in of a service with numbered pages; it insists on its key."""
+    """Return the stand-in of a service with numbered pages, which requires its key."""
     item, document, query, size = SHAPES[source]
 
     def respond(request: ReceivedRequest) -> StubResponse:
@@ -187,10 +187,8 @@ def findings(source: str, workspace: Workspace) -> list[Any]:
     [("openverse", 95, 95, 5), ("openverse", 9999, 240, 12), ("flickr", 600, 600, 3), ("pexels", 170, 170, 3),
      ("unsplash", 61, 61, 3), ("pixabay", 9000, 500, 3)],
 )  # fmt: skip
-def test_pages_are_read_to_the_end_or_to_the_sources_bound(
-    source: str, total: int, expected: int, pages: int, point_to: PointTo
-) -> None:
-    """All results once and in order, with page and author; no more requests than that takes."""
+def test_pages_are_read_up_to_the_maximum(source: str, total: int, expected: int, pages: int, point_to: PointTo) -> None:
+    """All results once and in order, with page and author, in the minimum of requests."""
     with serve(service(source, total)) as site:
         found = findings(source, point_to(source, f"{site.base}/api"))
     assert [finding.url for finding in found] == [f"{site.base}/full/{n}.jpg" for n in range(expected)]
@@ -200,8 +198,8 @@ def test_pages_are_read_to_the_end_or_to_the_sources_bound(
     assert len(site.requests) == pages
 
 
-def test_licences_come_as_spdx_and_as_found(point_to: PointTo) -> None:
-    """Openverse's licence URLs, Flickr's numbers, the house licences; all rights reserved stays unknown."""
+def test_licenses_are_spdx_and_as_found(point_to: PointTo) -> None:
+    """Openverse's license URLs, Flickr's numbers, house licenses; all rights reserved is unknown."""
     with serve(service("openverse", 3)) as site:
         workspace = point_to("openverse", f"{site.base}/api")
         assert [finding.license for finding in findings("openverse", workspace)] == ["CC-BY-2.0", "CC-BY-NC-4.0", "CC0-1.0"]
@@ -221,8 +219,8 @@ def _repoint(workspace: Workspace, source: str, base: str) -> Workspace:
     return workspace
 
 
-def test_commons_goes_on_where_it_says(point_to: PointTo) -> None:
-    """Several answers, in the order of the search, thumbnails of the asked width, authors without their HTML."""
+def test_commons_follows_its_continuation(point_to: PointTo) -> None:
+    """Several responses, in search order, with thumbnails of the requested width and authors without HTML."""
     with serve(commons(120)) as site:
         found = findings("commons", point_to("commons", f"{site.base}/api"))
     assert [finding.rank for finding in found] == list(range(120))
@@ -232,8 +230,8 @@ def test_commons_goes_on_where_it_says(point_to: PointTo) -> None:
     assert len(site.requests) == 3
 
 
-def test_inaturalist_ties_the_images_of_one_observation(point_to: PointTo) -> None:
-    """Pages by id; images without a licence are left out; one observation is one `original`."""
+def test_inaturalist_groups_images_by_observation(point_to: PointTo) -> None:
+    """Pages by id; images without a license are left out; one observation is one `original`."""
     with serve(inaturalist(250)) as site:
         found = findings("inaturalist", point_to("inaturalist", f"{site.base}/api"))
     assert len(found) == 2 * 250 - 250 // 4
@@ -252,8 +250,8 @@ def test_inaturalist_ties_the_images_of_one_observation(point_to: PointTo) -> No
         ([1], "no field 'results'"),
     ],
 )
-def test_a_changed_answer_is_an_error_that_says_what_is_missing(document: object, what: str, point_to: PointTo) -> None:
-    """Never a quiet zero."""
+def test_changed_response_error_names_the_missing_field(document: object, what: str, point_to: PointTo) -> None:
+    """A changed format never counts as zero results."""
     with serve(lambda request: json_response(document)) as site:
         workspace = point_to("openverse", f"{site.base}/api")
         with pytest.raises(FototecaError, match=what) as caught:
@@ -271,8 +269,8 @@ def test_a_changed_answer_is_an_error_that_says_what_is_missing(document: object
         (StubResponse(status=302, headers={"Location": "http://10.0.0.1/x"}), "request failed: redirected"),
     ],
 )
-def test_errors_never_show_the_key(answer: StubResponse, message: str, point_to: PointTo) -> None:
-    """One line that says what is wrong, without the query that holds the key; a redirect does not carry it elsewhere."""
+def test_errors_do_not_show_the_query(answer: StubResponse, message: str, point_to: PointTo) -> None:
+    """One line without the query that holds the key; a redirect does not carry the key elsewhere."""
     with serve(lambda request: answer) as site:
         workspace = point_to("flickr", f"{site.base}/api")
         with pytest.raises(FototecaError, match=message) as caught:
@@ -281,8 +279,8 @@ def test_errors_never_show_the_key(answer: StubResponse, message: str, point_to:
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_refused_key_leaves_no_trace(point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither the terminal nor any file of the workspace holds the key, after success and after failure."""
+def test_rejected_key_is_stored_nowhere(point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither output nor files contain the key, after success and after failure."""
     with serve(service("flickr", 4)) as site:
         workspace = _queries(point_to("flickr", f"{site.base}/api"))
         assert search_sources(workspace, SearchOptions(("flickr",)), LOCAL).accepted == 4
@@ -302,8 +300,8 @@ def _queries(workspace: Workspace) -> Workspace:
     return Workspace(workspace.root)
 
 
-def test_a_missing_key_or_contact_is_said_before_anything_is_asked(point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which variable, and where keys are given; Commons wants to know whom to write to."""
+def test_missing_key_or_contact_fails_before_any_request(point_to: PointTo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable and the page that issues keys, or the contact setting."""
     monkeypatch.delenv("PEXELS_API_KEY")
     with serve(service("pexels", 3)) as site:
         workspace = point_to("pexels", f"{site.base}/api")
@@ -315,16 +313,16 @@ def test_a_missing_key_or_contact_is_said_before_anything_is_asked(point_to: Poi
         assert not site.requests
 
 
-def test_quotas_are_remembered_for_doctor(point_to: PointTo) -> None:
-    """What the last answer's headers said."""
+def test_quotas_are_stored_for_doctor(point_to: PointTo) -> None:
+    """From the headers of the last response."""
     with serve(service("pexels", 170)) as site:
         findings("pexels", point_to("pexels", f"{site.base}/api"))
     quota = read_quotas()["pexels"]
     assert (quota.remaining, quota.limit) == ("197", "200")
 
 
-def test_commercial_filters_at_the_source_and_again_here(point_to: PointTo) -> None:
-    """Only what is known to permit commercial use is fetched; a source that tells no licences is refused at once."""
+def test_commercial_filter_applies_at_the_source_and_again_here(point_to: PointTo) -> None:
+    """Only licenses known to permit commercial use; sources without licenses are refused at once."""
     with serve(service("openverse", 9)) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
         summary = search_sources(workspace, SearchOptions(("openverse",), license="commercial"), LOCAL)
@@ -336,8 +334,8 @@ def test_commercial_filters_at_the_source_and_again_here(point_to: PointTo) -> N
         assert {row[0] for row in sql.execute("SELECT license FROM provenance")} == {"CC-BY-2.0", "CC0-1.0"}
 
 
-def test_a_dry_run_counts_and_fetches_no_image(point_to: PointTo) -> None:
-    """Candidates, licences and sizes per category; nothing in the catalog."""
+def test_dry_run_downloads_nothing(point_to: PointTo) -> None:
+    """Candidates, licenses and sizes per category; the catalog stays empty."""
     with serve(service("openverse", 9)) as site:
         workspace = _queries(point_to("openverse", f"{site.base}/api"))
         told = preview_search(workspace, SearchOptions(("openverse",)), LOCAL)
@@ -349,22 +347,22 @@ def test_a_dry_run_counts_and_fetches_no_image(point_to: PointTo) -> None:
         assert sql.execute("SELECT count(*) FROM candidates").fetchone()[0] == 0
 
 
-def test_a_dry_run_ends_where_there_is_plenty(point_to: PointTo) -> None:
-    """A source of hundreds of pages is asked for a few times what is lacking."""
+def test_dry_run_stops_at_a_multiple_of_the_target(point_to: PointTo) -> None:
+    """A source of hundreds of pages is not read to its end."""
     with serve(service("pixabay", 500)) as site:
         workspace = _queries(point_to("pixabay", site.base))
         told = preview_search(workspace, SearchOptions(("pixabay",)), LOCAL)
     assert told["fox"].candidates == PREVIEW_FACTOR * 100
 
 
-def test_a_quota_that_cannot_be_written_down_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is only for doctor."""
+def test_unwritable_quota_file_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is only information for doctor."""
     monkeypatch.setattr("fototeca.collect.api.quotas._file", lambda: Path("/proc/fototeca/quotas.json"))
     save_quota("flickr", {"X-RateLimit-Remaining": "7"})
 
 
-def test_a_host_is_asked_once_at_a_time_for_lists_and_images_together(point_to: PointTo) -> None:
-    """--per-host bounds what one host is asked for, whatever for."""
+def test_per_host_limit_covers_api_and_images(point_to: PointTo) -> None:
+    """--per-host limits all requests to one host together."""
     answer, second = service("openverse", 40), threading.Event()
     lock, inside, most = threading.Lock(), [0], [0]
 
@@ -388,10 +386,8 @@ def test_a_host_is_asked_once_at_a_time_for_lists_and_images_together(point_to: 
     assert most == [1]
 
 
-def test_a_new_source_is_one_file_and_what_its_site_is(
-    point_to: PointTo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As docs/new-source.md has it: a module beside the others, found by its name, and a site file."""
+def test_new_source_is_one_module_and_one_site_file(point_to: PointTo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in docs/new-source.md: found by its module name."""
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "quokka.py").write_text(NEW_SOURCE)
     monkeypatch.setattr(fototeca.collect.sources, "__path__", [*fototeca.collect.sources.__path__, str(tmp_path / "new")])
@@ -406,8 +402,8 @@ def test_a_new_source_is_one_file_and_what_its_site_is(
         sys.modules.pop("fototeca.collect.sources.quokka")
 
 
-def test_a_source_that_runs_dry_is_followed_by_the_next_until_the_target(point_to: PointTo) -> None:
-    """Sources in their order, no more images than the target, and the same image from two services has two places."""
+def test_exhausted_source_is_followed_by_the_next(point_to: PointTo) -> None:
+    """No more images than the target; an image from two services has two provenances."""
     with serve(service("openverse", 30)) as first, serve(service("pixabay", 300)) as second:
         workspace = _queries(_repoint(point_to("openverse", f"{first.base}/api"), "pixabay", second.base))
         summary = search_sources(workspace, SearchOptions(("openverse", "pixabay")), LOCAL)

@@ -1,4 +1,4 @@
-"""The search engines in a real browser, on pages in each site's structure."""
+"""Search engines in a real browser, on pages with each site's structure."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def findings(source: str, workspace: Workspace) -> list[Provenance]:
 
 
 def test_google_opens_every_tile_and_scrolls_to_the_end(point_to: PointTo) -> None:
-    """Refuses in the consent dialog, presses each tile, takes its link, its panel or its thumbnail, and all batches."""
+    """Refuses consent, clicks each tile, uses its link, its panel or its thumbnail, in all batches."""
     with serve(google()) as site:
         found = findings("google", point_to("google", f"{site.base}/search"))
     assert [finding.rank for finding in found] == list(range(14))
@@ -150,8 +150,8 @@ def test_google_opens_every_tile_and_scrolls_to_the_end(point_to: PointTo) -> No
     assert site.requests[0].query["udm"] == "2"
 
 
-def test_bing_reads_list_after_list(point_to: PointTo) -> None:
-    """All results once, with their pages; a result without its own address counts as a thumbnail."""
+def test_bing_reads_all_pages(point_to: PointTo) -> None:
+    """All results once, with their pages; a result without image URL counts as a thumbnail."""
     with serve(bing()) as site:
         found = findings("bing", point_to("bing", f"{site.base}/images/async"))
     assert [f.rank for f in found] == list(range(50))
@@ -163,8 +163,8 @@ def test_bing_reads_list_after_list(point_to: PointTo) -> None:
     assert {query["qft"] for query in pages} == {"+filterui:photo-photo"}
 
 
-def test_bing_is_asked_for_large_images_where_they_are_wanted(point_to: PointTo) -> None:
-    """What would be too small is not even found."""
+def test_bing_filters_by_min_side(point_to: PointTo) -> None:
+    """Images below --min-side are excluded from the search."""
     with serve(bing("none")) as site:
         context = SourceContext(point_to("bing", f"{site.base}/images/async"), FetchOptions(allow_loopback=True, min_side=600))
         try:
@@ -176,8 +176,8 @@ def test_bing_is_asked_for_large_images_where_they_are_wanted(point_to: PointTo)
     ]
 
 
-def test_duckduckgo_follows_its_own_lists(point_to: PointTo) -> None:
-    """The page's token opens the list, which goes on until there is no next."""
+def test_duckduckgo_follows_its_lists(point_to: PointTo) -> None:
+    """The page's token opens the first list; each names the next one."""
     with serve(duckduckgo()) as site:
         found = findings("duckduckgo", point_to("duckduckgo", f"{site.base}/"))
     assert [f.url for f in found] == [f"{site.base}/full/{n}.jpg" for n in range(25)]
@@ -206,8 +206,8 @@ def test_duckduckgo_follows_its_own_lists(point_to: PointTo) -> None:
         "duckduckgo-empty",
     ],
 )
-def test_a_changed_page_is_a_loud_error_that_can_be_looked_at(source: str, respond: Respond, point_to: PointTo) -> None:
-    """Never a quiet zero: one line, exit code 4, and the page with a screenshot."""
+def test_changed_page_is_an_error_with_a_saved_page(source: str, respond: Respond, point_to: PointTo) -> None:
+    """One line, exit code 4, page and screenshot saved."""
     with serve(respond) as site:
         workspace = point_to(source, site.base + ENDPOINTS[source])
         with pytest.raises(FototecaError, match="the site may have changed") as caught:
@@ -228,8 +228,8 @@ def test_a_changed_page_is_a_loud_error_that_can_be_looked_at(source: str, respo
     ],
     ids=["google", "bing", "duckduckgo-quotes", "duckduckgo-address", "duckduckgo-json"],
 )
-def test_where_a_sites_first_name_fails_its_next_serves(source: str, respond: Respond, count: int, point_to: PointTo) -> None:
-    """Selectors and patterns have fallbacks, tried in the order of the site's file."""
+def test_site_file_fallbacks_are_tried_in_order(source: str, respond: Respond, count: int, point_to: PointTo) -> None:
+    """Selectors and patterns."""
     with serve(respond) as site:
         found = findings(source, point_to(source, site.base + ENDPOINTS[source]))
     assert [f.url.rpartition("/")[2] for f in found] == [f"{number}.jpg" for number in range(count)]
@@ -239,40 +239,40 @@ def test_where_a_sites_first_name_fails_its_next_serves(source: str, respond: Re
 @pytest.mark.parametrize(
     ("source", "respond"), [("google", google("none")), ("bing", bing("none")), ("duckduckgo", duckduckgo("none"))]
 )
-def test_a_page_that_says_it_has_nothing_is_no_error(source: str, respond: Respond, point_to: PointTo) -> None:
-    """Nothing found is an answer when the page says so."""
+def test_page_that_states_no_results_is_not_an_error(source: str, respond: Respond, point_to: PointTo) -> None:
+    """The page itself says that there are none."""
     with serve(respond) as site:
         assert findings(source, point_to(source, site.base + ENDPOINTS[source])) == []
 
 
 @pytest.mark.parametrize(("source", "respond"), [("bing", bing("captcha")), ("duckduckgo", duckduckgo("captcha"))])
-def test_a_page_that_asks_for_a_person_stops_the_source(source: str, respond: Respond, point_to: PointTo) -> None:
-    """Each engine's own way of asking is known."""
+def test_captcha_is_recognized_per_engine(source: str, respond: Respond, point_to: PointTo) -> None:
+    """Each engine shows its own kind."""
     with serve(respond) as site, pytest.raises(SourceStoppedError, match="shows a CAPTCHA"):
         findings(source, point_to(source, site.base + ENDPOINTS[source]))
 
 
-def test_google_asks_for_consent_on_a_page_of_its_own(point_to: PointTo) -> None:
-    """What refuses is pressed, and the search is asked again."""
+def test_google_consent_page_is_refused(point_to: PointTo) -> None:
+    """The refusing button is pressed, and the search is loaded again."""
     with serve(google("consent", total=3)) as site:
         assert len(findings("google", point_to("google", f"{site.base}/search"))) == 3
         assert [request.path for request in site.requests if request.path in ("/search", "/ml")] == ["/search", "/ml", "/search"]
 
 
-def test_google_asks_for_consent_that_cannot_be_refused(point_to: PointTo) -> None:
-    """Then what accepts is pressed; without it no result is shown."""
+def test_google_consent_without_refusal_is_accepted(point_to: PointTo) -> None:
+    """Without it no result is shown."""
     with serve(google("accept", total=3)) as site:
         assert len(findings("google", point_to("google", f"{site.base}/search"))) == 3
 
 
-def test_a_page_that_talks_holds_nothing_up(point_to: PointTo) -> None:
-    """A page's alert is closed, and the search goes on."""
+def test_alert_is_dismissed(point_to: PointTo) -> None:
+    """The search continues."""
     with serve(duckduckgo("alert", total=5)) as site:
         assert len(findings("duckduckgo", point_to("duckduckgo", f"{site.base}/"))) == 5
 
 
-def test_what_the_browser_cannot_do_is_one_line(point_to: PointTo) -> None:
-    """A list that cannot be reached ends in exit 4 and not in Selenium's own error."""
+def test_browser_errors_are_one_line(point_to: PointTo) -> None:
+    """Exit code 4 instead of Selenium's exception."""
     with serve(duckduckgo("gone")) as site:
         workspace = point_to("duckduckgo", f"{site.base}/")
         with pytest.raises(FototecaError, match="the browser could not run a script") as stop:
@@ -281,14 +281,14 @@ def test_what_the_browser_cannot_do_is_one_line(point_to: PointTo) -> None:
     assert "\n" not in str(stop.value)
 
 
-def test_odd_results_are_passed_over(point_to: PointTo) -> None:
-    """What is no record of an image does not end the search."""
+def test_malformed_results_are_skipped(point_to: PointTo) -> None:
+    """A result that is not a record of an image does not end the search."""
     with serve(bing("odd", total=4)) as site:
         assert [f.rank for f in findings("bing", point_to("bing", f"{site.base}/images/async"))] == [0, 1, 2, 3]
 
 
-def test_an_engine_that_does_not_end_is_left_at_its_bound(point_to: PointTo) -> None:
-    """A page that brings new results for ever is asked for as many as its file says."""
+def test_endless_results_stop_at_the_maximum(point_to: PointTo) -> None:
+    """A page with new results forever stops at `max_results` of its site file."""
     with serve(google(total=40)) as site:
         workspace = point_to("google", f"{site.base}/search")
         file = workspace.root / "sites" / "google.toml"
@@ -296,8 +296,8 @@ def test_an_engine_that_does_not_end_is_left_at_its_bound(point_to: PointTo) -> 
         assert len(findings("google", workspace)) == 8
 
 
-def test_bing_can_be_asked_for_what_it_claims(point_to: PointTo) -> None:
-    """--license claimed narrows Bing's search; the licence stays unknown, and an engine without such a filter is refused."""
+def test_bing_filters_by_claimed_license(point_to: PointTo) -> None:
+    """The license stays unknown, and an engine without such a filter is refused."""
     with serve(bing(total=3)) as site:
         workspace = point_to("bing", f"{site.base}/images/async")
         assert search_sources(workspace, SearchOptions(("bing",), license="claimed"), LOCAL).accepted == 3
@@ -311,8 +311,8 @@ def test_bing_can_be_asked_for_what_it_claims(point_to: PointTo) -> None:
         }
 
 
-def test_a_captcha_stops_the_source_and_the_next_one_is_asked(point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody solves it; a person is told, the source is not asked again in this run, and the others are."""
+def test_captcha_stops_the_source_and_not_the_others(point_to: PointTo, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is reported; the source is not used again in this run."""
     with serve(google("captcha")) as site:
         workspace = point_to("google", f"{site.base}/search")
         with pytest.raises(SourceStoppedError, match="shows a CAPTCHA"):

@@ -1,4 +1,4 @@
-"""`fototeca collect discover` and the hubs' commands as a person runs them."""
+"""`fototeca collect discover` and the commands of the hubs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fototeca.collect.hubs.discover import discover
 from fototeca.collect.hubs.registry import HUBS as KNOWN
 from fototeca.core.errors import EXIT_DONE, EXIT_OUTSIDE, EXIT_SHORT, EXIT_USAGE, FototecaError
 from fototeca.core.workspace import Workspace
-from tests.collect.hubs import HUBS, REFS, Hubs
+from tests.collect.hub_server import HUBS, REFS, Hubs
 from tests.servers import StubResponse, json_response
 
 LOCAL = FetchOptions(allow_loopback=True, timeout=5.0)
@@ -40,8 +40,8 @@ def run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     return command
 
 
-def test_all_hubs_answer(workspace: Workspace) -> None:
-    """Every hub's dataset comes with its reference, title and address, and what the hub tells of size, images and licence."""
+def test_discover_lists_datasets_of_all_hubs(workspace: Workspace) -> None:
+    """Reference, title and URL, and size, images and license where the hub states them."""
     found = discover(workspace, "cats", (), LOCAL)
     assert not found.problems
     assert [dataset.hub for dataset in found.datasets] == list(HUBS)
@@ -54,15 +54,15 @@ def test_all_hubs_answer(workspace: Workspace) -> None:
     assert all(dataset.url.startswith("http") for dataset in found.datasets)
 
 
-def test_what_is_found_can_be_fetched(workspace: Workspace, run: Run) -> None:
-    """The reference of a result is one that the hub's command takes."""
+def test_discovered_reference_can_be_imported(workspace: Workspace, run: Run) -> None:
+    """The hub's command accepts the reference of a result."""
     for dataset in discover(workspace, "cats", (), LOCAL).datasets:
         code, _, errors = run(dataset.hub, dataset.ref, "--allow-loopback")
         assert (code, errors.count("\n")) == (EXIT_SHORT, 1), errors
 
 
-def test_one_hub_that_fails_is_a_line(workspace: Workspace, hubs: Hubs, run: Run) -> None:
-    """The others answer all the same; what failed is said on stderr with its reason."""
+def test_failed_hub_is_one_line_on_stderr(workspace: Workspace, hubs: Hubs, run: Run) -> None:
+    """The others are listed."""
     hubs.instead["/zenodo"] = json_response({}, 429, Retry_After="0")
     hubs.instead["/figshare"] = json_response({"changed": True})
     code, out, errors = run("discover", "cats", "--json", "--allow-loopback")
@@ -74,8 +74,8 @@ def test_one_hub_that_fails_is_a_line(workspace: Workspace, hubs: Hubs, run: Run
     assert "figshare returned an unexpected response" in lines[1]
 
 
-def test_a_missing_key_is_a_line_that_names_it(workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kaggle's client would print its help and exit; Roboflow's wants a key for everything."""
+def test_missing_key_is_one_line_that_names_it(workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For Kaggle, whose client would print help and exit, and for Roboflow."""
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "ROBOFLOW_API_KEY"):
         monkeypatch.delenv(name)
     code, out, errors = run("discover", "cats", "--allow-loopback")
@@ -97,30 +97,30 @@ def test_table_lists_datasets_and_their_urls(run: Run) -> None:
     assert lines[-1] == "fetch one with: fototeca collect HUB REF"
 
 
-def test_nothing_found(run: Run) -> None:
-    """No dataset is said, and is no failure; --json stays a list."""
+def test_no_results(run: Run) -> None:
+    """Exit code 0 with a message; --json prints an empty list."""
     code, out, errors = run("discover", "nothing", "--json", "--allow-loopback")
     assert (code, json.loads(out)) == (EXIT_DONE, [])
     assert "no dataset found" in errors
 
 
-def test_nothing_found_and_a_hub_that_fails(hubs: Hubs, run: Run) -> None:
-    """Both are said; the command has done what it could."""
+def test_no_results_and_a_failed_hub(hubs: Hubs, run: Run) -> None:
+    """Both are reported; exit code 0."""
     hubs.instead["/figshare"] = json_response({}, 404)
     code, _, errors = run("discover", "nothing", "--hub", "zenodo", "--hub", "figshare", "--allow-loopback")
     assert (code, errors.count("\n")) == (EXIT_DONE, 2)
 
 
-def test_nobody_answers(workspace: Workspace, hubs: Hubs, run: Run) -> None:
-    """When every hub fails the command has failed."""
+def test_exit_code_4_if_every_hub_fails(workspace: Workspace, hubs: Hubs, run: Run) -> None:
+    """The command has failed."""
     hubs.instead["/"] = json_response({}, 404)
     code, out, errors = run("discover", "cats", "--hub", "mendeley", "--hub", "figshare", "--json", "--allow-loopback")
     assert (code, json.loads(out)) == (EXIT_OUTSIDE, [])
     assert errors.count("request failed") == 2
 
 
-def test_the_robots_of_mendeley_decide(hubs: Hubs, run: Run) -> None:
-    """Its search is its pages' own, so robots.txt is asked first."""
+def test_mendeley_search_respects_robots(hubs: Hubs, run: Run) -> None:
+    """robots.txt is read first."""
     hubs.instead["/robots.txt"] = StubResponse(b"User-agent: *\nDisallow: /mendeley/search\n", "text/plain")
     code, _, errors = run("discover", "cats", "--hub", "mendeley", "--allow-loopback")
     assert code == EXIT_OUTSIDE
@@ -128,7 +128,7 @@ def test_the_robots_of_mendeley_decide(hubs: Hubs, run: Run) -> None:
 
 
 def test_wrong_use(workspace: Workspace, run: Run) -> None:
-    """An unknown hub, an empty question and references of another kind exit with 2."""
+    """An unknown hub, an empty query and an invalid reference: exit code 2."""
     assert run("discover", "cats", "--hub", "nowhere")[0] == EXIT_USAGE
     assert run("discover", " ")[0] == EXIT_USAGE
     for hub in HUBS:
@@ -137,15 +137,15 @@ def test_wrong_use(workspace: Workspace, run: Run) -> None:
         assert "is not a dataset of" in errors
 
 
-def test_a_bug_in_a_hub_is_no_answer_of_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own mistakes are not told as a hub's failure."""
+def test_bug_in_a_hub_is_raised(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own mistakes are not reported as failures of the hub."""
     monkeypatch.setattr("fototeca.collect.hubs.zenodo.find_datasets", lambda query, context: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         discover(workspace, "cats", ("zenodo",), LOCAL)
 
 
-def test_a_hub_that_hangs_is_not_waited_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clients of some hubs know no deadline."""
+def test_hanging_hub_is_given_up(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients of some hubs have no deadline."""
     done = threading.Event()
     monkeypatch.setattr("fototeca.collect.hubs.zenodo.find_datasets", lambda query, context: done.wait(30))
     found = discover(workspace, "cats", ("zenodo", "figshare"), FetchOptions(allow_loopback=True, timeout=0.3))
@@ -154,8 +154,8 @@ def test_a_hub_that_hangs_is_not_waited_for(workspace: Workspace, monkeypatch: p
     assert "did not respond" in found.problems["zenodo"]
 
 
-def test_the_whole_way_of_a_command(workspace: Workspace, run: Run) -> None:
-    """Proposed with exit 3 and one line, confirmed with --map, done with exit 0."""
+def test_import_command_from_proposal_to_images(workspace: Workspace, run: Run) -> None:
+    """Exit code 3 with a proposal, then 0 with --map."""
     code, out, errors = run("zenodo", REFS["zenodo"], "--allow-loopback")
     assert (code, out, errors.count("\n")) == (EXIT_SHORT, "", 1)
     file = errors.strip().rpartition("--map ")[2]
@@ -163,8 +163,8 @@ def test_the_whole_way_of_a_command(workspace: Workspace, run: Run) -> None:
     assert (code, out.splitlines()[0]) == (EXIT_DONE, "3 candidates, 0 already known, 3 accepted")
 
 
-def test_every_hub_has_its_command_and_its_facts() -> None:
-    """The commands, what is known of the hubs, and the hubs themselves are the same ones."""
+def test_every_hub_has_a_command_and_a_description() -> None:
+    """Commands, registry and modules list the same hubs."""
     commands = set(typer.main.get_command(fototeca.cli.collect_app).commands)  # type: ignore[attr-defined]
     assert set(COMMANDS) == set(KNOWN) == set(HUBS)
     assert set(HUBS) <= commands
@@ -194,15 +194,15 @@ def test_every_hub_has_its_command_and_its_facts() -> None:
         ("mendeley", "abcdefghij", "abcdefghij"),
     ],
 )
-def test_references(hub: str, ref: str, canonical: str) -> None:
-    """An id, a DOI and a page's address are one reference."""
+def test_references_are_normalized(hub: str, ref: str, canonical: str) -> None:
+    """An id, a DOI and a page's URL are one reference."""
     assert get_hub(hub).normalize_ref(ref) == canonical
     assert get_hub(hub).normalize_ref(canonical) == canonical
 
 
 @pytest.mark.parametrize("hub", HUBS)
 @pytest.mark.parametrize("ref", ["", "../etc", "../../etc", "https://example.org/a/b", "a/b/c/d/e", "10.1234/x", "a b/c"])
-def test_references_of_nothing(hub: str, ref: str) -> None:
-    """What is no reference of a hub is refused before anything is asked, and can name no file elsewhere."""
+def test_invalid_references_are_refused(hub: str, ref: str) -> None:
+    """Before any request; no reference can name a file elsewhere."""
     with pytest.raises(FototecaError, match="is not a dataset of"):
         get_hub(hub).normalize_ref(ref)
