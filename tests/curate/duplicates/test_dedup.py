@@ -158,18 +158,18 @@ def test_equal_pixels_after_exif_rotation(workspace: Workspace, tmp_path: Path) 
     """EXIF rotation is applied before pixels are compared; a gray image stored as RGB is a near copy."""
     folder = tmp_path / "in"
     folder.mkdir()
-    upright, grey = photograph(7), photograph(8).convert("L")
+    upright, gray = photograph(7), photograph(8).convert("L")
     upright.save(folder / "upright.png")
     exif = Image.Exif()
     exif[0x0112] = 6  # displayed rotated by 90° clockwise
     upright.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png", exif=exif)
-    grey.save(folder / "grey.png")
-    grey.convert("RGB").save(folder / "grey-as-colour.png")
+    gray.save(folder / "gray.png")
+    gray.convert("RGB").save(folder / "gray-as-rgb.png")
     ids = store(workspace, folder)
     dedup(workspace)
     reasons = {row["image_id"]: row["reason"] for row in list_groups(workspace)}
     assert {reasons[ids["upright.png"]], reasons[ids["turned.png"]]} == {"best", "pixels"}
-    assert {reasons[ids["grey.png"]], reasons[ids["grey-as-colour.png"]]} == {"best", "near"}
+    assert {reasons[ids["gray.png"]], reasons[ids["gray-as-rgb.png"]]} == {"best", "near"}
 
 
 def test_best_copy_is_the_representative(workspace: Workspace, tmp_path: Path) -> None:
@@ -217,12 +217,12 @@ def test_copy_with_known_source_is_the_representative(workspace: Workspace, tmp_
     (folder / "a.png").write_bytes(data + b"a")
     (folder / "b.png").write_bytes(data + b"b")
     ids = store(workspace, folder)
-    later = max(ids.values())  # without a known source, the smaller id is the representative
+    larger_id = max(ids.values())  # without a known source, the smaller id is the representative
     with Catalog.open(workspace) as catalog:
-        (place,) = catalog.provenance.of_image(later)
-        catalog.candidates.add(replace(place, source="site", **rights), place.url)
+        (provenance,) = catalog.provenance.of_image(larger_id)
+        catalog.candidates.add(replace(provenance, source="site", **rights), provenance.url)
     dedup(workspace)
-    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [later]
+    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [larger_id]
 
 
 def test_reviewed_copy_stays_the_representative(workspace: Workspace, tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_freeze_warns_of_groups_without_an_accepted_image(
     """Freeze warns of a group whose representative was rejected as bad-quality, until the next search replaces it."""
     add_edited_copies(workspace, tmp_path / "in", 12, {"whole": lambda p: p, "half": lambda p: p.resize((160, 120))})
     dedup(workspace)
-    kept = next(row["image_id"] for row in list_groups(workspace) if row["kept"])
-    reject_images(workspace, [kept], "bad-quality")
+    representative = next(row["image_id"] for row in list_groups(workspace) if row["kept"])
+    reject_images(workspace, [representative], "bad-quality")
     assert len(freeze_version(workspace).manifest.rows) == 11
     warnings = capsys.readouterr().err
     assert "warning: 1 duplicate groups have no accepted image, because the copy was rejected as bad-quality" in warnings
@@ -270,8 +270,8 @@ def test_restored_copy_and_representative_are_both_accepted(workspace: Workspace
             assert {image.status for image in catalog.images.all()} == {"accepted"}
 
 
-@pytest.mark.parametrize(("reason", "kept"), [("bad-quality", "large.png"), ("off-topic", "small.png")])
-def test_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, kept: str) -> None:
+@pytest.mark.parametrize(("reason", "representative"), [("bad-quality", "large.png"), ("off-topic", "small.png")])
+def test_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, representative: str) -> None:
     """A copy rejected for its quality is replaced by a better copy; one rejected for its content sets its copies aside."""
     folder = tmp_path / "in"
     folder.mkdir()
@@ -282,7 +282,7 @@ def test_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, kept: 
     photograph(5).save(folder / "large.png")
     ids = store(workspace, folder)
     dedup(workspace)
-    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids[kept]]
+    assert [row["image_id"] for row in list_groups(workspace) if row["kept"]] == [ids[representative]]
 
 
 def add_edited_copies(workspace: Workspace, folder: Path, images: int, edits: Mapping[str, ImageEdit]) -> dict[str, str]:

@@ -285,8 +285,8 @@ def test_datasheet_contents(workspace: Workspace, manifest: Manifest, tmp_path: 
     workspace.report_text.write_text("## motivation\n\nTo tell pets apart.\n\n## collection\n\n## challenges\n", encoding="utf-8")
     export_version(workspace, "v001", tmp_path / "out", "coco")
     text = (tmp_path / "out" / "DATASHEET.md").read_text(encoding="utf-8")
-    for words in ("To tell pets apart.", "| cat | 7 | 1 | 2 | 10 |", "| site | 20 |", "| CC-BY-4.0 | 20 |", "20 of 20 labels"):
-        assert words in text
+    for line in ("To tell pets apart.", "| cat | 7 | 1 | 2 | 10 |", "| site | 20 |", "| CC-BY-4.0 | 20 |", "20 of 20 labels"):
+        assert line in text
 
 
 def test_failed_export_writes_nothing(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
