@@ -1,6 +1,6 @@
-"""Attribution: which pixels made a model say a category. One file per family of methods, one registry for all.
+"""Attribution: which pixels make a model predict a category. One file per family of methods, and a registry of all.
 
-`attribute` is the only door: it finds the method, checks that it fits the model, and returns a map of the input's size.
+`attribute` looks up a method by name, checks that it fits the model, and returns a map of the input's size.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttributionMethod:
-    """How to draw one kind of map: `function` of the module `home` beside this one, loaded when it is first needed.
+    """One attribution method: `function` in the module `home` of this package, imported on first use.
 
-    It takes (module, tensor (1, 3, H, W), target) and returns (H, W), higher where it matters more. `spatial`: it also takes the
-    name of a layer, or an empty one, since it needs activations that still have a place on the image.
+    The function takes (module, tensor (1, 3, H, W), target) and returns a map (H, W); higher values are more important.
+    `spatial`: it also takes the name of a layer (empty for the default), since it needs spatial activations.
     """
 
     home: str
@@ -32,12 +32,12 @@ class AttributionMethod:
     """The paper."""
     spatial: bool = False
     iterates: bool = False
-    """It can be told how many iterations to take."""
+    """True if the number of iterations can be set."""
     slow: bool = False
-    """A map takes more than a few seconds on a CPU."""
+    """True if a map takes more than a few seconds on a CPU."""
 
     def draw(self, module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str, iterations: int | None) -> Map:
-        """The map."""
+        """Return the map (H, W)."""
         home: Any = import_module(f"fototeca.analysis.attribution.{self.home}")
         extra: list[Any] = [layer] if self.spatial else []
         if self.iterates and iterations:
@@ -57,21 +57,21 @@ METHODS: dict[str, AttributionMethod] = {
     "rise": AttributionMethod("sampled", "rise", "Petsiuk et al. 2018", slow=True),
     "extremal": AttributionMethod("extremal", "extremal_map", "Fong et al. 2019", iterates=True, slow=True),
 }
-"""Every method by the name that `--method` takes."""
+"""All methods by the name that `--method` takes."""
 
 CLASS_MODEL = "class-model"
-"""The method that draws a category and no map of an image (Simonyan et al. 2014); `explain --method` takes it too."""
+"""Method of `explain --method` that draws an image of a category instead of a map of an image (Simonyan et al. 2014)."""
 
 
 def check_method(name: str, *others: str) -> AttributionMethod:
-    """The method of this name, or FototecaError with those there are, and the `others` that a command takes beside them."""
+    """Return the method of this name. FototecaError lists all methods and the `others` that a command accepts."""
     if name not in METHODS:
         raise FototecaError(f"no attribution method {name!r}", f"choose from: {', '.join((*METHODS, *others))}")
     return METHODS[name]
 
 
 def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
-    """The model's network, images to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
+    """Return the model's network, images to logits, in channels-last layout. FototecaError if the model has no network."""
     import torch
 
     from fototeca.analysis.attribution.maps import NetworkInput, attach_network_input
@@ -89,10 +89,10 @@ def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
 def attribute(
     loaded_model: LoadedModel, tensor: torch.Tensor, target: int, method: str, *, layer: str = "", iterations: int | None = None
 ) -> Map:
-    """The map (H, W) of one preprocessed image (3, H, W) for category number `target`, float32, higher where it matters more.
+    """Return the map (H, W), float32, of one preprocessed image (3, H, W) for category number `target`.
 
-    `iterations` replaces the number that an iterative method takes by itself. FototecaError when there is no such method, or it
-    does not fit the model (the hint says which do).
+    Higher values are more important. `iterations` replaces the default of an iterative method. FototecaError for an unknown
+    method or one that does not fit the model; the hint names alternatives.
     """
     chosen = check_method(method)
     return chosen.draw(network_of(loaded_model, method), tensor.unsqueeze(0), target, layer, iterations)

@@ -21,7 +21,7 @@ from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError, ShortfallError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 
@@ -43,7 +43,7 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | Non
     root = folder / info.folder
     names = sorted(image_names(root))
     if not names:
-        raise FototecaError(f"{ref} of {hub} has no images", "its archives contain none; choose another dataset", EXIT_OUTSIDE)
+        raise ExternalError(f"{ref} of {hub} has no images", "its archives contain none; choose another dataset")
     folders = find_class_folders(names, settings)
     if mapping is None:
         raise _propose(folder, render_proposal(folders, settings, f"{info.title} ({info.page_url})"))
@@ -87,7 +87,7 @@ def _unpack_archives(folder: Path) -> None:
             unpack(archive, archive.with_name(strip_archive_suffix(archive.name)))
         except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # otherwise the next call would take it for a complete download
-            raise FototecaError(error.message, error.hint, EXIT_OUTSIDE) from None
+            raise ExternalError(error.message, error.hint) from None
 
 
 def _list_archives(folder: Path) -> list[Path]:
@@ -99,7 +99,7 @@ def _propose(folder: Path, proposal: str) -> FototecaError:
     file = folder.with_name(f"{folder.name}.toml")
     if not file.exists():
         write_text(file, proposal)
-    return FototecaError(f"{file} proposes a category for each folder", f"confirm it with --map {file}", EXIT_SHORT)
+    return ShortfallError(f"{file} proposes a category for each folder", f"confirm it with --map {file}")
 
 
 def _provenances(root: Path, info: DatasetInfo, folders: dict[str, str], labels_by_name: dict[str, str]) -> Iterator[Provenance]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import write_bytes, write_csv, write_text
 from fototeca.core.settings import check_name
 from fototeca.core.workspace import Workspace
@@ -93,8 +93,8 @@ def export_version(workspace: Workspace, version: str, folder: Path, kind: str, 
         write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
         part.replace(whole)
     except OSError as error:
-        raise FototecaError(
-            f"{folder} could not be written: {error.strerror}", "free some space, or give another folder", EXIT_OUTSIDE
+        raise ExternalError(
+            f"{folder} could not be written: {error.strerror}", "free some space, or give another folder"
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)

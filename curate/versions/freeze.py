@@ -12,7 +12,7 @@ from typing import Any
 
 from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import BAD_COPY
@@ -87,10 +87,9 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
             intact = f"; {versions[-1]} is as it was" if versions else ""
-            raise FototecaError(
+            raise ExternalError(
                 f"the version could not be written: {error}{intact}",
                 "fix that, and freeze again",
-                EXIT_OUTSIDE,
             ) from None
     _warn(result)
     if lost := _count_groups_without_copy([item.image for item in items]):

@@ -474,7 +474,9 @@ def test_multi_label_task(tmp_path: Path) -> None:
     predicted = read_predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
     labels = ["" if label == "left" else label for label in predicted]
     colors = point_colorings([results.rows[0], *results.rows], labels, ["left", "right"])
-    assert colors["error"][0].count("not asked") == colors["prediction"][0].count("not asked") == 1, "no category is an answer"
+    assert colors["error"][0].count("not predicted") == colors["prediction"][0].count("not predicted") == 1, (
+        "no category is an answer"
+    )
     for lang in ("en", "es"):
         page = write_report(workspace, "v001", lang=lang).page.read_text(encoding="utf-8")
         texts = Texts.load(lang)

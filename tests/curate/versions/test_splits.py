@@ -6,6 +6,7 @@ import random
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -189,3 +190,14 @@ def test_reasons_say_what_stands_in_the_way() -> None:
     assert "the largest has 50 of 100" in find_uneven_shares(large, assign_splits(large, RATIOS, 0), RATIOS)[0]["reason"]
     kept = build([[("c",)]] * 100, dict.fromkeys(map(str, range(40)), "test"))
     assert "earlier versions" in find_uneven_shares(kept, assign_splits(kept, RATIOS, 0), RATIOS)[0]["reason"]
+
+
+@pytest.mark.parametrize(("images", "categories"), [(300, 20), (2000, 40)])
+def test_components_with_many_kinds_of_groups_reach_two_points(images: int, categories: int) -> None:
+    """Three labels an image, too many combinations for the exact solver: the tabu search succeeds, equally for a seed."""
+    chance = random.Random(0)
+    names = [f"c{number}" for number in range(categories)]
+    groups = [make_split_group(str(number), [chance.sample(names, 3)]) for number in range(images)]
+    splits = assign_splits(groups, RATIOS, 0)
+    assert find_uneven_shares(groups, splits, RATIOS) == []
+    assert assign_splits(groups, RATIOS, 0) == splits
