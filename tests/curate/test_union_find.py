@@ -1,4 +1,4 @@
-"""Disjoint sets."""
+"""Tests for disjoint sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fototeca.curate.union_find import UnionFind
 
 
 def test_union_find_merges_sets() -> None:
-    """Unions are transitive; single members are not listed."""
+    """Unions are transitive, and sets with one member are not listed."""
     sets = UnionFind(7)
     for first, second in ((0, 3), (5, 3), (1, 6)):
         sets.union(first, second)

@@ -179,7 +179,7 @@ def test_missing_test_image_records_no_access(copied: Studied) -> None:
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
         lost = next(row["path"] for row in csv.DictReader(file) if row["split"] == "test")
     (workspace.root / lost).unlink()
-    with pytest.raises(FototecaError, match="is gone"):
+    with pytest.raises(FototecaError, match="is missing"):
         evaluate_run(workspace, first, "test")
     assert read_accesses(workspace, "v001") == []
 
@@ -289,7 +289,7 @@ def test_missing_validation_images(copied: Studied) -> None:
     assert evaluate_run(workspace, first, "val").n == len(paths)
     assert f"{len(paths) - 3} images are left out: the files cannot be read" in section_text(page, "model_analysis")
     assert "Map by saliency" in page.split('id="model_analysis"')[1]
-    with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
+    with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is missing"):
         explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
     for path in paths[:3]:
         path.unlink()

@@ -30,8 +30,8 @@ def workspace(tmp_path: Path) -> Workspace:
 def rejected(workspace: Workspace, *urls: str, options: FetchOptions = LOCAL) -> tuple[int, dict[str, int]]:
     """How many of the addresses were accepted, and why the others were not."""
     accepted = ingest_provenances(workspace, [Provenance(url, "urls", "fox") for url in urls], options).accepted
-    total = workspace_status(workspace)["total"]
-    return accepted, total["rejected"] | total["failed"]
+    total = workspace_status(workspace).total
+    return accepted, {**total.rejected, **total.failed}
 
 
 def ruled(rules: str, status: int = 200) -> Respond:

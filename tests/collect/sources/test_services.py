@@ -415,5 +415,7 @@ def test_exhausted_source_is_followed_by_the_next(point_to: PointTo) -> None:
     assert summary.accepted == 100
     with sqlite3.connect(workspace.catalog) as sql:
         assert sql.execute("SELECT count(*) FROM images").fetchone()[0] == 100
-        twice = "SELECT image_id FROM candidates JOIN findings USING (candidate_id) GROUP BY 1 HAVING count(DISTINCT source) = 2"
+        twice = (
+            "SELECT image_id FROM candidates JOIN provenance USING (candidate_id) GROUP BY 1 HAVING count(DISTINCT source) = 2"
+        )
         assert len(sql.execute(twice).fetchall()) == 30
