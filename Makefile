@@ -15,6 +15,7 @@ demo: setup
 	.venv/bin/fototeca demo data/demo
 
 lint: setup
+	bash scripts/link_types.sh
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
