@@ -136,7 +136,7 @@ def check_methods(
 
 
 def _check_or_explain(name: str, check: Callable[[], CheckScores]) -> CheckScores:
-    """Return the scores; for a method that does not fit the model only the reason, so that the others are still checked."""
+    """Return the scores, or only the reason for a method that does not fit the model."""
     try:
         return check()
     except FototecaError as error:
@@ -144,7 +144,7 @@ def _check_or_explain(name: str, check: Callable[[], CheckScores]) -> CheckScore
 
 
 def grade_scores(scores: CheckScores, baselines: Sequence[CheckScores]) -> dict[str, bool]:
-    """Return True or False for each measured check.
+    """Return the result of each measured check.
 
     Thresholds: always live; correlation below 0.9 with the map of another category and below 0.5 with that of shuffled weights; a
     better score than both baselines for the others.
@@ -179,8 +179,7 @@ def _check_method(
         scores, {key: _finite_mean([row[key] for row in rows if key in row]) for key in {key for row in rows for key in row}}
     )
     if grids:
-        shares = [_share_in_cell(draw(module, grid.image[None], grid.target), grid.cell) for grid in grids]
-        scores.grid = float(np.mean(shares))
+        scores.grid = float(np.mean([_share_in_cell(draw(module, one.image[None], one.target), one.cell) for one in grids]))
     return scores
 
 
@@ -261,7 +260,7 @@ def build_image_grid(images: Sequence[torch.Tensor], target: int, cell: int) -> 
     """
     others = iter(images[1:])
     placed = [images[0] if place == cell else next(others) for place in range(4)]
-    (height, width) = images[0].shape[1:]
+    height, width = images[0].shape[1:]
     heights, widths = (height // 2, height - height // 2), (width // 2, width - width // 2)
     small = [
         F.interpolate(image[None], size=(heights[place // 2], widths[place % 2]), mode="bilinear", antialias=True)[0]
