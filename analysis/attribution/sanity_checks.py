@@ -86,7 +86,7 @@ class CheckScores:
 def check_maps(module: nn.Module, image: CheckedImage, maps: dict[str, Map], steps: int = CURVE_STEPS) -> dict[str, CheckScores]:
     """Check maps of one image without drawing others: live, deletion, insertion, and with a mask pointing and energy.
 
-    Scores are graded against both baselines. The other checks are of methods: see `check_methods`.
+    Scores are graded against both baselines. `check_methods` makes the other checks.
     """
     prepared = _prepare(module, image)
     baselines = {name: draw(module, image.image[None], image.target) for name, draw in BASELINES.items()}
@@ -118,10 +118,7 @@ def check_methods(
     grids: Sequence[ImageGrid],
     steps: int = CURVE_STEPS,
 ) -> list[CheckScores]:
-    """Return the scores of each method and, last, of both baselines; deterministic but for `seconds`.
-
-    The network must be in eval mode.
-    """
+    """Return the scores of each method and, last, of both baselines, for a network in eval mode; deterministic but for `seconds`."""
     shuffled = with_shuffled_weights(module)
     functions = {**methods, **BASELINES}
     prepared = [_prepare(module, image) for image in images]
@@ -185,8 +182,8 @@ def _check_method(
 
 def _finite_mean(values: Sequence[float]) -> float:
     """Return the mean of the finite values; NaN if there are none."""
-    measured = [value for value in values if np.isfinite(value)]
-    return float(np.mean(measured)) if measured else float("nan")
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite or [np.nan]))
 
 
 def _set_scores(scores: CheckScores, measured: dict[str, float]) -> None:
