@@ -33,7 +33,7 @@ def png_bytes(number: int) -> bytes:
     return file.getvalue()
 
 
-def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str = "site") -> list[str]:
+def store_labeled_images(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str = "site") -> list[str]:
     """Store one image per label, numbered from `start`, and record the label as a source's decision."""
     image_ids = []
     with Catalog.open(workspace) as catalog, catalog.transaction():
@@ -49,7 +49,7 @@ def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str
     return image_ids
 
 
-def group(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool = False) -> None:
+def replace_groups(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool = False) -> None:
     """Replace the near-duplicate groups; the first image of each names it and is its representative."""
     rows = [
         GroupRow(image_id, members[0], keep_near or image_id == members[0], "test", 0)
@@ -63,13 +63,13 @@ def group(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool
 @pytest.fixture
 def add_images() -> AddImages:
     """Return the function that adds images to a catalog."""
-    return add
+    return store_labeled_images
 
 
 @pytest.fixture
 def group_images() -> Callable[..., None]:
     """Return the function that replaces the near-duplicate groups."""
-    return group
+    return replace_groups
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from fototeca.analysis.predict.results import NearDuplicate, Prediction, stored_
 from fototeca.analysis.report import test_section
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.new_images import render_new_images
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.dedup import KnownDuplicate

@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from fototeca.collect.catalog import Actor, Catalog, Edit
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -54,7 +54,7 @@ EDITS: dict[str, ImageEdit] = {
     "recompressed": recompress,
     "brighter": lambda p: ImageEnhance.Brightness(p).enhance(1.3),
     "darker": lambda p: ImageEnhance.Brightness(p).enhance(0.6),
-    "grey": lambda p: p.convert("L").convert("RGB"),
+    "gray": lambda p: p.convert("L").convert("RGB"),
     "vivid": lambda p: ImageEnhance.Color(p).enhance(1.6),
     "blurred": lambda p: p.filter(ImageFilter.GaussianBlur(2)),
     "sharpened": lambda p: p.filter(ImageFilter.UnsharpMask(2, 150)),
@@ -190,8 +190,8 @@ def test_best_copy_is_the_representative(workspace: Workspace, tmp_path: Path) -
     assert [row["image_id"] for row in rows if row["kept"]] == [ids["b.png"]]
     assert rows[0]["image_id"] == ids["b.png"], "the representative is listed first"
     with Catalog.open(workspace) as catalog:
-        waiting = {item.image.image_id for item in list_review_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
-    assert ids["b.png"] in waiting, "the copies have different labels"
+        conflicting = {item.image.image_id for item in list_review_items(catalog, ["a", "b"], {}) if CONFLICT in item.queues}
+    assert ids["b.png"] in conflicting, "the copies have different labels"
 
 
 def test_less_compressed_copy_is_the_representative(workspace: Workspace, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_restored_copy_and_representative_are_both_accepted(workspace: Workspace
 
 
 @pytest.mark.parametrize(("reason", "representative"), [("bad-quality", "large.png"), ("off-topic", "small.png")])
-def test_rejected_copy(workspace: Workspace, tmp_path: Path, reason: str, representative: str) -> None:
+def test_rejected_copy_by_reason(workspace: Workspace, tmp_path: Path, reason: str, representative: str) -> None:
     """A copy rejected for its quality is replaced by a better copy; one rejected for its content sets its copies aside."""
     folder = tmp_path / "in"
     folder.mkdir()

@@ -76,11 +76,11 @@ def test_parts_contain_every_pair_once(seed: int, threshold: int, num_queries: i
         result = [pair for pairs in parts for pair in to_tuples(pairs)]
         assert len(result) == len(set(result)) and set(result) == expected
 
-        def settled(a: search.Indices, b: search.Indices) -> bool:
+        def is_settled(a: search.Indices, b: search.Indices) -> bool:
             assert len({int(queries[index]) for index in a}) == len({int(base[index]) for index in b}) == 1
             return bool((a % 2 == 0).all())
 
-        result = [pair for pairs in search.iter_near_pairs(queries, base, threshold, settled) for pair in to_tuples(pairs)]
+        result = [pair for pairs in search.iter_near_pairs(queries, base, threshold, is_settled) for pair in to_tuples(pairs)]
         odd = {int(queries[index]) for index in range(len(queries)) if index % 2}
         assert set(result) <= expected and {pair for pair in expected if int(queries[pair[0]]) in odd} <= set(result)
 

@@ -20,16 +20,14 @@ from PIL import Image, ImageOps
 from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.store import store_image
 from fototeca.core.workspace import Workspace, create_workspace
-from fototeca.curate.duplicates import dedup
-from fototeca.curate.duplicates import pair_cache as pairs
-from fototeca.curate.duplicates import verify_pairs as copies
+from fototeca.curate.duplicates import dedup, pair_cache, verify_pairs
 from fototeca.curate.duplicates.signatures import Signatures
 from fototeca.curate.duplicates.view_hashes import hash_views
 from fototeca.curate.union_find import UnionFind
 
 
 @cache
-def images() -> tuple[bytes, ...]:
+def example_images() -> tuple[bytes, ...]:
     """Return PNGs: unrelated images, transformed copies, a chain of crops, equal pixels in other bytes, and flat images."""
     examples: list[Image.Image] = []
     for seed in range(4):
@@ -56,15 +54,15 @@ def png(image: Image.Image, compress_level: int = 6) -> bytes:
     return file.getvalue()
 
 
-SEPARATE_GROUP = (3, 4, 5, len(images()) - 1)
+SEPARATE_GROUP = (3, 4, 5, len(example_images()) - 1)
 """Indices of the second unrelated image and its copies, which form a separate group."""
 
 
-def add(workspace: Workspace, numbers: Iterable[int]) -> None:
+def store_images(workspace: Workspace, numbers: Iterable[int]) -> None:
     """Store images by index and add them to the catalog."""
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number in numbers:
-            data = images()[number]
+            data = example_images()[number]
             image_id, path = store_image(workspace, data, "PNG")
             provenance = Provenance(f"https://example.org/{number}.png", "site", "a")
             with Image.open(io.BytesIO(data)) as image:
@@ -75,7 +73,7 @@ def add(workspace: Workspace, numbers: Iterable[int]) -> None:
 GroupMembers = dict[frozenset[str], list[tuple[str, bool, str, float]]]
 
 
-def groups(workspace: Workspace) -> tuple[GroupMembers, dict[frozenset[str], str]]:
+def read_groups(workspace: Workspace) -> tuple[GroupMembers, dict[frozenset[str], str]]:
     """Return the members of each group with their columns, and the group ids, both by the set of members."""
     members_by_group, names = defaultdict(list), {}
     with Catalog.open(workspace) as catalog:
@@ -91,14 +89,14 @@ def groups(workspace: Workspace) -> tuple[GroupMembers, dict[frozenset[str], str
 def full_search_groups(tmp_path_factory: pytest.TempPathFactory) -> GroupMembers:
     """The groups when all images are added before one search."""
     workspace = create_workspace(tmp_path_factory.mktemp("once") / "w", ["a"], target=1)
-    add(workspace, range(len(images())))
+    store_images(workspace, range(len(example_images())))
     dedup(workspace)
-    result, _ = groups(workspace)
+    result, _ = read_groups(workspace)
     assert len(result) >= 5, "the images contain several groups"
     return result
 
 
-@given(order=st.permutations(range(len(images()))), cuts=st.sets(st.integers(1, len(images()) - 1), max_size=4))
+@given(order=st.permutations(range(len(example_images()))), cuts=st.sets(st.integers(1, len(example_images()) - 1), max_size=4))
 @settings(max_examples=8, deadline=None)
 def test_groups_do_not_depend_on_arrival_order(
     tmp_path_factory: pytest.TempPathFactory, full_search_groups: GroupMembers, order: Sequence[int], cuts: set[int]
@@ -108,9 +106,9 @@ def test_groups_do_not_depend_on_arrival_order(
     bounds = [0, *sorted(cuts), len(order)]
     before: dict[frozenset[str], str] = {}
     for start, stop in pairwise(bounds):
-        add(workspace, order[start:stop])
+        store_images(workspace, order[start:stop])
         dedup(workspace)
-        members_by_group, names = groups(workspace)
+        members_by_group, names = read_groups(workspace)
         assert all(names[members] == name for members, name in before.items() if members in names)
         before = names
     assert members_by_group == full_search_groups
@@ -119,13 +117,13 @@ def test_groups_do_not_depend_on_arrival_order(
 def test_unchanged_group_retains_its_id(tmp_path: Path) -> None:
     """A group retains its id although a full search would name it after an image added later."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    others = [number for number in range(len(images())) if number not in SEPARATE_GROUP]
-    *first, last = sorted(SEPARATE_GROUP, key=lambda number: hashlib.sha256(images()[number]).hexdigest(), reverse=True)
+    others = [number for number in range(len(example_images())) if number not in SEPARATE_GROUP]
+    *first, last = sorted(SEPARATE_GROUP, key=lambda number: hashlib.sha256(example_images()[number]).hexdigest(), reverse=True)
     steps = []
     for added in (first, [last], others):
-        add(workspace, added)
+        store_images(workspace, added)
         dedup(workspace)
-        steps.append(groups(workspace)[1])
+        steps.append(read_groups(workspace)[1])
     (members,) = steps[1]
     assert len(members) == len(SEPARATE_GROUP)
     assert steps[1][members] == steps[2][members] != min(members)[:12]
@@ -136,22 +134,22 @@ def test_unchanged_group_retains_its_id(tmp_path: Path) -> None:
 def compared_pairs(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[bytes]]:
     """Record the pairs whose pixels are compared, as sets of pixel digests."""
     recorded: list[frozenset[bytes]] = []
-    compare_views = copies._compare_views
+    compare_views = verify_pairs._compare_views
 
-    def record_and_compare(queries, base, view, part, grey):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def record_and_compare(queries, base, view, part, gray):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         recorded.extend(frozenset((queries.digests[pair[0]], base.digests[pair[1]])) for pair in part)
-        return compare_views(queries, base, view, part, grey)
+        return compare_views(queries, base, view, part, gray)
 
-    monkeypatch.setattr(copies, "_compare_views", record_and_compare)
+    monkeypatch.setattr(verify_pairs, "_compare_views", record_and_compare)
     return recorded
 
 
 def test_known_pairs_are_not_compared_again(tmp_path: Path, compared_pairs: list[frozenset[bytes]]) -> None:
     """Only pairs with new images are compared; a changed threshold compares all pairs again."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    last = len(images()) - 1
+    last = len(example_images()) - 1
     mirrored = 1
-    add(workspace, set(range(last + 1)) - {mirrored})
+    store_images(workspace, set(range(last + 1)) - {mirrored})
     dedup(workspace)
     assert len(compared_pairs) > 20
     compared_pairs.clear()
@@ -159,7 +157,7 @@ def test_known_pairs_are_not_compared_again(tmp_path: Path, compared_pairs: list
     assert compared_pairs == []
     with Catalog.open(workspace) as catalog:
         known_digests = {row["digest"] for row in catalog.database.connection.execute("SELECT digest FROM searched_images")}
-    add(workspace, [mirrored])
+    store_images(workspace, [mirrored])
     dedup(workspace)
     assert compared_pairs and not [pair for pair in compared_pairs if pair <= known_digests]
     compared_pairs.clear()
@@ -170,26 +168,26 @@ def test_known_pairs_are_not_compared_again(tmp_path: Path, compared_pairs: list
 def test_flat_images_are_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new flat image is compared only with images that are not connected to it yet."""
     compared: list[int] = []
-    equal_flat = copies._equal_flat
+    equal_flat = verify_pairs._equal_flat
 
     def record_and_compare(many, query):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         compared.append(len(many))
         return equal_flat(many, query)
 
-    monkeypatch.setattr(copies, "_equal_flat", record_and_compare)
+    monkeypatch.setattr(verify_pairs, "_equal_flat", record_and_compare)
     values = np.random.default_rng(0).integers(200, 202, (40, 64, 64, 3), dtype=np.uint8)
     shades = Signatures([str(n) for n in range(40)], [bytes([n]) * 16 for n in range(40)], values)
-    duplicate_pairs = list(copies.find_flat_pairs(hash_views(shades), range(40)))
+    duplicate_pairs = list(verify_pairs.find_flat_pairs(hash_views(shades), range(40)))
     assert len(duplicate_pairs) == 39 and sum(compared) == 39, "the first image is compared with all others and connects them"
     compared.clear()
-    assert list(copies.find_flat_pairs(hash_views(shades), [])) == [] and not compared
-    assert {copy.a for copy in copies.find_flat_pairs(hash_views(shades), [39])} == {39}
+    assert list(verify_pairs.find_flat_pairs(hash_views(shades), [])) == [] and not compared
+    assert {copy.a for copy in verify_pairs.find_flat_pairs(hash_views(shades), [39])} == {39}
 
 
 def test_stored_pairs_have_reason_and_distance(tmp_path: Path) -> None:
     """Every stored pair has its reason and its distance."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    add(workspace, range(len(images())))
+    store_images(workspace, range(len(example_images())))
     dedup(workspace)
     with Catalog.open(workspace) as catalog:
         rows = catalog.database.connection.execute("SELECT reason, distance FROM duplicate_pairs").fetchall()
@@ -207,26 +205,26 @@ def test_interrupted_search_is_repeated(
 ) -> None:
     """A search interrupted in either step gives the same groups when it is repeated."""
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    add(workspace, range(10))
+    store_images(workspace, range(10))
     dedup(workspace)
-    add(workspace, range(10, len(images())))
+    store_images(workspace, range(10, len(example_images())))
 
     for name in ("find_duplicate_pairs", "compare_pairs"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(pairs, name, interrupt)
+            patch.setattr(pair_cache, name, interrupt)
             dedup(workspace)
     dedup(workspace)
-    assert groups(workspace)[0] == full_search_groups
+    assert read_groups(workspace)[0] == full_search_groups
 
 
 def test_interrupted_search_resumes_after_the_last_batch(
     tmp_path: Path, full_search_groups: GroupMembers, monkeypatch: pytest.MonkeyPatch, compared_pairs: list[frozenset[bytes]]
 ) -> None:
     """Batches give the groups of a full search; after an interrupt, completed batches are not searched again."""
-    monkeypatch.setattr(pairs, "BATCH", 7)
+    monkeypatch.setattr(pair_cache, "BATCH", 7)
     workspace = create_workspace(tmp_path / "w", ["a"], target=1)
-    add(workspace, range(len(images())))
-    find, calls = pairs.find_duplicate_pairs, []
+    store_images(workspace, range(len(example_images())))
+    find, calls = pair_cache.find_duplicate_pairs, []
 
     def interrupt_fourth_call(*arguments: object) -> object:
         calls.append(arguments)
@@ -235,18 +233,18 @@ def test_interrupted_search_resumes_after_the_last_batch(
         return find(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pairs, "find_duplicate_pairs", interrupt_fourth_call)
+        patch.setattr(pair_cache, "find_duplicate_pairs", interrupt_fourth_call)
         dedup(workspace)
     with Catalog.open(workspace) as catalog:
         known_digests = {row["digest"] for row in catalog.database.connection.execute("SELECT digest FROM searched_images")}
     assert len(known_digests) == 14
     compared_pairs.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pairs, "compare_pairs", interrupt)
+        patch.setattr(pair_cache, "compare_pairs", interrupt)
         dedup(workspace)
     assert compared_pairs and not [pair for pair in compared_pairs if pair <= known_digests]
     dedup(workspace)
-    assert groups(workspace)[0] == full_search_groups
+    assert read_groups(workspace)[0] == full_search_groups
 
 
 def test_memory_is_bounded_for_thousands_of_similar_images() -> None:
@@ -257,7 +255,7 @@ def test_memory_is_bounded_for_thousands_of_similar_images() -> None:
     frames = hash_views(Signatures([str(n) for n in range(4000)], [n.to_bytes(16) for n in range(4000)], values))
     sets = UnionFind(4000)
     tracemalloc.start()
-    for copy in copies.find_duplicate_pairs(frames, frames, 10, sets.connected):
+    for copy in verify_pairs.find_duplicate_pairs(frames, frames, 10, sets.connected):
         sets.union(copy.a, copy.b)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

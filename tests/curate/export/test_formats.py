@@ -14,7 +14,7 @@ from PIL import Image
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.store import store_image
 from fototeca.core.errors import FototecaError
@@ -57,7 +57,7 @@ def test_imagefolder_has_a_folder_for_every_category(workspace: Workspace, manif
     changed_workspace = Workspace(workspace.root)
     label_images(changed_workspace, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], "bird")
     counts = freeze_version(changed_workspace).manifest.label_counts()["bird"]
-    assert counts == {"train": 3, "val": 0, "test": 0}, "images keep their split"
+    assert counts == {"train": 3, "val": 0, "test": 0}, "images retain their split"
     export_version(changed_workspace, "v002", tmp_path / "out", "imagefolder")
     datasets = {split: ImageFolder(str(tmp_path / "out" / split), allow_empty=True) for split in SPLITS}
     assert [dataset.class_to_idx for dataset in datasets.values()] == [{"bird": 0, "cat": 1, "dog": 2}] * 3

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, Provenance
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -150,8 +150,8 @@ def test_queues_follow_the_last_check(quality_dataset: tuple[Workspace, dict[str
         assert ("blurry" in findings.get("blurry", ())) is is_listed
 
 
-def test_grey_levels_give_the_same_scores() -> None:
-    """Scores from precomputed grey levels equal those of the image; blur lowers sharpness and keeps brightness."""
+def test_gray_levels_give_the_same_scores() -> None:
+    """Scores from precomputed gray levels equal those of the image; blur lowers sharpness and keeps brightness."""
     image = scene(3)
     scores = quality(image)
     assert quality(grey_levels(image)) == scores

@@ -81,11 +81,11 @@ def test_edits_are_applied_once(pushed: Pushed) -> None:
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
-    relabelled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
-    relabelled.ground_truth.label = "dog"
+    relabeled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
+    relabeled.ground_truth.label = "dog"
     rejected.tags = ["reject:drawing"]
     agreed.tags = ["reviewed"]
-    for changed in (relabelled, rejected, agreed):
+    for changed in (relabeled, rejected, agreed):
         changed.save()
     assert apply_review(workspace) == ReviewResult(3)
     assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
@@ -308,17 +308,17 @@ def stored_label(dataset: Dataset, image_id: str) -> str:
     return str(target.ground_truth.label)
 
 
-def click_until(browser: Browser, xpath: str, done: Callable[[], object]) -> None:
-    """Click until `done` returns true; the App ignores clicks while it renders, which is slow on some machines."""
+def click_until(browser: Browser, xpath: str, is_done: Callable[[], object]) -> None:
+    """Click until `is_done` returns true; the App ignores clicks while it renders, which is slow on some machines."""
 
     def attempt(_: Browser) -> bool:
         browser.find_element(By.XPATH, xpath).click()
-        return bool(WebDriverWait(browser, 5, 0.2, [WebDriverException]).until(lambda _: done()))
+        return bool(WebDriverWait(browser, 5, 0.2, [WebDriverException]).until(lambda _: is_done()))
 
     WebDriverWait(browser, 60, 0.2, [WebDriverException]).until(attempt)
 
 
-def choose(browser: Browser, address: str, label: str, done: Callable[[], object]) -> None:
+def choose(browser: Browser, address: str, label: str, is_done: Callable[[], object]) -> None:
     """Open an image in the App and choose its label, reloading the page up to twice if the App does not respond."""
     annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
     choice = f"//label[text()='{label}']"
@@ -327,11 +327,11 @@ def choose(browser: Browser, address: str, label: str, done: Callable[[], object
         try:
             click_until(browser, annotate, lambda: browser.find_element(By.XPATH, field))
             click_until(browser, field, lambda: browser.find_element(By.XPATH, choice))
-            click_until(browser, choice, done)
+            click_until(browser, choice, is_done)
         except WebDriverException:
-            if last and not done():
+            if last and not is_done():
                 raise
-        if done():
+        if is_done():
             return
 
 

@@ -21,7 +21,7 @@ from fototeca.curate.review.results import ReviewResult
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
-FiftyOne = Any  # it ships no types
+FiftyOne = Any  # FiftyOne ships no types
 Dataset = Any
 
 

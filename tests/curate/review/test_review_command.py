@@ -20,7 +20,7 @@ from fototeca.core.workspace import Workspace
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
-FiftyOne = Any  # it ships no types
+FiftyOne = Any  # FiftyOne ships no types
 
 
 @contextmanager

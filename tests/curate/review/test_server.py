@@ -310,7 +310,7 @@ def test_foreign_requests_are_rejected(workspace: Workspace, add_images: AddImag
     with serve_page(workspace) as server:
         assert server.server_address[0] == "127.0.0.1", "the server is not reachable from the network"
         key, host = f"?key={server.key}", f"127.0.0.1:{server.server_port}"
-        own = {"Origin": f"http://{host}", "Content-Type": "application/json"}
+        own_headers = {"Origin": f"http://{host}", "Content-Type": "application/json"}
         for path in (
             "/",
             "/overview",
@@ -326,22 +326,22 @@ def test_foreign_requests_are_rejected(workspace: Workspace, add_images: AddImag
         assert send_request(server, f"/{key}", {"Host": f"evil.example:{server.server_port}"})[0] == 403
         assert send_request(server, f"/overview{key}", {"Origin": "https://evil.example"})[0] == 403
         for headers in (
-            {**own, "Origin": "https://evil.example"},
-            {**own, "Origin": "null"},
+            {**own_headers, "Origin": "https://evil.example"},
+            {**own_headers, "Origin": "null"},
             {"Content-Type": "application/json"},
-            {**own, "Content-Type": "text/plain"},
+            {**own_headers, "Content-Type": "text/plain"},
         ):
             assert send_request(server, f"/decide{key}", headers, decision)[0] == 403
         for nonsense in ({}, [], {**decision, "shown": 1}, {**decision, "group": "yes"}, {"decisions": ["x"]}):
-            assert send_request(server, f"/decide{key}", own, nonsense)[0] == 400
+            assert send_request(server, f"/decide{key}", own_headers, nonsense)[0] == 400
         for nonsense in ({"decisions": ["x"]}, {"decisions": [10**30]}):
-            assert send_request(server, f"/undo{key}", own, nonsense)[0] == 400
-        assert send_request(server, f"/decide{key}", own, {**decision, "image_id": "\ud800"})[0] == 400
-        assert send_request(server, f"/decide{key}", {**own, "Content-Length": "\xb2"}, decision)[0] == 413
-        assert send_request(server, f"/decide{key}", own, {**decision, "label": "wolf"})[0] == 400
-        assert send_request(server, f"/decide{key}", {**own, "Content-Length": "99999999"}, decision)[0] == 413
+            assert send_request(server, f"/undo{key}", own_headers, nonsense)[0] == 400
+        assert send_request(server, f"/decide{key}", own_headers, {**decision, "image_id": "\ud800"})[0] == 400
+        assert send_request(server, f"/decide{key}", {**own_headers, "Content-Length": "\xb2"}, decision)[0] == 413
+        assert send_request(server, f"/decide{key}", own_headers, {**decision, "label": "wolf"})[0] == 400
+        assert send_request(server, f"/decide{key}", {**own_headers, "Content-Length": "99999999"}, decision)[0] == 413
         assert list_reviews(workspace) == []
-        assert send_request(server, f"/decide{key}", own, decision)[0] == 200
+        assert send_request(server, f"/decide{key}", own_headers, decision)[0] == 200
     assert [row.after for row in list_reviews(workspace)] == ["dog"]
 
 
@@ -394,16 +394,16 @@ def test_disk_errors_are_reported(workspace: Workspace, add_images: AddImages) -
     (workspace.root / image(workspace, missing_id).path).unlink()
     with serve_page(workspace) as server:
         key = f"?key={server.key}"
-        own = {"Origin": f"http://127.0.0.1:{server.server_port}", "Content-Type": "application/json"}
+        own_headers = {"Origin": f"http://127.0.0.1:{server.server_port}", "Content-Type": "application/json"}
         with file_size_limit(1):
-            status, body = send_request(server, f"/decide{key}", own, decision)
+            status, body = send_request(server, f"/decide{key}", own_headers, decision)
         assert (status, b"free some disk space" in body) == (400, True)
         assert list_reviews(workspace) == []
-        assert send_request(server, f"/image/{missing_id}{key}", own)[0] == 400
-        assert send_request(server, f"/decide{key}", own, decision)[0] == 200
+        assert send_request(server, f"/image/{missing_id}{key}", own_headers)[0] == 400
+        assert send_request(server, f"/decide{key}", own_headers, decision)[0] == 200
         for file in workspace.catalog.parent.glob(f"{workspace.catalog.name}*"):
             file.write_bytes(b"junk" * 4096)
-        status, body = send_request(server, f"/overview{key}", own)
+        status, body = send_request(server, f"/overview{key}", own_headers)
         assert (status, b"cannot be read" in body) == (400, True)
 
 

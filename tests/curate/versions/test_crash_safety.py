@@ -31,31 +31,31 @@ from fototeca.curate.versions.freeze import freeze_version
 from fototeca.core.errors import FototecaError; from fototeca.core.workspace import Workspace
 import fototeca.curate.versions.split_optimizer
 folder, fault = sys.argv[1:]
-left = 0
+remaining = 0
 connect, fsync = sqlite3.connect, os.fsync
 def step(*_):
-    global left
-    left -= 1
-    if left < 0 and fault == "kill":
+    global remaining
+    remaining -= 1
+    if remaining < 0 and fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-def traced(*arguments, **options):
+def connect_with_trace(*arguments, **options):
     connection = connect(*arguments, **options)
     connection.set_trace_callback(step)
     return connection
 def hook(event, arguments):
     if event == "os.rename" or (event == "open" and str(arguments[0]).startswith(folder) and arguments[1] == "x"):
         step()
-        if left < 0:
+        if remaining < 0:
             raise OSError(errno.ENOSPC, "No space left on device", str(arguments[0]))
-def flushed(file):
+def fsync_with_fault(file):
     hook("os.rename", ("a file",))
     fsync(file)
-def attempt(moment):
-    global left
-    left = moment
-    os.fsync = flushed
+def attempt(step_number):
+    global remaining
+    remaining = step_number
+    os.fsync = fsync_with_fault
     if fault == "kill":
-        sqlite3.connect = traced
+        sqlite3.connect = connect_with_trace
     sys.addaudithook(hook)
     try:
         print(freeze_version(Workspace(folder)).manifest.version, flush=True)
@@ -151,8 +151,8 @@ def test_freeze_killed_at_any_step_leaves_the_catalog_and_versions_intact(change
     """After a kill at any statement or file operation, v001 is unchanged and a partial v002 can be completed."""
     before, decisions = read_version_files(changed_workspace, "v001"), check_catalog(changed_workspace)
     with run_attempts(FREEZE_WITH_FAULT, changed_workspace.root, "kill") as freeze:
-        for moment in range(200):
-            code, _ = freeze(moment)
+        for step in range(200):
+            code, _ = freeze(step)
             assert code in (0, -signal.SIGKILL)
             assert check_catalog(changed_workspace) == decisions
             assert read_version_files(changed_workspace, "v001") == before
@@ -160,7 +160,7 @@ def test_freeze_killed_at_any_step_leaves_the_catalog_and_versions_intact(change
             assert all(rebuild_version(changed_workspace, version) for version in list_versions(changed_workspace))
             if code == 0:
                 break
-    assert moment > 10, "the kills interrupted the freeze"
+    assert step > 10, "the kills interrupted the freeze"
     assert list_versions(changed_workspace) == ["v001", "v002"]
     assert freeze_version(changed_workspace).manifest.version == "v002", "nothing has changed since v002"
 
@@ -169,15 +169,15 @@ def test_full_disk_at_any_file_removes_the_new_version(changed_workspace: Worksp
     """The error is one line with exit code 4, earlier files are unchanged, and the next freeze succeeds."""
     before, decisions = read_version_files(changed_workspace, "v001"), check_catalog(changed_workspace)
     with run_attempts(FREEZE_WITH_FAULT, changed_workspace.root, "full") as freeze:
-        for moment in range(50):
-            code, lines = freeze(moment)
+        for step in range(50):
+            code, lines = freeze(step)
             if code == 0:
                 break
             assert code == 4
             assert len(lines) == 1 and "No space left" in lines[0] and "v001 is as it was" in lines[0]
             assert {path.name: path.read_bytes() for path in changed_workspace.manifests.iterdir()} == before
             assert check_catalog(changed_workspace) == decisions
-    assert moment == 9, "three files, each opened, flushed and renamed"
+    assert step == 9, "three files, each opened, flushed and renamed"
     assert verify_version(changed_workspace, "v002").ok and rebuild_version(changed_workspace, "v002")
 
 
@@ -222,7 +222,7 @@ def test_killed_while_deciding_grouping_and_freezing(workspace: Workspace, add_i
         assert all(verify_version(workspace, version).ok for version in versions[-2:])
         assert all(rebuild_version(workspace, version) for version in versions[-2:])
         with Catalog.open(workspace) as catalog:
-            assert len(catalog.groups.all()) in (0, 3), "groups are replaced whole or not at all"
+            assert len(catalog.groups.all()) in (0, 3), "groups are replaced atomically"
 
 
 @pytest.fixture(scope="module")
@@ -230,18 +230,18 @@ def write_ahead_log(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, by
     """A catalog file, its write-ahead log, and the decisions at each size of the log."""
     workspace = create_workspace(tmp_path_factory.mktemp("w") / "w", ["cat", "dog"], target=1)
     with Catalog.open(workspace) as catalog:
-        from tests.curate.conftest import add
+        from tests.curate.conftest import store_labeled_images
 
         catalog.database.connection.execute("PRAGMA wal_autocheckpoint = 0")
-        ids = add(workspace, ["cat"] * 6)
+        ids = store_labeled_images(workspace, ["cat"] * 6)
         catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = workspace.catalog.with_name("catalog.sqlite-wal")
-        moments = [(0, catalog.decisions.all())]
+        decisions_by_size = [(0, catalog.decisions.all())]
         for number in range(12):
             edit = (Edit.relabel("dog"), Edit.reject("blurry"))[number % 2]
             catalog.decisions.add(ids[number % 6], edit, by=Actor.person("ana"))
-            moments.append((path.stat().st_size, catalog.decisions.all()))
-        return workspace.catalog.read_bytes(), path.read_bytes(), moments
+            decisions_by_size.append((path.stat().st_size, catalog.decisions.all()))
+        return workspace.catalog.read_bytes(), path.read_bytes(), decisions_by_size
 
 
 @given(share=st.floats(0, 1), torn=st.booleans())
@@ -253,13 +253,13 @@ def test_truncated_write_ahead_log(
     torn: bool,
 ) -> None:
     """After truncation or corruption at any byte, the decisions committed before it are read, and new ones can be added."""
-    file, full_log, moments = write_ahead_log
+    file, full_log, decisions_by_size = write_ahead_log
     length = round(share * len(full_log))
     truncated = full_log[:length] + (b"\xff" * 700 if torn else b"")
     workspace = create_workspace(tmp_path_factory.mktemp("cut") / "w", ["cat", "dog"], target=1)
     workspace.catalog.write_bytes(file)
     workspace.catalog.with_name("catalog.sqlite-wal").write_bytes(truncated)
-    expected = [decisions for size, decisions in moments if size <= length][-1]
+    expected = [decisions for size, decisions in decisions_by_size if size <= length][-1]
     assert check_catalog(workspace) == expected
     with Catalog.open(workspace) as catalog:
         image_id = catalog.images.all()[0].image_id

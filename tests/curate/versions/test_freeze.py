@@ -20,7 +20,8 @@ from fototeca.curate.labels.decisions import label_images, reject_images, restor
 from fototeca.curate.manifest import Manifest, list_versions, read_manifest
 from fototeca.curate.review.rename import rename_category
 from fototeca.curate.review.undo import undo_decisions
-from fototeca.curate.versions.freeze import freeze_version, read_ratios
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.ratios import read_ratios
 from fototeca.curate.versions.rebuild import rebuild_version
 from tests.curate.conftest import file_size_limit
 
@@ -155,14 +156,14 @@ def test_no_leaks_or_moves_after_random_operations(
         label_choices = ["cat", dog := f"dog{number}", *([f"cat|{dog}", ""] if task == "multi" else [])]
         labels = ["cat", dog] * 12 + data.draw(st.lists(st.sampled_from(label_choices), max_size=20), label="new")
         ids += add_images(workspace, labels, start=len(ids))
-        fresh, some = ids[len(ids) - len(labels) :], st.lists(st.sampled_from(ids), max_size=3)
+        new_ids, any_ids = ids[len(ids) - len(labels) :], st.lists(st.sampled_from(ids), max_size=3)
         groups.append(data.draw(st.lists(st.sampled_from(ids), min_size=2, max_size=4, unique=True), label="group"))
         used: set[str] = set()
         disjoint = [[x for x in group if not (x in used or used.add(x))] for group in groups]  # type: ignore[func-returns-value]
         group_images(workspace, [group for group in disjoint if len(group) > 1], keep_near=data.draw(st.booleans(), label="keep"))
-        reject_images(workspace, data.draw(st.lists(st.sampled_from(fresh), max_size=2), label="reject"), "bad")
-        label_images(workspace, data.draw(some, label="relabel"), data.draw(st.sampled_from(label_choices), label="word"))
-        restorations = restore_images(workspace, data.draw(some, label="restore"))
+        reject_images(workspace, data.draw(st.lists(st.sampled_from(new_ids), max_size=2), label="reject"), "bad")
+        label_images(workspace, data.draw(any_ids, label="relabel"), data.draw(st.sampled_from(label_choices), label="word"))
+        restorations = restore_images(workspace, data.draw(any_ids, label="restore"))
         if data.draw(st.booleans(), label="undo"):
             undo_decisions(workspace, [decision.decision_id for decision in restorations])
         freeze_version(workspace)

@@ -3,7 +3,7 @@
 `golden/first` was written before versions stored their splits; its files never change. `golden/current` is the output of the
 current code: a difference means that scripts that read versions may break, or that the same catalog is split differently. If the
 change is intended, raise `SCHEMA` if old files are no longer readable, mention it in CHANGELOG.md, move `golden/current` to a
-new folder, list that folder in `WRITTEN`, and add the files named by the failing test as `golden/current`.
+new folder, list that folder in `GOLDEN_FOLDERS`, and add the files named by the failing test as `golden/current`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fototeca.curate.versions.rebuild import rebuild_version
 
 Freeze = Callable[..., FreezeResult]
 GOLDEN = Path(__file__).parent / "golden"
-BEGIN = datetime.fromisoformat("2020-01-02T03:04:05.000000+00:00")
+START_TIME = datetime.fromisoformat("2020-01-02T03:04:05.000000+00:00")
 NAMES = ("único", "heron", "007")
 """Categories, including a non-ASCII name and a name that looks like a number."""
 
@@ -37,12 +37,12 @@ def golden_image_id(number: int) -> str:
     return hashlib.sha256(f"golden {number}".encode()).hexdigest()
 
 
-def moment(number: int) -> str:
+def golden_time(number: int) -> str:
     """Return the time of golden image `number`."""
-    return (BEGIN + timedelta(seconds=number)).isoformat(timespec="microseconds")
+    return (START_TIME + timedelta(seconds=number)).isoformat(timespec="microseconds")
 
 
-def origin(number: int) -> Provenance:
+def golden_provenance(number: int) -> Provenance:
     """Return provenance that is in turn complete, quoted, unknown or private."""
     kinds = (
         {"author": 'Ana "la fotógrafa", Lima', "license": "CC-BY-4.0", "page_url": f"https://example.org/{number}?a=1,2"},
@@ -58,7 +58,7 @@ def insert_images(catalog: Catalog, labels: Sequence[str], start: int, *, copies
     """Add one image per label, numbered from `start`; the first `copies` share an original in groups of three."""
     for number, label in enumerate(labels, start):
         image_id = golden_image_id(number)
-        provenance = replace(origin(number), original=f"o{(number - start) // 3}" if number - start < copies else "")
+        provenance = replace(golden_provenance(number), original=f"o{(number - start) // 3}" if number - start < copies else "")
         row = ImageRow(
             image_id,
             f"data/images/{image_id[:2]}/{image_id}.png",
@@ -72,7 +72,11 @@ def insert_images(catalog: Catalog, labels: Sequence[str], start: int, *, copies
         candidate = catalog.candidates.add(provenance, provenance.url)
         catalog.candidates.record(candidate.candidate_id, "accepted", image=row)
         catalog.decisions.add(
-            image_id, Edit.relabel(label), by=Actor.source(provenance.source), reason=f"found as {label}", time=moment(number)
+            image_id,
+            Edit.relabel(label),
+            by=Actor.source(provenance.source),
+            reason=f"found as {label}",
+            time=golden_time(number),
         )
     return [golden_image_id(number) for number in range(start, start + len(labels))]
 
@@ -98,7 +102,7 @@ def build_single(root: Path, freeze: Freeze = freeze_version) -> Workspace:
             (22, Edit.restore()),
         )
         for number, edit in edits:
-            catalog.decisions.add(ids[number], edit, by=Actor.person("ana"), reason="seen, twice", time=moment(500 + number))
+            catalog.decisions.add(ids[number], edit, by=Actor.person("ana"), reason="seen, twice", time=golden_time(500 + number))
     first = freeze(workspace, note="the first, «golden»").manifest
     with Catalog.open(workspace) as catalog, catalog.transaction():
         more = insert_images(catalog, [NAMES[number % 3] for number in range(20)], 70)
@@ -122,13 +126,13 @@ def build_multi(root: Path, freeze: Freeze = freeze_version) -> Workspace:
     freeze(workspace, ratios="60/15/25", seed=7)
     with Catalog.open(workspace) as catalog, catalog.transaction():
         insert_images(catalog, [kinds[number % 8] for number in range(30)], 81)
-        catalog.decisions.add(ids[5], Edit.relabel("heron|único"), by=Actor.person("ana"), time=moment(600))
+        catalog.decisions.add(ids[5], Edit.relabel("heron|único"), by=Actor.person("ana"), time=golden_time(600))
     freeze(workspace)
     return workspace
 
 
 BUILDERS = {"single": build_single, "multi": build_multi}
-WRITTEN = ("first", "current")
+GOLDEN_FOLDERS = ("first", "current")
 VOLATILE = ("created", "tool")
 """Keys of a version's JSON that differ between freezes."""
 
@@ -168,23 +172,23 @@ def freeze_from(folder: Path) -> Freeze:
     return freeze
 
 
-@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("release", GOLDEN_FOLDERS)
 @pytest.mark.parametrize("name", BUILDERS)
-def test_versions_of_every_release_rebuild(tmp_path: Path, name: str, written: str) -> None:
+def test_versions_of_every_release_rebuild(tmp_path: Path, name: str, release: str) -> None:
     """Rebuild uses the splits stored in a version, independent of the current optimizer."""
-    workspace = BUILDERS[name](tmp_path / name, freeze_from(GOLDEN / written / name))
+    workspace = BUILDERS[name](tmp_path / name, freeze_from(GOLDEN / release / name))
     for version in list_versions(workspace):
         output = tmp_path / f"{version}.csv"
         assert rebuild_version(workspace, version, output)
-        assert output.read_bytes() == (GOLDEN / written / name / f"{version}.csv").read_bytes()
+        assert output.read_bytes() == (GOLDEN / release / name / f"{version}.csv").read_bytes()
 
 
-@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("release", GOLDEN_FOLDERS)
 @pytest.mark.parametrize("name", BUILDERS)
-def test_versions_of_every_release_can_be_read(tmp_path: Path, name: str, written: str) -> None:
+def test_versions_of_every_release_can_be_read(tmp_path: Path, name: str, release: str) -> None:
     """Rows, metadata and decisions are read from the files alone."""
     workspace = create_workspace(tmp_path / name, NAMES)
-    for path in (GOLDEN / written / name).iterdir():
+    for path in (GOLDEN / release / name).iterdir():
         (workspace.manifests / path.name).write_bytes(path.read_bytes())
     assert list_versions(workspace) == ["v001", "v002"]
     for version in list_versions(workspace):
@@ -192,6 +196,6 @@ def test_versions_of_every_release_can_be_read(tmp_path: Path, name: str, writte
         decisions = read_decision_log(workspace, version)
         assert (len(manifest.rows), manifest.categories, manifest.task) == (metadata["rows"], NAMES, name)
         assert manifest.decode_version == 1
-        assert set(metadata) == {"schema", *METADATA_FIELDS, *(OPTIONAL_METADATA_FIELDS if written == "current" else ())}
+        assert set(metadata) == {"schema", *METADATA_FIELDS, *(OPTIONAL_METADATA_FIELDS if release == "current" else ())}
         assert len(decisions) == metadata["decisions"]
         assert {decision.image_id for decision in decisions} <= {golden_image_id(number) for number in range(111)}

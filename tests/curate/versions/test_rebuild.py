@@ -199,8 +199,8 @@ def test_rebuild_does_not_overwrite_other_files(workspace: Workspace, frozen: Se
     for name in ("v002.csv", "v001.json", "v001.decisions.csv"):
         with pytest.raises(FototecaError, match=f"the rebuilt CSV is not {name}: nothing was written"):
             rebuild_version(workspace, "v001", workspace.manifests / name)
-    elsewhere = workspace.manifests.rename(workspace.root.parent / "kept")
-    workspace.manifests.symlink_to(elsewhere)
+    moved = workspace.manifests.rename(workspace.root.parent / "moved")
+    workspace.manifests.symlink_to(moved)
     with pytest.raises(FototecaError, match="the rebuilt CSV is not v002"):
         rebuild_version(workspace, "v001", workspace.manifests / "v002.csv")
     assert rebuild_version(workspace, "v001", workspace.manifests / "v001.csv")
