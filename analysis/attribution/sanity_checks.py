@@ -118,7 +118,7 @@ def check_methods(
     grids: Sequence[ImageGrid],
     steps: int = CURVE_STEPS,
 ) -> list[CheckScores]:
-    """Return the scores of each method and, last, of both baselines, for a network in eval mode; deterministic but for `seconds`."""
+    """Score each method and, last, both baselines on a network in eval mode; deterministic but for `seconds`."""
     shuffled = with_shuffled_weights(module)
     functions = {**methods, **BASELINES}
     prepared = [_prepare(module, image) for image in images]
