@@ -25,7 +25,7 @@ from pathlib import Path
 CONCURRENCY = 16
 
 FOTOTECA = """
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.url_list import read_url_list
 from fototeca.core.workspace import create_workspace

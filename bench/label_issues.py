@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fototeca.collect.catalog import Catalog, ImageRow
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup

@@ -21,7 +21,7 @@ from openTSNE import TSNE
 from fototeca.analysis.features.embedding import principal_components, tsne
 from fototeca.analysis.report.page import write_report
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup

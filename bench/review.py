@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from fototeca.collect.browser.driver import open_browser
 from fototeca.collect.catalog import Catalog, Edit
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images

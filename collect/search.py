@@ -9,7 +9,7 @@ from itertools import islice
 
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Catalog, Provenance
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.urls import candidate_key, url_key
 from fototeca.collect.ingest.pipeline import IngestPipeline
 from fototeca.collect.ingest.summary import CollectSummary, SummaryBuilder

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fototeca.analysis.predict.results import Prediction
-    from fototeca.collect.http.client import FetchOptions
+    from fototeca.collect.http.options import FetchOptions
     from fototeca.core.errors import ExternalError, FototecaError, ShortfallError
     from fototeca.core.results import Result
     from fototeca.manifest import Manifest, load_manifest
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "FetchOptions": "fototeca.collect.http.client",
+    "FetchOptions": "fototeca.collect.http.options",
     "ExternalError": "fototeca.core.errors",
     "FototecaError": "fototeca.core.errors",
     "Manifest": "fototeca.manifest",

@@ -137,9 +137,9 @@ def area_error(full: torch.Tensor, areas: Sequence[float]) -> torch.Tensor:
 
 def _largest(row: np.ndarray, area: float) -> torch.Tensor:
     """Return 1 at the largest values of a row, as many as the area asks for, else 0."""
-    kept = prod(row.shape) - int(prod(row.shape) * (1 - area))
-    limit = np.partition(row, len(row) - kept)[len(row) - kept]
+    count = prod(row.shape) - int(prod(row.shape) * (1 - area))
+    limit = np.partition(row, len(row) - count)[len(row) - count]
     chosen = (row > limit).astype(np.float32)
     equal = np.flatnonzero(row == limit)
-    chosen[equal[len(equal) - (kept - int(chosen.sum())) :]] = 1
+    chosen[equal[len(equal) - (count - int(chosen.sum())) :]] = 1
     return torch.from_numpy(chosen)

@@ -60,7 +60,7 @@ def draw_filter_sheets(model: LoadedModel, tensor: torch.Tensor, layers: Sequenc
     maps = compute_feature_maps(network, tensor[None], layers)
     return {
         "filters": draw_filters(read_first_filters(network)),
-        **{f"maps-{name}": draw_maps(found) for name, found in maps.items()},
+        **{f"maps-{name}": draw_maps(channels) for name, channels in maps.items()},
     }
 
 
@@ -90,9 +90,9 @@ def compute_feature_maps(
 
     def keep(name: str, output: Any) -> None:  # noqa: ANN401  (a module may return anything)
         if isinstance(output, torch.Tensor) and output.dim() in (3, 4):
-            found = as_maps(output.detach())[0]
-            if found.shape[-1] > 1:
-                seen[name] = np.array(found.numpy(), dtype=np.float32)
+            activations = as_maps(output.detach())[0]
+            if activations.shape[-1] > 1:
+                seen[name] = np.array(activations.numpy(), dtype=np.float32)
 
     inner = [
         (name, layer) for name, layer in module.named_modules() if (id(layer) in wanted if names else not [*layer.children()])

@@ -32,9 +32,9 @@ def target_layer(module: nn.Module, tensor: torch.Tensor, name: str = "") -> nn.
         what = f"layer {name!r} has no spatial output" if name in modules else f"the model has no layer {name!r}"
         raise FototecaError(what, f"layers with a spatial output: {', '.join(_likely(fitting))}")
     for stage in STAGES:
-        found = [value for key, value in modules.items() if key == stage or key.endswith(f".{stage}")]
-        if found:
-            return _last(found[0])
+        matches = [value for key, value in modules.items() if key == stage or key.endswith(f".{stage}")]
+        if matches:
+            return _last(matches[0])
     return _last_spatial(module, tensor)
 
 

@@ -69,16 +69,16 @@ class _SmoothMaximum(torch.autograd.Function):
         padded = np.pad(parameters.detach()[:, 0].numpy(), ((0, 0), (edge, edge), (edge, edge)))
         weights, powers, weighted, _ = grid._tables
         high, wide = grid.cells
-        found, sums = _enlarge(padded, weights, powers, weighted, high, wide, 2 * grid.radius + 1)
-        ctx.kept = grid, padded, found, sums
-        return torch.from_numpy(_as_image(found, grid.step))
+        maxima, sums = _enlarge(padded, weights, powers, weighted, high, wide, 2 * grid.radius + 1)
+        ctx.stored = grid, padded, maxima, sums
+        return torch.from_numpy(_as_image(maxima, grid.step))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
-        grid, padded, found, sums = ctx.kept
+        grid, padded, maxima, sums = ctx.stored
         per_cell = _as_cells(gradients[0].numpy(), grid.step)
         weights, powers, weighted, squares = grid._tables
-        below = _enlarge_back(padded, found, sums, per_cell, weights, powers, weighted, squares, 2 * grid.radius + 1)
+        below = _enlarge_back(padded, maxima, sums, per_cell, weights, powers, weighted, squares, 2 * grid.radius + 1)
         edge = grid.padding
         return torch.from_numpy(below[:, None, edge : edge + grid.shape[0], edge : edge + grid.shape[1]].copy()), None
 
@@ -123,10 +123,10 @@ def _enlarge(  # type: ignore[no-untyped-def]  # noqa: ANN202
 ):
     """Return smooth maxima and the sums of powers that divide them, both (N, high, wide, positions)."""
     places = weights.shape[1]
-    found = np.zeros((padded.shape[0], high, wide, places), np.float32)
+    maxima = np.zeros((padded.shape[0], high, wide, places), np.float32)
     sums = np.zeros((padded.shape[0], high, wide, places), np.float32)
     for n, i, j in np.ndindex(padded.shape[0], high, wide):
-        total, power = found[n, i, j], sums[n, i, j]
+        total, power = maxima[n, i, j], sums[n, i, j]
         zeros = np.float32(0)
         for k in range(around * around):
             m = padded[n, i + k // around, j + k % around]
@@ -145,13 +145,13 @@ def _enlarge(  # type: ignore[no-untyped-def]  # noqa: ANN202
         for s in range(places):
             power[s] += zeros
             total[s] /= power[s]
-    return found, sums
+    return maxima, sums
 
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _enlarge_back(  # type: ignore[no-untyped-def]  # noqa: ANN202
     padded,  # noqa: ANN001
-    found,  # noqa: ANN001
+    maxima,  # noqa: ANN001
     sums,  # noqa: ANN001
     gradient,  # noqa: ANN001
     weights,  # noqa: ANN001
@@ -164,10 +164,10 @@ def _enlarge_back(  # type: ignore[no-untyped-def]  # noqa: ANN202
     places = weights.shape[1]
     below = np.zeros_like(padded)
     plain, steep = np.empty(places, np.float32), np.empty(places, np.float32)
-    for n, i, j in np.ndindex(*found.shape[:3]):
+    for n, i, j in np.ndindex(*maxima.shape[:3]):
         for s in range(places):
             share = gradient[n, i, j, s] / sums[n, i, j, s]
-            plain[s] = share * (np.float32(1) - np.float32(COLDNESS) * found[n, i, j, s])
+            plain[s] = share * (np.float32(1) - np.float32(COLDNESS) * maxima[n, i, j, s])
             steep[s] = share * np.float32(COLDNESS)
         for k in range(around * around):
             m = padded[n, i + k // around, j + k % around]

@@ -36,7 +36,7 @@ def smoothgrad(module: nn.Module, tensor: torch.Tensor, target: int, *, noise: f
     spread = noise * float(tensor.max() - tensor.min())
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
-        found = NoiseTunnel(Saliency(module)).attribute(
+        attributions = NoiseTunnel(Saliency(module)).attribute(
             tensor.clone().requires_grad_(),
             nt_type="smoothgrad",
             nt_samples=SAMPLES,
@@ -45,7 +45,7 @@ def smoothgrad(module: nn.Module, tensor: torch.Tensor, target: int, *, noise: f
             target=target,
             abs=True,
         )
-    return np.asarray(found.detach()[0].amax(dim=0).numpy(), dtype=np.float32)
+    return np.asarray(attributions.detach()[0].amax(dim=0).numpy(), dtype=np.float32)
 
 
 def integrated_gradients(module: nn.Module, tensor: torch.Tensor, target: int) -> Map:
@@ -56,8 +56,8 @@ def integrated_gradients(module: nn.Module, tensor: torch.Tensor, target: int) -
     """
     black = torch.tensor(network_input(module).black)[None, :, None, None].expand_as(tensor)
     with torch.enable_grad():
-        found = IntegratedGradients(module).attribute(tensor, black, target=target, n_steps=STEPS, internal_batch_size=8)
-    return np.asarray(found.detach()[0].sum(dim=0).numpy(), dtype=np.float32)
+        attributions = IntegratedGradients(module).attribute(tensor, black, target=target, n_steps=STEPS, internal_batch_size=8)
+    return np.asarray(attributions.detach()[0].sum(dim=0).numpy(), dtype=np.float32)
 
 
 def occlusion(module: nn.Module, tensor: torch.Tensor, target: int) -> Map:
@@ -65,10 +65,10 @@ def occlusion(module: nn.Module, tensor: torch.Tensor, target: int) -> Map:
     side = max(1, round(min(tensor.shape[-2:]) * WINDOW))
     step = max(1, round(min(tensor.shape[-2:]) * STRIDE))
     with torch.no_grad():
-        found = Occlusion(module).attribute(
+        attributions = Occlusion(module).attribute(
             tensor, (3, side, side), strides=(3, step, step), target=target, baselines=0.0, perturbations_per_eval=16
         )
-    return np.asarray(found[0].mean(dim=0).numpy(), dtype=np.float32)
+    return np.asarray(attributions[0].mean(dim=0).numpy(), dtype=np.float32)
 
 
 def rise(module: nn.Module, tensor: torch.Tensor, target: int, *, count: int = MASKS) -> Map:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fototeca.analysis.evaluation.metrics import FloatArray, IntArray, Reliability
 from fototeca.analysis.i18n import Texts
+from fototeca.analysis.plots.series import Points, smooth_points, thin_points
 from fototeca.analysis.plots.svg import (
     ACCENT,
     GRID,
@@ -31,14 +32,6 @@ from fototeca.analysis.plots.svg import (
     text,
     ticks,
 )
-
-Points = Sequence[tuple[float, float]]
-
-SMOOTHING_SHARE = 0.06
-"""Window of the running mean, as a share of a line's points."""
-
-MAX_POINTS = 400
-"""Points drawn per line, at most."""
 
 
 class Axes:
@@ -87,22 +80,6 @@ class Axes:
             text(0, 0, y_name, anchor="middle", fill=MUTED, extra=f'transform="translate(12 {self.height / 2:.0f}) rotate(-90)"')
         )
         return parts
-
-
-def thin_points(points: Points) -> Points:
-    """Return at most MAX_POINTS points, means of neighboring ones."""
-    if len(points) <= MAX_POINTS:
-        return points
-    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), MAX_POINTS)]
-
-
-def smooth_points(points: Points) -> Points:
-    """Return the running mean over SMOOTHING_SHARE of the points."""
-    width = max(1, round(len(points) * SMOOTHING_SHARE))
-    values = np.array([y for _, y in points])
-    kernel = np.ones(width)
-    sums = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
-    return [(x, float(y)) for (x, _), y in zip(points, sums[: len(points)], strict=True)]
 
 
 def lines_chart(
@@ -259,19 +236,19 @@ def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[
     parts = frame.axes(*axes, percent=True)
     parts.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), MUTED, 1, 'stroke-dasharray="4 4"'))
     rows = []
-    for number, (told, side) in enumerate(series.items()):
+    for number, (label, side) in enumerate(series.items()):
         color = (WARM, ACCENT)[number]
         full = np.flatnonzero(side.count)
         places = [(frame.x(float(side.confidence[b])), frame.y(float(side.accuracy[b]))) for b in full]
         parts.append(path(places, color, 1.5, 'opacity="0.6"'))
         for (x, y), b in zip(places, full, strict=True):
             radius = 2.5 + 6 * float(np.sqrt(side.count[b] / side.count.sum()))
-            parts.append(f"<g><title>{escape(told)}: {int(side.count[b])}</title>{marker(x, y, number, color, size=radius)}</g>")
+            parts.append(f"<g><title>{escape(label)}: {int(side.count[b])}</title>{marker(x, y, number, color, size=radius)}</g>")
         parts += [
             marker(frame.left + 16, frame.top + 14 + 18 * number, number, color),
-            text(frame.left + 26, frame.top + 18 + 18 * number, told),
+            text(frame.left + 26, frame.top + 18 + 18 * number, label),
         ]
-        rows += [(told, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
+        rows += [(label, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
     svg = canvas(frame.width, frame.height, parts, alt)
     return Figure(name, svg, alt, ("series", "confidence", "accuracy", "n"), tuple(rows))
 

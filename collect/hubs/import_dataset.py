@@ -16,7 +16,7 @@ from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import DamagedArchiveError, is_archive, strip_archive_suffix, unpack
 from fototeca.collect.files.class_mapping import find_class_folders, map_folders, read_mapping, render_proposal
 from fototeca.collect.files.local_files import image_names, local_url
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary

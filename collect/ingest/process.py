@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from fototeca.collect.catalog import CandidateState, FetchAttempt, ImageRow
 from fototeca.collect.files.local_files import read_local_file
-from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.client import Downloader
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.ingest.validate import ImageRejectedError, accept_image
 from fototeca.core.errors import ExternalError

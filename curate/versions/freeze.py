@@ -12,7 +12,7 @@ from typing import Any
 
 from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
-from fototeca.core.errors import ExternalError, FototecaError
+from fototeca.core.errors import ExternalError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import BAD_COPY
@@ -29,12 +29,8 @@ from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
 from fototeca.curate.versions.plan import check_categories, plan_rows
+from fototeca.curate.versions.ratios import DEFAULT_RATIOS, Ratios, read_ratios
 from fototeca.vision.image import DECODE_VERSION
-
-DEFAULT_RATIOS = (70.0, 10.0, 20.0)
-"""Percentages of train, val and test."""
-
-Ratios = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -179,21 +175,6 @@ def _draft(
         decode_version=DECODE_VERSION,
     )
     return FreezeResult(manifest, True, unlabeled, negatives)
-
-
-def read_ratios(text: str) -> Ratios:
-    """Parse percentages of train, val and test from text such as `70/10/20`.
-
-    Raises:
-        FototecaError: they are not three numbers above 0 that sum to 100.
-    """
-    try:
-        train, val, test = (float(part) for part in text.split("/"))
-    except ValueError:
-        train = val = test = 0.0
-    if not (min(train, val, test) > 0 and abs(train + val + test - 100) <= 1e-6):  # negated so that NaN fails
-        raise FototecaError(f"ratios {text!r} are invalid", "give three percentages above 0 that sum to 100, such as 70/10/20")
-    return train, val, test
 
 
 def freeze_table(result: FreezeResult) -> str:

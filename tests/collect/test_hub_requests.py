@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.discover import discover
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError

@@ -8,7 +8,7 @@ import pytest
 
 import fototeca.cli
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.search import SearchOptions, preview_search, search_sources
 from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.workspace import Workspace

@@ -1,4 +1,4 @@
-"""Extremal perturbations and class models equal the formulas of their papers, and find what a known network looks at."""
+"""Extremal perturbations and class models equal the papers' formulas and locate what a known network uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fototeca.analysis.attribution.mask_grid import MaskGrid
 
 
 class Bands(torch.nn.Module):
-    """Class 0 likes contrast in the upper quarter alone, class 1 in the lower one; mirroring changes nothing."""
+    """Class 0 scores contrast in the upper quarter, class 1 in the lower one; symmetric under mirroring."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 2)."""
@@ -64,8 +64,8 @@ def test_masks_and_their_gradients_equal_the_plain_formula() -> None:
     np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-4 * float(theirs.grad.abs().max()))
 
 
-def test_the_area_term_is_that_of_the_sorted_mask() -> None:
-    """Value and gradient equal sorting (stable, as equal pixels are many at the start), within 1e-6."""
+def test_area_error_equals_sorting() -> None:
+    """Value and gradient equal those of a stable sort, with many ties, within 1e-6."""
     masks = (torch.rand(2, 1, 9, 11, generator=torch.Generator().manual_seed(0)) * 6).round() / 6
     areas = (0.1, 0.45)
     ours, theirs = masks.clone().requires_grad_(), masks.clone().requires_grad_()
@@ -79,8 +79,8 @@ def test_the_area_term_is_that_of_the_sorted_mask() -> None:
     np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-7)
 
 
-def test_the_pyramid_and_what_a_mask_takes_from_it() -> None:
-    """The last level is the image; a mask of one value takes one level, halfway between two the mean of both."""
+def test_pyramid_and_blend() -> None:
+    """The last level is the image; a constant mask selects a level or interpolates between two."""
     image, settings = noise(24)[0], ExtremalConfig(levels=5, blur=6.0)
     levels = pyramid(image, settings)
     assert levels.shape == (5, 3, 24, 24)
@@ -94,7 +94,7 @@ def test_the_pyramid_and_what_a_mask_takes_from_it() -> None:
         torch.testing.assert_close(blend(levels[None], torch.full((1, 1, 24, 24), value))[0], expected)
 
 
-def test_the_optimisation_equals_the_authors_step_by_step() -> None:
+def test_optimization_equals_the_authors_steps() -> None:
     """Twelve steps of torch's own SGD on the sorted area term, mirrored on even steps: the same masks within 1e-3."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(
@@ -123,11 +123,11 @@ def test_the_optimisation_equals_the_authors_step_by_step() -> None:
     ours = extremal_masks(network, image, [2], settings)
     np.testing.assert_allclose(ours[0].numpy(), masks[:, 0].detach().numpy(), atol=1e-3)
     after = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    assert len(before) == 4 and all(map(torch.equal, before, after)), "a network that is asked learns nothing"
+    assert len(before) == 4 and all(map(torch.equal, before, after)), "the network's parameters get no gradients"
 
 
-def test_it_finds_the_place_and_keeps_the_area() -> None:
-    """Each class's own band is kept, the mask covers the wanted share of the image, and images do not mix in a batch."""
+def test_masks_cover_the_relevant_band_and_the_area() -> None:
+    """Masks cover each class's band and the given area, independently within a batch."""
     settings = ExtremalConfig(areas=(0.2,), iterations=300, step=4, sigma=8.0)
     both = extremal_masks(Bands(), torch.cat([noise(), noise()]), [0, 1], settings)[:, 0].numpy()
     for mask, band in zip(both, (np.s_[:16], np.s_[-16:]), strict=True):
@@ -136,8 +136,8 @@ def test_it_finds_the_place_and_keeps_the_area() -> None:
     np.testing.assert_allclose(extremal_map(Bands(), noise(), 1, settings), both[1], atol=1e-4)
 
 
-def test_fewer_iterations_reach_the_area_too() -> None:
-    """A tenth of the steps, each ten times as long: nearly the same mask; as many as the authors': theirs."""
+def test_fewer_iterations_reach_the_area() -> None:
+    """A tenth of the steps gives nearly the same mask; the default number gives the default settings."""
     settings = replace(ExtremalConfig.within(80), areas=(0.2,), step=4, sigma=8.0)
     short = extremal_map(Bands(), noise(), 1, settings)
     whole = extremal_map(Bands(), noise(), 1, ExtremalConfig(areas=(0.2,), step=4, sigma=8.0))
@@ -146,15 +146,15 @@ def test_fewer_iterations_reach_the_area_too() -> None:
     assert ExtremalConfig.within(800) == ExtremalConfig()
 
 
-def test_settings_that_cannot_be() -> None:
-    """Areas beyond the image, no steps, and kernels that would leave an edge without a mask are refused."""
+def test_invalid_settings_raise() -> None:
+    """Areas outside 0…1, no steps, too few levels, and sigma that is not a multiple of step."""
     for wrong in ({"areas": (1.5,)}, {"areas": ()}, {"iterations": 0}, {"levels": 1}, {"sigma": 10.0}):
         with pytest.raises(ValueError, match=r"areas|at least|multiple"):
             ExtremalConfig(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_class_model_of_a_linear_network_is_its_weights() -> None:
-    """score − λ|x|² has its maximum at w / 2λ; it is reached within 1%, and each category has its own."""
+def test_class_image_of_a_linear_network_is_its_weights() -> None:
+    """score − λ|x|² has its maximum at w / 2λ, reached within 1%."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4))
     found = generate_class_images(network, 16, [2, 0], ClassModelConfig(iterations=120, contrast=0.7, rate=0.05)).flatten(1)
@@ -163,8 +163,8 @@ def test_the_class_model_of_a_linear_network_is_its_weights() -> None:
         torch.testing.assert_close(image, 0.7 * weights / weights.square().mean().sqrt(), rtol=0.01, atol=1e-4)
 
 
-def test_a_class_model_raises_its_score() -> None:
-    """On a deep network the image of a category has a higher score for it than mean grey and than another's image."""
+def test_class_image_increases_its_score() -> None:
+    """The image of a category scores higher for it than mean gray and the image of another category."""
     torch.manual_seed(0)
     layers = torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, 2), torch.nn.ReLU(), torch.nn.Flatten()
     network = torch.nn.Sequential(*layers, torch.nn.Linear(8 * 14 * 14, 3)).requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Filters and feature maps: the network's own numbers, of the layers that were asked for."""
+"""Drawings of filters and feature maps show the network's values."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from fototeca.core.workspace import Workspace
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "swin_t", "vit_b_32"])
-def test_maps_are_what_the_layers_give(name: str) -> None:
-    """Of any family maps are found by themselves, larger ones first; a named layer's equal its output."""
+def test_feature_maps_equal_layer_outputs(name: str) -> None:
+    """Default layers of each architecture have decreasing map sizes; a named layer's maps equal its output."""
     torch.manual_seed(0)
     module, seen = (
         get_model(name, weights=None, num_classes=3).eval(),
@@ -44,8 +44,8 @@ def test_maps_are_what_the_layers_give(name: str) -> None:
             compute_feature_maps(module, seen, ["nothing"])
 
 
-def test_filters_are_the_first_convolutions() -> None:
-    """Zero is grey, the largest weight of a filter is full colour, every pixel of a filter a square."""
+def test_filters_show_the_first_convolution() -> None:
+    """Zero is gray, the largest weight full color, every weight a square."""
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 4, bias=False))
     module[0].weight.data.zero_()
     module[0].weight.data[0, 1, 0, 0] = 0.3
@@ -58,15 +58,15 @@ def test_filters_are_the_first_convolutions() -> None:
         read_first_filters(torch.nn.Linear(3, 3))
 
 
-def test_the_strongest_maps_come_first() -> None:
-    """The map with the largest mean is drawn at the upper left."""
+def test_maps_are_sorted_by_mean() -> None:
+    """The map with the largest mean is at the upper left."""
     maps = np.stack([np.full((8, 8), 0.1), np.eye(8) * 4]).astype(np.float32)
     page = np.asarray(draw_maps(maps))
     assert page[8, 8].sum() > page[8, 20].sum()
 
 
-def test_the_command_writes_images(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """One file for the filters, one for the image, one for each layer."""
+def test_filter_figures_writes_images(studied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """One file for the image, one for the filters, one per layer."""
     workspace, runs = studied
     paths = filter_figures(workspace, runs[0], output=tmp_path)
     assert [path.name for path in paths[:2]] == ["seen.png", "filters.png"]

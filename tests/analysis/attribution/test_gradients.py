@@ -1,4 +1,4 @@
-"""Attribution maps equal their references, on several families, frozen or not."""
+"""Attribution maps equal their references, for several architectures, frozen or not."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FAMILIES = ("resnet18", "squeezenet1_0", "mobilenet_v3_small", "regnet_y_400mf")
 
 
 def network(name: str, frozen: bool = False) -> torch.nn.Module:
-    """The model with fixed random weights."""
+    """Return the model with fixed random weights."""
     torch.manual_seed(0)
     module: torch.nn.Module = get_model(name, weights=None, num_classes=5).eval()
-    if name.startswith("vit"):  # torchvision begins its classifier with zeros
+    if name.startswith("vit"):  # torchvision initializes the head with zeros
         torch.nn.init.normal_(module.heads.head.weight)
     return module.requires_grad_(not frozen)
 
@@ -34,7 +34,7 @@ def image(side: int = 96) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_grad_cam_equals_captums(name: str) -> None:
+def test_grad_cam_equals_captum(name: str) -> None:
     """The same layer, the same map, also when the backbone is frozen."""
     module, seen = network(name), image()
     layer = target_layer(module, seen)
@@ -49,8 +49,8 @@ def test_grad_cam_equals_captums(name: str) -> None:
     ("name", "layer"),
     [("resnet18", "layer2"), ("squeezenet1_0", "features.7"), ("mobilenet_v3_small", "features.4"), ("regnet_y_400mf", "stem")],
 )
-def test_a_layer_of_ones_own_choice_equals_captums(name: str, layer: str) -> None:
-    """--layer: the map of that layer and not of the family's own, also when the backbone is frozen."""
+def test_grad_cam_of_an_explicit_layer_equals_captum(name: str, layer: str) -> None:
+    """`layer` selects the map of that layer, also for a frozen backbone."""
     module, seen = network(name), image()
     with torch.enable_grad():
         theirs = LayerGradCam(module, module.get_submodule(layer)).attribute(seen.clone().requires_grad_(), target=2)
@@ -62,8 +62,8 @@ def test_a_layer_of_ones_own_choice_equals_captums(name: str, layer: str) -> Non
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_grad_cam_plus_plus_equals_its_paper(name: str) -> None:
-    """Equations 10 and 19 for the score e^S, place by place, within 1e-4 of the largest; frozen or not.
+def test_grad_cam_plus_plus_equals_the_paper(name: str) -> None:
+    """Equations 10 and 19 for the score e^S, pixel by pixel, within 1e-4 of the maximum; frozen or not.
 
     pytorch-grad-cam adds 1e-6 below the fraction, and gives the same where gradients are large.
     """
@@ -89,7 +89,7 @@ def test_grad_cam_plus_plus_equals_its_paper(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "regnet_y_400mf"])
-def test_guided_backprop_equals_captums(name: str) -> None:
+def test_guided_backprop_equals_captum(name: str) -> None:
     """Where every ReLU is a module, shared and in place or not; frozen or not."""
     module, seen = network(name), image(64)
     theirs = GuidedBackprop(module).attribute(seen.clone().requires_grad_(), target=1).detach()[0].abs().amax(dim=0).numpy()
@@ -97,8 +97,8 @@ def test_guided_backprop_equals_captums(name: str) -> None:
     np.testing.assert_allclose(guided_backprop(network(name, frozen=True), seen, 1), theirs, atol=1e-5 * theirs.max())
 
 
-def test_guided_backprop_guides_functions_too() -> None:
-    """Nothing negative passes a ReLU: with positive first weights the whole gradient is positive, however the ReLU is called."""
+def test_guided_backprop_covers_functional_relus() -> None:
+    """Only positive gradients pass a ReLU, however it is called."""
 
     class Called(torch.nn.Module):
         def __init__(self, activate: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -126,7 +126,7 @@ def test_guided_backprop_guides_functions_too() -> None:
 
 
 class Ceiling(torch.nn.Module):
-    """Nothing above `top`, as a function that is no ReLU."""
+    """Clamp at `top` without a ReLU."""
 
     def __init__(self, top: float) -> None:
         super().__init__()
@@ -138,8 +138,8 @@ class Ceiling(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
-def test_guided_backprop_meets_relu6_and_densenets() -> None:
-    """Captum sees neither ReLU6 nor the function that ends a DenseNet: it gives the same where these are ReLUs of their own."""
+def test_guided_backprop_of_relu6_and_densenet() -> None:
+    """Captum misses ReLU6 and the final functional ReLU of DenseNet; it agrees once these are modules."""
     for name in ("mobilenet_v2", "densenet121"):
         module, seen = network(name), 20 * image(64)  # bright enough for the ceiling
         found = guided_backprop(module, seen, 1)
@@ -153,8 +153,8 @@ def test_guided_backprop_meets_relu6_and_densenets() -> None:
         np.testing.assert_allclose(found, theirs, atol=1e-4 * theirs.max())
 
 
-def test_rise_weighs_masks_by_what_they_leave() -> None:
-    """The formula of the paper, mask after mask, within 1e-5; half of every image is kept on average; the same each time."""
+def test_rise_equals_the_formula() -> None:
+    """The paper's formula within 1e-5; masks keep half of the image on average; deterministic."""
     module, seen = network("resnet18"), image(48)
     torch.manual_seed(0)
     masks = torch.cat(list(rise_masks(40, (48, 48))))
@@ -170,16 +170,16 @@ def test_rise_weighs_masks_by_what_they_leave() -> None:
     np.testing.assert_allclose(many.mean(dim=0)[0].numpy(), 0.5, atol=0.08)
 
 
-def test_saliency_equals_captums() -> None:
-    """The largest absolute gradient over the colours."""
+def test_saliency_equals_captum() -> None:
+    """Maximum absolute gradient over the color channels."""
     module, seen = network("resnet18"), image(64)
     theirs = Saliency(module).attribute(seen.clone().requires_grad_(), target=1).detach()[0].amax(dim=0).numpy()
     np.testing.assert_allclose(saliency(module, seen, 1), theirs, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "swin_t"])
-def test_transformers_have_maps_too(name: str) -> None:
-    """Tokens are laid out on the image again; the map depends on the category."""
+def test_grad_cam_of_transformers(name: str) -> None:
+    """Tokens are arranged as an image; the map depends on the category."""
     module, seen = network(name), image(224)
     first, second = grad_cam(module, seen, 0), grad_cam(module, seen, 3)
     assert first.shape == (224, 224)
@@ -187,8 +187,8 @@ def test_transformers_have_maps_too(name: str) -> None:
     assert not np.allclose(first, second)
 
 
-def test_an_unknown_layer_is_named_with_those_there_are() -> None:
-    """A wrong --layer says which there are."""
+def test_unknown_layer_lists_alternatives() -> None:
+    """The hint of an unknown layer names existing ones."""
     with pytest.raises(FototecaError, match="no layer 'layer9'") as error:
         target_layer(network("resnet18"), image(), "layer9")
     assert "layer4" in error.value.hint
@@ -197,8 +197,8 @@ def test_an_unknown_layer_is_named_with_those_there_are() -> None:
 @pytest.mark.parametrize(
     ("name", "layer"), [("resnet18", "fc"), ("resnet18", "avgpool"), ("vit_b_32", "heads"), ("swin_t", "head")]
 )
-def test_a_layer_without_places_is_refused_with_those_that_fit(name: str, layer: str) -> None:
-    """The classifier and what is pooled have no place on the image: one line, and the layers it names do fit."""
+def test_layer_without_spatial_output_is_an_error(name: str, layer: str) -> None:
+    """Classifier and pooled layers are errors, and the layers in the hint work."""
     module, seen = network(name), image(224 if name.startswith("vit") else 96)
     with pytest.raises(FototecaError, match=f"layer '{layer}' has no spatial output") as error:
         grad_cam(module, seen, 2, layer)
@@ -231,15 +231,15 @@ def test_a_layer_without_places_is_refused_with_those_that_fit(name: str, layer:
         ("maxvit_t", "blocks.3"),
     ],
 )
-def test_the_layer_of_each_family(name: str, layer: str) -> None:
-    """Where Grad-CAM looks in every torchvision family when nobody says where."""
+def test_default_layer_of_each_architecture(name: str, layer: str) -> None:
+    """The default layer of Grad-CAM in every torchvision architecture."""
     with torch.device("cpu" if name.startswith("regnet") else "meta"):  # whose widths are computed with tensors
         module = get_model(name, weights=None, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))
     assert target_layer(module, image()) is module.get_submodule(layer)
 
 
 def test_smoothgrad_without_noise_is_saliency() -> None:
-    """Noise is all that it adds; with noise the same call gives the same map, and leaves the random numbers as they were."""
+    """Without noise it equals saliency; with noise it is deterministic and leaves the global random state unchanged."""
     module, seen = network("resnet18"), image(64)
     np.testing.assert_allclose(smoothgrad(module, seen, 1, noise=0.0), saliency(module, seen, 1), rtol=1e-4, atol=1e-7)
     state = torch.random.get_rng_state()
@@ -249,8 +249,8 @@ def test_smoothgrad_without_noise_is_saliency() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_integrated_gradients_begin_at_the_runs_own_black() -> None:
-    """An image that is black all over has nothing to explain, with torchvision's normalisation and with a run's own."""
+def test_integrated_gradients_use_the_runs_black() -> None:
+    """The map of a black image is zero, with torchvision's normalization and with another one."""
     module = network("resnet18")
     for reading in (NetworkInput(), NetworkInput(black=(-1.0, -2.0, 0.5))):
         attach_network_input(module, reading)
@@ -258,8 +258,8 @@ def test_integrated_gradients_begin_at_the_runs_own_black() -> None:
         assert not integrated_gradients(module, black, 1).any()
 
 
-def test_integrated_gradients_add_up() -> None:
-    """The map sums to the rise of the score from black to the image (the axiom of completeness), within 2%."""
+def test_integrated_gradients_satisfy_completeness() -> None:
+    """The map sums to the score difference between image and black within 2%."""
     module, seen = network("resnet18"), image(64)
     with torch.no_grad():
         black = torch.tensor(NetworkInput().black)[None, :, None, None].expand_as(seen)
@@ -267,8 +267,8 @@ def test_integrated_gradients_add_up() -> None:
     assert integrated_gradients(module, seen, 2).sum() == pytest.approx(rise, rel=0.02, abs=0.02)
 
 
-def test_occlusion_finds_the_only_place_that_counts() -> None:
-    """A network that looks at one corner alone is explained by that corner alone; RISE finds it too."""
+def test_occlusion_and_rise_locate_the_relevant_corner() -> None:
+    """A network that uses one corner only is explained by that corner."""
 
     class Corner(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

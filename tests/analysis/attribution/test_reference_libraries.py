@@ -1,4 +1,4 @@
-"""Attribution maps beside the libraries that people use for them: pytorch-grad-cam, TorchRay, Captum."""
+"""Attribution maps equal those of pytorch-grad-cam, TorchRay and Captum."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fototeca.analysis.attribution.sampled import (
     smoothgrad,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, which are older than torch
+pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries use deprecated torch features
 
 
 def network(name: str = "resnet18", scale: float = 1.0) -> torch.nn.Module:
@@ -48,12 +48,12 @@ def image(side: int) -> torch.Tensor:
 
 
 def in_unit(values: np.ndarray) -> np.ndarray:
-    """From 0 to 1, as pytorch-grad-cam gives every map."""
+    """Scale to 0…1, as pytorch-grad-cam scales every map."""
     return np.asarray((values - values.min()) / np.ptp(values))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "mobilenet_v3_small", "regnet_y_400mf"])
-def test_grad_cam_equals_pytorch_grad_cams(name: str) -> None:
+def test_grad_cam_equals_pytorch_grad_cam(name: str) -> None:
     """Within 1e-4 of the largest, each scaled to 0…1. Grad-CAM++ too, where gradients are so large that the 1e-6 that it adds to
     a denominator does not count."""
     seen, targets = image(96), [ClassifierOutputTarget(2)]
@@ -67,14 +67,14 @@ def test_grad_cam_equals_pytorch_grad_cams(name: str) -> None:
 
 
 def vit() -> torch.nn.Module:
-    """A small ViT whose head says something, unlike torchvision's when it is new."""
+    """Return a small ViT with a random head; torchvision initializes it with zeros."""
     module = VisionTransformer(image_size=64, patch_size=8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=5)
     torch.nn.init.normal_(module.heads.head.weight)
     return module
 
 
 def swin() -> torch.nn.Module:
-    """A small Swin."""
+    """Return a small Swin transformer."""
     return SwinTransformer([4, 4], embed_dim=24, depths=[2, 2], num_heads=[2, 2], window_size=[4, 4], num_classes=5)
 
 
@@ -85,10 +85,10 @@ def swin() -> torch.nn.Module:
         (swin, "features.3.1.norm2", lambda maps: maps.permute(0, 3, 1, 2)),
     ],
 )
-def test_grad_cam_of_transformers_equals_pytorch_grad_cams(
+def test_grad_cam_of_transformers_equals_pytorch_grad_cam(
     make: Callable[[], torch.nn.Module], layer: str, on_image: Callable[[torch.Tensor], torch.Tensor]
 ) -> None:
-    """That library is told the layer and how its tokens lie on the image; here both are found. Within 1e-4, scaled to 0…1."""
+    """Within 1e-4, scaled to 0…1; that library needs the layer and the token layout, fototeca infers both."""
     torch.manual_seed(0)
     module, seen = make().eval(), image(64)
     with torch.enable_grad():
@@ -99,7 +99,7 @@ def test_grad_cam_of_transformers_equals_pytorch_grad_cams(
             np.testing.assert_allclose(in_unit(grad_cam(module, seen, target)), theirs, atol=1e-4)
 
 
-def test_masks_equal_torchrays() -> None:
+def test_masks_equal_torchray() -> None:
     """The smooth maximum over the grid of parameters, within 1e-5."""
     grid, theirs = MaskGrid((48, 60), 7, 21.0), MaskGenerator((48, 60), 7, 21)
     assert tuple(theirs.shape_in) == grid.shape
@@ -107,11 +107,11 @@ def test_masks_equal_torchrays() -> None:
     np.testing.assert_allclose(grid.masks(parameters)[0].numpy(), theirs.generate(parameters)[0].numpy(), atol=1e-5)
 
 
-def test_extremal_perturbations_equal_torchrays() -> None:
+def test_extremal_perturbations_equal_torchray() -> None:
     """Three areas after 40 steps of the authors' own code: every pixel of the masks within 0.005.
 
-    On a smooth network: where gradients jump, as those of ReLUs do, rounding alone parts two runs of the same code. Of the
-    first masks, which are nearly 1 everywhere, rounding also says which pixels are the largest.
+    On a smooth network: with the discontinuous gradients of ReLUs rounding alone makes two runs of the same code differ. In the
+    first masks, nearly 1 everywhere, rounding also decides which pixels are the largest.
     """
     torch.manual_seed(0)
     module = torch.nn.Sequential(
@@ -124,8 +124,8 @@ def test_extremal_perturbations_equal_torchrays() -> None:
     np.testing.assert_allclose(ours, theirs, atol=0.005)
 
 
-def test_rise_equals_torchrays() -> None:
-    """The same masks, within 1e-5. TorchRay weighs by sigmoids and does not take the mean off."""
+def test_rise_equals_torchray() -> None:
+    """With equal masks, within 1e-5. TorchRay weights by sigmoids and does not subtract the mean."""
 
     class Logits(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -139,7 +139,7 @@ def test_rise_equals_torchrays() -> None:
     np.testing.assert_allclose(rise(module, seen, 2, count=count), theirs - mean, atol=1e-5)
 
 
-def test_what_goes_through_captum_is_what_is_said() -> None:
+def test_integrated_gradients_and_occlusion_equal_captum() -> None:
     """Integrated gradients from black, beside 200 steps of another rule, within 5% of the largest; occlusion by a grey square
     of a quarter of the side."""
     module, seen = network(), image(64)
@@ -151,7 +151,7 @@ def test_what_goes_through_captum_is_what_is_said() -> None:
     np.testing.assert_allclose(occlusion(module, seen, 1), covered.detach().numpy(), atol=1e-5)
 
 
-def test_smoothgrad_equals_captums_noise_tunnel_and_the_paper() -> None:
+def test_smoothgrad_equals_captum_and_the_paper() -> None:
     """Under the same noise (seed 0, batches of 4), within 1e-5 of the largest: NoiseTunnel over Saliency, and the mean of
     absolute gradients of noisy copies written out without Captum, so that both are known to be what the paper means."""
     module, seen = network(), image(64)

@@ -1,4 +1,4 @@
-"""Embeddings equal scikit-learn's where it has them; the page shows the image one points at, in a real browser."""
+"""Embedding measures equal scikit-learn; the page shows the image under the pointer in a browser."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def features(n: int) -> np.ndarray:
     return (centres[np.arange(n) % 3] + rng.normal(size=(n, 12)) + 3).astype(np.float32)
 
 
-def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
+def test_components_knn_and_silhouette_equal_scikit_learn() -> None:
     """PCA up to its signs, shares of variance, the majority of ten cosine neighbours, the silhouette by cosine."""
     values, of = features(90), rows(90)
     components, explained = principal_components(values, 5)
@@ -65,14 +65,14 @@ def test_components_neighbours_and_silhouette_equal_scikit_learns() -> None:
     assert found.silhouette == pytest.approx(silhouette_score(values, labels, metric="cosine"), abs=1e-5)
 
 
-def test_features_that_are_all_alike_have_no_places() -> None:
-    """A network that has collapsed is told as such, not drawn as places that are no numbers."""
+def test_equal_features_are_an_error() -> None:
+    """A collapsed network is reported."""
     with pytest.raises(FototecaError, match="all features are equal"):
         compute_embedding(rows(12), np.ones((12, 8), np.float32))
 
 
-def test_features_that_are_no_numbers_have_no_places() -> None:
-    """A model that has diverged is told as such."""
+def test_infinite_features_are_an_error() -> None:
+    """A diverged model is reported."""
     with pytest.raises(FototecaError, match="not numbers"):
         compute_embedding(rows(12), np.where(np.eye(12, 8) > 0, np.nan, 1).astype(np.float32))
 
@@ -85,8 +85,8 @@ def test_csv_distinguishes_no_prediction_from_no_category() -> None:
     assert [(row["has_prediction"], row["predicted"]) for row in told[:3]] == [("no", ""), ("yes", ""), ("yes", "a")]
 
 
-def test_umap_keeps_clouds_apart() -> None:
-    """If it is installed: neighbours stay neighbours, and the same call gives the same places."""
+def test_umap_separates_clusters() -> None:
+    """Clusters stay apart and the result is deterministic, if UMAP is installed."""
     pytest.importorskip("umap")
     values = features(60)
     values[np.arange(60) % 3 == 1] += 12
@@ -98,7 +98,7 @@ def test_umap_keeps_clouds_apart() -> None:
     np.testing.assert_array_equal(places, umap(values.astype(np.float64)))
 
 
-def test_the_page_shows_what_one_points_at(
+def test_page_shows_the_image_under_the_pointer(
     studied: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a network: hovering shows image, label, prediction, error and split; colours and places can be chosen."""

@@ -1,4 +1,4 @@
-"""Images like nothing that a run was trained on: the warning, its threshold, and how often it is a false alarm."""
+"""Out-of-distribution warnings: score, threshold and false alarm rate."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.xdist_group("report")
 Studied = tuple[Workspace, list[str]]
 
 
-def test_a_copy_of_a_training_image_is_known(
+def test_duplicate_of_a_training_image_is_known(
     studied: Studied, first_image: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where every image is stranger than the threshold, only a copy of a training image is known."""
+    """With a threshold below every score only a duplicate of a training image is known."""
     workspace, runs = studied
     monkeypatch.setattr("fototeca.analysis.features.ood.fit_threshold", lambda train, val, groups: OODDetector(train, -1.0, 1.0))
     facts = predict_paths(workspace, runs[0], [str(first_image(split)) for split in ("train", "test")])
@@ -36,15 +36,15 @@ def test_a_copy_of_a_training_image_is_known(
 
 
 def chessboard(path: Path) -> str:
-    """An image in blue and black, which looks like no other here."""
+    """Write an image in blue and black, unlike the training images."""
     board = np.indices((96, 96)).sum(axis=0) // 4 % 2
     pixels = np.stack([np.zeros_like(board), np.zeros_like(board), 255 * board], axis=2).astype(np.uint8)
     Image.fromarray(pixels).save(path)
     return str(path)
 
 
-def test_an_image_like_nothing_it_was_trained_on(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
-    """With the threshold that validation sets: a validation image is known, a chessboard of blue is not; the rate is told."""
+def test_unlike_image_is_unknown(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """A validation image is known, a blue chessboard is not; the table shows the false alarm rate."""
     workspace, runs = studied
     known, strange = predict_paths(workspace, runs[0], [str(first_image("val")), chessboard(tmp_path / "strange.png")])
     assert (known.unknown, strange.unknown) == (False, True)
@@ -56,8 +56,8 @@ def test_an_image_like_nothing_it_was_trained_on(studied: Studied, first_image: 
     assert flagged == ["b"]
 
 
-def test_the_false_alarm_rate_is_of_images_that_did_not_set_the_threshold() -> None:
-    """The strangest of ten is above what the nine others set: one in ten, not none. Copies do not vouch for each other."""
+def test_false_alarm_rate_leaves_groups_out() -> None:
+    """Each group is compared with the threshold of the others: the largest of ten scores is a false alarm."""
     scores = np.linspace(0.1, 1.0, 10)
     assert false_alarm_rate(scores, np.arange(10)) == pytest.approx(0.1)
     twins = np.array([*range(9), 8])
@@ -70,8 +70,8 @@ def test_the_false_alarm_rate_is_of_images_that_did_not_set_the_threshold() -> N
     assert found.false_alarm_rate == pytest.approx(0.05, abs=0.01)
 
 
-def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
-    """How strange an image is to several: their features side by side, each counting alike; threshold and rate of validation."""
+def test_ensemble_scores_concatenated_features(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """The score of an ensemble uses the members' features with equal weight."""
     workspace, runs = copied
     joined, strange = make_ensemble(workspace, runs).id, chessboard(tmp_path / "strange.png")
     facts = predict_paths(workspace, joined, [str(first_image("val")), strange])
@@ -92,10 +92,10 @@ def test_an_ensemble_warns_by_what_its_members_see(copied: Studied, first_image:
     assert facts[1].ood_score == pytest.approx(np.sort(np.mean(squares, axis=0))[4] ** 0.5, abs=1e-3)
 
 
-def test_no_warning_where_nothing_is_known(
+def test_no_threshold_without_validation(
     copied: Studied, tmp_path: Path, frozen_with: Callable[[Workspace, Callable[[ManifestRow], bool]], None]
 ) -> None:
-    """Without a validation split there is no threshold: what cannot be known is null, and no rate is claimed."""
+    """Without a validation split score, threshold and rate are None."""
     workspace, runs = copied
     frozen_with(workspace, lambda row: row.split != "val")
     (tmp_path / "new.jpg").write_bytes(jpeg(1))

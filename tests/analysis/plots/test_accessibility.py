@@ -1,4 +1,4 @@
-"""What is drawn and written can be read by everybody: contrast, words for images, the keyboard."""
+"""Accessibility of charts and pages: contrast, alternative text, keyboard."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("share", np.linspace(0.01, 1, 34))
-def test_numbers_in_a_matrix_can_be_read(share: float) -> None:
+def test_matrix_numbers_have_contrast(share: float) -> None:
     """Right and wrong cells of every shade: 4.5 at least, as WCAG AA asks of small words."""
     fractions = np.array([[share, share], [share, share]])
     svg = confusion_chart("m", ("a", "b"), np.full((2, 2), 9), fractions, ("true", "said"), "a matrix", Texts.load("en")).svg

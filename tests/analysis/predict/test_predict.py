@@ -1,4 +1,4 @@
-"""New images: files, folders and URLs, each known, unknown, or told with the reason why it could not be had."""
+"""Predictions of files, folders, URLs and images in memory, with duplicates, reasons and the test access log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fototeca.analysis.predict.results import NearDuplicate, Prediction, stored_
 from fototeca.analysis.report import test_section
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.new_images import render_new_images
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.dedup import KnownDuplicate
@@ -40,12 +40,12 @@ Studied = tuple[Workspace, list[str]]
 
 
 def reasons(predictions: list[Prediction]) -> list[str | None]:
-    """Why each image could not be had."""
+    """Return the reason of each prediction."""
     return [prediction.reason for prediction in predictions]
 
 
-def test_copies_and_broken_files(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
-    """A copy of a test image is called one, with its split; a broken file is a row with a reason; a missing one is an error."""
+def test_duplicates_and_unreadable_files(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """A copy of a test image is a near-duplicate, a broken file has a reason, a missing path is an error."""
     workspace, runs = studied
     copy, broken = tmp_path / "copy.jpg", tmp_path / "broken.jpg"
     shutil.copyfile(first_image("test"), copy)
@@ -71,8 +71,8 @@ def test_copies_and_broken_files(studied: Studied, first_image: Callable[[str], 
         predict_paths(workspace, runs[0], [str(tmp_path / "none.jpg")])
 
 
-def test_folders(studied: Studied, tmp_path: Path) -> None:
-    """A folder is searched wholly, in order, for what is named like an image; one without images is an error."""
+def test_folders_are_searched_recursively(studied: Studied, tmp_path: Path) -> None:
+    """Image files are predicted in order; a folder without images is an error."""
     workspace, runs = studied
     (tmp_path / "in" / "deep").mkdir(parents=True)
     for name in ("b.JPG", "c.jfif", "deep/a.jpg", "notes.txt"):
@@ -85,7 +85,7 @@ def test_folders(studied: Studied, tmp_path: Path) -> None:
 
 
 def site(asked: ReceivedRequest) -> StubResponse:
-    """Images and faults."""
+    """Serve images and failures."""
     answers = {
         "/good one.jpg": StubResponse(jpeg(5), "image/jpeg"),
         "/good%20one.jpg": StubResponse(jpeg(5), "image/jpeg"),
@@ -99,8 +99,8 @@ def site(asked: ReceivedRequest) -> StubResponse:
     return answers.get(asked.path, StubResponse(status=404))
 
 
-def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Good ones are seen, spaces and redirects included; every bad one is a row with its reason, and none ends the others."""
+def test_urls_are_fetched_and_failures_have_reasons(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces and redirects work; each failing URL has a reason and does not affect the others."""
     workspace, runs = studied
     monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, max_bytes=50_000))
     names = ("good one.jpg", "none.jpg", "moved.jpg", "inward.jpg", "forbidden/a.jpg", "large.jpg", "page.jpg")
@@ -123,7 +123,7 @@ def test_urls(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts[0].label and facts[0].probabilities == facts[2].probabilities
 
 
-def test_local_addresses_need_a_word(studied: Studied) -> None:
+def test_loopback_needs_an_option(studied: Studied) -> None:
     """Without --allow-loopback nothing on this machine is asked for."""
     workspace, runs = studied
     stored = stored_predictions_path(workspace, read_run(workspace, runs[0]))
@@ -137,7 +137,7 @@ def test_local_addresses_need_a_word(studied: Studied) -> None:
 
 @pytest.fixture
 def slow_site() -> Iterator[str]:
-    """The address of a server that sends a byte now and then, and never comes to an end."""
+    """Return the address of a server that sends single bytes slowly."""
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -166,15 +166,15 @@ def slow_site() -> Iterator[str]:
     thread.join()
 
 
-def test_a_slow_drip_has_a_deadline(studied: Studied, slow_site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes that keep coming do not keep the download alive."""
+def test_slow_download_times_out(studied: Studied, slow_site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timeout covers the whole download."""
     workspace, runs = studied
     monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, timeout=0.6))
     assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_loopback=True)) == ["timeout"]
 
 
-def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., object]) -> None:
-    """What failed is told, in JSON too, with exit code 3; a folder as the CSV is refused in one line."""
+def test_predict_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., object]) -> None:
+    """Exit code 3 and a message for unreadable images; a folder as CSV path is a usage error."""
     workspace, runs = studied
     (tmp_path / "good.jpg").write_bytes(jpeg(1))
     (tmp_path / "bad.jpg").write_bytes(b"no image")
@@ -191,10 +191,10 @@ def test_the_command(studied: Studied, tmp_path: Path, fototeca: Callable[..., o
     assert "Traceback" not in done.stderr and "is a file" in done.stderr  # type: ignore[attr-defined]
 
 
-def test_counts_are_of_all_images(
+def test_stored_counts_cover_all_images(
     studied: Studied, first_image: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three copies of which two are shown in the report are three copies; each file is decoded once."""
+    """Counts include images without thumbnail; each file is decoded once."""
     workspace, runs = studied
     monkeypatch.setattr("fototeca.analysis.predict.predict.MAX_THUMBNAILS", 2)
     decoded: list[object] = []
@@ -217,11 +217,11 @@ def test_counts_are_of_all_images(
     assert (kept["n"], kept["near"], len(kept["images"])) == (3, 3, 2)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     assert predict_paths(workspace, runs[0], [str(tmp_path / "broken.jpg")])[0].reason
-    assert json.loads(stored.read_text()) == kept, "who asked about nothing that can be seen loses no earlier images"
+    assert json.loads(stored.read_text()) == kept, "earlier predictions are kept if no image is readable"
 
 
-def test_large_images_are_not_all_decoded_at_once(studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch ends where its pixels do, in order; small images still make full batches."""
+def test_batches_are_bounded_in_pixels(studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of large images are small, in order."""
     monkeypatch.setattr(incoming, "MAX_BATCH_PIXELS", 60_000)
     names = []
     for number in range(12):
@@ -232,8 +232,8 @@ def test_large_images_are_not_all_decoded_at_once(studied: Studied, tmp_path: Pa
     assert [len(batch) for batch in batches] == [2, 2, 8]
 
 
-def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
-    """The file itself, on record before the model is asked, and a copy that was saved anew; not an image of another split."""
+def test_prediction_of_a_test_image_is_logged(copied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """The file itself, logged before the model runs, and a re-encoded copy; not images of other splits."""
     workspace, runs = copied
     access_log_path(workspace).unlink(missing_ok=True)
     predict_paths(workspace, runs[0], [str(first_image("val")), str(first_image("train"))])
@@ -253,8 +253,8 @@ def test_a_test_image_is_a_look(copied: Studied, first_image: Callable[[str], Pa
     assert Texts.load("en")("test_access.predicted", n=3) in test and Texts.load("en")("test_access.interrupted", n=1) in test
 
 
-def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path: Path) -> None:
-    """A test image whose pixels a training image has too, or that the dataset has lost: it is that one, and the look ends."""
+def test_identical_file_takes_precedence(copied: Studied, tmp_path: Path) -> None:
+    """A file of the dataset is found by digest, despite an equal training image or a lost file."""
     workspace, runs = copied
     access_log_path(workspace).unlink(missing_ok=True)
     row, twin = (read_manifest(workspace, "v001").split(split)[0] for split in ("test", "train"))
@@ -268,8 +268,8 @@ def test_the_very_file_is_told_whatever_else_is_known(copied: Studied, tmp_path:
     assert [look.n for look in read_accesses(workspace, "v001")] == [1, 1]
 
 
-def test_a_training_image_that_is_gone(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Others are compared with those that are left, and a line says how many are not there; no catalog is made."""
+def test_missing_training_image_is_left_out(copied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """OOD scores use the remaining images, with a message; no catalog is created."""
     workspace, runs = copied
     shutil.rmtree(workspace.cache)
     workspace.catalog.unlink()
@@ -282,22 +282,22 @@ def test_a_training_image_that_is_gone(copied: Studied, tmp_path: Path, capsys: 
     assert not workspace.catalog.exists()
 
 
-def say_on_validation(run: Run, wrong: int) -> None:
-    """As if the run had been sure of every validation image, and mistaken in the first `wrong` of them."""
+def predict_validation(run: Run, wrong: int) -> None:
+    """Store certain predictions on validation, of which the first `wrong` are errors."""
     found, names = run.predictions("val"), run.categories
     said = [names.index(label) for label in found.labels]
     said[:wrong] = [(place + 1) % len(names) for place in said[:wrong]]
     write_predictions_csv(run, "val", found.image_ids, found.labels, np.eye(len(names), dtype=np.float32)[said])
 
 
-def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -> None:
-    """Without a mistake on validation there is nothing to learn from; a lost file is another reason, and is told as one."""
+def test_reasons_for_uncalibrated_probabilities(copied: Studied, tmp_path: Path) -> None:
+    """No errors on validation, or lost predictions."""
     workspace, (name, _) = copied
     run, image = read_run(workspace, name), tmp_path / "new.jpg"
     shutil.rmtree(workspace.reports / "new-images", ignore_errors=True)  # what other tests asked of the other run
     image.write_bytes(jpeg(1))
     for wrong, why in ((0, NO_ERRORS), (1, None)):
-        say_on_validation(run, wrong)
+        predict_validation(run, wrong)
         (fact,) = predict_paths(workspace, name, [str(image)])
         assert (fact.calibrated, fact.uncalibrated) == (why is None, why)
     lost = (run.folder / "predictions-val.csv").rename(tmp_path / "lost.csv")
@@ -309,8 +309,8 @@ def test_why_probabilities_are_not_calibrated(copied: Studied, tmp_path: Path) -
     assert "could not be read" in render_new_images(context) and "no errors on validation" not in render_new_images(context)
 
 
-def test_maps_on_request(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
-    """What the model saw and a map per method for each image, of one name too; a wrong method is refused at once."""
+def test_attribution_maps_are_written(studied: Studied, first_image: Callable[[str], Path], tmp_path: Path) -> None:
+    """One PNG per image, also for equal names; an unknown method is an error."""
     workspace, runs = studied
     image, out = str(first_image("test")), tmp_path / "maps"
     facts = predict_paths(workspace, runs[0], [image, image], methods=["saliency", "grad-cam"], output=out)

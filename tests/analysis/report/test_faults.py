@@ -33,7 +33,7 @@ from fototeca.analysis.report.attributions import _class_models, render_attribut
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace

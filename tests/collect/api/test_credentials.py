@@ -11,7 +11,8 @@ import pytest
 
 from fototeca.collect.api.client import ServiceClient
 from fototeca.collect.api.credentials import KEYS, Key
-from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.client import Downloader
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.sources import list_keys, load_sources
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace

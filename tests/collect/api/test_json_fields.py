@@ -11,7 +11,7 @@ import pytest
 
 from fototeca.collect.api.client import JsonResponse, ServiceClient, SourceStoppedError
 from fototeca.collect.api.quotas import read_quotas
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import FototecaError
 from tests.collect.conftest import PointTo

@@ -18,7 +18,7 @@ import pytest
 
 from fototeca.collect.browser import driver as browser
 from fototeca.collect.browser.proxy import FilteringProxy, open_proxy
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.sources import SourceContext
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import create_workspace

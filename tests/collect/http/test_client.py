@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.sources import SourceContext
 from fototeca.collect.status import workspace_status

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fototeca.collect.catalog import Catalog, Provenance
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
 from tests.servers import StubResponse, image_response, serve

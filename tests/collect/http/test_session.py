@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fototeca.collect.http.client import Downloader, FetchOptions, Request
+from fototeca.collect.http.client import Downloader, Request
 from fototeca.collect.http.guarded_sockets import socket_deadline
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.responses import FetchError, TotalTimer
 from fototeca.collect.http.session import GuardedSession
 from tests.servers import ReceivedRequest, StubResponse, jpeg, serve

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.robots import parse_robots
 from fototeca.collect.http.throttle import RATE, Host, Hosts, compute_backoff, opts_out, parse_retry_after
 from fototeca.collect.hubs.registry import HUBS

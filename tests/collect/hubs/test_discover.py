@@ -12,7 +12,7 @@ import typer
 
 import fototeca.cli
 from fototeca.collect.cli.hubs import HUBS as COMMANDS
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import get_hub
 from fototeca.collect.hubs.discover import discover
 from fototeca.collect.hubs.registry import HUBS as KNOWN

@@ -17,7 +17,7 @@ import pytest
 
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.files import archives
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, get_hub
 from fototeca.collect.hubs.discover import discover
 from fototeca.collect.hubs.import_dataset import _original, import_dataset

@@ -21,7 +21,8 @@ import pytest
 from fototeca.collect.files import archives
 from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.safe_names import safe_name
-from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.client import Downloader
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.core.errors import EXIT_OUTSIDE, FototecaError

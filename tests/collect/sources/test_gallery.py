@@ -10,7 +10,7 @@ import pytest
 import fototeca.collect.sites
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.search import SearchOptions, search_sources
 from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.errors import FototecaError

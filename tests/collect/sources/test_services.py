@@ -16,7 +16,7 @@ import fototeca.collect.sites
 import fototeca.collect.sources
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.api.quotas import read_quotas, save_quota
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.search import PREVIEW_FACTOR, SearchOptions, preview_search, search_sources
 from fototeca.collect.sources import Query, SourceContext, get_source, load_sources
 from fototeca.core.errors import FototecaError

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.store import store_image
 from fototeca.core.errors import FototecaError

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, Provenance
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace

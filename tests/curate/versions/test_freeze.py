@@ -20,7 +20,8 @@ from fototeca.curate.labels.decisions import label_images, reject_images, restor
 from fototeca.curate.manifest import Manifest, list_versions, read_manifest
 from fototeca.curate.review.rename import rename_category
 from fototeca.curate.review.undo import undo_decisions
-from fototeca.curate.versions.freeze import freeze_version, read_ratios
+from fototeca.curate.versions.freeze import freeze_version
+from fototeca.curate.versions.ratios import read_ratios
 from fototeca.curate.versions.rebuild import rebuild_version
 from tests.curate.conftest import file_size_limit
 
