@@ -14,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("fiftyone")
 BENCH = runpy.run_path(str(Path(__file__).parents[3] / "bench" / "label_issues.py"))
 
 
-def test_mistakenness_ranks_as_in_fiftyone(fo: Any) -> None:  # noqa: ANN401  (it ships no types)
+def test_mistakenness_ranks_as_in_fiftyone(fo: Any) -> None:  # noqa: ANN401  (FiftyOne ships no types)
     """The ranking equals FiftyOne Brain's ranking from the logits of the same probabilities."""
     import fiftyone.brain as brain
 
@@ -37,5 +37,5 @@ def test_mistakenness_ranks_as_in_fiftyone(fo: Any) -> None:  # noqa: ANN401  (i
     brain.compute_mistakenness(dataset, "prediction", label_field="truth", use_logits=True, progress=False)
     expected = np.argsort(-np.array(dataset.values("mistakenness")), kind="stable")
     dataset.delete()
-    actual = BENCH["mistakenness"](SimpleNamespace(held_out=lambda _: probabilities), labels)
+    actual = BENCH["mistakenness"](SimpleNamespace(out_of_fold_probabilities=lambda _: probabilities), labels)
     assert actual == expected.tolist()
