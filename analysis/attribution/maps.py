@@ -23,7 +23,7 @@ class NetworkInput:
 
 
 def attach_network_input(module: nn.Module, reading: NetworkInput) -> None:
-    """Store the conventions on the network, the only argument that every method gets."""
+    """Store the input conventions on the network, the only argument that all methods receive."""
     module.reading = reading  # type: ignore[assignment]
 
 

@@ -251,7 +251,9 @@ def translate_errors(path: Path) -> Iterator[None]:
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise FototecaError(f"{path} has schema {version}, this fototeca knows {len(MIGRATIONS)}", "install a newer fototeca")
+        raise FototecaError(
+            f"{path} has schema {version}; this fototeca supports up to {len(MIGRATIONS)}", "install a newer fototeca"
+        )
     for number in range(version, len(MIGRATIONS)):
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("PRAGMA user_version").fetchone()[0] > number:  # another process has migrated it

@@ -1,4 +1,4 @@
-"""Fetching URLs: robots.txt, throttling, redirects checked hop by hop, a deadline and a limit of bytes."""
+"""Fetching URLs: robots.txt, throttling, redirects checked hop by hop, a deadline and a size limit."""
 
 from __future__ import annotations
 

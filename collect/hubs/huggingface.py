@@ -1,4 +1,4 @@
-"""Hugging Face: a snapshot of a dataset's images and archives, pinned to a commit, by the hub's own client."""
+"""Hugging Face: download a dataset's images and archives at a fixed commit with the hub's own client."""
 
 from __future__ import annotations
 

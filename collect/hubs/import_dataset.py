@@ -119,7 +119,7 @@ def _provenances(root: Path, info: DatasetInfo, folders: dict[str, str], labels_
 
 
 def _original(info: DatasetInfo, folder: str, name: str) -> str:
-    """Return an id of the image that this file is an augmented copy of, so that all its copies share a split; else empty.
+    """Return the id of the original image if the file is an augmented copy, otherwise ""; copies of one original share a split.
 
     The id leaves out the version, since every version of a dataset makes its own copies of the same images.
     """

@@ -61,7 +61,7 @@ def _check_robots(context: SourceContext, url: str) -> None:
     except FetchError as error:
         raise ExternalError(f"{NAME} request failed: {error.reason}", "check the network and try again later") from None
     if not is_allowed:
-        raise ExternalError(f"the robots.txt of {NAME} forbids this request", "search on its pages, and give the dataset's id")
+        raise ExternalError(f"the robots.txt of {NAME} forbids this request", "search on the website, then pass the dataset's id")
 
 
 def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:

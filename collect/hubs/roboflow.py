@@ -107,7 +107,7 @@ def _newest_version(versions: list[dict[str, Any]], ref: str) -> str:
     numbers = [get_text(row, "id").rpartition("/")[2] for row in versions]
     newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     if not newest:
-        raise ExternalError(f"{ref} has no version to export", "make one on its page, or choose another project")
+        raise ExternalError(f"{ref} has no version to export", "create one on the project's page, or choose another project")
     return str(newest)
 
 

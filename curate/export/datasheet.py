@@ -37,8 +37,8 @@ def datasheet(workspace: Workspace, manifest: Manifest) -> str:
         f" version. Requested: {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}, seed {manifest.seed}.",
         "## Collection\n\n" + _own_words(workspace, "collection"),
         _table(("source", "images"), _top(row.source or "unknown" for row in manifest.rows)),
-        "## Licences\n\n" + _table(("licence (SPDX)", "images"), _top(row.license for row in manifest.rows)),
-        "The licence is the one that the source stated for each image; check it where it matters. Author, page and address"
+        "## Licenses\n\n" + _table(("license (SPDX)", "images"), _top(row.license for row in manifest.rows)),
+        "Licenses are as stated by each source and were not verified; check them before redistributing. Author, page and address"
         " of every image are in the table of images.",
         "## Known issues\n\n" + "\n".join(f"- {issue}" for issue in known_issues(manifest)),
     ]
@@ -83,7 +83,7 @@ def known_issues(manifest: Manifest) -> list[str]:
         issues.append(f"{unreviewed} of {len(manifest.rows)} labels come from the source and no person has confirmed them.")
     unknown = sum(row.license == "unknown" for row in manifest.rows)
     if unknown:
-        issues.append(f"The licence of {unknown} images is unknown.")
+        issues.append(f"The license of {unknown} images is unknown.")
     if manifest.threshold is None:
         issues.append("No search for near-duplicates has run, so they may cross splits.")
     if manifest.unsearched:

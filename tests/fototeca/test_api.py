@@ -147,7 +147,7 @@ def test_evaluation_equals_the_command(run: ft.Run, fototeca: Callable[..., subp
 
 
 def test_labels_and_rejections_reach_the_next_version(frozen: ft.Manifest) -> None:
-    """Decisions by unique id prefixes; the first version stays as it was."""
+    """Images can be given by unique id prefix; the first version is unchanged."""
     workspace = ft.Workspace.open(frozen.workspace.root)
     relabeled, rejected = [row.image_id for row in frozen.split("train") if row.label == "cat"][:2]
     workspace.label([relabeled[:12]], "dog")

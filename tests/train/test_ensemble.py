@@ -120,7 +120,7 @@ def test_weighted_mean_applies_its_weights(small: Workspace, monkeypatch: pytest
 
 
 def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ensembles and snapshots follow a run that was trained again, also after a kill."""
+    """Ensembles and snapshots are rebuilt after a member is retrained, also if the rebuild was interrupted."""
     run = trained(small, epochs=2, snapshots=2)
     other = trained(small, epochs=1, seed=1)
     combined, snapshots = make_ensemble(small, [run.id, other.id]), make_ensemble(small, [run.id])

@@ -171,7 +171,7 @@ def _open_study(folder: Path, name: str) -> optuna.Study:
         if is_first_kill:
             study.enqueue_trial(trial.params)
         attribute = (DISCARDED, KILLED) if is_first_kill else ("error", "it was killed twice, possibly for lack of memory")
-        study._storage.set_trial_user_attr(trial._trial_id, *attribute)  # Optuna has no public way for a running trial
+        study._storage.set_trial_user_attr(trial._trial_id, *attribute)  # Optuna has no public API to do this for a running trial
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
 

@@ -286,8 +286,7 @@ def test_badge_text_and_method_results() -> None:
 
 
 def test_results_apply_to_the_checked_layer_only(copied: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """`--layer`: the map is that layer's, and only trials of that layer say something of it. The report's maps are of the
-    family's own layer: neither their stamps nor its table take what was tried of another."""
+    """With `--layer`, results come from trials of that layer only; the report, which shows the default layer, ignores them."""
     workspace, (run, _) = copied
     found = read_run(workspace, run)
     model, results = load_model(workspace, found), read_split_predictions(workspace, found, "val")

@@ -329,7 +329,7 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_nested_archives_become_folders(tmp_path: Path) -> None:
-    """Up to three levels, so that a zip that contains itself ends."""
+    """Nesting is limited to three levels, so a zip that contains itself does not recurse forever."""
     data = zipped({"x.jpg": b"4"})
     for depth in (3, 2, 1):
         data = zipped({"in.zip": data, "x.jpg": str(depth).encode()})
