@@ -43,7 +43,7 @@ def read_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -
     PixelCache(workspace.cache / "pixels", steps.resize, steps.interpolation).ensure(_items(workspace, missing), broken=broken)
     if broken:
         notify(
-            f"{len(broken)} of {len(rows)} images cannot be read and are left out: restore data/images, or freeze a version without these images"
+            f"{len(broken)} of {len(rows)} images cannot be read and are left out: restore data/images, or freeze without them"
         )
     present = [row for row in rows if row.image_id not in broken]
     features = extract_features(workspace, _items(workspace, present), backbone) if present else np.empty((0, backbone.dimension))

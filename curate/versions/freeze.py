@@ -108,7 +108,8 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
 def _freeze(workspace: Workspace, catalog: Catalog, seed: int | None, ratios: Ratios | None, note: str) -> FreezeResult:
     """Draft the version and write it.
 
-    The groups are stored before the version is written, so that a version that exists can always be rebuilt. They are stored again in the same transaction, in case a concurrent freeze has stored other groups meanwhile.
+    The groups are stored before the version is written, so that a version that exists can always be rebuilt.
+    They are stored again after it, in case a concurrent freeze has stored other groups meanwhile.
     """
     with catalog.transaction():
         snapshot = read_snapshot(catalog)

@@ -203,7 +203,7 @@ def test_runs_of_a_changed_version_are_rejected(small: Workspace) -> None:
         path.unlink()
     write_manifest(replace(manifest, rows=rows, sha256=digest), [])
     for asked_for, method in ((names, "mean"), (names, "soup"), (names[:1], "mean")):
-        with pytest.raises(FototecaError, match="was trained on another v001"):
+        with pytest.raises(FototecaError, match="was trained on a different v001"):
             make_ensemble(small, asked_for, method)  # type: ignore[arg-type]  # of the three words
     assert {run.id for run in list_runs(small, unfinished=True)} == set(names)
 

@@ -87,7 +87,7 @@ def test_unusable_runs_are_excluded_with_reason(copied: Studied) -> None:
         "val predictions have other labels": lambda: predictions.write_bytes(
             re.sub(rb"\n([^,]+),red,", rb"\n\1,green,", good, count=1)
         ),
-        "was trained on another v001": lambda: (predictions.write_bytes(good), config.write_text(other)),
+        "was trained on a different v001": lambda: (predictions.write_bytes(good), config.write_text(other)),
         "done.json cannot be read": lambda: (config.write_text(whole_config), done.write_text("{")),
     }
     for reason, damage in damages.items():

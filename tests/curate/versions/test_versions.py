@@ -214,7 +214,7 @@ def test_version_with_a_newer_schema_is_rejected(
     path = freeze_version(workspace).manifest.path.with_suffix(".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     for arguments in (["verify", "v001"], ["diff", "v001", "v001"], ["rebuild", "v001"], ["freeze"]):
-        with pytest.raises(FototecaError, match=r"schema 99, this fototeca knows 2; install a newer fototeca"):
+        with pytest.raises(FototecaError, match=r"schema 99; this fototeca supports up to 2; install a newer fototeca"):
             curate(*arguments)
     assert list_versions(workspace) == ["v001"]
 
