@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from fototeca.analysis.evaluation.evaluate import compute_metrics, fit_run_temperature
 from fototeca.analysis.evaluation.predictions import find_run, read_split_predictions
-from fototeca.core.errors import FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import LoadedModel, Run, load_model, load_run_manifest
@@ -100,7 +100,7 @@ def _write_onnx(model: LoadedModel, path: Path, metadata: dict[str, Any]) -> Non
         import onnx
         import torch
     except ImportError:
-        raise FototecaError("ONNX is not installed", 'run: pip install "fototeca[export]"', exit_code=4) from None
+        raise ExternalError("ONNX is not installed", 'run: pip install "fototeca[export]"') from None
     assert model.module is not None
     program = torch.onnx.export(
         model.module,

@@ -1,4 +1,4 @@
-"""Images for pages: thumbnails, heat maps over images, contact sheets, data URIs."""
+"""Draw images for pages: thumbnails, heat maps, captions, contact sheets, data URIs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from fototeca.vision.backbones import Preprocessing
 
 CAPTION, LINES = 17, 4
-"""Pixels for a line of words below an image, and how many lines fit there."""
+"""Height of a caption line in pixels, and number of lines below an image."""
 
 _STOPS = np.array([[12, 7, 40], [84, 20, 105], [172, 44, 92], [233, 102, 46], [251, 178, 60], [252, 246, 190]], dtype=np.float64)
-"""A scale from dark to bright that grows evenly in lightness, so that it also reads in grey."""
+"""Color scale from dark to bright with evenly increasing lightness, so that it is readable in gray."""
 
 
 def thumbnail(source: Path | Image.Image, side: int = 112, square: bool = True) -> Image.Image | None:
-    """A small copy, cut to a square (or only fitted into one); None when the file is gone or cannot be decoded."""
+    """Return a small copy, cropped to a square or fitted into one; None if the file is missing or cannot be decoded."""
     try:
         image = _decoded_for(source, side) if isinstance(source, Path) else source
     except (DecodeError, OSError):
@@ -47,7 +47,7 @@ def thumbnail(source: Path | Image.Image, side: int = 112, square: bool = True) 
 
 
 def read_stored_image(workspace: Workspace, row: ManifestRow) -> Image.Image:
-    """An image of the dataset, decoded. FototecaError when its file is gone or cannot be decoded."""
+    """Decode an image of the dataset. FototecaError if its file is missing or cannot be decoded."""
     try:
         return decode(image_path(workspace, row))
     except (DecodeError, OSError) as error:
@@ -55,7 +55,7 @@ def read_stored_image(workspace: Workspace, row: ManifestRow) -> Image.Image:
 
 
 def compute_masks_digest(workspace: Workspace) -> str:
-    """Changes with what somebody told of where the things are: see `true_mask`."""
+    """Return a digest of the names, sizes and times of all masks; see `read_true_mask`."""
     files = ((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(_masks(workspace).glob("*.png")))
     return hashlib.sha256(repr(list(files)).encode()).hexdigest()[:16]
 
@@ -65,19 +65,19 @@ def _masks(workspace: Workspace) -> Path:
 
 
 def read_true_mask(workspace: Workspace, row: ManifestRow, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
-    """Where the thing is, as the model sees the image; None where `data/masks` has no `IMAGE_ID.png` (white: the thing)."""
+    """Return the object's mask after preprocessing; None if `data/masks` has no `IMAGE_ID.png` (white: the object)."""
     path = _masks(workspace) / f"{row.image_id}.png"
     if not path.is_file():
         return None
     try:
         seen = preprocessing(decode(path))[0].numpy()
     except (DecodeError, OSError) as error:
-        raise FototecaError(f"the mask {path} cannot be read: {error}", "draw it again, or remove it") from None
+        raise FototecaError(f"the mask {path} cannot be read: {error}", "replace the file, or remove it") from None
     return np.asarray(seen * preprocessing.std[0] + preprocessing.mean[0] > 0.5)
 
 
 def _decoded_for(path: Path, side: int) -> Image.Image:
-    """The image, a large JPEG at a fraction of its size: one of 12 megapixels costs a fifth of the time."""
+    """Decode an image, a large JPEG at reduced size: 12 megapixels take a fifth of the time."""
     data = path.read_bytes()
     info = inspect(data)
     if info.format != "JPEG" or min(info.width, info.height) < 8 * side:
@@ -87,26 +87,26 @@ def _decoded_for(path: Path, side: int) -> Image.Image:
             image.draft("RGB", (2 * side, 2 * side))
             image.load()
             return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception:  # broken metadata or pixels: the careful way says what is wrong
+    except Exception:  # broken metadata or pixels: full decoding reports the reason
         return decode(data)
 
 
 def data_uri(image: Image.Image, quality: int = 72) -> str:
-    """The image as a WebP data URI."""
+    """Return the image as a WebP data URI."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "WEBP", quality=quality, method=3)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def tensor_to_image(tensor: torch.Tensor, preprocessing: Preprocessing) -> Image.Image:
-    """What the model sees, (3, H, W) after preprocessing, as an image again."""
+    """Return a preprocessed tensor (3, H, W) as an image."""
     mean, std = (np.asarray(values).reshape(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     values = np.clip(tensor.numpy() * std + mean, 0, 1)
     return Image.fromarray((values.transpose(1, 2, 0) * 255).round().astype(np.uint8))
 
 
 def heatmap(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """A map (H, W) in colours (H, W, 3) from 0 to 255; its largest value is the brightest, and zero is dark."""
+    """Return a map (H, W) in colors (H, W, 3) from 0 to 255, dark at zero, brightest at the 99.5% quantile."""
     top = float(np.quantile(values, 0.995))
     scaled = np.clip(values / top, 0, 1) if top > 0 else np.zeros(values.shape)
     place = scaled * (len(_STOPS) - 1)
@@ -116,18 +116,18 @@ def heatmap(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def overlay(image: Image.Image, values: npt.NDArray[np.float32], strength: float = 0.62) -> Image.Image:
-    """The map laid over the image in grey."""
-    grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None]
-    mixed = grey * (1 - strength) + heatmap(values) * strength
+    """Blend a map with the image in gray."""
+    gray = np.asarray(image.convert("L"), dtype=np.float64)[..., None]
+    mixed = gray * (1 - strength) + heatmap(values) * strength
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
 def add_caption(tile: Image.Image, words: Sequence[str], side: int = 224) -> Image.Image:
-    """The tile, at least `side` wide, over LINES lines, of which each of `words` has its share: what is too long is cut."""
+    """Return the tile, at least `side` wide, above LINES lines shared evenly by `words`; longer text is truncated."""
     share = LINES // max(len(words), 1)
     if tile.width < side:
         tile = tile.resize((side, round(side * tile.height / tile.width)), Image.Resampling.BICUBIC)
-    lines = [line for one in words for line in _wrapped(one, tile.width - 4, share)]
+    lines = [line for text in words for line in _wrapped(text, tile.width - 4, share)]
     page = Image.new("RGB", (tile.width, tile.height + CAPTION * LINES), "white")
     page.paste(tile)
     for number, line in enumerate(lines):
@@ -137,7 +137,7 @@ def add_caption(tile: Image.Image, words: Sequence[str], side: int = 224) -> Ima
 
 
 def _wrapped(text: str, width: int, most: int) -> list[str]:
-    """The text in at most so many lines of so many pixels; what is too long is cut."""
+    """Wrap text into at most `most` lines of `width` pixels; truncate the rest."""
     font, lines = _font(), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -157,16 +157,21 @@ def _wrapped(text: str, width: int, most: int) -> list[str]:
     return lines
 
 
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: Pillow's own font has no letter beyond ASCII."""
+def font_folder() -> Path:
+    """Return the folder of the DejaVu fonts, which are installed with matplotlib."""
     from matplotlib import get_data_path
 
-    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 12)
+    return Path(get_data_path()) / "fonts" / "ttf"
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans: Pillow's default font has no letters beyond ASCII."""
+    return ImageFont.truetype(font_folder() / "DejaVuSans.ttf", 12)
 
 
 def contact_sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
-    """Tiles of one size in rows on white."""
+    """Return tiles of one size in rows on white."""
     width, height = tiles[0].size
     rows = -(-len(tiles) // columns)
     page = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")

@@ -1,4 +1,4 @@
-"""The numbers behind what a page shows: tables in files beside it, to whose rows the page's figures link."""
+"""CSV tables beside a page, and links from the numbers on the page to their rows."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from fototeca.core.files import write_text
 
 
 class FormattedNumber(str):
-    """A number as a reader sees it, which remembers what it is: `value`, or for an interval its two ends."""
+    """A number formatted for the page that keeps its `value`, or for an interval both ends."""
 
     value: tuple[float, ...]
 
     def __new__(cls, shown: str, *value: float) -> Self:
-        """`shown` for the page, `value` for the file."""
-        made = super().__new__(cls, shown)
-        made.value = value
-        return made
+        """Create from the text for the page and the value for the CSV."""
+        number = super().__new__(cls, shown)
+        number.value = value
+        return number
 
     def __format__(self, spec: str) -> str:
-        """As it is shown; or for a count one of the two words of a `spec` like "image|images"."""
-        one, bar, more = spec.partition("|")
-        return (one if self.value == (1,) else more) if bar else super().__format__(spec)
+        """Return the text, or for a `spec` like "image|images" the singular or plural."""
+        singular, bar, plural = spec.partition("|")
+        return (singular if self.value == (1,) else plural) if bar else super().__format__(spec)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table for a file. `name` is the file's name without ending."""
+    """A table to write as `NAME.csv`."""
 
     name: str
     columns: tuple[str, ...]
@@ -45,7 +45,7 @@ class Table:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """RFC 4180 with LF; numbers that were shown in a language's way are written plainly."""
+    """Return CSV (RFC 4180, LF); formatted numbers are written as plain values."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -53,20 +53,20 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def flatten_values(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    """Nested facts as rows of (key.key, value); lists with a place behind their key."""
+def flatten_values(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    """Return nested values as rows of (key.key, value), list items as (key.index, value)."""
     rows: list[tuple[str, object]] = []
-    for key, value in facts.items():
+    for key, value in values.items():
         inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
         if isinstance(inner, Mapping):
-            rows += flatten_values({str(name): one for name, one in inner.items()}, f"{prefix}{key}.")
+            rows += flatten_values({str(name): item for name, item in inner.items()}, f"{prefix}{key}.")
         else:
             rows.append((f"{prefix}{key}", inner))
     return rows
 
 
 def row_link(folder: str, name: str, row: int) -> str:
-    """The address of a row (0 is the first below the head) of a table in a folder beside the page (RFC 7111)."""
+    """Return the address of a table's row (0 is the first below the header) in a folder beside the page (RFC 7111)."""
     return f"{folder}/{name}.csv#row={row + 2}"
 
 

@@ -1,4 +1,4 @@
-"""What people and sites do to an image before it is found a second time."""
+"""Edits that produce near-duplicates: photometric and geometric changes of an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def crop(share: float) -> Edit:
-    """Cut a share off each side's length, at a random place."""
+    """Return an edit that crops by `share` of each side at a random position."""
 
     def edit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         width, height = round(image.width * (1 - share)), round(image.height * (1 - share))
@@ -23,12 +23,12 @@ def crop(share: float) -> Edit:
 
 
 def enhance(kind: type[ImageEnhance._Enhance], low: float, high: float) -> Edit:
-    """Brightness, contrast or colour times one of two factors."""
+    """Return an edit that multiplies brightness, contrast or color by one of two factors."""
     return lambda image, rng: kind(image).enhance(float(rng.choice([low, high])))
 
 
-def through(suffix: str, **options: object) -> Edit:
-    """Through another format or quality."""
+def reencode(suffix: str, **options: object) -> Edit:
+    """Return an edit that saves and reloads in another format or quality."""
 
     def edit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         data = io.BytesIO()
@@ -39,7 +39,7 @@ def through(suffix: str, **options: object) -> Edit:
 
 
 def watermark(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Half-transparent letters across a third of the image."""
+    """Draw semi-transparent letters across a third of the image."""
     layer = Image.new("L", (60, 14))
     ImageDraw.Draw(layer).text((2, 1), "SAMPLE", fill=140)
     layer = layer.resize((image.width * 2 // 3, image.height // 6))
@@ -51,11 +51,11 @@ def watermark(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 PHOTOMETRIC: dict[str, Edit] = {
     "resize 50%": lambda p, rng: p.resize((p.width // 2, p.height // 2), Image.Resampling.BICUBIC),
     "resize to 4:3": lambda p, rng: p.resize((400, 300), Image.Resampling.BICUBIC),
-    "recompress q30": through("JPEG", quality=30),
-    "format WebP": through("WEBP", quality=80),
+    "recompress q30": reencode("JPEG", quality=30),
+    "format WebP": reencode("WEBP", quality=80),
     "brightness ×0.6/1.4": enhance(ImageEnhance.Brightness, 0.6, 1.4),
     "contrast ×0.6/1.4": enhance(ImageEnhance.Contrast, 0.6, 1.4),
-    "colour ×0.3/1.7": enhance(ImageEnhance.Color, 0.3, 1.7),
+    "color ×0.3/1.7": enhance(ImageEnhance.Color, 0.3, 1.7),
     "blur σ2": lambda p, rng: p.filter(ImageFilter.GaussianBlur(2)),
     "sharpen": lambda p, rng: p.filter(ImageFilter.UnsharpMask(2, 150, 2)),
 }

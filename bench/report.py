@@ -1,10 +1,9 @@
-"""What a report costs: seconds and megabytes for 3,000 images and 8 runs, and t-SNE beside openTSNE's default.
+"""Benchmark the report: seconds and megabytes for 3,000 images and 8 runs, and t-SNE against openTSNE's default.
 
     python bench/report.py [--photographs labels.csv --weights squeezenet1_0.pth]
 
-Without photographs, demo signs are drawn; without weights every run is a small network from scratch, with them half of the runs
-are heads over SqueezeNet's features. Prints Markdown tables. Training is not part of the figures; what the report computes about
-the runs is.
+Without photographs, demo signs are drawn. Without weights every run is a small network from scratch; with them half of the
+runs are heads over SqueezeNet's features. Prints Markdown tables. The figures include name the report computes, not training.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from openTSNE import TSNE
 from fototeca.analysis.features.embedding import principal_components, tsne
 from fototeca.analysis.report.page import write_report
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.duplicates import dedup
@@ -34,48 +33,48 @@ from fototeca.train.ensemble import make_ensemble
 from fototeca.train.trainer import train_run
 
 HEADS = ("linear", "logistic", "svm", "boosting")
-"""Runs over frozen features."""
+"""Heads of the runs over frozen features."""
 
 SMALL = (32, 1)
-"""Pixels and epochs of the runs from scratch: what they learn does not matter here."""
+"""Pixels and epochs of the runs from scratch; their accuracy does not matter here."""
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time."""
+def measure(work: Callable[[], object]) -> float:
+    """Return the wall time of a call in seconds."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def drawn(folder: Path, count: int) -> Workspace:
-    """A workspace of demo signs, frozen."""
+def create_drawn(folder: Path, count: int) -> Workspace:
+    """Create a workspace of demo signs and freeze it."""
     names = list(CATEGORIES)
     for number in range(count):
         name = names[number % len(names)]
         path = folder / "signs" / name / f"{number:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(draw_image(name, 7, number).jpeg)
-    return frozen(folder, names, folder / "signs", LabelSource(from_folder=True))
+    return create_frozen(folder, names, folder / "signs", LabelSource(from_folder=True))
 
 
-def photographed(folder: Path, labels: Path) -> Workspace:
-    """A workspace of the photographs that `labels` (path,label) names, frozen."""
+def create_photographs(folder: Path, labels: Path) -> Workspace:
+    """Create a workspace of the photographs in `labels` (path,label) and freeze it."""
     with labels.open(encoding="utf-8", newline="") as file:
         names = sorted({row["label"] for row in csv.DictReader(file)})
-    return frozen(folder, names, labels.parent, LabelSource(file=labels))
+    return create_frozen(folder, names, labels.parent, LabelSource(file=labels))
 
 
-def frozen(folder: Path, names: list[str], images: Path, labelling: LabelSource) -> Workspace:
-    """Collected, cleared of near-duplicates and frozen as v001."""
+def create_frozen(folder: Path, names: list[str], images: Path, labels: LabelSource) -> Workspace:
+    """Collect images, set duplicates aside and freeze v001."""
     workspace = create_workspace(folder / "task", names, target=100)
-    collect_folder(workspace, images, labelling, FetchOptions())
+    collect_folder(workspace, images, labels, FetchOptions())
     dedup(workspace)
     freeze_version(workspace)
     return workspace
 
 
 def train(workspace: Workspace, weights: str | None) -> int:
-    """Eight runs, an ensemble among them; returns how many."""
+    """Train eight runs, including an ensemble; return their number."""
     heads = HEADS if weights else ()
     configs = [TrainConfig("v001", "squeezenet1_0", "features", head=head, weights=weights) for head in heads]
     side, epochs = SMALL
@@ -88,43 +87,47 @@ def train(workspace: Workspace, weights: str | None) -> int:
 
 
 def report_rows(workspace: Workspace, runs: int) -> list[tuple[str, str, str]]:
-    """The first report, which finds everything out, and one in another language, which finds it kept."""
+    """Measure the first report, and a second one in another language, which uses the cache."""
     images = sum(1 for _ in (workspace.manifests / "v001.csv").open(encoding="utf-8")) - 1
     rows = []
-    for lang, what in (("en", "first report"), ("es", "again, in another language")):
-        spent = seconds(lambda lang=lang: write_report(workspace, "v001", lang=lang))
+    for lang, name in (("en", "first report"), ("es", "second report, in another language")):
+        spent = measure(lambda lang=lang: write_report(workspace, "v001", lang=lang))
         folder = workspace.reports / "v001"
         page = (folder / f"report-{lang}.html").stat().st_size / 1e6
         beside = sum(path.stat().st_size for path in (folder / f"figures-{lang}").iterdir()) / 1e6
-        rows.append((f"{what}: {images:,} images, {runs} runs", f"{spent:.0f}", f"{page:.1f} + {beside:.1f}"))
+        rows.append((f"{name}: {images:,} images, {runs} runs", f"{spent:.0f}", f"{page:.1f} + {beside:.1f}"))
     return rows
 
 
 def tsne_rows(count: int) -> list[tuple[str, str]]:
-    """Clouds of (count, 512): the project's way, on principal components, and openTSNE as it comes, on all 512."""
+    """Measure t-SNE of (count, 512) clusters: fototeca's, on principal components, and openTSNE's default, on all 512."""
     rng = np.random.default_rng(0)
     features = (rng.normal(0, 1, (40, 512))[np.arange(count) % 40] + rng.normal(0, 1.5, (count, 512))).astype(np.float32)
-    own = seconds(lambda: tsne(principal_components(features, 50)[0]))
-    theirs = seconds(lambda: TSNE(random_state=0).fit(features))
-    ways = "fototeca, on 50 principal components, as embed does", "openTSNE, its defaults, on all 512"
-    return list(zip(ways, (f"{own:.0f}", f"{theirs:.0f}"), strict=True))
+    own_seconds = measure(lambda: tsne(principal_components(features, 50)[0]))
+    peer_seconds = measure(lambda: TSNE(random_state=0).fit(features))
+    names = "fototeca, on 50 principal components", "openTSNE with its defaults, on all 512"
+    return list(zip(names, (f"{own_seconds:.0f}", f"{peer_seconds:.0f}"), strict=True))
 
 
 def main() -> None:
-    """Print the tables."""
+    """Parse options, measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photographs", type=Path)
     parser.add_argument("--weights")
-    parser.add_argument("--images", type=int, default=3000, help="how many are drawn")
-    parser.add_argument("--points", type=int, default=10_000, help="of t-SNE")
-    chosen = parser.parse_args()
+    parser.add_argument("--images", type=int, default=3000, help="number of drawn images")
+    parser.add_argument("--points", type=int, default=10_000, help="number of points for t-SNE")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        made = photographed(Path(folder), chosen.photographs) if chosen.photographs else drawn(Path(folder), chosen.images)
-        rows = report_rows(made, train(made, chosen.weights))
+        workspace = (
+            create_photographs(Path(folder), options.photographs)
+            if options.photographs
+            else create_drawn(Path(folder), options.images)
+        )
+        rows = report_rows(workspace, train(workspace, options.weights))
     print("| report | seconds | MB, page + figures |\n| --- | ---: | ---: |")
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    print(f"\n| t-SNE of {chosen.points:,} × 512 | seconds |\n| --- | ---: |")
-    print("\n".join(f"| {' | '.join(row)} |" for row in tsne_rows(chosen.points)))
+    print(f"\n| t-SNE of {options.points:,} × 512 | seconds |\n| --- | ---: |")
+    print("\n".join(f"| {' | '.join(row)} |" for row in tsne_rows(options.points)))
 
 
 if __name__ == "__main__":

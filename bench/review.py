@@ -1,8 +1,8 @@
-"""What reviewing many images costs: pushing to FiftyOne, pushing changes, pulling, the App in Chromium, the keyboard page.
+"""Benchmark the review: loading images into FiftyOne, applying edits, the App in Chromium, the keyboard page.
 
     python bench/review.py [--images 20000]
 
-Drawn images of 160×120, in FiftyOne's own database and a temporary workspace; its dataset is removed at the end.
+Drawn images of 160×120, in FiftyOne's default database and a temporary workspace; the dataset is removed at the end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from fototeca.collect.browser.driver import open_browser
 from fototeca.collect.catalog import Catalog, Edit
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.workspace import Workspace, create_workspace
 from fototeca.curate.labels.decisions import label_images
@@ -32,7 +32,7 @@ PORT = 5199
 
 
 def main() -> None:
-    """Draw, measure, print."""
+    """Parse options, draw images, measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     count = parser.parse_args().images
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def draw(folder: Path, count: int) -> Workspace:
-    """A workspace of `count` different images in ten categories."""
+    """Create a workspace of `count` different images in ten categories."""
     names = [f"class-{number}" for number in range(10)]
     for number in range(count):
         path = folder / "in" / names[number % 10] / f"{number:05}.jpg"
@@ -59,36 +59,36 @@ def draw(folder: Path, count: int) -> Workspace:
 
 
 def measure(workspace: Workspace) -> None:
-    """A row for each step."""
+    """Measure and print every row."""
     with Catalog.open(workspace) as catalog:
         ids = [image.image_id for image in catalog.images.all()]
-    timed("first push, thumbnails made", lambda: push_review(workspace))
-    timed("push with nothing new", lambda: push_review(workspace))
+    print_time("first upload, including thumbnails", lambda: push_review(workspace))
+    print_time("upload with no changes", lambda: push_review(workspace))
     label_images(workspace, ids[:1000], "class-0")
-    timed("push after 1,000 decisions", lambda: push_review(workspace))
+    print_time("upload after 1,000 decisions", lambda: push_review(workspace))
     edit(workspace, 1000)
-    timed("applying 1,000 edits", lambda: apply_review(workspace))
-    look_at_the_app(workspace)
+    print_time("apply 1,000 edits", lambda: apply_review(workspace))
+    measure_app(workspace)
     session = ReviewSession(workspace)
-    timed("keyboard page: start", session.overview)
-    timed("keyboard page: show an image", lambda: session.image_details(ids[-1]))
+    print_time("keyboard page: start", session.overview)
+    print_time("keyboard page: show an image", lambda: session.image_details(ids[-1]))
     states = {ids[-1]: session.image_details(ids[-1]).state}
-    timed("keyboard page: decide", lambda: session.decide(states, ids[-1], Edit.relabel("class-1"), group=False))
+    print_time("keyboard page: decide", lambda: session.decide(states, ids[-1], Edit.relabel("class-1"), group=False))
 
 
-def timed(name: str, work: Callable[[], object]) -> None:
-    """Do it and print how long it took."""
+def print_time(name: str, work: Callable[[], object]) -> None:
+    """Run `work` and print a row with its duration."""
     start = time.perf_counter()
     work()
     print(f"| {name} | {time.perf_counter() - start:.3g} |", flush=True)
 
 
-def look_at_the_app(workspace: Workspace) -> None:
-    """Until the first images of the dataset, and of a saved view, are drawn on the screen."""
+def measure_app(workspace: Workspace) -> None:
+    """Measure the time until the first images of the dataset, and of saved views, are visible."""
     import fiftyone
 
     dataset = fiftyone.load_dataset(dataset_name(workspace))
-    session = serve_app(fiftyone, dataset, PORT)
+    app = serve_app(fiftyone, dataset, PORT)
 
     def show(view: str) -> None:
         with open_browser(headed=False, user_agent="") as browser:
@@ -96,15 +96,15 @@ def look_at_the_app(workspace: Workspace) -> None:
             WebDriverWait(browser, 120, 0.1).until(lambda _: browser.find_elements(By.CSS_SELECTOR, "canvas"))
 
     try:
-        timed("the App, with Chromium's start", lambda: show(""))
-        timed("the App, its view of a category", lambda: show("?view=category-class-3"))
-        timed("the App, its view of what is not reviewed", lambda: show("?view=9-not-reviewed"))
+        print_time("App, including the start of Chromium", lambda: show(""))
+        print_time("App, view of a category", lambda: show("?view=category-class-3"))
+        print_time("App, view of unreviewed images", lambda: show("?view=9-not-reviewed"))
     finally:
-        session.close()
+        app.close()
 
 
 def edit(workspace: Workspace, count: int) -> None:
-    """Change labels in the dataset, as the App would."""
+    """Change labels in the dataset, as the App does."""
     import fiftyone
 
     dataset = fiftyone.load_dataset(dataset_name(workspace))
@@ -113,7 +113,7 @@ def edit(workspace: Workspace, count: int) -> None:
 
 
 def remove(workspace: Workspace) -> None:
-    """The dataset, wherever the measuring stopped."""
+    """Delete the FiftyOne dataset if it exists."""
     import fiftyone
 
     if fiftyone.dataset_exists(dataset_name(workspace)):

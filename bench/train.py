@@ -1,8 +1,8 @@
-"""What the trainer costs, beside what is usual: feeding, the loop, cached features, a sweep, memory.
+"""Benchmark training against common practice: data loading, the loop, cached features, a sweep, memory.
 
     python bench/train.py [--part feeding loop features sweep memory] [--images N] [--workers N] [--rounds N]
 
-Contenders take turns, figures are medians. Prints a Markdown table.
+Contenders run in turns; figures are medians. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from drawn import draw_all, frozen, in_turns
-from regimes import Table, features, peak, random_weights, sweep_of_six
+from drawn_images import create_frozen, draw_all, time_in_turns
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm import tqdm
+from train_parts import Table, features, measure_peak_memory, random_weights, sweep_of_six
 
 from fototeca.train.config import TrainConfig
 from fototeca.train.training.data import ImageDataset, augmentation, load_batches, split_batches
@@ -40,14 +40,14 @@ SIDE = 224
 SETTINGS: dict[str, dict[str, Any]] = {"32": {}, "--compile": {"compile": True}, "--precision bf16": {"precision": "bf16"}}
 
 
-def drain(batches_of_it: Iterable[Any]) -> None:
-    """Take everything and keep nothing."""
-    for _ in batches_of_it:
+def drain(iterable: Iterable[Any]) -> None:
+    """Iterate over all batches."""
+    for _ in iterable:
         pass
 
 
 def feeding(folder: Path, options: argparse.Namespace) -> Table:
-    """Images per second: ImageFolder with RandomResizedCrop, full decodes alone, the cache being made, the cache being read."""
+    """Measure images per second: ImageFolder with RandomResizedCrop, full decodes only, writing the cache, reading the cache."""
     small, large = options.images, max(32, options.images // 4)
     return [row for size, count in (((640, 480), small), ((3000, 2000), large)) for row in _feeding(folder, options, size, count)]
 
@@ -68,16 +68,16 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
         with ThreadPoolExecutor(threads) as pool:
             drain(pool.map(lambda item: decode(item[1]) and None, items))
 
-    def making() -> None:
+    def writing() -> None:
         PixelCache(folder / "new", 256).ensure(items, workers=threads, progress=False)
         shutil.rmtree(folder / "new")
 
-    spent = in_turns(
+    spent = time_in_turns(
         {
             "peer": lambda: drain(DataLoader(plain, batch_size=32, shuffle=True, num_workers=options.workers)),
             "own": lambda: drain(load_batches(images, split_batches(shuffled, 32), options.workers)),
             "decode": decoding,
-            "make": making,
+            "write": writing,
         },
         options.rounds,
     )
@@ -86,19 +86,19 @@ def _feeding(folder: Path, options: argparse.Namespace, size: tuple[int, int], c
     return [
         (f"{name} ImageFolder", f"{rate['peer']:.0f}", ""),
         (f"{name} from the cache", f"{rate['own']:.0f}", f"{rate['own'] / rate['peer']:.1f}× ImageFolder"),
-        (f"{name} full decodes alone, {threads} threads", f"{rate['decode']:.0f}", ""),
+        (f"{name} full decodes only, {threads} threads", f"{rate['decode']:.0f}", ""),
         (
-            f"{name} the cache being made, {threads} threads",
-            f"{rate['make']:.0f}",
-            f"{rate['make'] / rate['decode']:.0%} of decodes",
+            f"{name} writing the cache, {threads} threads",
+            f"{rate['write']:.0f}",
+            f"{rate['write'] / rate['decode']:.0%} of decodes",
         ),
     ]
 
 
 def loop(folder: Path, options: argparse.Namespace) -> Table:
-    """An epoch over the same passes on data in memory: of `cnn` at 64 px, the smallest there is, and of resnet18 at 160 px.
+    """Measure an epoch relative to the same passes on data in memory, for `cnn` at 64 px and resnet18 at 160 px.
 
-    The epoch makes its images, takes its steps, writes its curves, looks at validation and flushes its checkpoint.
+    The epoch includes data loading, steps, curves, validation and the flushed checkpoint.
     """
     rows = []
     for model, side, count in (("cnn", 64, options.images), ("resnet18", 160, max(64, options.images // 3))):
@@ -108,43 +108,43 @@ def loop(folder: Path, options: argparse.Namespace) -> Table:
         cache.ensure(items, progress=False)
         ids, labels = [image_id for image_id, _ in items], torch.arange(count) % 2
         train = ImageDataset(ids, cache, preprocessing, augmentation("basic", side, 0.0), 0)
-        seen = count // 7
-        material = TrainingData(
-            train, labels, ImageDataset(ids[:seen], cache, preprocessing, None, 0), labels[:seen], preprocessing, 2
+        num_val = count // 7
+        data = TrainingData(
+            train, labels, ImageDataset(ids[:num_val], cache, preprocessing, None, 0), labels[:num_val], preprocessing, 2
         )
         contenders: dict[str, Callable[[], object]] = {
-            "passes": in_memory(model, side, count, seen, steps=False),
-            "passes and steps": in_memory(model, side, count, seen, steps=True),
+            "passes": passes_in_memory(model, side, count, num_val, steps=False),
+            "passes and steps": passes_in_memory(model, side, count, num_val, steps=True),
         }
         for name, extra in SETTINGS.items():
             config = TrainConfig(manifest="v001", model=model, regime="scratch", epochs=1, device="cpu", **extra).resolved()
             (folder / f"{model} {name}").mkdir()
-            each = TrainingLoop(make_fabric(config), build_model(model, 2)[0], config, material, folder / f"{model} {name}")
-            contenders[name] = partial(whole_epoch, each)
-            whole_epoch(each)
-        spent = in_turns(contenders, options.rounds)
+            trainer_loop = TrainingLoop(make_fabric(config), build_model(model, 2)[0], config, data, folder / f"{model} {name}")
+            contenders[name] = partial(whole_epoch, trainer_loop)
+            whole_epoch(trainer_loop)
+        spent = time_in_turns(contenders, options.rounds)
         bare = spent.pop("passes")
         rows += [
             (
                 f"epoch of {model} at {side} px, {name}: images/s",
                 f"{count / seconds:.0f}",
-                f"{seconds / bare:.2f} of the passes",
+                f"{seconds / bare:.2f} relative to the passes",
             )
             for name, seconds in spent.items()
         ]
     return rows
 
 
-def whole_epoch(each: TrainingLoop) -> None:
-    """An epoch with all that belongs to it."""
-    columns = each.folder / "steps.csv"
-    with MetricsLog(columns, STEP_COLUMNS, 0) as steps, tqdm(disable=True) as bar:
-        each._epoch(1, steps, bar)
-    each._save()
+def whole_epoch(trainer_loop: TrainingLoop) -> None:
+    """Run a complete epoch."""
+    path = trainer_loop.folder / "steps.csv"
+    with MetricsLog(path, STEP_COLUMNS, 0) as steps, tqdm(disable=True) as bar:
+        trainer_loop._epoch(1, steps, bar)
+    trainer_loop._save()
 
 
-def in_memory(model: str, side: int, count: int, seen: int, *, steps: bool) -> Callable[[], None]:
-    """What an epoch's passes do on random images that are there already: `count` forward and back, `seen` forward."""
+def passes_in_memory(model: str, side: int, count: int, num_val: int, *, steps: bool) -> Callable[[], None]:
+    """Return a function that runs an epoch's passes on images in memory: `count` forward and backward, `num_val` forward."""
     module = build_model(model, 2)[0].to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
     images = torch.randn(32, 3, side, side).contiguous(memory_format=torch.channels_last)
@@ -160,16 +160,16 @@ def in_memory(model: str, side: int, count: int, seen: int, *, steps: bool) -> C
             optimizer.zero_grad()
         module.eval()
         with torch.inference_mode():
-            for start in range(0, seen, 32):
-                module(images[: min(32, seen - start)])
+            for start in range(0, num_val, 32):
+                module(images[: min(32, num_val - start)])
 
     passes()
     return passes
 
 
 def memory(folder: Path, options: argparse.Namespace) -> Table:
-    """Peak memory of whole runs over 20,000 images, the mapped files among it."""
-    workspace = frozen(folder / "memory", 20_000, (160, 120), 10)
+    """Measure the peak memory of whole runs over 20,000 images, mapped files included."""
+    workspace = create_frozen(folder / "memory", 20_000, (160, 120), 10)
     weights = random_weights(folder, "mobilenet_v3_small")
     runs = {
         "cnn from scratch at 64 px": ["--model", "cnn", "--regime", "scratch", "--epochs", "1"],
@@ -179,14 +179,17 @@ def memory(folder: Path, options: argparse.Namespace) -> Table:
             *("--epochs", "1", "--image-size", "64"),
         ],
     }
-    return [(f"20,000 images, {name}: peak GB", f"{peak(workspace, options):.2f}", "") for name, options in runs.items()]
+    return [
+        (f"20,000 images, {name}: peak GB", f"{measure_peak_memory(workspace, options):.2f}", "")
+        for name, options in runs.items()
+    ]
 
 
 PARTS = {"feeding": feeding, "loop": loop, "features": features, "sweep": sweep_of_six, "memory": memory}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Parse options, measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--images", type=int, default=600)
@@ -197,7 +200,7 @@ def main() -> None:
     for part in options.part:
         with tempfile.TemporaryDirectory() as name:
             rows += PARTS[part](Path(name), options)
-    print("| what | figure | against |\n| --- | ---: | ---: |")
+    print("| measurement | value | comparison |\n| --- | ---: | ---: |")
     for row in rows:
         print("| " + " | ".join(row) + " |")
 

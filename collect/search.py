@@ -9,7 +9,7 @@ from itertools import islice
 
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import Catalog, Provenance
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.urls import candidate_key, url_key
 from fototeca.collect.ingest.pipeline import IngestPipeline
 from fototeca.collect.ingest.summary import CollectSummary, SummaryBuilder
@@ -224,7 +224,7 @@ class _SearchRun:
         return category in self.full_categories or self.targets.is_reached(category)
 
     def _report_answer(self) -> None:
-        """Note that a source answered: print the problems so far, since none of them will end the command."""
+        """Record that a source responded, and print the earlier problems, which no longer end the command."""
         if not self._has_answer:
             for problem in self.summary.problems:
                 notify(f"fototeca: {problem}")

@@ -69,7 +69,8 @@ def open_fetcher(workspace: Workspace, *, allow_loopback: bool = False) -> Calla
 
     Use one fetcher for all URLs: it caches each host's robots.txt and rate limits.
     """
-    from fototeca.collect.http.client import Downloader, FetchOptions
+    from fototeca.collect.http.client import Downloader
+    from fototeca.collect.http.options import FetchOptions
     from fototeca.collect.http.responses import FetchError
 
     downloader = Downloader(FetchOptions(allow_loopback=allow_loopback), workspace.settings.contact)

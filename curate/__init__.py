@@ -1,1 +1,4 @@
-"""Candidates to a frozen dataset: groups, quality, suggestions, decisions, review, splits, versions."""
+"""From candidates to a frozen dataset: duplicates, quality, label issues, labels, review, versions and exports.
+
+Contracts for higher floors: `curate.manifest` (frozen versions) and `curate.duplicates`.
+"""

@@ -192,7 +192,7 @@ def read_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
         schema = metadata["schema"]
         if isinstance(schema, int) and schema > SCHEMA:
             raise FototecaError(
-                f"manifests/{path.name} has schema {schema}, this fototeca knows {SCHEMA}", "install a newer fototeca"
+                f"manifests/{path.name} has schema {schema}; this fototeca supports up to {SCHEMA}", "install a newer fototeca"
             )
         missing = [key for key in METADATA_FIELDS if key not in metadata]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Demo: drawn images with known truth, a local gallery site, and the whole pipeline run on it.
+"""Demo: drawn images with known labels, a local gallery site, and the whole pipeline run on it.
 
 `pipeline.run_demo` is the command. Drawing: `images` (one photograph-like image) from `signs`, `board`, `scenes`, `objects`,
 `camera` and `noise`. Gallery: `plan` (its contents), `gallery` (its files), `site` (its server). `truth` compares the results

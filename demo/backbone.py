@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.console import notify
 from fototeca.core.workspace import Workspace, create_workspace

@@ -14,7 +14,7 @@ import typer
 from fototeca.analysis.evaluation.evaluate import evaluate_run
 from fototeca.analysis.predict.predict import predict_paths
 from fototeca.analysis.report.page import write_report
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.search import SearchOptions, search_sources
 from fototeca.collect.status import workspace_status
 from fototeca.core.errors import FototecaError

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fototeca.analysis.predict.results import Prediction
-    from fototeca.collect.http.client import FetchOptions
-    from fototeca.core.errors import FototecaError
+    from fototeca.collect.http.options import FetchOptions
+    from fototeca.core.errors import ExternalError, FototecaError, ShortfallError
     from fototeca.core.results import Result
     from fototeca.manifest import Manifest, load_manifest
     from fototeca.run import Run, list_models, load_run, train
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "FetchOptions": "fototeca.collect.http.client",
+    "FetchOptions": "fototeca.collect.http.options",
+    "ExternalError": "fototeca.core.errors",
     "FototecaError": "fototeca.core.errors",
     "Manifest": "fototeca.manifest",
     "Prediction": "fototeca.analysis.predict.results",
     "Result": "fototeca.core.results",
     "Run": "fototeca.run",
+    "ShortfallError": "fototeca.core.errors",
     "TrainConfig": "fototeca.train.config",
     "Workspace": "fototeca.workspace",
     "list_models": "fototeca.run",
@@ -48,12 +50,14 @@ _HOMES = {
 """The module of each public name, imported when the name is first used."""
 
 __all__ = [
+    "ExternalError",
     "FetchOptions",
     "FototecaError",
     "Manifest",
     "Prediction",
     "Result",
     "Run",
+    "ShortfallError",
     "TrainConfig",
     "Workspace",
     "__version__",

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
+from fototeca.core.errors import FototecaError
 from fototeca.curate.manifest import Manifest
 from fototeca.train.training.data import encode_labels
-from fototeca.vision.image import decode
+from fototeca.vision.image import DecodeError, decode
 
 
 class ManifestDataset(Dataset[tuple[Any, Any]]):
@@ -38,7 +39,10 @@ class ManifestDataset(Dataset[tuple[Any, Any]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """The image, transformed, and its target. DecodeError if the file was damaged after the freeze."""
-        image = decode(self.paths[index])
+        """Return the image, transformed, and its target. FototecaError if the file was damaged after the freeze."""
+        try:
+            image = decode(self.paths[index])
+        except DecodeError as error:
+            raise FototecaError(f"{self.paths[index]} cannot be decoded: {error}", "run: fototeca curate verify") from None
         target = self.targets[index] if self.multi else int(self.targets[index])
         return (self.transform(image) if self.transform else image), target

@@ -13,7 +13,7 @@ from fototeca.core.workspace import create_workspace
 if TYPE_CHECKING:
     from fototeca.analysis.report.page import ReportResult
     from fototeca.collect.catalog import Decision
-    from fototeca.collect.http.client import FetchOptions
+    from fototeca.collect.http.options import FetchOptions
     from fototeca.collect.ingest.summary import CollectSummary
     from fototeca.collect.status import WorkspaceStatus
     from fototeca.curate.duplicates.dedup import DedupResult
@@ -82,7 +82,7 @@ class Workspace(WorkspacePaths):
             options: smallest side, largest file and other limits.
         """
         from fototeca.collect.files.local_files import LabelSource
-        from fototeca.collect.http.client import FetchOptions
+        from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.folder import collect_folder
 
         source = LabelSource(category, label_from_folder, Path(labels) if labels is not None else None)
@@ -96,7 +96,7 @@ class Workspace(WorkspacePaths):
             category: the category of rows that name none.
             options: limits and concurrency.
         """
-        from fototeca.collect.http.client import FetchOptions
+        from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.ingest.url_list import collect_urls
 
         return collect_urls(self, Path(file), category, options or FetchOptions())
@@ -121,7 +121,7 @@ class Workspace(WorkspacePaths):
             url: for "gallery": the page, with `{query}` in the place of the query.
             options: limits and concurrency.
         """
-        from fototeca.collect.http.client import FetchOptions
+        from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.search import SearchOptions, search_sources
 
         chosen = SearchOptions(tuple(sources), tuple(categories), limit, license, False, url)

@@ -1,7 +1,8 @@
-"""Write docs/commands.md from the commands themselves, so that the page cannot go stale (a test compares them)."""
+"""Generate docs/commands.md from the commands of the program; a test compares the two."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,16 +15,21 @@ PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 
 
 def walk(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """Every command below `command` with its full name, in the order of `--help`, groups left out."""
+    """Yield every command below `command` with its full name, in the order of `--help`; groups are not yielded."""
     if isinstance(command, click.Group):
-        for child, below in command.commands.items():
-            yield from walk(below, f"{name} {child}")
+        for child, subcommand in command.commands.items():
+            yield from walk(subcommand, f"{name} {child}")
     else:
         yield name, command
 
 
-def describe(parameter: click.Parameter) -> str:
-    """One line of a parameter's table: its names and choices, what it is, and its default or that it must be given."""
+def list_commands() -> dict[str, click.Command]:
+    """Return every command of fototeca by its full name, such as `fototeca curate freeze`."""
+    return dict(walk(typer.main.get_command(app), "fototeca"))
+
+
+def format_parameter(parameter: click.Parameter) -> str:
+    """Return a table row: names and choices, help text, and the default or "required"."""
     assert isinstance(parameter, click.Option | click.Argument)
     if isinstance(parameter, click.Option):
         names = ", ".join([*parameter.opts, *parameter.secondary_opts])
@@ -44,12 +50,12 @@ def _default(parameter: click.Option | click.Argument) -> str:
         return "required"
     if isinstance(default, bool):
         return f"`{(parameter.opts if default else parameter.secondary_opts)[0]}`" if parameter.secondary_opts else ""
-    plain = default is not None and not callable(default) and default not in ([], (), "")
-    return f"`{default}`" if plain else ""
+    is_shown = default is not None and not callable(default) and default not in ([], (), "")
+    return f"`{default}`" if is_shown else ""
 
 
-def contents(names: Sequence[str]) -> list[str]:
-    """A line of links for each stage."""
+def format_contents(names: Sequence[str]) -> list[str]:
+    """Return one line of links per stage."""
     stages: dict[str, list[str]] = {}
     for name in names:
         _, *stage, command = name.split()
@@ -57,25 +63,27 @@ def contents(names: Sequence[str]) -> list[str]:
     return [f"- {stage}: {', '.join(links)}" for stage, links in stages.items()]
 
 
-def page() -> str:
-    """The whole page."""
-    commands = dict(walk(typer.main.get_command(app), "fototeca"))
+def render_page() -> str:
+    """Return the text of docs/commands.md."""
+    commands = list_commands()
     parts = [
         "# Commands",
         "",
-        "Made from the commands by `python scripts/commands.py`. `fototeca --workspace DIR …` chooses the workspace.",
+        "Generated from the program by `python scripts/commands.py`. `fototeca --workspace DIR …` selects the workspace.",
         "",
-        *contents(list(commands)),
+        *format_contents(list(commands)),
         "",
     ]
     for name, command in commands.items():
-        help_text = "\n".join(line.strip() for line in (command.help or "").replace("\b", "").splitlines())
-        parts += [f"## {name}", "", help_text.strip(), ""]
-        rows = [describe(parameter) for parameter in command.params if parameter.name != "help"]
+        lines = [line.strip() for line in (command.help or "").replace("\b", "").strip().splitlines()]
+        help_text = "\n".join(re.sub(r"^Example: (.+)$", r"\nExample: `\1`", line) for line in lines)
+        help_text = re.sub(r"\n{3,}", "\n\n", help_text)
+        parts += [f"## {name}", "", help_text, ""]
+        rows = [format_parameter(parameter) for parameter in command.params if parameter.name != "help"]
         if rows:
-            parts += ["| argument or option | what it is | default |", "| --- | --- | --- |", *rows, ""]
+            parts += ["| argument or option | description | default |", "| --- | --- | --- |", *rows, ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(render_page(), encoding="utf-8")

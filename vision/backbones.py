@@ -280,7 +280,7 @@ def _load(name: str, module: nn.Module, file: WeightFile) -> list[str]:
         raise FototecaError(
             f"{file.path} holds weights of another architecture than {name} ({len(missing)} tensors missing, "
             f"{len(unknown)} unknown, {len(misshapen)} of another shape; the first is {first})",
-            "pass weights of this model, or the --model that they belong to",
+            "pass weights for this model, or the --model that these weights belong to",
         )
     module.load_state_dict({key: state[key] for key in own if key in state and not key.startswith(skipped)}, strict=False)
     return new

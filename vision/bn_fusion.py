@@ -19,7 +19,7 @@ def fuse_batch_norm(module: nn.Module) -> nn.Module:
         return module
     try:
         traced = fx.symbolic_trace(copy.deepcopy(module))
-    except Exception:  # forward code may do anything with a traced input
+    except Exception:  # tracing may fail on arbitrary forward code
         return module
     parts = dict(traced.named_modules())
     calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")

@@ -26,7 +26,7 @@ def keep_freed_memory() -> None:
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
+    except (OSError, AttributeError):  # not glibc
         return
     mallopt(ARENA_MAX, 1)  # per-thread arenas would keep freed memory that malloc_trim cannot release
     mallopt(MMAP_MAX, 0)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torchvision.models import get_model_weights
 from tqdm import tqdm
 
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.vision.nets import OWN, PLAIN
 
@@ -195,7 +195,7 @@ def _fetch(url: str, path: Path) -> None:
 def _unavailable(url: str, path: Path, reason: str) -> FototecaError:
     """Return the error that says what to download and where to put it."""
     hint = f"download {url} and put it at {path}, or pass --weights FILE"
-    return FototecaError(f"cannot download the weights {path.name}: {reason}", hint, EXIT_OUTSIDE)
+    return ExternalError(f"cannot download the weights {path.name}: {reason}", hint)
 
 
 def _current_name(key: str) -> str:

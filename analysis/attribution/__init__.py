@@ -1,98 +1,22 @@
-"""Attribution: which pixels made a model say a category. One file per family of methods, one registry for all.
+"""Attribution: which pixels make a model predict a category. One file per family of methods; `registry.py` lists all.
 
-`attribute` is the only door: it finds the method, checks that it fits the model, and returns a map of the input's size.
+`attribute` looks up a method by name, checks that it fits the model, and returns a map of the input's size.
 """
 
-from __future__ import annotations
+from fototeca.analysis.attribution.registry import (
+    CLASS_MODEL,
+    METHODS,
+    AttributionMethod,
+    attribute,
+    check_method,
+    network_of,
+)
 
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from fototeca.core.errors import FototecaError
-
-if TYPE_CHECKING:
-    import torch
-
-    from fototeca.analysis.attribution.maps import Map
-    from fototeca.train.runs import LoadedModel
-
-
-@dataclass(frozen=True)
-class AttributionMethod:
-    """How to draw one kind of map: `function` of the module `home` beside this one, loaded when it is first needed.
-
-    It takes (module, tensor (1, 3, H, W), target) and returns (H, W), higher where it matters more. `spatial`: it also takes the
-    name of a layer, or an empty one, since it needs activations that still have a place on the image.
-    """
-
-    home: str
-    function: str
-    source: str
-    """The paper."""
-    spatial: bool = False
-    iterates: bool = False
-    """It can be told how many iterations to take."""
-    slow: bool = False
-    """A map takes more than a few seconds on a CPU."""
-
-    def draw(self, module: torch.nn.Module, tensor: torch.Tensor, target: int, layer: str, iterations: int | None) -> Map:
-        """The map."""
-        home: Any = import_module(f"fototeca.analysis.attribution.{self.home}")
-        extra: list[Any] = [layer] if self.spatial else []
-        if self.iterates and iterations:
-            extra.append(home.ExtremalConfig.within(iterations))
-        drawn: Map = getattr(home, self.function)(module, tensor, target, *extra)
-        return drawn
-
-
-METHODS: dict[str, AttributionMethod] = {
-    "grad-cam": AttributionMethod("gradients", "grad_cam", "Selvaraju et al. 2017", spatial=True),
-    "grad-cam++": AttributionMethod("gradients", "grad_cam_plus_plus", "Chattopadhay et al. 2018", spatial=True),
-    "saliency": AttributionMethod("gradients", "saliency", "Simonyan et al. 2014"),
-    "guided-backprop": AttributionMethod("gradients", "guided_backprop", "Springenberg et al. 2015"),
-    "smoothgrad": AttributionMethod("sampled", "smoothgrad", "Smilkov et al. 2017"),
-    "integrated-gradients": AttributionMethod("sampled", "integrated_gradients", "Sundararajan et al. 2017"),
-    "occlusion": AttributionMethod("sampled", "occlusion", "Zeiler and Fergus 2014"),
-    "rise": AttributionMethod("sampled", "rise", "Petsiuk et al. 2018", slow=True),
-    "extremal": AttributionMethod("extremal", "extremal_map", "Fong et al. 2019", iterates=True, slow=True),
-}
-"""Every method by the name that `--method` takes."""
-
-CLASS_MODEL = "class-model"
-"""The method that draws a category and no map of an image (Simonyan et al. 2014); `explain --method` takes it too."""
-
-
-def check_method(name: str, *others: str) -> AttributionMethod:
-    """The method of this name, or FototecaError with those there are, and the `others` that a command takes beside them."""
-    if name not in METHODS:
-        raise FototecaError(f"no attribution method {name!r}", f"choose from: {', '.join((*METHODS, *others))}")
-    return METHODS[name]
-
-
-def network_of(model: LoadedModel, purpose: str) -> torch.nn.Module:
-    """The model's network, images to logits, laid out for fast convolutions. FototecaError when its classifier is none."""
-    import torch
-
-    from fototeca.analysis.attribution.maps import NetworkInput, attach_network_input
-
-    if model.module is None:
-        raise FototecaError(
-            f"{purpose} needs a network, and this run has none (boosting, an ensemble)",
-            "explain a run with a linear, logistic or svm head",
-        )
-    shades = zip(model.preprocessing.mean, model.preprocessing.std, strict=True)
-    attach_network_input(model.module, NetworkInput(tuple(-mean / std for mean, std in shades), model.multi))
-    return model.module.to(memory_format=torch.channels_last)
-
-
-def attribute(
-    loaded_model: LoadedModel, tensor: torch.Tensor, target: int, method: str, *, layer: str = "", iterations: int | None = None
-) -> Map:
-    """The map (H, W) of one preprocessed image (3, H, W) for category number `target`, float32, higher where it matters more.
-
-    `iterations` replaces the number that an iterative method takes by itself. FototecaError when there is no such method, or it
-    does not fit the model (the hint says which do).
-    """
-    chosen = check_method(method)
-    return chosen.draw(network_of(loaded_model, method), tensor.unsqueeze(0), target, layer, iterations)
+__all__ = [
+    "CLASS_MODEL",
+    "METHODS",
+    "AttributionMethod",
+    "attribute",
+    "check_method",
+    "network_of",
+]

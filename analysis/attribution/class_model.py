@@ -1,4 +1,4 @@
-"""Class models: the image that a network itself would draw of a category (Simonyan et al. 2014, section 2)."""
+"""Class models: images that maximize the score of a category (Simonyan et al. 2014, section 2)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fototeca.vision.memory import keep_freed_memory
 
 @dataclass(frozen=True)
 class ClassModelConfig:
-    """What the ascent takes. The paper gives the objective, score − λ·|image|²; these values are ours."""
+    """Settings of the gradient ascent on score − λ·|image|², the paper's objective; the paper names no values."""
 
     iterations: int = 200
-    """Gradient steps from the mean image."""
+    """Gradient steps, from mean gray."""
     contrast: float = 1.0
-    """Sets λ: a network that were linear would draw images with this root mean square, in standard deviations."""
+    """Sets λ: images of a linear network would have this root mean square, in standard deviations."""
     rate: float = 0.05
-    """Share of the way to where λ pulls that one step goes."""
+    """Share of the distance to the regularized optimum that one step covers."""
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.contrast <= 0 or not 0 < self.rate <= 1:
@@ -31,9 +31,9 @@ class ClassModelConfig:
 def generate_class_images(
     module: nn.Module, size: int, targets: Sequence[int], settings: ClassModelConfig | None = None
 ) -> torch.Tensor:
-    """(N, 3, size, size) preprocessed images, one for each target, that maximise score − λ·|image|² from mean grey on.
+    """Return preprocessed images (N, 3, size, size), one per target, that maximize score − λ·|image|², starting at mean gray.
 
-    The score is the logit, as in the paper: probabilities would rather make the other categories unlikely. The network must be
+    The score is the logit, as in the paper: a probability also rises when other categories become unlikely. The network must be
     in eval mode; its parameters get no gradients. With λ = g / (2·contrast) for g the first gradient's root mean square, a
     step of rate / 2λ up the objective's gradient is: (1 − rate) · image + rate · contrast · gradient / g.
     """

@@ -1,8 +1,8 @@
-"""Extremal perturbations (Fong, Patrick and Vedaldi 2019): the smooth mask of a given area that keeps a score highest.
+"""Extremal perturbations (Fong, Patrick and Vedaldi 2019): the smooth mask of a given area that maximizes a score.
 
-As its authors built it: a pyramid of blurred images, masks from a coarse grid by a smooth maximum, a penalty that draws the
-sorted mask to the wanted area and grows with every step, gradient ascent with momentum, every other step on mirrored images.
-All areas of all images are optimised in the same passes.
+As in the authors' code: a pyramid of blurred images, masks from a coarse grid by a smooth maximum, an area penalty on the sorted
+mask whose weight grows with every step, and gradient ascent with momentum, every other step on mirrored images. All areas of all
+images are optimized in the same passes.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ from fototeca.vision.memory import keep_freed_memory
 
 @dataclass(frozen=True)
 class ExtremalConfig:
-    """What an optimisation takes; the defaults are the authors', but for the areas, of which they name many."""
+    """Settings of the optimization; the defaults are the authors', except the areas, for which they give several."""
 
     areas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
-    """Shares of the image that masks may keep; the map is the mean over them."""
+    """Shares of the image that the masks keep; the map is the mean of the masks."""
     iterations: int = 800
-    """Gradient steps. Fewer alone would end before the area is reached: see `within`."""
+    """Gradient steps. With fewer steps use `within`, else the area is not reached."""
     levels: int = 8
-    """Blurred images in the pyramid, from the most blurred to the image itself."""
+    """Levels of the pyramid, from the most blurred to the image itself."""
     blur: float = 20.0
     """Standard deviation of the strongest blur, in pixels."""
     step: int = 7
-    """Pixels between two parameters of a mask."""
+    """Pixels between the parameters of a mask."""
     sigma: float = 21.0
-    """Width of a parameter's kernel in pixels: nothing smaller is drawn."""
+    """Width of a parameter's kernel in pixels, the smallest detail of a mask."""
     rate: float = 0.01
     """Step size, with momentum and dampening of 0.9."""
     weight: float = 300.0
-    """Of the area's penalty at the first step."""
+    """Weight of the area penalty at the first step."""
     growth: float = 1.0035
-    """Of the penalty, with every step."""
+    """Factor of the penalty per step."""
 
     def __post_init__(self) -> None:
         if not self.areas or not all(0 < area < 1 for area in self.areas):
             raise ValueError(f"areas are shares between 0 and 1, not {self.areas}")
         if self.iterations < 1 or self.levels < 2:
             raise ValueError("at least one iteration and two levels")
-        if self.sigma < self.step or self.sigma % self.step:  # else the masks' margin would not cover the image's far edges
+        if self.sigma < self.step or self.sigma % self.step:  # else the margin of the masks would not cover the image's far edges
             raise ValueError("sigma is a multiple of step")
 
     @classmethod
     def within(cls, iterations: int) -> ExtremalConfig:
-        """Other than the authors' number of iterations: steps and the penalty's growth are as much longer as they are fewer."""
+        """Return settings for another number of iterations, with step size and penalty growth scaled inversely."""
         times = cls.iterations / iterations
         return cls(iterations=iterations, rate=cls.rate * times, growth=cls.growth**times)
 
 
 def extremal_map(module: nn.Module, tensor: torch.Tensor, target: int, settings: ExtremalConfig | None = None) -> Map:
-    """The mean over the areas of the masks that keep the score highest, (H, W) in 0…1."""
+    """Return the mean over the areas of the masks that maximize the score, (H, W) in 0…1."""
     masks = extremal_masks(module, tensor, [target], settings or ExtremalConfig())
     return np.asarray(masks[0].mean(dim=0).numpy(), dtype=np.float32)
 
@@ -69,9 +69,9 @@ def extremal_map(module: nn.Module, tensor: torch.Tensor, target: int, settings:
 def extremal_masks(
     module: nn.Module, images: torch.Tensor, targets: Sequence[int], settings: ExtremalConfig, *, progress: bool = False
 ) -> torch.Tensor:
-    """Masks (N, areas, H, W) in 0…1 of images (N, 3, H, W), each for its own target; the same each time.
+    """Return masks (N, areas, H, W) in 0…1 of images (N, 3, H, W), each for its own target; deterministic.
 
-    The network must be in eval mode, and works on the CPU. Its parameters get no gradients.
+    The network must be in eval mode on the CPU. Its parameters get no gradients.
     """
     keep_freed_memory()
     n, count = len(images), len(settings.areas)
@@ -89,20 +89,20 @@ def extremal_masks(
             scores = module(shown.flip(3) if step % 2 == 0 else shown).gather(1, wanted[:, None])
             penalty = settings.weight * settings.growth**step * area_error(full, settings.areas * n)
             (downhill,) = torch.autograd.grad((penalty - scores[:, 0]).sum(), parameters)
-        # Dampening weighs the new gradient by 0.1, except at the first step, when there is nothing to dampen.
+        # Dampening weights the new gradient by 0.1, except at the first step.
         momentum = downhill if step == 0 else 0.9 * momentum + 0.1 * downhill
         parameters = (parameters.detach() - settings.rate * momentum).clamp(0, 1)
     return masks.detach().reshape(n, count, *images.shape[2:])
 
 
 def pyramid(image: torch.Tensor, settings: ExtremalConfig) -> torch.Tensor:
-    """An image (3, H, W) blurred less and less, (levels, 3, H, W); the last is the image. Outside it is mean grey (0)."""
+    """Return (levels, 3, H, W), an image blurred less from level to level; the last is the image, the padding mean gray (0)."""
     shares = torch.linspace(1, 0, settings.levels).tolist()
     return torch.stack([blurred(image, settings.blur * share) for share in shares])
 
 
 def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """An image (3, H, W) under a Gaussian blur of sigma pixels, the kernel cut at four of them; outside it is mean grey."""
+    """Return an image (3, H, W) after Gaussian blur of sigma pixels, truncated at 4 sigma, padded with mean gray."""
     reach = ceil(4 * sigma)
     if reach == 0:
         return image
@@ -113,8 +113,10 @@ def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def blend(stages: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Images (N, 3, H, W) from pyramids (N, levels, 3, H, W): 0 in the mask (N, 1, H, W) takes the most blurred level, 1 the
-    last, and what lies between is interpolated."""
+    """Return images (N, 3, H, W), interpolated linearly between the levels of pyramids (N, levels, 3, H, W).
+
+    Mask (N, 1, H, W) values of 0 select the most blurred level, 1 the last.
+    """
     height = masks * (stages.shape[1] - 1)
     below = height.detach().floor().long()
     index = below[:, :, None].expand(-1, -1, *stages.shape[2:])
@@ -123,10 +125,10 @@ def blend(stages: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 
 def area_error(full: torch.Tensor, areas: Sequence[float]) -> torch.Tensor:
-    """(N,) mean squares between the sorted masks (N, 1, …) and the step that is 1 on the wanted share and 0 elsewhere.
+    """Return (N,) mean squared differences between the sorted masks (N, 1, …) and a step function of the given area.
 
-    Nothing is sorted: it is enough to know which pixels are among the largest. Equal ones count from the last place, as a
-    stable sort would have them.
+    Partitioning replaces sorting: it is enough to know which pixels are among the largest. Ties count from the end, as in a
+    stable sort.
     """
     flat = full.flatten(1)
     step = torch.stack([_largest(row, area) for row, area in zip(flat.detach().numpy(), areas, strict=True)])
@@ -134,10 +136,10 @@ def area_error(full: torch.Tensor, areas: Sequence[float]) -> torch.Tensor:
 
 
 def _largest(row: np.ndarray, area: float) -> torch.Tensor:
-    """1 where the row's largest values are, the wanted share of them, else 0."""
-    kept = prod(row.shape) - int(prod(row.shape) * (1 - area))
-    limit = np.partition(row, len(row) - kept)[len(row) - kept]
+    """Return 1 at the largest values of a row, as many as the area asks for, else 0."""
+    count = prod(row.shape) - int(prod(row.shape) * (1 - area))
+    limit = np.partition(row, len(row) - count)[len(row) - count]
     chosen = (row > limit).astype(np.float32)
     equal = np.flatnonzero(row == limit)
-    chosen[equal[len(equal) - (kept - int(chosen.sum())) :]] = 1
+    chosen[equal[len(equal) - (count - int(chosen.sum())) :]] = 1
     return torch.from_numpy(chosen)

@@ -1,4 +1,4 @@
-"""`filters`: the first layer's filters, and the feature maps of chosen layers for one image."""
+"""`filters`: filters of the first convolution, and feature maps of chosen layers for one image."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 MAX_MAPS = 32
-"""Feature maps that are drawn of a layer: those with the largest mean, strongest first."""
+"""Feature maps drawn per layer, those with the largest mean first."""
 
 TILE_SIZE = 64
-"""Pixels of a drawn filter or map at least."""
+"""Minimum side of a drawn filter or map, in pixels."""
 
 NUM_LAYERS = 4
-"""Layers that are drawn when none is named: the last of each size of maps, evenly from the first to the last size."""
+"""Layers drawn by default: the last of each map size, evenly spaced from the first to the last size."""
 
 
 def filter_figures(
     workspace: Workspace, run_id: str, *, layers: Sequence[str] = (), image: str | None = None, output: Path | None = None
 ) -> list[Path]:
-    """Write `filters.png`, `seen.png` (the image: else the surest wrong or right one) and `maps-LAYER.png`; returns the paths.
+    """Write `filters.png`, `seen.png` (the preprocessed image) and `maps-LAYER.png`; return the paths.
 
-    FototecaError when the classifier is no network, a layer is unknown or has no maps, or there is no such image.
+    The default image is the most confident wrong prediction, else the most confident correct one.
+
+    FototecaError if the run has no network, a layer is unknown or has no maps, or the image is unknown.
     """
     run = find_run(workspace, run_id)
     results = read_split_predictions(workspace, run, "val")
@@ -53,31 +55,31 @@ def filter_figures(
 
 
 def draw_filter_sheets(model: LoadedModel, tensor: torch.Tensor, layers: Sequence[str] = ()) -> dict[str, Image.Image]:
-    """`filters` and a `maps-LAYER` for each layer, of a preprocessed image (3, H, W)."""
+    """Return contact sheets of a preprocessed image (3, H, W): `filters`, and `maps-LAYER` for each layer."""
     network = network_of(model, "filters")
     maps = compute_feature_maps(network, tensor[None], layers)
     return {
         "filters": draw_filters(read_first_filters(network)),
-        **{f"maps-{name}": draw_maps(found) for name, found in maps.items()},
+        **{f"maps-{name}": draw_maps(channels) for name, channels in maps.items()},
     }
 
 
 def read_first_filters(module: nn.Module) -> npt.NDArray[np.float32]:
-    """(K, 3, h, w) weights of the first convolution. FototecaError when no convolution looks at colours."""
+    """Return the weights (K, 3, h, w) of the first convolution over RGB. FototecaError if there is none."""
     from torch import nn
 
     for inner in module.modules():
         if isinstance(inner, nn.Conv2d) and inner.in_channels == 3:
             return np.asarray(inner.weight.detach().numpy(), dtype=np.float32)
-    raise FototecaError("no convolution of this model looks at an image's colours", "filters are drawn of convolutional models")
+    raise FototecaError("the model has no convolution over RGB", "filters are drawn of convolutional models")
 
 
 def compute_feature_maps(
     module: nn.Module, tensor: torch.Tensor, names: Sequence[str] = ()
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """(C, h, w) of each named layer for an image (1, 3, H, W), in the order of the network; else of LAYERS that are chosen.
+    """Return maps (C, h, w) by layer for an image (1, 3, H, W), in the order of the network; default: NUM_LAYERS layers.
 
-    FototecaError when a name is no layer (the hint lists the likely ones), or its output has no place on the image.
+    FototecaError if a name is not a layer (the hint lists likely ones) or its output is not spatial.
     """
     import torch
 
@@ -88,9 +90,9 @@ def compute_feature_maps(
 
     def keep(name: str, output: Any) -> None:  # noqa: ANN401  (a module may return anything)
         if isinstance(output, torch.Tensor) and output.dim() in (3, 4):
-            found = as_maps(output.detach())[0]
-            if found.shape[-1] > 1:
-                seen[name] = np.array(found.numpy(), dtype=np.float32)
+            activations = as_maps(output.detach())[0]
+            if activations.shape[-1] > 1:
+                seen[name] = np.array(activations.numpy(), dtype=np.float32)
 
     inner = [
         (name, layer) for name, layer in module.named_modules() if (id(layer) in wanted if names else not [*layer.children()])
@@ -99,7 +101,7 @@ def compute_feature_maps(
         module(tensor)
     flat = [name for name in names if name not in seen]
     if flat or not seen:
-        raise FototecaError(f"layer {', '.join(flat) or 'by layer'} gives no maps", "name a layer before pooling, or no layer")
+        raise FototecaError(f"layer {', '.join(flat) or 'of any name'} has no maps", "name a layer before pooling, or none")
     return seen if names else _last_of_each_size(seen)
 
 
@@ -110,19 +112,19 @@ def _last_of_each_size(seen: dict[str, npt.NDArray[np.float32]]) -> dict[str, np
 
 
 def draw_filters(filters: npt.NDArray[np.float32]) -> Image.Image:
-    """Each filter (3, h, w) as a colour tile: grey is zero, and its largest weight the strongest colour."""
+    """Draw each filter (3, h, w) as a color tile: gray is zero, full color its largest weight."""
     tops = np.maximum(np.abs(filters).max(axis=(1, 2, 3), keepdims=True), 1e-12)
-    colours = ((filters / tops + 1) * 127.5).round().astype(np.uint8).transpose(0, 2, 3, 1)
-    return contact_sheet([_enlarged(Image.fromarray(one)) for one in colours], 12)
+    colors = ((filters / tops + 1) * 127.5).round().astype(np.uint8).transpose(0, 2, 3, 1)
+    return contact_sheet([_enlarged(Image.fromarray(one)) for one in colors], 12)
 
 
 def draw_maps(maps: npt.NDArray[np.float32]) -> Image.Image:
-    """The SHOWN strongest of (C, h, w), bright where a map is high; each by its own scale."""
+    """Draw the MAX_MAPS maps (C, h, w) with the largest mean, each on its own scale, bright for high values."""
     order = np.argsort(-maps.mean(axis=(1, 2)), kind="stable")[:MAX_MAPS]
     return contact_sheet([_enlarged(Image.fromarray(heatmap(maps[channel]).round().astype(np.uint8))) for channel in order], 8)
 
 
 def _enlarged(tile: Image.Image) -> Image.Image:
-    """Every pixel as a square: what lies between them is not known."""
+    """Enlarge without interpolation, so that each value stays a square."""
     times = max(1, -(-TILE_SIZE // tile.width))
     return tile.resize((tile.width * times, tile.height * times), Image.Resampling.NEAREST)

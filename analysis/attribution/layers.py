@@ -1,4 +1,4 @@
-"""Where to look inside a network: the last layer whose activations still have a place on the image, for any family."""
+"""Choose the layer for Grad-CAM in any architecture: the last one with spatial activations."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from torch import nn
 from fototeca.core.errors import FototecaError
 
 STAGES = ("layer4", "trunk_output.block4", "encoder.layers", "features", "blocks", "Mixed_7c", "inception5b", "conv5", "layers")
-"""How torchvision's families call the stage before pooling, the surest name first."""
+"""Names of the last stage before pooling in torchvision's architectures, most specific first."""
 
 
 MAX_NAMED_LAYERS = 12
-"""Layers that an error names."""
+"""Layers listed in an error."""
 
 
 def target_layer(module: nn.Module, tensor: torch.Tensor, name: str = "") -> nn.Module:
-    """The layer that Grad-CAM looks at: the one called `name`, the family's own, or the last that is spatial in a forward pass.
+    """Return the layer for Grad-CAM: `name` if given, else the architecture's last stage, else the last spatial layer.
 
-    FototecaError when `name` is no module, or has no place on the image (the hint lists those that fit), or none has.
+    FototecaError if `name` is not a module or not spatial (the hint lists layers that are), or no layer is spatial.
     """
     modules: dict[str, nn.Module] = dict(module.named_modules())
     if name:
         fitting = spatial_layers(module, tensor)
         if name in fitting:
             return modules[name]
-        what = f"layer {name!r} has no place on the image" if name in modules else f"the model has no layer {name!r}"
-        raise FototecaError(what, f"these fit: {', '.join(_likely(fitting))}")
+        what = f"layer {name!r} has no spatial output" if name in modules else f"the model has no layer {name!r}"
+        raise FototecaError(what, f"layers with a spatial output: {', '.join(_likely(fitting))}")
     for stage in STAGES:
-        found = [value for key, value in modules.items() if key == stage or key.endswith(f".{stage}")]
-        if found:
-            return _last(found[0])
+        matches = [value for key, value in modules.items() if key == stage or key.endswith(f".{stage}")]
+        if matches:
+            return _last(matches[0])
     return _last_spatial(module, tensor)
 
 
 def _last(stage: nn.Module) -> nn.Module:
-    """The end of a stage. A transformer block's output is past the norm where attribution is sharp, so its norm is taken."""
+    """Return the last layer of a stage; of a transformer block its norm layer, where attribution is sharper."""
     children = list(stage.children())
     if not isinstance(stage, nn.Sequential | nn.ModuleList) or not children:
         return stage
@@ -53,26 +53,26 @@ def _last(stage: nn.Module) -> nn.Module:
 
 
 def _last_spatial(module: nn.Module, tensor: torch.Tensor) -> nn.Module:
-    """The last module to give a map larger than one place; one channel per category does not count."""
+    """Return the last module with a spatial output, except outputs with one channel per category."""
     modules: dict[str, nn.Module] = dict(module.named_modules())
     seen = spatial_layers(module, tensor)
     with torch.no_grad():
         classes = module(tensor).shape[1]
     fitting = [name for name, channels in seen.items() if channels != classes] or [*seen]
     if not fitting:
-        raise FototecaError("no layer of this model is spatial, as Grad-CAM needs", "use --method saliency")
+        raise FototecaError("no layer of this model has a spatial output, as Grad-CAM needs", "use --method saliency")
     return modules[fitting[-1]]
 
 
 def spatial_layers(module: nn.Module, tensor: torch.Tensor) -> dict[str, int]:
-    """By name, in the order of a forward pass, the layers whose output `as_maps` reads as more than one place; their channels."""
+    """Return the number of channels by name of layers with a spatial output, in the order of a forward pass."""
     seen: dict[str, int] = {}
 
     def note(name: str, output: Any) -> None:  # noqa: ANN401  (a module may return anything)
         if isinstance(output, torch.Tensor) and output.dim() in (3, 4):
             maps = as_maps(output)
             if min(maps.shape[2:]) > 1:
-                seen.pop(name, None)  # one that runs twice stands where it ran last
+                seen.pop(name, None)  # a layer that runs twice keeps its last position
                 seen[name] = maps.shape[1]
 
     named = [(name, inner) for name, inner in module.named_modules() if name]
@@ -83,7 +83,7 @@ def spatial_layers(module: nn.Module, tensor: torch.Tensor) -> dict[str, int]:
 
 @contextmanager
 def capture_outputs(layers: Sequence[tuple[str, nn.Module]], note: Callable[[str, Any], None]) -> Iterator[None]:
-    """While the block runs, `note` is told the name and the output of each of the layers that is asked."""
+    """Call `note` with the name and output of each layer that runs inside the block."""
     handles = [layer.register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name, layer in layers]
     try:
         yield
@@ -93,13 +93,13 @@ def capture_outputs(layers: Sequence[tuple[str, nn.Module]], note: Callable[[str
 
 
 def _likely(names: Iterable[str]) -> list[str]:
-    """The last of the names that are not deep inside others; the very last ones where all are deep."""
-    every = [*names]
-    return ([name for name in every if name.count(".") <= 1] or every)[-MAX_NAMED_LAYERS:]
+    """Return the last names with at most one dot; the last ones of all if every name is nested deeper."""
+    candidates = [*names]
+    return ([name for name in candidates if name.count(".") <= 1] or candidates)[-MAX_NAMED_LAYERS:]
 
 
 def as_maps(activations: torch.Tensor) -> torch.Tensor:
-    """Activations as (N, C, h, w): Swin gives (N, h, w, C), ViT gives tokens (N, 1 + h·w, C) with the class token first."""
+    """Return activations as (N, C, h, w), from those, Swin's (N, h, w, C) or ViT's tokens (N, 1 + h·w, C), class token first."""
     if activations.dim() == 3:
         n, tokens, channels = activations.shape
         side = int(tokens**0.5)

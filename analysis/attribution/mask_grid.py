@@ -1,8 +1,8 @@
-"""Smooth masks as Fong et al. (2019) draw them: a coarse grid of parameters, enlarged by a smooth maximum of moved kernels.
+"""Smooth masks of Fong et al. (2019): a coarse grid of parameters, enlarged by a smooth maximum of shifted kernels.
 
 Each pixel is the softmax-weighted mean of weight × parameter over the (2r + 1)² nearest parameters. The weights depend only on
-where a pixel lies between the grid's lines, and most parameters are 0 or 1 once optimised: both are used here, so that a mask and
-its gradient cost less than a small network's pass, where the plain formula costs several.
+the pixel's position within a grid cell, and most optimized parameters are 0 or 1. Both are exploited here: a mask and its
+gradient cost less than one pass of a small network, while the plain formula costs several.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from numba import njit
 Floats = npt.NDArray[np.float32]
 
 COLDNESS = 20.0
-"""How close the smooth maximum is to the maximum."""
+"""Inverse temperature of the smooth maximum; higher is closer to the maximum."""
 
 
 class MaskGrid:
-    """Masks of an image's size (height, width) from parameters on a grid of `step` pixels, with kernels of `sigma` pixels.
+    """Masks of size (height, width) from parameters on a grid of `step` pixels, with kernels of `sigma` pixels.
 
-    `shape` is the parameters' (h, w); `full` the size of the masks with the margin of sigma pixels that counts for the area.
+    `shape` is the size (h, w) of the parameters; `full` that of masks with a margin of sigma pixels, over which the area is
+    computed.
     """
 
     def __init__(self, size: tuple[int, int], step: int, sigma: float) -> None:
@@ -38,7 +39,7 @@ class MaskGrid:
         self._tables = _tables(step, self.radius, self.padding, sigma)
 
     def masks(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of (N, 1, h, w) in 0…1 the masks (N, 1, height, width) and with their margin (N, 1, *full), differentiable."""
+        """Return masks (N, 1, height, width), and with margin (N, 1, *full), of parameters (N, 1, h, w) in 0…1."""
         whole: torch.Tensor = _SmoothMaximum.apply(parameters, self)
         full = whole[:, :, : self.full[0], : self.full[1]].clamp(0, 1)
         top, (height, width) = self.margin, self.size
@@ -46,10 +47,10 @@ class MaskGrid:
 
 
 def _tables(step: int, radius: int, padding: int, sigma: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """(neighbours, places in a cell): the weights w, and e^(cw), w·e^(cw), w²·e^(cw) for parameters that are 1."""
-    offsets = step * np.arange(-padding, 2 * radius + 1 - padding) + sigma  # of a cell's neighbours, from the cell's corner
+    """Return (neighbors, positions in a cell) tables: weights w, and e^(cw), w·e^(cw), w²·e^(cw) for parameters that are 1."""
+    offsets = step * np.arange(-padding, 2 * radius + 1 - padding) + sigma  # of a cell's neighbors, from the cell's corner
     places = np.arange(step)
-    away = (places[None, :] - offsets[:, None]) ** 2  # (neighbour, place), along one axis
+    away = (places[None, :] - offsets[:, None]) ** 2  # (neighbor, position), along one axis
     squared = away[:, None, :, None] + away[None, :, None, :]
     distance = np.sqrt(squared).reshape(len(offsets) ** 2, step * step) / sigma
     weights = np.exp(-2 * np.maximum(distance - 0.5, 0) ** 2)
@@ -60,7 +61,7 @@ def _tables(step: int, radius: int, padding: int, sigma: float) -> tuple[Floats,
 
 
 class _SmoothMaximum(torch.autograd.Function):
-    """Parameters (N, 1, h, w) to masks (N, 1, step · cells…); gradients by hand, since autograd would keep 81 masks for each."""
+    """Parameters (N, 1, h, w) to masks (N, 1, step · cells…), with explicit gradients: autograd would store 81 masks for each."""
 
     @staticmethod
     def forward(ctx: Any, parameters: torch.Tensor, grid: MaskGrid) -> torch.Tensor:  # noqa: ANN401  (torch's own context)
@@ -68,16 +69,16 @@ class _SmoothMaximum(torch.autograd.Function):
         padded = np.pad(parameters.detach()[:, 0].numpy(), ((0, 0), (edge, edge), (edge, edge)))
         weights, powers, weighted, _ = grid._tables
         high, wide = grid.cells
-        found, sums = _enlarge(padded, weights, powers, weighted, high, wide, 2 * grid.radius + 1)
-        ctx.kept = grid, padded, found, sums
-        return torch.from_numpy(_as_image(found, grid.step))
+        maxima, sums = _enlarge(padded, weights, powers, weighted, high, wide, 2 * grid.radius + 1)
+        ctx.stored = grid, padded, maxima, sums
+        return torch.from_numpy(_as_image(maxima, grid.step))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
-        grid, padded, found, sums = ctx.kept
+        grid, padded, maxima, sums = ctx.stored
         per_cell = _as_cells(gradients[0].numpy(), grid.step)
         weights, powers, weighted, squares = grid._tables
-        below = _enlarge_back(padded, found, sums, per_cell, weights, powers, weighted, squares, 2 * grid.radius + 1)
+        below = _enlarge_back(padded, maxima, sums, per_cell, weights, powers, weighted, squares, 2 * grid.radius + 1)
         edge = grid.padding
         return torch.from_numpy(below[:, None, edge : edge + grid.shape[0], edge : edge + grid.shape[1]].copy()), None
 
@@ -97,7 +98,7 @@ def _as_cells(image: Floats, step: int) -> Floats:
 
 @njit(nogil=True, cache=True, fastmath=True, inline="always")
 def _exp(value: np.float32) -> np.float32:
-    """e^value for 0…20 within 1e-5 of it: a Taylor sum of e^(value/64), squared six times. A loop over it becomes vector code."""
+    """Return e^value for 0…20 within 1e-5: a Taylor sum of e^(value/64), squared six times; vectorizable in loops."""
     y = value * np.float32(1 / 64)
     e = y * np.float32(1 / 720) + np.float32(1 / 120)
     e = ((((e * y + np.float32(1 / 24)) * y + np.float32(1 / 6)) * y + np.float32(0.5)) * y + np.float32(1)) * y + np.float32(1)
@@ -120,12 +121,12 @@ def _enlarge(  # type: ignore[no-untyped-def]  # noqa: ANN202
     wide,  # noqa: ANN001
     around,  # noqa: ANN001
 ):
-    """Smooth maxima and the sums of powers that they were divided by, both (N, high, wide, places)."""
+    """Return smooth maxima and the sums of powers that divide them, both (N, high, wide, positions)."""
     places = weights.shape[1]
-    found = np.zeros((padded.shape[0], high, wide, places), np.float32)
+    maxima = np.zeros((padded.shape[0], high, wide, places), np.float32)
     sums = np.zeros((padded.shape[0], high, wide, places), np.float32)
     for n, i, j in np.ndindex(padded.shape[0], high, wide):
-        total, power = found[n, i, j], sums[n, i, j]
+        total, power = maxima[n, i, j], sums[n, i, j]
         zeros = np.float32(0)
         for k in range(around * around):
             m = padded[n, i + k // around, j + k % around]
@@ -144,13 +145,13 @@ def _enlarge(  # type: ignore[no-untyped-def]  # noqa: ANN202
         for s in range(places):
             power[s] += zeros
             total[s] /= power[s]
-    return found, sums
+    return maxima, sums
 
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _enlarge_back(  # type: ignore[no-untyped-def]  # noqa: ANN202
     padded,  # noqa: ANN001
-    found,  # noqa: ANN001
+    maxima,  # noqa: ANN001
     sums,  # noqa: ANN001
     gradient,  # noqa: ANN001
     weights,  # noqa: ANN001
@@ -159,14 +160,14 @@ def _enlarge_back(  # type: ignore[no-untyped-def]  # noqa: ANN202
     squares,  # noqa: ANN001
     around,  # noqa: ANN001
 ):
-    """The gradient on the padded parameters: of x = w·m it is e^(cx) / sum · (1 + c(x − found)), times w for m."""
+    """Return the gradient of the padded parameters: for x = w·m it is e^(cx) / sum · (1 + c(x − maximum)), times w for m."""
     places = weights.shape[1]
     below = np.zeros_like(padded)
     plain, steep = np.empty(places, np.float32), np.empty(places, np.float32)
-    for n, i, j in np.ndindex(*found.shape[:3]):
+    for n, i, j in np.ndindex(*maxima.shape[:3]):
         for s in range(places):
             share = gradient[n, i, j, s] / sums[n, i, j, s]
-            plain[s] = share * (np.float32(1) - np.float32(COLDNESS) * found[n, i, j, s])
+            plain[s] = share * (np.float32(1) - np.float32(COLDNESS) * maxima[n, i, j, s])
             steep[s] = share * np.float32(COLDNESS)
         for k in range(around * around):
             m = padded[n, i + k // around, j + k % around]

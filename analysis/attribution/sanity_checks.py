@@ -86,7 +86,7 @@ class CheckScores:
 def check_maps(module: nn.Module, image: CheckedImage, maps: dict[str, Map], steps: int = CURVE_STEPS) -> dict[str, CheckScores]:
     """Check maps of one image without drawing others: live, deletion, insertion, and with a mask pointing and energy.
 
-    Scores are graded against both baselines. The other checks are of methods: see `check_methods`.
+    Scores are graded against both baselines. `check_methods` makes the other checks.
     """
     prepared = _prepare(module, image)
     baselines = {name: draw(module, image.image[None], image.target) for name, draw in BASELINES.items()}
@@ -118,10 +118,7 @@ def check_methods(
     grids: Sequence[ImageGrid],
     steps: int = CURVE_STEPS,
 ) -> list[CheckScores]:
-    """Return the scores of each method and, last, of both baselines; deterministic but for `seconds`.
-
-    The network must be in eval mode.
-    """
+    """Score each method and, last, both baselines on a network in eval mode; deterministic but for `seconds`."""
     shuffled = with_shuffled_weights(module)
     functions = {**methods, **BASELINES}
     prepared = [_prepare(module, image) for image in images]
@@ -136,7 +133,7 @@ def check_methods(
 
 
 def _check_or_explain(name: str, check: Callable[[], CheckScores]) -> CheckScores:
-    """Return the scores; for a method that does not fit the model only the reason, so that the others are still checked."""
+    """Return the scores, or only the reason for a method that does not fit the model."""
     try:
         return check()
     except FototecaError as error:
@@ -144,7 +141,7 @@ def _check_or_explain(name: str, check: Callable[[], CheckScores]) -> CheckScore
 
 
 def grade_scores(scores: CheckScores, baselines: Sequence[CheckScores]) -> dict[str, bool]:
-    """Return True or False for each measured check.
+    """Return the result of each measured check.
 
     Thresholds: always live; correlation below 0.9 with the map of another category and below 0.5 with that of shuffled weights; a
     better score than both baselines for the others.
@@ -179,15 +176,14 @@ def _check_method(
         scores, {key: _finite_mean([row[key] for row in rows if key in row]) for key in {key for row in rows for key in row}}
     )
     if grids:
-        shares = [_share_in_cell(draw(module, grid.image[None], grid.target), grid.cell) for grid in grids]
-        scores.grid = float(np.mean(shares))
+        scores.grid = float(np.mean([_share_in_cell(draw(module, one.image[None], one.target), one.cell) for one in grids]))
     return scores
 
 
 def _finite_mean(values: Sequence[float]) -> float:
     """Return the mean of the finite values; NaN if there are none."""
-    measured = [value for value in values if np.isfinite(value)]
-    return float(np.mean(measured)) if measured else float("nan")
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite or [np.nan]))
 
 
 def _set_scores(scores: CheckScores, measured: dict[str, float]) -> None:
@@ -261,7 +257,7 @@ def build_image_grid(images: Sequence[torch.Tensor], target: int, cell: int) -> 
     """
     others = iter(images[1:])
     placed = [images[0] if place == cell else next(others) for place in range(4)]
-    (height, width) = images[0].shape[1:]
+    height, width = images[0].shape[1:]
     heights, widths = (height // 2, height - height // 2), (width // 2, width - width // 2)
     small = [
         F.interpolate(image[None], size=(heights[place // 2], widths[place % 2]), mode="bilinear", antialias=True)[0]

@@ -79,7 +79,9 @@ def compare_runs(workspace: Workspace, run_ids: Sequence[str]) -> Comparison:
         raise FototecaError("one run cannot be compared", "name two or more: fototeca train list")
     versions = sorted({run.manifest_version for run in runs})
     if len(versions) > 1:
-        raise FototecaError(f"the runs are of different manifests: {', '.join(versions)}", "compare runs of one manifest")
+        raise FototecaError(
+            f"the runs were trained on different manifests: {', '.join(versions)}", "compare runs of one manifest"
+        )
     manifest = read_manifest(workspace, versions[0])
     return compare_predictions([read_split_predictions(workspace, run, "val", manifest) for run in runs])
 

@@ -55,7 +55,7 @@ class SplitPredictions:
 
     @cached_property
     def groups(self) -> IntArray:
-        """(N,) number of each image's duplicate group."""
+        """(N,) duplicate group index of each image."""
         return group_index([row.group for row in self.rows])
 
     @cached_property

@@ -19,13 +19,13 @@ from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import ManifestRow, is_stored
 
 PredictedLabels = Sequence[str | None]
-"""What a run said of each image; None where it was not asked, empty where it said no category."""
+"""Predicted label of each image; None without prediction, empty for no category."""
 
 THUMBNAIL_SIZE = 72
-"""Pixels of an image on the page: 5,000 of them are about 8 MB."""
+"""Side of a thumbnail in pixels: 5,000 of them take about 8 MB."""
 
 METHOD_NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
-"""What the methods are called, in the order in which they are offered."""
+"""Names of the methods, in the order of the menu."""
 
 
 def write_embedding_page(
@@ -33,17 +33,16 @@ def write_embedding_page(
     facts: Mapping[str, Any],
     rows: Sequence[ManifestRow],
     places: Mapping[str, FloatArray],
-    said: PredictedLabels,
+    predicted: PredictedLabels,
     categories: Sequence[str],
     path: Path,
 ) -> Path:
-    """Write the page of rows at places (N, 2) by method. `facts`: run, dimension, knn_accuracy, silhouette; `said`: what the run
-    said of each image, None where it was not asked."""
+    """Write the page of rows at places (N, 2) by method; `facts`: run, dimension, knn_accuracy and silhouette."""
     knn = "unknown" if facts["knn_accuracy"] is None else f"{facts['knn_accuracy']:.1%}"
     silhouette = "unknown" if facts["silhouette"] is None else f"{facts['silhouette']:.2f}"
     document = {
         "coordinates": {METHOD_NAMES[name]: _unit_square(places[name]) for name in METHOD_NAMES if name in places},
-        "colorings": _numbered_colorings(rows, said, categories),
+        "colorings": _numbered_colorings(rows, predicted, categories),
         "palette": PALETTE,
         "names": [row.image_id[:12] for row in rows],
         "images": [_draw_image(workspace, row) for row in rows],
@@ -59,43 +58,43 @@ def write_embedding_page(
 
 
 def _unit_square(points: FloatArray) -> list[list[float]]:
-    """Places in 0…1, one scale for both axes, to four decimals."""
+    """Return places scaled to 0…1 with one scale for both axes, to four decimals."""
     low, span = points.min(axis=0), float(np.ptp(points, axis=0).max()) or 1.0
     middle = (1 - np.ptp(points, axis=0) / span) / 2
     return [[round(float(value), 4) for value in point] for point in (points - low) / span + middle]
 
 
 def point_colorings(
-    rows: Sequence[ManifestRow], said: PredictedLabels, categories: Sequence[str]
+    rows: Sequence[ManifestRow], predicted: PredictedLabels, categories: Sequence[str]
 ) -> dict[str, tuple[list[str], list[str]]]:
-    """By what the points can be coloured: each image's group, and the groups' names in order. `said`: as for `write_page`."""
-    asked = ["not asked" if one is None else one for one in said]
-    hits = ["right" if one == row.label else "wrong" for row, one in zip(rows, said, strict=True)]
-    right = ["not asked" if one is None else hit for hit, one in zip(hits, said, strict=True)]
-    by: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    """Return for each coloring the group of each image and the names of the groups in order."""
+    labels = ["not predicted" if label is None else label for label in predicted]
+    hits = ["right" if label == row.label else "wrong" for row, label in zip(rows, predicted, strict=True)]
+    errors = ["not predicted" if label is None else hit for hit, label in zip(hits, predicted, strict=True)]
+    choices: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         "label": ([row.label for row in rows], categories),
-        "prediction": (asked, categories),
-        "error": (right, ("right", "wrong")),
+        "prediction": (labels, categories),
+        "error": (errors, ("right", "wrong")),
         "split": ([row.split for row in rows], ("train", "val")),
     }
-    found = {}
-    for name, (values, first) in by.items():
-        named = [one or "none" for one in values]
-        found[name] = (named, [*dict.fromkeys([*(one for one in first if one in named), *named])])
-    return found
+    colorings = {}
+    for name, (values, first) in choices.items():
+        groups = [value or "none" for value in values]
+        colorings[name] = (groups, [*dict.fromkeys([*(group for group in first if group in groups), *groups])])
+    return colorings
 
 
 def _numbered_colorings(
-    rows: Sequence[ManifestRow], said: PredictedLabels, categories: Sequence[str]
+    rows: Sequence[ManifestRow], predicted: PredictedLabels, categories: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Return the colorings as the page reads them: the groups, and the index of each image's group."""
     return {
         name: {"groups": groups, "of": [groups.index(value) for value in values]}
-        for name, (values, groups) in point_colorings(rows, said, categories).items()
+        for name, (values, groups) in point_colorings(rows, predicted, categories).items()
     }
 
 
 def _draw_image(workspace: Workspace, row: ManifestRow) -> str:
-    """A small image as a data URI; empty when its file is gone, or none of the image store."""
+    """Return a thumbnail as a data URI; empty if the file is missing or not in the image store."""
     small = thumbnail(workspace.root / row.path, THUMBNAIL_SIZE) if is_stored(row) else None
     return data_uri(small, 60) if small else ""

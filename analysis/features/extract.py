@@ -1,4 +1,4 @@
-"""The features before a run's classifier, computed once per image and kept in the cache."""
+"""Features before a run's classifier, computed once per image and cached."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 FeatureArray = npt.NDArray[np.float32]
 
 BLOCK_SIZE = 1024
-"""Queries compared at once: against 100,000 images 0.4 GB."""
+"""Queries compared at once: 0.4 GB against 100,000 images."""
 
 
 def read_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -> tuple[list[ManifestRow], FeatureArray] | None:
-    """Rows, without those whose file cannot be read and whose features were not kept either, which a line tells of, and their
-    features (N, D); None when the run has none of its own (an ensemble).
+    """Return rows and their features (N, D); None for an ensemble, which has no features of its own.
 
-    Those of a frozen backbone are what its training kept; another run's are asked for once, from the pixels its training kept.
+    Rows without readable file and without cached features are left out, with a message. Features of a frozen backbone are those
+    that its training cached; other runs compute them once, from the pixels that training cached.
     """
     from fototeca.vision.features import extract_features, features_folder
     from fototeca.vision.pixels import PixelCache
@@ -45,23 +45,23 @@ def read_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -
         notify(
             f"{len(broken)} of {len(rows)} images cannot be read and are left out: restore data/images, or freeze without them"
         )
-    there = [row for row in rows if row.image_id not in broken]
-    features = extract_features(workspace, _items(workspace, there), backbone) if there else np.empty((0, backbone.dimension))
-    return there, np.asarray(features, dtype=np.float32)
+    present = [row for row in rows if row.image_id not in broken]
+    features = extract_features(workspace, _items(workspace, present), backbone) if present else np.empty((0, backbone.dimension))
+    return present, np.asarray(features, dtype=np.float32)
 
 
 def read_inference_features(
     workspace: Workspace, run: Run, rows: Sequence[ManifestRow]
 ) -> tuple[list[ManifestRow], FeatureArray] | None:
-    """What the run's `answers` give beside probabilities, of rows that are there: an ensemble's are its members'."""
+    """Return readable rows and the features (N, D) of the run's classifier; for an ensemble its members' side by side."""
     if "members" not in run.config:
         return read_features(workspace, run, rows)
     parts = [read_features(workspace, read_run(workspace, name), rows) for name in run.config["members"]]
-    found = [{row.image_id: one for row, one in zip(*part, strict=True)} for part in parts if part is not None]
-    there = [row for row in rows if all(row.image_id in part for part in found)]
-    if not there:
+    by_member = [dict(zip((row.image_id for row in part[0]), part[1], strict=True)) for part in parts if part is not None]
+    present = [row for row in rows if all(row.image_id in features for features in by_member)]
+    if not present:
         return None
-    return there, concatenate_features([np.stack([part[row.image_id] for row in there]) for part in found])
+    return present, concatenate_features([np.stack([features[row.image_id] for row in present]) for features in by_member])
 
 
 def _items(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str, Path]]:
@@ -69,7 +69,7 @@ def _items(workspace: Workspace, rows: Sequence[ManifestRow]) -> list[tuple[str,
 
 
 def _backbone(workspace: Workspace, run: Run) -> Backbone | None:
-    """The run's network up to its classifier; None when it has none of its own."""
+    """Return the run's network up to its classifier; None for an ensemble."""
     from fototeca.vision.backbones import Backbone, classifier_of, remove_classifier
 
     model = load_model(workspace, run)
@@ -85,16 +85,17 @@ def _backbone(workspace: Workspace, run: Run) -> Backbone | None:
 
 
 def normalize_rows(features: FeatureArray) -> FeatureArray:
-    """Rows of length one, so that products are cosines."""
+    """Return rows of unit length, whose products are cosines."""
     return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
 def find_nearest_training(train: FeatureArray, queries: FeatureArray, k: int) -> npt.NDArray[np.int64]:
-    """(Q, k) the nearest training rows of each query by cosine, nearest first."""
-    known, k, found = normalize_rows(train).T, min(k, len(train)), [np.empty((0, min(k, len(train))), dtype=np.int64)]
+    """Return (Q, k) indices of the nearest training rows of each query by cosine, nearest first."""
+    directions, k = normalize_rows(train).T, min(k, len(train))
+    nearest = [np.empty((0, k), dtype=np.int64)]
     for start in range(0, len(queries), BLOCK_SIZE):
-        distance = -(normalize_rows(queries[start : start + BLOCK_SIZE]) @ known)
+        distance = -(normalize_rows(queries[start : start + BLOCK_SIZE]) @ directions)
         part = np.argpartition(distance, k - 1, axis=1)[:, :k]
         order = np.argsort(np.take_along_axis(distance, part, axis=1), axis=1, kind="stable")
-        found.append(np.take_along_axis(part, order, axis=1))
-    return np.concatenate(found)
+        nearest.append(np.take_along_axis(part, order, axis=1))
+    return np.concatenate(nearest)

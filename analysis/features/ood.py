@@ -1,7 +1,7 @@
-"""Whether an image is like anything the model was trained on: a distance to the nearest training features, with a threshold.
+"""Out-of-distribution detection by the distance to the nearest training features.
 
 The score is the distance to the k-th nearest training image in the space of unit features (Sun et al. 2022). The threshold is
-set on validation: at most the stated share of validation images, which the model should know, is called unknown.
+set on validation, so that at most MAX_FALSE_ALARM_RATE of its images are called unknown.
 """
 
 from __future__ import annotations
@@ -18,27 +18,26 @@ from fototeca.train.runs import Run
 from fototeca.vision.intervals import group_index
 
 NEIGHBOR_RANK = 5
-"""Which nearest neighbour's distance is the score."""
+"""k: the distance to the k-th nearest neighbor is the score."""
 
 MAX_FALSE_ALARM_RATE = 0.05
-"""The share of validation images that the threshold lets be called unknown."""
+"""Largest share of validation images that the threshold calls unknown."""
 
 MAX_TRAINING_IMAGES = 10_000
-"""Training images kept at most for the search; of more, so many are drawn at random."""
+"""Training images to search, at most; of more images a random sample is used."""
 
 
 @dataclass(frozen=True)
 class OODDetector:
-    """Training features (T, D), unit length, and the distance above which an image counts as unknown."""
+    """Training features (T, D) of unit length, and the distance above which an image counts as unknown."""
 
     train: FeatureArray
     threshold: float
     false_alarm_rate: float
-    """How often an image that should be known is called unknown: measured on validation, each near-duplicate group held to the
-    threshold that the others set."""
+    """Share of validation images called unknown, each duplicate group compared with the threshold that the others set."""
 
     def scores(self, features: FeatureArray) -> FloatArray:
-        """(N,) Euclidean distance to the k-th nearest training image; 0 to 2, higher is stranger."""
+        """Return (N,) OOD scores: Euclidean distances to the k-th nearest training image, 0 to 2."""
         k = min(NEIGHBOR_RANK, len(self.train))
         near = np.empty(len(features), dtype=np.float32)
         for start in range(0, len(features), BLOCK_SIZE):
@@ -48,25 +47,25 @@ class OODDetector:
 
 
 def fit_ood_detector(workspace: Workspace, run: Run, manifest: Manifest) -> OODDetector | None:
-    """Learn what is usual from training and validation images; None when a split is empty."""
+    """Fit the detector on training and validation images; None if a split is empty or the run has no features."""
     train, val = manifest.split("train"), manifest.split("val")
     if not train or not val:
         return None
     if len(train) > MAX_TRAINING_IMAGES:
         train = tuple(train[index] for index in np.random.default_rng(0).permutation(len(train))[:MAX_TRAINING_IMAGES])
-    found = read_inference_features(workspace, run, [*train, *val])
-    if found is None:
+    extracted = read_inference_features(workspace, run, [*train, *val])
+    if extracted is None:
         return None
-    rows, features = found
-    learned = np.array([row.split == "train" for row in rows], dtype=np.bool_)
-    if learned.all() or not learned.any():
+    rows, features = extracted
+    is_train = np.array([row.split == "train" for row in rows], dtype=np.bool_)
+    if is_train.all() or not is_train.any():
         return None
     groups = group_index([row.group for row in rows if row.split == "val"])
-    return fit_threshold(normalize_rows(features[learned]), features[~learned], groups)
+    return fit_threshold(normalize_rows(features[is_train]), features[~is_train], groups)
 
 
 def fit_threshold(train: FeatureArray, val: FeatureArray, groups: IntArray) -> OODDetector:
-    """The smallest threshold that calls at most FALSE_ALARMS of the validation images unknown; `groups` (V,): near-copies."""
+    """Fit the smallest threshold within MAX_FALSE_ALARM_RATE on validation; `groups` (V,): indices of duplicate groups."""
     scores = OODDetector(train, np.inf, 0.0).scores(val)
     return OODDetector(train, _threshold(scores), false_alarm_rate(scores, groups))
 
@@ -77,7 +76,7 @@ def _threshold(scores: FloatArray) -> float:
 
 
 def false_alarm_rate(scores: FloatArray, groups: IntArray) -> float:
-    """The share of (V,) scores above the threshold that all other groups set; all of a single group: nothing speaks for fewer."""
+    """Return the share of scores (V,) above the threshold that the other groups set; 1 if there is a single group."""
     alarms = 0
     for group in np.unique(groups):
         inside = groups == group

@@ -1,1 +1,1 @@
-"""Charts as SVG, and their export to PNG and PDF."""
+"""Charts as SVG, their export to PNG, and pages to PDF."""

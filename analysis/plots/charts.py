@@ -1,6 +1,6 @@
-"""The charts of the report: curves, bars with intervals, confusion matrices, reliability diagrams, scatter plots.
+"""Charts of the report: curves, intervals, bars, confusion matrices, reliability diagrams, scatter plots.
 
-Those that write numbers take the report's `words`, so that they write them as its language does.
+Charts with numbers take the report's `words`, which format them in its language.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from fototeca.analysis.evaluation.metrics import FloatArray, IntArray, Reliability
 from fototeca.analysis.i18n import Texts
+from fototeca.analysis.plots.series import Points, smooth_points, thin_points
 from fototeca.analysis.plots.svg import (
     ACCENT,
     GRID,
@@ -32,17 +33,9 @@ from fototeca.analysis.plots.svg import (
     ticks,
 )
 
-Points = Sequence[tuple[float, float]]
-
-SMOOTHING_SHARE = 0.06
-"""Share of a line's points that a running mean is over."""
-
-MAX_POINTS = 400
-"""Points of a line that are drawn."""
-
 
 class Axes:
-    """Axes: from values to places on the drawing."""
+    """Coordinate axes: map values to positions on the chart."""
 
     def __init__(
         self, words: Texts, size: tuple[float, float], x: tuple[float, float], y: tuple[float, float], left: float = 52
@@ -53,17 +46,17 @@ class Axes:
         self.x_ends, self.y_ends = x, y
 
     def x(self, value: float) -> float:
-        """Horizontal place of a value."""
+        """Return the horizontal position of a value."""
         low, high = self.x_ends
         return self.left + (value - low) / ((high - low) or 1) * (self.right - self.left)
 
     def y(self, value: float) -> float:
-        """Vertical place of a value."""
+        """Return the vertical position of a value."""
         low, high = self.y_ends
         return self.bottom - (value - low) / ((high - low) or 1) * (self.bottom - self.top)
 
     def axes(self, x_name: str, y_name: str, percent: bool = False, whole: bool = False) -> list[str]:
-        """Grid lines, tick labels and names. `whole`: nothing lies between two whole numbers on x."""
+        """Return grid lines, tick labels and axis names. `whole`: x takes whole numbers only."""
         parts = []
         for value in ticks(*self.y_ends):
             y = self.y(value)
@@ -89,22 +82,6 @@ class Axes:
         return parts
 
 
-def thin_points(points: Points) -> Points:
-    """At most MOST points: means of neighbours, so that a long run stays a small drawing."""
-    if len(points) <= MAX_POINTS:
-        return points
-    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in np.array_split(np.asarray(points), MAX_POINTS)]
-
-
-def smooth_points(points: Points) -> Points:
-    """A running mean over a share of the points."""
-    width = max(1, round(len(points) * SMOOTHING_SHARE))
-    values = np.array([y for _, y in points])
-    kernel = np.ones(width)
-    sums = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
-    return [(x, float(y)) for (x, _), y in zip(points, sums[: len(points)], strict=True)]
-
-
 def lines_chart(
     name: str,
     series: Mapping[str, Points],
@@ -115,9 +92,9 @@ def lines_chart(
     percent: bool = False,
     trend: bool = False,
 ) -> Figure:
-    """Lines over steps or epochs, with a legend. `axes`: their names, x first.
+    """Return lines over steps or epochs, with a legend. `axes`: names of x and y.
 
-    `trend` draws each series faintly and its running mean over it.
+    `trend` draws each series faintly below its running mean.
     """
     finite = {key: [(x, y) for x, y in points if np.isfinite(y)] for key, points in series.items()}
     every = [point for points in finite.values() for point in points] or [(0.0, 0.0), (1.0, 1.0)]
@@ -126,21 +103,21 @@ def lines_chart(
     frame = Axes(words, (520, 300), (min(xs), max(max(xs), min(xs) + 1)), (0.0, top))
     parts = frame.axes(*axes, percent, whole=True)
     for number, (key, points) in enumerate(finite.items()):
-        colour = PALETTE[number % len(PALETTE)]
+        color = PALETTE[number % len(PALETTE)]
         places = [(frame.x(x), frame.y(min(y, top))) for x, y in thin_points(points)]
         if trend and len(points) > 8:
-            parts.append(path(places, colour, 1, 'opacity="0.3"'))
+            parts.append(path(places, color, 1, 'opacity="0.3"'))
             places = [(frame.x(x), frame.y(min(y, top))) for x, y in thin_points(smooth_points(points))]
         if places:
-            parts.append(path(places, colour, 2))
+            parts.append(path(places, color, 2))
             if len(places) < 40 and not trend:
-                parts += [marker(x, y, number % 5, colour, size=3) for x, y in places]
+                parts += [marker(x, y, number % 5, color, size=3) for x, y in places]
         if len(finite) > 1:
             x0, y0 = (
                 frame.right - 118,
                 (frame.bottom - 12 - 17 * (len(finite) - 1 - number)) if percent else frame.top + 12 + 17 * number,
             )
-            parts += [line(x0, y0 - 4, x0 + 18, y0 - 4, colour, 3), text(x0 + 24, y0, key)]
+            parts += [line(x0, y0 - 4, x0 + 18, y0 - 4, color, 3), text(x0 + 24, y0, key)]
     rows = [(key, x, y) for key, points in series.items() for x, y in points]
     return Figure(name, canvas(frame.width, frame.height, parts, alt), alt, ("series", *axes), tuple(rows))
 
@@ -148,7 +125,7 @@ def lines_chart(
 def intervals_chart(
     name: str, rows: Sequence[tuple[str, float, float, float]], x_name: str, alt: str, words: Texts, strong: Sequence[str] = ()
 ) -> Figure:
-    """One dot with its interval per row (name, value, low, high); names in `strong` are drawn in the accent colour."""
+    """Return a dot with its interval per row (name, value, low, high); names in `strong` have the accent color."""
     left = min(330.0, 22 + 6.6 * max(len(row[0]) for row in rows))
     height = 54 + 26 * len(rows)
     low = max(0.0, min(row[2] for row in rows) - 0.03)
@@ -159,18 +136,18 @@ def intervals_chart(
         parts += [line(x, 8, x, frame.bottom), text(x, frame.bottom + 17, words.percent(value, 0), anchor="middle", fill=MUTED)]
     for number, (label, value, lower, upper) in enumerate(rows):
         y = 24 + 26 * number
-        colour = ACCENT if label in strong or not strong else MUTED
+        color = ACCENT if label in strong or not strong else MUTED
         parts += [
             text(left - 10, y + 4, _short(label, 47), anchor="end"),
-            line(frame.x(lower), y, frame.x(upper), y, colour, 3, 'stroke-linecap="round" opacity="0.55"'),
-            marker(frame.x(value), y, 0, colour, size=5),
+            line(frame.x(lower), y, frame.x(upper), y, color, 3, 'stroke-linecap="round" opacity="0.55"'),
+            marker(frame.x(value), y, 0, color, size=5),
         ]
     parts.append(text((frame.left + frame.right) / 2, height - 6, x_name, anchor="middle", fill=MUTED))
     return Figure(name, canvas(frame.width, height, parts, alt), alt, ("name", "value", "low", "high"), tuple(rows))
 
 
 def bars_chart(name: str, rows: Sequence[tuple[str, Mapping[str, int]]], alt: str) -> Figure:
-    """Stacked horizontal bars: per row a name and counts by part."""
+    """Return stacked horizontal bars: per row a name and counts by part."""
     keys = list(dict.fromkeys(key for _, counts in rows for key in counts))
     left = min(240.0, 20 + 6.8 * max(len(label) for label, _ in rows))
     most = max(sum(counts.values()) for _, counts in rows) or 1
@@ -205,7 +182,7 @@ def confusion_chart(
     *,
     as_counts: bool = False,
 ) -> Figure:
-    """The matrix, true classes as rows; cells hold numbers while they fit. `axes`: their names, the rows' first."""
+    """Return a confusion matrix, rows the true classes, with numbers where they fit. `axes`: names of rows and columns."""
     size = len(categories)
     cell = 46 if size <= 8 else 34 if size <= 16 else 15
     left = min(170.0, 34 + 6.6 * max(len(label) for label in categories))
@@ -254,24 +231,24 @@ def confusion_chart(
 
 
 def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[str, str], alt: str, words: Texts) -> Figure:
-    """Accuracy against confidence of each series; on the dashed line a model knows how sure to be."""
+    """Return accuracy against confidence of each series; the dashed line is perfect calibration."""
     frame = Axes(words, (380, 320), (0.0, 1.0), (0.0, 1.0))
     parts = frame.axes(*axes, percent=True)
     parts.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), MUTED, 1, 'stroke-dasharray="4 4"'))
     rows = []
-    for number, (told, side) in enumerate(series.items()):
-        colour = (WARM, ACCENT)[number]
+    for number, (label, side) in enumerate(series.items()):
+        color = (WARM, ACCENT)[number]
         full = np.flatnonzero(side.count)
         places = [(frame.x(float(side.confidence[b])), frame.y(float(side.accuracy[b]))) for b in full]
-        parts.append(path(places, colour, 1.5, 'opacity="0.6"'))
+        parts.append(path(places, color, 1.5, 'opacity="0.6"'))
         for (x, y), b in zip(places, full, strict=True):
             radius = 2.5 + 6 * float(np.sqrt(side.count[b] / side.count.sum()))
-            parts.append(f"<g><title>{escape(told)}: {int(side.count[b])}</title>{marker(x, y, number, colour, size=radius)}</g>")
+            parts.append(f"<g><title>{escape(label)}: {int(side.count[b])}</title>{marker(x, y, number, color, size=radius)}</g>")
         parts += [
-            marker(frame.left + 16, frame.top + 14 + 18 * number, number, colour),
-            text(frame.left + 26, frame.top + 18 + 18 * number, told),
+            marker(frame.left + 16, frame.top + 14 + 18 * number, number, color),
+            text(frame.left + 26, frame.top + 18 + 18 * number, label),
         ]
-        rows += [(told, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
+        rows += [(label, float(side.confidence[b]), float(side.accuracy[b]), int(side.count[b])) for b in full]
     svg = canvas(frame.width, frame.height, parts, alt)
     return Figure(name, svg, alt, ("series", "confidence", "accuracy", "n"), tuple(rows))
 
@@ -279,21 +256,21 @@ def reliability_chart(name: str, series: Mapping[str, Reliability], axes: tuple[
 def scatter_chart(
     name: str, points: FloatArray, labels: Sequence[str], categories: Sequence[str], alt: str, *, legend: bool = False
 ) -> Figure:
-    """Points (N, 2) in the colour and shape of their class; with `legend` its names are drawn below."""
+    """Return points (N, 2) in the color and shape of their class, with `legend` above its names."""
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     places = 14 + (points - low) / span * np.array([532, 392])
     style = {category: class_style(index) for index, category in enumerate(categories)}
     parts = [rect(0.5, 0.5, 559, 419, "#fbfbf9", extra=f'stroke="{GRID}"')]
     for (x, y), label in zip(places, labels, strict=True):
-        colour, shape = style.get(label, (MUTED, 0))
-        parts.append(marker(float(x), float(420 - y), shape, colour, 'opacity="0.8"', size=3.4))
+        color, shape = style.get(label, (MUTED, 0))
+        parts.append(marker(float(x), float(420 - y), shape, color, 'opacity="0.8"', size=3.4))
     names = list(style) if legend else []
     for number, category in enumerate(names):
         x, y = 12 + 138 * (number % 4), 438 + 18 * (number // 4)
-        colour, shape = style[category]
+        color, shape = style[category]
         parts += [
-            marker(x, y, shape, colour, size=4.0),
+            marker(x, y, shape, color, size=4.0),
             text(x + 10, y + 4, category if len(category) < 20 else category[:18] + "…"),
         ]
     height = 420 + 18 * ceil(len(names) / 4) + (14 if names else 0)
@@ -302,5 +279,5 @@ def scatter_chart(
 
 
 def _short(label: str, most: int) -> str:
-    """A name that has its place beside a chart, its beginning if need be."""
+    """Return a label, truncated to `most` characters."""
     return label if len(label) <= most else label[: most - 1] + "…"

@@ -1,4 +1,4 @@
-"""The drawings that stand alone (`confusion`, `curves`) and those that the report shares with them."""
+"""Figures of `confusion` and `curves`, shared with the report."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from fototeca.train.runs import Run
 
 
 def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Path | None) -> list[Path]:
-    """Write `confusion-counts` and `confusion-fractions` (SVG, CSV, and PNG if there is a Chromium); returns the paths.
+    """Write `confusion-counts` and `confusion-fractions` as SVG, CSV and PNG; return the paths.
 
-    Of several labels no single matrix holds: then `confusion-per-class.csv`, whose rows are each category's own two by two.
+    A multi-label task has no single matrix: `confusion-per-class.csv` then has a row with the binary matrix of each category.
+    FototecaError if `split` is test and the run has not been evaluated on it.
     """
     run = find_run(workspace, run_id)
     results = access_predictions(workspace, run, split, "confusion")
     folder, words = output or workspace.reports / "confusion" / f"{run.id}-{split}", Texts.load("en")
     if results.multi:
-        notify("fototeca: several labels have no single confusion matrix; each category has its own, in a row of the table")
+        notify("fototeca: a multi-label task has no single confusion matrix; the table has the binary matrix of each category")
         return [binary_confusion_table(results).write(folder)]
     both = [
         confusion_figure("confusion-counts", results, words, as_counts=True),
@@ -41,38 +42,33 @@ def confusion_figures(workspace: Workspace, run_id: str, split: str, output: Pat
 
 
 def binary_confusion_table(results: SplitPredictions) -> Table:
-    """Each category's own confusion matrix of two by two, as a row."""
+    """Return a table with a row per category: its binary confusion matrix."""
     cells = binary_confusion_cells(results.true, results.predicted)
     rows = tuple((name, *row) for name, row in zip(results.categories, cells, strict=True))
     return Table("confusion-per-class", ("category", *CONFUSION_CELLS), rows)
 
 
 def curve_figures(workspace: Workspace, run_ids: Sequence[str], output: Path | None) -> list[Path]:
-    """Write each run's curves (SVG, CSV, and PNG if there is a Chromium); returns the paths."""
+    """Write each run's curves as SVG, CSV and PNG; return the paths. FototecaError if no run has curves."""
     runs = [find_run(workspace, run_id) for run_id in run_ids]
     words = Texts.load("en")
     figures = [figure for run in runs for figure in curve_figures_of(run, words)]
     if not figures:
         raise FototecaError(
             "these runs have no curves",
-            "runs that are fitted at once (svm, boosting) or join others have none",
+            "runs without epochs (svm, boosting) and ensembles have none",
         )
     return write_figures(figures, output or workspace.reports / "curves")
 
 
 def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
-    """SVG and CSV of each, and PNG where a Chromium is installed."""
+    """Write SVG, CSV and PNG of each figure; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [path for figure in figures for path in figure.write(folder)]
-    try:
-        return paths + (write_pngs(figures, folder) if figures else [])
-    except FototecaError as error:
-        notify(f"fototeca: the drawings are there as SVG, not as PNG: {error.message}")
-        return paths
+    return [path for figure in figures for path in figure.write(folder)] + write_pngs(figures, folder)
 
 
 def confusion_figure(name: str, results: SplitPredictions, words: Texts, *, as_counts: bool = False) -> Figure:
-    """The confusion matrix of a single-label run."""
+    """Return the confusion matrix of a single-label run, as counts or as fractions of the true class."""
     counts = confusion_matrix(results.true, results.predicted)
     alt = words("confusion.alt", run=results.run.id, accuracy=words.percent(float(results.correct.mean())))
     axes = words("axis.true"), words("axis.predicted")
@@ -80,7 +76,7 @@ def confusion_figure(name: str, results: SplitPredictions, words: Texts, *, as_c
 
 
 def curve_figures_of(run: Run, words: Texts) -> list[Figure]:
-    """Loss per iteration and accuracy per epoch, as far as the run has them."""
+    """Return the figures of loss per iteration and accuracy per epoch, as far as the run has them."""
     steps, epochs = run.steps(), run.epochs()
     figures = []
     if len(points := column_pairs(steps, "step", "loss")) > 1:
@@ -99,7 +95,7 @@ def curve_figures_of(run: Run, words: Texts) -> list[Figure]:
 
 
 def column_pairs(table: Sequence[dict[str, Any]], x: str, y: str) -> list[tuple[float, float]]:
-    """Pairs of two columns, rows without a number left out."""
+    """Return pairs of two columns, without rows where one is missing or not finite."""
     pairs = [(row.get(x), row.get(y)) for row in table]
     numbers = [(float(a), float(b)) for a, b in pairs if a not in (None, "") and b not in (None, "")]
     return [(a, b) for a, b in numbers if np.isfinite(b)]

@@ -1,4 +1,8 @@
-"""Drawings as text: small SVG building blocks that need no library, print sharply and take their colours from one place."""
+"""SVG building blocks: shapes, text, axes ticks and the palette.
+
+Charts are plain SVG text, without a plotting library: they print sharply, stay small, and their text is readable by screen
+readers.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,14 @@ INK, MUTED, GRID = "#1d2a33", "#56646d", "#dfe3e1"
 ACCENT, WARM = "#0b6e6e", "#b3471b"
 
 PALETTE = ("#0b6e6e", "#c8501e", "#3b5ba5", "#8a6d00", "#8e3b86", "#2f7d32", "#b3264a", "#5b6b2f", "#00799c", "#74503a")
-"""Distinguishable, and dark enough on white (contrast of 4.5 or nearly so)."""
+"""Distinguishable colors with a contrast of about 4.5 or more on white."""
 
 FONT = "font-family=\"system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with what it says in words, and the numbers it was drawn from. `name` is its file name without ending."""
+    """A chart with its description and data. `name` is its file name without ending."""
 
     name: str
     svg: str
@@ -31,11 +35,11 @@ class Figure:
     rows: tuple[tuple[object, ...], ...]
 
     def csv(self) -> str:
-        """The numbers."""
+        """Return the data as CSV."""
         return csv_text(self.columns, self.rows)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write `name.svg` and `name.csv`; returns their paths."""
+        """Write `NAME.svg` and `NAME.csv`; return their paths."""
         paths = [folder / f"{self.name}.svg", folder / f"{self.name}.csv"]
         write_text(paths[0], self.svg)
         write_text(paths[1], self.csv())
@@ -43,7 +47,7 @@ class Figure:
 
 
 def canvas(width: float, height: float, parts: Iterable[str], alt: str) -> str:
-    """A whole SVG; `alt` becomes its accessible name. A page may shrink it only so far that its words can be read."""
+    """Return a complete SVG with the accessible name `alt`, and a minimum width that keeps its text readable."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
         f'style="min-width:{0.8 * width:.0f}px" '
@@ -52,7 +56,7 @@ def canvas(width: float, height: float, parts: Iterable[str], alt: str) -> str:
 
 
 def text(x: float, y: float, words: object, *, anchor: str = "start", size: float = 12, fill: str = INK, extra: str = "") -> str:
-    """A line of text; `anchor` is start, middle or end."""
+    """Return a line of text; `anchor` is start, middle or end."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" fill="{fill}" {extra}>'
         f"{escape(str(words))}</text>"
@@ -60,18 +64,18 @@ def text(x: float, y: float, words: object, *, anchor: str = "start", size: floa
 
 
 def line(x1: float, y1: float, x2: float, y2: float, stroke: str = GRID, width: float = 1, extra: str = "") -> str:
-    """A straight line."""
+    """Return a straight line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}" stroke-width="{width:g}" {extra}/>'
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str, title: str = "", extra: str = "") -> str:
-    """A filled rectangle, with a tooltip if `title` is given."""
+    """Return a filled rectangle, with a tooltip if `title` is given."""
     inner = f"<title>{escape(title)}</title>" if title else ""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}" {extra}>{inner}</rect>'
 
 
 def path(points: Sequence[tuple[float, float]], stroke: str, width: float = 2, extra: str = "") -> str:
-    """A line through points."""
+    """Return a line through points."""
     steps = "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return (
         f'<path d="M{steps}" fill="none" stroke="{stroke}" stroke-width="{width:g}" stroke-linejoin="round" '
@@ -80,7 +84,7 @@ def path(points: Sequence[tuple[float, float]], stroke: str, width: float = 2, e
 
 
 def marker(x: float, y: float, shape: int, fill: str, extra: str = "", size: float = 4) -> str:
-    """A data point in one of five shapes: circle, square, triangle, diamond, cross."""
+    """Return a data point in one of five shapes: circle, square, triangle, diamond, cross."""
     s = size
     outlines = (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{s:g}" fill="{fill}" {extra}/>',
@@ -96,12 +100,12 @@ def marker(x: float, y: float, shape: int, fill: str, extra: str = "", size: flo
 
 
 def class_style(index: int) -> tuple[str, int]:
-    """Colour and shape of the class with this number; fifty differ."""
+    """Return color and shape of the class with this index; fifty combinations differ."""
     return PALETTE[index % len(PALETTE)], index // len(PALETTE) % 5
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round values from `low` to `high`, about `count` of them."""
+    """Return about `count` round values from `low` to `high`."""
     if not high > low:
         return [low]
     raw = (high - low) / count
@@ -112,13 +116,13 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def contrast_color(fill: str) -> str:
-    """Black or white, whichever is easier to read on a fill: the contrast is always 4.5 or more."""
+    """Return black or white, the one with more contrast to a fill; it is always 4.5 or more."""
     parts = (int(fill[place : place + 2], 16) / 255 for place in (1, 3, 5))
     linear = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
-def blend_color(share: float, colour: tuple[int, int, int] = (11, 110, 110)) -> str:
-    """White at 0, `colour` at 1."""
-    return "#" + "".join(f"{round(255 + (part - 255) * share):02x}" for part in colour)
+def blend_color(share: float, color: tuple[int, int, int] = (11, 110, 110)) -> str:
+    """Return a color between white at 0 and `color` at 1."""
+    return "#" + "".join(f"{round(255 + (part - 255) * share):02x}" for part in color)

@@ -114,7 +114,7 @@ def _prediction_plot(
 ) -> Markup:
     """Return t-SNE colored by prediction, in the colors of the labels."""
     texts = context.texts
-    unpredicted, rest = texts("features.error.not_asked"), texts("features.rest")
+    unpredicted, rest = texts("features.error.not_predicted"), texts("features.rest")
     names = [unpredicted if label is None else context.label_text(label) for label in predictions]
     names = [name if name in groups or name == unpredicted else rest for name in names]
     extended = (*groups, *(name for name in (rest, unpredicted) if name in names and name not in groups))

@@ -16,20 +16,20 @@ from fototeca.collect.http.client import Downloader, Request
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.http.throttle import parse_retry_after
 from fototeca.collect.http.urls import host_key
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 
 MAX_RESPONSE_BYTES = 50_000_000
 
 
-class SourceStoppedError(FototecaError):
+class SourceStoppedError(ExternalError):
     """A source must not be requested again in this run: no valid key, quota exhausted, or a CAPTCHA."""
 
 
-class RequestFailedError(FototecaError):
+class RequestFailedError(ExternalError):
     """A request to a service failed; `reason` is the reason of its FetchError."""
 
     def __init__(self, source: str, reason: str, hint: str) -> None:
-        super().__init__(f"{source} request failed: {reason}", hint, EXIT_OUTSIDE)
+        super().__init__(f"{source} request failed: {reason}", hint)
         self.reason = reason
 
 
@@ -115,10 +115,9 @@ class ServiceClient:
 
     def unexpected_response(self, detail: str) -> FototecaError:
         """Return the error for a response in another format than the source was written for."""
-        return FototecaError(
+        return ExternalError(
             f"{self.source} returned an unexpected response: {detail}",
             f"the service may have changed; fix sites/{self.source}.toml in your workspace or wait for a release",
-            EXIT_OUTSIDE,
         )
 
     def access_denied(self) -> SourceStoppedError:
@@ -127,15 +126,13 @@ class ServiceClient:
             message, hint = "rejected the key", f"check {self.key.variable}; see {self.key.page}"
         else:
             message, hint = "denied access", "use its own page"
-        return SourceStoppedError(f"{self.source} {message}", hint, EXIT_OUTSIDE)
+        return SourceStoppedError(f"{self.source} {message}", hint)
 
     def quota_exhausted(self, headers: Mapping[str, str]) -> SourceStoppedError:
         """Return the error for an exhausted quota, with the service's Retry-After."""
         seconds = parse_retry_after(headers.get("Retry-After"))
         when = f"in {seconds:.0f} s" if seconds else "later"
-        return SourceStoppedError(
-            f"{self.source}: the quota is exhausted", f"try again {when}; see: fototeca doctor", EXIT_OUTSIDE
-        )
+        return SourceStoppedError(f"{self.source}: the quota is exhausted", f"try again {when}; see: fototeca doctor")
 
     def _to_error(self, reason: str, headers: Mapping[str, str], host: str) -> FototecaError:
         quota = parse_quota(headers)
@@ -144,7 +141,7 @@ class ServiceClient:
         if reason in ("http-401", "http-403") and self.key:
             return self.access_denied()
         if reason == "private-address":
-            return FototecaError(f"{host} is not a public address", "pass --allow-loopback to allow this machine", EXIT_OUTSIDE)
+            return ExternalError(f"{host} is not a public address", "pass --allow-loopback to allow this machine")
         hint = "check the network and try again later"
         if reason == "http-400":
             hint = f"check the query{f' and {self.key.variable}' if self.key else ''}"

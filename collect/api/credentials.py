@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 from fototeca.vision.checks import Check
 
 _MIN_LENGTH = 8
@@ -101,7 +101,7 @@ def get_key(source: str, key: Key) -> str:
     """Return the key's value. FototecaError (exit 4) names the variable to set and the page that issues keys."""
     value = os.environ.get(key.variable, "").strip()
     if not value:
-        raise FototecaError(f"{source} needs a key", f"set {key.variable}; get one at {key.page}", EXIT_OUTSIDE)
+        raise ExternalError(f"{source} needs a key", f"set {key.variable}; get one at {key.page}")
     return value
 
 

@@ -17,7 +17,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 from fototeca.collect.host_id import HOST_ID
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 from fototeca.vision.browser import find_browser, find_drivers
 
 Browser = Chrome
@@ -133,7 +133,7 @@ def _start(options: ChromeOptions, environment: Mapping[str, str]) -> Chrome:
             problems.append(_first_line(error))
         except Exception as error:  # webdriver-manager raises exceptions of requests, which would need an import here
             problems.append(type(error).__name__)
-    raise FototecaError(f"the browser cannot be started: {problems[0]}", "run: fototeca doctor", EXIT_OUTSIDE)
+    raise ExternalError(f"the browser cannot be started: {problems[0]}", "run: fototeca doctor")
 
 
 def _managed_service(env: Mapping[str, str]) -> Service:
@@ -152,7 +152,7 @@ def load_page(driver: Chrome, url: str) -> None:
     try:
         driver.get(url)
     except WebDriverException as error:
-        raise FototecaError(f"{url} did not load: {_first_line(error)}", "check the URL and the network", EXIT_OUTSIDE) from None
+        raise ExternalError(f"{url} did not load: {_first_line(error)}", "check the URL and the network") from None
 
 
 @contextmanager
@@ -161,8 +161,8 @@ def _selenium_errors(action: str) -> Iterator[None]:
     try:
         yield
     except WebDriverException as error:
-        raise FototecaError(
-            f"the browser could not {action}: {_first_line(error)}", "try again, with --headed to watch it", EXIT_OUTSIDE
+        raise ExternalError(
+            f"the browser could not {action}: {_first_line(error)}", "try again, with --headed to watch it"
         ) from None
 
 

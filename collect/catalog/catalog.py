@@ -1,7 +1,7 @@
 """The catalog: where images were found, what became of each candidate, and every label decision. Nothing in it is deleted.
 
 An image has one status, derived from decisions and deduplication: `accepted`, `duplicate` (set aside, a better copy exists) or
-`rejected` (with a reason). Its label is the one that the last decision left.
+`rejected` (with a reason). Its label is set by the latest decision.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fototeca.collect.catalog.legacy import migrate_decisions
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 
 MIGRATIONS = (
     """
@@ -245,13 +245,15 @@ def translate_errors(path: Path) -> Iterator[None]:
         hint = "free some disk space, or end what else is writing to it"
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
             hint = "make it and its folder writable"
-        raise FototecaError(f"{path} cannot be written: {error}", hint, EXIT_OUTSIDE) from None
+        raise ExternalError(f"{path} cannot be written: {error}", hint) from None
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise FototecaError(f"{path} has schema {version}, this fototeca knows {len(MIGRATIONS)}", "install a newer fototeca")
+        raise FototecaError(
+            f"{path} has schema {version}; this fototeca supports up to {len(MIGRATIONS)}", "install a newer fototeca"
+        )
     for number in range(version, len(MIGRATIONS)):
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("PRAGMA user_version").fetchone()[0] > number:  # another process has migrated it

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.http.options import FetchOptions
 from fototeca.core.console import notify
 from fototeca.core.errors import EXIT_OUTSIDE
 from fototeca.core.workspace import Workspace
@@ -38,14 +39,14 @@ def _make_command(hub: str) -> Callable[..., None]:
     def command(
         ref: Ref,
         map_file: MapFile = None,
-        min_side: MinSide = 64,
-        max_bytes: MaxBytes = 30_000_000,
-        concurrency: Concurrency = 16,
-        per_host: PerHost = 4,
-        timeout: Timeout = 30.0,
-        allow_loopback: AllowLoopback = False,
+        min_side: MinSide = FetchOptions.min_side,
+        max_bytes: MaxBytes = FetchOptions.max_bytes,
+        concurrency: Concurrency = FetchOptions.concurrency,
+        per_host: PerHost = FetchOptions.per_host,
+        timeout: Timeout = FetchOptions.timeout,
+        allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
     ) -> None:
-        from fototeca.collect.http.client import FetchOptions
+        from fototeca.collect.http.options import FetchOptions
         from fototeca.collect.hubs.import_dataset import import_dataset
 
         workspace = Workspace.find()
@@ -69,14 +70,13 @@ def discover(
     query: Annotated[str, typer.Argument(help="Subject of the dataset.")],
     hub: Annotated[list[str] | None, typer.Option(help="Search only this hub; can be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    timeout: Timeout = 30.0,
-    allow_loopback: AllowLoopback = False,
+    timeout: Timeout = FetchOptions.timeout,
+    allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
 ) -> None:
     """Search all hubs for datasets: title, size, images, license, URL. Downloads nothing.
 
     Example: fototeca collect discover "dog breeds" --hub kaggle --hub zenodo
     """
-    from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.hubs.discover import discover
 
     options = FetchOptions(timeout=timeout, allow_loopback=allow_loopback)

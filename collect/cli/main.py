@@ -10,6 +10,7 @@ import typer
 
 from fototeca.collect.cli.hubs import app as hubs_app
 from fototeca.collect.cli.options import AllowLoopback, Concurrency, MaxBytes, MinSide, PerHost, Timeout, finish
+from fototeca.collect.http.options import FetchOptions
 from fototeca.core.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Collect candidate images: search, fetch, validate, record their provenance.")
@@ -41,18 +42,17 @@ def search(
     url: Annotated[str, typer.Option(help="Page for the source gallery; {query} is replaced by the query.")] = "",
     headed: Annotated[bool, typer.Option("--headed", help="Show the browser window.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count candidates, licenses and sizes; fetch no image.")] = False,
-    min_side: MinSide = 64,
-    max_bytes: MaxBytes = 30_000_000,
-    concurrency: Concurrency = 16,
-    per_host: PerHost = 4,
-    timeout: Timeout = 30.0,
-    allow_loopback: AllowLoopback = False,
+    min_side: MinSide = FetchOptions.min_side,
+    max_bytes: MaxBytes = FetchOptions.max_bytes,
+    concurrency: Concurrency = FetchOptions.concurrency,
+    per_host: PerHost = FetchOptions.per_host,
+    timeout: Timeout = FetchOptions.timeout,
+    allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
 ) -> None:
     """Search sources until every category has its target of accepted images or the sources are exhausted.
 
     Example: fototeca collect search gallery --url "https://example.org/search?q={query}" --category pug --limit 200
     """
-    from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.search import SearchOptions, preview_search, search_sources
 
     workspace = Workspace.find()
@@ -69,18 +69,17 @@ def search(
 def urls(
     file: Annotated[Path, typer.Argument(help="CSV with url[,category,page_url,author,license], or one URL a line.")],
     category: Annotated[str, typer.Option(help="Category of rows that name none.")] = "",
-    min_side: MinSide = 64,
-    max_bytes: MaxBytes = 30_000_000,
-    concurrency: Concurrency = 16,
-    per_host: PerHost = 4,
-    timeout: Timeout = 30.0,
-    allow_loopback: AllowLoopback = False,
+    min_side: MinSide = FetchOptions.min_side,
+    max_bytes: MaxBytes = FetchOptions.max_bytes,
+    concurrency: Concurrency = FetchOptions.concurrency,
+    per_host: PerHost = FetchOptions.per_host,
+    timeout: Timeout = FetchOptions.timeout,
+    allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
 ) -> None:
     """Fetch a list of URLs.
 
     Example: fototeca collect urls list.csv --category pug
     """
-    from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.ingest.url_list import collect_urls
 
     workspace = Workspace.find()
@@ -96,15 +95,14 @@ def folder(
         bool, typer.Option("--label-from-folder", help="Use the name of an image's folder as its category.")
     ] = False,
     labels: Annotated[Path | None, typer.Option(help="CSV with path,label; paths relative to PATH.")] = None,
-    min_side: MinSide = 64,
-    max_bytes: MaxBytes = 30_000_000,
+    min_side: MinSide = FetchOptions.min_side,
+    max_bytes: MaxBytes = FetchOptions.max_bytes,
 ) -> None:
     """Collect local images; the files stay unchanged.
 
     Example: fototeca collect folder ~/photos --label-from-folder
     """
     from fototeca.collect.files.local_files import LabelSource
-    from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.ingest.folder import collect_folder
 
     workspace = Workspace.find()
@@ -117,18 +115,17 @@ def retry(
     reason: Annotated[
         list[str] | None, typer.Option(help="Only candidates with this reason; can be repeated or comma-separated.")
     ] = None,
-    min_side: MinSide = 64,
-    max_bytes: MaxBytes = 30_000_000,
-    concurrency: Concurrency = 16,
-    per_host: PerHost = 4,
-    timeout: Timeout = 30.0,
-    allow_loopback: AllowLoopback = False,
+    min_side: MinSide = FetchOptions.min_side,
+    max_bytes: MaxBytes = FetchOptions.max_bytes,
+    concurrency: Concurrency = FetchOptions.concurrency,
+    per_host: PerHost = FetchOptions.per_host,
+    timeout: Timeout = FetchOptions.timeout,
+    allow_loopback: AllowLoopback = FetchOptions.allow_loopback,
 ) -> None:
     """Try failed candidates again.
 
     Example: fototeca collect retry --reason timeout,http-429
     """
-    from fototeca.collect.http.client import FetchOptions
     from fototeca.collect.ingest.pipeline import retry_candidates
 
     workspace = Workspace.find()

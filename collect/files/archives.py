@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from fototeca.collect.files.parquet import MAGIC, read_parquet_images
 from fototeca.collect.files.safe_names import UniqueNames
 from fototeca.collect.host_id import STALE_AFTER_SECONDS
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import atomic_write
 from fototeca.core.workspace import Workspace
 from fototeca.vision.image import SUFFIXES
@@ -123,7 +123,7 @@ def unpack(path: Path, folder: Path) -> None:
     except _BROKEN as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # decompressors and bad offsets give these
             hint = "free some space or fix the disk, then run the same command again to resume"
-            raise FototecaError(f"{path} cannot be unpacked: {error.strerror}", hint, EXIT_OUTSIDE) from None
+            raise ExternalError(f"{path} cannot be unpacked: {error.strerror}", hint) from None
         hint = "check that the archive is complete and has no password"
         raise DamagedArchiveError(f"{path} cannot be unpacked: {error}", hint) from None
 
@@ -137,7 +137,7 @@ def check_disk_space(folder: Path, needed: int) -> None:
     """Raise FototecaError (exit 4) unless `needed` bytes may be written to the disk of `folder`."""
     if needed > (available := free_disk_space(folder)):
         message = f"the disk has {available / 1e9:.1f} GB available, {needed / 1e9:.1f} GB are needed"
-        raise FototecaError(message, f"free some space at {folder}", EXIT_OUTSIDE)
+        raise ExternalError(message, f"free some space at {folder}")
 
 
 @dataclass

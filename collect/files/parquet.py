@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 from fototeca.vision.image import SUFFIXES
 
 MAGIC = b"PAR1"
@@ -54,7 +54,7 @@ def read_parquet_images(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
         import pyarrow
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError:
-        raise FototecaError(f"{path} needs the package pyarrow", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
+        raise ExternalError(f"{path} needs the package pyarrow", "run: pip install 'fototeca[hubs]'") from None
     try:
         # Buffered and row by row, so that at most one page is in memory, for which writers take up to 1,024 images.
         with ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_SIZE) as file:

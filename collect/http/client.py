@@ -1,9 +1,8 @@
-"""Fetching URLs: robots.txt, throttling, redirects checked hop by hop, a deadline and a limit of bytes."""
+"""Fetching URLs: robots.txt, throttling, redirects checked hop by hop, a deadline and a size limit."""
 
 from __future__ import annotations
 
 import io
-import math
 import threading
 import time
 import weakref
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.responses import (
     NETWORK_ERRORS,
     FetchError,
@@ -26,10 +26,8 @@ from fototeca.collect.http.robots import AGENT, Robots, parse_robots
 from fototeca.collect.http.session import GuardedSession
 from fototeca.collect.http.throttle import MAX_WAIT, Hosts, compute_backoff
 from fototeca.collect.http.urls import host_key
-from fototeca.core.errors import FototecaError
 from fototeca.core.memory_budget import MemoryBudget
 
-DAY = 86_400.0
 MAX_REDIRECTS = 5
 TRIES = 3
 
@@ -47,37 +45,6 @@ _FAILURE_STATUSES = (None, 429, 500, 502, 503, 504)
 """Statuses that count as failures of the host; None is no response."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class FetchOptions:
-    """Options of every command that fetches."""
-
-    min_side: int = 64
-    """Pixels; an image whose shorter side is below is rejected as `too-small`."""
-
-    max_bytes: int = 30_000_000
-    """A longer file is not received to its end and rejected as `too-large`."""
-
-    concurrency: int = 16
-    """Simultaneous downloads from all hosts."""
-
-    per_host: int = 4
-    """Simultaneous downloads from one host."""
-
-    timeout: float = 30.0
-    """Seconds for one download, redirects included; waiting for the host's rate limit does not count."""
-
-    allow_loopback: bool = False
-    """Allow loopback addresses; other private addresses stay refused."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        for name in ("min_side", "max_bytes", "concurrency", "per_host", "timeout"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise FototecaError(f"--{name.replace('_', '-')} is {getattr(self, name)}", "choose a number above 0")
-        if self.timeout > DAY:
-            raise FototecaError(f"--timeout is {self.timeout:g}", "choose at most a day, in seconds")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.licenses import UNKNOWN, to_spdx
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.results import Result
 
 MAX_RESULTS = 20
@@ -132,11 +132,9 @@ def hub_client_errors(hub: str) -> Iterator[None]:
         error.message, error.hint = map(KEYS[hub].redactor(), (error.message, error.hint))
         raise
     except ModuleNotFoundError as error:
-        raise FototecaError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'", EXIT_OUTSIDE) from None
+        raise ExternalError(f"{hub} needs the package {error.name}", "run: pip install 'fototeca[hubs]'") from None
     except PrivateAddressError as error:
-        raise FototecaError(
-            f"{hub}: {error} is not a public address", "pass --allow-loopback to allow this machine", EXIT_OUTSIDE
-        ) from None
+        raise ExternalError(f"{hub}: {error} is not a public address", "pass --allow-loopback to allow this machine") from None
     except (Exception, SystemExit) as error:
         raise to_hub_error(hub, error) from None
 
@@ -150,12 +148,11 @@ def to_hub_error(hub: str, error: BaseException) -> FototecaError:
         return SourceStoppedError(
             f"{hub} denied access",
             f"check {key.variable} (see {key.page}), and accept the dataset's terms on its page",
-            EXIT_OUTSIDE,
         )
     if status == 404:
-        return FototecaError(f"{hub} has no such dataset", "check the reference", EXIT_OUTSIDE)
+        return ExternalError(f"{hub} has no such dataset", "check the reference")
     if status == 429:
-        return SourceStoppedError(f"{hub}: the quota is exhausted", "try again later", EXIT_OUTSIDE)
+        return SourceStoppedError(f"{hub}: the quota is exhausted", "try again later")
     kind = "dns" if isinstance(error, socket.gaierror) else type(error).__name__
     detail = f"HTTP {status}" if status else kind
-    return FototecaError(f"{hub} request failed: {detail}", "check the network, or try again later", EXIT_OUTSIDE)
+    return ExternalError(f"{hub} request failed: {detail}", "check the network, or try again later")

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import HubDataset, get_hub, redact
 from fototeca.collect.hubs.registry import HUBS
 from fototeca.collect.licenses import UNKNOWN

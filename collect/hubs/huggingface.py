@@ -1,4 +1,4 @@
-"""Hugging Face: a snapshot of a dataset's images and archives, pinned to a commit, by the hub's own client."""
+"""Hugging Face: download a dataset's images and archives at a fixed commit with the hub's own client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fototeca.collect.hubs import (
 from fototeca.collect.hubs.transfer import SUPPORTED_SUFFIXES, no_images_error
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 
 NAME = "huggingface"
 _REF = re.compile(
@@ -143,7 +143,7 @@ def _check_files(folder: Path, sizes: dict[str, int]) -> None:
         sizes: bytes by name.
     """
     if any(".." in name.replace("\\", "/").split("/") or name.startswith("/") for name in sizes):
-        raise FototecaError(f"this dataset of {NAME} has names that lead out of its folder", "do not use it", EXIT_OUTSIDE)
+        raise ExternalError(f"this dataset of {NAME} has names that lead out of its folder", "do not use it")
     selected = [size for name, size in sizes.items() if safe_name(name, SUPPORTED_SUFFIXES)]
     if not selected:
         kinds = sorted({Path(name).suffix.lower() or "no ending" for name in sizes})

@@ -16,12 +16,12 @@ from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.archives import DamagedArchiveError, is_archive, strip_archive_suffix, unpack
 from fototeca.collect.files.class_mapping import find_class_folders, map_folders, read_mapping, render_proposal
 from fototeca.collect.files.local_files import image_names, local_url
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs import DatasetInfo, Hub, get_hub, redact
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, EXIT_SHORT, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError, ShortfallError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 
@@ -43,7 +43,7 @@ def import_dataset(workspace: Workspace, hub: str, ref: str, mapping: Path | Non
     root = folder / info.folder
     names = sorted(image_names(root))
     if not names:
-        raise FototecaError(f"{ref} of {hub} has no images", "its archives contain none; choose another dataset", EXIT_OUTSIDE)
+        raise ExternalError(f"{ref} of {hub} has no images", "its archives contain none; choose another dataset")
     folders = find_class_folders(names, settings)
     if mapping is None:
         raise _propose(folder, render_proposal(folders, settings, f"{info.title} ({info.page_url})"))
@@ -87,7 +87,7 @@ def _unpack_archives(folder: Path) -> None:
             unpack(archive, archive.with_name(strip_archive_suffix(archive.name)))
         except DamagedArchiveError as error:
             archive.unlink(missing_ok=True)  # otherwise the next call would take it for a complete download
-            raise FototecaError(error.message, error.hint, EXIT_OUTSIDE) from None
+            raise ExternalError(error.message, error.hint) from None
 
 
 def _list_archives(folder: Path) -> list[Path]:
@@ -99,7 +99,7 @@ def _propose(folder: Path, proposal: str) -> FototecaError:
     file = folder.with_name(f"{folder.name}.toml")
     if not file.exists():
         write_text(file, proposal)
-    return FototecaError(f"{file} proposes a category for each folder", f"confirm it with --map {file}", EXIT_SHORT)
+    return ShortfallError(f"{file} proposes a category for each folder", f"confirm it with --map {file}")
 
 
 def _provenances(root: Path, info: DatasetInfo, folders: dict[str, str], labels_by_name: dict[str, str]) -> Iterator[Provenance]:
@@ -119,7 +119,7 @@ def _provenances(root: Path, info: DatasetInfo, folders: dict[str, str], labels_
 
 
 def _original(info: DatasetInfo, folder: str, name: str) -> str:
-    """Return an id of the image that this file is an augmented copy of, so that all its copies share a split; else empty.
+    """Return the id of the original image if the file is an augmented copy, otherwise ""; copies of one original share a split.
 
     The id leaves out the version, since every version of a dataset makes its own copies of the same images.
     """

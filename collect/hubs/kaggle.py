@@ -16,7 +16,6 @@ from fototeca.collect.hubs import DatasetInfo, HubDataset, hub_client_errors, in
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, save_stream
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE
 
 NAME = "kaggle"
 _CHUNK = 1 << 18
@@ -53,7 +52,7 @@ def _check_key() -> None:
     if get_kaggle_credentials() is None:
         page = KEYS[NAME].page
         raise SourceStoppedError(
-            f"{NAME} needs a key", f"set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN; get one at {page}", EXIT_OUTSIDE
+            f"{NAME} needs a key", f"set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN; get one at {page}"
         )
 
 

@@ -14,7 +14,7 @@ from fototeca.collect.hubs import MAX_RESULTS, DatasetInfo, HubDataset, invalid_
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 
 NAME = "mendeley"
 
@@ -59,13 +59,9 @@ def _check_robots(context: SourceContext, url: str) -> None:
     try:
         is_allowed = context.downloader.robots(url).allows(url)
     except FetchError as error:
-        raise FototecaError(
-            f"{NAME} request failed: {error.reason}", "check the network and try again later", EXIT_OUTSIDE
-        ) from None
+        raise ExternalError(f"{NAME} request failed: {error.reason}", "check the network and try again later") from None
     if not is_allowed:
-        raise FototecaError(
-            f"the robots.txt of {NAME} forbids this request", "search on its pages, and give the dataset's id", EXIT_OUTSIDE
-        )
+        raise ExternalError(f"the robots.txt of {NAME} forbids this request", "search on the website, then pass the dataset's id")
 
 
 def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:

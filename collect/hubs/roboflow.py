@@ -24,7 +24,7 @@ from fototeca.collect.hubs import (
 from fototeca.collect.hubs.transfer import RemoteFile, download_files
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 
 NAME = "roboflow"
 _REF = re.compile(
@@ -85,9 +85,7 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
         version = version or _newest_version(require_records(context.client(NAME), response, "versions"), ref)
         kind = get_text(response, "project", "type")
         if kind and kind not in site["kinds"]:
-            raise FototecaError(
-                f"{ref} is a project of {kind}", "choose a classification project; others cannot be exported", EXIT_OUTSIDE
-            )
+            raise ExternalError(f"{ref} is a project of {kind}", "choose a classification project; others cannot be exported")
         url = _wait_for_export(client, site, (key, workspace, project, version))
     download_files(NAME, [RemoteFile(url, f"{project}.zip")], folder / version, context.downloader)
     metadata = get_path(response, "project")
@@ -109,7 +107,7 @@ def _newest_version(versions: list[dict[str, Any]], ref: str) -> str:
     numbers = [get_text(row, "id").rpartition("/")[2] for row in versions]
     newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     if not newest:
-        raise FototecaError(f"{ref} has no version to export", "make one on its page, or choose another project", EXIT_OUTSIDE)
+        raise ExternalError(f"{ref} has no version to export", "create one on the project's page, or choose another project")
     return str(newest)
 
 
@@ -127,8 +125,6 @@ def _wait_for_export(client: Any, site: Site, version: tuple[str, str, str, str]
         if url := get_text(response, "export", "link"):
             return url
         if response.get("ready") is not False:
-            raise FototecaError(
-                f"{NAME} returned no URL for the export", "try again later, or choose another version", EXIT_OUTSIDE
-            )
+            raise ExternalError(f"{NAME} returned no URL for the export", "try again later, or choose another version")
         time.sleep(float(site["poll"]))
-    raise FototecaError(f"{NAME} has not finished the export", "run the same command again later", EXIT_OUTSIDE)
+    raise ExternalError(f"{NAME} has not finished the export", "run the same command again later")

@@ -18,7 +18,7 @@ from fototeca.collect.files.archives import ARCHIVE_SUFFIXES, check_disk_space, 
 from fototeca.collect.files.safe_names import UniqueNames
 from fototeca.collect.http.client import Downloader, Request, with_retries
 from fototeca.collect.http.responses import FetchError, ReadTimer, ResponseStream
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import atomic_write, write_text
 from fototeca.vision.image import SUFFIXES
 
@@ -61,9 +61,7 @@ def select_files(hub: str, files: Iterable[RemoteFile]) -> list[RemoteFile]:
 def no_images_error(hub: str, kinds: Sequence[str], hint: str) -> FototecaError:
     """Return the error for a dataset without images or archives, which lists the kinds of files it has."""
     listed = ", ".join(kinds[:8]) or "no files"
-    return FototecaError(
-        f"this dataset of {hub} has no images and no archive that can be opened (it has: {listed})", hint, EXIT_OUTSIDE
-    )
+    return ExternalError(f"this dataset of {hub} has no images and no archive that can be opened (it has: {listed})", hint)
 
 
 def download_files(hub: str, files: Sequence[RemoteFile], folder: Path, downloader: Downloader) -> None:
@@ -85,10 +83,9 @@ def download_files(hub: str, files: Sequence[RemoteFile], folder: Path, download
     ):
         failures = [failure for failure in pool.map(partial(_try_download, folder, downloader, bar), missing) if failure]
     if failures:
-        raise FototecaError(
+        raise ExternalError(
             f"{len(failures)} of {len(files)} files of {hub} failed ({failures[0]})",
             "run the same command again to resume",
-            EXIT_OUTSIDE,
         )
 
 
@@ -194,5 +191,5 @@ def save_stream(hub: str, chunks: Iterable[bytes], target: Path) -> None:
     with atomic_write(target) as file:
         for chunk in chunks:
             if file.tell() + len(chunk) > limit:
-                raise FototecaError(f"{target.name} of {hub} is too large", f"free disk space at {target.parent}", EXIT_OUTSIDE)
+                raise ExternalError(f"{target.name} of {hub} is too large", f"free disk space at {target.parent}")
             file.write(chunk)

@@ -12,7 +12,7 @@ from fototeca.collect.hubs import MAX_RESULTS, DatasetInfo, HubDataset, invalid_
 from fototeca.collect.hubs.transfer import RemoteFile, download_files, select_files
 from fototeca.collect.sites import Site
 from fototeca.collect.sources import SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 
 NAME = "zenodo"
 _REF = re.compile(r"(?:^|zenodo\.org/records?/|10\.5281/zenodo\.)(\d+)(?:[/?#].*)?$", re.IGNORECASE)
@@ -57,9 +57,7 @@ def download(ref: str, folder: Path, context: SourceContext) -> DatasetInfo:
     record = _fetch_record(client, site, ref)
     access = get_text(record, "metadata", "access_right") or "open"
     if access != "open":
-        raise FototecaError(
-            f"record {ref} of {NAME} is {access}", "only the files of open records can be downloaded", EXIT_OUTSIDE
-        )
+        raise ExternalError(f"record {ref} of {NAME} is {access}", "only the files of open records can be downloaded")
     number = get_int(record, "id") or int(ref)
     files = select_files(NAME, [_to_file(client, row) for row in require_records(client, record, "files")])
     download_files(NAME, files, folder / str(number), context.downloader)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fototeca.collect.files.archives import open_folder
 from fototeca.collect.files.local_files import LabelSource, list_local_images
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.core.workspace import Workspace

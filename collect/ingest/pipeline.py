@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from fototeca.collect.catalog import Actor, Candidate, CandidateState, Catalog, Edit, Provenance
 from fototeca.collect.files.local_files import LOCAL_SCHEME, local_path
-from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.client import Downloader
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.urls import candidate_key, host_key
 from fototeca.collect.ingest.host_queues import HostQueues
 from fototeca.collect.ingest.process import ProcessResult, process_candidate

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from fototeca.collect.catalog import CandidateState, FetchAttempt, ImageRow
 from fototeca.collect.files.local_files import read_local_file
-from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.client import Downloader
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.responses import FetchError
 from fototeca.collect.ingest.validate import ImageRejectedError, accept_image
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 from fototeca.core.workspace import Workspace
 
 
@@ -54,7 +55,7 @@ def _fetch_and_accept(workspace: Workspace, url: str, options: FetchOptions, dow
         return ProcessResult("rejected", error.reason, attempt=attempt)
     except OSError as error:  # from the store: fetching and decoding turn theirs into reasons
         hint = "free some disk space or fix the folder, then run the same command again"
-        raise FototecaError(f"the image of {url} cannot be stored: {error}", hint, EXIT_OUTSIDE) from None
+        raise ExternalError(f"the image of {url} cannot be stored: {error}", hint) from None
     except Exception:  # a single candidate never ends the run
         return ProcessResult("failed", "unexpected", attempt=attempt)
     return ProcessResult("accepted", image=image, quality=quality, attempt=attempt)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fototeca.collect.catalog import Provenance
 from fototeca.collect.files.local_files import read_csv
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.collect.ingest.summary import CollectSummary
 from fototeca.collect.licenses import to_spdx

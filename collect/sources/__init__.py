@@ -14,7 +14,8 @@ from fototeca.collect.api.client import ServiceClient
 from fototeca.collect.api.credentials import KEYS, Key
 from fototeca.collect.browser.proxy import FilteringProxy, open_proxy
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.http.client import Downloader, FetchOptions, user_agent
+from fototeca.collect.http.client import Downloader, user_agent
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.sites import Site, load_site
 from fototeca.collect.sources.metadata import SourceInfo
 from fototeca.core.errors import FototecaError

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.sources import Query, SourceContext
 from fototeca.collect.sources.browser_page import ResultsPage, get_first_text
 from fototeca.collect.sources.metadata import NO_LICENSE, SEARCH_TERMS, SourceInfo

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from fototeca.collect.api.client import SourceStoppedError
 from fototeca.collect.catalog import now
 from fototeca.collect.sources import Query, SourceContext
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class Page:
         refused = self.context.proxy.refused_hosts
         host = urlsplit(self.window.url).hostname  # the browser may show its own error page without an error
         if host in refused or (problem and refused - refused_before):
-            raise FototecaError(
-                f"{url} leads to a private address ({host})", "pass --allow-loopback to allow this machine", EXIT_OUTSIDE
-            )
+            raise ExternalError(f"{url} leads to a private address ({host})", "pass --allow-loopback to allow this machine")
         if problem:
             raise problem
 
@@ -58,7 +56,7 @@ class Page:
         url = self.window.url
         if any(part in url for part in self.site["captcha_urls"]) or self._first_visible(self.site["captcha"]):
             saved = self._save()
-            raise SourceStoppedError(f"{self.name} shows a CAPTCHA", f"see {saved}; try again another day", EXIT_OUTSIDE)
+            raise SourceStoppedError(f"{self.name} shows a CAPTCHA", f"see {saved}; try again another day")
 
     def script(self, text: str, *arguments: object) -> Any:  # noqa: ANN401 - JSON
         """Run a script in the page and return its result."""
@@ -80,10 +78,9 @@ class Page:
 
     def changed(self, detail: str) -> FototecaError:
         """Save the page and a screenshot, and return the error for a page that does not match its site file."""
-        return FototecaError(
+        return ExternalError(
             f"{self.name} returned an unexpected page: {detail}",
             f"see {self._save()}; the site may have changed: fix sites/{self.name}.toml in your workspace",
-            EXIT_OUTSIDE,
         )
 
     def _first_visible(self, selectors: Sequence[str], *, click: bool = False) -> str:

@@ -18,7 +18,7 @@ from fototeca.collect.sites import Site
 from fototeca.collect.sources import Query, SourceContext
 from fototeca.collect.sources.metadata import SourceInfo
 from fototeca.collect.sources.paginated import read_items
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 
 INFO = SourceInfo(
     "commons",
@@ -65,7 +65,7 @@ def _fetch(client: ServiceClient, site: Site, parameters: Mapping[str, str | int
         retry_after = parse_retry_after(response.headers.get("Retry-After"))
         client.pause_host(site["endpoint"], retry_after or site["busy_wait"])
     else:
-        raise FototecaError(f"commons is busy: {code}", "try again later", EXIT_OUTSIDE)
+        raise ExternalError(f"commons is busy: {code}", "try again later")
     if code:
         raise client.unexpected_response(code)
     return response.document

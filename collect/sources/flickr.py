@@ -13,7 +13,7 @@ from fototeca.collect.licenses import to_spdx
 from fototeca.collect.sources import Query, SourceContext
 from fototeca.collect.sources.metadata import SourceInfo
 from fototeca.collect.sources.paginated import search_pages
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 
 INFO = SourceInfo(
     "flickr",
@@ -51,7 +51,7 @@ def search(query: Query, context: SourceContext) -> Iterator[Provenance]:
         code = get_text(document, "code")
         if code in site["access_denied_codes"]:
             raise client.access_denied()
-        raise FototecaError(f"flickr request failed: error {code}", "try again later", EXIT_OUTSIDE)
+        raise ExternalError(f"flickr request failed: error {code}", "try again later")
 
     return search_pages("flickr", query, context, read, params={"api_key": INFO.get_key()}, check=check)
 

@@ -15,7 +15,7 @@ from fototeca.collect.sources import Query, SourceContext
 from fototeca.collect.sources.browser_page import Page
 from fototeca.collect.sources.gallery_scripts import CLICK, CLOSE, CONSENT, COUNT, DETAIL, OVERLAY, STEP, TILES
 from fototeca.collect.sources.metadata import SourceInfo
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 
 INFO = SourceInfo(
     "gallery",
@@ -117,9 +117,9 @@ def _check_allowed(url: str, context: SourceContext) -> None:
         is_allowed = _is_allowed(url, context)
     except FetchError as error:
         hint = "pass --allow-loopback to fetch from this machine" if error.reason == "private-address" else "check the URL"
-        raise FototecaError(f"{url} cannot be fetched: {error.reason}", hint, EXIT_OUTSIDE) from None
+        raise ExternalError(f"{url} cannot be fetched: {error.reason}", hint) from None
     if not is_allowed:
-        raise FototecaError(f"robots.txt forbids {url}", "choose another page", EXIT_OUTSIDE)
+        raise ExternalError(f"robots.txt forbids {url}", "choose another page")
 
 
 def _load_more(page: Page, num_tiles: int) -> bool:

@@ -109,8 +109,9 @@ def versions(as_json: AsJson = False) -> None:
     """
     from fototeca.curate.versions.diff import describe_versions, versions_table
 
-    facts = describe_versions(Workspace.find())
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else versions_table(facts))
+    summaries = describe_versions(Workspace.find())
+    rows = [summary.to_json() for summary in summaries]
+    typer.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else versions_table(summaries))
 
 
 @app.command()
@@ -125,8 +126,8 @@ def diff(
     """
     from fototeca.curate.versions.diff import diff_table, diff_versions
 
-    facts = diff_versions(Workspace.find(), old, new)
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else diff_table(facts))
+    result = diff_versions(Workspace.find(), old, new)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2) if as_json else diff_table(result))
 
 
 @app.command()
@@ -151,7 +152,7 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="A version, such as v001, or latest.")],
     output: Annotated[Path | None, typer.Option(help="Write the rebuilt CSV here.")] = None,
 ) -> None:
-    """Rebuild a version's CSV from the catalog and the decisions of its time, and compare it with the frozen digest.
+    """Rebuild a version's CSV from the catalog and the version's splits, and compare it with the frozen digest.
 
     Example: fototeca curate rebuild v001 --output v001-again.csv
     """
@@ -171,16 +172,16 @@ def recover(as_json: AsJson = False) -> None:
     """
     from fototeca.curate.versions.recover import recover_catalog
 
-    facts = recover_catalog(Workspace.find())
+    result = recover_catalog(Workspace.find())
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(result.to_json()))
     else:
-        typer.echo(f"{facts['images']} images and {facts['decisions']} decisions recovered")
-        if facts["broken"]:
-            notify(f"{facts['broken']} files do not match the digest in their name")
-        if facts["unknown"]:
-            notify(f"{facts['unknown']} decisions refer to missing files")
-    if facts["images"]:
+        typer.echo(f"{result.images} images and {result.decisions} decisions recovered")
+        if result.broken:
+            notify(f"{result.broken} files do not match the digest in their name")
+        if result.unknown:
+            notify(f"{result.unknown} decisions refer to missing files")
+    if result.images:
         notify("search for near-duplicates again: fototeca curate dedup")
 
 

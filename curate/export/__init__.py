@@ -1,1 +1,1 @@
-"""Export a frozen version to the formats of other tools."""
+"""Export versions in the formats of other tools, with a datasheet."""

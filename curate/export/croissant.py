@@ -1,4 +1,4 @@
-"""A version as a Croissant 1.1 document: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html."""
+"""Describe a version as a Croissant 1.1 document: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TERMS = (
     "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
     "transform",
 )  # fmt: skip
-"""Croissant's own words in the documents below."""
+"""Terms of the Croissant vocabulary that the documents use."""
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -31,21 +31,21 @@ CONTEXT: dict[str, Any] = {
     "name": {"@container": "@language"},
     "sc": "https://schema.org/",
 }
-"""The vocabulary that a Croissant 1.1 document declares."""
+"""JSON-LD context of a Croissant 1.1 document."""
 
 SPLIT_URLS = {
     "train": "cr:TrainingSplit",
     "val": "cr:ValidationSplit",
     "test": "cr:TestSplit",
 }
-"""What Croissant calls the splits."""
+"""Croissant ids of the splits."""
 
 TYPES = {"width": "sc:Integer", "height": "sc:Integer", "image_url": "sc:URL", "page_url": "sc:URL"}
-"""Columns that are not plain text."""
+"""Data types of the columns that are not plain text."""
 
 
 def croissant_document(manifest: Manifest, table: bytes) -> dict[str, Any]:
-    """The JSON-LD for images in `images/` and `table`, the manifest.csv beside them whose paths point there."""
+    """Return the JSON-LD document. `table`: the bytes of manifest.csv, whose paths point to `images/`."""
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -63,18 +63,18 @@ def croissant_document(manifest: Manifest, table: bytes) -> dict[str, Any]:
 
 
 def _license(name: str) -> str:
-    """An address that says what the licence is."""
+    """Return the SPDX page of a license, or its name if it has none."""
     return name if name == "unknown" or name.startswith("LicenseRef-") else f"https://spdx.org/licenses/{name}.html"
 
 
 def image_type(path: str) -> str:
-    """The media type of a stored image, by its ending."""
+    """Return the media type of a stored image by its suffix."""
     ending = path.rpartition(".")[2]
     return f"image/{ {'jpg': 'jpeg', 'tif': 'tiff'}.get(ending, ending) }"
 
 
 def _distribution(table: bytes, formats: list[str]) -> list[dict[str, Any]]:
-    """The files: the table with its digest, and the images, whose digests are their ids in the table."""
+    """Describe the files: the table with its digest, and the images, whose digests are their ids in the table."""
     return [
         {
             "@type": "cr:FileObject",
@@ -98,7 +98,7 @@ def _distribution(table: bytes, formats: list[str]) -> list[dict[str, Any]]:
 
 
 def _splits() -> dict[str, Any]:
-    """The enumeration of splits."""
+    """Describe the splits as an enumeration."""
     return {
         "@type": "cr:RecordSet",
         "@id": "splits",
@@ -114,7 +114,7 @@ def _splits() -> dict[str, Any]:
 
 
 def _labels(manifest: Manifest) -> dict[str, Any]:
-    """The enumeration of categories."""
+    """Describe the categories as an enumeration."""
     return {
         "@type": "cr:RecordSet",
         "@id": "categories",
@@ -127,7 +127,7 @@ def _labels(manifest: Manifest) -> dict[str, Any]:
 
 
 def _images(manifest: Manifest) -> dict[str, Any]:
-    """One record per row of the table, and the image itself."""
+    """Describe a record per row of the table, with the content of the image."""
     fields = [_column(name, manifest) for name in MANIFEST_COLUMNS]
     sha256 = {
         "@type": "cr:Field",
@@ -156,7 +156,7 @@ def _images(manifest: Manifest) -> dict[str, Any]:
 
 
 def _column(name: str, manifest: Manifest) -> dict[str, Any]:
-    """A column of the table as a field."""
+    """Describe a column of the table as a field."""
     field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"images/{name}",
@@ -164,7 +164,7 @@ def _column(name: str, manifest: Manifest) -> dict[str, Any]:
         "dataType": TYPES.get(name, "sc:Text"),
         "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": name}},
     }
-    if name == "path":  # ties a row to its image by the file's name; readers apply the pattern to both sides
+    if name == "path":  # connects a row to its image by file name; readers apply the pattern to both sides
         field["source"]["transform"] = {"regex": r"^(?:images/)?(.+)$"}
         field["references"] = {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "filename"}}
     if name == "split":

@@ -1,4 +1,4 @@
-"""What a version is, in Markdown: a datasheet (Gebru et al., "Datasheets for Datasets", 2021) and a Hugging Face card."""
+"""Describe a version in Markdown: a datasheet (Gebru et al., "Datasheets for Datasets", 2021) and a Hugging Face card."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fototeca.core.workspace import REPORT_TEMPLATE, Workspace
 from fototeca.curate.manifest import SPLITS, Manifest
 
 FEW = 20
-"""Sources or authors listed by name; the rest are counted."""
+"""Sources or licenses listed by name; the others are counted."""
 
 HUB_LICENSES = frozenset(
     (
@@ -21,11 +21,11 @@ HUB_LICENSES = frozenset(
         *("bsd-3-clause", "unlicense", "gpl-2.0", "gpl-3.0", "agpl-3.0", "lgpl-2.1", "lgpl-3.0", "mpl-2.0"),
     )
 )
-"""The ids of the Hugging Face Hub for licences that `collect` knows; the Hub refuses a card that names another."""
+"""License ids of the Hugging Face Hub that `collect` may store; the Hub refuses cards with other ids."""
 
 
 def datasheet(workspace: Workspace, manifest: Manifest) -> str:
-    """Counts, sources, licences, known issues, and the words that a person wrote about motivation and collection."""
+    """Return the datasheet: counts, sources, licenses, known issues, and two sections of report.md."""
     reviewed = sum(row.reviewed for row in manifest.rows)
     parts = [
         f"# {manifest.dataset_name} {manifest.version}",
@@ -34,11 +34,11 @@ def datasheet(workspace: Workspace, manifest: Manifest) -> str:
         "## Motivation\n\n" + (_own_words(workspace, "motivation") or "Not written yet (report.md, section motivation)."),
         "## Composition\n\n" + _counts_table(manifest),
         "Splits were made by group (near-duplicates stay together), stratified by label, and are kept in every later"
-        f" version. Asked: {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}, seed {manifest.seed}.",
+        f" version. Requested: {'/'.join(f'{ratio:g}' for ratio in manifest.ratios)}, seed {manifest.seed}.",
         "## Collection\n\n" + _own_words(workspace, "collection"),
         _table(("source", "images"), _top(row.source or "unknown" for row in manifest.rows)),
-        "## Licences\n\n" + _table(("licence (SPDX)", "images"), _top(row.license for row in manifest.rows)),
-        "The licence is the one that the source stated for each image; check it where it matters. Author, page and address"
+        "## Licenses\n\n" + _table(("license (SPDX)", "images"), _top(row.license for row in manifest.rows)),
+        "Licenses are as stated by each source and were not verified; check them before redistributing. Author, page and address"
         " of every image are in the table of images.",
         "## Known issues\n\n" + "\n".join(f"- {issue}" for issue in known_issues(manifest)),
     ]
@@ -46,7 +46,7 @@ def datasheet(workspace: Workspace, manifest: Manifest) -> str:
 
 
 def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
-    """The README.md of a Hugging Face dataset: the facts that its viewer reads, then the datasheet."""
+    """Return the README.md of a Hugging Face dataset: the metadata of its viewer, then the datasheet."""
     lines = [
         "---",
         f"license: {hub_license({row.license for row in manifest.rows})}",
@@ -67,7 +67,7 @@ def dataset_card(workspace: Workspace, manifest: Manifest) -> str:
 
 
 def hub_license(licenses: Collection[str]) -> str:
-    """What the Hub calls the one licence of all images; `other` for several, an unknown one, or one not on its list."""
+    """Return the Hub id of the single license of all images; `other` for several, an unknown or an unlisted one."""
     if len(licenses) != 1:
         return "other"
     name = re.sub(r"-(only|or-later)$", "", next(iter(licenses)).lower())
@@ -76,16 +76,16 @@ def hub_license(licenses: Collection[str]) -> str:
 
 
 def known_issues(manifest: Manifest) -> list[str]:
-    """What a user of this version should know, in plain sentences."""
+    """List the limitations of a version as sentences."""
     issues = []
     unreviewed = sum(not row.reviewed for row in manifest.rows)
     if unreviewed:
         issues.append(f"{unreviewed} of {len(manifest.rows)} labels come from the source and no person has confirmed them.")
     unknown = sum(row.license == "unknown" for row in manifest.rows)
     if unknown:
-        issues.append(f"The licence of {unknown} images is unknown.")
+        issues.append(f"The license of {unknown} images is unknown.")
     if manifest.threshold is None:
-        issues.append("Near-duplicates were never looked for, so they may cross splits.")
+        issues.append("No search for near-duplicates has run, so they may cross splits.")
     if manifest.unsearched:
         issues.append(f"{manifest.unsearched} images were not searched for near-duplicates, so copies of them may cross splits.")
     if manifest.moved:
@@ -97,7 +97,7 @@ def known_issues(manifest: Manifest) -> list[str]:
 
 
 def _own_words(workspace: Workspace, heading: str) -> str:
-    """What `report.md` says under a heading; empty when nobody has written it."""
+    """Return the text of report.md under a heading; empty if it is missing or was not edited."""
     if not workspace.report_text.is_file():
         return ""
     text = workspace.report_text.read_text(encoding="utf-8")
@@ -109,27 +109,27 @@ def _own_words(workspace: Workspace, heading: str) -> str:
 
 
 def _counts_table(manifest: Manifest) -> str:
-    """Images per category and split."""
+    """Format the number of images per category and split."""
     rows = [(label, *counts.values(), sum(counts.values())) for label, counts in manifest.label_counts().items()]
     total = ("all images", *manifest.split_counts().values(), len(manifest.rows))
     return _table(("category", *SPLITS, "all"), [*rows, total])
 
 
 def _top(values: Iterable[str]) -> list[tuple[str, int]]:
-    """The commonest values with their counts, and one line for the others."""
+    """Return the most common values with their counts, and one row for the others."""
     counts = Counter(values).most_common()
     rest = counts[FEW:]
     return counts[:FEW] + ([(f"{len(rest)} others", sum(count for _, count in rest))] if rest else [])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows])
 
 
 def _size(images: int) -> str:
-    """The size class that the hub knows."""
+    """Return the size category of the Hub."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
     return next((name for bound, name in bounds if images < bound), "100K<n<1M")
 

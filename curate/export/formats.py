@@ -1,4 +1,4 @@
-"""A frozen version in the formats of other tools: ImageFolder, Hugging Face, Croissant 1.1 and COCO-style JSON."""
+"""Export a frozen version as ImageFolder, Hugging Face dataset, Croissant 1.1 or COCO-style JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import write_bytes, write_csv, write_text
 from fototeca.core.settings import check_name
 from fototeca.core.workspace import Workspace
@@ -23,19 +23,22 @@ from fototeca.curate.manifest import SPLITS, Manifest, ManifestRow, image_path, 
 from fototeca.vision.image import decode
 
 KNOWN = frozenset({".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-"""What torchvision's ImageFolder does not pass over, of what the store may hold."""
+"""Suffixes of stored images that torchvision's ImageFolder reads."""
 
 
 class Export:
-    """One export on its way: where it is written, and how images get there."""
+    """An export in progress: its folder, and whether images are copied or linked."""
 
     def __init__(self, workspace: Workspace, manifest: Manifest, folder: Path, copy: bool) -> None:
         self.workspace, self.manifest, self.folder, self.copy = workspace, manifest, folder, copy
 
     def place(self, row: ManifestRow, folder: str, known: Collection[str] = ()) -> str:
-        """Put the row's image into a folder of the export; returns its path there. FototecaError when its bytes are others.
+        """Copy or link the image of a row into a folder of the export; return its path there.
 
-        `known`: the suffixes that the reader knows, if it does not know all; an image of another one is written as PNG.
+        `known`: suffixes that the format supports, empty for all; other images are written as PNG.
+
+        Raises:
+            FototecaError: the image is missing, or its bytes do not match its id.
         """
         source = image_path(self.workspace, row)
         with source.open("rb") as file:
@@ -56,36 +59,42 @@ class Export:
         return f"{folder}/{target.name}"
 
     def rows(self) -> tqdm[ManifestRow]:
-        """The rows, with a progress bar."""
+        """Return the rows with a progress bar."""
         return tqdm(self.manifest.rows, desc="export", unit="image", disable=None)
 
 
 def export_version(workspace: Workspace, version: str, folder: Path, kind: str, *, copy: bool = False) -> Path:
-    """Write a version to `folder`, which must be new or empty, with a datasheet; images are linked unless `copy`.
+    """Write a version to `folder`, which must be new or empty, with a datasheet. Images are linked unless `copy`.
 
-    All or nothing. FototecaError for an unknown format, a folder in use, an image that is gone or changed, a full disk.
+    The folder is renamed into place when it is complete; after an error nothing is left.
+
+    Raises:
+        FototecaError: the format is unknown, the folder is not empty, an image is missing or changed, or the disk is full.
+
+    Example:
+        >>> export_version(Workspace.find(), "latest", Path("out"), "huggingface")
     """
     if kind not in FORMATS:
         raise FototecaError(f"unknown format {kind!r}", f"choose one of: {', '.join(FORMATS)}")
     manifest = read_manifest(workspace, version)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FototecaError(f"{folder} is not empty", "name a new folder")
+        raise FototecaError(f"{folder} is not empty", "give a new folder")
     if folder.is_mount():
-        raise FototecaError(f"{folder} is a disk of its own", "name a folder on it")
+        raise FototecaError(f"{folder} is a mount point", "give a folder on it")
     check_names(manifest)
     whole = folder.resolve()
     part = whole.with_name(f".{whole.name}.{os.urandom(4).hex()}.part")
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
         for left in whole.parent.glob(f".{escape(whole.name)}.*.part"):
-            notify(f"an export that was cut off has left {left}; delete it, if none is running")
+            notify(f"an interrupted export left {left}; delete it if no export is running")
         part.mkdir()
         FORMATS[kind](Export(workspace, manifest, part, copy))
         write_text(part / "DATASHEET.md", datasheet(workspace, manifest))
         part.replace(whole)
     except OSError as error:
-        raise FototecaError(
-            f"{folder} could not be written: {error.strerror}", "free some space, or name another folder", EXIT_OUTSIDE
+        raise ExternalError(
+            f"{folder} could not be written: {error.strerror}", "free some space, or give another folder"
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -93,7 +102,11 @@ def export_version(workspace: Workspace, version: str, folder: Path, kind: str, 
 
 
 def check_names(manifest: Manifest) -> None:
-    """FototecaError for a category that cannot name a folder or a label that is none: the manifest may be somebody else's."""
+    """Check that categories are valid folder names and labels are categories, since the manifest may come from elsewhere.
+
+    Raises:
+        FototecaError: a name is invalid or a label is unknown.
+    """
     for name in manifest.categories:
         check_name(name, "category")
     unknown = {label for row in manifest.rows for label in row.labels} - set(manifest.categories)
@@ -105,39 +118,39 @@ def check_names(manifest: Manifest) -> None:
 
 
 def export_imagefolder(export: Export) -> None:
-    """`SPLIT/CATEGORY/ID.jpg`, as torchvision.datasets.ImageFolder reads it; multi-label: `SPLIT/ID.jpg` and labels.csv.
+    """Write `SPLIT/CATEGORY/ID.jpg` for torchvision.datasets.ImageFolder; multi-label: `SPLIT/ID.jpg` and labels.csv.
 
-    It passes over GIF and AVIF files, which are written as PNG.
+    ImageFolder skips GIF and AVIF files, so these are written as PNG.
     """
     multi = export.manifest.task == "multi"
     for split in SPLITS:
         for category in () if multi else export.manifest.categories:
             (export.folder / split / category).mkdir(parents=True, exist_ok=True)
         if not multi and len(list((export.folder / split).iterdir())) < len(export.manifest.categories):
-            raise FototecaError("this disk takes categories that differ in case for one folder", "use another disk or --format")
+            raise FototecaError("this disk ignores case, in which categories differ", "use another disk or --format")
     cells = [(export.place(row, row.split if multi else f"{row.split}/{row.label}", KNOWN), row.label) for row in export.rows()]
     write_csv(export.folder / "labels.csv", ("path", "label"), cells)
 
 
 def export_huggingface(export: Export) -> None:
-    """`data/SPLIT/ID.jpg` with a metadata.jsonl in each split and a dataset card, as `datasets` loads a folder of images.
+    """Write `data/SPLIT/ID.jpg`, a metadata.jsonl per split and a dataset card, as `datasets` loads a folder of images.
 
-    No metadata.csv: `datasets` guesses the types of its columns, quoted or not. Labels like 007 would become numbers, and
-    `nan` or an empty cell nothing.
+    JSON Lines rather than CSV, because `datasets` infers the types of CSV columns, quoted or not: labels such as 007 would
+    become numbers, and `nan` or an empty cell a missing value.
     """
     columns = ("label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
     lines: dict[str, list[str]] = {split: [] for split in SPLITS}
     for row in export.rows():
         cells = {"file_name": Path(export.place(row, f"data/{row.split}")).name} | {name: getattr(row, name) for name in columns}
         lines[row.split].append(json.dumps(cells, ensure_ascii=False) + "\n")
-    for split, found in lines.items():
-        if found:  # `datasets` takes no folder of which a split is empty
-            write_text(export.folder / "data" / split / "metadata.jsonl", "".join(found))
+    for split, records in lines.items():
+        if records:  # `datasets` refuses a folder with an empty split
+            write_text(export.folder / "data" / split / "metadata.jsonl", "".join(records))
     write_text(export.folder / "README.md", dataset_card(export.workspace, export.manifest))
 
 
 def export_croissant(export: Export) -> None:
-    """`images/ID.jpg`, the manifest with paths of the export, and `croissant.json` that describes both."""
+    """Write `images/ID.jpg`, the manifest with paths of the export, and `croissant.json`, which describes both."""
     places = [export.place(row, "images") for row in export.rows()]
     rows = [ManifestRow(**{**row.__dict__, "path": place}) for row, place in zip(export.manifest.rows, places, strict=True)]
     content = manifest_bytes(rows)
@@ -147,7 +160,7 @@ def export_croissant(export: Export) -> None:
 
 
 def export_coco(export: Export) -> None:
-    """`images/ID.jpg` and `annotations/SPLIT.json`: one annotation per label, its box and its mask the whole image."""
+    """Write `images/ID.jpg` and `annotations/SPLIT.json`: one annotation per label, whose box and mask are the whole image."""
     names = sorted({row.license for row in export.manifest.rows})
     numbers = {name: number for number, name in enumerate(export.manifest.categories, 1)}
     images: dict[str, list[dict[str, object]]] = {split: [] for split in SPLITS}
@@ -191,4 +204,4 @@ FORMATS: dict[str, Callable[[Export], None]] = {
     "croissant": export_croissant,
     "coco": export_coco,
 }
-"""What `--format` may name."""
+"""Values of `--format`."""

@@ -42,7 +42,7 @@ def score_labels(labels: Integers, probabilities: Floats) -> LabelQuality:
 
 
 def find_confident_classes(labels: Integers, probabilities: Floats) -> Integers:
-    """Return for each image (N,) the class above its confident threshold: the most likely of several, the label without one."""
+    """Return the confident class (N,): the most likely class above its threshold, or the image's label if none is."""
     confident = probabilities >= confident_thresholds(labels, probabilities) - EPSILON
     likeliest = np.where(confident, probabilities, -1.0).argmax(axis=1)
     return np.where(confident.any(axis=1), likeliest, labels)

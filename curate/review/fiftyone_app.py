@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from fototeca.collect.catalog import Catalog, Edit, ImageRow, ReviewState
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.categories import list_renames
@@ -224,7 +224,7 @@ def serve_app(fo: FiftyOne, dataset: Dataset, port: int) -> Any:  # noqa: ANN401
                 return fo.launch_app(dataset, remote=True, address="127.0.0.1", port=port)
         except fo.core.service.ServiceListenTimeout as error:
             problem = str(error)
-    raise FototecaError(f"the App does not start: {problem}", "is the port free? choose another with --port", EXIT_OUTSIDE)
+    raise ExternalError(f"the App does not start: {problem}", "is the port free? choose another with --port")
 
 
 @contextmanager
@@ -247,7 +247,7 @@ def _fiftyone() -> Iterator[FiftyOne]:
 
 def _database_error(error: Exception, hint: str) -> FototecaError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return FototecaError(f"FiftyOne's database does not answer: {reason}", hint, EXIT_OUTSIDE)
+    return ExternalError(f"FiftyOne's database does not answer: {reason}", hint)
 
 
 def _own_dataset(fo: FiftyOne, workspace: Workspace, catalog: Catalog, *, create: bool) -> Dataset:

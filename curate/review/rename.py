@@ -35,7 +35,7 @@ def rename_category(workspace: Workspace, old: str, new: str) -> list[LabelChang
         categories = categories_by_image(catalog.decisions.all())
         old = old if any(old in names for names in categories.values()) else to_nfc(old)
         if old == new:
-            raise FototecaError(f"the category is already named {old!r}", "give another name with --label")
+            raise FototecaError(f"the category is already named {old!r}", "pass a different name with --label")
         images = [image for image in catalog.images.all() if old in categories.get(image.image_id, ())]
         if not _rename_in_provenance(catalog, old, new) and not images:
             raise FototecaError(f"no image has the category {old!r}", "see the categories of images: fototeca status")

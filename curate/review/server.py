@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.decisions import make_edit
 from fototeca.curate.review.results import ReviewResult
@@ -213,7 +213,7 @@ def run_page(workspace: Workspace, *, port: int, browser: bool) -> ReviewResult:
         server = PageServer(ReviewSession(workspace), port)
     except (OSError, OverflowError) as error:
         hint = "is the port free? choose another with --port"
-        raise FototecaError(f"the page cannot be served at {LOCAL}:{port}: {error}", hint, EXIT_OUTSIDE) from None
+        raise ExternalError(f"the page cannot be served at {LOCAL}:{port}: {error}", hint) from None
     with server:
         reviewer = server.session.person.name
         notify(f"{server.url}\nreview there as {reviewer}; every decision is saved at once; press Ctrl-C here to finish")

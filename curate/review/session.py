@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fototeca.collect.catalog import Catalog, Decision, Edit, ImageRow
-from fototeca.core.errors import EXIT_SHORT, FototecaError
+from fototeca.core.errors import FototecaError
 from fototeca.core.results import Result
 from fototeca.core.settings import LABEL_SEPARATOR, Task
 from fototeca.core.workspace import Workspace
@@ -223,7 +223,7 @@ class ReviewSession:
             members = [member for member in _other_members(catalog, image) if group and not member.rejected]
             for member in (image, *members):
                 if shown.get(member.image_id) != encode_state(member.review_state):
-                    raise StaleError(f"{member.image_id[:12]} was decided on meanwhile", "look at it again", EXIT_SHORT)
+                    raise StaleError(f"{member.image_id[:12]} was decided on meanwhile", "look at it again")
             return add_decisions(catalog, [image_id, *(member.image_id for member in members)], edit, COMMENT)
 
     def undo(self, decision_ids: list[int]) -> list[Decision]:

@@ -1,1 +1,1 @@
-"""The catalog at one moment, grouped into what must share a split."""
+"""Snapshots of the catalog, and groups of images that must share a split."""

@@ -1,4 +1,4 @@
-"""What the catalog knows, now or as it was when a version was frozen."""
+"""Read a snapshot of the catalog, of now or of the time when a version was frozen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fototeca.curate.labels.review_state import active_reviews
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where an image comes from, as a manifest says it. Places on somebody's own disk are left out."""
+    """Source of an image as a manifest states it, without paths of local disks."""
 
     source: str = ""
     image_url: str = ""
@@ -25,93 +25,92 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class CatalogSnapshot:
-    """All images with their decisions and groups, where each comes from, and which are copies of one original."""
+    """All images with their labels and groups, their sources, and the originals of augmented copies."""
 
     images: tuple[ImageRow, ...]
     sources: Mapping[str, ImageSource]
     originals: Mapping[str, frozenset[str]]
-    """For images that a source calls augmented copies: the originals, as `source:id`."""
+    """Originals of images that a source declares as augmented copies, as `source:id`."""
     last_decision: int
     threshold: int | None
-    """What the last search for near-duplicates used; None before the first."""
+    """Threshold of the last search for near-duplicates, in bits; None before the first."""
     newest: str
-    """The latest time of anything that is known of them: the clock may have been set back."""
+    """Latest time of any record, which is later than now if the clock was set back."""
 
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-"""Of an address; a drive has one letter."""
+"""Scheme of a URL, of two characters or more, since a Windows drive has one letter."""
 
 THRESHOLD = "dedup-threshold"
-"""Where the catalog's facts keep that threshold."""
+"""Key of the threshold in the catalog's metadata."""
 
 
 def read_snapshot(catalog: Catalog) -> CatalogSnapshot:
-    """The catalog as it is; read it inside a transaction to have all of one moment."""
-    origins, originals = _read_findings(catalog, "9999")
+    """Read the current state. Call it inside a transaction for a consistent snapshot."""
+    sources, originals = _read_sources(catalog, "9999")
     threshold = catalog.metadata.get(THRESHOLD)
     used = None if threshold is None else int(threshold)
     newest = catalog.candidates.latest_time()
-    return CatalogSnapshot(tuple(catalog.images.all()), origins, originals, catalog.decisions.last_id(), used, newest)
+    return CatalogSnapshot(tuple(catalog.images.all()), sources, originals, catalog.decisions.last_id(), used, newest)
 
 
-def read_past_snapshot(catalog: Catalog, facts: Mapping[str, Any]) -> CatalogSnapshot:
-    """The catalog as it was when the version with these facts was frozen, the decisions up to it played again."""
-    groups = catalog.groups.frozen(facts["version"])
+def read_past_snapshot(catalog: Catalog, metadata: Mapping[str, Any]) -> CatalogSnapshot:
+    """Read the state at the time of a version by replaying the decisions up to it. `metadata`: the JSON of the version."""
+    groups = catalog.groups.frozen(metadata["version"])
     images = {}
     for image in catalog.images.all():
-        if image.added <= facts["created"]:
+        if image.added <= metadata["created"]:
             row = groups.get(image.image_id, FrozenGroup(image.image_id, "", True, ""))
-            grouped = replace(image, group=row.group_id, component=row.component, is_representative=row.is_representative)
-            images[image.image_id] = grouped.with_review_state(ReviewState(""))
-    decisions = [row for row in catalog.decisions.all() if row.decision_id <= facts["last_decision"] and row.image_id in images]
+            with_group = replace(image, group=row.group_id, component=row.component, is_representative=row.is_representative)
+            images[image.image_id] = with_group.with_review_state(ReviewState(""))
+    last_decision = metadata["last_decision"]
+    decisions = [row for row in catalog.decisions.all() if row.decision_id <= last_decision and row.image_id in images]
     for decision in decisions:
         image = images[decision.image_id]
         images[decision.image_id] = image.with_review_state(decision.edit.apply(image.review_state))
     reviewed = {decision.image_id for decision in active_reviews(decisions)}
     images = {image_id: replace(image, reviewed=image_id in reviewed) for image_id, image in images.items()}
-    origins, originals = _read_findings(catalog, facts["created"])
-    return CatalogSnapshot(
-        tuple(images.values()), origins, originals, facts["last_decision"], facts["threshold"], facts["created"]
-    )
+    sources, originals = _read_sources(catalog, metadata["created"])
+    return CatalogSnapshot(tuple(images.values()), sources, originals, last_decision, metadata["threshold"], metadata["created"])
 
 
 def store_groups(catalog: Catalog, version: str, images: Iterable[ImageRow]) -> None:
-    """Remember the groups that images have at this moment under a version's name, since a later search replaces them."""
-    tied = [image for image in images if image.group or image.component not in ("", image.image_id)]
-    rows = [FrozenGroup(image.image_id, image.group, image.is_representative, image.component) for image in tied]
+    """Store the current groups of images under the name of a version, since a later search for duplicates replaces them."""
+    grouped = [image for image in images if image.group or image.component not in ("", image.image_id)]
+    rows = [FrozenGroup(image.image_id, image.group, image.is_representative, image.component) for image in grouped]
     catalog.groups.freeze(version, rows)
 
 
-def _read_findings(catalog: Catalog, until: str) -> tuple[dict[str, ImageSource], dict[str, frozenset[str]]]:
-    """The best place of every image that had been found by `until`, and the originals of augmented copies."""
+def _read_sources(catalog: Catalog, until: str) -> tuple[dict[str, ImageSource], dict[str, frozenset[str]]]:
+    """Return the best source of every image recorded by `until`, and the originals of augmented copies."""
     best: dict[str, tuple[tuple[object, ...], ImageSource]] = {}
     originals: dict[str, set[str]] = defaultdict(set)
     for row in catalog.provenance.of_images_until(until):
-        origin = ImageSource(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
+        source = ImageSource(row.source, _public(row.url), _public(row.page_url), _line(row.author), row.license)
         rank = (
             row.license == "unknown",
-            not origin.author,
-            not origin.page_url,
-            not origin.image_url,
+            not source.author,
+            not source.page_url,
+            not source.image_url,
             row.thumbnail,
             row.provenance_id,
         )
         if row.image_id not in best or rank < best[row.image_id][0]:
-            best[row.image_id] = (rank, origin)
+            best[row.image_id] = (rank, source)
         if row.original:
             originals[row.image_id].add(f"{row.source}:{row.original}")
-    return {key: origin for key, (_, origin) in best.items()}, {key: frozenset(names) for key, names in originals.items()}
+    return {key: source for key, (_, source) in best.items()}, {key: frozenset(names) for key, names in originals.items()}
 
 
 def _public(url: str) -> str:
-    """The address if it means something elsewhere too; nothing for a file of this machine."""
+    """Return a URL that is valid on other machines; empty for local paths and file URLs."""
     text = _line(url)
     scheme = _SCHEME.match(text)
     return text if scheme and scheme[1].lower() != "file" else ""
 
 
 def _line(text: str) -> str:
-    """The text on one line, without control characters."""
+    """Return the text on one line, without control characters."""
     if not text.isprintable() or "  " in text:
         text = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)
     return text.strip()

@@ -12,7 +12,7 @@ from typing import Any
 
 from fototeca.collect.catalog import AFTER_LAST_VERSION, Catalog, ImageRow, replace_surrogates
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError
 from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.duplicates.clustering import BAD_COPY
@@ -29,12 +29,8 @@ from fototeca.curate.review.queues import CONFLICT, DISAGREED, list_review_items
 from fototeca.curate.snapshot.catalog_state import CatalogSnapshot, read_snapshot, store_groups
 from fototeca.curate.versions.decision_log import list_unstored_decisions
 from fototeca.curate.versions.plan import check_categories, plan_rows
+from fototeca.curate.versions.ratios import DEFAULT_RATIOS, Ratios, read_ratios
 from fototeca.vision.image import DECODE_VERSION
-
-DEFAULT_RATIOS = (70.0, 10.0, 20.0)
-"""Percentages of train, val and test."""
-
-Ratios = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -87,10 +83,9 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
         except (OSError, sqlite3.OperationalError) as error:
             versions = list_versions(workspace)
             intact = f"; {versions[-1]} is as it was" if versions else ""
-            raise FototecaError(
+            raise ExternalError(
                 f"the version could not be written: {error}{intact}",
                 "fix that, and freeze again",
-                EXIT_OUTSIDE,
             ) from None
     _warn(result)
     if lost := _count_groups_without_copy([item.image for item in items]):
@@ -113,8 +108,8 @@ def freeze_version(workspace: Workspace, *, seed: int | None = None, ratios: str
 def _freeze(workspace: Workspace, catalog: Catalog, seed: int | None, ratios: Ratios | None, note: str) -> FreezeResult:
     """Draft the version and write it.
 
-    The groups are stored before the version is written, so that a version that exists can always be rebuilt. They are stored
-    again with it, in case another freeze has stored those of another moment in between.
+    The groups are stored before the version is written, so that a version that exists can always be rebuilt.
+    They are stored again after it, in case a concurrent freeze has stored other groups meanwhile.
     """
     with catalog.transaction():
         snapshot = read_snapshot(catalog)
@@ -180,21 +175,6 @@ def _draft(
         decode_version=DECODE_VERSION,
     )
     return FreezeResult(manifest, True, unlabeled, negatives)
-
-
-def read_ratios(text: str) -> Ratios:
-    """Parse percentages of train, val and test from text such as `70/10/20`.
-
-    Raises:
-        FototecaError: they are not three numbers above 0 that sum to 100.
-    """
-    try:
-        train, val, test = (float(part) for part in text.split("/"))
-    except ValueError:
-        train = val = test = 0.0
-    if not (min(train, val, test) > 0 and abs(train + val + test - 100) <= 1e-6):  # negated so that NaN fails
-        raise FototecaError(f"ratios {text!r} are invalid", "give three percentages above 0 that sum to 100, such as 70/10/20")
-    return train, val, test
 
 
 def freeze_table(result: FreezeResult) -> str:

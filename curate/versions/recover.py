@@ -1,7 +1,8 @@
-"""A lost catalog, filled again: from the stored files and from what the frozen versions say of them."""
+"""Recover a lost catalog from the stored images and the frozen versions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from fototeca.collect.catalog import Catalog, ImageRow, Provenance
 from fototeca.collect.store import compute_image_id, list_stored_images
 from fototeca.core.errors import FototecaError
+from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.curate.labels.review_state import active_reviews
 from fototeca.curate.manifest import ManifestRow, list_versions, read_manifest
@@ -18,12 +20,36 @@ from fototeca.vision.hashes import phash
 from fototeca.vision.image import DecodeError, decode_grey
 
 
-def recover_catalog(workspace: Workspace) -> dict[str, int]:
-    """Let the catalog know every stored file and every decision of the frozen versions; twice is the same as once.
+@dataclass
+class _Counts:
+    images: int = 0
+    broken: int = 0
+    decisions: int = 0
+    unknown: int = 0
+    older: int = 0
 
-    Returns {"images", "broken", "decisions", "unknown", "older"}: files and decisions that are new to the catalog, files that
-    are not what their name says, decisions about files that are gone, and decisions that a newer one has overtaken.
-    FototecaError when there is no version, or one was edited.
+
+@dataclass(frozen=True)
+class RecoverResult(Result):
+    """Counts of a recovery."""
+
+    images: int
+    """Files added to the catalog."""
+    broken: int
+    """Files whose bytes do not match their name, or that cannot be decoded."""
+    decisions: int
+    """Decisions added to the catalog."""
+    unknown: int
+    """Decisions about missing files."""
+    older: int
+    """Decisions not added because the catalog has a newer review of the image."""
+
+
+def recover_catalog(workspace: Workspace) -> RecoverResult:
+    """Add every stored file and every decision of the frozen versions to the catalog. Repeating it changes nothing.
+
+    Raises:
+        FototecaError: there is no version, or one was edited.
     """
     versions = list_versions(workspace)
     if not versions:
@@ -31,30 +57,34 @@ def recover_catalog(workspace: Workspace) -> dict[str, int]:
             "there is no frozen version to recover from", "restore it: git checkout manifests; if none was made, collect again"
         )
     rows = {row.image_id: row for version in versions for row in read_manifest(workspace, version).rows}
-    facts = dict.fromkeys(("images", "broken", "decisions", "unknown", "older"), 0)
+    counts = _Counts()
     with Catalog.open(workspace) as catalog:
-        _readmit(workspace, catalog, rows, facts)
+        _add_files(workspace, catalog, rows, counts)
         with catalog.transaction():
-            _replay(workspace, catalog, versions, facts)
-    return facts
+            _replay(workspace, catalog, versions, counts)
+    return RecoverResult(**counts.__dict__)
 
 
-def _readmit(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow], facts: dict[str, int]) -> None:
+def _add_files(workspace: Workspace, catalog: Catalog, rows: dict[str, ManifestRow], counts: _Counts) -> None:
+    """Add the stored files that the catalog lacks."""
     for path in tqdm(list_stored_images(workspace), desc="reading", unit="image", disable=None):
         if catalog.images.get(path.stem):
             continue
-        image = _facts_of(workspace, path)
-        facts["images" if image else "broken"] += 1
+        image = _read_image(workspace, path)
         if image is None:
+            counts.broken += 1
             continue
+        counts.images += 1
         row = rows.get(path.stem)
         place = row.image_url if row and row.image_url else f"file:{image.path}"
-        told: dict[str, Any] = {name: getattr(row, name) for name in ("page_url", "author", "license")} if row else {}
-        catalog.candidates.readmit(image, Provenance(place, row.source if row else "recovered", row.label if row else "", **told))
+        rights: dict[str, Any] = {name: getattr(row, name) for name in ("page_url", "author", "license")} if row else {}
+        catalog.candidates.readmit(
+            image, Provenance(place, row.source if row else "recovered", row.label if row else "", **rights)
+        )
 
 
-def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
-    """The facts of a stored file; None when it is not what its name says, or no image that can be decoded."""
+def _read_image(workspace: Workspace, path: Path) -> ImageRow | None:
+    """Read the catalog row of a stored file; None if its bytes do not match its name or cannot be decoded."""
     data = path.read_bytes()
     if compute_image_id(data) != path.stem:
         return None
@@ -62,12 +92,12 @@ def _facts_of(workspace: Workspace, path: Path) -> ImageRow | None:
         grey, info = decode_grey(data)
     except DecodeError:
         return None
-    facts = (info.format, info.width, info.height, info.mode, len(data), phash(grey))
-    return ImageRow(path.stem, workspace.relative(path), *facts)
+    properties = (info.format, info.width, info.height, info.mode, len(data), phash(grey))
+    return ImageRow(path.stem, workspace.relative(path), *properties)
 
 
-def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: dict[str, int]) -> None:
-    """Decide again, in the order in which it was decided, whatever the catalog does not know."""
+def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], counts: _Counts) -> None:
+    """Add the decisions that the catalog lacks, in their original order."""
     existing = catalog.decisions.all()
     keys = {decision.key for decision in existing}
     newest = {decision.image_id: decision.time for decision in existing if decision.is_review}
@@ -75,9 +105,9 @@ def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: 
         if decision.key in keys:
             continue
         if catalog.images.get(decision.image_id) is None:
-            facts["unknown"] += 1
+            counts.unknown += 1
         elif decision.time < newest.get(decision.image_id, ""):
-            facts["older"] += 1
+            counts.older += 1
         else:
             written = catalog.decisions.add(
                 decision.image_id,
@@ -87,7 +117,7 @@ def _replay(workspace: Workspace, catalog: Catalog, versions: list[str], facts: 
                 time=decision.time,
                 undoes=decision.undoes,
             )
-            facts["decisions"] += written is not None
+            counts.decisions += written is not None
     reviewed = {decision.image_id for decision in active_reviews(catalog.decisions.all())}
     catalog.images.clear_reviewed(
         image.image_id for image in catalog.images.all() if image.reviewed and image.image_id not in reviewed

@@ -3,7 +3,8 @@
 Categories that share groups form a component, and components are independent. In a component, groups with the same images per
 category are interchangeable, so the unknowns are the numbers of groups of each kind in each split. A component with few kinds
 is solved exactly as a mixed-integer linear program (`scipy.optimize.milp`, HiGHS); one with many kinds by tabu search (Glover,
-"Tabu Search - Part I", ORSA Journal on Computing 1989). Both are deterministic; docs/experiments.md has the measurements.
+"Tabu Search - Part I", ORSA Journal on Computing 1989). Both are deterministic for a
+seed. With 1,000 images of 300 categories, three labels each, the exact solver improves nothing in 30 s, the search takes 2 s.
 """
 
 from __future__ import annotations

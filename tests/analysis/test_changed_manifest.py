@@ -34,7 +34,7 @@ def test_evaluate_records_no_access(changed: Studied) -> None:
     workspace, (run, _) = changed
     access_log_path(workspace).unlink(missing_ok=True)
     (workspace.runs / run / "predictions-test.csv").unlink(missing_ok=True)
-    with pytest.raises(FototecaError, match="was trained on another v001"):
+    with pytest.raises(FototecaError, match="was trained on a different v001"):
         evaluate_run(workspace, run, "test")
     assert not access_log_path(workspace).exists() and not (workspace.runs / run / "predictions-test.csv").exists()
 
@@ -48,7 +48,7 @@ def test_confusion_and_examples_record_no_access(changed: Studied) -> None:
         lambda: confusion_figures(workspace, run, "test", None),
         lambda: examples_of_run(workspace, run, "test"),
     ):
-        with pytest.raises(FototecaError, match="was trained on another v001"):
+        with pytest.raises(FototecaError, match="was trained on a different v001"):
             ask()
     assert not access_log_path(workspace).exists()
 
@@ -66,7 +66,7 @@ def test_every_command_fails_and_writes_nothing(changed: Studied, first_image: C
     ]
     before = output_files(workspace)
     for call in calls:
-        with pytest.raises(FototecaError, match=r"was trained on another v001 than v001\.csv is now") as error:
+        with pytest.raises(FototecaError, match=r"was trained on a different v001: v001\.csv has changed since") as error:
             call()
         assert "\n" not in error.value.message and "fototeca train run --manifest v001" in error.value.hint
     assert output_files(workspace) == before

@@ -66,8 +66,8 @@ def test_documented_program_agrees_with_predict(
         program = program.replace(name, str(tmp_path / name.replace("RUN", run)))
     exec(program.replace("photo.jpg", str(image)), {})
     label, probability = capsys.readouterr().out.split()
-    (fact,) = predict_paths(copied[0], run, [str(image)])
-    assert label == fact["label"] and float(probability) == pytest.approx(fact["probability"], abs=0.03)
+    (prediction,) = predict_paths(copied[0], run, [str(image)])
+    assert label == prediction.label and float(probability) == pytest.approx(prediction.probability, abs=0.03)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -10,7 +10,7 @@ import pytest
 
 import fototeca.collect.sites
 from fototeca.core.workspace import Workspace, create_workspace
-from tests.collect.hubs import Hubs, person_at
+from tests.collect.hub_server import Hubs, person_at
 from tests.servers import Site, serve
 
 PointTo = Callable[[str, str], Workspace]
@@ -18,7 +18,7 @@ PointTo = Callable[[str, str], Workspace]
 
 @pytest.fixture(autouse=True)
 def no_real_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the person's own keys, quotas or home."""
+    """Hide the user's own keys, quotas and home from every test."""
     for name in ("FLICKR_API_KEY", "PEXELS_API_KEY", "PIXABAY_API_KEY", "UNSPLASH_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home-cache"))
@@ -26,7 +26,7 @@ def no_real_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def point_to(tmp_path: Path) -> PointTo:
-    """Make a workspace whose own site file sends a source to another address, without pauses."""
+    """Return a function that makes a workspace whose site file points a source to another URL, without pauses."""
 
     def make(source: str, endpoint: str) -> Workspace:
         workspace = create_workspace(tmp_path / "w", ["fox"], target=100, contact="me@example.org")
@@ -44,18 +44,18 @@ def point_to(tmp_path: Path) -> PointTo:
 
 @pytest.fixture
 def hubs() -> Hubs:
-    """What the stand-in of all hubs answers."""
+    """State of the stand-in of all hubs."""
     return Hubs()
 
 
 @pytest.fixture
 def site(hubs: Hubs) -> Iterator[Site]:
-    """The stand-in of all hubs."""
+    """Server of the stand-in of all hubs."""
     with serve(hubs) as server:
         yield server
 
 
 @pytest.fixture
 def workspace(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace that knows no hub but the stand-in, and a person with keys but no home."""
+    """Workspace whose hubs are the stand-in, with keys set and an empty home."""
     return person_at(tmp_path, site.base, monkeypatch)

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.discover import discover
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from tests.collect.hubs import REFS, Hubs
+from tests.collect.hub_server import REFS, Hubs
 from tests.servers import ReceivedRequest, Site, json_response
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)

@@ -8,12 +8,12 @@ import pytest
 
 import fototeca.cli
 from fototeca.collect.catalog import Catalog
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.search import SearchOptions, preview_search, search_sources
 from fototeca.collect.sources import Query, SourceContext, get_source
 from fototeca.core.workspace import Workspace
 from tests.collect.conftest import PointTo
-from tests.collect.test_services import inaturalist, openverse
+from tests.collect.sources.test_services import inaturalist, openverse
 from tests.servers import ReceivedRequest, Respond, StubResponse, image_response, json_response, serve
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5)

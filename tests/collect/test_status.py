@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.status import write_attribution
 from fototeca.core.workspace import create_workspace

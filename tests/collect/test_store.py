@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from fototeca.collect.host_id import HOST_ID
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
 

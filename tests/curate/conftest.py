@@ -1,4 +1,4 @@
-"""Catalogs filled without collecting: small images of one colour, their labels decided as a source would."""
+"""Fixtures: workspaces whose catalogs hold small single-color images with source labels."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def png_bytes(number: int) -> bytes:
-    """A PNG of one colour, different for every number."""
+    """Return a single-color PNG, different for every number."""
     file = io.BytesIO()
     Image.new("RGB", (64, 48), (number % 256, number // 256 % 256, number // 65536)).save(file, "PNG")
     return file.getvalue()
 
 
-def add(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str = "site") -> list[str]:
-    """Store an image per label, numbered from `start`, and decide its label."""
-    found = []
+def store_labeled_images(workspace: Workspace, labels: Sequence[str], start: int = 0, source: str = "site") -> list[str]:
+    """Store one image per label, numbered from `start`, and record the label as a source's decision."""
+    image_ids = []
     with Catalog.open(workspace) as catalog, catalog.transaction():
         for number, label in enumerate(labels, start):
             image_id, path = store_image(workspace, png_bytes(number), "PNG")
-            finding = Provenance(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
-            candidate = catalog.candidates.add(finding, finding.url)
+            provenance = Provenance(f"https://example.org/{number}.png", source, label, author="author A", license="CC-BY-4.0")
+            candidate = catalog.candidates.add(provenance, provenance.url)
             phash = hashlib.sha256(image_id.encode()).hexdigest()[:16]
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, phash)
             catalog.candidates.record(candidate.candidate_id, "accepted", image=row)
             catalog.decisions.add(image_id, Edit.relabel(label), by=Actor.source(source), reason=f"found as {label}")
-            found.append(image_id)
-    return found
+            image_ids.append(image_id)
+    return image_ids
 
 
-def group(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool = False) -> None:
-    """Make these the near-duplicate groups, named after and keeping their first image."""
+def replace_groups(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool = False) -> None:
+    """Replace the near-duplicate groups; the first image of each names it and is its representative."""
     rows = [
         GroupRow(image_id, members[0], keep_near or image_id == members[0], "test", 0)
         for members in groups
@@ -62,23 +62,23 @@ def group(workspace: Workspace, groups: Sequence[Sequence[str]], keep_near: bool
 
 @pytest.fixture
 def add_images() -> AddImages:
-    """The function that fills a catalog."""
-    return add
+    """Return the function that adds images to a catalog."""
+    return store_labeled_images
 
 
 @pytest.fixture
 def group_images() -> Callable[..., None]:
-    """The function that sets the groups."""
-    return group
+    """Return the function that replaces the near-duplicate groups."""
+    return replace_groups
 
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Writing a file beyond `size` bytes fails, as on a full disk."""
-    old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    """Make every write beyond `size` bytes of a file fail, as on a full disk."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)

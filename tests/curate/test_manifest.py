@@ -1,4 +1,4 @@
-"""The manifest's bytes, and what is refused."""
+"""Tests for reading, writing and listing manifests."""
 
 from __future__ import annotations
 
@@ -32,11 +32,23 @@ GOLDEN = (
     f"{'a' * 64},data/images/aa/a.jpg,cat|dog,train,g1,64,48,{'0' * 16},ñ,u,p,,unknown,yes\n"
     f'{"b" * 64},data/images/bb/b.jpg,dog,test,{"b" * 64},640,480,{"f" * 16},site,,,"Ana ""A"", B",MIT,no\n'
 )
-DECISION = Decision("a" * 64, "2026-01-01T00:00:00.000000+00:00", "person:ana", "cat", "cat|dog", "both, really", 7)
+DECISION = Decision(
+    image_id="a" * 64,
+    time="2026-01-01T00:00:00.000000+00:00",
+    action="label",
+    actor_kind="person",
+    actor="ana",
+    old_label="cat",
+    old_rejected="",
+    new_label="cat|dog",
+    new_rejected="",
+    reason="both, really",
+    decision_id=7,
+)
 
 
 def manifest(workspace: Workspace, version: str = "v001") -> Manifest:
-    """A version of the two rows."""
+    """Return a version with the two rows."""
     return Manifest(
         version=version,
         dataset_name="w",
@@ -54,22 +66,24 @@ def manifest(workspace: Workspace, version: str = "v001") -> Manifest:
     )
 
 
-def test_bytes_are_as_designed(workspace: Workspace) -> None:
-    """UTF-8, LF, RFC 4180, sorted by id, the columns in order; decisions and facts beside it."""
+def test_version_files_have_the_documented_bytes(workspace: Workspace) -> None:
+    """The CSV is UTF-8, LF, RFC 4180, sorted by id, with columns in order; decisions and metadata are beside it."""
     path = write_manifest(manifest(workspace), [DECISION])
     assert path.read_bytes() == GOLDEN.encode()
     assert path.with_suffix(".decisions.csv").read_text(encoding="utf-8") == (
-        f'image_id,time,who,old,new,why\n{"a" * 64},2026-01-01T00:00:00.000000+00:00,person:ana,cat,cat|dog,"both, really"\n'
+        "image_id,time,action,actor_kind,actor,old_label,old_rejected,new_label,new_rejected,reason,undoes\n"
+        f'{"a" * 64},2026-01-01T00:00:00.000000+00:00,label,person,ana,cat,,cat|dog,,"both, really",\n'
     )
-    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    assert facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert facts["splits"] == {"train": 1, "val": 0, "test": 1}
-    assert facts["labels"] == {"dog": {"train": 1, "val": 0, "test": 1}, "cat": {"train": 1, "val": 0, "test": 0}}
-    assert (facts["schema"], facts["threshold"], facts["parent"], facts["decisions"]) == (1, 10, None, 1)
+    metadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert metadata["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (metadata["decode_version"], metadata["row_splits"]) == (1, "02")
+    assert metadata["splits"] == {"train": 1, "val": 0, "test": 1}
+    assert metadata["labels"] == {"dog": {"train": 1, "val": 0, "test": 1}, "cat": {"train": 1, "val": 0, "test": 0}}
+    assert (metadata["schema"], metadata["threshold"], metadata["parent"], metadata["decisions"]) == (2, 10, None, 1)
 
 
-def test_reading_gives_back_what_was_written(workspace: Workspace) -> None:
-    """Types, order and facts survive; `latest` is the newest."""
+def test_read_manifest_round_trips(workspace: Workspace) -> None:
+    """Types, order and metadata are preserved, and `latest` reads the newest version."""
     written = manifest(workspace)
     write_manifest(written, [])
     read = read_manifest(workspace, "latest")
@@ -78,16 +92,16 @@ def test_reading_gives_back_what_was_written(workspace: Workspace) -> None:
     assert (read.categories, read.ratios, read.note, read.path) == (("dog", "cat"), (70, 10, 20), "first", written.path)
 
 
-def test_an_edited_version_is_refused(workspace: Workspace) -> None:
-    """One changed byte is enough."""
+def test_edited_manifest_is_rejected(workspace: Workspace) -> None:
+    """A single changed field fails the digest check."""
     path = write_manifest(manifest(workspace), [])
     path.write_bytes(path.read_bytes().replace(b"dog,test", b"dog,val"))
     with pytest.raises(FototecaError, match="v001"):
         read_manifest(workspace, "v001")
 
 
-def test_a_version_without_its_json_is_none(workspace: Workspace) -> None:
-    """The JSON is written last: without it the version is incomplete, and is not listed."""
+def test_version_without_json_is_incomplete(workspace: Workspace) -> None:
+    """The JSON is written last, so a version without it is not listed and cannot be read."""
     path = write_manifest(manifest(workspace), [])
     path.with_suffix(".json").unlink()
     assert list_versions(workspace) == []
@@ -96,14 +110,14 @@ def test_a_version_without_its_json_is_none(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("name", ["v009", "../v001", "nonsense", "latest"])
-def test_an_unknown_version_is_named(workspace: Workspace, name: str) -> None:
-    """No path is built from what is no version name."""
+def test_unknown_version_is_an_error(workspace: Workspace, name: str) -> None:
+    """Unknown and invalid version names raise an error, and no path is built from an invalid name."""
     with pytest.raises(FototecaError, match="no version"):
         read_manifest(workspace, name)
 
 
-def test_a_frozen_version_is_never_overwritten(workspace: Workspace) -> None:
-    """Writing it again is an error and changes nothing."""
+def test_frozen_version_is_not_overwritten(workspace: Workspace) -> None:
+    """Writing a version twice raises an error and changes no file."""
     path = write_manifest(manifest(workspace), [])
     before = [file.read_bytes() for file in sorted(path.parent.iterdir())]
     with pytest.raises(FototecaError, match="frozen already"):
@@ -111,15 +125,15 @@ def test_a_frozen_version_is_never_overwritten(workspace: Workspace) -> None:
     assert [file.read_bytes() for file in sorted(path.parent.iterdir())] == before
 
 
-def test_versions_are_ordered_by_number(workspace: Workspace) -> None:
-    """After v999 comes v1000."""
+def test_versions_are_sorted_numerically(workspace: Workspace) -> None:
+    """v1000 follows v999."""
     for name in ("v1000", "v999", "v002"):
         write_manifest(manifest(workspace, name), [])
     assert list_versions(workspace) == ["v002", "v999", "v1000"]
 
 
-def test_an_image_that_is_gone_is_named(workspace: Workspace) -> None:
-    """The id and the path are in the one line."""
+def test_missing_image_error_names_id_and_path(workspace: Workspace) -> None:
+    """The error contains the image id and its path; a file that exists is returned."""
     with pytest.raises(FototecaError, match=f"{'b' * 12}.*data/images/bb/b.jpg"):
         image_path(workspace, ROWS[0])
     path = workspace.root / ROWS[0].path

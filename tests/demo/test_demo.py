@@ -19,7 +19,7 @@ from PIL import Image
 
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.search import SearchOptions, preview_search, search_sources
 from fototeca.core.workspace import Workspace, create_workspace

@@ -21,12 +21,14 @@ HEAVY = ("torch", "torchvision", "numpy", "pandas", "PIL", "fiftyone", "selenium
 def test_public_names_are_pinned() -> None:
     """Adding or removing a public name is a deliberate change."""
     assert ft.__all__ == [
+        "ExternalError",
         "FetchOptions",
         "FototecaError",
         "Manifest",
         "Prediction",
         "Result",
         "Run",
+        "ShortfallError",
         "TrainConfig",
         "Workspace",
         "__version__",
@@ -145,7 +147,7 @@ def test_evaluation_equals_the_command(run: ft.Run, fototeca: Callable[..., subp
 
 
 def test_labels_and_rejections_reach_the_next_version(frozen: ft.Manifest) -> None:
-    """Decisions by unique id prefixes; the first version stays as it was."""
+    """Images can be given by unique id prefix; the first version is unchanged."""
     workspace = ft.Workspace.open(frozen.workspace.root)
     relabeled, rejected = [row.image_id for row in frozen.split("train") if row.label == "cat"][:2]
     workspace.label([relabeled[:12]], "dog")
@@ -159,6 +161,12 @@ def test_labels_and_rejections_reach_the_next_version(frozen: ft.Manifest) -> No
     workspace.freeze()
     assert len(workspace.manifest("v003").rows) == 80
     assert ft.load_manifest(frozen.path) == frozen
+
+
+def test_exit_codes_follow_the_exception_tree() -> None:
+    """Every error is a FototecaError; its class decides the exit code."""
+    assert [error("what", "do").exit_code for error in (ft.FototecaError, ft.ShortfallError, ft.ExternalError)] == [2, 3, 4]
+    assert issubclass(ft.ExternalError, ft.FototecaError) and str(ft.ExternalError("what", "do")) == "what; do"
 
 
 def test_load_manifest_refuses_a_file_outside_a_workspace(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(config=st.sampled_from(get_args(Regime)).flatmap(configs))
 def test_train_command_reproduces_the_configuration(empty: Path, config: TrainConfig) -> None:
-    """config.json to command to parsed configuration is the identity."""
+    """Parsing the command built from config.json gives the same configuration."""
     document = json.loads(json.dumps(config.identity()))
     assert parsed(train_command(document), empty).resolved().identity() == config.identity()
 

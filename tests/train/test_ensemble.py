@@ -120,7 +120,7 @@ def test_weighted_mean_applies_its_weights(small: Workspace, monkeypatch: pytest
 
 
 def test_ensembles_are_made_again_after_a_member_changed(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ensembles and snapshots follow a run that was trained again, also after a kill."""
+    """Ensembles and snapshots are rebuilt after a member is retrained, also if the rebuild was interrupted."""
     run = trained(small, epochs=2, snapshots=2)
     other = trained(small, epochs=1, seed=1)
     combined, snapshots = make_ensemble(small, [run.id, other.id]), make_ensemble(small, [run.id])
@@ -203,7 +203,7 @@ def test_runs_of_a_changed_version_are_rejected(small: Workspace) -> None:
         path.unlink()
     write_manifest(replace(manifest, rows=rows, sha256=digest), [])
     for asked_for, method in ((names, "mean"), (names, "soup"), (names[:1], "mean")):
-        with pytest.raises(FototecaError, match="was trained on another v001"):
+        with pytest.raises(FototecaError, match="was trained on a different v001"):
             make_ensemble(small, asked_for, method)  # type: ignore[arg-type]  # of the three words
     assert {run.id for run in list_runs(small, unfinished=True)} == set(names)
 

@@ -74,7 +74,7 @@ def test_runs_without_a_decode_version_have_version_1(small: Workspace) -> None:
 
 @pytest.mark.parametrize("model", ["resnet18", "regnet_y_400mf", "cnn-cbam", "vit_b_16"])
 def test_skeletons_have_the_stages_of_the_model(model: str) -> None:
-    """Stage and parameter names are those of the built network, and no parameter has memory."""
+    """Stage and parameter names are those of the built network, and no parameter allocates memory."""
     skeleton, module = model_skeleton(model, 3), build_model(model, 3)[0]
     assert list_stages(skeleton) == list_stages(module)
     assert [name for name, _ in skeleton.named_parameters()] == [name for name, _ in module.named_parameters()]

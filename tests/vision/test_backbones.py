@@ -437,7 +437,7 @@ def _noisy(name: str) -> nn.Module:
     return module
 
 
-def test_caches_of_other_decoding_rules_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caches_from_other_decoding_rules_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new DECODE_VERSION has its own pixel and feature caches."""
     path = tmp_path / "a.png"
     Image.new("RGB", (40, 40), "red").save(path)

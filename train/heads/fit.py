@@ -39,7 +39,8 @@ def fit_head(
     """
     if not all(np.isfinite(split.features.sum(dtype=np.float64)) for split in (train, val)):
         raise FototecaError(
-            "some features are NaN or infinite", "the weights are damaged or unsuitable: download them again, or use others"
+            "some features are NaN or infinite",
+            "the weights may be damaged or unsuitable: download them again, or use other weights",
         )
     limit = ADAM_SINGLE_THREAD_SIZE if kind == "linear" else SINGLE_THREAD_SIZE
     with single_thread() if train.features.size <= limit else nullcontext():

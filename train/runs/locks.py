@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.files import write_text
 from fototeca.core.workspace import Workspace
 from fototeca.train.errors import TrainingAborted
@@ -41,9 +41,7 @@ def full_disk_as_error() -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        raise FototecaError(
-            f"the disk is full{where}", "free some space and run the same command again to resume", EXIT_OUTSIDE
-        ) from None
+        raise ExternalError(f"the disk is full{where}", "free some space and run the same command again to resume") from None
 
 
 @contextmanager

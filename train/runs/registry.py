@@ -179,7 +179,7 @@ def check_trained_on(run: Run, manifest: Manifest) -> None:
     """FototecaError unless the run was trained on exactly this manifest; figures would be of other images."""
     if run.config["manifest_sha256"] != manifest.sha256:
         raise FototecaError(
-            f"run {run.id} was trained on another {manifest.version} than {manifest.path.name} is now",
+            f"run {run.id} was trained on a different {manifest.version}: {manifest.path.name} has changed since",
             f"restore that file, or train again: fototeca train run --manifest {manifest.version}",
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.train.config import TrainConfig
 from fototeca.train.runs import Run
 from fototeca.train.sweep.plan import Point, describe
@@ -77,7 +77,7 @@ def _list_available(result: SweepResult) -> list[Point]:
             if point["regime"] != "scratch":
                 find_weights(point["model"], "DEFAULT", fetch=is_reachable)
         except FototecaError as error:
-            is_reachable = is_reachable and error.exit_code != EXIT_OUTSIDE
+            is_reachable = is_reachable and not isinstance(error, ExternalError)
             notify(f"skipped: {describe(point)}: {error}")
             result.failed.append(FailedPoint(describe(point), str(error), is_skipped=True))
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fototeca.core.console import notify
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig, setting_type
@@ -114,7 +114,7 @@ def _train_trial(workspace: Workspace, settings: Point, trial: optuna.Trial) -> 
         study.tell(trial, state=TrialState.PRUNED)
     except Exception as error:  # one failed run must not end the others
         reason = as_fototeca_error(error)
-        is_external = reason.exit_code == EXIT_OUTSIDE
+        is_external = isinstance(reason, ExternalError)
         trial.set_user_attr(*((DISCARDED, OUTSIDE) if is_external else ("error", str(reason))))
         study.tell(trial, state=TrialState.FAIL)
         if is_external:
@@ -171,7 +171,7 @@ def _open_study(folder: Path, name: str) -> optuna.Study:
         if is_first_kill:
             study.enqueue_trial(trial.params)
         attribute = (DISCARDED, KILLED) if is_first_kill else ("error", "it was killed twice, possibly for lack of memory")
-        study._storage.set_trial_user_attr(trial._trial_id, *attribute)  # Optuna has no public way for a running trial
+        study._storage.set_trial_user_attr(trial._trial_id, *attribute)  # Optuna has no public API to do this for a running trial
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
 

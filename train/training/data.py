@@ -51,7 +51,8 @@ def check_manifest(manifest: Manifest, task: Task) -> None:
     labels = {label for row in manifest.split("train") for label in row.labels}
     if not labels or (manifest.task == "single" and min(len(manifest.categories), len(labels)) < 2):
         raise FototecaError(
-            f"the training split of {manifest.version} has one category only", "label images of a second one, then freeze again"
+            f"the training split of {manifest.version} has one category only",
+            "label images of a second category, then freeze again",
         )
 
 

@@ -95,7 +95,7 @@ def out_of_memory_error(
             return FototecaError(f"out of memory with {batch} images of {side} px at once", hint)
     minimum = "two images" if batch > 1 else "one image"
     return FototecaError(
-        f"out of memory even with {minimum} of {side} px at once", "use a smaller --model or --image-size, or --device cpu"
+        f"out of memory even with a batch of {minimum} at {side} px", "use a smaller --model or --image-size, or --device cpu"
     )
 
 

@@ -45,7 +45,7 @@ def choose_thresholds(probabilities: FloatArray, labels: npt.NDArray[np.bool_]) 
         is_distinct = np.append(scores[1:] < scores[:-1], True)
         f1 = np.where(is_distinct, 2 * true_positives / (np.arange(1, len(scores) + 1) + true_positives[-1]), -1)
         best = np.flatnonzero(f1 == f1.max())
-        thresholds[c] = cuts[best[np.abs(cuts[best] - 0.5).argmin()]]  # of equally good ones the closest to 0.5
+        thresholds[c] = cuts[best[np.abs(cuts[best] - 0.5).argmin()]]  # among ties, the threshold closest to 0.5
     return thresholds
 
 

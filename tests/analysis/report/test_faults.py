@@ -33,7 +33,7 @@ from fototeca.analysis.report.attributions import _class_models, render_attribut
 from fototeca.analysis.report.context import ReportContext
 from fototeca.analysis.report.page import SECTIONS, write_report
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace, create_workspace
@@ -87,7 +87,7 @@ def test_unusable_runs_are_excluded_with_reason(copied: Studied) -> None:
         "val predictions have other labels": lambda: predictions.write_bytes(
             re.sub(rb"\n([^,]+),red,", rb"\n\1,green,", good, count=1)
         ),
-        "was trained on another v001": lambda: (predictions.write_bytes(good), config.write_text(other)),
+        "was trained on a different v001": lambda: (predictions.write_bytes(good), config.write_text(other)),
         "done.json cannot be read": lambda: (config.write_text(whole_config), done.write_text("{")),
     }
     for reason, damage in damages.items():
@@ -179,7 +179,7 @@ def test_missing_test_image_records_no_access(copied: Studied) -> None:
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
         lost = next(row["path"] for row in csv.DictReader(file) if row["split"] == "test")
     (workspace.root / lost).unlink()
-    with pytest.raises(FototecaError, match="is gone"):
+    with pytest.raises(FototecaError, match="is missing"):
         evaluate_run(workspace, first, "test")
     assert read_accesses(workspace, "v001") == []
 
@@ -289,7 +289,7 @@ def test_missing_validation_images(copied: Studied) -> None:
     assert evaluate_run(workspace, first, "val").n == len(paths)
     assert f"{len(paths) - 3} images are left out: the files cannot be read" in section_text(page, "model_analysis")
     assert "Map by saliency" in page.split('id="model_analysis"')[1]
-    with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is gone"):
+    with pytest.raises(FototecaError, match=f"image {paths[3].stem[:12]} is missing"):
         explain_run(workspace, first, methods=["saliency"], images=[paths[3].stem])
     for path in paths[:3]:
         path.unlink()
@@ -474,7 +474,9 @@ def test_multi_label_task(tmp_path: Path) -> None:
     predicted = read_predicted_labels(find_run(workspace, runs[0]), [replace(results.rows[0], image_id="new"), *results.rows])
     labels = ["" if label == "left" else label for label in predicted]
     colors = point_colorings([results.rows[0], *results.rows], labels, ["left", "right"])
-    assert colors["error"][0].count("not asked") == colors["prediction"][0].count("not asked") == 1, "no category is an answer"
+    assert colors["error"][0].count("not predicted") == colors["prediction"][0].count("not predicted") == 1, (
+        "no category is an answer"
+    )
     for lang in ("en", "es"):
         page = write_report(workspace, "v001", lang=lang).page.read_text(encoding="utf-8")
         texts = Texts.load(lang)

@@ -19,11 +19,11 @@ from pyarrow import parquet
 from fototeca.collect.catalog import Catalog
 from fototeca.collect.files.archives import unpack
 from fototeca.collect.files.class_mapping import find_class_folders
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.hubs.import_dataset import import_dataset
 from fototeca.core.errors import FototecaError
 from fototeca.core.workspace import Workspace
-from tests.collect.hubs import Hubs
+from tests.collect.hub_server import Hubs
 from tests.servers import jpeg
 
 LOCAL = FetchOptions(allow_loopback=True, min_side=32, timeout=5.0)

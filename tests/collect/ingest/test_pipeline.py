@@ -16,7 +16,8 @@ import pytest
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.client import Downloader
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.pipeline import IngestPipeline, ingest_provenances, retry_candidates
 from fototeca.collect.ingest.validate import accept_image

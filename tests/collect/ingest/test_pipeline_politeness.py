@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from fototeca.collect.catalog import Provenance
-from fototeca.collect.http.client import Downloader, FetchOptions
+from fototeca.collect.http.client import Downloader
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.http.throttle import BURST, RATE, Hosts
 from fototeca.collect.ingest.pipeline import ingest_provenances, retry_candidates
 from fototeca.collect.status import workspace_status

@@ -9,7 +9,7 @@ import pytest
 
 from fototeca.collect.catalog import Catalog, Provenance
 from fototeca.collect.files.local_files import LOCAL_SCHEME
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.pipeline import ingest_provenances
 from fototeca.core.workspace import create_workspace
 from tests.servers import ReceivedRequest, StubResponse, jpeg, serve

@@ -14,7 +14,7 @@ from PIL import Image
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow, Provenance
 from fototeca.collect.cli.options import finish
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.ingest.targets import MAX_COPY_DISTANCE, Targets
 from fototeca.collect.status import compute_shortfalls, workspace_status

@@ -1,4 +1,4 @@
-"""Exports: the tools they are for read them."""
+"""Tests for dataset exports, read back with the tools that each format is for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from fototeca.collect.catalog import Actor, Catalog, Edit, ImageRow
 from fototeca.collect.files.local_files import LabelSource
-from fototeca.collect.http.client import FetchOptions
+from fototeca.collect.http.options import FetchOptions
 from fototeca.collect.ingest.folder import collect_folder
 from fototeca.collect.store import store_image
 from fototeca.core.errors import FototecaError
@@ -32,13 +32,13 @@ AddImages = Callable[..., list[str]]
 
 @pytest.fixture
 def manifest(workspace: Workspace, add_images: AddImages) -> Manifest:
-    """Ten of each category, frozen."""
+    """A frozen version with ten images per category."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     return freeze_version(workspace, note="for export").manifest
 
 
 def test_imagefolder_is_read_by_torchvision(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """Classes and counts per split are the manifest's."""
+    """Classes and counts per split equal the manifest's."""
     from torchvision.datasets import ImageFolder
 
     export_version(workspace, "v001", tmp_path / "out", "imagefolder")
@@ -49,25 +49,25 @@ def test_imagefolder_is_read_by_torchvision(workspace: Workspace, manifest: Mani
         assert dataset[0][0].size == (64, 48)
 
 
-def test_a_category_that_a_split_lacks_keeps_its_number(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """An empty folder, so that torchvision counts the classes alike in every split, once it is told to allow it."""
+def test_imagefolder_has_a_folder_for_every_category(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """A category without images in a split has an empty folder, so class indices are equal in every split."""
     from torchvision.datasets import ImageFolder
 
     workspace.config.write_text(workspace.config.read_text() + '\n[categories."bird"]\nqueries = []\n')
-    changed = Workspace(workspace.root)
-    label_images(changed, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], "bird")
-    counts = freeze_version(changed).manifest.label_counts()["bird"]
-    assert counts == {"train": 3, "val": 0, "test": 0}, "images keep their split"
-    export_version(changed, "v002", tmp_path / "out", "imagefolder")
-    found = {split: ImageFolder(str(tmp_path / "out" / split), allow_empty=True) for split in SPLITS}
-    assert [dataset.class_to_idx for dataset in found.values()] == [{"bird": 0, "cat": 1, "dog": 2}] * 3
-    assert {split: dataset.targets.count(0) for split, dataset in found.items()} == counts
+    changed_workspace = Workspace(workspace.root)
+    label_images(changed_workspace, [row.image_id for row in manifest.split("train") if row.label == "cat"][:3], "bird")
+    counts = freeze_version(changed_workspace).manifest.label_counts()["bird"]
+    assert counts == {"train": 3, "val": 0, "test": 0}, "images retain their split"
+    export_version(changed_workspace, "v002", tmp_path / "out", "imagefolder")
+    datasets = {split: ImageFolder(str(tmp_path / "out" / split), allow_empty=True) for split in SPLITS}
+    assert [dataset.class_to_idx for dataset in datasets.values()] == [{"bird": 0, "cat": 1, "dog": 2}] * 3
+    assert {split: dataset.targets.count(0) for split, dataset in datasets.items()} == counts
     with pytest.raises(FileNotFoundError, match="bird"):
         ImageFolder(str(tmp_path / "out" / "test"))
 
 
-def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """Links point into the store; copies are files of their own with the same bytes."""
+def test_links_and_copies(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Links point into the store; copies are independent files with the same bytes."""
     for name, copy in (("links", False), ("copies", True)):
         export_version(workspace, "v001", tmp_path / name, "croissant", copy=copy)
         files = list((tmp_path / name / "images").iterdir())
@@ -75,19 +75,19 @@ def test_copies_do_not_need_the_workspace(workspace: Workspace, manifest: Manife
         assert {hashlib.sha256(file.read_bytes()).hexdigest() for file in files} == {row.image_id for row in manifest.rows}
 
 
-def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """mlcroissant finds no error, and reads splits, labels, images, and the digest of every image's file."""
+def test_croissant_round_trips_through_mlcroissant(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """mlcroissant reports no errors and reads splits, labels, images and the digest of every image file."""
     mlcroissant = import_module("mlcroissant")
     export_version(workspace, "v001", tmp_path / "out", "croissant", copy=True)
     dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "out" / "croissant.json"))
     assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
     assert not dataset.metadata.ctx.issues.errors
-    assert [tuple(text(record).values()) for record in dataset.records("splits")] == [
+    assert [tuple(decode_record(record).values()) for record in dataset.records("splits")] == [
         ("train", "cr:TrainingSplit"),
         ("val", "cr:ValidationSplit"),
         ("test", "cr:TestSplit"),
     ]
-    records = [text(record) for record in dataset.records("images")]
+    records = [decode_record(record) for record in dataset.records("images")]
     assert {(row["images/sha256"], row["images/label"], row["images/split"]) for row in records} == {
         (row.image_id, row.label, row.split) for row in manifest.rows
     }
@@ -97,13 +97,13 @@ def test_croissant_is_valid_and_gives_back_the_rows(workspace: Workspace, manife
     assert records[0]["images/content"].size == (64, 48)
 
 
-def text(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of mlcroissant, which gives text as bytes."""
+def decode_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Decode the byte strings of an mlcroissant record."""
     return {key: value.decode() if isinstance(value, bytes) else value for key, value in record.items()}
 
 
-def test_hugging_face_folder(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """Every file of a split is in its metadata.jsonl with its label; the card names the splits."""
+def test_huggingface_folder_layout(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Each split's metadata.jsonl lists its files with labels, and the dataset card names the splits."""
     export_version(workspace, "v001", tmp_path / "out", "huggingface")
     for split in SPLITS:
         folder = tmp_path / "out" / "data" / split
@@ -115,22 +115,22 @@ def test_hugging_face_folder(workspace: Workspace, manifest: Manifest, tmp_path:
     assert "- split: validation\n    path: data/val/**" in card
 
 
-AWKWARD = [
+AMBIGUOUS_LABELS = [
     ("single", ["007", "010"], []),
     ("single", ["nan", "none", "NA"], []),
     ("single", ["true", "false", "1e5"], []),
     ("multi", ["007", "cat"], ["", "007|cat"]),
 ]
-"""Tasks, their categories and further labels that a reader who guesses types takes for something else."""
+"""Tasks, categories and further labels that type inference would read as numbers, booleans or missing values."""
 
 
-@pytest.fixture(params=AWKWARD, ids=lambda case: " ".join(case[1]))
-def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, Path]:
-    """A version with such labels and nothing known of any image's origin, and its export for Hugging Face."""
-    task, names, more = request.param
+@pytest.fixture(params=AMBIGUOUS_LABELS, ids=lambda case: " ".join(case[1]))
+def ambiguous_export(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, Path]:
+    """A version with ambiguous labels and images of unknown origin, and its Hugging Face export."""
+    task, names, more_labels = request.param
     workspace = create_workspace(tmp_path / "w", names, task=task)
     with Catalog.open(workspace) as catalog, catalog.transaction():
-        for number, label in enumerate([*names, *more] * 10):
+        for number, label in enumerate([*names, *more_labels] * 10):
             image_id, path = store_image(workspace, png_bytes(number), "PNG")
             row = ImageRow(image_id, workspace.relative(path), "PNG", 64, 48, "RGB", 9, f"{number:016x}")
             catalog.images.insert(row, "2020-01-01T00:00:00.000000+00:00")
@@ -139,36 +139,36 @@ def awkward(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Manifest, P
     return manifest, export_version(workspace, "v001", tmp_path / "out", "huggingface")
 
 
-@pytest.mark.parametrize("how", ["imagefolder", "card"])
-def test_hugging_face_datasets_gives_back_the_rows(
-    awkward: tuple[Manifest, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+@pytest.mark.parametrize("loader", ["imagefolder", "card"])
+def test_datasets_reads_the_same_rows(
+    ambiguous_export: tuple[Manifest, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader: str
 ) -> None:
-    """As a folder of images and by the card alike: the splits, the text of every row, and its image."""
+    """`datasets` reads the same splits, text columns and images as an image folder and through the card."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = import_module("datasets")  # slow to load
-    manifest, folder = awkward
-    source = ("imagefolder", None, str(folder)) if how == "imagefolder" else (str(folder),)
+    manifest, folder = ambiguous_export
+    source = ("imagefolder", None, str(folder)) if loader == "imagefolder" else (str(folder),)
     loaded = datasets.load_dataset(*source, cache_dir=str(tmp_path / "cache"))
     assert list(loaded) == ["train", "validation", "test"]
     for split, rows in zip(SPLITS, loaded.values(), strict=True):
-        assert [cells(row) for row in rows] == [expected(row) for row in manifest.split(split)]
+        assert [text_columns(row) for row in rows] == [expected_columns(row) for row in manifest.split(split)]
         files = rows.cast_column("image", datasets.Image(decode=False))["image"]
         assert [hashlib.sha256(Path(file["path"]).read_bytes()).hexdigest() for file in files] == list(rows["image_id"])
 
 
-def cells(row: dict[str, object]) -> dict[str, object]:
-    """What a reader gives of a row but for the image itself."""
+def text_columns(row: dict[str, object]) -> dict[str, object]:
+    """Return a loaded row without its image."""
     return {name: value for name, value in row.items() if name not in ("file_name", "image")}
 
 
-def expected(row: ManifestRow) -> dict[str, object]:
-    """The same of a manifest's row."""
+def expected_columns(row: ManifestRow) -> dict[str, object]:
+    """Return the same columns of a manifest row."""
     names = ("label", "image_id", "group", "source", "image_url", "page_url", "author", "license")
     return {name: getattr(row, name) for name in names}
 
 
 @pytest.mark.parametrize(
-    ("licenses", "called"),
+    ("licenses", "expected"),
     [
         ({"CC-BY-4.0"}, "cc-by-4.0"),
         ({"ODbL-1.0"}, "odbl"),
@@ -183,15 +183,15 @@ def expected(row: ManifestRow) -> dict[str, object]:
         (set(), "other"),
     ],
 )
-def test_the_card_names_a_licence_that_the_hub_knows(licenses: set[str], called: str) -> None:
-    """Its list has few of SPDX's ids, some of them under another name; several licences are none of them."""
-    assert hub_license(licenses) == called
+def test_hub_license(licenses: set[str], expected: str) -> None:
+    """A single license in the Hub's list has the Hub's name; all other licenses, and several, are `other`."""
+    assert hub_license(licenses) == expected
 
 
-def test_coco_counts(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """One annotation per label; ids are unique over all splits; files are there."""
+def test_coco_has_one_annotation_per_label(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Each label has one annotation, ids are unique over all splits, and all image files exist."""
     export_version(workspace, "v001", tmp_path / "out", "coco")
-    seen: list[int] = []
+    annotation_ids: list[int] = []
     for split in SPLITS:
         document = json.loads((tmp_path / "out" / "annotations" / f"{split}.json").read_text())
         names = {category["id"]: category["name"] for category in document["categories"]}
@@ -200,32 +200,32 @@ def test_coco_counts(workspace: Workspace, manifest: Manifest, tmp_path: Path) -
             (row.image_id, row.label) for row in manifest.split(split)
         }
         assert all((tmp_path / "out" / "images" / image["file_name"]).is_file() for image in document["images"])
-        seen += [row["id"] for row in document["annotations"]]
-    assert sorted(seen) == list(range(1, 21))
+        annotation_ids += [row["id"] for row in document["annotations"]]
+    assert sorted(annotation_ids) == list(range(1, 21))
 
 
-def test_coco_is_read_by_its_own_tools(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """Boxes and masks are the whole image, and each image's licence is in the table of licences."""
-    coco = import_module("pycocotools.coco")
+def test_coco_is_read_by_pycocotools(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """Boxes and masks cover the whole image, and each image's license is in the license table."""
+    pycocotools = import_module("pycocotools.coco")
     export_version(workspace, "v001", tmp_path / "out", "coco")
-    found = coco.COCO(str(tmp_path / "out" / "annotations" / "train.json"))
-    (first, *_) = found.loadAnns(found.getAnnIds(imgIds=found.getImgIds()[:1]))
-    assert found.annToMask(first).shape == (48, 64) and found.annToMask(first).all()
-    names = {row["id"]: row["name"] for row in found.dataset["licenses"]}
-    assert {names[row["license"]] for row in found.dataset["images"]} == {"CC-BY-4.0"}
+    coco = pycocotools.COCO(str(tmp_path / "out" / "annotations" / "train.json"))
+    (first, *_) = coco.loadAnns(coco.getAnnIds(imgIds=coco.getImgIds()[:1]))
+    assert coco.annToMask(first).shape == (48, 64) and coco.annToMask(first).all()
+    names = {row["id"]: row["name"] for row in coco.dataset["licenses"]}
+    assert {names[row["license"]] for row in coco.dataset["images"]} == {"CC-BY-4.0"}
 
 
-def test_what_torchvision_passes_over_is_written_as_png(tmp_path: Path) -> None:
-    """GIF and AVIF, with the pixels that fototeca sees; the store's other formats are known to it."""
+def test_imagefolder_converts_unsupported_formats_to_png(tmp_path: Path) -> None:
+    """GIF and AVIF are written as PNG with the decoded pixels; torchvision reads the store's other formats."""
     from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
 
     assert set(IMG_EXTENSIONS) >= KNOWN
     folder = tmp_path / "in"
-    for label, colours in (("cat", range(0, 200, 40)), ("dog", range(20, 220, 40))):
+    for label, colors in (("cat", range(0, 200, 40)), ("dog", range(20, 220, 40))):
         (folder / label).mkdir(parents=True)
-        for colour in colours:
+        for color in colors:
             for suffix in ("gif", "avif", "jpg", "webp"):
-                Image.new("RGB", (300, 260), (colour, 200 - colour, len(suffix) * 9)).save(folder / label / f"{colour}.{suffix}")
+                Image.new("RGB", (300, 260), (color, 200 - color, len(suffix) * 9)).save(folder / label / f"{color}.{suffix}")
     workspace = create_workspace(tmp_path / "w", ["cat", "dog"])
     collect_folder(workspace, folder, LabelSource(from_folder=True), FetchOptions())
     manifest = freeze_version(workspace).manifest
@@ -238,34 +238,34 @@ def test_what_torchvision_passes_over_is_written_as_png(tmp_path: Path) -> None:
     assert written.tobytes() == decode(workspace.root / gif.path).tobytes()
 
 
-def test_a_split_without_images_is_left_out_for_hugging_face(
+def test_huggingface_omits_empty_splits(
     workspace: Workspace, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`datasets` refuses a folder of which a split holds nothing."""
+    """An empty split is omitted, because `datasets` cannot load a split without files."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     reject_images(workspace, [row.image_id for row in manifest.split("val")], "drawing")
     counts = freeze_version(workspace).manifest.split_counts()
     assert counts["val"] == 0
     export_version(workspace, "v002", tmp_path / "out", "huggingface")
-    found = import_module("datasets").load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
-    assert {name: len(rows) for name, rows in found.items()} == {"train": counts["train"], "test": counts["test"]}
+    loaded = import_module("datasets").load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(rows) for name, rows in loaded.items()} == {"train": counts["train"], "test": counts["test"]}
 
 
-def test_an_export_touches_nobodys_folder(
+def test_interrupted_export_folder_is_reported_and_not_deleted(
     workspace: Workspace, manifest: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What an export that was killed has left beside it is told, and not deleted; a folder of that kind may be somebody's."""
+    """A leftover `.part` folder is reported and not deleted, because it may hold the user's files."""
     for name in (".out.part", ".out.0a1b2c3d.part"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "thesis.txt").write_text("mine")
     export_version(workspace, "v001", tmp_path / "out", "coco")
-    assert f"has left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
+    assert f"left {tmp_path / '.out.0a1b2c3d.part'}; delete it" in capsys.readouterr().err
     assert len(list(tmp_path.glob(".out.*/thesis.txt"))) == 2
 
 
 def test_multi_label_exports(tmp_path: Path, add_images: AddImages) -> None:
-    """Images with two labels and with none survive every format."""
+    """Images with two labels and with none are in every format."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10 + [""] * 3)
     label_images(workspace, ids[:4], "cat|dog")
@@ -280,17 +280,17 @@ def test_multi_label_exports(tmp_path: Path, add_images: AddImages) -> None:
     assert not dataset.metadata.ctx.issues.errors
 
 
-def test_the_datasheet_says_what_is_known(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """Counts, sources, licences, known issues, and the person's own words."""
+def test_datasheet_contents(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """The datasheet has counts, sources, licenses, known issues and the user's own text."""
     workspace.report_text.write_text("## motivation\n\nTo tell pets apart.\n\n## collection\n\n## challenges\n", encoding="utf-8")
     export_version(workspace, "v001", tmp_path / "out", "coco")
     text = (tmp_path / "out" / "DATASHEET.md").read_text(encoding="utf-8")
-    for words in ("To tell pets apart.", "| cat | 7 | 1 | 2 | 10 |", "| site | 20 |", "| CC-BY-4.0 | 20 |", "20 of 20 labels"):
-        assert words in text
+    for line in ("To tell pets apart.", "| cat | 7 | 1 | 2 | 10 |", "| site | 20 |", "| CC-BY-4.0 | 20 |", "20 of 20 labels"):
+        assert line in text
 
 
-def test_an_export_is_whole_or_not_there(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """An image that is gone, an unknown format, a folder in use: one line, nothing written, nothing overwritten."""
+def test_failed_export_writes_nothing(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
+    """A missing image, an unknown format or a non-empty folder raises an error, and nothing is written."""
     (workspace.root / manifest.rows[-1].path).unlink()
     with pytest.raises(FototecaError, match="is missing"):
         export_version(workspace, "v001", tmp_path / "out", "coco")
@@ -303,7 +303,7 @@ def test_an_export_is_whole_or_not_there(workspace: Workspace, manifest: Manifes
 
 
 def test_changed_bytes_are_not_exported(workspace: Workspace, manifest: Manifest, tmp_path: Path) -> None:
-    """What is exported under an id has that digest, or nothing is exported."""
+    """An image whose bytes do not match its id fails the export."""
     row = manifest.rows[3]
     (workspace.root / row.path).write_bytes(b"something else")
     with pytest.raises(FototecaError, match=f"{row.image_id[:12]} has bytes that do not match"):
@@ -312,8 +312,10 @@ def test_changed_bytes_are_not_exported(workspace: Workspace, manifest: Manifest
 
 
 @pytest.mark.parametrize("cell", ["path", "label"])
-def test_a_manifest_of_somebody_else_leads_nowhere(workspace: Workspace, manifest: Manifest, tmp_path: Path, cell: str) -> None:
-    """A path out of the store and a label that is a path are refused, though the digests were made to fit."""
+def test_manifest_paths_outside_the_store_are_rejected(
+    workspace: Workspace, manifest: Manifest, tmp_path: Path, cell: str
+) -> None:
+    """A path outside the store and a label that is a path are rejected, even with a matching digest."""
     row = manifest.rows[0]
     (tmp_path / "secret").write_text("secret")
     outside = {"path": "../secret", "label": "../../../gone"}[cell]
@@ -321,9 +323,9 @@ def test_a_manifest_of_somebody_else_leads_nowhere(workspace: Workspace, manifes
         f",{row.label}," if cell == "label" else row.path, f",{outside}," if cell == "label" else outside
     )
     manifest.path.write_text(content)
-    facts = json.loads(manifest.path.with_suffix(".json").read_text())
-    facts["sha256"] = hashlib.sha256(content.encode()).hexdigest()
-    manifest.path.with_suffix(".json").write_text(json.dumps(facts))
+    metadata = json.loads(manifest.path.with_suffix(".json").read_text())
+    metadata["sha256"] = hashlib.sha256(content.encode()).hexdigest()
+    manifest.path.with_suffix(".json").write_text(json.dumps(metadata))
     with pytest.raises(FototecaError, match=r"outside data/images|unknown labels"):
         export_version(workspace, "v001", tmp_path / "out", "imagefolder", copy=True)
     assert {path.name for path in tmp_path.iterdir()} == {"w", "secret"}

@@ -1,4 +1,4 @@
-"""The bench's FiftyOne column is FiftyOne's own."""
+"""Check the benchmark's mistakenness against FiftyOne's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
-BENCH = runpy.run_path(str(Path(__file__).parents[3] / "bench" / "suggest.py"))
+BENCH = runpy.run_path(str(Path(__file__).parents[3] / "bench" / "label_issues.py"))
 
 
-def test_mistakenness_is_fiftyones(fo: Any) -> None:  # noqa: ANN401  (it ships no types)
-    """Ranked by its Brain from the logits of the same probabilities."""
+def test_mistakenness_ranks_as_in_fiftyone(fo: Any) -> None:  # noqa: ANN401  (FiftyOne ships no types)
+    """The ranking equals FiftyOne Brain's ranking from the logits of the same probabilities."""
     import fiftyone.brain as brain
 
     rng = np.random.default_rng(3)
@@ -28,14 +28,14 @@ def test_mistakenness_is_fiftyones(fo: Any) -> None:  # noqa: ANN401  (it ships 
             fo.Sample(
                 filepath=f"/none/{number:02}.jpg",
                 truth=fo.Classification(label=str(label)),
-                said=fo.Classification(label=str(row.argmax()), logits=row.tolist()),
+                prediction=fo.Classification(label=str(row.argmax()), logits=row.tolist()),
             )
             for number, (label, row) in enumerate(zip(labels, logits, strict=True))
         ],
         progress=False,
     )
-    brain.compute_mistakenness(dataset, "said", label_field="truth", use_logits=True, progress=False)
-    theirs = np.argsort(-np.array(dataset.values("mistakenness")), kind="stable")
+    brain.compute_mistakenness(dataset, "prediction", label_field="truth", use_logits=True, progress=False)
+    expected = np.argsort(-np.array(dataset.values("mistakenness")), kind="stable")
     dataset.delete()
-    ours = BENCH["mistakenness"](SimpleNamespace(held_out=lambda _: probabilities), labels)
-    assert ours == theirs.tolist()
+    actual = BENCH["mistakenness"](SimpleNamespace(out_of_fold_probabilities=lambda _: probabilities), labels)
+    assert actual == expected.tolist()

@@ -1,4 +1,4 @@
-"""Label decisions on behalf of a person."""
+"""Tests for label decisions by a person."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ AddImages = Callable[..., list[str]]
 
 
 def image(workspace: Workspace, image_id: str) -> ImageRow:
-    """The image as the catalog has it."""
+    """Return the image's row in the catalog."""
     with Catalog.open(workspace) as catalog:
-        found = catalog.images.get(image_id)
-    assert found
-    return found
+        row = catalog.images.get(image_id)
+    assert row
+    return row
 
 
 def test_relabel_reject_and_restore(workspace: Workspace, add_images: AddImages) -> None:
-    """The image follows each decision, and the log records author, state before and after, and reason."""
+    """Each decision updates the image, and the log records author, previous and new state, and reason."""
     (first,) = add_images(workspace, ["cat"])
     label_images(workspace, [first[:8]], "dog", comment="it barks")
     reject_images(workspace, [first], "Off-Topic")
@@ -58,8 +58,8 @@ def test_repeated_image_is_decided_once(workspace: Workspace, add_images: AddIma
     assert [row.new_label for row in list_decisions(workspace)] == ["cat", "dog"]
 
 
-def test_restore_outweighs_deduplication(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
-    """A person's restore makes a set-aside duplicate accepted."""
+def test_restore_overrides_deduplication(workspace: Workspace, add_images: AddImages, group_images: Callable[..., None]) -> None:
+    """A restored duplicate is accepted."""
     ids = add_images(workspace, ["cat", "cat"])
     group_images(workspace, [ids])
     assert image(workspace, ids[1]).status == "duplicate"
@@ -68,29 +68,29 @@ def test_restore_outweighs_deduplication(workspace: Workspace, add_images: AddIm
 
 
 def test_author_of_decisions(workspace: Workspace, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FOTOTECA_USER on one line without surrogates, else the login name, else the user id."""
+    """The author is FOTOTECA_USER on one line without surrogates, else the login name, else the user id."""
     (image_id,) = add_images(workspace, ["cat"])
 
-    def who() -> str:
+    def decide_and_return_actor() -> str:
         (decision,) = label_images(workspace, [image_id], "cat", comment="caf\udce9")
         assert decision.reason == "caf?"
         return decision.actor
 
     monkeypatch.setattr(getpass, "getuser", lambda: "login")
-    for given, expected in (("ana\nmaría \udce9", "ana maría ?"), (" ", "login")):
-        monkeypatch.setenv("FOTOTECA_USER", given)
-        assert who() == expected
+    for name, expected in (("ana\nmaría \udce9", "ana maría ?"), (" ", "login")):
+        monkeypatch.setenv("FOTOTECA_USER", name)
+        assert decide_and_return_actor() == expected
     monkeypatch.delenv("FOTOTECA_USER")
 
-    def unknown() -> str:
+    def raise_unknown_user() -> str:
         raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(getpass, "getuser", unknown)
-    assert who() == f"uid {os.getuid()}"
+    monkeypatch.setattr(getpass, "getuser", raise_unknown_user)
+    assert decide_and_return_actor() == f"uid {os.getuid()}"
 
 
-def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddImages) -> None:
-    """Categories are sorted, checked, and may be none."""
+def test_multi_label_decisions_are_sorted_and_may_be_empty(tmp_path: Path, add_images: AddImages) -> None:
+    """Labels are validated, deduplicated and sorted; an empty set is allowed."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     (first,) = add_images(workspace, ["cat"])
     label_images(workspace, [first], "dog|cat|dog")
@@ -101,8 +101,8 @@ def test_multi_label_is_sorted_and_may_be_empty(tmp_path: Path, add_images: AddI
         label_images(workspace, [first], "cat|fox")
 
 
-def test_wrong_use_changes_nothing(workspace: Workspace, add_images: AddImages) -> None:
-    """Invalid categories, ids, reasons and choices raise one-line errors and write nothing."""
+def test_invalid_decisions_change_nothing(workspace: Workspace, add_images: AddImages) -> None:
+    """Invalid categories, ids, reasons and combinations raise an error and write nothing."""
     ids = add_images(workspace, ["cat"] * 20)
     before = len(list_decisions(workspace))
     cases: list[tuple[list[str], dict[str, object], str]] = [
@@ -114,7 +114,7 @@ def test_wrong_use_changes_nothing(workspace: Workspace, add_images: AddImages) 
         ([ids[0]], {"label": "dog", "restore": True}, "exactly one decision"),
         ([ids[0]], {"reject": "because it is ugly"}, "reason"),
     ]
-    for prefixes, what, words in cases:
-        with pytest.raises(FototecaError, match=words):
-            decide_images(workspace, prefixes, make_edit(workspace.settings, **what))  # type: ignore[arg-type]
+    for prefixes, options, message in cases:
+        with pytest.raises(FototecaError, match=message):
+            decide_images(workspace, prefixes, make_edit(workspace.settings, **options))  # type: ignore[arg-type]
     assert len(list_decisions(workspace)) == before

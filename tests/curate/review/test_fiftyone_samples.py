@@ -1,4 +1,4 @@
-"""What the FiftyOne dataset's samples hold and its saved views show, with several labels too, and what a pull never loses."""
+"""Tests for the samples, saved views and updates of the FiftyOne dataset."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fototeca.curate.review.results import ReviewResult
 
 pytestmark = pytest.mark.xdist_group("fiftyone")
 AddImages = Callable[..., list[str]]
-FiftyOne = Any  # it ships no types
+FiftyOne = Any  # FiftyOne ships no types
 Dataset = Any
 
 
 @pytest.fixture
 def datasets(fo: FiftyOne) -> Iterator[Callable[[Workspace], Dataset]]:
-    """Pushes a workspace and returns its dataset, which is deleted at the end."""
+    """A function that pushes a workspace and returns its dataset, which is deleted at the end."""
     from fototeca.curate.review.fiftyone_app import push_review
 
     names: list[str] = []
@@ -67,44 +67,49 @@ def test_label_issues_have_saved_views(
 
 
 def test_thumbnails_are_recreated(workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
-    """A cleared cache or a moved workspace leaves no missing thumbnail."""
+    """Thumbnails are recreated after the cache is cleared or the workspace is moved."""
     (image_id,) = add_images(workspace, ["cat"])
     datasets(workspace)
     shutil.rmtree(workspace.cache)
     moved = Workspace(workspace.root.rename(workspace.root.with_name("elsewhere")))
-    shown = datasets(moved).one({"image_id": image_id})
-    assert Path(shown.thumbnail_path).is_file() and Path(shown.filepath).is_file()
-    assert Path(shown.thumbnail_path).is_relative_to(moved.cache)
+    sample = datasets(moved).one({"image_id": image_id})
+    assert Path(sample.thumbnail_path).is_file() and Path(sample.filepath).is_file()
+    assert Path(sample.thumbnail_path).is_relative_to(moved.cache)
 
 
 def test_groups_quality_and_conflicts_are_shown(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """Conflicts, duplicates and quality scores are on the samples and in views."""
+    """Samples and views show conflicts, duplicates and quality scores."""
     ids = add_images(workspace, ["cat", "dog", "dog"])
     group_images(workspace, [ids[:2]])
     measure_quality(workspace, QualityThresholds())
     dataset = datasets(workspace)
     assert set(dataset.load_saved_view("1 label conflicts").values("image_id")) == set(ids[:2])
     assert set(dataset.load_saved_view("7 near-duplicates").values("image_id")) == set(ids[:2])
-    shown = dataset.one({"image_id": ids[1]})
-    assert (shown.group, shown.is_representative, shown.other_categories, shown.status) == (ids[0], False, ["cat"], "duplicate")
-    assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "images of one colour"
+    sample = dataset.one({"image_id": ids[1]})
+    assert (sample.group, sample.is_representative, sample.other_categories, sample.status) == (
+        ids[0],
+        False,
+        ["cat"],
+        "duplicate",
+    )
+    assert set(dataset.load_saved_view("8 quality").values("image_id")) == set(ids), "single-color images"
     assert dataset.one({"image_id": ids[2]}).entropy == 0
 
 
 def test_former_views_are_deleted(workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
-    """Views of former queues and categories are deleted; the user's own stay."""
+    """Views of former queues and categories are deleted; the user's own views remain."""
     add_images(workspace, ["cat"])
     dataset = datasets(workspace)
     for name in ("3 suggested", "category fox", "my own"):
         dataset.save_view(name, dataset.limit(1))
-    there = set(datasets(workspace).list_saved_views())
-    assert "my own" in there and "4 suggested" in there and not there & {"3 suggested", "category fox"}
+    views = set(datasets(workspace).list_saved_views())
+    assert "my own" in views and "4 suggested" in views and not views & {"3 suggested", "category fox"}
 
 
-def test_changed_task_is_refused(tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
-    """Nothing is pushed for a task that the labels or the dataset do not fit."""
+def test_changed_task_is_rejected(tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]) -> None:
+    """Nothing is pushed if the labels or the dataset do not fit the task."""
     workspace = create_workspace(tmp_path / "changed", ["cat", "dog"], task="multi")
     ids = add_images(workspace, ["cat|dog", "cat"])
     datasets(workspace)
@@ -119,7 +124,7 @@ def test_changed_task_is_refused(tmp_path: Path, add_images: AddImages, datasets
 def test_categories_with_similar_names_have_views(
     tmp_path: Path, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """Signs, capitals and other scripts in category names are supported."""
+    """Category names with symbols, capitals and other scripts have separate views."""
     workspace = create_workspace(tmp_path / "alike", ["C", "C#", "c", "猫", "犬"])
     add_images(workspace, ["C", "C#", "猫"])
     views = [name for name in datasets(workspace).list_saved_views() if name.startswith("category")]
@@ -136,7 +141,10 @@ def test_multi_label_round_trip(
     ids = add_images(workspace, ["cat|dog", "dog"])
     dataset = datasets(workspace)
     assert len(dataset.load_saved_view("1 label conflicts")) == 0
-    assert [one.label for one in dataset.one({"image_id": ids[0]}).ground_truth.classifications] == ["cat", "dog"]
+    assert [classification.label for classification in dataset.one({"image_id": ids[0]}).ground_truth.classifications] == [
+        "cat",
+        "dog",
+    ]
     edited = dataset.one({"image_id": ids[1]})
     edited.ground_truth.classifications.append(fo.Classification(label="cat"))
     edited.save()
@@ -148,10 +156,10 @@ def test_multi_label_round_trip(
     assert dataset.description == "1 of 2 images reviewed"
 
 
-def test_edit_during_apply_is_kept(
+def test_edit_during_apply_is_not_lost(
     fo: FiftyOne, workspace: Workspace, add_images: AddImages, datasets: Callable[[Workspace], Dataset]
 ) -> None:
-    """A sample edited while edits are applied keeps its edit for the next run."""
+    """A sample edited while edits are applied retains its edit for the next run."""
     from fototeca.curate.review.fiftyone_samples import read_samples, update_state
 
     ids = add_images(workspace, ["cat"])

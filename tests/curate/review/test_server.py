@@ -1,4 +1,4 @@
-"""The keyboard page in a real Chromium: keys and clicks become decisions at once, and can be taken back."""
+"""Tests for the keyboard review page in Chromium and for its server."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ GroupImages = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
-    """A Chromium that remembers what its console said."""
+    """A Chromium that records its console messages."""
     with chromium() as driver:
         yield driver
 
 
 @contextmanager
-def served(workspace: Workspace) -> Iterator[PageServer]:
-    """The page of a workspace, on a free port."""
+def serve_page(workspace: Workspace) -> Iterator[PageServer]:
+    """Serve a workspace's review page on a free port."""
     server = PageServer(ReviewSession(workspace), 0)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -59,8 +59,8 @@ def served(workspace: Workspace) -> Iterator[PageServer]:
         thread.join()
 
 
-def look(browser: Chrome, server: PageServer, width: int = 1400, queue: str = "unreviewed") -> None:
-    """Open the page at a width, and a queue in it."""
+def open_queue(browser: Chrome, server: PageServer, width: int = 1400, queue: str = "unreviewed") -> None:
+    """Open the page at a viewport width and select a queue."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get(server.url)
@@ -71,82 +71,87 @@ def look(browser: Chrome, server: PageServer, width: int = 1400, queue: str = "u
 
 
 def settle(browser: Chrome) -> None:
-    """Wait until nothing is being saved or loaded."""
+    """Wait until the page is neither saving nor loading."""
     WebDriverWait(browser, 20, 0.02).until(lambda page: page.execute_script("return !busy && overview !== null"))
 
 
 def press(browser: Chrome, *keys: str) -> None:
-    """One key after the other, each when the one before is done."""
+    """Send keys one by one, waiting for the page after each."""
     for key in keys:
         ActionChains(browser).send_keys(key).perform()
         settle(browser)
 
 
 def click(browser: Chrome, selector: str) -> None:
-    """A click where a person would click."""
+    """Click an element and wait for the page."""
     browser.find_element(By.CSS_SELECTOR, selector).click()
     settle(browser)
 
 
-def shown(browser: Chrome) -> str:
-    """The image on the page."""
+def shown_image_id(browser: Chrome) -> str:
+    """Return the id of the image on the page."""
     return str(browser.execute_script("return shown.image_id"))
 
 
-def log(workspace: Workspace) -> list[Decision]:
-    """What people decided, oldest first."""
+def list_reviews(workspace: Workspace) -> list[Decision]:
+    """Return the decisions by people, oldest first."""
     with Catalog.open(workspace) as catalog:
         return [row for row in catalog.decisions.all() if row.is_review]
 
 
 def image(workspace: Workspace, image_id: str) -> ImageRow:
-    """The image as the catalog has it."""
+    """Return the image's row in the catalog."""
     with Catalog.open(workspace) as catalog:
-        found = catalog.images.get(image_id)
-    assert found
-    return found
+        row = catalog.images.get(image_id)
+    assert row
+    return row
 
 
 def test_keyboard_decisions_are_frozen_and_in_the_history(
     browser: Chrome, workspace: Workspace, add_images: AddImages, fototeca: Callable[..., Any]
 ) -> None:
-    """Decisions made by keys reach the manifest, its decision file and the history."""
+    """Keyboard decisions are in the manifest, its decision file and the history."""
     ids = sorted(add_images(workspace, ["cat"] * 6 + ["dog"] * 5))
-    with served(workspace) as server:
-        look(browser, server)
-        wanted = "dog" if image(workspace, ids[0]).label == "cat" else "cat"
-        press(browser, "2" if wanted == "dog" else "1")
+    with serve_page(workspace) as server:
+        open_queue(browser, server)
+        new_label = "dog" if image(workspace, ids[0]).label == "cat" else "cat"
+        press(browser, "2" if new_label == "dog" else "1")
         press(browser, "-", "2")
     rows = {row.image_id: row for row in freeze_version(workspace).manifest.rows}
-    assert (rows[ids[0]].label, rows[ids[0]].reviewed, ids[1] in rows) == (wanted, True, False)
-    kept = (workspace.manifests / "v001.decisions.csv").read_text()
-    assert f"{ids[0]},{log(workspace)[0].time},label,person,tester" in kept and f"{ids[1]},{log(workspace)[1].time}" in kept
+    assert (rows[ids[0]].label, rows[ids[0]].reviewed, ids[1] in rows) == (new_label, True, False)
+    decision_file = (workspace.manifests / "v001.decisions.csv").read_text()
+    assert (
+        f"{ids[0]},{list_reviews(workspace)[0].time},label,person,tester" in decision_file
+        and f"{ids[1]},{list_reviews(workspace)[1].time}" in decision_file
+    )
     history = json.loads(fototeca("curate", "history", "--people", "--json", cwd=workspace.root).stdout)
-    assert history == [decision.to_json() for decision in log(workspace)]
-    assert [row["new_rejected"] or row["new_label"] for row in history] == [wanted, "drawing"]
+    assert history == [decision.to_json() for decision in list_reviews(workspace)]
+    assert [row["new_rejected"] or row["new_label"] for row in history] == [new_label, "drawing"]
 
 
-def test_keys(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Digits label, Enter confirms, space skips, - rejects with a reason, Backspace undoes; each is saved at once."""
+def test_keyboard_shortcuts(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """Digits label, Enter confirms, space skips, - rejects with a reason, Backspace undoes; each decision is saved at once."""
     ids = sorted(add_images(workspace, ["cat"] * 5))
-    with served(workspace) as server:
-        look(browser, server)
-        assert shown(browser) == ids[0]
+    with serve_page(workspace) as server:
+        open_queue(browser, server)
+        assert shown_image_id(browser) == ids[0]
         press(browser, "2")
-        assert [(row.image_id, row.actor, row.before, row.after) for row in log(workspace)] == [(ids[0], "tester", "cat", "dog")]
+        assert [(row.image_id, row.actor, row.before, row.after) for row in list_reviews(workspace)] == [
+            (ids[0], "tester", "cat", "dog")
+        ]
         press(browser, Keys.ENTER)
-        assert (log(workspace)[-1].image_id, log(workspace)[-1].after) == (ids[1], "cat")
+        assert (list_reviews(workspace)[-1].image_id, list_reviews(workspace)[-1].after) == (ids[1], "cat")
         press(browser, " ")
-        assert len(log(workspace)) == 2
-        assert shown(browser) == ids[3]
+        assert len(list_reviews(workspace)) == 2
+        assert shown_image_id(browser) == ids[3]
         press(browser, "-", "2")
         assert (image(workspace, ids[3]).rejected, image(workspace, ids[3]).label) == ("drawing", "cat")
         press(browser, Keys.BACKSPACE)
-        assert shown(browser) == ids[3]
+        assert shown_image_id(browser) == ids[3]
         undone = image(workspace, ids[3])
         assert (undone.status, undone.label, undone.reviewed) == ("accepted", "cat", False)
         press(browser, "-", Keys.ESCAPE)
-        assert shown(browser) == ids[3], "a closed question decides nothing"
+        assert shown_image_id(browser) == ids[3], "a closed dialog decides nothing"
         assert browser.find_element(By.ID, "reviewed").text == "2 of 5 reviewed · reviewer: tester"
         assert server.num_decisions == 4
     assert browser.get_log("browser") == []
@@ -155,14 +160,14 @@ def test_keys(browser: Chrome, workspace: Workspace, add_images: AddImages) -> N
 def test_decision_for_the_whole_group(
     browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages
 ) -> None:
-    """+ applies the decision to every copy that is not rejected; one undo reverts all."""
+    """+ applies the decision to every copy in the group that is not rejected; one undo reverts all."""
     ids = add_images(workspace, ["cat", "cat", "dog", "cat"])
     group_images(workspace, [ids[:3]])
     reject_images(workspace, [ids[1]], "off-topic")
-    with served(workspace) as server:
-        look(browser, server, queue="near-duplicate")
-        place = browser.execute_script("return queue.findIndex((entry) => entry.image_id === arguments[0])", ids[0])
-        press(browser, *[Keys.ARROW_LEFT] * 3, *[Keys.ARROW_RIGHT] * place, "+", "2")
+    with serve_page(workspace) as server:
+        open_queue(browser, server, queue="near-duplicate")
+        position = browser.execute_script("return queue.findIndex((entry) => entry.image_id === arguments[0])", ids[0])
+        press(browser, *[Keys.ARROW_LEFT] * 3, *[Keys.ARROW_RIGHT] * position, "+", "2")
         assert [image(workspace, name).label for name in ids] == ["dog", "cat", "dog", "cat"]
         assert image(workspace, ids[1]).rejected == "off-topic"
         press(browser, Keys.BACKSPACE)
@@ -171,43 +176,43 @@ def test_decision_for_the_whole_group(
     assert browser.get_log("browser") == []
 
 
-def test_stale_image_is_refused(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """A decision about an image that changed since it was shown is refused and reported."""
+def test_stale_decision_is_rejected(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """A decision about an image that changed since it was shown is rejected and reported."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
-    with served(workspace) as server:
-        look(browser, server)
+    with serve_page(workspace) as server:
+        open_queue(browser, server)
         with Catalog.open(workspace) as catalog:
             catalog.decisions.add(ids[0], Edit.reject("blurry"), by=Actor.person("other"))
         press(browser, "2")
-        assert [row.actor for row in log(workspace)] == ["other"]
+        assert [row.actor for row in list_reviews(workspace)] == ["other"]
         assert "Somebody decided" in browser.find_element(By.ID, "message").text
         assert "rejected: blurry" in browser.find_element(By.ID, "state").text
     assert [line for line in browser.get_log("browser") if "409" not in line["message"]] == []
 
 
-def test_lost_connection(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+def test_lost_connection_is_reported(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
     """Without a connection, the page reports that nothing was saved and stays at the image."""
     ids = sorted(add_images(workspace, ["cat", "cat"]))
-    with served(workspace) as server:
-        look(browser, server)
+    with serve_page(workspace) as server:
+        open_queue(browser, server)
         browser.execute_cdp_cmd("Network.enable", {})
         browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*"]})
         press(browser, "2")
         assert "NOT saved" in browser.find_element(By.ID, "message").text
-        assert shown(browser) == ids[0]
-        assert log(workspace) == []
+        assert shown_image_id(browser) == ids[0]
+        assert list_reviews(workspace) == []
         browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
         press(browser, "2")
-        assert log(workspace)[0].image_id == ids[0]
+        assert list_reviews(workspace)[0].image_id == ids[0]
     browser.get_log("browser")
 
 
-def test_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
-    """At 400 pixels nothing overflows, targets are large enough, and taps decide."""
+def test_phone_layout_in_spanish(browser: Chrome, workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+    """At 400 pixels nothing overflows, touch targets are large enough, and taps decide."""
     ids = add_images(workspace, ["cat", "dog", "dog"])
     group_images(workspace, [ids[:2]])
-    with served(workspace) as server:
-        look(browser, server, width=400, queue="label-conflict")
+    with serve_page(workspace) as server:
+        open_queue(browser, server, width=400, queue="label-conflict")
         click(browser, "#language")
         assert browser.find_element(By.ID, "reject").text == "Rechazar"
         assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "es"
@@ -218,12 +223,12 @@ def test_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images: Add
         assert browser.execute_script(small) == 0
         broken = "return [...document.images].filter(image => image.src && image.complete && !image.naturalWidth).length"
         assert browser.execute_script(broken) == 0
-        first = shown(browser)
+        first = shown_image_id(browser)
         click(browser, "#labels button:nth-child(2)")
-        assert (log(workspace)[-1].image_id, log(workspace)[-1].after) == (first, "dog")
+        assert (list_reviews(workspace)[-1].image_id, list_reviews(workspace)[-1].after) == (first, "dog")
         click(browser, "#reject")
         click(browser, "#reasons button[value=off-topic]")
-        assert log(workspace)[-1].after == "rejected: off-topic"
+        assert list_reviews(workspace)[-1].after == "rejected: off-topic"
         click(browser, "#undo")
         click(browser, "#undo")
         assert not any(image(workspace, name).reviewed or image(workspace, name).rejected for name in ids)
@@ -232,14 +237,14 @@ def test_phone_in_spanish(browser: Chrome, workspace: Workspace, add_images: Add
 
 
 def test_multi_label_keys(browser: Chrome, tmp_path: Path, add_images: AddImages) -> None:
-    """Digits toggle labels and Enter saves them; no label is allowed."""
+    """Digits toggle labels and Enter saves them; an empty set is allowed."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog", "fox"], task="multi", target=1)
     ids = sorted(add_images(workspace, ["cat", "cat|dog"]))
     before = image(workspace, ids[0]).label
-    with served(workspace) as server:
-        look(browser, server)
+    with serve_page(workspace) as server:
+        open_queue(browser, server)
         press(browser, "3")
-        assert log(workspace) == []
+        assert list_reviews(workspace) == []
         press(browser, Keys.ENTER)
         assert image(workspace, ids[0]).label == f"{before}|fox"
         label = image(workspace, ids[1]).label
@@ -250,8 +255,8 @@ def test_multi_label_keys(browser: Chrome, tmp_path: Path, add_images: AddImages
 
 def test_languages_have_the_same_texts(browser: Chrome, workspace: Workspace) -> None:
     """Both languages have the same texts and placeholders; an empty workspace shows an empty queue."""
-    with served(workspace) as server:
-        look(browser, server)
+    with serve_page(workspace) as server:
+        open_queue(browser, server)
         assert browser.find_element(By.ID, "empty").text == "This queue is empty."
         english, spanish = browser.execute_script("return [TEXT.en, TEXT.es]")
     assert english.keys() == spanish.keys()
@@ -260,52 +265,52 @@ def test_languages_have_the_same_texts(browser: Chrome, workspace: Workspace) ->
 
 
 def test_custom_reason_is_shown_unchanged(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Custom reasons are not translated; the page's own are."""
+    """Custom reasons are not translated; built-in reasons are."""
     reasons = ["constructor", "other", "off-topic"]
     ids = add_images(workspace, ["cat"] * 3)
     for image_id, reason in zip(ids, reasons, strict=True):
         reject_images(workspace, [image_id], reason)
-    with served(workspace) as server:
-        look(browser, server, queue="category:cat")
+    with serve_page(workspace) as server:
+        open_queue(browser, server, queue="category:cat")
         click(browser, "#language")
-        shown_as = {}
+        chips = {}
         for _ in ids:
-            shown_as[shown(browser)] = browser.find_element(By.CSS_SELECTOR, "#chips .chip").text
+            chips[shown_image_id(browser)] = browser.find_element(By.CSS_SELECTOR, "#chips .chip").text
             press(browser, " ")
         click(browser, "#language")
-    assert [shown_as[image_id] for image_id in ids] == ["rechazada: constructor", "rechazada: other", "rechazada: fuera de tema"]
+    assert [chips[image_id] for image_id in ids] == ["rechazada: constructor", "rechazada: other", "rechazada: fuera de tema"]
 
 
-def test_enter_without_a_label(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
-    """Nothing is decided, and the page asks for a label."""
+def test_enter_without_a_label_decides_nothing(browser: Chrome, workspace: Workspace, add_images: AddImages) -> None:
+    """The page asks for a label and saves no decision."""
     add_images(workspace, [""])
-    with served(workspace) as server:
-        look(browser, server)
+    with serve_page(workspace) as server:
+        open_queue(browser, server)
         press(browser, Keys.ENTER)
         assert browser.find_element(By.ID, "message").text == "Choose a label first."
-    assert log(workspace) == []
+    assert list_reviews(workspace) == []
 
 
-def ask(server: PageServer, path: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
-    """What the server answers to a request that need not come from a browser."""
+def send_request(server: PageServer, path: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
+    """Send a request without a browser and return the status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
     data = None if body is None else json.dumps(body)
     connection.request("GET" if body is None else "POST", path, data, headers)
-    answer = connection.getresponse()
-    found = answer.status, answer.read()
+    response = connection.getresponse()
+    result = response.status, response.read()
     connection.close()
-    return found
+    return result
 
 
 def test_foreign_requests_are_rejected(workspace: Workspace, add_images: AddImages) -> None:
-    """Requests without the key, with another host or from another site are rejected."""
+    """Requests without the key, with another host name or from another site are rejected."""
     (name,) = add_images(workspace, ["cat"])
     states = {name: "cat"}
     decision = {"image_id": name, "shown": states, "group": False, "label": "dog"}
-    with served(workspace) as server:
-        assert server.server_address[0] == "127.0.0.1", "nobody else in the network can ask"
+    with serve_page(workspace) as server:
+        assert server.server_address[0] == "127.0.0.1", "the server is not reachable from the network"
         key, host = f"?key={server.key}", f"127.0.0.1:{server.server_port}"
-        own = {"Origin": f"http://{host}", "Content-Type": "application/json"}
+        own_headers = {"Origin": f"http://{host}", "Content-Type": "application/json"}
         for path in (
             "/",
             "/overview",
@@ -315,51 +320,51 @@ def test_foreign_requests_are_rejected(workspace: Workspace, add_images: AddImag
             "/?key=wrong",
             "/?key=%C3%B1",
         ):
-            assert ask(server, path, {})[0] == 403, path
-        assert ask(server, f"/{key}", {})[0] == 200
-        assert ask(server, f"/{key}", {"Host": f"localhost:{server.server_port}"})[0] == 200
-        assert ask(server, f"/{key}", {"Host": f"evil.example:{server.server_port}"})[0] == 403
-        assert ask(server, f"/overview{key}", {"Origin": "https://evil.example"})[0] == 403
+            assert send_request(server, path, {})[0] == 403, path
+        assert send_request(server, f"/{key}", {})[0] == 200
+        assert send_request(server, f"/{key}", {"Host": f"localhost:{server.server_port}"})[0] == 200
+        assert send_request(server, f"/{key}", {"Host": f"evil.example:{server.server_port}"})[0] == 403
+        assert send_request(server, f"/overview{key}", {"Origin": "https://evil.example"})[0] == 403
         for headers in (
-            {**own, "Origin": "https://evil.example"},
-            {**own, "Origin": "null"},
+            {**own_headers, "Origin": "https://evil.example"},
+            {**own_headers, "Origin": "null"},
             {"Content-Type": "application/json"},
-            {**own, "Content-Type": "text/plain"},
+            {**own_headers, "Content-Type": "text/plain"},
         ):
-            assert ask(server, f"/decide{key}", headers, decision)[0] == 403
+            assert send_request(server, f"/decide{key}", headers, decision)[0] == 403
         for nonsense in ({}, [], {**decision, "shown": 1}, {**decision, "group": "yes"}, {"decisions": ["x"]}):
-            assert ask(server, f"/decide{key}", own, nonsense)[0] == 400
+            assert send_request(server, f"/decide{key}", own_headers, nonsense)[0] == 400
         for nonsense in ({"decisions": ["x"]}, {"decisions": [10**30]}):
-            assert ask(server, f"/undo{key}", own, nonsense)[0] == 400
-        assert ask(server, f"/decide{key}", own, {**decision, "image_id": "\ud800"})[0] == 400
-        assert ask(server, f"/decide{key}", {**own, "Content-Length": "\xb2"}, decision)[0] == 413
-        assert ask(server, f"/decide{key}", own, {**decision, "label": "wolf"})[0] == 400
-        assert ask(server, f"/decide{key}", {**own, "Content-Length": "99999999"}, decision)[0] == 413
-        assert log(workspace) == []
-        assert ask(server, f"/decide{key}", own, decision)[0] == 200
-    assert [row.after for row in log(workspace)] == ["dog"]
+            assert send_request(server, f"/undo{key}", own_headers, nonsense)[0] == 400
+        assert send_request(server, f"/decide{key}", own_headers, {**decision, "image_id": "\ud800"})[0] == 400
+        assert send_request(server, f"/decide{key}", {**own_headers, "Content-Length": "\xb2"}, decision)[0] == 413
+        assert send_request(server, f"/decide{key}", own_headers, {**decision, "label": "wolf"})[0] == 400
+        assert send_request(server, f"/decide{key}", {**own_headers, "Content-Length": "99999999"}, decision)[0] == 413
+        assert list_reviews(workspace) == []
+        assert send_request(server, f"/decide{key}", own_headers, decision)[0] == 200
+    assert [row.after for row in list_reviews(workspace)] == ["dog"]
 
 
 def test_only_stored_images_are_served(workspace: Workspace, add_images: AddImages, tmp_path: Path) -> None:
-    """Only files in the store are served; broken images give an error status."""
+    """Only files in the store are served; missing and invalid images give an error status."""
     first, second = add_images(workspace, ["cat", "cat"])
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
     with Catalog.open(workspace) as catalog, catalog.transaction():
         sql = catalog.database.connection
         sql.execute("UPDATE images SET path = ? WHERE image_id = ?", ("../secret.png", first))
-    with served(workspace) as server:
+    with serve_page(workspace) as server:
         key = f"?key={server.key}"
-        assert ask(server, f"/image/{second}{key}", {})[0] == 200
+        assert send_request(server, f"/image/{second}{key}", {})[0] == 200
         names = (first, "../../fototeca.toml", "..%2f..%2ffototeca.toml", "%2e%2e", "x" * 64, "")
         for path in [f"/{kind}/{name}{key}" for kind in ("image", "thumbnail") for name in names]:
-            status, body = ask(server, path, {})
+            status, body = send_request(server, path, {})
             assert status in (400, 404), path
             assert b"secret" not in body.replace(b"secret.png", b"")
 
 
 def test_saved_decisions_survive_a_kill(workspace: Workspace, add_images: AddImages) -> None:
-    """The command needs no database, and a saved decision survives SIGKILL."""
+    """The page needs no FiftyOne database, and a saved decision survives SIGKILL."""
     (name,) = add_images(workspace, ["cat"])
     environment = {**os.environ, "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1/"}
     arguments = ["curate", "review", "--web", "--no-browser", "--port", "0"]
@@ -383,53 +388,53 @@ def test_saved_decisions_survive_a_kill(workspace: Workspace, add_images: AddIma
 
 
 def test_disk_errors_are_reported(workspace: Workspace, add_images: AddImages) -> None:
-    """A full disk, a missing image and a damaged catalog give errors, and the page continues."""
-    name, gone = add_images(workspace, ["cat", "dog"])
+    """A full disk, a missing image and a damaged catalog give error responses, and the server continues."""
+    name, missing_id = add_images(workspace, ["cat", "dog"])
     decision = {"image_id": name, "shown": {name: "cat"}, "group": False, "label": "dog"}
-    (workspace.root / image(workspace, gone).path).unlink()
-    with served(workspace) as server:
+    (workspace.root / image(workspace, missing_id).path).unlink()
+    with serve_page(workspace) as server:
         key = f"?key={server.key}"
-        own = {"Origin": f"http://127.0.0.1:{server.server_port}", "Content-Type": "application/json"}
+        own_headers = {"Origin": f"http://127.0.0.1:{server.server_port}", "Content-Type": "application/json"}
         with file_size_limit(1):
-            status, told = ask(server, f"/decide{key}", own, decision)
-        assert (status, b"free some disk space" in told) == (400, True)
-        assert log(workspace) == []
-        assert ask(server, f"/image/{gone}{key}", own)[0] == 400
-        assert ask(server, f"/decide{key}", own, decision)[0] == 200
+            status, body = send_request(server, f"/decide{key}", own_headers, decision)
+        assert (status, b"free some disk space" in body) == (400, True)
+        assert list_reviews(workspace) == []
+        assert send_request(server, f"/image/{missing_id}{key}", own_headers)[0] == 400
+        assert send_request(server, f"/decide{key}", own_headers, decision)[0] == 200
         for file in workspace.catalog.parent.glob(f"{workspace.catalog.name}*"):
             file.write_bytes(b"junk" * 4096)
-        status, told = ask(server, f"/overview{key}", own)
-        assert (status, b"cannot be read" in told) == (400, True)
+        status, body = send_request(server, f"/overview{key}", own_headers)
+        assert (status, b"cannot be read" in body) == (400, True)
 
 
-def test_undo(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
+def test_undo_restores_the_previous_state(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> None:
     """Undo restores label, rejection, restoration and review; only one's own latest decision can be undone."""
-    kept, aside = add_images(workspace, ["cat", "cat"])
-    group_images(workspace, [[kept, aside]])
-    before = [image(workspace, name) for name in (kept, aside)]
-    done = [
-        *label_images(workspace, [kept], "dog"),
-        *reject_images(workspace, [kept], "drawing"),
-        *restore_images(workspace, [aside]),
-        *reject_images(workspace, [aside], "blurry"),
-        *label_images(workspace, [kept], "cat"),
+    representative, duplicate = add_images(workspace, ["cat", "cat"])
+    group_images(workspace, [[representative, duplicate]])
+    before = [image(workspace, name) for name in (representative, duplicate)]
+    decisions = [
+        *label_images(workspace, [representative], "dog"),
+        *reject_images(workspace, [representative], "drawing"),
+        *restore_images(workspace, [duplicate]),
+        *reject_images(workspace, [duplicate], "blurry"),
+        *label_images(workspace, [representative], "cat"),
     ]
     with pytest.raises(FototecaError, match="latest decision"):
-        undo_decisions(workspace, [done[0].decision_id])
-    for decision in reversed(done):
+        undo_decisions(workspace, [decisions[0].decision_id])
+    for decision in reversed(decisions):
         undo_decisions(workspace, [decision.decision_id])
-    assert [image(workspace, name) for name in (kept, aside)] == before
+    assert [image(workspace, name) for name in (representative, duplicate)] == before
     with pytest.raises(FototecaError, match="latest decision"):
-        undo_decisions(workspace, [done[-1].decision_id])
+        undo_decisions(workspace, [decisions[-1].decision_id])
     with Catalog.open(workspace) as catalog:
-        other = catalog.decisions.add(kept, Edit.relabel("dog"), by=Actor.person("other"))
+        other = catalog.decisions.add(representative, Edit.relabel("dog"), by=Actor.person("other"))
     assert other is not None
     with pytest.raises(FototecaError, match="latest decision"):
         undo_decisions(workspace, [other.decision_id])
 
 
 def test_version_with_an_undo_is_rebuilt(workspace: Workspace, add_images: AddImages) -> None:
-    """An undone review is not in the manifest, nor in its rebuild."""
+    """An undone review is neither in the manifest nor in its rebuild."""
     ids = add_images(workspace, ["cat", "dog"] * 10)
     first = label_images(workspace, ids[:4], "dog")
     undo_decisions(workspace, [row.decision_id for row in first[:2]])

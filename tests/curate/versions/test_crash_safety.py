@@ -1,15 +1,14 @@
-"""Cut off or out of space at any moment: the catalog opens again, nothing acknowledged is lost, the last version is intact."""
+"""Tests that a kill or a full disk at any moment loses no acknowledged decision and no frozen version."""
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -25,72 +24,121 @@ from fototeca.curate.versions.verify import verify_version
 
 AddImages = Callable[..., list[str]]
 GroupImages = Callable[..., None]
-ROOT = Path(__file__).parents[3]
 
-STOPPED = """
+FREEZE_WITH_FAULT = """
 import errno, os, signal, sqlite3, sys
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.core.errors import FototecaError; from fototeca.core.workspace import Workspace
-folder, fault, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
+import fototeca.curate.versions.split_optimizer
+folder, fault = sys.argv[1:]
+remaining = 0
 connect, fsync = sqlite3.connect, os.fsync
 def step(*_):
-    global left
-    left -= 1
-    if left < 0 and fault == "kill":
+    global remaining
+    remaining -= 1
+    if remaining < 0 and fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-def traced(*arguments, **options):
+def connect_with_trace(*arguments, **options):
     connection = connect(*arguments, **options)
     connection.set_trace_callback(step)
     return connection
 def hook(event, arguments):
     if event == "os.rename" or (event == "open" and str(arguments[0]).startswith(folder) and arguments[1] == "x"):
         step()
-        if left < 0:
+        if remaining < 0:
             raise OSError(errno.ENOSPC, "No space left on device", str(arguments[0]))
-def flushed(file):
+def fsync_with_fault(file):
     hook("os.rename", ("a file",))
     fsync(file)
-os.fsync = flushed
-if fault == "kill":
-    sqlite3.connect = traced
-sys.addaudithook(hook)
-try:
-    print(freeze_version(Workspace(folder)).manifest.version)
-except FototecaError as error:
-    print(error)
-    sys.exit(error.exit_code)
+def attempt(step_number):
+    global remaining
+    remaining = step_number
+    os.fsync = fsync_with_fault
+    if fault == "kill":
+        sqlite3.connect = connect_with_trace
+    sys.addaudithook(hook)
+    try:
+        print(freeze_version(Workspace(folder)).manifest.version, flush=True)
+    except FototecaError as error:
+        print(error, flush=True)
+        return error.exit_code
+    return 0
 """
-"""Freeze, and be killed at the n-th statement or file operation, or find the disk full from the n-th file operation on."""
+"""Freeze with a fault at the given statement or file operation: a kill, or a full disk from there on."""
+
+FREEZE_WITH_SIZE_LIMIT = """
+import os, resource, signal, sys
+import fototeca.cli
+import fototeca.curate.versions.freeze, fototeca.curate.versions.split_optimizer
+def attempt(size):
+    os.dup2(1, 2)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    sys.argv = ["fototeca", "--workspace", sys.argv[1], "curate", "freeze"]
+    try:
+        fototeca.cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+"""
+"""Run `curate freeze` with a limit on file sizes, writing its errors to standard output."""
+
+FORK_LOOP = """
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = attempt(int(line)) or 0
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    print("=", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Call `attempt` in a forked process for each number on standard input, to import modules only once."""
 
 
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a script of this module in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+@contextmanager
+def run_attempts(script: str, *arguments: object) -> Iterator[Callable[[int], tuple[int, list[str]]]]:
+    """Yield a function that calls the script's `attempt` and returns its exit code and output lines."""
+    command = [sys.executable, "-c", script + FORK_LOOP, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def attempt(number: int) -> tuple[int, list[str]]:
+            print(number, file=stdin, flush=True)
+            lines: list[str] = []
+            while not (line := stdout.readline()).startswith("= "):
+                assert line, "the process ended"
+                lines.append(line.rstrip("\n"))
+            return int(line[2:]), lines
+
+        yield attempt
+        stdin.close()
 
 
-def contents(workspace: Workspace, version: str) -> dict[str, bytes]:
-    """The files of a version."""
+def read_version_files(workspace: Workspace, version: str) -> dict[str, bytes]:
+    """Return the content of a version's files by name."""
     return {path.name: path.read_bytes() for path in workspace.manifests.glob(f"{version}*")}
 
 
-def sound(workspace: Workspace) -> list[Decision]:
-    """The decisions of a catalog that opens, is whole and agrees with itself."""
+def check_catalog(workspace: Workspace) -> list[Decision]:
+    """Check that the catalog opens and is consistent, and return its decisions."""
     with Catalog.open(workspace) as catalog:
         assert [row[0] for row in catalog.database.connection.execute("PRAGMA integrity_check")] == ["ok"]
         assert not catalog.database.connection.execute("PRAGMA foreign_key_check").fetchall()
         last = {decision.image_id: decision for decision in catalog.decisions.all()}
         for image in catalog.images.all():
             if image.image_id in last:
-                new = last[image.image_id].new
-                assert new in (image.label, f"reject:{image.rejected}"), "an image follows its last decision"
+                after = last[image.image_id].edit.apply(image.review_state)
+                assert (after.label, after.rejected) == (image.label, image.rejected), "the last decision is applied"
         return catalog.decisions.all()
 
 
 @pytest.fixture
-def grown(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> Workspace:
-    """A workspace with a frozen version, and more images and a group since."""
+def changed_workspace(workspace: Workspace, add_images: AddImages, group_images: GroupImages) -> Workspace:
+    """A workspace with a frozen version, and images and a group added since."""
     ids = add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
     group_images(workspace, [ids[:3]])
     freeze_version(workspace)
@@ -99,40 +147,41 @@ def grown(workspace: Workspace, add_images: AddImages, group_images: GroupImages
     return workspace
 
 
-def test_a_freeze_killed_anywhere(grown: Workspace) -> None:
-    """At every statement and every file operation: the last version stays, and what is there of the next can be made again."""
-    before, decisions = contents(grown, "v001"), sound(grown)
-    for moment in range(200):
-        done = run(STOPPED, grown.root, "kill", moment)
-        assert done.returncode in (0, -signal.SIGKILL), done.stderr
-        assert sound(grown) == decisions
-        assert contents(grown, "v001") == before
-        assert all(verify_version(grown, version).ok for version in list_versions(grown))
-        assert all(rebuild_version(grown, version) for version in list_versions(grown))
-        if done.returncode == 0:
-            break
-    assert moment > 10, "the kills fell into the work"
-    assert list_versions(grown) == ["v001", "v002"]
-    assert freeze_version(grown).manifest.version == "v002", "it is whole: nothing has changed since"
+def test_freeze_killed_at_any_step_leaves_the_catalog_and_versions_intact(changed_workspace: Workspace) -> None:
+    """After a kill at any statement or file operation, v001 is unchanged and a partial v002 can be completed."""
+    before, decisions = read_version_files(changed_workspace, "v001"), check_catalog(changed_workspace)
+    with run_attempts(FREEZE_WITH_FAULT, changed_workspace.root, "kill") as freeze:
+        for step in range(200):
+            code, _ = freeze(step)
+            assert code in (0, -signal.SIGKILL)
+            assert check_catalog(changed_workspace) == decisions
+            assert read_version_files(changed_workspace, "v001") == before
+            assert all(verify_version(changed_workspace, version).ok for version in list_versions(changed_workspace))
+            assert all(rebuild_version(changed_workspace, version) for version in list_versions(changed_workspace))
+            if code == 0:
+                break
+    assert step > 10, "the kills interrupted the freeze"
+    assert list_versions(changed_workspace) == ["v001", "v002"]
+    assert freeze_version(changed_workspace).manifest.version == "v002", "nothing has changed since v002"
 
 
-def test_a_disk_that_fills_up_anywhere(grown: Workspace) -> None:
-    """Whichever file finds no space: one line and exit code 4, no trace of the new version, and the next freeze works."""
-    before, decisions = contents(grown, "v001"), sound(grown)
-    for moment in range(50):
-        done = run(STOPPED, grown.root, "full", moment)
-        if done.returncode == 0:
-            break
-        assert done.returncode == 4, done.stderr
-        assert len(done.stdout.splitlines()) == 1
-        assert "No space left" in done.stdout and "v001 is as it was" in done.stdout
-        assert {path.name: path.read_bytes() for path in grown.manifests.iterdir()} == before
-        assert sound(grown) == decisions
-    assert moment == 9, "three files, each opened, flushed and renamed"
-    assert verify_version(grown, "v002").ok and rebuild_version(grown, "v002")
+def test_full_disk_at_any_file_removes_the_new_version(changed_workspace: Workspace) -> None:
+    """The error is one line with exit code 4, earlier files are unchanged, and the next freeze succeeds."""
+    before, decisions = read_version_files(changed_workspace, "v001"), check_catalog(changed_workspace)
+    with run_attempts(FREEZE_WITH_FAULT, changed_workspace.root, "full") as freeze:
+        for step in range(50):
+            code, lines = freeze(step)
+            if code == 0:
+                break
+            assert code == 4
+            assert len(lines) == 1 and "No space left" in lines[0] and "v001 is as it was" in lines[0]
+            assert {path.name: path.read_bytes() for path in changed_workspace.manifests.iterdir()} == before
+            assert check_catalog(changed_workspace) == decisions
+    assert step == 9, "three files, each opened, flushed and renamed"
+    assert verify_version(changed_workspace, "v002").ok and rebuild_version(changed_workspace, "v002")
 
 
-DECIDING = """
+DECIDE_GROUP_FREEZE = """
 import sys
 from fototeca.curate.versions.freeze import freeze_version
 from fototeca.collect.catalog import Actor, Catalog, Edit, GroupRow
@@ -150,97 +199,92 @@ with Catalog.open(workspace) as catalog:
         print("grouped", members[0], flush=True)
         print("frozen", freeze_version(workspace).manifest.version, flush=True)
 """
-"""Decide, group and freeze without end, acknowledging each step once it is done."""
+"""Decide, group and freeze in a loop, printing each step once it is complete."""
 
 
 def test_killed_while_deciding_grouping_and_freezing(workspace: Workspace, add_images: AddImages) -> None:
-    """kill -9 at ten moments: every decision, grouping and version that was acknowledged is there, and verifies."""
+    """After SIGKILL, every acknowledged decision, grouping and version exists and verifies."""
     add_images(workspace, ["cat"] * 20 + ["dog"] * 20)
-    chance = random.Random(4)
+    rng = random.Random(4)
     for _ in range(10):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", DECIDING, str(workspace.root)]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        command = [sys.executable, "-c", DECIDE_GROUP_FREEZE, str(workspace.root)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
-            said = [process.stdout.readline() for _ in range(chance.randrange(5, 25))]
-            time.sleep(chance.random() * 0.02)
+            lines = [process.stdout.readline() for _ in range(rng.randrange(5, 25))]
+            time.sleep(rng.random() * 0.02)
             process.kill()
-            said += process.stdout.readlines()
-        acknowledged = [line.split() for line in said if line.endswith("\n")]
-        decisions = {decision.decision_id for decision in sound(workspace)}
+            lines += process.stdout.readlines()
+        acknowledged = [line.split() for line in lines if line.endswith("\n")]
+        decisions = {decision.decision_id for decision in check_catalog(workspace)}
         assert {int(word) for kind, word in acknowledged if kind == "decided"} <= decisions
         versions = list_versions(workspace)
         assert {word for kind, word in acknowledged if kind == "frozen"} <= set(versions)
         assert all(verify_version(workspace, version).ok for version in versions[-2:])
         assert all(rebuild_version(workspace, version) for version in versions[-2:])
         with Catalog.open(workspace) as catalog:
-            assert len(catalog.groups.all()) in (0, 3), "groups are replaced whole or not at all"
+            assert len(catalog.groups.all()) in (0, 3), "groups are replaced atomically"
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, list[tuple[int, list[Decision]]]]:
-    """A catalog's file and its write-ahead log, as a copy would find them, and what was decided when the log was how long."""
+def write_ahead_log(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, list[tuple[int, list[Decision]]]]:
+    """A catalog file, its write-ahead log, and the decisions at each size of the log."""
     workspace = create_workspace(tmp_path_factory.mktemp("w") / "w", ["cat", "dog"], target=1)
     with Catalog.open(workspace) as catalog:
-        from tests.curate.conftest import add
+        from tests.curate.conftest import store_labeled_images
 
         catalog.database.connection.execute("PRAGMA wal_autocheckpoint = 0")
-        ids = add(workspace, ["cat"] * 6)
+        ids = store_labeled_images(workspace, ["cat"] * 6)
         catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         path = workspace.catalog.with_name("catalog.sqlite-wal")
-        moments = [(0, catalog.decisions.all())]
+        decisions_by_size = [(0, catalog.decisions.all())]
         for number in range(12):
             edit = (Edit.relabel("dog"), Edit.reject("blurry"))[number % 2]
             catalog.decisions.add(ids[number % 6], edit, by=Actor.person("ana"))
-            moments.append((path.stat().st_size, catalog.decisions.all()))
-        return workspace.catalog.read_bytes(), path.read_bytes(), moments
+            decisions_by_size.append((path.stat().st_size, catalog.decisions.all()))
+        return workspace.catalog.read_bytes(), path.read_bytes(), decisions_by_size
 
 
 @given(share=st.floats(0, 1), torn=st.booleans())
 @settings(max_examples=80, deadline=None)
-def test_a_copy_cut_anywhere(
+def test_truncated_write_ahead_log(
     tmp_path_factory: pytest.TempPathFactory,
-    log: tuple[bytes, bytes, Sequence[tuple[int, list[Decision]]]],
+    write_ahead_log: tuple[bytes, bytes, Sequence[tuple[int, list[Decision]]]],
     share: float,
     torn: bool,
 ) -> None:
-    """The log cut at any byte, or its end overwritten: all that was decided by then, in order, and never half a decision."""
-    file, whole, moments = log
-    length = round(share * len(whole))
-    left = whole[:length] + (b"\xff" * 700 if torn else b"")
+    """After truncation or corruption at any byte, the decisions committed before it are read, and new ones can be added."""
+    file, full_log, decisions_by_size = write_ahead_log
+    length = round(share * len(full_log))
+    truncated = full_log[:length] + (b"\xff" * 700 if torn else b"")
     workspace = create_workspace(tmp_path_factory.mktemp("cut") / "w", ["cat", "dog"], target=1)
     workspace.catalog.write_bytes(file)
-    workspace.catalog.with_name("catalog.sqlite-wal").write_bytes(left)
-    expected = [decisions for size, decisions in moments if size <= length][-1]
-    assert sound(workspace) == expected
+    workspace.catalog.with_name("catalog.sqlite-wal").write_bytes(truncated)
+    expected = [decisions for size, decisions in decisions_by_size if size <= length][-1]
+    assert check_catalog(workspace) == expected
     with Catalog.open(workspace) as catalog:
         image_id = catalog.images.all()[0].image_id
         assert catalog.decisions.add(image_id, Edit.relabel("cat"), by=Actor.person("ana")) is not None
-    assert len(sound(workspace)) == len(expected) + 1, "work goes on"
+    assert len(check_catalog(workspace)) == len(expected) + 1, "new decisions can be added"
 
 
-def test_a_catalog_that_cannot_grow(grown: Workspace) -> None:
-    """No space for the catalog itself, from the first byte on: one line, exit code 4, and no advice to give the catalog up."""
-    script = (
-        "import resource, signal, sys; import fototeca.cli; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()),) * 2); fototeca.cli.main()"
-    )
-    before, decisions = contents(grown, "v001"), sound(grown)
-    for size in (0, 100, 4_000, 8_000, 16_000, 24_000, 32_000, 40_000):
-        done = run(script, "--workspace", grown.root, "curate", "freeze", size)
-        if done.returncode == 0 and size >= 32_000:
-            break
-        assert done.returncode == 4, done.stderr
-        assert len(done.stderr.splitlines()) == 1 and "disk space" in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr and "recover" not in done.stderr
-        assert contents(grown, "v001") == before
-        assert sound(grown) == decisions
-    assert freeze_version(grown).manifest.version == "v002"
-    assert verify_version(grown, "v001").ok and verify_version(grown, "v002").ok
+def test_full_disk_for_the_catalog_is_one_error_line(changed_workspace: Workspace) -> None:
+    """The exit code is 4, nothing changes, and the hint does not suggest recovering the catalog."""
+    before, decisions = read_version_files(changed_workspace, "v001"), check_catalog(changed_workspace)
+    with run_attempts(FREEZE_WITH_SIZE_LIMIT, changed_workspace.root) as freeze:
+        for size in (0, 100, 4_000, 8_000, 16_000, 24_000, 32_000, 40_000):
+            code, lines = freeze(size)
+            if code == 0 and size >= 32_000:
+                break
+            assert code == 4, lines
+            assert len(lines) == 1 and "disk space" in lines[0] and "recover" not in lines[0], lines
+            assert read_version_files(changed_workspace, "v001") == before
+            assert check_catalog(changed_workspace) == decisions
+    assert freeze_version(changed_workspace).manifest.version == "v002"
+    assert verify_version(changed_workspace, "v001").ok and verify_version(changed_workspace, "v002").ok
 
 
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
-    """The exit code of `fototeca ARG...`, which raises what it does not tell, and what it said on stderr."""
+def run_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Run `fototeca ARG...` in this process and return its exit code and stderr; unexpected errors propagate."""
     monkeypatch.setattr(sys, "argv", ["fototeca", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
         fototeca.cli.main()
@@ -248,35 +292,40 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
 
 
 DAMAGES = {"cut": b"half a page", "zeros": bytes(4096), "noise": b"\xff" * 4096}
-"""What stands in the place of a page of the catalog's file; where it is cut, nothing comes after it."""
+"""Replacements for a page of the catalog file; `cut` also removes the rest of the file."""
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_catalog_file_that_is_damaged_anywhere(
-    grown: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], damage: str
+def test_damaged_catalog_file_is_reported_and_recovered(
+    changed_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    """Cut off inside any page, or a page overwritten: one line that says how to go on, never a traceback, and the last
-    version stays; moved away, what git and the store keep brings the catalog back."""
-    monkeypatch.chdir(grown.root)
-    with Catalog.open(grown) as catalog:
+    """Damage to any page gives a one-line error with a hint and never a traceback, v001 is unchanged, and recovery works."""
+    monkeypatch.chdir(changed_workspace.root)
+    with Catalog.open(changed_workspace) as catalog:
         catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    whole, before, handler = grown.catalog.read_bytes(), contents(grown, "v001"), signal.getsignal(signal.SIGTERM)
-    told = 0
-    for place in range(4096, len(whole), 3 * 4096):
-        for path in grown.data.glob("catalog.sqlite*"):
+    content, before, handler = (
+        changed_workspace.catalog.read_bytes(),
+        read_version_files(changed_workspace, "v001"),
+        signal.getsignal(signal.SIGTERM),
+    )
+    num_errors = 0
+    for offset in range(4096, len(content), 3 * 4096):
+        for path in changed_workspace.data.glob("catalog.sqlite*"):
             path.unlink()
-        grown.catalog.write_bytes(whole[:place] + DAMAGES[damage] + (b"" if damage == "cut" else whole[place + 4096 :]))
-        for words in (["status"], ["curate", "history"], ["curate", "freeze"]):
-            code, said = command(monkeypatch, capfd, *words)
+        changed_workspace.catalog.write_bytes(
+            content[:offset] + DAMAGES[damage] + (b"" if damage == "cut" else content[offset + 4096 :])
+        )
+        for arguments in (["status"], ["curate", "history"], ["curate", "freeze"]):
+            code, stderr = run_command(monkeypatch, capfd, *arguments)
             if code:
-                told += 1
-                assert code == 2 and len(said.splitlines()) == 1, said
-                assert "run: fototeca curate recover" in said or "too few" in said
-            assert contents(grown, "v001") == before
-        for path in grown.manifests.glob("v002*"):
+                num_errors += 1
+                assert code == 2 and len(stderr.splitlines()) == 1, stderr
+                assert "run: fototeca curate recover" in stderr or "too few" in stderr
+            assert read_version_files(changed_workspace, "v001") == before
+        for path in changed_workspace.manifests.glob("v002*"):
             path.unlink()
-    assert told > 5
+    assert num_errors > 5
     signal.signal(signal.SIGTERM, handler)
-    grown.catalog.unlink()
-    assert command(monkeypatch, capfd, "curate", "recover")[0] == 0
-    assert sound(grown) and contents(grown, "v001") == before
+    changed_workspace.catalog.unlink()
+    assert run_command(monkeypatch, capfd, "curate", "recover")[0] == 0
+    assert check_catalog(changed_workspace) and read_version_files(changed_workspace, "v001") == before

@@ -1,4 +1,4 @@
-"""A lost catalog: what git and the image store keep brings it back."""
+"""Tests for recovering a lost catalog from the versions and the image store."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from fototeca.vision.image import decode
 AddImages = Callable[..., list[str]]
 
 
-def known(workspace: Workspace) -> tuple[dict[str, tuple[Any, ...]], list[Decision]]:
-    """What the catalog says of every image, and every decision."""
+def read_catalog(workspace: Workspace) -> tuple[dict[str, tuple[Any, ...]], list[Decision]]:
+    """Return the state of each image by id, and all decisions."""
     with Catalog.open(workspace) as catalog:
         images = {row.image_id: (row.path, row.label, row.rejected, row.reviewed, row.restored) for row in catalog.images.all()}
         return images, catalog.decisions.all()
 
 
-def lose(workspace: Workspace) -> None:
+def delete_catalog(workspace: Workspace) -> None:
     """Delete the catalog."""
     for path in workspace.data.glob("catalog.sqlite*"):
         path.unlink()
@@ -36,12 +36,14 @@ def lose(workspace: Workspace) -> None:
 
 @pytest.fixture
 def ids(workspace: Workspace, add_images: AddImages) -> list[str]:
-    """Images with decisions of a person, frozen twice: relabelled, rejected, agreed with, rejected and restored."""
+    """Images frozen twice, after decisions by a person: relabeled, rejected, confirmed, and rejected and restored."""
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     with Catalog.open(workspace) as catalog:
         for image in catalog.images.all():
-            looks = phash(decode(workspace.root / image.path).convert("L"))
-            catalog.database.connection.execute("UPDATE images SET phash = ? WHERE image_id = ?", (looks, image.image_id))
+            perceptual_hash = phash(decode(workspace.root / image.path).convert("L"))
+            catalog.database.connection.execute(
+                "UPDATE images SET phash = ? WHERE image_id = ?", (perceptual_hash, image.image_id)
+            )
     label_images(workspace, [ids[0]], "dog", comment="it barks")
     freeze_version(workspace)
     reject_images(workspace, [ids[1]], "drawing")
@@ -52,36 +54,36 @@ def ids(workspace: Workspace, add_images: AddImages) -> list[str]:
     return ids
 
 
-def test_a_lost_catalog_comes_back(workspace: Workspace, ids: list[str]) -> None:
-    """Labels, rejections, reviews, and who decided what and when; the next version has nothing new, and twice is once."""
-    before = known(workspace)
-    lose(workspace)
-    facts = recover_catalog(workspace)
-    assert facts == {"images": 20, "broken": 0, "decisions": 25, "unknown": 0, "older": 0}
-    assert known(workspace) == before
+def test_recover_restores_images_and_decisions(workspace: Workspace, ids: list[str]) -> None:
+    """Labels, rejections, reviews and decisions are recovered; a second recovery and the next freeze change nothing."""
+    before = read_catalog(workspace)
+    delete_catalog(workspace)
+    counts = recover_catalog(workspace).to_json()
+    assert counts == {"images": 20, "broken": 0, "decisions": 25, "unknown": 0, "older": 0}
+    assert read_catalog(workspace) == before
     assert not freeze_version(workspace).new
-    assert recover_catalog(workspace) == dict.fromkeys(facts, 0)
+    assert recover_catalog(workspace).to_json() == dict.fromkeys(counts, 0)
 
 
-def test_what_was_taken_back_comes_back_unreviewed(workspace: Workspace, add_images: AddImages) -> None:
-    """Nobody's word is left on the image: the next version says so, too."""
+def test_undone_decision_is_recovered_as_unreviewed(workspace: Workspace, add_images: AddImages) -> None:
+    """An image whose only review was undone is unreviewed after recovery."""
     ids = add_images(workspace, ["cat"] * 6 + ["dog"] * 6)
     (decision,) = label_images(workspace, ids[:1], "dog")
     undo_decisions(workspace, [decision.decision_id])
     freeze_version(workspace)
-    before = known(workspace)
-    lose(workspace)
+    before = read_catalog(workspace)
+    delete_catalog(workspace)
     recover_catalog(workspace)
-    assert known(workspace)[0][ids[0]][1:] == before[0][ids[0]][1:] == ("cat", "", False, False)
+    assert read_catalog(workspace)[0][ids[0]][1:] == before[0][ids[0]][1:] == ("cat", "", False, False)
 
 
-def test_places_and_rights_come_back(workspace: Workspace, ids: list[str]) -> None:
-    """As the manifest says them, under the address by which a later search knows them."""
-    lose(workspace)
+def test_recover_restores_provenance(workspace: Workspace, ids: list[str]) -> None:
+    """Provenance equals the manifest's, and a later search recognizes the address."""
+    delete_catalog(workspace)
     recover_catalog(workspace)
     with Catalog.open(workspace) as catalog:
-        place = catalog.provenance.of_image(ids[0])[0]
-        assert (place.url, place.source, place.author, place.license) == (
+        provenance = catalog.provenance.of_image(ids[0])[0]
+        assert (provenance.url, provenance.source, provenance.author, provenance.license) == (
             *("https://example.org/0.png", "site"),
             *("author A", "CC-BY-4.0"),
         )
@@ -91,48 +93,48 @@ def test_places_and_rights_come_back(workspace: Workspace, ids: list[str]) -> No
         )
 
 
-def test_decisions_after_it_go_into_the_next_version(workspace: Workspace, ids: list[str]) -> None:
-    """Also where files are gone, so that fewer decisions are known than there were."""
-    lose(workspace)
+def test_decisions_after_recovery_are_in_the_next_version(workspace: Workspace, ids: list[str]) -> None:
+    """The next version's file has the new decisions only, also if images are missing or broken."""
+    delete_catalog(workspace)
     for image_id in ids[:2]:
         next(workspace.images.glob(f"*/{image_id}.png")).unlink()
     next(workspace.images.glob(f"*/{ids[4]}.png")).write_bytes(b"other bytes")
-    facts = recover_catalog(workspace)
-    assert (facts["images"], facts["broken"], facts["unknown"]) == (17, 1, 5)
+    result = recover_catalog(workspace)
+    assert (result.images, result.broken, result.unknown) == (17, 1, 5)
     label_images(workspace, [ids[5]], "dog")
     freeze_version(workspace)
     lines = (workspace.manifests / "v003.decisions.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == [ids[5]]
 
 
-def test_what_was_decided_since_is_not_overwritten(workspace: Workspace, ids: list[str]) -> None:
-    """A catalog that was begun anew keeps its newer decisions."""
-    lose(workspace)
+def test_recover_does_not_overwrite_newer_decisions(workspace: Workspace, ids: list[str]) -> None:
+    """A new catalog retains decisions that are newer than the versions' decisions."""
+    delete_catalog(workspace)
     with Catalog.open(workspace) as catalog:
         path = next(workspace.images.glob(f"*/{ids[0]}.png"))
         row = ImageRow(ids[0], workspace.relative(path), "PNG", 64, 48, "RGB", 9, "0" * 16)
         catalog.candidates.readmit(row, Provenance("https://example.org/0.png", "site"))
     reject_images(workspace, [ids[0]], "off-topic")
-    assert recover_catalog(workspace)["older"] == 2
-    assert known(workspace)[0][ids[0]][2] == "off-topic"
+    assert recover_catalog(workspace).older == 2
+    assert read_catalog(workspace)[0][ids[0]][2] == "off-topic"
 
 
-def test_a_version_older_than_the_catalog_is_not_made_again(workspace: Workspace, ids: list[str]) -> None:
-    """Which images were there at its time is what was lost: one line says so."""
-    lose(workspace)
+def test_version_older_than_the_catalog_cannot_be_rebuilt(workspace: Workspace, ids: list[str]) -> None:
+    """The error states that the catalog lacks the version's images and suggests `curate verify`."""
+    delete_catalog(workspace)
     recover_catalog(workspace)
     with pytest.raises(FototecaError, match="v001 cannot be rebuilt: the catalog has 0 images from before") as error:
         rebuild_version(workspace, "v001")
     assert "fototeca curate verify" in error.value.hint
 
 
-def test_edited_decisions_are_refused(workspace: Workspace, ids: list[str]) -> None:
-    """Nothing is followed that is not what was frozen."""
-    lose(workspace)
+def test_edited_decision_file_is_rejected(workspace: Workspace, ids: list[str]) -> None:
+    """A decision file whose digest differs is rejected, and nothing is recovered."""
+    delete_catalog(workspace)
     path = workspace.manifests / "v002.decisions.csv"
     path.write_text(path.read_text().replace("drawing", "nothing"))
     with pytest.raises(
         FototecaError, match=r"v002\.decisions\.csv was changed after it was frozen: its digest differs; restore it: git checkout"
     ):
         recover_catalog(workspace)
-    assert not known(workspace)[1]
+    assert not read_catalog(workspace)[1]

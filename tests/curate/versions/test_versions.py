@@ -1,4 +1,4 @@
-"""What people ask about versions: which there are, what changed, whether all is still there."""
+"""Tests for `versions`, `diff`, `verify` and invalid version files."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def curate(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
 
 
-def test_diff_names_every_change(
+def test_diff_lists_every_kind_of_change(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], curate: Callable[..., Result]
 ) -> None:
-    """Added, removed, relabelled, moved, regrouped, reviewed."""
+    """Added, removed, relabeled, moved, regrouped and reviewed images are listed."""
     ids = add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
     first = freeze_version(workspace).manifest
     train, test = first.split("train")[0].image_id, first.split("test")[0].image_id
@@ -43,13 +43,13 @@ def test_diff_names_every_change(
     label_images(workspace, [others[1]], "dog")
     group_images(workspace, [[train, test]], keep_near=True)
     freeze_version(workspace)
-    facts = json.loads(curate("diff", "v001", "latest", "--json").stdout)
-    assert [row["image_id"] for row in facts["added"]] == [new]
-    assert [row["image_id"] for row in facts["removed"]] == [others[0]]
-    assert facts["relabelled"] == [{"image_id": others[1], "from": "cat", "to": "dog"}]
-    assert facts["moved"] == [{"image_id": train, "from": "train", "to": "test"}]
-    assert facts["regrouped"] == [{"image_id": test, "from": test, "to": train}]
-    assert facts["reviewed"] == [{"image_id": others[1], "from": "no", "to": "yes"}]
+    diff = json.loads(curate("diff", "v001", "latest", "--json").stdout)
+    assert [row["image_id"] for row in diff["added"]] == [new]
+    assert [row["image_id"] for row in diff["removed"]] == [others[0]]
+    assert diff["relabelled"] == [{"image_id": others[1], "from": "cat", "to": "dog"}]
+    assert diff["moved"] == [{"image_id": train, "from": "train", "to": "test"}]
+    assert diff["regrouped"] == [{"image_id": test, "from": test, "to": train}]
+    assert diff["reviewed"] == [{"image_id": others[1], "from": "no", "to": "yes"}]
     assert curate("diff", "v001", "v002").stdout.splitlines() == [
         "v001 -> v002",
         *("added: 1", "  dog: 1", "removed: 1", "  cat: 1"),
@@ -58,13 +58,13 @@ def test_diff_names_every_change(
         *("regrouped: 1", f"  {test[:12]}  {test[:12]} -> {train[:12]}"),
         *("reviewed: 1", f"  {others[1][:12]}  no -> yes"),
     ]
-    back = json.loads(curate("diff", "v002", "v001", "--json").stdout)
-    assert (back["added"], back["removed"]) == (facts["removed"], facts["added"])
-    assert back["moved"] == [{"image_id": train, "from": "test", "to": "train"}]
+    reverse_diff = json.loads(curate("diff", "v002", "v001", "--json").stdout)
+    assert (reverse_diff["added"], reverse_diff["removed"]) == (diff["removed"], diff["added"])
+    assert reverse_diff["moved"] == [{"image_id": train, "from": "test", "to": "train"}]
 
 
-def test_a_long_diff_names_the_first(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
-    """Ten of a kind for people, all of them for programs; of a version against itself nothing."""
+def test_long_diff_is_abbreviated(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
+    """Text output lists ten images per kind, `--json` lists all, and equal versions have no differences."""
     ids = add_images(workspace, ["cat"] * 30 + ["dog"] * 30)
     freeze_version(workspace)
     label_images(workspace, ids[:14], "dog")
@@ -73,12 +73,12 @@ def test_a_long_diff_names_the_first(workspace: Workspace, add_images: AddImages
     assert text.count("cat -> dog") == 10
     assert "relabelled: 14" in text and text.count("and 4 more (--json has all)") == 2, "relabelled and reviewed"
     assert len(json.loads(curate("diff", "v001", "v002", "--json").stdout)["relabelled"]) == 14
-    nothing = json.loads(curate("diff", "v002", "latest", "--json").stdout)
-    assert not any(nothing[kind] for kind in ("added", "removed", "relabelled", "moved", "regrouped", "reviewed"))
+    empty_diff = json.loads(curate("diff", "v002", "latest", "--json").stdout)
+    assert not any(empty_diff[kind] for kind in ("added", "removed", "relabelled", "moved", "regrouped", "reviewed"))
 
 
-def test_diff_of_several_labels(tmp_path: Path, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image that lost all its labels is told as having none."""
+def test_multi_label_diff(tmp_path: Path, add_images: AddImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image without labels is shown as `(none)`."""
     workspace = create_workspace(tmp_path / "m", ["cat", "dog"], task="multi")
     ids = add_images(workspace, ["cat", "dog"] * 10)
     freeze_version(workspace)
@@ -91,22 +91,24 @@ def test_diff_of_several_labels(tmp_path: Path, add_images: AddImages, monkeypat
     assert f"{ids[1][:12]}  dog -> cat|dog" in text
 
 
-def test_verify_reads_every_file_again(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
-    """Each one in turn with one bit turned over, its size and its times as they were: named, and no other."""
+def test_verify_finds_a_flipped_bit_in_any_file(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
+) -> None:
+    """A file with one flipped bit and unchanged size and times is the only problem listed."""
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     for row in freeze_version(workspace).manifest.rows:
         path = workspace.root / row.path
-        times, whole = path.stat(), path.read_bytes()
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        times, content = path.stat(), path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         (problem,) = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
         assert f"{row.image_id[:12]} has bytes that do not match" in problem
-        path.write_bytes(whole)
+        path.write_bytes(content)
     assert curate("verify", "v001").exit_code == 0
 
 
-def edit_facts(workspace: Workspace, name: str, value: object) -> None:
-    """Let v001's JSON say something else."""
+def edit_metadata(workspace: Workspace, name: str, value: object) -> None:
+    """Change one key in v001's JSON."""
     path = workspace.manifests / "v001.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
 
@@ -120,15 +122,15 @@ def edit_facts(workspace: Workspace, name: str, value: object) -> None:
         ("rows", 19, "states rows: 19"),
     ],
 )
-def test_an_edited_json_is_told(
+def test_verify_checks_metadata(
     workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], name: str, value: object, problem: str
 ) -> None:
-    """The order of the categories is that of every model's outputs; whatever else stands there ends in no traceback."""
+    """Edited categories and counts are problems, and no edited value causes a traceback."""
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
-    edit_facts(workspace, name, value)
-    found = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
-    assert [problem in one for one in found] == ([True] if problem else [])
+    edit_metadata(workspace, name, value)
+    problems = json.loads(curate("verify", "v001", "--json").stdout)["problems"]
+    assert [problem in line for line in problems] == ([True] if problem else [])
 
 
 @pytest.mark.parametrize(
@@ -148,13 +150,13 @@ def test_an_edited_json_is_told(
     ],
 )
 @pytest.mark.parametrize("command", ["verify", "rebuild", "versions"])
-def test_facts_of_another_kind_are_one_line(
+def test_metadata_with_invalid_types_is_rejected(
     workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], command: str, name: str, value: object
 ) -> None:
-    """Whatever reads the version says which of its facts somebody has broken."""
+    """Every command that reads the version names the invalid key."""
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
-    edit_facts(workspace, name, value)
+    edit_metadata(workspace, name, value)
     with pytest.raises(FototecaError, match=f"has an invalid {name}"):
         curate(command, *(["v001"] if command != "versions" else []))
 
@@ -171,92 +173,92 @@ def test_facts_of_another_kind_are_one_line(
         (lambda lines: [*lines[:-1], re.sub(",(cat|dog),", ",fox,", lines[-1])], "has an unknown label: fox"),
     ],
 )
-def test_rows_that_fototeca_does_not_write_are_told(
+def test_verify_checks_rows(
     workspace: Workspace,
     add_images: AddImages,
     curate: Callable[..., Result],
     edit: Callable[[list[str]], list[str]],
     problem: str,
 ) -> None:
-    """Although the digest was made to fit."""
+    """Invalid rows are problems even if the digest matches."""
     add_images(workspace, ["cat"] * 5 + ["dog"] * 5)
     freeze_version(workspace)
     csv = workspace.manifests / "v001.csv"
     csv.write_text("\n".join(edit(csv.read_text().splitlines())) + "\n")
-    edit_facts(workspace, "sha256", hashlib.sha256(csv.read_bytes()).hexdigest())
-    assert any(problem in one for one in json.loads(curate("verify", "v001", "--json").stdout)["problems"])
+    edit_metadata(workspace, "sha256", hashlib.sha256(csv.read_bytes()).hexdigest())
+    assert any(problem in line for line in json.loads(curate("verify", "v001", "--json").stdout)["problems"])
 
 
-def test_a_removed_category_stays_in_earlier_versions(
+def test_versions_with_a_removed_category_are_unchanged(
     workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
 ) -> None:
-    """They are read, verified, rebuilt, compared and exported as they were frozen, whatever fototeca.toml says by now."""
+    """Versions with a removed category can be verified, rebuilt, compared and exported."""
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     freeze_version(workspace)
     workspace.config.write_text(workspace.config.read_text().replace('[categories."dog"]', '[categories."fox"]'))
-    changed = Workspace(workspace.root)
+    changed_workspace = Workspace(workspace.root)
     assert curate("verify", "v001").exit_code == 0
     assert curate("rebuild", "v001").exit_code == 0
     assert curate("export", "v001", workspace.root.parent / "out", "--format", "coco").exit_code == 0
-    label_images(changed, ids[10:], "fox")
-    assert freeze_version(changed).manifest.categories == ("cat", "fox")
+    label_images(changed_workspace, ids[10:], "fox")
+    assert freeze_version(changed_workspace).manifest.categories == ("cat", "fox")
     assert curate("diff", "v001", "v002").stdout.count("dog -> fox") == 10
     assert curate("rebuild", "v001").exit_code == 0
 
 
-def test_a_version_of_a_newer_fototeca_is_refused(
+def test_version_with_a_newer_schema_is_rejected(
     workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
 ) -> None:
-    """Its JSON says so; nothing is guessed of what it means, and no version is made after it."""
+    """Every command rejects a version with a newer schema, and no version is frozen after it."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     path = freeze_version(workspace).manifest.path.with_suffix(".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
-    for words in (["verify", "v001"], ["diff", "v001", "v001"], ["rebuild", "v001"], ["freeze"]):
-        with pytest.raises(FototecaError, match=r"schema 99, this fototeca knows 2; install a newer fototeca"):
-            curate(*words)
+    for arguments in (["verify", "v001"], ["diff", "v001", "v001"], ["rebuild", "v001"], ["freeze"]):
+        with pytest.raises(FototecaError, match=r"schema 99; this fototeca supports up to 2; install a newer fototeca"):
+            curate(*arguments)
     assert list_versions(workspace) == ["v001"]
 
 
-def test_a_catalog_of_a_newer_fototeca_is_refused(
+def test_catalog_with_a_newer_schema_is_rejected(
     workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
 ) -> None:
-    """Every command that needs it says so and changes nothing; versions can still be verified and compared without it."""
+    """Commands that open the catalog reject a newer schema and change nothing; verify and diff do not need the catalog."""
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     freeze_version(workspace)
     with Catalog.open(workspace) as catalog:
         catalog.database.connection.execute("PRAGMA user_version = 99")
         catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = workspace.catalog.read_bytes()
-    for words in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["history"], ["recover"]):
+    for arguments in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["history"], ["recover"]):
         with pytest.raises(FototecaError, match=r"catalog\.sqlite has schema 99, .* install a newer fototeca"):
-            curate(*words)
+            curate(*arguments)
     assert workspace.catalog.read_bytes() == before
     assert curate("verify", "v001").exit_code == 0
     assert curate("diff", "v001", "v001").exit_code == 0
 
 
-def test_verify_finds_what_is_gone_or_other(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
-    """A missing image, changed bytes and edited decisions are problems by name; the exit code says so too."""
+def test_verify_finds_missing_and_changed_files(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
+) -> None:
+    """A missing image, changed bytes and edited decisions are listed, and the exit code is 2."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     freeze_version(workspace)
     assert json.loads(curate("verify", "v001", "--json").stdout) == {"version": "v001", "ok": True, "problems": []}
-    gone, other = read_manifest(workspace, "v001").rows[:2]
-    (workspace.root / gone.path).unlink()
-    (workspace.root / other.path).write_bytes(b"something else")
+    missing, changed = read_manifest(workspace, "v001").rows[:2]
+    (workspace.root / missing.path).unlink()
+    (workspace.root / changed.path).write_bytes(b"something else")
     with (workspace.manifests / "v001.decisions.csv").open("a") as file:
         file.write("x")
     result = curate("verify", "v001", "--json")
     problems = "\n".join(json.loads(result.stdout)["problems"])
     assert result.exit_code == 2
-    assert f"{gone.image_id[:12]} is missing" in problems
-    assert f"{other.image_id[:12]} has bytes that do not match" in problems
+    assert f"{missing.image_id[:12]} is missing" in problems
+    assert f"{changed.image_id[:12]} has bytes that do not match" in problems
     assert "v001.decisions.csv was changed" in problems
 
 
-def test_verify_of_an_edited_manifest_is_a_finding(
-    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]
-) -> None:
-    """It says so instead of stopping."""
+def test_verify_reports_an_edited_manifest(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
+    """An edited manifest is a problem with exit code 2, not an exception."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     path = freeze_version(workspace).manifest.path
     path.write_text(path.read_text().replace(",cat,", ",dog,", 1))
@@ -265,7 +267,7 @@ def test_verify_of_an_edited_manifest_is_a_finding(
 
 
 @pytest.mark.parametrize(
-    ("fact", "value", "told"),
+    ("key", "value", "message"),
     [
         ("rows", 99, "states rows: 99, the rows have 20"),
         ("splits", {"train": 20, "val": 0, "test": 0}, "states splits"),
@@ -274,20 +276,20 @@ def test_verify_of_an_edited_manifest_is_a_finding(
         ("decisions", 3, "states decisions: 3, the file has 20"),
     ],
 )
-def test_verify_of_an_edited_json_is_a_finding(
-    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], fact: str, value: object, told: str
+def test_verify_recomputes_metadata(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], key: str, value: object, message: str
 ) -> None:
-    """Its counts are counted again."""
+    """Counts, parent and number of decisions in the JSON are compared with the files."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     path = freeze_version(workspace).manifest.path.with_suffix(".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), fact: value}))
-    assert told in "\n".join(json.loads(curate("verify", "latest", "--json").stdout)["problems"])
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    assert message in "\n".join(json.loads(curate("verify", "latest", "--json").stdout)["problems"])
 
 
-def test_an_image_that_changed_sides_untold_is_a_finding(
+def test_verify_finds_unlisted_split_changes(
     workspace: Workspace, add_images: AddImages, group_images: Callable[..., None], curate: Callable[..., Result]
 ) -> None:
-    """Only what the JSON lists may have another split than in the version before."""
+    """A split that differs from the preceding version must be listed in the JSON."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     first = freeze_version(workspace).manifest
     group_images(workspace, [[first.split("test")[0].image_id, first.split("train")[0].image_id]], keep_near=True)
@@ -299,26 +301,26 @@ def test_an_image_that_changed_sides_untold_is_a_finding(
     assert f"{moved['image_id'][:12]} was in {moved['from']} and is in {moved['to']}" in curate("verify", "v002").stdout
 
 
-@pytest.mark.parametrize("spoil", [lambda facts: facts.pop("seed"), lambda facts: facts.update(version="v009")])
-def test_a_json_without_a_fact_is_one_line(
-    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], spoil: Callable[[dict[str, object]], object]
+@pytest.mark.parametrize("edit", [lambda metadata: metadata.pop("seed"), lambda metadata: metadata.update(version="v009")])
+def test_invalid_metadata_error_suggests_git_checkout(
+    workspace: Workspace, add_images: AddImages, curate: Callable[..., Result], edit: Callable[[dict[str, object]], object]
 ) -> None:
-    """The missing fact is named, and how to have the file back."""
+    """A missing key or another version's name gives an error that suggests restoring the file."""
     add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
     path = freeze_version(workspace).manifest.path.with_suffix(".json")
-    facts = json.loads(path.read_text())
-    spoil(facts)
-    path.write_text(json.dumps(facts))
+    metadata = json.loads(path.read_text())
+    edit(metadata)
+    path.write_text(json.dumps(metadata))
     with pytest.raises(FototecaError, match=r"git checkout manifests/v001\.json"):
         curate("verify", "latest")
 
 
-def test_the_commands_of_a_first_session(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
-    """freeze, versions, label, log, rebuild and export through the command line, as the design shapes them."""
+def test_version_commands(workspace: Workspace, add_images: AddImages, curate: Callable[..., Result]) -> None:
+    """freeze, versions, label, history, rebuild and export print the documented output."""
     assert "no versions yet" in curate("versions").stdout
     ids = add_images(workspace, ["cat"] * 10 + ["dog"] * 10)
-    facts = json.loads(curate("freeze", "--seed", 3, "--ratios", "60/20/20", "--note", "first", "--json").stdout)
-    assert {name: facts[name] for name in ("version", "rows", "splits", "path")} == {
+    result = json.loads(curate("freeze", "--seed", 3, "--ratios", "60/20/20", "--note", "first", "--json").stdout)
+    assert {name: result[name] for name in ("version", "rows", "splits", "path")} == {
         "version": "v001",
         "rows": 20,
         "splits": {"train": 12, "val": 4, "test": 4},

@@ -10,7 +10,7 @@ from queue import Queue
 import optuna
 import pytest
 
-from fototeca.core.errors import EXIT_OUTSIDE, FototecaError
+from fototeca.core.errors import ExternalError, FototecaError
 from fototeca.core.workspace import Workspace
 from fototeca.curate.manifest import read_manifest
 from fototeca.train.config import TrainConfig
@@ -127,7 +127,7 @@ def test_external_failures_do_not_use_up_trials(small: Workspace, monkeypatch: p
         """The host answers the third time."""
         started.append(config.lr)
         if len(started) < 3:
-            raise FototecaError("cannot download the weights", "connect", EXIT_OUTSIDE)
+            raise ExternalError("cannot download the weights", "connect")
         return as_if_trained(workspace, config, len(started))
 
     monkeypatch.setattr(searching, "train_run", fake_train)
