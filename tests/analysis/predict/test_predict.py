@@ -102,7 +102,7 @@ def site(asked: ReceivedRequest) -> StubResponse:
 def test_urls_are_fetched_and_failures_have_reasons(studied: Studied, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spaces and redirects work; each failing URL has a reason and does not affect the others."""
     workspace, runs = studied
-    monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, max_bytes=50_000))
+    monkeypatch.setattr("fototeca.collect.http.options.FetchOptions", partial(FetchOptions, max_bytes=50_000))
     names = ("good one.jpg", "none.jpg", "moved.jpg", "inward.jpg", "forbidden/a.jpg", "large.jpg", "page.jpg")
     with serve(site) as at:
         urls = [f"{at.base}/{name}" for name in names]
@@ -169,7 +169,7 @@ def slow_site() -> Iterator[str]:
 def test_slow_download_times_out(studied: Studied, slow_site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The timeout covers the whole download."""
     workspace, runs = studied
-    monkeypatch.setattr("fototeca.collect.http.client.FetchOptions", partial(FetchOptions, timeout=0.6))
+    monkeypatch.setattr("fototeca.collect.http.options.FetchOptions", partial(FetchOptions, timeout=0.6))
     assert reasons(predict_paths(workspace, runs[0], [f"{slow_site}/a.jpg"], allow_loopback=True)) == ["timeout"]
 
 
