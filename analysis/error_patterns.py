@@ -1,4 +1,4 @@
-"""What the errors of a run have in common: confused categories, sources, near-duplicate groups, image quality."""
+"""Summarize the errors of a run: confused categories, sources, near-duplicate groups and image quality."""
 
 from __future__ import annotations
 

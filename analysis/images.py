@@ -65,7 +65,7 @@ def _masks(workspace: Workspace) -> Path:
 
 
 def read_true_mask(workspace: Workspace, row: ManifestRow, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
-    """Return the object's mask after preprocessing; None if `data/masks` has no `IMAGE_ID.png` (white: the object)."""
+    """Return the object's mask after preprocessing; None if `data/masks` has no `IMAGE_ID.png` (white marks the object)."""
     path = _masks(workspace) / f"{row.image_id}.png"
     if not path.is_file():
         return None

@@ -120,7 +120,7 @@ def add_weather(rng: np.random.Generator, image: Image.Image) -> Image.Image:
 
 
 def apply_camera(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Simulate lens and sensor: motion or focus blur, exposure, white balance, vignette, noise. The size stays."""
+    """Simulate lens and sensor: motion or focus blur, exposure, white balance, vignette, noise. The image size is unchanged."""
     if rng.random() < 0.22:
         image = _add_motion_blur(image, rng.uniform(0, math.pi), rng.uniform(2, 8) * image.width / 480)
     elif rng.random() < 0.3:

@@ -264,7 +264,10 @@ def train_command(config: Mapping[str, Any]) -> str:
     """Return the shell command that trains the run of a `config.json` again, with the same identity."""
     settings = {field.name: config[field.name] for field in fields(TrainConfig) if config.get(field.name) is not None}
     plain = TrainConfig(**{name: settings[name] for name in ("manifest", "model", "regime", "optimizer")}).resolved()
-    defaults = {**asdict(plain), "optimizer": TrainConfig.optimizer}  # the others follow from the optimizer, so it is written
+    defaults = {
+        **asdict(plain),
+        "optimizer": TrainConfig.optimizer,
+    }  # other defaults depend on the optimizer, so it is always written
     processes = config.get("processes", 1)
     words = [
         f"{f'torchrun --nproc-per-node {processes} $(which fototeca)' if processes > 1 else 'fototeca'} train run",

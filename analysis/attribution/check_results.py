@@ -150,6 +150,6 @@ def names_by_outcome(passed: CheckResults) -> tuple[str, str]:
 
 
 def badge_text(passed: CheckResults) -> str:
-    """Return a check badge as text: the failed checks, or if there are none the passed ones."""
+    """Return a check badge as text: the failed checks, or the passed ones if none failed."""
     failed = [check for check, is_passed in passed.items() if not is_passed]
     return f"fails: {', '.join(failed)}" if failed else f"passes {', '.join(passed)}" if passed else "not checked"

@@ -66,7 +66,7 @@ def _ensemble_row(context: ReportContext, run: Run) -> list[str] | None:
     """Return the row of an ensemble; None when none of its members, as they were when joined, can be compared."""
     digests = run.config.get("made_of", {})
     available = [context.validation[name] for name in _members(run) if name in context.validation]
-    members = [results for results in available if results.run.digest == digests.get(results.run.id)]  # not trained again since
+    members = [results for results in available if results.run.digest == digests.get(results.run.id)]  # not retrained since
     if not members:
         return None
     best, ensemble = max(members, key=lambda results: float(results.correct.mean())), context.validation[run.id]

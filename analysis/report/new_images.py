@@ -46,7 +46,7 @@ def render_new_images(context: ReportContext) -> Markup:
 
 
 def _read_predictions(context: ReportContext) -> dict[str, Any] | None:
-    """Return the stored predictions of the best run that has some since it was trained; damaged files are skipped."""
+    """Return the stored predictions of the best run that has predictions newer than its training; damaged files are skipped."""
     for run in context.ranked_runs:
         document = read_json_or_none(stored_predictions_path(context.workspace, run))
         if isinstance(document, dict) and document.get("trained") == run.digest:

@@ -229,7 +229,7 @@ def _open_decompressed(path: Path, start: bytes) -> IO[bytes]:
 
 
 class _BoundedFile:
-    """File that raises ReadError when a tar header asks for too much at once or a seek leads too far."""
+    """File that raises ReadError when a tar header requests too large a read or a seek goes past the limit."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self._file = file

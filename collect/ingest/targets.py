@@ -47,7 +47,7 @@ class Targets:
         return not self.missing(category)
 
     def may_be_reached_by_pending(self, category: str) -> bool:
-        """Return True if the category reaches its target should all candidates in flight be accepted."""
+        """Return True if the category reaches its target if all pending candidates are accepted."""
         return self.pending[category] > 0 and self.pending[category] >= self.missing(category)
 
     def update(self, image_id: str) -> None:

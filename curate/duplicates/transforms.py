@@ -45,7 +45,7 @@ def find_content_box(luma: Floats) -> Box | None:
     top, bottom, left, right = border_widths(np.clip(luma, 0, 255).astype(np.uint8))
     if max(top, bottom, left, right) < 2 or top + bottom > SIDE // 2 or left + right > SIDE // 2:
         return None
-    # the line between border and image mixes both
+    # the edge row blends border and image
     return tuple(  # type: ignore[return-value]
         edge / SIDE for edge in (top + (top > 0), SIDE - bottom - (bottom > 0), left + (left > 0), SIDE - right - (right > 0))
     )

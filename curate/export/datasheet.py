@@ -129,7 +129,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _size(images: int) -> str:
-    """Return the size category of the Hub."""
+    """Return the size category of the Hugging Face Hub."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
     return next((name for bound, name in bounds if images < bound), "100K<n<1M")
 

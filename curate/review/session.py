@@ -35,7 +35,7 @@ COMMENT = "review page"
 
 
 class StaleError(FototecaError):
-    """An image was decided on after it was shown."""
+    """Another decision was made on an image after it was shown."""
 
 
 @dataclass(frozen=True)

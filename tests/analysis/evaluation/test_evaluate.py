@@ -112,7 +112,7 @@ def test_calibration_error_before_and_after_scaling() -> None:
 
 
 def test_intervals_use_the_effective_number_of_images() -> None:
-    """Threefold duplicates give the intervals of accuracy and recall of a third of the images."""
+    """With every image tripled, the accuracy and recall intervals equal those of the unique images."""
     true, probabilities = single(n=60)
     copies = made("r", *(np.repeat(side, 3, axis=0) for side in (true, probabilities)))
     rows = tuple(replace(row, group=f"g{k // 3:02}") for k, row in enumerate(copies.rows))

@@ -106,7 +106,7 @@ def test_image_column_is_chosen_by_name_then_type(tmp_path: Path) -> None:
 
 
 def test_image_names_are_kept_unique_and_inside(tmp_path: Path) -> None:
-    """An image keeps its name; equal names get the row number; no name leads outside."""
+    """An image keeps its name; equal names get the row number; no name points outside the folder."""
     paths = ["x/a_jpg.rf.0f.jpg", "a.PNG", "A.png", "..\\..\\up.jpg", "no image.exe", None]
     found = unpacked(tmp_path, file_of({"image": images(6, paths), "label": [0] * 6}, {"image": IMAGE, "label": PETS}))
     assert sorted(found) == [

@@ -98,7 +98,7 @@ def test_downloaded_version_is_recorded(workspace: Workspace, hub: str, version:
 
 
 def test_image_from_six_hubs_has_six_provenances(workspace: Workspace) -> None:
-    """Datasets of several hubs in one workspace count an image once."""
+    """An image found in datasets of six hubs is stored once, with six provenance records."""
     for hub in HUBS:
         confirm(workspace, hub)
     with Catalog.open(workspace) as catalog:

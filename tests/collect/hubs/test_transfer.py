@@ -64,7 +64,7 @@ def test_server_without_ranges_restarts(site: Site, hubs: Hubs, tmp_path: Path) 
 
 
 def test_wrong_part_fails_its_checksum(site: Site, tmp_path: Path) -> None:
-    """The file is then downloaded from its start."""
+    """A partial file with a wrong checksum is downloaded again from the start."""
     (tmp_path / "a.zip.part").write_bytes(b"rubbish")
     assert get(site, tmp_path).read_bytes() == ARCHIVE
     assert [request.headers.get("Range") for request in site.requests] == ["bytes=7-", None]
