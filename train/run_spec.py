@@ -69,8 +69,8 @@ def read_training_manifest(workspace: Workspace, config: TrainConfig) -> Manifes
 def resolve_run(workspace: Workspace, config: TrainConfig, manifest: Manifest, processes: int = 1) -> RunSpec:
     """Resolve a configuration to the run that it names, without building a network or loading weights.
 
-    A weight file is hashed and its header read; stage names come from a model built without weights. FototecaError for weights that
-    cannot be found and for an unknown stage.
+    A weight file is hashed and its header read; stage names come from a model built without weights. FototecaError for
+    weights that cannot be found and for an unknown stage.
     """
     config = replace(config, manifest=manifest.version).resolved()
     weights = inspect_weights(config.model, weights_path(workspace, config.weights))

@@ -53,7 +53,7 @@ def read_features(workspace: Workspace, run: Run, rows: Sequence[ManifestRow]) -
 def read_inference_features(
     workspace: Workspace, run: Run, rows: Sequence[ManifestRow]
 ) -> tuple[list[ManifestRow], FeatureArray] | None:
-    """Return readable rows and the features (N, D) of the run's classifier; for an ensemble, its members' features concatenated."""
+    """Return readable rows and the features (N, D) of the run's classifier, concatenated over the members of an ensemble."""
     if "members" not in run.config:
         return read_features(workspace, run, rows)
     parts = [read_features(workspace, read_run(workspace, name), rows) for name in run.config["members"]]

@@ -16,7 +16,10 @@ _DEVICE = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
 def safe_name(name: str, suffixes: tuple[str, ...]) -> str:
-    """Return a safe relative path with forward slashes, or "" if it is absolute, leaves the folder, is hidden or has another suffix."""
+    """Return a safe relative path with forward slashes.
+
+    Returns "" if the name is absolute, leaves the folder, is hidden or has another suffix.
+    """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     is_unsafe = not parts or any(part in ("..", "/", "__MACOSX") or part.startswith(".") or "\0" in part for part in parts)
     if is_unsafe or re.fullmatch(r"[A-Za-z]:", parts[0]) or not parts[-1].lower().endswith(suffixes):
