@@ -202,11 +202,11 @@ def sanity_checks_table(checks: SanityChecks) -> str:
         [
             f"{checks.run}: {checks.images} validation images, {checks.grids} image grids",
             render_table(head, rows, right=head[1:]),
-            "live: fraction of maps with a nonzero gradient; classes, weights: rank correlation with the",
+            "gradient: fraction of maps with a nonzero gradient; classes, weights: rank correlation with the",
             "map of another category and of shuffled weights (low is good); deletion: low is good;",
             "insertion, grid: high is good.",
             *(["pointing, energy: maximum and fraction of the map on the object (high is good)."] if names != CHECKS else []),
-            "! failed: live below 1, classes from 0.9, weights from 0.5, others not better than both baselines.",
+            "! failed: gradient below 1, classes from 0.9, weights from 0.5, others not better than both baselines.",
             *(f"{method.method} cannot be used: {method.reason}" for method in checks.methods if method.reason),
             *(checks.paths or ()),
         ]

@@ -1,7 +1,7 @@
 """Results of sanity checks, stored per run and shown as a check badge on every map of the same method.
 
-A single map shows if it is live and ranks the pixels that the model needs. Checks of the dependence on category, weights and
-object position compare several maps: they are made once per method and hold for each of its maps.
+A single map shows if the score has a gradient and if the map ranks the pixels that the model needs. Checks of the dependence
+on category, weights and object position compare several maps: they are made once per method and hold for each of its maps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fototeca.core.results import Result
 from fototeca.core.workspace import Workspace
 from fototeca.train.runs import Run
 
-CHECKS = ("live", "classes", "weights", "deletion", "insertion", "grid")
+CHECKS = ("gradient", "classes", "weights", "deletion", "insertion", "grid")
 """The checks that need no masks, in the order of the table."""
 
 MASK_CHECKS = ("pointing", "energy")
@@ -38,7 +38,7 @@ class MethodScores(Result):
     """Scores of one attribution method, means over the images; None if not measured. See `sanity_checks` for the checks."""
 
     method: str
-    live: float | None
+    gradient: float | None
     classes: float | None
     weights: float | None
     deletion: float | None

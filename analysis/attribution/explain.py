@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from fototeca.analysis.attribution.sanity_checks import CheckScores
 
-IMAGE_CHECKS = ("live", "deletion", "insertion", "pointing", "energy")
+IMAGE_CHECKS = ("gradient", "deletion", "insertion", "pointing", "energy")
 """The checks that a single map allows; the last two with a mask."""
 
 EXPLANATION_COLUMNS = (

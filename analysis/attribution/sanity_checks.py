@@ -1,6 +1,6 @@
 """Sanity checks of attribution maps: do they depend on the model, on the category, on the pixels used, on the object?
 
-- live: the score has a gradient at the image, and the map is finite and not constant;
+- gradient: the score has a gradient at the image, and the map is finite and not constant;
 - classes: rank correlation between the maps of the most and the least probable category (Rebuffi et al. 2020);
 - weights: rank correlation with the map after all weights have been shuffled (Adebayo et al. 2018);
 - deletion, insertion: mean probability while pixels are removed or restored in the map's order (Petsiuk et al. 2018);
@@ -67,7 +67,7 @@ class CheckScores:
     """Scores of one method, means over the images; NaN if not measured."""
 
     method: str
-    live: float = np.nan
+    gradient: float = np.nan
     classes: float = np.nan
     weights: float = np.nan
     deletion: float = np.nan
@@ -84,7 +84,7 @@ class CheckScores:
 
 
 def check_maps(module: nn.Module, image: CheckedImage, maps: dict[str, Map], steps: int = CURVE_STEPS) -> dict[str, CheckScores]:
-    """Check maps of one image without drawing others: live, deletion, insertion, and with a mask pointing and energy.
+    """Check maps of one image without drawing others: gradient, deletion, insertion, and with a mask pointing and energy.
 
     Scores are graded against both baselines. `check_methods` makes the other checks.
     """
@@ -143,10 +143,10 @@ def _check_or_explain(name: str, check: Callable[[], CheckScores]) -> CheckScore
 def grade_scores(scores: CheckScores, baselines: Sequence[CheckScores]) -> dict[str, bool]:
     """Return the result of each measured check.
 
-    Thresholds: always live; correlation below 0.9 with the map of another category and below 0.5 with that of shuffled weights; a
-    better score than both baselines for the others.
+    Thresholds: gradient in every map; correlation below 0.9 with the map of another category and below 0.5 with that of
+    shuffled weights; a better score than both baselines for the others.
     """
-    passed = {"live": scores.live == 1, "classes": scores.classes < 0.9, "weights": scores.weights < 0.5}
+    passed = {"gradient": scores.gradient == 1, "classes": scores.classes < 0.9, "weights": scores.weights < 0.5}
     passed["deletion"] = all(scores.deletion < other.deletion for other in baselines)
     for check in ("insertion", "grid", "pointing", "energy"):
         passed[check] = all(getattr(scores, check) > getattr(other, check) for other in baselines)
@@ -194,7 +194,7 @@ def _set_scores(scores: CheckScores, measured: dict[str, float]) -> None:
 def _score_map(module: nn.Module, prepared: _PreparedImage, values: Map, steps: int) -> dict[str, float]:
     """Return the scores that need only this map."""
     mask = prepared.image.mask
-    row = {"live": float(prepared.has_gradient and np.isfinite(values).all() and np.ptp(values) > 0)}
+    row = {"gradient": float(prepared.has_gradient and np.isfinite(values).all() and np.ptp(values) > 0)}
     row["deletion"], row["insertion"] = deletion_insertion_areas(module, prepared.image, values, steps)
     if mask is not None:
         row["pointing"], row["energy"] = float(mask.flat[values.argmax()]), share_inside(values, mask)

@@ -94,18 +94,18 @@ def test_rank_correlation_of_constant_maps() -> None:
 
 
 def test_true_attribution_passes_and_baselines_fail() -> None:
-    """The true map passes every check, a constant one is not live, and both baselines fail all others."""
+    """The true map passes every check, a constant one fails the gradient check, and both baselines fail all others."""
     mosaics = [build_image_grid([spot(c).image, *[spot((c + 1) % 3).image] * 3], c, c) for c in range(3)]
     flat = {"truth": truth, "constant": lambda module, image, target: np.ones((32, 32), np.float32)}
     right, constant, random, centre = check_methods(Colours(), flat, [spot(0), spot(1, 20, 4)], mosaics)
     assert right.passed == dict.fromkeys((*CHECKS, "pointing", "energy"), True)
-    assert (right.live, right.pointing) == (1, 1)
+    assert (right.gradient, right.pointing) == (1, 1)
     assert right.energy > 0.6
     assert right.grid > 0.55
-    assert constant.live == 0 and not constant.passed["live"]
+    assert constant.gradient == 0 and not constant.passed["gradient"]
     for one in (random, centre):
         assert (one.classes, one.weights) == (1, 1)
-        assert not any(passed for trial, passed in one.passed.items() if trial != "live")
+        assert not any(passed for trial, passed in one.passed.items() if trial != "gradient")
     assert centre.grid == pytest.approx(0.25, abs=0.01)
 
 
@@ -113,19 +113,19 @@ def test_unmeasured_checks_have_no_result() -> None:
     """Without a mask no pointing and energy, without image grids no grid check."""
     case = CheckedImage(spot(0).image, 0)
     found = check_methods(Colours(), {"truth": truth}, [case], [])
-    assert set(found[0].passed) == {"live", "classes", "weights", "deletion", "insertion"}
+    assert set(found[0].passed) == {"gradient", "classes", "weights", "deletion", "insertion"}
     assert np.isnan(found[0].grid) and np.isnan(found[0].energy)
     assert grade_scores(CheckScores("none"), found[1:]) == {}
 
 
 def test_check_maps_of_one_image() -> None:
-    """The true map passes, also pointing where the center baseline hits too; a constant map is not live."""
+    """The true map passes, also pointing where the center baseline hits too; a constant map fails the gradient check."""
     case = spot(0, 12, 12)
     maps = {"truth": truth(Colours(), case.image[None], 0), "constant": np.ones((32, 32), np.float32)}
     found = check_maps(Colours(), case, maps)
-    assert found["truth"].passed == dict.fromkeys(("live", "deletion", "insertion", "pointing", "energy"), True)
-    assert not found["constant"].passed["live"] and not found["constant"].passed["energy"]
-    assert set(check_maps(Colours(), CheckedImage(case.image, 0), maps)["truth"].passed) == {"live", "deletion", "insertion"}
+    assert found["truth"].passed == dict.fromkeys(("gradient", "deletion", "insertion", "pointing", "energy"), True)
+    assert not found["constant"].passed["gradient"] and not found["constant"].passed["energy"]
+    assert set(check_maps(Colours(), CheckedImage(case.image, 0), maps)["truth"].passed) == {"gradient", "deletion", "insertion"}
 
 
 class Terminal(io.StringIO):
@@ -218,7 +218,7 @@ def test_masks_add_pointing_and_energy(copied: tuple[Workspace, list[str]], tmp_
     plain = explain_run(workspace, run, methods=["grad-cam", "saliency"], output=tmp_path / "plain")
     rows = list(csv.DictReader(plain[-1].read_text(encoding="utf-8").splitlines()))
     assert {row["method"] for row in rows} == {"grad-cam", "saliency"} and len(rows) == 2 * (len(plain) - 1)
-    assert all(row["live"] and row["deletion"] and row["insertion"] and not row["pointing"] for row in rows)
+    assert all(row["gradient"] and row["deletion"] and row["insertion"] and not row["pointing"] for row in rows)
     for path in workspace.images.glob("*/*.jpg"):
         mask = Image.new("L", (96, 72))
         mask.paste(255, (0, 0, 48, 72))  # the left half
@@ -243,7 +243,7 @@ def mark_weights_failed(workspace: Workspace, run: str, layer: str = "") -> None
     path = sanity_checks_path(workspace, read_run(workspace, run), layer)
     facts = json.loads(path.read_text(encoding="utf-8"))
     for one in facts["methods"]:
-        one["passed"] = {**dict.fromkeys(("live", "classes", "deletion", "insertion"), True), "weights": False}
+        one["passed"] = {**dict.fromkeys(("gradient", "classes", "deletion", "insertion"), True), "weights": False}
     path.write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -257,7 +257,7 @@ def test_badge_shows_failures_of_the_method(copied: tuple[Workspace, list[str]],
         return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
     before = told()
-    assert all({*row["passed"].split(), *row["failed"].split()} == {"live", "deletion", "insertion"} for row in before)
+    assert all({*row["passed"].split(), *row["failed"].split()} == {"gradient", "deletion", "insertion"} for row in before)
     run_sanity_checks(workspace, run, ["grad-cam", "saliency"], output=tmp_path)
     mark_weights_failed(workspace, run)
     for row, alone in zip(told(), before, strict=True):
@@ -265,15 +265,15 @@ def test_badge_shows_failures_of_the_method(copied: tuple[Workspace, list[str]],
     context = ReportContext(workspace, read_manifest(workspace, "v001"), Texts.load("en"), tmp_path)
     tiles, shown = render_attributions(context, context.validation[run]), render_examples(context, context.validation[run])
     stamps = tiles.split("Sanity checks of the attribution methods")[0]
-    assert "passes live" not in stamps and stamps.count("✗") == stamps.count("Map by") > 0
+    assert "passes gradient" not in stamps and stamps.count("✗") == stamps.count("Map by") > 0
     assert "Sanity checks of grad-cam on this model, valid for each of these maps: ✗ weights." in shown
 
 
 def test_badge_text_and_method_results() -> None:
     """Failed checks, else passed ones; METHOD_CHECKS come from the method; nothing is claimed without a check."""
-    own, method = {"live": True, "deletion": True}, {"live": False, "weights": True}
-    assert badge_text(merge_results(own, {})) == "passes live, deletion"
-    assert badge_text(merge_results(own, method)) == "passes live, deletion, weights"
+    own, method = {"gradient": True, "deletion": True}, {"gradient": False, "weights": True}
+    assert badge_text(merge_results(own, {})) == "passes gradient, deletion"
+    assert badge_text(merge_results(own, method)) == "passes gradient, deletion, weights"
     assert badge_text(merge_results(own, {"weights": False, "classes": False})) == "fails: classes, weights"
     assert badge_text(merge_results({}, {})) == "not checked"
     methods = tuple(MethodScores(name, *[None] * 9, method, "") for name in ("rise", "grad-cam", "extremal"))
@@ -331,7 +331,7 @@ def test_unsuitable_method_has_a_reason(studied: tuple[Workspace, list[str]], tm
     reasons = [one.reason for one in facts.methods]
     assert reasons[0].startswith("the model has no layer 'nothing'; layers with a spatial output: ")
     assert reasons[1:] == ["", "", ""]
-    assert facts.methods[0].live is None and facts.methods[1].live == 1
+    assert facts.methods[0].gradient is None and facts.methods[1].gradient == 1
     assert "grad-cam cannot be used: the model has no layer" in sanity_checks_table(facts)
     with pytest.raises(FototecaError, match="no layer 'nothing'"):
         run_sanity_checks(workspace, runs[0], ["grad-cam"], layer="nothing", output=tmp_path)

@@ -190,7 +190,7 @@ def test_numbers_in_text_link_to_their_row(studied: Studied, reports: tuple[Work
         maps = read_data_table(page, f"maps-{run}")
         assert {f"figures-en/maps-{run}.csv#row={number + 2}" for number in range(len(maps))} <= links.keys()
         (stamp,) = links[f"figures-en/maps-{run}.csv#row=3"]
-        assert stamp.startswith("✗ " if maps[1]["failed"] else "passes live")
+        assert stamp.startswith("✗ " if maps[1]["failed"] else "passes gradient")
         link = next(link for link in links if f"{run}/predictions-val.csv#row=" in link)
         with (page.parent / link.partition("#")[0]).open(encoding="utf-8", newline="") as file:
             row = list(csv.reader(file))[int(link.rpartition("=")[2]) - 1]
