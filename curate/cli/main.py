@@ -56,7 +56,7 @@ def label(
     for change in changes:
         typer.echo(f"{change.image_id[:12]}  {change.old_label or '(none)'} -> {change.new_label or '(none)'}")
     if not changes:
-        notify(f"no label has changed; images found as {category}, or labeled so before, count as {label} from now on")
+        notify(f"no current label was changed; images collected or labeled as {category} before now count as {label}")
 
 
 @app.command()
