@@ -31,7 +31,8 @@ class Robots:
     def allows(self, url: str) -> bool:
         """Return True if the URL may be fetched: the longest matching pattern decides, and Allow wins a tie."""
         parts = urlsplit(url)
-        path = _normalize((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        has_query = "?" in url.partition("#")[0]  # an empty query counts: `Disallow: /?` matches `/?`
+        path = _normalize((parts.path or "/") + (f"?{parts.query}" if has_query else ""))
         matches = [(len(pattern), allow) for pattern, allow in self.rules if _matches(pattern, path)]
         return max(matches, default=(0, True))[1]
 

@@ -11,12 +11,15 @@ from protego import Protego
 
 from fototeca.collect.http.robots import parse_robots
 
-PATHS = st.text("ab/*$?=.-", max_size=12)
+PATHS = st.text("ab/*$?=.-", max_size=12).filter(lambda path: "**" not in path and not path.endswith("*"))
+"""Protego does not count repeated and final stars when it compares lengths; RFC 9309 compares octets."""
+
 RULES = st.lists(st.tuples(st.sampled_from(["Allow", "Disallow"]), PATHS), max_size=6)
 AGENTS = st.sampled_from(["*", "fototeca", "Fototeca", "other"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, derandomize=True)
+@example([("*", [("Disallow", "?")])], "?")
 @example([("*", [("Disallow", "a"), ("Allow", "a*b")])], "ab")
 @given(st.lists(st.tuples(AGENTS, RULES), max_size=3, unique_by=lambda group: group[0].lower()), st.text("ab/?=.-", max_size=12))
 def test_parser_agrees_with_protego(groups: list[tuple[str, list[tuple[str, str]]]], path: str) -> None:

@@ -230,7 +230,7 @@ def test_catalog_with_a_newer_schema_is_rejected(
         catalog.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = workspace.catalog.read_bytes()
     for arguments in (["freeze"], ["rebuild", "v001"], ["label", ids[0], "--label", "dog"], ["history"], ["recover"]):
-        with pytest.raises(FototecaError, match=r"catalog\.sqlite has schema 99, .* install a newer fototeca"):
+        with pytest.raises(FototecaError, match=r"catalog\.sqlite has schema 99; .* install a newer fototeca"):
             curate(*arguments)
     assert workspace.catalog.read_bytes() == before
     assert curate("verify", "v001").exit_code == 0
