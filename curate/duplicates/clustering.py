@@ -26,8 +26,6 @@ class Match:
 Group = dict[int, Match]
 """Members with their match to the first, which is the center."""
 
-FindMatches = Callable[[int, Sequence[int]], Mapping[int, Match]]
-
 CENTER = Match("best", 0.0)
 
 
